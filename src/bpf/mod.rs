@@ -1,0 +1,18 @@
+//! The BPF programs' skeletons, and every `unsafe` of the crate.
+
+// The only module that may: the rest of the crate denies it.
+#![allow(unsafe_code)]
+
+/// Skeleton of `opens.bpf.c`.
+pub(crate) mod opens {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/opens.skel.rs"));
+}
+
+/// Skeleton of `talkers.bpf.c`.
+pub(crate) mod talkers {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/talkers.skel.rs"));
+}
+
+pub(crate) mod sys;

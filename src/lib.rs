@@ -1,0 +1,8 @@
+//! `ebpftop`: which process opens which files, and who is on the wire, live from eBPF.
+//!
+//! Data flows one way: [`probes`] read the kernel and send messages, [`app`] decides,
+//! [`model`] keeps the numbers, [`ui`] draws them. [`stream`] writes the same numbers as lines.
+
+pub mod bpf;
+pub mod model;
+pub mod probes;

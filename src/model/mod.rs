@@ -1,0 +1,11 @@
+//! The numbers and the words of the program, pure: no I/O, no clock, no terminal.
+//!
+//! Time is always an argument, and text from elsewhere stays bytes until it is shown.
+
+pub mod escape;
+pub mod filter;
+pub mod link;
+pub mod open;
+pub mod problem;
+pub mod talkers;
+pub mod time;

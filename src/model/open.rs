@@ -1,0 +1,239 @@
+//! One return from an open, and batches of them.
+
+use super::time::{Mono, WallOffset};
+
+/// A kernel task name: at most 15 bytes and a NUL (`TASK_COMM_LEN`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// A name from bytes; what is beyond 15 bytes is cut, as the kernel does.
+    pub fn new(name: &[u8]) -> Self {
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().take(15).zip(name) {
+            *to = *from;
+        }
+        Self(comm)
+    }
+
+    /// The name without its NUL padding.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.split(|b| *b == 0).next().unwrap_or(&[])
+    }
+}
+
+impl std::fmt::Debug for Comm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+/// The call that opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Syscall {
+    Open,
+    Openat,
+    Openat2,
+    Creat,
+    OpenByHandleAt,
+    IoUring,
+}
+
+impl Syscall {
+    /// Every call, in the order of their numbers in a record.
+    pub const ALL: [Syscall; 6] = [
+        Syscall::Open,
+        Syscall::Openat,
+        Syscall::Openat2,
+        Syscall::Creat,
+        Syscall::OpenByHandleAt,
+        Syscall::IoUring,
+    ];
+
+    /// The name in lines and on the screen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Syscall::Open => "open",
+            Syscall::Openat => "openat",
+            Syscall::Openat2 => "openat2",
+            Syscall::Creat => "creat",
+            Syscall::OpenByHandleAt => "open_by_handle_at",
+            Syscall::IoUring => "io_uring",
+        }
+    }
+}
+
+/// What a resolved path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResolvedKind {
+    /// The file behind the descriptor.
+    Opened,
+    /// The file behind the descriptor, whose name is gone.
+    Deleted,
+    /// A file made with `O_TMPFILE`: the directory it was made in.
+    Tmpfile,
+    /// Something without a place in the tree (a pipe, a memfd).
+    Anon,
+    /// A failed open: the absolute prefix, `/`, the path as given.
+    Tried,
+}
+
+impl ResolvedKind {
+    /// The word in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            ResolvedKind::Opened => "opened",
+            ResolvedKind::Deleted => "deleted",
+            ResolvedKind::Tmpfile => "tmpfile",
+            ResolvedKind::Anon => "anon",
+            ResolvedKind::Tried => "tried",
+        }
+    }
+}
+
+/// A range of bytes in the batch's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// Everything about one return from an open but its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenMeta {
+    /// When it returned.
+    pub at: Mono,
+    /// Thread group id, as the initial PID namespace sees it.
+    pub tgid: u32,
+    /// Thread id, as the initial PID namespace sees it.
+    pub tid: u32,
+    /// The parent's thread group id.
+    pub ppid: u32,
+    /// Real user id in the initial user namespace.
+    pub uid: u32,
+    /// When the process started, ns of `CLOCK_BOOTTIME`: with `tgid` it names a process for ever.
+    pub start_boottime_ns: u64,
+    /// The thread's name.
+    pub comm: Comm,
+    /// The group leader's name.
+    pub process: Comm,
+    /// The call.
+    pub syscall: Syscall,
+    /// The flags as passed; `None` where they could not be read.
+    pub flags: Option<u64>,
+    /// The mode as passed; meaningful with `O_CREAT` or `O_TMPFILE` only.
+    pub mode: u32,
+    /// What the kernel returned: a descriptor, or a negated errno.
+    pub ret: i64,
+    /// From entry to return, where it was measured.
+    pub latency_ns: Option<u64>,
+    /// The id of the task's cgroup in the v2 hierarchy (its inode number), where known.
+    pub cgroup_id: Option<u64>,
+}
+
+impl OpenMeta {
+    /// The positive errno of a failed open.
+    pub fn errno(&self) -> Option<i32> {
+        if self.ret < 0 { i32::try_from(self.ret.unsigned_abs()).ok() } else { None }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    meta: OpenMeta,
+    path: Option<Span>,
+    resolved: Option<(ResolvedKind, Span)>,
+}
+
+/// One open with its texts, borrowed from its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Open<'a> {
+    /// All but the texts.
+    pub meta: &'a OpenMeta,
+    /// The path as the program passed it; `None` where there was none or it could not be read whole.
+    pub path: Option<&'a [u8]>,
+    /// The absolute path as the kernel holds it, from the root of the process's mount namespace.
+    pub resolved: Option<(ResolvedKind, &'a [u8])>,
+}
+
+impl<'a> Open<'a> {
+    /// The best path there is to show: the resolved one, else the one that was passed.
+    pub fn best_path(&self) -> Option<&'a [u8]> {
+        self.resolved.map(|(_, path)| path).or(self.path)
+    }
+}
+
+/// Exact counts of the probe since it was attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCounts {
+    /// Every return from an open, before anything was chosen.
+    pub seen: u64,
+    /// Returns whose record could not be written.
+    pub lost: u64,
+    /// Requests that never completed where it could be seen (io_uring).
+    pub unfinished: u64,
+    /// Records that user space could not read: never expected, never hidden.
+    pub malformed: u64,
+}
+
+/// What one drain of the ring brought: opens in kernel-time order, their texts in one arena.
+#[derive(Clone, Debug, Default)]
+pub struct OpenBatch {
+    entries: Vec<Entry>,
+    texts: Vec<u8>,
+    /// The wall offset when the ring was drained.
+    pub wall: WallOffset,
+    /// The counts after the drain.
+    pub counts: OpenCounts,
+}
+
+impl OpenBatch {
+    /// Adds an open; the texts are copied into the arena.
+    pub fn push(
+        &mut self,
+        meta: OpenMeta,
+        path: Option<&[u8]>,
+        resolved: Option<(ResolvedKind, &[u8])>,
+    ) {
+        let path = path.map(|p| self.store(p));
+        let resolved = resolved.map(|(kind, p)| (kind, self.store(p)));
+        self.entries.push(Entry { meta, path, resolved });
+    }
+
+    /// Sorts by the time of return: rings and CPUs are drained one after the other.
+    pub fn sort_by_time(&mut self) {
+        if !self.entries.is_sorted_by_key(|e| e.meta.at) {
+            self.entries.sort_by_key(|e| e.meta.at);
+        }
+    }
+
+    /// How many opens it holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds no open.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The opens, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Open<'_>> {
+        self.entries.iter().map(|e| Open {
+            meta: &e.meta,
+            path: e.path.map(|s| self.text(s)),
+            resolved: e.resolved.map(|(kind, s)| (kind, self.text(s))),
+        })
+    }
+
+    fn store(&mut self, text: &[u8]) -> Span {
+        let start = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.extend_from_slice(text);
+        Span { start, len: u32::try_from(text.len()).unwrap_or(0) }
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        self.texts.get(start..start + span.len as usize).unwrap_or(&[])
+    }
+}

@@ -1,0 +1,110 @@
+//! The probes: they load, attach and drain, each on a thread of its own.
+//!
+//! The only place that knows libbpf, netlink, tracefs and /proc. What they find out goes
+//! through one bounded channel as [`ProbeEvent`]s; when its reader is slow they wait, the
+//! ring fills, and the kernel side counts what it loses.
+
+use std::time::Duration;
+
+use crate::model::link::{Choice, Hook, Link, XdpMode};
+use crate::model::open::{OpenBatch, OpenCounts, Syscall};
+use crate::model::problem::Problem;
+use crate::model::talkers::TalkersSample;
+
+/// Where probes send what they find out.
+pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;
+
+/// How many events may wait for the reader before the probes wait for it.
+pub const CHANNEL_DEPTH: usize = 16;
+
+/// What a probe tells.
+#[derive(Clone, Debug)]
+pub enum ProbeEvent {
+    /// The opens probe is attached, or why it is not. Sent once, first.
+    OpensStarted(Result<OpensInfo, Problem>),
+    /// What one drain of the ring brought; not sent when empty and nothing was lost.
+    Opens(OpenBatch),
+    /// The opens probe has detached and drained; nothing follows.
+    OpensEnded(OpenCounts),
+    /// What is watched now, sent at start and whenever it changes. The first one tells how the start went.
+    Watching(Result<Vec<Watched>, Problem>),
+    /// One snapshot for each watched interface and direction, all of one tick.
+    Talkers(Vec<TalkersSample>),
+    /// The interfaces there are; sent at start, when one changes, and on each tick (counters).
+    Links(Vec<Link>),
+    /// The talkers probe has sent its last snapshot and detached; nothing follows.
+    TalkersEnded,
+}
+
+/// What the opens probe sees on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpensInfo {
+    /// The calls that are seen.
+    pub seen: Vec<Syscall>,
+    /// What is not seen, and why: (`io_uring`, `kernel 5.10 has no …`).
+    pub unseen: Vec<(String, String)>,
+    /// Bytes of ring-buffer memory.
+    pub ring_bytes: u64,
+}
+
+/// How one interface is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The index; 0 while the interface is gone.
+    pub ifindex: u32,
+    /// The name.
+    pub interface: String,
+    /// What counts arriving packets, or why nothing does.
+    pub rx: Result<Hook, Problem>,
+    /// What counts leaving packets, or why nothing does.
+    pub tx: Result<Hook, Problem>,
+    /// The mode that was asked for.
+    pub mode: XdpMode,
+    /// Why rx cannot be complete (`after foreign XDP`).
+    pub partial: Option<String>,
+    /// What the hook does to others, in words (`software GRO off`); empty when nothing.
+    pub price: String,
+    /// The interface was deleted or is down: it is taken up again when it returns.
+    pub gone: Option<Problem>,
+}
+
+/// What the talkers probe is asked to do while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TalkersCommand {
+    /// Watch this instead; what was counted before is kept and goes on when it is watched again.
+    Watch(Choice),
+    /// Use this mode from now on.
+    Mode(XdpMode),
+}
+
+/// How the opens probe is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpensConfig {
+    /// Measure each open's latency: a program at entry too.
+    pub latency: bool,
+    /// Ring-buffer size in bytes, a power of two of pages.
+    pub ring_bytes: u32,
+}
+
+impl Default for OpensConfig {
+    fn default() -> Self {
+        Self { latency: false, ring_bytes: 16 << 20 }
+    }
+}
+
+/// How the talkers probe is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TalkersConfig {
+    /// What to watch at first.
+    pub choice: Choice,
+    /// The mode at first.
+    pub mode: XdpMode,
+    /// Between snapshots.
+    pub interval: Duration,
+}
+
+impl Default for TalkersConfig {
+    fn default() -> Self {
+        Self { choice: Choice::Default, mode: XdpMode::Auto, interval: Duration::from_secs(1) }
+    }
+}
