@@ -4,6 +4,10 @@
 //! through one bounded channel as [`ProbeEvent`]s; when its reader is slow they wait, the
 //! ring fills, and the kernel side counts what it loses.
 
+pub mod clock;
+pub mod log;
+pub mod opens;
+
 use std::time::Duration;
 
 use crate::model::link::{Choice, Hook, Link, XdpMode};
@@ -11,11 +15,13 @@ use crate::model::open::{OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 
+pub(crate) use log::quiet_libbpf;
+
 /// Where probes send what they find out.
 pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;
 
 /// How many events may wait for the reader before the probes wait for it.
-pub const CHANNEL_DEPTH: usize = 16;
+pub const CHANNEL_DEPTH: usize = 8;
 
 /// What a probe tells.
 #[derive(Clone, Debug)]
@@ -107,4 +113,12 @@ impl Default for TalkersConfig {
     fn default() -> Self {
         Self { choice: Choice::Default, mode: XdpMode::Auto, interval: Duration::from_secs(1) }
     }
+}
+
+/// Returns when every BPF program that was running at the call has ended.
+///
+/// `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu()` on more than one CPU
+/// (kernel/sched/membarrier.c), and on one CPU a program that was running has ended already.
+pub(crate) fn grace_period() {
+    crate::bpf::sys::membarrier();
 }

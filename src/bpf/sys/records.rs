@@ -1,0 +1,13 @@
+//! The records that programs write, as plain data.
+
+use crate::bpf::opens::types::{open_counts, open_head};
+
+/// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
+pub(crate) const OPEN_HEAD_BYTES: usize = 104;
+const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
+
+// SAFETY: `repr(C)`, integers and byte arrays only, no padding (asserted above and in opens.h):
+// every bit pattern is a value.
+unsafe impl plain::Plain for open_head {}
+// SAFETY: `repr(C)`, two u64.
+unsafe impl plain::Plain for open_counts {}

@@ -1,0 +1,20 @@
+//! libbpf's own words go to the log, never to the screen.
+
+use std::sync::Once;
+
+use libbpf_rs::{PrintLevel, set_print};
+
+/// Sends what libbpf prints to the log. Does so once, however often it is called.
+pub(crate) fn quiet_libbpf() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        set_print(Some((PrintLevel::Debug, |level, text| {
+            let text = text.trim_end();
+            match level {
+                PrintLevel::Warn => tracing::warn!(target: "libbpf", "{text}"),
+                PrintLevel::Info => tracing::info!(target: "libbpf", "{text}"),
+                PrintLevel::Debug => tracing::debug!(target: "libbpf", "{text}"),
+            }
+        })));
+    });
+}

@@ -1,0 +1,147 @@
+//! Loads the object in the best form this kernel takes, and attaches what can be attached.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, OpenObject};
+
+use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
+use crate::bpf::sys::tracepoint::{self, TraceFs};
+use crate::model::open::Syscall;
+use crate::model::problem::Problem;
+use crate::probes::{OpensConfig, OpensInfo};
+
+/// How many threads may be inside an open at once with their arguments kept from entry to exit;
+/// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
+const PENDING_ENTRIES: u32 = 32_768;
+
+/// Why the probe cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("this needs root")]
+    Rights(#[source] io::Error),
+    #[error("the kernel has no BTF at /sys/kernel/btf/vmlinux")]
+    NoBtf,
+    #[error("tracefs cannot be opened or mounted: {0}")]
+    TraceFs(#[source] io::Error),
+    #[error("the kernel refused the programs: {0}")]
+    Load(#[source] libbpf_rs::Error),
+    #[error("no open can be seen: {0}")]
+    Nothing(String),
+}
+
+impl From<AttachError> for Problem {
+    fn from(e: AttachError) -> Self {
+        let fix = match &e {
+            AttachError::Rights(_) => "run it with sudo",
+            AttachError::NoBtf => "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+            AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
+            AttachError::Load(_) => "see `ebpftop doctor` and --log FILE",
+            AttachError::Nothing(_) => "use a kernel built with CONFIG_FTRACE_SYSCALLS=y",
+        };
+        Problem::new("watch opens", e.to_string(), fix)
+    }
+}
+
+/// The loaded and attached programs. Links first: they go before the object does.
+pub(super) struct Attached<'obj> {
+    pub(super) links: Vec<Link>,
+    pub(super) skel: OpensSkel<'obj>,
+    pub(super) info: OpensInfo,
+}
+
+/// Loads and attaches. Nothing that returns from an open after this is missed.
+pub(super) fn attach<'obj>(
+    config: &OpensConfig,
+    storage: &'obj mut MaybeUninit<OpenObject>,
+) -> Result<Attached<'obj>, AttachError> {
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(AttachError::NoBtf);
+    }
+    let at_entry = config.latency || !has_task_pt_regs();
+    let mut open = OpensSkelBuilder::default().open(storage).map_err(load_error)?;
+    configure(&mut open, config, at_entry).map_err(load_error)?;
+    let skel = open.load().map_err(load_error)?;
+
+    let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
+    let mut info = OpensInfo { ring_bytes: u64::from(config.ring_bytes), ..OpensInfo::default() };
+    let mut links = Vec::new();
+    for (syscall, exit, enter) in [
+        (Syscall::Open, &skel.progs.exit_open, &skel.progs.enter_open),
+        (Syscall::Openat, &skel.progs.exit_openat, &skel.progs.enter_openat),
+        (Syscall::Openat2, &skel.progs.exit_openat2, &skel.progs.enter_openat2),
+        (Syscall::Creat, &skel.progs.exit_creat, &skel.progs.enter_creat),
+        (
+            Syscall::OpenByHandleAt,
+            &skel.progs.exit_open_by_handle_at,
+            &skel.progs.enter_open_by_handle_at,
+        ),
+    ] {
+        let attach_one = |program, edge| {
+            let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
+            tracepoint::attach(program, id)
+        };
+        // Entry first: an open whose entry was not seen still tells all but its latency.
+        let attached =
+            if at_entry { attach_one(enter, "enter").map(|link| links.push(link)) } else { Ok(()) };
+        match attached.and_then(|()| attach_one(exit, "exit")) {
+            Ok(link) => {
+                links.push(link);
+                info.seen.push(syscall);
+            }
+            Err(e) => info.unseen.push((syscall.name().into(), reason(&e))),
+        }
+    }
+    if info.seen.is_empty() {
+        let (_, why) = info.unseen.first().cloned().unwrap_or_default();
+        return Err(AttachError::Nothing(why));
+    }
+    Ok(Attached { links, skel, info })
+}
+
+fn configure(
+    open: &mut OpenOpensSkel<'_>,
+    config: &OpensConfig,
+    at_entry: bool,
+) -> libbpf_rs::Result<()> {
+    open.maps.ring.set_max_entries(config.ring_bytes)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.at_entry = at_entry;
+    }
+    if at_entry {
+        open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
+    }
+    for program in open.open_object_mut().progs_mut() {
+        let mut program = program;
+        if !at_entry && program.name().to_string_lossy().starts_with("enter_") {
+            program.set_autoload(false);
+        }
+    }
+    Ok(())
+}
+
+/// `bpf_task_pt_regs` came with kernel 5.15 (dd6e10fbd9fb).
+fn has_task_pt_regs() -> bool {
+    libbpf_rs::btf::Btf::from_vmlinux().is_ok_and(|btf| {
+        use libbpf_rs::btf::types::Enum;
+        btf.type_by_name::<Enum<'_>>("bpf_func_id").is_some_and(|helpers| {
+            helpers.iter().any(|h| h.name.is_some_and(|n| n == "BPF_FUNC_task_pt_regs"))
+        })
+    })
+}
+
+fn load_error(e: libbpf_rs::Error) -> AttachError {
+    if e.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+        AttachError::Rights(io::Error::other(e.to_string()))
+    } else {
+        AttachError::Load(e)
+    }
+}
+
+fn reason(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::NotFound => "this kernel has no tracepoint for it".into(),
+        _ => e.to_string(),
+    }
+}

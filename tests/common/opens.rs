@@ -1,0 +1,75 @@
+//! Runs the opens probe and collects what it tells of chosen processes.
+
+use std::time::{Duration, Instant};
+
+use ebpftop::model::open::{Open, OpenCounts, OpenMeta, ResolvedKind};
+use ebpftop::probes::opens::OpensProbe;
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
+use tokio::sync::mpsc::{Receiver, channel};
+
+/// An open that owns its texts.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub meta: OpenMeta,
+    pub path: Option<Vec<u8>>,
+    pub resolved: Option<(ResolvedKind, Vec<u8>)>,
+}
+
+impl Seen {
+    fn of(open: Open<'_>) -> Self {
+        Self {
+            meta: *open.meta,
+            path: open.path.map(<[u8]>::to_vec),
+            resolved: open.resolved.map(|(k, p)| (k, p.to_vec())),
+        }
+    }
+
+    /// The path as passed, for messages.
+    pub fn path_str(&self) -> String {
+        String::from_utf8_lossy(self.path.as_deref().unwrap_or(b"<none>")).into_owned()
+    }
+
+    /// The resolved path, for messages.
+    pub fn resolved_str(&self) -> String {
+        self.resolved
+            .as_ref()
+            .map_or("<none>".into(), |(_, p)| String::from_utf8_lossy(p).into_owned())
+    }
+}
+
+/// A probe that is attached.
+pub struct Watch {
+    probe: OpensProbe,
+    events: Receiver<ProbeEvent>,
+    pub info: OpensInfo,
+}
+
+/// Starts the probe; fails the test where it cannot start (it needs root).
+pub fn watch(config: OpensConfig) -> Watch {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let probe = OpensProbe::start(config, sink);
+    match events.blocking_recv() {
+        Some(ProbeEvent::OpensStarted(Ok(info))) => Watch { probe, events, info },
+        other => panic!("the opens probe must start here (the tests need root): {other:?}"),
+    }
+}
+
+impl Watch {
+    /// Stops the probe; every open of the processes that `keep` chooses, and the counts.
+    pub fn finish(mut self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
+        self.probe.stop();
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Some(event) = self.events.blocking_recv() {
+            match event {
+                ProbeEvent::Opens(batch) => {
+                    seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
+                }
+                ProbeEvent::OpensEnded(counts) => return (seen, counts),
+                other => panic!("unexpected {other:?}"),
+            }
+            assert!(Instant::now() < deadline, "the probe does not end");
+        }
+        panic!("the probe ended without a word");
+    }
+}

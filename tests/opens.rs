@@ -1,0 +1,163 @@
+//! The opens probe on the real kernel. Needs root, and fails without it.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::process::Command;
+
+use common::opens::watch;
+use ebpftop::model::open::{OpenMeta, Syscall};
+use ebpftop::probes::OpensConfig;
+
+/// Chooses this test process's own opens, by this thread alone.
+fn own_thread() -> impl Fn(&OpenMeta) -> bool {
+    let tid = nix::unistd::gettid().as_raw() as u32;
+    move |m| m.tid == tid
+}
+
+#[test]
+fn every_open_is_one_event_with_path_flags_and_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a file");
+    File::create(&path).unwrap();
+    let watch = watch(OpensConfig::default());
+    for _ in 0..1000 {
+        File::open(&path).unwrap();
+    }
+    let (seen, counts) = watch.finish(own_thread());
+    let ours: Vec<_> = seen
+        .iter()
+        .filter(|s| s.path.as_deref() == Some(path.as_os_str().as_encoded_bytes()))
+        .collect();
+    assert_eq!(ours.len(), 1000);
+    assert_eq!((counts.lost, counts.malformed), (0, 0));
+    assert!(counts.seen >= 1000);
+    for open in ours {
+        assert_eq!(open.meta.syscall, Syscall::Openat);
+        assert_eq!(open.meta.flags, Some(libc::O_CLOEXEC as u64));
+        assert!(open.meta.ret > 2);
+        assert_eq!(open.meta.tgid, std::process::id());
+        assert_eq!(open.meta.ppid, nix::unistd::getppid().as_raw() as u32);
+        assert_eq!(open.meta.uid, nix::unistd::getuid().as_raw());
+        assert_eq!(open.meta.latency_ns, None);
+    }
+    assert!(seen.is_sorted_by_key(|s| s.meta.at));
+}
+
+#[test]
+fn a_failing_open_carries_its_errno() {
+    let watch = watch(OpensConfig::default());
+    assert!(File::open("/no such file \n\x1b[31m").is_err());
+    assert!(File::create("/proc").is_err());
+    let (seen, _) = watch.finish(own_thread());
+    let errno = |path: &str| {
+        seen.iter().find(|s| s.path.as_deref() == Some(path.as_bytes())).unwrap().meta.errno()
+    };
+    assert_eq!(errno("/no such file \n\x1b[31m"), Some(libc::ENOENT));
+    assert_eq!(errno("/proc"), Some(libc::EISDIR));
+}
+
+#[test]
+fn a_hundred_short_lived_processes_are_all_named() {
+    let watch = watch(OpensConfig::default());
+    let me = std::process::id();
+    let mut pids = Vec::new();
+    for _ in 0..100 {
+        let mut child = Command::new("cat")
+            .arg("/etc/hostname")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        pids.push(child.id());
+        child.wait().unwrap();
+    }
+    let (seen, _) = watch.finish(|m| m.ppid == me);
+    for pid in pids {
+        let open = seen
+            .iter()
+            .find(|s| s.meta.tgid == pid && s.path.as_deref() == Some(b"/etc/hostname"))
+            .unwrap_or_else(|| panic!("no open of {pid}"));
+        assert_eq!(open.meta.process.as_bytes(), b"cat");
+        assert_eq!(open.meta.comm.as_bytes(), b"cat");
+    }
+}
+
+/// `openat2`, `open`, `creat` and a call with a bad pointer, by raw system calls.
+#[test]
+fn every_call_is_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = |n: &str| CString::new(dir.path().join(n).as_os_str().as_encoded_bytes()).unwrap();
+    let (a, b, c) = (name("by open"), name("by creat"), name("by openat2"));
+    // SAFETY: three integers, for which zero is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_RDWR | libc::O_CREAT) as u64;
+    how.mode = 0o640;
+    let watch = watch(OpensConfig::default());
+    // SAFETY: pointers to strings and a struct that live through the calls, but for the last,
+    // which the kernel has to refuse.
+    unsafe {
+        libc::syscall(libc::SYS_open, a.as_ptr(), libc::O_CREAT | libc::O_WRONLY, 0o600);
+        libc::syscall(libc::SYS_creat, b.as_ptr(), 0o644);
+        libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, c.as_ptr(), &raw const how, 24);
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, 8, libc::O_RDONLY);
+    }
+    let (seen, _) = watch.finish(own_thread());
+    let find = |call| seen.iter().find(|s| s.meta.syscall == call).unwrap();
+    let open = find(Syscall::Open);
+    assert_eq!((open.path.as_deref(), open.meta.mode), (Some(a.as_bytes()), 0o600));
+    let creat = find(Syscall::Creat);
+    assert_eq!((creat.path.as_deref(), creat.meta.mode), (Some(b.as_bytes()), 0o644));
+    assert_eq!(creat.meta.flags, Some((libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC) as u64));
+    let openat2 = find(Syscall::Openat2);
+    assert_eq!((openat2.path.as_deref(), openat2.meta.mode), (Some(c.as_bytes()), 0o640));
+    assert_eq!(openat2.meta.flags, Some(how.flags));
+    let bad = seen.iter().find(|s| s.meta.errno() == Some(libc::EFAULT)).unwrap();
+    assert_eq!(bad.path, None);
+}
+
+#[test]
+fn a_long_path_is_whole_and_one_too_long_is_none() {
+    let component = "d".repeat(249);
+    let deep = format!("/{}", vec![component; 14].join("/"));
+    let too_long = format!("/{}", "x/".repeat(2100));
+    assert!(deep.len() > 3490);
+    let watch = watch(OpensConfig::default());
+    assert!(File::open(&deep).is_err());
+    assert_eq!(File::open(&too_long).unwrap_err().raw_os_error(), Some(libc::ENAMETOOLONG));
+    let (seen, _) = watch.finish(own_thread());
+    assert!(seen.iter().any(|s| s.path.as_deref() == Some(deep.as_bytes())));
+    let refused = seen.iter().find(|s| s.meta.errno() == Some(libc::ENAMETOOLONG)).unwrap();
+    assert_eq!(refused.path, None);
+}
+
+#[test]
+fn latency_is_measured_when_asked_for() {
+    let watch = watch(OpensConfig { latency: true, ..OpensConfig::default() });
+    for _ in 0..10 {
+        File::open("/etc/hostname").unwrap();
+    }
+    let (seen, _) = watch.finish(own_thread());
+    let ours: Vec<_> =
+        seen.iter().filter(|s| s.path.as_deref() == Some(b"/etc/hostname")).collect();
+    assert_eq!(ours.len(), 10);
+    assert!(ours.iter().all(|s| s.meta.latency_ns.is_some_and(|ns| ns > 0)));
+}
+
+#[test]
+fn a_full_ring_loses_details_and_counts_them() {
+    let watch = watch(OpensConfig { ring_bytes: 4096, ..OpensConfig::default() });
+    let path = CString::new("/etc/hostname").unwrap();
+    for _ in 0..20_000 {
+        nix::fcntl::open(
+            path.as_c_str(),
+            nix::fcntl::OFlag::O_RDONLY,
+            nix::sys::stat::Mode::empty(),
+        )
+        .unwrap();
+    }
+    let (seen, counts) = watch.finish(|_| true);
+    assert!(counts.lost > 0, "{counts:?}");
+    assert_eq!(counts.seen, seen.len() as u64 + counts.lost);
+}
