@@ -6,8 +6,8 @@ use libbpf_cargo::SkeletonBuilder;
 
 const OBJECTS: [&str; 2] = ["opens", "talkers"];
 
-fn main() {
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     for object in OBJECTS {
         let source = format!("src/bpf/{object}.bpf.c");
         SkeletonBuilder::new()
@@ -16,7 +16,8 @@ fn main() {
             // of the path walk's indices and refuses it.
             .clang_args(["-mcpu=v3", "-Wall", "-Wextra", "-Werror"])
             .build_and_generate(out.join(format!("{object}.skel.rs")))
-            .unwrap_or_else(|e| panic!("{source} does not compile: {e:#}"));
+            .map_err(|e| format!("{source} does not compile: {e:#}"))?;
     }
     println!("cargo:rerun-if-changed=src/bpf");
+    Ok(())
 }

@@ -6,3 +6,4 @@
 pub mod bpf;
 pub mod model;
 pub mod probes;
+pub mod settings;

@@ -11,3 +11,10 @@ const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
 unsafe impl plain::Plain for open_head {}
 // SAFETY: `repr(C)`, two u64.
 unsafe impl plain::Plain for open_counts {}
+
+/// The bytes of a head, for tests that make records.
+#[cfg(test)]
+pub(crate) fn head_bytes(head: &open_head) -> &[u8] {
+    // SAFETY: `open_head` is Plain: no padding, so every byte is initialised.
+    unsafe { plain::as_bytes(head) }
+}

@@ -45,6 +45,7 @@ pub(super) fn decode(record: &[u8], batch: &mut OpenBatch) -> Result<(), Malform
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::sys::records::head_bytes;
 
     /// The head's words in a record of `path`, aligned as the ring's records are.
     fn record(path: &[u8], edit: impl FnOnce(&mut open_head)) -> Vec<u64> {
@@ -61,7 +62,7 @@ mod tests {
         };
         head.comm[..4].copy_from_slice(b"worm");
         edit(&mut head);
-        let mut bytes = plain::Methods::as_bytes(&head).to_vec();
+        let mut bytes = head_bytes(&head).to_vec();
         bytes.extend_from_slice(path);
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         bytes.chunks(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap())).collect()

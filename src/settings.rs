@@ -1,0 +1,67 @@
+//! What the user asked for, merged once from defaults, the file and the command line.
+
+use std::time::Duration;
+
+use crate::model::link::{Choice, XdpMode};
+use crate::probes::{OpensConfig, TalkersConfig};
+
+/// What the dashboard, `stream` and `record` have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The interface to watch at first.
+    pub choice: Choice,
+    /// Only opens by processes whose name matches this PATTERN (already checked).
+    pub process: Option<String>,
+    /// A filter EXPR (already checked).
+    pub filter: Option<String>,
+    /// Between refreshes.
+    pub interval: Duration,
+    /// How arriving packets are counted.
+    pub xdp_mode: XdpMode,
+    /// Time each open.
+    pub latency: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            choice: Choice::Default,
+            process: None,
+            filter: None,
+            interval: Duration::from_secs(1),
+            xdp_mode: XdpMode::Auto,
+            latency: false,
+        }
+    }
+}
+
+impl Settings {
+    /// How the opens probe is to run.
+    pub fn opens(&self) -> OpensConfig {
+        OpensConfig { latency: self.latency, ..OpensConfig::default() }
+    }
+
+    /// How the talkers probe is to run.
+    pub fn talkers(&self) -> TalkersConfig {
+        TalkersConfig { choice: self.choice.clone(), mode: self.xdp_mode, interval: self.interval }
+    }
+}
+
+/// What only the dashboard needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScreenSettings {
+    /// The theme's name; the terminal's own 16 colours by default.
+    pub theme: String,
+    /// Take the mouse.
+    pub mouse: bool,
+    /// No braille and no line drawing.
+    pub ascii: bool,
+    /// Colours at all (`NO_COLOR` turns them off).
+    pub colour: bool,
+}
+
+impl Default for ScreenSettings {
+    fn default() -> Self {
+        Self { theme: "terminal".into(), mouse: true, ascii: false, colour: true }
+    }
+}
