@@ -4,6 +4,7 @@
 
 pub mod escape;
 pub mod filter;
+pub mod ledger;
 pub mod link;
 pub mod open;
 pub mod problem;
