@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod log;
 pub mod opens;
+pub mod talkers;
 
 use std::time::Duration;
 

@@ -65,9 +65,8 @@ impl Ethtool {
         }
         // SAFETY: `request` is a whole ifreq; its data pointer is `buffer`, which each caller
         // sizes for its command and which lives through the call.
-        let ret = unsafe {
-            libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request)
-        };
+        let ret =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
         if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
     }
 

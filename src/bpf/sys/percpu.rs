@@ -100,8 +100,7 @@ impl Batch {
                 libc::EINTR | libc::EAGAIN => continue,
                 errno => return Err(io::Error::from_raw_os_error(errno)),
             }
-            let entries =
-                self.keys.chunks_exact(KEY_BYTES).zip(self.values.chunks_exact(stride));
+            let entries = self.keys.chunks_exact(KEY_BYTES).zip(self.values.chunks_exact(stride));
             for (key, values) in entries.take(usize::try_from(count).unwrap_or(0)) {
                 each(key, values);
             }

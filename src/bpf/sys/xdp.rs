@@ -40,9 +40,8 @@ pub(super) fn create_link(
 ) -> io::Result<OwnedFd> {
     let ifindex = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: `opts` is a whole structure of the size it states and lives through the call.
-    let fd = unsafe {
-        libbpf_sys::bpf_link_create(program.as_raw_fd(), ifindex, attach_type, opts)
-    };
+    let fd =
+        unsafe { libbpf_sys::bpf_link_create(program.as_raw_fd(), ifindex, attach_type, opts) };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
