@@ -190,6 +190,8 @@ static __always_inline bool read_ip6(const struct frame *f, __u32 off, enum dire
 	if (!ip || ip->version_class >> 4 != 6)
 		return false;
 	addr = direction == DIRECTION_RX ? ip->source : ip->dest;
+	/* Else the compiler makes the words' addresses with `or`, which the verifier refuses. */
+	barrier_var(addr);
 	key->addr[0] = addr[0];
 	key->addr[1] = addr[1];
 	key->addr[2] = addr[2];

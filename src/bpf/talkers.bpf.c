@@ -197,27 +197,30 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 {
 	struct frame f = { .ctx = ctx,
 			   .hook = kind == LINK_ETHERNET ? FRAME_SKB : FRAME_SKB_NET };
-	__u32 bytes = ctx->len, segments = ctx->gso_segs, header, l4 = 0;
+	/* Each field once: the compiler would keep the address of one that is read again, and
+	 * the verifier takes a context at its own offsets alone. */
+	const volatile struct __sk_buff *skb = ctx;
+	__u32 bytes = skb->len, segments = skb->gso_segs, gso_size = skb->gso_size, header, l4 = 0;
 	struct source_key key = {};
 	__u8 l4_proto = 0;
 	bool found;
 
-	found = find_address(&f, kind, bpf_ntohs(ctx->protocol), direction, &key, &l4, &l4_proto);
+	found = find_address(&f, kind, bpf_ntohs(skb->protocol), direction, &key, &l4, &l4_proto);
 	if (!found)
 		key.family = 0;
-	if (ctx->gso_size) {
+	if (gso_size) {
 		header = segment_header(&f, found, l4, l4_proto);
 		/* a sender from outside (virtio, a packet socket) may leave the number out */
 		if (!segments && bytes > header)
-			segments = (bytes - header + ctx->gso_size - 1) / ctx->gso_size;
+			segments = (bytes - header + gso_size - 1) / gso_size;
 		if (segments > 1)
 			bytes += (segments - 1) * header;
 	}
 	if (!segments)
 		segments = 1;
-	if (tcx && (direction == DIRECTION_TX || (kind == LINK_NO_HEADER && !ctx->gso_size)))
-		bytes = ctx->wire_len;
-	if (ctx->vlan_present)
+	if (tcx && (direction == DIRECTION_TX || (kind == LINK_NO_HEADER && !gso_size)))
+		bytes = skb->wire_len;
+	if (skb->vlan_present)
 		bytes += segments * VLAN_BYTES;
 	count(&key, segments, bytes);
 }

@@ -1,4 +1,5 @@
 //! What the whole-program and real-kernel tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod net;
 pub mod opens;

@@ -57,6 +57,18 @@ impl Rung {
     }
 }
 
+/// `EPERM`: the verifier's own refusal is `EACCES`, which Rust does not tell from it.
+pub(super) fn lacks_rights(error: &libbpf_rs::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if let Some(io) = e.downcast_ref::<io::Error>() {
+            return io.raw_os_error() == Some(libc::EPERM);
+        }
+        source = e.source();
+    }
+    false
+}
+
 /// Values of `enum hand_over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -95,15 +107,8 @@ impl Counter {
         loop {
             match Self::load_at(direction, kind, capacity, *rung) {
                 Ok(counter) => return Ok(counter),
-                // Less does not help against these.
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        libbpf_rs::ErrorKind::PermissionDenied | libbpf_rs::ErrorKind::OutOfMemory
-                    ) =>
-                {
-                    return Err(e);
-                }
+                // Less does not help against a want of rights.
+                Err(e) if lacks_rights(&e) => return Err(e),
                 Err(e) => *rung = rung.next().ok_or(e)?,
             }
         }

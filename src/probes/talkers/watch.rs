@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
-use super::counter::{Counter, HandOver, Rung};
+use super::counter::{Counter, HandOver, Rung, lacks_rights};
 use super::features::Features;
 use super::links::{Links, Row};
 use crate::bpf::sys::percpu::Batch;
@@ -376,16 +376,11 @@ fn hand_to_xdp(counting: &mut Counting, row: &Row, hook: Hook) -> io::Result<()>
 fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
     let name = crate::model::escape::escape(row.link.name.as_bytes());
     let what = format!("count on {name}");
-    match error.kind() {
-        libbpf_rs::ErrorKind::PermissionDenied => {
-            Problem::new(what, "this needs root", "run it with sudo")
-        }
-        _ => Problem::new(
-            what,
-            format!("the kernel refused the programs: {error}"),
-            "see `ebpftop doctor` and --log FILE",
-        ),
+    if lacks_rights(error) {
+        return Problem::new(what, "this needs root", "run it with sudo");
     }
+    let why = format!("the kernel refused the programs: {error}");
+    Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
 }
 
 /// Reads, folds and settles the side that a tick turned away from.
