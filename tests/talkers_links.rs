@@ -195,6 +195,18 @@ fn an_interface_that_goes_is_taken_up_when_it_returns() {
     assert_eq!(table(last(&samples, "va", Direction::Rx)), from(1, 15));
 }
 
+/// Until then the kernel drops what is sent, and says nothing (noop_qdisc).
+fn carrier_is_back(name: &str) {
+    for _ in 0..600 {
+        if ip(&format!("link show dev {name}")).contains("state UP") {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{name} has no carrier");
+}
+
 #[test]
 fn a_renamed_interface_is_followed() {
     own_namespace();
@@ -209,6 +221,7 @@ fn a_renamed_interface_is_followed() {
     ip("link set va name vx");
     ip("link set vx up");
     probe.until("up again", |p| p.watched[0].interface == "vx" && p.watched[0].gone.is_none());
+    carrier_is_back("vb");
     sender.send(&frames(1, 10));
     probe.until_packets("vx", Direction::Rx, 20);
     let samples = probe.finish();

@@ -129,12 +129,13 @@ struct ip6_header {
 enum frame_hook {
 	FRAME_XDP, /* directly */
 	FRAME_XDP_FRAGS, /* directly in the first buffer, else with bpf_xdp_load_bytes */
-	FRAME_SKB, /* bpf_skb_load_bytes from the link-layer header on */
-	FRAME_SKB_NET, /* the same from the network header on */
+	FRAME_SKB, /* bpf_skb_load_bytes from where the skb's data begin */
+	FRAME_SKB_NET, /* from the network header on, whatever is in front of it */
 };
 
 struct frame {
 	void *ctx;
+	__u32 mac_len; /* FRAME_SKB_NET: bytes in front of the network header */
 	__u8 hook;
 };
 
@@ -146,10 +147,12 @@ static __always_inline void *frame_header(const struct frame *f, __u32 off, void
 
 	if (f->hook == FRAME_SKB)
 		return bpf_skb_load_bytes(f->ctx, off, copy, bytes) ? 0 : copy;
-	if (f->hook == FRAME_SKB_NET)
-		return bpf_skb_load_bytes_relative(f->ctx, off, copy, bytes, BPF_HDR_START_NET) ?
-			       0 :
-			       copy;
+	if (f->hook == FRAME_SKB_NET) {
+		/* knows the header's place, but reads the linear part alone */
+		if (!bpf_skb_load_bytes_relative(f->ctx, off, copy, bytes, BPF_HDR_START_NET))
+			return copy;
+		return bpf_skb_load_bytes(f->ctx, f->mac_len + off, copy, bytes) ? 0 : copy;
+	}
 	data = (void *)(long)((struct xdp_md *)f->ctx)->data;
 	end = (void *)(long)((struct xdp_md *)f->ctx)->data_end;
 	if (data + off + bytes <= end)

@@ -201,15 +201,27 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 	 * the verifier takes a context at its own offsets alone. */
 	const volatile struct __sk_buff *skb = ctx;
 	__u32 bytes = skb->len, segments = skb->gso_segs, gso_size = skb->gso_size, header, l4 = 0;
+	__u32 lost = 0;
 	struct source_key key = {};
 	__u8 l4_proto = 0;
 	bool found;
 
-	found = find_address(&f, kind, bpf_ntohs(skb->protocol), direction, &key, &l4, &l4_proto);
+	if (tcx && direction == DIRECTION_RX) {
+		/* At ingress `len` has skb->mac_len in, `wire_len` has not. The two are the same
+		 * where generic XDP made a new skb of it, which loses mac_len (skb_copy_header):
+		 * then the data begin after the Ethernet header. */
+		if (kind != LINK_ETHERNET)
+			f.mac_len = bytes - skb->wire_len;
+		else if (bytes == skb->wire_len)
+			lost = sizeof(struct ethernet_header);
+	}
+	bytes += lost;
+	found = find_address(&f, lost ? LINK_OTHER : kind, bpf_ntohs(skb->protocol), direction,
+			     &key, &l4, &l4_proto);
 	if (!found)
 		key.family = 0;
 	if (gso_size) {
-		header = segment_header(&f, found, l4, l4_proto);
+		header = lost + segment_header(&f, found, l4, l4_proto);
 		/* a sender from outside (virtio, a packet socket) may leave the number out */
 		if (!segments && bytes > header)
 			segments = (bytes - header + gso_size - 1) / gso_size;

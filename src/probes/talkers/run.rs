@@ -345,6 +345,13 @@ impl<'a> Run<'a> {
             self.send(ProbeEvent::Talkers(samples))?;
         }
         self.refresh(false);
+        // An XDP program that is attached or detached by a link makes no netlink event.
+        let stale = |w: &Watch| self.links.by_index(w.ifindex).is_none_or(|row| w.is_stale(row));
+        if self.watches.iter().any(stale) {
+            self.refresh(true);
+            self.reconcile();
+            self.tell()?;
+        }
         self.send(ProbeEvent::Links(self.links.told()))
     }
 

@@ -128,6 +128,11 @@ impl Watch {
         self.rx.as_ref().ok().and_then(|c| c.counter.xdp_id()).into_iter()
     }
 
+    /// Whether `row` is not what this was made for.
+    pub(super) fn is_stale(&self, row: &Row) -> bool {
+        row.link.xdp.is_some() != self.foreign || row.link.name != self.name
+    }
+
     /// The interface changed: its name, or whether somebody else's XDP program is there.
     pub(super) fn follow(&mut self, row: &Row, links: &Links) {
         self.name.clone_from(&row.link.name);
