@@ -419,3 +419,26 @@ fn the_links_are_told_with_what_they_are() {
     assert_eq!(va.price, "switches software GRO off");
     probe.finish();
 }
+
+#[test]
+fn zz_timing() {
+    own_namespace();
+    veth("va", "vb");
+    veth("wa", "wb");
+    for _ in 0..3 {
+        let t = std::time::Instant::now();
+        let mut probe = probe("va", XdpMode::Auto);
+        eprintln!("start {:?}", t.elapsed());
+        let t = std::time::Instant::now();
+        probe.send(named("wa"));
+        probe.until("wa is watched", |p| p.watched[0].interface == "wa");
+        eprintln!("switch {:?}", t.elapsed());
+        let t = std::time::Instant::now();
+        probe.send(TalkersCommand::Mode(XdpMode::Off));
+        probe.until("off", |p| p.watched[0].rx == Ok(Hook::Tcx));
+        eprintln!("mode {:?}", t.elapsed());
+        let t = std::time::Instant::now();
+        probe.finish();
+        eprintln!("finish {:?}", t.elapsed());
+    }
+}

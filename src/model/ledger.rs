@@ -154,7 +154,22 @@ impl Ledger {
         let (_, evicted) = self.evict();
         self.let_go = self.let_go.saturating_add(evicted);
         self.doomed.clear();
+        self.held()
+    }
+
+    /// The sources held now.
+    pub fn held(&self) -> Vec<IpAddr> {
         self.entries.keys().copied().collect()
+    }
+
+    /// How many sources are held now.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no source is held.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The maps are about to go, both sides read for the last time: what they held is kept.
@@ -185,6 +200,11 @@ impl Ledger {
         self.set_side_total(side, reading.total);
         for (ip, traffic) in &reading.sources {
             if self.doomed.contains(ip) {
+                folded.remove.push(*ip);
+                continue;
+            }
+            // Put there for one who has been let go meanwhile.
+            if traffic.packets == 0 && !self.entries.contains_key(ip) {
                 folded.remove.push(*ip);
                 continue;
             }

@@ -1,7 +1,7 @@
 //! A packet socket whose filter is the program: it counts, and queues nothing.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::model::talkers::Direction;
 
@@ -25,10 +25,10 @@ pub(crate) fn attach(
     }
     // SAFETY: the kernel has just returned this descriptor to us alone.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, program.as_raw_fd())?;
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, program.as_raw_fd())?;
     if direction == Direction::Rx {
         // Saves a run of the program for each frame sent; without it the program tells them apart.
-        let _ = set_option(&socket, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+        let _ = set_option(socket.as_fd(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     }
     let all = u16::try_from(libc::ETH_P_ALL).unwrap_or(3).to_be();
     let address = libc::sockaddr_ll {
@@ -55,8 +55,13 @@ pub(crate) fn attach(
     Ok(socket)
 }
 
+/// Puts `program` in the place of the socket's filter, in one step.
+pub(crate) fn replace(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, program.as_raw_fd())
+}
+
 fn set_option(
-    socket: &OwnedFd,
+    socket: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,
     value: libc::c_int,

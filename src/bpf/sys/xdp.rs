@@ -31,6 +31,15 @@ pub(crate) fn attach(program: BorrowedFd<'_>, ifindex: u32, hook: XdpHook) -> io
     create_link(program, ifindex, libbpf_sys::BPF_XDP, &opts)
 }
 
+/// Puts `program` in the place of the link's own, in one step.
+pub(crate) fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: two descriptors that live through the call; no options is a null pointer.
+    let ret = unsafe {
+        libbpf_sys::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), std::ptr::null())
+    };
+    if ret < 0 { Err(io::Error::from_raw_os_error(-ret)) } else { Ok(()) }
+}
+
 /// `BPF_LINK_CREATE` on an interface.
 pub(super) fn create_link(
     program: BorrowedFd<'_>,

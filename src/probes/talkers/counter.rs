@@ -25,6 +25,11 @@ use crate::model::talkers::{Direction, Traffic};
 const MAX_SOURCES: usize = 65_536;
 const MIN_SOURCES: usize = 1_024;
 
+/// How many sources an interface begins with. Every entry is made when the map is (an insertion
+/// must not fail for want of memory), which takes a microsecond each and CPU: 65,536 would
+/// keep a switch waiting for a quarter of a second.
+pub(super) const FIRST_SOURCES: usize = 2_048;
+
 /// Bytes that the kernel needs for an entry besides the CPUs' values: element, key, pointer,
 /// bucket and the allocator's rounding (kernel/bpf/hashtab.c).
 const ENTRY_OVERHEAD_BYTES: usize = 112;
@@ -176,6 +181,19 @@ impl Counter {
             Hook::Generic => xdp(XdpHook::Generic),
             Hook::Tcx => tcx::attach(self.tcx.as_fd(), ifindex, self.direction),
             Hook::Socket => packet_socket::attach(self.socket.as_fd(), ifindex, self.direction),
+        }
+    }
+
+    /// Puts this counter's program in the place of the one that is attached: every frame is
+    /// counted by the one or the other.
+    pub(super) fn replace(&self, hook: Hook, attachment: BorrowedFd<'_>) -> io::Result<()> {
+        match (hook, &self.xdp) {
+            (Hook::Native | Hook::Generic, Some(program)) => {
+                xdp::replace(attachment, program.as_fd())
+            }
+            (Hook::Native | Hook::Generic, None) => Err(io::Error::other("no XDP program")),
+            (Hook::Tcx, _) => xdp::replace(attachment, self.tcx.as_fd()),
+            (Hook::Socket, _) => packet_socket::replace(attachment, self.socket.as_fd()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::model::link::{Link, XdpMode};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Driver {
     pub(super) name: Option<String>,
-    speed_mbit: Option<u32>,
+    pub(super) speed_mbit: Option<u32>,
     /// Empty where it could not be read.
     pub(super) features: Vec<Feature>,
 }

@@ -24,7 +24,7 @@ use crate::probes::{
     ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period, quiet_libbpf,
 };
 
-/// Map memory of one direction: alone, and when every interface has its own.
+/// Map memory that one direction may grow to: alone, and when every interface has its own.
 const BUDGET_BYTES: usize = 64 << 20;
 const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
 
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
         self.refresh(true);
         match command {
             TalkersCommand::Watch(choice) => {
-                self.target = resolve(&self.links, &choice).unwrap_or_else(|_| match choice {
+                self.target = resolve(&self.links, &choice).unwrap_or(match choice {
                     // It is taken up when it comes; until then the pane says that it is gone.
                     Choice::Named(name) => Target::One { ifindex: 0, name },
                     Choice::Default | Choice::All => Target::All,
@@ -343,6 +343,15 @@ impl<'a> Run<'a> {
         }
         if !samples.is_empty() {
             self.send(ProbeEvent::Talkers(samples))?;
+        }
+        let mut grown = Vec::new();
+        for watch in &mut self.watches {
+            if let Some(row) = self.links.by_index(watch.ifindex) {
+                watch.grow(row, &mut self.means, &mut grown);
+            }
+        }
+        if !grown.is_empty() {
+            self.send(ProbeEvent::Talkers(grown))?;
         }
         self.refresh(false);
         // An XDP program that is attached or detached by a link makes no netlink event.

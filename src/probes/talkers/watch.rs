@@ -1,10 +1,10 @@
 //! One watched interface: a counter a direction, the hook of each, and how one takes over.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
-use super::counter::{Counter, HandOver, Rung, lacks_rights};
+use super::counter::{Counter, FIRST_SOURCES, HandOver, Rung, lacks_rights};
 use super::features::Features;
 use super::links::{Links, Row};
 use crate::bpf::sys::percpu::Batch;
@@ -30,6 +30,10 @@ struct Counting {
     counter: Counter,
     /// The side that was turned away from at this tick, until it is read.
     idle: Option<Side>,
+    /// How many sources it may hold in the end.
+    most: usize,
+    /// More than half of the hash was in use at the last tick.
+    crowded: bool,
 }
 
 /// One interface with its programs attached.
@@ -192,6 +196,18 @@ impl Watch {
         samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
+    /// Gives a crowded direction the largest table it may have. What the old one counted since
+    /// the tick is a sample of its own.
+    pub(super) fn grow(&mut self, row: &Row, means: &mut Means, samples: &mut Vec<TalkersSample>) {
+        let Self { rx, tx, books, .. } = self;
+        let rx =
+            rx.as_mut().ok().and_then(|c| grow_one(c, row, Direction::Rx, &mut books.rx, means));
+        let tx =
+            tx.as_mut().ok().and_then(|c| grow_one(c, row, Direction::Tx, &mut books.tx, means));
+        samples.extend(rx.map(|(hook, at, f)| self.sample(Direction::Rx, hook, f, at)));
+        samples.extend(tx.map(|(hook, at, f)| self.sample(Direction::Tx, hook, f, at)));
+    }
+
     /// Detaches, reads what was counted since the last tick, and gives the books back.
     pub(super) fn end(
         mut self,
@@ -258,7 +274,9 @@ fn begin(
     means: &mut Means,
 ) -> Result<Counting, Problem> {
     let kind = LinkKind::of(row.link.arphrd);
-    let counter = Counter::load(direction, kind, sources, &mut means.rung)
+    // As many as are held already, twice, or what it begins with.
+    let first = (book.len() * 2).max(FIRST_SOURCES).min(sources);
+    let counter = Counter::load(direction, kind, first, &mut means.rung)
         .map_err(|e| load_problem(row, &e))?;
     let held = book.open(counter.capacity, clock::mono());
     if let Err(e) = counter.hold(&held, &mut means.batch) {
@@ -266,7 +284,7 @@ fn begin(
         tracing::warn!("held sources: {e}");
     }
     let (hook, attachment) = attach_first(&counter, row, hooks)?;
-    Ok(Counting { attachment, hook, counter, idle: None })
+    Ok(Counting { attachment, hook, counter, idle: None, most: sources, crowded: false })
 }
 
 fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, OwnedFd), Problem> {
@@ -388,6 +406,39 @@ fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
     Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
 }
 
+/// Loads a counter with more room and puts it in the place of the present one.
+fn grow_one(
+    counting: &mut Counting,
+    row: &Row,
+    direction: Direction,
+    book: &mut Ledger,
+    means: &mut Means,
+) -> Option<(Hook, Stamp, Folded)> {
+    if !counting.crowded || counting.counter.capacity >= counting.most {
+        return None;
+    }
+    let kind = LinkKind::of(row.link.arphrd);
+    let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
+        .inspect_err(|e| tracing::warn!("no larger table: {e}"))
+        .ok()?;
+    if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
+        tracing::warn!("held sources: {e}");
+    }
+    if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
+        tracing::warn!("no larger table: {e}");
+        // Not tried again: the smaller one is right too.
+        counting.most = counting.counter.capacity;
+        return None;
+    }
+    let at = clock::now();
+    grace_period();
+    let old = std::mem::replace(&mut counting.counter, counter);
+    counting.crowded = false;
+    let folded = last(&old, book, at.mono, &mut means.batch);
+    book.open(counting.counter.capacity, at.mono);
+    folded.map(|f| (counting.hook, at, f))
+}
+
 /// Reads, folds and settles the side that a tick turned away from.
 fn read_one(
     counting: &mut Counting,
@@ -397,6 +448,7 @@ fn read_one(
 ) -> Option<(Hook, Folded)> {
     let side = counting.idle.take()?;
     let folded = fold(&counting.counter, side, book, at, batch)?;
+    counting.crowded = folded.sources.len() > counting.counter.capacity / 2;
     Some((counting.hook, folded))
 }
 
