@@ -63,9 +63,9 @@ pub struct Folded {
     pub other_delta: Traffic,
     /// The interval, ns.
     pub interval_ns: u64,
-    /// Every source held during it, largest first by bytes.
+    /// Every source held, largest first by bytes.
     pub sources: Vec<Source>,
-    /// Let go before this turn, since the interface was first watched.
+    /// Let go since the interface was first watched.
     pub let_go: u64,
     /// To be removed from the side's hash: first.
     pub remove: Vec<IpAddr>,
@@ -122,7 +122,7 @@ impl Entry {
     /// What it has to be kept for: bytes, less for each stretch without any.
     fn weight(&self, turn: u64) -> u64 {
         let halvings = turn.saturating_sub(self.busy_turn) / IDLE_TURNS_PER_HALVING;
-        self.told.bytes.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0)
+        self.total().bytes.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0)
     }
 }
 
@@ -132,7 +132,7 @@ impl Entry {
 pub struct Ledger {
     capacity: usize,
     entries: HashMap<IpAddr, Entry>,
-    /// Let go at the last turn: still in the hash of the side that is counting now.
+    /// Let go at the last turn: perhaps still in the hash of the side that is counting now.
     doomed: HashSet<IpAddr>,
     /// From maps that are gone.
     base: Traffic,
@@ -151,8 +151,7 @@ impl Ledger {
     pub fn open(&mut self, capacity: usize, at: Mono) -> Vec<IpAddr> {
         self.capacity = capacity;
         self.counting_since = at;
-        let (_, evicted) = self.evict();
-        self.let_go = self.let_go.saturating_add(evicted);
+        self.evict();
         self.doomed.clear();
         self.held()
     }
@@ -192,11 +191,7 @@ impl Ledger {
     pub fn fold(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
         self.turn += 1;
         let turn = self.turn;
-        let mut folded = Folded {
-            interval_ns: at.since(self.counting_since),
-            let_go: self.let_go,
-            ..Folded::default()
-        };
+        let mut folded = Folded { interval_ns: at.since(self.counting_since), ..Folded::default() };
         self.set_side_total(side, reading.total);
         for (ip, traffic) in &reading.sources {
             if self.doomed.contains(ip) {
@@ -233,9 +228,14 @@ impl Ledger {
             }
         }
         self.doomed.clear();
-        self.account(&mut folded);
-        let (mut gone, _) = self.evict_from(side, turn);
+        for entry in self.entries.values_mut() {
+            if entry.total() != entry.told {
+                entry.busy_turn = turn;
+            }
+        }
+        let mut gone = self.evict_from(side, turn);
         folded.remove.append(&mut gone);
+        self.account(&mut folded);
         for (ip, entry) in &mut self.entries {
             let on = entry.side(side);
             if on.seen_turn != turn {
@@ -269,13 +269,11 @@ impl Ledger {
             let total = entry.total();
             let delta = total.minus(entry.told);
             entry.told = total;
-            if delta.packets > 0 {
-                entry.busy_turn = self.turn;
-            }
             held = held + total;
             held_delta = held_delta + delta;
             folded.sources.push(Source { ip: *ip, since: entry.since, total, delta });
         }
+        folded.let_go = self.let_go;
         folded.other = folded.total.minus(held);
         folded.other_delta = folded.delta.minus(held_delta);
         folded.sources.sort_unstable_by(|a, b| {
@@ -289,24 +287,22 @@ impl Ledger {
 
     /// Lets the lightest go where a quarter of the hash is no longer free for new ones. Returns
     /// those that are in `side`'s hash.
-    fn evict_from(&mut self, side: Side, turn: u64) -> (Vec<IpAddr>, u64) {
-        let (gone, count) = self.evict();
-        self.let_go = self.let_go.saturating_add(count);
+    fn evict_from(&mut self, side: Side, turn: u64) -> Vec<IpAddr> {
         let mut on_side = Vec::new();
-        for (ip, mut entry) in gone {
+        for (ip, mut entry) in self.evict() {
             if entry.side(side).seen_turn == turn {
                 on_side.push(ip);
             }
             self.doomed.insert(ip);
         }
-        (on_side, count)
+        on_side
     }
 
-    fn evict(&mut self) -> (Vec<(IpAddr, Entry)>, u64) {
+    fn evict(&mut self) -> Vec<(IpAddr, Entry)> {
         let keep = self.capacity - self.capacity / 4;
         let excess = self.entries.len().saturating_sub(keep);
         if excess == 0 {
-            return (Vec::new(), 0);
+            return Vec::new();
         }
         let mut by_weight: Vec<(u64, IpAddr)> =
             self.entries.iter().map(|(ip, e)| (e.weight(self.turn), *ip)).collect();
@@ -314,8 +310,9 @@ impl Ledger {
             by_weight.select_nth_unstable(excess - 1);
         }
         by_weight.truncate(excess);
-        let gone = by_weight.iter().filter_map(|(_, ip)| self.entries.remove_entry(ip)).collect();
-        (gone, u64::try_from(excess).unwrap_or(u64::MAX))
+        let excess = u64::try_from(excess).unwrap_or(u64::MAX);
+        self.let_go = self.let_go.saturating_add(excess);
+        by_weight.iter().filter_map(|(_, ip)| self.entries.remove_entry(ip)).collect()
     }
 }
 

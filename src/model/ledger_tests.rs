@@ -196,7 +196,7 @@ fn the_heavy_stay_through_a_flood_and_the_rest_is_other() {
         assert_eq!(folded.sources[0].ip, ip(1));
         assert_eq!(folded.sources[0].total.packets, 2 * (round + 1), "exact while held");
         assert_eq!(folded.sources[0].since, Mono(0));
-        assert!(folded.sources.len() <= 16);
+        assert!(folded.sources.len() <= 6);
     }
     assert!(kernel.turn().let_go > 0);
 }

@@ -21,23 +21,24 @@ use crate::model::ledger::{Folded, Reading, Side};
 use crate::model::link::Hook;
 use crate::model::talkers::{Direction, Traffic};
 
-/// The most sources that one direction of one interface holds.
-const MAX_SOURCES: usize = 65_536;
-const MIN_SOURCES: usize = 1_024;
+/// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
+/// more), so that 65,536 sources are held.
+const MAX_ENTRIES: usize = 87_381;
+const MIN_ENTRIES: usize = 1_024;
 
-/// How many sources an interface begins with. Every entry is made when the map is (an insertion
-/// must not fail for want of memory), which takes a microsecond each and CPU: 65,536 would
-/// keep a switch waiting for a quarter of a second.
-pub(super) const FIRST_SOURCES: usize = 2_048;
+/// An interface begins with this part of what it may grow to. Every entry is made when the map
+/// is (an insertion must not fail for want of memory), which takes a microsecond each and CPU:
+/// with all of them a switch would wait for a third of a second.
+pub(super) const FIRST_PART: usize = 8;
 
 /// Bytes that the kernel needs for an entry besides the CPUs' values: element, key, pointer,
 /// bucket and the allocator's rounding (kernel/bpf/hashtab.c).
 const ENTRY_OVERHEAD_BYTES: usize = 112;
 
-/// How many sources fit into `budget_bytes` for both sides, on `cpus` possible CPUs.
-pub(super) fn sources_for(cpus: usize, budget_bytes: usize) -> usize {
+/// How many entries a side fits into `budget_bytes` for both sides, on `cpus` possible CPUs.
+pub(super) fn entries_for(cpus: usize, budget_bytes: usize) -> usize {
     let entry = ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES;
-    (budget_bytes / (2 * entry)).clamp(MIN_SOURCES, MAX_SOURCES)
+    (budget_bytes / (2 * entry)).clamp(MIN_ENTRIES, MAX_ENTRIES)
 }
 
 /// What this kernel loads, the best first: tried once, then known.
@@ -346,12 +347,13 @@ mod tests {
     #[test]
     fn the_table_fits_the_budget_on_any_machine() {
         let budget = 64 << 20;
-        assert_eq!(sources_for(2, budget), 65_536);
-        assert_eq!(sources_for(8192, budget), MIN_SOURCES);
+        assert_eq!(entries_for(2, budget), MAX_ENTRIES);
+        assert_eq!(MAX_ENTRIES - MAX_ENTRIES / 4, 65_536);
+        assert_eq!(entries_for(8192, budget), MIN_ENTRIES);
         for cpus in [1, 2, 16, 128, 192] {
-            let sources = sources_for(cpus, budget);
-            assert!(sources * 2 * (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES) <= budget);
+            let entries = entries_for(cpus, budget);
+            assert!(entries * 2 * (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES) <= budget);
         }
-        assert!(sources_for(128, budget) > 10_000);
+        assert!(entries_for(128, budget) > 10_000);
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::choose;
-use super::counter::{Rung, sources_for};
+use super::counter::{Rung, entries_for};
 use super::links::{Links, Row};
 use super::watch::{Books, Means, Watch};
 use crate::bpf::sys::percpu::Batch;
@@ -249,14 +249,14 @@ impl<'a> Run<'a> {
             Target::All => BUDGET_BYTES_OF_ALL,
             Target::One { .. } => BUDGET_BYTES,
         };
-        let sources = sources_for(self.means.cpus, budget);
+        let entries = entries_for(self.means.cpus, budget);
         for ifindex in wanted {
             if self.watches.iter().any(|w| w.ifindex == ifindex) {
                 continue;
             }
             let Some(row) = self.links.by_index(ifindex).cloned() else { continue };
             let books = self.take_books(&row);
-            let watch = Watch::start(&row, self.mode, sources, books, &self.links, &mut self.means);
+            let watch = Watch::start(&row, self.mode, entries, books, &self.links, &mut self.means);
             self.watches.push(watch);
         }
         self.watches.sort_by_key(|w| w.ifindex);

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
-use super::counter::{Counter, FIRST_SOURCES, HandOver, Rung, lacks_rights};
+use super::counter::{Counter, FIRST_PART, HandOver, Rung, lacks_rights};
 use super::features::Features;
 use super::links::{Links, Row};
 use crate::bpf::sys::percpu::Batch;
@@ -30,7 +30,7 @@ struct Counting {
     counter: Counter,
     /// The side that was turned away from at this tick, until it is read.
     idle: Option<Side>,
-    /// How many sources it may hold in the end.
+    /// How many entries a side may have in the end.
     most: usize,
     /// More than half of the hash was in use at the last tick.
     crowded: bool,
@@ -66,7 +66,7 @@ impl Watch {
     pub(super) fn start(
         row: &Row,
         mode: XdpMode,
-        sources: usize,
+        entries: usize,
         books: Books,
         links: &Links,
         means: &mut Means,
@@ -85,13 +85,13 @@ impl Watch {
         };
         let hooks = choose::rx_hooks(row, mode);
         watch.features.before(links, row);
-        watch.rx = begin(row, Direction::Rx, &hooks, sources, &mut watch.books.rx, means);
+        watch.rx = begin(row, Direction::Rx, &hooks, entries, &mut watch.books.rx, means);
         watch.features.after(links, row);
         watch.tx = begin(
             row,
             Direction::Tx,
             &[Hook::Tcx, Hook::Socket],
-            sources,
+            entries,
             &mut watch.books.tx,
             means,
         );
@@ -269,13 +269,13 @@ fn begin(
     row: &Row,
     direction: Direction,
     hooks: &[Hook],
-    sources: usize,
+    entries: usize,
     book: &mut Ledger,
     means: &mut Means,
 ) -> Result<Counting, Problem> {
     let kind = LinkKind::of(row.link.arphrd);
     // As many as are held already, twice, or what it begins with.
-    let first = (book.len() * 2).max(FIRST_SOURCES).min(sources);
+    let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
     let counter = Counter::load(direction, kind, first, &mut means.rung)
         .map_err(|e| load_problem(row, &e))?;
     let held = book.open(counter.capacity, clock::mono());
@@ -284,7 +284,7 @@ fn begin(
         tracing::warn!("held sources: {e}");
     }
     let (hook, attachment) = attach_first(&counter, row, hooks)?;
-    Ok(Counting { attachment, hook, counter, idle: None, most: sources, crowded: false })
+    Ok(Counting { attachment, hook, counter, idle: None, most: entries, crowded: false })
 }
 
 fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, OwnedFd), Problem> {
