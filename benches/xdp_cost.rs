@@ -35,8 +35,13 @@ fn run(program: &OwnedFd, frame: &[u8]) -> u32 {
 }
 
 fn load(instructions: &[bpf_insn]) -> OwnedFd {
+    let mut log = vec![0u8; 1 << 16];
     let opts = libbpf_sys::bpf_prog_load_opts {
+        log_buf: log.as_mut_ptr().cast(),
+        log_size: log.len() as u32,
         sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as u64,
+        // A tail call wants both programs to be of one kind.
+        expected_attach_type: libbpf_sys::BPF_XDP,
         prog_flags: libbpf_sys::BPF_F_XDP_HAS_FRAGS,
         ..Default::default()
     };
@@ -50,7 +55,7 @@ fn load(instructions: &[bpf_insn]) -> OwnedFd {
             instructions.len() as u64,
             (&raw const opts).cast_mut(),
         );
-        assert!(fd >= 0, "load: {fd}");
+        assert!(fd >= 0, "load: {fd}: {}", String::from_utf8_lossy(&log));
         OwnedFd::from_raw_fd(fd)
     }
 }
@@ -83,21 +88,22 @@ fn with_changing_source(next: &OwnedFd, mask: i32) -> OwnedFd {
             0,
         );
         assert_eq!(ret, 0, "put the program into the array");
-        OwnedFd::from_raw_fd(fd)
+        // Kept open: the kernel empties an array of programs when its last descriptor goes.
+        fd
     };
     load(&[
-        insn(0xbf, 6, 1, 0, 0),               // r6 = ctx
-        insn(0x61, 2, 1, 0, 0),               // r2 = data
-        insn(0x61, 3, 1, 4, 0),               // r3 = data_end
-        insn(0xbf, 4, 2, 0, 0),               // r4 = r2
-        insn(0x07, 4, 0, 0, 30),              // r4 += 30
-        insn(0x2d, 4, 3, 9, 0),               // if r4 > r3 goto out
-        insn(0x71, 5, 2, 29, 0),              // r5 = last byte of the source
-        insn(0x07, 5, 0, 0, 1),               // r5 += 1
-        insn(0x57, 5, 0, 0, mask),            // r5 &= mask
-        insn(0x73, 2, 5, 29, 0),              // put it back
-        insn(0xbf, 1, 6, 0, 0),               // r1 = ctx
-        insn(0x18, 2, 1, 0, map.as_raw_fd()), // r2 = map
+        insn(0xbf, 6, 1, 0, 0),    // r6 = ctx
+        insn(0x61, 2, 1, 0, 0),    // r2 = data
+        insn(0x61, 3, 1, 4, 0),    // r3 = data_end
+        insn(0xbf, 4, 2, 0, 0),    // r4 = r2
+        insn(0x07, 4, 0, 0, 30),   // r4 += 30
+        insn(0x2d, 4, 3, 9, 0),    // if r4 > r3 goto out
+        insn(0x71, 5, 2, 29, 0),   // r5 = last byte of the source
+        insn(0x07, 5, 0, 0, 1),    // r5 += 1
+        insn(0x57, 5, 0, 0, mask), // r5 &= mask
+        insn(0x73, 2, 5, 29, 0),   // put it back
+        insn(0xbf, 1, 6, 0, 0),    // r1 = ctx
+        insn(0x18, 2, 1, 0, map),  // r2 = map
         insn(0, 0, 0, 0, 0),
         insn(0xb7, 3, 0, 0, 0),        // r3 = 0
         insn(0x85, 0, 0, 0, 12),       // tail call

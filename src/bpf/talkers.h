@@ -33,11 +33,11 @@ struct side_record {
 #define SIDE_RECORD_BYTES 56
 _Static_assert(sizeof(struct side_record) == SIDE_RECORD_BYTES, "no hidden padding");
 
-/* Keys of the map `control`. */
-enum control_key {
-	CONTROL_ACTIVE, /* the side that frames are counted on: 0 or 1 */
-	CONTROL_HAND_OVER, /* enum hand_over */
-	CONTROL_KEYS,
+/* What the reader tells the programs; a member's values differ in one byte alone, so that a
+ * write by bpf(2) is seen whole or not at all. */
+struct talkers_control {
+	__u32 active; /* the side that frames are counted on: 0 or 1 */
+	__u32 hand_over; /* enum hand_over */
 };
 
 /* Which of two attached rx programs counts while one takes over from the other. */

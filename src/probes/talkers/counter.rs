@@ -85,9 +85,6 @@ pub(super) enum HandOver {
     SkbAlone = 3,
 }
 
-const CONTROL_ACTIVE: u32 = 0;
-const CONTROL_HAND_OVER: u32 = 1;
-
 /// The loaded programs and maps. Descriptors only: the object itself is gone after loading.
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -95,7 +92,9 @@ pub(super) struct Counter {
     xdp: Option<OwnedFd>,
     tcx: OwnedFd,
     socket: OwnedFd,
+    /// `struct talkers_control`, in .bss.
     control: MapHandle,
+    phase: HandOver,
     sides: [MapHandle; 2],
     records: MapHandle,
     pub(super) capacity: usize,
@@ -155,7 +154,8 @@ impl Counter {
                 skel.progs.tcx_egress.as_fd()
             })?,
             socket: keep(skel.progs.socket_filter.as_fd())?,
-            control: MapHandle::try_from(&skel.maps.control)?,
+            control: MapHandle::try_from(&skel.maps.bss)?,
+            phase: HandOver::None,
             sides: [
                 MapHandle::try_from(&skel.maps.side_0)?,
                 MapHandle::try_from(&skel.maps.side_1)?,
@@ -203,18 +203,21 @@ impl Counter {
     pub(super) fn turn(&mut self) -> libbpf_rs::Result<Side> {
         let idle = self.active;
         self.active = idle.other();
-        let side = u32::from(self.active == Side::One);
-        self.set_control(CONTROL_ACTIVE, side)?;
+        self.write_control()?;
         Ok(idle)
     }
 
-    pub(super) fn hand_over(&self, phase: HandOver) -> libbpf_rs::Result<()> {
-        self.set_control(CONTROL_HAND_OVER, phase as u32)
+    /// Which program counts from now on, where two are attached.
+    pub(super) fn hand_over(&mut self, phase: HandOver) -> libbpf_rs::Result<()> {
+        self.phase = phase;
+        self.write_control()
     }
 
-    /// The values differ in one byte alone, so that a program reads the one or the other.
-    fn set_control(&self, key: u32, value: u32) -> libbpf_rs::Result<()> {
-        self.control.update(&key.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY)
+    fn write_control(&self) -> libbpf_rs::Result<()> {
+        let active = u32::from(self.active == Side::One).to_ne_bytes();
+        let phase = (self.phase as u32).to_ne_bytes();
+        let control = [active, phase];
+        self.control.update(&0u32.to_ne_bytes(), control.as_flattened(), MapFlags::ANY)
     }
 
     fn side(&self, side: Side) -> BorrowedFd<'_> {

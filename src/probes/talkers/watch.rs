@@ -356,44 +356,44 @@ fn take_over(
 }
 
 fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, OwnedFd), Problem> {
-    let control = |phase| {
-        let set = counting.counter.hand_over(phase);
+    let control = |counter: &mut Counter, phase| {
+        let set = counter.hand_over(phase);
         grace_period();
         set.map_err(|e| Problem::new("change the mode", e.to_string(), ""))
     };
-    control(HandOver::Xdp)?;
+    control(&mut counting.counter, HandOver::Xdp)?;
     let (hook, attachment) = match attach_first(&counting.counter, row, &[Hook::Tcx, Hook::Socket])
     {
         Ok(taken) => taken,
         Err(problem) => {
-            control(HandOver::None)?;
+            control(&mut counting.counter, HandOver::None)?;
             return Err(problem);
         }
     };
     grace_period();
-    control(HandOver::Skb)?;
-    control(HandOver::SkbAlone)?;
+    control(&mut counting.counter, HandOver::Skb)?;
+    control(&mut counting.counter, HandOver::SkbAlone)?;
     // The caller drops the XDP attachment by putting this one in its place; XDP counts nothing
     // in this phase, so it does not matter when. `None` would make it count again.
     Ok((hook, attachment))
 }
 
 fn hand_to_xdp(counting: &mut Counting, row: &Row, hook: Hook) -> io::Result<()> {
-    let control = |counter: &Counter, phase| {
+    let control = |counter: &mut Counter, phase| {
         let set = counter.hand_over(phase).map_err(io::Error::other);
         grace_period();
         set
     };
-    control(&counting.counter, HandOver::SkbAlone)?;
+    control(&mut counting.counter, HandOver::SkbAlone)?;
     let attachment = attach(&counting.counter, row, hook)?;
     grace_period();
-    control(&counting.counter, HandOver::Skb)?;
-    control(&counting.counter, HandOver::Xdp)?;
+    control(&mut counting.counter, HandOver::Skb)?;
+    control(&mut counting.counter, HandOver::Xdp)?;
     counting.attachment = attachment;
     counting.hook = hook;
     // The skb program is detached by now: XDP may stop leaving word for it.
     grace_period();
-    control(&counting.counter, HandOver::None)
+    control(&mut counting.counter, HandOver::None)
 }
 
 fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
