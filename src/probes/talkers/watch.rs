@@ -278,7 +278,7 @@ fn begin(
     let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
     let counter = Counter::load(direction, kind, first, &mut means.rung)
         .map_err(|e| load_problem(row, &e))?;
-    let held = book.open(counter.capacity, clock::mono());
+    let held = book.open(counter.capacity, entries, clock::mono());
     if let Err(e) = counter.hold(&held, &mut means.batch) {
         // They are admitted again as they come: only a flood in the first interval could differ.
         tracing::warn!("held sources: {e}");
@@ -419,15 +419,20 @@ fn grow_one(
     }
     let kind = LinkKind::of(row.link.arphrd);
     let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
-        .inspect_err(|e| tracing::warn!("no larger table: {e}"))
+        .inspect_err(|e| {
+            tracing::warn!("no larger table: {e}");
+            // Not tried again: the smaller one is right too.
+            counting.most = counting.counter.capacity;
+            book.cannot_grow();
+        })
         .ok()?;
     if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
         tracing::warn!("held sources: {e}");
     }
     if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
         tracing::warn!("no larger table: {e}");
-        // Not tried again: the smaller one is right too.
         counting.most = counting.counter.capacity;
+        book.cannot_grow();
         return None;
     }
     let at = clock::now();
@@ -435,7 +440,7 @@ fn grow_one(
     let old = std::mem::replace(&mut counting.counter, counter);
     counting.crowded = false;
     let folded = last(&old, book, at.mono, &mut means.batch);
-    book.open(counting.counter.capacity, at.mono);
+    book.open(counting.counter.capacity, counting.most, at.mono);
     folded.map(|f| (counting.hook, at, f))
 }
 
