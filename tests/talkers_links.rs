@@ -451,3 +451,53 @@ fn a_run_of_switches_under_traffic_loses_nothing_and_leaves_nothing() {
         nothing_attached(name);
     }
 }
+
+#[test]
+fn a_name_of_any_bytes_is_an_interface() {
+    use std::os::unix::ffi::OsStrExt as _;
+    own_namespace();
+    let name = std::ffi::OsStr::from_bytes(b"v\xff\x1b[31m");
+    let made = std::process::Command::new("ip")
+        .args(["link", "add"])
+        .arg(name)
+        .args(["type", "veth", "peer", "name", "vb"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let shown = "v\u{fffd}\x1b[31m";
+    let mut probe = probe(shown, XdpMode::Auto);
+    assert!(probe.watched[0].gone.is_some(), "it is down");
+    let up = std::process::Command::new("ip").args(["link", "set"]).arg(name).arg("up").status();
+    assert!(up.unwrap().success());
+    ip("link set vb up");
+    probe.until("up", |p| p.watched[0].gone.is_none());
+    carrier_is_back("vb");
+    Sender::on("vb").send(&frames(1, 10));
+    probe.until_packets(shown, Direction::Rx, 10);
+    let told = probe.links.iter().find(|l| l.name == shown).unwrap();
+    assert_eq!(told.driver.as_deref(), Some("veth"));
+    probe.finish();
+}
+
+#[test]
+fn the_default_is_the_default_routes_interface_else_one_that_is_up() {
+    own_namespace();
+    let watched = || {
+        let probe = try_probe(Choice::Default, XdpMode::Auto).ok().unwrap();
+        let name = probe.watched[0].interface.clone();
+        probe.finish();
+        name
+    };
+    ip("link set lo up");
+    assert_eq!(watched(), "lo");
+    ip("link add va type veth peer name vb");
+    assert_eq!(watched(), "lo");
+    veth("wa", "wb");
+    let first_up = if ifindex("wa") < ifindex("wb") { "wa" } else { "wb" };
+    assert_eq!(watched(), first_up);
+    ip("link set va up");
+    ip("link set vb up");
+    ip("addr add 192.0.2.1/24 dev wb");
+    ip("route add default via 192.0.2.2 dev wb metric 50");
+    assert_eq!(watched(), "wb");
+}
