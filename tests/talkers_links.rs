@@ -163,7 +163,10 @@ fn every_mode_follows_every_other() {
 fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     own_namespace();
     ip("link set lo up");
-    let mut probe = probe("lo", XdpMode::Native);
+    let mut probe = probe("lo", XdpMode::Generic);
+    send_on_lo(30);
+    probe.send(TalkersCommand::Mode(XdpMode::Native));
+    probe.until("the refusal", |p| p.watched[0].rx.is_err());
     let problem = probe.watched[0].rx.clone().unwrap_err();
     assert_eq!(
         problem.to_string(),
@@ -173,7 +176,23 @@ fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     probe.send(TalkersCommand::Mode(XdpMode::Generic));
     probe.until("generic", |p| p.watched[0].rx == Ok(Hook::Generic));
     assert_eq!(probe.watched[0].price, "switches software GRO off");
-    probe.finish();
+    // What was counted before is not forgotten.
+    send_on_lo(20);
+    let samples = probe.finish();
+    let lo: IpAddr = "127.0.0.1".parse().unwrap();
+    assert_eq!(table(last(&samples, "lo", Direction::Rx)), [(lo, 50, 50 * 142)]);
+    // From the beginning it is told too.
+    let refused = try_probe(Choice::Named("lo".into()), XdpMode::Native).ok().unwrap();
+    assert!(refused.watched[0].rx.is_err() && refused.watched[0].tx.is_ok());
+    refused.finish();
+}
+
+/// `count` datagrams to this host itself, 142 bytes each with their Ethernet header.
+fn send_on_lo(count: usize) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..count {
+        socket.send_to(&[0; 100], socket.local_addr().unwrap()).unwrap();
+    }
 }
 
 #[test]

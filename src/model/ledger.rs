@@ -153,6 +153,7 @@ impl Ledger {
     /// can be had with room for `most`. Returns the sources that are held already, to be put
     /// into both hashes.
     pub fn open(&mut self, capacity: usize, most: usize, at: Mono) -> Vec<IpAddr> {
+        self.close();
         self.capacity = capacity;
         self.most = most.max(capacity);
         self.counting_since = at;

@@ -138,37 +138,59 @@ impl Watch {
     }
 
     /// The interface changed: its name, or whether somebody else's XDP program is there.
-    pub(super) fn follow(&mut self, row: &Row, links: &Links) {
+    pub(super) fn follow(
+        &mut self,
+        row: &Row,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
         self.name.clone_from(&row.link.name);
         if row.link.xdp.is_some() != self.foreign {
             self.foreign = row.link.xdp.is_some();
             if self.mode == XdpMode::Auto {
-                self.take_mode(row, self.mode, links);
+                self.take_mode(row, self.mode, links, batch, samples);
             }
         }
         self.describe(row);
     }
 
-    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost.
-    pub(super) fn take_mode(&mut self, row: &Row, mode: XdpMode, links: &Links) {
+    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost; where
+    /// no hook of that mode can be had, rx ends with a last sample.
+    pub(super) fn take_mode(
+        &mut self,
+        row: &Row,
+        mode: XdpMode,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
         self.mode = mode;
         let hooks = choose::rx_hooks(row, mode);
         let Ok(counting) = &mut self.rx else {
             return;
         };
-        if hooks.first() == Some(&counting.hook) {
-            self.describe(row);
-            return;
-        }
-        let was_xdp = is_xdp(counting.hook);
-        let taken = take_over(counting, row, &hooks, &mut self.features, links);
-        if was_xdp && !is_xdp(counting.hook) {
-            self.features.restore(links, row);
-        }
-        if let Err(problem) = taken {
-            self.rx = Err(problem);
+        if hooks.first() != Some(&counting.hook) {
+            let was_xdp = is_xdp(counting.hook);
+            let taken = take_over(counting, row, &hooks, &mut self.features, links);
+            if was_xdp && !is_xdp(counting.hook) {
+                self.features.restore(links, row);
+            }
+            if let Err(problem) = taken {
+                self.end_rx(problem, batch, samples);
+            }
         }
         self.describe(row);
+    }
+
+    /// Detaches rx, for the reason of `problem`, and tells what it counted since the last tick.
+    fn end_rx(&mut self, problem: Problem, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
+        let Ok(counting) = std::mem::replace(&mut self.rx, Err(problem)) else { return };
+        drop(counting.attachment);
+        let at = clock::now();
+        grace_period();
+        let folded = last(&counting.counter, &mut self.books.rx, at.mono, batch);
+        samples.extend(folded.map(|f| self.sample(Direction::Rx, counting.hook, f, at)));
     }
 
     /// Whether rx has to be begun anew: an earlier mode could not be had.
@@ -303,7 +325,14 @@ fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, O
 
 fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<OwnedFd> {
     if is_xdp(hook) {
-        if LinkKind::of(row.link.arphrd) == LinkKind::Other {
+        // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
+        // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
+        let first_is_known = match LinkKind::of(row.link.arphrd) {
+            LinkKind::Ethernet => true,
+            LinkKind::NoHeader => row.driver.name.as_deref() == Some("tun"),
+            LinkKind::Other => false,
+        };
+        if !first_is_known {
             return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
         }
         // A program of the other mode may be told as EBUSY, EEXIST or not at all (offload).
