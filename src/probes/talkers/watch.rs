@@ -431,6 +431,10 @@ fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
     if lacks_rights(error) {
         return Problem::new(what, "this needs root", "run it with sudo");
     }
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        let why = "the kernel has no BTF at /sys/kernel/btf/vmlinux";
+        return Problem::new(what, why, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+    }
     let why = format!("the kernel refused the programs: {error}");
     Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
 }
