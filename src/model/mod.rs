@@ -2,8 +2,11 @@
 //!
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
+pub mod cgroup;
+pub mod errno;
 pub mod escape;
 pub mod filter;
+pub mod flags;
 pub mod link;
 pub mod open;
 pub mod problem;
