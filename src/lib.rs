@@ -4,6 +4,8 @@
 //! [`model`] keeps the numbers, [`ui`] draws them. [`stream`] writes the same numbers as lines.
 
 pub mod bpf;
+pub mod cli;
+pub mod config;
 pub mod model;
 pub mod probes;
 pub mod settings;

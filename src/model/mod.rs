@@ -10,5 +10,6 @@ pub mod flags;
 pub mod link;
 pub mod open;
 pub mod problem;
+pub mod span;
 pub mod talkers;
 pub mod time;

@@ -80,11 +80,7 @@ impl Kind {
         if regex {
             return compile(body).map(Kind::Regex).map_err(error);
         }
-        let body = if name {
-            body.get(..body.floor_char_boundary(COMM_BYTES)).unwrap_or(body)
-        } else {
-            body
-        };
+        let body = if name { cut(body) } else { body };
         if body.is_ascii() {
             return Ok(Kind::Ascii(body.to_ascii_lowercase().into_bytes().into()));
         }
@@ -97,6 +93,12 @@ impl Kind {
             Kind::Regex(regex) => regex.is_match(text),
         }
     }
+}
+
+/// What fits a name of the kernel's, in whole characters.
+fn cut(body: &str) -> &str {
+    let end = (0..=COMM_BYTES).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
+    if body.len() <= COMM_BYTES { body } else { body.get(..end).unwrap_or(body) }
 }
 
 fn compile(body: &str) -> Result<Regex, String> {
