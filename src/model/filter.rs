@@ -123,6 +123,11 @@ impl Filter {
             && self.cgroups.is_empty())
     }
 
+    /// Whether there are terms on the cgroup, so that its path has to be found out.
+    pub fn chooses_cgroups(&self) -> bool {
+        !self.cgroups.is_empty()
+    }
+
     /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) hold.
     ///
     /// A name term holds when one of the names matches; negated, when none does.
