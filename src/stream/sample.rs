@@ -2,17 +2,19 @@
 
 use std::net::IpAddr;
 
-use crate::model::link::Hook;
+use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
+use crate::probes::Watched;
 
 /// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
 pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);
 
 /// nginx's good open, and one of cat's that failed.
 pub fn opens() -> OpenBatch {
-    let mut batch = OpenBatch { wall: WALL, ..OpenBatch::default() };
+    let mut batch = OpenBatch::default();
+    batch.wall = WALL;
     let meta = OpenMeta {
         at: Mono(1_000_000_000),
         tgid: 812,
@@ -58,8 +60,11 @@ pub fn talkers() -> TalkersSample {
         total: Traffic { packets, bytes },
         delta: Traffic { packets: packets / 10, bytes: bytes / 10 },
     };
-    let sources =
-        vec![source("10.0.0.2", 900, 80_000), source("fe80::1", 50, 4_000), source("10.0.0.3", 10, 900)];
+    let sources = vec![
+        source("10.0.0.2", 900, 80_000),
+        source("fe80::1", 50, 4_000),
+        source("10.0.0.3", 10, 900),
+    ];
     TalkersSample {
         ifindex: 2,
         interface: "eth0".into(),
@@ -75,4 +80,19 @@ pub fn talkers() -> TalkersSample {
         sources,
         let_go: 0,
     }
+}
+
+/// Two interfaces that are watched in different ways.
+pub fn watched() -> Vec<Watched> {
+    let watched = |ifindex, interface: &str, rx| Watched {
+        ifindex,
+        interface: interface.into(),
+        rx: Ok(rx),
+        tx: Ok(Hook::Tcx),
+        mode: XdpMode::Auto,
+        partial: None,
+        price: String::new(),
+        gone: None,
+    };
+    vec![watched(2, "eth0", Hook::Native), watched(1, "lo", Hook::Generic)]
 }

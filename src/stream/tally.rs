@@ -175,7 +175,10 @@ mod tests {
         let at = Stamp { mono: Mono(5_100), ..Stamp::default() };
         let summary = tally.summary(at, true, false);
         assert_eq!(summary.duration_ns, 5_000);
-        assert_eq!(summary.opens, Some(OpensSummary { written: 1, seen: 6, lost: 5, unfinished: 0 }));
+        assert_eq!(
+            summary.opens,
+            Some(OpensSummary { written: 1, seen: 6, lost: 5, unfinished: 0 })
+        );
         assert_eq!(summary.talkers, None);
     }
 
