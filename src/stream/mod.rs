@@ -29,7 +29,6 @@ pub use choose::Choose;
 pub use csv::Csv;
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
-pub(crate) use probes::TalkersProbe;
 pub use tally::{OpensSummary, Ready, Summary};
 pub use text::Text;
 

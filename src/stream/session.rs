@@ -160,8 +160,11 @@ impl Session {
         while self.running != NONE {
             tokio::select! {
                 biased;
-                () = stop.heard(), if !ending => ending = true,
-                () = at(deadline), if !ending => ending = true,
+                () = stop.heard(), if !ending => self.tally.end(clock::mono()),
+                () = at(deadline), if !ending => {
+                    let ns = self.duration.map_or(0, |d| d.as_nanos());
+                    self.tally.end(self.tally.end_after(u64::try_from(ns).unwrap_or(u64::MAX)));
+                }
                 _ = look.tick() => {
                     if self.out.reader_gone() {
                         return Err(OutError::Closed);
@@ -176,6 +179,7 @@ impl Session {
                     continue;
                 }
             }
+            ending = true;
             probes.stop();
         }
         Ok(())

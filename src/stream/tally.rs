@@ -72,10 +72,12 @@ pub struct OpensSummary {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     ready_at: Mono,
+    /// When the end was asked for: what returns later is not told, though it is still seen.
+    end: Option<Mono>,
     /// Lost before `ready`.
     lost_before: u64,
-    /// Records of opens that returned before `ready`.
-    read_before: u64,
+    /// Records of opens that returned before `ready`, or after the end.
+    read_outside: u64,
     written: u64,
     counts: OpenCounts,
     lost_told: u64,
@@ -93,16 +95,26 @@ impl Tally {
 
     /// Whether an open that returned at `at` counts; one that does not is remembered as such.
     pub(super) fn counts(&mut self, at: Mono) -> bool {
-        let counts = at >= self.ready_at;
+        let counts = at >= self.ready_at && self.end.is_none_or(|end| at <= end);
         if !counts {
-            self.read_before += 1;
+            self.read_outside += 1;
         }
         counts
     }
 
+    /// Nothing after `at` is counted.
+    pub(super) fn end(&mut self, at: Mono) {
+        self.end = Some(at);
+    }
+
+    /// When an end after `ns` is.
+    pub(super) fn end_after(&self, ns: u64) -> Mono {
+        Mono(self.ready_at.0.saturating_add(ns))
+    }
+
     /// Opens of a batch that came before `ready`.
     pub(super) fn before_ready(&mut self, opens: usize, counts: OpenCounts) {
-        self.read_before += opens as u64;
+        self.read_outside += opens as u64;
         self.counts = counts;
     }
 
@@ -139,10 +151,10 @@ impl Tally {
         };
         Summary {
             at,
-            duration_ns: at.mono.since(self.ready_at),
+            duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
             opens: opens.then(|| OpensSummary {
                 written: self.written,
-                seen: self.counts.seen.saturating_sub(self.read_before + self.lost_before),
+                seen: self.counts.seen.saturating_sub(self.read_outside + self.lost_before),
                 lost: lost(&self.counts).saturating_sub(self.lost_before),
                 unfinished: self.counts.unfinished,
             }),
@@ -169,15 +181,18 @@ mod tests {
         assert!(!tally.counts(Mono(99)));
         assert!(tally.counts(Mono(100)));
         tally.wrote();
+        tally.end(Mono(5_100));
+        assert!(tally.counts(Mono(5_100)));
+        assert!(!tally.counts(Mono(5_101)));
         assert_eq!(tally.drained(counts(15, 3)), None);
         assert_eq!(tally.drained(counts(20, 8)), Some(5));
         assert_eq!(tally.drained(counts(20, 8)), None);
-        let at = Stamp { mono: Mono(5_100), ..Stamp::default() };
+        let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
         let summary = tally.summary(at, true, false);
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
-            Some(OpensSummary { written: 1, seen: 6, lost: 5, unfinished: 0 })
+            Some(OpensSummary { written: 1, seen: 5, lost: 5, unfinished: 0 })
         );
         assert_eq!(summary.talkers, None);
     }
