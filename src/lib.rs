@@ -6,6 +6,8 @@
 pub mod bpf;
 pub mod cli;
 pub mod config;
+pub mod doctor;
+pub mod man;
 pub mod model;
 pub mod probes;
 pub mod settings;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ebpftop::cli::{Cli, Command};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::stream;
+use ebpftop::{doctor, man, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -29,9 +29,14 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Stream(args)) => {
             stream::run(&config::settings(&args.watch, &config::load(None)?), args)
         }
-        Some(Command::Doctor { .. }) => anyhow::bail!("not there yet"),
+        Some(Command::Doctor { format }) => {
+            let report = doctor::examine();
+            print(doctor::render(&report, *format).as_bytes())?;
+            Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Some(Command::Config) => print(config::DEFAULT.as_bytes()),
-        Some(Command::Completions { .. } | Command::Man) => anyhow::bail!("not there yet"),
+        Some(Command::Completions { shell }) => print(&man::completions(*shell)),
+        Some(Command::Man) => print(&man::page()?),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cgroups;
 pub mod clock;
 pub mod log;
 pub mod opens;
+pub mod preflight;
 
 use std::time::Duration;
 
