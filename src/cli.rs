@@ -16,6 +16,7 @@ use crate::model::span;
 /// Which process opens which files, and who is on the wire: live, exact, from eBPF.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ebpftop", version, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,

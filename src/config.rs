@@ -16,12 +16,8 @@ pub use file::{DEFAULT, FileConfig};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("read the configuration {}: {source}", shown(.path))]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("read the configuration {}: {why}", shown(.path))]
+    Read { path: PathBuf, why: std::io::Error },
     /// The file says something that cannot be.
     #[error("{}:{line}: {reason}", shown(.path))]
     Content { path: PathBuf, line: usize, reason: String },
@@ -31,21 +27,20 @@ fn shown(path: &std::path::Path) -> String {
     escape(path.as_os_str().as_encoded_bytes()).into_owned()
 }
 
-/// The file's words: `named`, which has to exist, or the one at its place, which need not.
+/// The file's words: `named`, which has to exist, or the one at its place, which need not
+/// (nor be within reach: a home that is not one's own is no reason to stop).
 pub fn load(named: Option<&std::path::Path>) -> Result<FileConfig, ConfigError> {
     let Some(path) = named.map(PathBuf::from).or_else(place::default_path) else {
         return Ok(FileConfig::default());
     };
     let text = match place::read(&path) {
         Ok(text) => text,
-        Err(e) if named.is_none() && is_absent(&e) => return Ok(FileConfig::default()),
-        Err(source) => return Err(ConfigError::Read { path, source }),
+        Err(_) if named.is_none() && std::fs::metadata(&path).is_err() => {
+            return Ok(FileConfig::default());
+        }
+        Err(why) => return Err(ConfigError::Read { path, why }),
     };
     FileConfig::parse(&text).map_err(|(line, reason)| ConfigError::Content { path, line, reason })
-}
-
-fn is_absent(e: &std::io::Error) -> bool {
-    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// What all ways of watching have in common; the command line wins.

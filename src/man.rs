@@ -70,7 +70,11 @@ pub fn page() -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    man.render_subcommands_section(&mut page)?;
+    let mut commands = Vec::new();
+    man.render_subcommands_section(&mut commands)?;
+    // They are on this page, not on pages of their own.
+    let commands = String::from_utf8_lossy(&commands).replace("ebpftop\\-", "ebpftop ");
+    page.extend(commands.replace("(1)", "").into_bytes());
     if let Some(stream) = command.get_subcommands().find(|c| c.get_name() == "stream") {
         let mut options = Vec::new();
         Man::new(stream.clone()).render_options_section(&mut options)?;

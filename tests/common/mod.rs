@@ -2,3 +2,4 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod opens;
+pub mod program;
