@@ -11,6 +11,7 @@ use crate::model::link::Choice;
 use crate::settings::{ScreenSettings, Settings};
 
 pub use file::{DEFAULT, FileConfig};
+pub use place::caller;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

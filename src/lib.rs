@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+pub mod logging;
 pub mod man;
 pub mod model;
 pub mod probes;

@@ -3,10 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use ebpftop::cli::{Cli, Command};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::{doctor, man, stream};
+use ebpftop::{doctor, logging, man, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -41,12 +42,15 @@ fn run() -> anyhow::Result<ExitCode> {
 }
 
 fn dashboard(cli: &Cli) -> anyhow::Result<ExitCode> {
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    if !std::io::stdout().is_terminal() {
         let _ = writeln!(
             std::io::stderr(),
             "ebpftop: the dashboard needs a terminal; for lines on stdout use `ebpftop stream`"
         );
         return Ok(ExitCode::from(2));
+    }
+    if let Some(log) = &cli.screen.log {
+        logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
     }
     let file = config::load(cli.screen.config.as_deref())?;
     let _settings = config::settings(&cli.watch, &file);

@@ -10,8 +10,8 @@ use nix::unistd::{Uid, User, geteuid};
 /// A larger file is no configuration.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The user who called sudo, when there is one.
-fn caller() -> Option<User> {
+/// The user who called sudo, when there is one and is not root.
+pub fn caller() -> Option<User> {
     if !geteuid().is_root() {
         return None;
     }
