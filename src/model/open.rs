@@ -168,12 +168,45 @@ impl<'a> Open<'a> {
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
-    /// Returns whose record could not be written.
+    /// Of those: not wanted ([`crate::probes::Only`]), so nothing more is known of them.
+    pub skipped: u64,
+    /// Of those: the record could not be written.
     pub lost: u64,
+    /// Of the lost: it could not be kept either whose they were.
+    pub lost_unowned: u64,
     /// Requests that never completed where it could be seen (io_uring).
     pub unfinished: u64,
     /// Records that user space could not read: never expected, never hidden.
     pub malformed: u64,
+}
+
+/// The end of a process: of its last thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Thread group id.
+    pub tgid: u32,
+    /// When the process had started, ns of `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// When it ended.
+    pub at: Mono,
+}
+
+/// Opens of one process whose records were lost, counted in the kernel, cumulative since attach:
+/// with these a process's totals are exact even when its details are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostOpens {
+    /// Thread group id.
+    pub tgid: u32,
+    /// When the process started, ns of `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// Real user id.
+    pub uid: u32,
+    /// The group leader's name.
+    pub process: Comm,
+    /// How many opens.
+    pub opens: u64,
+    /// How many of them failed.
+    pub failed: u64,
 }
 
 /// What one drain of the ring brought: opens in kernel-time order, their texts in one arena.
@@ -185,6 +218,10 @@ pub struct OpenBatch {
     pub wall: WallOffset,
     /// The counts after the drain.
     pub counts: OpenCounts,
+    /// The processes that ended.
+    pub ended: Vec<Ended>,
+    /// Every process that has lost opens, when there are more than in the batch before; else empty.
+    pub lost_by: Vec<LostOpens>,
 }
 
 impl OpenBatch {
@@ -195,8 +232,12 @@ impl OpenBatch {
         path: Option<&[u8]>,
         resolved: Option<(ResolvedKind, &[u8])>,
     ) {
-        let path = path.map(|p| self.store(p));
-        let resolved = resolved.map(|(kind, p)| (kind, self.store(p)));
+        let span = path.map(|p| self.store(p));
+        let resolved = resolved.map(|(kind, p)| match span {
+            Some(span) if path == Some(p) => (kind, span),
+            _ => (kind, self.store(p)),
+        });
+        let path = span;
         self.entries.push(Entry { meta, path, resolved });
     }
 

@@ -83,18 +83,32 @@ pub enum TalkersCommand {
     Mode(XdpMode),
 }
 
+/// Which opens the kernel is to tell of; the others are counted as seen and skipped. Chosen once,
+/// before loading: what is not asked for costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// By this process.
+    pub tgid: Option<u32>,
+    /// By this real user.
+    pub uid: Option<u32>,
+    /// That failed.
+    pub failed: bool,
+}
+
 /// How the opens probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpensConfig {
     /// Measure each open's latency: a program at entry too.
     pub latency: bool,
+    /// The opens that are wanted.
+    pub only: Only,
     /// Ring-buffer size in bytes, a power of two of pages.
     pub ring_bytes: u32,
 }
 
 impl Default for OpensConfig {
     fn default() -> Self {
-        Self { latency: false, ring_bytes: 16 << 20 }
+        Self { latency: false, only: Only::default(), ring_bytes: 16 << 20 }
     }
 }
 

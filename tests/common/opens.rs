@@ -73,3 +73,21 @@ impl Watch {
         panic!("the probe ended without a word");
     }
 }
+
+/// Runs `act` in a forked process and waits for it; its pid. A panic in it fails the test.
+pub fn in_child(act: impl FnOnce()) -> u32 {
+    // SAFETY: the child runs `act`, which allocates: the C library's allocator is usable after
+    // fork in a process with threads (glibc takes its locks around fork).
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+            // SAFETY: ends the process without running the test harness's own exit.
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let status = nix::sys::wait::waitpid(child, None).unwrap();
+            assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0), "in the child");
+            child.as_raw() as u32
+        }
+    }
+}

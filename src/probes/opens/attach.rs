@@ -1,5 +1,6 @@
 //! Loads the object in the best form this kernel takes, and attaches what can be attached.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::mem::MaybeUninit;
 
@@ -10,11 +11,15 @@ use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
-use crate::probes::{OpensConfig, OpensInfo};
+use crate::probes::{Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
+
+/// The calls that a tracepoint tells of.
+const SYSCALLS: [Syscall; 5] =
+    [Syscall::Open, Syscall::Openat, Syscall::Openat2, Syscall::Creat, Syscall::OpenByHandleAt];
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -67,25 +72,18 @@ pub(super) fn attach<'obj>(
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
     let mut info = OpensInfo { ring_bytes: u64::from(config.ring_bytes), ..OpensInfo::default() };
     let mut links = Vec::new();
-    for (syscall, exit, enter) in [
-        (Syscall::Open, &skel.progs.exit_open, &skel.progs.enter_open),
-        (Syscall::Openat, &skel.progs.exit_openat, &skel.progs.enter_openat),
-        (Syscall::Openat2, &skel.progs.exit_openat2, &skel.progs.enter_openat2),
-        (Syscall::Creat, &skel.progs.exit_creat, &skel.progs.enter_creat),
-        (
-            Syscall::OpenByHandleAt,
-            &skel.progs.exit_open_by_handle_at,
-            &skel.progs.enter_open_by_handle_at,
-        ),
-    ] {
+    for syscall in SYSCALLS {
         let attach_one = |program, edge| {
             let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
             tracepoint::attach(program, id)
         };
         // Entry first: an open whose entry was not seen still tells all but its latency.
-        let attached =
-            if at_entry { attach_one(enter, "enter").map(|link| links.push(link)) } else { Ok(()) };
-        match attached.and_then(|()| attach_one(exit, "exit")) {
+        let entered = if at_entry {
+            attach_one(&skel.progs.open_enter, "enter").map(|link| links.push(link))
+        } else {
+            Ok(())
+        };
+        match entered.and_then(|()| attach_one(&skel.progs.open_exit, "exit")) {
             Ok(link) => {
                 links.push(link);
                 info.seen.push(syscall);
@@ -96,6 +94,10 @@ pub(super) fn attach<'obj>(
     if info.seen.is_empty() {
         let (_, why) = info.unseen.first().cloned().unwrap_or_default();
         return Err(AttachError::Nothing(why));
+    }
+    match skel.progs.process_exit.attach() {
+        Ok(link) => links.push(link),
+        Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
     }
     Ok(Attached { links, skel, info })
 }
@@ -108,15 +110,18 @@ fn configure(
     open.maps.ring.set_max_entries(config.ring_bytes)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.at_entry = at_entry;
+        rodata.key_seed = RandomState::new().build_hasher().finish();
+        let Only { tgid, uid, failed } = config.only;
+        rodata.only_tgid = tgid.is_some();
+        rodata.want_tgid = tgid.unwrap_or_default();
+        rodata.only_uid = uid.is_some();
+        rodata.want_uid = uid.unwrap_or_default();
+        rodata.only_failed = failed;
     }
     if at_entry {
         open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
-    }
-    for program in open.open_object_mut().progs_mut() {
-        let mut program = program;
-        if !at_entry && program.name().to_string_lossy().starts_with("enter_") {
-            program.set_autoload(false);
-        }
+    } else {
+        open.progs.open_enter.set_autoload(false);
     }
     Ok(())
 }

@@ -11,16 +11,16 @@ use std::time::Duration;
 use libbpf_rs::{MapCore, MapFlags, RingBufferBuilder};
 
 use super::attach::Attached;
-use super::decode::decode;
-use crate::bpf::opens::types::open_counts;
-use crate::model::open::{OpenBatch, OpenCounts};
+use super::decode::Decoder;
+use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
+use crate::model::open::{Comm, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
-/// Opens in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
-const BATCH_OPENS: usize = 2_048;
+/// Records in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
+const BATCH_RECORDS: usize = 2_048;
 
 /// Drains until told to stop, then detaches and drains what is left.
 pub(super) fn drain(
@@ -28,41 +28,44 @@ pub(super) fn drain(
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, skel, info: _ } = attached;
-    let batch = RefCell::new(OpenBatch::default());
-    let malformed = RefCell::new(0u64);
+    let Attached { links, mut skel, info: _ } = attached;
+    let decoder = RefCell::new(Decoder::default());
     let mut builder = RingBufferBuilder::new();
     builder.add(&skel.maps.ring, |record| {
-        if decode(record, &mut batch.borrow_mut()).is_err() {
-            *malformed.borrow_mut() += 1;
-        }
+        decoder.borrow_mut().take_in(record);
         // Anything else would end the whole consume.
         0
     })?;
     let ring = builder.build()?;
-    let mut told = OpenCounts::default();
+    let mut told = Told::default();
 
     // Sends all the ring holds; false when nobody listens any more.
     let mut empty_ring = || -> libbpf_rs::Result<bool> {
         loop {
-            let read = ring.consume_raw_n(BATCH_OPENS);
+            let read = ring.consume_raw_n(BATCH_RECORDS);
             if read < 0 {
                 return Err(libbpf_rs::Error::from_raw_os_error(-read));
             }
-            let counts =
-                OpenCounts { malformed: *malformed.borrow(), ..read_counts(&skel.maps.counts)? };
-            let mut full = batch.take();
-            if full.is_empty() && counts.lost == told.lost && counts.malformed == told.malformed {
-                return Ok(true);
+            let mut decoder = decoder.borrow_mut();
+            if let (Some(epoch), Some(bss)) =
+                (decoder.names.turn(), skel.maps.bss_data.as_deref_mut())
+            {
+                bss.epoch = epoch;
             }
-            told = counts;
-            full.sort_by_time();
-            full.wall = clock::wall_offset();
-            full.counts = counts;
-            if sink.blocking_send(ProbeEvent::Opens(full)).is_err() {
-                return Ok(false);
+            let mut batch = std::mem::take(&mut decoder.batch);
+            batch.counts =
+                OpenCounts { malformed: decoder.malformed, ..read_counts(&skel.maps.counts)? };
+            if told.lost(&batch.counts) {
+                batch.lost_by = read_lost(&skel.maps.lost)?;
             }
-            if usize::try_from(read).unwrap_or(0) < BATCH_OPENS {
+            if told.is_news(&batch) {
+                batch.sort_by_time();
+                batch.wall = clock::wall_offset();
+                if sink.blocking_send(ProbeEvent::Opens(batch)).is_err() {
+                    return Ok(false);
+                }
+            }
+            if usize::try_from(read).unwrap_or(0) < BATCH_RECORDS {
                 return Ok(true);
             }
         }
@@ -81,9 +84,33 @@ pub(super) fn drain(
     // A program that was running when its link went has written its record after this.
     grace_period();
     empty_ring()?;
-    let counts = OpenCounts { malformed: *malformed.borrow(), ..read_counts(&skel.maps.counts)? };
+    let counts =
+        OpenCounts { malformed: decoder.borrow().malformed, ..read_counts(&skel.maps.counts)? };
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
+}
+
+/// What the reader has been told already.
+#[derive(Debug, Default)]
+struct Told {
+    lost: u64,
+    malformed: u64,
+}
+
+impl Told {
+    /// Whether more was lost than at the last call.
+    fn lost(&mut self, counts: &OpenCounts) -> bool {
+        counts.lost != std::mem::replace(&mut self.lost, counts.lost)
+    }
+
+    /// Whether the batch says anything new.
+    fn is_news(&mut self, batch: &OpenBatch) -> bool {
+        let malformed = std::mem::replace(&mut self.malformed, batch.counts.malformed);
+        !batch.is_empty()
+            || !batch.ended.is_empty()
+            || !batch.lost_by.is_empty()
+            || malformed != batch.counts.malformed
+    }
 }
 
 /// The sums over the CPUs.
@@ -94,8 +121,32 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
         let mut counts = open_counts::default();
         if plain::copy_from_bytes(&mut counts, &value).is_ok() {
             sum.seen += counts.seen;
+            sum.skipped += counts.skipped;
             sum.lost += counts.lost;
+            sum.lost_unowned += counts.lost_unowned;
         }
     }
     Ok(sum)
+}
+
+/// Whose opens were lost.
+fn read_lost(map: &impl MapCore) -> libbpf_rs::Result<Vec<LostOpens>> {
+    let mut all = Vec::new();
+    for key in map.keys() {
+        let Some(value) = map.lookup(&key, MapFlags::ANY)? else { continue };
+        let (mut who, mut count) = (process_key::default(), lost_opens::default());
+        if plain::copy_from_bytes(&mut who, &key).is_ok()
+            && plain::copy_from_bytes(&mut count, &value).is_ok()
+        {
+            all.push(LostOpens {
+                tgid: who.tgid,
+                start_boottime_ns: who.start_boottime_ns,
+                uid: count.uid,
+                process: Comm(count.process),
+                opens: count.opens,
+                failed: count.failed,
+            });
+        }
+    }
+    Ok(all)
 }

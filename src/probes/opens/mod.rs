@@ -6,6 +6,7 @@
 mod attach;
 mod decode;
 mod drain;
+mod names;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};

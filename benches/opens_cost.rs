@@ -1,0 +1,178 @@
+//! What an open costs the program that does it, on the real kernel: nobody looking, the probe
+//! in its forms, and `opensnoop`, interleaved; medians of the rounds. Needs root.
+//!
+//! The load: one thread opens and closes 100 cached files, paths of five components, as fast as
+//! it can, pinned to CPU 0; whoever looks runs where the scheduler puts it.
+//!
+//! `cargo bench --bench opens_cost [-- ROUNDS]`
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::ffi::CString;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ebpftop::probes::opens::OpensProbe;
+use ebpftop::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+const FILES: usize = 100;
+const RUN: Duration = Duration::from_millis(700);
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(i) = args.iter().position(|a| a == "--load") {
+        return load(&args[i + 1], &args[i + 2]);
+    }
+    let rounds = args.iter().find_map(|a| a.parse().ok()).unwrap_or(7);
+    let dir = tempfile::Builder::new().prefix("opens").tempdir_in("/tmp").unwrap();
+    let deep = dir.path().join("one/two/three");
+    std::fs::create_dir_all(&deep).unwrap();
+    for i in 0..FILES {
+        std::fs::write(deep.join(format!("file{i:03}")), b"x").unwrap();
+    }
+    let deep = deep.to_str().unwrap();
+
+    for load in ["cached", "failing", "new"] {
+        let mut table: Vec<(&str, Vec<f64>, u64, u64)> =
+            ["nobody", "ebpftop", "another process only", "ebpftop --latency", "opensnoop"]
+                .into_iter()
+                .map(|name| (name, vec![], 0, 0))
+                .collect();
+        for _ in 0..rounds {
+            for (name, times, seen, lost) in &mut table {
+                let counts = match *name {
+                    "nobody" => {
+                        times.push(run_load(load, deep));
+                        None
+                    }
+                    "ebpftop" => Some(with_probe(OpensConfig::default(), || {
+                        times.push(run_load(load, deep))
+                    })),
+                    "another process only" => {
+                        let only = Only { tgid: Some(std::process::id()), ..Only::default() };
+                        let config = OpensConfig { only, ..OpensConfig::default() };
+                        Some(with_probe(config, || times.push(run_load(load, deep))))
+                    }
+                    "ebpftop --latency" => {
+                        let config = OpensConfig { latency: true, ..OpensConfig::default() };
+                        Some(with_probe(config, || times.push(run_load(load, deep))))
+                    }
+                    _ => {
+                        with_opensnoop(|| times.push(run_load(load, deep)));
+                        None
+                    }
+                };
+                if let Some((s, l)) = counts {
+                    *seen += s;
+                    *lost += l;
+                }
+            }
+        }
+        println!("{load} files, {rounds} rounds, medians of ns a pair");
+        let bare = median(&mut table[0].1.clone());
+        for (name, times, seen, lost) in &mut table {
+            let m = median(times);
+            println!("  {name:20} {m:8.0}  x{:.2}   seen {seen} lost {lost}", m / bare);
+        }
+    }
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Runs the load in a process of its own; ns a pair of open and close.
+fn run_load(kind: &str, dir: &str) -> f64 {
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--load", kind, dir])
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().parse().unwrap()
+}
+
+fn load(kind: &str, dir: &str) {
+    let mut cpus = nix::sched::CpuSet::new();
+    cpus.set(0).unwrap();
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus).unwrap();
+    let suffix = if kind == "failing" { ".none" } else { "" };
+    let paths: Vec<CString> =
+        (0..FILES).map(|i| CString::new(format!("{dir}/file{i:03}{suffix}")).unwrap()).collect();
+    let mut pairs = 0u64;
+    let mut spent = Duration::ZERO;
+    let mut round = 0;
+    let all = Instant::now();
+    while all.elapsed() < RUN {
+        if kind == "new" {
+            // Ever new files: made outside of what is timed.
+            for (i, path) in paths.iter().enumerate() {
+                let from = path.to_str().unwrap();
+                std::fs::rename(from, format!("{dir}/r{round}-{i}")).unwrap();
+                std::fs::write(from, b"x").unwrap();
+                std::fs::remove_file(format!("{dir}/r{round}-{i}")).unwrap();
+            }
+            round += 1;
+        }
+        let start = Instant::now();
+        for _ in 0..if kind == "new" { 1 } else { 20 } {
+            for path in &paths {
+                drop(open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty()));
+                pairs += 1;
+            }
+        }
+        spent += start.elapsed();
+    }
+    println!("{}", spent.as_nanos() as f64 / pairs as f64);
+}
+
+fn with_probe(config: OpensConfig, load: impl FnOnce()) -> (u64, u64) {
+    let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
+    let mut probe = OpensProbe::start(config, sink);
+    match events.blocking_recv() {
+        Some(ProbeEvent::OpensStarted(Ok(_))) => {}
+        other => panic!("cannot start (root?): {other:?}"),
+    }
+    let reader = std::thread::spawn(move || {
+        let mut opens = 0u64;
+        while let Some(event) = events.blocking_recv() {
+            match event {
+                ProbeEvent::Opens(batch) => opens += batch.len() as u64,
+                ProbeEvent::OpensEnded(counts) => return (opens, counts),
+                _ => {}
+            }
+        }
+        panic!("ended without counts")
+    });
+    load();
+    probe.stop();
+    let (opens, counts) = reader.join().unwrap();
+    probe.join();
+    assert_eq!(
+        counts.seen,
+        opens + counts.lost + counts.skipped,
+        "every open is told or counted as lost"
+    );
+    (counts.seen, counts.lost)
+}
+
+/// opensnoop needs tracefs mounted: a mount namespace of its own gives it one.
+fn with_opensnoop(load: impl FnOnce()) {
+    const START: &str = "test -d /sys/kernel/tracing/events \
+        || mount -t tracefs tracefs /sys/kernel/tracing; \
+        PATH=$PATH:/usr/sbin exec opensnoop";
+    let mut child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", START])
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "opensnoop did not stay: is the package libbpf-tools installed?"
+    );
+    load();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
