@@ -77,19 +77,18 @@ static __always_inline void fill_who(struct open_head *head)
 
 /* The path as passed. A path of 4096 bytes and more is no path to the kernel either
  * (ENAMETOOLONG), and a part of it would be a lie: no path then. */
-static __always_inline __u32 fill_path(struct open_record *rec, const struct request *req)
+static __always_inline void fill_path(struct open_record *rec, const struct request *req)
 {
 	long n;
 
 	rec->head.path_len = 0;
 	if (!req->path)
-		return 0;
+		return;
 	n = bpf_probe_read_user_str(rec->path, sizeof(rec->path), (const void *)req->path);
 	if (n < 1 || n >= PATH_BYTES)
-		return 0;
+		return;
 	rec->head.path_len = n - 1;
 	rec->head.bits |= OPEN_HAS_PATH;
-	return n - 1;
 }
 
 /* The struct file behind a descriptor of the current task; 0 where there is none. What the
@@ -122,51 +121,52 @@ static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 #define RESOLVE_IN_ROOT 0x10 /* include/uapi/linux/openat2.h */
 #define O_TMPFILE_BIT 020000000 /* __O_TMPFILE, the same on x86 and arm64 */
 
-/* Where the file is, or, for a failed open, the directory that its path starts from. */
-static __always_inline void fill_place(struct open_record *rec, const struct request *req)
+/* Where the file behind a descriptor is. */
+static __always_inline void place_opened(struct open_head *head, __u64 file)
 {
-	__u64 dentry = 0, mnt = 0, parent, hash;
-	__u8 kind = RESOLVED_TRIED;
+	__u64 dentry = 0, mnt = 0, parent;
+	__u8 kind = RESOLVED_OPENED;
 	bool anon;
 
-	rec->head.resolved = RESOLVED_NONE;
-	rec->head.key = 0;
-	if (rec->head.ret >= 0) {
-		path_of_file(file_of(rec->head.ret), &dentry, &mnt);
-		if (!dentry)
-			return;
-		kind = RESOLVED_OPENED;
-		hash = WORD(dentry, dentry, d_hash.pprev);
-		parent = WORD(dentry, dentry, d_parent);
-		if (!hash && parent != dentry) {
-			kind = RESOLVED_DELETED;
-			if (rec->head.flags & O_TMPFILE_BIT) {
-				kind = RESOLVED_TMPFILE;
-				dentry = parent;
-			}
+	path_of_file(file, &dentry, &mnt);
+	if (!dentry)
+		return;
+	parent = WORD(dentry, dentry, d_parent);
+	if (!WORD(dentry, dentry, d_hash.pprev) && parent != dentry) {
+		kind = RESOLVED_DELETED;
+		if (head->flags & O_TMPFILE_BIT) {
+			kind = RESOLVED_TMPFILE;
+			dentry = parent;
+		}
+	}
+	head->key = place_of(dentry, mnt, &anon);
+	if (head->key)
+		head->resolved = anon ? RESOLVED_ANON : kind;
+}
+
+/* The directory that the path of a failed open starts from. */
+static __always_inline void place_tried(struct open_record *rec, const struct request *req)
+{
+	__u64 dentry = 0, mnt = 0, fs;
+	bool anon, absolute = rec->head.path_len && rec->path[0] == '/';
+
+	if (!(rec->head.bits & OPEN_HAS_PATH))
+		return;
+	if ((absolute && !(req->resolve & RESOLVE_IN_ROOT)) || req->dirfd == AT_FDCWD) {
+		fs = WORD(task_struct, bpf_get_current_task(), fs);
+		if (absolute) {
+			dentry = WORD(fs_struct, fs, root.dentry);
+			mnt = WORD(fs_struct, fs, root.mnt);
+		} else {
+			dentry = WORD(fs_struct, fs, pwd.dentry);
+			mnt = WORD(fs_struct, fs, pwd.mnt);
 		}
 	} else {
-		__u64 fs;
-		bool absolute = rec->head.path_len && rec->path[0] == '/';
-
-		if (!(rec->head.bits & OPEN_HAS_PATH))
-			return;
-		if ((absolute && !(req->resolve & RESOLVE_IN_ROOT)) || req->dirfd == AT_FDCWD) {
-			fs = WORD(task_struct, bpf_get_current_task(), fs);
-			if (absolute) {
-				dentry = WORD(fs_struct, fs, root.dentry);
-				mnt = WORD(fs_struct, fs, root.mnt);
-			} else {
-				dentry = WORD(fs_struct, fs, pwd.dentry);
-				mnt = WORD(fs_struct, fs, pwd.mnt);
-			}
-		} else {
-			path_of_file(file_of(req->dirfd), &dentry, &mnt);
-		}
+		path_of_file(file_of(req->dirfd), &dentry, &mnt);
 	}
 	rec->head.key = place_of(dentry, mnt, &anon);
 	if (rec->head.key)
-		rec->head.resolved = anon && kind != RESOLVED_TRIED ? RESOLVED_ANON : kind;
+		rec->head.resolved = RESOLVED_TRIED;
 }
 
 /* The ring was full: whose open it was. */
@@ -202,36 +202,69 @@ static __always_inline bool wanted(long ret, __u32 uid)
 	return !only_failed || ret < 0;
 }
 
-static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
+/* Counts a return; the place to put its record together in where it is wanted. */
+static __always_inline struct open_record *begin(struct open_counts *count, long ret, __u32 uid)
 {
-	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
-	struct open_record *rec = bpf_map_lookup_elem(&scratch, &zero);
-	__u32 path_len, uid = (__u32)bpf_get_current_uid_gid();
-
-	if (!count || !rec) /* never: both have one element a CPU */
-		return 0;
 	count->seen++;
 	if (!wanted(ret, uid)) {
 		count->skipped++;
 		return 0;
 	}
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
 
-	rec->head.record = RECORD_OPEN;
-	rec->head.ts_ns = bpf_ktime_get_ns();
-	rec->head.ret = ret;
-	rec->head.uid = uid;
-	rec->head.syscall = req->syscall;
-	rec->head.bits = entry_ns ? OPEN_HAS_LATENCY : 0;
-	rec->head.latency_ns = entry_ns ? rec->head.ts_ns - entry_ns : 0;
-	fill_who(&rec->head);
-	fill_how(&rec->head, req);
-	path_len = fill_path(rec, req) & (PATH_BYTES - 1);
-	fill_place(rec, req);
+/* All of a record's head but what the request and the result say. */
+static __always_inline void fill_head(struct open_head *head, __u8 syscall)
+{
+	head->record = RECORD_OPEN;
+	head->ts_ns = bpf_ktime_get_ns();
+	head->uid = (__u32)bpf_get_current_uid_gid();
+	head->syscall = syscall;
+	head->bits = 0;
+	head->latency_ns = 0;
+	head->resolved = RESOLVED_NONE;
+	head->key = 0;
+	head->slot = 0;
+	head->pad2 = 0;
+	__builtin_memset(head->pad, 0, sizeof(head->pad));
+	fill_who(head);
+}
 
-	if (bpf_ringbuf_output(&ring, rec, OPEN_HEAD_BYTES + path_len, BPF_RB_NO_WAKEUP))
+static __always_inline void output(struct open_counts *count, struct open_record *rec)
+{
+	__u64 bytes = OPEN_HEAD_BYTES + (rec->head.path_len & (PATH_BYTES - 1));
+
+	if (bpf_ringbuf_output(&ring, rec, bytes, BPF_RB_NO_WAKEUP))
 		count_lost(count, &rec->head);
+}
+
+static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
+{
+	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_record *rec;
+
+	if (!count) /* never: it has one element a CPU */
+		return 0;
+	rec = begin(count, ret, (__u32)bpf_get_current_uid_gid());
+	if (!rec)
+		return 0;
+	fill_head(&rec->head, req->syscall);
+	rec->head.ret = ret;
+	if (entry_ns) {
+		rec->head.bits |= OPEN_HAS_LATENCY;
+		rec->head.latency_ns = rec->head.ts_ns - entry_ns;
+	}
+	fill_how(&rec->head, req);
+	fill_path(rec, req);
+	if (ret >= 0)
+		place_opened(&rec->head, file_of(ret));
+	else
+		place_tried(rec, req);
+	output(count, rec);
 	return 0;
 }
+
+#include "uring.h"
 
 /* Attached to the sys_exit tracepoint of every call that opens: they hand over the same. */
 SEC("tracepoint/syscalls/sys_exit_openat")

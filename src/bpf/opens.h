@@ -40,6 +40,7 @@ enum resolved_kind {
 #define OPEN_HAS_PATH 1
 #define OPEN_HAS_FLAGS 2
 #define OPEN_HAS_LATENCY 4
+#define OPEN_HAS_SLOT 8
 
 /* What an open begins with; path_len bytes of path follow, without a NUL. */
 struct open_head {
@@ -61,11 +62,13 @@ struct open_head {
 	__u8 bits;
 	__u8 resolved;
 	__u8 pad[3];
+	__u32 slot; /* of a direct io_uring open: it has no descriptor */
+	__u32 pad2;
 	__u8 comm[COMM_BYTES];
 	__u8 process[COMM_BYTES];
 };
 
-#define OPEN_HEAD_BYTES 120
+#define OPEN_HEAD_BYTES 128
 _Static_assert(sizeof(struct open_head) == OPEN_HEAD_BYTES, "the head has no hidden padding");
 
 struct open_record {
@@ -116,6 +119,8 @@ struct open_counts {
 	__u64 skipped; /* of those: not wanted, so no record */
 	__u64 lost; /* of those: no room for the record */
 	__u64 lost_unowned; /* of the lost: no room to say whose either */
+	__u64 unfinished; /* io_uring requests that never completed where it could be seen */
+	__u64 unnamed; /* io_uring requests for whose name there was no room */
 };
 
 /* A process, for ever: pids are used again, start times with them are not. */

@@ -13,13 +13,6 @@ struct request {
 	__u8 syscall;
 };
 
-/* include/uapi/linux/openat2.h */
-struct open_how {
-	__u64 flags;
-	__u64 mode;
-	__u64 resolve;
-};
-
 /* Arguments kept from entry to exit. */
 struct pending {
 	__u64 ts_ns;

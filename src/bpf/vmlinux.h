@@ -110,6 +110,38 @@ struct fs_struct {
 	struct path pwd;
 };
 
+struct filename {
+	const char *name;
+};
+
+/* io_uring/openclose.c; lies over the first bytes of its io_kiocb */
+struct open_how {
+	__u64 flags;
+	__u64 mode;
+	__u64 resolve;
+};
+
+struct io_open {
+	int dfd;
+	__u32 file_slot;
+	struct filename *filename;
+	struct open_how how;
+};
+
+struct io_kiocb {
+	__u8 opcode;
+};
+
+struct trace_event_raw_io_uring_submit_req {
+	void *req;
+	__u8 opcode;
+};
+
+struct trace_event_raw_io_uring_complete {
+	void *req;
+	int res;
+};
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
@@ -166,6 +198,10 @@ enum bpf_map_type {
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1,
 };
 
 enum {

@@ -125,6 +125,8 @@ pub struct OpenMeta {
     pub mode: u32,
     /// What the kernel returned: a descriptor, or a negated errno.
     pub ret: i64,
+    /// The slot of a direct io_uring open, which has no descriptor: `ret` says nothing then.
+    pub slot: Option<u32>,
     /// From entry to return, where it was measured.
     pub latency_ns: Option<u64>,
     /// The id of the task's cgroup in the v2 hierarchy (its inode number), where known.
@@ -132,6 +134,11 @@ pub struct OpenMeta {
 }
 
 impl OpenMeta {
+    /// The descriptor of a good open; a direct io_uring open has none.
+    pub fn fd(&self) -> Option<i32> {
+        if self.slot.is_some() { None } else { i32::try_from(self.ret).ok().filter(|fd| *fd >= 0) }
+    }
+
     /// The positive errno of a failed open.
     pub fn errno(&self) -> Option<i32> {
         if self.ret < 0 { i32::try_from(self.ret.unsigned_abs()).ok() } else { None }
@@ -174,8 +181,10 @@ pub struct OpenCounts {
     pub lost: u64,
     /// Of the lost: it could not be kept either whose they were.
     pub lost_unowned: u64,
-    /// Requests that never completed where it could be seen (io_uring).
+    /// Requests that never completed where it could be seen (io_uring): not among the seen.
     pub unfinished: u64,
+    /// Requests for whose name there was no room while they were under way (io_uring).
+    pub unnamed: u64,
     /// Records that user space could not read: never expected, never hidden.
     pub malformed: u64,
 }

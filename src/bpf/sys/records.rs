@@ -5,7 +5,7 @@ use crate::bpf::opens::types::{
 };
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
-pub(crate) const OPEN_HEAD_BYTES: usize = 120;
+pub(crate) const OPEN_HEAD_BYTES: usize = 128;
 const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
 /// Bytes of `struct name_head`.
 pub(crate) const NAME_HEAD_BYTES: usize = 32;

@@ -56,18 +56,24 @@ pub(super) struct Attached<'obj> {
     pub(super) info: OpensInfo,
 }
 
+/// Where the loaded object lives: one place for each form that may be tried.
+pub(super) type Storage = [MaybeUninit<OpenObject>; 2];
+
 /// Loads and attaches. Nothing that returns from an open after this is missed.
 pub(super) fn attach<'obj>(
     config: &OpensConfig,
-    storage: &'obj mut MaybeUninit<OpenObject>,
+    storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
     if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(AttachError::NoBtf);
     }
     let at_entry = config.latency || !has_task_pt_regs();
-    let mut open = OpensSkelBuilder::default().open(storage).map_err(load_error)?;
-    configure(&mut open, config, at_entry).map_err(load_error)?;
-    let skel = open.load().map_err(load_error)?;
+    let [whole, plain] = storage;
+    // The io_uring programs need a tracepoint of kernel 6.4: what cannot be relocated is refused.
+    let (skel, no_uring) = match load(config, at_entry, true, whole) {
+        Ok(skel) => (skel, None),
+        Err(why) => (load(config, at_entry, false, plain).map_err(load_error)?, Some(why)),
+    };
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
     let mut info = OpensInfo { ring_bytes: u64::from(config.ring_bytes), ..OpensInfo::default() };
@@ -95,6 +101,17 @@ pub(super) fn attach<'obj>(
         let (_, why) = info.unseen.first().cloned().unwrap_or_default();
         return Err(AttachError::Nothing(why));
     }
+    match no_uring.map_or_else(|| attach_uring(&skel, &tracefs), |e| Err(io::Error::other(e))) {
+        Ok(uring) => {
+            links.extend(uring);
+            info.seen.push(Syscall::IoUring);
+        }
+        Err(e) => {
+            tracing::info!("io_uring opens are not seen: {e}");
+            let why = "this kernel does not tell of its requests (6.4 does)";
+            info.unseen.push((Syscall::IoUring.name().into(), why.into()));
+        }
+    }
     match skel.progs.process_exit.attach() {
         Ok(link) => links.push(link),
         Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
@@ -102,10 +119,32 @@ pub(super) fn attach<'obj>(
     Ok(Attached { links, skel, info })
 }
 
+/// The two programs of io_uring: completion first, so that no request waits for one in vain.
+fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]> {
+    let complete = tracefs.id("io_uring", "io_uring_complete")?;
+    let submit = tracefs.id("io_uring", "io_uring_submit_req")?;
+    Ok([
+        tracepoint::attach(&skel.progs.uring_complete, complete)?,
+        tracepoint::attach(&skel.progs.uring_submit, submit)?,
+    ])
+}
+
+fn load<'obj>(
+    config: &OpensConfig,
+    at_entry: bool,
+    uring: bool,
+    storage: &'obj mut MaybeUninit<OpenObject>,
+) -> libbpf_rs::Result<OpensSkel<'obj>> {
+    let mut open = OpensSkelBuilder::default().open(storage)?;
+    configure(&mut open, config, at_entry, uring)?;
+    open.load()
+}
+
 fn configure(
     open: &mut OpenOpensSkel<'_>,
     config: &OpensConfig,
     at_entry: bool,
+    uring: bool,
 ) -> libbpf_rs::Result<()> {
     open.maps.ring.set_max_entries(config.ring_bytes)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
@@ -118,6 +157,8 @@ fn configure(
         rodata.want_uid = uid.unwrap_or_default();
         rodata.only_failed = failed;
     }
+    open.progs.uring_submit.set_autoload(uring);
+    open.progs.uring_complete.set_autoload(uring);
     if at_entry {
         open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
     } else {

@@ -15,6 +15,7 @@ const RECORD_EXIT: u32 = 3;
 const HAS_PATH: u8 = 1;
 const HAS_FLAGS: u8 = 2;
 const HAS_LATENCY: u8 = 4;
+const HAS_SLOT: u8 = 8;
 
 /// The longest path there is, without its NUL (`PATH_MAX`).
 const PATH_MAX: usize = 4095;
@@ -94,6 +95,7 @@ impl Decoder {
             flags: has(HAS_FLAGS).then_some(head.flags),
             mode: head.mode,
             ret: head.ret,
+            slot: has(HAS_SLOT).then_some(head.slot),
             latency_ns: has(HAS_LATENCY).then_some(head.latency_ns),
             cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
         };

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::{MapCore, MapFlags, RingBufferBuilder};
 
@@ -21,6 +21,10 @@ const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
 /// Records in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
 const BATCH_RECORDS: usize = 2_048;
+
+/// At least between two readings of whose opens were lost: up to 8,192 look-ups, at a time when
+/// the ring is full already.
+const LOST_EVERY: Duration = Duration::from_millis(250);
 
 /// Drains until told to stop, then detaches and drains what is left.
 pub(super) fn drain(
@@ -40,7 +44,7 @@ pub(super) fn drain(
     let mut told = Told::default();
 
     // Sends all the ring holds; false when nobody listens any more.
-    let mut empty_ring = || -> libbpf_rs::Result<bool> {
+    let mut empty_ring = |last: bool| -> libbpf_rs::Result<bool> {
         loop {
             let read = ring.consume_raw_n(BATCH_RECORDS);
             if read < 0 {
@@ -55,7 +59,7 @@ pub(super) fn drain(
             let mut batch = std::mem::take(&mut decoder.batch);
             batch.counts =
                 OpenCounts { malformed: decoder.malformed, ..read_counts(&skel.maps.counts)? };
-            if told.lost(&batch.counts) {
+            if told.lost_is_due(&batch.counts, last) {
                 batch.lost_by = read_lost(&skel.maps.lost)?;
             }
             if told.is_news(&batch) {
@@ -72,7 +76,7 @@ pub(super) fn drain(
     };
 
     loop {
-        if !empty_ring()? {
+        if !empty_ring(false)? {
             return Ok(());
         }
         match stopped.recv_timeout(DRAIN_EVERY) {
@@ -83,9 +87,11 @@ pub(super) fn drain(
     drop(links);
     // A program that was running when its link went has written its record after this.
     grace_period();
-    empty_ring()?;
-    let counts =
-        OpenCounts { malformed: decoder.borrow().malformed, ..read_counts(&skel.maps.counts)? };
+    empty_ring(true)?;
+    let mut counts = read_counts(&skel.maps.counts)?;
+    counts.malformed = decoder.borrow().malformed;
+    // What is still under way, or went without a word.
+    counts.unfinished += skel.maps.uring_pending.keys().count() as u64;
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
 }
@@ -94,13 +100,20 @@ pub(super) fn drain(
 #[derive(Debug, Default)]
 struct Told {
     lost: u64,
+    lost_at: Option<Instant>,
     malformed: u64,
 }
 
 impl Told {
-    /// Whether more was lost than at the last call.
-    fn lost(&mut self, counts: &OpenCounts) -> bool {
-        counts.lost != std::mem::replace(&mut self.lost, counts.lost)
+    /// Whether it is time to tell whose the lost opens are.
+    fn lost_is_due(&mut self, counts: &OpenCounts, last: bool) -> bool {
+        let early = self.lost_at.is_some_and(|at| at.elapsed() < LOST_EVERY);
+        if counts.lost == self.lost || (early && !last) {
+            return false;
+        }
+        self.lost = counts.lost;
+        self.lost_at = Some(Instant::now());
+        true
     }
 
     /// Whether the batch says anything new.
@@ -124,6 +137,8 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
             sum.skipped += counts.skipped;
             sum.lost += counts.lost;
             sum.lost_unowned += counts.lost_unowned;
+            sum.unfinished += counts.unfinished;
+            sum.unnamed += counts.unnamed;
         }
     }
     Ok(sum)

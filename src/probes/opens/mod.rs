@@ -58,7 +58,7 @@ impl OpensProbe {
 
 fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
-    let mut storage = std::mem::MaybeUninit::uninit();
+    let mut storage = [const { std::mem::MaybeUninit::uninit() }; 2];
     let attached = match attach::attach(config, &mut storage) {
         Ok(attached) => attached,
         Err(e) => {
