@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebpftop::model::open::{Open, OpenCounts, OpenMeta, ResolvedKind};
+use ebpftop::model::open::{Ended, LostOpens, Open, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::opens::OpensProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -37,6 +37,16 @@ impl Seen {
     }
 }
 
+/// All that a probe told.
+#[derive(Debug, Default)]
+pub struct All {
+    pub seen: Vec<Seen>,
+    pub ended: Vec<Ended>,
+    /// The last word on whose opens were lost.
+    pub lost_by: Vec<LostOpens>,
+    pub counts: OpenCounts,
+}
+
 /// A probe that is attached.
 pub struct Watch {
     probe: OpensProbe,
@@ -56,16 +66,29 @@ pub fn watch(config: OpensConfig) -> Watch {
 
 impl Watch {
     /// Stops the probe; every open of the processes that `keep` chooses, and the counts.
-    pub fn finish(mut self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
+    pub fn finish(self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
+        let all = self.finish_all(keep);
+        (all.seen, all.counts)
+    }
+
+    /// Stops the probe; all that it told, of opens those that `keep` chooses.
+    pub fn finish_all(mut self, keep: impl Fn(&OpenMeta) -> bool) -> All {
         self.probe.stop();
-        let mut seen = Vec::new();
+        let mut all = All::default();
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Some(event) = self.events.blocking_recv() {
             match event {
                 ProbeEvent::Opens(batch) => {
-                    seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
+                    all.seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
+                    all.ended.extend(&batch.ended);
+                    if !batch.lost_by.is_empty() {
+                        all.lost_by = batch.lost_by;
+                    }
                 }
-                ProbeEvent::OpensEnded(counts) => return (seen, counts),
+                ProbeEvent::OpensEnded(counts) => {
+                    all.counts = counts;
+                    return all;
+                }
                 other => panic!("unexpected {other:?}"),
             }
             assert!(Instant::now() < deadline, "the probe does not end");
