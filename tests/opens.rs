@@ -151,7 +151,7 @@ fn latency_is_measured_when_asked_for() {
 #[test]
 fn a_full_ring_loses_details_and_no_counts() {
     const OPENS: u64 = 20_000;
-    let watch = watch(OpensConfig { ring_bytes: 4096, ..OpensConfig::default() });
+    let watch = watch(OpensConfig { ring_bytes: Some(4096), ..OpensConfig::default() });
     let child = in_child(|| {
         for i in 0..OPENS {
             let path = if i % 4 == 0 { c"/no such file" } else { c"/etc/hostname" };
@@ -284,4 +284,38 @@ fn a_burst_of_short_children_is_told_whole() {
     let (seen, counts) = watch.finish(|m| m.ppid == parent);
     let tries = seen.iter().filter(|s| s.path_str() == "/no such file by a child").count();
     assert_eq!((tries, counts.lost), (CHILDREN, 0));
+}
+
+/// A ring for each CPU: names and opens of both stand together, in the order of time.
+#[test]
+fn rings_of_several_cpus_are_one_stream() {
+    const OPENS: usize = 5_000;
+    let watch = watch(OpensConfig { cpus_per_ring: 1, ..OpensConfig::default() });
+    assert!(watch.info.rings as usize >= std::thread::available_parallelism().unwrap().get());
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::write(root.join("file"), "x").unwrap();
+    let child = in_child(|| {
+        std::env::set_current_dir(&root).unwrap();
+        let threads: Vec<_> = (0..2)
+            .map(|cpu| {
+                std::thread::spawn(move || {
+                    let mut cpus = nix::sched::CpuSet::new();
+                    cpus.set(cpu).unwrap();
+                    let this = nix::unistd::Pid::from_raw(0);
+                    nix::sched::sched_setaffinity(this, &cpus).unwrap();
+                    for _ in 0..OPENS {
+                        File::open("file").unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    });
+    let (seen, counts) = watch.finish(|m| m.tgid == child);
+    assert_eq!((counts.lost, counts.malformed), (0, 0));
+    let ours: Vec<_> = seen.iter().filter(|s| s.path_str() == "file").collect();
+    assert_eq!(ours.len(), 2 * OPENS);
+    let whole = format!("{}/file", root.display());
+    assert!(ours.iter().all(|s| s.resolved_str() == whole));
 }

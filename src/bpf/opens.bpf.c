@@ -19,12 +19,7 @@ const volatile bool at_entry = false;
 const volatile bool only_tgid = false, only_uid = false, only_failed = false;
 const volatile __u32 want_tgid = 0, want_uid = 0;
 
-/* Sizes are set before loading. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 24);
-} ring SEC(".maps");
-
+#include "rings.h"
 #include "place.h"
 #include "request.h"
 
@@ -234,7 +229,7 @@ static __always_inline void output(struct open_counts *count, struct open_record
 {
 	__u64 bytes = OPEN_HEAD_BYTES + (rec->head.path_len & (PATH_BYTES - 1));
 
-	if (bpf_ringbuf_output(&ring, rec, bytes, BPF_RB_NO_WAKEUP))
+	if (write_record(rec, bytes))
 		count_lost(count, &rec->head);
 }
 
@@ -312,7 +307,7 @@ int process_exit(void *ctx)
 	rec.ts_ns = bpf_ktime_get_ns();
 	rec.start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	/* A record without room is not counted: the reader finds out by asking for the pid. */
-	bpf_ringbuf_output(&ring, &rec, EXIT_BYTES, BPF_RB_NO_WAKEUP);
+	write_record(&rec, EXIT_BYTES);
 	return 0;
 }
 

@@ -31,7 +31,8 @@ struct walk {
 };
 
 /* Keys met in this epoch: sets of eight in a cache line, written without a lock. A write that is
- * lost to another CPU costs a second name record, nothing else. */
+ * lost to another CPU costs a second name record, nothing else. Each ring has its own, so that a
+ * name stands before the opens that refer to it in the same ring. */
 #define KNOWN_SETS 4096
 struct known_set {
 	__u64 keys[8];
@@ -39,7 +40,7 @@ struct known_set {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, KNOWN_SETS);
+	__uint(max_entries, KNOWN_SETS); /* times the rings, set before loading */
 	__type(key, __u32);
 	__type(value, struct known_set);
 } known SEC(".maps");
@@ -178,9 +179,14 @@ static __always_inline bool is_internal(const struct walk *w)
 	return ns == (__u64)-22; /* ERR_PTR(-EINVAL) */
 }
 
+static __always_inline __u32 set_of(__u64 key)
+{
+	return ring_index() * KNOWN_SETS + (key & (KNOWN_SETS - 1));
+}
+
 static __always_inline bool is_known(__u64 key)
 {
-	__u32 i, set = key & (KNOWN_SETS - 1);
+	__u32 i, set = set_of(key);
 	struct known_set *s = bpf_map_lookup_elem(&known, &set);
 
 	if (!s)
@@ -194,7 +200,7 @@ static __always_inline bool is_known(__u64 key)
 
 static __always_inline void make_known(__u64 key)
 {
-	__u32 i, set = key & (KNOWN_SETS - 1);
+	__u32 i, set = set_of(key);
 	struct known_set *s = bpf_map_lookup_elem(&known, &set);
 
 	if (!s)
@@ -275,8 +281,7 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon)
 	if (w.names_len >= PATH_BYTES)
 		return 0;
 	rec->head.names_len = w.names_len;
-	if (bpf_ringbuf_output(&ring, rec, NAME_HEAD_BYTES + (w.names_len & (PATH_BYTES - 1)),
-			       BPF_RB_NO_WAKEUP))
+	if (write_record(rec, NAME_HEAD_BYTES + (w.names_len & (PATH_BYTES - 1))))
 		return 0;
 	make_known(key);
 	return key;

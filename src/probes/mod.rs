@@ -49,8 +49,10 @@ pub struct OpensInfo {
     pub seen: Vec<Syscall>,
     /// What is not seen, and why: (`io_uring`, `kernel 5.10 has no …`).
     pub unseen: Vec<(String, String)>,
-    /// Bytes of ring-buffer memory.
+    /// Bytes of ring-buffer memory, all rings together.
     pub ring_bytes: u64,
+    /// How many rings there are.
+    pub rings: u32,
 }
 
 /// How one interface is watched.
@@ -102,13 +104,15 @@ pub struct OpensConfig {
     pub latency: bool,
     /// The opens that are wanted.
     pub only: Only,
-    /// Ring-buffer size in bytes, a power of two of pages.
-    pub ring_bytes: u32,
+    /// The size of a ring in bytes, a power of two of pages; `None`: from the number of rings.
+    pub ring_bytes: Option<u32>,
+    /// How many CPUs share a ring, a power of two.
+    pub cpus_per_ring: u32,
 }
 
 impl Default for OpensConfig {
     fn default() -> Self {
-        Self { latency: false, only: Only::default(), ring_bytes: 16 << 20 }
+        Self { latency: false, only: Only::default(), ring_bytes: None, cpus_per_ring: 4 }
     }
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject};
+use libbpf_rs::{Link, MapHandle, OpenObject};
 
+use super::rings::Layout;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::model::open::Syscall;
@@ -53,6 +54,7 @@ impl From<AttachError> for Problem {
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
     pub(super) skel: OpensSkel<'obj>,
+    pub(super) rings: Vec<MapHandle>,
     pub(super) info: OpensInfo,
 }
 
@@ -68,15 +70,20 @@ pub(super) fn attach<'obj>(
         return Err(AttachError::NoBtf);
     }
     let at_entry = config.latency || !has_task_pt_regs();
+    let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
+    let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
+    let form = Form { config, layout, at_entry, uring: true };
     let [whole, plain] = storage;
     // The io_uring programs need a tracepoint of kernel 6.4: what cannot be relocated is refused.
-    let (skel, no_uring) = match load(config, at_entry, true, whole) {
+    let (skel, no_uring) = match form.load(whole) {
         Ok(skel) => (skel, None),
-        Err(why) => (load(config, at_entry, false, plain).map_err(load_error)?, Some(why)),
+        Err(why) => (Form { uring: false, ..form }.load(plain).map_err(load_error)?, Some(why)),
     };
+    let rings = layout.create(&skel.maps.rings).map_err(load_error)?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
-    let mut info = OpensInfo { ring_bytes: u64::from(config.ring_bytes), ..OpensInfo::default() };
+    let mut info =
+        OpensInfo { ring_bytes: layout.total_bytes(), rings: layout.rings, ..OpensInfo::default() };
     let mut links = Vec::new();
     for syscall in SYSCALLS {
         let attach_one = |program, edge| {
@@ -116,7 +123,7 @@ pub(super) fn attach<'obj>(
         Ok(link) => links.push(link),
         Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
     }
-    Ok(Attached { links, skel, info })
+    Ok(Attached { links, skel, rings, info })
 }
 
 /// The two programs of io_uring: completion first, so that no request waits for one in vain.
@@ -129,42 +136,50 @@ fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]
     ])
 }
 
-fn load<'obj>(
-    config: &OpensConfig,
+/// The form of the object that is tried.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    config: &'a OpensConfig,
+    layout: Layout,
     at_entry: bool,
     uring: bool,
-    storage: &'obj mut MaybeUninit<OpenObject>,
-) -> libbpf_rs::Result<OpensSkel<'obj>> {
-    let mut open = OpensSkelBuilder::default().open(storage)?;
-    configure(&mut open, config, at_entry, uring)?;
-    open.load()
 }
 
-fn configure(
-    open: &mut OpenOpensSkel<'_>,
-    config: &OpensConfig,
-    at_entry: bool,
-    uring: bool,
-) -> libbpf_rs::Result<()> {
-    open.maps.ring.set_max_entries(config.ring_bytes)?;
-    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-        rodata.at_entry = at_entry;
-        rodata.key_seed = RandomState::new().build_hasher().finish();
-        let Only { tgid, uid, failed } = config.only;
-        rodata.only_tgid = tgid.is_some();
-        rodata.want_tgid = tgid.unwrap_or_default();
-        rodata.only_uid = uid.is_some();
-        rodata.want_uid = uid.unwrap_or_default();
-        rodata.only_failed = failed;
+impl Form<'_> {
+    fn load<'obj>(
+        self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+    ) -> libbpf_rs::Result<OpensSkel<'obj>> {
+        let mut open = OpensSkelBuilder::default().open(storage)?;
+        self.configure(&mut open)?;
+        open.load()
     }
-    open.progs.uring_submit.set_autoload(uring);
-    open.progs.uring_complete.set_autoload(uring);
-    if at_entry {
-        open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
-    } else {
-        open.progs.open_enter.set_autoload(false);
+
+    fn configure(self, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
+        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+            rodata.at_entry = self.at_entry;
+            rodata.group_shift = self.layout.shift;
+            rodata.key_seed = RandomState::new().build_hasher().finish();
+            let Only { tgid, uid, failed } = self.config.only;
+            rodata.only_tgid = tgid.is_some();
+            rodata.want_tgid = tgid.unwrap_or_default();
+            rodata.only_uid = uid.is_some();
+            rodata.want_uid = uid.unwrap_or_default();
+            rodata.only_failed = failed;
+        }
+        let rings = self.layout.rings;
+        open.maps.rings.set_max_entries(rings)?;
+        let sets = open.maps.known.max_entries();
+        open.maps.known.set_max_entries(sets * rings)?;
+        open.progs.uring_submit.set_autoload(self.uring);
+        open.progs.uring_complete.set_autoload(self.uring);
+        if self.at_entry {
+            open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
+        } else {
+            open.progs.open_enter.set_autoload(false);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// `bpf_task_pt_regs` came with kernel 5.15 (dd6e10fbd9fb).

@@ -32,23 +32,33 @@ pub(super) fn drain(
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, mut skel, info: _ } = attached;
+    let Attached { links, mut skel, rings, info: _ } = attached;
     let decoder = RefCell::new(Decoder::default());
-    let mut builder = RingBufferBuilder::new();
-    builder.add(&skel.maps.ring, |record| {
-        decoder.borrow_mut().take_in(record);
-        // Anything else would end the whole consume.
-        0
-    })?;
-    let ring = builder.build()?;
+    let readers = rings
+        .iter()
+        .map(|ring| {
+            let mut builder = RingBufferBuilder::new();
+            builder.add(ring, |record| {
+                decoder.borrow_mut().take_in(record);
+                // Anything else would end the whole consume.
+                0
+            })?;
+            builder.build()
+        })
+        .collect::<libbpf_rs::Result<Vec<_>>>()?;
+    let each = (BATCH_RECORDS / readers.len().max(1)).max(64);
     let mut told = Told::default();
 
-    // Sends all the ring holds; false when nobody listens any more.
-    let mut empty_ring = |last: bool| -> libbpf_rs::Result<bool> {
+    // Sends all that the rings hold; false when nobody listens any more.
+    let mut empty_rings = |last: bool| -> libbpf_rs::Result<bool> {
         loop {
-            let read = ring.consume_raw_n(BATCH_RECORDS);
-            if read < 0 {
-                return Err(libbpf_rs::Error::from_raw_os_error(-read));
+            let mut more = false;
+            for reader in &readers {
+                let read = reader.consume_raw_n(each);
+                if read < 0 {
+                    return Err(libbpf_rs::Error::from_raw_os_error(-read));
+                }
+                more |= usize::try_from(read).unwrap_or(0) >= each;
             }
             let mut decoder = decoder.borrow_mut();
             if let (Some(epoch), Some(bss)) =
@@ -69,14 +79,14 @@ pub(super) fn drain(
                     return Ok(false);
                 }
             }
-            if usize::try_from(read).unwrap_or(0) < BATCH_RECORDS {
+            if !more {
                 return Ok(true);
             }
         }
     };
 
     loop {
-        if !empty_ring(false)? {
+        if !empty_rings(false)? {
             return Ok(());
         }
         match stopped.recv_timeout(DRAIN_EVERY) {
@@ -87,7 +97,7 @@ pub(super) fn drain(
     drop(links);
     // A program that was running when its link went has written its record after this.
     grace_period();
-    empty_ring(true)?;
+    empty_rings(true)?;
     let mut counts = read_counts(&skel.maps.counts)?;
     counts.malformed = decoder.borrow().malformed;
     // What is still under way, or went without a word.

@@ -7,6 +7,7 @@ mod attach;
 mod decode;
 mod drain;
 mod names;
+mod rings;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};

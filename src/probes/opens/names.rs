@@ -54,6 +54,10 @@ impl Names {
         } else {
             return;
         };
+        // Every ring names it once.
+        if generation.by_key.contains_key(&key) {
+            return;
+        }
         let Ok(start) = u32::try_from(generation.text.len()) else { return };
         place.write(&mut generation.text);
         let len = generation.text.len() - start as usize;
