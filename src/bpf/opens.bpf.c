@@ -260,6 +260,7 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
 }
 
 #include "uring.h"
+#include "compat.h"
 
 /* Attached to the sys_exit tracepoint of every call that opens: they hand over the same. */
 SEC("tracepoint/syscalls/sys_exit_openat")

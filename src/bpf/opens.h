@@ -13,6 +13,7 @@ enum record_kind {
 	RECORD_OPEN = 1, /* struct open_record */
 	RECORD_NAME = 2, /* struct name_record */
 	RECORD_EXIT = 3, /* struct exit_record */
+	RECORD_COMPAT = 4, /* struct exit_record: a 32-bit program was started */
 };
 
 /* Values of open_head.syscall, in the order of model::open::Syscall::ALL. */

@@ -31,12 +31,17 @@ enum { false = 0, true = 1 };
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long r10;
+	unsigned long bx;
+	unsigned long cx;
+	unsigned long orig_ax;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
 #elif defined(__TARGET_ARCH_arm64)
 	unsigned long regs[31];
+	unsigned long pstate;
 	unsigned long orig_x0;
+	__s32 syscallno;
 #endif
 };
 
@@ -142,6 +147,17 @@ struct trace_event_raw_io_uring_complete {
 	int res;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
@@ -154,7 +170,17 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct mm_struct {
+	unsigned long task_size;
+};
+
+struct thread_info {
+	__u32 status; /* x86 alone */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	struct mm_struct *mm;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
@@ -178,6 +204,10 @@ struct trace_event_raw_sys_exit {
 };
 
 #pragma clang attribute pop
+
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
+};
 
 /* Only those that are asked for by name: the answer comes from the running kernel. */
 enum bpf_func_id {

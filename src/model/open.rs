@@ -231,6 +231,8 @@ pub struct OpenBatch {
     pub ended: Vec<Ended>,
     /// Every process that has lost opens, when there are more than in the batch before; else empty.
     pub lost_by: Vec<LostOpens>,
+    /// Whether opens by 32-bit tasks are watched: only while there are such tasks.
+    pub compat: bool,
 }
 
 impl OpenBatch {

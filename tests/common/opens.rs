@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebpftop::model::open::{Ended, LostOpens, Open, OpenCounts, OpenMeta, ResolvedKind};
+use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::opens::OpensProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -65,6 +65,21 @@ pub fn watch(config: OpensConfig) -> Watch {
 }
 
 impl Watch {
+    /// Receives until a batch is as asked for; every open until then.
+    pub fn wait_for(&mut self, asked: impl Fn(&OpenBatch) -> bool) -> Vec<Seen> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut seen = Vec::new();
+        while let Some(event) = self.events.blocking_recv() {
+            let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
+            seen.extend(batch.iter().map(Seen::of));
+            if asked(&batch) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "no such batch within a minute");
+        }
+        panic!("the probe ended without a word");
+    }
+
     /// Stops the probe; every open of the processes that `keep` chooses, and the counts.
     pub fn finish(self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
         let all = self.finish_all(keep);

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapHandle, OpenObject};
 
+use super::compat::Compat;
 use super::rings::Layout;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::bpf::sys::tracepoint::{self, TraceFs};
@@ -55,11 +56,26 @@ pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
     pub(super) skel: OpensSkel<'obj>,
     pub(super) rings: Vec<MapHandle>,
+    pub(super) compat: Option<Compat>,
     pub(super) info: OpensInfo,
 }
 
+/// The optional parts of the object, tried in this order: with io_uring and 32-bit tasks, without
+/// io_uring (its tracepoint came with kernel 6.4), with neither.
+const PARTS: [Parts; 3] = [
+    Parts { uring: true, compat: true },
+    Parts { uring: false, compat: true },
+    Parts { uring: false, compat: false },
+];
+
+#[derive(Clone, Copy)]
+struct Parts {
+    uring: bool,
+    compat: bool,
+}
+
 /// Where the loaded object lives: one place for each form that may be tried.
-pub(super) type Storage = [MaybeUninit<OpenObject>; 2];
+pub(super) type Storage = [MaybeUninit<OpenObject>; PARTS.len()];
 
 /// Loads and attaches. Nothing that returns from an open after this is missed.
 pub(super) fn attach<'obj>(
@@ -72,13 +88,8 @@ pub(super) fn attach<'obj>(
     let at_entry = config.latency || !has_task_pt_regs();
     let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
-    let form = Form { config, layout, at_entry, uring: true };
-    let [whole, plain] = storage;
-    // The io_uring programs need a tracepoint of kernel 6.4: what cannot be relocated is refused.
-    let (skel, no_uring) = match form.load(whole) {
-        Ok(skel) => (skel, None),
-        Err(why) => (Form { uring: false, ..form }.load(plain).map_err(load_error)?, Some(why)),
-    };
+    let form = Form { config, layout, at_entry };
+    let (skel, parts) = form.load_best(storage)?;
     let rings = layout.create(&skel.maps.rings).map_err(load_error)?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
@@ -108,22 +119,23 @@ pub(super) fn attach<'obj>(
         let (_, why) = info.unseen.first().cloned().unwrap_or_default();
         return Err(AttachError::Nothing(why));
     }
-    match no_uring.map_or_else(|| attach_uring(&skel, &tracefs), |e| Err(io::Error::other(e))) {
+    match if parts.uring { attach_uring(&skel, &tracefs) } else { Err(not_loaded()) } {
         Ok(uring) => {
             links.extend(uring);
             info.seen.push(Syscall::IoUring);
         }
-        Err(e) => {
-            tracing::info!("io_uring opens are not seen: {e}");
-            let why = "this kernel does not tell of its requests (6.4 does)";
-            info.unseen.push((Syscall::IoUring.name().into(), why.into()));
-        }
+        Err(e) => info.unseen.push((Syscall::IoUring.name().into(), reason(&e))),
     }
     match skel.progs.process_exit.attach() {
         Ok(link) => links.push(link),
         Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
     }
-    Ok(Attached { links, skel, rings, info })
+    let compat = if parts.compat { Compat::start(&skel) } else { Err(not_loaded().into()) };
+    if let Err(e) = &compat {
+        info.unseen.push(("32-bit tasks".into(), e.to_string()));
+    }
+    let compat = compat.ok();
+    Ok(Attached { links, skel, rings, compat, info })
 }
 
 /// The two programs of io_uring: completion first, so that no request waits for one in vain.
@@ -142,20 +154,39 @@ struct Form<'a> {
     config: &'a OpensConfig,
     layout: Layout,
     at_entry: bool,
-    uring: bool,
 }
 
 impl Form<'_> {
+    /// The object with as many of its parts as this kernel takes.
+    fn load_best(self, storage: &mut Storage) -> Result<(OpensSkel<'_>, Parts), AttachError> {
+        let mut refused = None;
+        for (parts, place) in PARTS.into_iter().zip(storage) {
+            match self.load(parts, place) {
+                Ok(skel) => return Ok((skel, parts)),
+                Err(e) => {
+                    tracing::info!(
+                        "refused with io_uring {}, 32-bit {}: {e}",
+                        parts.uring,
+                        parts.compat
+                    );
+                    refused = Some(e);
+                }
+            }
+        }
+        Err(refused.map_or_else(|| AttachError::Nothing(String::new()), load_error))
+    }
+
     fn load<'obj>(
         self,
+        parts: Parts,
         storage: &'obj mut MaybeUninit<OpenObject>,
     ) -> libbpf_rs::Result<OpensSkel<'obj>> {
         let mut open = OpensSkelBuilder::default().open(storage)?;
-        self.configure(&mut open)?;
+        self.configure(parts, &mut open)?;
         open.load()
     }
 
-    fn configure(self, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
+    fn configure(self, parts: Parts, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = self.at_entry;
             rodata.group_shift = self.layout.shift;
@@ -171,8 +202,12 @@ impl Form<'_> {
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();
         open.maps.known.set_max_entries(sets * rings)?;
-        open.progs.uring_submit.set_autoload(self.uring);
-        open.progs.uring_complete.set_autoload(self.uring);
+        let progs = &mut open.progs;
+        progs.uring_submit.set_autoload(parts.uring);
+        progs.uring_complete.set_autoload(parts.uring);
+        progs.compat_exec.set_autoload(parts.compat);
+        progs.compat_exit.set_autoload(parts.compat);
+        progs.compat_tasks.set_autoload(parts.compat);
         if self.at_entry {
             open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
         } else {
@@ -200,9 +235,14 @@ fn load_error(e: libbpf_rs::Error) -> AttachError {
     }
 }
 
+fn not_loaded() -> io::Error {
+    io::ErrorKind::Unsupported.into()
+}
+
 fn reason(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::NotFound => "this kernel has no tracepoint for it".into(),
+        io::ErrorKind::Unsupported => "this kernel does not take the program for it".into(),
         _ => e.to_string(),
     }
 }

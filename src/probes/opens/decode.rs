@@ -10,6 +10,7 @@ use crate::model::time::Mono;
 const RECORD_OPEN: u32 = 1;
 const RECORD_NAME: u32 = 2;
 const RECORD_EXIT: u32 = 3;
+const RECORD_COMPAT: u32 = 4;
 
 /// Bits of `open_head.bits`, as in `opens.h`.
 const HAS_PATH: u8 = 1;
@@ -31,6 +32,8 @@ pub(super) struct Decoder {
     pub(super) batch: OpenBatch,
     /// The names of files.
     pub(super) names: Names,
+    /// A 32-bit program was started.
+    pub(super) compat_came: bool,
     /// Records that could not be read.
     pub(super) malformed: u64,
     tried: Vec<u8>,
@@ -56,6 +59,10 @@ impl Decoder {
                     start_boottime_ns: exit.start_boottime_ns,
                     at: Mono(exit.ts_ns),
                 });
+                Ok(())
+            }
+            RECORD_COMPAT => {
+                self.compat_came = true;
                 Ok(())
             }
             _ => Err(Malformed),

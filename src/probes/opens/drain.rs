@@ -8,10 +8,12 @@ use std::cell::RefCell;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{MapCore, MapFlags, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
+use super::compat::Compat;
 use super::decode::Decoder;
+use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::model::open::{Comm, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
@@ -32,9 +34,9 @@ pub(super) fn drain(
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, mut skel, rings, info: _ } = attached;
+    let Attached { links, skel, rings, compat, info: _ } = attached;
     let decoder = RefCell::new(Decoder::default());
-    let readers = rings
+    let rings = rings
         .iter()
         .map(|ring| {
             let mut builder = RingBufferBuilder::new();
@@ -46,47 +48,9 @@ pub(super) fn drain(
             builder.build()
         })
         .collect::<libbpf_rs::Result<Vec<_>>>()?;
-    let each = (BATCH_RECORDS / readers.len().max(1)).max(64);
-    let mut told = Told::default();
-
-    // Sends all that the rings hold; false when nobody listens any more.
-    let mut empty_rings = |last: bool| -> libbpf_rs::Result<bool> {
-        loop {
-            let mut more = false;
-            for reader in &readers {
-                let read = reader.consume_raw_n(each);
-                if read < 0 {
-                    return Err(libbpf_rs::Error::from_raw_os_error(-read));
-                }
-                more |= usize::try_from(read).unwrap_or(0) >= each;
-            }
-            let mut decoder = decoder.borrow_mut();
-            if let (Some(epoch), Some(bss)) =
-                (decoder.names.turn(), skel.maps.bss_data.as_deref_mut())
-            {
-                bss.epoch = epoch;
-            }
-            let mut batch = std::mem::take(&mut decoder.batch);
-            batch.counts =
-                OpenCounts { malformed: decoder.malformed, ..read_counts(&skel.maps.counts)? };
-            if told.lost_is_due(&batch.counts, last) {
-                batch.lost_by = read_lost(&skel.maps.lost)?;
-            }
-            if told.is_news(&batch) {
-                batch.sort_by_time();
-                batch.wall = clock::wall_offset();
-                if sink.blocking_send(ProbeEvent::Opens(batch)).is_err() {
-                    return Ok(false);
-                }
-            }
-            if !more {
-                return Ok(true);
-            }
-        }
-    };
-
+    let mut drain = Drain { skel, rings, decoder: &decoder, compat, told: Told::default(), sink };
     loop {
-        if !empty_rings(false)? {
+        if !drain.empty_rings(false)? {
             return Ok(());
         }
         match stopped.recv_timeout(DRAIN_EVERY) {
@@ -95,15 +59,80 @@ pub(super) fn drain(
         }
     }
     drop(links);
+    drain.compat = None;
     // A program that was running when its link went has written its record after this.
     grace_period();
-    empty_rings(true)?;
-    let mut counts = read_counts(&skel.maps.counts)?;
-    counts.malformed = decoder.borrow().malformed;
+    drain.empty_rings(true)?;
+    let mut counts = drain.counts()?;
     // What is still under way, or went without a word.
-    counts.unfinished += skel.maps.uring_pending.keys().count() as u64;
+    counts.unfinished += drain.skel.maps.uring_pending.keys().count() as u64;
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
+}
+
+struct Drain<'a, 'obj> {
+    skel: OpensSkel<'obj>,
+    rings: Vec<RingBuffer<'a>>,
+    decoder: &'a RefCell<Decoder>,
+    compat: Option<Compat>,
+    told: Told,
+    sink: &'a Sink,
+}
+
+impl Drain<'_, '_> {
+    /// Sends all that the rings hold; false when nobody listens any more.
+    fn empty_rings(&mut self, last: bool) -> libbpf_rs::Result<bool> {
+        let each = (BATCH_RECORDS / self.rings.len().max(1)).max(64);
+        loop {
+            let mut more = false;
+            for ring in &self.rings {
+                let read = ring.consume_raw_n(each);
+                if read < 0 {
+                    return Err(libbpf_rs::Error::from_raw_os_error(-read));
+                }
+                more |= usize::try_from(read).unwrap_or(0) >= each;
+            }
+            let batch = self.take_batch(last)?;
+            if self.told.is_news(&batch)
+                && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
+            {
+                return Ok(false);
+            }
+            if !more {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What was drained since the last call, in the order of time, and where things stand.
+    fn take_batch(&mut self, last: bool) -> libbpf_rs::Result<OpenBatch> {
+        let counts = self.counts()?;
+        let mut decoder = self.decoder.borrow_mut();
+        if let (Some(epoch), Some(bss)) =
+            (decoder.names.turn(), self.skel.maps.bss_data.as_deref_mut())
+        {
+            bss.epoch = epoch;
+        }
+        let came = std::mem::take(&mut decoder.compat_came);
+        if let Some(Err(e)) = self.compat.as_mut().map(|c| c.follow(&self.skel, came)) {
+            tracing::warn!("32-bit tasks are not watched any more: {e}");
+            self.compat = None;
+        }
+        let mut batch = std::mem::take(&mut decoder.batch);
+        batch.sort_by_time();
+        batch.wall = clock::wall_offset();
+        batch.counts = counts;
+        batch.compat = self.compat.as_ref().is_some_and(Compat::watches);
+        if self.told.lost_is_due(&counts, last) {
+            batch.lost_by = read_lost(&self.skel.maps.lost)?;
+        }
+        Ok(batch)
+    }
+
+    fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
+        let malformed = self.decoder.borrow().malformed;
+        Ok(OpenCounts { malformed, ..read_counts(&self.skel.maps.counts)? })
+    }
 }
 
 /// What the reader has been told already.
@@ -112,6 +141,7 @@ struct Told {
     lost: u64,
     lost_at: Option<Instant>,
     malformed: u64,
+    compat: bool,
 }
 
 impl Told {
@@ -129,10 +159,12 @@ impl Told {
     /// Whether the batch says anything new.
     fn is_news(&mut self, batch: &OpenBatch) -> bool {
         let malformed = std::mem::replace(&mut self.malformed, batch.counts.malformed);
+        let compat = std::mem::replace(&mut self.compat, batch.compat);
         !batch.is_empty()
             || !batch.ended.is_empty()
             || !batch.lost_by.is_empty()
             || malformed != batch.counts.malformed
+            || compat != batch.compat
     }
 }
 

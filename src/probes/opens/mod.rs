@@ -4,6 +4,7 @@
 //! comes, detaches everything: all attachments are descriptors.
 
 mod attach;
+mod compat;
 mod decode;
 mod drain;
 mod names;
@@ -59,7 +60,7 @@ impl OpensProbe {
 
 fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
-    let mut storage = [const { std::mem::MaybeUninit::uninit() }; 2];
+    let mut storage = [const { std::mem::MaybeUninit::uninit() }; 3];
     let attached = match attach::attach(config, &mut storage) {
         Ok(attached) => attached,
         Err(e) => {
