@@ -73,7 +73,8 @@ bench: build ## criterion benches, then the real kernel against nobody looking a
 	$(SUDO) benches/peers.sh
 
 screenshot: build ## assets/screenshot.svg, from the real program under a small load
-	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg
+	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
+		-- --process '~^(web|indexer|backup)$$'
 
 # Builds nothing, so that `sudo make install` needs no Rust toolchain.
 install: ## into PREFIX (/usr/local): the binary, man page, completions and licences
