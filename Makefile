@@ -16,7 +16,7 @@ export CARGO_TARGET_DIR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/local/sbin:/usr/sbin:/sbin
 
 BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
-C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h)
+C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
 SCRIPTS := $(wildcard scripts/*.sh benches/*.sh) .ci/run
 
 # sudo keeps TERM, COLORTERM and the locale by itself.
