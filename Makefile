@@ -19,9 +19,7 @@ BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
 C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
 SCRIPTS := $(wildcard scripts/*.sh benches/*.sh) .ci/run
 
-# sudo keeps TERM, COLORTERM and the locale by itself.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
-SUDO_RUN := $(if $(SUDO),sudo --preserve-env=NO_COLOR,XDG_CONFIG_HOME)
 
 bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man/man1
@@ -35,8 +33,13 @@ fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
+# sudo keeps TERM, COLORTERM and the locale by itself.
 run: build ## build, then start the dashboard as root (ARGS=… are its options)
-	@exec $(SUDO_RUN) '$(BINARY)' $(ARGS)
+ifeq ($(SUDO),)
+	@exec '$(BINARY)' $(ARGS)
+else
+	@exec sudo --preserve-env=NO_COLOR,XDG_CONFIG_HOME '$(BINARY)' $(ARGS)
+endif
 
 build: setup-build ## the release binary, after installing the packages it needs
 	$(CARGO) build --release --locked
@@ -63,7 +66,7 @@ unit: ## all tests alone, as root through sudo where needed
 ifeq ($(SUDO),)
 	$(CARGO) test --locked $(TESTARGS)
 else
-	@sudo -v || { echo 'make: the tests load BPF programs and need root: sudo refused.' >&2; exit 1; }
+	@sudo -v || { echo 'make: the tests load BPF programs and need root, and sudo says no.' >&2; exit 1; }
 	triple=$$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_) && \
 		env "CARGO_TARGET_$${triple}_RUNNER=sudo -E" $(CARGO) test --locked $(TESTARGS)
 endif
