@@ -288,6 +288,8 @@ def main():
     capture = shoot(options)
     with open(options.out, "w", encoding="utf-8") as out:
         out.write(to_svg(capture, options.columns, options.lines, options.title))
+    if "SUDO_UID" in os.environ:  # whose checkout it is
+        os.chown(options.out, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
     print(f"screenshot: {options.out}")
 
 
