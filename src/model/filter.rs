@@ -128,6 +128,21 @@ impl Filter {
         !self.cgroups.is_empty()
     }
 
+    /// The process that a term asks for: opens of others need not be looked at.
+    pub fn only_tgid(&self) -> Option<u32> {
+        self.tgids.iter().find(|t| !t.negated).map(|t| t.is)
+    }
+
+    /// The user that a term asks for.
+    pub fn only_uid(&self) -> Option<u32> {
+        self.uids.iter().find(|t| !t.negated).map(|t| t.is)
+    }
+
+    /// Whether a term asks for failed opens.
+    pub fn only_failed(&self) -> bool {
+        self.errnos.iter().any(|t| !t.negated)
+    }
+
     /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) hold.
     ///
     /// A name term holds when one of the names matches; negated, when none does.

@@ -6,6 +6,7 @@ use crate::cli::StreamArgs;
 use crate::model::filter::{Filter, FilterError, Pattern, What, Who, path_matches};
 use crate::model::open::Open;
 use crate::model::talkers::{TalkersSample, Traffic};
+use crate::probes::Only;
 use crate::settings::Settings;
 
 /// The choice made on the command line.
@@ -37,6 +38,15 @@ impl Choose {
     /// Whether the cgroup's path has to be known to choose.
     pub fn wants_cgroup(&self) -> bool {
         self.filter.chooses_cgroups()
+    }
+
+    /// What the kernel need not even tell of; the opens that it does are looked at all the same.
+    pub fn only(&self) -> Only {
+        Only {
+            tgid: self.tgid.or(self.filter.only_tgid()),
+            uid: self.uid.or(self.filter.only_uid()),
+            failed: self.failed || self.filter.only_failed(),
+        }
     }
 
     /// Whether this open is written.
@@ -114,6 +124,20 @@ mod tests {
             let keeps = |at: usize| choice.open(&opens[at], Some(b"/web"));
             assert_eq!((keeps(0), keeps(1)), (first, second), "{choice:?}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_may_leave_out_is_known() {
+        let only = |args: StreamArgs, filter: &str| {
+            let settings = Settings { filter: Some(filter.into()), ..Settings::default() };
+            choose(args, settings).only()
+        };
+        let args = StreamArgs::default;
+        assert_eq!(only(args(), "nginx !pid:1 !uid:1 !err:any path:a"), Only::default());
+        let some = Only { tgid: Some(1), uid: Some(2), failed: true };
+        assert_eq!(only(args(), "pid:1 uid:2 err:ENOENT"), some);
+        let said = StreamArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
+        assert_eq!(only(said, "pid:7"), some);
     }
 
     #[test]

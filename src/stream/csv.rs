@@ -64,13 +64,10 @@ impl Lines for Csv {
             put::octal(out, mode);
         }
         out.push(b',');
-        match meta.errno() {
-            None => {
-                put::int(out, meta.ret);
-                out.push(b',');
-            }
-            Some(errno) => word(out, Some(&errno_name(errno))),
+        if let Some(fd) = meta.fd() {
+            put::int(out, fd);
         }
+        word(out, meta.errno().map(errno_name).as_deref());
         out.push(b',');
         if let Some(ns) = meta.latency_ns {
             put::int(out, ns);

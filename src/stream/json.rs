@@ -58,17 +58,16 @@ impl Lines for Json {
                 out.push(b'"');
             }
         }
-        match meta.errno() {
-            None => {
-                raw(out, ",\"fd\":");
-                put::int(out, meta.ret);
-                raw(out, ",\"errno\":null");
-            }
-            Some(errno) => {
-                raw(out, ",\"fd\":null,\"errno\":\"");
-                raw(out, &errno_name(errno));
-                out.push(b'"');
-            }
+        raw(out, ",\"fd\":");
+        match meta.fd() {
+            Some(fd) => put::int(out, fd),
+            None => null(out),
+        }
+        raw(out, ",\"errno\":");
+        word(out, meta.errno().map(errno_name).as_deref());
+        if let Some(slot) = meta.slot {
+            raw(out, ",\"slot\":");
+            put::int(out, slot);
         }
         raw(out, ",\"latency_ns\":");
         number(out, meta.latency_ns);
@@ -318,6 +317,17 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_direct_open_has_a_slot_and_no_descriptor() {
+        let batch = sample::opens();
+        let open = batch.iter().next().unwrap();
+        let meta = crate::model::open::OpenMeta { ret: 0, slot: Some(3), ..*open.meta };
+        let open = crate::model::open::Open { meta: &meta, ..open };
+        let line = OpenLine { open, wall: batch.wall, cgroup: None };
+        let text = written(|json, out| json.open(out, &line));
+        assert!(text.contains(r#","fd":null,"errno":null,"slot":3,"latency_ns""#), "{text}");
     }
 
     #[test]

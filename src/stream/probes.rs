@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::model::problem::Problem;
 use crate::probes::opens::OpensProbe;
-use crate::probes::{CHANNEL_DEPTH, ProbeEvent, Sink, TalkersConfig};
+use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink, TalkersConfig};
 use crate::settings::Settings;
 
 /// The running probes and what they tell.
@@ -23,9 +23,10 @@ impl Probes {
     }
 
     /// Starts it; [`ProbeEvent::OpensStarted`] tells how that went.
-    pub(super) fn start_opens(&mut self, settings: &Settings) {
+    pub(super) fn start_opens(&mut self, settings: &Settings, only: Only) {
         if let Some(sink) = &self.sink {
-            self.opens = Some(OpensProbe::start(settings.opens(), sink.clone()));
+            let config = OpensConfig { only, ..settings.opens() };
+            self.opens = Some(OpensProbe::start(config, sink.clone()));
         }
     }
 

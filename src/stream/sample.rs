@@ -28,6 +28,7 @@ pub fn opens() -> OpenBatch {
         flags: Some(0o2000000),
         mode: 0,
         ret: 5,
+        slot: None,
         latency_ns: None,
         cgroup_id: Some(7),
     };

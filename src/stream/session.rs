@@ -119,7 +119,7 @@ impl Session {
     async fn start(&mut self, probes: &mut Probes, settings: &Settings, stop: &Stop) -> bool {
         let started = async {
             if self.wanted.opens {
-                probes.start_opens(settings);
+                probes.start_opens(settings, self.choose.only());
                 self.until_started(probes, |s| s.opens).await;
             }
             if self.wanted.talkers {

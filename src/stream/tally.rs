@@ -74,8 +74,9 @@ pub(super) struct Tally {
     ready_at: Mono,
     /// When the end was asked for: what returns later is not told, though it is still seen.
     end: Option<Mono>,
-    /// Lost before `ready`.
+    /// Lost and not wanted before `ready`, as far as the probe has told.
     lost_before: u64,
+    skipped_before: u64,
     /// Records of opens that returned before `ready`, or after the end.
     read_outside: u64,
     written: u64,
@@ -91,6 +92,7 @@ impl Tally {
         self.ready_at = at;
         self.lost_before = lost(&self.counts);
         self.lost_told = self.lost_before;
+        self.skipped_before = self.counts.skipped;
     }
 
     /// Whether an open that returned at `at` counts; one that does not is remembered as such.
@@ -154,7 +156,10 @@ impl Tally {
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
             opens: opens.then(|| OpensSummary {
                 written: self.written,
-                seen: self.counts.seen.saturating_sub(self.read_outside + self.lost_before),
+                seen: self
+                    .counts
+                    .seen
+                    .saturating_sub(self.read_outside + self.lost_before + self.skipped_before),
                 lost: lost(&self.counts).saturating_sub(self.lost_before),
                 unfinished: self.counts.unfinished,
             }),

@@ -47,9 +47,10 @@ impl Lines for Text {
         right(out, digits.format(meta.tgid), 8);
         out.push(b' ');
         left(out, &escape(meta.comm.as_bytes()), 15);
-        match meta.errno() {
-            None => right(out, digits.format(meta.ret), 12),
-            Some(errno) => right(out, &errno_name(errno), 12),
+        match (meta.errno(), meta.slot) {
+            (Some(errno), _) => right(out, &errno_name(errno), 12),
+            (None, Some(slot)) => right(out, &format!("slot {slot}"), 12),
+            (None, None) => right(out, digits.format(meta.ret), 12),
         }
         out.push(b' ');
         left(out, &meta.flags.map_or_else(|| "?".into(), flags::letters), 5);
