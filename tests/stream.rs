@@ -77,6 +77,26 @@ fn n_opens_are_n_lines() {
 }
 
 #[test]
+fn the_resolved_path_is_told_beside_the_one_passed() {
+    let dir = dir_with("there");
+    let whole = |name: &str| json!(dir.path().canonicalize().unwrap().join(name).to_str().unwrap());
+    let stream = Stream::json(&["opens", "-p", "cat"]);
+    let pid = child("cat", &["./there", "absent"].map(OsStr::new), dir.path());
+    let run = stream.interrupt();
+    let find = |path: &str| {
+        let opens = opens_of(&run, path);
+        opens.into_iter().find(|o| o["pid"] == pid && o["path"] == path).unwrap()
+    };
+    let there = find("./there");
+    assert_eq!((&there["resolved"], &there["resolved_kind"]), (&whole("there"), &json!("opened")));
+    let absent = find("absent");
+    assert_eq!(
+        (&absent["resolved"], &absent["resolved_kind"]),
+        (&whole("absent"), &json!("tried"))
+    );
+}
+
+#[test]
 fn keys_stand_in_their_order() {
     let stream = Stream::json(&["opens"]);
     File::open("/etc/hostname").unwrap();

@@ -143,6 +143,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_with_a_line(text in "[a-z_ ='\"\\[\\]#0-9\n.]{0,80}|.{0,40}") {
+            if let Err((line, reason)) = FileConfig::parse(&text) {
+                assert!((1..=text.matches('\n').count() + 1).contains(&line), "{reason}");
+            }
+        }
+    }
+
     #[test]
     fn mistakes_name_their_line() {
         for (text, line, says) in [
