@@ -2,10 +2,15 @@
 //!
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
+pub mod errno;
 pub mod escape;
 pub mod filter;
+pub mod history;
 pub mod link;
 pub mod open;
+pub mod opens;
 pub mod problem;
+pub mod slab;
 pub mod talkers;
 pub mod time;
+pub mod wire;
