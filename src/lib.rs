@@ -3,7 +3,10 @@
 //! Data flows one way: [`probes`] read the kernel and send messages, [`app`] decides,
 //! [`model`] keeps the numbers, [`ui`] draws them. [`stream`] writes the same numbers as lines.
 
+pub mod app;
 pub mod bpf;
+pub mod keys;
 pub mod model;
 pub mod probes;
 pub mod settings;
+pub mod ui;

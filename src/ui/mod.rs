@@ -1,0 +1,3 @@
+//! x
+/// stub
+pub fn help_last_line(_area: ratatui::layout::Rect) -> usize { 0 }
