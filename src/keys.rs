@@ -94,12 +94,7 @@ const fn main(
     on(Mode::Main, keys, action, help, hint)
 }
 
-const fn ctrl(
-    mode: Mode,
-    keys: &'static [KeyCode],
-    action: Action,
-    help: &'static str,
-) -> Binding {
+const fn ctrl(mode: Mode, keys: &'static [KeyCode], action: Action, help: &'static str) -> Binding {
     Binding { mode, keys, modifiers: KeyModifiers::CONTROL, action, help, hint: "" }
 }
 

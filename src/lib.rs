@@ -8,5 +8,6 @@ pub mod bpf;
 pub mod keys;
 pub mod model;
 pub mod probes;
+pub mod runtime;
 pub mod settings;
 pub mod ui;

@@ -186,7 +186,8 @@ impl App {
     fn next_mode(&mut self) -> Vec<Effect> {
         let mode = picker::next_mode(self.mode);
         let watched = self.data.watched();
-        let link = |w: &crate::probes::Watched| self.data.links.iter().find(|l| l.ifindex == w.ifindex);
+        let link =
+            |w: &crate::probes::Watched| self.data.links.iter().find(|l| l.ifindex == w.ifindex);
         let links: Vec<Option<&Link>> = watched.iter().map(link).collect();
         if links.iter().any(|l| picker::may_reset(*l, mode)) {
             self.screen.overlay = Overlay::Confirm(mode);
@@ -253,9 +254,7 @@ impl App {
             Row::File(s) | Row::Use(s) => path_of(s),
             Row::Path(s) => Some(Inside::Path(s)),
             Row::User(s) => opens.files().get(s).map(|f| Inside::Process(f.process)),
-            Row::Dir(i) => {
-                self.opens_pane.dirs.get(i).map(|d| Inside::Directory(d.path.clone()))
-            }
+            Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| Inside::Directory(d.path.clone())),
             Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| Inside::Process(f.process)),
             Row::Live(n) => opens.live_at(n).map(|l| Inside::Process(l.process)),
         }

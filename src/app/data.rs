@@ -144,7 +144,9 @@ impl Data {
             if interval_ns < 50_000_000 {
                 continue;
             }
-            let bits = |now: u64, then: u64| per_second(now.saturating_sub(then).saturating_mul(8), interval_ns);
+            let bits = |now: u64, then: u64| {
+                per_second(now.saturating_sub(then).saturating_mul(8), interval_ns)
+            };
             let rate = LinkRate {
                 rx_bps: bits(counted.rx_bytes, before.rx_bytes),
                 tx_bps: bits(counted.tx_bytes, before.tx_bytes),

@@ -55,7 +55,9 @@ impl FilterLine {
     /// Takes pasted text; true when the filter that holds is another one now.
     pub fn paste(&mut self, text: &str) -> bool {
         let mut value = self.input.value().to_owned();
-        value.extend(text.chars().filter(|c| !c.is_control()).take(MAX_INPUT - value.len().min(MAX_INPUT)));
+        value.extend(
+            text.chars().filter(|c| !c.is_control()).take(MAX_INPUT - value.len().min(MAX_INPUT)),
+        );
         self.input = Input::new(value);
         self.parse()
     }

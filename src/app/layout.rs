@@ -68,10 +68,11 @@ impl Layout {
     }
 }
 
-/// Header lines: two rows of graph below two of words, two of words, or one.
+/// Header lines: who and where, and below it figures beside graphs of two rows; two flat lines;
+/// or one.
 fn header_height(area: Rect) -> u16 {
     match (area.width, area.height) {
-        (100.., 32..) => 4,
+        (100.., 28..) => 3,
         (80.., 10..) => 2,
         _ => 1,
     }

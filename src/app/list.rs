@@ -42,7 +42,9 @@ impl List {
     pub fn first(&self, len: usize, height: usize) -> usize {
         let cursor = self.cursor.min(len.saturating_sub(1));
         let height = height.max(1);
-        self.offset.min(len.saturating_sub(height)).clamp((cursor + 1).saturating_sub(height), cursor)
+        self.offset
+            .min(len.saturating_sub(height))
+            .clamp((cursor + 1).saturating_sub(height), cursor)
     }
 }
 

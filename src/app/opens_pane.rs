@@ -140,6 +140,8 @@ pub struct OpensPane {
     /// Of how many the rows are what the filter let through.
     pub of: usize,
     pub matched: usize,
+    /// The most opens of one process in one of the last seconds: graphs are drawn against it.
+    pub most: u64,
 }
 
 impl Default for OpensPane {
@@ -159,6 +161,7 @@ impl Default for OpensPane {
             fails: Vec::new(),
             of: 0,
             matched: 0,
+            most: 0,
         }
     }
 }
@@ -220,9 +223,12 @@ impl OpensPane {
             Row::Path(s) => (4, s.id()),
             Row::User(s) => (5, s.id()),
             Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
-            Row::Fail(i) => {
-                (7, self.fails.get(i).map_or(0, |f| fingerprint(&f.dir, f.process.id() ^ u64::from(f.errno.unsigned_abs()) << 20)))
-            }
+            Row::Fail(i) => (
+                7,
+                self.fails.get(i).map_or(0, |f| {
+                    fingerprint(&f.dir, f.process.id() ^ u64::from(f.errno.unsigned_abs()) << 20)
+                }),
+            ),
             Row::Live(n) => (8, n),
         }
     }

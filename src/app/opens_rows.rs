@@ -61,7 +61,10 @@ impl Choose<'_> {
             return false;
         }
         !self.filters().any(Filter::chooses_files)
-            || process.files.iter().any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
+            || process
+                .files
+                .iter()
+                .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
     }
 
     /// An old process that opens something new is news as well.
@@ -101,10 +104,7 @@ struct Ranked<'a, T> {
 fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool) {
     let compare = |a: &Ranked<'_, T>, b: &Ranked<'_, T>| {
         let first = if by_name { a.name.cmp(b.name) } else { Ordering::Equal };
-        first
-            .then(b.number.cmp(&a.number))
-            .then(b.more.cmp(&a.more))
-            .then_with(|| a.id.cmp(&b.id))
+        first.then(b.number.cmp(&a.number)).then(b.more.cmp(&a.more)).then_with(|| a.id.cmp(&b.id))
     };
     if reverse {
         items.sort_unstable_by(|a, b| compare(b, a));
@@ -175,7 +175,11 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         .filter(|(_, p)| choose.process(p))
         .map(|(slot, p)| Ranked {
             number: number(sort, &p.tally, opens.rate_of(&p.meter), p.key.tgid),
-            more: if sort == OpensSort::Rate { step(p.history.recent(choose.now, 10) as f64) } else { p.tally.opens },
+            more: if sort == OpensSort::Rate {
+                step(p.history.recent(choose.now, 10) as f64)
+            } else {
+                p.tally.opens
+            },
             name: p.name.as_bytes(),
             id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
             what: (slot, p),
@@ -184,6 +188,10 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     order(&mut items, sort == OpensSort::Name, pane.reverse);
     pane.of = opens.processes().len();
     pane.matched = items.len();
+    // Those far down the list would hardly change the scale, and there may be thousands.
+    let busiest = items.iter().take(256).map(|i| i.what.1);
+    let last = |p: &Process| p.history.last(choose.now, 59).max().unwrap_or(0);
+    pane.most = busiest.map(last).max().unwrap_or(0);
     pane.folds.retain(|slot, _| opens.processes().get(*slot).is_some());
     let chosen = pane.under.is_some();
     let under = pane.under.unwrap_or(if room >= 16 { 3 } else { 0 });
@@ -220,12 +228,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     }
 }
 
-fn uses(
-    choose: &Choose<'_>,
-    files: &[Slot],
-    sort: OpensSort,
-    reverse: bool,
-) -> Vec<Slot> {
+fn uses(choose: &Choose<'_>, files: &[Slot], sort: OpensSort, reverse: bool) -> Vec<Slot> {
     let opens = choose.opens;
     let mut items: Vec<_> = files
         .iter()
@@ -243,12 +246,7 @@ fn uses(
     items.into_iter().map(|r| r.what).collect()
 }
 
-fn users_of(
-    choose: &Choose<'_>,
-    users: &[Slot],
-    sort: OpensSort,
-    reverse: bool,
-) -> Vec<Slot> {
+fn users_of(choose: &Choose<'_>, users: &[Slot], sort: OpensSort, reverse: bool) -> Vec<Slot> {
     let opens = choose.opens;
     let mut items: Vec<_> = users
         .iter()
