@@ -73,7 +73,7 @@ async fn session(
     // Before anything is started: a signal that comes meanwhile is not lost.
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
-    let mut running = probes.start(sink);
+    let running = probes.start(sink);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
 

@@ -250,7 +250,7 @@ impl App {
         let opens = self.opens();
         let path_of = |s: Slot| opens.files().get(s).map(|f| Inside::Path(f.path));
         match row {
-            Row::Process(s) | Row::More { process: s, .. } => Some(Inside::Process(s)),
+            Row::Process(s) => Some(Inside::Process(s)),
             Row::File(s) | Row::Use(s) => path_of(s),
             Row::Path(s) => Some(Inside::Path(s)),
             Row::User(s) => opens.files().get(s).map(|f| Inside::Process(f.process)),
@@ -278,7 +278,7 @@ impl App {
 
     fn fold(&mut self, show: bool) {
         let process = match self.opens_pane.selected() {
-            Some(Row::Process(s) | Row::More { process: s, .. }) => s,
+            Some(Row::Process(s)) => s,
             Some(Row::File(s)) => match self.opens().files().get(s) {
                 Some(file) => file.process,
                 None => return,
@@ -406,7 +406,7 @@ impl App {
         let path = |s: Slot| opens.paths().get(s).map(|p| p.bytes.to_vec());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match self.opens_pane.selected()? {
-            Row::Process(s) | Row::More { process: s, .. } => pid(s),
+            Row::Process(s) => pid(s),
             Row::File(s) | Row::Use(s) => path(opens.files().get(s)?.path),
             Row::Path(s) => path(s),
             Row::User(s) => pid(opens.files().get(s)?.process),

@@ -135,7 +135,7 @@ impl App {
                 area: Rect::new(0, 0, size.0, size.1),
                 focus: Pane::Opens,
                 expanded: false,
-                split: 52,
+                split: 58,
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 
 use super::list::{List, RowId};
+use crate::model::open::Comm;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -70,11 +71,6 @@ pub enum Row {
     Process(Slot),
     /// A file under its process.
     File(Slot),
-    /// How many files of a process are not shown under it.
-    More {
-        process: Slot,
-        files: usize,
-    },
     /// A file of the process that is looked into.
     Use(Slot),
     /// A path, whoever uses it.
@@ -100,10 +96,13 @@ pub struct DirRow {
     pub last: Mono,
 }
 
-/// Failures of one process, for one reason, below one directory.
+/// Failures of processes of one name, for one reason, below one directory.
 #[derive(Clone, Debug)]
 pub struct FailRow {
+    pub name: Comm,
+    /// The process that failed last, and how many there were.
     pub process: Slot,
+    pub processes: usize,
     pub errno: i32,
     pub dir: Box<[u8]>,
     pub files: u64,
@@ -218,17 +217,17 @@ impl OpensPane {
         match row {
             Row::Process(s) => (0, s.id()),
             Row::File(s) => (1, s.id()),
-            Row::More { process, .. } => (2, process.id()),
             Row::Use(s) => (3, s.id()),
             Row::Path(s) => (4, s.id()),
             Row::User(s) => (5, s.id()),
             Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
-            Row::Fail(i) => (
-                7,
-                self.fails.get(i).map_or(0, |f| {
-                    fingerprint(&f.dir, f.process.id() ^ u64::from(f.errno.unsigned_abs()) << 20)
-                }),
-            ),
+            Row::Fail(i) => {
+                let of = |f: &FailRow| {
+                    let errno = u64::from(f.errno.unsigned_abs());
+                    fingerprint(&f.dir, fingerprint(&f.name.0, errno))
+                };
+                (7, self.fails.get(i).map_or(0, of))
+            }
             Row::Live(n) => (8, n),
         }
     }

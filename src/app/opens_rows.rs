@@ -4,10 +4,11 @@
 
 use std::cmp::Ordering;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::opens_pane::{DirRow, FailRow, Inside, OpensPane, OpensSort, OpensView, Row};
 use crate::model::filter::{Filter, What, Who};
+use crate::model::open::Comm;
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -213,18 +214,10 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             continue;
         }
         let by = if sort == OpensSort::Pid { OpensSort::Rate } else { sort };
-        let mut matching = 0usize;
-        for file in uses(choose, &process.files, by, pane.reverse && by == sort) {
-            matching += 1;
-            if matching <= files {
-                pane.rows.push(Row::File(file));
-            }
-        }
-        lines += matching.min(files);
-        if matching > files {
-            pane.rows.push(Row::More { process: slot, files: matching - files });
-            lines += 1;
-        }
+        let before = pane.rows.len();
+        let shown = uses(choose, &process.files, by, pane.reverse && by == sort);
+        pane.rows.extend(shown.into_iter().take(files).map(Row::File));
+        lines += pane.rows.len() - before;
     }
 }
 
@@ -334,7 +327,7 @@ fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
 
 fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
-    let mut groups: HashMap<(Slot, i32, &[u8]), FailRow> = HashMap::new();
+    let mut groups: HashMap<(Comm, i32, &[u8]), (FailRow, HashSet<Slot>)> = HashMap::new();
     for (_, f) in opens.failures().iter() {
         let (Some(process), Some(path)) =
             (opens.processes().get(f.process), opens.paths().get(f.path))
@@ -348,23 +341,33 @@ fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             continue;
         }
         let dir = directory(&path.bytes, pane.depth);
-        let row = groups.entry((f.process, f.errno, dir)).or_insert_with(|| FailRow {
-            process: f.process,
-            errno: f.errno,
-            dir: dir.into(),
-            files: 0,
-            count: 0,
-            rate: 0.0,
-            last: Mono(0),
+        let (row, processes) = groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
+            let row = FailRow {
+                name: process.name,
+                process: f.process,
+                processes: 0,
+                errno: f.errno,
+                dir: dir.into(),
+                files: 0,
+                count: 0,
+                rate: 0.0,
+                last: Mono(0),
+            };
+            (row, HashSet::new())
         });
+        processes.insert(f.process);
+        row.processes = processes.len();
+        if f.last >= row.last {
+            row.process = f.process;
+        }
         row.files += 1;
         row.count += f.count;
         row.rate += opens.rate_of(&f.meter);
         row.last = row.last.max(f.last);
     }
     let sort = pane.sort();
-    let mut rows: Vec<FailRow> = groups.into_values().collect();
-    let key = |f: &FailRow| (f.process.id(), f.errno, f.dir.clone());
+    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, _)| row).collect();
+    let key = |f: &FailRow| (f.name.0, f.errno, f.dir.clone());
     rows.sort_by_cached_key(key);
     let mut items: Vec<_> = rows
         .iter()
@@ -375,7 +378,7 @@ fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             Ranked {
                 number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
                 more: f.count,
-                name: process.map_or(&[][..], |p| p.name.as_bytes()),
+                name: f.name.as_bytes(),
                 id: at as u64,
                 what: at,
             }

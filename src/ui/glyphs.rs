@@ -20,6 +20,7 @@ pub struct Glyphs {
     pub follow: &'static str,
     pub cursor: &'static str,
     pub tick: &'static str,
+    pub times: &'static str,
 }
 
 /// With braille and lines.
@@ -38,6 +39,7 @@ pub const UNICODE: Glyphs = Glyphs {
     follow: "»",
     cursor: "▏",
     tick: "•",
+    times: "×",
 };
 
 /// With nothing beyond ASCII.
@@ -65,6 +67,7 @@ pub const ASCII: Glyphs = Glyphs {
     follow: ">",
     cursor: "_",
     tick: "*",
+    times: "x",
 };
 
 /// The rows of a graph, from the top: each value becomes a column of dots as high as its share

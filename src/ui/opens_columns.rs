@@ -131,7 +131,7 @@ const fn col(
 use OpensSort as S;
 
 const PID: Col = col("PID", (7, 7), true, 2, Some(S::Pid), pid);
-const RATE: Col = col("OPENS/S", (9, 9), true, 0, Some(S::Rate), rate);
+const RATE: Col = col("OPENS/S", (8, 9), true, 0, Some(S::Rate), rate);
 const FAIL: Col = col("FAIL", (6, 6), true, 3, Some(S::Failed), failed);
 const TOTAL: Col = col("TOTAL", (7, 10), true, 4, Some(S::Total), total);
 const AGE: Col = col("AGE", (5, 5), true, 5, Some(S::Age), age);
@@ -139,7 +139,7 @@ const RESULT: Col = col("RESULT", (7, 12), false, 2, None, result);
 
 static PROCESSES: [Col; 6] = [
     PID,
-    col("PROCESS", (12, 72), false, 0, Some(S::Name), name_or_file),
+    col("PROCESS", (18, 72), false, 0, Some(S::Name), name_or_file),
     RATE,
     FAIL,
     TOTAL,
@@ -147,10 +147,10 @@ static PROCESSES: [Col; 6] = [
 ];
 
 static USES: [Col; 6] =
-    [col("FILE", (12, 120), false, 0, Some(S::Name), file), RATE, FAIL, TOTAL, RESULT, AGE];
+    [col("FILE", (20, 120), false, 0, Some(S::Name), file), RATE, FAIL, TOTAL, RESULT, AGE];
 
 static PATHS: [Col; 7] = [
-    col("FILE", (12, 120), false, 0, Some(S::Name), file),
+    col("FILE", (20, 120), false, 0, Some(S::Name), file),
     RATE,
     FAIL,
     TOTAL,
@@ -182,7 +182,7 @@ static FAILS: [Col; 8] = [
     PID,
     col("PROCESS", (10, 15), false, 1, Some(S::Name), name_or_file),
     col("ERROR", (7, 14), false, 0, None, error),
-    col("DIRECTORY", (10, 90), false, 0, None, dir),
+    col("DIRECTORY", (14, 90), false, 0, None, dir),
     col("FAIL/S", (8, 9), true, 2, Some(S::Rate), rate),
     TOTAL,
     col("FILES", (6, 6), true, 6, None, files),
@@ -194,10 +194,17 @@ static LIVE: [Col; 5] = [
     PID,
     col("THREAD", (8, 15), false, 3, None, thread),
     col("RESULT", (7, 12), false, 0, None, result),
-    col("FILE", (12, 160), false, 0, None, file),
+    col("FILE", (20, 160), false, 0, None, file),
 ];
 
 fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Fail(i) = row
+        && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
+    {
+        let many = format!("{}{}", c.look.glyphs.times, num::count(f.processes as u64, 5));
+        line.put_right(&many, c.look.theme.quiet);
+        return;
+    }
     if let Some(p) = c.process_of(row) {
         let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
         line.put_right(&p.key.tgid.to_string(), style);
@@ -207,11 +214,14 @@ fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     if let Row::File(_) = row {
-        line.skip(2);
+        // The column for the pid is empty here.
+        line.reach_left(4);
         return file(c, row, line);
     }
-    if let Row::More { files, .. } = row {
-        line.skip(2).put(&format!("{} {files} more", glyphs.cut), theme.quiet);
+    if let Row::Fail(i) = row {
+        if let Some(f) = c.fail(i) {
+            line.put_bytes(f.name.as_bytes(), glyphs.cut, theme.text);
+        }
         return;
     }
     let Some(p) = c.process_of(row) else { return };
@@ -219,17 +229,22 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
     if let Some(at) = p.ended {
-        let age = num::age(c.app.now().since(at));
-        line.put_right(&format!("ended {age}"), theme.quiet).skip_right(1);
+        let whole = format!("ended {}", num::age(c.app.now().since(at)));
+        let room = line.room().saturating_sub(p.name.as_bytes().len() + 2);
+        let word = if room >= whole.len() { &whole } else { "ended" };
+        line.put_right(word, theme.quiet).skip_right(1);
         line.put_bytes(p.name.as_bytes(), glyphs.cut, theme.quiet);
         return;
     }
     let busy = c.app.opens().rate_of(&p.meter) > 0.0;
     line.put_bytes(p.name.as_bytes(), glyphs.cut, if busy { theme.strong } else { theme.text });
-    let mut threads = p.threads.iter().peekable();
-    if threads.peek().is_some() && line.room() > 6 {
-        line.skip(2);
-        for thread in threads {
+    if let Row::Process(_) = row {
+        let files = p.files.len() as u64 + p.files_let_go;
+        let text = format!("{} file{}", num::grouped(files), if files == 1 { "" } else { "s" });
+        line.skip(2).put_right(&text, theme.quiet).skip_right(2);
+    }
+    if !p.threads.is_empty() && line.room() > 8 {
+        for thread in &p.threads {
             line.put_bytes(thread.as_bytes(), glyphs.cut, theme.quiet).skip(1);
         }
     }

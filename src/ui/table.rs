@@ -58,7 +58,7 @@ impl<F, S: Copy + PartialEq> Table<'_, F, S> {
         for (y, row) in (0..area.height).zip(first..len) {
             for place in &places {
                 let Some(column) = self.columns.get(place.index) else { continue };
-                write(column, row, &mut Line::new(buf, cell(area, *place, y)));
+                write(column, row, &mut Line::in_row(buf, cell(area, *place, y), area.x));
             }
             if row == cursor && self.focused {
                 select(self.look, Rect { y: area.y + y, height: 1, ..area }, buf);

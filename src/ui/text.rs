@@ -89,6 +89,8 @@ pub struct Line<'b> {
     y: u16,
     left: u16,
     right: u16,
+    /// How far to the left a cell can reach when those before it are empty.
+    floor: u16,
 }
 
 impl<'b> Line<'b> {
@@ -96,7 +98,19 @@ impl<'b> Line<'b> {
     pub fn new(buf: &'b mut Buffer, area: Rect) -> Self {
         let area = area.intersection(buf.area);
         let right = if area.height == 0 { area.x } else { area.right() };
-        Self { buf, y: area.y, left: area.x, right }
+        Self { buf, y: area.y, left: area.x, right, floor: area.x }
+    }
+
+    /// The same, in a row that begins at `floor`.
+    pub fn in_row(buf: &'b mut Buffer, area: Rect, floor: u16) -> Self {
+        let line = Self::new(buf, area);
+        Self { floor: floor.min(line.left), ..line }
+    }
+
+    /// Begins at cell `n` of the row, over empty cells before this one; never further right.
+    pub fn reach_left(&mut self, n: u16) -> &mut Self {
+        self.left = self.left.min(self.floor.saturating_add(n));
+        self
     }
 
     /// Cells that are left.
