@@ -358,5 +358,3 @@ impl App {
     }
 }
 
-#[cfg(test)]
-mod tests {}
