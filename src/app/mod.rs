@@ -135,7 +135,7 @@ impl App {
                 area: Rect::new(0, 0, size.0, size.1),
                 focus: Pane::Opens,
                 expanded: false,
-                split: 58,
+                split: 54,
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,
@@ -284,7 +284,9 @@ impl App {
             focus: self.screen.focus,
             expanded: self.screen.expanded,
             split: self.screen.split,
-            filter: self.filter.is_active() || self.screen.new_only,
+            // A wide header has the filter in its first line.
+            filter: self.filter.editing()
+                || area.width < 80 && (self.filter.is_active() || self.screen.new_only),
         };
         layout(area, &wishes)
     }
@@ -357,4 +359,3 @@ impl App {
         self.talkers_pane.settle(room);
     }
 }
-

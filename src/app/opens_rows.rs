@@ -195,7 +195,11 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.most = busiest.map(last).max().unwrap_or(0);
     pane.folds.retain(|slot, _| opens.processes().get(*slot).is_some());
     let chosen = pane.under.is_some();
-    let under = pane.under.unwrap_or(if room >= 16 { 3 } else { 0 });
+    let under = pane.under.unwrap_or(match room {
+        40.. => 5,
+        16.. => 3,
+        _ => 0,
+    });
     // Ones that open something now show what; those that are quiet take one line, unless
     // somebody asked for more. Beyond what fits on a few screens nobody looks.
     let mut lines = 0usize;
@@ -445,7 +449,7 @@ mod tests {
         assert_eq!(of("conf/a/b", 1), "conf");
         assert_eq!(of("a", 3), ".");
         assert_eq!(of("", 3), ".");
-        assert_eq!(of("//x//y", 0), "");
+        assert_eq!(of("//x//y", 0), "/");
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             line.skip(1);
         }
         line.put(paused.trim_start(), theme.note);
-        line.skip(1).put(&interface(app), theme.quiet);
+        let interface = interface(app);
+        if line.room() > cells(&interface) {
+            line.skip(1).put(&interface, theme.quiet);
+        }
         return;
     }
     line.put(&lost, loss_style(app, theme)).put(paused, theme.note);

@@ -80,7 +80,7 @@ pub fn age(ns: u64) -> String {
 pub fn share(of_one: f64) -> String {
     match of_one * 100.0 {
         p if p <= 0.0 || !p.is_finite() => String::new(),
-        p if p < 0.05 => "<0.1 %".into(),
+        p if p < 0.05 => "0.0 %".into(),
         p if p < 9.95 => format!("{p:.1} %"),
         p => format!("{:.0} %", p.min(100.0)),
     }
@@ -138,7 +138,7 @@ mod tests {
             assert_eq!(age(ns), text);
         }
         for (n, text) in
-            [(0.0, ""), (0.0001, "<0.1 %"), (0.021, "2.1 %"), (0.72, "72 %"), (1.5, "100 %")]
+            [(0.0, ""), (0.0001, "0.0 %"), (0.021, "2.1 %"), (0.72, "72 %"), (1.5, "100 %")]
         {
             assert_eq!(share(n), text);
         }

@@ -132,7 +132,7 @@ use OpensSort as S;
 
 const PID: Col = col("PID", (7, 7), true, 2, Some(S::Pid), pid);
 const RATE: Col = col("OPENS/S", (8, 9), true, 0, Some(S::Rate), rate);
-const FAIL: Col = col("FAIL", (6, 6), true, 3, Some(S::Failed), failed);
+const FAIL: Col = col("FAIL", (5, 6), true, 3, Some(S::Failed), failed);
 const TOTAL: Col = col("TOTAL", (7, 10), true, 4, Some(S::Total), total);
 const AGE: Col = col("AGE", (5, 5), true, 5, Some(S::Age), age);
 const RESULT: Col = col("RESULT", (7, 12), false, 2, None, result);
@@ -143,7 +143,7 @@ static PROCESSES: [Col; 6] = [
     RATE,
     FAIL,
     TOTAL,
-    col("LAST 60 s", (12, 30), false, 5, Some(S::Age), past),
+    col("LAST 60s", (11, 30), false, 5, Some(S::Age), past),
 ];
 
 static USES: [Col; 6] =
@@ -311,7 +311,7 @@ fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         if let Some(f) = c.file(slot) {
             let width = line.room();
             line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
-            line.skip_right(if width > 12 { 2 } else { 1 });
+            line.skip_right(if width > 11 { 2 } else { 1 });
             outcome(c.look, f.last_ret, line);
         }
         return;

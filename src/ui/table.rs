@@ -18,12 +18,18 @@ pub struct Table<'a, F, S> {
 }
 
 impl<F, S: Copy + PartialEq> Table<'_, F, S> {
+    /// A first column that stands at the left keeps off the edge.
+    fn pad(&self) -> u16 {
+        pad(self.columns)
+    }
+
     /// Draws the header line into the first line of `area`.
     pub fn header(&self, area: Rect, buf: &mut Buffer) {
         if area.height == 0 {
             return;
         }
         let (theme, glyphs) = (self.look.theme, self.look.glyphs);
+        let area = shifted(area, self.pad());
         for place in fit(self.columns, area.width) {
             let Some(column) = self.columns.get(place.index) else { continue };
             let sorted = column.sort == Some(self.sort);
@@ -54,11 +60,12 @@ impl<F, S: Copy + PartialEq> Table<'_, F, S> {
         buf: &mut Buffer,
         mut write: impl FnMut(&Column<F, S>, usize, &mut Line<'_>),
     ) {
-        let places = fit(self.columns, area.width);
+        let cells = shifted(area, self.pad());
+        let places = fit(self.columns, cells.width);
         for (y, row) in (0..area.height).zip(first..len) {
             for place in &places {
                 let Some(column) = self.columns.get(place.index) else { continue };
-                write(column, row, &mut Line::in_row(buf, cell(area, *place, y), area.x));
+                write(column, row, &mut Line::in_row(buf, cell(cells, *place, y), area.x));
             }
             if row == cursor && self.focused {
                 select(self.look, Rect { y: area.y + y, height: 1, ..area }, buf);
@@ -73,12 +80,23 @@ pub fn select(look: &Look, line: Rect, buf: &mut Buffer) {
     buf.set_style(line, style.patch(look.theme.selected));
 }
 
+fn pad<F, S>(columns: &[Column<F, S>]) -> u16 {
+    u16::from(columns.first().is_some_and(|c| !c.right))
+}
+
+fn shifted(area: Rect, by: u16) -> Rect {
+    let by = by.min(area.width);
+    Rect { x: area.x + by, width: area.width - by, ..area }
+}
+
 fn cell(area: Rect, place: Place, y: u16) -> Rect {
     Rect { x: area.x + place.x, y: area.y + y, width: place.width, height: 1 }.intersection(area)
 }
 
 /// What a click on the header at `x` orders by.
 pub fn sort_at<F, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
-    let place = fit(columns, width).into_iter().find(|p| (p.x..=p.x + p.width).contains(&x))?;
+    let x = x.saturating_sub(pad(columns));
+    let places = fit(columns, width.saturating_sub(pad(columns)));
+    let place = places.into_iter().find(|p| (p.x..=p.x + p.width).contains(&x))?;
     columns.get(place.index)?.sort
 }

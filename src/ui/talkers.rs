@@ -163,7 +163,7 @@ fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
     Line::new(buf, area).skip(1).put(&text, theme.strong);
     let mut y = area.y + 2;
     // Two graphs share what is left, each below a line of figures.
-    let height = (area.height.saturating_sub(5) / 2).clamp(1, 6);
+    let height = (area.height.saturating_sub(7) / 2).clamp(1, 6);
     for (direction, style) in [(Direction::Rx, theme.rx), (Direction::Tx, theme.tx)] {
         if y >= area.bottom() {
             return;
@@ -173,15 +173,13 @@ fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
         let mut line = Line::new(buf, Rect { y, height: 1, ..area });
         line.skip(1).put(&format!("{}  ", direction.name()), style);
         line.put(&format!("{}b/s  ", num::si(rate.bps)), theme.strong);
-        line.put(
-            &format!(
-                "{} packets/s  {} bytes in {} packets",
-                num::si(rate.pps),
-                num::grouped(total.bytes),
-                num::grouped(total.packets)
-            ),
-            theme.text,
-        );
+        line.put(&format!("{} packets/s", num::si(rate.pps)), theme.text);
+        let (bytes, packets) = (num::grouped(total.bytes), num::grouped(total.packets));
+        y += 1;
+        if y < area.bottom() {
+            let mut line = Line::new(buf, Rect { y, height: 1, ..area });
+            line.skip(5).put(&format!("{bytes} bytes in {packets} packets"), theme.quiet);
+        }
         let values: Vec<u64> = talker.history(direction).last(now, 59).collect();
         let most = values.iter().copied().max().unwrap_or(0).max(1);
         let width = usize::from(area.width.saturating_sub(2));

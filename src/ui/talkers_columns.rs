@@ -127,10 +127,10 @@ const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
 const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
 const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
 const BITS: Col = col("BITS/S", (7, 8), true, 0, Some(S::Bits), bits);
-const PACKETS: Col = col("PKT/S", (7, 9), true, 3, Some(S::Packets), packets);
-const SHARE: Col = col("SHARE", (6, 6), true, 4, Some(S::Bits), share);
-const TOTAL: Col = col("BYTES", (6, 7), true, 5, Some(S::Total), total);
-const PAST: Col = col("LAST 60 s", (10, 30), false, 6, Some(S::Age), past);
+const PACKETS: Col = col("PKT/S", (6, 9), true, 3, Some(S::Packets), packets);
+const SHARE: Col = col("SHARE", (5, 6), true, 4, Some(S::Bits), share);
+const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
+const PAST: Col = col("LAST 60s", (8, 30), false, 5, Some(S::Age), past);
 
 static BOTH: [Col; 7] = [ADDRESS, RX, TX, PACKETS, SHARE, TOTAL, PAST];
 static BOTH_OF_ALL: [Col; 8] = [ADDRESS, INTERFACE, RX, TX, PACKETS, SHARE, TOTAL, PAST];

@@ -44,8 +44,10 @@ pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
     let start_room = room.saturating_sub(cells(end));
     let mut start = head(text, start_room);
     // Whole parts at the beginning, where that costs little.
-    if let Some(slash) = start.rfind('/').filter(|at| *at > 0 && start_room - at <= 8) {
-        start = start.get(..=slash).unwrap_or(start);
+    if let Some(part) = start.rfind('/').filter(|at| *at > 0).and_then(|at| start.get(..=at))
+        && start_room.saturating_sub(cells(part)) <= 8
+    {
+        start = part;
     }
     if cells(sign) > width {
         return Cow::Owned(head(text, width).to_owned());
@@ -55,7 +57,7 @@ pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
 
 /// The most cells that a character can add: a selector for emoji widens the one before it.
 fn wide(c: char) -> usize {
-    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) }
+    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(1) }
 }
 
 /// The longest beginning of at most `width` cells.

@@ -1,4 +1,5 @@
 //! Made-up events at fixed times, for the tests and benches of model and screen.
+#![allow(dead_code)]
 
 use std::net::IpAddr;
 
@@ -145,7 +146,13 @@ pub fn second(app: &mut App, s: u32) {
             (812, "nginx", b"/var/www/html/favicon.ico", -2, 4),
             (1, "systemd", b"/proc/1/cgroup", 9, usize::from(s.is_multiple_of(3))),
             (4021, "a\x1b[31m\nb", b"/tmp/\xff\xfe/evil\n\x1b]0;x\x07", 3, 1),
-            (4022, "\u{65e5}\u{672c}\u{8a9e}", "/home/\u{65e5}\u{672c}\u{8a9e}/\u{1f600}.txt".as_bytes(), -13, 2),
+            (
+                4022,
+                "\u{65e5}\u{672c}\u{8a9e}",
+                "/home/\u{65e5}\u{672c}\u{8a9e}/\u{1f600}.txt".as_bytes(),
+                -13,
+                2,
+            ),
         ],
     );
     if s < 3 {
