@@ -95,8 +95,8 @@ async fn session(
     };
     running.end(&mut events, FAREWELL).await;
     match result? {
-        End::Asked => Ok(ExitCode::SUCCESS),
-        End::Panicked => Ok(ExitCode::from(101)),
+        End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
+        End::Asked | End::Panicked => Ok(ExitCode::from(101)),
     }
 }
 

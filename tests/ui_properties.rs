@@ -127,7 +127,7 @@ fn in_range(cursor: usize, len: usize) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
 
     #[test]
     fn anything_goes(steps in steps(), theme in 0usize..5, ascii: bool, back: bool) {

@@ -173,7 +173,8 @@ impl TalkersPane {
     fn key(&self, wire: &Wire, talker: &Talker, ways: Ways, now: Mono) -> (u64, u64) {
         let rate = |direction| wire.rate(talker, direction, now);
         let all = ways.directions().iter().map(|d| rate(*d)).fold(Rate::default(), |a, b| a + b);
-        let total: u64 = ways.directions().iter().map(|d| talker.side(*d).total().bytes).sum();
+        let bytes = |d: &Direction| talker.side(*d).total().bytes;
+        let total = ways.directions().iter().map(bytes).fold(0, u64::saturating_add);
         let number = match self.sort {
             TalkersSort::Bits => step(all.bps),
             TalkersSort::RxBits => step(rate(Direction::Rx).bps),

@@ -15,6 +15,9 @@ use crate::settings::ScreenSettings;
 /// terminal was given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// Whether any thread panicked.
+static PANIC: AtomicBool = AtomicBool::new(false);
+
 /// Alternate screen, no cursor, bracketed paste.
 const ENTER: &str = "\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?2004h";
 
@@ -43,7 +46,7 @@ impl Write for Out {
         let mut stdout = io::stdout().lock();
         if !TAKEN.load(Ordering::Relaxed) {
             self.frame.clear();
-            return Err(io::Error::other("the terminal was given back"));
+            return Ok(());
         }
         let done = stdout
             .write_all(b"\x1b[?2026h")
@@ -66,19 +69,17 @@ impl Screen {
     pub(super) fn take(mouse: bool) -> io::Result<Self> {
         hook_panics();
         enter(mouse)?;
-        let backend = CrosstermBackend::new(Out { frame: Vec::with_capacity(1 << 14) });
-        match Terminal::new(backend) {
-            Ok(terminal) => Ok(Self { terminal, mouse }),
-            Err(e) => {
-                give_back();
-                Err(e)
-            }
-        }
+        blank().map(|terminal| Self { terminal, mouse }).inspect_err(|_| give_back())
     }
 
     /// Draws a frame: what differs from the last one is written.
     pub(super) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(view).map(|_| ())
+        self.terminal.draw(view)?;
+        if TAKEN.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(io::Error::other("the terminal was given back"))
+        }
     }
 
     /// Puts bytes into the terminal's clipboard, where the terminal lets programs do so.
@@ -93,7 +94,10 @@ impl Screen {
         give_back();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?;
         enter(self.mouse)?;
-        self.terminal.clear()
+        // With nothing in it, like the screen. Clearing the old one would ask the terminal
+        // where its cursor is, and wait for the answer.
+        self.terminal = blank()?;
+        Ok(())
     }
 }
 
@@ -101,6 +105,10 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+fn blank() -> io::Result<Terminal<CrosstermBackend<Out>>> {
+    Terminal::new(CrosstermBackend::new(Out { frame: Vec::with_capacity(1 << 14) }))
 }
 
 fn enter(mouse: bool) -> io::Result<()> {
@@ -132,9 +140,15 @@ fn hook_panics() {
         std::panic::set_hook(Box::new(move |info| {
             give_back();
             before(info);
+            PANIC.store(true, Ordering::Relaxed);
             PANICKED.notify_one();
         }));
     });
+}
+
+/// Whether any thread panicked since the screen was taken.
+pub(super) fn panicked() -> bool {
+    PANIC.load(Ordering::Relaxed)
 }
 
 /// What the environment has to say about colours and signs.

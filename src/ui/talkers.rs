@@ -105,9 +105,10 @@ fn sort_name(sort: TalkersSort) -> &'static str {
 fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let pane = &app.talkers_pane;
     let sides = |port: &crate::model::wire::Port| {
-        ctx.ways.directions().iter().map(|d| port.side(*d).let_go).sum::<u64>()
+        let sides = ctx.ways.directions().iter().map(|d| port.side(*d).let_go);
+        sides.fold(0, u64::saturating_add)
     };
-    let let_go: u64 = ctx.ports().map(sides).sum();
+    let let_go = ctx.ports().map(sides).fold(0, u64::saturating_add);
     format!(
         " {} of {} {} {} let go ",
         num::grouped(pane.matched as u64),
