@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use ebpftop::cli::{Cli, Command};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::{doctor, logging, man, stream};
+use ebpftop::{doctor, logging, man, runtime, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -53,9 +53,7 @@ fn dashboard(cli: &Cli) -> anyhow::Result<ExitCode> {
         logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
     }
     let file = config::load(cli.screen.config.as_deref())?;
-    let _settings = config::settings(&cli.watch, &file);
-    let _screen = config::screen_settings(&cli.screen, &file);
-    anyhow::bail!("this build has no dashboard; for lines on stdout use `ebpftop stream`")
+    runtime::run(&config::settings(&cli.watch, &file), &config::screen_settings(&cli.screen, &file))
 }
 
 /// Prints a document; a reader that has seen enough is no error.
