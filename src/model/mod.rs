@@ -7,6 +7,7 @@ pub mod errno;
 pub mod escape;
 pub mod filter;
 pub mod flags;
+pub mod ledger;
 pub mod link;
 pub mod open;
 pub mod problem;

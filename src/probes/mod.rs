@@ -9,6 +9,7 @@ pub mod clock;
 pub mod log;
 pub mod opens;
 pub mod preflight;
+pub mod talkers;
 
 use std::time::Duration;
 
