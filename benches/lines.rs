@@ -16,7 +16,7 @@ fn formats(c: &mut Criterion) {
     let batch = sample::opens();
     let formats: [(&str, Box<dyn Lines>); 3] = [
         ("json", Box::new(Json::default())),
-        ("text", Box::new(Text::new(false))),
+        ("text", Box::new(Text::new(false, false))),
         ("csv", Box::new(Csv::new(Kind::Opens))),
     ];
     for (name, mut lines) in formats {

@@ -68,7 +68,9 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(&args.kinds);
     let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
         (Format::Json, _) => Box::new(Json::default()),
-        (Format::Text, _) => Box::new(Text::new(wanted.opens && std::io::stdout().is_terminal())),
+        (Format::Text, _) => {
+            Box::new(Text::new(wanted.opens && std::io::stdout().is_terminal(), settings.latency))
+        }
         (Format::Csv, Some(kind)) => Box::new(Csv::new(kind)),
         (Format::Csv, None) => {
             complain("--format csv takes one kind: `stream opens` or `stream talkers`");

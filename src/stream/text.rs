@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::lines::{Lines, Note, OpenLine};
-use super::put::{self, Times};
+use super::put::Times;
 use super::tally::{Ready, Summary};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
@@ -15,7 +15,7 @@ use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::NS_PER_SEC;
 
 /// The columns of an open, for a terminal.
-const HEADER: &str = "TIME             PID COMM                 RESULT HOW   PATH\n";
+const HEADER: &str = "TIME             PID COMM                 RESULT HOW  ";
 
 /// The format and what it keeps from line to line.
 #[derive(Clone, Debug)]
@@ -23,12 +23,14 @@ pub struct Text {
     times: Times,
     /// Opens' columns get names.
     header: bool,
+    /// There is a column for latency.
+    latency: bool,
 }
 
 impl Text {
-    /// `header`: name the columns of opens first, as suits a terminal.
-    pub fn new(header: bool) -> Self {
-        Self { times: Times::of_day(), header }
+    /// `header`: name the columns of opens first, as suits a terminal. `latency`: opens are timed.
+    pub fn new(header: bool, latency: bool) -> Self {
+        Self { times: Times::of_day(), header, latency }
     }
 }
 
@@ -36,6 +38,7 @@ impl Lines for Text {
     fn header(&mut self, out: &mut Vec<u8>) {
         if self.header {
             raw(out, HEADER);
+            raw(out, if self.latency { "    LATENCY PATH\n" } else { " PATH\n" });
         }
     }
 
@@ -54,12 +57,9 @@ impl Lines for Text {
         }
         out.push(b' ');
         left(out, &meta.flags.map_or_else(|| "?".into(), flags::letters), 5);
-        if let Some(ns) = meta.latency_ns {
-            let tenths = ns / 100;
-            right(out, digits.format(tenths / 10), 7);
-            out.push(b'.');
-            put::int(out, tenths % 10);
-            raw(out, "\u{b5}s");
+        if self.latency {
+            let text = meta.latency_ns.map_or_else(|| "-".into(), microseconds);
+            right(out, &text, 11);
         }
         out.push(b' ');
         path(out, open);
@@ -129,6 +129,11 @@ fn short(n: f64) -> String {
         (_, n) if n < 99.95 => format!("{n:.1} {unit}"),
         _ => format!("{n:.0} {unit}"),
     }
+}
+
+/// Nanoseconds as microseconds with one digit of fraction.
+fn microseconds(ns: u64) -> String {
+    format!("{}.{}\u{b5}s", ns / 1_000, ns / 100 % 10)
 }
 
 /// The best path there is; what it stands for in front, where that is not an open file.
@@ -216,25 +221,34 @@ mod tests {
     use crate::stream::sample;
 
     fn in_utc() -> Text {
-        Text { times: Times::rfc3339(), header: true }
+        Text { times: Times::rfc3339(), header: true, latency: true }
     }
 
     #[test]
     fn one_aligned_line_an_open() {
         let batch = sample::opens();
-        let mut out = Vec::new();
         let mut text = in_utc();
-        for open in batch.iter() {
-            text.open(&mut out, &OpenLine { open, wall: batch.wall, cgroup: None });
-        }
+        let mut write = |latency| {
+            text.latency = latency;
+            let mut out = Vec::new();
+            text.header(&mut out);
+            for open in batch.iter() {
+                text.open(&mut out, &OpenLine { open, wall: batch.wall, cgroup: None });
+            }
+            String::from_utf8(out).unwrap()
+        };
+        // The date of the test's times makes them 11 longer than the times of day.
         assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "2026-11-22T12:00:00.000     812 worker                    5 r     /etc/nginx/conf/site.conf\n\
-             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct       12.3\u{b5}s =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
+            write(false),
+            "TIME             PID COMM                 RESULT HOW   PATH\n\
+             2026-11-22T12:00:00.000     812 worker                    5 r     /etc/nginx/conf/site.conf\n\
+             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct   =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
         );
         assert_eq!(
-            HEADER.find("PATH"),
-            "12:00:00.000     812 worker                    5 r     /".find('/')
+            write(true),
+            "TIME             PID COMM                 RESULT HOW      LATENCY PATH\n\
+             2026-11-22T12:00:00.000     812 worker                    5 r              - /etc/nginx/conf/site.conf\n\
+             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct       12.3\u{b5}s =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
         );
     }
 
