@@ -1,12 +1,13 @@
 //! One watched interface: a counter a direction, the hook of each, and how one takes over.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
 use super::counter::{Counter, FIRST_PART, HandOver, Rung, lacks_rights};
 use super::features::Features;
 use super::links::{Links, Row};
+use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::{Hook, XdpMode};
@@ -25,7 +26,7 @@ pub(super) struct Books {
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
 struct Counting {
-    attachment: OwnedFd,
+    attachment: Attachment,
     hook: Hook,
     counter: Counter,
     /// The side that was turned away from at this tick, until it is read.
@@ -309,7 +310,11 @@ fn begin(
     Ok(Counting { attachment, hook, counter, idle: None, most: entries, crowded: false })
 }
 
-fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, OwnedFd), Problem> {
+fn attach_first(
+    counter: &Counter,
+    row: &Row,
+    hooks: &[Hook],
+) -> Result<(Hook, Attachment), Problem> {
     let mut first = None;
     for &hook in hooks {
         match attach(counter, row, hook) {
@@ -323,7 +328,7 @@ fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, O
     Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
 }
 
-fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<OwnedFd> {
+fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Attachment> {
     if is_xdp(hook) {
         // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
         // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
@@ -384,7 +389,7 @@ fn take_over(
     Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
 }
 
-fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, OwnedFd), Problem> {
+fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, Attachment), Problem> {
     let control = |counter: &mut Counter, phase| {
         let set = counter.hand_over(phase);
         grace_period();
