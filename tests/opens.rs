@@ -7,9 +7,11 @@ use std::ffi::CString;
 use std::fs::File;
 use std::process::Command;
 
-use common::opens::watch;
+use common::opens::{in_child, watch};
 use ebpftop::model::open::{OpenMeta, Syscall};
-use ebpftop::probes::OpensConfig;
+use ebpftop::probes::{Only, OpensConfig};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 /// Chooses this test process's own opens, by this thread alone.
 fn own_thread() -> impl Fn(&OpenMeta) -> bool {
@@ -145,19 +147,175 @@ fn latency_is_measured_when_asked_for() {
     assert!(ours.iter().all(|s| s.meta.latency_ns.is_some_and(|ns| ns > 0)));
 }
 
+/// A ring of one page: details are lost, but what each process opened is exact, and so is the loss.
 #[test]
-fn a_full_ring_loses_details_and_counts_them() {
-    let watch = watch(OpensConfig { ring_bytes: 4096, ..OpensConfig::default() });
-    let path = CString::new("/etc/hostname").unwrap();
-    for _ in 0..20_000 {
-        nix::fcntl::open(
-            path.as_c_str(),
-            nix::fcntl::OFlag::O_RDONLY,
-            nix::sys::stat::Mode::empty(),
-        )
-        .unwrap();
+fn a_full_ring_loses_details_and_no_counts() {
+    const OPENS: u64 = 20_000;
+    let watch = watch(OpensConfig { ring_bytes: Some(4096), ..OpensConfig::default() });
+    let child = in_child(|| {
+        for i in 0..OPENS {
+            let path = if i % 4 == 0 { c"/no such file" } else { c"/etc/hostname" };
+            let _ = open(path, OFlag::O_RDONLY, Mode::empty());
+        }
+    });
+    let all = watch.finish_all(|_| true);
+    assert!(all.counts.lost > 0, "{:?}", all.counts);
+    assert_eq!(all.counts.seen, all.seen.len() as u64 + all.counts.lost);
+    assert_eq!(all.counts.lost_unowned, 0);
+    assert_eq!(all.lost_by.iter().map(|l| l.opens).sum::<u64>(), all.counts.lost);
+
+    let lost = all.lost_by.iter().find(|l| l.tgid == child).unwrap();
+    let ours: Vec<_> = all.seen.iter().filter(|s| s.meta.tgid == child).collect();
+    let failed = ours.iter().filter(|s| s.meta.errno().is_some()).count() as u64;
+    assert_eq!(ours.len() as u64 + lost.opens, OPENS);
+    assert_eq!(failed + lost.failed, OPENS / 4);
+    assert_eq!(lost.uid, nix::unistd::getuid().as_raw());
+    assert_eq!(lost.process.as_bytes(), own_comm());
+}
+
+/// This thread's name: a forked child has it as its process's.
+fn own_comm() -> Vec<u8> {
+    std::fs::read("/proc/thread-self/comm").unwrap().strip_suffix(b"\n").unwrap().to_vec()
+}
+
+#[test]
+fn the_end_of_a_process_is_told_once_and_of_a_thread_never() {
+    let watch = watch(OpensConfig::default());
+    let child = in_child(|| {
+        std::thread::spawn(|| File::open("/etc/hostname").unwrap()).join().unwrap();
+    });
+    let all = watch.finish_all(|m| m.tgid == child);
+    let ended: Vec<_> = all.ended.iter().filter(|e| e.tgid == child).collect();
+    assert_eq!(ended.len(), 1);
+    let open = all.seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
+    assert_eq!(ended[0].start_boottime_ns, open.meta.start_boottime_ns);
+    assert!(ended[0].at > open.meta.at);
+}
+
+#[test]
+fn what_is_not_wanted_is_counted_and_not_told() {
+    let only = Only { tgid: Some(1), failed: true, ..Only::default() };
+    let watch = watch(OpensConfig { only, ..OpensConfig::default() });
+    for _ in 0..100 {
+        File::open("/etc/hostname").unwrap();
     }
     let (seen, counts) = watch.finish(|_| true);
-    assert!(counts.lost > 0, "{counts:?}");
-    assert_eq!(counts.seen, seen.len() as u64 + counts.lost);
+    assert!(seen.iter().all(|s| s.meta.tgid == 1 && s.meta.errno().is_some()));
+    assert!(counts.skipped >= 100);
+    assert_eq!(counts.seen, seen.len() as u64 + counts.skipped + counts.lost);
+}
+
+/// Threads have names of their own; the process keeps the leader's.
+#[test]
+fn thread_and_process_are_named_each() {
+    let watch = watch(OpensConfig::default());
+    let child = in_child(|| {
+        std::thread::Builder::new()
+            .name("a worker".into())
+            .spawn(|| File::open("/etc/hostname").unwrap())
+            .unwrap()
+            .join()
+            .unwrap();
+    });
+    let (seen, _) = watch.finish(|m| m.tgid == child);
+    let open = seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
+    assert_eq!(open.meta.comm.as_bytes(), b"a worker");
+    assert_eq!(open.meta.process.as_bytes(), own_comm());
+    assert_ne!(open.meta.tid, open.meta.tgid);
+}
+
+/// A page that is not resident when the call begins still gives the path at its end.
+#[test]
+fn a_cold_page_gives_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = dir.path().join("text");
+    let mut text = vec![0u8; 4096];
+    text[..13].copy_from_slice(b"/etc/hostname");
+    std::fs::write(&holder, &text).unwrap();
+    let file = File::open(&holder).unwrap();
+    let watch = watch(OpensConfig::default());
+    let one_page = std::num::NonZeroUsize::new(4096).unwrap();
+    // SAFETY: a fresh mapping of a whole file, read by the kernel alone, unmapped with the process.
+    let tid = unsafe {
+        let map = nix::sys::mman::mmap(
+            None,
+            one_page,
+            nix::sys::mman::ProtFlags::PROT_READ,
+            nix::sys::mman::MapFlags::MAP_PRIVATE,
+            &file,
+            0,
+        )
+        .unwrap();
+        assert!(libc::syscall(libc::SYS_openat, libc::AT_FDCWD, map.as_ptr(), 0) >= 0);
+        nix::unistd::gettid()
+    };
+    let (seen, _) = watch.finish(|m| m.tid == tid.as_raw() as u32);
+    assert!(seen.iter().any(|s| s.path_str() == "/etc/hostname"));
+}
+
+/// Ids are those of the initial PID namespace, whatever the process calls itself.
+#[test]
+fn a_pid_namespace_is_seen_from_outside() {
+    let watch = watch(OpensConfig::default());
+    let me = std::process::id();
+    let outer = in_child(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
+        in_child(|| {
+            assert_eq!(std::process::id(), 1);
+            File::open("/etc/hostname").unwrap();
+        });
+    });
+    let (seen, _) = watch.finish(|m| m.ppid == outer);
+    let open = seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
+    assert!(open.meta.tgid > 1 && open.meta.tgid != outer && open.meta.tgid != me);
+    assert_eq!(open.meta.tid, open.meta.tgid);
+}
+
+/// A bounded fork bomb: every child opens once and is gone.
+#[test]
+fn a_burst_of_short_children_is_told_whole() {
+    const CHILDREN: usize = 2_000;
+    let watch = watch(OpensConfig::default());
+    let parent = in_child(|| {
+        for _ in 0..CHILDREN {
+            in_child(|| drop(File::open("/no such file by a child")));
+        }
+    });
+    let (seen, counts) = watch.finish(|m| m.ppid == parent);
+    let tries = seen.iter().filter(|s| s.path_str() == "/no such file by a child").count();
+    assert_eq!((tries, counts.lost), (CHILDREN, 0));
+}
+
+/// A ring for each CPU: names and opens of both stand together, in the order of time.
+#[test]
+fn rings_of_several_cpus_are_one_stream() {
+    const OPENS: usize = 5_000;
+    let watch = watch(OpensConfig { cpus_per_ring: 1, ..OpensConfig::default() });
+    assert!(watch.info.rings as usize >= std::thread::available_parallelism().unwrap().get());
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::write(root.join("file"), "x").unwrap();
+    let child = in_child(|| {
+        std::env::set_current_dir(&root).unwrap();
+        let threads: Vec<_> = (0..2)
+            .map(|cpu| {
+                std::thread::spawn(move || {
+                    let mut cpus = nix::sched::CpuSet::new();
+                    cpus.set(cpu).unwrap();
+                    let this = nix::unistd::Pid::from_raw(0);
+                    nix::sched::sched_setaffinity(this, &cpus).unwrap();
+                    for _ in 0..OPENS {
+                        File::open("file").unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    });
+    let (seen, counts) = watch.finish(|m| m.tgid == child);
+    assert_eq!((counts.lost, counts.malformed), (0, 0));
+    let ours: Vec<_> = seen.iter().filter(|s| s.path_str() == "file").collect();
+    assert_eq!(ours.len(), 2 * OPENS);
+    let whole = format!("{}/file", root.display());
+    assert!(ours.iter().all(|s| s.resolved_str() == whole));
 }

@@ -8,7 +8,15 @@
 #define PATH_BYTES 4096
 #define COMM_BYTES 16
 
-/* Values of open_record.syscall, in the order of model::open::Syscall::ALL. */
+/* What a record of the ring is: its first word. */
+enum record_kind {
+	RECORD_OPEN = 1, /* struct open_record */
+	RECORD_NAME = 2, /* struct name_record */
+	RECORD_EXIT = 3, /* struct exit_record */
+	RECORD_COMPAT = 4, /* struct exit_record: a 32-bit program was started */
+};
+
+/* Values of open_head.syscall, in the order of model::open::Syscall::ALL. */
 enum open_syscall {
 	CALL_OPEN,
 	CALL_OPENAT,
@@ -16,34 +24,52 @@ enum open_syscall {
 	CALL_CREAT,
 	CALL_OPEN_BY_HANDLE_AT,
 	CALL_IO_URING,
+	CALL_NONE, /* not a call that opens */
 };
 
-/* Bits of open_record.bits. */
+/* Values of open_head.resolved: what the name behind open_head.key stands for. */
+enum resolved_kind {
+	RESOLVED_NONE, /* not known: key is 0 */
+	RESOLVED_OPENED,
+	RESOLVED_DELETED,
+	RESOLVED_TMPFILE, /* the directory it was made in */
+	RESOLVED_ANON,
+	RESOLVED_TRIED, /* the directory that the path as passed starts from */
+};
+
+/* Bits of open_head.bits. */
 #define OPEN_HAS_PATH 1
 #define OPEN_HAS_FLAGS 2
 #define OPEN_HAS_LATENCY 4
+#define OPEN_HAS_SLOT 8
 
-/* What every record begins with; path_len bytes of path follow, without a NUL. */
+/* What an open begins with; path_len bytes of path follow, without a NUL. */
 struct open_head {
+	__u32 record; /* RECORD_OPEN */
+	__u32 mode;
 	__u64 ts_ns; /* CLOCK_MONOTONIC at return */
 	__u64 start_boottime_ns; /* of the group leader */
 	__u64 latency_ns;
 	__u64 flags;
 	__u64 cgroup_id;
 	__s64 ret;
+	__u64 key; /* of the name_record that says where the file is; 0: not known */
 	__u32 tgid;
 	__u32 tid;
 	__u32 ppid;
 	__u32 uid;
-	__u32 mode;
 	__u16 path_len;
 	__u8 syscall;
 	__u8 bits;
+	__u8 resolved;
+	__u8 pad[3];
+	__u32 slot; /* of a direct io_uring open: it has no descriptor */
+	__u32 pad2;
 	__u8 comm[COMM_BYTES];
 	__u8 process[COMM_BYTES];
 };
 
-#define OPEN_HEAD_BYTES 104
+#define OPEN_HEAD_BYTES 128
 _Static_assert(sizeof(struct open_head) == OPEN_HEAD_BYTES, "the head has no hidden padding");
 
 struct open_record {
@@ -51,10 +77,67 @@ struct open_record {
 	__u8 path[PATH_BYTES];
 };
 
+/* Values of name_head.place. */
+enum name_place {
+	PLACE_TREE,
+	PLACE_NAMED, /* outside of the tree, with a name of its own */
+	PLACE_UNNAMED, /* outside of the tree: the name is the file system's */
+};
+
+/* Where a file is: names_len bytes follow, the names from the file up to the root, each with
+ * its NUL; none for the root itself. Written before the first open that refers to its key. */
+struct name_head {
+	__u32 record; /* RECORD_NAME */
+	__u32 epoch;
+	__u64 key;
+	__u64 ino; /* of the file */
+	__u32 names_len;
+	__u32 place; /* enum name_place */
+};
+
+#define NAME_HEAD_BYTES 32
+_Static_assert(sizeof(struct name_head) == NAME_HEAD_BYTES, "the head has no hidden padding");
+
+struct name_record {
+	struct name_head head;
+	__u8 names[PATH_BYTES + 256];
+};
+
+/* A process (its last thread) has ended. */
+struct exit_record {
+	__u32 record; /* RECORD_EXIT */
+	__u32 tgid;
+	__u64 ts_ns;
+	__u64 start_boottime_ns;
+};
+
+#define EXIT_BYTES 24
+_Static_assert(sizeof(struct exit_record) == EXIT_BYTES, "the record has no hidden padding");
+
 /* Per CPU, cumulative since attach. */
 struct open_counts {
 	__u64 seen; /* returns from an open */
-	__u64 lost; /* returns whose record could not be written */
+	__u64 skipped; /* of those: not wanted, so no record */
+	__u64 lost; /* of those: no room for the record */
+	__u64 lost_unowned; /* of the lost: no room to say whose either */
+	__u64 unfinished; /* io_uring requests that never completed where it could be seen */
+	__u64 unnamed; /* io_uring requests for whose name there was no room */
+};
+
+/* A process, for ever: pids are used again, start times with them are not. */
+struct process_key {
+	__u32 tgid;
+	__u32 pad;
+	__u64 start_boottime_ns;
+};
+
+/* What the ring had no room for, by process, cumulative since attach. */
+struct lost_opens {
+	__u64 opens;
+	__u64 failed; /* of those */
+	__u32 uid;
+	__u32 pad;
+	__u8 process[COMM_BYTES];
 };
 
 #endif

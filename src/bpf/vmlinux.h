@@ -31,22 +31,166 @@ enum { false = 0, true = 1 };
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long r10;
+	unsigned long bx;
+	unsigned long cx;
+	unsigned long orig_ax;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
 #elif defined(__TARGET_ARCH_arm64)
 	unsigned long regs[31];
+	unsigned long pstate;
 	unsigned long orig_x0;
+	__s32 syscallno;
 #endif
 };
 
+struct timespec64 {
+	long long tv_sec;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+/* In the kernel hash_len lies over hash and len, anonymously. */
+struct qstr {
+	__u64 hash_len;
+	const unsigned char *name;
+};
+
+struct inode {
+	unsigned long i_ino;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct file_system_type {
+	const char *name;
+};
+
+struct super_block {
+	struct file_system_type *s_type;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+};
+
+struct mnt_namespace;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path root;
+	struct path pwd;
+};
+
+struct filename {
+	const char *name;
+};
+
+/* io_uring/openclose.c; lies over the first bytes of its io_kiocb */
+struct open_how {
+	__u64 flags;
+	__u64 mode;
+	__u64 resolve;
+};
+
+struct io_open {
+	int dfd;
+	__u32 file_slot;
+	struct filename *filename;
+	struct open_how how;
+};
+
+struct io_kiocb {
+	__u8 opcode;
+};
+
+struct trace_event_raw_io_uring_submit_req {
+	void *req;
+	__u8 opcode;
+};
+
+struct trace_event_raw_io_uring_complete {
+	void *req;
+	int res;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+};
+
+struct mm_struct {
+	unsigned long task_size;
+};
+
+struct thread_info {
+	__u32 status; /* x86 alone */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	struct mm_struct *mm;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
 	char comm[16];
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
 };
 
 struct trace_event_raw_sys_enter {
@@ -61,9 +205,14 @@ struct trace_event_raw_sys_exit {
 
 #pragma clang attribute pop
 
-/* Only the one that is asked for by name: its value comes from the running kernel. */
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
+};
+
+/* Only those that are asked for by name: the answer comes from the running kernel. */
 enum bpf_func_id {
 	BPF_FUNC_task_pt_regs = 175,
+	BPF_FUNC_loop = 181,
 };
 
 enum bpf_map_type {
@@ -79,6 +228,10 @@ enum bpf_map_type {
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1,
 };
 
 enum {

@@ -125,6 +125,8 @@ pub struct OpenMeta {
     pub mode: u32,
     /// What the kernel returned: a descriptor, or a negated errno.
     pub ret: i64,
+    /// The slot of a direct io_uring open, which has no descriptor: `ret` says nothing then.
+    pub slot: Option<u32>,
     /// From entry to return, where it was measured.
     pub latency_ns: Option<u64>,
     /// The id of the task's cgroup in the v2 hierarchy (its inode number), where known.
@@ -132,6 +134,11 @@ pub struct OpenMeta {
 }
 
 impl OpenMeta {
+    /// The descriptor of a good open; a direct io_uring open has none.
+    pub fn fd(&self) -> Option<i32> {
+        if self.slot.is_some() { None } else { i32::try_from(self.ret).ok().filter(|fd| *fd >= 0) }
+    }
+
     /// The positive errno of a failed open.
     pub fn errno(&self) -> Option<i32> {
         if self.ret < 0 { i32::try_from(self.ret.unsigned_abs()).ok() } else { None }
@@ -168,12 +175,47 @@ impl<'a> Open<'a> {
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
-    /// Returns whose record could not be written.
+    /// Of those: not wanted ([`crate::probes::Only`]), so nothing more is known of them.
+    pub skipped: u64,
+    /// Of those: the record could not be written.
     pub lost: u64,
-    /// Requests that never completed where it could be seen (io_uring).
+    /// Of the lost: it could not be kept either whose they were.
+    pub lost_unowned: u64,
+    /// Requests that never completed where it could be seen (io_uring): not among the seen.
     pub unfinished: u64,
+    /// Requests for whose name there was no room while they were under way (io_uring).
+    pub unnamed: u64,
     /// Records that user space could not read: never expected, never hidden.
     pub malformed: u64,
+}
+
+/// The end of a process: of its last thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Thread group id.
+    pub tgid: u32,
+    /// When the process had started, ns of `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// When it ended.
+    pub at: Mono,
+}
+
+/// Opens of one process whose records were lost, counted in the kernel, cumulative since attach:
+/// with these a process's totals are exact even when its details are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostOpens {
+    /// Thread group id.
+    pub tgid: u32,
+    /// When the process started, ns of `CLOCK_BOOTTIME`.
+    pub start_boottime_ns: u64,
+    /// Real user id.
+    pub uid: u32,
+    /// The group leader's name.
+    pub process: Comm,
+    /// How many opens.
+    pub opens: u64,
+    /// How many of them failed.
+    pub failed: u64,
 }
 
 /// What one drain of the ring brought: opens in kernel-time order, their texts in one arena.
@@ -185,6 +227,12 @@ pub struct OpenBatch {
     pub wall: WallOffset,
     /// The counts after the drain.
     pub counts: OpenCounts,
+    /// The processes that ended.
+    pub ended: Vec<Ended>,
+    /// Every process that has lost opens, when there are more than in the batch before; else empty.
+    pub lost_by: Vec<LostOpens>,
+    /// Whether opens by 32-bit tasks are watched: only while there are such tasks.
+    pub compat: bool,
 }
 
 impl OpenBatch {
@@ -195,8 +243,12 @@ impl OpenBatch {
         path: Option<&[u8]>,
         resolved: Option<(ResolvedKind, &[u8])>,
     ) {
-        let path = path.map(|p| self.store(p));
-        let resolved = resolved.map(|(kind, p)| (kind, self.store(p)));
+        let span = path.map(|p| self.store(p));
+        let resolved = resolved.map(|(kind, p)| match span {
+            Some(span) if path == Some(p) => (kind, span),
+            _ => (kind, self.store(p)),
+        });
+        let path = span;
         self.entries.push(Entry { meta, path, resolved });
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebpftop::model::open::{Open, OpenCounts, OpenMeta, ResolvedKind};
+use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::opens::OpensProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -37,6 +37,16 @@ impl Seen {
     }
 }
 
+/// All that a probe told.
+#[derive(Debug, Default)]
+pub struct All {
+    pub seen: Vec<Seen>,
+    pub ended: Vec<Ended>,
+    /// The last word on whose opens were lost.
+    pub lost_by: Vec<LostOpens>,
+    pub counts: OpenCounts,
+}
+
 /// A probe that is attached.
 pub struct Watch {
     probe: OpensProbe,
@@ -55,21 +65,67 @@ pub fn watch(config: OpensConfig) -> Watch {
 }
 
 impl Watch {
-    /// Stops the probe; every open of the processes that `keep` chooses, and the counts.
-    pub fn finish(mut self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
-        self.probe.stop();
+    /// Receives until a batch is as asked for; every open until then.
+    pub fn wait_for(&mut self, asked: impl Fn(&OpenBatch) -> bool) -> Vec<Seen> {
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut seen = Vec::new();
+        while let Some(event) = self.events.blocking_recv() {
+            let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
+            seen.extend(batch.iter().map(Seen::of));
+            if asked(&batch) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "no such batch within a minute");
+        }
+        panic!("the probe ended without a word");
+    }
+
+    /// Stops the probe; every open of the processes that `keep` chooses, and the counts.
+    pub fn finish(self, keep: impl Fn(&OpenMeta) -> bool) -> (Vec<Seen>, OpenCounts) {
+        let all = self.finish_all(keep);
+        (all.seen, all.counts)
+    }
+
+    /// Stops the probe; all that it told, of opens those that `keep` chooses.
+    pub fn finish_all(mut self, keep: impl Fn(&OpenMeta) -> bool) -> All {
+        self.probe.stop();
+        let mut all = All::default();
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Some(event) = self.events.blocking_recv() {
             match event {
                 ProbeEvent::Opens(batch) => {
-                    seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
+                    all.seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
+                    all.ended.extend(&batch.ended);
+                    if !batch.lost_by.is_empty() {
+                        all.lost_by = batch.lost_by;
+                    }
                 }
-                ProbeEvent::OpensEnded(counts) => return (seen, counts),
+                ProbeEvent::OpensEnded(counts) => {
+                    all.counts = counts;
+                    return all;
+                }
                 other => panic!("unexpected {other:?}"),
             }
             assert!(Instant::now() < deadline, "the probe does not end");
         }
         panic!("the probe ended without a word");
+    }
+}
+
+/// Runs `act` in a forked process and waits for it; its pid. A panic in it fails the test.
+pub fn in_child(act: impl FnOnce()) -> u32 {
+    // SAFETY: the child runs `act`, which allocates: the C library's allocator is usable after
+    // fork in a process with threads (glibc takes its locks around fork).
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+            // SAFETY: ends the process without running the test harness's own exit.
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let status = nix::sys::wait::waitpid(child, None).unwrap();
+            assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0), "in the child");
+            child.as_raw() as u32
+        }
     }
 }

@@ -1,20 +1,28 @@
 //! The records that programs write, as plain data.
 
-use crate::bpf::opens::types::{open_counts, open_head};
+use crate::bpf::opens::types::{
+    exit_record, lost_opens, name_head, open_counts, open_head, process_key,
+};
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
-pub(crate) const OPEN_HEAD_BYTES: usize = 104;
+pub(crate) const OPEN_HEAD_BYTES: usize = 128;
 const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
+/// Bytes of `struct name_head`.
+pub(crate) const NAME_HEAD_BYTES: usize = 32;
+const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
 
-// SAFETY: `repr(C)`, integers and byte arrays only, no padding (asserted above and in opens.h):
-// every bit pattern is a value.
-unsafe impl plain::Plain for open_head {}
-// SAFETY: `repr(C)`, two u64.
-unsafe impl plain::Plain for open_counts {}
+/// Types without padding, of which every bit pattern is a value.
+macro_rules! plain {
+    ($($name:ty),*) => {$(
+        // SAFETY: `repr(C)`, integers and byte arrays only, padding explicit in opens.h.
+        unsafe impl plain::Plain for $name {}
+    )*};
+}
+plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
 
-/// The bytes of a head, for tests that make records.
+/// The bytes of a record, for tests that make them.
 #[cfg(test)]
-pub(crate) fn head_bytes(head: &open_head) -> &[u8] {
-    // SAFETY: `open_head` is Plain: no padding, so every byte is initialised.
-    unsafe { plain::as_bytes(head) }
+pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {
+    // SAFETY: the records are Plain and without padding, so every byte is initialised.
+    unsafe { plain::as_bytes(record) }
 }

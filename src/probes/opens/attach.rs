@@ -1,20 +1,27 @@
 //! Loads the object in the best form this kernel takes, and attaches what can be attached.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::mem::MaybeUninit;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject};
+use libbpf_rs::{Link, MapHandle, OpenObject};
 
+use super::compat::Compat;
+use super::rings::Layout;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
-use crate::probes::{OpensConfig, OpensInfo};
+use crate::probes::{Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
+
+/// The calls that a tracepoint tells of.
+const SYSCALLS: [Syscall; 5] =
+    [Syscall::Open, Syscall::Openat, Syscall::Openat2, Syscall::Creat, Syscall::OpenByHandleAt];
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -48,44 +55,59 @@ impl From<AttachError> for Problem {
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
     pub(super) skel: OpensSkel<'obj>,
+    pub(super) rings: Vec<MapHandle>,
+    pub(super) compat: Option<Compat>,
     pub(super) info: OpensInfo,
 }
+
+/// The optional parts of the object, tried in this order: with io_uring and 32-bit tasks, without
+/// io_uring (its tracepoint came with kernel 6.4), with neither.
+const PARTS: [Parts; 3] = [
+    Parts { uring: true, compat: true },
+    Parts { uring: false, compat: true },
+    Parts { uring: false, compat: false },
+];
+
+#[derive(Clone, Copy)]
+struct Parts {
+    uring: bool,
+    compat: bool,
+}
+
+/// Where the loaded object lives: one place for each form that may be tried.
+pub(super) type Storage = [MaybeUninit<OpenObject>; PARTS.len()];
 
 /// Loads and attaches. Nothing that returns from an open after this is missed.
 pub(super) fn attach<'obj>(
     config: &OpensConfig,
-    storage: &'obj mut MaybeUninit<OpenObject>,
+    storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
     if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(AttachError::NoBtf);
     }
     let at_entry = config.latency || !has_task_pt_regs();
-    let mut open = OpensSkelBuilder::default().open(storage).map_err(load_error)?;
-    configure(&mut open, config, at_entry).map_err(load_error)?;
-    let skel = open.load().map_err(load_error)?;
+    let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
+    let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
+    let form = Form { config, layout, at_entry };
+    let (skel, parts) = form.load_best(storage)?;
+    let rings = layout.create(&skel.maps.rings).map_err(load_error)?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
-    let mut info = OpensInfo { ring_bytes: u64::from(config.ring_bytes), ..OpensInfo::default() };
+    let mut info =
+        OpensInfo { ring_bytes: layout.total_bytes(), rings: layout.rings, ..OpensInfo::default() };
     let mut links = Vec::new();
-    for (syscall, exit, enter) in [
-        (Syscall::Open, &skel.progs.exit_open, &skel.progs.enter_open),
-        (Syscall::Openat, &skel.progs.exit_openat, &skel.progs.enter_openat),
-        (Syscall::Openat2, &skel.progs.exit_openat2, &skel.progs.enter_openat2),
-        (Syscall::Creat, &skel.progs.exit_creat, &skel.progs.enter_creat),
-        (
-            Syscall::OpenByHandleAt,
-            &skel.progs.exit_open_by_handle_at,
-            &skel.progs.enter_open_by_handle_at,
-        ),
-    ] {
+    for syscall in SYSCALLS {
         let attach_one = |program, edge| {
             let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
             tracepoint::attach(program, id)
         };
         // Entry first: an open whose entry was not seen still tells all but its latency.
-        let attached =
-            if at_entry { attach_one(enter, "enter").map(|link| links.push(link)) } else { Ok(()) };
-        match attached.and_then(|()| attach_one(exit, "exit")) {
+        let entered = if at_entry {
+            attach_one(&skel.progs.open_enter, "enter").map(|link| links.push(link))
+        } else {
+            Ok(())
+        };
+        match entered.and_then(|()| attach_one(&skel.progs.open_exit, "exit")) {
             Ok(link) => {
                 links.push(link);
                 info.seen.push(syscall);
@@ -97,28 +119,102 @@ pub(super) fn attach<'obj>(
         let (_, why) = info.unseen.first().cloned().unwrap_or_default();
         return Err(AttachError::Nothing(why));
     }
-    Ok(Attached { links, skel, info })
+    match if parts.uring { attach_uring(&skel, &tracefs) } else { Err(not_loaded()) } {
+        Ok(uring) => {
+            links.extend(uring);
+            info.seen.push(Syscall::IoUring);
+        }
+        Err(e) => info.unseen.push((Syscall::IoUring.name().into(), reason(&e))),
+    }
+    match skel.progs.process_exit.attach() {
+        Ok(link) => links.push(link),
+        Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
+    }
+    let compat = if parts.compat { Compat::start(&skel) } else { Err(not_loaded().into()) };
+    if let Err(e) = &compat {
+        info.unseen.push(("32-bit tasks".into(), e.to_string()));
+    }
+    let compat = compat.ok();
+    Ok(Attached { links, skel, rings, compat, info })
 }
 
-fn configure(
-    open: &mut OpenOpensSkel<'_>,
-    config: &OpensConfig,
+/// The two programs of io_uring: completion first, so that no request waits for one in vain.
+fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]> {
+    let complete = tracefs.id("io_uring", "io_uring_complete")?;
+    let submit = tracefs.id("io_uring", "io_uring_submit_req")?;
+    Ok([
+        tracepoint::attach(&skel.progs.uring_complete, complete)?,
+        tracepoint::attach(&skel.progs.uring_submit, submit)?,
+    ])
+}
+
+/// The form of the object that is tried.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    config: &'a OpensConfig,
+    layout: Layout,
     at_entry: bool,
-) -> libbpf_rs::Result<()> {
-    open.maps.ring.set_max_entries(config.ring_bytes)?;
-    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-        rodata.at_entry = at_entry;
-    }
-    if at_entry {
-        open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
-    }
-    for program in open.open_object_mut().progs_mut() {
-        let mut program = program;
-        if !at_entry && program.name().to_string_lossy().starts_with("enter_") {
-            program.set_autoload(false);
+}
+
+impl Form<'_> {
+    /// The object with as many of its parts as this kernel takes.
+    fn load_best(self, storage: &mut Storage) -> Result<(OpensSkel<'_>, Parts), AttachError> {
+        let mut refused = None;
+        for (parts, place) in PARTS.into_iter().zip(storage) {
+            match self.load(parts, place) {
+                Ok(skel) => return Ok((skel, parts)),
+                Err(e) => {
+                    tracing::info!(
+                        "refused with io_uring {}, 32-bit {}: {e}",
+                        parts.uring,
+                        parts.compat
+                    );
+                    refused = Some(e);
+                }
+            }
         }
+        Err(refused.map_or_else(|| AttachError::Nothing(String::new()), load_error))
     }
-    Ok(())
+
+    fn load<'obj>(
+        self,
+        parts: Parts,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+    ) -> libbpf_rs::Result<OpensSkel<'obj>> {
+        let mut open = OpensSkelBuilder::default().open(storage)?;
+        self.configure(parts, &mut open)?;
+        open.load()
+    }
+
+    fn configure(self, parts: Parts, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
+        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+            rodata.at_entry = self.at_entry;
+            rodata.group_shift = self.layout.shift;
+            rodata.key_seed = RandomState::new().build_hasher().finish();
+            let Only { tgid, uid, failed } = self.config.only;
+            rodata.only_tgid = tgid.is_some();
+            rodata.want_tgid = tgid.unwrap_or_default();
+            rodata.only_uid = uid.is_some();
+            rodata.want_uid = uid.unwrap_or_default();
+            rodata.only_failed = failed;
+        }
+        let rings = self.layout.rings;
+        open.maps.rings.set_max_entries(rings)?;
+        let sets = open.maps.known.max_entries();
+        open.maps.known.set_max_entries(sets * rings)?;
+        let progs = &mut open.progs;
+        progs.uring_submit.set_autoload(parts.uring);
+        progs.uring_complete.set_autoload(parts.uring);
+        progs.compat_exec.set_autoload(parts.compat);
+        progs.compat_exit.set_autoload(parts.compat);
+        progs.compat_tasks.set_autoload(parts.compat);
+        if self.at_entry {
+            open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
+        } else {
+            open.progs.open_enter.set_autoload(false);
+        }
+        Ok(())
+    }
 }
 
 /// `bpf_task_pt_regs` came with kernel 5.15 (dd6e10fbd9fb).
@@ -139,9 +235,14 @@ fn load_error(e: libbpf_rs::Error) -> AttachError {
     }
 }
 
+fn not_loaded() -> io::Error {
+    io::ErrorKind::Unsupported.into()
+}
+
 fn reason(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::NotFound => "this kernel has no tracepoint for it".into(),
+        io::ErrorKind::Unsupported => "this kernel does not take the program for it".into(),
         _ => e.to_string(),
     }
 }

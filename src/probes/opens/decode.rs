@@ -1,55 +1,162 @@
 //! Records of the ring, read: pure, and proof against short and odd ones.
 
-use crate::bpf::opens::types::open_head;
-use crate::bpf::sys::records::OPEN_HEAD_BYTES;
-use crate::model::open::{Comm, OpenBatch, OpenMeta, Syscall};
+use super::names::{Names, Place};
+use crate::bpf::opens::types::{exit_record, name_head, open_head};
+use crate::bpf::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
+use crate::model::open::{Comm, Ended, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::time::Mono;
+
+/// `enum record_kind` of `opens.h`.
+const RECORD_OPEN: u32 = 1;
+const RECORD_NAME: u32 = 2;
+const RECORD_EXIT: u32 = 3;
+const RECORD_COMPAT: u32 = 4;
 
 /// Bits of `open_head.bits`, as in `opens.h`.
 const HAS_PATH: u8 = 1;
 const HAS_FLAGS: u8 = 2;
 const HAS_LATENCY: u8 = 4;
+const HAS_SLOT: u8 = 8;
+
+/// The longest path there is, without its NUL (`PATH_MAX`).
+const PATH_MAX: usize = 4095;
 
 /// A record that cannot be what the program writes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Adds the open that `record` tells of to `batch`.
-pub(super) fn decode(record: &[u8], batch: &mut OpenBatch) -> Result<(), Malformed> {
-    let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
-    let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
-    let syscall = *Syscall::ALL.get(usize::from(head.syscall)).ok_or(Malformed)?;
-    // libbpf hands out the length as reserved: rounded up it is not, but a check costs nothing.
-    let path = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
-    let has = |bit| head.bits & bit != 0;
-    let meta = OpenMeta {
-        at: Mono(head.ts_ns),
-        tgid: head.tgid,
-        tid: head.tid,
-        ppid: head.ppid,
-        uid: head.uid,
-        start_boottime_ns: head.start_boottime_ns,
-        comm: Comm(head.comm),
-        process: Comm(head.process),
-        syscall,
-        flags: has(HAS_FLAGS).then_some(head.flags),
-        mode: head.mode,
-        ret: head.ret,
-        latency_ns: has(HAS_LATENCY).then_some(head.latency_ns),
-        cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
-    };
-    batch.push(meta, has(HAS_PATH).then_some(path), None);
-    Ok(())
+/// What was drained so far, and the names that opens refer to.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    /// What the records told since it was taken last.
+    pub(super) batch: OpenBatch,
+    /// The names of files.
+    pub(super) names: Names,
+    /// A 32-bit program was started.
+    pub(super) compat_came: bool,
+    /// Records that could not be read.
+    pub(super) malformed: u64,
+    tried: Vec<u8>,
+}
+
+impl Decoder {
+    /// Takes a record in; one that cannot be read is counted.
+    pub(super) fn take_in(&mut self, record: &[u8]) {
+        if self.decode(record).is_err() {
+            self.malformed += 1;
+        }
+    }
+
+    fn decode(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        let kind = record.first_chunk().map(|b| u32::from_ne_bytes(*b)).ok_or(Malformed)?;
+        match kind {
+            RECORD_OPEN => self.open(record),
+            RECORD_NAME => self.name(record),
+            RECORD_EXIT => {
+                let exit: &exit_record = plain::from_bytes(record).map_err(|_| Malformed)?;
+                self.batch.ended.push(Ended {
+                    tgid: exit.tgid,
+                    start_boottime_ns: exit.start_boottime_ns,
+                    at: Mono(exit.ts_ns),
+                });
+                Ok(())
+            }
+            RECORD_COMPAT => {
+                self.compat_came = true;
+                Ok(())
+            }
+            _ => Err(Malformed),
+        }
+    }
+
+    fn name(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        let (head, tail) = record.split_at_checked(NAME_HEAD_BYTES).ok_or(Malformed)?;
+        let head: &name_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let names = tail.get(..head.names_len as usize).ok_or(Malformed)?;
+        let place = match head.place {
+            0 => Place::Tree(names),
+            1 => Place::Named(names),
+            2 => Place::Unnamed(names, head.ino),
+            _ => return Err(Malformed),
+        };
+        self.names.insert(head.key, head.epoch, place);
+        Ok(())
+    }
+
+    fn open(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
+        let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let syscall = *Syscall::ALL.get(usize::from(head.syscall)).ok_or(Malformed)?;
+        let path = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
+        let has = |bit| head.bits & bit != 0;
+        let meta = OpenMeta {
+            at: Mono(head.ts_ns),
+            tgid: head.tgid,
+            tid: head.tid,
+            ppid: head.ppid,
+            uid: head.uid,
+            start_boottime_ns: head.start_boottime_ns,
+            comm: Comm(head.comm),
+            process: Comm(head.process),
+            syscall,
+            flags: has(HAS_FLAGS).then_some(head.flags),
+            mode: head.mode,
+            ret: head.ret,
+            slot: has(HAS_SLOT).then_some(head.slot),
+            latency_ns: has(HAS_LATENCY).then_some(head.latency_ns),
+            cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
+        };
+        let path = has(HAS_PATH).then_some(path);
+        let kind = match head.resolved {
+            0 => None,
+            1 => Some(ResolvedKind::Opened),
+            2 => Some(ResolvedKind::Deleted),
+            3 => Some(ResolvedKind::Tmpfile),
+            4 => Some(ResolvedKind::Anon),
+            5 => Some(ResolvedKind::Tried),
+            _ => return Err(Malformed),
+        };
+        let place = kind.and_then(|kind| Some((kind, self.names.get(head.key)?)));
+        let resolved = match place {
+            Some((ResolvedKind::Tried, base)) => {
+                let tried = path.is_some_and(|path| tried(&mut self.tried, base, path));
+                tried.then_some((ResolvedKind::Tried, self.tried.as_slice()))
+            }
+            place => place,
+        };
+        self.batch.push(meta, path, resolved);
+        Ok(())
+    }
+}
+
+/// The absolute prefix, `/`, the path as given; false where that is longer than a path can be.
+fn tried(text: &mut Vec<u8>, base: &[u8], path: &[u8]) -> bool {
+    text.clear();
+    if base != b"/" {
+        text.extend_from_slice(base);
+    }
+    if path.first() != Some(&b'/') {
+        text.push(b'/');
+    }
+    text.extend_from_slice(path);
+    text.len() <= PATH_MAX
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::sys::records::head_bytes;
+    use crate::bpf::sys::records::bytes_of;
 
-    /// The head's words in a record of `path`, aligned as the ring's records are.
-    fn record(path: &[u8], edit: impl FnOnce(&mut open_head)) -> Vec<u64> {
+    /// The words of a record: aligned as the ring's records are.
+    fn words(bytes: &[u8]) -> Vec<u64> {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.chunks(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap())).collect()
+    }
+
+    fn open(path: &[u8], edit: impl FnOnce(&mut open_head)) -> Vec<u8> {
         let mut head = open_head {
+            record: RECORD_OPEN,
             ts_ns: 7,
             tgid: 10,
             tid: 11,
@@ -62,32 +169,36 @@ mod tests {
         };
         head.comm[..4].copy_from_slice(b"worm");
         edit(&mut head);
-        let mut bytes = head_bytes(&head).to_vec();
-        bytes.extend_from_slice(path);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes.chunks(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap())).collect()
+        [bytes_of(&head), path].concat()
     }
 
-    fn bytes(words: &[u64]) -> Vec<u8> {
-        words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+    fn name(key: u64, names: &[u8]) -> Vec<u8> {
+        let head = name_head {
+            record: RECORD_NAME,
+            key,
+            names_len: names.len() as u32,
+            ..Default::default()
+        };
+        [bytes_of(&head), names].concat()
     }
 
-    fn decode_words(words: &[u64], len: usize) -> Result<OpenBatch, Malformed> {
-        // An 8-byte aligned copy, cut to `len`.
-        let mut aligned = vec![0u64; words.len() + 1];
-        aligned[..words.len()].copy_from_slice(words);
-        let flat = bytes(&aligned);
-        let offset = flat.as_ptr().align_offset(8);
+    fn decode(decoder: &mut Decoder, record: &[u8]) -> Result<(), Malformed> {
+        let aligned = words(record);
+        let bytes: Vec<u8> = aligned.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let offset = bytes.as_ptr().align_offset(8);
         let mut shifted = vec![0u8; offset];
-        shifted.extend_from_slice(&flat);
-        let mut batch = OpenBatch::default();
-        decode(&shifted[offset..offset + len], &mut batch).map(|()| batch)
+        shifted.extend_from_slice(&bytes);
+        decoder.decode(&shifted[offset..offset + record.len()])
+    }
+
+    fn one(record: &[u8]) -> Result<OpenBatch, Malformed> {
+        let mut decoder = Decoder::default();
+        decode(&mut decoder, record).map(|()| decoder.batch)
     }
 
     #[test]
     fn reads_every_part() {
-        let words = record(b"/etc/x\xff", |_| {});
-        let batch = decode_words(&words, OPEN_HEAD_BYTES + 7).unwrap();
+        let batch = one(&open(b"/etc/x\xff", |_| {})).unwrap();
         let open = batch.iter().next().unwrap();
         assert_eq!(open.path, Some(&b"/etc/x\xff"[..]));
         assert_eq!((open.meta.tgid, open.meta.tid, open.meta.ret), (10, 11, -2));
@@ -96,35 +207,96 @@ mod tests {
         assert_eq!(open.meta.flags, Some(0o2000000));
         assert_eq!(open.meta.comm.as_bytes(), b"worm");
         assert_eq!((open.meta.latency_ns, open.meta.cgroup_id), (None, None));
+        assert_eq!(open.resolved, None);
+    }
+
+    #[test]
+    fn names_come_before_the_opens_that_refer_to_them() {
+        let mut decoder = Decoder::default();
+        decode(&mut decoder, &name(9, b"hosts\0etc\0")).unwrap();
+        decode(&mut decoder, &name(11, b"srv\0")).unwrap();
+        decode(&mut decoder, &name(13, b"")).unwrap();
+        for (path, key, resolved) in [
+            ("hosts", 9, 1),
+            ("x", 11, 5),
+            ("/x", 13, 5),
+            ("x", 13, 5),
+            ("/x", 11, 5),
+            ("x", 99, 1),
+        ] {
+            let record = open(path.as_bytes(), |h| {
+                h.key = key;
+                h.resolved = resolved;
+            });
+            decode(&mut decoder, &record).unwrap();
+        }
+        let resolved: Vec<_> = decoder
+            .batch
+            .iter()
+            .map(|o| o.resolved.map(|(k, p)| (k.name(), String::from_utf8_lossy(p).into_owned())))
+            .collect();
+        let tried = |p: &str| Some(("tried", p.to_string()));
+        assert_eq!(
+            resolved,
+            [
+                Some(("opened", "/etc/hosts".into())),
+                tried("/srv/x"),
+                tried("/x"),
+                tried("/x"),
+                tried("/srv/x"),
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn a_tried_path_that_is_too_long_is_none() {
+        let mut text = Vec::new();
+        assert!(tried(&mut text, b"/a", &[b'x'; 4092]));
+        assert_eq!(text.len(), 4095);
+        assert!(!tried(&mut text, b"/a", &[b'x'; 4093]));
+    }
+
+    #[test]
+    fn ends_of_processes_are_told() {
+        let exit = exit_record { record: RECORD_EXIT, tgid: 5, ts_ns: 8, start_boottime_ns: 3 };
+        let batch = one(bytes_of(&exit)).unwrap();
+        assert_eq!(batch.ended, [Ended { tgid: 5, start_boottime_ns: 3, at: Mono(8) }]);
     }
 
     #[test]
     fn short_and_odd_records_are_refused() {
-        let words = record(b"/etc/x", |_| {});
-        for len in [0, 1, OPEN_HEAD_BYTES - 1, OPEN_HEAD_BYTES, OPEN_HEAD_BYTES + 5] {
-            assert_eq!(decode_words(&words, len).err(), Some(Malformed), "{len} bytes");
+        let whole = open(b"/etc/x", |_| {});
+        for len in [0, 1, 4, OPEN_HEAD_BYTES - 1, OPEN_HEAD_BYTES, OPEN_HEAD_BYTES + 5] {
+            assert_eq!(one(&whole[..len]).err(), Some(Malformed), "{len} bytes");
         }
-        let unknown = record(b"", |h| h.syscall = 99);
-        assert_eq!(decode_words(&unknown, OPEN_HEAD_BYTES).err(), Some(Malformed));
+        for len in [4, NAME_HEAD_BYTES, NAME_HEAD_BYTES + 1] {
+            assert_eq!(one(&name(1, b"a\0")[..len]).err(), Some(Malformed), "{len} bytes");
+        }
+        for odd in [
+            open(b"", |h| h.syscall = 99),
+            open(b"", |h| h.resolved = 99),
+            open(b"", |h| h.record = 99),
+        ] {
+            assert_eq!(one(&odd).err(), Some(Malformed));
+        }
     }
 
     #[test]
     fn no_path_is_not_an_empty_path() {
-        let none = record(b"", |h| h.bits = HAS_FLAGS);
-        let empty = record(b"", |_| {});
-        let path = |w: &[u64]| {
-            let batch = decode_words(w, OPEN_HEAD_BYTES).unwrap();
-            batch.iter().next().unwrap().path.map(<[u8]>::to_vec)
-        };
+        let none = open(b"", |h| h.bits = HAS_FLAGS);
+        let empty = open(b"", |_| {});
+        let path =
+            |record: &[u8]| one(record).unwrap().iter().next().unwrap().path.map(<[u8]>::to_vec);
         assert_eq!(path(&none), None);
         assert_eq!(path(&empty), Some(vec![]));
     }
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_never_panic(words in proptest::collection::vec(0u64.., 0..64), cut in 0usize..512) {
-            let len = cut.min(words.len() * 8);
-            let _ = decode_words(&words, len);
+        fn any_bytes_never_panic(kind in 0u32..5, mut bytes in proptest::collection::vec(0u8.., 4..400)) {
+            bytes[..4].copy_from_slice(&kind.to_ne_bytes());
+            let _ = one(&bytes);
         }
     }
 }

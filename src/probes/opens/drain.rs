@@ -6,21 +6,27 @@
 
 use std::cell::RefCell;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use libbpf_rs::{MapCore, MapFlags, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
-use super::decode::decode;
-use crate::bpf::opens::types::open_counts;
-use crate::model::open::{OpenBatch, OpenCounts};
+use super::compat::Compat;
+use super::decode::Decoder;
+use crate::bpf::opens::OpensSkel;
+use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
+use crate::model::open::{Comm, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
-/// Opens in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
-const BATCH_OPENS: usize = 2_048;
+/// Records in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
+const BATCH_RECORDS: usize = 2_048;
+
+/// At least between two readings of whose opens were lost: up to 8,192 look-ups, at a time when
+/// the ring is full already.
+const LOST_EVERY: Duration = Duration::from_millis(250);
 
 /// Drains until told to stop, then detaches and drains what is left.
 pub(super) fn drain(
@@ -28,48 +34,23 @@ pub(super) fn drain(
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, skel, info: _ } = attached;
-    let batch = RefCell::new(OpenBatch::default());
-    let malformed = RefCell::new(0u64);
-    let mut builder = RingBufferBuilder::new();
-    builder.add(&skel.maps.ring, |record| {
-        if decode(record, &mut batch.borrow_mut()).is_err() {
-            *malformed.borrow_mut() += 1;
-        }
-        // Anything else would end the whole consume.
-        0
-    })?;
-    let ring = builder.build()?;
-    let mut told = OpenCounts::default();
-
-    // Sends all the ring holds; false when nobody listens any more.
-    let mut empty_ring = || -> libbpf_rs::Result<bool> {
-        loop {
-            let read = ring.consume_raw_n(BATCH_OPENS);
-            if read < 0 {
-                return Err(libbpf_rs::Error::from_raw_os_error(-read));
-            }
-            let counts =
-                OpenCounts { malformed: *malformed.borrow(), ..read_counts(&skel.maps.counts)? };
-            let mut full = batch.take();
-            if full.is_empty() && counts.lost == told.lost && counts.malformed == told.malformed {
-                return Ok(true);
-            }
-            told = counts;
-            full.sort_by_time();
-            full.wall = clock::wall_offset();
-            full.counts = counts;
-            if sink.blocking_send(ProbeEvent::Opens(full)).is_err() {
-                return Ok(false);
-            }
-            if usize::try_from(read).unwrap_or(0) < BATCH_OPENS {
-                return Ok(true);
-            }
-        }
-    };
-
+    let Attached { links, skel, rings, compat, info: _ } = attached;
+    let decoder = RefCell::new(Decoder::default());
+    let rings = rings
+        .iter()
+        .map(|ring| {
+            let mut builder = RingBufferBuilder::new();
+            builder.add(ring, |record| {
+                decoder.borrow_mut().take_in(record);
+                // Anything else would end the whole consume.
+                0
+            })?;
+            builder.build()
+        })
+        .collect::<libbpf_rs::Result<Vec<_>>>()?;
+    let mut drain = Drain { skel, rings, decoder: &decoder, compat, told: Told::default(), sink };
     loop {
-        if !empty_ring()? {
+        if !drain.empty_rings(false)? {
             return Ok(());
         }
         match stopped.recv_timeout(DRAIN_EVERY) {
@@ -78,12 +59,113 @@ pub(super) fn drain(
         }
     }
     drop(links);
+    drain.compat = None;
     // A program that was running when its link went has written its record after this.
     grace_period();
-    empty_ring()?;
-    let counts = OpenCounts { malformed: *malformed.borrow(), ..read_counts(&skel.maps.counts)? };
+    drain.empty_rings(true)?;
+    let mut counts = drain.counts()?;
+    // What is still under way, or went without a word.
+    counts.unfinished += drain.skel.maps.uring_pending.keys().count() as u64;
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
+}
+
+struct Drain<'a, 'obj> {
+    skel: OpensSkel<'obj>,
+    rings: Vec<RingBuffer<'a>>,
+    decoder: &'a RefCell<Decoder>,
+    compat: Option<Compat>,
+    told: Told,
+    sink: &'a Sink,
+}
+
+impl Drain<'_, '_> {
+    /// Sends all that the rings hold; false when nobody listens any more.
+    fn empty_rings(&mut self, last: bool) -> libbpf_rs::Result<bool> {
+        let each = (BATCH_RECORDS / self.rings.len().max(1)).max(64);
+        loop {
+            let mut more = false;
+            for ring in &self.rings {
+                let read = ring.consume_raw_n(each);
+                if read < 0 {
+                    return Err(libbpf_rs::Error::from_raw_os_error(-read));
+                }
+                more |= usize::try_from(read).unwrap_or(0) >= each;
+            }
+            let batch = self.take_batch(last)?;
+            if self.told.is_news(&batch)
+                && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
+            {
+                return Ok(false);
+            }
+            if !more {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What was drained since the last call, in the order of time, and where things stand.
+    fn take_batch(&mut self, last: bool) -> libbpf_rs::Result<OpenBatch> {
+        let counts = self.counts()?;
+        let mut decoder = self.decoder.borrow_mut();
+        if let (Some(epoch), Some(bss)) =
+            (decoder.names.turn(), self.skel.maps.bss_data.as_deref_mut())
+        {
+            bss.epoch = epoch;
+        }
+        let came = std::mem::take(&mut decoder.compat_came);
+        if let Some(Err(e)) = self.compat.as_mut().map(|c| c.follow(&self.skel, came)) {
+            tracing::warn!("32-bit tasks are not watched any more: {e}");
+            self.compat = None;
+        }
+        let mut batch = std::mem::take(&mut decoder.batch);
+        batch.sort_by_time();
+        batch.wall = clock::wall_offset();
+        batch.counts = counts;
+        batch.compat = self.compat.as_ref().is_some_and(Compat::watches);
+        if self.told.lost_is_due(&counts, last) {
+            batch.lost_by = read_lost(&self.skel.maps.lost)?;
+        }
+        Ok(batch)
+    }
+
+    fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
+        let malformed = self.decoder.borrow().malformed;
+        Ok(OpenCounts { malformed, ..read_counts(&self.skel.maps.counts)? })
+    }
+}
+
+/// What the reader has been told already.
+#[derive(Debug, Default)]
+struct Told {
+    lost: u64,
+    lost_at: Option<Instant>,
+    malformed: u64,
+    compat: bool,
+}
+
+impl Told {
+    /// Whether it is time to tell whose the lost opens are.
+    fn lost_is_due(&mut self, counts: &OpenCounts, last: bool) -> bool {
+        let early = self.lost_at.is_some_and(|at| at.elapsed() < LOST_EVERY);
+        if counts.lost == self.lost || (early && !last) {
+            return false;
+        }
+        self.lost = counts.lost;
+        self.lost_at = Some(Instant::now());
+        true
+    }
+
+    /// Whether the batch says anything new.
+    fn is_news(&mut self, batch: &OpenBatch) -> bool {
+        let malformed = std::mem::replace(&mut self.malformed, batch.counts.malformed);
+        let compat = std::mem::replace(&mut self.compat, batch.compat);
+        !batch.is_empty()
+            || !batch.ended.is_empty()
+            || !batch.lost_by.is_empty()
+            || malformed != batch.counts.malformed
+            || compat != batch.compat
+    }
 }
 
 /// The sums over the CPUs.
@@ -94,8 +176,34 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
         let mut counts = open_counts::default();
         if plain::copy_from_bytes(&mut counts, &value).is_ok() {
             sum.seen += counts.seen;
+            sum.skipped += counts.skipped;
             sum.lost += counts.lost;
+            sum.lost_unowned += counts.lost_unowned;
+            sum.unfinished += counts.unfinished;
+            sum.unnamed += counts.unnamed;
         }
     }
     Ok(sum)
+}
+
+/// Whose opens were lost.
+fn read_lost(map: &impl MapCore) -> libbpf_rs::Result<Vec<LostOpens>> {
+    let mut all = Vec::new();
+    for key in map.keys() {
+        let Some(value) = map.lookup(&key, MapFlags::ANY)? else { continue };
+        let (mut who, mut count) = (process_key::default(), lost_opens::default());
+        if plain::copy_from_bytes(&mut who, &key).is_ok()
+            && plain::copy_from_bytes(&mut count, &value).is_ok()
+        {
+            all.push(LostOpens {
+                tgid: who.tgid,
+                start_boottime_ns: who.start_boottime_ns,
+                uid: count.uid,
+                process: Comm(count.process),
+                opens: count.opens,
+                failed: count.failed,
+            });
+        }
+    }
+    Ok(all)
 }

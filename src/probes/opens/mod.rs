@@ -4,8 +4,11 @@
 //! comes, detaches everything: all attachments are descriptors.
 
 mod attach;
+mod compat;
 mod decode;
 mod drain;
+mod names;
+mod rings;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -57,7 +60,7 @@ impl OpensProbe {
 
 fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
-    let mut storage = std::mem::MaybeUninit::uninit();
+    let mut storage = [const { std::mem::MaybeUninit::uninit() }; 3];
     let attached = match attach::attach(config, &mut storage) {
         Ok(attached) => attached,
         Err(e) => {

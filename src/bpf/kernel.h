@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Reading kernel memory: direct loads where the verifier allows them, else the helper. */
+#ifndef EBPFTOP_KERNEL_H
+#define EBPFTOP_KERNEL_H
+
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/* The word at a kernel address, 0 where there is none.
+ *
+ * bpf_rdonly_cast (kernel 6.2, fd264ca02094) makes a typed pointer of an address; a load through
+ * it is one instruction with a fault handler, a helper call costs 10 ns more. Typed as the field
+ * itself a pointer would stay one, and the verifier forbids to fold those into a key: so every
+ * word is loaded as the first of a timespec64, a number. */
+static __always_inline __u64 kernel_word(__u64 addr)
+{
+	__u64 word = 0;
+
+	if (bpf_ksym_exists(bpf_rdonly_cast)) {
+		struct timespec64 *t = bpf_rdonly_cast((const void *)addr,
+						       bpf_core_type_id_kernel(struct timespec64));
+		return t->tv_sec;
+	}
+	bpf_probe_read_kernel(&word, sizeof(word), (const void *)addr);
+	return word;
+}
+
+/* ((struct type *)addr)->field of 8 bytes. */
+#define WORD(type, addr, field) kernel_word((addr) + bpf_core_field_offset(struct type, field))
+/* The same of 4 bytes, from the lower half: both architectures are little-endian. */
+#define HALF(type, addr, field) ((__u32)WORD(type, addr, field))
+
+#endif

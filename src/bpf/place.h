@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Where a file is: the walk from its dentry to the root of the task's mount namespace.
+ *
+ * Every open walks once and folds what it meets into a 64-bit key: the leaf's dentry and inode,
+ * each name's hash and length as the dentry keeps them, each mount. Names are copied only for a
+ * key that was not met before, by a second walk that must give the same key: a tree that changed
+ * under the walk gives no name rather than a wrong one. A rename changes a hash and so the key. */
+#ifndef EBPFTOP_PLACE_H
+#define EBPFTOP_PLACE_H
+
+/* A path of 4,095 bytes has at most 2,047 names; mounts can be stacked on top. */
+#define WALK_STEPS 2560
+/* Without bpf_loop (kernel 5.17) the verifier walks every step itself. */
+#define WALK_STEPS_UNROLLED 128
+
+enum walk_end {
+	WALK_ON, /* out of steps */
+	WALK_TOP, /* a mount that hangs in no other */
+	WALK_ESCAPED, /* above the root of a bind mount, or never in a tree */
+	WALK_FAILED,
+};
+
+struct walk {
+	__u64 dentry; /* struct dentry */
+	__u64 mnt; /* struct mount */
+	__u64 root; /* the dentry at mnt's root */
+	__u64 key;
+	struct name_record *names; /* where names are copied to */
+	__u32 names_len;
+	__u32 end;
+};
+
+/* Keys met in this epoch: sets of eight in a cache line, written without a lock. A write that is
+ * lost to another CPU costs a second name record, nothing else. Each ring has its own, so that a
+ * name stands before the opens that refer to it in the same ring. */
+#define KNOWN_SETS 4096
+struct known_set {
+	__u64 keys[8];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KNOWN_SETS); /* times the rings, set before loading */
+	__type(key, __u32);
+	__type(value, struct known_set);
+} known SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct name_record);
+} name_scratch SEC(".maps");
+
+/* Raised by the reader when it lets old names go: every key is new then. */
+__u32 epoch = 0;
+/* Random, so that nobody can choose names whose keys meet. */
+const volatile __u64 key_seed = 1;
+
+static __always_inline __u64 fold(__u64 key, __u64 word)
+{
+	key = (key ^ word) * 0x9e3779b97f4a7c15ULL;
+	return key ^ (key >> 29);
+}
+
+static __always_inline __u64 real_mount(__u64 vfsmount)
+{
+	return vfsmount - bpf_core_field_offset(struct mount, mnt);
+}
+
+static __always_inline long step(struct walk *w, bool copy)
+{
+	__u64 parent;
+	__u64 hash_len;
+
+	if (w->dentry == w->root) {
+		parent = WORD(mount, w->mnt, mnt_parent);
+		if (parent == w->mnt || !parent) {
+			w->end = parent ? WALK_TOP : WALK_FAILED;
+			return 1;
+		}
+		w->key = fold(w->key, w->mnt);
+		w->dentry = WORD(mount, w->mnt, mnt_mountpoint);
+		w->mnt = parent;
+		w->root = WORD(mount, parent, mnt.mnt_root);
+		return 0;
+	}
+	parent = WORD(dentry, w->dentry, d_parent);
+	if (parent == w->dentry || !parent) {
+		w->end = parent ? WALK_ESCAPED : WALK_FAILED;
+		return 1;
+	}
+	hash_len = WORD(dentry, w->dentry, d_name.hash_len);
+	w->key = fold(w->key, hash_len);
+	if (copy) {
+		__u64 name;
+		long n;
+
+		name = WORD(dentry, w->dentry, d_name.name);
+		if (w->names_len >= PATH_BYTES) {
+			w->end = WALK_FAILED;
+			return 1;
+		}
+		n = bpf_probe_read_kernel_str(&w->names->names[w->names_len & (PATH_BYTES - 1)],
+					      256, (const void *)name);
+		/* the length stands in the upper half on both byte orders that Linux has */
+		if (n < 1 || (__u64)n != (hash_len >> 32) + 1) {
+			w->end = WALK_FAILED;
+			return 1;
+		}
+		w->names_len += n;
+	}
+	w->dentry = parent;
+	return 0;
+}
+
+static long step_fold(__u32 i, struct walk *w)
+{
+	(void)i;
+	return step(w, false);
+}
+
+static long step_copy(__u32 i, struct walk *w)
+{
+	(void)i;
+	return step(w, true);
+}
+
+static __always_inline void walk_up(struct walk *w, bool copy)
+{
+	int i;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(WALK_STEPS, copy ? step_copy : step_fold, w, 0);
+		return;
+	}
+	for (i = 0; i < WALK_STEPS_UNROLLED; i++)
+		if (copy ? step_copy(i, w) : step_fold(i, w))
+			break;
+}
+
+static __always_inline void walk_from(struct walk *w, __u64 dentry, __u64 vfsmount, __u32 in_epoch)
+{
+	__u64 inode, ino = 0;
+
+	w->dentry = dentry;
+	w->mnt = real_mount(vfsmount);
+	w->end = WALK_ON;
+	w->names_len = 0;
+	w->root = WORD(vfsmount, vfsmount, mnt_root);
+	inode = WORD(dentry, dentry, d_inode);
+	if (inode)
+		ino = WORD(inode, inode, i_ino);
+	w->key = fold(fold(fold(key_seed, in_epoch), dentry), ino);
+}
+
+/* Whether the walk ended at the root that the current task's mount namespace has. */
+static __always_inline bool at_home(const struct walk *w)
+{
+	__u64 task = (__u64)bpf_get_current_task();
+	__u64 nsproxy, home, ns;
+
+	if (w->end != WALK_TOP)
+		return false;
+	nsproxy = WORD(task_struct, task, nsproxy);
+	if (!nsproxy)
+		return false;
+	home = WORD(nsproxy, nsproxy, mnt_ns);
+	ns = WORD(mount, w->mnt, mnt_ns);
+	return home && ns == home;
+}
+
+/* A mount that the kernel made for itself (pipefs, memfd): MNT_NS_INTERNAL, fs/mount.h. */
+static __always_inline bool is_internal(const struct walk *w)
+{
+	__u64 ns;
+
+	ns = WORD(mount, w->mnt, mnt_ns);
+	return ns == (__u64)-22; /* ERR_PTR(-EINVAL) */
+}
+
+static __always_inline __u32 set_of(__u64 key)
+{
+	return ring_index() * KNOWN_SETS + (key & (KNOWN_SETS - 1));
+}
+
+static __always_inline bool is_known(__u64 key)
+{
+	__u32 i, set = set_of(key);
+	struct known_set *s = bpf_map_lookup_elem(&known, &set);
+
+	if (!s)
+		return false;
+#pragma unroll
+	for (i = 0; i < 8; i++)
+		if (s->keys[i] == key)
+			return true;
+	return false;
+}
+
+static __always_inline void make_known(__u64 key)
+{
+	__u32 i, set = set_of(key);
+	struct known_set *s = bpf_map_lookup_elem(&known, &set);
+
+	if (!s)
+		return;
+#pragma unroll
+	for (i = 0; i < 8; i++)
+		if (!s->keys[i]) {
+			s->keys[i] = key;
+			return;
+		}
+	s->keys[(bpf_ktime_get_ns() >> 4) & 7] = key;
+}
+
+/* Names without a place in the tree: the dentry's own name, or the file system's. */
+static __always_inline long copy_anon(struct name_record *rec, __u64 dentry, __u64 vfsmount)
+{
+	__u64 name;
+	__u64 hash_len, sb, type;
+
+	hash_len = WORD(dentry, dentry, d_name.hash_len);
+	name = WORD(dentry, dentry, d_name.name);
+	rec->head.place = PLACE_NAMED;
+	if (!(hash_len >> 32) || !name) {
+		rec->head.place = PLACE_UNNAMED;
+		sb = WORD(vfsmount, vfsmount, mnt_sb);
+		type = WORD(super_block, sb, s_type);
+		name = WORD(file_system_type, type, name);
+	}
+	return bpf_probe_read_kernel_str(rec->names, 256, (const void *)name);
+}
+
+/* The key of the place of a file: 0 where it is not known. Says it in the ring the first time. */
+static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon)
+{
+	__u32 zero_key = 0, now = epoch;
+	struct name_record *rec;
+	struct walk w = {};
+	__u64 key, inode;
+
+	*anon = false;
+	if (!dentry || !vfsmount)
+		return 0;
+	walk_from(&w, dentry, vfsmount, now);
+	walk_up(&w, false);
+	if (!at_home(&w)) {
+		if (w.end == WALK_ON || w.end == WALK_FAILED || !is_internal(&w))
+			return 0;
+		*anon = true;
+	}
+	key = w.key | 1;
+	if (is_known(key))
+		return key;
+
+	rec = bpf_map_lookup_elem(&name_scratch, &zero_key);
+	if (!rec)
+		return 0;
+	rec->head.record = RECORD_NAME;
+	rec->head.epoch = now;
+	rec->head.key = key;
+	rec->head.ino = 0;
+	rec->head.place = PLACE_TREE;
+	inode = WORD(dentry, dentry, d_inode);
+	if (inode)
+		rec->head.ino = WORD(inode, inode, i_ino);
+	if (*anon) {
+		long n = copy_anon(rec, dentry, vfsmount);
+
+		if (n < 1)
+			return 0;
+		w.names_len = n - 1;
+	} else {
+		walk_from(&w, dentry, vfsmount, now);
+		w.names = rec;
+		walk_up(&w, true);
+		if (!at_home(&w) || (w.key | 1) != key)
+			return 0;
+	}
+	if (w.names_len >= PATH_BYTES)
+		return 0;
+	rec->head.names_len = w.names_len;
+	if (write_record(rec, NAME_HEAD_BYTES + (w.names_len & (PATH_BYTES - 1))))
+		return 0;
+	make_known(key);
+	return key;
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Opens through io_uring: no system call of theirs is ever seen.
+ *
+ * A request is met when it is submitted (io_uring_submit_req, kernel 6.4: the name has been copied
+ * in by then) and when it completes, maybe in a worker or in the SQ thread: both belong to the
+ * process. What was asked is kept from one to the other; the name is freed before completion. */
+#ifndef EBPFTOP_URING_H
+#define EBPFTOP_URING_H
+
+/* include/uapi/linux/io_uring.h */
+#define IORING_OP_OPENAT 18
+#define IORING_OP_OPENAT2 28
+#define IORING_FILE_INDEX_ALLOC 0xffffffff
+
+#if defined(__TARGET_ARCH_x86)
+#define O_LARGEFILE_BIT 00100000ULL
+#elif defined(__TARGET_ARCH_arm64)
+#define O_LARGEFILE_BIT 00400000ULL
+#endif
+
+/* By request. Not preallocated: 4 KiB each, and few machines have any. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct open_record);
+} uring_pending SEC(".maps");
+
+static __always_inline bool opens(__u8 opcode)
+{
+	return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
+}
+
+SEC("tracepoint/io_uring/io_uring_submit_req")
+int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
+{
+	struct request req = { .syscall = CALL_IO_URING };
+	struct open_counts *count;
+	struct open_record *rec;
+	__u64 io, name;
+	long n;
+
+	if (!opens(ctx->opcode))
+		return 0;
+	count = bpf_map_lookup_elem(&counts, &zero);
+	rec = bpf_map_lookup_elem(&scratch, &zero);
+	if (!count || !rec)
+		return 0;
+	io = (__u64)ctx->req;
+	fill_head(&rec->head, CALL_IO_URING);
+	rec->head.ret = 0;
+	req.dirfd = HALF(io_open, io, dfd);
+	req.resolve = WORD(io_open, io, how.resolve);
+	/* the kernel has put O_LARGEFILE in by itself (__io_openat_prep) */
+	rec->head.flags = WORD(io_open, io, how.flags) & ~O_LARGEFILE_BIT;
+	rec->head.mode = WORD(io_open, io, how.mode);
+	rec->head.bits = OPEN_HAS_FLAGS;
+	rec->head.slot = HALF(io_open, io, file_slot);
+	rec->head.path_len = 0;
+	name = WORD(filename, WORD(io_open, io, filename), name);
+	n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), (const void *)name);
+	if (n >= 1 && n < PATH_BYTES) {
+		rec->head.path_len = n - 1;
+		rec->head.bits |= OPEN_HAS_PATH;
+	}
+	/* The directory that it starts from, in case it fails: it may be another one by then. */
+	place_tried(rec, &req);
+	/* A request object is used again: one that is still here never completed visibly
+	 * (IOSQE_CQE_SKIP_SUCCESS). */
+	if (!bpf_map_delete_elem(&uring_pending, &io))
+		count->unfinished++;
+	if (bpf_map_update_elem(&uring_pending, &io, rec, BPF_NOEXIST))
+		count->unnamed++;
+	return 0;
+}
+
+static __always_inline void finish(struct open_counts *count, struct open_record *rec, __s64 res)
+{
+	__u32 slot = rec->head.slot;
+
+	rec->head.ts_ns = bpf_ktime_get_ns();
+	rec->head.ret = res;
+	rec->head.slot = 0;
+	if (res >= 0) {
+		rec->head.key = 0;
+		rec->head.resolved = RESOLVED_NONE;
+		if (slot) {
+			rec->head.bits |= OPEN_HAS_SLOT;
+			rec->head.slot = slot == IORING_FILE_INDEX_ALLOC ? res : slot - 1;
+		} else {
+			place_opened(&rec->head, file_of(res));
+		}
+	}
+	output(count, rec);
+}
+
+SEC("tracepoint/io_uring/io_uring_complete")
+int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
+{
+	struct open_counts *count;
+	struct open_record *rec;
+	__u64 io = (__u64)ctx->req;
+	__s64 res = ctx->res;
+
+	if (!io || !opens((__u8)WORD(io_kiocb, io, opcode)))
+		return 0;
+	count = bpf_map_lookup_elem(&counts, &zero);
+	if (!count)
+		return 0;
+	rec = bpf_map_lookup_elem(&uring_pending, &io);
+	if (rec) {
+		count->seen++;
+		if (wanted(res, rec->head.uid))
+			finish(count, rec, res);
+		else
+			count->skipped++;
+		bpf_map_delete_elem(&uring_pending, &io);
+		return 0;
+	}
+	/* Submitted before we were here, refused before it was submitted, or no room was left. */
+	rec = begin(count, res, (__u32)bpf_get_current_uid_gid());
+	if (!rec)
+		return 0;
+	fill_head(&rec->head, CALL_IO_URING);
+	rec->head.flags = 0;
+	rec->head.mode = 0;
+	rec->head.path_len = 0;
+	finish(count, rec, res);
+	return 0;
+}
+
+#endif

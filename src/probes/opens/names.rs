@@ -1,0 +1,152 @@
+//! The names of files that were met, by the key that opens refer to.
+//!
+//! The kernel side says a file's name once, before the first open that refers to it. When many
+//! have gathered here the epoch is raised: every key is new then, old names are kept for the
+//! opens that are still on their way, and let go at the next turn.
+
+use hashbrown::HashMap;
+
+/// Names in a generation before the next one begins.
+const NAMES: usize = 16_384;
+/// Bytes of names in a generation before the next one begins. With two generations, and a batch
+/// that may overshoot, names take at most about 6 MiB.
+const TEXT_BYTES: usize = 2 << 20;
+
+#[derive(Debug, Default)]
+struct Generation {
+    epoch: u32,
+    by_key: HashMap<u64, (u32, u32)>,
+    text: Vec<u8>,
+}
+
+impl Generation {
+    fn get(&self, key: u64) -> Option<&[u8]> {
+        let (start, len) = *self.by_key.get(&key)?;
+        self.text.get(start as usize..)?.get(..len as usize)
+    }
+}
+
+/// What a name record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// The names from the file up to the root, each with its NUL; none for the root.
+    Tree(&'a [u8]),
+    /// A file outside of the tree that has a name of its own.
+    Named(&'a [u8]),
+    /// A file outside of the tree without a name: its file system's and its inode number.
+    Unnamed(&'a [u8], u64),
+}
+
+/// Two generations of names.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    current: Generation,
+    previous: Generation,
+}
+
+impl Names {
+    /// Keeps the text of a place. One of an epoch that is gone is dropped: nobody asks for it.
+    pub(super) fn insert(&mut self, key: u64, epoch: u32, place: Place<'_>) {
+        let generation = if epoch == self.current.epoch {
+            &mut self.current
+        } else if epoch == self.previous.epoch {
+            &mut self.previous
+        } else {
+            return;
+        };
+        // Every ring names it once.
+        if generation.by_key.contains_key(&key) {
+            return;
+        }
+        let Ok(start) = u32::try_from(generation.text.len()) else { return };
+        place.write(&mut generation.text);
+        let len = generation.text.len() - start as usize;
+        generation.by_key.insert(key, (start, u32::try_from(len).unwrap_or(0)));
+    }
+
+    /// The text of a place.
+    pub(super) fn get(&self, key: u64) -> Option<&[u8]> {
+        self.current.get(key).or_else(|| self.previous.get(key))
+    }
+
+    /// The epoch to begin when enough names have gathered.
+    pub(super) fn turn(&mut self) -> Option<u32> {
+        if self.current.by_key.len() < NAMES && self.current.text.len() < TEXT_BYTES {
+            return None;
+        }
+        std::mem::swap(&mut self.current, &mut self.previous);
+        self.current.by_key.clear();
+        self.current.text.clear();
+        self.current.epoch = self.previous.epoch.wrapping_add(1);
+        Some(self.current.epoch)
+    }
+}
+
+impl Place<'_> {
+    fn write(self, text: &mut Vec<u8>) {
+        match self {
+            Place::Tree(names) => {
+                let start = text.len();
+                let names = names.strip_suffix(&[0]).unwrap_or(names);
+                for name in names.rsplit(|b| *b == 0) {
+                    text.push(b'/');
+                    text.extend_from_slice(name);
+                }
+                debug_assert!(text.len() > start, "rsplit of nothing gives one empty name");
+            }
+            // What readlink of /proc/PID/fd/N says, without its " (deleted)".
+            Place::Named(name) => {
+                text.push(b'/');
+                text.extend_from_slice(name);
+            }
+            Place::Unnamed(fs, ino) => {
+                text.extend_from_slice(fs.strip_suffix(b"fs").unwrap_or(fs));
+                text.extend_from_slice(format!(":[{ino}]").as_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(place: Place<'_>) -> Vec<u8> {
+        let mut text = Vec::new();
+        place.write(&mut text);
+        text
+    }
+
+    #[test]
+    fn paths_are_put_together_from_the_root() {
+        assert_eq!(written(Place::Tree(b"hosts\0etc\0")), b"/etc/hosts");
+        assert_eq!(written(Place::Tree(b"etc\0")), b"/etc");
+        assert_eq!(written(Place::Tree(b"")), b"/");
+        assert_eq!(written(Place::Named(b"memfd:a/b")), b"/memfd:a/b");
+        assert_eq!(written(Place::Unnamed(b"pipefs", 7)), b"pipe:[7]");
+    }
+
+    #[test]
+    fn old_names_outlive_one_turn_and_are_gone_after_two() {
+        let mut names = Names::default();
+        names.insert(1, 0, Place::Tree(b"a\0"));
+        assert_eq!(names.turn(), None);
+        let fill = |names: &mut Names, epoch: u32| {
+            for key in 0..NAMES as u64 {
+                names.insert(1000 + u64::from(epoch) * 1_000_000 + key, epoch, Place::Tree(b"x\0"));
+            }
+        };
+        fill(&mut names, 0);
+        assert_eq!(names.turn(), Some(1));
+        assert_eq!(names.get(1), Some(&b"/a"[..]));
+        // Late ones of the epoch before are still taken, of others not.
+        names.insert(2, 0, Place::Tree(b"late\0"));
+        names.insert(3, 7, Place::Tree(b"odd\0"));
+        assert_eq!(names.get(2), Some(&b"/late"[..]));
+        assert_eq!(names.get(3), None);
+        fill(&mut names, 1);
+        assert_eq!(names.turn(), Some(2));
+        assert_eq!((names.get(1), names.get(2)), (None, None));
+        assert_eq!(names.get(1_001_000), Some(&b"/x"[..]));
+    }
+}
