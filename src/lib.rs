@@ -5,9 +5,15 @@
 
 pub mod app;
 pub mod bpf;
+pub mod cli;
+pub mod config;
+pub mod doctor;
 pub mod keys;
+pub mod logging;
+pub mod man;
 pub mod model;
 pub mod probes;
 pub mod runtime;
 pub mod settings;
+pub mod stream;
 pub mod ui;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use crate::probes::opens::OpensProbe;
+use crate::probes::talkers::TalkersProbe;
 use crate::probes::{ProbeEvent, Sink, TalkersCommand};
 use crate::settings::Settings;
 
@@ -28,6 +29,20 @@ impl Probe for OpensProbe {
     }
 }
 
+impl Probe for TalkersProbe {
+    fn send(&self, command: TalkersCommand) {
+        TalkersProbe::send(self, command);
+    }
+
+    fn stop(&mut self) {
+        TalkersProbe::stop(self);
+    }
+
+    fn join(self: Box<Self>) {
+        TalkersProbe::join(*self);
+    }
+}
+
 /// Starts a probe that tells what it finds out to a sink.
 pub type Start = Box<dyn FnOnce(Sink) -> Box<dyn Probe>>;
 
@@ -48,9 +63,12 @@ impl std::fmt::Debug for Probes {
 impl Probes {
     /// Those that look at this machine's kernel.
     pub fn real(settings: &Settings) -> Self {
-        let opens = settings.opens();
+        let (opens, talkers) = (settings.opens(), settings.talkers());
         Self {
-            starts: vec![Box::new(move |sink| Box::new(OpensProbe::start(opens, sink)))],
+            starts: vec![
+                Box::new(move |sink| Box::new(OpensProbe::start(opens, sink))),
+                Box::new(move |sink| Box::new(TalkersProbe::start(talkers, sink))),
+            ],
             alive: super::alive::can_tell(),
         }
     }
