@@ -157,8 +157,8 @@ async fn dashboard(
     running: &probes::Running,
 ) -> anyhow::Result<End> {
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
-    let mut screen = Screen::take(wants.screen.mouse)?;
-    let size = crossterm::terminal::size().unwrap_or((80, 24));
+    let mut size = terminal::size();
+    let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.update(Msg::Resize(size.0, size.1), clock::mono());
     let mut keys = EventStream::new();
     let mut tick = tokio::time::interval(wants.settings.interval);
@@ -175,12 +175,17 @@ async fn dashboard(
                 Signal::End => return Ok(End::Asked),
                 Signal::Panic => return Ok(End::Panicked),
                 Signal::Stop => {
-                    screen.stop()?;
-                    vec![Effect::Redraw]
+                    size = screen.stop()?;
+                    app.update(Msg::Resize(size.0, size.1), clock::mono())
                 }
             },
             () = sleep_until(due) => {
                 // The terminal has gone, or a panic elsewhere has given it back.
+                let now = (app.screen.area.width, app.screen.area.height);
+                if now != size {
+                    size = now;
+                    screen.resize(size)?;
+                }
                 if screen.draw(|frame| ui::view(app, &look, frame)).is_err() {
                     return Ok(End::Asked);
                 }

@@ -4,8 +4,6 @@
 #[path = "common/tty.rs"]
 mod tty;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -17,48 +15,54 @@ fn dashboard(size: (u16, u16)) -> Tty {
     Tty::start(PROGRAM, &["--interval", "200ms"], &[], size)
 }
 
-/// Opens a file of its own again and again, by a process of its own name, until dropped.
+/// A process of a name of its own that opens a file of its own, and one that is not there,
+/// again and again until dropped.
 struct Opener {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    child: std::process::Child,
+    name: String,
     _dir: tempfile::TempDir,
 }
 
-fn opener(file: &str) -> Opener {
+fn opener(name: &str) -> Opener {
     let dir = tempfile::tempdir().unwrap();
-    let path = tty::touch(dir.path(), file);
-    let missing = dir.path().join("missing");
-    let stop = Arc::new(AtomicBool::new(false));
-    let thread = std::thread::Builder::new().name("the-opener".into()).spawn({
-        let stop = stop.clone();
-        move || {
-            while !stop.load(Ordering::Relaxed) {
-                for _ in 0..100 {
-                    let _ = std::fs::File::open(&path);
-                }
-                let _ = std::fs::File::open(&missing);
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    });
-    Opener { stop, thread: Some(thread.unwrap()), _dir: dir }
+    let shell = dir.path().join(name);
+    std::fs::copy("/bin/sh", &shell).unwrap();
+    tty::touch(dir.path(), &format!("file-of-{name}"));
+    let script =
+        format!("while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null");
+    let child = std::process::Command::new(&shell)
+        .args(["-c", &script])
+        .current_dir(dir.path())
+        .spawn()
+        .unwrap();
+    Opener { child, name: name.into(), _dir: dir }
+}
+
+impl Opener {
+    /// Filters for it, and waits until what it opens is there.
+    fn find(&self, tty: &mut Tty) -> String {
+        tty.wait_for("Files");
+        tty.send(&format!("/{}\r", self.name));
+        tty.wait_for(&format!("file-of-{}", self.name))
+    }
 }
 
 impl Drop for Opener {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
 #[test]
 fn shows_who_opens_what_and_quits_cleanly() {
-    let _opener = opener("seen-by-dashboard");
-    let mut tty = dashboard((120, 40));
-    let screen = tty.wait_for("seen-by-dashboard");
-    assert!(screen.contains("lost 0"), "{screen}");
-    assert!(screen.contains(&std::process::id().to_string()), "{screen}");
-    tty.wait_for("missing");
+    let opener = opener("opn-journey");
+    let mut tty = dashboard((140, 40));
+    let screen = opener.find(&mut tty);
+    assert!(screen.contains("lost "), "{screen}");
+    assert!(screen.contains(&opener.child.id().to_string()), "{screen}");
+    tty.wait_for("missing-opn-journey");
+    tty.wait_for("ENOENT");
     // Into the busiest process, and back.
     tty.send("\r");
     tty.wait_for("parent");
@@ -69,7 +73,7 @@ fn shows_who_opens_what_and_quits_cleanly() {
         tty.wait_for(view);
     }
     tty.send("?");
-    tty.wait_for("the counts again");
+    tty.wait_for("Shift-Tab");
     tty.send("\x1b");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
@@ -89,18 +93,19 @@ fn the_first_frame_comes_at_once() {
 
 #[test]
 fn filters_while_typing() {
-    let _opener = opener("a-file");
+    let opener = opener("opn-filter");
     let mut tty = dashboard((120, 40));
-    tty.wait_for("a-file");
-    tty.send("/nobody-is-called-this");
+    opener.find(&mut tty);
+    tty.send("/\x15nobody-is-called-this");
     tty.wait_for("nothing that the filter lets through");
     tty.send("\x1b");
-    tty.wait_for("a-file");
+    tty.wait_until("no filter", |s| !s.contains("nothing that the filter"));
+    opener.find(&mut tty);
     // A pattern that is bad half-way: the last good one holds, and the input is marked.
-    tty.send("/~[");
+    tty.send("/ ~[");
     tty.wait_for("does not hold yet");
     tty.send("\r");
-    tty.wait_for("a-file");
+    tty.wait_for("file-of-opn-filter");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
@@ -108,9 +113,9 @@ fn filters_while_typing() {
 
 #[test]
 fn pause_stands_still() {
-    let _opener = opener("a-file");
+    let opener = opener("opn-pause");
     let mut tty = dashboard((100, 30));
-    tty.wait_for("a-file");
+    opener.find(&mut tty);
     tty.send("p");
     tty.wait_for("PAUSED");
     let before = tty.text();
@@ -170,16 +175,17 @@ fn a_panic_on_any_thread_gives_the_terminal_back() {
         let mut tty = Tty::start(PROGRAM, &[], &env, (80, 24));
         assert_eq!(tty.wait(), 101, "{when}");
         tty.assert_given_back();
-        assert!(tty.text().contains("as asked by EBPFTOP_PANIC_AFTER_MS"), "{}", tty.text());
+        let said = String::from_utf8_lossy(&tty.bytes()).into_owned();
+        assert!(said.contains("as asked by EBPFTOP_PANIC_AFTER_MS"), "{said}");
     }
 }
 
 #[test]
 fn no_colour_means_no_colour_codes() {
-    let _opener = opener("a-file");
+    let opener = opener("opn-nocolour");
     let env = [("NO_COLOR", "1")];
     let mut tty = Tty::start(PROGRAM, &[], &env, (100, 30));
-    tty.wait_for("a-file");
+    opener.find(&mut tty);
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     let text = String::from_utf8_lossy(&tty.bytes()).into_owned();

@@ -82,7 +82,7 @@ fn paused_with_losses_ended_marked() {
     let ended = ProcessKey { tgid: 2201, start_boottime_ns: 2_201_000_000 };
     app.update(Msg::Ended(vec![ended]), at(18.0));
     let mut lost = fake::batch(at(29.0), &[(5, "late", b"/new", 3, 1)]);
-    lost.counts = OpenCounts { seen: 9, lost: 512, unfinished: 0, malformed: 0 };
+    lost.counts = OpenCounts { seen: 9, lost: 512, ..OpenCounts::default() };
     app.update(key(KeyCode::Char('m')), at(28.0));
     app.update(Msg::Probe(ProbeEvent::Opens(lost)), at(29.0));
     app.update(Msg::Tick, at(35.0));

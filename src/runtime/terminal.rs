@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
-use ratatui::{Frame, Terminal};
+use ratatui::layout::Rect;
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::signals::PANICKED;
 use crate::settings::ScreenSettings;
@@ -66,10 +67,10 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes the terminal.
-    pub(super) fn take(mouse: bool) -> io::Result<Self> {
+    pub(super) fn take(mouse: bool, size: (u16, u16)) -> io::Result<Self> {
         hook_panics();
         enter(mouse)?;
-        blank().map(|terminal| Self { terminal, mouse }).inspect_err(|_| give_back())
+        blank(size).map(|terminal| Self { terminal, mouse }).inspect_err(|_| give_back())
     }
 
     /// Draws a frame: what differs from the last one is written.
@@ -82,6 +83,13 @@ impl Screen {
         }
     }
 
+    /// Begins anew on a screen of another size, or one that somebody else wrote on.
+    pub(super) fn resize(&mut self, size: (u16, u16)) -> io::Result<()> {
+        self.terminal = blank(size)?;
+        // Goes out with the next frame, so that nothing flickers.
+        write!(self.terminal.backend_mut(), "\x1b[0m\x1b[2J")
+    }
+
     /// Puts bytes into the terminal's clipboard, where the terminal lets programs do so.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> io::Result<()> {
         let out = self.terminal.backend_mut();
@@ -90,14 +98,13 @@ impl Screen {
     }
 
     /// Gives the terminal back, stops as SIGTSTP would, and takes it again afterwards.
-    pub(super) fn stop(&mut self) -> io::Result<()> {
+    pub(super) fn stop(&mut self) -> io::Result<(u16, u16)> {
         give_back();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?;
         enter(self.mouse)?;
-        // With nothing in it, like the screen. Clearing the old one would ask the terminal
-        // where its cursor is, and wait for the answer.
-        self.terminal = blank()?;
-        Ok(())
+        let size = size();
+        self.resize(size)?;
+        Ok(size)
     }
 }
 
@@ -107,8 +114,18 @@ impl Drop for Screen {
     }
 }
 
-fn blank() -> io::Result<Terminal<CrosstermBackend<Out>>> {
-    Terminal::new(CrosstermBackend::new(Out { frame: Vec::with_capacity(1 << 14) }))
+/// The terminal's size now. This opens `/dev/tty`, so it is not asked for with each frame: a
+/// program that shows who opens what should not be the busiest.
+pub(super) fn size() -> (u16, u16) {
+    crossterm::terminal::size().unwrap_or((80, 24))
+}
+
+/// A terminal of that size with nothing in it, like the screen. Clearing one that is there would
+/// ask the terminal where its cursor is, and wait for the answer.
+fn blank((width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<Out>>> {
+    let backend = CrosstermBackend::new(Out { frame: Vec::with_capacity(1 << 14) });
+    let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
+    Terminal::with_options(backend, TerminalOptions { viewport })
 }
 
 fn enter(mouse: bool) -> io::Result<()> {

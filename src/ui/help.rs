@@ -22,7 +22,7 @@ const REST: &[(&str, &str)] = &[
     ("new", "first seen after the mark"),
     ("ended", "the process is no longer there"),
     ("other", "frames that are not IP, and addresses that had to make room"),
-    ("lost", "opens that happened and are not counted: the ring was full"),
+    ("lost", "opens of which only the number is known: the ring was full"),
     ("let go", "rows that had to make room; totals stay exact"),
 ];
 

@@ -27,6 +27,7 @@ use ratatui::widgets::{Block, Borders, Widget};
 use crate::app::layout::Shape;
 use crate::app::{App, Overlay, Pane, Target};
 use crate::model::errno::errno_name;
+use crate::model::opens::NO_FD;
 use crate::settings::ScreenSettings;
 pub use glyphs::Glyphs;
 pub use help::last_line as help_last_line;
@@ -147,6 +148,8 @@ fn loss_style(app: &App, theme: &Theme) -> Style {
 fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
     if ret < 0 {
         line.put(&errno_name(ret.saturating_neg()), look.theme.bad);
+    } else if ret == NO_FD {
+        line.put("slot", look.theme.quiet);
     } else {
         line.put(&format!("fd {ret}"), look.theme.quiet);
     }

@@ -32,6 +32,7 @@ pub fn meta(pid: u32, name: &str, when: Mono, ret: i64) -> OpenMeta {
         flags: Some(0o2000000),
         mode: 0,
         ret,
+        slot: None,
         latency_ns: None,
         cgroup_id: None,
     }
@@ -160,7 +161,7 @@ pub fn second(app: &mut App, s: u32) {
             opens.push(*open.meta, open.path, open.resolved);
         }
     }
-    opens.counts = OpenCounts { seen: 1, lost: 0, unfinished: 0, malformed: 0 };
+    opens.counts = OpenCounts { seen: 1, ..OpenCounts::default() };
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), now);
     let n = u64::from(s) + 1;
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -195,7 +196,7 @@ pub fn second(app: &mut App, s: u32) {
 /// A dashboard whose probes have just started.
 pub fn started(settings: &Settings, size: (u16, u16)) -> App {
     let mut app = App::new(settings, "web-3", size, at(0.0));
-    let info = OpensInfo { seen: vec![Syscall::Openat], unseen: vec![], ring_bytes: 16 << 20 };
+    let info = OpensInfo { seen: vec![Syscall::Openat], unseen: vec![], ..OpensInfo::default() };
     app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(info))), at(0.0));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![watched("eth0")]))), at(0.0));
     let mut down = link(5, "eth1", false, "192.168.7.1");

@@ -1,7 +1,7 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
 use crate::model::history::{History, Meter};
-use crate::model::open::{Comm, OpenMeta};
+use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -48,6 +48,12 @@ impl Tally {
         self.last = self.last.max(meta.at);
     }
 
+    pub(super) fn add_lost(&mut self, opens: u64, failed: u64, now: Mono) {
+        self.opens += opens;
+        self.failed += failed;
+        self.last = self.last.max(now);
+    }
+
     /// The share of opens that failed, 0 to 1.
     pub fn failed_share(&self) -> f64 {
         if self.opens == 0 { 0.0 } else { self.failed as f64 / self.opens as f64 }
@@ -87,6 +93,25 @@ impl Process {
             uid: meta.uid,
             cgroup_id: meta.cgroup_id,
             tally: Tally::starting(meta.at),
+            meter: Meter::default(),
+            fail_meter: Meter::default(),
+            history: History::default(),
+            ended: None,
+            files: Vec::new(),
+            files_let_go: 0,
+        }
+    }
+
+    /// One of which nothing but losses is known yet.
+    pub(super) fn unseen(lost: &LostOpens, at: Mono) -> Self {
+        Self {
+            key: ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns },
+            name: lost.process,
+            threads: Vec::new(),
+            ppid: 0,
+            uid: lost.uid,
+            cgroup_id: None,
+            tally: Tally::starting(at),
             meter: Meter::default(),
             fail_meter: Meter::default(),
             history: History::default(),
@@ -161,6 +186,9 @@ pub struct Failure {
     pub first: Mono,
     pub last: Mono,
 }
+
+/// Stands for a descriptor where there is none: a direct io_uring open.
+pub const NO_FD: i32 = i32::MAX;
 
 /// One open of the live feed.
 #[derive(Clone, Copy, Debug)]

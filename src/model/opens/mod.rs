@@ -9,12 +9,14 @@ mod room;
 
 use std::hash::{BuildHasher, Hash};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-pub use entry::{Failure, FileUse, LiveOpen, MAX_THREAD_NAMES, Path, Process, ProcessKey, Tally};
+pub use entry::{
+    Failure, FileUse, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
+};
 
 use super::history::{History, Meter, Ticks};
-use super::open::{Open, OpenBatch, OpenCounts};
+use super::open::{LostOpens, Open, OpenBatch, OpenCounts};
 use super::slab::{Slab, Slot};
 use super::time::Mono;
 
@@ -71,6 +73,7 @@ pub struct Opens {
     failures: Slab<Failure>,
     by_failure: HashTable<Slot>,
     live: std::collections::VecDeque<LiveOpen>,
+    live_next: u64,
     /// The process of the last open: the next one is often its own.
     memo: Option<(ProcessKey, Slot)>,
     total: Tally,
@@ -81,6 +84,8 @@ pub struct Opens {
     let_go: LetGo,
     counts: OpenCounts,
     counts_base: OpenCounts,
+    /// What the probe told last of the losses of each process: cumulative since it began.
+    lost_told: HashMap<ProcessKey, (u64, u64)>,
 }
 
 impl Opens {
@@ -93,6 +98,13 @@ impl Opens {
     pub fn add_batch(&mut self, batch: &OpenBatch, now: Mono) {
         for open in batch.iter() {
             self.add(&open, now);
+        }
+        for ended in &batch.ended {
+            let key = ProcessKey { tgid: ended.tgid, start_boottime_ns: ended.start_boottime_ns };
+            self.process_ended(key, ended.at);
+        }
+        if !batch.lost_by.is_empty() {
+            self.add_lost(&batch.lost_by, now);
         }
         self.counts = batch.counts;
     }
@@ -108,7 +120,7 @@ impl Opens {
             self.fail_meter.add(&self.ticks, 1);
             self.fail_history.add(now, 1);
         }
-        let at = self.process_slot(open);
+        let at = self.process_slot(ProcessKey::of(meta), || Process::new(meta));
         if let Some(process) = self.processes.get_mut(at) {
             process.refresh(meta);
             process.tally.add(meta);
@@ -118,9 +130,13 @@ impl Opens {
                 process.fail_meter.add(&self.ticks, 1);
             }
         }
-        let ret = i32::try_from(meta.ret).unwrap_or(if failed { i32::MIN } else { i32::MAX });
+        let ret = match meta.slot {
+            Some(_) => NO_FD,
+            None => i32::try_from(meta.ret).unwrap_or(if failed { i32::MIN } else { NO_FD }),
+        };
         let path = open.best_path().map(|bytes| self.add_file(open, at, bytes, ret));
-        let number = self.total.opens.saturating_sub(1);
+        let number = self.live_next;
+        self.live_next += 1;
         let live = LiveOpen {
             number,
             at: meta.at,
@@ -134,6 +150,37 @@ impl Opens {
             self.live.pop_front();
         }
         self.live.push_back(live);
+    }
+
+    /// Counts opens that are known by number alone: totals and rates stay exact, files do not.
+    fn add_lost(&mut self, lost_by: &[LostOpens], now: Mono) {
+        let told = std::mem::take(&mut self.lost_told);
+        for lost in lost_by {
+            let key = ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns };
+            self.lost_told.insert(key, (lost.opens, lost.failed));
+            let (before, failed_before) = told.get(&key).copied().unwrap_or_default();
+            let opens = lost.opens.saturating_sub(before);
+            let failed = lost.failed.saturating_sub(failed_before);
+            if opens == 0 {
+                continue;
+            }
+            let (n, failed_n) = (
+                u32::try_from(opens).unwrap_or(u32::MAX),
+                u32::try_from(failed).unwrap_or(u32::MAX),
+            );
+            self.total.add_lost(opens, failed, now);
+            self.meter.add(&self.ticks, n);
+            self.history.add(now, opens);
+            self.fail_meter.add(&self.ticks, failed_n);
+            self.fail_history.add(now, failed);
+            let at = self.process_slot(key, || Process::unseen(lost, now));
+            if let Some(process) = self.processes.get_mut(at) {
+                process.tally.add_lost(opens, failed, now);
+                process.meter.add(&self.ticks, n);
+                process.fail_meter.add(&self.ticks, failed_n);
+                process.history.add(now, opens);
+            }
+        }
     }
 
     /// Ends the interval that is under way.
@@ -156,7 +203,14 @@ impl Opens {
     pub fn restart(&mut self) {
         let counts = self.counts;
         let ticks = self.ticks;
-        *self = Self { counts, counts_base: counts, ticks, ..Self::with_limits(self.limits) };
+        let lost_told = std::mem::take(&mut self.lost_told);
+        *self = Self {
+            counts,
+            counts_base: counts,
+            ticks,
+            lost_told,
+            ..Self::with_limits(self.limits)
+        };
     }
 
     /// Takes over the probe's last counts.
@@ -189,7 +243,8 @@ impl Opens {
         &self.fail_history
     }
 
-    /// Opens that happened and are not in the counts: lost in the kernel or unreadable.
+    /// Opens whose record was lost in the kernel or could not be read: the totals have them where
+    /// it is known whose they were, the files do not.
     pub fn lost(&self) -> u64 {
         let sum = |c: OpenCounts| c.lost.saturating_add(c.malformed);
         sum(self.counts).saturating_sub(sum(self.counts_base))
@@ -236,8 +291,7 @@ impl Opens {
         self.live.get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    fn process_slot(&mut self, open: &Open<'_>) -> Slot {
-        let key = ProcessKey::of(open.meta);
+    fn process_slot(&mut self, key: ProcessKey, new: impl FnOnce() -> Process) -> Slot {
         if let Some((held, slot)) = self.memo
             && held == key
         {
@@ -251,7 +305,7 @@ impl Opens {
             if self.processes.len() >= self.limits.processes {
                 self.make_room_for_processes();
             }
-            let slot = self.processes.insert(Process::new(open.meta));
+            let slot = self.processes.insert(new());
             let (processes, hasher) = (&self.processes, &self.hasher);
             self.by_key.insert_unique(hash, slot, |s| {
                 processes.get(*s).map_or(0, |p| hasher.hash_one(p.key))

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::open::{Comm, OpenMeta, Syscall};
+use crate::model::open::{Comm, LostOpens, OpenMeta, Syscall};
 
 fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
     OpenMeta {
@@ -15,6 +15,7 @@ fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
         flags: Some(0),
         mode: 0,
         ret,
+        slot: None,
         latency_ns: None,
         cgroup_id: None,
     }
@@ -90,12 +91,39 @@ fn an_ended_process_stays_until_it_opens_again() {
 fn a_restart_forgets_and_counts_losses_from_now() {
     let mut opens = Opens::default();
     add(&mut opens, 10, 5, 3, b"/a");
-    opens.set_counts(OpenCounts { seen: 9, lost: 4, unfinished: 0, malformed: 1 });
+    opens.set_counts(OpenCounts { lost: 4, malformed: 1, ..OpenCounts::default() });
     assert_eq!(opens.lost(), 5);
     opens.restart();
     assert_eq!((opens.lost(), opens.total.opens, opens.processes.len()), (0, 0, 0));
-    opens.set_counts(OpenCounts { seen: 9, lost: 6, unfinished: 0, malformed: 1 });
+    opens.set_counts(OpenCounts { lost: 6, malformed: 1, ..OpenCounts::default() });
     assert_eq!(opens.lost(), 2);
+}
+
+#[test]
+fn lost_opens_are_counted_for_their_process() {
+    let mut opens = Opens::default();
+    add(&mut opens, 10, 1, 3, b"/a");
+    let lost = |tgid, n| LostOpens {
+        tgid,
+        start_boottime_ns: u64::from(tgid) * 7,
+        uid: 0,
+        process: Comm::new(b"main"),
+        opens: n,
+        failed: n / 2,
+    };
+    let mut batch = OpenBatch::default();
+    batch.lost_by = vec![lost(10, 6), lost(11, 4)];
+    opens.add_batch(&batch, Mono(2));
+    batch.lost_by = vec![lost(10, 8), lost(11, 4)];
+    opens.add_batch(&batch, Mono(3));
+    check(&opens);
+    assert_eq!((opens.total.opens, opens.total.failed, opens.processes.len()), (13, 6, 2));
+    opens.restart();
+    opens.add_batch(&batch, Mono(4));
+    assert_eq!(opens.total.opens, 0, "told before the counts were started again");
+    batch.lost_by = vec![lost(10, 9), lost(11, 4)];
+    opens.add_batch(&batch, Mono(5));
+    assert_eq!((opens.total.opens, opens.processes.len()), (1, 1));
 }
 
 #[test]
