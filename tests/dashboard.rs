@@ -28,8 +28,9 @@ fn opener(name: &str) -> Opener {
     let shell = dir.path().join(name);
     std::fs::copy("/bin/sh", &shell).unwrap();
     tty::touch(dir.path(), &format!("file-of-{name}"));
-    let script =
-        format!("while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null");
+    let script = format!(
+        "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
+    );
     let child = std::process::Command::new(&shell)
         .args(["-c", &script])
         .current_dir(dir.path())
