@@ -12,7 +12,8 @@ use tty::Tty;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
 
 fn dashboard(size: (u16, u16)) -> Tty {
-    Tty::start(PROGRAM, &["--interval", "200ms"], &[], size)
+    let args = ["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"];
+    Tty::start(PROGRAM, &args, &[], size)
 }
 
 /// A process of a name of its own that opens a file of its own, and one that is not there,
@@ -28,8 +29,9 @@ fn opener(name: &str) -> Opener {
     let shell = dir.path().join(name);
     std::fs::copy("/bin/sh", &shell).unwrap();
     tty::touch(dir.path(), &format!("file-of-{name}"));
-    let script =
-        format!("while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null");
+    let script = format!(
+        "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
+    );
     let child = std::process::Command::new(&shell)
         .args(["-c", &script])
         .current_dir(dir.path())
