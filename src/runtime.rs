@@ -11,6 +11,7 @@ mod terminal;
 use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
@@ -197,7 +198,7 @@ async fn dashboard(
                 soon = KEY_FRAME;
                 let Some(Ok(key)) = key else { return Ok(End::Asked) };
                 let mut effects = take(app, key);
-                while let Some(Some(Ok(key))) = keys.next().now_or_never() {
+                while let Some(Ok(key)) = waiting(&mut keys).await {
                     effects.extend(take(app, key));
                 }
                 effects
@@ -222,6 +223,16 @@ async fn dashboard(
             }
         }
     }
+}
+
+/// A key that is there already. Asked with the loop's own waker: the stream keeps the first one
+/// that it is given, and would wake nobody later if that were none.
+async fn waiting(keys: &mut EventStream) -> Option<std::io::Result<Event>> {
+    std::future::poll_fn(|cx| match keys.poll_next_unpin(cx) {
+        Poll::Ready(key) => Poll::Ready(key),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Sleeps until then; for ever without a time.

@@ -12,7 +12,8 @@ use tty::Tty;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
 
 fn dashboard(size: (u16, u16)) -> Tty {
-    Tty::start(PROGRAM, &["--interval", "200ms"], &[], size)
+    let args = ["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"];
+    Tty::start(PROGRAM, &args, &[], size)
 }
 
 /// A process of a name of its own that opens a file of its own, and one that is not there,

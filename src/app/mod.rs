@@ -13,7 +13,7 @@ pub mod talkers_pane;
 
 use std::rc::Rc;
 
-use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Mode};
@@ -183,7 +183,14 @@ impl App {
         }
     }
 
-    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+    fn key(&mut self, mut key: KeyEvent) -> Vec<Effect> {
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            // Terminals send Alt as Esc, and a quick Esc before another key looks like Alt.
+            let mut effects = self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+            key.modifiers.remove(KeyModifiers::ALT);
+            effects.extend(self.key(key));
+            return effects;
+        }
         let mode = self.mode();
         if let Some(action) = keys::action(mode, key) {
             return self.act(mode, action);

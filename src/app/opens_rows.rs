@@ -198,6 +198,8 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let under = pane.under.unwrap_or(match room {
         40.. => 5,
         16.. => 3,
+        n if items.len() * 4 <= n => 3,
+        n if items.len() * 2 <= n => 1,
         _ => 0,
     });
     // Ones that open something now show what; those that are quiet take one line, unless
