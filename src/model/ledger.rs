@@ -89,6 +89,8 @@ struct Entry {
     since: Mono,
     /// From maps that are gone: before the interface was last taken up.
     base: Traffic,
+    /// What the maps held when the counts were last started again.
+    zero: Traffic,
     sides: [OnSide; 2],
     /// The total at the last turn.
     told: Traffic,
@@ -101,6 +103,7 @@ impl Entry {
         Self {
             since,
             base: Traffic::default(),
+            zero: Traffic::default(),
             sides: [OnSide::default(); 2],
             told: Traffic::default(),
             busy_turn: turn,
@@ -116,7 +119,13 @@ impl Entry {
     }
 
     fn total(&self) -> Traffic {
-        self.sides.iter().fold(self.base, |sum, s| sum + s.hash + s.carried)
+        self.sides.iter().fold(self.base, |sum, s| sum + s.hash + s.carried).minus(self.zero)
+    }
+
+    fn restart(&mut self, at: Mono) {
+        self.zero = self.zero + self.total();
+        self.told = Traffic::default();
+        self.since = at;
     }
 
     /// What it has to be kept for: bytes, less for each stretch without any.
@@ -139,6 +148,8 @@ pub struct Ledger {
     doomed: HashSet<IpAddr>,
     /// From maps that are gone.
     base: Traffic,
+    /// What the maps held when the counts were last started again.
+    zero: Traffic,
     /// The sides' totals when they last stood still.
     totals: [Traffic; 2],
     told: Traffic,
@@ -185,12 +196,24 @@ impl Ledger {
     /// The maps are about to go, both sides read for the last time: what they held is kept.
     pub fn close(&mut self) {
         let [zero, one] = std::mem::take(&mut self.totals);
-        self.base = self.base + zero + one;
+        self.base = (self.base + zero + one).minus(std::mem::take(&mut self.zero));
         for entry in self.entries.values_mut() {
             entry.base = entry.total();
+            entry.zero = Traffic::default();
             entry.sides = Default::default();
         }
         self.doomed.clear();
+    }
+
+    /// Counts start again at nothing: `at` is when a side was turned away from that has been
+    /// folded since.
+    pub fn restart(&mut self, at: Mono) {
+        self.zero = self.zero + self.told;
+        self.told = Traffic::default();
+        self.let_go = 0;
+        for entry in self.entries.values_mut() {
+            entry.restart(at);
+        }
     }
 
     /// Everything counted up to the last turn.
@@ -276,7 +299,7 @@ impl Ledger {
     /// Totals, sources and what is between them.
     fn account(&mut self, folded: &mut Folded) {
         let [zero, one] = self.totals;
-        folded.total = self.base + zero + one;
+        folded.total = (self.base + zero + one).minus(self.zero);
         folded.delta = folded.total.minus(self.told);
         self.told = folded.total;
         let mut held = Traffic::default();
@@ -288,6 +311,9 @@ impl Ledger {
             entry.told = total;
             held = held + total;
             held_delta = held_delta + delta;
+            if total.packets == 0 {
+                continue;
+            }
             folded.sources.push(Source { ip: *ip, since: entry.since, total, delta });
         }
         folded.let_go = self.let_go;

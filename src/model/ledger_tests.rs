@@ -133,6 +133,15 @@ impl Kernel {
         }
     }
 
+    /// A turn, after which everything counts from nothing.
+    fn restart(&mut self) {
+        self.turn();
+        self.ledger.restart(Mono(self.now));
+        self.sent = Traffic::default();
+        self.sent_before = Traffic::default();
+        self.log.clear();
+    }
+
     /// Away and back, or to larger maps: new maps, the same book.
     fn again(&mut self) {
         let side = self.active;
@@ -244,12 +253,32 @@ fn an_idle_source_gives_way_in_the_end() {
     assert!(!held);
 }
 
+#[test]
+fn a_restart_begins_at_nothing() {
+    let mut kernel = Kernel::new(8);
+    kernel.frame(0, Some(ip(1)), 100);
+    kernel.frame(0, Some(ip(2)), 100);
+    kernel.turn();
+    kernel.frame(0, Some(ip(1)), 100);
+    kernel.frame(1, None, 60);
+    kernel.restart();
+    let at = kernel.now;
+    assert_eq!(kernel.turn().sources, []);
+    kernel.frame(1, Some(ip(1)), 70);
+    let folded = kernel.turn();
+    assert_eq!(folded.total, traffic(1, 70));
+    assert_eq!(folded.other, traffic(0, 0));
+    let [one] = folded.sources.as_slice() else { panic!("{:?}", folded.sources) };
+    assert_eq!((one.ip, one.total, one.since), (ip(1), traffic(1, 70), Mono(at)));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Frame(usize, u8, u64),
     NotIp(usize),
     Turn,
     Again,
+    Restart,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -258,6 +287,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..2usize).prop_map(Op::NotIp),
         3 => Just(Op::Turn),
         1 => Just(Op::Again),
+        1 => Just(Op::Restart),
     ]
 }
 
@@ -271,6 +301,7 @@ proptest! {
                 Op::NotIp(cpu) => kernel.frame(cpu, None, 60),
                 Op::Turn => drop(kernel.turn()),
                 Op::Again => kernel.again(),
+                Op::Restart => kernel.restart(),
             }
         }
         kernel.turn();
@@ -296,6 +327,11 @@ proptest! {
                 }
                 Op::Turn => drop(kernel.turn()),
                 Op::Again => kernel.again(),
+                Op::Restart => {
+                    kernel.restart();
+                    truth.clear();
+                    other = Traffic::default();
+                }
             }
         }
         let folded = kernel.turn();

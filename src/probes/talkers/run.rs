@@ -1,6 +1,6 @@
 //! The probe's loop: commands, changes of links, and ticks on a steady schedule.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc;
@@ -29,6 +29,10 @@ use crate::probes::{
 const BUDGET_BYTES: usize = 64 << 20;
 const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
 
+/// Interfaces whose books are kept while they are not watched: beyond that the one that was left
+/// first begins anew when it is watched again.
+const KEPT_BOOKS: usize = 256;
+
 /// The reader of the channel has gone: there is nobody to count for.
 struct Closed;
 
@@ -39,7 +43,7 @@ struct Run<'a> {
     mode: XdpMode,
     watches: Vec<Watch>,
     /// Books of interfaces that are not watched now.
-    kept: HashMap<(u32, String), Books>,
+    kept: Vec<((u32, String), Books)>,
     means: Means,
     told: Option<Vec<Watched>>,
     /// Last readings of watches that ended, to be sent.
@@ -100,7 +104,7 @@ impl<'a> Run<'a> {
             target,
             mode: config.mode,
             watches: Vec::new(),
-            kept: HashMap::new(),
+            kept: Vec::new(),
             means: Means { rung: Rung::default(), batch: Batch::new(cpus), cpus },
             told: None,
             last: Vec::new(),
@@ -123,6 +127,8 @@ impl<'a> Run<'a> {
         wake: &EventFd,
         timer: &TimerFd,
     ) -> Result<(), Closed> {
+        // What came while it was being attached is not asked for.
+        self.snapshot(&mut Vec::new(), true);
         self.tell()?;
         self.send(ProbeEvent::Links(self.links.told()))?;
         loop {
@@ -260,22 +266,28 @@ impl<'a> Run<'a> {
         let (ifindex, name) = (watch.ifindex, watch.name.clone());
         let row = self.links.by_index(ifindex);
         let books = watch.end(row, &self.links, &mut self.means.batch, &mut self.last);
-        self.kept.insert((ifindex, name), books);
+        let key = (ifindex, name);
+        self.kept.retain(|(kept, _)| *kept != key);
+        if self.kept.len() >= KEPT_BOOKS {
+            let (ifindex, name) = self.kept.remove(0).0;
+            tracing::info!("{} ({ifindex}): what was counted is let go", escape(name.as_bytes()));
+        }
+        self.kept.push((key, books));
     }
 
     /// The books of an interface: its own; those of one of the same name that is no more; or
     /// those of the same index under an earlier name.
     fn take_books(&mut self, row: &Row) -> Books {
-        let key = (row.link.ifindex, row.link.name.clone());
-        let key = if self.kept.contains_key(&key) {
-            Some(key)
-        } else {
-            let there = |ifindex| self.links.by_index(ifindex).is_some();
-            let of_name = |(ifindex, name): &&(u32, String)| *name == key.1 && !there(*ifindex);
-            let of_index = |(ifindex, _): &&(u32, String)| *ifindex == key.0;
-            self.kept.keys().find(of_name).or_else(|| self.kept.keys().find(of_index)).cloned()
+        let (ifindex, name) = (row.link.ifindex, &row.link.name);
+        let there = |ifindex| self.links.by_index(ifindex).is_some();
+        let find = |is: &dyn Fn(u32, &String) -> bool| {
+            self.kept.iter().position(|((index, kept), _)| is(*index, kept))
         };
-        key.and_then(|key| self.kept.remove(&key)).unwrap_or_default()
+        find(&|index, kept| index == ifindex && kept == name)
+            .or_else(|| find(&|index, kept| kept == name && !there(index)))
+            .or_else(|| find(&|index, _| index == ifindex))
+            .map(|at| self.kept.remove(at).1)
+            .unwrap_or_default()
     }
 
     /// What is watched, for people.
@@ -323,16 +335,24 @@ impl<'a> Run<'a> {
     }
 
     /// One snapshot of everything: all sides turn, one grace period, all idle sides are read.
-    fn tick(&mut self) -> Result<(), Closed> {
-        let mut samples = Vec::with_capacity(self.watches.len() * 2);
+    fn snapshot(&mut self, samples: &mut Vec<TalkersSample>, restart: bool) {
         for watch in &mut self.watches {
             watch.turn();
         }
         let at = clock::now();
         grace_period();
         for watch in &mut self.watches {
-            watch.read(at, &mut self.means.batch, &mut samples);
+            watch.read(at, &mut self.means.batch, samples);
+            if restart {
+                watch.restart(at);
+            }
         }
+    }
+
+    /// A snapshot is told, and what it shows to be due is done.
+    fn tick(&mut self) -> Result<(), Closed> {
+        let mut samples = Vec::with_capacity(self.watches.len() * 2);
+        self.snapshot(&mut samples, false);
         if !samples.is_empty() {
             self.send(ProbeEvent::Talkers(samples))?;
         }

@@ -193,6 +193,12 @@ impl Watch {
         samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
+    /// Counts start again at nothing, `at` the turn that has just been read.
+    pub(super) fn restart(&mut self, at: Stamp) {
+        self.books.rx.restart(at.mono);
+        self.books.tx.restart(at.mono);
+    }
+
     /// Gives a crowded direction the largest table it may have. What the old one counted since
     /// the tick is a sample of its own.
     pub(super) fn grow(&mut self, row: &Row, means: &mut Means, samples: &mut Vec<TalkersSample>) {
