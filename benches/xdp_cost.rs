@@ -183,4 +183,44 @@ fn main() {
         println!("{:<22}{bare:>12}{ours:>10}{:>12}", case.0, i64::from(ours) - i64::from(bare));
     }
     probe.finish();
+    user_side();
+}
+
+/// CPU time of the thread `talkers`, in clock ticks (10 ms).
+fn thread_ticks() -> u64 {
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        if std::fs::read_to_string(path.join("comm")).is_ok_and(|c| c == "talkers\n") {
+            let stat = std::fs::read_to_string(path.join("stat")).unwrap();
+            let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+            return fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        }
+    }
+    panic!("no thread named talkers");
+}
+
+/// What a tick costs the reader with so many sources held, rx alone.
+fn user_side() {
+    const TICKS: usize = 40;
+    println!("CPU time of the reader a tick (rx and tx, sources in rx alone)");
+    for sources in [50u32, 10_000, 65_536] {
+        let mut probe = probe("va", XdpMode::Generic);
+        let sender = net::Sender::on("vb");
+        let frames: Vec<_> =
+            (0..sources).map(|n| ethernet(0x0800, &ipv4(v4(n), v4(99), 46))).collect();
+        let rx = ebpftop::model::talkers::Direction::Rx;
+        let mut sent = 0;
+        while probe.last("va", rx).is_none_or(|s| s.sources.len() < sources as usize) {
+            assert!(sent < 100 * u64::from(sources), "they are not held");
+            sender.send(&frames);
+            sent += u64::from(sources);
+            probe.until_packets("va", rx, sent);
+        }
+        let (seen, before) = (probe.samples.len(), thread_ticks());
+        probe.until("the ticks", |p| p.samples.len() >= seen + 2 * TICKS);
+        let ms = (thread_ticks() - before) * 10;
+        println!("{sources:>8} sources: {:.1} ms", ms as f64 / TICKS as f64);
+        probe.samples.clear();
+        probe.finish();
+    }
 }

@@ -10,9 +10,6 @@ use common::net::*;
 use ebpftop::model::link::{Hook, XdpMode};
 use ebpftop::model::talkers::{Direction, Traffic};
 
-const MODES: [(XdpMode, Hook); 3] =
-    [(XdpMode::Generic, Hook::Generic), (XdpMode::Native, Hook::Native), (XdpMode::Off, Hook::Tcx)];
-
 /// Frames of every kind, with the address each belongs to.
 fn zoo() -> Vec<(Vec<u8>, Option<IpAddr>)> {
     let (a, b, c): (IpAddr, IpAddr, IpAddr) = (v4(1).into(), v4(2).into(), v4(3).into());
@@ -287,5 +284,87 @@ fn a_frame_of_9000_bytes_is_one_packet() {
         })
         .join()
         .unwrap();
+    }
+}
+
+/// More sources than the first table has room for: it grows, and from then on all are exact.
+#[test]
+fn a_crowded_table_grows() {
+    const SOURCES: u32 = 30_000;
+    own_namespace();
+    veth("va", "vb");
+    for mode in [XdpMode::Generic, XdpMode::Off] {
+        let mut probe = probe("va", mode);
+        let sender = Sender::on("vb");
+        let frames: Vec<_> =
+            (0..SOURCES).map(|n| ethernet(0x0800, &ipv4(v4(n), v4(99), 46))).collect();
+        let mut sent = 0;
+        while probe.last("va", Direction::Rx).is_none_or(|s| s.sources.len() < SOURCES as usize) {
+            assert!(sent < 100 * u64::from(SOURCES), "it does not grow");
+            sender.send(&frames);
+            sent += u64::from(SOURCES);
+            probe.until_packets("va", Direction::Rx, sent);
+        }
+        let before = probe.last("va", Direction::Rx).unwrap().clone();
+        sender.send(&frames);
+        sent += u64::from(SOURCES);
+        probe.until_packets("va", Direction::Rx, sent);
+        let samples = probe.finish();
+        let after = last(&samples, "va", Direction::Rx);
+        assert_eq!((after.let_go, after.sources.len()), (0, SOURCES as usize));
+        assert_eq!(after.other, before.other);
+        let one_more: Vec<_> =
+            table(&before).into_iter().map(|(ip, p, b)| (ip, p + 1, b + 60)).collect();
+        assert_eq!(table(after), one_more);
+    }
+}
+
+/// Bulk TCP through segmentation offload: packets and bytes are those of the wire.
+#[test]
+fn merged_buffers_count_as_the_segments_they_are() {
+    use std::io::{Read as _, Write as _};
+    const BYTES: usize = 8 << 20;
+    for fill in [false, true] {
+        own_namespace();
+        veth("va", "vb");
+        ip("addr add 192.0.2.1/24 dev va");
+        let taken = if fill { fill_tcx("va") } else { vec![] };
+        // The other end lives in a namespace of its own, or the two would talk over lo.
+        let (tell, told) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let client = std::thread::spawn(move || {
+            own_namespace();
+            tell.send(nix::unistd::gettid()).unwrap();
+            wait.recv().unwrap();
+            ip("link set vb up");
+            ip("addr add 192.0.2.2/24 dev vb");
+            wait.recv().unwrap();
+            let mut stream = std::net::TcpStream::connect("192.0.2.1:7777").unwrap();
+            stream.write_all(&vec![7; BYTES]).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let _ = stream.read(&mut [0; 1]).unwrap();
+        });
+        ip(&format!("link set vb netns {}", told.recv().unwrap()));
+        let listener = std::net::TcpListener::bind("192.0.2.1:7777").unwrap();
+        go.send(()).unwrap();
+        let probe = probe("va", XdpMode::Off);
+        let hook = if fill { Hook::Socket } else { Hook::Tcx };
+        assert_eq!(probe.hooks(), (hook, hook));
+        go.send(()).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert_eq!(all.len(), BYTES);
+        drop(stream);
+        drop(all);
+        client.join().unwrap();
+        let samples = probe.finish();
+        let sample = last(&samples, "va", Direction::Rx);
+        let from = sample.sources.iter().find(|s| s.ip.to_string() == "192.0.2.2").unwrap().total;
+        // 14 + 20 + 32 bytes of headers a segment, and 8 more of options in the SYN.
+        assert_eq!(from.bytes, BYTES as u64 + from.packets * 66 + 8, "{from:?} {hook:?}");
+        // A segment carries 1448 bytes: merged buffers would be far fewer packets.
+        assert!(from.packets >= BYTES as u64 / 1448, "{from:?}");
+        drop(taken);
     }
 }

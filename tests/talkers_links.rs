@@ -163,7 +163,10 @@ fn every_mode_follows_every_other() {
 fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     own_namespace();
     ip("link set lo up");
-    let mut probe = probe("lo", XdpMode::Native);
+    let mut probe = probe("lo", XdpMode::Generic);
+    send_on_lo(30);
+    probe.send(TalkersCommand::Mode(XdpMode::Native));
+    probe.until("the refusal", |p| p.watched[0].rx.is_err());
     let problem = probe.watched[0].rx.clone().unwrap_err();
     assert_eq!(
         problem.to_string(),
@@ -173,7 +176,23 @@ fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     probe.send(TalkersCommand::Mode(XdpMode::Generic));
     probe.until("generic", |p| p.watched[0].rx == Ok(Hook::Generic));
     assert_eq!(probe.watched[0].price, "switches software GRO off");
-    probe.finish();
+    // What was counted before is not forgotten.
+    send_on_lo(20);
+    let samples = probe.finish();
+    let lo: IpAddr = "127.0.0.1".parse().unwrap();
+    assert_eq!(table(last(&samples, "lo", Direction::Rx)), [(lo, 50, 50 * 142)]);
+    // From the beginning it is told too.
+    let refused = try_probe(Choice::Named("lo".into()), XdpMode::Native).ok().unwrap();
+    assert!(refused.watched[0].rx.is_err() && refused.watched[0].tx.is_ok());
+    refused.finish();
+}
+
+/// `count` datagrams to this host itself, 142 bytes each with their Ethernet header.
+fn send_on_lo(count: usize) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..count {
+        socket.send_to(&[0; 100], socket.local_addr().unwrap()).unwrap();
+    }
 }
 
 #[test]
@@ -420,25 +439,84 @@ fn the_links_are_told_with_what_they_are() {
     probe.finish();
 }
 
+/// Three interfaces under traffic, switched between as fast as it goes.
 #[test]
-fn zz_timing() {
+fn a_run_of_switches_under_traffic_loses_nothing_and_leaves_nothing() {
     own_namespace();
-    veth("va", "vb");
-    veth("wa", "wb");
-    for _ in 0..3 {
-        let t = std::time::Instant::now();
-        let mut probe = probe("va", XdpMode::Auto);
-        eprintln!("start {:?}", t.elapsed());
-        let t = std::time::Instant::now();
-        probe.send(named("wa"));
-        probe.until("wa is watched", |p| p.watched[0].interface == "wa");
-        eprintln!("switch {:?}", t.elapsed());
-        let t = std::time::Instant::now();
-        probe.send(TalkersCommand::Mode(XdpMode::Off));
-        probe.until("off", |p| p.watched[0].rx == Ok(Hook::Tcx));
-        eprintln!("mode {:?}", t.elapsed());
-        let t = std::time::Instant::now();
-        probe.finish();
-        eprintln!("finish {:?}", t.elapsed());
+    let pairs = [("ua", "ub"), ("va", "vb"), ("wa", "wb")];
+    for (a, b) in pairs {
+        veth(a, b);
     }
+    let senders: Vec<_> = pairs.iter().map(|(_, b)| Sender::on(b)).collect();
+    let mut probe = probe("ua", XdpMode::Auto);
+    let mut counted = [0u64; 3];
+    for round in 0..30 {
+        let which = round % 3;
+        let name = pairs[which].0;
+        if round > 0 {
+            probe.send(named(name));
+            probe.until("the switch", |p| p.watched[0].interface == name);
+        }
+        // Only what is sent while it is watched counts, and all of that.
+        for (n, sender) in senders.iter().enumerate() {
+            sender.send(&frames(n as u32 + 1, 10 + round));
+        }
+        counted[which] += 10 + round as u64;
+    }
+    let samples = probe.finish();
+    for (n, (name, _)) in pairs.iter().enumerate() {
+        let sample = last(&samples, name, Direction::Rx);
+        assert_eq!(table(sample), from(n as u32 + 1, counted[n]), "{name}");
+        nothing_attached(name);
+    }
+}
+
+#[test]
+fn a_name_of_any_bytes_is_an_interface() {
+    use std::os::unix::ffi::OsStrExt as _;
+    own_namespace();
+    let name = std::ffi::OsStr::from_bytes(b"v\xff\x1b[31m");
+    let made = std::process::Command::new("ip")
+        .args(["link", "add"])
+        .arg(name)
+        .args(["type", "veth", "peer", "name", "vb"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let shown = "v\u{fffd}\x1b[31m";
+    let mut probe = probe(shown, XdpMode::Auto);
+    assert!(probe.watched[0].gone.is_some(), "it is down");
+    let up = std::process::Command::new("ip").args(["link", "set"]).arg(name).arg("up").status();
+    assert!(up.unwrap().success());
+    ip("link set vb up");
+    probe.until("up", |p| p.watched[0].gone.is_none());
+    carrier_is_back("vb");
+    Sender::on("vb").send(&frames(1, 10));
+    probe.until_packets(shown, Direction::Rx, 10);
+    let told = probe.links.iter().find(|l| l.name == shown).unwrap();
+    assert_eq!(told.driver.as_deref(), Some("veth"));
+    probe.finish();
+}
+
+#[test]
+fn the_default_is_the_default_routes_interface_else_one_that_is_up() {
+    own_namespace();
+    let watched = || {
+        let probe = try_probe(Choice::Default, XdpMode::Auto).ok().unwrap();
+        let name = probe.watched[0].interface.clone();
+        probe.finish();
+        name
+    };
+    ip("link set lo up");
+    assert_eq!(watched(), "lo");
+    ip("link add va type veth peer name vb");
+    assert_eq!(watched(), "lo");
+    veth("wa", "wb");
+    let first_up = if ifindex("wa") < ifindex("wb") { "wa" } else { "wb" };
+    assert_eq!(watched(), first_up);
+    ip("link set va up");
+    ip("link set vb up");
+    ip("addr add 192.0.2.1/24 dev wb");
+    ip("route add default via 192.0.2.2 dev wb metric 50");
+    assert_eq!(watched(), "wb");
 }

@@ -2,6 +2,7 @@
 //!
 //! One file a kernel interface: `src/bpf/sys/…`.
 
+pub(crate) mod attachment;
 pub(crate) mod ethtool;
 pub(crate) mod packet_socket;
 pub(crate) mod percpu;

@@ -2,11 +2,12 @@
 
 use super::{Check, Report};
 use crate::model::escape::escape;
+use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
-use crate::probes::OpensInfo;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, Capability, TraceFsFound};
+use crate::probes::{OpensInfo, Watched};
 
 const SUDO: &str = "run it with sudo";
 
@@ -21,10 +22,11 @@ pub(super) fn examine() -> Report {
 
     let opens = preflight::try_opens();
     checks.extend(calls(opens.as_ref().ok()));
-    let (talkers, talkers_run) = talkers(held);
     checks.push(opens_probe(opens.as_ref()));
-    checks.extend(talkers);
-    Report { checks, can_run: opens.is_ok() || talkers_run }
+    checks.extend([interfaces(), xdp(held)]);
+    let talkers = preflight::try_talkers();
+    checks.push(talkers_probe(&talkers));
+    Report { checks, can_run: opens.is_ok() || talkers.is_ok() }
 }
 
 /// Capabilities in force.
@@ -258,29 +260,34 @@ fn opens_probe(started: Result<&OpensInfo, &Problem>) -> Check {
     }
 }
 
-/// What the talkers probe needs, and whether all of it is there.
-fn talkers(held: Held) -> (Vec<Check>, bool) {
-    let interfaces = preflight::interfaces();
-    let up: Vec<String> = interfaces
-        .iter()
+fn interfaces() -> Check {
+    let up: Vec<String> = preflight::interfaces()
+        .into_iter()
         .filter(|(_, up)| *up)
         .map(|(name, _)| escape(name.as_bytes()).into_owned())
         .collect();
-    let listed = if up.is_empty() {
+    if up.is_empty() {
         Check::fix("interfaces", "none is up", "ip link set lo up")
     } else {
         Check::ok("interfaces", format!("up: {}", up.join(", ")))
-    };
-    let loads = preflight::has_xdp();
-    let xdp = tried(
-        "XDP",
-        held,
-        loads,
-        "a program loads",
-        Check::without("XDP", "the kernel refuses it: TCX or a packet socket counts instead"),
-    );
-    let run = held.may_load() && held.has(Capability::NetAdmin) && !up.is_empty();
-    (vec![listed, xdp], run)
+    }
+}
+
+fn xdp(held: Held) -> Check {
+    let bad = Check::without("XDP", "the kernel refuses it: TCX or a packet socket counts instead");
+    tried("XDP", held, preflight::has_xdp(), "a program loads", bad)
+}
+
+fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
+    match started {
+        Ok(watched) => {
+            let hook = |hook: &Result<Hook, Problem>| hook.as_ref().map_or("nothing", |h| h.name());
+            let (rx, tx) =
+                watched.first().map_or(("nothing", "nothing"), |w| (hook(&w.rx), hook(&w.tx)));
+            Check::ok("talkers", format!("the probe runs; without XDP on lo: rx {rx}, tx {tx}"))
+        }
+        Err(problem) => Check::fix("talkers", problem.why.clone(), &problem.fix),
+    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,10 @@ impl Entry {
 /// up again goes on where it was left.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
+    /// Entries that a side's hash has room for.
     capacity: usize,
+    /// The same once it has grown, where it can.
+    most: usize,
     entries: HashMap<IpAddr, Entry>,
     /// Let go at the last turn: perhaps still in the hash of the side that is counting now.
     doomed: HashSet<IpAddr>,
@@ -146,14 +149,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The counting begins, on new and empty maps that hold `capacity` sources each. Returns the
-    /// sources that are held already, to be put into both hashes.
-    pub fn open(&mut self, capacity: usize, at: Mono) -> Vec<IpAddr> {
+    /// The counting begins, on new and empty maps that have room for `capacity` entries each and
+    /// can be had with room for `most`. Returns the sources that are held already, to be put
+    /// into both hashes.
+    pub fn open(&mut self, capacity: usize, most: usize, at: Mono) -> Vec<IpAddr> {
+        self.close();
         self.capacity = capacity;
+        self.most = most.max(capacity);
         self.counting_since = at;
         self.evict();
         self.doomed.clear();
         self.held()
+    }
+
+    /// There are no larger maps to be had than those there are.
+    pub fn cannot_grow(&mut self) {
+        self.most = self.capacity;
     }
 
     /// The sources held now.
@@ -212,7 +223,7 @@ impl Ledger {
             if self.doomed.contains(ip) {
                 continue;
             }
-            let full = self.entries.len() >= self.capacity;
+            let full = self.entries.len() >= self.most;
             let since = self.counting_since;
             match self.entries.get_mut(ip) {
                 Some(entry) => {
@@ -236,12 +247,18 @@ impl Ledger {
         let mut gone = self.evict_from(side, turn);
         folded.remove.append(&mut gone);
         self.account(&mut folded);
+        let on_side =
+            self.entries.values_mut().map(|e| e.side(side).seen_turn).filter(|&seen| seen == turn);
+        // Always room for all of them, but for one or two turns in which the maps are to grow.
+        let room = self.capacity.saturating_sub(on_side.count());
         for (ip, entry) in &mut self.entries {
             let on = entry.side(side);
             if on.seen_turn != turn {
                 // Not in the hash, so that it begins at nothing there: what was counted is kept.
                 on.carried = on.carried + std::mem::take(&mut on.hash);
-                folded.insert.push(*ip);
+                if folded.insert.len() < room {
+                    folded.insert.push(*ip);
+                }
             }
         }
         self.counting_since = at;
@@ -299,7 +316,7 @@ impl Ledger {
     }
 
     fn evict(&mut self) -> Vec<(IpAddr, Entry)> {
-        let keep = self.capacity - self.capacity / 4;
+        let keep = self.most - self.most / 4;
         let excess = self.entries.len().saturating_sub(keep);
         if excess == 0 {
             return Vec::new();

@@ -19,6 +19,7 @@ fn traffic(packets: u64, bytes: u64) -> Traffic {
 /// cache record each, totals; and the truth beside it.
 struct Kernel {
     capacity: usize,
+    most: usize,
     active: Side,
     hashes: [BTreeMap<IpAddr, Traffic>; 2],
     totals: [Traffic; 2],
@@ -40,10 +41,15 @@ fn index(side: Side) -> usize {
 
 impl Kernel {
     fn new(capacity: usize) -> Self {
+        Self::that_grows(capacity, capacity)
+    }
+
+    fn that_grows(capacity: usize, most: usize) -> Self {
         let mut ledger = Ledger::default();
-        assert!(ledger.open(capacity, Mono(0)).is_empty());
+        assert!(ledger.open(capacity, most, Mono(0)).is_empty());
         Self {
             capacity,
+            most,
             active: Side::Zero,
             hashes: Default::default(),
             totals: Default::default(),
@@ -127,7 +133,7 @@ impl Kernel {
         }
     }
 
-    /// Away and back: new maps, the same book.
+    /// Away and back, or to larger maps: new maps, the same book.
     fn again(&mut self) {
         let side = self.active;
         self.now += 1;
@@ -135,10 +141,13 @@ impl Kernel {
         self.check(&folded);
         self.ledger.close();
         self.now += 1;
-        let held = self.ledger.open(self.capacity, Mono(self.now));
+        let held = self.ledger.open(self.capacity, self.most, Mono(self.now));
         self.active = Side::Zero;
         self.totals = Default::default();
         self.caches = Default::default();
+        if held.len() > self.capacity {
+            self.capacity = self.most;
+        }
         for hash in &mut self.hashes {
             *hash = held.iter().map(|ip| (*ip, Traffic::default())).collect();
         }
@@ -254,8 +263,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn sources_and_other_are_the_totals(ops in prop::collection::vec(op(), 0..400), capacity in 1usize..20) {
-        let mut kernel = Kernel::new(capacity);
+    fn sources_and_other_are_the_totals(ops in prop::collection::vec(op(), 0..400), capacity in 1usize..20, more in 0usize..20) {
+        let mut kernel = Kernel::that_grows(capacity, capacity + more);
         for op in ops {
             match op {
                 Op::Frame(cpu, source, bytes) => kernel.frame(cpu, Some(ip(source)), bytes),

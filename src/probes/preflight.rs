@@ -10,8 +10,12 @@ use nix::net::if_::InterfaceFlags;
 use tokio::sync::mpsc::channel;
 
 use super::opens::OpensProbe;
-use super::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent, quiet_libbpf};
+use super::talkers::TalkersProbe;
+use super::{
+    CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent, TalkersConfig, Watched, quiet_libbpf,
+};
 use crate::bpf::sys::tracepoint::TraceFs;
+use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 
 /// A capability by its bit (include/uapi/linux/capability.h).
@@ -103,6 +107,27 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
             Some(ProbeEvent::OpensStarted(started)) => break started,
             Some(_) => {}
             None => break Err(Problem::new("watch opens", "the probe ended without a word", "")),
+        }
+    };
+    drop(events);
+    probe.join();
+    started
+}
+
+/// Starts the talkers probe in its gentlest mode on `lo` and stops it again.
+pub fn try_talkers() -> Result<Vec<Watched>, Problem> {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let config = TalkersConfig {
+        choice: Choice::Named("lo".into()),
+        mode: XdpMode::Off,
+        ..TalkersConfig::default()
+    };
+    let probe = TalkersProbe::start(config, sink);
+    let started = loop {
+        match events.blocking_recv() {
+            Some(ProbeEvent::Watching(started)) => break started,
+            Some(_) => {}
+            None => break Err(Problem::new("watch lo", "the probe ended without a word", "")),
         }
     };
     drop(events);

@@ -2,9 +2,9 @@
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use crate::model::problem::Problem;
 use crate::probes::opens::OpensProbe;
-use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink, TalkersConfig};
+use crate::probes::talkers::TalkersProbe;
+use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink};
 use crate::settings::Settings;
 
 /// The running probes and what they tell.
@@ -69,21 +69,4 @@ impl Probes {
             probe.join();
         }
     }
-}
-
-/// Stands where the talkers probe will: says that there is none.
-#[derive(Debug)]
-pub(crate) struct TalkersProbe {}
-
-impl TalkersProbe {
-    pub(crate) fn start(_config: TalkersConfig, sink: Sink) -> Self {
-        let problem = Problem::new("watch talkers", "this build has no talkers probe", "");
-        // Nothing else is in the channel when a probe is started.
-        let _ = sink.try_send(ProbeEvent::Watching(Err(problem)));
-        Self {}
-    }
-
-    pub(crate) fn stop(&mut self) {}
-
-    pub(crate) fn join(self) {}
 }

@@ -12,6 +12,7 @@ use super::probes::Probes;
 use super::stop::Stop;
 use super::tally::{Ready, Tally};
 use super::{Wanted, text};
+use crate::model::escape::escape;
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
@@ -278,10 +279,12 @@ impl Session {
                     complain(&problem.to_string());
                 }
             }
-            if let Some(gone) = &now.gone
-                && before.is_none_or(|w| w.gone.is_none())
-            {
-                complain(&gone.to_string());
+            match (before.and_then(|w| w.gone.as_ref()), &now.gone) {
+                (None, Some(gone)) => complain(&gone.to_string()),
+                (Some(_), None) => {
+                    complain(&format!("{}: watched again", escape(now.interface.as_bytes())));
+                }
+                _ => {}
             }
         }
         self.watched = watched;

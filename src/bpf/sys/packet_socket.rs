@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::attachment::Attachment;
 use crate::model::talkers::Direction;
 
 const SOL_PACKET: libc::c_int = 263;
@@ -16,7 +17,7 @@ pub(crate) fn attach(
     program: BorrowedFd<'_>,
     ifindex: u32,
     direction: Direction,
-) -> io::Result<OwnedFd> {
+) -> io::Result<Attachment> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: three integers; protocol 0 receives nothing until bind.
     let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
@@ -52,7 +53,7 @@ pub(crate) fn attach(
     if bound != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(socket)
+    Ok(Attachment::socket(socket))
 }
 
 /// Puts `program` in the place of the socket's filter, in one step.

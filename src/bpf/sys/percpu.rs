@@ -114,6 +114,9 @@ impl Batch {
     /// Sets the entries of `keys` to zero on every CPU, making those that are not there.
     /// What is there must not be counting: the caller stands on an idle side.
     pub(crate) fn insert_zero(&mut self, map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         self.values.fill(0);
         let per_call = usize::try_from(self.capacity).unwrap_or(1) * KEY_BYTES;
         for part in keys.chunks(per_call) {

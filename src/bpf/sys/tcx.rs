@@ -1,8 +1,9 @@
 //! Programs at the TCX hook (kernel 6.6), attached by a `bpf_link`.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
+use super::attachment::Attachment;
 use super::xdp::create_link;
 use crate::model::talkers::Direction;
 
@@ -14,7 +15,7 @@ pub(crate) fn attach(
     program: BorrowedFd<'_>,
     ifindex: u32,
     direction: Direction,
-) -> io::Result<OwnedFd> {
+) -> io::Result<Attachment> {
     let (attach_type, flags) = match direction {
         Direction::Rx => (libbpf_sys::BPF_TCX_INGRESS, libbpf_sys::BPF_F_BEFORE),
         Direction::Tx => (libbpf_sys::BPF_TCX_EGRESS, libbpf_sys::BPF_F_AFTER),

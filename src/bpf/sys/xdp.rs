@@ -5,6 +5,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::attachment::Attachment;
+
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XdpHook {
@@ -14,11 +16,15 @@ pub(crate) enum XdpHook {
     Generic,
 }
 
-/// Attaches `program` to the interface; it stays until the link is closed.
+/// Attaches `program` to the interface; it stays until the attachment is dropped.
 ///
 /// `EBUSY` and `EEXIST` mean that another program is there (in the same and in the other mode),
 /// `EOPNOTSUPP` that the driver has no XDP, `ERANGE` that the MTU is too large for it.
-pub(crate) fn attach(program: BorrowedFd<'_>, ifindex: u32, hook: XdpHook) -> io::Result<OwnedFd> {
+pub(crate) fn attach(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    hook: XdpHook,
+) -> io::Result<Attachment> {
     let flags = match hook {
         XdpHook::Native => libbpf_sys::XDP_FLAGS_DRV_MODE,
         XdpHook::Generic => libbpf_sys::XDP_FLAGS_SKB_MODE,
@@ -46,7 +52,7 @@ pub(super) fn create_link(
     ifindex: u32,
     attach_type: libbpf_sys::bpf_attach_type,
     opts: &libbpf_sys::bpf_link_create_opts,
-) -> io::Result<OwnedFd> {
+) -> io::Result<Attachment> {
     let ifindex = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: `opts` is a whole structure of the size it states and lives through the call.
     let fd =
@@ -55,5 +61,5 @@ pub(super) fn create_link(
         return Err(io::Error::from_raw_os_error(-fd));
     }
     // SAFETY: the kernel has just returned this descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(Attachment::link(unsafe { OwnedFd::from_raw_fd(fd) }))
 }

@@ -12,6 +12,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use super::choose::LinkKind;
+use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
 use crate::bpf::sys::xdp::XdpHook;
 use crate::bpf::sys::{packet_socket, tcx, xdp};
@@ -171,8 +172,8 @@ impl Counter {
         libbpf_rs::Program::id_from_fd(self.xdp.as_ref()?.as_fd()).ok()
     }
 
-    /// Attaches the program for `hook`; it stays until the descriptor is closed.
-    pub(super) fn attach(&self, hook: Hook, ifindex: u32) -> io::Result<OwnedFd> {
+    /// Attaches the program for `hook`; it stays until the attachment is dropped.
+    pub(super) fn attach(&self, hook: Hook, ifindex: u32) -> io::Result<Attachment> {
         let xdp = |mode| match &self.xdp {
             Some(program) => xdp::attach(program.as_fd(), ifindex, mode),
             None => Err(io::Error::other("this kernel does not load the XDP program")),

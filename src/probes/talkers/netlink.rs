@@ -302,3 +302,58 @@ fn i32_at(data: &[u8], at: usize) -> Option<i32> {
 fn u64_at(data: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(data.get(at..at + 8)?.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = ((value.len() + 4) as u16).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn a_link_with_a_hostile_name_is_read() {
+        let mut body = vec![0, 0, 1, 0];
+        body.extend(7i32.to_ne_bytes());
+        body.extend((IFF_UP | IFF_LOWER_UP).to_ne_bytes());
+        body.extend([0; 4]);
+        body.extend(attribute(IFLA_IFNAME, b"e\xff\x1b[31m\0"));
+        body.extend(attribute(IFLA_MTU, &9000u32.to_ne_bytes()));
+        let xdp = [attribute(2, &[2]), attribute(6, &33u32.to_ne_bytes())].concat();
+        body.extend(attribute(IFLA_XDP | 0x8000, &xdp));
+        let link = parse_link(&body).unwrap();
+        assert_eq!(link.name.as_bytes(), b"e\xff\x1b[31m");
+        assert_eq!((link.ifindex, link.mtu, link.arphrd), (7, 9000, 1));
+        assert!(link.up && link.carrier && !link.loopback);
+        assert_eq!(link.xdp, [("generic", 33)]);
+    }
+
+    #[test]
+    fn the_best_default_route_is_the_one_of_least_metric() {
+        let route = |dst_len, oif: u32, metric: u32| {
+            let mut body = vec![libc::AF_INET as u8, dst_len, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
+            body.extend(attribute(RTA_OIF, &oif.to_ne_bytes()));
+            body.extend(attribute(RTA_PRIORITY, &metric.to_ne_bytes()));
+            parse_default_route(&body)
+        };
+        assert_eq!(route(24, 3, 0), None);
+        let best = [route(0, 3, 600), route(0, 5, 100)].into_iter().flatten().min();
+        assert_eq!(best, Some((0, 100, 5)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_never_panic(data in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = (parse_link(&data), parse_address(&data), parse_default_route(&data));
+            let mut rest = data.as_slice();
+            while let Some((_, _, _, next)) = split_message(rest) {
+                proptest::prop_assert!(next.len() < rest.len());
+                rest = next;
+            }
+        }
+    }
+}

@@ -215,7 +215,8 @@ impl<'a> Run<'a> {
                 // Begun anew by `reconcile`, with the books as they are.
                 self.end(watch);
             } else {
-                watch.take_mode(row, mode, &self.links);
+                let (batch, last) = (&mut self.means.batch, &mut self.last);
+                watch.take_mode(row, mode, &self.links, batch, last);
                 self.watches.push(watch);
             }
         }
@@ -239,7 +240,8 @@ impl<'a> Run<'a> {
         for mut watch in std::mem::take(&mut self.watches) {
             match self.links.by_index(watch.ifindex) {
                 Some(row) if wanted.contains(&watch.ifindex) => {
-                    watch.follow(row, &self.links);
+                    let (batch, last) = (&mut self.means.batch, &mut self.last);
+                    watch.follow(row, &self.links, batch, last);
                     self.watches.push(watch);
                 }
                 _ => self.end(watch),

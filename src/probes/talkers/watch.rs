@@ -1,12 +1,13 @@
 //! One watched interface: a counter a direction, the hook of each, and how one takes over.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
 use super::counter::{Counter, FIRST_PART, HandOver, Rung, lacks_rights};
 use super::features::Features;
 use super::links::{Links, Row};
+use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::{Hook, XdpMode};
@@ -25,7 +26,7 @@ pub(super) struct Books {
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
 struct Counting {
-    attachment: OwnedFd,
+    attachment: Attachment,
     hook: Hook,
     counter: Counter,
     /// The side that was turned away from at this tick, until it is read.
@@ -138,37 +139,59 @@ impl Watch {
     }
 
     /// The interface changed: its name, or whether somebody else's XDP program is there.
-    pub(super) fn follow(&mut self, row: &Row, links: &Links) {
+    pub(super) fn follow(
+        &mut self,
+        row: &Row,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
         self.name.clone_from(&row.link.name);
         if row.link.xdp.is_some() != self.foreign {
             self.foreign = row.link.xdp.is_some();
             if self.mode == XdpMode::Auto {
-                self.take_mode(row, self.mode, links);
+                self.take_mode(row, self.mode, links, batch, samples);
             }
         }
         self.describe(row);
     }
 
-    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost.
-    pub(super) fn take_mode(&mut self, row: &Row, mode: XdpMode, links: &Links) {
+    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost; where
+    /// no hook of that mode can be had, rx ends with a last sample.
+    pub(super) fn take_mode(
+        &mut self,
+        row: &Row,
+        mode: XdpMode,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
         self.mode = mode;
         let hooks = choose::rx_hooks(row, mode);
         let Ok(counting) = &mut self.rx else {
             return;
         };
-        if hooks.first() == Some(&counting.hook) {
-            self.describe(row);
-            return;
-        }
-        let was_xdp = is_xdp(counting.hook);
-        let taken = take_over(counting, row, &hooks, &mut self.features, links);
-        if was_xdp && !is_xdp(counting.hook) {
-            self.features.restore(links, row);
-        }
-        if let Err(problem) = taken {
-            self.rx = Err(problem);
+        if hooks.first() != Some(&counting.hook) {
+            let was_xdp = is_xdp(counting.hook);
+            let taken = take_over(counting, row, &hooks, &mut self.features, links);
+            if was_xdp && !is_xdp(counting.hook) {
+                self.features.restore(links, row);
+            }
+            if let Err(problem) = taken {
+                self.end_rx(problem, batch, samples);
+            }
         }
         self.describe(row);
+    }
+
+    /// Detaches rx, for the reason of `problem`, and tells what it counted since the last tick.
+    fn end_rx(&mut self, problem: Problem, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
+        let Ok(counting) = std::mem::replace(&mut self.rx, Err(problem)) else { return };
+        drop(counting.attachment);
+        let at = clock::now();
+        grace_period();
+        let folded = last(&counting.counter, &mut self.books.rx, at.mono, batch);
+        samples.extend(folded.map(|f| self.sample(Direction::Rx, counting.hook, f, at)));
     }
 
     /// Whether rx has to be begun anew: an earlier mode could not be had.
@@ -278,7 +301,7 @@ fn begin(
     let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
     let counter = Counter::load(direction, kind, first, &mut means.rung)
         .map_err(|e| load_problem(row, &e))?;
-    let held = book.open(counter.capacity, clock::mono());
+    let held = book.open(counter.capacity, entries, clock::mono());
     if let Err(e) = counter.hold(&held, &mut means.batch) {
         // They are admitted again as they come: only a flood in the first interval could differ.
         tracing::warn!("held sources: {e}");
@@ -287,7 +310,11 @@ fn begin(
     Ok(Counting { attachment, hook, counter, idle: None, most: entries, crowded: false })
 }
 
-fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, OwnedFd), Problem> {
+fn attach_first(
+    counter: &Counter,
+    row: &Row,
+    hooks: &[Hook],
+) -> Result<(Hook, Attachment), Problem> {
     let mut first = None;
     for &hook in hooks {
         match attach(counter, row, hook) {
@@ -301,9 +328,16 @@ fn attach_first(counter: &Counter, row: &Row, hooks: &[Hook]) -> Result<(Hook, O
     Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
 }
 
-fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<OwnedFd> {
+fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Attachment> {
     if is_xdp(hook) {
-        if LinkKind::of(row.link.arphrd) == LinkKind::Other {
+        // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
+        // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
+        let first_is_known = match LinkKind::of(row.link.arphrd) {
+            LinkKind::Ethernet => true,
+            LinkKind::NoHeader => row.driver.name.as_deref() == Some("tun"),
+            LinkKind::Other => false,
+        };
+        if !first_is_known {
             return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
         }
         // A program of the other mode may be told as EBUSY, EEXIST or not at all (offload).
@@ -355,7 +389,7 @@ fn take_over(
     Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
 }
 
-fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, OwnedFd), Problem> {
+fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, Attachment), Problem> {
     let control = |counter: &mut Counter, phase| {
         let set = counter.hand_over(phase);
         grace_period();
@@ -402,6 +436,10 @@ fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
     if lacks_rights(error) {
         return Problem::new(what, "this needs root", "run it with sudo");
     }
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        let why = "the kernel has no BTF at /sys/kernel/btf/vmlinux";
+        return Problem::new(what, why, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+    }
     let why = format!("the kernel refused the programs: {error}");
     Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
 }
@@ -419,15 +457,20 @@ fn grow_one(
     }
     let kind = LinkKind::of(row.link.arphrd);
     let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
-        .inspect_err(|e| tracing::warn!("no larger table: {e}"))
+        .inspect_err(|e| {
+            tracing::warn!("no larger table: {e}");
+            // Not tried again: the smaller one is right too.
+            counting.most = counting.counter.capacity;
+            book.cannot_grow();
+        })
         .ok()?;
     if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
         tracing::warn!("held sources: {e}");
     }
     if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
         tracing::warn!("no larger table: {e}");
-        // Not tried again: the smaller one is right too.
         counting.most = counting.counter.capacity;
+        book.cannot_grow();
         return None;
     }
     let at = clock::now();
@@ -435,7 +478,7 @@ fn grow_one(
     let old = std::mem::replace(&mut counting.counter, counter);
     counting.crowded = false;
     let folded = last(&old, book, at.mono, &mut means.batch);
-    book.open(counting.counter.capacity, at.mono);
+    book.open(counting.counter.capacity, counting.most, at.mono);
     folded.map(|f| (counting.hook, at, f))
 }
 
