@@ -38,9 +38,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             processes: 16_384,
-            files: 32_768,
+            files: 24_576,
             files_of_one: 1_024,
-            path_bytes: 4 << 20,
+            path_bytes: 2 << 20,
             failures: 8_192,
             live: 1_024,
         }
