@@ -11,10 +11,11 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::choose;
 use super::counter::{Rung, entries_for};
+use super::counting::Means;
 use super::links::{Links, Row};
-use super::watch::{Books, Means, Watch};
+use super::target::{Target, resolve};
+use super::watch::{Books, Watch};
 use crate::bpf::sys::percpu::Batch;
 use crate::model::escape::escape;
 use crate::model::link::{Choice, XdpMode};
@@ -30,17 +31,6 @@ const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
 
 /// The reader of the channel has gone: there is nobody to count for.
 struct Closed;
-
-/// What is to be watched, resolved.
-#[derive(Clone, Debug)]
-enum Target {
-    All,
-    /// Followed by its index, so a new name changes nothing; taken up by name when it returns.
-    One {
-        ifindex: u32,
-        name: String,
-    },
-}
 
 struct Run<'a> {
     sink: &'a Sink,
@@ -390,19 +380,4 @@ impl Drop for Run<'_> {
 fn is_down(name: &str) -> Problem {
     let name = escape(name.as_bytes());
     Problem::new(format!("watch {name}"), "the interface is down", format!("ip link set {name} up"))
-}
-
-/// What a choice means with the links as they are.
-fn resolve(links: &Links, choice: &Choice) -> Result<Target, Problem> {
-    let one = |row: &Row| Target::One { ifindex: row.link.ifindex, name: row.link.name.clone() };
-    match choice {
-        Choice::All => Ok(Target::All),
-        Choice::Default => links.default().map(one).ok_or_else(|| {
-            Problem::new("choose an interface", "this network namespace has none", "")
-        }),
-        Choice::Named(name) => links
-            .by_name(name)
-            .map(one)
-            .ok_or_else(|| choose::unknown(name, links.rows.iter().map(|r| r.link.name.as_str()))),
-    }
 }

@@ -1,19 +1,16 @@
-//! One watched interface: a counter a direction, the hook of each, and how one takes over.
+//! One watched interface: its two directions, its books, and what is told of it.
 
-use std::io;
-use std::os::fd::AsFd;
-
-use super::choose::{self, AFTER_FOREIGN_XDP, LinkKind};
-use super::counter::{Counter, FIRST_PART, HandOver, Rung, lacks_rights};
+use super::choose::{self, AFTER_FOREIGN_XDP};
+use super::counting::{Counting, Means, begin, grow_one, is_xdp, last, read_one};
 use super::features::Features;
+use super::hand_over::take_over;
 use super::links::{Links, Row};
-use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
-use crate::model::ledger::{Folded, Ledger, Side};
+use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::{Direction, TalkersSample};
-use crate::model::time::{Mono, Stamp};
+use crate::model::time::Stamp;
 use crate::probes::{Watched, clock, grace_period};
 
 /// The books of one interface: rx and tx.
@@ -21,20 +18,6 @@ use crate::probes::{Watched, clock, grace_period};
 pub(super) struct Books {
     pub(super) rx: Ledger,
     pub(super) tx: Ledger,
-}
-
-/// A counter with a hook on the interface. The attachment is declared first, and so goes first.
-#[derive(Debug)]
-struct Counting {
-    attachment: Attachment,
-    hook: Hook,
-    counter: Counter,
-    /// The side that was turned away from at this tick, until it is read.
-    idle: Option<Side>,
-    /// How many entries a side may have in the end.
-    most: usize,
-    /// More than half of the hash was in use at the last tick.
-    crowded: bool,
 }
 
 /// One interface with its programs attached.
@@ -51,15 +34,6 @@ pub(super) struct Watch {
     /// Somebody else's XDP program, as seen when the hook was chosen.
     foreign: bool,
     features: Features,
-}
-
-/// What loading needs to know of the machine, and learns of the kernel.
-#[derive(Debug)]
-pub(super) struct Means {
-    pub(super) rung: Rung,
-    pub(super) batch: Batch,
-    /// Possible CPUs.
-    pub(super) cpus: usize,
 }
 
 impl Watch {
@@ -281,241 +255,4 @@ impl Watch {
             let_go: f.let_go,
         }
     }
-}
-
-fn is_xdp(hook: Hook) -> bool {
-    matches!(hook, Hook::Native | Hook::Generic)
-}
-
-/// Loads one direction and attaches the first hook that can be had.
-fn begin(
-    row: &Row,
-    direction: Direction,
-    hooks: &[Hook],
-    entries: usize,
-    book: &mut Ledger,
-    means: &mut Means,
-) -> Result<Counting, Problem> {
-    let kind = LinkKind::of(row.link.arphrd);
-    // As many as are held already, twice, or what it begins with.
-    let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
-    let counter = Counter::load(direction, kind, first, &mut means.rung)
-        .map_err(|e| load_problem(row, &e))?;
-    let held = book.open(counter.capacity, entries, clock::mono());
-    if let Err(e) = counter.hold(&held, &mut means.batch) {
-        // They are admitted again as they come: only a flood in the first interval could differ.
-        tracing::warn!("held sources: {e}");
-    }
-    let (hook, attachment) = attach_first(&counter, row, hooks)?;
-    Ok(Counting { attachment, hook, counter, idle: None, most: entries, crowded: false })
-}
-
-fn attach_first(
-    counter: &Counter,
-    row: &Row,
-    hooks: &[Hook],
-) -> Result<(Hook, Attachment), Problem> {
-    let mut first = None;
-    for &hook in hooks {
-        match attach(counter, row, hook) {
-            Ok(attachment) => return Ok((hook, attachment)),
-            Err(e) => {
-                tracing::info!("{} on {}: {e}", hook.name(), row.link.name.escape_default());
-                first.get_or_insert_with(|| choose::refusal(row, hook, &e));
-            }
-        }
-    }
-    Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
-}
-
-fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Attachment> {
-    if is_xdp(hook) {
-        // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
-        // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
-        let first_is_known = match LinkKind::of(row.link.arphrd) {
-            LinkKind::Ethernet => true,
-            LinkKind::NoHeader => row.driver.name.as_deref() == Some("tun"),
-            LinkKind::Other => false,
-        };
-        if !first_is_known {
-            return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
-        }
-        // A program of the other mode may be told as EBUSY, EEXIST or not at all (offload).
-        if row.link.xdp.is_some() {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
-    }
-    counter.attach(hook, row.link.ifindex)
-}
-
-/// Lets the first hook that can be had take over from the present one.
-///
-/// From generic XDP to an skb hook and back no frame is lost or counted twice: both programs run
-/// for one frame in one pass of `__netif_receive_skb_core` on one CPU, XDP first, and the later
-/// goes by what the earlier did (talkers.bpf.c). From and to native the frames that are between
-/// driver and stack at that instant may be told twice or not at all: nothing marks them.
-fn take_over(
-    counting: &mut Counting,
-    row: &Row,
-    hooks: &[Hook],
-    features: &mut Features,
-    links: &Links,
-) -> Result<(), Problem> {
-    if is_xdp(counting.hook) {
-        // One XDP mode excludes the other, so that an skb hook bridges them.
-        let (hook, attachment) = hand_to_skb(counting, row)?;
-        counting.hook = hook;
-        counting.attachment = attachment;
-    }
-    let mut first = None;
-    for &hook in hooks {
-        if hook == counting.hook {
-            return Ok(());
-        }
-        let taken = if is_xdp(hook) {
-            features.before(links, row);
-            let taken = hand_to_xdp(counting, row, hook);
-            features.after(links, row);
-            taken
-        } else {
-            // From one skb hook to the other nothing is gained.
-            return Ok(());
-        };
-        match taken {
-            Ok(()) => return Ok(()),
-            Err(e) => first.get_or_insert_with(|| choose::refusal(row, hook, &e)),
-        };
-    }
-    Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
-}
-
-fn hand_to_skb(counting: &mut Counting, row: &Row) -> Result<(Hook, Attachment), Problem> {
-    let control = |counter: &mut Counter, phase| {
-        let set = counter.hand_over(phase);
-        grace_period();
-        set.map_err(|e| Problem::new("change the mode", e.to_string(), ""))
-    };
-    control(&mut counting.counter, HandOver::Xdp)?;
-    let (hook, attachment) = match attach_first(&counting.counter, row, &[Hook::Tcx, Hook::Socket])
-    {
-        Ok(taken) => taken,
-        Err(problem) => {
-            control(&mut counting.counter, HandOver::None)?;
-            return Err(problem);
-        }
-    };
-    grace_period();
-    control(&mut counting.counter, HandOver::Skb)?;
-    control(&mut counting.counter, HandOver::SkbAlone)?;
-    // The caller drops the XDP attachment by putting this one in its place; XDP counts nothing
-    // in this phase, so it does not matter when. `None` would make it count again.
-    Ok((hook, attachment))
-}
-
-fn hand_to_xdp(counting: &mut Counting, row: &Row, hook: Hook) -> io::Result<()> {
-    let control = |counter: &mut Counter, phase| {
-        let set = counter.hand_over(phase).map_err(io::Error::other);
-        grace_period();
-        set
-    };
-    control(&mut counting.counter, HandOver::SkbAlone)?;
-    let attachment = attach(&counting.counter, row, hook)?;
-    grace_period();
-    control(&mut counting.counter, HandOver::Skb)?;
-    control(&mut counting.counter, HandOver::Xdp)?;
-    counting.attachment = attachment;
-    counting.hook = hook;
-    // The skb program is detached by now: XDP may stop leaving word for it.
-    grace_period();
-    control(&mut counting.counter, HandOver::None)
-}
-
-fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
-    let name = crate::model::escape::escape(row.link.name.as_bytes());
-    let what = format!("count on {name}");
-    if lacks_rights(error) {
-        return Problem::new(what, "this needs root", "run it with sudo");
-    }
-    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        let why = "the kernel has no BTF at /sys/kernel/btf/vmlinux";
-        return Problem::new(what, why, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
-    }
-    let why = format!("the kernel refused the programs: {error}");
-    Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
-}
-
-/// Loads a counter with more room and puts it in the place of the present one.
-fn grow_one(
-    counting: &mut Counting,
-    row: &Row,
-    direction: Direction,
-    book: &mut Ledger,
-    means: &mut Means,
-) -> Option<(Hook, Stamp, Folded)> {
-    if !counting.crowded || counting.counter.capacity >= counting.most {
-        return None;
-    }
-    let kind = LinkKind::of(row.link.arphrd);
-    let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
-        .inspect_err(|e| {
-            tracing::warn!("no larger table: {e}");
-            // Not tried again: the smaller one is right too.
-            counting.most = counting.counter.capacity;
-            book.cannot_grow();
-        })
-        .ok()?;
-    if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
-        tracing::warn!("held sources: {e}");
-    }
-    if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
-        tracing::warn!("no larger table: {e}");
-        counting.most = counting.counter.capacity;
-        book.cannot_grow();
-        return None;
-    }
-    let at = clock::now();
-    grace_period();
-    let old = std::mem::replace(&mut counting.counter, counter);
-    counting.crowded = false;
-    let folded = last(&old, book, at.mono, &mut means.batch);
-    book.open(counting.counter.capacity, counting.most, at.mono);
-    folded.map(|f| (counting.hook, at, f))
-}
-
-/// Reads, folds and settles the side that a tick turned away from.
-fn read_one(
-    counting: &mut Counting,
-    book: &mut Ledger,
-    at: Mono,
-    batch: &mut Batch,
-) -> Option<(Hook, Folded)> {
-    let side = counting.idle.take()?;
-    let folded = fold(&counting.counter, side, book, at, batch)?;
-    counting.crowded = folded.sources.len() > counting.counter.capacity / 2;
-    Some((counting.hook, folded))
-}
-
-fn fold(
-    counter: &Counter,
-    side: Side,
-    book: &mut Ledger,
-    at: Mono,
-    batch: &mut Batch,
-) -> Option<Folded> {
-    let reading = counter
-        .read(side, batch)
-        .inspect_err(|e| tracing::warn!("a side cannot be read: {e}"))
-        .ok()?;
-    let folded = book.fold(side, &reading, at);
-    if let Err(e) = counter.settle(side, &folded, batch) {
-        tracing::warn!("a side cannot be settled: {e}");
-    }
-    Some(folded)
-}
-
-/// The last reading: nothing is attached any more, and the side that counted stands still.
-fn last(counter: &Counter, book: &mut Ledger, at: Mono, batch: &mut Batch) -> Option<Folded> {
-    let folded = fold(counter, counter.active, book, at, batch);
-    book.close();
-    folded
 }
