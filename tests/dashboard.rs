@@ -43,7 +43,7 @@ fn opener(name: &str) -> Opener {
 impl Opener {
     /// Filters for it, and waits until what it opens is there.
     fn find(&self, tty: &mut Tty) -> String {
-        tty.wait_for("Files");
+        tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
         tty.send(&format!("/{}\r", self.name));
         tty.wait_for(&format!("file-of-{}", self.name))
     }
@@ -115,6 +115,7 @@ fn filters_while_typing() {
 
 #[test]
 fn pause_stands_still() {
+    // What a probe says of its own state is shown even then; here both have said it before.
     let opener = opener("opn-pause");
     let mut tty = dashboard((100, 30));
     opener.find(&mut tty);

@@ -1,7 +1,7 @@
 //! What each action does.
 
 use super::opens_pane::{Crumb, Inside, OpensView, Row};
-use super::picker::{self, Picker};
+use super::picker;
 use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
 use super::{App, Effect, Frozen, Overlay, Pane};
 use crate::keys::{Action, Mode};
@@ -51,7 +51,7 @@ impl App {
             Action::PageDown => self.step(self.page()),
             Action::Top => self.step(isize::MIN / 2),
             Action::Bottom => self.step(isize::MAX / 2),
-            Action::Into => self.into_row(),
+            Action::Into => self.enter_row(),
             Action::Out => self.out(),
             Action::Unfold => self.fold(true),
             Action::Fold => self.fold(false),
@@ -95,77 +95,6 @@ impl App {
         Vec::new()
     }
 
-    fn act_filter(&mut self, action: Action) -> Vec<Effect> {
-        match action {
-            Action::Accept => self.filter.accept(),
-            Action::Cancel => self.filter.clear(),
-            _ => {}
-        }
-        self.rebuild();
-        Vec::new()
-    }
-
-    fn act_help(&mut self, action: Action) -> Vec<Effect> {
-        let page = usize::from(self.screen.area.height.saturating_sub(6)).max(1);
-        let Overlay::Help(line) = &mut self.screen.overlay else { return Vec::new() };
-        *line = match action {
-            Action::Up => line.saturating_sub(1),
-            Action::Down => *line + 1,
-            Action::PageUp => line.saturating_sub(page),
-            Action::PageDown => *line + page,
-            Action::Top => 0,
-            // The view stops at the last page.
-            Action::Bottom => 10_000,
-            _ => {
-                self.screen.overlay = Overlay::None;
-                return Vec::new();
-            }
-        };
-        *line = (*line).min(crate::ui::help_last_line(self.screen.area));
-        Vec::new()
-    }
-
-    fn act_picker(&mut self, action: Action) -> Vec<Effect> {
-        let choices = picker::choices(&self.data.links);
-        let page = usize::from(self.screen.area.height / 2).max(1);
-        let Overlay::Picker(open) = &mut self.screen.overlay else { return Vec::new() };
-        let last = choices.len().saturating_sub(1);
-        open.cursor = open.cursor.min(last);
-        match action {
-            Action::Up => open.cursor = open.cursor.saturating_sub(1),
-            Action::Down => open.cursor = (open.cursor + 1).min(last),
-            Action::PageUp => open.cursor = open.cursor.saturating_sub(page),
-            Action::PageDown => open.cursor = (open.cursor + page).min(last),
-            Action::Top => open.cursor = 0,
-            Action::Bottom => open.cursor = last,
-            Action::Accept => {
-                let choice = choices.get(open.cursor).cloned();
-                self.screen.overlay = Overlay::None;
-                return choice.map_or_else(Vec::new, |c| self.watch(c));
-            }
-            _ => self.screen.overlay = Overlay::None,
-        }
-        Vec::new()
-    }
-
-    fn act_confirm(&mut self, action: Action) -> Vec<Effect> {
-        let Overlay::Confirm(mode) = std::mem::take(&mut self.screen.overlay) else {
-            return Vec::new();
-        };
-        if action == Action::Accept { self.take_mode(mode) } else { Vec::new() }
-    }
-
-    fn open_picker(&mut self) {
-        let choices = picker::choices(&self.data.links);
-        let watched = self.data.watched();
-        let now = match watched {
-            [one] => Choice::Named(one.interface.clone()),
-            _ => Choice::All,
-        };
-        let cursor = choices.iter().position(|c| *c == now).unwrap_or(0);
-        self.screen.overlay = Overlay::Picker(Picker { cursor, offset: 0 });
-    }
-
     fn neighbour(&mut self, by: isize) -> Vec<Effect> {
         let from = self.data.watched().first().map(|w| w.interface.clone());
         match picker::neighbour(&self.data.links, from.as_deref(), by) {
@@ -196,7 +125,7 @@ impl App {
         self.take_mode(mode)
     }
 
-    fn take_mode(&mut self, mode: XdpMode) -> Vec<Effect> {
+    pub(super) fn take_mode(&mut self, mode: XdpMode) -> Vec<Effect> {
         self.mode = mode;
         self.say(&format!("XDP mode: {}", picker::mode_name(mode)));
         vec![Effect::Talkers(TalkersCommand::Mode(mode))]
@@ -226,7 +155,7 @@ impl App {
         list.scroll(len, room);
     }
 
-    pub(super) fn into_row(&mut self) {
+    pub(super) fn enter_row(&mut self) {
         if self.screen.focus == Pane::Talkers {
             if self.talkers_pane.inside.is_none()
                 && let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected()

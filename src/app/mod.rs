@@ -6,8 +6,10 @@ pub mod input;
 pub mod layout;
 pub mod list;
 mod mouse;
+mod opens_groups;
 pub mod opens_pane;
 mod opens_rows;
+mod overlays;
 pub mod picker;
 pub mod talkers_pane;
 

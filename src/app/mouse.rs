@@ -27,7 +27,7 @@ impl App {
                 self.focus(pane);
                 self.jump(pane, at);
                 if again {
-                    self.into_row();
+                    self.enter_row();
                 }
             }
             Target::OpensHeader(sort) => {

@@ -4,11 +4,9 @@
 
 use std::cmp::Ordering;
 
-use hashbrown::{HashMap, HashSet};
-
-use super::opens_pane::{DirRow, FailRow, Inside, OpensPane, OpensSort, OpensView, Row};
+use super::opens_groups::{below, directories, failures};
+use super::opens_pane::{Inside, OpensPane, OpensSort, OpensView, Row};
 use crate::model::filter::{Filter, What, Who};
-use crate::model::open::Comm;
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -36,7 +34,7 @@ impl Choose<'_> {
     }
 
     /// Whether the filters let this process through, whatever it opens.
-    fn who(&self, process: &Process) -> bool {
+    pub(super) fn who(&self, process: &Process) -> bool {
         let (names, n) = process.names();
         let who = Who {
             names: names.get(..n).unwrap_or_default(),
@@ -47,7 +45,7 @@ impl Choose<'_> {
         self.filters().all(|f| f.process(&who))
     }
 
-    fn what(&self, path: &[u8], ret: i32) -> bool {
+    pub(super) fn what(&self, path: &[u8], ret: i32) -> bool {
         let errno = (ret < 0).then(|| ret.saturating_neg());
         let what = What { path: Some(path), resolved: Some(path), errno };
         self.filters().all(|f| f.file(&what))
@@ -77,7 +75,7 @@ impl Choose<'_> {
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.tally(&f.tally)))
     }
 
-    fn path(&self, path: &Path) -> bool {
+    pub(super) fn path(&self, path: &Path) -> bool {
         if !self.tally(&path.tally) {
             return false;
         }
@@ -92,17 +90,17 @@ impl Choose<'_> {
 }
 
 /// Something to be put in order.
-struct Ranked<'a, T> {
-    number: u64,
-    more: u64,
-    name: &'a [u8],
-    id: u64,
-    what: T,
+pub(super) struct Ranked<'a, T> {
+    pub(super) number: u64,
+    pub(super) more: u64,
+    pub(super) name: &'a [u8],
+    pub(super) id: u64,
+    pub(super) what: T,
 }
 
 /// Names upwards, numbers downwards; among equals the steady things decide, so that rows do
 /// not change places without a reason.
-fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool) {
+pub(super) fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool) {
     let compare = |a: &Ranked<'_, T>, b: &Ranked<'_, T>| {
         let first = if by_name { a.name.cmp(b.name) } else { Ordering::Equal };
         first.then(b.number.cmp(&a.number)).then(b.more.cmp(&a.more)).then_with(|| a.id.cmp(&b.id))
@@ -119,7 +117,7 @@ pub(super) fn step(rate: f64) -> u64 {
     if rate > 0.0 { ((rate.log2() + 32.0).max(0.0) * 8.0) as u64 + 1 } else { 0 }
 }
 
-fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
+pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
     match by {
         OpensSort::Rate => step(rate),
         OpensSort::Failed => tally.failed,
@@ -289,114 +287,6 @@ fn paths(
     items.into_iter().map(|r| r.what).collect()
 }
 
-fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
-    let opens = choose.opens;
-    let mut dirs: HashMap<&[u8], DirRow> = HashMap::new();
-    for (_, path) in opens.paths().iter().filter(|(_, p)| choose.path(p)) {
-        let dir = directory(&path.bytes, pane.depth);
-        let row = dirs.entry(dir).or_insert_with(|| DirRow {
-            path: dir.into(),
-            files: 0,
-            opens: 0,
-            failed: 0,
-            rate: 0.0,
-            last: Mono(0),
-        });
-        row.files += 1;
-        row.opens += path.tally.opens;
-        row.failed += path.tally.failed;
-        row.rate += opens.rate_of(&path.meter);
-        row.last = row.last.max(path.tally.last);
-    }
-    let sort = pane.sort();
-    let rows: Vec<DirRow> = dirs.into_values().collect();
-    let mut items: Vec<_> = rows
-        .iter()
-        .enumerate()
-        .map(|(at, d)| {
-            let tally = Tally { opens: d.opens, failed: d.failed, first: d.last, last: d.last };
-            let number = number(sort, &tally, d.rate, 0);
-            Ranked { number, more: d.opens, name: &d.path, id: 0, what: at }
-        })
-        .collect();
-    // Paths differ, so the name makes the order total.
-    items.sort_unstable_by(|a, b| a.name.cmp(b.name));
-    for (at, item) in items.iter_mut().enumerate() {
-        item.id = at as u64;
-    }
-    order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let sorted = items.iter().filter_map(|i| rows.get(i.what).cloned()).collect();
-    pane.dirs = sorted;
-    pane.rows = (0..pane.dirs.len()).map(Row::Dir).collect();
-    pane.of = pane.rows.len();
-}
-
-fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
-    let opens = choose.opens;
-    let mut groups: HashMap<(Comm, i32, &[u8]), (FailRow, HashSet<Slot>)> = HashMap::new();
-    for (_, f) in opens.failures().iter() {
-        let (Some(process), Some(path)) =
-            (opens.processes().get(f.process), opens.paths().get(f.path))
-        else {
-            continue;
-        };
-        if choose.new_since.is_some_and(|mark| f.first <= mark)
-            || !choose.what(&path.bytes, f.errno.saturating_neg())
-            || !choose.who(process)
-        {
-            continue;
-        }
-        let dir = directory(&path.bytes, pane.depth);
-        let (row, processes) = groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
-            let row = FailRow {
-                name: process.name,
-                process: f.process,
-                processes: 0,
-                errno: f.errno,
-                dir: dir.into(),
-                files: 0,
-                count: 0,
-                rate: 0.0,
-                last: Mono(0),
-            };
-            (row, HashSet::new())
-        });
-        processes.insert(f.process);
-        row.processes = processes.len();
-        if f.last >= row.last {
-            row.process = f.process;
-        }
-        row.files += 1;
-        row.count += f.count;
-        row.rate += opens.rate_of(&f.meter);
-        row.last = row.last.max(f.last);
-    }
-    let sort = pane.sort();
-    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, _)| row).collect();
-    let key = |f: &FailRow| (f.name.0, f.errno, f.dir.clone());
-    rows.sort_by_cached_key(key);
-    let mut items: Vec<_> = rows
-        .iter()
-        .enumerate()
-        .map(|(at, f)| {
-            let process = opens.processes().get(f.process);
-            let tally = Tally { opens: f.count, failed: f.count, first: f.last, last: f.last };
-            Ranked {
-                number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
-                more: f.count,
-                name: f.name.as_bytes(),
-                id: at as u64,
-                what: at,
-            }
-        })
-        .collect();
-    order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let sorted = items.iter().filter_map(|i| rows.get(i.what).cloned()).collect();
-    pane.fails = sorted;
-    pane.rows = (0..pane.fails.len()).map(Row::Fail).collect();
-    pane.of = pane.rows.len();
-}
-
 fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     pane.of = opens.live().len();
@@ -416,50 +306,9 @@ fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
     }
 }
 
-/// The first `depth` levels of the directory that a path is in.
-pub fn directory(path: &[u8], depth: usize) -> &[u8] {
-    let Some(end) = path.iter().rposition(|b| *b == b'/') else { return b"." };
-    let dir = path.get(..end.max(1)).unwrap_or_default();
-    let skip = usize::from(dir.first() == Some(&b'/'));
-    let mut slashes = dir.iter().enumerate().skip(skip).filter(|(_, b)| **b == b'/');
-    match slashes.nth(depth.max(1) - 1) {
-        Some((at, _)) => dir.get(..at).unwrap_or(dir),
-        None => dir,
-    }
-}
-
-/// Whether `path` is in `dir` or below it.
-fn below(path: &[u8], dir: &[u8]) -> bool {
-    match dir {
-        b"/" => path.first() == Some(&b'/'),
-        b"." => !path.contains(&b'/'),
-        dir => path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/')),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn directories_by_levels() {
-        let of = |p: &str, d| String::from_utf8_lossy(directory(p.as_bytes(), d)).into_owned();
-        assert_eq!(of("/usr/lib/x/y.so", 1), "/usr");
-        assert_eq!(of("/usr/lib/x/y.so", 2), "/usr/lib");
-        assert_eq!(of("/usr/lib/x/y.so", 9), "/usr/lib/x");
-        assert_eq!(of("/vmlinuz", 3), "/");
-        assert_eq!(of("conf/a/b", 1), "conf");
-        assert_eq!(of("a", 3), ".");
-        assert_eq!(of("", 3), ".");
-        assert_eq!(of("//x//y", 0), "/");
-    }
-
-    #[test]
-    fn what_is_below() {
-        assert!(below(b"/usr/lib/a", b"/usr"));
-        assert!(!below(b"/usrlocal/a", b"/usr"));
-        assert!(below(b"/a", b"/") && below(b"a", b".") && !below(b"a/b", b"."));
-    }
 
     #[test]
     fn near_rates_are_one_step() {

@@ -75,7 +75,9 @@ impl Tty {
 
     /// Makes the terminal another size.
     pub fn resize(&mut self, (cols, rows): (u16, u16)) {
-        self.screen.lock().unwrap().parser.screen_mut().set_size(rows, cols);
+        // vt100 0.16 panics on screens of a cell or two, and while a larger screen shrinks under
+        // its cursor: it gets one that holds all the same.
+        self.screen.lock().unwrap().parser.screen_mut().set_size(rows.max(60), cols.max(80));
         self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 

@@ -5,6 +5,7 @@
 //! not account for is in [`Opens::let_go`].
 
 mod entry;
+mod read;
 mod room;
 
 use std::hash::{BuildHasher, Hash};
@@ -37,9 +38,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             processes: 16_384,
-            files: 32_768,
+            files: 24_576,
             files_of_one: 1_024,
-            path_bytes: 4 << 20,
+            path_bytes: 2 << 20,
             failures: 8_192,
             live: 1_024,
         }
@@ -216,79 +217,6 @@ impl Opens {
     /// Takes over the probe's last counts.
     pub fn set_counts(&mut self, counts: OpenCounts) {
         self.counts = counts;
-    }
-
-    /// Everything that was counted.
-    pub fn total(&self) -> &Tally {
-        &self.total
-    }
-
-    /// Opens a second in the last interval.
-    pub fn rate(&self) -> f64 {
-        self.meter.rate(&self.ticks)
-    }
-
-    /// Failed opens a second in the last interval.
-    pub fn fail_rate(&self) -> f64 {
-        self.fail_meter.rate(&self.ticks)
-    }
-
-    /// Opens in each of the last seconds.
-    pub fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// Failed opens in each of the last seconds.
-    pub fn fail_history(&self) -> &History {
-        &self.fail_history
-    }
-
-    /// Opens whose record was lost in the kernel or could not be read: the totals have them where
-    /// it is known whose they were, the files do not.
-    pub fn lost(&self) -> u64 {
-        let sum = |c: OpenCounts| c.lost.saturating_add(c.malformed);
-        sum(self.counts).saturating_sub(sum(self.counts_base))
-    }
-
-    /// What had to make room.
-    pub fn let_go(&self) -> LetGo {
-        self.let_go
-    }
-
-    /// A meter's rate on these tables' clock.
-    pub fn rate_of(&self, meter: &Meter) -> f64 {
-        meter.rate(&self.ticks)
-    }
-
-    /// The processes held.
-    pub fn processes(&self) -> &Slab<Process> {
-        &self.processes
-    }
-
-    /// The paths held.
-    pub fn paths(&self) -> &Slab<Path> {
-        &self.paths
-    }
-
-    /// Which process uses which path.
-    pub fn files(&self) -> &Slab<FileUse> {
-        &self.files
-    }
-
-    /// The failures held.
-    pub fn failures(&self) -> &Slab<Failure> {
-        &self.failures
-    }
-
-    /// The last opens, oldest first.
-    pub fn live(&self) -> impl DoubleEndedIterator<Item = &LiveOpen> + ExactSizeIterator {
-        self.live.iter()
-    }
-
-    /// An open of the live feed by its number.
-    pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
-        let first = self.live.front()?.number;
-        self.live.get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
     fn process_slot(&mut self, key: ProcessKey, new: impl FnOnce() -> Process) -> Slot {
