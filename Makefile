@@ -74,8 +74,10 @@ endif
 bench: build ## criterion benches, then the real kernel against nobody looking and the peers
 	$(CARGO) bench --locked
 	$(SUDO) benches/peers.sh
+	$(SUDO) benches/dashboard.py
 
 screenshot: build ## assets/screenshot.svg, from the real program under a small load
+	@mkdir -p assets
 	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
 		-- --process '~^(web|indexer|backup)$$'
 
