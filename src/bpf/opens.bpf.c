@@ -80,9 +80,10 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
 	if (!req->path)
 		return;
 	n = bpf_probe_read_user_str(rec->path, sizeof(rec->path), (const void *)req->path);
-	if (n < 1 || n >= PATH_BYTES)
+	if (n < 0 || n >= PATH_BYTES)
 		return;
-	rec->head.path_len = n - 1;
+	/* with its NUL, but below kernel 6.13 an empty string is told as 0 */
+	rec->head.path_len = n ? n - 1 : 0;
 	rec->head.bits |= OPEN_HAS_PATH;
 }
 
