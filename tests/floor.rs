@@ -37,9 +37,9 @@ fn what_is_not_seen_is_what_this_kernel_cannot_show() {
     watch.finish(|_| true);
 }
 
-/// Below 5.17 a file deeper than the unrolled walk has no resolved path, and never a wrong one.
+/// However the walk is made on this kernel.
 #[test]
-fn a_path_is_resolved_as_deep_as_this_kernel_can_walk() {
+fn a_deep_path_is_resolved() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     let file_at = |depth: usize| {
@@ -63,5 +63,5 @@ fn a_path_is_resolved_as_deep_as_this_kernel_can_walk() {
         Some((ResolvedKind::Opened, path.as_os_str().as_encoded_bytes().to_vec()))
     };
     assert_eq!(resolved(&shallow), whole(&shallow));
-    assert_eq!(resolved(&deep), if kernel() < (5, 17) { None } else { whole(&deep) });
+    assert_eq!(resolved(&deep), whole(&deep));
 }
