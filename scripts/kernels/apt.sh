@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A private apt root that knows every suite with a kernel of ours, beside the machine's own:
 # nothing under /etc/apt or /var/lib/apt is touched. Sourced by test-kernels.sh, which sets `cache`.
+# shellcheck disable=SC2154
 #
 # Where Debian is mirrored is read from the machine's apt configuration.
 

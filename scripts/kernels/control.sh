@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The negative control: a guest in which everything goes wrong, each in a way that must be told.
 # Sourced by test-kernels.sh.
+# shellcheck disable=SC2034,SC2154
 
 # Offsets of another kernel are what a program without CO-RE has: the programs are relocated
 # against the BTF of the kernel that runs here instead of the guest's.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts guests together, runs them, and reads what they said. Sourced by test-kernels.sh.
+# Puts guests together and runs them. Sourced by test-kernels.sh, which sets what is not set here.
+# shellcheck disable=SC2154
 
 # Modules that the tests need where they are none of the kernel's own parts, in loading order.
 MODULES=(sch_ingress cls_bpf veth dummy tun)
@@ -12,6 +13,7 @@ build_tests() {
 $(tail -30 "$cache/cargo.log")"
 	rm -rf "$cache/tests" && mkdir -p "$cache/tests"
 	# {"reason":"compiler-artifact",…,"target":{…"kind":["test"],…"name":"opens",…},…,"executable":"/…"}
+	# without debug information: the guest keeps its files in memory
 	while read -r name path; do
 		strip -g -o "$cache/tests/$name" "$path"
 	done < <(sed -nE 's/.*"kind":\["(test|bin)"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\2 \3/p' \
@@ -110,8 +112,9 @@ list_tests() {
 			if [ "$test" = '*' ]; then continue 2; fi
 			args+=" --skip $test"
 		done < <(floors | awk -v name="$name" '$2 == name')
-		[ "$name" != floor ] || args+=' --nocapture --test-threads=1'
-		echo "$test_limit $name --exact$args"
+		[ "$name" != floor ] || args+=' --nocapture'
+		# one at a time: what one test attaches and detaches is work for all of the guest
+		echo "$test_limit $name --exact --test-threads=1$args"
 	done
 }
 
