@@ -16,6 +16,10 @@ use ebpftop::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+const NOBODY: &str = "nobody looking";
+const OTHERS: &str = "another process only";
+const LATENCY: &str = "ebpftop --latency";
+const PEER: &str = "opensnoop";
 const FILES: usize = 100;
 const RUN: Duration = Duration::from_millis(700);
 
@@ -34,46 +38,43 @@ fn main() {
     let deep = deep.to_str().unwrap();
 
     for load in ["cached", "failing", "new"] {
-        let mut table: Vec<(&str, Vec<f64>, u64, u64)> =
-            ["nobody", "ebpftop", "another process only", "ebpftop --latency", "opensnoop"]
-                .into_iter()
-                .map(|name| (name, vec![], 0, 0))
-                .collect();
+        let mut table: Vec<(&str, Vec<f64>, Read)> = [NOBODY, "ebpftop", OTHERS, LATENCY, PEER]
+            .into_iter()
+            .map(|name| (name, vec![], Read::default()))
+            .collect();
         for _ in 0..rounds {
-            for (name, times, seen, lost) in &mut table {
-                let counts = match *name {
-                    "nobody" => {
-                        times.push(run_load(load, deep));
-                        None
-                    }
-                    "ebpftop" => Some(with_probe(OpensConfig::default(), || {
-                        times.push(run_load(load, deep))
-                    })),
-                    "another process only" => {
+            for (name, times, sum) in &mut table {
+                let config = match *name {
+                    OTHERS => {
                         let only = Only { tgid: Some(std::process::id()), ..Only::default() };
-                        let config = OpensConfig { only, ..OpensConfig::default() };
-                        Some(with_probe(config, || times.push(run_load(load, deep))))
+                        OpensConfig { only, ..OpensConfig::default() }
                     }
-                    "ebpftop --latency" => {
-                        let config = OpensConfig { latency: true, ..OpensConfig::default() };
-                        Some(with_probe(config, || times.push(run_load(load, deep))))
-                    }
+                    LATENCY => OpensConfig { latency: true, ..OpensConfig::default() },
+                    _ => OpensConfig::default(),
+                };
+                let mut run = || times.push(run_load(load, deep));
+                match *name {
+                    NOBODY => run(),
+                    PEER => with_opensnoop(run),
                     _ => {
-                        with_opensnoop(|| times.push(run_load(load, deep)));
-                        None
+                        let read = with_probe(config, run);
+                        sum.seen += read.seen;
+                        sum.lost += read.lost;
+                        sum.cpu_ns += read.cpu_ns;
                     }
                 };
-                if let Some((s, l)) = counts {
-                    *seen += s;
-                    *lost += l;
-                }
             }
         }
-        println!("{load} files, {rounds} rounds, medians of ns a pair");
+        println!("{load} files, {rounds} rounds, medians of ns a pair of open and close");
         let bare = median(&mut table[0].1.clone());
-        for (name, times, seen, lost) in &mut table {
+        for (name, times, sum) in &mut table {
             let m = median(times);
-            println!("  {name:20} {m:8.0}  x{:.2}   seen {seen} lost {lost}", m / bare);
+            print!("  {name:22} {m:8.0}  x{:.2}", m / bare);
+            if sum.seen > 0 {
+                let each = sum.cpu_ns as f64 / sum.seen as f64;
+                print!("   seen {}, lost {}, read at {each:.0} ns each", sum.seen, sum.lost);
+            }
+            println!();
         }
     }
 }
@@ -126,7 +127,24 @@ fn load(kind: &str, dir: &str) {
     println!("{}", spent.as_nanos() as f64 / pairs as f64);
 }
 
-fn with_probe(config: OpensConfig, load: impl FnOnce()) -> (u64, u64) {
+/// CPU time of this process, ns: the reader's, since the load is a process of its own.
+fn own_cpu_ns() -> u64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
+    [usage.user_time(), usage.system_time()]
+        .iter()
+        .map(|t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_usec() as u64 * 1_000)
+        .sum()
+}
+
+/// What the probe counted while the load ran, and what reading it cost.
+#[derive(Default)]
+struct Read {
+    seen: u64,
+    lost: u64,
+    cpu_ns: u64,
+}
+
+fn with_probe(config: OpensConfig, load: impl FnOnce()) -> Read {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let mut probe = OpensProbe::start(config, sink);
     match events.blocking_recv() {
@@ -144,7 +162,9 @@ fn with_probe(config: OpensConfig, load: impl FnOnce()) -> (u64, u64) {
         }
         panic!("ended without counts")
     });
+    let cpu = own_cpu_ns();
     load();
+    let cpu_ns = own_cpu_ns() - cpu;
     probe.stop();
     let (opens, counts) = reader.join().unwrap();
     probe.join();
@@ -153,7 +173,7 @@ fn with_probe(config: OpensConfig, load: impl FnOnce()) -> (u64, u64) {
         opens + counts.lost + counts.skipped,
         "every open is told or counted as lost"
     );
-    (counts.seen, counts.lost)
+    Read { seen: counts.seen, lost: counts.lost, cpu_ns }
 }
 
 /// opensnoop needs tracefs mounted: a mount namespace of its own gives it one.

@@ -3,7 +3,17 @@
 //! Data flows one way: [`probes`] read the kernel and send messages, [`app`] decides,
 //! [`model`] keeps the numbers, [`ui`] draws them. [`stream`] writes the same numbers as lines.
 
+pub mod app;
 pub mod bpf;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod keys;
+pub mod logging;
+pub mod man;
 pub mod model;
 pub mod probes;
+pub mod runtime;
 pub mod settings;
+pub mod stream;
+pub mod ui;

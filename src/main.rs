@@ -1,1 +1,67 @@
-fn main() {}
+//! Parse, run, exit status.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use ebpftop::cli::{Cli, Command};
+use ebpftop::config::{self, ConfigError};
+use ebpftop::{doctor, logging, man, runtime, stream};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "ebpftop: {e:#}");
+            // A wrong word in the file is wrong usage, as on the command line.
+            match e.downcast_ref() {
+                Some(ConfigError::Content { .. }) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    match &cli.command {
+        None => dashboard(&cli),
+        Some(Command::Stream(args)) => {
+            stream::run(&config::settings(&args.watch, &config::load(None)?), args)
+        }
+        Some(Command::Doctor { format }) => {
+            let report = doctor::examine();
+            print(doctor::render(&report, *format).as_bytes())?;
+            Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Some(Command::Config) => print(config::DEFAULT.as_bytes()),
+        Some(Command::Completions { shell }) => print(&man::completions(*shell)),
+        Some(Command::Man) => print(&man::page()?),
+    }
+}
+
+fn dashboard(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if !std::io::stdout().is_terminal() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "ebpftop: the dashboard needs a terminal; for lines on stdout use `ebpftop stream`"
+        );
+        return Ok(ExitCode::from(2));
+    }
+    if let Some(log) = &cli.screen.log {
+        logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
+    }
+    let file = config::load(cli.screen.config.as_deref())?;
+    runtime::run(&config::settings(&cli.watch, &file), &config::screen_settings(&cli.screen, &file))
+}
+
+/// Prints a document; a reader that has seen enough is no error.
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(e).context("write to stdout"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

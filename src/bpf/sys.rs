@@ -2,8 +2,14 @@
 //!
 //! One file a kernel interface: `src/bpf/sys/…`.
 
+pub(crate) mod attachment;
+pub(crate) mod ethtool;
+pub(crate) mod packet_socket;
+pub(crate) mod percpu;
 pub(crate) mod records;
+pub(crate) mod tcx;
 pub(crate) mod tracepoint;
+pub(crate) mod xdp;
 
 /// `membarrier(MEMBARRIER_CMD_GLOBAL)`: an RCU grace period. Where the kernel refuses it
 /// (`nohz_full`), 50 ms are waited instead, longer than any program may run.

@@ -1,8 +1,193 @@
 //! Text that came from elsewhere, made safe to show: nothing dropped, nothing active left.
+//!
+//! The form is the same in every output: `\n`, `\t` and `\\` by name; other ASCII controls, DEL
+//! and bytes that are not UTF-8 as `\x1b`; Unicode Cc, Cf, Zl and Zp as `\u{200b}`. It can be
+//! read back: a backslash in the output always begins an escape.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
-/// `bytes` with everything that is not plain, visible text escaped.
+/// Format characters (Cf) and the line and paragraph separators (Zl, Zp) of Unicode 16.0
+/// (the same in 15.0 and 17.0), sorted. Cc is `char::is_control`.
+const INVISIBLE: [(u32, u32); 21] = [
+    (0x00ad, 0x00ad),
+    (0x0600, 0x0605),
+    (0x061c, 0x061c),
+    (0x06dd, 0x06dd),
+    (0x070f, 0x070f),
+    (0x0890, 0x0891),
+    (0x08e2, 0x08e2),
+    (0x180e, 0x180e),
+    (0x200b, 0x200f),
+    (0x2028, 0x202e),
+    (0x2060, 0x2064),
+    (0x2066, 0x206f),
+    (0xfeff, 0xfeff),
+    (0xfff9, 0xfffb),
+    (0x110bd, 0x110bd),
+    (0x110cd, 0x110cd),
+    (0x13430, 0x1343f),
+    (0x1bca0, 0x1bca3),
+    (0x1d173, 0x1d17a),
+    (0xe0001, 0xe0001),
+    (0xe0020, 0xe007f),
+];
+
+/// Whether a character is shown by its number: it acts on a terminal, or cannot be seen.
+pub fn is_active(c: char) -> bool {
+    if c < '\u{7f}' {
+        return c < ' ';
+    }
+    let code = u32::from(c);
+    c.is_control()
+        || INVISIBLE
+            .binary_search_by(|(from, to)| {
+                if *to < code {
+                    std::cmp::Ordering::Less
+                } else if *from > code {
+                    std::cmp::Ordering::Greater
+                } else {
+                    std::cmp::Ordering::Equal
+                }
+            })
+            .is_ok()
+}
+
+/// Plain in every output as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'\\'
+}
+
+/// `bytes` with everything that is not plain, visible text escaped; borrowed where nothing is.
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    let plain = bytes.iter().position(|b| !is_plain(*b)).unwrap_or(bytes.len());
+    // Valid up to here whatever follows: it is ASCII.
+    if plain == bytes.len()
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && !text.chars().any(|c| c == '\\' || is_active(c))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push_char(&mut out, c));
+        chunk.invalid().iter().for_each(|b| push_byte(&mut out, *b));
+    }
+    Cow::Owned(out)
+}
+
+fn push_char(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push_str("\\t"),
+        '\\' => out.push_str("\\\\"),
+        '\0'..='\u{1f}' | '\u{7f}' => push_byte(out, u8::try_from(c).unwrap_or(0)),
+        c if is_active(c) => {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{{{:04x}}}", u32::from(c));
+        }
+        c => out.push(c),
+    }
+}
+
+/// `byte` as `\x1b`.
+pub(crate) fn push_byte(out: &mut String, byte: u8) {
+    let _ = write!(out, "\\x{byte:02x}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads an escaped text back.
+    fn unescape(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            if c != '\\' {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+            let kind = rest.as_bytes()[0];
+            rest = &rest[1..];
+            match kind {
+                b'n' => out.push(b'\n'),
+                b't' => out.push(b'\t'),
+                b'\\' => out.push(b'\\'),
+                b'x' => {
+                    out.push(u8::from_str_radix(&rest[..2], 16).unwrap());
+                    rest = &rest[2..];
+                }
+                b'u' => {
+                    let (digits, after) = rest[1..].split_once('}').unwrap();
+                    assert!(digits.len() >= 4);
+                    let c = char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap();
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    rest = after;
+                }
+                other => panic!("no such escape: {other}"),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn each_kind_in_its_form() {
+        for (bytes, shown) in [
+            (&b"plain text /etc/x"[..], "plain text /etc/x"),
+            (b"", ""),
+            (b"a\nb\tc\\d", "a\\nb\\tc\\\\d"),
+            (b"\x1b[31m\r\x00\x7f", "\\x1b[31m\\x0d\\x00\\x7f"),
+            (b"\xff\xc3(", "\\xff\\xc3("),
+            ("é 漢 🦀".as_bytes(), "é 漢 🦀"),
+            ("a\u{200b}b\u{202e}\u{2028}".as_bytes(), "a\\u{200b}b\\u{202e}\\u{2028}"),
+            ("\u{85}\u{9b}\u{ad}".as_bytes(), "\\u{0085}\\u{009b}\\u{00ad}"),
+            ("\u{e0041}\u{200d}".as_bytes(), "\\u{e0041}\\u{200d}"),
+            // A surrogate and an overlong slash are not UTF-8.
+            (b"\xed\xa0\x80\xc0\xaf", "\\xed\\xa0\\x80\\xc0\\xaf"),
+        ] {
+            assert_eq!(escape(bytes), shown);
+            assert_eq!(unescape(shown), bytes);
+        }
+    }
+
+    #[test]
+    fn nothing_to_escape_is_borrowed() {
+        assert!(matches!(escape(b"/usr/lib/x"), Cow::Borrowed(_)));
+        assert!(matches!(escape("/tmp/é".as_bytes()), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(INVISIBLE.is_sorted_by(|a, b| a.1 < b.0));
+        assert!(INVISIBLE.iter().all(|(from, to)| from <= to));
+    }
+
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..8),
+            any::<String>().prop_map(String::into_bytes),
+            "[\\\\nxu{}0-9a-f\n\t\u{1b}\u{200b}-\u{206f}]{0,12}".prop_map(String::into_bytes),
+        ];
+        proptest::collection::vec(piece, 0..8).prop_map(|p| p.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_active_is_left(bytes in hostile()) {
+            let shown = escape(&bytes);
+            prop_assert!(!shown.chars().any(is_active));
+        }
+
+        #[test]
+        fn nothing_is_dropped(bytes in hostile()) {
+            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
+        }
+    }
 }

@@ -2,10 +2,19 @@
 //!
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
+pub mod cgroup;
+pub mod errno;
 pub mod escape;
 pub mod filter;
+pub mod flags;
+pub mod history;
+pub mod ledger;
 pub mod link;
 pub mod open;
+pub mod opens;
 pub mod problem;
+pub mod slab;
+pub mod span;
 pub mod talkers;
 pub mod time;
+pub mod wire;

@@ -4,9 +4,12 @@
 //! through one bounded channel as [`ProbeEvent`]s; when its reader is slow they wait, the
 //! ring fills, and the kernel side counts what it loses.
 
+pub mod cgroups;
 pub mod clock;
 pub mod log;
 pub mod opens;
+pub mod preflight;
+pub mod talkers;
 
 use std::time::Duration;
 

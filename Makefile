@@ -1,0 +1,101 @@
+# ebpftop: what to run, what to check, where to install. `make help` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Options for the program: make run ARGS='-i eth0 --theme mono'
+ARGS ?=
+# Options for the test binaries: make test TESTARGS=talkers
+TESTARGS ?=
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+INSTALL ?= install
+export CARGO_TARGET_DIR
+
+# rustup puts cargo here, and a shell that has not been started since does not know it. ip and
+# ethtool are in sbin.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/local/sbin:/usr/sbin:/sbin
+
+BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
+C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
+SCRIPTS := $(wildcard scripts/*.sh benches/*.sh) .ci/run
+
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+
+bindir := $(DESTDIR)$(PREFIX)/bin
+mandir := $(DESTDIR)$(PREFIX)/share/man/man1
+docdir := $(DESTDIR)$(PREFIX)/share/doc/ebpftop
+bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+.PHONY: help run build test lint unit install uninstall bench screenshot clean setup-build setup-test
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+# sudo keeps TERM, COLORTERM and the locale by itself.
+run: build ## build, then start the dashboard as root (ARGS=… are its options)
+ifeq ($(SUDO),)
+	@exec '$(BINARY)' $(ARGS)
+else
+	@exec sudo --preserve-env=NO_COLOR,XDG_CONFIG_HOME '$(BINARY)' $(ARGS)
+endif
+
+build: setup-build ## the release binary, after installing the packages it needs
+	$(CARGO) build --release --locked
+
+setup-build:
+	@scripts/setup.sh build
+
+setup-test:
+	@scripts/setup.sh test
+
+test: setup-test ## every check: format, lints, all tests, the real kernel included
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+
+lint: ## formats and lints alone
+	$(CARGO) fmt --check
+	clang-format --dry-run -Werror $(C_SOURCES)
+	shellcheck $(SCRIPTS)
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# The tests load BPF programs and make network namespaces: their binaries run as root, cargo does
+# not. CARGO_TARGET_<triple>_RUNNER is what cargo puts in front of them.
+unit: ## all tests alone, as root through sudo where needed
+ifeq ($(SUDO),)
+	$(CARGO) test --locked $(TESTARGS)
+else
+	@sudo -v || { echo 'make: the tests load BPF programs and need root, and sudo says no.' >&2; exit 1; }
+	triple=$$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_) && \
+		env "CARGO_TARGET_$${triple}_RUNNER=sudo -E" $(CARGO) test --locked $(TESTARGS)
+endif
+
+bench: build ## criterion benches, then the real kernel against nobody looking and the peers
+	$(CARGO) bench --locked
+	$(SUDO) benches/peers.sh
+	$(SUDO) benches/dashboard.py
+
+screenshot: build ## assets/screenshot.svg, from the real program under a small load
+	@mkdir -p assets
+	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
+		-- --process '~^(web|indexer|backup)$$'
+
+# Builds nothing, so that `sudo make install` needs no Rust toolchain.
+install: ## into PREFIX (/usr/local): the binary, man page, completions and licences
+	@[ -x '$(BINARY)' ] || { echo "make: there is no $(BINARY) yet: run 'make build' first." >&2; exit 1; }
+	$(INSTALL) -d '$(bindir)' '$(mandir)' '$(docdir)' '$(bashdir)' '$(zshdir)' '$(fishdir)'
+	$(INSTALL) -m 755 '$(BINARY)' '$(bindir)/ebpftop'
+	'$(BINARY)' man >'$(mandir)/ebpftop.1'
+	'$(BINARY)' completions bash >'$(bashdir)/ebpftop'
+	'$(BINARY)' completions zsh >'$(zshdir)/_ebpftop'
+	'$(BINARY)' completions fish >'$(fishdir)/ebpftop.fish'
+	$(INSTALL) -m 644 LICENSE-MIT LICENSE-APACHE LICENSES/BSD-2-Clause.txt LICENSES/GPL-2.0-only.txt '$(docdir)'
+	chmod 644 '$(mandir)/ebpftop.1' '$(bashdir)/ebpftop' '$(zshdir)/_ebpftop' '$(fishdir)/ebpftop.fish'
+
+uninstall: ## what install put there
+	rm -f '$(bindir)/ebpftop' '$(mandir)/ebpftop.1' '$(bashdir)/ebpftop' '$(zshdir)/_ebpftop' '$(fishdir)/ebpftop.fish'
+	rm -rf '$(docdir)'
+
+clean: ## everything that was built
+	$(CARGO) clean

@@ -1,0 +1,356 @@
+//! What each action does.
+
+use super::opens_pane::{Crumb, Inside, OpensView, Row};
+use super::picker;
+use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
+use super::{App, Effect, Frozen, Overlay, Pane};
+use crate::keys::{Action, Mode};
+use crate::model::link::{Choice, Link, XdpMode};
+use crate::model::slab::Slot;
+use crate::probes::TalkersCommand;
+
+/// Most directory levels there are.
+const MAX_DEPTH: usize = 16;
+
+/// How many files can be shown under each process.
+const UNDER: [usize; 5] = [0, 1, 3, 10, 1_024];
+
+impl App {
+    /// Does what a key asks for.
+    pub(super) fn act(&mut self, mode: Mode, action: Action) -> Vec<Effect> {
+        if action == Action::Quit {
+            return vec![Effect::Quit];
+        }
+        let mut effects = match mode {
+            Mode::Main => self.act_main(action),
+            Mode::Filter => self.act_filter(action),
+            Mode::Picker => self.act_picker(action),
+            Mode::Help => self.act_help(action),
+            Mode::Confirm => self.act_confirm(action),
+        };
+        effects.push(Effect::Redraw);
+        effects
+    }
+
+    fn act_main(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::Help => self.screen.overlay = Overlay::Help(0),
+            Action::Filter => self.filter.edit(),
+            Action::Picker => self.open_picker(),
+            Action::NextInterface => return self.neighbour(1),
+            Action::PreviousInterface => return self.neighbour(-1),
+            Action::NextPane | Action::PreviousPane => self.focus(match self.screen.focus {
+                Pane::Opens => Pane::Talkers,
+                Pane::Talkers => Pane::Opens,
+            }),
+            Action::OpensPane => self.focus(Pane::Opens),
+            Action::TalkersPane => self.focus(Pane::Talkers),
+            Action::Up => self.step(-1),
+            Action::Down => self.step(1),
+            Action::PageUp => self.step(-self.page()),
+            Action::PageDown => self.step(self.page()),
+            Action::Top => self.step(isize::MIN / 2),
+            Action::Bottom => self.step(isize::MAX / 2),
+            Action::Into => self.enter_row(),
+            Action::Out => self.out(),
+            Action::Unfold => self.fold(true),
+            Action::Fold => self.fold(false),
+            Action::NextSort => self.next_sort(),
+            Action::TurnRound => self.turn_round(),
+            Action::NextView => self.next_view(),
+            Action::Fewer => self.levels(false),
+            Action::More => self.levels(true),
+            Action::FailedOnly => {
+                self.opens_pane.failed_only = !self.opens_pane.failed_only;
+                self.rebuild_opens();
+            }
+            Action::Direction => self.next_direction(),
+            Action::Pause => self.pause(),
+            Action::Mark => {
+                self.screen.mark = Some(self.now);
+                self.say("marked: N shows what is new since now");
+            }
+            Action::NewOnly => self.new_only(),
+            Action::Follow => self.follow(),
+            Action::Copy => return self.copy(),
+            Action::Expand => {
+                self.screen.expanded = !self.screen.expanded;
+                self.rebuild();
+            }
+            Action::SplitLeft => self.move_split(-5),
+            Action::SplitRight => self.move_split(5),
+            Action::XdpMode => return self.next_mode(),
+            Action::Restart => {
+                self.data.restart();
+                self.screen.frozen = None;
+                self.opens_pane.crumbs.clear();
+                self.talkers_pane.inside = None;
+                self.screen.mark = None;
+                self.screen.new_only = false;
+                self.rebuild();
+                self.say("the counts start again");
+            }
+            Action::Quit | Action::Accept | Action::Cancel => {}
+        }
+        Vec::new()
+    }
+
+    fn neighbour(&mut self, by: isize) -> Vec<Effect> {
+        let from = self.data.watched().first().map(|w| w.interface.clone());
+        match picker::neighbour(&self.data.links, from.as_deref(), by) {
+            Some(choice) => self.watch(choice),
+            None => {
+                self.say("no interface is up");
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn watch(&mut self, choice: Choice) -> Vec<Effect> {
+        self.talkers_pane.inside = None;
+        self.talkers_pane.list = Default::default();
+        vec![Effect::Talkers(TalkersCommand::Watch(choice))]
+    }
+
+    fn next_mode(&mut self) -> Vec<Effect> {
+        let mode = picker::next_mode(self.mode);
+        let watched = self.data.watched();
+        let link =
+            |w: &crate::probes::Watched| self.data.links.iter().find(|l| l.ifindex == w.ifindex);
+        let links: Vec<Option<&Link>> = watched.iter().map(link).collect();
+        if links.iter().any(|l| picker::may_reset(*l, mode)) {
+            self.screen.overlay = Overlay::Confirm(mode);
+            return Vec::new();
+        }
+        self.take_mode(mode)
+    }
+
+    pub(super) fn take_mode(&mut self, mode: XdpMode) -> Vec<Effect> {
+        self.mode = mode;
+        self.say(&format!("XDP mode: {}", picker::mode_name(mode)));
+        vec![Effect::Talkers(TalkersCommand::Mode(mode))]
+    }
+
+    pub(super) fn focus(&mut self, pane: Pane) {
+        self.screen.focus = pane;
+        self.rebuild();
+    }
+
+    fn page(&self) -> isize {
+        isize::try_from(self.room(self.screen.focus).saturating_sub(1)).unwrap_or(1).max(1)
+    }
+
+    fn step(&mut self, by: isize) {
+        self.wheel(self.screen.focus, by);
+    }
+
+    /// Moves the cursor of a pane.
+    pub(super) fn wheel(&mut self, pane: Pane, by: isize) {
+        let room = self.room(pane);
+        let (list, len) = match pane {
+            Pane::Opens => (&mut self.opens_pane.list, self.opens_pane.rows.len()),
+            Pane::Talkers => (&mut self.talkers_pane.list, self.talkers_pane.rows.len()),
+        };
+        list.step(by, len);
+        list.scroll(len, room);
+    }
+
+    pub(super) fn enter_row(&mut self) {
+        if self.screen.focus == Pane::Talkers {
+            if self.talkers_pane.inside.is_none()
+                && let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected()
+            {
+                self.talkers_pane.inside = Some(slot);
+            }
+            return;
+        }
+        let Some(row) = self.opens_pane.selected() else { return };
+        let Some(inside) = self.what_is_in(row) else { return };
+        let outside = std::mem::take(&mut self.opens_pane.list);
+        self.opens_pane.crumbs.push(Crumb { inside, outside });
+        self.rebuild_opens();
+    }
+
+    fn what_is_in(&self, row: Row) -> Option<Inside> {
+        // Round and round between a file and its processes would pile up crumbs.
+        if self.opens_pane.crumbs.len() >= 8 {
+            return None;
+        }
+        let opens = self.opens();
+        let path_of = |s: Slot| opens.files().get(s).map(|f| Inside::Path(f.path));
+        match row {
+            Row::Process(s) => Some(Inside::Process(s)),
+            Row::File(s) | Row::Use(s) => path_of(s),
+            Row::Path(s) => Some(Inside::Path(s)),
+            Row::User(s) => opens.files().get(s).map(|f| Inside::Process(f.process)),
+            Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| Inside::Directory(d.path.clone())),
+            Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| Inside::Process(f.process)),
+            Row::Live(n) => opens.live_at(n).map(|l| Inside::Process(l.process)),
+        }
+    }
+
+    fn out(&mut self) {
+        if self.screen.focus == Pane::Talkers && self.talkers_pane.inside.take().is_some() {
+            return;
+        }
+        if self.screen.focus == Pane::Opens
+            && let Some(crumb) = self.opens_pane.crumbs.pop()
+        {
+            self.opens_pane.list = crumb.outside;
+        } else if self.filter.is_active() {
+            self.filter.clear();
+        } else {
+            self.screen.expanded = false;
+        }
+        self.rebuild();
+    }
+
+    fn fold(&mut self, show: bool) {
+        let process = match self.opens_pane.selected() {
+            Some(Row::Process(s)) => s,
+            Some(Row::File(s)) => match self.opens().files().get(s) {
+                Some(file) => file.process,
+                None => return,
+            },
+            _ => return,
+        };
+        self.opens_pane.folds.insert(process, show);
+        self.rebuild_opens();
+        let at = self.opens_pane.rows.iter().position(|r| *r == Row::Process(process));
+        if let (Some(at), false) = (at, show) {
+            let len = self.opens_pane.rows.len();
+            self.opens_pane.list.jump(at, len);
+        }
+    }
+
+    fn next_sort(&mut self) {
+        match self.screen.focus {
+            Pane::Opens => self.opens_pane.next_sort(),
+            Pane::Talkers => {
+                let ways = self.talkers_pane.ways(self.wire());
+                self.talkers_pane.next_sort(ways);
+            }
+        }
+        self.rebuild();
+    }
+
+    fn turn_round(&mut self) {
+        match self.screen.focus {
+            Pane::Opens => self.opens_pane.reverse = !self.opens_pane.reverse,
+            Pane::Talkers => self.talkers_pane.reverse = !self.talkers_pane.reverse,
+        }
+        self.rebuild();
+    }
+
+    fn next_view(&mut self) {
+        self.screen.focus = Pane::Opens;
+        self.opens_pane.crumbs.clear();
+        self.opens_pane.view = self.opens_pane.view.next();
+        self.opens_pane.list = Default::default();
+        self.rebuild();
+    }
+
+    fn levels(&mut self, more: bool) {
+        let pane = &mut self.opens_pane;
+        if pane.view == OpensView::Processes && pane.inside().is_none() {
+            let shown = pane.under.unwrap_or(3);
+            let at = UNDER.iter().position(|n| *n >= shown).unwrap_or(0);
+            let to = if more { at + 1 } else { at.saturating_sub(1) };
+            pane.under = UNDER.get(to).or(UNDER.last()).copied();
+            pane.folds.clear();
+        } else if more {
+            pane.depth = (pane.depth + 1).min(MAX_DEPTH);
+        } else {
+            pane.depth = pane.depth.saturating_sub(1).max(1);
+        }
+        self.rebuild_opens();
+    }
+
+    fn next_direction(&mut self) {
+        let next = match self.talkers_pane.ways(self.wire()) {
+            Ways::Rx => Ways::Tx,
+            Ways::Tx => Ways::Both,
+            Ways::Both => Ways::Rx,
+        };
+        self.talkers_pane.chosen = Some(next);
+        if !TalkersPane::sorts(next).contains(&self.talkers_pane.sort) {
+            self.talkers_pane.sort = Default::default();
+        }
+        self.rebuild_talkers();
+    }
+
+    fn pause(&mut self) {
+        self.screen.frozen = match self.screen.frozen.take() {
+            Some(_) => None,
+            None => Some(Frozen {
+                opens: self.data.opens.clone(),
+                wire: self.data.wire.clone(),
+                now: self.now,
+            }),
+        };
+        self.rebuild();
+    }
+
+    fn new_only(&mut self) {
+        if self.screen.mark.is_none() {
+            self.screen.mark = Some(self.now);
+        }
+        self.screen.new_only = !self.screen.new_only;
+        self.rebuild();
+    }
+
+    fn follow(&mut self) {
+        let (list, id) = match self.screen.focus {
+            Pane::Opens => {
+                let id = self.opens_pane.selected().map(|r| self.opens_pane.id(r));
+                (&mut self.opens_pane.list, id)
+            }
+            Pane::Talkers => {
+                let id = self.talkers_pane.selected().map(TalkersPane::id);
+                (&mut self.talkers_pane.list, id)
+            }
+        };
+        list.follow = if list.follow.is_some() { None } else { id };
+        let said = if list.follow.is_some() { "following this row" } else { "following nothing" };
+        self.say(said);
+    }
+
+    fn copy(&mut self) -> Vec<Effect> {
+        let Some(bytes) = self.selected_bytes() else { return Vec::new() };
+        self.say(&format!("copied {}", crate::model::escape::escape(&bytes)));
+        vec![Effect::Copy(bytes)]
+    }
+
+    /// What `y` copies: a path, a pid or an address.
+    fn selected_bytes(&self) -> Option<Vec<u8>> {
+        if self.screen.focus == Pane::Talkers {
+            let selected = match self.talkers_pane.selected() {
+                Some(TalkerRow::Talker(slot)) => Some(slot),
+                _ => None,
+            };
+            let talker = self.wire().talkers().get(self.talkers_pane.inside.or(selected)?)?;
+            return Some(talker.ip.to_string().into_bytes());
+        }
+        let opens = self.opens();
+        let path = |s: Slot| opens.paths().get(s).map(|p| p.bytes.to_vec());
+        let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
+        match self.opens_pane.selected()? {
+            Row::Process(s) => pid(s),
+            Row::File(s) | Row::Use(s) => path(opens.files().get(s)?.path),
+            Row::Path(s) => path(s),
+            Row::User(s) => pid(opens.files().get(s)?.process),
+            Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| d.path.to_vec()),
+            Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| f.dir.to_vec()),
+            Row::Live(n) => path(opens.live_at(n)?.path?),
+        }
+    }
+
+    fn move_split(&mut self, by: i16) {
+        self.screen.split = self.screen.split.saturating_add_signed(by).clamp(20, 80);
+        self.rebuild();
+    }
+
+    fn say(&mut self, text: &str) {
+        self.screen.notice = Some((text.to_owned(), self.now));
+    }
+}

@@ -1,0 +1,162 @@
+//! What the probes told: tables, states, interfaces.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::model::history::per_second;
+use crate::model::link::{Link, LinkCounters};
+use crate::model::opens::{Opens, ProcessKey};
+use crate::model::problem::Problem;
+use crate::model::time::Mono;
+use crate::model::wire::Wire;
+use crate::probes::{OpensInfo, ProbeEvent, Watched};
+
+/// How a probe is doing.
+#[derive(Clone, Debug, Default)]
+pub enum ProbeState<T> {
+    /// It has not said yet.
+    #[default]
+    Starting,
+    /// It runs.
+    Running(T),
+    /// It could not start, or it broke down.
+    Failed(Problem),
+    /// It has ended as asked.
+    Ended,
+}
+
+impl<T> ProbeState<T> {
+    /// What the probe told when it started.
+    pub fn running(&self) -> Option<&T> {
+        match self {
+            ProbeState::Running(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// Why it does not run.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            ProbeState::Failed(p) => Some(p),
+            _ => None,
+        }
+    }
+}
+
+/// Bits a second of an interface, by the kernel's own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LinkRate {
+    pub rx_bps: f64,
+    pub tx_bps: f64,
+}
+
+/// Everything that came from the probes. Tables are shared with a paused screen, and copied
+/// only when they change while it is paused.
+#[derive(Debug, Default)]
+pub struct Data {
+    pub opens: Rc<Opens>,
+    pub wire: Rc<Wire>,
+    pub opens_state: ProbeState<OpensInfo>,
+    pub watching: ProbeState<Vec<Watched>>,
+    pub links: Vec<Link>,
+    pub link_rates: HashMap<u32, LinkRate>,
+    counters: HashMap<u32, (Mono, LinkCounters)>,
+}
+
+impl Data {
+    /// Takes an event in; true when the screen should show it before the next tick.
+    pub fn absorb(&mut self, event: ProbeEvent, now: Mono) -> bool {
+        match event {
+            ProbeEvent::OpensStarted(result) => {
+                self.opens_state = match result {
+                    Ok(info) => ProbeState::Running(info),
+                    Err(problem) => ProbeState::Failed(problem),
+                };
+                true
+            }
+            ProbeEvent::Opens(batch) => {
+                Rc::make_mut(&mut self.opens).add_batch(&batch, now);
+                false
+            }
+            ProbeEvent::OpensEnded(counts) => {
+                Rc::make_mut(&mut self.opens).set_counts(counts);
+                self.opens_state = ProbeState::Ended;
+                true
+            }
+            ProbeEvent::Watching(result) => {
+                self.watching = match result {
+                    Ok(watched) => ProbeState::Running(watched),
+                    Err(problem) => ProbeState::Failed(problem),
+                };
+                true
+            }
+            ProbeEvent::Talkers(samples) => {
+                let wire = Rc::make_mut(&mut self.wire);
+                for sample in &samples {
+                    wire.add_sample(sample);
+                }
+                true
+            }
+            ProbeEvent::Links(links) => {
+                self.take_links(links, now);
+                true
+            }
+            ProbeEvent::TalkersEnded => {
+                self.watching = ProbeState::Ended;
+                true
+            }
+        }
+    }
+
+    /// Ends the interval that is under way.
+    pub fn tick(&mut self, now: Mono) {
+        Rc::make_mut(&mut self.opens).tick(now);
+    }
+
+    /// Starts the counts again.
+    pub fn restart(&mut self) {
+        Rc::make_mut(&mut self.opens).restart();
+        Rc::make_mut(&mut self.wire).restart();
+    }
+
+    /// Marks processes that are no longer there.
+    pub fn ended(&mut self, gone: &[ProcessKey], at: Mono) {
+        let opens = Rc::make_mut(&mut self.opens);
+        for key in gone {
+            opens.process_ended(*key, at);
+        }
+    }
+
+    /// What is watched now.
+    pub fn watched(&self) -> &[Watched] {
+        self.watching.running().map_or(&[], Vec::as_slice)
+    }
+
+    fn take_links(&mut self, links: Vec<Link>, now: Mono) {
+        for link in &links {
+            let counted = link.counters;
+            let Some((at, before)) = self.counters.get(&link.ifindex) else {
+                self.counters.insert(link.ifindex, (now, counted));
+                continue;
+            };
+            let interval_ns = now.since(*at);
+            // Told more than once a tick when a link changes: too short to say a rate.
+            if interval_ns < 50_000_000 {
+                continue;
+            }
+            let bits = |now: u64, then: u64| {
+                per_second(now.saturating_sub(then).saturating_mul(8), interval_ns)
+            };
+            let rate = LinkRate {
+                rx_bps: bits(counted.rx_bytes, before.rx_bytes),
+                tx_bps: bits(counted.tx_bytes, before.tx_bytes),
+            };
+            self.link_rates.insert(link.ifindex, rate);
+            self.counters.insert(link.ifindex, (now, counted));
+        }
+        let there = |index: &u32| links.iter().any(|l| l.ifindex == *index);
+        self.counters.retain(|index, _| there(index));
+        self.link_rates.retain(|index, _| there(index));
+        self.links = links;
+    }
+}

@@ -1,0 +1,169 @@
+//! The filter's line: what is typed, and the last expression that was good.
+
+use ratatui::crossterm::event::{Event, KeyEvent};
+use tui_input::Input;
+use tui_input::backend::crossterm::EventHandler;
+
+use crate::model::filter::{Filter, FilterError};
+
+/// Bytes of input at most.
+const MAX_INPUT: usize = 1_024;
+
+/// The filter and its line.
+#[derive(Debug, Default)]
+pub struct FilterLine {
+    input: Input,
+    editing: bool,
+    /// What holds: the last good expression, and the filter made of it.
+    good: Filter,
+    good_text: String,
+    error: Option<FilterError>,
+    /// Holds besides what is typed: the command line's own choice of processes.
+    fixed: Option<Filter>,
+    fixed_text: String,
+}
+
+impl FilterLine {
+    /// With what the command line asked for: an expression to begin with, and a pattern that
+    /// always holds.
+    pub fn new(expr: Option<&str>, process: Option<&str>) -> Self {
+        let mut line = Self::default();
+        if let Some(expr) = expr {
+            line.input = Input::new(expr.into());
+            line.parse();
+        }
+        if let Some(process) = process {
+            line.fixed_text = quoted(process);
+            line.fixed = Filter::parse(&line.fixed_text).ok();
+        }
+        line
+    }
+
+    /// Starts typing.
+    pub fn edit(&mut self) {
+        self.editing = true;
+    }
+
+    /// Takes a key; true when the filter that holds is another one now.
+    pub fn key(&mut self, key: KeyEvent) -> bool {
+        if self.input.value().len() >= MAX_INPUT
+            && matches!(key.code, ratatui::crossterm::event::KeyCode::Char(_))
+        {
+            return false;
+        }
+        let before = self.input.value().to_owned();
+        self.input.handle_event(&Event::Key(key));
+        before != self.input.value() && self.parse()
+    }
+
+    /// Takes pasted text; true when the filter that holds is another one now.
+    pub fn paste(&mut self, text: &str) -> bool {
+        let mut value = self.input.value().to_owned();
+        value.extend(
+            text.chars().filter(|c| !c.is_control()).take(MAX_INPUT - value.len().min(MAX_INPUT)),
+        );
+        self.input = Input::new(value);
+        self.parse()
+    }
+
+    /// Ends typing. Input that is bad gives way to what holds.
+    pub fn accept(&mut self) {
+        self.editing = false;
+        if self.error.take().is_some() {
+            self.input = Input::new(self.good_text.clone());
+        }
+    }
+
+    /// Ends typing and lets everything through again.
+    pub fn clear(&mut self) {
+        let (fixed, fixed_text) = (self.fixed.take(), std::mem::take(&mut self.fixed_text));
+        *self = Self { fixed, fixed_text, ..Self::default() };
+    }
+
+    /// Whether keys go here.
+    pub fn editing(&self) -> bool {
+        self.editing
+    }
+
+    /// The text in the line, and the cursor's place in cells.
+    pub fn text(&self) -> (&str, usize) {
+        (self.input.value(), self.input.visual_cursor())
+    }
+
+    /// Why the text does not hold.
+    pub fn error(&self) -> Option<&FilterError> {
+        self.error.as_ref()
+    }
+
+    /// Whether there is something to show.
+    pub fn is_active(&self) -> bool {
+        self.editing || !self.good_text.is_empty()
+    }
+
+    /// The expression that holds.
+    pub fn good_text(&self) -> &str {
+        &self.good_text
+    }
+
+    /// All that holds, the command line's choice first.
+    pub fn held_text(&self) -> String {
+        [self.fixed_text.as_str(), self.good_text.as_str()].join(" ").trim().to_owned()
+    }
+
+    /// The filter that was typed and holds.
+    pub fn filter(&self) -> &Filter {
+        &self.good
+    }
+
+    /// What holds besides.
+    pub fn fixed(&self) -> Option<&Filter> {
+        self.fixed.as_ref()
+    }
+
+    fn parse(&mut self) -> bool {
+        match Filter::parse(self.input.value()) {
+            Ok(filter) => {
+                self.good = filter;
+                self.good_text = self.input.value().trim().to_owned();
+                self.error = None;
+                true
+            }
+            Err(e) => {
+                self.error = Some(e);
+                false
+            }
+        }
+    }
+}
+
+/// A PATTERN as one term of an expression: with quotes round what would read as something else.
+fn quoted(pattern: &str) -> String {
+    if !pattern.contains(|c: char| c.is_whitespace() || c == ':') {
+        return pattern.to_owned();
+    }
+    let body = pattern.trim_start_matches(['!', '~']);
+    let marks = pattern.strip_suffix(body).unwrap_or_default();
+    format!("{marks}\"{body}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_with_spaces_is_one_term() {
+        assert_eq!(quoted("nginx"), "nginx");
+        assert_eq!(quoted("!~a b"), "!~\"a b\"");
+        assert_eq!(quoted("pid:1"), "\"pid:1\"");
+        assert!(Filter::parse(&quoted("pid:no number")).is_ok());
+    }
+
+    #[test]
+    fn the_command_lines_choice_holds_and_shows_after_clearing() {
+        let mut line = FilterLine::new(Some("err:ENOENT"), Some("nginx"));
+        assert_eq!(line.held_text(), "nginx err:ENOENT");
+        line.clear();
+        assert_eq!(line.held_text(), "nginx");
+        assert!(line.fixed().is_some());
+    }
+}

@@ -1,0 +1,181 @@
+//! Where everything is, as a pure function of the terminal's size and a few wishes.
+
+use ratatui::layout::Rect;
+
+use super::Pane;
+
+/// How the panes share the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Too small for panes: one line.
+    Tiny,
+    /// One pane, the other behind a tab.
+    Tabs,
+    /// One above the other.
+    Stacked,
+    /// Side by side.
+    Side,
+}
+
+/// What the layout depends on besides the size.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    pub focus: Pane,
+    /// The focused pane alone.
+    pub expanded: bool,
+    /// Percent of the first pane.
+    pub split: u16,
+    /// A line for the filter.
+    pub filter: bool,
+}
+
+/// The places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub shape: Shape,
+    pub header: Rect,
+    pub filter: Option<Rect>,
+    pub tabs: Option<Rect>,
+    pub opens: Option<Rect>,
+    pub talkers: Option<Rect>,
+    pub footer: Option<Rect>,
+    /// The panes have borders.
+    pub borders: bool,
+}
+
+impl Layout {
+    /// The place of a pane, where it is shown.
+    pub fn pane(&self, pane: Pane) -> Option<Rect> {
+        match pane {
+            Pane::Opens => self.opens,
+            Pane::Talkers => self.talkers,
+        }
+    }
+
+    /// What is left for a pane's rows, column header included.
+    pub fn inside(&self, pane: Pane) -> Option<Rect> {
+        let area = self.pane(pane)?;
+        if !self.borders {
+            return Some(area);
+        }
+        let one = area.width.min(1);
+        Some(Rect {
+            x: area.x + one,
+            y: area.y + area.height.min(1),
+            width: area.width.saturating_sub(2),
+            height: area.height.saturating_sub(2),
+        })
+    }
+}
+
+/// Header lines: who and where, and below it figures beside graphs of two rows; two flat lines;
+/// or one.
+fn header_height(area: Rect) -> u16 {
+    match (area.width, area.height) {
+        (100.., 28..) => 3,
+        (80.., 10..) => 2,
+        _ => 1,
+    }
+}
+
+/// Splits the screen.
+pub fn layout(area: Rect, wishes: &Wishes) -> Layout {
+    let mut at = Layout {
+        shape: Shape::Tiny,
+        header: area,
+        filter: None,
+        tabs: None,
+        opens: None,
+        talkers: None,
+        footer: None,
+        borders: false,
+    };
+    if area.width < 20 || area.height < 5 {
+        at.header.height = area.height.min(1);
+        return at;
+    }
+    let mut body = area;
+    at.header = cut(&mut body, header_height(area));
+    if wishes.filter {
+        at.filter = Some(cut(&mut body, 1));
+    }
+    if area.height >= 10 {
+        body.height -= 1;
+        at.footer = Some(Rect { y: body.bottom(), height: 1, ..body });
+    }
+    at.shape = match (area.width, body.height) {
+        (120.., 8..) => Shape::Side,
+        (80.., 16..) => Shape::Stacked,
+        _ => Shape::Tabs,
+    };
+    at.borders = at.shape != Shape::Tabs || (area.width >= 60 && body.height >= 14);
+    if wishes.expanded && at.shape != Shape::Tabs {
+        alone(&mut at, body, wishes.focus);
+        return at;
+    }
+    let split = u32::from(wishes.split.clamp(10, 90));
+    let share = |whole: u16| u16::try_from(u32::from(whole) * split / 100).unwrap_or(whole);
+    match at.shape {
+        Shape::Side => {
+            let mut rest = body;
+            let left = share(body.width).clamp(30, body.width.saturating_sub(30));
+            at.opens = Some(Rect { width: left, ..body });
+            rest.x += left;
+            rest.width -= left;
+            at.talkers = Some(rest);
+        }
+        Shape::Stacked => {
+            let top = share(body.height).clamp(4, body.height.saturating_sub(4));
+            at.opens = Some(cut(&mut body, top));
+            at.talkers = Some(body);
+        }
+        _ => {
+            at.tabs = Some(cut(&mut body, 1));
+            alone(&mut at, body, wishes.focus);
+        }
+    }
+    at
+}
+
+fn alone(at: &mut Layout, body: Rect, focus: Pane) {
+    match focus {
+        Pane::Opens => at.opens = Some(body),
+        Pane::Talkers => at.talkers = Some(body),
+    }
+}
+
+/// Takes `height` lines off the top.
+fn cut(body: &mut Rect, height: u16) -> Rect {
+    let height = height.min(body.height);
+    let top = Rect { height, ..*body };
+    body.y += height;
+    body.height -= height;
+    top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn every_part_is_on_the_screen_and_none_on_another(
+            w in 0u16..300, h in 0u16..100, split in 0u16..=100,
+            expanded: bool, filter: bool, talkers: bool,
+        ) {
+            let area = Rect::new(0, 0, w, h);
+            let focus = if talkers { Pane::Talkers } else { Pane::Opens };
+            let at = layout(area, &Wishes { focus, expanded, split, filter });
+            let parts: Vec<Rect> = [
+                Some(at.header), at.filter, at.tabs, at.opens, at.talkers, at.footer,
+            ].into_iter().flatten().collect();
+            for (i, a) in parts.iter().enumerate() {
+                proptest::prop_assert_eq!(a.intersection(area), *a);
+                for b in parts.iter().skip(i + 1) {
+                    proptest::prop_assert!(a.intersection(*b).is_empty());
+                }
+            }
+            proptest::prop_assert!(at.shape == Shape::Tiny || at.pane(focus).is_some());
+        }
+    }
+}

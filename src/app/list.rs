@@ -1,0 +1,66 @@
+//! A cursor in a list that changes under it.
+
+/// What names a row as long as it is held: its kind, and a number within the kind.
+pub type RowId = (u8, u64);
+
+/// Cursor, scroll position, and the row that the cursor sticks to.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    pub cursor: usize,
+    pub offset: usize,
+    /// The followed row: it stays under the cursor.
+    pub follow: Option<RowId>,
+}
+
+impl List {
+    /// Moves by `by` rows of `len`; a followed row is let go.
+    pub fn step(&mut self, by: isize, len: usize) {
+        self.follow = None;
+        self.cursor = self.cursor.saturating_add_signed(by);
+        self.clamp(len);
+    }
+
+    /// Goes to row `to` of `len`; a followed row is let go.
+    pub fn jump(&mut self, to: usize, len: usize) {
+        self.follow = None;
+        self.cursor = to;
+        self.clamp(len);
+    }
+
+    /// Keeps the cursor on a row.
+    pub fn clamp(&mut self, len: usize) {
+        self.cursor = self.cursor.min(len.saturating_sub(1));
+    }
+
+    /// Scrolls so that the cursor is among `height` rows.
+    pub fn scroll(&mut self, len: usize, height: usize) {
+        self.offset = self.first(len, height);
+    }
+
+    /// The first of `height` rows to show: the cursor is among them, and no line stays empty
+    /// that could hold a row.
+    pub fn first(&self, len: usize, height: usize) -> usize {
+        let cursor = self.cursor.min(len.saturating_sub(1));
+        let height = height.max(1);
+        self.offset
+            .min(len.saturating_sub(height))
+            .clamp((cursor + 1).saturating_sub(height), cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn the_cursor_is_always_shown(
+            cursor in 0usize..50, offset in 0usize..50, len in 0usize..50, height in 0usize..20,
+        ) {
+            let list = List { cursor, offset, follow: None };
+            let first = list.first(len, height);
+            let at = cursor.min(len.saturating_sub(1));
+            proptest::prop_assert!(first <= at && at < first + height.max(1));
+        }
+    }
+}

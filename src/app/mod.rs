@@ -1,0 +1,370 @@
+//! The dashboard's state, and what changes it: `update(Msg) -> effects`. Pure: no I/O, no clock.
+
+mod actions;
+pub mod data;
+pub mod input;
+pub mod layout;
+pub mod list;
+mod mouse;
+mod opens_groups;
+pub mod opens_pane;
+mod opens_rows;
+mod overlays;
+pub mod picker;
+pub mod talkers_pane;
+
+use std::rc::Rc;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::Rect;
+
+use crate::keys::{self, Mode};
+use crate::model::link::XdpMode;
+use crate::model::opens::{Opens, ProcessKey};
+use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::wire::Wire;
+use crate::probes::{ProbeEvent, TalkersCommand};
+use crate::settings::Settings;
+pub use data::{Data, ProbeState};
+use input::FilterLine;
+use layout::{Layout, Wishes, layout};
+pub use mouse::Target;
+use opens_pane::OpensPane;
+use picker::Picker;
+use talkers_pane::TalkersPane;
+
+/// How long a word about what was just done stays.
+const NOTICE_NS: u64 = 4 * NS_PER_SEC;
+
+/// Processes asked after on each tick, whether they are still there.
+const ASK_AFTER: usize = 256;
+
+/// One of the two panes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    #[default]
+    Opens,
+    Talkers,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Msg {
+    Key(KeyEvent),
+    Paste(String),
+    /// A click, on what the view says is there.
+    Click(Target),
+    /// The wheel, over a pane, by rows.
+    Wheel(Pane, isize),
+    Resize(u16, u16),
+    Probe(ProbeEvent),
+    /// These processes are no longer there.
+    Ended(Vec<ProcessKey>),
+    Tick,
+}
+
+/// What is to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Quit,
+    Redraw,
+    Talkers(TalkersCommand),
+    /// Into the terminal's clipboard.
+    Copy(Vec<u8>),
+    /// Find out which of these processes are no longer there.
+    AskAfter(Vec<ProcessKey>),
+}
+
+/// What lies over the panes.
+#[derive(Clone, Debug, Default)]
+pub enum Overlay {
+    #[default]
+    None,
+    /// Help, scrolled by so many lines.
+    Help(usize),
+    Picker(Picker),
+    /// May this mode be taken, though it may reset the link?
+    Confirm(XdpMode),
+}
+
+/// A screen that stands still.
+#[derive(Debug)]
+struct Frozen {
+    opens: Rc<Opens>,
+    wire: Rc<Wire>,
+    now: Mono,
+}
+
+/// What belongs to the screen as a whole.
+#[derive(Debug)]
+pub struct Screen {
+    pub area: Rect,
+    pub focus: Pane,
+    pub expanded: bool,
+    /// Percent of the first pane.
+    pub split: u16,
+    pub overlay: Overlay,
+    /// When `m` was pressed.
+    pub mark: Option<Mono>,
+    pub new_only: bool,
+    notice: Option<(String, Mono)>,
+    frozen: Option<Frozen>,
+}
+
+/// The dashboard.
+#[derive(Debug)]
+pub struct App {
+    pub data: Data,
+    pub screen: Screen,
+    pub opens_pane: OpensPane,
+    pub talkers_pane: TalkersPane,
+    pub filter: FilterLine,
+    /// The machine's name, as bytes that somebody chose.
+    pub host: String,
+    /// The mode that was asked for last.
+    mode: XdpMode,
+    now: Mono,
+    /// Where the round of asking after processes is.
+    asked: usize,
+}
+
+impl App {
+    /// A dashboard that has seen nothing yet.
+    pub fn new(settings: &Settings, host: &str, size: (u16, u16), now: Mono) -> Self {
+        Self {
+            data: Data::default(),
+            screen: Screen {
+                area: Rect::new(0, 0, size.0, size.1),
+                focus: Pane::Opens,
+                expanded: false,
+                split: 54,
+                overlay: Overlay::None,
+                mark: None,
+                new_only: false,
+                notice: None,
+                frozen: None,
+            },
+            opens_pane: OpensPane::default(),
+            talkers_pane: TalkersPane::default(),
+            filter: FilterLine::new(settings.filter.as_deref(), settings.process.as_deref()),
+            host: host.to_owned(),
+            mode: settings.xdp_mode,
+            now,
+            asked: 0,
+        }
+    }
+
+    /// Takes in what happened at `now`, and tells what is to be done about it.
+    pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        match msg {
+            Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+            Msg::Key(key) => self.key(key),
+            Msg::Paste(text) => {
+                if self.filter.editing() && self.filter.paste(&text) {
+                    self.rebuild();
+                }
+                vec![Effect::Redraw]
+            }
+            Msg::Click(target) => self.click(target),
+            Msg::Wheel(pane, by) => {
+                self.wheel(pane, by);
+                vec![Effect::Redraw]
+            }
+            Msg::Resize(w, h) => {
+                self.screen.area = Rect::new(0, 0, w, h);
+                self.rebuild();
+                vec![Effect::Redraw]
+            }
+            Msg::Probe(event) => self.probe(event),
+            Msg::Ended(gone) => {
+                self.data.ended(&gone, self.now);
+                Vec::new()
+            }
+            Msg::Tick => self.tick(),
+        }
+    }
+
+    fn key(&mut self, mut key: KeyEvent) -> Vec<Effect> {
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            // Terminals send Alt as Esc, and a quick Esc before another key looks like Alt.
+            let mut effects = self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+            key.modifiers.remove(KeyModifiers::ALT);
+            effects.extend(self.key(key));
+            return effects;
+        }
+        let mode = self.mode();
+        if let Some(action) = keys::action(mode, key) {
+            return self.act(mode, action);
+        }
+        if mode != Mode::Filter {
+            return Vec::new();
+        }
+        if self.filter.key(key) {
+            self.rebuild();
+        }
+        vec![Effect::Redraw]
+    }
+
+    fn probe(&mut self, event: ProbeEvent) -> Vec<Effect> {
+        let watching = matches!(event, ProbeEvent::Watching(_));
+        let talkers = matches!(event, ProbeEvent::Talkers(_));
+        let show = self.data.absorb(event, self.now);
+        if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
+            self.mode = mode;
+        }
+        if (watching || talkers) && !self.paused() {
+            self.rebuild_talkers();
+        }
+        if show && (watching || !self.paused()) { vec![Effect::Redraw] } else { Vec::new() }
+    }
+
+    fn tick(&mut self) -> Vec<Effect> {
+        self.data.tick(self.now);
+        if !self.paused() {
+            self.rebuild();
+        }
+        let mut effects = vec![Effect::Redraw];
+        let ask = self.next_to_ask_after();
+        if !ask.is_empty() {
+            effects.push(Effect::AskAfter(ask));
+        }
+        effects
+    }
+
+    /// A few processes on each tick, all of them in turn.
+    fn next_to_ask_after(&mut self) -> Vec<ProcessKey> {
+        let processes = self.data.opens.processes();
+        let len = processes.len();
+        if self.asked >= len {
+            self.asked = 0;
+        }
+        let next = processes.iter().skip(self.asked).take(ASK_AFTER);
+        let keys = next.filter(|(_, p)| p.ended.is_none()).map(|(_, p)| p.key).collect();
+        self.asked += ASK_AFTER;
+        keys
+    }
+
+    /// What keys go to.
+    pub fn mode(&self) -> Mode {
+        match self.screen.overlay {
+            Overlay::Help(_) => Mode::Help,
+            Overlay::Picker(_) => Mode::Picker,
+            Overlay::Confirm(_) => Mode::Confirm,
+            Overlay::None if self.filter.editing() => Mode::Filter,
+            Overlay::None => Mode::Main,
+        }
+    }
+
+    /// Whether the screen stands still.
+    pub fn paused(&self) -> bool {
+        self.screen.frozen.is_some()
+    }
+
+    /// The moment that the screen shows.
+    pub fn now(&self) -> Mono {
+        self.screen.frozen.as_ref().map_or(self.now, |f| f.now)
+    }
+
+    /// The opens that the screen shows.
+    pub fn opens(&self) -> &Opens {
+        self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens)
+    }
+
+    /// The talkers that the screen shows.
+    pub fn wire(&self) -> &Wire {
+        self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire)
+    }
+
+    /// A word about what was just done.
+    pub fn notice(&self) -> Option<&str> {
+        let (text, at) = self.screen.notice.as_ref()?;
+        (self.now.since(*at) < NOTICE_NS).then_some(text)
+    }
+
+    /// The mark, when only what is new since then is shown.
+    pub fn new_since(&self) -> Option<Mono> {
+        self.screen.mark.filter(|_| self.screen.new_only)
+    }
+
+    /// Where everything is on a screen of `area`.
+    pub fn layout(&self, area: Rect) -> Layout {
+        let wishes = Wishes {
+            focus: self.screen.focus,
+            expanded: self.screen.expanded,
+            split: self.screen.split,
+            // A wide header has the filter in its first line.
+            filter: self.filter.editing()
+                || area.width < 80 && (self.filter.is_active() || self.screen.new_only),
+        };
+        layout(area, &wishes)
+    }
+
+    /// Lines that the rows of a pane have on the screen as it is.
+    pub fn room(&self, pane: Pane) -> usize {
+        let area = self.layout(self.screen.area).inside(pane);
+        area.map_or(0, |a| usize::from(self.rows_area(pane, a).height))
+    }
+
+    /// Where in a pane's inside the rows are: below what is told first, and the column header.
+    pub fn rows_area(&self, pane: Pane, inside: Rect) -> Rect {
+        let told = 1 + match pane {
+            Pane::Opens => self.told_of_opens(inside),
+            Pane::Talkers => self.told_of_talkers(),
+        };
+        let told = told.min(inside.height);
+        Rect { y: inside.y + told, height: inside.height - told, ..inside }
+    }
+
+    /// Lines above the column header in the opens pane.
+    pub fn told_of_opens(&self, inside: Rect) -> u16 {
+        let problem = u16::from(self.data.opens_state.problem().is_some());
+        let detail = match self.opens_pane.inside() {
+            Some(_) if inside.height >= 12 => 4,
+            _ => 0,
+        };
+        problem * 2 + detail
+    }
+
+    /// Lines above the column header in the talkers pane.
+    pub fn told_of_talkers(&self) -> u16 {
+        let watched = self.data.watched();
+        let gone = watched.iter().any(|w| w.gone.is_some() || w.rx.is_err() || w.tx.is_err());
+        let partial = watched.iter().any(|w| w.partial.is_some());
+        u16::from(gone) + u16::from(partial)
+    }
+
+    /// Builds the rows of both panes anew.
+    pub(crate) fn rebuild(&mut self) {
+        self.rebuild_opens();
+        self.rebuild_talkers();
+    }
+
+    pub(crate) fn rebuild_opens(&mut self) {
+        let room = self.room(Pane::Opens);
+        let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
+        let choose = opens_rows::Choose {
+            opens,
+            filters: [Some(self.filter.filter()), self.filter.fixed()],
+            failed_only: self.opens_pane.failed_only,
+            new_since: self.new_since(),
+            now: self.now(),
+        };
+        opens_rows::build(&mut self.opens_pane, &choose, room);
+        self.opens_pane.settle(room);
+    }
+
+    pub(crate) fn rebuild_talkers(&mut self) {
+        let room = self.room(Pane::Talkers);
+        let new_since = self.new_since();
+        let now = self.now();
+        let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);
+        let watched = self.data.watched().iter();
+        self.talkers_pane.ports = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
+        let ports = self.talkers_pane.ports.clone();
+        let filter = self.filter.filter();
+        let choose = talkers_pane::Choose { wire, ports: &ports, filter, new_since, now };
+        self.talkers_pane.build(&choose);
+        self.talkers_pane.settle(room);
+    }
+}

@@ -1,0 +1,255 @@
+//! The opens pane's state: which view, which order, which rows.
+
+use hashbrown::HashMap;
+
+use super::list::{List, RowId};
+use crate::model::open::Comm;
+use crate::model::slab::Slot;
+use crate::model::time::Mono;
+
+/// What the rows are, outside of any detail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpensView {
+    #[default]
+    Processes,
+    Files,
+    Directories,
+    Failures,
+    Live,
+}
+
+impl OpensView {
+    /// The next one.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Processes => Self::Files,
+            Self::Files => Self::Directories,
+            Self::Directories => Self::Failures,
+            Self::Failures => Self::Live,
+            Self::Live => Self::Processes,
+        }
+    }
+
+    /// In the pane's title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Processes => "by process",
+            Self::Files => "by file",
+            Self::Directories => "by directory",
+            Self::Failures => "failures",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// What the rows are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpensSort {
+    #[default]
+    Rate,
+    Failed,
+    Total,
+    Age,
+    Name,
+    Pid,
+}
+
+/// What `Enter` went into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// The files of a process.
+    Process(Slot),
+    /// The processes that use a file.
+    Path(Slot),
+    /// The files below a directory.
+    Directory(Box<[u8]>),
+}
+
+/// One row, by what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    Process(Slot),
+    /// A file under its process.
+    File(Slot),
+    /// A file of the process that is looked into.
+    Use(Slot),
+    /// A path, whoever uses it.
+    Path(Slot),
+    /// A process that uses the path that is looked into.
+    User(Slot),
+    /// A place among [`OpensPane::dirs`].
+    Dir(usize),
+    /// A place among [`OpensPane::fails`].
+    Fail(usize),
+    /// The number of an open in the live feed.
+    Live(u64),
+}
+
+/// What is below one directory.
+#[derive(Clone, Debug)]
+pub struct DirRow {
+    pub path: Box<[u8]>,
+    pub files: u64,
+    pub opens: u64,
+    pub failed: u64,
+    pub rate: f64,
+    pub last: Mono,
+}
+
+/// Failures of processes of one name, for one reason, below one directory.
+#[derive(Clone, Debug)]
+pub struct FailRow {
+    pub name: Comm,
+    /// The process that failed last, and how many there were.
+    pub process: Slot,
+    pub processes: usize,
+    pub errno: i32,
+    pub dir: Box<[u8]>,
+    pub files: u64,
+    pub count: u64,
+    pub rate: f64,
+    pub last: Mono,
+}
+
+/// How far in, and where the cursor was outside.
+#[derive(Clone, Debug)]
+pub struct Crumb {
+    pub inside: Inside,
+    pub outside: List,
+}
+
+/// The state of the pane.
+#[derive(Debug)]
+pub struct OpensPane {
+    pub view: OpensView,
+    pub crumbs: Vec<Crumb>,
+    pub sort: OpensSort,
+    pub reverse: bool,
+    pub failed_only: bool,
+    /// Directory levels.
+    pub depth: usize,
+    /// Files shown under each process; by the room there is when nobody said.
+    pub under: Option<usize>,
+    /// Processes whose files were shown or hidden one by one.
+    pub folds: HashMap<Slot, bool>,
+    pub list: List,
+    pub rows: Vec<Row>,
+    pub dirs: Vec<DirRow>,
+    pub fails: Vec<FailRow>,
+    /// Of how many the rows are what the filter let through.
+    pub of: usize,
+    pub matched: usize,
+    /// The most opens of one process in one of the last seconds: graphs are drawn against it.
+    pub most: u64,
+}
+
+impl Default for OpensPane {
+    fn default() -> Self {
+        Self {
+            view: OpensView::default(),
+            crumbs: Vec::new(),
+            sort: OpensSort::default(),
+            reverse: false,
+            failed_only: false,
+            depth: 3,
+            under: None,
+            folds: HashMap::new(),
+            list: List::default(),
+            rows: Vec::new(),
+            dirs: Vec::new(),
+            fails: Vec::new(),
+            of: 0,
+            matched: 0,
+            most: 0,
+        }
+    }
+}
+
+impl OpensPane {
+    /// What is looked into.
+    pub fn inside(&self) -> Option<&Inside> {
+        self.crumbs.last().map(|c| &c.inside)
+    }
+
+    /// The orders that this view can have, the one to begin with first.
+    pub fn sorts(&self) -> &'static [OpensSort] {
+        use OpensSort::{Age, Failed, Name, Pid, Rate, Total};
+        match (self.inside(), self.view) {
+            (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
+                &[Rate, Failed, Total, Age, Name, Pid]
+            }
+            (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
+            (None, OpensView::Live) => &[Age],
+            _ => &[Rate, Failed, Total, Age, Name],
+        }
+    }
+
+    /// The order that holds: the one chosen, where this view can have it.
+    pub fn sort(&self) -> OpensSort {
+        let sorts = self.sorts();
+        if sorts.contains(&self.sort) {
+            return self.sort;
+        }
+        sorts.first().copied().unwrap_or_default()
+    }
+
+    /// The next order.
+    pub fn next_sort(&mut self) {
+        let sorts = self.sorts();
+        let at = sorts.iter().position(|s| *s == self.sort()).unwrap_or(0);
+        self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
+        self.reverse = false;
+    }
+
+    /// Orders by `sort`; once more turns it round.
+    pub fn sort_by(&mut self, sort: OpensSort) {
+        self.reverse = self.sort() == sort && !self.reverse;
+        self.sort = sort;
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<Row> {
+        self.rows.get(self.list.cursor).copied()
+    }
+
+    /// What names `row` as long as it is held.
+    pub fn id(&self, row: Row) -> RowId {
+        match row {
+            Row::Process(s) => (0, s.id()),
+            Row::File(s) => (1, s.id()),
+            Row::Use(s) => (3, s.id()),
+            Row::Path(s) => (4, s.id()),
+            Row::User(s) => (5, s.id()),
+            Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
+            Row::Fail(i) => {
+                let of = |f: &FailRow| {
+                    let errno = u64::from(f.errno.unsigned_abs());
+                    fingerprint(&f.dir, fingerprint(&f.name.0, errno))
+                };
+                (7, self.fails.get(i).map_or(0, of))
+            }
+            Row::Live(n) => (8, n),
+        }
+    }
+
+    /// Takes the new rows in: a followed row keeps the cursor, which stays on a row.
+    pub fn settle(&mut self, height: usize) {
+        if let Some(id) = self.list.follow
+            && let Some(at) = self.rows.iter().position(|r| self.id(*r) == id)
+        {
+            // It stays on the same line, too.
+            let line = self.list.cursor.saturating_sub(self.list.offset);
+            self.list.cursor = at;
+            self.list.offset = at.saturating_sub(line);
+        }
+        self.list.clamp(self.rows.len());
+        self.list.scroll(self.rows.len(), height);
+    }
+}
+
+/// FNV-1a: steady from run to run.
+fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}

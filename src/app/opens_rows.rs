@@ -1,0 +1,320 @@
+//! The opens pane's rows, built once a tick or when something is asked for: chosen, ordered.
+//!
+//! Never once a frame: drawing only looks up the rows that are shown.
+
+use std::cmp::Ordering;
+
+use super::opens_groups::{below, directories, failures};
+use super::opens_pane::{Inside, OpensPane, OpensSort, OpensView, Row};
+use crate::model::filter::{Filter, What, Who};
+use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
+use crate::model::slab::Slot;
+use crate::model::time::Mono;
+
+/// What chooses the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Choose<'a> {
+    pub opens: &'a Opens,
+    /// What was typed, and what the command line asked for besides.
+    pub filters: [Option<&'a Filter>; 2],
+    pub failed_only: bool,
+    /// Only what was first seen after this.
+    pub new_since: Option<Mono>,
+    pub now: Mono,
+}
+
+impl Choose<'_> {
+    fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.iter().flatten().copied().filter(|f| !f.is_empty())
+    }
+
+    fn tally(&self, tally: &Tally) -> bool {
+        (!self.failed_only || tally.failed > 0)
+            && self.new_since.is_none_or(|mark| tally.first > mark)
+    }
+
+    /// Whether the filters let this process through, whatever it opens.
+    pub(super) fn who(&self, process: &Process) -> bool {
+        let (names, n) = process.names();
+        let who = Who {
+            names: names.get(..n).unwrap_or_default(),
+            tgid: process.key.tgid,
+            uid: process.uid,
+            cgroup: None,
+        };
+        self.filters().all(|f| f.process(&who))
+    }
+
+    pub(super) fn what(&self, path: &[u8], ret: i32) -> bool {
+        let errno = (ret < 0).then(|| ret.saturating_neg());
+        let what = What { path: Some(path), resolved: Some(path), errno };
+        self.filters().all(|f| f.file(&what))
+    }
+
+    fn file(&self, file: &FileUse) -> bool {
+        self.opens.paths().get(file.path).is_some_and(|p| self.what(&p.bytes, file.last_ret))
+    }
+
+    fn process(&self, process: &Process) -> bool {
+        if !self.tally(&process.tally) && !self.has_new_file(process) || !self.who(process) {
+            return false;
+        }
+        !self.filters().any(Filter::chooses_files)
+            || process
+                .files
+                .iter()
+                .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
+    }
+
+    /// An old process that opens something new is news as well.
+    fn has_new_file(&self, process: &Process) -> bool {
+        self.new_since.is_some()
+            && process
+                .files
+                .iter()
+                .any(|s| self.opens.files().get(*s).is_some_and(|f| self.tally(&f.tally)))
+    }
+
+    pub(super) fn path(&self, path: &Path) -> bool {
+        if !self.tally(&path.tally) {
+            return false;
+        }
+        if self.filters().next().is_none() {
+            return true;
+        }
+        path.users.iter().filter_map(|s| self.opens.files().get(*s)).any(|f| {
+            self.what(&path.bytes, f.last_ret)
+                && self.opens.processes().get(f.process).is_some_and(|p| self.who(p))
+        })
+    }
+}
+
+/// Something to be put in order.
+pub(super) struct Ranked<'a, T> {
+    pub(super) number: u64,
+    pub(super) more: u64,
+    pub(super) name: &'a [u8],
+    pub(super) id: u64,
+    pub(super) what: T,
+}
+
+/// Names upwards, numbers downwards; among equals the steady things decide, so that rows do
+/// not change places without a reason.
+pub(super) fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool) {
+    let compare = |a: &Ranked<'_, T>, b: &Ranked<'_, T>| {
+        let first = if by_name { a.name.cmp(b.name) } else { Ordering::Equal };
+        first.then(b.number.cmp(&a.number)).then(b.more.cmp(&a.more)).then_with(|| a.id.cmp(&b.id))
+    };
+    if reverse {
+        items.sort_unstable_by(|a, b| compare(b, a));
+    } else {
+        items.sort_unstable_by(compare);
+    }
+}
+
+/// A rate in steps of nine percent: what differs by less does not change places.
+pub(super) fn step(rate: f64) -> u64 {
+    if rate > 0.0 { ((rate.log2() + 32.0).max(0.0) * 8.0) as u64 + 1 } else { 0 }
+}
+
+pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
+    match by {
+        OpensSort::Rate => step(rate),
+        OpensSort::Failed => tally.failed,
+        OpensSort::Total => tally.opens,
+        OpensSort::Age => tally.last.0,
+        OpensSort::Name => 0,
+        // Small ones first, as with names.
+        OpensSort::Pid => u64::from(u32::MAX - pid),
+    }
+}
+
+/// Fills the pane's rows; `room` is how many lines it has.
+pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
+    pane.rows.clear();
+    pane.dirs.clear();
+    pane.fails.clear();
+    let (sort, reverse) = (pane.sort(), pane.reverse);
+    match (pane.inside().cloned(), pane.view) {
+        (Some(Inside::Process(slot)), _) => {
+            let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
+            pane.of = files.len();
+            pane.rows.extend(uses(choose, files, sort, reverse).into_iter().map(Row::Use));
+        }
+        (Some(Inside::Path(slot)), _) => {
+            let users = choose.opens.paths().get(slot).map_or(&[][..], |p| &p.users);
+            pane.of = users.len();
+            pane.rows.extend(users_of(choose, users, sort, reverse).into_iter().map(Row::User));
+        }
+        (Some(Inside::Directory(dir)), _) => {
+            let paths = paths(choose, sort, reverse, |p| below(&p.bytes, &dir));
+            pane.of = choose.opens.paths().len();
+            pane.rows.extend(paths.into_iter().map(Row::Path));
+        }
+        (None, OpensView::Processes) => processes(pane, choose, room),
+        (None, OpensView::Files) => {
+            pane.of = choose.opens.paths().len();
+            pane.rows.extend(paths(choose, sort, reverse, |_| true).into_iter().map(Row::Path));
+        }
+        (None, OpensView::Directories) => directories(pane, choose),
+        (None, OpensView::Failures) => failures(pane, choose),
+        (None, OpensView::Live) => live(pane, choose),
+    }
+    if pane.inside().is_some() || pane.view != OpensView::Processes {
+        pane.matched = pane.rows.len();
+    }
+}
+
+fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
+    let opens = choose.opens;
+    let sort = pane.sort();
+    let mut items: Vec<_> = opens
+        .processes()
+        .iter()
+        .filter(|(_, p)| choose.process(p))
+        .map(|(slot, p)| Ranked {
+            number: number(sort, &p.tally, opens.rate_of(&p.meter), p.key.tgid),
+            more: if sort == OpensSort::Rate {
+                step(p.history.recent(choose.now, 10) as f64)
+            } else {
+                p.tally.opens
+            },
+            name: p.name.as_bytes(),
+            id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
+            what: (slot, p),
+        })
+        .collect();
+    order(&mut items, sort == OpensSort::Name, pane.reverse);
+    pane.of = opens.processes().len();
+    pane.matched = items.len();
+    // Those far down the list would hardly change the scale, and there may be thousands.
+    let busiest = items.iter().take(256).map(|i| i.what.1);
+    let last = |p: &Process| p.history.last(choose.now, 59).max().unwrap_or(0);
+    pane.most = busiest.map(last).max().unwrap_or(0);
+    pane.folds.retain(|slot, _| opens.processes().get(*slot).is_some());
+    let chosen = pane.under.is_some();
+    let under = pane.under.unwrap_or(match room {
+        40.. => 5,
+        16.. => 3,
+        n if items.len() * 4 <= n => 3,
+        n if items.len() * 2 <= n => 1,
+        _ => 0,
+    });
+    // Ones that open something now show what; those that are quiet take one line, unless
+    // somebody asked for more. Beyond what fits on a few screens nobody looks.
+    let mut lines = 0usize;
+    for item in items {
+        let (slot, process) = item.what;
+        pane.rows.push(Row::Process(slot));
+        lines += 1;
+        let busy = process.history.recent(choose.now, 10) > 0;
+        let files = match pane.folds.get(&slot) {
+            Some(true) => under.max(10),
+            Some(false) => 0,
+            None if chosen || busy && lines < room => under,
+            None => 0,
+        };
+        if files == 0 || process.files.is_empty() {
+            continue;
+        }
+        let by = if sort == OpensSort::Pid { OpensSort::Rate } else { sort };
+        let before = pane.rows.len();
+        let shown = uses(choose, &process.files, by, pane.reverse && by == sort);
+        pane.rows.extend(shown.into_iter().take(files).map(Row::File));
+        lines += pane.rows.len() - before;
+    }
+}
+
+fn uses(choose: &Choose<'_>, files: &[Slot], sort: OpensSort, reverse: bool) -> Vec<Slot> {
+    let opens = choose.opens;
+    let mut items: Vec<_> = files
+        .iter()
+        .filter_map(|slot| Some((*slot, opens.files().get(*slot)?)))
+        .filter(|(_, f)| choose.tally(&f.tally) && choose.file(f))
+        .map(|(slot, f)| Ranked {
+            number: number(sort, &f.tally, opens.rate_of(&f.meter), 0),
+            more: f.tally.opens,
+            name: opens.paths().get(f.path).map_or(&[][..], |p| &p.bytes),
+            id: slot.id(),
+            what: slot,
+        })
+        .collect();
+    order(&mut items, sort == OpensSort::Name, reverse);
+    items.into_iter().map(|r| r.what).collect()
+}
+
+fn users_of(choose: &Choose<'_>, users: &[Slot], sort: OpensSort, reverse: bool) -> Vec<Slot> {
+    let opens = choose.opens;
+    let mut items: Vec<_> = users
+        .iter()
+        .filter_map(|slot| {
+            let file = opens.files().get(*slot)?;
+            Some((*slot, file, opens.processes().get(file.process)?))
+        })
+        .filter(|(_, f, p)| choose.tally(&f.tally) && choose.file(f) && choose.who(p))
+        .map(|(slot, f, p)| Ranked {
+            number: number(sort, &f.tally, opens.rate_of(&f.meter), p.key.tgid),
+            more: f.tally.opens,
+            name: p.name.as_bytes(),
+            id: slot.id(),
+            what: slot,
+        })
+        .collect();
+    order(&mut items, sort == OpensSort::Name, reverse);
+    items.into_iter().map(|r| r.what).collect()
+}
+
+fn paths(
+    choose: &Choose<'_>,
+    sort: OpensSort,
+    reverse: bool,
+    among: impl Fn(&Path) -> bool,
+) -> Vec<Slot> {
+    let opens = choose.opens;
+    let mut items: Vec<_> = opens
+        .paths()
+        .iter()
+        .filter(|(_, p)| among(p) && choose.path(p))
+        .map(|(slot, p)| Ranked {
+            number: number(sort, &p.tally, opens.rate_of(&p.meter), 0),
+            more: p.tally.opens,
+            name: &p.bytes,
+            id: slot.id(),
+            what: slot,
+        })
+        .collect();
+    order(&mut items, sort == OpensSort::Name, reverse);
+    items.into_iter().map(|r| r.what).collect()
+}
+
+fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
+    let opens = choose.opens;
+    pane.of = opens.live().len();
+    let shown = opens.live().filter(|l| {
+        (!choose.failed_only || l.ret < 0)
+            && choose.new_since.is_none_or(|mark| l.at > mark)
+            && opens.processes().get(l.process).is_none_or(|p| choose.who(p))
+            && match l.path.and_then(|s| opens.paths().get(s)) {
+                Some(path) => choose.what(&path.bytes, l.ret),
+                None => !choose.filters().any(Filter::chooses_files),
+            }
+    });
+    if pane.reverse {
+        pane.rows.extend(shown.map(|l| Row::Live(l.number)));
+    } else {
+        pane.rows.extend(shown.rev().map(|l| Row::Live(l.number)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_rates_are_one_step() {
+        assert_eq!(step(0.0), 0);
+        assert_eq!(step(1000.0), step(1010.0));
+        assert!(step(1000.0) < step(1100.0) && step(0.001) > 0);
+        assert_eq!(step(f64::NAN), 0);
+    }
+}

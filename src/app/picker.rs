@@ -1,0 +1,100 @@
+//! Interfaces to choose from: the picker, and the next one by a key.
+
+use crate::model::link::{Choice, Link, XdpMode};
+
+/// The picker that is open.
+#[derive(Clone, Debug, Default)]
+pub struct Picker {
+    pub cursor: usize,
+    pub offset: usize,
+}
+
+/// The choices, in the picker's order: every interface by index, then all of them.
+pub fn choices(links: &[Link]) -> Vec<Choice> {
+    let mut sorted: Vec<&Link> = links.iter().collect();
+    sorted.sort_by_key(|l| (l.loopback, l.ifindex));
+    let named = sorted.into_iter().map(|l| Choice::Named(l.name.clone()));
+    named.chain(std::iter::once(Choice::All)).collect()
+}
+
+/// The interface that comes `by` after the one called `from`, among those that are up; `lo` last.
+pub fn neighbour(links: &[Link], from: Option<&str>, by: isize) -> Option<Choice> {
+    let mut up: Vec<&Link> = links.iter().filter(|l| l.up).collect();
+    up.sort_by_key(|l| (l.loopback, l.ifindex));
+    let len = isize::try_from(up.len()).ok().filter(|n| *n > 0)?;
+    let at = from.and_then(|name| up.iter().position(|l| l.name == name));
+    let next = match at.and_then(|at| isize::try_from(at).ok()) {
+        Some(at) => (at + by).rem_euclid(len),
+        None if by < 0 => len - 1,
+        None => 0,
+    };
+    up.get(usize::try_from(next).ok()?).map(|l| Choice::Named(l.name.clone()))
+}
+
+/// The mode after `mode`.
+pub fn next_mode(mode: XdpMode) -> XdpMode {
+    match mode {
+        XdpMode::Auto => XdpMode::Native,
+        XdpMode::Native => XdpMode::Generic,
+        XdpMode::Generic => XdpMode::Off,
+        XdpMode::Off => XdpMode::Auto,
+    }
+}
+
+/// The mode's word on the command line.
+pub fn mode_name(mode: XdpMode) -> &'static str {
+    match mode {
+        XdpMode::Auto => "auto",
+        XdpMode::Native => "native",
+        XdpMode::Generic => "generic",
+        XdpMode::Off => "off",
+    }
+}
+
+/// Whether taking `mode` may reset the link. Attaching in the driver does on most hardware
+/// (cilium/cilium#18636); virtual pairs and tunnels have no link to reset.
+pub fn may_reset(link: Option<&Link>, mode: XdpMode) -> bool {
+    const NO_LINK: [&str; 6] = ["veth", "tun", "dummy", "bridge", "loopback", "netdevsim"];
+    mode == XdpMode::Native
+        && link.is_none_or(|l| {
+            !l.loopback && !l.driver.as_deref().is_some_and(|d| NO_LINK.contains(&d))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links() -> Vec<Link> {
+        let link = |ifindex, name: &str, up| Link {
+            ifindex,
+            name: name.into(),
+            up,
+            loopback: name == "lo",
+            ..Link::default()
+        };
+        vec![link(1, "lo", true), link(4, "b", true), link(2, "a", true), link(3, "x", false)]
+    }
+
+    #[test]
+    fn neighbours_go_by_index_with_lo_last() {
+        let next = |from, by| match neighbour(&links(), from, by) {
+            Some(Choice::Named(name)) => name,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(next(Some("a"), 1), "b");
+        assert_eq!(next(Some("b"), 1), "lo");
+        assert_eq!(next(Some("lo"), 1), "a");
+        assert_eq!(next(Some("a"), -1), "lo");
+        assert_eq!(next(None, 1), "a");
+        assert_eq!(neighbour(&[], None, 1), None);
+    }
+
+    #[test]
+    fn a_driver_that_nobody_knows_asks_first() {
+        let veth = Link { driver: Some("veth".into()), ..Link::default() };
+        assert!(!may_reset(Some(&veth), XdpMode::Native));
+        assert!(may_reset(Some(&Link::default()), XdpMode::Native));
+        assert!(may_reset(None, XdpMode::Native) && !may_reset(None, XdpMode::Generic));
+    }
+}

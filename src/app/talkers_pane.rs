@@ -1,0 +1,202 @@
+//! The talkers pane's state and rows.
+
+use std::net::IpAddr;
+
+use super::list::{List, RowId};
+use super::opens_rows::step;
+use crate::model::filter::Filter;
+use crate::model::slab::Slot;
+use crate::model::talkers::Direction;
+use crate::model::time::Mono;
+use crate::model::wire::{Port, Rate, Talker, Wire};
+
+/// Which directions are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    Rx,
+    Tx,
+    Both,
+}
+
+impl Ways {
+    /// The directions in it.
+    pub fn directions(self) -> &'static [Direction] {
+        match self {
+            Ways::Rx => &[Direction::Rx],
+            Ways::Tx => &[Direction::Tx],
+            Ways::Both => &[Direction::Rx, Direction::Tx],
+        }
+    }
+
+    /// In the pane's title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Ways::Rx => "rx",
+            Ways::Tx => "tx",
+            Ways::Both => "rx+tx",
+        }
+    }
+}
+
+/// What the rows are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TalkersSort {
+    #[default]
+    Bits,
+    RxBits,
+    TxBits,
+    Packets,
+    Total,
+    Age,
+    Address,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TalkerRow {
+    Talker(Slot),
+    /// What no held address accounts for, of all that is watched.
+    Other,
+}
+
+/// What chooses the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Choose<'a> {
+    pub wire: &'a Wire,
+    /// Places among [`Wire::ports`] of what is watched.
+    pub ports: &'a [usize],
+    pub filter: &'a Filter,
+    pub new_since: Option<Mono>,
+    pub now: Mono,
+}
+
+/// The state of the pane.
+#[derive(Debug, Default)]
+pub struct TalkersPane {
+    /// Chosen with a key; else by the interface.
+    pub chosen: Option<Ways>,
+    pub sort: TalkersSort,
+    pub reverse: bool,
+    pub list: List,
+    pub rows: Vec<TalkerRow>,
+    /// The talker that is looked into.
+    pub inside: Option<Slot>,
+    /// Watched interfaces, as places among [`Wire::ports`].
+    pub ports: Vec<usize>,
+    pub matched: usize,
+    pub of: usize,
+}
+
+impl TalkersPane {
+    /// Which directions are shown: on `lo` alone each packet is there twice, so one of them.
+    pub fn ways(&self, wire: &Wire) -> Ways {
+        let mut ports = self.ports.iter().filter_map(|p| wire.ports().get(*p)).peekable();
+        let lo = ports.peek().is_some() && ports.all(Port::loopback);
+        self.chosen.unwrap_or(if lo { Ways::Rx } else { Ways::Both })
+    }
+
+    /// The orders there are.
+    pub fn sorts(ways: Ways) -> &'static [TalkersSort] {
+        use TalkersSort::{Address, Age, Bits, Packets, RxBits, Total, TxBits};
+        match ways {
+            Ways::Both => &[Bits, RxBits, TxBits, Packets, Total, Age, Address],
+            _ => &[Bits, Packets, Total, Age, Address],
+        }
+    }
+
+    /// The next order.
+    pub fn next_sort(&mut self, ways: Ways) {
+        let sorts = Self::sorts(ways);
+        let at = sorts.iter().position(|s| *s == self.sort).unwrap_or(0);
+        self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
+        self.reverse = false;
+    }
+
+    /// Orders by `sort`; once more turns it round.
+    pub fn sort_by(&mut self, sort: TalkersSort) {
+        self.reverse = self.sort == sort && !self.reverse;
+        self.sort = sort;
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<TalkerRow> {
+        self.rows.get(self.list.cursor).copied()
+    }
+
+    /// What names a row as long as it is held.
+    pub fn id(row: TalkerRow) -> RowId {
+        match row {
+            TalkerRow::Talker(slot) => (0, slot.id()),
+            TalkerRow::Other => (1, 0),
+        }
+    }
+
+    /// Builds the rows anew: chosen, ordered, `other` last.
+    pub fn build(&mut self, choose: &Choose<'_>) {
+        let ways = self.ways(choose.wire);
+        let wire = choose.wire;
+        self.of = 0;
+        let mut items: Vec<(u64, u64, IpAddr, Slot)> = Vec::new();
+        for (slot, talker) in wire.talkers().iter() {
+            let held = ways.directions().iter().any(|d| talker.side(*d).held());
+            if !held || !choose.ports.contains(&talker.port) {
+                continue;
+            }
+            self.of += 1;
+            if choose.filter.address(talker.ip)
+                && choose.new_since.is_none_or(|mark| talker.first > mark)
+            {
+                let (number, more) = self.key(wire, talker, ways, choose.now);
+                items.push((number, more, talker.ip, slot));
+            }
+        }
+        type Item = (u64, u64, IpAddr, Slot);
+        let by_address = self.sort == TalkersSort::Address;
+        let compare = |a: &Item, b: &Item| {
+            let numbers = b.0.cmp(&a.0).then(b.1.cmp(&a.1));
+            let first = if by_address { std::cmp::Ordering::Equal } else { numbers };
+            first.then(a.2.cmp(&b.2)).then(a.3.cmp(&b.3))
+        };
+        if self.reverse {
+            items.sort_unstable_by(|a, b| compare(b, a));
+        } else {
+            items.sort_unstable_by(compare);
+        }
+        self.matched = items.len();
+        self.rows.clear();
+        self.rows.extend(items.into_iter().map(|i| TalkerRow::Talker(i.3)));
+        if !choose.ports.is_empty() && choose.filter.is_empty() && choose.new_since.is_none() {
+            self.rows.push(TalkerRow::Other);
+        }
+    }
+
+    fn key(&self, wire: &Wire, talker: &Talker, ways: Ways, now: Mono) -> (u64, u64) {
+        let rate = |direction| wire.rate(talker, direction, now);
+        let all = ways.directions().iter().map(|d| rate(*d)).fold(Rate::default(), |a, b| a + b);
+        let bytes = |d: &Direction| talker.side(*d).total().bytes;
+        let total = ways.directions().iter().map(bytes).fold(0, u64::saturating_add);
+        let number = match self.sort {
+            TalkersSort::Bits => step(all.bps),
+            TalkersSort::RxBits => step(rate(Direction::Rx).bps),
+            TalkersSort::TxBits => step(rate(Direction::Tx).bps),
+            TalkersSort::Packets => step(all.pps),
+            TalkersSort::Total => total,
+            TalkersSort::Age => talker.last.0,
+            TalkersSort::Address => 0,
+        };
+        (number, total)
+    }
+
+    /// Takes new rows in: a followed row keeps the cursor.
+    pub fn settle(&mut self, height: usize) {
+        if let Some(id) = self.list.follow
+            && let Some(at) = self.rows.iter().position(|r| Self::id(*r) == id)
+        {
+            let line = self.list.cursor.saturating_sub(self.list.offset);
+            self.list.cursor = at;
+            self.list.offset = at.saturating_sub(line);
+        }
+        self.list.clamp(self.rows.len());
+        self.list.scroll(self.rows.len(), height);
+    }
+}

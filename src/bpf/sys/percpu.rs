@@ -1,0 +1,175 @@
+//! Batches of a per-CPU hash: `libbpf-rs` refuses these maps, the kernel (5.6) does not.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::bpf::talkers::types::{side_record, source_key, traffic};
+
+/// Bytes of `struct source_key`, as `talkers.h` asserts it on the other side.
+pub(crate) const KEY_BYTES: usize = 20;
+/// Bytes of one CPU's `struct traffic`; a multiple of 8, so the kernel adds no padding.
+pub(crate) const VALUE_BYTES: usize = 16;
+const _: () = assert!(size_of::<source_key>() == KEY_BYTES);
+const _: () = assert!(size_of::<traffic>() == VALUE_BYTES);
+const _: () = assert!(size_of::<side_record>() == 56);
+
+// SAFETY: `repr(C)`, u32 only, no padding (asserted above and in talkers.h).
+unsafe impl plain::Plain for source_key {}
+// SAFETY: `repr(C)`, two u64.
+unsafe impl plain::Plain for traffic {}
+// SAFETY: `repr(C)`, integers only, no padding (asserted above and in talkers.h).
+unsafe impl plain::Plain for side_record {}
+
+/// The bytes of a record, to write it back.
+pub(crate) fn record_bytes(record: &side_record) -> &[u8] {
+    // SAFETY: `side_record` is Plain: no padding, so every byte is initialised.
+    unsafe { plain::as_bytes(record) }
+}
+
+/// A per-CPU hash of [`KEY_BYTES`] to [`VALUE_BYTES`] a CPU, with room for one batch.
+///
+/// The maps handed in must have these sizes, since the kernel writes by the map's own: the
+/// constructor's caller makes them from the object that asserts the same sizes.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    cpus: usize,
+    capacity: u32,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    cursor: [u32; 2],
+}
+
+/// Bytes of values in one batch. A batch needs room for the fullest bucket at least.
+const BATCH_VALUE_BYTES: usize = 512 << 10;
+const MIN_BATCH: usize = 256;
+
+impl Batch {
+    /// Buffers for maps on a machine of `cpus` possible CPUs.
+    pub(crate) fn new(cpus: usize) -> Self {
+        let mut batch =
+            Self { cpus: cpus.max(1), capacity: 0, keys: vec![], values: vec![], cursor: [0; 2] };
+        batch.grow((BATCH_VALUE_BYTES / batch.stride()).max(MIN_BATCH));
+        batch
+    }
+
+    fn stride(&self) -> usize {
+        self.cpus * VALUE_BYTES
+    }
+
+    fn grow(&mut self, capacity: usize) {
+        self.keys.resize(capacity * KEY_BYTES, 0);
+        self.values.resize(capacity * self.stride(), 0);
+        self.capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+    }
+
+    /// Calls `each` with the key and the CPUs' values of every entry.
+    ///
+    /// Only a map that nobody writes to meanwhile is told whole and once.
+    pub(crate) fn read(
+        &mut self,
+        map: BorrowedFd<'_>,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> io::Result<()> {
+        let mut first = true;
+        loop {
+            let mut count = self.capacity;
+            let stride = self.stride();
+            let next = &raw mut self.cursor;
+            let from = if first { std::ptr::null_mut() } else { next.cast() };
+            let opts = batch_opts();
+            // SAFETY: keys and values have room for `count` entries of the map's sizes; a hash's
+            // cursor is one u32 (generic_map / htab batches), `cursor` has 8 bytes.
+            let ret = unsafe {
+                libbpf_sys::bpf_map_lookup_batch(
+                    map.as_raw_fd(),
+                    from,
+                    next.cast(),
+                    self.keys.as_mut_ptr().cast(),
+                    self.values.as_mut_ptr().cast(),
+                    &raw mut count,
+                    &raw const opts,
+                )
+            };
+            match -ret {
+                0 | libc::ENOENT => {}
+                // A bucket is fuller than the batch: the cursor stays, the batch grows.
+                libc::ENOSPC => {
+                    self.grow(self.keys.len() / KEY_BYTES * 2);
+                    continue;
+                }
+                libc::EINTR | libc::EAGAIN => continue,
+                errno => return Err(io::Error::from_raw_os_error(errno)),
+            }
+            let entries = self.keys.chunks_exact(KEY_BYTES).zip(self.values.chunks_exact(stride));
+            for (key, values) in entries.take(usize::try_from(count).unwrap_or(0)) {
+                each(key, values);
+            }
+            if -ret == libc::ENOENT {
+                return Ok(());
+            }
+            first = false;
+        }
+    }
+
+    /// Sets the entries of `keys` to zero on every CPU, making those that are not there.
+    /// What is there must not be counting: the caller stands on an idle side.
+    pub(crate) fn insert_zero(&mut self, map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.values.fill(0);
+        let per_call = usize::try_from(self.capacity).unwrap_or(1) * KEY_BYTES;
+        for part in keys.chunks(per_call) {
+            let mut count = u32::try_from(part.len() / KEY_BYTES).unwrap_or(0);
+            let opts = batch_opts();
+            // SAFETY: `part` holds `count` keys and `values` at least as many values, all zero;
+            // the kernel only reads them.
+            let ret = unsafe {
+                libbpf_sys::bpf_map_update_batch(
+                    map.as_raw_fd(),
+                    part.as_ptr().cast(),
+                    self.values.as_ptr().cast(),
+                    &raw mut count,
+                    &raw const opts,
+                )
+            };
+            if ret != 0 {
+                return Err(io::Error::from_raw_os_error(-ret));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the entries of `keys`; one that is not there is no error.
+pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
+    let mut rest = keys;
+    while !rest.is_empty() {
+        let mut count = u32::try_from(rest.len() / KEY_BYTES).unwrap_or(0);
+        let opts = batch_opts();
+        // SAFETY: `rest` holds `count` keys, which the kernel only reads.
+        let ret = unsafe {
+            libbpf_sys::bpf_map_delete_batch(
+                map.as_raw_fd(),
+                rest.as_ptr().cast(),
+                &raw mut count,
+                &raw const opts,
+            )
+        };
+        let done = usize::try_from(count).unwrap_or(0) * KEY_BYTES;
+        match -ret {
+            0 => return Ok(()),
+            // `count` went before the key that is missing: step over it.
+            libc::ENOENT => rest = rest.get(done + KEY_BYTES..).unwrap_or_default(),
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+    Ok(())
+}
+
+fn batch_opts() -> libbpf_sys::bpf_map_batch_opts {
+    libbpf_sys::bpf_map_batch_opts {
+        sz: size_of::<libbpf_sys::bpf_map_batch_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    }
+}

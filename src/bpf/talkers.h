@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The records that talkers.bpf.c writes and src/probes/talkers reads. Rust takes these types
+ * from the object's BTF: padding is explicit, sizes are asserted on both sides. */
+#ifndef EBPFTOP_TALKERS_H
+#define EBPFTOP_TALKERS_H
+
+/* An address with its family, so that ::ffff:192.0.2.1 and 192.0.2.1 are two talkers.
+ * The words are in network byte order; IPv4 fills the first, the others are 0. */
+struct source_key {
+	__u32 addr[4];
+	__u32 family; /* FAMILY_*, 0 in an empty cache record */
+};
+
+#define FAMILY_V4 4
+#define FAMILY_V6 6
+
+#define SOURCE_KEY_BYTES 20
+_Static_assert(sizeof(struct source_key) == SOURCE_KEY_BYTES, "a map key has no hidden padding");
+
+struct traffic {
+	__u64 packets;
+	__u64 bytes; /* Ethernet header in, FCS out */
+};
+
+/* What one CPU keeps for one side. */
+struct side_record {
+	struct traffic total; /* every frame */
+	struct traffic last; /* of last_key, not yet in the side's hash */
+	struct source_key last_key;
+	__u32 pad;
+};
+
+#define SIDE_RECORD_BYTES 56
+_Static_assert(sizeof(struct side_record) == SIDE_RECORD_BYTES, "no hidden padding");
+
+/* What the reader tells the programs; a member's values differ in one byte alone, so that a
+ * write by bpf(2) is seen whole or not at all. */
+struct talkers_control {
+	__u32 active; /* the side that frames are counted on: 0 or 1 */
+	__u32 hand_over; /* enum hand_over */
+};
+
+/* Which of two attached rx programs counts while one takes over from the other. */
+enum hand_over {
+	HAND_OVER_NONE, /* one is attached, and counts */
+	HAND_OVER_XDP, /* XDP counts; the skb program leaves what XDP counted */
+	HAND_OVER_SKB, /* the skb program counts what XDP left */
+	HAND_OVER_SKB_ALONE, /* the skb program counts all; XDP may not be there */
+};
+
+/* What an interface's frames begin with (src/probes/talkers/choose.rs, by ARPHRD type). */
+enum link_kind {
+	LINK_ETHERNET,
+	LINK_NO_HEADER, /* the IP header: tun, WireGuard, PPP, tunnels */
+	LINK_OTHER, /* a header of another form: only what an skb knows of it counts */
+};
+
+enum direction {
+	DIRECTION_RX,
+	DIRECTION_TX,
+};
+
+#endif

@@ -1,0 +1,235 @@
+//! The command line: what may be said, and what a value has to look like.
+//!
+//! Nothing is done here, and no default is set: [`crate::config`] merges what was said with
+//! the file and the defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::filter::{Filter, Pattern};
+use crate::model::link::XdpMode;
+use crate::model::span;
+use crate::settings::THEME_NAMES;
+
+/// Which process opens which files, and who is on the wire: live, exact, from eBPF.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ebpftop", version, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+}
+
+/// What to do instead of the dashboard.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write what is seen as lines on stdout
+    Stream(StreamArgs),
+    /// Say what this machine, kernel and user can do, with the fix where something is missing
+    Doctor {
+        /// How to write it
+        #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
+        format: DoctorFormat,
+    },
+    /// Print the commented default configuration
+    Config,
+    /// Print shell completions
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// What the dashboard, `stream` and `record` have in common.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WatchArgs {
+    /// Interface to watch; `all` for every one that is up [default: the default route's]
+    #[arg(short, long, value_name = "IFACE", value_parser = interface)]
+    pub interface: Option<String>,
+    /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
+    #[arg(short, long, value_name = "PATTERN", value_parser = process)]
+    pub process: Option<String>,
+    /// Only what matches: names and pid: uid: path: err: cgroup: ip: terms, ! in front negates
+    #[arg(short, long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<String>,
+    /// Time between refreshes, 100ms to 60s [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = span::parse_interval)]
+    pub interval: Option<Duration>,
+    /// How arriving packets are counted [default: auto]
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub xdp_mode: Option<XdpMode>,
+    /// Time each open (a second program: it costs)
+    #[arg(long)]
+    pub latency: bool,
+}
+
+/// What only the dashboard takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ScreenArgs {
+    /// Configuration file [default: $XDG_CONFIG_HOME/ebpftop/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Colours of the dashboard
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(THEME_NAMES))]
+    pub theme: Option<String>,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    pub no_mouse: bool,
+    /// Plain ASCII: no braille and no line drawing
+    #[arg(long)]
+    pub ascii: bool,
+    /// Write a log here
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// `stream`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StreamArgs {
+    /// What to write; both when neither is named
+    #[arg(value_enum)]
+    pub kinds: Vec<Kind>,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How to write it; csv takes one kind
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// End after this time, counted from `ready` [default: until SIGINT or SIGTERM]
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    pub duration: Option<Duration>,
+    /// Only opens that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Only opens by this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Only opens by this user
+    #[arg(long, value_name = "UID")]
+    pub uid: Option<u32>,
+    /// Only opens whose path, as passed or resolved, matches
+    #[arg(long, value_name = "PATTERN", value_parser = path)]
+    pub path: Option<String>,
+    /// Only the N largest talkers, the rest in `other` [default: all]
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+}
+
+/// What `stream` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A line for each return from an open
+    Opens,
+    /// A table for each interval, direction and interface
+    Talkers,
+}
+
+/// How `stream` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One object a line
+    Json,
+    /// A header line and rows
+    Csv,
+}
+
+/// How `doctor` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// For people
+    Text,
+    /// An array of objects
+    Json,
+}
+
+impl ValueEnum for XdpMode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[XdpMode::Auto, XdpMode::Native, XdpMode::Generic, XdpMode::Off]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            XdpMode::Auto => PossibleValue::new("auto").help("the best that disturbs nothing"),
+            XdpMode::Native => PossibleValue::new("native").help("in the driver"),
+            XdpMode::Generic => PossibleValue::new("generic").help("in the core"),
+            XdpMode::Off => PossibleValue::new("off").help("no XDP: TCX, else a packet socket"),
+        })
+    }
+}
+
+/// The words that clap's derive would not check: each is parsed where it is used, too.
+pub(crate) fn interface(text: &str) -> Result<String, String> {
+    // IFNAMSIZ is 16 with the NUL; the kernel takes no slash and no space (dev_valid_name).
+    let fits = !text.is_empty() && text.len() < 16 && !text.contains(['/', ':']);
+    if fits && !text.contains(char::is_whitespace) {
+        Ok(text.to_owned())
+    } else {
+        Err("no interface can have this name".into())
+    }
+}
+
+pub(crate) fn process(text: &str) -> Result<String, String> {
+    Pattern::parse_name(text).map(|_| text.to_owned()).map_err(|e| e.reason)
+}
+
+pub(crate) fn path(text: &str) -> Result<String, String> {
+    Pattern::parse(text).map(|_| text.to_owned()).map_err(|e| e.reason)
+}
+
+pub(crate) fn filter(text: &str) -> Result<String, String> {
+    Filter::parse(text).map(|_| text.to_owned()).map_err(|e| e.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_taken_and_what_is_not() {
+        for (line, taken) in [
+            ("", true),
+            ("-i eth0 -p ~ng --interval 100ms --latency --xdp-mode off --ascii", true),
+            ("stream", true),
+            ("stream opens talkers --format json --duration 5s --failed --pid 1 --top 3", true),
+            ("stream -f !x --path /etc --uid 0", true),
+            ("doctor --format json", true),
+            ("completions bash", true),
+            ("man", true),
+            ("config", true),
+            ("stream files", false),
+            ("stream --interval 99ms", false),
+            ("stream --interval 61s", false),
+            ("stream --duration 5", false),
+            ("stream --theme x", false),
+            ("stream -f path:", false),
+            ("stream -p ~(", false),
+            ("stream --pid x", false),
+            ("--failed", false),
+            ("--xdp-mode fast", false),
+            ("-i eth0 stream", false),
+            ("-i a/b", false),
+            ("doctor --format csv", false),
+            ("nothing", false),
+        ] {
+            let words = std::iter::once("ebpftop").chain(line.split_whitespace());
+            assert_eq!(Cli::try_parse_from(words).is_ok(), taken, "{line}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Defaults, then the file, then the command line: merged once, here.
+
+mod file;
+mod place;
+
+use std::path::PathBuf;
+
+use crate::cli::{ScreenArgs, WatchArgs};
+use crate::model::escape::escape;
+use crate::model::link::Choice;
+use crate::settings::{ScreenSettings, Settings};
+
+pub use file::{DEFAULT, FileConfig};
+pub use place::caller;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read the configuration {}: {why}", shown(.path))]
+    Read { path: PathBuf, why: std::io::Error },
+    /// The file says something that cannot be.
+    #[error("{}:{line}: {reason}", shown(.path))]
+    Content { path: PathBuf, line: usize, reason: String },
+}
+
+fn shown(path: &std::path::Path) -> String {
+    escape(path.as_os_str().as_encoded_bytes()).into_owned()
+}
+
+/// The file's words: `named`, which has to exist, or the one at its place, which need not
+/// (nor be within reach: a home that is not one's own is no reason to stop).
+pub fn load(named: Option<&std::path::Path>) -> Result<FileConfig, ConfigError> {
+    let Some(path) = named.map(PathBuf::from).or_else(place::default_path) else {
+        return Ok(FileConfig::default());
+    };
+    let text = match place::read(&path) {
+        Ok(text) => text,
+        Err(_) if named.is_none() && std::fs::metadata(&path).is_err() => {
+            return Ok(FileConfig::default());
+        }
+        Err(why) => return Err(ConfigError::Read { path, why }),
+    };
+    FileConfig::parse(&text).map_err(|(line, reason)| ConfigError::Content { path, line, reason })
+}
+
+/// What all ways of watching have in common; the command line wins.
+pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
+    let default = Settings::default();
+    let either = |said: &Option<String>, written: &Option<String>| {
+        said.clone().or_else(|| written.clone()).filter(|text| !text.is_empty())
+    };
+    Settings {
+        choice: match either(&args.interface, &file.interface).as_deref() {
+            None => Choice::Default,
+            Some("all") => Choice::All,
+            Some(name) => Choice::Named(name.to_owned()),
+        },
+        process: either(&args.process, &file.process),
+        filter: either(&args.filter, &file.filter),
+        interval: args.interval.or(file.interval).unwrap_or(default.interval),
+        xdp_mode: args.xdp_mode.or(file.xdp_mode).unwrap_or(default.xdp_mode),
+        latency: args.latency || file.latency.unwrap_or(default.latency),
+    }
+}
+
+/// What only the dashboard needs. `NO_COLOR`, when not empty, turns colours off.
+pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
+    let default = ScreenSettings::default();
+    ScreenSettings {
+        theme: args.theme.clone().or_else(|| file.theme.clone()).unwrap_or(default.theme),
+        mouse: !args.no_mouse && file.mouse.unwrap_or(default.mouse),
+        ascii: args.ascii || file.ascii.unwrap_or(default.ascii),
+        colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::XdpMode;
+    use std::time::Duration;
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = FileConfig::parse(
+            "interface = 'eth1'\nfilter = 'x'\ninterval = '5s'\nxdp_mode = 'off'\nlatency = true\n",
+        )
+        .unwrap();
+        let from_file = settings(&WatchArgs::default(), &file);
+        assert_eq!(from_file.choice, Choice::Named("eth1".into()));
+        assert_eq!(from_file.interval, Duration::from_secs(5));
+        assert_eq!((from_file.xdp_mode, from_file.latency), (XdpMode::Off, true));
+        let args = WatchArgs {
+            interface: Some("all".into()),
+            filter: Some(String::new()),
+            interval: Some(Duration::from_secs(2)),
+            ..WatchArgs::default()
+        };
+        let merged = settings(&args, &file);
+        assert_eq!((merged.choice, merged.filter), (Choice::All, None));
+        assert_eq!(merged.interval, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn without_either_the_defaults_hold() {
+        let (args, file) = (WatchArgs::default(), FileConfig::default());
+        assert_eq!(settings(&args, &file), Settings::default());
+    }
+}

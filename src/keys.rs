@@ -1,0 +1,275 @@
+//! Which key does what, as data: the program looks keys up here, and help is printed from it.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What the keys go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The panes.
+    Main,
+    /// The filter's input line.
+    Filter,
+    /// The interface picker.
+    Picker,
+    /// The help page.
+    Help,
+    /// A yes-or-no question.
+    Confirm,
+}
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    Quit,
+    Help,
+    Filter,
+    Picker,
+    NextInterface,
+    PreviousInterface,
+    NextPane,
+    PreviousPane,
+    OpensPane,
+    TalkersPane,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Into,
+    Out,
+    Unfold,
+    Fold,
+    NextSort,
+    TurnRound,
+    NextView,
+    Fewer,
+    More,
+    FailedOnly,
+    Direction,
+    Pause,
+    Mark,
+    NewOnly,
+    Follow,
+    Copy,
+    Expand,
+    SplitLeft,
+    SplitRight,
+    XdpMode,
+    Restart,
+    Accept,
+    Cancel,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Binding {
+    pub mode: Mode,
+    pub keys: &'static [KeyCode],
+    /// Held together with the keys; of `Shift` only what the terminal tells apart from a capital.
+    pub modifiers: KeyModifiers,
+    pub action: Action,
+    /// What it does, in a few words; empty for a second row of the same action.
+    pub help: &'static str,
+    /// Shown in the line at the foot, in a word.
+    pub hint: &'static str,
+}
+
+const fn on(
+    mode: Mode,
+    keys: &'static [KeyCode],
+    action: Action,
+    help: &'static str,
+    hint: &'static str,
+) -> Binding {
+    Binding { mode, keys, modifiers: KeyModifiers::NONE, action, help, hint }
+}
+
+const fn main(
+    keys: &'static [KeyCode],
+    action: Action,
+    help: &'static str,
+    hint: &'static str,
+) -> Binding {
+    on(Mode::Main, keys, action, help, hint)
+}
+
+const fn ctrl(mode: Mode, keys: &'static [KeyCode], action: Action, help: &'static str) -> Binding {
+    Binding { mode, keys, modifiers: KeyModifiers::CONTROL, action, help, hint: "" }
+}
+
+use Action as A;
+use KeyCode::{
+    BackTab, Backspace, Char, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab,
+    Up,
+};
+use Mode as M;
+
+/// Every key there is.
+#[rustfmt::skip]
+pub const BINDINGS: &[Binding] = &[
+    main(&[Char('q'), F(10)], A::Quit, "quit", "quit"),
+    ctrl(M::Main, &[Char('c')], A::Quit, "quit"),
+    main(&[Char('?'), Char('h'), F(1)], A::Help, "this page", "help"),
+    main(&[Char('/'), F(4)], A::Filter, "filter, applied while typing; Enter keeps it, Esc clears it", "filter"),
+    main(&[Char('i')], A::Picker, "choose an interface", "interface"),
+    main(&[Char('n')], A::NextInterface, "next interface that is up", ""),
+    main(&[Char('b')], A::PreviousInterface, "previous interface that is up", ""),
+    main(&[Tab], A::NextPane, "next pane", ""),
+    main(&[BackTab], A::PreviousPane, "previous pane", ""),
+    main(&[Char('1')], A::OpensPane, "files", ""),
+    main(&[Char('2')], A::TalkersPane, "talkers", ""),
+    main(&[Up, Char('k')], A::Up, "up", ""),
+    main(&[Down, Char('j')], A::Down, "down", ""),
+    main(&[PageUp], A::PageUp, "a page up", ""),
+    ctrl(M::Main, &[Char('u')], A::PageUp, "a page up"),
+    main(&[PageDown], A::PageDown, "a page down", ""),
+    ctrl(M::Main, &[Char('d')], A::PageDown, "a page down"),
+    main(&[Home, Char('g')], A::Top, "first row", ""),
+    main(&[End, Char('G')], A::Bottom, "last row", ""),
+    main(&[Enter], A::Into, "into the selected row", "open"),
+    main(&[Esc, Backspace], A::Out, "back out; at the outside clear the filter", ""),
+    main(&[Right], A::Unfold, "show the files under this process", ""),
+    main(&[Left], A::Fold, "hide the files under this process", ""),
+    main(&[Char('s'), F(6)], A::NextSort, "next sort column", "sort"),
+    main(&[Char('S'), Char('I')], A::TurnRound, "turn the order round", ""),
+    main(&[Char('t'), F(5)], A::NextView, "opens by process, by file, by directory, failures, live feed", "group"),
+    main(&[Char('-')], A::Fewer, "fewer directory levels; by process: fewer files under each", ""),
+    main(&[Char('+'), Char('=')], A::More, "more directory levels; by process: more files under each", ""),
+    main(&[Char('f')], A::FailedOnly, "failed opens only", "failed"),
+    main(&[Char('d')], A::Direction, "rx, tx, both", "direction"),
+    main(&[Char('p'), Char(' ')], A::Pause, "pause: the screen stands still, counting goes on", "pause"),
+    main(&[Char('m')], A::Mark, "mark now", "mark"),
+    main(&[Char('N')], A::NewOnly, "only what is new since the mark", "new"),
+    main(&[Char('F')], A::Follow, "follow the selected row", ""),
+    main(&[Char('y')], A::Copy, "copy the selected path, pid or address", "copy"),
+    main(&[Char('e')], A::Expand, "the focused pane alone, and back", "expand"),
+    main(&[Char('<')], A::SplitLeft, "move the split", ""),
+    main(&[Char('>')], A::SplitRight, "move the split", ""),
+    main(&[Char('x')], A::XdpMode, "XDP mode of this interface: auto, native, generic, off", "XDP mode"),
+    ctrl(M::Main, &[Char('r')], A::Restart, "start the counts again"),
+
+    on(M::Filter, &[Enter], A::Accept, "keep the filter", "keep"),
+    on(M::Filter, &[Esc], A::Cancel, "clear the filter", "clear"),
+    on(M::Filter, &[F(10)], A::Quit, "quit", ""),
+    ctrl(M::Filter, &[Char('c')], A::Quit, "quit"),
+
+    on(M::Picker, &[Enter], A::Accept, "watch this interface", "watch"),
+    on(M::Picker, &[Esc, Char('i'), Backspace], A::Cancel, "close", "close"),
+    on(M::Picker, &[Char('q'), F(10)], A::Quit, "quit", ""),
+    ctrl(M::Picker, &[Char('c')], A::Quit, "quit"),
+    on(M::Picker, &[Up, Char('k')], A::Up, "up", ""),
+    on(M::Picker, &[Down, Char('j')], A::Down, "down", ""),
+    on(M::Picker, &[PageUp], A::PageUp, "a page up", ""),
+    on(M::Picker, &[PageDown], A::PageDown, "a page down", ""),
+    on(M::Picker, &[Home, Char('g')], A::Top, "first", ""),
+    on(M::Picker, &[End, Char('G')], A::Bottom, "last", ""),
+
+    on(M::Help, &[Esc, Char('?'), Char('h'), F(1), Enter, Backspace], A::Cancel, "close", "close"),
+    on(M::Help, &[Char('q'), F(10)], A::Quit, "quit", ""),
+    ctrl(M::Help, &[Char('c')], A::Quit, "quit"),
+    on(M::Help, &[Up, Char('k')], A::Up, "up", ""),
+    on(M::Help, &[Down, Char('j')], A::Down, "down", ""),
+    on(M::Help, &[PageUp], A::PageUp, "a page up", ""),
+    on(M::Help, &[PageDown, Char(' ')], A::PageDown, "a page down", ""),
+    on(M::Help, &[Home, Char('g')], A::Top, "top", ""),
+    on(M::Help, &[End, Char('G')], A::Bottom, "end", ""),
+
+    on(M::Confirm, &[Char('y')], A::Accept, "yes", "yes"),
+    on(M::Confirm, &[Char('n'), Esc, Char('q'), Enter], A::Cancel, "no", "no"),
+    on(M::Confirm, &[F(10)], A::Quit, "quit", ""),
+    ctrl(M::Confirm, &[Char('c')], A::Quit, "quit"),
+];
+
+/// What `key` asks for in `mode`.
+pub fn action(mode: Mode, key: KeyEvent) -> Option<Action> {
+    // A capital comes with or without SHIFT, and BackTab always with it.
+    let held = key.modifiers.difference(KeyModifiers::SHIFT);
+    BINDINGS
+        .iter()
+        .find(|b| b.mode == mode && b.modifiers == held && b.keys.contains(&key.code))
+        .map(|b| b.action)
+}
+
+/// The bindings of a mode, in the order of the table.
+pub fn of(mode: Mode) -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().filter(move |b| b.mode == mode)
+}
+
+/// The key's name as people know it.
+pub fn name(key: KeyCode) -> String {
+    match key {
+        Char(' ') => "Space".into(),
+        Char(c) => c.to_string(),
+        F(n) => format!("F{n}"),
+        Up => "↑".into(),
+        Down => "↓".into(),
+        Left => "←".into(),
+        Right => "→".into(),
+        PageUp => "PgUp".into(),
+        PageDown => "PgDn".into(),
+        BackTab => "Shift-Tab".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Binding {
+    /// All its keys, with a space between.
+    pub fn names(&self) -> String {
+        let prefix = if self.modifiers.contains(KeyModifiers::CONTROL) { "Ctrl-" } else { "" };
+        let key = |k: &KeyCode| match k {
+            Char(c) if !prefix.is_empty() => format!("{prefix}{}", c.to_ascii_uppercase()),
+            k => name(*k),
+        };
+        self.keys.iter().map(key).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Its first key.
+    pub fn first(&self) -> String {
+        self.keys.first().map(|k| name(*k)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_in_one_mode() {
+        for (i, a) in BINDINGS.iter().enumerate() {
+            for b in BINDINGS.iter().skip(i + 1) {
+                let same = a.mode == b.mode && a.modifiers == b.modifiers;
+                let key = a.keys.iter().find(|k| b.keys.contains(k));
+                assert!(!same || key.is_none(), "{key:?} is {:?} and {:?}", a.action, b.action);
+            }
+        }
+    }
+
+    /// The README's table is written by hand.
+    #[test]
+    fn the_readme_names_every_key() {
+        let readme = include_str!("../README.md");
+        for binding in of(M::Main) {
+            for key in binding.names().split(' ') {
+                assert!(readme.contains(&format!("`{key}`")), "{key}: {}", binding.help);
+            }
+        }
+    }
+
+    #[test]
+    fn quitting_works_everywhere() {
+        for mode in [M::Main, M::Filter, M::Picker, M::Help, M::Confirm] {
+            let key = KeyEvent::new(Char('c'), KeyModifiers::CONTROL);
+            assert_eq!(action(mode, key), Some(A::Quit));
+        }
+    }
+
+    #[test]
+    fn shift_does_not_matter_for_capitals() {
+        for held in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
+            assert_eq!(action(M::Main, KeyEvent::new(Char('G'), held)), Some(A::Bottom));
+        }
+        let alt = KeyEvent::new(Char('q'), KeyModifiers::ALT);
+        assert_eq!(action(M::Main, alt), None);
+    }
+}

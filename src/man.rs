@@ -1,0 +1,146 @@
+//! The man page and the shell completions, made from the command line's definition.
+
+use std::io;
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::Cli;
+use crate::keys::{self, Mode};
+
+/// Sections that the command line's definition does not hold; paragraphs of plain text.
+const SECTIONS: [(&str, &[&str]); 5] = [
+    (
+        "FILTERS",
+        &[
+            "A PATTERN is a substring, whatever its case; with ~ in front a regular expression \
+         (case counts, (?i) turns that off); with ! in front of that, negated. On names it holds \
+         for the thread's name and the process's. The kernel cuts names at 15 bytes, so a longer \
+         word matches by its first 15. Path patterns are tried on the path as passed and on the \
+         resolved one.",
+            "An EXPR is terms with spaces between, all of which must hold: a bare PATTERN (name), \
+         or pid:N, uid:N, path:PATTERN, err:NAME (ENOENT, 2, any), cgroup:PATTERN, ip:NET \
+         (10.0.0.0/8). ! in front negates a term. Quotes, \" or ', hold spaces: path:\"a b\", ~'a b'.",
+            "ip: chooses talkers; what it leaves out is counted in `other`. All else chooses opens.",
+        ],
+    ),
+    (
+        "TEXT LINES",
+        &[
+            "An open in text is: time, process id, thread name, descriptor or error, how, path. How \
+         is r, w or rw, then c (create), x (exclusive), t (truncate), a (append), d (directory), \
+         p (path only), T (temporary file).",
+            "Bytes that would act on a terminal are written \\n, \\t, \\\\, \\x1b or \\u{200b} \
+         in every output.",
+        ],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            "0: done as asked. 1: could not do it, or only in part; stderr says what failed, why, and \
+         what to do. 2: wrong usage, in the configuration too. A closed stdout ends stream quietly \
+         with 0.",
+        ],
+    ),
+    (
+        "FILES",
+        &["$XDG_CONFIG_HOME/ebpftop/config.toml, else ~/.config/ebpftop/config.toml, of the user \
+         who called sudo. `ebpftop config` prints it with every key and its default. The command \
+         line wins over it."],
+    ),
+    (
+        "LIMITS",
+        &[
+            "What descriptor, memory and working directory hold when a call returns is what is told; \
+         a thread that changes them in that instant can deceive.",
+            "Opens that the kernel's ring had no room for are counted and told as lost, never guessed. \
+         A path of 4,096 bytes and more is refused by the kernel, and not shown.",
+            "Names of errors without one are E and the number, E999.",
+        ],
+    ),
+];
+
+/// The man page.
+pub fn page() -> io::Result<Vec<u8>> {
+    let command = Cli::command();
+    let man = Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let mut commands = Vec::new();
+    man.render_subcommands_section(&mut commands)?;
+    // They are on this page, not on pages of their own.
+    let commands = String::from_utf8_lossy(&commands).replace("ebpftop\\-", "ebpftop ");
+    page.extend(commands.replace("(1)", "").into_bytes());
+    if let Some(stream) = command.get_subcommands().find(|c| c.get_name() == "stream") {
+        let mut options = Vec::new();
+        Man::new(stream.clone()).render_options_section(&mut options)?;
+        let options = String::from_utf8_lossy(&options);
+        page.extend(options.replacen(".SH OPTIONS", ".SH \"OPTIONS OF STREAM\"", 1).into_bytes());
+    }
+    keys_section(&mut page)?;
+    for (title, paragraphs) in SECTIONS {
+        let mut roff = Roff::new();
+        roff.control("SH", [title]);
+        for (at, text) in paragraphs.iter().enumerate() {
+            if at > 0 {
+                roff.control("PP", []);
+            }
+            roff.text([roman(*text)]);
+        }
+        roff.to_writer(&mut page)?;
+    }
+    man.render_version_section(&mut page)?;
+    Ok(page)
+}
+
+/// The keys of the panes, from the table that the help is printed from.
+fn keys_section(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["KEYS"]);
+    for binding in keys::of(Mode::Main) {
+        roff.control("TP", []);
+        roff.text([bold(binding.names())]);
+        roff.text([roman(binding.help)]);
+    }
+    roff.to_writer(page)
+}
+
+/// The completions for a shell.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ebpftop", &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_its_sections() {
+        let page = String::from_utf8(page().unwrap()).unwrap();
+        for title in SECTIONS.map(|(title, _)| title) {
+            assert!(
+                page.contains(&format!(".SH \"{title}\""))
+                    || page.contains(&format!(".SH {title}")),
+                "{title}"
+            );
+        }
+        assert!(page.contains(".SH \"OPTIONS OF STREAM\""), "{page}");
+        assert!(page.contains("duration"));
+    }
+
+    #[test]
+    fn every_shell_has_completions() {
+        use clap::ValueEnum;
+        for shell in clap_complete::Shell::value_variants() {
+            let text = String::from_utf8(completions(*shell)).unwrap();
+            assert!(text.contains("stream"), "{shell}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The filter language by tables and by chance.
+
+use super::*;
+use proptest::prelude::*;
+
+fn filter(text: &str) -> Filter {
+    Filter::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn who<'a>(names: &'a [&'a [u8]]) -> Who<'a> {
+    Who { names, tgid: 812, uid: 1000, cgroup: Some(b"/system.slice/nginx.service") }
+}
+
+#[test]
+fn terms_on_the_process() {
+    let names: &[&[u8]] = &[b"Socket Thread", b"firefox"];
+    for (expr, holds) in [
+        ("", true),
+        ("fire", true),
+        ("FIRE", true),
+        ("chrome", false),
+        ("!fire", false),
+        ("!chrome", true),
+        ("!!fire", true),
+        ("\"socket t\"", true),
+        ("'socket t'", true),
+        ("!'socket t'", false),
+        ("~^fire", true),
+        ("~^ire", false),
+        ("!~^fire", false),
+        ("~\"t T\"", true),
+        ("~\"t t\"", false),
+        ("~'(?i)t T'", true),
+        ("fire sock", true),
+        ("fire chrome", false),
+        ("pid:812", true),
+        ("!pid:812", false),
+        ("pid:1", false),
+        ("uid:1000 pid:812", true),
+        ("uid:0", false),
+        ("cgroup:nginx", true),
+        ("cgroup:~service$", true),
+        ("cgroup:!nginx", false),
+        ("!cgroup:!nginx", true),
+        ("  fire \t pid:812  ", true),
+        ("path:/etc err:ENOENT ip:10.0.0.0/8", true),
+    ] {
+        assert_eq!(filter(expr).process(&who(names)), holds, "{expr}");
+    }
+    let no_cgroup = Who { cgroup: None, ..who(names) };
+    assert!(!filter("cgroup:a").process(&no_cgroup));
+    assert!(filter("!cgroup:a").process(&no_cgroup));
+}
+
+#[test]
+fn a_long_word_matches_by_its_first_fifteen_bytes() {
+    let names: &[&[u8]] = &[b"gnome-session-b"];
+    assert!(filter("gnome-session-binary").process(&who(names)));
+    assert!(!filter("!gnome-session-binary").process(&who(names)));
+    assert!(!filter("gnome-session-cinary").process(&who(names)));
+    assert!(Pattern::parse_name("gnome-session-binary").unwrap().matches(b"gnome-session-b"));
+    assert!(!Pattern::parse("gnome-session-binary").unwrap().matches(b"gnome-session-b"));
+    // Cut inside a character: the whole characters before it are looked for.
+    let cut: &[&[u8]] = &[b"aaaaaaaaaaaaaa\xc3"];
+    assert!(filter("aaaaaaaaaaaaaaé").process(&who(cut)));
+}
+
+#[test]
+fn terms_on_the_file() {
+    let what = |errno| What { path: Some(b"conf/Site"), resolved: Some(b"/etc/site\xff"), errno };
+    for (expr, good, failed) in [
+        ("path:conf", true, true),
+        ("path:SITE", true, true),
+        ("path:/etc/", true, true),
+        ("path:/usr", false, false),
+        ("!path:/etc", false, false),
+        ("path:!/usr", true, true),
+        ("path:~^/etc", true, true),
+        ("path:'~^/etc'", false, false),
+        ("path:~'site(?-u:\\xff)$'", true, true),
+        ("err:ENOENT", false, true),
+        ("err:enoent", false, true),
+        ("err:2", false, true),
+        ("!err:2", true, false),
+        ("err:any", false, true),
+        ("!err:any", true, false),
+        ("err:EACCES", false, false),
+        ("pid:7", true, true),
+    ] {
+        assert_eq!(filter(expr).file(&what(None)), good, "{expr}");
+        assert_eq!(filter(expr).file(&what(Some(libc::ENOENT))), failed, "{expr}");
+    }
+    let nothing = What { path: None, resolved: None, errno: None };
+    assert!(!filter("path:a").file(&nothing));
+    assert!(filter("!path:a").file(&nothing));
+    assert!(filter("err:ERESTARTSYS").file(&What { errno: Some(512), ..nothing }));
+}
+
+#[test]
+fn terms_on_the_address() {
+    for (expr, ip, holds) in [
+        ("ip:10.0.0.0/8", "10.255.1.2", true),
+        ("ip:10.1.2.3/8", "10.255.1.2", true),
+        ("ip:10.0.0.0/8", "11.0.0.1", false),
+        ("!ip:10.0.0.0/8", "11.0.0.1", true),
+        ("ip:10.0.0.2", "10.0.0.2", true),
+        ("ip:10.0.0.2", "10.0.0.3", false),
+        ("ip:0.0.0.0/0", "1.2.3.4", true),
+        ("ip:0.0.0.0/0", "::ffff:1.2.3.4", false),
+        ("ip:fe80::/10", "febf::1", true),
+        ("ip:fe80::/10", "fec0::1", false),
+        ("ip:::/0", "1.2.3.4", false),
+        ("ip:::1", "::1", true),
+        ("nginx pid:1", "1.2.3.4", true),
+    ] {
+        assert_eq!(filter(expr).address(ip.parse().unwrap()), holds, "{expr} {ip}");
+    }
+}
+
+#[test]
+fn what_is_chosen_is_known() {
+    let kinds = |expr| {
+        let f = filter(expr);
+        (f.is_empty(), f.chooses_processes(), f.chooses_files(), f.chooses_addresses())
+    };
+    assert_eq!(kinds("  "), (true, false, false, false));
+    assert_eq!(kinds("a"), (false, true, false, false));
+    assert_eq!(kinds("path:a"), (false, false, true, false));
+    assert_eq!(kinds("err:2"), (false, false, true, false));
+    assert_eq!(kinds("!ip:::1"), (false, false, false, true));
+}
+
+#[test]
+fn mistakes_say_where_and_what() {
+    for (expr, at, says) in [
+        ("a pid:x", 2..7, "number"),
+        ("pid:", 0..4, "wants a value"),
+        ("!", 0..1, "nothing"),
+        ("!~", 0..2, "nothing"),
+        ("\"\"", 0..2, "nothing"),
+        ("user:root", 0..5, "no such key"),
+        ("a \"b c", 2..6, "not closed"),
+        ("\"b\"c", 0..3, "space"),
+        ("nginx ~( x", 6..8, "unclosed group"),
+        ("err:ENOSUCH", 0..11, "no such error"),
+        ("err:0", 0..5, "no such error"),
+        ("err:~E", 0..6, "no such error"),
+        ("ip:10.0.0.0/33", 0..14, "net"),
+        ("ip:10.0.0.0/+8", 0..14, "net"),
+        ("ip:host", 0..7, "net"),
+        ("uid:root", 0..8, "id -u"),
+        ("pid:-1", 0..6, "number"),
+        ("~a{1000}{1000}", 0..14, "memory"),
+    ] {
+        let e = Filter::parse(expr).expect_err(expr);
+        assert_eq!(e.at, at, "{expr}");
+        assert!(e.reason.contains(says), "{expr}: {}", e.reason);
+        assert!(!e.reason.contains('\n'), "{expr}: {}", e.reason);
+    }
+    assert!(Filter::parse(&"a ".repeat(3_000)).is_err());
+}
+
+#[test]
+fn a_name_may_hold_a_colon() {
+    let names: &[&[u8]] = &[b"kworker/0:1-eve"];
+    assert!(filter("kworker/0:1").process(&who(names)));
+    assert!(filter("'/0:'").process(&who(names)));
+}
+
+#[test]
+fn case_is_nothing_beyond_ascii_too() {
+    assert!(Pattern::parse("ÉTÉ").unwrap().matches("l'été".as_bytes()));
+    assert!(!Pattern::parse("été").unwrap().matches(b"ete"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_parses_or_points_into_itself(text in "[ a-z:!~\"'(\\[0-9./é]{0,40}|.{0,40}") {
+        match Filter::parse(&text) {
+            Ok(f) => {
+                f.process(&who(&[b"x"]));
+                f.address([10, 0, 0, 1].into());
+            }
+            Err(e) => {
+                prop_assert!(e.at.start <= e.at.end && e.at.end <= text.len());
+                prop_assert!(text.is_char_boundary(e.at.start) && text.is_char_boundary(e.at.end));
+            }
+        }
+    }
+
+    #[test]
+    fn a_substring_is_found_as_the_plain_way_finds_it(
+        text in proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'B'), Just(b'/'), any::<u8>()], 0..40),
+        needle in "[abAB/]{1,4}",
+    ) {
+        let lower = text.to_ascii_lowercase();
+        let wanted = needle.to_ascii_lowercase();
+        let plain = lower.windows(wanted.len()).any(|w| w == wanted.as_bytes());
+        prop_assert_eq!(Pattern::parse(&needle).unwrap().matches(&text), plain);
+        let negated = Pattern::parse(&format!("!{needle}")).unwrap();
+        prop_assert_eq!(negated.matches(&text), !plain);
+    }
+}

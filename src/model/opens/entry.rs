@@ -1,0 +1,204 @@
+//! What is kept of a process, a file, a process's use of a file, and a failure.
+
+use crate::model::history::{History, Meter};
+use crate::model::open::{Comm, LostOpens, OpenMeta};
+use crate::model::slab::Slot;
+use crate::model::time::Mono;
+
+/// Names of threads kept of one process.
+pub const MAX_THREAD_NAMES: usize = 8;
+
+/// What names a process for ever: thread group id and start, ns of `CLOCK_BOOTTIME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessKey {
+    pub tgid: u32,
+    pub start_boottime_ns: u64,
+}
+
+impl ProcessKey {
+    /// The process that did this open.
+    pub fn of(meta: &OpenMeta) -> Self {
+        Self { tgid: meta.tgid, start_boottime_ns: meta.start_boottime_ns }
+    }
+}
+
+/// How often, how often in vain, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Every open.
+    pub opens: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// The first one.
+    pub first: Mono,
+    /// The last one.
+    pub last: Mono,
+}
+
+impl Tally {
+    /// A tally with its first open still to come, at `at`.
+    pub(super) fn starting(at: Mono) -> Self {
+        Self { first: at, last: at, ..Self::default() }
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, meta: &OpenMeta) {
+        self.opens += 1;
+        self.failed += u64::from(meta.ret < 0);
+        self.last = self.last.max(meta.at);
+    }
+
+    pub(super) fn add_lost(&mut self, opens: u64, failed: u64, now: Mono) {
+        self.opens += opens;
+        self.failed += failed;
+        self.last = self.last.max(now);
+    }
+
+    /// The share of opens that failed, 0 to 1.
+    pub fn failed_share(&self) -> f64 {
+        if self.opens == 0 { 0.0 } else { self.failed as f64 / self.opens as f64 }
+    }
+}
+
+/// One process and what it opened.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub key: ProcessKey,
+    /// The group leader's name, as last seen.
+    pub name: Comm,
+    /// Other names its threads had.
+    pub threads: Vec<Comm>,
+    pub ppid: u32,
+    pub uid: u32,
+    pub cgroup_id: Option<u64>,
+    pub tally: Tally,
+    pub meter: Meter,
+    pub fail_meter: Meter,
+    pub history: History,
+    /// When it was found to have ended.
+    pub ended: Option<Mono>,
+    /// Its files, in the order in which they were first opened.
+    pub files: Vec<Slot>,
+    /// Files that had to make room.
+    pub files_let_go: u64,
+}
+
+impl Process {
+    pub(super) fn new(meta: &OpenMeta) -> Self {
+        Self {
+            key: ProcessKey::of(meta),
+            name: meta.process,
+            threads: Vec::new(),
+            ppid: meta.ppid,
+            uid: meta.uid,
+            cgroup_id: meta.cgroup_id,
+            tally: Tally::starting(meta.at),
+            meter: Meter::default(),
+            fail_meter: Meter::default(),
+            history: History::default(),
+            ended: None,
+            files: Vec::new(),
+            files_let_go: 0,
+        }
+    }
+
+    /// One of which nothing but losses is known yet.
+    pub(super) fn unseen(lost: &LostOpens, at: Mono) -> Self {
+        Self {
+            key: ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns },
+            name: lost.process,
+            threads: Vec::new(),
+            ppid: 0,
+            uid: lost.uid,
+            cgroup_id: None,
+            tally: Tally::starting(at),
+            meter: Meter::default(),
+            fail_meter: Meter::default(),
+            history: History::default(),
+            ended: None,
+            files: Vec::new(),
+            files_let_go: 0,
+        }
+    }
+
+    /// Takes over what may have changed since the last open.
+    #[inline]
+    pub(super) fn refresh(&mut self, meta: &OpenMeta) {
+        self.name = meta.process;
+        self.ppid = meta.ppid;
+        self.uid = meta.uid;
+        self.cgroup_id = meta.cgroup_id;
+        if meta.comm != meta.process
+            && self.threads.len() < MAX_THREAD_NAMES
+            && !self.threads.contains(&meta.comm)
+        {
+            self.threads.push(meta.comm);
+        }
+        if self.ended.is_some_and(|at| meta.at > at) {
+            self.ended = None;
+        }
+    }
+
+    /// Every name it goes by: its own first.
+    pub fn names(&self) -> ([&[u8]; MAX_THREAD_NAMES + 1], usize) {
+        let mut names: [&[u8]; MAX_THREAD_NAMES + 1] = [&[]; MAX_THREAD_NAMES + 1];
+        let mut n = 0;
+        let all = std::iter::once(&self.name).chain(&self.threads);
+        for (to, name) in names.iter_mut().zip(all) {
+            *to = name.as_bytes();
+            n += 1;
+        }
+        (names, n)
+    }
+}
+
+/// One path, whoever opened it.
+#[derive(Clone, Debug)]
+pub struct Path {
+    pub bytes: Box<[u8]>,
+    pub tally: Tally,
+    pub meter: Meter,
+    /// What the last open returned: a descriptor, or a negated errno.
+    pub last_ret: i32,
+    /// The uses of it by processes.
+    pub users: Vec<Slot>,
+}
+
+/// One process's use of one path.
+#[derive(Clone, Debug)]
+pub struct FileUse {
+    pub process: Slot,
+    pub path: Slot,
+    pub tally: Tally,
+    pub meter: Meter,
+    /// What the last open returned: a descriptor, or a negated errno.
+    pub last_ret: i32,
+}
+
+/// One process's failures to open one path for one reason.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub process: Slot,
+    pub path: Slot,
+    pub errno: i32,
+    pub count: u64,
+    pub meter: Meter,
+    pub first: Mono,
+    pub last: Mono,
+}
+
+/// Stands for a descriptor where there is none: a direct io_uring open.
+pub const NO_FD: i32 = i32::MAX;
+
+/// One open of the live feed.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveOpen {
+    /// Its number since the start, from 0.
+    pub number: u64,
+    pub at: Mono,
+    pub process: Slot,
+    pub path: Option<Slot>,
+    pub comm: Comm,
+    pub ret: i32,
+    pub flags: Option<u64>,
+}

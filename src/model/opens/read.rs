@@ -1,0 +1,81 @@
+//! What the tables hold, for those who look: nothing here changes anything.
+
+use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
+use crate::model::history::{History, Meter};
+use crate::model::open::OpenCounts;
+use crate::model::slab::Slab;
+
+impl Opens {
+    /// Everything that was counted.
+    pub fn total(&self) -> &Tally {
+        &self.total
+    }
+
+    /// Opens a second in the last interval.
+    pub fn rate(&self) -> f64 {
+        self.meter.rate(&self.ticks)
+    }
+
+    /// Failed opens a second in the last interval.
+    pub fn fail_rate(&self) -> f64 {
+        self.fail_meter.rate(&self.ticks)
+    }
+
+    /// Opens in each of the last seconds.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Failed opens in each of the last seconds.
+    pub fn fail_history(&self) -> &History {
+        &self.fail_history
+    }
+
+    /// Opens whose record was lost in the kernel or could not be read: the totals have them where
+    /// it is known whose they were, the files do not.
+    pub fn lost(&self) -> u64 {
+        let sum = |c: OpenCounts| c.lost.saturating_add(c.malformed);
+        sum(self.counts).saturating_sub(sum(self.counts_base))
+    }
+
+    /// What had to make room.
+    pub fn let_go(&self) -> LetGo {
+        self.let_go
+    }
+
+    /// A meter's rate on these tables' clock.
+    pub fn rate_of(&self, meter: &Meter) -> f64 {
+        meter.rate(&self.ticks)
+    }
+
+    /// The processes held.
+    pub fn processes(&self) -> &Slab<Process> {
+        &self.processes
+    }
+
+    /// The paths held.
+    pub fn paths(&self) -> &Slab<Path> {
+        &self.paths
+    }
+
+    /// Which process uses which path.
+    pub fn files(&self) -> &Slab<FileUse> {
+        &self.files
+    }
+
+    /// The failures held.
+    pub fn failures(&self) -> &Slab<Failure> {
+        &self.failures
+    }
+
+    /// The last opens, oldest first.
+    pub fn live(&self) -> impl DoubleEndedIterator<Item = &LiveOpen> + ExactSizeIterator {
+        self.live.iter()
+    }
+
+    /// An open of the live feed by its number.
+    pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
+        let first = self.live.front()?.number;
+        self.live.get(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+}

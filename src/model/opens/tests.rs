@@ -1,0 +1,160 @@
+use super::*;
+use crate::model::open::{Comm, LostOpens, OpenMeta, Syscall};
+
+fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
+    OpenMeta {
+        at: Mono(at),
+        tgid,
+        tid: tgid,
+        ppid: 1,
+        uid: 0,
+        start_boottime_ns: u64::from(tgid) * 7,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"main"),
+        syscall: Syscall::Openat,
+        flags: Some(0),
+        mode: 0,
+        ret,
+        slot: None,
+        latency_ns: None,
+        cgroup_id: None,
+    }
+}
+
+fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) {
+    let meta = meta(tgid, at, ret);
+    opens.add(&Open { meta: &meta, path: Some(path), resolved: None }, Mono(at));
+}
+
+/// What must hold whatever was let go.
+fn check(opens: &Opens) {
+    let held: u64 = opens.processes.iter().map(|(_, p)| p.tally.opens).sum();
+    assert_eq!(held + opens.let_go.opens, opens.total.opens);
+    let failed: u64 = opens.processes.iter().map(|(_, p)| p.tally.failed).sum();
+    assert_eq!(failed + opens.let_go.failed, opens.total.failed);
+    assert!(opens.processes.len() <= opens.limits.processes);
+    assert!(opens.files.len() <= opens.limits.files);
+    assert!(opens.failures.len() <= opens.limits.failures);
+    assert_eq!(opens.by_key.len(), opens.processes.len());
+    assert_eq!(opens.by_pair.len(), opens.files.len());
+    assert_eq!(opens.by_path.len(), opens.paths.len());
+    assert_eq!(opens.by_failure.len(), opens.failures.len());
+    assert_eq!(opens.path_bytes, opens.paths.iter().map(|(_, p)| p.bytes.len()).sum::<usize>());
+    for (slot, file) in opens.files.iter() {
+        assert!(opens.processes.get(file.process).unwrap().files.contains(&slot));
+        assert!(opens.paths.get(file.path).unwrap().users.contains(&slot));
+    }
+    for (_, p) in opens.processes.iter() {
+        assert!(p.files.len() <= opens.limits.files_of_one);
+        let files: u64 = p.files.iter().map(|s| opens.files.get(*s).unwrap().tally.opens).sum();
+        assert!(files <= p.tally.opens);
+    }
+}
+
+#[test]
+fn counts_by_process_file_and_failure() {
+    let mut opens = Opens::default();
+    add(&mut opens, 10, 1, 3, b"/a");
+    add(&mut opens, 10, 2, -2, b"/a");
+    add(&mut opens, 11, 3, 4, b"/a");
+    add(&mut opens, 10, 4, 5, b"/b");
+    check(&opens);
+    assert_eq!((opens.total.opens, opens.total.failed), (4, 1));
+    let (_, ten) = opens.processes.iter().find(|(_, p)| p.key.tgid == 10).unwrap();
+    assert_eq!((ten.tally.opens, ten.tally.failed, ten.files.len()), (3, 1, 2));
+    assert_eq!(ten.threads, [Comm::new(b"worker")]);
+    let (names, n) = ten.names();
+    assert_eq!(&names[..n], [&b"main"[..], b"worker"]);
+    let (_, a) = opens.paths.iter().find(|(_, p)| *p.bytes == *b"/a").unwrap();
+    assert_eq!((a.tally.opens, a.users.len(), a.last_ret), (3, 2, 4));
+    let (_, failure) = opens.failures.iter().next().unwrap();
+    assert_eq!((failure.errno, failure.count), (2, 1));
+    assert_eq!(opens.live().map(|l| l.ret).collect::<Vec<_>>(), [3, -2, 4, 5]);
+    assert_eq!(opens.live_at(2).unwrap().ret, 4);
+}
+
+#[test]
+fn an_ended_process_stays_until_it_opens_again() {
+    let mut opens = Opens::default();
+    add(&mut opens, 10, 5, 3, b"/a");
+    let key = ProcessKey { tgid: 10, start_boottime_ns: 70 };
+    opens.process_ended(key, Mono(9));
+    let ended = |o: &Opens| o.processes.iter().next().unwrap().1.ended;
+    assert_eq!(ended(&opens), Some(Mono(9)));
+    add(&mut opens, 10, 8, 3, b"/a");
+    assert_eq!(ended(&opens), Some(Mono(9)), "drained late");
+    add(&mut opens, 10, 10, 3, b"/a");
+    assert_eq!(ended(&opens), None);
+}
+
+#[test]
+fn a_restart_forgets_and_counts_losses_from_now() {
+    let mut opens = Opens::default();
+    add(&mut opens, 10, 5, 3, b"/a");
+    opens.set_counts(OpenCounts { lost: 4, malformed: 1, ..OpenCounts::default() });
+    assert_eq!(opens.lost(), 5);
+    opens.restart();
+    assert_eq!((opens.lost(), opens.total.opens, opens.processes.len()), (0, 0, 0));
+    opens.set_counts(OpenCounts { lost: 6, malformed: 1, ..OpenCounts::default() });
+    assert_eq!(opens.lost(), 2);
+}
+
+#[test]
+fn lost_opens_are_counted_for_their_process() {
+    let mut opens = Opens::default();
+    add(&mut opens, 10, 1, 3, b"/a");
+    let lost = |tgid, n| LostOpens {
+        tgid,
+        start_boottime_ns: u64::from(tgid) * 7,
+        uid: 0,
+        process: Comm::new(b"main"),
+        opens: n,
+        failed: n / 2,
+    };
+    let mut batch = OpenBatch::default();
+    batch.lost_by = vec![lost(10, 6), lost(11, 4)];
+    opens.add_batch(&batch, Mono(2));
+    batch.lost_by = vec![lost(10, 8), lost(11, 4)];
+    opens.add_batch(&batch, Mono(3));
+    check(&opens);
+    assert_eq!((opens.total.opens, opens.total.failed, opens.processes.len()), (13, 6, 2));
+    opens.restart();
+    opens.add_batch(&batch, Mono(4));
+    assert_eq!(opens.total.opens, 0, "told before the counts were started again");
+    batch.lost_by = vec![lost(10, 9), lost(11, 4)];
+    opens.add_batch(&batch, Mono(5));
+    assert_eq!((opens.total.opens, opens.processes.len()), (1, 1));
+}
+
+#[test]
+fn a_busy_process_is_not_let_go_for_many_short_ones() {
+    let limits = Limits { processes: 64, files: 128, ..Limits::default() };
+    let mut opens = Opens::with_limits(limits);
+    for n in 0..10_000u32 {
+        add(&mut opens, 1, u64::from(n) * 1_000_000, 3, b"/etc/steady");
+        add(&mut opens, 100 + n, u64::from(n) * 1_000_000, 3, format!("/tmp/{n}").as_bytes());
+    }
+    check(&opens);
+    let (_, one) = opens.processes.iter().find(|(_, p)| p.key.tgid == 1).unwrap();
+    assert_eq!(one.tally.opens, 10_000);
+    assert!(opens.let_go().processes > 9_000);
+}
+
+proptest::proptest! {
+    #[test]
+    fn totals_stay_exact_whatever_is_let_go(
+        steps in proptest::collection::vec((0u32..40, 0u64..1_000, -3i64..3, 0u8..60), 0..600),
+    ) {
+        let limits = Limits {
+            processes: 12, files: 30, files_of_one: 8, path_bytes: 200, failures: 9, live: 5,
+        };
+        let mut opens = Opens::with_limits(limits);
+        for (i, (tgid, at, ret, path)) in steps.iter().enumerate() {
+            add(&mut opens, *tgid, at * 100_000_000, *ret, format!("/dir/{path}").as_bytes());
+            if i % 50 == 0 {
+                opens.tick(Mono(*at));
+            }
+        }
+        check(&opens);
+    }
+}

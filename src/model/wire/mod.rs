@@ -1,0 +1,368 @@
+//! Who is on the wire: rx and tx of each address joined, for every interface ever watched.
+//!
+//! What was counted on an interface stays when another is watched. Held sources plus
+//! [`Port::other`] are the interface's totals, always.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::history::{History, per_second};
+use super::link::Hook;
+use super::slab::{Slab, Slot};
+use super::talkers::{Direction, TalkersSample, Traffic};
+use super::time::Mono;
+
+/// Addresses held at most, of all interfaces together; the rest is in `other`.
+pub const MAX_TALKERS: usize = 32_768;
+
+/// Interfaces whose counts are held at most.
+pub const MAX_PORTS: usize = 64;
+
+/// Counts of one direction that can be started again without touching the probe.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    held: bool,
+    sample: u64,
+    total: Traffic,
+    base: Traffic,
+    since: Mono,
+    base_since: Mono,
+    delta: Traffic,
+}
+
+impl Side {
+    /// Whether the probe holds a count.
+    pub fn held(&self) -> bool {
+        self.held
+    }
+
+    /// Everything since it was admitted, or since the counts were started again.
+    pub fn total(&self) -> Traffic {
+        if self.since == self.base_since { self.total.minus(self.base) } else { self.total }
+    }
+
+    /// In the last interval.
+    pub fn delta(&self) -> Traffic {
+        self.delta
+    }
+
+    fn restart(&mut self) {
+        self.base = self.total;
+        self.base_since = self.since;
+        self.delta = Traffic::default();
+    }
+}
+
+/// One direction of an interface.
+#[derive(Clone, Debug)]
+pub struct PortSide {
+    /// Everything on the interface.
+    pub side: Side,
+    /// What counted last.
+    pub hook: Option<Hook>,
+    pub interval_ns: u64,
+    /// When the last snapshot was taken.
+    pub at: Mono,
+    /// Why the counts cannot be complete.
+    pub partial: Option<String>,
+    /// Sources that the probe let go.
+    pub let_go: u64,
+    /// Bytes in each of the last seconds.
+    pub history: History,
+    sources: Traffic,
+    sources_delta: Traffic,
+    held: usize,
+}
+
+impl PortSide {
+    fn new() -> Self {
+        Self {
+            side: Side::default(),
+            hook: None,
+            interval_ns: 0,
+            at: Mono(0),
+            partial: None,
+            let_go: 0,
+            history: History::default(),
+            sources: Traffic::default(),
+            sources_delta: Traffic::default(),
+            held: 0,
+        }
+    }
+
+    /// What no held source accounts for.
+    pub fn other(&self) -> Traffic {
+        self.side.total().minus(self.sources)
+    }
+
+    /// The same, in the last interval.
+    pub fn other_delta(&self) -> Traffic {
+        self.side.delta.minus(self.sources_delta)
+    }
+
+    /// Whether the last snapshot still says what happens now.
+    fn fresh(&self, now: Mono) -> bool {
+        now.since(self.at) <= self.interval_ns.saturating_mul(3).saturating_add(1_500_000_000)
+    }
+
+    /// What `delta` is a second: 0 when the last snapshot is long past.
+    pub fn rate(&self, delta: Traffic, now: Mono) -> Rate {
+        if !self.fresh(now) {
+            return Rate::default();
+        }
+        Rate {
+            pps: per_second(delta.packets, self.interval_ns),
+            bps: per_second(delta.bytes.saturating_mul(8), self.interval_ns),
+        }
+    }
+}
+
+/// Packets and bits a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rate {
+    pub pps: f64,
+    pub bps: f64,
+}
+
+impl std::ops::Add for Rate {
+    type Output = Rate;
+    fn add(self, o: Rate) -> Rate {
+        Rate { pps: self.pps + o.pps, bps: self.bps + o.bps }
+    }
+}
+
+/// One interface and its totals.
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub name: String,
+    pub ifindex: u32,
+    pub rx: PortSide,
+    pub tx: PortSide,
+}
+
+impl Port {
+    /// The side of `direction`.
+    pub fn side(&self, direction: Direction) -> &PortSide {
+        match direction {
+            Direction::Rx => &self.rx,
+            Direction::Tx => &self.tx,
+        }
+    }
+
+    /// Whether each packet is here twice, once sent and once received.
+    pub fn loopback(&self) -> bool {
+        self.name == "lo"
+    }
+}
+
+/// One address on one interface.
+#[derive(Clone, Debug)]
+pub struct Talker {
+    /// Its interface's place among [`Wire::ports`].
+    pub port: usize,
+    pub ip: IpAddr,
+    pub rx: Side,
+    pub tx: Side,
+    /// Bytes in each of the last seconds, received and sent.
+    pub rx_history: History,
+    pub tx_history: History,
+    pub first: Mono,
+    /// When it last sent or was sent something.
+    pub last: Mono,
+}
+
+impl Talker {
+    /// The side of `direction`.
+    pub fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Rx => &self.rx,
+            Direction::Tx => &self.tx,
+        }
+    }
+
+    /// The history of `direction`.
+    pub fn history(&self, direction: Direction) -> &History {
+        match direction {
+            Direction::Rx => &self.rx_history,
+            Direction::Tx => &self.tx_history,
+        }
+    }
+
+    fn side_mut(&mut self, direction: Direction) -> (&mut Side, &mut History) {
+        match direction {
+            Direction::Rx => (&mut self.rx, &mut self.rx_history),
+            Direction::Tx => (&mut self.tx, &mut self.tx_history),
+        }
+    }
+}
+
+/// The tables.
+#[derive(Clone, Debug, Default)]
+pub struct Wire {
+    ports: Vec<Port>,
+    talkers: Slab<Talker>,
+    by_key: HashMap<(usize, IpAddr), Slot>,
+    samples: u64,
+}
+
+impl Wire {
+    /// Takes one snapshot in.
+    pub fn add_sample(&mut self, sample: &TalkersSample) {
+        let Some(index) = self.port_index(sample) else { return };
+        self.samples += 1;
+        let number = self.samples;
+        let (mut sum, mut sum_delta, mut held) = (Traffic::default(), Traffic::default(), 0);
+        for source in &sample.sources {
+            let Some(slot) = self.talker_slot(index, source.ip, sample.at.mono) else { continue };
+            let Some(talker) = self.talkers.get_mut(slot) else { continue };
+            if source.delta.packets > 0 {
+                talker.last = talker.last.max(sample.at.mono);
+            }
+            let (side, history) = talker.side_mut(sample.direction);
+            *side = Side {
+                held: true,
+                sample: number,
+                total: source.total,
+                since: source.since,
+                delta: source.delta,
+                ..*side
+            };
+            history.add_spread(sample.at.mono, sample.interval_ns, source.delta.bytes);
+            sum = sum + side.total();
+            sum_delta = sum_delta + source.delta;
+            held += 1;
+        }
+        let Some(port) = self.ports.get_mut(index) else { return };
+        let before = std::mem::replace(
+            match sample.direction {
+                Direction::Rx => &mut port.rx.held,
+                Direction::Tx => &mut port.tx.held,
+            },
+            held,
+        );
+        let side = match sample.direction {
+            Direction::Rx => &mut port.rx,
+            Direction::Tx => &mut port.tx,
+        };
+        side.side.held = true;
+        side.side.total = sample.total;
+        side.side.delta = sample.delta;
+        side.hook = Some(sample.hook);
+        side.interval_ns = sample.interval_ns;
+        side.at = sample.at.mono;
+        side.partial.clone_from(&sample.partial);
+        side.let_go = sample.let_go.saturating_add((sample.sources.len() - held) as u64);
+        side.history.add_spread(sample.at.mono, sample.interval_ns, sample.delta.bytes);
+        side.sources = sum;
+        side.sources_delta = sum_delta;
+        if before > 0 {
+            self.sweep(index, sample.direction, number);
+        }
+    }
+
+    /// Starts the counts again, of every interface.
+    pub fn restart(&mut self) {
+        for port in &mut self.ports {
+            for side in [&mut port.rx, &mut port.tx] {
+                side.side.restart();
+                side.history = History::default();
+                side.sources = Traffic::default();
+                side.sources_delta = Traffic::default();
+            }
+        }
+        for (_, talker) in self.talkers.iter_mut() {
+            talker.rx.restart();
+            talker.tx.restart();
+            talker.rx_history = History::default();
+            talker.tx_history = History::default();
+        }
+    }
+
+    /// Every interface ever watched.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// The place among [`Wire::ports`] of the interface with this name.
+    pub fn port_named(&self, name: &str) -> Option<usize> {
+        self.ports.iter().position(|p| p.name == name)
+    }
+
+    /// Every address held.
+    pub fn talkers(&self) -> &Slab<Talker> {
+        &self.talkers
+    }
+
+    /// What one direction of `talker` does a second.
+    pub fn rate(&self, talker: &Talker, direction: Direction, now: Mono) -> Rate {
+        let side = talker.side(direction);
+        match self.ports.get(talker.port) {
+            Some(port) if side.held => port.side(direction).rate(side.delta, now),
+            _ => Rate::default(),
+        }
+    }
+
+    fn port_index(&mut self, sample: &TalkersSample) -> Option<usize> {
+        let found = self.ports.iter().position(|p| p.name == sample.interface);
+        let index = match found {
+            Some(index) => index,
+            None if self.ports.len() < MAX_PORTS => {
+                self.ports.push(Port {
+                    name: sample.interface.clone(),
+                    ifindex: sample.ifindex,
+                    rx: PortSide::new(),
+                    tx: PortSide::new(),
+                });
+                self.ports.len() - 1
+            }
+            None => return None,
+        };
+        if let Some(port) = self.ports.get_mut(index) {
+            port.ifindex = sample.ifindex;
+        }
+        Some(index)
+    }
+
+    fn talker_slot(&mut self, port: usize, ip: IpAddr, at: Mono) -> Option<Slot> {
+        if let Some(slot) = self.by_key.get(&(port, ip)) {
+            return Some(*slot);
+        }
+        if self.talkers.len() >= MAX_TALKERS {
+            return None;
+        }
+        let slot = self.talkers.insert(Talker {
+            port,
+            ip,
+            rx: Side::default(),
+            tx: Side::default(),
+            rx_history: History::default(),
+            tx_history: History::default(),
+            first: at,
+            last: at,
+        });
+        self.by_key.insert((port, ip), slot);
+        Some(slot)
+    }
+
+    /// Forgets sources that are no longer in the snapshot: what they had is in `other` now.
+    fn sweep(&mut self, port: usize, direction: Direction, number: u64) {
+        let mut gone = Vec::new();
+        for (slot, talker) in self.talkers.iter_mut().filter(|(_, t)| t.port == port) {
+            let (side, _) = talker.side_mut(direction);
+            if side.held && side.sample != number {
+                *side = Side::default();
+            }
+            if !talker.rx.held && !talker.tx.held {
+                gone.push((slot, talker.ip));
+            }
+        }
+        for (slot, ip) in gone {
+            self.talkers.remove(slot);
+            self.by_key.remove(&(port, ip));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

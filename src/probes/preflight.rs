@@ -1,0 +1,148 @@
+//! What this kernel and this user can do, found out by trying where it can be tried.
+//!
+//! Facts only; `doctor` says what they mean.
+
+use std::fs;
+
+use libbpf_rs::{MapType, ProgramType};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use tokio::sync::mpsc::channel;
+
+use super::opens::OpensProbe;
+use super::talkers::TalkersProbe;
+use super::{
+    CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent, TalkersConfig, Watched, quiet_libbpf,
+};
+use crate::bpf::sys::tracepoint::TraceFs;
+use crate::model::link::{Choice, XdpMode};
+use crate::model::problem::Problem;
+
+/// A capability by its bit (include/uapi/linux/capability.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    NetAdmin = 12,
+    SysAdmin = 21,
+    Perfmon = 38,
+    Bpf = 39,
+}
+
+/// The capabilities in force, as bits; 0 where /proc does not tell.
+pub fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The kernel's release, `6.18.44-cloud-amd64`.
+pub fn release() -> Option<String> {
+    setting("/proc/sys/kernel/osrelease")
+}
+
+/// The text of a file of one line under /proc or /sys.
+pub fn setting(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// Whether the kernel tells its types.
+pub fn has_btf() -> bool {
+    fs::File::open("/sys/kernel/btf/vmlinux").is_ok()
+}
+
+/// How tracefs can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceFsFound {
+    /// It is mounted.
+    Mounted,
+    /// It is not, but a mount of our own can be made.
+    Private,
+}
+
+/// Tries to open tracefs.
+pub fn tracefs() -> std::io::Result<TraceFsFound> {
+    TraceFs::open()?;
+    let mounted = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
+        .into_iter()
+        .any(|p| fs::metadata(p).is_ok());
+    Ok(if mounted { TraceFsFound::Mounted } else { TraceFsFound::Private })
+}
+
+/// Tries to make a ring buffer.
+pub fn has_ring_buffer() -> bool {
+    quiet_libbpf();
+    MapType::RingBuf.is_supported().unwrap_or(false)
+}
+
+/// Tries to load an XDP program.
+pub fn has_xdp() -> bool {
+    quiet_libbpf();
+    ProgramType::Xdp.is_supported().unwrap_or(false)
+}
+
+/// Tries to load a program that reads the task's saved registers (kernel 5.15).
+pub fn has_task_pt_regs() -> bool {
+    quiet_libbpf();
+    let helper = libbpf_sys::BPF_FUNC_task_pt_regs;
+    ProgramType::Tracepoint.is_helper_supported(helper).unwrap_or(false)
+}
+
+/// The names of interfaces, and whether each is up.
+pub fn interfaces() -> Vec<(String, bool)> {
+    let mut found: Vec<(String, bool)> = Vec::new();
+    for address in getifaddrs().into_iter().flatten() {
+        if !found.iter().any(|(name, _)| *name == address.interface_name) {
+            let up = address.flags.contains(InterfaceFlags::IFF_UP);
+            found.push((address.interface_name, up));
+        }
+    }
+    found
+}
+
+/// Starts the opens probe and stops it again.
+pub fn try_opens() -> Result<OpensInfo, Problem> {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let probe = OpensProbe::start(OpensConfig::default(), sink);
+    let started = loop {
+        match events.blocking_recv() {
+            Some(ProbeEvent::OpensStarted(started)) => break started,
+            Some(_) => {}
+            None => break Err(Problem::new("watch opens", "the probe ended without a word", "")),
+        }
+    };
+    drop(events);
+    probe.join();
+    started
+}
+
+/// Starts the talkers probe in its gentlest mode on `lo` and stops it again.
+pub fn try_talkers() -> Result<Vec<Watched>, Problem> {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let config = TalkersConfig {
+        choice: Choice::Named("lo".into()),
+        mode: XdpMode::Off,
+        ..TalkersConfig::default()
+    };
+    let probe = TalkersProbe::start(config, sink);
+    let started = loop {
+        match events.blocking_recv() {
+            Some(ProbeEvent::Watching(started)) => break started,
+            Some(_) => {}
+            None => break Err(Problem::new("watch lo", "the probe ended without a word", "")),
+        }
+    };
+    drop(events);
+    probe.join();
+    started
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_there() {
+        assert!(release().is_some_and(|r| r.contains('.')));
+        assert!(interfaces().iter().any(|(name, _)| name == "lo"));
+        assert_eq!(setting("/proc/no such file"), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! One loaded object: the programs and the two-sided maps of one interface and direction.
+//!
+//! It knows the maps' layout and the order of steps that keeps them consistent. It does not
+//! know which hook is right, nor what the numbers mean.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+
+use super::choose::LinkKind;
+use crate::bpf::sys::attachment::Attachment;
+use crate::bpf::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
+use crate::bpf::sys::xdp::XdpHook;
+use crate::bpf::sys::{packet_socket, tcx, xdp};
+use crate::bpf::talkers::TalkersSkelBuilder;
+use crate::bpf::talkers::types::{side_record, source_key, traffic};
+use crate::model::ledger::{Folded, Reading, Side};
+use crate::model::link::Hook;
+use crate::model::talkers::{Direction, Traffic};
+
+/// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
+/// more), so that 65,536 sources are held.
+const MAX_ENTRIES: usize = 87_381;
+const MIN_ENTRIES: usize = 1_024;
+
+/// An interface begins with this part of what it may grow to. Every entry is made when the map
+/// is (an insertion must not fail for want of memory), which takes a microsecond each and CPU:
+/// with all of them a switch would wait for a third of a second.
+pub(super) const FIRST_PART: usize = 8;
+
+/// Bytes that the kernel needs for an entry besides the CPUs' values: element, key, pointer,
+/// bucket and the allocator's rounding (kernel/bpf/hashtab.c).
+const ENTRY_OVERHEAD_BYTES: usize = 112;
+
+/// How many entries a side fits into `budget_bytes` for both sides, on `cpus` possible CPUs.
+pub(super) fn entries_for(cpus: usize, budget_bytes: usize) -> usize {
+    let entry = ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES;
+    (budget_bytes / (2 * entry)).clamp(MIN_ENTRIES, MAX_ENTRIES)
+}
+
+/// What this kernel loads, the best first: tried once, then known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// `xdp.frags` (kernel 5.18).
+    #[default]
+    Frags,
+    /// Plain XDP.
+    Plain,
+    /// TCX and socket alone.
+    NoXdp,
+}
+
+impl Rung {
+    fn next(self) -> Option<Self> {
+        match self {
+            Rung::Frags => Some(Rung::Plain),
+            Rung::Plain => Some(Rung::NoXdp),
+            Rung::NoXdp => None,
+        }
+    }
+}
+
+/// `EPERM`: the verifier's own refusal is `EACCES`, which Rust does not tell from it.
+pub(super) fn lacks_rights(error: &libbpf_rs::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if let Some(io) = e.downcast_ref::<io::Error>() {
+            return io.raw_os_error() == Some(libc::EPERM);
+        }
+        source = e.source();
+    }
+    false
+}
+
+/// Values of `enum hand_over`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum HandOver {
+    None = 0,
+    Xdp = 1,
+    Skb = 2,
+    SkbAlone = 3,
+}
+
+/// The loaded programs and maps. Descriptors only: the object itself is gone after loading.
+#[derive(Debug)]
+pub(super) struct Counter {
+    direction: Direction,
+    xdp: Option<OwnedFd>,
+    tcx: OwnedFd,
+    socket: OwnedFd,
+    /// `struct talkers_control`, in .bss.
+    control: MapHandle,
+    phase: HandOver,
+    sides: [MapHandle; 2],
+    records: MapHandle,
+    pub(super) capacity: usize,
+    pub(super) active: Side,
+}
+
+impl Counter {
+    /// Loads the programs of one direction for frames of `kind`; `rung` goes down to what loads.
+    pub(super) fn load(
+        direction: Direction,
+        kind: LinkKind,
+        capacity: usize,
+        rung: &mut Rung,
+    ) -> libbpf_rs::Result<Self> {
+        loop {
+            match Self::load_at(direction, kind, capacity, *rung) {
+                Ok(counter) => return Ok(counter),
+                // Less does not help against a want of rights.
+                Err(e) if lacks_rights(&e) => return Err(e),
+                Err(e) => *rung = rung.next().ok_or(e)?,
+            }
+        }
+    }
+
+    fn load_at(
+        direction: Direction,
+        kind: LinkKind,
+        capacity: usize,
+        rung: Rung,
+    ) -> libbpf_rs::Result<Self> {
+        let mut storage = MaybeUninit::uninit();
+        let mut open = TalkersSkelBuilder::default().open(&mut storage)?;
+        let entries = u32::try_from(capacity).unwrap_or(u32::MAX);
+        open.maps.side_0.set_max_entries(entries)?;
+        open.maps.side_1.set_max_entries(entries)?;
+        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+            rodata.direction = u32::from(direction == Direction::Tx);
+            rodata.link_kind = kind.number();
+        }
+        let rx = direction == Direction::Rx;
+        open.progs.xdp_frags.set_autoload(rx && rung == Rung::Frags);
+        open.progs.xdp_plain.set_autoload(rx && rung == Rung::Plain);
+        open.progs.tcx_ingress.set_autoload(rx);
+        open.progs.tcx_egress.set_autoload(!rx);
+        let skel = open.load()?;
+        let keep = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(libbpf_rs::Error::from);
+        Ok(Self {
+            direction,
+            xdp: match rung {
+                Rung::Frags if rx => Some(keep(skel.progs.xdp_frags.as_fd())?),
+                Rung::Plain if rx => Some(keep(skel.progs.xdp_plain.as_fd())?),
+                _ => None,
+            },
+            tcx: keep(if rx {
+                skel.progs.tcx_ingress.as_fd()
+            } else {
+                skel.progs.tcx_egress.as_fd()
+            })?,
+            socket: keep(skel.progs.socket_filter.as_fd())?,
+            control: MapHandle::try_from(&skel.maps.bss)?,
+            phase: HandOver::None,
+            sides: [
+                MapHandle::try_from(&skel.maps.side_0)?,
+                MapHandle::try_from(&skel.maps.side_1)?,
+            ],
+            records: MapHandle::try_from(&skel.maps.records)?,
+            capacity,
+            active: Side::Zero,
+        })
+    }
+
+    /// The id of the XDP program, by which a link's owner is told.
+    pub(super) fn xdp_id(&self) -> Option<u32> {
+        libbpf_rs::Program::id_from_fd(self.xdp.as_ref()?.as_fd()).ok()
+    }
+
+    /// Attaches the program for `hook`; it stays until the attachment is dropped.
+    pub(super) fn attach(&self, hook: Hook, ifindex: u32) -> io::Result<Attachment> {
+        let xdp = |mode| match &self.xdp {
+            Some(program) => xdp::attach(program.as_fd(), ifindex, mode),
+            None => Err(io::Error::other("this kernel does not load the XDP program")),
+        };
+        match hook {
+            Hook::Native => xdp(XdpHook::Native),
+            Hook::Generic => xdp(XdpHook::Generic),
+            Hook::Tcx => tcx::attach(self.tcx.as_fd(), ifindex, self.direction),
+            Hook::Socket => packet_socket::attach(self.socket.as_fd(), ifindex, self.direction),
+        }
+    }
+
+    /// Puts this counter's program in the place of the one that is attached: every frame is
+    /// counted by the one or the other.
+    pub(super) fn replace(&self, hook: Hook, attachment: BorrowedFd<'_>) -> io::Result<()> {
+        match (hook, &self.xdp) {
+            (Hook::Native | Hook::Generic, Some(program)) => {
+                xdp::replace(attachment, program.as_fd())
+            }
+            (Hook::Native | Hook::Generic, None) => Err(io::Error::other("no XDP program")),
+            (Hook::Tcx, _) => xdp::replace(attachment, self.tcx.as_fd()),
+            (Hook::Socket, _) => packet_socket::replace(attachment, self.socket.as_fd()),
+        }
+    }
+
+    /// Has frames counted on the other side from now on. The side that counted until now stands
+    /// still only after a grace period.
+    pub(super) fn turn(&mut self) -> libbpf_rs::Result<Side> {
+        let idle = self.active;
+        self.active = idle.other();
+        self.write_control()?;
+        Ok(idle)
+    }
+
+    /// Which program counts from now on, where two are attached.
+    pub(super) fn hand_over(&mut self, phase: HandOver) -> libbpf_rs::Result<()> {
+        self.phase = phase;
+        self.write_control()
+    }
+
+    fn write_control(&self) -> libbpf_rs::Result<()> {
+        let active = u32::from(self.active == Side::One).to_ne_bytes();
+        let phase = (self.phase as u32).to_ne_bytes();
+        let control = [active, phase];
+        self.control.update(&0u32.to_ne_bytes(), control.as_flattened(), MapFlags::ANY)
+    }
+
+    fn side(&self, side: Side) -> BorrowedFd<'_> {
+        let [zero, one] = &self.sides;
+        match side {
+            Side::Zero => zero.as_fd(),
+            Side::One => one.as_fd(),
+        }
+    }
+
+    /// Reads a side that stands still, and clears its cache records: the reading has them.
+    pub(super) fn read(&self, side: Side, batch: &mut Batch) -> io::Result<Reading> {
+        let mut reading = Reading::default();
+        batch.read(self.side(side), |key, values| {
+            let Some(ip) = address(key) else { return };
+            let sum = values.chunks_exact(VALUE_BYTES).fold(Traffic::default(), |sum, value| {
+                let mut one = traffic::default();
+                // The chunk has the size of the type, so the copy is whole.
+                let _ = plain::copy_from_bytes(&mut one, value);
+                sum + counted(&one)
+            });
+            reading.sources.push((ip, sum));
+        })?;
+        self.read_records(side, &mut reading).map_err(io::Error::other)?;
+        Ok(reading)
+    }
+
+    fn read_records(&self, side: Side, reading: &mut Reading) -> libbpf_rs::Result<()> {
+        let key = u32::from(side == Side::One).to_ne_bytes();
+        let mut values = self.records.lookup_percpu(&key, MapFlags::ANY)?.unwrap_or_default();
+        let mut cleared = false;
+        for value in &mut values {
+            let mut record = side_record::default();
+            if plain::copy_from_bytes(&mut record, value).is_err() {
+                continue;
+            }
+            reading.total = reading.total + counted(&record.total);
+            if let Some(ip) = key_address(&record.last_key) {
+                reading.cached.push((ip, counted(&record.last)));
+                record.last_key = source_key::default();
+                record.last = traffic::default();
+                *value = percpu::record_bytes(&record).to_vec();
+                cleared = true;
+            }
+        }
+        if cleared {
+            self.records.update_percpu(&key, &values, MapFlags::ANY)?;
+        }
+        Ok(())
+    }
+
+    /// Does to a side that stands still what the ledger asks for.
+    pub(super) fn settle(&self, side: Side, folded: &Folded, batch: &mut Batch) -> io::Result<()> {
+        percpu::delete(self.side(side), &keys(&folded.remove))?;
+        batch.insert_zero(self.side(side), &keys(&folded.insert))
+    }
+
+    /// Puts held sources into both sides, before anything is attached.
+    pub(super) fn hold(&self, held: &[IpAddr], batch: &mut Batch) -> io::Result<()> {
+        let keys = keys(held);
+        batch.insert_zero(self.side(Side::Zero), &keys)?;
+        batch.insert_zero(self.side(Side::One), &keys)
+    }
+}
+
+fn counted(t: &traffic) -> Traffic {
+    Traffic { packets: t.packets, bytes: t.bytes }
+}
+
+fn address(key: &[u8]) -> Option<IpAddr> {
+    let mut source = source_key::default();
+    plain::copy_from_bytes(&mut source, key).ok()?;
+    key_address(&source)
+}
+
+/// The address; `None` in an empty record.
+fn key_address(key: &source_key) -> Option<IpAddr> {
+    let [a, b, c, d] = key.addr.map(u32::to_ne_bytes);
+    match key.family {
+        4 => Some(IpAddr::V4(Ipv4Addr::from(a))),
+        6 => {
+            let mut bytes = [0; 16];
+            for (to, from) in bytes.iter_mut().zip([a, b, c, d].as_flattened()) {
+                *to = *from;
+            }
+            Some(IpAddr::V6(Ipv6Addr::from(bytes)))
+        }
+        _ => None,
+    }
+}
+
+/// The map keys of `addresses`, one after the other.
+fn keys(addresses: &[IpAddr]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(addresses.len() * KEY_BYTES);
+    for ip in addresses {
+        let family: u32 = match ip {
+            IpAddr::V4(v4) => {
+                bytes.extend_from_slice(&v4.octets());
+                bytes.extend_from_slice(&[0; 12]);
+                4
+            }
+            IpAddr::V6(v6) => {
+                bytes.extend_from_slice(&v6.octets());
+                6
+            }
+        };
+        bytes.extend_from_slice(&family.to_ne_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back() {
+        let all: [IpAddr; 3] = [
+            "192.0.2.1".parse().unwrap(),
+            "::ffff:192.0.2.1".parse().unwrap(),
+            "2001:db8::17".parse().unwrap(),
+        ];
+        let bytes = keys(&all);
+        let back: Vec<_> = bytes.chunks(KEY_BYTES).map(|k| address(k).unwrap()).collect();
+        assert_eq!(back, all);
+        assert_eq!(address(&[0; KEY_BYTES]), None);
+        assert_eq!(address(&[4; 3]), None);
+    }
+
+    #[test]
+    fn the_table_fits_the_budget_on_any_machine() {
+        let budget = 64 << 20;
+        assert_eq!(entries_for(2, budget), MAX_ENTRIES);
+        assert_eq!(MAX_ENTRIES - MAX_ENTRIES / 4, 65_536);
+        assert_eq!(entries_for(8192, budget), MIN_ENTRIES);
+        for cpus in [1, 2, 16, 128, 192] {
+            let entries = entries_for(cpus, budget);
+            assert!(entries * 2 * (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES) <= budget);
+        }
+        assert!(entries_for(128, budget) > 10_000);
+    }
+}

@@ -1,0 +1,199 @@
+//! One direction that is being counted: a counter, its hook, and its book kept in step.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::choose::{self, LinkKind};
+use super::counter::{Counter, FIRST_PART, Rung, lacks_rights};
+use super::links::Row;
+use crate::bpf::sys::attachment::Attachment;
+use crate::bpf::sys::percpu::Batch;
+use crate::model::ledger::{Folded, Ledger, Side};
+use crate::model::link::Hook;
+use crate::model::problem::Problem;
+use crate::model::talkers::Direction;
+use crate::model::time::{Mono, Stamp};
+use crate::probes::{clock, grace_period};
+
+/// A counter with a hook on the interface. The attachment is declared first, and so goes first.
+#[derive(Debug)]
+pub(super) struct Counting {
+    pub(super) attachment: Attachment,
+    pub(super) hook: Hook,
+    pub(super) counter: Counter,
+    /// The side that was turned away from at this tick, until it is read.
+    pub(super) idle: Option<Side>,
+    /// How many entries a side may have in the end.
+    pub(super) most: usize,
+    /// More than half of the hash was in use at the last tick.
+    pub(super) crowded: bool,
+}
+
+/// What loading needs to know of the machine, and learns of the kernel.
+#[derive(Debug)]
+pub(super) struct Means {
+    pub(super) rung: Rung,
+    pub(super) batch: Batch,
+    /// Possible CPUs.
+    pub(super) cpus: usize,
+}
+
+pub(super) fn is_xdp(hook: Hook) -> bool {
+    matches!(hook, Hook::Native | Hook::Generic)
+}
+
+/// Loads one direction and attaches the first hook that can be had.
+pub(super) fn begin(
+    row: &Row,
+    direction: Direction,
+    hooks: &[Hook],
+    entries: usize,
+    book: &mut Ledger,
+    means: &mut Means,
+) -> Result<Counting, Problem> {
+    let kind = LinkKind::of(row.link.arphrd);
+    // As many as are held already, twice, or what it begins with.
+    let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
+    let counter = Counter::load(direction, kind, first, &mut means.rung)
+        .map_err(|e| load_problem(row, &e))?;
+    let held = book.open(counter.capacity, entries, clock::mono());
+    if let Err(e) = counter.hold(&held, &mut means.batch) {
+        // They are admitted again as they come: only a flood in the first interval could differ.
+        tracing::warn!("held sources: {e}");
+    }
+    let (hook, attachment) = attach_first(&counter, row, hooks)?;
+    Ok(Counting { attachment, hook, counter, idle: None, most: entries, crowded: false })
+}
+
+pub(super) fn attach_first(
+    counter: &Counter,
+    row: &Row,
+    hooks: &[Hook],
+) -> Result<(Hook, Attachment), Problem> {
+    let mut first = None;
+    for &hook in hooks {
+        match attach(counter, row, hook) {
+            Ok(attachment) => return Ok((hook, attachment)),
+            Err(e) => {
+                tracing::info!("{} on {}: {e}", hook.name(), row.link.name.escape_default());
+                first.get_or_insert_with(|| choose::refusal(row, hook, &e));
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| Problem::new("watch", "no hook to try", "")))
+}
+
+pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Attachment> {
+    if is_xdp(hook) {
+        // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
+        // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
+        let first_is_known = match LinkKind::of(row.link.arphrd) {
+            LinkKind::Ethernet => true,
+            LinkKind::NoHeader => row.driver.name.as_deref() == Some("tun"),
+            LinkKind::Other => false,
+        };
+        if !first_is_known {
+            return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
+        }
+        // A program of the other mode may be told as EBUSY, EEXIST or not at all (offload).
+        if row.link.xdp.is_some() {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+    }
+    counter.attach(hook, row.link.ifindex)
+}
+
+fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
+    let name = crate::model::escape::escape(row.link.name.as_bytes());
+    let what = format!("count on {name}");
+    if lacks_rights(error) {
+        return Problem::new(what, "this needs root", "run it with sudo");
+    }
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        let why = "the kernel has no BTF at /sys/kernel/btf/vmlinux";
+        return Problem::new(what, why, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+    }
+    let why = format!("the kernel refused the programs: {error}");
+    Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
+}
+
+/// Loads a counter with more room and puts it in the place of the present one.
+pub(super) fn grow_one(
+    counting: &mut Counting,
+    row: &Row,
+    direction: Direction,
+    book: &mut Ledger,
+    means: &mut Means,
+) -> Option<(Hook, Stamp, Folded)> {
+    if !counting.crowded || counting.counter.capacity >= counting.most {
+        return None;
+    }
+    let kind = LinkKind::of(row.link.arphrd);
+    let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
+        .inspect_err(|e| {
+            tracing::warn!("no larger table: {e}");
+            // Not tried again: the smaller one is right too.
+            counting.most = counting.counter.capacity;
+            book.cannot_grow();
+        })
+        .ok()?;
+    if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
+        tracing::warn!("held sources: {e}");
+    }
+    if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
+        tracing::warn!("no larger table: {e}");
+        counting.most = counting.counter.capacity;
+        book.cannot_grow();
+        return None;
+    }
+    let at = clock::now();
+    grace_period();
+    let old = std::mem::replace(&mut counting.counter, counter);
+    counting.crowded = false;
+    let folded = last(&old, book, at.mono, &mut means.batch);
+    book.open(counting.counter.capacity, counting.most, at.mono);
+    folded.map(|f| (counting.hook, at, f))
+}
+
+/// Reads, folds and settles the side that a tick turned away from.
+pub(super) fn read_one(
+    counting: &mut Counting,
+    book: &mut Ledger,
+    at: Mono,
+    batch: &mut Batch,
+) -> Option<(Hook, Folded)> {
+    let side = counting.idle.take()?;
+    let folded = fold(&counting.counter, side, book, at, batch)?;
+    counting.crowded = folded.sources.len() > counting.counter.capacity / 2;
+    Some((counting.hook, folded))
+}
+
+fn fold(
+    counter: &Counter,
+    side: Side,
+    book: &mut Ledger,
+    at: Mono,
+    batch: &mut Batch,
+) -> Option<Folded> {
+    let reading = counter
+        .read(side, batch)
+        .inspect_err(|e| tracing::warn!("a side cannot be read: {e}"))
+        .ok()?;
+    let folded = book.fold(side, &reading, at);
+    if let Err(e) = counter.settle(side, &folded, batch) {
+        tracing::warn!("a side cannot be settled: {e}");
+    }
+    Some(folded)
+}
+
+/// The last reading: nothing is attached any more, and the side that counted stands still.
+pub(super) fn last(
+    counter: &Counter,
+    book: &mut Ledger,
+    at: Mono,
+    batch: &mut Batch,
+) -> Option<Folded> {
+    let folded = fold(counter, counter.active, book, at, batch);
+    book.close();
+    folded
+}

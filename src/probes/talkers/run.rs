@@ -1,0 +1,403 @@
+//! The probe's loop: commands, changes of links, and ticks on a steady schedule.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::counter::{Rung, entries_for};
+use super::counting::Means;
+use super::links::{Links, Row};
+use super::target::{Target, resolve};
+use super::watch::{Books, Watch};
+use crate::bpf::sys::percpu::Batch;
+use crate::model::escape::escape;
+use crate::model::link::{Choice, XdpMode};
+use crate::model::problem::Problem;
+use crate::model::talkers::TalkersSample;
+use crate::probes::{
+    ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period, quiet_libbpf,
+};
+
+/// Map memory that one direction may grow to: alone, and when every interface has its own.
+const BUDGET_BYTES: usize = 64 << 20;
+const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
+
+/// Interfaces whose books are kept while they are not watched: beyond that the one that was left
+/// first begins anew when it is watched again.
+const KEPT_BOOKS: usize = 256;
+
+/// The reader of the channel has gone: there is nobody to count for.
+struct Closed;
+
+struct Run<'a> {
+    sink: &'a Sink,
+    links: Links,
+    target: Target,
+    mode: XdpMode,
+    watches: Vec<Watch>,
+    /// Books of interfaces that are not watched now.
+    kept: Vec<((u32, String), Books)>,
+    means: Means,
+    told: Option<Vec<Watched>>,
+    /// Last readings of watches that ended, to be sent.
+    last: Vec<TalkersSample>,
+}
+
+/// The thread.
+pub(super) fn run(
+    config: &TalkersConfig,
+    commands: &mpsc::Receiver<TalkersCommand>,
+    wake: &EventFd,
+    sink: &Sink,
+) {
+    quiet_libbpf();
+    let started = Run::start(config, sink).and_then(|run| {
+        let timer = timer(config.interval).map_err(|e| system_problem("set a timer", &e))?;
+        Ok((run, timer))
+    });
+    let (mut run, timer) = match started {
+        Ok(started) => started,
+        Err(problem) => {
+            let _ = sink.blocking_send(ProbeEvent::Watching(Err(problem)));
+            return;
+        }
+    };
+    if run.go(commands, wake, &timer).is_ok() {
+        let _ = run.finish();
+    }
+}
+
+fn system_problem(what: &str, e: &io::Error) -> Problem {
+    Problem::new(what, e.to_string(), "")
+}
+
+fn timer(interval: std::time::Duration) -> io::Result<TimerFd> {
+    let timer =
+        TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+    let ns = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let every = Expiration::Interval(TimeSpec::nanoseconds(ns));
+    timer.set(every, TimerSetTimeFlags::empty())?;
+    Ok(timer)
+}
+
+impl<'a> Run<'a> {
+    /// Reads the links and attaches. Fails where nothing at all can be counted.
+    fn start(config: &TalkersConfig, sink: &'a Sink) -> Result<Self, Problem> {
+        let mut links =
+            Links::open().map_err(|e| system_problem("list the interfaces (netlink)", &e))?;
+        links
+            .refresh(true, &HashSet::new())
+            .map_err(|e| system_problem("list the interfaces (netlink)", &e))?;
+        let target = resolve(&links, &config.choice)?;
+        let cpus = libbpf_rs::num_possible_cpus()
+            .map_err(|e| Problem::new("count the CPUs", e.to_string(), ""))?;
+        let mut run = Self {
+            sink,
+            links,
+            target,
+            mode: config.mode,
+            watches: Vec::new(),
+            kept: Vec::new(),
+            means: Means { rung: Rung::default(), batch: Batch::new(cpus), cpus },
+            told: None,
+            last: Vec::new(),
+        };
+        run.reconcile();
+        match run.watched().first() {
+            Some(Watched { rx: Err(problem), .. }) if run.nothing_counts() => Err(problem.clone()),
+            _ => Ok(run),
+        }
+    }
+
+    fn nothing_counts(&self) -> bool {
+        let watched = self.watched();
+        !watched.is_empty() && watched.iter().all(|w| w.rx.is_err() && w.tx.is_err())
+    }
+
+    fn go(
+        &mut self,
+        commands: &mpsc::Receiver<TalkersCommand>,
+        wake: &EventFd,
+        timer: &TimerFd,
+    ) -> Result<(), Closed> {
+        // What came while it was being attached is not asked for.
+        self.snapshot(&mut Vec::new(), true);
+        self.tell()?;
+        self.send(ProbeEvent::Links(self.links.told()))?;
+        loop {
+            let (woken, changed, ticked) = self.wait(wake, timer);
+            if woken {
+                let _ = wake.read();
+                loop {
+                    match commands.try_recv() {
+                        Ok(command) => self.obey(command),
+                        Err(mpsc::TryRecvError::Empty) => break,
+                        Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+                    }
+                }
+                self.tell()?;
+            }
+            if changed && self.links.netlink.take_changes() {
+                self.refresh(true);
+                self.reconcile();
+                self.tell()?;
+                self.send(ProbeEvent::Links(self.links.told()))?;
+            }
+            if ticked {
+                // Ticks that were missed are one tick: the schedule stays as it was set.
+                let _ = timer.wait();
+                self.tick()?;
+            }
+        }
+    }
+
+    /// Waits for a command, a change of links, or the tick.
+    fn wait(&self, wake: &EventFd, timer: &TimerFd) -> (bool, bool, bool) {
+        let mut fds = [
+            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.links.netlink.changes.as_fd(), PollFlags::POLLIN),
+            PollFd::new(timer.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => tracing::error!("poll: {e}"),
+        }
+        let ready = fds.map(|fd| fd.any().unwrap_or(false));
+        ready.into()
+    }
+
+    fn send(&self, event: ProbeEvent) -> Result<(), Closed> {
+        self.sink.blocking_send(event).map_err(|_| Closed)
+    }
+
+    /// Reads the table of links anew; an error leaves the old one.
+    fn refresh(&mut self, changed: bool) {
+        let ours = self.watches.iter().flat_map(Watch::xdp_ids).collect();
+        if let Err(e) = self.links.refresh(changed, &ours) {
+            tracing::warn!("the links cannot be read: {e}");
+        }
+    }
+
+    fn obey(&mut self, command: TalkersCommand) {
+        self.refresh(true);
+        match command {
+            TalkersCommand::Watch(choice) => {
+                self.target = resolve(&self.links, &choice).unwrap_or(match choice {
+                    // It is taken up when it comes; until then the pane says that it is gone.
+                    Choice::Named(name) => Target::One { ifindex: 0, name },
+                    Choice::Default | Choice::All => Target::All,
+                });
+            }
+            TalkersCommand::Mode(mode) => self.set_mode(mode),
+        }
+        self.reconcile();
+    }
+
+    fn set_mode(&mut self, mode: XdpMode) {
+        self.mode = mode;
+        for mut watch in std::mem::take(&mut self.watches) {
+            let Some(row) = self.links.by_index(watch.ifindex) else {
+                self.end(watch);
+                continue;
+            };
+            if watch.is_broken() {
+                // Begun anew by `reconcile`, with the books as they are.
+                self.end(watch);
+            } else {
+                let (batch, last) = (&mut self.means.batch, &mut self.last);
+                watch.take_mode(row, mode, &self.links, batch, last);
+                self.watches.push(watch);
+            }
+        }
+    }
+
+    /// Makes what is watched what is to be watched, with the links as they are now.
+    fn reconcile(&mut self) {
+        let wanted: Vec<u32> = match &mut self.target {
+            Target::All => {
+                self.links.rows.iter().filter(|r| r.link.up).map(|r| r.link.ifindex).collect()
+            }
+            Target::One { ifindex, name } => {
+                let row = self.links.by_index(*ifindex).or_else(|| self.links.by_name(name));
+                *ifindex = row.map_or(0, |r| r.link.ifindex);
+                if let Some(row) = row {
+                    name.clone_from(&row.link.name);
+                }
+                row.map(|r| r.link.ifindex).into_iter().collect()
+            }
+        };
+        for mut watch in std::mem::take(&mut self.watches) {
+            match self.links.by_index(watch.ifindex) {
+                Some(row) if wanted.contains(&watch.ifindex) => {
+                    let (batch, last) = (&mut self.means.batch, &mut self.last);
+                    watch.follow(row, &self.links, batch, last);
+                    self.watches.push(watch);
+                }
+                _ => self.end(watch),
+            }
+        }
+        let budget = match self.target {
+            Target::All => BUDGET_BYTES_OF_ALL,
+            Target::One { .. } => BUDGET_BYTES,
+        };
+        let entries = entries_for(self.means.cpus, budget);
+        for ifindex in wanted {
+            if self.watches.iter().any(|w| w.ifindex == ifindex) {
+                continue;
+            }
+            let Some(row) = self.links.by_index(ifindex).cloned() else { continue };
+            let books = self.take_books(&row);
+            let watch = Watch::start(&row, self.mode, entries, books, &self.links, &mut self.means);
+            self.watches.push(watch);
+        }
+        self.watches.sort_by_key(|w| w.ifindex);
+        // Programs came or went: what is ours is not foreign.
+        self.refresh(false);
+    }
+
+    fn end(&mut self, watch: Watch) {
+        let (ifindex, name) = (watch.ifindex, watch.name.clone());
+        let row = self.links.by_index(ifindex);
+        let books = watch.end(row, &self.links, &mut self.means.batch, &mut self.last);
+        let key = (ifindex, name);
+        self.kept.retain(|(kept, _)| *kept != key);
+        if self.kept.len() >= KEPT_BOOKS {
+            let (ifindex, name) = self.kept.remove(0).0;
+            tracing::info!("{} ({ifindex}): what was counted is let go", escape(name.as_bytes()));
+        }
+        self.kept.push((key, books));
+    }
+
+    /// The books of an interface: its own; those of one of the same name that is no more; or
+    /// those of the same index under an earlier name.
+    fn take_books(&mut self, row: &Row) -> Books {
+        let (ifindex, name) = (row.link.ifindex, &row.link.name);
+        let there = |ifindex| self.links.by_index(ifindex).is_some();
+        let find = |is: &dyn Fn(u32, &String) -> bool| {
+            self.kept.iter().position(|((index, kept), _)| is(*index, kept))
+        };
+        find(&|index, kept| index == ifindex && kept == name)
+            .or_else(|| find(&|index, kept| kept == name && !there(index)))
+            .or_else(|| find(&|index, _| index == ifindex))
+            .map(|at| self.kept.remove(at).1)
+            .unwrap_or_default()
+    }
+
+    /// What is watched, for people.
+    fn watched(&self) -> Vec<Watched> {
+        let mut watched: Vec<Watched> = self
+            .watches
+            .iter()
+            .map(|watch| {
+                let down = self.links.by_index(watch.ifindex).is_some_and(|r| !r.link.up);
+                watch.watched(down.then(|| is_down(&watch.name)))
+            })
+            .collect();
+        if let (true, Target::One { name, .. }) = (watched.is_empty(), &self.target) {
+            let problem = Problem::new(
+                format!("watch {}", escape(name.as_bytes())),
+                "the interface is gone",
+                "it is taken up again when it returns",
+            );
+            watched.push(Watched {
+                ifindex: 0,
+                interface: name.clone(),
+                rx: Err(problem.clone()),
+                tx: Err(problem.clone()),
+                mode: self.mode,
+                partial: None,
+                price: String::new(),
+                gone: Some(problem),
+            });
+        }
+        watched
+    }
+
+    /// Sends the last readings of what ended, and what is watched where that changed.
+    fn tell(&mut self) -> Result<(), Closed> {
+        let last = std::mem::take(&mut self.last);
+        if !last.is_empty() {
+            self.send(ProbeEvent::Talkers(last))?;
+        }
+        let watched = self.watched();
+        if self.told.as_ref() != Some(&watched) {
+            self.told = Some(watched.clone());
+            self.send(ProbeEvent::Watching(Ok(watched)))?;
+        }
+        Ok(())
+    }
+
+    /// One snapshot of everything: all sides turn, one grace period, all idle sides are read.
+    fn snapshot(&mut self, samples: &mut Vec<TalkersSample>, restart: bool) {
+        for watch in &mut self.watches {
+            watch.turn();
+        }
+        let at = clock::now();
+        grace_period();
+        for watch in &mut self.watches {
+            watch.read(at, &mut self.means.batch, samples);
+            if restart {
+                watch.restart(at);
+            }
+        }
+    }
+
+    /// A snapshot is told, and what it shows to be due is done.
+    fn tick(&mut self) -> Result<(), Closed> {
+        let mut samples = Vec::with_capacity(self.watches.len() * 2);
+        self.snapshot(&mut samples, false);
+        if !samples.is_empty() {
+            self.send(ProbeEvent::Talkers(samples))?;
+        }
+        let mut grown = Vec::new();
+        for watch in &mut self.watches {
+            if let Some(row) = self.links.by_index(watch.ifindex) {
+                watch.grow(row, &mut self.means, &mut grown);
+            }
+        }
+        if !grown.is_empty() {
+            self.send(ProbeEvent::Talkers(grown))?;
+        }
+        self.refresh(false);
+        // An XDP program that is attached or detached by a link makes no netlink event.
+        let stale = |w: &Watch| self.links.by_index(w.ifindex).is_none_or(|row| w.is_stale(row));
+        if self.watches.iter().any(stale) {
+            self.refresh(true);
+            self.reconcile();
+            self.tell()?;
+        }
+        self.send(ProbeEvent::Links(self.links.told()))
+    }
+
+    fn finish(&mut self) -> Result<(), Closed> {
+        for watch in std::mem::take(&mut self.watches) {
+            self.end(watch);
+        }
+        let last = std::mem::take(&mut self.last);
+        if !last.is_empty() {
+            self.send(ProbeEvent::Talkers(last))?;
+        }
+        self.send(ProbeEvent::TalkersEnded)
+    }
+}
+
+/// The reader went away: what was changed on devices is put back all the same.
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        for watch in std::mem::take(&mut self.watches) {
+            self.end(watch);
+        }
+    }
+}
+
+fn is_down(name: &str) -> Problem {
+    let name = escape(name.as_bytes());
+    Problem::new(format!("watch {name}"), "the interface is down", format!("ip link set {name} up"))
+}

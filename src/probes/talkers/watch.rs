@@ -1,0 +1,264 @@
+//! One watched interface: its two directions, its books, and what is told of it.
+
+use super::choose::{self, AFTER_FOREIGN_XDP};
+use super::counting::{Counting, Means, begin, grow_one, is_xdp, last, read_one};
+use super::features::Features;
+use super::hand_over::take_over;
+use super::links::{Links, Row};
+use crate::bpf::sys::percpu::Batch;
+use crate::model::ledger::{Folded, Ledger};
+use crate::model::link::{Hook, XdpMode};
+use crate::model::problem::Problem;
+use crate::model::talkers::{Direction, TalkersSample};
+use crate::model::time::Stamp;
+use crate::probes::{Watched, clock, grace_period};
+
+/// The books of one interface: rx and tx.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Books {
+    pub(super) rx: Ledger,
+    pub(super) tx: Ledger,
+}
+
+/// One interface with its programs attached.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) ifindex: u32,
+    pub(super) name: String,
+    pub(super) mode: XdpMode,
+    rx: Result<Counting, Problem>,
+    tx: Result<Counting, Problem>,
+    books: Books,
+    partial: Option<String>,
+    price: String,
+    /// Somebody else's XDP program, as seen when the hook was chosen.
+    foreign: bool,
+    features: Features,
+}
+
+impl Watch {
+    /// Loads and attaches both directions. What cannot be attached is told in its place.
+    pub(super) fn start(
+        row: &Row,
+        mode: XdpMode,
+        entries: usize,
+        books: Books,
+        links: &Links,
+        means: &mut Means,
+    ) -> Self {
+        let mut watch = Self {
+            ifindex: row.link.ifindex,
+            name: row.link.name.clone(),
+            mode,
+            rx: Err(Problem::new("watch", "not attached yet", "")),
+            tx: Err(Problem::new("watch", "not attached yet", "")),
+            books,
+            partial: None,
+            price: String::new(),
+            foreign: row.link.xdp.is_some(),
+            features: Features::default(),
+        };
+        let hooks = choose::rx_hooks(row, mode);
+        watch.features.before(links, row);
+        watch.rx = begin(row, Direction::Rx, &hooks, entries, &mut watch.books.rx, means);
+        watch.features.after(links, row);
+        watch.tx = begin(
+            row,
+            Direction::Tx,
+            &[Hook::Tcx, Hook::Socket],
+            entries,
+            &mut watch.books.tx,
+            means,
+        );
+        watch.describe(row);
+        watch
+    }
+
+    /// What the hook costs and lacks, as the interface is now.
+    fn describe(&mut self, row: &Row) {
+        let hook = self.rx_hook();
+        self.price = hook.map_or(String::new(), |hook| choose::price(row, hook));
+        let skb = matches!(hook, Some(Hook::Tcx | Hook::Socket));
+        self.partial = (skb && row.link.xdp.is_some()).then(|| AFTER_FOREIGN_XDP.to_owned());
+    }
+
+    fn rx_hook(&self) -> Option<Hook> {
+        self.rx.as_ref().ok().map(|c| c.hook)
+    }
+
+    /// For people; `gone` is told by who knows.
+    pub(super) fn watched(&self, gone: Option<Problem>) -> Watched {
+        let hook =
+            |side: &Result<Counting, Problem>| side.as_ref().map(|c| c.hook).map_err(Clone::clone);
+        Watched {
+            ifindex: self.ifindex,
+            interface: self.name.clone(),
+            rx: hook(&self.rx),
+            tx: hook(&self.tx),
+            mode: self.mode,
+            partial: self.partial.clone(),
+            price: self.price.clone(),
+            gone,
+        }
+    }
+
+    /// Ids of our XDP programs.
+    pub(super) fn xdp_ids(&self) -> impl Iterator<Item = u32> {
+        self.rx.as_ref().ok().and_then(|c| c.counter.xdp_id()).into_iter()
+    }
+
+    /// Whether `row` is not what this was made for.
+    pub(super) fn is_stale(&self, row: &Row) -> bool {
+        row.link.xdp.is_some() != self.foreign || row.link.name != self.name
+    }
+
+    /// The interface changed: its name, or whether somebody else's XDP program is there.
+    pub(super) fn follow(
+        &mut self,
+        row: &Row,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
+        self.name.clone_from(&row.link.name);
+        if row.link.xdp.is_some() != self.foreign {
+            self.foreign = row.link.xdp.is_some();
+            if self.mode == XdpMode::Auto {
+                self.take_mode(row, self.mode, links, batch, samples);
+            }
+        }
+        self.describe(row);
+    }
+
+    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost; where
+    /// no hook of that mode can be had, rx ends with a last sample.
+    pub(super) fn take_mode(
+        &mut self,
+        row: &Row,
+        mode: XdpMode,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) {
+        self.mode = mode;
+        let hooks = choose::rx_hooks(row, mode);
+        let Ok(counting) = &mut self.rx else {
+            return;
+        };
+        if hooks.first() != Some(&counting.hook) {
+            let was_xdp = is_xdp(counting.hook);
+            let taken = take_over(counting, row, &hooks, &mut self.features, links);
+            if was_xdp && !is_xdp(counting.hook) {
+                self.features.restore(links, row);
+            }
+            if let Err(problem) = taken {
+                self.end_rx(problem, batch, samples);
+            }
+        }
+        self.describe(row);
+    }
+
+    /// Detaches rx, for the reason of `problem`, and tells what it counted since the last tick.
+    fn end_rx(&mut self, problem: Problem, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
+        let Ok(counting) = std::mem::replace(&mut self.rx, Err(problem)) else { return };
+        drop(counting.attachment);
+        let at = clock::now();
+        grace_period();
+        let folded = last(&counting.counter, &mut self.books.rx, at.mono, batch);
+        samples.extend(folded.map(|f| self.sample(Direction::Rx, counting.hook, f, at)));
+    }
+
+    /// Whether rx has to be begun anew: an earlier mode could not be had.
+    pub(super) fn is_broken(&self) -> bool {
+        self.rx.is_err() || self.tx.is_err()
+    }
+
+    /// First half of a tick: from here on frames count on the other side.
+    pub(super) fn turn(&mut self) {
+        for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
+            counting.idle = counting
+                .counter
+                .turn()
+                .inspect_err(|e| tracing::warn!("the sides do not turn: {e}"))
+                .ok();
+        }
+    }
+
+    /// Second half, a grace period later: what the idle sides hold.
+    pub(super) fn read(&mut self, at: Stamp, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
+        let Self { rx, tx, books, .. } = self;
+        let rx = rx.as_mut().ok().and_then(|c| read_one(c, &mut books.rx, at.mono, batch));
+        let tx = tx.as_mut().ok().and_then(|c| read_one(c, &mut books.tx, at.mono, batch));
+        samples.extend(rx.map(|(hook, f)| self.sample(Direction::Rx, hook, f, at)));
+        samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
+    }
+
+    /// Counts start again at nothing, `at` the turn that has just been read.
+    pub(super) fn restart(&mut self, at: Stamp) {
+        self.books.rx.restart(at.mono);
+        self.books.tx.restart(at.mono);
+    }
+
+    /// Gives a crowded direction the largest table it may have. What the old one counted since
+    /// the tick is a sample of its own.
+    pub(super) fn grow(&mut self, row: &Row, means: &mut Means, samples: &mut Vec<TalkersSample>) {
+        let Self { rx, tx, books, .. } = self;
+        let rx =
+            rx.as_mut().ok().and_then(|c| grow_one(c, row, Direction::Rx, &mut books.rx, means));
+        let tx =
+            tx.as_mut().ok().and_then(|c| grow_one(c, row, Direction::Tx, &mut books.tx, means));
+        samples.extend(rx.map(|(hook, at, f)| self.sample(Direction::Rx, hook, f, at)));
+        samples.extend(tx.map(|(hook, at, f)| self.sample(Direction::Tx, hook, f, at)));
+    }
+
+    /// Detaches, reads what was counted since the last tick, and gives the books back.
+    pub(super) fn end(
+        mut self,
+        row: Option<&Row>,
+        links: &Links,
+        batch: &mut Batch,
+        samples: &mut Vec<TalkersSample>,
+    ) -> Books {
+        let detach = |side: Result<Counting, Problem>| {
+            side.ok().map(|c| {
+                drop(c.attachment);
+                (c.hook, c.counter)
+            })
+        };
+        let placeholder = || Err(Problem::new("watch", "ended", ""));
+        let rx = detach(std::mem::replace(&mut self.rx, placeholder()));
+        let tx = detach(std::mem::replace(&mut self.tx, placeholder()));
+        let at = clock::now();
+        grace_period();
+        if let Some(row) = row {
+            self.features.restore(links, row);
+        }
+        if let Some((hook, counter)) = rx {
+            let folded = last(&counter, &mut self.books.rx, at.mono, batch);
+            samples.extend(folded.map(|f| self.sample(Direction::Rx, hook, f, at)));
+        }
+        if let Some((hook, counter)) = tx {
+            let folded = last(&counter, &mut self.books.tx, at.mono, batch);
+            samples.extend(folded.map(|f| self.sample(Direction::Tx, hook, f, at)));
+        }
+        self.books
+    }
+
+    fn sample(&self, direction: Direction, hook: Hook, f: Folded, at: Stamp) -> TalkersSample {
+        TalkersSample {
+            ifindex: self.ifindex,
+            interface: self.name.clone(),
+            direction,
+            hook,
+            at,
+            interval_ns: f.interval_ns,
+            total: f.total,
+            delta: f.delta,
+            other: f.other,
+            other_delta: f.other_delta,
+            partial: if direction == Direction::Rx { self.partial.clone() } else { None },
+            sources: f.sources,
+            let_go: f.let_go,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The one loop: keys, what the probes tell, the tick, signals. Owns the terminal while it runs.
+//!
+//! Nothing that can block runs here. The screen is drawn when something changed, at most once a
+//! frame time, and never before waiting keys were taken in.
+
+mod alive;
+mod probes;
+mod signals;
+mod terminal;
+
+use std::io::IsTerminal;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::task::Poll;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
+use futures_util::{FutureExt, StreamExt};
+use ratatui::layout::Rect;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::app::{App, Effect, Msg};
+use crate::model::problem::Problem;
+use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
+use crate::settings::{ScreenSettings, Settings};
+use crate::ui::{self, Look};
+pub use probes::{Probe, Probes, Start};
+use signals::{Signal, Signals};
+use terminal::Screen;
+
+/// Between frames that data asks for; a key is answered sooner.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// Between frames that keys ask for.
+const KEY_FRAME: Duration = Duration::from_millis(8);
+
+/// How long probes may take to detach when the program ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the loop ended.
+#[derive(Debug)]
+enum End {
+    /// As asked, by a key or a signal, or because the terminal has gone.
+    Asked,
+    /// A thread panicked; what it said is on stderr.
+    Panicked,
+}
+
+/// Runs the dashboard with the real probes until the user has seen enough.
+pub fn run(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result<ExitCode> {
+    run_with(settings, screen, Probes::real(settings))
+}
+
+/// Runs the dashboard with these probes.
+pub fn run_with(
+    settings: &Settings,
+    screen: &ScreenSettings,
+    probes: Probes,
+) -> anyhow::Result<ExitCode> {
+    if !std::io::stdout().is_terminal() {
+        eprintln!("ebpftop: stdout is not a terminal: use `ebpftop stream` to write lines");
+        return Ok(ExitCode::from(2));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(session(settings, screen, probes))
+}
+
+async fn session(
+    settings: &Settings,
+    screen: &ScreenSettings,
+    probes: Probes,
+) -> anyhow::Result<ExitCode> {
+    // Before anything is started: a signal that comes meanwhile is not lost.
+    let mut signals = Signals::new()?;
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let running = probes.start(sink);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
+
+    let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
+        First::Running => {
+            let watch = Wants { settings, screen };
+            let work = dashboard(watch, &mut app, &mut events, &mut signals, &running);
+            // A panic ends the dashboard, not the program: the probes still have to detach.
+            AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))
+        }
+        First::Asked => Ok(End::Asked),
+        First::None(problems) => {
+            for problem in &problems {
+                eprintln!("ebpftop: {problem}");
+            }
+            running.end(&mut events, FAREWELL).await;
+            return Ok(ExitCode::from(1));
+        }
+    };
+    running.end(&mut events, FAREWELL).await;
+    match result? {
+        End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
+        End::Asked | End::Panicked => Ok(ExitCode::from(101)),
+    }
+}
+
+/// How the start went.
+enum First {
+    /// At least one probe runs.
+    Running,
+    /// None does, and why.
+    None(Vec<Problem>),
+    /// A signal came first.
+    Asked,
+}
+
+/// Waits until one probe runs, or all have said why they do not.
+async fn first_words(
+    app: &mut App,
+    events: &mut Receiver<ProbeEvent>,
+    signals: &mut Signals,
+    probes: usize,
+) -> First {
+    let mut problems = Vec::new();
+    while problems.len() < probes {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            signal = signals.next() => match signal {
+                Signal::End => return First::Asked,
+                Signal::Stop | Signal::Panic => continue,
+            },
+        };
+        let Some(event) = event else { break };
+        let runs = match &event {
+            ProbeEvent::OpensStarted(Err(p)) | ProbeEvent::Watching(Err(p)) => {
+                problems.push(p.clone());
+                false
+            }
+            ProbeEvent::OpensStarted(Ok(_)) | ProbeEvent::Watching(Ok(_)) => true,
+            _ => false,
+        };
+        app.update(Msg::Probe(event), clock::mono());
+        if runs {
+            return First::Running;
+        }
+    }
+    First::None(problems)
+}
+
+/// What the user asked for.
+struct Wants<'a> {
+    settings: &'a Settings,
+    screen: &'a ScreenSettings,
+}
+
+async fn dashboard(
+    wants: Wants<'_>,
+    app: &mut App,
+    events: &mut Receiver<ProbeEvent>,
+    signals: &mut Signals,
+    running: &probes::Running,
+) -> anyhow::Result<End> {
+    let look = Look::new(&terminal::fit_to_environment(wants.screen));
+    let mut size = terminal::size();
+    let mut screen = Screen::take(wants.screen.mouse, size)?;
+    app.update(Msg::Resize(size.0, size.1), clock::mono());
+    let mut keys = EventStream::new();
+    let mut tick = tokio::time::interval(wants.settings.interval);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let panic_at = terminal::forced_panic();
+
+    let mut due = Some(Instant::now());
+    let mut drawn = Instant::now();
+    loop {
+        let mut soon = FRAME;
+        let effects = tokio::select! {
+            biased;
+            signal = signals.next() => match signal {
+                Signal::End => return Ok(End::Asked),
+                Signal::Panic => return Ok(End::Panicked),
+                Signal::Stop => {
+                    size = screen.stop()?;
+                    app.update(Msg::Resize(size.0, size.1), clock::mono())
+                }
+            },
+            () = sleep_until(due) => {
+                // The terminal has gone, or a panic elsewhere has given it back.
+                let now = (app.screen.area.width, app.screen.area.height);
+                if now != size {
+                    size = now;
+                    screen.resize(size)?;
+                }
+                if screen.draw(|frame| ui::view(app, &look, frame)).is_err() {
+                    return Ok(End::Asked);
+                }
+                drawn = Instant::now();
+                due = None;
+                continue;
+            }
+            key = keys.next() => {
+                soon = KEY_FRAME;
+                let Some(Ok(key)) = key else { return Ok(End::Asked) };
+                let mut effects = take(app, key);
+                while let Some(Ok(key)) = waiting(&mut keys).await {
+                    effects.extend(take(app, key));
+                }
+                effects
+            }
+            _ = tick.tick() => app.update(Msg::Tick, clock::mono()),
+            Some(event) = events.recv() => app.update(Msg::Probe(event), clock::mono()),
+            () = sleep_until(panic_at) => terminal::panic_as_asked(),
+        };
+        for effect in effects {
+            match effect {
+                Effect::Quit => return Ok(End::Asked),
+                Effect::Redraw => {
+                    let at = drawn + soon;
+                    due = Some(due.map_or(at, |d| d.min(at)));
+                }
+                Effect::Talkers(command) => running.send(command),
+                Effect::Copy(bytes) => screen.copy(&bytes)?,
+                Effect::AskAfter(keys) if running.alive => {
+                    app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
+                }
+                Effect::AskAfter(_) => {}
+            }
+        }
+    }
+}
+
+/// A key that is there already. Asked with the loop's own waker: the stream keeps the first one
+/// that it is given, and would wake nobody later if that were none.
+async fn waiting(keys: &mut EventStream) -> Option<std::io::Result<Event>> {
+    std::future::poll_fn(|cx| match keys.poll_next_unpin(cx) {
+        Poll::Ready(key) => Poll::Ready(key),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Sleeps until then; for ever without a time.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands what the terminal sent to the app.
+fn take(app: &mut App, event: Event) -> Vec<Effect> {
+    let area = app.screen.area;
+    let msg = match event {
+        Event::Key(key) => Msg::Key(key),
+        Event::Paste(text) => Msg::Paste(text),
+        Event::Resize(width, height) => Msg::Resize(width, height),
+        Event::Mouse(mouse) => match pointed(app, area, mouse) {
+            Some(msg) => msg,
+            None => return Vec::new(),
+        },
+        Event::FocusGained | Event::FocusLost => return Vec::new(),
+    };
+    app.update(msg, clock::mono())
+}
+
+fn pointed(app: &App, area: Rect, mouse: crossterm::event::MouseEvent) -> Option<Msg> {
+    let (x, y) = (mouse.column, mouse.row);
+    match mouse.kind {
+        MouseEventKind::Down(MouseButton::Left) => ui::hit(app, area, x, y).map(Msg::Click),
+        MouseEventKind::ScrollUp => Some(Msg::Wheel(ui::pane_at(app, area, x, y)?, -3)),
+        MouseEventKind::ScrollDown => Some(Msg::Wheel(ui::pane_at(app, area, x, y)?, 3)),
+        _ => None,
+    }
+}

@@ -1,0 +1,50 @@
+//! The signals that the dashboard answers, and the word of a panic on any thread.
+
+use std::io;
+
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Told by the panic hook.
+pub(super) static PANICKED: Notify = Notify::const_new();
+
+/// What came.
+pub(super) enum Signal {
+    /// SIGTERM, SIGHUP, SIGINT: end.
+    End,
+    /// SIGTSTP: give the terminal back and stop.
+    Stop,
+    /// A thread panicked.
+    Panic,
+}
+
+/// The streams of signals.
+pub(super) struct Signals {
+    terminate: Stream,
+    hangup: Stream,
+    interrupt: Stream,
+    stop: Stream,
+}
+
+impl Signals {
+    /// From now on these signals no longer end the process by themselves.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            stop: signal(SignalKind::from_raw(nix::libc::SIGTSTP))?,
+        })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.hangup.recv() => Signal::End,
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.stop.recv() => Signal::Stop,
+            () = PANICKED.notified() => Signal::Panic,
+        }
+    }
+}

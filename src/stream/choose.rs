@@ -1,0 +1,166 @@
+//! Which opens and which addresses are written.
+
+use std::net::IpAddr;
+
+use crate::cli::StreamArgs;
+use crate::model::filter::{Filter, FilterError, Pattern, What, Who, path_matches};
+use crate::model::open::Open;
+use crate::model::talkers::{TalkersSample, Traffic};
+use crate::probes::Only;
+use crate::settings::Settings;
+
+/// The choice made on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Choose {
+    failed: bool,
+    tgid: Option<u32>,
+    uid: Option<u32>,
+    process: Option<Pattern>,
+    path: Option<Pattern>,
+    filter: Filter,
+    top: Option<usize>,
+}
+
+impl Choose {
+    /// The choice of these settings and options; an error names what does not parse.
+    pub fn new(settings: &Settings, args: &StreamArgs) -> Result<Self, FilterError> {
+        Ok(Self {
+            failed: args.failed,
+            tgid: args.pid,
+            uid: args.uid,
+            process: settings.process.as_deref().map(Pattern::parse_name).transpose()?,
+            path: args.path.as_deref().map(Pattern::parse).transpose()?,
+            filter: settings.filter.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
+            top: args.top,
+        })
+    }
+
+    /// Whether the cgroup's path has to be known to choose.
+    pub fn wants_cgroup(&self) -> bool {
+        self.filter.chooses_cgroups()
+    }
+
+    /// What the kernel need not even tell of; the opens that it does are looked at all the same.
+    pub fn only(&self) -> Only {
+        Only {
+            tgid: self.tgid.or(self.filter.only_tgid()),
+            uid: self.uid.or(self.filter.only_uid()),
+            failed: self.failed || self.filter.only_failed(),
+        }
+    }
+
+    /// Whether this open is written.
+    pub fn open(&self, open: &Open<'_>, cgroup: Option<&[u8]>) -> bool {
+        let meta = open.meta;
+        let errno = meta.errno();
+        if (self.failed && errno.is_none())
+            || self.tgid.is_some_and(|tgid| tgid != meta.tgid)
+            || self.uid.is_some_and(|uid| uid != meta.uid)
+        {
+            return false;
+        }
+        let names = [meta.comm.as_bytes(), meta.process.as_bytes()];
+        let resolved = open.resolved.map(|(_, path)| path);
+        self.process.as_ref().is_none_or(|p| p.matches_any(&names))
+            && self.path.as_ref().is_none_or(|p| path_matches(p, open.path, resolved))
+            && self.filter.process(&Who { names: &names, tgid: meta.tgid, uid: meta.uid, cgroup })
+            && self.filter.file(&What { path: open.path, resolved, errno })
+    }
+
+    /// Moves what is not chosen into `other`, so that the sums still hold: sources outside of
+    /// `ip:` terms, and those that are not among the N largest.
+    pub fn talkers(&self, sample: &mut TalkersSample) {
+        let most = self.top.unwrap_or(usize::MAX);
+        let mut kept = 0;
+        let (mut other, mut other_delta) = (Traffic::default(), Traffic::default());
+        sample.sources.retain(|source| {
+            let keep = kept < most && self.address(source.ip);
+            if keep {
+                kept += 1;
+            } else {
+                other = other + source.total;
+                other_delta = other_delta + source.delta;
+            }
+            keep
+        });
+        sample.other = sample.other + other;
+        sample.other_delta = sample.other_delta + other_delta;
+    }
+
+    fn address(&self, ip: IpAddr) -> bool {
+        self.filter.address(ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::sample;
+
+    fn choose(args: StreamArgs, settings: Settings) -> Choose {
+        Choose::new(&settings, &args).unwrap()
+    }
+
+    #[test]
+    fn opens_by_each_option() {
+        let batch = sample::opens();
+        let opens: Vec<_> = batch.iter().collect();
+        // The first is nginx's good one, the second cat's that failed.
+        let args = StreamArgs::default;
+        let set = Settings::default;
+        let some = |text: &str| Some(text.to_owned());
+        for (choice, first, second) in [
+            (choose(args(), set()), true, true),
+            (choose(StreamArgs { failed: true, ..args() }, set()), false, true),
+            (choose(StreamArgs { pid: Some(812), ..args() }, set()), true, false),
+            (choose(StreamArgs { uid: Some(1000), ..args() }, set()), false, true),
+            (choose(StreamArgs { path: some("/etc/NGINX"), ..args() }, set()), true, false),
+            (choose(StreamArgs { path: some("!conf"), ..args() }, set()), false, true),
+            (choose(args(), Settings { process: some("worker"), ..set() }), true, false),
+            (choose(args(), Settings { process: some("!~^ng"), ..set() }), false, true),
+            (choose(args(), Settings { filter: some("err:2 cat"), ..set() }), false, true),
+            (choose(args(), Settings { filter: some("cgroup:web"), ..set() }), true, true),
+        ] {
+            let keeps = |at: usize| choice.open(&opens[at], Some(b"/web"));
+            assert_eq!((keeps(0), keeps(1)), (first, second), "{choice:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_may_leave_out_is_known() {
+        let only = |args: StreamArgs, filter: &str| {
+            let settings = Settings { filter: Some(filter.into()), ..Settings::default() };
+            choose(args, settings).only()
+        };
+        let args = StreamArgs::default;
+        assert_eq!(only(args(), "nginx !pid:1 !uid:1 !err:any path:a"), Only::default());
+        let some = Only { tgid: Some(1), uid: Some(2), failed: true };
+        assert_eq!(only(args(), "pid:1 uid:2 err:ENOENT"), some);
+        let said = StreamArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
+        assert_eq!(only(said, "pid:7"), some);
+    }
+
+    #[test]
+    fn talkers_that_are_not_chosen_are_other() {
+        for (top, filter, left) in [
+            (None, None, 3),
+            (Some(1), None, 1),
+            (Some(0), None, 0),
+            (Some(9), None, 3),
+            (None, Some("ip:10.0.0.0/8"), 2),
+            (Some(1), Some("ip:fe80::/10"), 1),
+            (None, Some("pid:1 nginx"), 3),
+        ] {
+            let settings = Settings { filter: filter.map(str::to_owned), ..Settings::default() };
+            let mut sample = sample::talkers();
+            let before = sample.total;
+            choose(StreamArgs { top, ..StreamArgs::default() }, settings).talkers(&mut sample);
+            assert_eq!(sample.sources.len(), left, "{top:?} {filter:?}");
+            let sum = |of: fn(&crate::model::talkers::Source) -> Traffic| {
+                sample.sources.iter().map(of).fold(Traffic::default(), |a, b| a + b)
+            };
+            assert_eq!(sum(|s| s.total) + sample.other, before);
+            assert_eq!(sum(|s| s.delta) + sample.other_delta, sample.delta);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `ebpftop stream`: what the probes see as lines on stdout.
+//!
+//! One thread takes the probes' events, chooses, and writes; it keeps counts and nothing else.
+//! The formats are `json`, `csv` and `text`, what they have to write is `lines`.
+
+mod choose;
+mod csv;
+mod json;
+mod lines;
+mod out;
+mod probes;
+mod put;
+#[doc(hidden)]
+pub mod sample;
+mod session;
+mod stop;
+mod tally;
+mod text;
+
+use std::io::{IsTerminal, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::cli::{Format, Kind, StreamArgs};
+use crate::settings::Settings;
+
+pub use choose::Choose;
+pub use csv::Csv;
+pub use json::Json;
+pub use lines::{Lines, Note, OpenLine};
+pub use tally::{OpensSummary, Ready, Summary};
+pub use text::Text;
+
+use out::{Out, OutError};
+use session::Session;
+use stop::Stop;
+
+/// Which kinds were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    opens: bool,
+    talkers: bool,
+}
+
+impl Wanted {
+    fn of(kinds: &[Kind]) -> Self {
+        let all = kinds.is_empty();
+        Self {
+            opens: all || kinds.contains(&Kind::Opens),
+            talkers: all || kinds.contains(&Kind::Talkers),
+        }
+    }
+
+    /// The one kind that CSV takes.
+    fn one(self) -> Option<Kind> {
+        match (self.opens, self.talkers) {
+            (true, false) => Some(Kind::Opens),
+            (false, true) => Some(Kind::Talkers),
+            _ => None,
+        }
+    }
+}
+
+/// Runs until told to end. The exit status: 0 done as asked, 1 only in part or not at all,
+/// 2 asked for what cannot be.
+pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
+    let wanted = Wanted::of(&args.kinds);
+    let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
+        (Format::Json, _) => Box::new(Json::default()),
+        (Format::Text, _) => {
+            Box::new(Text::new(wanted.opens && std::io::stdout().is_terminal(), settings.latency))
+        }
+        (Format::Csv, Some(kind)) => Box::new(Csv::new(kind)),
+        (Format::Csv, None) => {
+            complain("--format csv takes one kind: `stream opens` or `stream talkers`");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let choose = match Choose::new(settings, args) {
+        Ok(choose) => choose,
+        Err(e) => {
+            complain(&format!("the filter does not parse: {e}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let stop = Stop::on_signals().context("listen to signals")?;
+    let out = Out::stdout(stop.clone()).context("open stdout")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .context("start the loop")?;
+    let mut session = Session::new(wanted, lines, choose, out, args.duration);
+    let done = runtime.block_on(session.run(settings, &stop));
+    let complete = session.end();
+    match done {
+        Ok(()) if complete => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(ExitCode::FAILURE),
+        Err(OutError::Closed) => Ok(ExitCode::SUCCESS),
+        Err(e) => {
+            complain(&e.to_string());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A line on stderr; where that is closed there is nobody to tell.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "ebpftop: {text}");
+}

@@ -1,0 +1,72 @@
+//! The probes that were asked for: started one after the other, stopped together.
+
+use tokio::sync::mpsc::{Receiver, channel};
+
+use crate::probes::opens::OpensProbe;
+use crate::probes::talkers::TalkersProbe;
+use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink};
+use crate::settings::Settings;
+
+/// The running probes and what they tell.
+#[derive(Debug)]
+pub(super) struct Probes {
+    opens: Option<OpensProbe>,
+    talkers: Option<TalkersProbe>,
+    sink: Option<Sink>,
+    events: Receiver<ProbeEvent>,
+}
+
+impl Probes {
+    pub(super) fn new() -> Self {
+        let (sink, events) = channel(CHANNEL_DEPTH);
+        Self { opens: None, talkers: None, sink: Some(sink), events }
+    }
+
+    /// Starts it; [`ProbeEvent::OpensStarted`] tells how that went.
+    pub(super) fn start_opens(&mut self, settings: &Settings, only: Only) {
+        if let Some(sink) = &self.sink {
+            let config = OpensConfig { only, ..settings.opens() };
+            self.opens = Some(OpensProbe::start(config, sink.clone()));
+        }
+    }
+
+    /// Starts it; the first [`ProbeEvent::Watching`] tells how that went.
+    pub(super) fn start_talkers(&mut self, settings: &Settings) {
+        if let Some(sink) = &self.sink {
+            self.talkers = Some(TalkersProbe::start(settings.talkers(), sink.clone()));
+        }
+    }
+
+    /// Nothing more is started: when the last probe has ended, so have the events.
+    pub(super) fn all_started(&mut self) {
+        self.sink = None;
+    }
+
+    /// The next event; `None` when no probe is left.
+    pub(super) async fn next(&mut self) -> Option<ProbeEvent> {
+        self.events.recv().await
+    }
+
+    /// Asks all to detach and to tell what is left.
+    pub(super) fn stop(&mut self) {
+        if let Some(probe) = &mut self.opens {
+            probe.stop();
+        }
+        if let Some(probe) = &mut self.talkers {
+            probe.stop();
+        }
+    }
+
+    /// Ends all of them, whatever they still have to tell.
+    pub(super) fn join(mut self) {
+        self.sink = None;
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
+        if let Some(probe) = self.opens.take() {
+            probe.join();
+        }
+        if let Some(probe) = self.talkers.take() {
+            probe.join();
+        }
+    }
+}

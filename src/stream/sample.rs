@@ -1,0 +1,99 @@
+//! Opens and talkers for tests and benches of the lines.
+
+use std::net::IpAddr;
+
+use crate::model::link::{Hook, XdpMode};
+use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
+use crate::model::time::{Mono, Stamp, WallOffset};
+use crate::probes::Watched;
+
+/// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
+pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);
+
+/// nginx's good open, and one of cat's that failed.
+pub fn opens() -> OpenBatch {
+    let mut batch = OpenBatch::default();
+    batch.wall = WALL;
+    let meta = OpenMeta {
+        at: Mono(1_000_000_000),
+        tgid: 812,
+        tid: 813,
+        ppid: 1,
+        uid: 0,
+        start_boottime_ns: 5,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"nginx"),
+        syscall: Syscall::Openat,
+        flags: Some(0o2000000),
+        mode: 0,
+        ret: 5,
+        slot: None,
+        latency_ns: None,
+        cgroup_id: Some(7),
+    };
+    let resolved = (ResolvedKind::Opened, &b"/etc/nginx/conf/site.conf"[..]);
+    batch.push(meta, Some(b"conf/site.conf"), Some(resolved));
+    let failed = OpenMeta {
+        at: Mono(1_000_500_000),
+        tgid: 1044,
+        tid: 1044,
+        ppid: 900,
+        uid: 1000,
+        comm: Comm::new(b"cat"),
+        process: Comm::new(b"cat"),
+        syscall: Syscall::Creat,
+        flags: Some(0o1101),
+        mode: 0o644,
+        ret: -2,
+        latency_ns: Some(12_345),
+        ..meta
+    };
+    batch.push(failed, Some(b"=a \"b\",\n\x1b[31m\xff\\"), None);
+    batch
+}
+
+/// Three sources on eth0.
+pub fn talkers() -> TalkersSample {
+    let source = |ip: &str, packets, bytes| Source {
+        ip: ip.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        since: Mono(1_000_000_000),
+        total: Traffic { packets, bytes },
+        delta: Traffic { packets: packets / 10, bytes: bytes / 10 },
+    };
+    let sources = vec![
+        source("10.0.0.2", 900, 80_000),
+        source("fe80::1", 50, 4_000),
+        source("10.0.0.3", 10, 900),
+    ];
+    TalkersSample {
+        ifindex: 2,
+        interface: "eth0".into(),
+        direction: Direction::Rx,
+        hook: Hook::Generic,
+        at: Stamp { mono: Mono(2_002_000_000), wall: WALL },
+        interval_ns: 1_002_000_000,
+        total: Traffic { packets: 970, bytes: 85_500 },
+        delta: Traffic { packets: 97, bytes: 8_550 },
+        other: Traffic { packets: 10, bytes: 600 },
+        other_delta: Traffic { packets: 1, bytes: 60 },
+        partial: None,
+        sources,
+        let_go: 0,
+    }
+}
+
+/// Two interfaces that are watched in different ways.
+pub fn watched() -> Vec<Watched> {
+    let watched = |ifindex, interface: &str, rx| Watched {
+        ifindex,
+        interface: interface.into(),
+        rx: Ok(rx),
+        tx: Ok(Hook::Tcx),
+        mode: XdpMode::Auto,
+        partial: None,
+        price: String::new(),
+        gone: None,
+    };
+    vec![watched(2, "eth0", Hook::Native), watched(1, "lo", Hook::Generic)]
+}

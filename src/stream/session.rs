@@ -1,0 +1,325 @@
+//! One run: start, `ready`, the events, the last lines.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::choose::Choose;
+use super::complain;
+use super::lines::{Lines, Note, OpenLine};
+use super::out::{Out, OutError};
+use super::probes::Probes;
+use super::stop::Stop;
+use super::tally::{Ready, Tally};
+use super::{Wanted, text};
+use crate::model::escape::escape;
+use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::problem::Problem;
+use crate::model::talkers::TalkersSample;
+use crate::probes::cgroups::Cgroups;
+use crate::probes::{ProbeEvent, Watched, clock};
+use crate::settings::Settings;
+
+/// Bytes that are put together before they are written.
+const BUFFER: usize = 64 << 10;
+
+/// How often a reader that has gone is looked for while there is nothing to write.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A run and what it counts.
+pub(super) struct Session {
+    wanted: Wanted,
+    lines: Box<dyn Lines>,
+    choose: Choose,
+    out: Out,
+    duration: Option<Duration>,
+    probes: Option<Probes>,
+    cgroups: Cgroups,
+    tally: Tally,
+    buffer: Vec<u8>,
+    /// What runs now, and what has run.
+    running: Wanted,
+    ran: Wanted,
+    watched: Vec<Watched>,
+    /// Something asked for was not done.
+    failed: bool,
+}
+
+const NONE: Wanted = Wanted { opens: false, talkers: false };
+
+impl Session {
+    pub(super) fn new(
+        wanted: Wanted,
+        lines: Box<dyn Lines>,
+        choose: Choose,
+        out: Out,
+        duration: Option<Duration>,
+    ) -> Self {
+        Self {
+            wanted,
+            lines,
+            choose,
+            out,
+            duration,
+            probes: Some(Probes::new()),
+            cgroups: Cgroups::new(),
+            tally: Tally::default(),
+            buffer: Vec::with_capacity(BUFFER + (16 << 10)),
+            running: NONE,
+            ran: NONE,
+            watched: Vec::new(),
+            failed: false,
+        }
+    }
+
+    /// Ends the probes; whether all was done as asked.
+    pub(super) fn end(mut self) -> bool {
+        if let Some(probes) = self.probes.take() {
+            probes.join();
+        }
+        !self.failed
+    }
+
+    pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
+        let Some(mut probes) = self.probes.take() else { return Ok(()) };
+        let done = self.run_with(&mut probes, settings, stop).await;
+        self.probes = Some(probes);
+        done
+    }
+
+    async fn run_with(
+        &mut self,
+        probes: &mut Probes,
+        settings: &Settings,
+        stop: &Stop,
+    ) -> Result<(), OutError> {
+        if !self.start(probes, settings, stop).await {
+            // Told to end before it began, or nothing to run.
+            return Ok(());
+        }
+        let ready = Ready {
+            at: clock::now(),
+            opens: self.running.opens,
+            talkers: self.running.talkers,
+            watched: self.watched.clone(),
+        };
+        self.tally.ready(ready.at.mono);
+        self.ran = self.running;
+        self.lines.header(&mut self.buffer);
+        self.note(&Note::Ready(&ready));
+        self.flush()?;
+        self.pump(probes, stop).await?;
+        let summary = self.tally.summary(clock::now(), self.ran.opens, self.ran.talkers);
+        self.note(&Note::Summary(&summary));
+        self.flush()
+    }
+
+    /// Starts what was asked for; whether at least one runs and nobody asked for the end.
+    ///
+    /// One after the other: the talkers' totals run from their start, and so that is `ready`.
+    async fn start(&mut self, probes: &mut Probes, settings: &Settings, stop: &Stop) -> bool {
+        let started = async {
+            if self.wanted.opens {
+                probes.start_opens(settings, self.choose.only());
+                self.until_started(probes, |s| s.opens).await;
+            }
+            if self.wanted.talkers {
+                probes.start_talkers(settings);
+                self.until_started(probes, |s| s.talkers).await;
+            }
+            self.running != NONE
+        };
+        let running = tokio::select! {
+            running = started => running,
+            () = stop.heard() => false,
+        };
+        probes.all_started();
+        running
+    }
+
+    /// Takes events until the probe runs, or a start has failed.
+    async fn until_started(&mut self, probes: &mut Probes, runs: fn(&Wanted) -> bool) {
+        let failed = std::mem::take(&mut self.failed);
+        while !runs(&self.running) && !self.failed {
+            match probes.next().await {
+                Some(ProbeEvent::Opens(batch)) => {
+                    self.tally.before_ready(batch.len(), batch.counts);
+                }
+                Some(event) => self.state(event),
+                None => self.failed = true,
+            }
+        }
+        self.failed |= failed;
+    }
+
+    /// Writes what the probes tell until they have ended.
+    async fn pump(&mut self, probes: &mut Probes, stop: &Stop) -> Result<(), OutError> {
+        let deadline = self.duration.map(|d| Instant::now() + d);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ending = false;
+        while self.running != NONE {
+            tokio::select! {
+                biased;
+                () = stop.heard(), if !ending => self.tally.end(clock::mono()),
+                () = at(deadline), if !ending => {
+                    let ns = self.duration.map_or(0, |d| d.as_nanos());
+                    self.tally.end(self.tally.end_after(u64::try_from(ns).unwrap_or(u64::MAX)));
+                }
+                _ = look.tick() => {
+                    if self.out.reader_gone() {
+                        return Err(OutError::Closed);
+                    }
+                    continue;
+                }
+                event = probes.next() => {
+                    match event {
+                        Some(event) => self.take(event)?,
+                        None => self.all_gone(),
+                    }
+                    continue;
+                }
+            }
+            ending = true;
+            probes.stop();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: ProbeEvent) -> Result<(), OutError> {
+        match event {
+            ProbeEvent::Opens(batch) => self.opens(&batch)?,
+            ProbeEvent::OpensEnded(counts) => {
+                self.running.opens = false;
+                self.lost(counts);
+            }
+            ProbeEvent::Talkers(samples) => self.talkers(samples)?,
+            other => self.state(other),
+        }
+        self.flush()
+    }
+
+    fn opens(&mut self, batch: &OpenBatch) -> Result<(), OutError> {
+        let tells_cgroup = self.lines.tells_cgroup() || self.choose.wants_cgroup();
+        for open in batch.iter() {
+            if !self.tally.counts(open.meta.at) {
+                continue;
+            }
+            let cgroup = match open.meta.cgroup_id {
+                Some(id) if tells_cgroup => self.cgroups.get(id, clock::mono),
+                _ => None,
+            };
+            if !self.choose.open(&open, cgroup.map(|c| &*c.path)) {
+                continue;
+            }
+            self.lines.open(&mut self.buffer, &OpenLine { open, wall: batch.wall, cgroup });
+            self.tally.wrote();
+            if self.buffer.len() >= BUFFER {
+                self.out.write(&mut self.buffer)?;
+            }
+        }
+        self.lost(batch.counts);
+        Ok(())
+    }
+
+    fn lost(&mut self, counts: OpenCounts) {
+        if let Some(opens) = self.tally.drained(counts) {
+            self.note(&Note::Lost { at: clock::now(), opens });
+        }
+    }
+
+    fn talkers(&mut self, samples: Vec<TalkersSample>) -> Result<(), OutError> {
+        for mut sample in samples {
+            self.tally.sampled(&sample);
+            self.choose.talkers(&mut sample);
+            self.lines.talkers(&mut self.buffer, &sample);
+            if self.buffer.len() >= BUFFER {
+                self.out.write(&mut self.buffer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an event says of the probes themselves.
+    fn state(&mut self, event: ProbeEvent) {
+        match event {
+            ProbeEvent::OpensStarted(Ok(_)) => self.running.opens = true,
+            ProbeEvent::OpensStarted(Err(problem)) => {
+                self.running.opens = false;
+                self.fail(&problem);
+            }
+            ProbeEvent::Watching(Ok(watched)) => {
+                self.running.talkers = true;
+                self.watching(watched);
+            }
+            ProbeEvent::Watching(Err(problem)) => {
+                self.running.talkers = false;
+                self.fail(&problem);
+            }
+            ProbeEvent::TalkersEnded => self.running.talkers = false,
+            ProbeEvent::Opens(_)
+            | ProbeEvent::OpensEnded(_)
+            | ProbeEvent::Talkers(_)
+            | ProbeEvent::Links(_) => {}
+        }
+    }
+
+    /// Says what changed of how the interfaces are watched.
+    fn watching(&mut self, watched: Vec<Watched>) {
+        for now in &watched {
+            let before = self.watched.iter().find(|w| w.interface == now.interface);
+            for (told, side) in [
+                (before.and_then(|w| w.rx.as_ref().err()), now.rx.as_ref().err()),
+                (before.and_then(|w| w.tx.as_ref().err()), now.tx.as_ref().err()),
+            ] {
+                if let Some(problem) = side
+                    && told != side
+                {
+                    self.failed = true;
+                    complain(&problem.to_string());
+                }
+            }
+            match (before.and_then(|w| w.gone.as_ref()), &now.gone) {
+                (None, Some(gone)) => complain(&gone.to_string()),
+                (Some(_), None) => {
+                    complain(&format!("{}: watched again", escape(now.interface.as_bytes())));
+                }
+                _ => {}
+            }
+        }
+        self.watched = watched;
+    }
+
+    fn fail(&mut self, problem: &Problem) {
+        self.failed = true;
+        complain(&problem.to_string());
+    }
+
+    /// The channel is closed though a probe did not say that it ended.
+    fn all_gone(&mut self) {
+        self.fail(&Problem::new(
+            "watch",
+            "a probe ended without a word",
+            "start it again, and report this if it comes back",
+        ));
+        self.running = NONE;
+    }
+
+    fn note(&mut self, note: &Note<'_>) {
+        if !self.lines.note(&mut self.buffer, note) {
+            complain(&text::note(note));
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), OutError> {
+        self.out.write(&mut self.buffer)
+    }
+}
+
+/// Returns at `deadline`; without one, never.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,220 @@
+//! What the summary says: exact counts since `ready`.
+
+use crate::model::link::Hook;
+use crate::model::open::OpenCounts;
+use crate::model::talkers::{Direction, TalkersSample, Traffic};
+use crate::model::time::{Mono, Stamp};
+use crate::probes::Watched;
+
+/// What `ready` tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// When every probe was attached.
+    pub at: Stamp,
+    /// The opens probe runs.
+    pub opens: bool,
+    /// The talkers probe runs.
+    pub talkers: bool,
+    /// What it watches.
+    pub watched: Vec<Watched>,
+}
+
+impl Ready {
+    /// The interface's name, `all` where there are several, `None` where there is none.
+    pub fn interface(&self) -> Option<&str> {
+        match self.watched.as_slice() {
+            [] => None,
+            [one] => Some(&one.interface),
+            _ => Some("all"),
+        }
+    }
+
+    /// The hook that counts a direction, where it is the same on every interface.
+    pub fn hook(&self, direction: Direction) -> Option<Hook> {
+        let mut hooks = self.watched.iter().map(|w| hook(w, direction));
+        let first = hooks.next()??;
+        hooks.all(|h| h == Some(first)).then_some(first)
+    }
+}
+
+/// What counts a direction of one interface.
+pub(super) fn hook(watched: &Watched, direction: Direction) -> Option<Hook> {
+    let hook = match direction {
+        Direction::Rx => &watched.rx,
+        Direction::Tx => &watched.tx,
+    };
+    hook.as_ref().ok().copied()
+}
+
+/// What `summary` tells; `None` for a probe that did not run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub at: Stamp,
+    pub duration_ns: u64,
+    pub opens: Option<OpensSummary>,
+    pub talkers: Option<(Traffic, Traffic)>,
+}
+
+/// The opens' part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpensSummary {
+    /// Written.
+    pub written: u64,
+    /// Returned from an open since `ready`, before choosing.
+    pub seen: u64,
+    /// Of those, the ones whose record was lost.
+    pub lost: u64,
+    /// Requests that never completed where it could be seen.
+    pub unfinished: u64,
+}
+
+/// Counts on the way to the summary.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    ready_at: Mono,
+    /// When the end was asked for: what returns later is not told, though it is still seen.
+    end: Option<Mono>,
+    /// Lost and not wanted before `ready`, as far as the probe has told.
+    lost_before: u64,
+    skipped_before: u64,
+    /// Records of opens that returned before `ready`, or after the end.
+    read_outside: u64,
+    written: u64,
+    counts: OpenCounts,
+    lost_told: u64,
+    /// The last totals of each interface and direction.
+    traffic: Vec<(u32, Direction, Traffic)>,
+}
+
+impl Tally {
+    /// Everything before is not counted.
+    pub(super) fn ready(&mut self, at: Mono) {
+        self.ready_at = at;
+        self.lost_before = lost(&self.counts);
+        self.lost_told = self.lost_before;
+        self.skipped_before = self.counts.skipped;
+    }
+
+    /// Whether an open that returned at `at` counts; one that does not is remembered as such.
+    pub(super) fn counts(&mut self, at: Mono) -> bool {
+        let counts = at >= self.ready_at && self.end.is_none_or(|end| at <= end);
+        if !counts {
+            self.read_outside += 1;
+        }
+        counts
+    }
+
+    /// Nothing after `at` is counted.
+    pub(super) fn end(&mut self, at: Mono) {
+        self.end = Some(at);
+    }
+
+    /// When an end after `ns` is.
+    pub(super) fn end_after(&self, ns: u64) -> Mono {
+        Mono(self.ready_at.0.saturating_add(ns))
+    }
+
+    /// Opens of a batch that came before `ready`.
+    pub(super) fn before_ready(&mut self, opens: usize, counts: OpenCounts) {
+        self.read_outside += opens as u64;
+        self.counts = counts;
+    }
+
+    /// An open was written.
+    pub(super) fn wrote(&mut self) {
+        self.written += 1;
+    }
+
+    /// The probe's counts after a drain; how many were lost since the last time, if any.
+    pub(super) fn drained(&mut self, counts: OpenCounts) -> Option<u64> {
+        self.counts = counts;
+        let lost = lost(&counts);
+        let new = lost.saturating_sub(self.lost_told);
+        self.lost_told = self.lost_told.max(lost);
+        (new > 0).then_some(new)
+    }
+
+    /// A snapshot was written.
+    pub(super) fn sampled(&mut self, sample: &TalkersSample) {
+        let key = (sample.ifindex, sample.direction);
+        match self.traffic.iter_mut().find(|(i, d, _)| (*i, *d) == key) {
+            Some((_, _, total)) => *total = sample.total,
+            None => self.traffic.push((sample.ifindex, sample.direction, sample.total)),
+        }
+    }
+
+    /// The summary; `opens` and `talkers` say which probes ran.
+    pub(super) fn summary(&self, at: Stamp, opens: bool, talkers: bool) -> Summary {
+        let sum = |direction| {
+            self.traffic
+                .iter()
+                .filter(|(_, d, _)| *d == direction)
+                .fold(Traffic::default(), |sum, (_, _, t)| sum + *t)
+        };
+        Summary {
+            at,
+            duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
+            opens: opens.then(|| OpensSummary {
+                written: self.written,
+                seen: self
+                    .counts
+                    .seen
+                    .saturating_sub(self.read_outside + self.lost_before + self.skipped_before),
+                lost: lost(&self.counts).saturating_sub(self.lost_before),
+                unfinished: self.counts.unfinished,
+            }),
+            talkers: talkers.then(|| (sum(Direction::Rx), sum(Direction::Tx))),
+        }
+    }
+}
+
+/// A record that could not be read is as lost as one that could not be written.
+fn lost(counts: &OpenCounts) -> u64 {
+    counts.lost.saturating_add(counts.malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_before_ready_is_not_counted() {
+        let mut tally = Tally::default();
+        let counts = |seen, lost| OpenCounts { seen, lost, ..OpenCounts::default() };
+        tally.before_ready(10, counts(13, 3));
+        tally.ready(Mono(100));
+        assert!(!tally.counts(Mono(99)));
+        assert!(tally.counts(Mono(100)));
+        tally.wrote();
+        tally.end(Mono(5_100));
+        assert!(tally.counts(Mono(5_100)));
+        assert!(!tally.counts(Mono(5_101)));
+        assert_eq!(tally.drained(counts(15, 3)), None);
+        assert_eq!(tally.drained(counts(20, 8)), Some(5));
+        assert_eq!(tally.drained(counts(20, 8)), None);
+        let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
+        let summary = tally.summary(at, true, false);
+        assert_eq!(summary.duration_ns, 5_000);
+        assert_eq!(
+            summary.opens,
+            Some(OpensSummary { written: 1, seen: 5, lost: 5, unfinished: 0 })
+        );
+        assert_eq!(summary.talkers, None);
+    }
+
+    #[test]
+    fn the_last_totals_of_each_interface_are_added() {
+        let mut tally = Tally::default();
+        let mut sample = super::super::sample::talkers();
+        tally.sampled(&sample);
+        tally.sampled(&sample);
+        let once = sample.total;
+        sample.ifindex += 1;
+        tally.sampled(&sample);
+        sample.direction = Direction::Tx;
+        tally.sampled(&sample);
+        let summary = tally.summary(Stamp::default(), false, true);
+        assert_eq!(summary.talkers, Some((once + once, once)));
+        assert_eq!(summary.opens, None);
+    }
+}

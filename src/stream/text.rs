@@ -1,0 +1,300 @@
+//! Lines for people: one line an open, a table an interval.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::lines::{Lines, Note, OpenLine};
+use super::put::Times;
+use super::tally::{Ready, Summary};
+use crate::model::errno::errno_name;
+use crate::model::escape::escape;
+use crate::model::flags;
+use crate::model::open::{Open, ResolvedKind};
+use crate::model::talkers::{Direction, TalkersSample, Traffic};
+use crate::model::time::NS_PER_SEC;
+
+/// The columns of an open, for a terminal.
+const HEADER: &str = "TIME             PID COMM                 RESULT HOW  ";
+
+/// The format and what it keeps from line to line.
+#[derive(Clone, Debug)]
+pub struct Text {
+    times: Times,
+    /// Opens' columns get names.
+    header: bool,
+    /// There is a column for latency.
+    latency: bool,
+}
+
+impl Text {
+    /// `header`: name the columns of opens first, as suits a terminal. `latency`: opens are timed.
+    pub fn new(header: bool, latency: bool) -> Self {
+        Self { times: Times::of_day(), header, latency }
+    }
+}
+
+impl Lines for Text {
+    fn header(&mut self, out: &mut Vec<u8>) {
+        if self.header {
+            raw(out, HEADER);
+            raw(out, if self.latency { "    LATENCY PATH\n" } else { " PATH\n" });
+        }
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
+        let open = &line.open;
+        let meta = open.meta;
+        self.times.short(out, line.wall, meta.at);
+        let mut digits = itoa::Buffer::new();
+        right(out, digits.format(meta.tgid), 8);
+        out.push(b' ');
+        left(out, &escape(meta.comm.as_bytes()), 15);
+        match (meta.errno(), meta.slot) {
+            (Some(errno), _) => right(out, &errno_name(errno), 12),
+            (None, Some(slot)) => right(out, &format!("slot {slot}"), 12),
+            (None, None) => right(out, digits.format(meta.ret), 12),
+        }
+        out.push(b' ');
+        left(out, &meta.flags.map_or_else(|| "?".into(), flags::letters), 5);
+        if self.latency {
+            let text = meta.latency_ns.map_or_else(|| "-".into(), microseconds);
+            right(out, &text, 11);
+        }
+        out.push(b' ');
+        path(out, open);
+        out.push(b'\n');
+    }
+
+    fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
+        self.times.short(out, sample.at.wall, sample.at.mono);
+        let mut title = format!(
+            " {} {}: {} packets, {} bytes; in {:.3} s {} packets/s, {}bit/s",
+            escape(sample.interface.as_bytes()),
+            sample.direction.name(),
+            sample.total.packets,
+            sample.total.bytes,
+            sample.interval_ns as f64 / NS_PER_SEC as f64,
+            short(per_second(sample.delta.packets, sample.interval_ns)).trim_end(),
+            short(per_second(sample.delta.bytes.saturating_mul(8), sample.interval_ns)),
+        );
+        if let Some(why) = &sample.partial {
+            let _ = write!(title, "; partial: {}", escape(why.as_bytes()));
+        }
+        raw(out, &title);
+        raw(out, "\n      bit/s  packets/s           bytes      packets  address\n");
+        for source in &sample.sources {
+            row(out, sample, source.delta, source.total, &source.ip.to_string());
+        }
+        if sample.other != Traffic::default() {
+            row(out, sample, sample.other_delta, sample.other, "other");
+        }
+    }
+
+    fn tells_cgroup(&self) -> bool {
+        false
+    }
+}
+
+fn row(out: &mut Vec<u8>, sample: &TalkersSample, delta: Traffic, total: Traffic, name: &str) {
+    let mut digits = itoa::Buffer::new();
+    right(out, &short(per_second(delta.bytes.saturating_mul(8), sample.interval_ns)), 11);
+    right(out, &short(per_second(delta.packets, sample.interval_ns)), 11);
+    right(out, digits.format(total.bytes), 16);
+    right(out, digits.format(total.packets), 13);
+    raw(out, "  ");
+    raw(out, name);
+    out.push(b'\n');
+}
+
+fn per_second(count: u64, ns: u64) -> f64 {
+    if ns == 0 { 0.0 } else { count as f64 * NS_PER_SEC as f64 / ns as f64 }
+}
+
+/// A number with three digits or so and a decimal prefix: `999`, `9.60 k`, `12.3 M`.
+fn short(n: f64) -> String {
+    let mut n = n;
+    let mut units = ["", "k", "M", "G", "T", "P"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        if n < 999.5 {
+            break;
+        }
+        n /= 1_000.0;
+        unit = next;
+    }
+    match (unit, n) {
+        ("", n) => format!("{n:.0} "),
+        (_, n) if n < 9.995 => format!("{n:.2} {unit}"),
+        (_, n) if n < 99.95 => format!("{n:.1} {unit}"),
+        _ => format!("{n:.0} {unit}"),
+    }
+}
+
+/// Nanoseconds as microseconds with one digit of fraction.
+fn microseconds(ns: u64) -> String {
+    format!("{}.{}\u{b5}s", ns / 1_000, ns / 100 % 10)
+}
+
+/// The best path there is; what it stands for in front, where that is not an open file.
+fn path(out: &mut Vec<u8>, open: &Open<'_>) {
+    match open.resolved {
+        Some((ResolvedKind::Deleted, _)) => raw(out, "(deleted) "),
+        Some((ResolvedKind::Tmpfile, _)) => raw(out, "(unnamed in) "),
+        Some((ResolvedKind::Anon, _)) => raw(out, "(no file) "),
+        Some((ResolvedKind::Opened | ResolvedKind::Tried, _)) | None => {}
+    }
+    match open.best_path() {
+        None => raw(out, "(path not known)"),
+        Some(b"") => raw(out, "\"\""),
+        Some(path) => raw(out, &escape(path)),
+    }
+}
+
+fn raw(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn pad(out: &mut Vec<u8>, cells: usize, width: usize) {
+    out.resize(out.len() + width.saturating_sub(cells), b' ');
+}
+
+/// `text` and spaces up to `width` cells; longer text keeps its length.
+fn left(out: &mut Vec<u8>, text: &str, width: usize) {
+    raw(out, text);
+    pad(out, text.width(), width);
+}
+
+fn right(out: &mut Vec<u8>, text: &str, width: usize) {
+    pad(out, text.width(), width);
+    raw(out, text);
+}
+
+/// A line about the run, for stderr.
+pub fn note(note: &Note<'_>) -> String {
+    match note {
+        Note::Ready(ready) => self::ready(ready),
+        Note::Lost { opens, .. } => format!("lost: {opens} opens; the reader is too slow"),
+        Note::Summary(summary) => self::summary(summary),
+    }
+}
+
+fn ready(ready: &Ready) -> String {
+    let mut parts = Vec::new();
+    if ready.opens {
+        parts.push("opens".to_owned());
+    }
+    if ready.talkers {
+        let mode = |d| ready.hook(d).map_or("-", |h| h.name());
+        parts.push(format!(
+            "talkers on {} (rx {}, tx {})",
+            escape(ready.interface().unwrap_or("nothing").as_bytes()),
+            mode(Direction::Rx),
+            mode(Direction::Tx)
+        ));
+    }
+    format!("ready: {}", parts.join(", "))
+}
+
+fn summary(summary: &Summary) -> String {
+    let mut out = format!("summary: {:.3} s", summary.duration_ns as f64 / NS_PER_SEC as f64);
+    if let Some(opens) = summary.opens {
+        let _ = write!(
+            out,
+            "; {} opens written of {} seen, {} lost, {} unfinished",
+            opens.written, opens.seen, opens.lost, opens.unfinished
+        );
+    }
+    if let Some((rx, tx)) = summary.talkers {
+        let _ = write!(
+            out,
+            "; rx {} packets, {} bytes; tx {} packets, {} bytes",
+            rx.packets, rx.bytes, tx.packets, tx.bytes
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::sample;
+
+    fn in_utc() -> Text {
+        Text { times: Times::rfc3339(), header: true, latency: true }
+    }
+
+    #[test]
+    fn one_aligned_line_an_open() {
+        let batch = sample::opens();
+        let mut text = in_utc();
+        let mut write = |latency| {
+            text.latency = latency;
+            let mut out = Vec::new();
+            text.header(&mut out);
+            for open in batch.iter() {
+                text.open(&mut out, &OpenLine { open, wall: batch.wall, cgroup: None });
+            }
+            String::from_utf8(out).unwrap()
+        };
+        // The date of the test's times makes them 11 longer than the times of day.
+        assert_eq!(
+            write(false),
+            "TIME             PID COMM                 RESULT HOW   PATH\n\
+             2026-11-22T12:00:00.000     812 worker                    5 r     /etc/nginx/conf/site.conf\n\
+             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct   =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
+        );
+        assert_eq!(
+            write(true),
+            "TIME             PID COMM                 RESULT HOW      LATENCY PATH\n\
+             2026-11-22T12:00:00.000     812 worker                    5 r              - /etc/nginx/conf/site.conf\n\
+             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct       12.3\u{b5}s =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
+        );
+    }
+
+    #[test]
+    fn a_table_an_interval() {
+        let mut out = Vec::new();
+        let mut sample = sample::talkers();
+        sample.partial = Some("after foreign XDP".into());
+        in_utc().talkers(&mut out, &sample);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "2026-11-22T12:00:01.002 eth0 rx: 970 packets, 85500 bytes; in 1.002 s 97 packets/s, 68.3 kbit/s; partial: after foreign XDP\n\
+             \u{20}     bit/s  packets/s           bytes      packets  address\n\
+             \u{20}    63.9 k        90            80000          900  10.0.0.2\n\
+             \u{20}    3.19 k         5             4000           50  fe80::1\n\
+             \u{20}      719          1              900           10  10.0.0.3\n\
+             \u{20}      479          1              600           10  other\n"
+        );
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (n, text) in [
+            (0.0, "0 "),
+            (999.4, "999 "),
+            (999.6, "1.00 k"),
+            (9_600_000.0, "9.60 M"),
+            (12_345.0, "12.3 k"),
+            (999_499.0, "999 k"),
+            (1e18, "1000 P"),
+        ] {
+            assert_eq!(short(n), text);
+        }
+    }
+
+    #[test]
+    fn notes_are_one_line() {
+        let watched = sample::watched();
+        let ready = Ready {
+            opens: true,
+            talkers: true,
+            watched: watched[1..].to_vec(),
+            ..Ready::default()
+        };
+        assert_eq!(note(&Note::Ready(&ready)), "ready: opens, talkers on lo (rx generic, tx tcx)");
+        let summary = Summary { duration_ns: 5_000_000_000, ..Summary::default() };
+        assert_eq!(note(&Note::Summary(&summary)), "summary: 5.000 s");
+    }
+}

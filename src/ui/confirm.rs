@@ -1,0 +1,28 @@
+//! The question before a mode that may reset the link.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::text::Line;
+use super::{Look, window};
+use crate::app::App;
+use crate::app::picker::mode_name;
+use crate::model::escape::escape;
+use crate::model::link::XdpMode;
+
+/// Draws the question.
+pub fn draw(app: &App, look: &Look, mode: XdpMode, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let names: Vec<String> =
+        app.data.watched().iter().map(|w| escape(w.interface.as_bytes()).into_owned()).collect();
+    let inside = window(look, area, 62, 7, "XDP mode", buf);
+    let texts = [
+        (format!("{} on {} may reset the link:", mode_name(mode), names.join(" ")), theme.strong),
+        ("connections over it, this one too, may break for seconds.".into(), theme.text),
+        (String::new(), theme.text),
+        ("y take it    n leave it".into(), theme.key),
+    ];
+    for ((text, style), y) in texts.iter().zip(inside.y..inside.bottom()) {
+        Line::new(buf, Rect { y, height: 1, ..inside }).put(text, *style);
+    }
+}

@@ -1,0 +1,94 @@
+//! The lines at the edges: filter, tabs, and the keys that are worth knowing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::Look;
+use super::text::{Line, cells, cut};
+use crate::app::{App, Pane};
+use crate::keys;
+
+/// Where the second tab begins.
+pub const SECOND_TAB: u16 = 10;
+
+/// What the screen leaves out: the filter while it is typed and after.
+pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    let opens = &app.opens_pane;
+    line.skip_right(1);
+    line.put_right(&format!("{} of {}", opens.matched, opens.of), theme.quiet).skip_right(2);
+    if app.screen.new_only {
+        line.put_right("only what is new since the mark", theme.fresh).skip_right(2);
+    }
+    let (text, cursor) = app.filter.text();
+    line.put(" filter ", theme.key).skip(1);
+    if let Some(error) = app.filter.error() {
+        let why = format!("does not hold yet: {error}");
+        if line.room() > cells(&why) + 24 {
+            line.put_right(&why, theme.note).skip_right(2);
+        }
+    }
+    let style = if app.filter.error().is_some() { theme.note } else { theme.strong };
+    if !app.filter.editing() {
+        let room = line.room();
+        line.put(&cut(app.filter.good_text(), room, look.glyphs.cut), style);
+        return;
+    }
+    // The part around the cursor, when the whole does not fit.
+    let room = line.room().saturating_sub(1);
+    let mut start = 0;
+    while cursor.saturating_sub(cells(text.get(..start).unwrap_or(""))) > room {
+        start += text.get(start..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8);
+    }
+    let shown = text.get(start..).unwrap_or("");
+    let at = cursor.saturating_sub(cells(text.get(..start).unwrap_or("")));
+    let mut used = 0;
+    let split = shown
+        .char_indices()
+        .find(|(_, c)| {
+            let here = used >= at;
+            used += cells(c.encode_utf8(&mut [0; 4]));
+            here
+        })
+        .map_or(shown.len(), |(i, _)| i);
+    let (before, after) = shown.split_at(split);
+    line.put(before, style).put(look.glyphs.cursor, theme.key).put(after, style);
+}
+
+/// Which pane is shown, and that there is another.
+pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    for (pane, name) in [(Pane::Opens, " 1 Files  "), (Pane::Talkers, " 2 Talkers  ")] {
+        let style = if app.screen.focus == pane { theme.sorted } else { theme.quiet };
+        line.put(name, style);
+    }
+    let extra = match app.screen.focus {
+        Pane::Opens => app.opens_pane.view.title(),
+        Pane::Talkers => app.talkers_pane.ways(app.wire()).title(),
+    };
+    line.put_right(extra, theme.quiet);
+}
+
+/// What was just done, else the keys.
+pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    line.skip(1);
+    if let Some(notice) = app.notice() {
+        let room = line.room();
+        line.put(&cut(notice, room, look.glyphs.cut), theme.strong);
+        return;
+    }
+    let hints: Vec<_> = keys::of(app.mode()).filter(|b| !b.hint.is_empty()).collect();
+    // The way out is at the end, where it is looked for.
+    let (quit, rest): (Vec<_>, Vec<_>) = hints.into_iter().partition(|b| b.hint == "quit");
+    for binding in quit.into_iter().chain(rest).map(|b| (b.first(), b.hint)) {
+        let (key, hint) = binding;
+        if line.room() < cells(&key) + cells(hint) + 1 {
+            return;
+        }
+        line.put(&key, theme.key).skip(1).put(hint, theme.quiet).skip(2);
+    }
+}

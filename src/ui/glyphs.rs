@@ -1,0 +1,144 @@
+//! The signs that are drawn with: braille and lines, or plain ASCII.
+
+use ratatui::symbols::border;
+
+/// A set of signs.
+#[derive(Debug)]
+pub struct Glyphs {
+    pub braille: bool,
+    pub border: border::Set<'static>,
+    /// Stands for what was cut out.
+    pub cut: &'static str,
+    pub down: &'static str,
+    pub up: &'static str,
+    pub open: &'static str,
+    pub closed: &'static str,
+    pub dot: &'static str,
+    pub into: &'static str,
+    pub none: &'static str,
+    pub pause: &'static str,
+    pub follow: &'static str,
+    pub cursor: &'static str,
+    pub tick: &'static str,
+    pub times: &'static str,
+}
+
+/// With braille and lines.
+pub const UNICODE: Glyphs = Glyphs {
+    braille: true,
+    border: border::ROUNDED,
+    cut: "…",
+    down: "▼",
+    up: "▲",
+    open: "▾",
+    closed: "▸",
+    dot: "·",
+    into: "›",
+    none: "–",
+    pause: "⏸",
+    follow: "»",
+    cursor: "▏",
+    tick: "•",
+    times: "×",
+};
+
+/// With nothing beyond ASCII.
+pub const ASCII: Glyphs = Glyphs {
+    braille: false,
+    border: border::Set {
+        top_left: "+",
+        top_right: "+",
+        bottom_left: "+",
+        bottom_right: "+",
+        vertical_left: "|",
+        vertical_right: "|",
+        horizontal_top: "-",
+        horizontal_bottom: "-",
+    },
+    cut: "~",
+    down: "v",
+    up: "^",
+    open: "-",
+    closed: "+",
+    dot: "|",
+    into: ">",
+    none: "-",
+    pause: "||",
+    follow: ">",
+    cursor: "_",
+    tick: "*",
+    times: "x",
+};
+
+/// The rows of a graph, from the top: each value becomes a column of dots as high as its share
+/// of `most`; what is not nothing is at least one dot high.
+pub fn graph(glyphs: &Glyphs, values: &[u64], most: u64, width: usize, rows: usize) -> Vec<String> {
+    let per_cell = if glyphs.braille { 2 } else { 1 };
+    let steps = if glyphs.braille { 4 } else { LEVELS.len() };
+    let full = steps * rows.max(1);
+    let height = |v: u64| match v {
+        0 => 0,
+        v => ((v as f64 / most.max(1) as f64 * full as f64).round() as usize).clamp(1, full),
+    };
+    let skip = values.len().saturating_sub(width * per_cell);
+    let shown: Vec<usize> = values.iter().skip(skip).map(|v| height(*v)).collect();
+    let lead = width * per_cell - shown.len();
+    let at = |i: usize| i.checked_sub(lead).and_then(|i| shown.get(i)).copied().unwrap_or(0);
+    (0..rows.max(1))
+        .rev()
+        .map(|row| {
+            let part = |i: usize| at(i).saturating_sub(row * steps).min(steps);
+            (0..width)
+                .map(|cell| {
+                    if glyphs.braille {
+                        braille(part(cell * 2), part(cell * 2 + 1))
+                    } else {
+                        part(cell)
+                            .checked_sub(1)
+                            .and_then(|l| LEVELS.get(l))
+                            .copied()
+                            .unwrap_or(' ')
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// From a little to full, without braille.
+const LEVELS: [char; 6] = ['.', ':', '-', '=', '*', '#'];
+
+/// Two columns of up to four dots. No dots at all is a space: it copies better.
+fn braille(left: usize, right: usize) -> char {
+    const LEFT: [u32; 5] = [0, 0x40, 0x44, 0x46, 0x47];
+    const RIGHT: [u32; 5] = [0, 0x80, 0xa0, 0xb0, 0xb8];
+    let dots = LEFT.get(left).unwrap_or(&0x47) | RIGHT.get(right).unwrap_or(&0xb8);
+    if dots == 0 { ' ' } else { char::from_u32(0x2800 + dots).unwrap_or(' ') }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphs_stand_on_the_right() {
+        let rows = graph(&UNICODE, &[0, 1, 2, 4], 4, 3, 1);
+        assert_eq!(rows, [" ⢀⣼"]);
+        let rows = graph(&ASCII, &[0, 1, 6], 6, 4, 1);
+        assert_eq!(rows, ["  .#"]);
+        let rows = graph(&UNICODE, &[8, 4], 8, 1, 2);
+        assert_eq!(rows, ["⡇", "⣿"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn as_wide_as_asked(values in proptest::collection::vec(0u64.., 0..100), most: u64,
+                            width in 0usize..70, rows in 0usize..4) {
+            for glyphs in [&UNICODE, &ASCII] {
+                for row in graph(glyphs, &values, most, width, rows) {
+                    proptest::prop_assert_eq!(row.chars().count(), width);
+                }
+            }
+        }
+    }
+}

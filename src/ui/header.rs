@@ -1,0 +1,243 @@
+//! The lines at the top: what the machine does, at a glance, and what the screen leaves out.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::glyphs::graph;
+use super::num;
+use super::text::{Line, cells};
+use super::{Look, loss_style};
+use crate::app::App;
+use crate::app::data::ProbeState;
+use crate::model::escape::escape;
+use crate::model::history::{HISTORY_SECONDS, History};
+use crate::model::talkers::Direction;
+use crate::model::time::Mono;
+
+/// One figure of the header and its recent past.
+struct Figure {
+    name: &'static str,
+    value: String,
+    style: Style,
+    graph: Style,
+    values: Vec<u64>,
+}
+
+/// Draws the header.
+pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    match area.height {
+        0 => {}
+        1 => one_line(app, look, area, buf),
+        _ => {
+            identity(app, look, Rect { height: 1, ..area }, buf);
+            let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+            figures(app, look, below, buf);
+        }
+    }
+}
+
+/// One line that says the most important thing first: for terminals that are too small for more.
+pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    let lost = format!("lost {}", app.opens().lost());
+    let rx = num::si(traffic(app, Direction::Rx).0);
+    let tx = num::si(traffic(app, Direction::Tx).0);
+    let opens = num::si(app.opens().rate());
+    let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
+    // Losses and the pause stay longest: they say how far the rest can be believed.
+    let paused = if app.paused() { " PAUSED" } else { "" };
+    let whole: usize = parts.iter().map(|p| cells(p) + 1).sum::<usize>() + cells(paused);
+    if whole <= usize::from(area.width) + 1 {
+        for (i, part) in parts.iter().enumerate() {
+            let style = if i == 3 { loss_style(app, theme) } else { theme.text };
+            line.put(part, style);
+            line.skip(1);
+        }
+        line.put(paused.trim_start(), theme.note);
+        let interface = interface(app);
+        if line.room() > cells(&interface) {
+            line.skip(1).put(&interface, theme.quiet);
+        }
+        return;
+    }
+    line.put(&lost, loss_style(app, theme)).put(paused, theme.note);
+    for part in parts.iter().take(3) {
+        if line.room() > cells(part) {
+            line.skip(1).put(part, theme.text);
+        }
+    }
+}
+
+/// The first line: who and where, and how far what is shown can be believed.
+fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    line.skip_right(1);
+    if app.paused() {
+        line.put_right(&format!("{} PAUSED", look.glyphs.pause), theme.note).skip_right(3);
+    }
+    line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
+    if let Some(mark) = app.screen.mark {
+        let word = if app.screen.new_only { "new since" } else { "mark" };
+        let age = num::age(app.now().since(mark));
+        line.put_right(&format!("{word} {age}"), theme.fresh).skip_right(3);
+    }
+    line.put(" ebpftop", theme.strong).skip(2);
+    let held = app.filter.held_text();
+    let filter = escape(held.as_bytes());
+    let interface = interface(app);
+    // The interface and the filter come before the host's name when it gets narrow.
+    let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(&filter) };
+    if line.room() > needed + 4 {
+        let room = line.room() - needed - 3;
+        let host = escape(app.host.as_bytes());
+        line.put(&super::text::cut(&host, room.min(24), look.glyphs.cut), theme.text).skip(2);
+    }
+    line.put(&interface, theme.text);
+    if !filter.is_empty() {
+        line.skip(2).put("filter ", theme.quiet);
+        let room = line.room();
+        line.put(&super::text::cut(&filter, room, look.glyphs.cut), theme.note);
+    } else if let [one] = app.data.watched()
+        && !one.price.is_empty()
+    {
+        line.put(&format!(" {} {}", look.glyphs.dot, one.price), theme.quiet);
+    }
+}
+
+/// The interface and how it is watched: `eth0 · generic`.
+fn interface(app: &App) -> String {
+    match &app.data.watching {
+        ProbeState::Starting => "starting".into(),
+        ProbeState::Failed(_) => "no interface".into(),
+        ProbeState::Ended => "ended".into(),
+        ProbeState::Running(watched) => match watched.as_slice() {
+            [] => "no interface".into(),
+            [one] => {
+                let name = escape(one.interface.as_bytes());
+                match (&one.gone, &one.rx) {
+                    (Some(_), _) => format!("{name} gone"),
+                    (None, Ok(hook)) => format!("{name} {}", hook.name()),
+                    (None, Err(_)) => format!("{name} rx off"),
+                }
+            }
+            many => format!("all ({})", many.len()),
+        },
+    }
+}
+
+fn figures(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let width = area.width.saturating_sub(2);
+    let figures = gather(app, look);
+    let share = width / 4;
+    for (i, figure) in (0u16..).zip(figures) {
+        let place = Rect { x: area.x + 1 + i * share, width: share.saturating_sub(2), ..area };
+        if area.height >= 2 {
+            tall(look, &figure, place, buf);
+        } else {
+            flat(look, &figure, place, buf);
+        }
+    }
+}
+
+/// Name over value, and a graph of two rows beside them.
+fn tall(look: &Look, figure: &Figure, place: Rect, buf: &mut Buffer) {
+    let words = 11.min(place.width);
+    let rows = usize::from(place.height);
+    let upper = Rect { width: words, height: 1, ..place };
+    Line::new(buf, upper).put(figure.name, look.theme.quiet);
+    Line::new(buf, Rect { y: place.y + 1, ..upper }).put(&figure.value, figure.style);
+    let width = usize::from(place.width.saturating_sub(words));
+    let stretched = stretch(&figure.values, width, look.glyphs.braille);
+    let most = figure.values.iter().copied().max().unwrap_or(0).max(4);
+    for (y, row) in (place.y..).zip(graph(look.glyphs, &stretched, most, width, rows)) {
+        let at = Rect { x: place.x + words, y, width: place.width - words, height: 1 };
+        Line::new(buf, at).put(&row, figure.graph);
+    }
+}
+
+/// Name, value and graph in one line.
+fn flat(look: &Look, figure: &Figure, place: Rect, buf: &mut Buffer) {
+    let mut line = Line::new(buf, place);
+    line.put(figure.name, look.theme.quiet).skip(1).put(&figure.value, figure.style).skip(1);
+    let width = line.room();
+    let most = figure.values.iter().copied().max().unwrap_or(0).max(4);
+    let row = graph(look.glyphs, &figure.values, most, width, 1);
+    line.put(row.first().map_or("", String::as_str), figure.graph);
+}
+
+/// Doubles values as long as a wide graph would stay empty at the left.
+fn stretch(values: &[u64], width: usize, braille: bool) -> Vec<u64> {
+    let columns = if braille { width * 2 } else { width };
+    let times = (columns / values.len().max(1)).clamp(1, 4);
+    values.iter().flat_map(|v| std::iter::repeat_n(*v, times)).collect()
+}
+
+fn gather(app: &App, look: &Look) -> [Figure; 4] {
+    let theme = look.theme;
+    let opens = app.opens();
+    let last = |h: &History| h.last(app.now(), HISTORY_SECONDS - 1).collect::<Vec<u64>>();
+    let (rx, rx_values) = traffic(app, Direction::Rx);
+    let (tx, tx_values) = traffic(app, Direction::Tx);
+    let strong = |on: bool| if on { theme.strong } else { theme.quiet };
+    let failing = opens.fail_rate() > 0.0;
+    [
+        Figure {
+            name: "opens",
+            value: format!("{}/s", num::si(opens.rate())),
+            style: strong(opens.rate() > 0.0),
+            graph: theme.opens,
+            values: last(opens.history()),
+        },
+        Figure {
+            name: "failed",
+            value: format!("{}/s", num::si(opens.fail_rate())),
+            style: if failing { theme.bad } else { theme.quiet },
+            graph: theme.bad,
+            values: last(opens.fail_history()),
+        },
+        Figure {
+            name: "rx",
+            value: format!("{}b/s", spaced(&num::si(rx))),
+            style: strong(rx > 0.0),
+            graph: theme.rx,
+            values: rx_values,
+        },
+        Figure {
+            name: "tx",
+            value: format!("{}b/s", spaced(&num::si(tx))),
+            style: strong(tx > 0.0),
+            graph: theme.tx,
+            values: tx_values,
+        },
+    ]
+}
+
+/// `84.1M` as `84.1 M`: the unit follows.
+fn spaced(number: &str) -> String {
+    match number.char_indices().last() {
+        Some((at, c)) if c.is_alphabetic() => {
+            format!("{} {c}", number.get(..at).unwrap_or(number))
+        }
+        _ => format!("{number} "),
+    }
+}
+
+/// Bits a second of everything that is watched, and bytes in each of the last seconds. Loopback
+/// counts in both directions: each packet is sent once and received once.
+fn traffic(app: &App, direction: Direction) -> (f64, Vec<u64>) {
+    let wire = app.wire();
+    let now: Mono = app.now();
+    let mut bits = 0.0;
+    let mut values = vec![0u64; HISTORY_SECONDS - 1];
+    for port in app.talkers_pane.ports.iter().filter_map(|p| wire.ports().get(*p)) {
+        let side = port.side(direction);
+        bits += side.rate(side.side.delta(), now).bps;
+        for (sum, v) in values.iter_mut().zip(side.history.last(now, HISTORY_SECONDS - 1)) {
+            *sum = sum.saturating_add(v);
+        }
+    }
+    (bits, values)
+}

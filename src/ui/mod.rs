@@ -1,0 +1,223 @@
+//! The screen: `view` draws what the app holds, and changes nothing.
+//!
+//! One file a part. Columns, colours and signs are data. Reads `app` and `model`, never probes.
+
+mod columns;
+mod confirm;
+mod footer;
+mod glyphs;
+mod header;
+mod help;
+mod num;
+mod opens;
+mod opens_columns;
+mod picker;
+mod table;
+mod talkers;
+mod talkers_columns;
+mod text;
+mod theme;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::widgets::{Block, Borders, Widget};
+
+use crate::app::layout::Shape;
+use crate::app::{App, Overlay, Pane, Target};
+use crate::model::errno::errno_name;
+use crate::model::opens::NO_FD;
+use crate::settings::ScreenSettings;
+pub use glyphs::Glyphs;
+pub use help::last_line as help_last_line;
+use text::Line;
+pub use theme::{THEMES, Theme};
+
+/// How everything looks: colours and signs.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub theme: &'static Theme,
+    pub glyphs: &'static Glyphs,
+}
+
+impl Look {
+    /// What the user asked for.
+    pub fn new(settings: &ScreenSettings) -> Self {
+        Self {
+            theme: Theme::named(&settings.theme, settings.colour),
+            glyphs: if settings.ascii { &glyphs::ASCII } else { &glyphs::UNICODE },
+        }
+    }
+}
+
+/// Draws the whole screen.
+pub fn view(app: &App, look: &Look, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    draw(app, look, area, frame.buffer_mut());
+}
+
+/// Draws the whole screen into a buffer.
+pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let area = area.intersection(buf.area);
+    if area.is_empty() {
+        return;
+    }
+    buf.set_style(area, look.theme.text);
+    let at = app.layout(area);
+    if at.shape == Shape::Tiny {
+        return header::one_line(app, look, area, buf);
+    }
+    header::draw(app, look, at.header, buf);
+    if let Some(line) = at.filter {
+        footer::filter(app, look, line, buf);
+    }
+    if let Some(line) = at.tabs {
+        footer::tabs(app, look, line, buf);
+    }
+    if at.opens.is_some() {
+        opens::draw(app, look, &at, buf);
+    }
+    if at.talkers.is_some() {
+        talkers::draw(app, look, &at, buf);
+    }
+    if let Some(line) = at.footer {
+        footer::draw(app, look, line, buf);
+    }
+    match &app.screen.overlay {
+        Overlay::None => {}
+        Overlay::Help(line) => help::draw(look, *line, area, buf),
+        Overlay::Picker(picker) => picker::draw(app, look, picker, area, buf),
+        Overlay::Confirm(mode) => confirm::draw(app, look, *mode, area, buf),
+    }
+}
+
+/// What is at a place of the screen, for clicks.
+pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
+    let at = app.layout(area);
+    let place = Position::new(column, row);
+    if at.tabs.is_some_and(|t| t.contains(place)) {
+        let pane = if column < footer::SECOND_TAB { Pane::Opens } else { Pane::Talkers };
+        return Some(Target::Pane(pane));
+    }
+    for pane in [Pane::Opens, Pane::Talkers] {
+        if !at.pane(pane).is_some_and(|p| p.contains(place)) {
+            continue;
+        }
+        let Some(inside) = at.inside(pane).filter(|i| i.contains(place)) else {
+            return Some(Target::Pane(pane));
+        };
+        let rows = app.rows_area(pane, inside);
+        if row + 1 == rows.y {
+            let x = column - inside.x;
+            return match pane {
+                Pane::Opens => table::sort_at(opens_columns::columns(app), inside.width, x)
+                    .map(Target::OpensHeader),
+                Pane::Talkers => table::sort_at(talkers_columns::columns(app), inside.width, x)
+                    .map(Target::TalkersHeader),
+            };
+        }
+        if !rows.contains(place) {
+            return Some(Target::Pane(pane));
+        }
+        let (list, len) = match pane {
+            Pane::Opens => (&app.opens_pane.list, app.opens_pane.rows.len()),
+            Pane::Talkers => (&app.talkers_pane.list, app.talkers_pane.rows.len()),
+        };
+        let line = usize::from(row - rows.y) + list.first(len, usize::from(rows.height));
+        return Some(if line < len { Target::Row(pane, line) } else { Target::Pane(pane) });
+    }
+    None
+}
+
+/// Which pane is at a place, for the wheel.
+pub fn pane_at(app: &App, area: Rect, column: u16, row: u16) -> Option<Pane> {
+    let at = app.layout(area);
+    let place = Position::new(column, row);
+    [Pane::Opens, Pane::Talkers]
+        .into_iter()
+        .find(|p| at.pane(*p).is_some_and(|area| area.contains(place)))
+}
+
+/// The look of `lost N`: quiet while it is 0.
+fn loss_style(app: &App, theme: &Theme) -> Style {
+    if app.opens().lost() > 0 { theme.bad } else { theme.quiet }
+}
+
+/// What an open returned: the errno's name, or the descriptor.
+fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
+    if ret < 0 {
+        line.put(&errno_name(ret.saturating_neg()), look.theme.bad);
+    } else if ret == NO_FD {
+        line.put("slot", look.theme.quiet);
+    } else {
+        line.put(&format!("fd {ret}"), look.theme.quiet);
+    }
+}
+
+/// What stands on a pane's edges.
+struct Frills<'a> {
+    title: String,
+    /// At the right of the upper edge.
+    order: String,
+    /// At the right of the lower edge.
+    count: String,
+    look: &'a Look,
+    focused: bool,
+    borders: bool,
+}
+
+impl Frills<'_> {
+    /// Draws the edges; without borders there is nothing to write on.
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        if !self.borders {
+            return;
+        }
+        let theme = self.look.theme;
+        let edge = if self.focused { theme.focus } else { theme.border };
+        let block = Block::new()
+            .borders(Borders::ALL)
+            .border_set(self.look.glyphs.border)
+            .border_style(edge)
+            .style(theme.text);
+        block.render(area, buf);
+        let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+        let title = if self.focused { theme.title } else { theme.text };
+        let mut top = Line::new(buf, Rect { height: inner.height.min(1), ..inner });
+        top.skip_right(1).put_right(&self.order, theme.sorted);
+        top.skip(1).put(&self.title, title);
+        if area.height > 1 {
+            let y = area.bottom() - 1;
+            let mut bottom = Line::new(buf, Rect { y, height: 1, ..inner });
+            bottom.skip_right(1).put_right(&self.count, theme.quiet);
+        }
+    }
+}
+
+/// Clears a place in the middle of `area` for something that lies over the rest.
+fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &mut Buffer) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    ratatui::widgets::Clear.render(place, buf);
+    buf.set_style(place, look.theme.text);
+    let frills = Frills {
+        title: format!(" {title} "),
+        order: String::new(),
+        count: String::new(),
+        look,
+        focused: true,
+        borders: true,
+    };
+    frills.draw(place, buf);
+    Rect {
+        x: place.x + width.min(2),
+        y: place.y + height.min(1),
+        width: width.saturating_sub(4),
+        height: height.saturating_sub(2),
+    }
+}

@@ -1,0 +1,146 @@
+//! Numbers as people read them: exact where there is room, else three digits and an SI prefix.
+
+use crate::model::time::NS_PER_SEC;
+
+/// `12.4k`, `312M`, `0.5`; `0` for nothing.
+pub fn si(value: f64) -> String {
+    const UNITS: [(f64, &str); 6] =
+        [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    if value <= 0.0 || !value.is_finite() {
+        return "0".into();
+    }
+    for (unit, prefix) in UNITS {
+        // What rounds up to the next unit is shown in it.
+        if value >= unit * 0.9995 {
+            return three(value / unit, prefix);
+        }
+    }
+    three(value, "")
+}
+
+fn three(value: f64, prefix: &str) -> String {
+    match value {
+        v if v >= 99.95 => format!("{v:.0}{prefix}"),
+        v if v >= 9.995 || prefix.is_empty() => {
+            let text = format!("{v:.1}");
+            let text = text.strip_suffix(".0").unwrap_or(&text);
+            format!("{text}{prefix}")
+        }
+        v => format!("{v:.2}{prefix}"),
+    }
+}
+
+/// With spaces between groups of three from five digits on: `9999`, `12 345`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count, exact where `width` cells hold it.
+pub fn count(n: u64, width: usize) -> String {
+    let exact = grouped(n);
+    if exact.len() <= width { exact } else { si(n as f64) }
+}
+
+/// Events a second with one decimal while that says something: `0.2`, `1204.0`, `12 345`.
+pub fn rate(per_second: f64, width: usize) -> String {
+    if per_second < 9999.95 {
+        let text = format!("{:.1}", per_second.max(0.0));
+        if text.len() <= width {
+            return text;
+        }
+        return si(per_second);
+    }
+    count(per_second.round() as u64, width)
+}
+
+/// How long ago: `0.1s`, `12s`, `5m`, `3h`, `2d`.
+pub fn age(ns: u64) -> String {
+    let seconds = ns / NS_PER_SEC;
+    match seconds {
+        0..10 => format!("{:.1}s", ns as f64 / NS_PER_SEC as f64).replace("10.0s", "10s"),
+        10..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A share of one: `72 %`, `0.4 %`; empty for nothing at all.
+pub fn share(of_one: f64) -> String {
+    match of_one * 100.0 {
+        p if p <= 0.0 || !p.is_finite() => String::new(),
+        p if p < 0.05 => "0.0 %".into(),
+        p if p < 9.95 => format!("{p:.1} %"),
+        p => format!("{:.0} %", p.min(100.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_a_prefix() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-1.0, "0"),
+            (f64::NAN, "0"),
+            (0.25, "0.2"),
+            (7.0, "7"),
+            (812.0, "812"),
+            (999.6, "1.00k"),
+            (1234.0, "1.23k"),
+            (12_400.0, "12.4k"),
+            (84_100_000.0, "84.1M"),
+            (312e6, "312M"),
+            (999_999.0, "1.00M"),
+            (1e21, "1000E"),
+        ] {
+            assert_eq!(si(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn exact_where_there_is_room() {
+        assert_eq!(count(9999, 8), "9999");
+        assert_eq!(count(12_345, 8), "12 345");
+        assert_eq!(count(1_234_567, 9), "1 234 567");
+        assert_eq!(count(1_234_567, 8), "1.23M");
+        assert_eq!(count(u64::MAX, 5), "18.4E");
+        assert_eq!(rate(0.04, 8), "0.0");
+        assert_eq!(rate(1204.0, 8), "1204.0");
+        assert_eq!(rate(123_456.7, 8), "123 457");
+    }
+
+    #[test]
+    fn ages_and_shares() {
+        let s = NS_PER_SEC;
+        for (ns, text) in [
+            (0, "0.0s"),
+            (s / 10, "0.1s"),
+            (9_990_000_000, "10s"),
+            (12 * s, "12s"),
+            (301 * s, "5m"),
+            (7201 * s, "2h"),
+            (u64::MAX, "213503d"),
+        ] {
+            assert_eq!(age(ns), text);
+        }
+        for (n, text) in
+            [(0.0, ""), (0.0001, "0.0 %"), (0.021, "2.1 %"), (0.72, "72 %"), (1.5, "100 %")]
+        {
+            assert_eq!(share(n), text);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The opens pane.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::glyphs::graph;
+use super::opens_columns::{Ctx, columns};
+use super::table::Table;
+use super::text::Line;
+use super::{Frills, Look, num};
+use crate::app::data::ProbeState;
+use crate::app::layout::Layout;
+use crate::app::opens_pane::{Inside, OpensSort, OpensView};
+use crate::app::{App, Pane};
+use crate::model::escape::escape;
+use crate::model::history::HISTORY_SECONDS;
+use crate::model::problem::Problem;
+
+/// Draws the pane with its edges.
+pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
+    let (Some(area), Some(inside)) = (at.pane(Pane::Opens), at.inside(Pane::Opens)) else { return };
+    let pane = &app.opens_pane;
+    let focused = app.screen.focus == Pane::Opens;
+    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
+    let order = match pane.view {
+        OpensView::Live if pane.inside().is_none() => String::new(),
+        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
+            format!(" {follow}fail/s {mark} ")
+        }
+        _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),
+    };
+    Frills {
+        title: title(app, look),
+        order,
+        count: count(app, look),
+        look,
+        focused,
+        borders: at.borders,
+    }
+    .draw(area, buf);
+    body(app, look, inside, focused, buf);
+}
+
+fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
+    let pane = &app.opens_pane;
+    let mut top = inside;
+    match &app.data.opens_state {
+        ProbeState::Failed(p) if app.opens().total().opens == 0 => {
+            return problem(look, p, inside, buf);
+        }
+        ProbeState::Failed(p) => top = warning(look, p, top, buf),
+        _ => {}
+    }
+    if app.told_of_opens(inside) >= 4 {
+        detail(app, look, Rect { height: 4, ..top }, buf);
+    }
+    let rows = app.rows_area(Pane::Opens, inside);
+    if rows.height == 0 {
+        return;
+    }
+    let columns = columns(app);
+    let table = Table { look, columns, sort: pane.sort(), reverse: pane.reverse, focused };
+    table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
+    if pane.rows.is_empty() {
+        Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
+        return;
+    }
+    let ctx = Ctx { app, look, most: app.opens_pane.most, all: app.opens().rate() };
+    let len = pane.rows.len();
+    let first = pane.list.first(len, usize::from(rows.height));
+    table.rows(rows, (first, len, pane.list.cursor), buf, |column, row, line| {
+        if let Some(row) = pane.rows.get(row) {
+            (column.cell)(&ctx, *row, line);
+        }
+    });
+}
+
+/// Why there is nothing.
+fn empty(app: &App) -> &'static str {
+    match (&app.data.opens_state, app.opens_pane.of) {
+        (ProbeState::Starting, _) => "starting",
+        (_, 0) if app.opens_pane.inside().is_some() => "it has been let go, or opens nothing",
+        (_, 0) => "nothing has been opened yet",
+        _ if app.new_since().is_some() => "nothing new since the mark",
+        _ => "nothing that the filter lets through",
+    }
+}
+
+fn title(app: &App, look: &Look) -> String {
+    let pane = &app.opens_pane;
+    let opens = app.opens();
+    let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
+    for crumb in &pane.crumbs {
+        let name = match &crumb.inside {
+            Inside::Process(s) => opens.processes().get(*s).map_or("let go".into(), |p| {
+                format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
+            }),
+            Inside::Path(s) => {
+                opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
+            }
+            Inside::Directory(dir) => escape(dir).into_owned(),
+        };
+        title.push_str(&format!(
+            " {} {}",
+            look.glyphs.into,
+            super::text::middle(&name, 40, look.glyphs.cut)
+        ));
+    }
+    if pane.failed_only {
+        title.push_str(&format!(" {} failed only", look.glyphs.dot));
+    }
+    title.push(' ');
+    title
+}
+
+fn sort_name(sort: OpensSort) -> &'static str {
+    match sort {
+        OpensSort::Rate => "opens/s",
+        OpensSort::Failed => "failed",
+        OpensSort::Total => "total",
+        OpensSort::Age => "age",
+        OpensSort::Name => "name",
+        OpensSort::Pid => "pid",
+    }
+}
+
+fn count(app: &App, look: &Look) -> String {
+    let pane = &app.opens_pane;
+    let let_go = app.opens().let_go();
+    let gone = match pane.view {
+        OpensView::Processes => let_go.processes,
+        OpensView::Files | OpensView::Directories => let_go.files,
+        OpensView::Failures => let_go.failures,
+        OpensView::Live => 0,
+    };
+    let mut text =
+        format!(" {} of {}", num::grouped(pane.matched as u64), num::grouped(pane.of as u64));
+    if gone > 0 {
+        text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
+    }
+    text.push(' ');
+    text
+}
+
+/// What is looked into, in four lines: who it is, its totals, its last minute.
+fn detail(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let opens = app.opens();
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut values = Vec::new();
+    match app.opens_pane.inside() {
+        Some(Inside::Process(slot)) => {
+            let Some(p) = opens.processes().get(*slot) else { return };
+            let mut who = format!("pid {}  parent {}  uid {}", p.key.tgid, p.ppid, p.uid);
+            if let Some(at) = p.ended {
+                who.push_str(&format!("  ended {} ago", num::age(app.now().since(at))));
+            }
+            lines.push(("process".into(), who));
+            let names: Vec<_> = p.threads.iter().map(|t| escape(t.as_bytes())).collect();
+            lines.push((
+                "threads".into(),
+                if names.is_empty() { look.glyphs.none.into() } else { names.join(" ") },
+            ));
+            lines.push(("opens".into(), tally_line(&p.tally, opens.rate_of(&p.meter))));
+            values = p.history.last(app.now(), HISTORY_SECONDS - 1).collect();
+        }
+        Some(Inside::Path(slot)) => {
+            let Some(p) = opens.paths().get(*slot) else { return };
+            lines.push(("file".into(), escape(&p.bytes).into_owned()));
+            lines.push(("opens".into(), tally_line(&p.tally, opens.rate_of(&p.meter))));
+        }
+        Some(Inside::Directory(dir)) => {
+            lines.push(("below".into(), escape(dir).into_owned()));
+        }
+        None => return,
+    }
+    let graph_width = if area.width >= 70 { 30 } else { 0 };
+    let words = Rect { width: area.width - graph_width, height: 1, ..area };
+    for ((name, text), y) in lines.iter().zip(area.y..area.bottom()) {
+        let mut line = Line::new(buf, Rect { y, ..words });
+        line.skip(1).put(&format!("{name:<8} "), theme.quiet);
+        let room = line.room();
+        line.put(&super::text::middle(text, room, look.glyphs.cut), theme.text);
+    }
+    let most = values.iter().copied().max().unwrap_or(0).max(4);
+    let rows = graph(look.glyphs, &values, most, usize::from(graph_width), 3);
+    for (row, y) in rows.iter().zip(area.y..area.bottom()) {
+        let place = Rect { x: area.x + area.width - graph_width, y, width: graph_width, height: 1 };
+        Line::new(buf, place).put(row, theme.opens);
+    }
+}
+
+fn tally_line(tally: &crate::model::opens::Tally, rate: f64) -> String {
+    format!(
+        "{}/s  {} in all  {} failed",
+        num::rate(rate, 9),
+        num::grouped(tally.opens),
+        num::grouped(tally.failed)
+    )
+}
+
+/// A probe that does not run, in its pane: what, why, what to do.
+pub fn problem(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let place = Rect { x: area.x + area.width.min(1), width: area.width.saturating_sub(2), ..area };
+    let parts = [
+        (format!("cannot {}", problem.what), theme.bad),
+        (problem.why.clone(), theme.text),
+        (problem.fix.clone(), theme.strong),
+    ];
+    let mut y = place.y + u16::from(place.height > 5);
+    for (text, style) in parts {
+        for row in wrapped(&text, usize::from(place.width)) {
+            if y < place.bottom() {
+                Line::new(buf, Rect { y, height: 1, ..place }).put(&row, style);
+            }
+            y = y.saturating_add(1);
+        }
+        y = y.saturating_add(u16::from(place.height > 8));
+    }
+}
+
+/// The same over rows that are still there: two lines in red.
+fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) -> Rect {
+    let texts = [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];
+    for (text, y) in texts.iter().zip(area.y..area.bottom()) {
+        Line::new(buf, Rect { y, height: 1, ..area }).skip(1).put(text, look.theme.bad);
+    }
+    let used = area.height.min(2);
+    Rect { y: area.y + used, height: area.height - used, ..area }
+}
+
+/// Words in lines of at most `width` cells.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let needed = super::text::cells(&line) + 1 + super::text::cells(word);
+        if !line.is_empty() && needed > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}

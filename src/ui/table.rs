@@ -1,0 +1,102 @@
+//! A table: its header line, its rows, the selected one.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::Look;
+use super::columns::{Column, Place, fit};
+use super::text::{Line, cells};
+
+/// What to draw and how it is ordered.
+pub struct Table<'a, F, S> {
+    pub look: &'a Look,
+    pub columns: &'a [Column<F, S>],
+    pub sort: S,
+    pub reverse: bool,
+    pub focused: bool,
+}
+
+impl<F, S: Copy + PartialEq> Table<'_, F, S> {
+    /// A first column that stands at the left keeps off the edge.
+    fn pad(&self) -> u16 {
+        pad(self.columns)
+    }
+
+    /// Draws the header line into the first line of `area`.
+    pub fn header(&self, area: Rect, buf: &mut Buffer) {
+        if area.height == 0 {
+            return;
+        }
+        let (theme, glyphs) = (self.look.theme, self.look.glyphs);
+        let area = shifted(area, self.pad());
+        for place in fit(self.columns, area.width) {
+            let Some(column) = self.columns.get(place.index) else { continue };
+            let sorted = column.sort == Some(self.sort);
+            let mark = match (sorted, self.reverse) {
+                (false, _) => "",
+                (true, false) => glyphs.down,
+                (true, true) => glyphs.up,
+            };
+            let style = if sorted { theme.sorted } else { theme.heading };
+            let mut line = Line::new(buf, cell(area, place, 0));
+            let text = format!("{}{mark}", column.header);
+            // The mark may take the gap before a column at the right.
+            if column.right && cells(&text) <= line.room() {
+                line.put_right(&text, style);
+            } else if column.right {
+                line.put_right(column.header, style);
+            } else {
+                line.put(&text, style);
+            }
+        }
+    }
+
+    /// Draws rows `first..` of `len` into `area`: `write` draws one cell.
+    pub fn rows(
+        &self,
+        area: Rect,
+        (first, len, cursor): (usize, usize, usize),
+        buf: &mut Buffer,
+        mut write: impl FnMut(&Column<F, S>, usize, &mut Line<'_>),
+    ) {
+        let cells = shifted(area, self.pad());
+        let places = fit(self.columns, cells.width);
+        for (y, row) in (0..area.height).zip(first..len) {
+            for place in &places {
+                let Some(column) = self.columns.get(place.index) else { continue };
+                write(column, row, &mut Line::in_row(buf, cell(cells, *place, y), area.x));
+            }
+            if row == cursor && self.focused {
+                select(self.look, Rect { y: area.y + y, height: 1, ..area }, buf);
+            }
+        }
+    }
+}
+
+/// Marks a line as selected.
+pub fn select(look: &Look, line: Rect, buf: &mut Buffer) {
+    let style = if look.theme.flat_selection { Style::reset() } else { Style::new() };
+    buf.set_style(line, style.patch(look.theme.selected));
+}
+
+fn pad<F, S>(columns: &[Column<F, S>]) -> u16 {
+    u16::from(columns.first().is_some_and(|c| !c.right))
+}
+
+fn shifted(area: Rect, by: u16) -> Rect {
+    let by = by.min(area.width);
+    Rect { x: area.x + by, width: area.width - by, ..area }
+}
+
+fn cell(area: Rect, place: Place, y: u16) -> Rect {
+    Rect { x: area.x + place.x, y: area.y + y, width: place.width, height: 1 }.intersection(area)
+}
+
+/// What a click on the header at `x` orders by.
+pub fn sort_at<F, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
+    let x = x.saturating_sub(pad(columns));
+    let places = fit(columns, width.saturating_sub(pad(columns)));
+    let place = places.into_iter().find(|p| (p.x..=p.x + p.width).contains(&x))?;
+    columns.get(place.index)?.sort
+}

@@ -1,0 +1,199 @@
+//! The talkers pane.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::glyphs::graph;
+use super::table::Table;
+use super::talkers_columns::{Ctx, columns};
+use super::text::Line;
+use super::{Frills, Look, num, opens};
+use crate::app::data::ProbeState;
+use crate::app::layout::Layout;
+use crate::app::talkers_pane::TalkersSort;
+use crate::app::{App, Pane};
+use crate::model::escape::escape;
+use crate::model::slab::Slot;
+use crate::model::talkers::Direction;
+use crate::probes::Watched;
+
+/// Draws the pane with its edges.
+pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
+    let (Some(area), Some(inside)) = (at.pane(Pane::Talkers), at.inside(Pane::Talkers)) else {
+        return;
+    };
+    let pane = &app.talkers_pane;
+    let focused = app.screen.focus == Pane::Talkers;
+    let ctx = Ctx::new(app, look);
+    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
+    Frills {
+        title: title(app, look, &ctx),
+        order: format!(" {follow}{} {mark} ", sort_name(pane.sort)),
+        count: count(app, look, &ctx),
+        look,
+        focused,
+        borders: at.borders,
+    }
+    .draw(area, buf);
+    match &app.data.watching {
+        ProbeState::Failed(p) => return opens::problem(look, p, inside, buf),
+        ProbeState::Starting => {
+            Line::new(buf, inside).skip(1).put("starting", look.theme.quiet);
+            return;
+        }
+        _ => {}
+    }
+    warnings(app, look, inside, buf);
+    let rows = app.rows_area(Pane::Talkers, inside);
+    if let Some(slot) = pane.inside {
+        let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };
+        return detail(&ctx, slot, whole.intersection(inside), buf);
+    }
+    if rows.height == 0 {
+        return;
+    }
+    let table =
+        Table { look, columns: columns(app), sort: pane.sort, reverse: pane.reverse, focused };
+    table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
+    if pane.rows.is_empty() {
+        Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
+        return;
+    }
+    let len = pane.rows.len();
+    let first = pane.list.first(len, usize::from(rows.height));
+    table.rows(rows, (first, len, pane.list.cursor), buf, |column, row, line| {
+        if let Some(row) = pane.rows.get(row) {
+            (column.cell)(&ctx, *row, line);
+        }
+    });
+}
+
+fn empty(app: &App) -> &'static str {
+    match () {
+        () if app.new_since().is_some() => "nobody new since the mark",
+        () if app.talkers_pane.of > 0 => "nobody that the filter lets through",
+        () => "nobody has been heard yet",
+    }
+}
+
+fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
+    let dot = look.glyphs.dot;
+    let on = match app.data.watched() {
+        [] => String::new(),
+        [one] => format!(" {dot} {}", escape(one.interface.as_bytes())),
+        many => format!(" {dot} all {}", many.len()),
+    };
+    let inside = app.talkers_pane.inside.and_then(|s| app.wire().talkers().get(s));
+    let inside = inside.map_or(String::new(), |t| format!(" {} {}", look.glyphs.into, t.ip));
+    format!(" Talkers{on} {dot} {}{inside} ", ctx.ways.title())
+}
+
+fn sort_name(sort: TalkersSort) -> &'static str {
+    match sort {
+        TalkersSort::Bits => "bits/s",
+        TalkersSort::RxBits => "rx",
+        TalkersSort::TxBits => "tx",
+        TalkersSort::Packets => "packets/s",
+        TalkersSort::Total => "bytes",
+        TalkersSort::Age => "age",
+        TalkersSort::Address => "address",
+    }
+}
+
+fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
+    let pane = &app.talkers_pane;
+    let sides = |port: &crate::model::wire::Port| {
+        let sides = ctx.ways.directions().iter().map(|d| port.side(*d).let_go);
+        sides.fold(0, u64::saturating_add)
+    };
+    let let_go = ctx.ports().map(sides).fold(0, u64::saturating_add);
+    format!(
+        " {} of {} {} {} let go ",
+        num::grouped(pane.matched as u64),
+        num::grouped(pane.of as u64),
+        look.glyphs.dot,
+        num::grouped(let_go)
+    )
+}
+
+/// What keeps the counts from being whole, said in red where nothing is counted at all.
+fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
+    let mut texts: Vec<(String, Style)> = Vec::new();
+    let broken = |w: &Watched| {
+        let name = escape(w.interface.as_bytes()).into_owned();
+        if let Some(p) = &w.gone {
+            return Some(format!("{name}: {} {} {}", p.why, look.glyphs.dot, p.fix));
+        }
+        let side = |side: &str, p: &crate::model::problem::Problem| {
+            format!("{name} {side}: {} {} {}", p.why, look.glyphs.dot, p.fix)
+        };
+        match (&w.rx, &w.tx) {
+            (Err(p), _) => Some(side("rx", p)),
+            (_, Err(p)) => Some(side("tx", p)),
+            _ => None,
+        }
+    };
+    let watched = app.data.watched();
+    if let Some(text) = watched.iter().find_map(broken) {
+        texts.push((text, look.theme.bad));
+    }
+    if let Some(partial) = watched.iter().find_map(|w| w.partial.as_deref()) {
+        texts.push((format!("counts are partial: {partial}"), look.theme.note));
+    }
+    for ((text, style), y) in texts.iter().zip(inside.y..inside.bottom()) {
+        let mut line = Line::new(buf, Rect { y, height: 1, ..inside });
+        let room = line.skip(1).room();
+        line.put(&super::text::cut(text, room, look.glyphs.cut), *style);
+    }
+}
+
+/// One talker: both directions with their graphs, totals, and since when.
+fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
+    let (app, look) = (ctx.app, ctx.look);
+    let theme = look.theme;
+    let Some(talker) = app.wire().talkers().get(slot) else {
+        Line::new(buf, area).skip(1).put("it has been let go: it is in other now", theme.quiet);
+        return;
+    };
+    let now = app.now();
+    let first = num::age(now.since(talker.first));
+    let last = num::age(now.since(talker.last));
+    let text = format!("{}  first seen {first} ago, last {last} ago", talker.ip);
+    Line::new(buf, area).skip(1).put(&text, theme.strong);
+    let mut y = area.y + 2;
+    // Two graphs share what is left, each below a line of figures.
+    let height = (area.height.saturating_sub(7) / 2).clamp(1, 6);
+    for (direction, style) in [(Direction::Rx, theme.rx), (Direction::Tx, theme.tx)] {
+        if y >= area.bottom() {
+            return;
+        }
+        let rate = app.wire().rate(talker, direction, now);
+        let total = talker.side(direction).total();
+        let mut line = Line::new(buf, Rect { y, height: 1, ..area });
+        line.skip(1).put(&format!("{}  ", direction.name()), style);
+        line.put(&format!("{}b/s  ", num::si(rate.bps)), theme.strong);
+        line.put(&format!("{} packets/s", num::si(rate.pps)), theme.text);
+        let (bytes, packets) = (num::grouped(total.bytes), num::grouped(total.packets));
+        y += 1;
+        if y < area.bottom() {
+            let mut line = Line::new(buf, Rect { y, height: 1, ..area });
+            line.skip(5).put(&format!("{bytes} bytes in {packets} packets"), theme.quiet);
+        }
+        let values: Vec<u64> = talker.history(direction).last(now, 59).collect();
+        let most = values.iter().copied().max().unwrap_or(0).max(1);
+        let width = usize::from(area.width.saturating_sub(2));
+        let wide: Vec<u64> = values
+            .iter()
+            .flat_map(|v| std::iter::repeat_n(*v, (width * 2 / 60).clamp(1, 4)))
+            .collect();
+        for row in graph(look.glyphs, &wide, most, width, usize::from(height)) {
+            y += 1;
+            if y < area.bottom() {
+                Line::new(buf, Rect { y, height: 1, ..area }).skip(1).put(&row, style);
+            }
+        }
+        y += 1;
+    }
+}

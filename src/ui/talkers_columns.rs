@@ -1,0 +1,231 @@
+//! The talkers pane's columns and what is in their cells.
+
+use super::Look;
+use super::columns::Column;
+use super::glyphs::graph;
+use super::num;
+use super::text::Line;
+use crate::app::App;
+use crate::app::talkers_pane::{TalkerRow, TalkersSort, Ways};
+use crate::model::escape::escape;
+use crate::model::slab::Slot;
+use crate::model::talkers::{Direction, Traffic};
+use crate::model::wire::{Port, Rate, Talker};
+
+/// What cells look things up in.
+pub struct Ctx<'a> {
+    pub app: &'a App,
+    pub look: &'a Look,
+    pub ways: Ways,
+    /// Of all that is watched, in the directions that are shown.
+    pub all: Rate,
+    pub all_bytes: u64,
+    /// The most bytes in any of the last seconds, all addresses together.
+    pub most: u64,
+}
+
+/// Writes the cell of a row.
+pub type Cell = fn(&Ctx<'_>, TalkerRow, &mut Line<'_>);
+
+type Col = Column<Cell, TalkersSort>;
+
+impl<'a> Ctx<'a> {
+    /// What all cells need to know, found out once a frame.
+    pub fn new(app: &'a App, look: &'a Look) -> Self {
+        let mut ctx = Self {
+            app,
+            look,
+            ways: app.talkers_pane.ways(app.wire()),
+            all: Rate::default(),
+            all_bytes: 0,
+            most: 0,
+        };
+        for port in ctx.ports() {
+            for direction in ctx.ways.directions() {
+                let side = port.side(*direction);
+                ctx.all = ctx.all + side.rate(side.side.delta(), app.now());
+                ctx.all_bytes = ctx.all_bytes.saturating_add(side.side.total().bytes);
+                ctx.most = side.history.last(app.now(), 59).fold(ctx.most, u64::max);
+            }
+        }
+        ctx
+    }
+
+    /// The interfaces that are watched.
+    pub fn ports(&self) -> impl Iterator<Item = &'a Port> + use<'a> {
+        let app = self.app;
+        app.talkers_pane.ports.iter().filter_map(move |p| app.wire().ports().get(*p))
+    }
+
+    fn talker(&self, slot: Slot) -> Option<&'a Talker> {
+        self.app.wire().talkers().get(slot)
+    }
+
+    /// What a row does a second, in one direction.
+    fn rate(&self, row: TalkerRow, direction: Direction) -> Rate {
+        let now = self.app.now();
+        match row {
+            TalkerRow::Talker(slot) => self
+                .talker(slot)
+                .map_or(Rate::default(), |t| self.app.wire().rate(t, direction, now)),
+            TalkerRow::Other => self.ports().fold(Rate::default(), |sum, port| {
+                let side = port.side(direction);
+                sum + side.rate(side.other_delta(), now)
+            }),
+        }
+    }
+
+    fn rates(&self, row: TalkerRow) -> Rate {
+        let ways = self.ways.directions().iter();
+        ways.map(|d| self.rate(row, *d)).fold(Rate::default(), |a, b| a + b)
+    }
+
+    fn total(&self, row: TalkerRow) -> Traffic {
+        let one = |direction: &Direction| match row {
+            TalkerRow::Talker(slot) => {
+                self.talker(slot).map_or(Traffic::default(), |t| t.side(*direction).total())
+            }
+            TalkerRow::Other => self
+                .ports()
+                .fold(Traffic::default(), |sum, port| sum + port.side(*direction).other()),
+        };
+        self.ways.directions().iter().map(one).fold(Traffic::default(), |a, b| a + b)
+    }
+
+    fn number(&self, line: &mut Line<'_>, text: &str, nothing: bool) {
+        let style = if nothing { self.look.theme.quiet } else { self.look.theme.text };
+        line.put_right(text, style);
+    }
+}
+
+/// The columns for what is shown.
+pub fn columns(app: &App) -> &'static [Col] {
+    let several = app.talkers_pane.ports.len() > 1;
+    match (app.talkers_pane.ways(app.wire()), several) {
+        (Ways::Both, false) => &BOTH,
+        (Ways::Both, true) => &BOTH_OF_ALL,
+        (_, false) => &ONE,
+        (_, true) => &ONE_OF_ALL,
+    }
+}
+
+const fn col(
+    header: &'static str,
+    (min, max): (u16, u16),
+    right: bool,
+    priority: u8,
+    sort: Option<TalkersSort>,
+    cell: Cell,
+) -> Col {
+    Column { header, min, max, right, priority, sort, cell }
+}
+
+use TalkersSort as S;
+
+const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address);
+const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
+const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
+const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
+const BITS: Col = col("BITS/S", (7, 8), true, 0, Some(S::Bits), bits);
+const PACKETS: Col = col("PKT/S", (6, 9), true, 3, Some(S::Packets), packets);
+const SHARE: Col = col("SHARE", (5, 6), true, 4, Some(S::Bits), share);
+const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
+const PAST: Col = col("LAST 60s", (8, 30), false, 5, Some(S::Age), past);
+
+static BOTH: [Col; 7] = [ADDRESS, RX, TX, PACKETS, SHARE, TOTAL, PAST];
+static BOTH_OF_ALL: [Col; 8] = [ADDRESS, INTERFACE, RX, TX, PACKETS, SHARE, TOTAL, PAST];
+static ONE: [Col; 6] = [ADDRESS, BITS, PACKETS, SHARE, TOTAL, PAST];
+static ONE_OF_ALL: [Col; 7] = [ADDRESS, INTERFACE, BITS, PACKETS, SHARE, TOTAL, PAST];
+
+fn address(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let theme = c.look.theme;
+    let TalkerRow::Talker(slot) = row else {
+        line.put("other", theme.quiet);
+        if line.room() > 20 {
+            line.put(" (not IP, let go)", theme.quiet);
+        }
+        return;
+    };
+    let Some(talker) = c.talker(slot) else { return };
+    if c.app.screen.mark.is_some_and(|mark| talker.first > mark) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let busy = c.rates(row).pps > 0.0;
+    let room = line.room();
+    let text = talker.ip.to_string();
+    let style = if busy { theme.text } else { theme.quiet };
+    line.put(&super::text::middle(&text, room, c.look.glyphs.cut), style);
+}
+
+fn interface(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    if let TalkerRow::Talker(slot) = row
+        && let Some(port) = c.talker(slot).and_then(|t| c.app.wire().ports().get(t.port))
+    {
+        line.put(&escape(port.name.as_bytes()), c.look.theme.quiet);
+    }
+}
+
+fn way(c: &Ctx<'_>, row: TalkerRow, direction: Direction, line: &mut Line<'_>) {
+    let rate = c.rate(row, direction);
+    let style = match rate.bps {
+        v if v <= 0.0 => c.look.theme.quiet,
+        v => c.look.theme.heat(v, c.all.bps),
+    };
+    line.put_right(&num::si(rate.bps), style);
+}
+
+fn rx(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    way(c, row, Direction::Rx, line);
+}
+
+fn tx(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    way(c, row, Direction::Tx, line);
+}
+
+fn bits(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    if let [direction] = c.ways.directions() {
+        way(c, row, *direction, line);
+    }
+}
+
+fn packets(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let pps = c.rates(row).pps;
+    let width = line.room();
+    c.number(line, &num::count(pps.round() as u64, width), pps <= 0.0);
+}
+
+fn share(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let of_one = if c.all.bps > 0.0 { c.rates(row).bps / c.all.bps } else { 0.0 };
+    let text = num::share(of_one);
+    if text.is_empty() {
+        line.put_right(c.look.glyphs.none, c.look.theme.quiet);
+    } else {
+        line.put_right(&text, c.look.theme.text);
+    }
+}
+
+fn total(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let bytes = c.total(row).bytes;
+    c.number(line, &num::si(bytes as f64), bytes == 0);
+}
+
+fn past(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let TalkerRow::Talker(slot) = row else { return };
+    let Some(talker) = c.talker(slot) else { return };
+    let width = line.room();
+    let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
+    let mut values = vec![0u64; (width * per_cell).min(59)];
+    for direction in c.ways.directions() {
+        let last = talker.history(*direction).last(c.app.now(), values.len());
+        for (sum, v) in values.iter_mut().zip(last) {
+            *sum = sum.saturating_add(v);
+        }
+    }
+    let own = values.iter().copied().max().unwrap_or(0);
+    if own == 0 {
+        return;
+    }
+    let rows = graph(c.look.glyphs, &values, own.max(c.most / 8), width, 1);
+    let style = c.look.theme.heat(own as f64, c.most as f64);
+    line.put(rows.first().map_or("", String::as_str), style);
+}

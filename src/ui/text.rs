@@ -1,0 +1,202 @@
+//! Text in cells: escaped, cut, and put where it belongs.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::model::escape::escape;
+
+/// The width of `text` in cells.
+pub fn cells(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` in at most `width` cells, cut at the end.
+pub fn cut<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
+    if cells(text) <= width {
+        return Cow::Borrowed(text);
+    }
+    let room = width.saturating_sub(cells(sign));
+    let mut out = head(text, room).to_owned();
+    if cells(sign) <= width {
+        out.push_str(sign);
+    }
+    Cow::Owned(out)
+}
+
+/// A path in at most `width` cells, shortened in the middle: the file's name is what counts,
+/// then where the path begins: `/usr/lib/…/libc.so.6`.
+pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
+    if cells(text) <= width {
+        return Cow::Borrowed(text);
+    }
+    let room = width.saturating_sub(cells(sign));
+    let name = text.rfind('/').map_or("", |at| text.get(at..).unwrap_or(""));
+    // The name whole when that leaves something of the beginning; else two thirds for the end.
+    let end_room = match cells(name) {
+        n if n > 0 && n <= room.saturating_sub(3) => n,
+        _ => room * 2 / 3,
+    };
+    let end = tail(text, end_room);
+    let start_room = room.saturating_sub(cells(end));
+    let mut start = head(text, start_room);
+    // Whole parts at the beginning, where that costs little.
+    if let Some(part) = start.rfind('/').filter(|at| *at > 0).and_then(|at| start.get(..=at))
+        && start_room.saturating_sub(cells(part)) <= 8
+    {
+        start = part;
+    }
+    if cells(sign) > width {
+        return Cow::Owned(head(text, width).to_owned());
+    }
+    Cow::Owned(format!("{start}{sign}{end}"))
+}
+
+/// The most cells that a character can add: a selector for emoji widens the one before it.
+fn wide(c: char) -> usize {
+    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(1) }
+}
+
+/// The longest beginning of at most `width` cells.
+fn head(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += wide(c);
+        if used > width {
+            return text.get(..at).unwrap_or("");
+        }
+    }
+    text
+}
+
+/// The longest end of at most `width` cells.
+fn tail(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices().rev() {
+        used += wide(c);
+        if used > width {
+            return text.get(at + c.len_utf8()..).unwrap_or("");
+        }
+    }
+    text
+}
+
+/// A line to write on, left to right and right to left, that never leaves its place.
+#[derive(Debug)]
+pub struct Line<'b> {
+    buf: &'b mut Buffer,
+    y: u16,
+    left: u16,
+    right: u16,
+    /// How far to the left a cell can reach when those before it are empty.
+    floor: u16,
+}
+
+impl<'b> Line<'b> {
+    /// The first line of `area`.
+    pub fn new(buf: &'b mut Buffer, area: Rect) -> Self {
+        let area = area.intersection(buf.area);
+        let right = if area.height == 0 { area.x } else { area.right() };
+        Self { buf, y: area.y, left: area.x, right, floor: area.x }
+    }
+
+    /// The same, in a row that begins at `floor`.
+    pub fn in_row(buf: &'b mut Buffer, area: Rect, floor: u16) -> Self {
+        let line = Self::new(buf, area);
+        Self { floor: floor.min(line.left), ..line }
+    }
+
+    /// Begins at cell `n` of the row, over empty cells before this one; never further right.
+    pub fn reach_left(&mut self, n: u16) -> &mut Self {
+        self.left = self.left.min(self.floor.saturating_add(n));
+        self
+    }
+
+    /// Cells that are left.
+    pub fn room(&self) -> usize {
+        usize::from(self.right.saturating_sub(self.left))
+    }
+
+    /// Writes at the left what fits.
+    pub fn put(&mut self, text: &str, style: Style) -> &mut Self {
+        if self.room() > 0 {
+            let (x, _) = self.buf.set_stringn(self.left, self.y, text, self.room(), style);
+            self.left = x.min(self.right);
+        }
+        self
+    }
+
+    /// Writes at the right, if it fits whole.
+    pub fn put_right(&mut self, text: &str, style: Style) -> &mut Self {
+        let width = cells(text);
+        if width > 0 && width <= self.room() {
+            let x = self.right - u16::try_from(width).unwrap_or(0);
+            self.buf.set_stringn(x, self.y, text, width, style);
+            self.right = x;
+        }
+        self
+    }
+
+    /// Leaves cells free at the left.
+    pub fn skip(&mut self, n: u16) -> &mut Self {
+        self.left = self.left.saturating_add(n).min(self.right);
+        self
+    }
+
+    /// Leaves cells free at the right.
+    pub fn skip_right(&mut self, n: u16) -> &mut Self {
+        self.right = self.right.saturating_sub(n).max(self.left);
+        self
+    }
+
+    /// Writes bytes from elsewhere at the left, shortened in the middle.
+    pub fn put_path(&mut self, bytes: &[u8], sign: &str, style: Style) -> &mut Self {
+        let room = self.room();
+        self.put(&middle(&shown(bytes, room), room, sign), style)
+    }
+
+    /// Writes bytes from elsewhere at the left, cut at the end.
+    pub fn put_bytes(&mut self, bytes: &[u8], sign: &str, style: Style) -> &mut Self {
+        let room = self.room();
+        self.put(&cut(&escape(bytes), room, sign), style)
+    }
+}
+
+/// `bytes` escaped. Of a path far longer than the room only the two ends are looked at: 4 KiB
+/// of text for 30 cells would cost more than the rest of the row.
+fn shown(bytes: &[u8], room: usize) -> Cow<'_, str> {
+    let keep = room.saturating_mul(4) + 16;
+    if bytes.len() <= keep * 2 + 16 {
+        return escape(bytes);
+    }
+    let (start, end) = (bytes.get(..keep), bytes.get(bytes.len() - keep..));
+    let start = escape(start.unwrap_or(bytes)).into_owned();
+    Cow::Owned(start + &escape(end.unwrap_or(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lose_their_middle() {
+        assert_eq!(middle("/usr/lib/x86_64-linux-gnu/libc.so.6", 22, "…"), "/usr/lib/…/libc.so.6");
+        assert_eq!(middle("/a/b", 10, "…"), "/a/b");
+        assert_eq!(middle("/abcdefghijklmnopqrstuvwxyz", 9, "…"), "/ab…vwxyz");
+        assert_eq!(middle("/abc", 1, "…"), "…");
+        assert_eq!(middle("/abc", 0, "…"), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_wider_than_asked(text in ".{0,60}", width in 0usize..40) {
+            for sign in ["…", "~"] {
+                proptest::prop_assert!(cells(&middle(&text, width, sign)) <= width);
+                proptest::prop_assert!(cells(&cut(&text, width, sign)) <= width);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line of the whole program: usage, configuration, documents, doctor.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::os::unix::process::CommandExt;
+
+use common::program::{ended, program, run};
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for (args, says) in [
+        (&["stream", "files"][..], "opens"),
+        (&["stream", "--interval", "99ms"], "100ms to 60s"),
+        (&["stream", "--interval", "61s"], "100ms to 60s"),
+        (&["stream", "--duration", "5"], "unit"),
+        (&["stream", "-f", "err:ENOSUCH"], "no such error"),
+        (&["stream", "-p", "~("], "unclosed group"),
+        (&["stream", "--path", ""], ""),
+        (&["stream", "--format", "csv"], "stream opens"),
+        (&["stream", "opens", "talkers", "--format", "csv"], "stream talkers"),
+        (&["stream", "--xdp-mode", "fast"], "generic"),
+        (&["stream", "--pid", "x"], "invalid"),
+        (&["--no-such"], "--no-such"),
+        (&["nothing"], "nothing"),
+    ] {
+        let run = run(args);
+        assert_eq!(run.code(), 2, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{args:?}: {}", run.stderr);
+        assert!(run.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_dashboard_needs_a_terminal() {
+    let run = run(&[]);
+    assert_eq!(run.code(), 2);
+    assert!(run.stderr.contains("ebpftop stream"), "{}", run.stderr);
+    assert!(run.stdout.is_empty());
+}
+
+#[test]
+fn documents_are_printed() {
+    for (args, holds) in [
+        (&["config"][..], "#interval = \"1s\""),
+        (&["man"], "EXIT STATUS"),
+        (&["completions", "bash"], "_ebpftop"),
+        (&["completions", "zsh"], "#compdef ebpftop"),
+        (&["completions", "fish"], "complete -c ebpftop"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["--help"], "stream"),
+        (&["stream", "--help"], "--duration"),
+    ] {
+        let run = run(args);
+        assert_eq!(run.code(), 0, "{args:?}: {}", run.stderr);
+        assert!(run.text().contains(holds), "{args:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_names_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ebpftop/config.toml");
+    std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
+    for (text, says) in [
+        ("\ninterva = '1s'\n", ":2: there is no key `interva`; the nearest is `interval`"),
+        ("mouse = 'yes'", ":1: `mouse` wants true or false"),
+        ("mouse = \n", ":1: "),
+        ("filter = 'pid:x'", ":1: `filter` is \"pid:x\""),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let run = ended(program().args(["stream", "opens"]).env("XDG_CONFIG_HOME", dir.path()));
+        assert_eq!(run.code(), 2, "{}", run.stderr);
+        let says = format!("{}{says}", file.display());
+        assert!(run.stderr.contains(&says), "{says}: {}", run.stderr);
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let run = ended(program().args(["stream", "opens"]).env("XDG_CONFIG_HOME", dir.path()));
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("not a regular file"), "{}", run.stderr);
+}
+
+#[test]
+fn what_the_file_says_holds_and_the_command_line_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
+    std::fs::write(dir.path().join("ebpftop/config.toml"), "filter = 'path:/no/such'").unwrap();
+    let stream = |filter: &[&str]| {
+        let mut command = program();
+        command.args(["stream", "opens", "--format", "json", "--duration", "300ms"]);
+        let run = ended(command.args(filter).env("XDG_CONFIG_HOME", dir.path()));
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        run.of_type("open").len()
+    };
+    assert_eq!(stream(&[]), 0);
+    // Its own look at the cgroups is seen at least.
+    assert!(stream(&["-f", "path:/"]) > 0);
+}
+
+#[test]
+fn doctor_says_that_root_can_run_it() {
+    let text = run(&["doctor"]);
+    assert_eq!(text.code(), 0, "{}", text.text());
+    let json = run(&["doctor", "--format", "json"]);
+    assert_eq!(json.code(), 0);
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(checks.len() > 15);
+    for check in &checks {
+        let keys: Vec<_> = check.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["check", "detail", "fix", "ok"]);
+        assert!(check["ok"].is_boolean() && check["detail"].is_string());
+        assert!(text.text().contains(check["check"].as_str().unwrap()));
+    }
+    let ok = |name: &str| checks.iter().any(|c| c["check"] == name && c["ok"] == true);
+    assert!(ok("opens") && ok("opens: openat") && ok("ring buffer") && ok("BTF"));
+}
+
+#[test]
+fn doctor_says_what_is_missing_without_rights() {
+    let run = ended(program().args(["doctor", "--format", "json"]).uid(65534).gid(65534));
+    assert_eq!(run.code(), 1);
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).unwrap();
+    let find = |name: &str| checks.iter().find(|c| c["check"] == name).unwrap();
+    for name in ["CAP_BPF", "CAP_NET_ADMIN", "opens"] {
+        assert_eq!(find(name)["ok"], false, "{name}");
+        assert!(find(name)["fix"].as_str().unwrap().contains("sudo"), "{name}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Runs the program's `stream` and reads what it writes.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// The program with no configuration of the user's.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebpftop"));
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").stdin(Stdio::null());
+    command
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Ended {
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub status: ExitStatus,
+}
+
+impl Ended {
+    /// The exit status as a number.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("killed: {self:?}"))
+    }
+
+    /// Every line as JSON.
+    pub fn lines(&self) -> Vec<Value> {
+        String::from_utf8(self.stdout.clone())
+            .unwrap()
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))
+            .collect()
+    }
+
+    /// The lines of a type.
+    pub fn of_type(&self, kind: &str) -> Vec<Value> {
+        self.lines().into_iter().filter(|l| l["type"] == kind).collect()
+    }
+
+    /// The text, for formats that have lines for people.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).unwrap()
+    }
+}
+
+/// Runs `ebpftop ARGS` to its end.
+pub fn run(args: &[&str]) -> Ended {
+    ended(program().args(args))
+}
+
+/// Runs a command to its end.
+pub fn ended(command: &mut Command) -> Ended {
+    let out = command.output().unwrap();
+    Ended { stdout: out.stdout, stderr: String::from_utf8(out.stderr).unwrap(), status: out.status }
+}
+
+/// A running `ebpftop stream` that has said that it is ready.
+#[derive(Debug)]
+pub struct Stream {
+    pub child: Child,
+    pub stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
+    /// What was read up to `ready`.
+    begin: Vec<u8>,
+    said: String,
+}
+
+impl Stream {
+    /// `stream ARGS --format json`.
+    pub fn json(args: &[&str]) -> Self {
+        let mut stream = Self::spawn(&[args, &["--format", "json"]].concat());
+        let read = stream.stdout.read_until(b'\n', &mut stream.begin).unwrap();
+        if read == 0 {
+            let mut said = String::new();
+            stream.stderr.read_to_string(&mut said).unwrap();
+            panic!("stream must start here (the tests need root): {said}");
+        }
+        stream
+    }
+
+    /// `stream ARGS` in a format that says `ready` on stderr.
+    pub fn text(args: &[&str]) -> Self {
+        let mut stream = Self::spawn(args);
+        while !stream.said.contains("ready: ") {
+            let read = stream.stderr.read_line(&mut stream.said).unwrap();
+            assert!(read > 0, "stream must start here (the tests need root): {}", stream.said);
+        }
+        stream
+    }
+
+    fn spawn(args: &[&str]) -> Self {
+        let mut child = program()
+            .arg("stream")
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, begin: Vec::new(), said: String::new() }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub fn interrupt(self) -> Ended {
+        self.signal(Signal::SIGINT);
+        self.wait()
+    }
+
+    /// Reads all it writes until it ends.
+    pub fn wait(mut self) -> Ended {
+        let mut stdout = self.begin;
+        self.stdout.read_to_end(&mut stdout).unwrap();
+        Self::rest(stdout, self.said, self.stderr, self.child)
+    }
+
+    /// Closes stdout and waits for the end.
+    pub fn hang_up(self) -> Ended {
+        drop(self.stdout);
+        Self::rest(self.begin, self.said, self.stderr, self.child)
+    }
+
+    fn rest(
+        stdout: Vec<u8>,
+        mut said: String,
+        mut stderr: BufReader<ChildStderr>,
+        mut child: Child,
+    ) -> Ended {
+        stderr.read_to_string(&mut said).unwrap();
+        Ended { stdout, stderr: said, status: child.wait().unwrap() }
+    }
+}

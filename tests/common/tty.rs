@@ -1,0 +1,173 @@
+//! A pseudo-terminal: starts a program in it, types, reads its screen, sees how it leaves.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program in a terminal.
+pub struct Tty {
+    master: Box<dyn MasterPty + Send>,
+    writer: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<Recorded>>,
+    /// The slave's side, kept open so that its modes can be read after the program has gone.
+    slave: std::fs::File,
+    before: String,
+}
+
+/// What the program wrote.
+struct Recorded {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+}
+
+impl Tty {
+    /// Starts `program` in a terminal of `cols` × `rows`; `env` comes on top of a UTF-8 locale.
+    pub fn start(
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        (cols, rows): (u16, u16),
+    ) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let name = pair.master.tty_name().unwrap();
+        let slave = std::fs::File::options().read(true).write(true).open(name).unwrap();
+        let before = modes(&slave);
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        command.env_remove("NO_COLOR");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let child = pair.slave.spawn_command(command).unwrap();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let parser = vt100::Parser::new(rows, cols, 0);
+        let screen = Arc::new(Mutex::new(Recorded { parser, bytes: Vec::new() }));
+        std::thread::spawn({
+            let screen = screen.clone();
+            move || {
+                let mut buf = [0; 1 << 14];
+                while let Ok(n @ 1..) = reader.read(&mut buf) {
+                    let mut screen = screen.lock().unwrap();
+                    screen.parser.process(&buf[..n]);
+                    screen.bytes.extend_from_slice(&buf[..n]);
+                }
+            }
+        });
+        let writer = pair.master.take_writer().unwrap();
+        Self { master: pair.master, writer, child, screen, slave, before }
+    }
+
+    /// Types.
+    pub fn send(&mut self, keys: &str) {
+        self.writer.write_all(keys.as_bytes()).unwrap();
+        self.writer.flush().unwrap();
+    }
+
+    /// Makes the terminal another size.
+    pub fn resize(&mut self, (cols, rows): (u16, u16)) {
+        // vt100 0.16 panics on screens of a cell or two, and while a larger screen shrinks under
+        // its cursor: it gets one that holds all the same.
+        self.screen.lock().unwrap().parser.screen_mut().set_size(rows.max(60), cols.max(80));
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
+    /// What is on the screen.
+    pub fn text(&self) -> String {
+        self.screen.lock().unwrap().parser.screen().contents()
+    }
+
+    /// Everything that was written so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.screen.lock().unwrap().bytes.clone()
+    }
+
+    /// Waits until the screen is as wanted.
+    pub fn wait_until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text();
+            if wanted(&text) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {what}; the screen:\n{text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the screen has `text` on it.
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait_until(text, |screen| screen.contains(text))
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.process_id().unwrap()).unwrap()
+    }
+
+    /// Sends a signal.
+    pub fn kill(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Waits for the end; the exit status.
+    pub fn wait(&mut self) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                // What it wrote last is still on its way.
+                std::thread::sleep(Duration::from_millis(100));
+                return status.exit_code();
+            }
+            assert!(Instant::now() < deadline, "it does not end; the screen:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Fails unless the terminal is as it was before: modes, screen, cursor, mouse, attributes.
+    pub fn assert_given_back(&self) {
+        assert_eq!(modes(&self.slave), self.before, "terminal modes");
+        let recorded = self.screen.lock().unwrap();
+        let screen = recorded.parser.screen();
+        assert!(!screen.alternate_screen(), "the alternate screen was left");
+        assert!(!screen.hide_cursor(), "the cursor is there");
+        assert!(!screen.bracketed_paste(), "bracketed paste is off");
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        assert_eq!((screen.fgcolor(), screen.bgcolor()), Default::default());
+        assert!(!screen.bold() && !screen.inverse());
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The terminal's modes, as text to compare.
+fn modes(slave: &std::fs::File) -> String {
+    let output = std::process::Command::new("stty")
+        .arg("-g")
+        .stdin(slave.try_clone().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A file that can be found on a screen: a name of its own in a directory of its own.
+pub fn touch(dir: &Path, name: &str) -> std::path::PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, b"").unwrap();
+    path
+}

@@ -1,0 +1,213 @@
+//! The whole program in a pseudo-terminal, on the real kernel. Needs root, and fails without it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "common/tty.rs"]
+mod tty;
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tty::Tty;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
+
+fn dashboard(size: (u16, u16)) -> Tty {
+    let args = ["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"];
+    Tty::start(PROGRAM, &args, &[], size)
+}
+
+/// A process of a name of its own that opens a file of its own, and one that is not there,
+/// again and again until dropped.
+struct Opener {
+    child: std::process::Child,
+    name: String,
+    _dir: tempfile::TempDir,
+}
+
+fn opener(name: &str) -> Opener {
+    let dir = tempfile::tempdir().unwrap();
+    let shell = dir.path().join(name);
+    std::fs::copy("/bin/sh", &shell).unwrap();
+    tty::touch(dir.path(), &format!("file-of-{name}"));
+    let script = format!(
+        "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
+    );
+    let child = std::process::Command::new(&shell)
+        .args(["-c", &script])
+        .current_dir(dir.path())
+        .spawn()
+        .unwrap();
+    Opener { child, name: name.into(), _dir: dir }
+}
+
+impl Opener {
+    /// Filters for it, and waits until what it opens is there.
+    fn find(&self, tty: &mut Tty) -> String {
+        tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
+        tty.send(&format!("/{}\r", self.name));
+        tty.wait_for(&format!("file-of-{}", self.name))
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn shows_who_opens_what_and_quits_cleanly() {
+    let opener = opener("opn-journey");
+    let mut tty = dashboard((140, 40));
+    let screen = opener.find(&mut tty);
+    assert!(screen.contains("lost "), "{screen}");
+    assert!(screen.contains(&opener.child.id().to_string()), "{screen}");
+    tty.wait_for("missing-opn-journey");
+    tty.wait_for("ENOENT");
+    // Into the busiest process, and back.
+    tty.send("\r");
+    tty.wait_for("parent");
+    tty.send("\x1b");
+    tty.wait_until("the way back", |s| !s.contains("parent"));
+    for view in ["by file", "by directory", "failures", "live", "by process"] {
+        tty.send("t");
+        tty.wait_for(view);
+    }
+    tty.send("?");
+    tty.wait_for("Shift-Tab");
+    tty.send("\x1b");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+#[test]
+fn the_first_frame_comes_at_once() {
+    let started = Instant::now();
+    let mut tty = dashboard((80, 24));
+    tty.wait_for("ebpftop");
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(1500), "the first frame took {took:?}");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn filters_while_typing() {
+    let opener = opener("opn-filter");
+    let mut tty = dashboard((120, 40));
+    opener.find(&mut tty);
+    tty.send("/\x15nobody-is-called-this");
+    tty.wait_for("nothing that the filter lets through");
+    tty.send("\x1b");
+    tty.wait_until("no filter", |s| !s.contains("nothing that the filter"));
+    opener.find(&mut tty);
+    // A pattern that is bad half-way: the last good one holds, and the input is marked.
+    tty.send("/ ~[");
+    tty.wait_for("does not hold yet");
+    tty.send("\r");
+    tty.wait_for("file-of-opn-filter");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+#[test]
+fn pause_stands_still() {
+    // What a probe says of its own state is shown even then; here both have said it before.
+    let opener = opener("opn-pause");
+    let mut tty = dashboard((100, 30));
+    opener.find(&mut tty);
+    tty.send("p");
+    tty.wait_for("PAUSED");
+    let before = tty.text();
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(tty.text(), before);
+    tty.send("p");
+    tty.wait_until("going on", |s| !s.contains("PAUSED"));
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn any_size_any_time() {
+    let mut tty = dashboard((120, 40));
+    tty.wait_for("Files");
+    for size in [(80, 24), (10, 3), (1, 1), (200, 60), (19, 40), (40, 4), (300, 5), (60, 20)] {
+        tty.resize(size);
+        std::thread::sleep(Duration::from_millis(60));
+        tty.send("tjk");
+    }
+    tty.resize((80, 24));
+    tty.wait_for("lost 0");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut tty = dashboard((80, 24));
+        tty.wait_for("Files");
+        tty.kill(signal);
+        assert_eq!(tty.wait(), 0, "{signal}");
+        tty.assert_given_back();
+    }
+}
+
+#[test]
+fn stops_and_goes_on() {
+    let mut tty = dashboard((80, 24));
+    tty.wait_for("Files");
+    tty.kill(Signal::SIGTSTP);
+    tty.wait_until("the screen given back", |s| !s.contains("Files"));
+    tty.kill(Signal::SIGCONT);
+    tty.wait_for("Files");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_on_any_thread_gives_the_terminal_back() {
+    for when in ["700", "thread:700"] {
+        let env = [("EBPFTOP_PANIC_AFTER_MS", when)];
+        let mut tty = Tty::start(PROGRAM, &[], &env, (80, 24));
+        assert_eq!(tty.wait(), 101, "{when}");
+        tty.assert_given_back();
+        let said = String::from_utf8_lossy(&tty.bytes()).into_owned();
+        assert!(said.contains("as asked by EBPFTOP_PANIC_AFTER_MS"), "{said}");
+    }
+}
+
+#[test]
+fn no_colour_means_no_colour_codes() {
+    let opener = opener("opn-nocolour");
+    let env = [("NO_COLOR", "1")];
+    let mut tty = Tty::start(PROGRAM, &[], &env, (100, 30));
+    opener.find(&mut tty);
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    let text = String::from_utf8_lossy(&tty.bytes()).into_owned();
+    for sequence in text.split("\x1b[").skip(1) {
+        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+        let (parameters, rest) = sequence.split_at(end);
+        if rest.starts_with('m') {
+            let colours = |p: &str| p.parse::<u32>().is_ok_and(|n| (30..=49).contains(&n));
+            assert!(!parameters.split([';', ':']).any(colours), "a colour: {parameters:?}");
+        }
+    }
+    tty.assert_given_back();
+}
+
+#[test]
+fn without_a_terminal_it_names_stream() {
+    let output = std::process::Command::new(PROGRAM).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("stream"), "{said}");
+    assert!(output.stdout.is_empty());
+}

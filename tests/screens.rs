@@ -1,0 +1,189 @@
+//! What the screen shows, at fixed times and several sizes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "common/fake.rs"]
+mod fake;
+
+use ebpftop::app::{App, Msg};
+use ebpftop::model::open::OpenCounts;
+use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::problem::Problem;
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, THEMES, view};
+use fake::{at, busy, key, started, type_text};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+use ratatui::style::Color;
+
+const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
+
+fn drawn(app: &App, settings: &ScreenSettings, size: (u16, u16)) -> TestBackend {
+    let look = Look::new(settings);
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().clone()
+}
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    drawn(app, &ScreenSettings::default(), size).to_string()
+}
+
+fn snapshots(name: &str, app: &mut App) {
+    for size in SIZES {
+        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
+    }
+}
+
+#[test]
+fn both_panes() {
+    snapshots("main", &mut busy((120, 40)));
+}
+
+#[test]
+fn nothing_yet() {
+    let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+    app.update(Msg::Tick, at(30.0));
+    snapshots("starting", &mut app);
+}
+
+#[test]
+fn every_view_of_the_opens() {
+    let mut app = busy((120, 40));
+    for name in ["files", "directories", "failures", "live"] {
+        app.update(key(KeyCode::Char('t')), at(30.0));
+        app.update(Msg::Resize(120, 40), at(30.0));
+        insta::assert_snapshot!(format!("{name}_120x40"), text(&app, (120, 40)));
+    }
+}
+
+#[test]
+fn help_and_picker() {
+    let mut app = busy((80, 24));
+    app.update(key(KeyCode::Char('?')), at(30.0));
+    snapshots("help", &mut app);
+    app.update(key(KeyCode::Esc), at(30.0));
+    app.update(key(KeyCode::Char('i')), at(30.0));
+    snapshots("picker", &mut app);
+}
+
+#[test]
+fn filter_while_it_is_typed() {
+    let mut app = busy((80, 24));
+    type_text(&mut app, "/nginx", at(30.0));
+    snapshots("filter", &mut app);
+}
+
+#[test]
+fn paused_with_losses_ended_marked() {
+    let mut app = busy((120, 40));
+    let ended = ProcessKey { tgid: 2201, start_boottime_ns: 2_201_000_000 };
+    app.update(Msg::Ended(vec![ended]), at(18.0));
+    let mut lost = fake::batch(at(29.0), &[(5, "late", b"/new", 3, 1)]);
+    lost.counts = OpenCounts { seen: 9, lost: 512, ..OpenCounts::default() };
+    app.update(key(KeyCode::Char('m')), at(28.0));
+    app.update(Msg::Probe(ProbeEvent::Opens(lost)), at(29.0));
+    app.update(Msg::Tick, at(35.0));
+    app.update(key(KeyCode::Char('p')), at(35.0));
+    let before = text(&app, (120, 40));
+    fake::second(&mut app, 36);
+    assert_eq!(text(&app, (120, 40)), before, "the screen stands still");
+    snapshots("paused", &mut app);
+    app.update(key(KeyCode::Char('p')), at(37.0));
+    assert_ne!(text(&app, (120, 40)), before);
+}
+
+#[test]
+fn a_probe_that_cannot_start() {
+    let mut app = busy((80, 24));
+    let problem = Problem::new("watch eth7", "no such interface", "choose one with -i: eth0, lo");
+    app.update(Msg::Probe(ProbeEvent::Watching(Err(problem))), at(30.0));
+    snapshots("no_talkers", &mut app);
+    let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+    let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
+    app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![fake::watched("eth0")]))), at(0.0));
+    for s in 0..30 {
+        fake::second(&mut app, s);
+    }
+    insta::assert_snapshot!("no_opens_80x24", {
+        let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+        let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
+        app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
+        text(&app, (80, 24))
+    });
+    assert!(text(&app, (80, 24)).contains("stopped: cannot watch opens"));
+}
+
+#[test]
+fn an_interface_that_has_gone_is_said() {
+    let mut app = busy((120, 40));
+    let mut gone = fake::watched("eth0");
+    gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
+    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![gone]))), at(30.0));
+    insta::assert_snapshot!("gone_120x40", text(&app, (120, 40)));
+}
+
+#[test]
+fn into_a_process_and_a_talker() {
+    let mut app = busy((120, 40));
+    app.update(key(KeyCode::Enter), at(30.0));
+    app.update(key(KeyCode::Tab), at(30.0));
+    app.update(key(KeyCode::Enter), at(30.0));
+    insta::assert_snapshot!("details_120x40", text(&app, (120, 40)));
+}
+
+#[test]
+fn ascii_has_nothing_beyond_ascii_but_what_was_opened() {
+    let app = {
+        let mut app = started(&Settings::default(), (120, 40));
+        let batch = fake::batch(at(0.5), &[(7, "plain", b"/etc/hosts", 3, 9)]);
+        app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(0.5));
+        app.update(Msg::Tick, at(1.0));
+        app.update(Msg::Tick, at(2.0));
+        app
+    };
+    let settings = ScreenSettings { ascii: true, ..ScreenSettings::default() };
+    let shown = drawn(&app, &settings, (120, 40)).to_string();
+    assert!(shown.is_ascii(), "{shown}");
+    insta::assert_snapshot!("ascii_120x40", shown);
+}
+
+#[test]
+fn without_colour_there_is_none() {
+    let app = busy((120, 40));
+    let settings = ScreenSettings { colour: false, ..ScreenSettings::default() };
+    let backend = drawn(&app, &settings, (120, 40));
+    for cell in backend.buffer().content() {
+        assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+    }
+}
+
+#[test]
+fn red_is_for_failure_and_loss_alone() {
+    let mut app = started(&Settings::default(), (120, 40));
+    let batch = fake::batch(at(0.5), &[(7, "plain", b"/etc/hosts", 3, 9)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(0.5));
+    app.update(Msg::Tick, at(1.0));
+    let red = |app: &App| {
+        let backend = drawn(app, &ScreenSettings::default(), (120, 40));
+        backend.buffer().content().iter().any(|c| c.fg == Color::Red && c.symbol() != " ")
+    };
+    assert!(!red(&app));
+    let batch = fake::batch(at(1.5), &[(7, "plain", b"/etc/nope", -2, 9)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(1.5));
+    app.update(Msg::Tick, at(2.0));
+    assert!(red(&app));
+}
+
+#[test]
+fn every_theme_draws_the_same_text() {
+    let app = busy((120, 40));
+    let plain = text(&app, (120, 40));
+    for theme in THEMES {
+        let settings = ScreenSettings { theme: theme.name.into(), ..ScreenSettings::default() };
+        assert_eq!(drawn(&app, &settings, (120, 40)).to_string(), plain);
+    }
+}
