@@ -6,16 +6,18 @@
 # SERIES is `5.10`, `6.1`, …; `newest`, the newest kernel there is, which must be above 6.16; or
 # `control`, a guest in which a program that reads kernel fields at another kernel's offsets, a
 # hang and a crash must each be told as the failure they are. Default: 5.10 6.1 6.12 newest control.
-# The newest package of each series is taken. Needs qemu-system-x86_64, busybox, ip, apt-get and
-# cargo; not root, and no KVM: the guests are emulated, since a /dev/kvm that exists need not work.
+# The newest package of each series is taken. Needs Debian's apt, ip and cargo; qemu-system-x86_64
+# and busybox are installed where they are missing, for which alone it needs root. No KVM: the
+# guests are emulated, since a /dev/kvm that exists need not work.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cache=$PWD/target/kernels
+cache=$(realpath -m "${CARGO_TARGET_DIR:-target}")/kernels
 here=$PWD/scripts/kernels
-# The test binaries that need a kernel; one that does not exist is a failure.
-tests=(floor opens resolved compat io_uring)
+# The test binaries that need a kernel; one that does not exist is a failure. TESTS='talkers' runs
+# others instead.
+read -ra tests <<<"${TESTS:-floor opens resolved compat io_uring}"
 # Seconds for one test binary, for one guest; guests at a time.
 test_limit=${TEST_LIMIT:-100}
 guest_limit=${GUEST_LIMIT:-200}
@@ -45,10 +47,10 @@ for arg; do
 done
 [ "${#guests[@]}" -gt 0 ] || guests=(5.10 6.1 6.12 newest control)
 
-command -v qemu-system-x86_64 >/dev/null ||
-	die "no qemu-system-x86_64: install qemu-system-x86 (on Debian 12 from bookworm-backports)"
-busybox=$(command -v busybox) || die "no busybox: install busybox-static"
 mkdir -p "$cache/guests"
+command -v qemu-system-x86_64 >/dev/null || install_qemu
+command -v busybox >/dev/null || install_packages busybox-static
+busybox=$(command -v busybox)
 
 build_tests
 fetch_lists

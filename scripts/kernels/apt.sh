@@ -14,6 +14,35 @@ mirror_of() {
 		awk -F'|' -v label="$1" '$1 == label { print $2; exit }'
 }
 
+install_packages() {
+	local sudo=
+	[ "$(id -u)" = 0 ] || sudo=sudo
+	warn "installing ${*: -1}"
+	$sudo apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends --no-remove \
+		"$@" >"$cache/install.log" 2>&1 || die "it cannot be installed:
+$(tail -5 "$cache/install.log")"
+}
+
+# Debian 12's own QEMU cannot be installed beside libraries from its backports: there it comes
+# from the backports too. The list that names them is ours; the machine's stays as it is.
+install_qemu() {
+	local list="$cache/apt/backports.list" lists="$cache/apt/backports" options
+	if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release; then
+		install_packages qemu-system-x86
+		return
+	fi
+	mkdir -p "$lists/partial"
+	{
+		cat /etc/apt/sources.list 2>/dev/null || true
+		echo "deb $(mirror_of Debian) bookworm-backports main"
+	} >"$list"
+	options=(-o Dir::Etc::sourcelist="$list" -o Dir::State::lists="$lists")
+	apt-get -qq "${options[@]}" -o APT::Sandbox::User=root update >"$cache/install.log" 2>&1 ||
+		die "bookworm-backports cannot be read:
+$(tail -5 "$cache/install.log")"
+	install_packages "${options[@]}" -t bookworm-backports qemu-system-x86
+}
+
 private_apt() {
 	local tool=$1
 	shift

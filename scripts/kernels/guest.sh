@@ -75,9 +75,11 @@ fill_root() {
 	cp "$here/init" "$root/init"
 	cp "$busybox" "$root/bin/busybox"
 	cp "$cache/tests"/* "$root/tests/"
-	program=$(command -v ip) || die "no ip command here: install iproute2"
-	cp -L "$program" "$root/usr/lib/ip-real"
-	for file in $(ldd "$root/usr/lib/ip-real" "$root/tests"/* | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
+	for program in ip ethtool; do
+		file=$(command -v "$program") || die "no $program here: install iproute2 and ethtool"
+		cp -L "$file" "$root/bin/$program"
+	done
+	for file in $(ldd "$root"/bin/{ip,ethtool} "$root/tests"/* | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
 		mkdir -p "$root$(dirname "$file")"
 		cp -L "$file" "$root$file"
 	done

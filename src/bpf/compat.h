@@ -73,8 +73,7 @@ static __always_inline __u8 compat_call_of(__u32 nr)
 #define TS_COMPAT 2 /* arch/x86/include/asm/thread_info.h: a 32-bit call is under way */
 #define PSR_MODE32_BIT 0x10 /* arch/arm64/include/uapi/asm/ptrace.h */
 
-static __always_inline int told_by_raw_exit(struct bpf_raw_tracepoint_args *ctx,
-					    enum repeat repeat)
+static __always_inline int told_by_raw_exit(struct bpf_raw_tracepoint_args *ctx, enum repeat repeat)
 {
 	__u64 regs = ctx->args[0];
 	__u64 args[4];

@@ -118,8 +118,7 @@ static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 #define O_TMPFILE_BIT 020000000 /* __O_TMPFILE, the same on x86 and arm64 */
 
 /* Where the file behind a descriptor is. */
-static __always_inline void place_opened(struct open_head *head, __u64 file,
-					 enum repeat repeat)
+static __always_inline void place_opened(struct open_head *head, __u64 file, enum repeat repeat)
 {
 	__u64 dentry = 0, mnt = 0, parent;
 	__u8 kind = RESOLVED_OPENED;
@@ -236,8 +235,7 @@ static __always_inline void output(struct open_counts *count, struct open_record
 		count_lost(count, &rec->head);
 }
 
-static __always_inline int emit(struct request *req, long ret, __u64 entry_ns,
-				enum repeat repeat)
+static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, enum repeat repeat)
 {
 	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
 	struct open_record *rec;

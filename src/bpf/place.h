@@ -108,8 +108,8 @@ static __always_inline long step(struct walk *w, struct name_record *names)
 			w->end = WALK_FAILED;
 			return 1;
 		}
-		n = bpf_probe_read_kernel_str(&names->names[w->names_len & (PATH_BYTES - 1)],
-					      256, (const void *)name);
+		n = bpf_probe_read_kernel_str(&names->names[w->names_len & (PATH_BYTES - 1)], 256,
+					      (const void *)name);
 		/* the length stands in the upper half on both byte orders that Linux has */
 		if (n < 1 || (__u64)n != (hash_len >> 32) + 1) {
 			w->end = WALK_FAILED;
