@@ -91,7 +91,7 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
  * table holds at this moment is told: another thread may have changed it since. */
 static __always_inline __u64 file_of(long fd)
 {
-	__u64 files, fdt, table, file = 0;
+	__u64 files, fdt, table;
 	__u32 max;
 
 	files = WORD(task_struct, bpf_get_current_task(), files);
@@ -100,9 +100,7 @@ static __always_inline __u64 file_of(long fd)
 	if (fd < 0 || fd >= max)
 		return 0;
 	table = WORD(fdtable, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), (const void *)(table + fd * sizeof(file))))
-		return 0;
-	return file;
+	return kernel_word(table + fd * sizeof(__u64));
 }
 
 static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
@@ -200,8 +198,10 @@ static __always_inline bool wanted(long ret, __u32 uid)
 }
 
 /* Counts a return; the place to put its record together in where it is wanted. */
-static __always_inline struct open_record *begin(struct open_counts *count, long ret, __u32 uid)
+static __always_inline struct open_record *begin(struct open_counts *count, long ret)
 {
+	__u32 uid = only_uid ? (__u32)bpf_get_current_uid_gid() : 0;
+
 	count->seen++;
 	if (!wanted(ret, uid)) {
 		count->skipped++;
@@ -242,7 +242,7 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, e
 
 	if (!count) /* never: it has one element a CPU */
 		return 0;
-	rec = begin(count, ret, (__u32)bpf_get_current_uid_gid());
+	rec = begin(count, ret);
 	if (!rec)
 		return 0;
 	fill_head(&rec->head, req->syscall);

@@ -127,7 +127,7 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 		return 0;
 	}
 	/* Submitted before we were here, refused before it was submitted, or no room was left. */
-	rec = begin(count, res, (__u32)bpf_get_current_uid_gid());
+	rec = begin(count, res);
 	if (!rec)
 		return 0;
 	fill_head(&rec->head, CALL_IO_URING);
