@@ -317,8 +317,10 @@ impl App {
 
     fn copy(&mut self) -> Vec<Effect> {
         let Some(bytes) = self.selected_bytes() else { return Vec::new() };
-        self.say(&format!("copied {}", crate::model::escape::escape(&bytes)));
-        vec![Effect::Copy(bytes)]
+        // Escaped: a name with a line break in it must not press Enter where it is pasted.
+        let text = crate::model::escape::escape(&bytes).into_owned();
+        self.say(&format!("copied {text}"));
+        vec![Effect::Copy(text)]
     }
 
     /// What `y` copies: a path, a pid or an address.
