@@ -97,6 +97,13 @@ async fn session(
     };
     running.end(&mut events, FAREWELL).await;
     match result? {
+        // Done only in part: on the screen it is gone now.
+        End::Asked if !terminal::panicked() && !app.data.problems().is_empty() => {
+            for problem in app.data.problems() {
+                eprintln!("ebpftop: {problem}");
+            }
+            Ok(ExitCode::FAILURE)
+        }
         End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
         End::Asked | End::Panicked => Ok(ExitCode::from(101)),
     }
@@ -202,7 +209,8 @@ async fn dashboard(
                 }
                 drawn = Instant::now();
                 // What was not taken goes out without waiting for something to happen.
-                due = screen.behind()?.then(|| drawn + FRAME);
+                let Ok(behind) = screen.behind() else { return Ok(End::Asked) };
+                due = behind.then(|| drawn + FRAME);
                 continue;
             }
             key = keys.next() => {

@@ -33,6 +33,14 @@ impl App {
     }
 
     fn act_main(&mut self, action: Action) -> Vec<Effect> {
+        use Action::{NextInterface, Picker, PreviousInterface, XdpMode};
+        if matches!(action, NextInterface | Picker | PreviousInterface | XdpMode)
+            && let Some(problem) = self.data.watching.problem()
+        {
+            // Nobody is there to take it.
+            self.say(&format!("the talkers do not run: {problem}"));
+            return Vec::new();
+        }
         match action {
             Action::Help => self.screen.overlay = Overlay::Help(0),
             Action::Filter => self.filter.edit(),
