@@ -63,7 +63,11 @@ impl Write for Out {
 /// Writes what the terminal takes now, as long as it is ours.
 fn push(line: &mut Line) -> io::Result<()> {
     let _locked = io::stdout().lock();
-    if TAKEN.load(Ordering::Relaxed) { line.push() } else { Ok(line.forget()) }
+    if TAKEN.load(Ordering::Relaxed) {
+        return line.push();
+    }
+    line.forget();
+    Ok(())
 }
 
 /// The terminal, taken. Given back when this goes, and by the panic hook.
