@@ -20,6 +20,7 @@ pub struct FilterLine {
     error: Option<FilterError>,
     /// Holds besides what is typed: the command line's own choice of processes.
     fixed: Option<Filter>,
+    fixed_text: String,
 }
 
 impl FilterLine {
@@ -31,7 +32,10 @@ impl FilterLine {
             line.input = Input::new(expr.into());
             line.parse();
         }
-        line.fixed = process.and_then(|p| Filter::parse(&quoted(p)).ok());
+        if let Some(process) = process {
+            line.fixed_text = quoted(process);
+            line.fixed = Filter::parse(&line.fixed_text).ok();
+        }
         line
     }
 
@@ -72,8 +76,8 @@ impl FilterLine {
 
     /// Ends typing and lets everything through again.
     pub fn clear(&mut self) {
-        let fixed = self.fixed.take();
-        *self = Self { fixed, ..Self::default() };
+        let (fixed, fixed_text) = (self.fixed.take(), std::mem::take(&mut self.fixed_text));
+        *self = Self { fixed, fixed_text, ..Self::default() };
     }
 
     /// Whether keys go here.
@@ -99,6 +103,11 @@ impl FilterLine {
     /// The expression that holds.
     pub fn good_text(&self) -> &str {
         &self.good_text
+    }
+
+    /// All that holds, the command line's choice first.
+    pub fn held_text(&self) -> String {
+        [self.fixed_text.as_str(), self.good_text.as_str()].join(" ").trim().to_owned()
     }
 
     /// The filter that was typed and holds.
@@ -127,9 +136,9 @@ impl FilterLine {
     }
 }
 
-/// A PATTERN as one term of an expression: with quotes round what has spaces.
+/// A PATTERN as one term of an expression: with quotes round what would read as something else.
 fn quoted(pattern: &str) -> String {
-    if !pattern.contains(char::is_whitespace) {
+    if !pattern.contains(|c: char| c.is_whitespace() || c == ':') {
         return pattern.to_owned();
     }
     let body = pattern.trim_start_matches(['!', '~']);
@@ -145,5 +154,16 @@ mod tests {
     fn a_pattern_with_spaces_is_one_term() {
         assert_eq!(quoted("nginx"), "nginx");
         assert_eq!(quoted("!~a b"), "!~\"a b\"");
+        assert_eq!(quoted("pid:1"), "\"pid:1\"");
+        assert!(Filter::parse(&quoted("pid:no number")).is_ok());
+    }
+
+    #[test]
+    fn the_command_lines_choice_holds_and_shows_after_clearing() {
+        let mut line = FilterLine::new(Some("err:ENOENT"), Some("nginx"));
+        assert_eq!(line.held_text(), "nginx err:ENOENT");
+        line.clear();
+        assert_eq!(line.held_text(), "nginx");
+        assert!(line.fixed().is_some());
     }
 }

@@ -85,10 +85,11 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&format!("{word} {age}"), theme.fresh).skip_right(3);
     }
     line.put(" ebpftop", theme.strong).skip(2);
-    let filter = app.filter.good_text();
+    let held = app.filter.held_text();
+    let filter = escape(held.as_bytes());
     let interface = interface(app);
     // The interface and the filter come before the host's name when it gets narrow.
-    let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(filter) };
+    let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(&filter) };
     if line.room() > needed + 4 {
         let room = line.room() - needed - 3;
         let host = escape(app.host.as_bytes());
@@ -98,7 +99,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     if !filter.is_empty() {
         line.skip(2).put("filter ", theme.quiet);
         let room = line.room();
-        line.put(&super::text::cut(filter, room, look.glyphs.cut), theme.note);
+        line.put(&super::text::cut(&filter, room, look.glyphs.cut), theme.note);
     } else if let [one] = app.data.watched()
         && !one.price.is_empty()
     {
