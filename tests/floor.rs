@@ -22,6 +22,7 @@ fn what_is_not_seen_is_what_this_kernel_cannot_show() {
     // The log tells why programs were refused; it is shown when the test fails.
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
     let watch = watch(OpensConfig::default());
+    println!(); // from the harness's own line
     for program in ProgInfoIter::default() {
         // For those who compare kernels: how long the verifier's way through the program was.
         println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
