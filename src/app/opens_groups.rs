@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashSet};
 use super::opens_pane::{DirRow, FailRow, OpensPane, OpensSort, Row};
 use super::opens_rows::{Choose, Ranked, number, order};
 use crate::model::open::Comm;
-use crate::model::opens::Tally;
+use crate::model::opens::{Latency, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -24,8 +24,10 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             failed: 0,
             rate: 0.0,
             last: Mono(0),
+            latency: Latency::default(),
         });
         row.files += 1;
+        row.latency.merge(&path.tally.latency);
         row.opens += path.tally.opens;
         row.failed += path.tally.failed;
         row.rate += opens.rate_of(&path.meter);
@@ -37,7 +39,13 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
         .iter()
         .enumerate()
         .map(|(at, d)| {
-            let tally = Tally { opens: d.opens, failed: d.failed, first: d.last, last: d.last };
+            let tally = Tally {
+                opens: d.opens,
+                failed: d.failed,
+                first: d.last,
+                last: d.last,
+                latency: d.latency,
+            };
             let number = number(sort, &tally, d.rate, 0);
             Ranked { number, more: d.opens, name: &d.path, id: 0, what: at }
         })
@@ -103,7 +111,13 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         .enumerate()
         .map(|(at, f)| {
             let process = opens.processes().get(f.process);
-            let tally = Tally { opens: f.count, failed: f.count, first: f.last, last: f.last };
+            let tally = Tally {
+                opens: f.count,
+                failed: f.count,
+                first: f.last,
+                last: f.last,
+                ..Tally::default()
+            };
             Ranked {
                 number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
                 more: f.count,

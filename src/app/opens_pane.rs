@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::list::{List, RowId};
 use crate::model::open::Comm;
+use crate::model::opens::Latency;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -94,6 +95,7 @@ pub struct DirRow {
     pub failed: u64,
     pub rate: f64,
     pub last: Mono,
+    pub latency: Latency,
 }
 
 /// Failures of processes of one name, for one reason, below one directory.
