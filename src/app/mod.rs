@@ -12,6 +12,7 @@ mod opens_rows;
 mod overlays;
 pub mod picker;
 pub mod talkers_pane;
+mod who;
 
 use std::rc::Rc;
 
@@ -19,9 +20,11 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Mode};
+use crate::model::cgroup::Cgroup;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
 use crate::probes::{ProbeEvent, TalkersCommand};
 use crate::settings::Settings;
@@ -60,6 +63,10 @@ pub enum Msg {
     Probe(ProbeEvent),
     /// These processes are no longer there.
     Ended(Vec<ProcessKey>),
+    /// Who a process is, as far as it could be found out.
+    Described(ProcessKey, Box<Who>),
+    /// What these cgroups are called; `None` where nobody knows.
+    Cgroups(Vec<(u64, Option<Cgroup>)>),
     Tick,
 }
 
@@ -73,6 +80,10 @@ pub enum Effect {
     Copy(Vec<u8>),
     /// Find out which of these processes are no longer there.
     AskAfter(Vec<ProcessKey>),
+    /// Find out who this is.
+    Describe(Asked),
+    /// Find out what these cgroups are called.
+    Cgroups(Vec<u64>),
 }
 
 /// What lies over the panes.
@@ -124,6 +135,7 @@ pub struct App {
     /// The mode that was asked for last.
     mode: XdpMode,
     now: Mono,
+    described: who::Described,
     /// Where the round of asking after processes is.
     asked: usize,
 }
@@ -150,6 +162,7 @@ impl App {
             host: host.to_owned(),
             mode: settings.xdp_mode,
             now,
+            described: who::Described::default(),
             asked: 0,
         }
     }
@@ -157,6 +170,12 @@ impl App {
     /// Takes in what happened at `now`, and tells what is to be done about it.
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
         self.now = self.now.max(now);
+        let mut effects = self.take(msg);
+        effects.extend(self.ask_who());
+        effects
+    }
+
+    fn take(&mut self, msg: Msg) -> Vec<Effect> {
         match msg {
             Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
             Msg::Key(key) => self.key(key),
@@ -181,6 +200,8 @@ impl App {
                 self.data.ended(&gone, self.now);
                 Vec::new()
             }
+            Msg::Described(key, who) => self.take_who(key, *who),
+            Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Tick => self.tick(),
         }
     }
@@ -229,6 +250,7 @@ impl App {
         if !ask.is_empty() {
             effects.push(Effect::AskAfter(ask));
         }
+        effects.extend(self.ask_cgroups());
         effects
     }
 
@@ -345,6 +367,7 @@ impl App {
         let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
         let choose = opens_rows::Choose {
             opens,
+            cgroups: &self.data.cgroups,
             filters: [Some(self.filter.filter()), self.filter.fixed()],
             failed_only: self.opens_pane.failed_only,
             new_since: self.new_since(),

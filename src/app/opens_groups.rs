@@ -72,7 +72,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             continue;
         };
         if choose.new_since.is_some_and(|mark| f.first <= mark)
-            || !choose.what(&path.bytes, f.errno.saturating_neg())
+            || !choose.what(&path.bytes, choose.used(f.process, f.path), f.errno.saturating_neg())
             || !choose.who(process)
         {
             continue;
