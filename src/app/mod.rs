@@ -2,6 +2,7 @@
 
 mod actions;
 pub mod data;
+mod failures;
 pub mod input;
 pub mod layout;
 pub mod list;

@@ -64,6 +64,18 @@ pub enum Inside {
     Path(Slot),
     /// The files below a directory.
     Directory(Box<[u8]>),
+    /// Failures of one kind.
+    Failures(FailGroup),
+}
+
+/// What failures have in common that one row stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailGroup {
+    pub name: Comm,
+    pub errno: i32,
+    pub dir: Box<[u8]>,
+    /// The levels of the directory.
+    pub depth: usize,
 }
 
 /// One row, by what it stands for.
@@ -82,6 +94,8 @@ pub enum Row {
     Dir(usize),
     /// A place among [`OpensPane::fails`].
     Fail(usize),
+    /// One failure of the group that is looked into.
+    Failed(Slot),
     /// The number of an open in the live feed.
     Live(u64),
 }
@@ -108,9 +122,21 @@ pub struct FailRow {
     pub errno: i32,
     pub dir: Box<[u8]>,
     pub files: u64,
+    /// How many of the files were found in the end, and where the last of them was.
+    pub found: u64,
+    pub found_at: Option<(Mono, Slot)>,
     pub count: u64,
     pub rate: f64,
     pub last: Mono,
+}
+
+/// What else is told of the process that is looked into, the most first.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Its failures by errno.
+    pub errnos: Vec<(i32, u64)>,
+    /// Its opens by directory.
+    pub dirs: Vec<(Box<[u8]>, u64)>,
 }
 
 /// How far in, and where the cursor was outside.
@@ -138,6 +164,9 @@ pub struct OpensPane {
     pub rows: Vec<Row>,
     pub dirs: Vec<DirRow>,
     pub fails: Vec<FailRow>,
+    /// Where the failures that are shown were found in the end: which path.
+    pub found: HashMap<Slot, Slot>,
+    pub about: About,
     /// Of how many the rows are what the filter let through.
     pub of: usize,
     pub matched: usize,
@@ -160,6 +189,8 @@ impl Default for OpensPane {
             rows: Vec::new(),
             dirs: Vec::new(),
             fails: Vec::new(),
+            found: HashMap::new(),
+            about: About::default(),
             of: 0,
             matched: 0,
             most: 0,
@@ -173,6 +204,12 @@ impl OpensPane {
         self.crumbs.last().map(|c| &c.inside)
     }
 
+    /// Whether the rows are failures.
+    pub fn lists_failures(&self) -> bool {
+        matches!(self.inside(), Some(Inside::Failures(_)))
+            || self.inside().is_none() && self.view == OpensView::Failures
+    }
+
     /// The orders that this view can have, the one to begin with first.
     pub fn sorts(&self) -> &'static [OpensSort] {
         use OpensSort::{Age, Failed, Name, Pid, Rate, Total};
@@ -180,7 +217,9 @@ impl OpensPane {
             (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
                 &[Rate, Failed, Total, Age, Name, Pid]
             }
-            (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
+            (Some(Inside::Failures(_)), _) | (None, OpensView::Failures) => {
+                &[Rate, Total, Age, Name, Pid]
+            }
             (None, OpensView::Live) => &[Age],
             _ => &[Rate, Failed, Total, Age, Name],
         }
@@ -230,6 +269,7 @@ impl OpensPane {
                 };
                 (7, self.fails.get(i).map_or(0, of))
             }
+            Row::Failed(s) => (9, s.id()),
             Row::Live(n) => (8, n),
         }
     }

@@ -4,8 +4,9 @@
 
 use std::cmp::Ordering;
 
-use super::opens_groups::{below, directories, failures};
-use super::opens_pane::{Inside, OpensPane, OpensSort, OpensView, Row};
+use super::failures::{failures, of_group};
+use super::opens_groups::{about, below, directories};
+use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::filter::{Filter, What, Who};
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
@@ -146,11 +147,14 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
     pane.dirs.clear();
     pane.fails.clear();
+    pane.found.clear();
+    pane.about = About::default();
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {
         (Some(Inside::Process(slot)), _) => {
             let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
             pane.of = files.len();
+            pane.about = about(choose.opens, slot, files, pane.depth);
             pane.rows.extend(uses(choose, files, sort, reverse).into_iter().map(Row::Use));
         }
         (Some(Inside::Path(slot)), _) => {
@@ -163,6 +167,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             pane.of = choose.opens.paths().len();
             pane.rows.extend(paths.into_iter().map(Row::Path));
         }
+        (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();

@@ -12,6 +12,7 @@ use crate::app::data::ProbeState;
 use crate::app::layout::Layout;
 use crate::app::opens_pane::{Inside, OpensSort, OpensView};
 use crate::app::{App, Pane};
+use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::problem::Problem;
@@ -25,7 +26,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     let order = match pane.view {
         OpensView::Live if pane.inside().is_none() => String::new(),
-        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
+        OpensView::Failures if pane.lists_failures() && pane.sort() == OpensSort::Rate => {
             format!(" {follow}fail/s {mark} ")
         }
         _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),
@@ -100,6 +101,10 @@ fn title(app: &App, look: &Look) -> String {
                 opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
             }
             Inside::Directory(dir) => escape(dir).into_owned(),
+            Inside::Failures(f) => {
+                let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
+                format!("{name} {error} {}", escape(&f.dir))
+            }
         };
         title.push_str(&format!(
             " {} {}",
@@ -173,6 +178,7 @@ fn detail(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         Some(Inside::Directory(dir)) => {
             lines.push(("below".into(), escape(dir).into_owned()));
         }
+        Some(Inside::Failures(_)) => {}
         None => return,
     }
     let graph_width = if area.width >= 70 { 30 } else { 0 };

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Inside, OpensSort, OpensView, Row};
 use crate::model::errno::errno_name;
 use crate::model::history::Meter;
-use crate::model::opens::{FileUse, LiveOpen, Path, Process, Tally};
+use crate::model::opens::{Failure, FileUse, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
 
 /// What cells look things up in.
@@ -50,6 +50,10 @@ impl<'a> Ctx<'a> {
         self.app.opens_pane.fails.get(at)
     }
 
+    fn failure(&self, slot: Slot) -> Option<&'a Failure> {
+        self.app.opens().failures().get(slot)
+    }
+
     fn live(&self, number: u64) -> Option<&'a LiveOpen> {
         self.app.opens().live_at(number)
     }
@@ -60,6 +64,7 @@ impl<'a> Ctx<'a> {
             Row::Process(s) => self.process(s),
             Row::User(s) => self.process(self.file(s)?.process),
             Row::Fail(i) => self.process(self.fail(i)?.process),
+            Row::Failed(s) => self.process(self.failure(s)?.process),
             Row::Live(n) => self.process(self.live(n)?.process),
             _ => None,
         }
@@ -78,6 +83,7 @@ impl<'a> Ctx<'a> {
         let slot = match row {
             Row::File(s) | Row::Use(s) => self.file(s)?.path,
             Row::Path(s) => s,
+            Row::Failed(s) => self.failure(s)?.path,
             Row::Live(n) => self.live(n)?.path?,
             _ => return None,
         };
@@ -113,6 +119,7 @@ pub fn columns(app: &App) -> &'static [Col] {
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
         (None, OpensView::Failures) => &FAILS,
+        (Some(Inside::Failures(_)), _) => &FAILED,
         (None, OpensView::Live) => &LIVE,
     }
 }
@@ -178,14 +185,24 @@ static DIRS: [Col; 6] = [
     AGE,
 ];
 
-static FAILS: [Col; 8] = [
+static FAILS: [Col; 9] = [
     PID,
     col("PROCESS", (10, 15), false, 1, Some(S::Name), name_or_file),
+    col("TIMES", (7, 10), true, 0, Some(S::Total), total),
     col("ERROR", (7, 14), false, 0, None, error),
     col("DIRECTORY", (14, 90), false, 0, None, dir),
-    col("FAIL/S", (8, 9), true, 2, Some(S::Rate), rate),
-    TOTAL,
+    col("THEN FOUND", (14, 90), false, 1, None, found),
+    col("FAIL/S", (8, 9), true, 3, Some(S::Rate), rate),
     col("FILES", (6, 6), true, 6, None, files),
+    AGE,
+];
+
+static FAILED: [Col; 6] = [
+    PID,
+    col("TIMES", (7, 10), true, 1, Some(S::Total), total),
+    col("FILE", (16, 120), false, 0, Some(S::Name), file),
+    col("THEN FOUND", (14, 120), false, 0, None, found),
+    col("FAIL/S", (8, 9), true, 3, Some(S::Rate), rate),
     AGE,
 ];
 
@@ -254,6 +271,7 @@ fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (value, heat) = match row {
         Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
         Row::Fail(i) => (c.fail(i).map(|f| f.rate), false),
+        Row::Failed(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
         _ => (c.tally(row).map(|(_, m)| c.app.opens().rate_of(m)), !matches!(row, Row::File(_))),
     };
     let Some(value) = value else { return };
@@ -285,6 +303,7 @@ fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.opens),
         Row::Fail(i) => c.fail(i).map(|f| f.count),
+        Row::Failed(s) => c.failure(s).map(|f| f.count),
         _ => c.tally(row).map(|(t, _)| t.opens),
     };
     let Some(n) = n else { return };
@@ -297,6 +316,7 @@ fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let last = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.last),
         Row::Fail(i) => c.fail(i).map(|f| f.last),
+        Row::Failed(s) => c.failure(s).map(|f| f.last),
         Row::Live(n) => c.live(n).map(|l| l.at),
         _ => c.tally(row).map(|(t, _)| t.last),
     };
@@ -392,6 +412,31 @@ fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     {
         line.put(&errno_name(f.errno), c.look.theme.bad);
     }
+}
+
+/// Where what was looked for was found in the end: for many files how many, and the last one.
+fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    let (at, of) = match row {
+        Row::Fail(i) => {
+            let Some(f) = c.fail(i) else { return };
+            (f.found_at.map(|(_, path)| path), Some((f.found, f.files)).filter(|_| f.files > 1))
+        }
+        Row::Failed(s) => (c.app.opens_pane.found.get(&s).copied(), None),
+        _ => return,
+    };
+    let Some(path) = at.and_then(|s| c.path(s)) else {
+        line.put(glyphs.none, theme.quiet);
+        return;
+    };
+    if c.path_of(row).is_some_and(|own| *own == *path.bytes) {
+        line.put("there, later", theme.text);
+        return;
+    }
+    if let Some((found, files)) = of {
+        line.put(&format!("{found} of {files}: "), theme.quiet);
+    }
+    line.put_path(&path.bytes, glyphs.cut, theme.text);
 }
 
 fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {

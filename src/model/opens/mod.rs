@@ -5,6 +5,7 @@
 //! not account for is in [`Opens::let_go`].
 
 mod entry;
+mod found;
 mod given;
 mod read;
 mod room;
@@ -16,6 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 pub use entry::{
     Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
 };
+pub use found::Found;
 pub use given::Given;
 
 use super::history::{History, Meter, Ticks};

@@ -21,7 +21,7 @@ fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
     }
 }
 
-fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) {
+pub(super) fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) {
     let meta = meta(tgid, at, ret);
     opens.add(&Open { meta: &meta, path: Some(path), resolved: None }, Mono(at));
 }
