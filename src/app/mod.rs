@@ -33,7 +33,7 @@ pub use data::{Data, ProbeState};
 use input::FilterLine;
 use layout::{Layout, Wishes, layout};
 pub use mouse::Target;
-use opens_pane::OpensPane;
+use opens_pane::{Inside, OpensPane};
 use picker::Picker;
 use talkers_pane::TalkersPane;
 
@@ -342,11 +342,28 @@ impl App {
     /// Lines above the column header in the opens pane.
     pub fn told_of_opens(&self, inside: Rect) -> u16 {
         let problem = u16::from(self.data.opens_state.problem().is_some());
-        let detail = match self.opens_pane.inside() {
-            Some(_) if inside.height >= 12 => 4,
-            _ => 0,
+        problem * 2 + self.told_in_detail(inside)
+    }
+
+    /// Of those, lines that tell of what is looked into: not more than leave most rows.
+    pub fn told_in_detail(&self, inside: Rect) -> u16 {
+        let wanted = match self.opens_pane.inside() {
+            None => 0,
+            // Eleven lines, and more for a long command line.
+            Some(Inside::Process(_)) => {
+                if inside.height >= 30 {
+                    13
+                } else {
+                    11
+                }
+            }
+            Some(Inside::Path(_)) => 3,
+            Some(Inside::Directory(_) | Inside::Failures(_)) => 1,
         };
-        problem * 2 + detail
+        let least = wanted.min(3);
+        Some(inside.height.saturating_sub(6))
+            .filter(|room| *room >= least)
+            .map_or(0, |r| r.min(wanted))
     }
 
     /// Lines above the column header in the talkers pane.

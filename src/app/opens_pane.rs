@@ -53,6 +53,8 @@ pub enum OpensSort {
     Age,
     Name,
     Pid,
+    /// The mean, where opens are timed.
+    Latency,
 }
 
 /// What `Enter` went into.

@@ -137,6 +137,7 @@ pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
         OpensSort::Total => tally.opens,
         OpensSort::Age => tally.last.0,
         OpensSort::Name => 0,
+        OpensSort::Latency => tally.latency.mean_ns().unwrap_or(0),
         // Small ones first, as with names.
         OpensSort::Pid => u64::from(u32::MAX - pid),
     }

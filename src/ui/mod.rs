@@ -4,6 +4,7 @@
 
 mod columns;
 mod confirm;
+mod detail;
 mod footer;
 mod glyphs;
 mod header;
@@ -111,7 +112,7 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         if row + 1 == rows.y {
             let x = column - inside.x;
             return match pane {
-                Pane::Opens => table::sort_at(opens_columns::columns(app), inside.width, x)
+                Pane::Opens => table::sort_at(&opens_columns::columns(app), inside.width, x)
                     .map(Target::OpensHeader),
                 Pane::Talkers => table::sort_at(talkers_columns::columns(app), inside.width, x)
                     .map(Target::TalkersHeader),

@@ -1,5 +1,7 @@
 //! The opens pane's columns, one table a view, and what is in their cells.
 
+use std::borrow::Cow;
+
 use ratatui::style::Style;
 
 use super::columns::Column;
@@ -11,7 +13,7 @@ use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Inside, OpensSort, OpensView, Row};
 use crate::model::errno::errno_name;
 use crate::model::history::Meter;
-use crate::model::opens::{Failure, FileUse, LiveOpen, Path, Process, Tally};
+use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
 
 /// What cells look things up in.
@@ -27,7 +29,7 @@ pub struct Ctx<'a> {
 /// Writes the cell of a row.
 pub type Cell = fn(&Ctx<'_>, Row, &mut Line<'_>);
 
-type Col = Column<Cell, OpensSort>;
+pub type Col = Column<Cell, OpensSort>;
 
 impl<'a> Ctx<'a> {
     fn process(&self, slot: Slot) -> Option<&'a Process> {
@@ -110,18 +112,29 @@ impl<'a> Ctx<'a> {
     }
 }
 
-/// The columns of the view that is shown.
-pub fn columns(app: &App) -> &'static [Col] {
-    match (app.opens_pane.inside(), app.opens_pane.view) {
+/// The columns of the view that is shown; where opens are timed, how long they took as well.
+pub fn columns(app: &App) -> Cow<'static, [Col]> {
+    let columns: &[Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
         (Some(Inside::Process(_)), _) => &USES,
         (Some(Inside::Path(_)), _) => &USERS,
         (Some(Inside::Directory(_)), _) | (None, OpensView::Files) => &PATHS,
+        (Some(Inside::Failures(_)), _) => return Cow::Borrowed(&FAILED),
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
-        (None, OpensView::Failures) => &FAILS,
-        (Some(Inside::Failures(_)), _) => &FAILED,
+        (None, OpensView::Failures) => return Cow::Borrowed(&FAILS),
         (None, OpensView::Live) => &LIVE,
+    };
+    if app.opens().total().latency.timed == 0 {
+        return Cow::Borrowed(columns);
     }
+    let at = columns.iter().position(|c| c.header == TOTAL.header);
+    let (at, times) = match at {
+        Some(at) => (at + 1, &TIMES[..]),
+        None => (columns.len().saturating_sub(1), &TIME[..]),
+    };
+    let mut columns = columns.to_vec();
+    columns.splice(at..at, times.iter().copied());
+    Cow::Owned(columns)
 }
 
 const fn col(
@@ -143,6 +156,15 @@ const FAIL: Col = col("FAIL", (5, 6), true, 3, Some(S::Failed), failed);
 const TOTAL: Col = col("TOTAL", (7, 10), true, 4, Some(S::Total), total);
 const AGE: Col = col("AGE", (5, 5), true, 5, Some(S::Age), age);
 const RESULT: Col = col("RESULT", (7, 12), false, 2, None, result);
+
+/// How long opens took.
+const TIMES: [Col; 2] = [
+    col("MEAN", (6, 7), true, 4, Some(S::Latency), mean),
+    col("MAX", (6, 7), true, 4, None, slowest),
+];
+
+/// How long one open took.
+const TIME: [Col; 1] = [col("TOOK", (6, 7), true, 2, None, mean)];
 
 static PROCESSES: [Col; 6] = [
     PID,
@@ -310,6 +332,29 @@ fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let width = line.room();
     let quiet = matches!(row, Row::File(_));
     c.number(line, &num::count(n, width), quiet);
+}
+
+fn latency(c: &Ctx<'_>, row: Row) -> Option<Latency> {
+    match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.latency),
+        _ => c.tally(row).map(|(t, _)| t.latency),
+    }
+}
+
+fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let ns = match row {
+        Row::Live(n) => c.live(n).and_then(|l| l.latency_ns),
+        _ => latency(c, row).and_then(|l| l.mean_ns()),
+    };
+    if let Some(ns) = ns {
+        c.number(line, &num::latency(ns, c.look.glyphs.micro), matches!(row, Row::File(_)));
+    }
+}
+
+fn slowest(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(latency) = latency(c, row).filter(|l| l.timed > 0) {
+        c.number(line, &num::latency(latency.max_ns, c.look.glyphs.micro), true);
+    }
 }
 
 fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {

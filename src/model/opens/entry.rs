@@ -243,4 +243,5 @@ pub struct LiveOpen {
     pub comm: Comm,
     pub ret: i32,
     pub flags: Option<u64>,
+    pub latency_ns: Option<u64>,
 }

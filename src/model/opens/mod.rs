@@ -154,6 +154,7 @@ impl Opens {
             comm: meta.comm,
             ret,
             flags: meta.flags,
+            latency_ns: meta.latency_ns,
         };
         if self.live.len() >= self.limits.live {
             self.live.pop_front();
