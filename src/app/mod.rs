@@ -119,6 +119,8 @@ pub struct Screen {
     /// When `m` was pressed.
     pub mark: Option<Mono>,
     pub new_only: bool,
+    /// No key was pressed yet.
+    pub fresh: bool,
     notice: Option<(String, Mono)>,
     frozen: Option<Frozen>,
 }
@@ -154,6 +156,7 @@ impl App {
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,
+                fresh: true,
                 notice: None,
                 frozen: None,
             },
@@ -208,6 +211,7 @@ impl App {
     }
 
     fn key(&mut self, mut key: KeyEvent) -> Vec<Effect> {
+        self.screen.fresh = false;
         if key.modifiers.contains(KeyModifiers::ALT) {
             // Terminals send Alt as Esc, and a quick Esc before another key looks like Alt.
             let mut effects = self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));

@@ -169,6 +169,8 @@ pub struct OpensPane {
     /// Where the failures that are shown were found in the end: which path.
     pub found: HashMap<Slot, Slot>,
     pub about: About,
+    /// Opens are timed.
+    pub timed: bool,
     /// Of how many the rows are what the filter let through.
     pub of: usize,
     pub matched: usize,
@@ -193,6 +195,7 @@ impl Default for OpensPane {
             fails: Vec::new(),
             found: HashMap::new(),
             about: About::default(),
+            timed: false,
             of: 0,
             matched: 0,
             most: 0,
@@ -206,25 +209,19 @@ impl OpensPane {
         self.crumbs.last().map(|c| &c.inside)
     }
 
-    /// Whether the rows are failures.
-    pub fn lists_failures(&self) -> bool {
-        matches!(self.inside(), Some(Inside::Failures(_)))
-            || self.inside().is_none() && self.view == OpensView::Failures
-    }
-
     /// The orders that this view can have, the one to begin with first.
     pub fn sorts(&self) -> &'static [OpensSort] {
-        use OpensSort::{Age, Failed, Name, Pid, Rate, Total};
-        match (self.inside(), self.view) {
+        use OpensSort::{Age, Failed, Latency, Name, Pid, Rate, Total};
+        let sorts: &'static [OpensSort] = match (self.inside(), self.view) {
             (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
-                &[Rate, Failed, Total, Age, Name, Pid]
+                &[Rate, Failed, Total, Age, Name, Pid, Latency]
             }
-            (Some(Inside::Failures(_)), _) | (None, OpensView::Failures) => {
-                &[Rate, Total, Age, Name, Pid]
-            }
+            (Some(Inside::Failures(_)), _) => &[Total, Age, Name, Pid],
+            (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
             (None, OpensView::Live) => &[Age],
-            _ => &[Rate, Failed, Total, Age, Name],
-        }
+            _ => &[Rate, Failed, Total, Age, Name, Latency],
+        };
+        if self.timed { sorts } else { sorts.strip_suffix(&[Latency]).unwrap_or(sorts) }
     }
 
     /// The order that holds: the one chosen, where this view can have it.

@@ -149,6 +149,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.dirs.clear();
     pane.fails.clear();
     pane.found.clear();
+    pane.timed = choose.opens.total().latency.timed > 0;
     pane.about = About::default();
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {

@@ -26,12 +26,26 @@ struct Told<'a> {
     rank: u8,
     name: &'static str,
     text: Cow<'a, str>,
-    /// May take more lines, where there are some.
-    wraps: bool,
+    fit: Fit,
+}
+
+/// What is done with a text that is too long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// It loses its end.
+    Cut,
+    /// It is a path.
+    Middle,
+    /// It takes more lines, where there are some.
+    Wrap,
 }
 
 fn told<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
-    Told { rank, name, text: text.into(), wraps: false }
+    Told { rank, name, text: text.into(), fit: Fit::Cut }
+}
+
+fn path<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
+    Told { fit: Fit::Middle, ..told(rank, name, text) }
 }
 
 /// Draws what fits into `area`.
@@ -45,11 +59,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             process(app, look, p)
         }
         Some(Inside::Path(slot)) => match opens.paths().get(*slot) {
-            Some(path) => file(app, look, path),
+            Some(held) => file(app, look, held),
             None => return,
         },
-        Some(Inside::Directory(dir)) => vec![told(0, "below", escape(dir))],
-        Some(Inside::Failures(f)) => vec![told(0, "below", escape(&f.dir))],
+        Some(Inside::Directory(dir)) => vec![path(0, "below", escape(dir))],
+        Some(Inside::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
         None => return,
     };
     let rows = usize::from(area.height);
@@ -85,10 +99,12 @@ fn put(
     let mut line = Line::new(buf, place);
     line.skip(1).put(&format!("{:<9} ", told.name), theme.quiet);
     let room = line.room();
-    if !told.wraps {
+    if told.fit == Fit::Middle {
         line.put(&middle(&told.text, room, look.glyphs.cut), theme.text);
         return 1;
     }
+    let mut none = 0;
+    let spare = if told.fit == Fit::Wrap { spare } else { &mut none };
     let mut rest = &*told.text;
     let mut y = place.y;
     loop {
@@ -126,7 +142,10 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let cgroup = who.and_then(|w| w.cgroup.as_ref()).or_else(|| app.cgroup_of(p));
     let container = cgroup.and_then(|c| c.owner.container());
     let pod = cgroup.and_then(|c| c.owner.pod()).map(|pod| format!("pod {pod}"));
-    let owner: Vec<String> = container.map(str::to_owned).into_iter().chain(pod).collect();
+    // Beside a pod's uid the container's first twelve digits, as people write it: the cgroup has all.
+    let digits = if pod.is_some() { 12 } else { 64 };
+    let container = container.and_then(|id| id.get(..digits)).map(str::to_owned);
+    let owner: Vec<String> = container.into_iter().chain(pod).collect();
     let cgroup = cgroup.map_or(Cow::Borrowed("?"), |c| escape(&c.path));
     let mut lines = vec![
         told(0, "process", identity(app, p, who)),
@@ -134,10 +153,10 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
         told(4, "failed", or_none(errnos.collect())),
         told(9, "below", or_none(dirs.collect())),
         told(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
-        told(1, "runs", first),
-        Told { wraps: true, ..told(2, "command", of(&|f| command(f, look.glyphs.cut))) },
+        path(1, "runs", first),
+        Told { fit: Fit::Wrap, ..told(2, "command", of(&|f| command(f, look.glyphs.cut))) },
         told(6, "parents", of(&|f| parents(f, look.glyphs.into, none))),
-        told(7, "cgroup", cgroup),
+        path(7, "cgroup", cgroup),
         told(8, "container", or_none(owner)),
     ];
     let threads = match known {
@@ -202,17 +221,17 @@ fn threads(facts: &Facts, times: &str) -> String {
     text
 }
 
-fn file<'a>(app: &App, look: &Look, path: &'a Path) -> Vec<Told<'a>> {
-    let files = path.users.iter().filter_map(|s| app.opens().files().get(*s));
-    let mut names: Vec<&[u8]> = files.map(|f| f.given.of(&path.bytes)).collect();
+fn file<'a>(app: &App, look: &Look, held: &'a Path) -> Vec<Told<'a>> {
+    let files = held.users.iter().filter_map(|s| app.opens().files().get(*s));
+    let mut names: Vec<&[u8]> = files.map(|f| f.given.of(&held.bytes)).collect();
     names.sort_unstable();
     names.dedup();
-    names.retain(|n| *n != &*path.bytes);
+    names.retain(|n| *n != &*held.bytes);
     names.truncate(8);
     let names: Vec<_> = names.into_iter().map(escape).collect();
     let mut lines = vec![
-        told(0, "file", escape(&path.bytes)),
-        told(1, "opens", tally(app, look, &path.tally, app.opens().rate_of(&path.meter))),
+        path(0, "file", escape(&held.bytes)),
+        told(1, "opens", tally(app, look, &held.tally, app.opens().rate_of(&held.meter))),
     ];
     if !names.is_empty() {
         lines.push(told(2, "as", names.join("  ")));

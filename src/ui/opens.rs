@@ -24,7 +24,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     let order = match pane.view {
         OpensView::Live if pane.inside().is_none() => String::new(),
-        OpensView::Failures if pane.lists_failures() && pane.sort() == OpensSort::Rate => {
+        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
             format!(" {follow}fail/s {mark} ")
         }
         _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),

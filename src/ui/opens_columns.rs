@@ -124,7 +124,7 @@ pub fn columns(app: &App) -> Cow<'static, [Col]> {
         (None, OpensView::Failures) => return Cow::Borrowed(&FAILS),
         (None, OpensView::Live) => &LIVE,
     };
-    if app.opens().total().latency.timed == 0 {
+    if !app.opens_pane.timed {
         return Cow::Borrowed(columns);
     }
     let at = columns.iter().position(|c| c.header == TOTAL.header);
@@ -208,23 +208,22 @@ static DIRS: [Col; 6] = [
 ];
 
 static FAILS: [Col; 9] = [
-    PID,
-    col("PROCESS", (10, 15), false, 1, Some(S::Name), name_or_file),
-    col("TIMES", (7, 10), true, 0, Some(S::Total), total),
-    col("ERROR", (7, 14), false, 0, None, error),
-    col("DIRECTORY", (14, 90), false, 0, None, dir),
-    col("THEN FOUND", (14, 90), false, 1, None, found),
+    col("PID", (7, 7), true, 3, Some(S::Pid), pid),
+    col("PROCESS", (9, 15), false, 1, Some(S::Name), name_or_file),
+    col("TIMES", (6, 9), true, 1, Some(S::Total), total),
+    col("ERROR", (7, 12), false, 1, None, error),
+    col("DIRECTORY", (13, 90), false, 0, None, dir),
+    col("THEN FOUND", (18, 90), false, 2, None, found),
     col("FAIL/S", (8, 9), true, 3, Some(S::Rate), rate),
     col("FILES", (6, 6), true, 6, None, files),
     AGE,
 ];
 
-static FAILED: [Col; 6] = [
-    PID,
-    col("TIMES", (7, 10), true, 1, Some(S::Total), total),
-    col("FILE", (16, 120), false, 0, Some(S::Name), file),
+static FAILED: [Col; 5] = [
+    col("PID", (7, 7), true, 4, Some(S::Pid), pid),
+    col("TIMES", (7, 9), true, 1, Some(S::Total), total),
+    col("FILE", (15, 120), false, 0, Some(S::Name), file),
     col("THEN FOUND", (14, 120), false, 0, None, found),
-    col("FAIL/S", (8, 9), true, 3, Some(S::Rate), rate),
     AGE,
 ];
 
@@ -459,10 +458,11 @@ fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-/// Where what was looked for was found in the end: for many files how many, and the last one.
+/// Where what was looked for was found in the end: the file; for many how many of them, and in
+/// which directory the last one.
 fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    let (at, of) = match row {
+    let (at, many) = match row {
         Row::Fail(i) => {
             let Some(f) = c.fail(i) else { return };
             (f.found_at.map(|(_, path)| path), Some((f.found, f.files)).filter(|_| f.files > 1))
@@ -478,10 +478,16 @@ fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put("there, later", theme.text);
         return;
     }
-    if let Some((found, files)) = of {
-        line.put(&format!("{found} of {files}: "), theme.quiet);
+    let Some((found, files)) = many else {
+        line.put_path(&path.bytes, glyphs.cut, theme.text);
+        return;
+    };
+    if found < files {
+        line.put(&format!("{found} of {files} "), theme.quiet);
     }
-    line.put_path(&path.bytes, glyphs.cut, theme.text);
+    let end = path.bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
+    let dir = path.bytes.get(..end).filter(|d| !d.is_empty()).unwrap_or(b"/");
+    line.put_path(dir, glyphs.cut, theme.text);
 }
 
 fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
