@@ -17,7 +17,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/local/sbin:/u
 
 BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
 C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
-SCRIPTS := $(wildcard scripts/*.sh benches/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh scripts/kernels/*.sh benches/*.sh) scripts/kernels/init .ci/run
 
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
@@ -28,7 +28,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test lint unit install uninstall bench screenshot clean setup-build setup-test
+.PHONY: help run build test test-kernels lint unit install uninstall bench screenshot clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -54,10 +54,14 @@ test: setup-test ## every check: format, lints, all tests, the real kernel inclu
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 
+# KERNELS='6.1 newest' chooses; see scripts/test-kernels.sh.
+test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
+	@scripts/test-kernels.sh $(KERNELS)
+
 lint: ## formats and lints alone
 	$(CARGO) fmt --check
 	clang-format --dry-run -Werror $(C_SOURCES)
-	shellcheck $(SCRIPTS)
+	shellcheck -x $(SCRIPTS)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 # The tests load BPF programs and make network namespaces: their binaries run as root, cargo does

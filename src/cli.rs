@@ -6,12 +6,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::filter::{Filter, Pattern};
 use crate::model::link::XdpMode;
 use crate::model::span;
+use crate::settings::THEME_NAMES;
 
 /// Which process opens which files, and who is on the wire: live, exact, from eBPF.
 #[derive(Clone, Debug, Parser)]
@@ -78,7 +79,7 @@ pub struct ScreenArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Colours of the dashboard
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(THEME_NAMES))]
     pub theme: Option<String>,
     /// Leave the mouse to the terminal
     #[arg(long)]

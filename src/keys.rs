@@ -245,6 +245,17 @@ mod tests {
         }
     }
 
+    /// The README's table is written by hand.
+    #[test]
+    fn the_readme_names_every_key() {
+        let readme = include_str!("../README.md");
+        for binding in of(M::Main) {
+            for key in binding.names().split(' ') {
+                assert!(readme.contains(&format!("`{key}`")), "{key}: {}", binding.help);
+            }
+        }
+    }
+
     #[test]
     fn quitting_works_everywhere() {
         for mode in [M::Main, M::Filter, M::Picker, M::Help, M::Confirm] {

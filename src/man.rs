@@ -4,9 +4,10 @@ use std::io;
 
 use clap::CommandFactory;
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::Cli;
+use crate::keys::{self, Mode};
 
 /// Sections that the command line's definition does not hold; paragraphs of plain text.
 const SECTIONS: [(&str, &[&str]); 5] = [
@@ -81,6 +82,7 @@ pub fn page() -> io::Result<Vec<u8>> {
         let options = String::from_utf8_lossy(&options);
         page.extend(options.replacen(".SH OPTIONS", ".SH \"OPTIONS OF STREAM\"", 1).into_bytes());
     }
+    keys_section(&mut page)?;
     for (title, paragraphs) in SECTIONS {
         let mut roff = Roff::new();
         roff.control("SH", [title]);
@@ -94,6 +96,18 @@ pub fn page() -> io::Result<Vec<u8>> {
     }
     man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// The keys of the panes, from the table that the help is printed from.
+fn keys_section(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["KEYS"]);
+    for binding in keys::of(Mode::Main) {
+        roff.control("TP", []);
+        roff.text([bold(binding.names())]);
+        roff.text([roman(binding.help)]);
+    }
+    roff.to_writer(page)
 }
 
 /// The completions for a shell.

@@ -5,6 +5,7 @@
 
 mod alive;
 mod asker;
+mod line;
 mod probes;
 mod signals;
 mod terminal;
@@ -99,6 +100,13 @@ async fn session(
     };
     running.end(&mut events, FAREWELL).await;
     match result? {
+        // Done only in part: on the screen it is gone now.
+        End::Asked if !terminal::panicked() && !app.data.problems().is_empty() => {
+            for problem in app.data.problems() {
+                eprintln!("ebpftop: {problem}");
+            }
+            Ok(ExitCode::FAILURE)
+        }
         End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
         End::Asked | End::Panicked => Ok(ExitCode::from(101)),
     }
@@ -185,6 +193,15 @@ async fn dashboard(
                 }
             },
             () = sleep_until(due) => {
+                // The terminal has not taken the last frame: skip frames until it has.
+                match screen.behind() {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        due = Some(Instant::now() + FRAME);
+                        continue;
+                    }
+                    Err(_) => return Ok(End::Asked),
+                }
                 // The terminal has gone, or a panic elsewhere has given it back.
                 let now = (app.screen.area.width, app.screen.area.height);
                 if now != size {
@@ -195,7 +212,9 @@ async fn dashboard(
                     return Ok(End::Asked);
                 }
                 drawn = Instant::now();
-                due = None;
+                // What was not taken goes out without waiting for something to happen.
+                let Ok(behind) = screen.behind() else { return Ok(End::Asked) };
+                due = behind.then(|| drawn + FRAME);
                 continue;
             }
             key = keys.next() => {
@@ -220,7 +239,7 @@ async fn dashboard(
                     due = Some(due.map_or(at, |d| d.min(at)));
                 }
                 Effect::Talkers(command) => running.send(command),
-                Effect::Copy(bytes) => screen.copy(&bytes)?,
+                Effect::Copy(text) => screen.copy(text.as_bytes())?,
                 Effect::AskAfter(keys) if running.alive => {
                     app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
                 }

@@ -47,10 +47,13 @@ impl Settings {
     }
 }
 
+/// The themes that can be asked for by name; the first is the default.
+pub const THEME_NAMES: [&str; 4] = ["terminal", "contrast", "light", "colourblind"];
+
 /// What only the dashboard needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenSettings {
-    /// The theme's name; the terminal's own 16 colours by default.
+    /// One of [`THEME_NAMES`].
     pub theme: String,
     /// Take the mouse.
     pub mouse: bool,

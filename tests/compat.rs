@@ -77,7 +77,7 @@ fn opens_of_32_bit_tasks_are_seen_while_there_are_any() {
     let dir = tempfile::tempdir().unwrap();
     let mut early = start(&program(dir.path(), "early", "/etc/hostname", 100_000));
     let mut watch = watch(OpensConfig::default());
-    assert_eq!(watch.info.unseen, []);
+    assert!(watch.info.unseen.iter().all(|(what, _)| what != "32-bit tasks"));
     let whole = program(dir.path(), "whole", "/no such file", 50);
     let mut second = start(&whole);
     let second_pid = second.id();

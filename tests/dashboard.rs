@@ -1,59 +1,19 @@
 //! The whole program in a pseudo-terminal, on the real kernel. Needs root, and fails without it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "common/tty.rs"]
-mod tty;
+mod common;
 
 use std::time::{Duration, Instant};
 
+use common::opener::opener;
+use common::tty::Tty;
 use nix::sys::signal::Signal;
-use tty::Tty;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
 
 fn dashboard(size: (u16, u16)) -> Tty {
     let args = ["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"];
     Tty::start(PROGRAM, &args, &[], size)
-}
-
-/// A process of a name of its own that opens a file of its own, and one that is not there,
-/// again and again until dropped.
-struct Opener {
-    child: std::process::Child,
-    name: String,
-    _dir: tempfile::TempDir,
-}
-
-fn opener(name: &str) -> Opener {
-    let dir = tempfile::tempdir().unwrap();
-    let shell = dir.path().join(name);
-    std::fs::copy("/bin/sh", &shell).unwrap();
-    tty::touch(dir.path(), &format!("file-of-{name}"));
-    let script = format!(
-        "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
-    );
-    let child = std::process::Command::new(&shell)
-        .args(["-c", &script])
-        .current_dir(dir.path())
-        .spawn()
-        .unwrap();
-    Opener { child, name: name.into(), _dir: dir }
-}
-
-impl Opener {
-    /// Filters for it, and waits until what it opens is there.
-    fn find(&self, tty: &mut Tty) -> String {
-        tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-        tty.send(&format!("/{}\r", self.name));
-        tty.wait_for(&format!("file-of-{}", self.name))
-    }
-}
-
-impl Drop for Opener {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 #[test]

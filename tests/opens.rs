@@ -137,10 +137,22 @@ fn a_long_path_is_whole_and_one_too_long_is_none() {
 #[test]
 fn latency_is_measured_when_asked_for() {
     let watch = watch(OpensConfig { latency: true, ..OpensConfig::default() });
+    assert!(watch.info.seen.contains(&Syscall::Creat), "{:?}", watch.info.unseen);
     for _ in 0..10 {
         File::open("/etc/hostname").unwrap();
     }
+    // SAFETY: strings that live through the calls.
+    unsafe {
+        libc::syscall(libc::SYS_open, c"/etc/hostname/open".as_ptr(), libc::O_RDONLY);
+        libc::syscall(libc::SYS_creat, c"/etc/hostname/creat".as_ptr(), 0o600);
+    }
     let (seen, _) = watch.finish(own_thread());
+    for (call, path) in
+        [(Syscall::Open, "/etc/hostname/open"), (Syscall::Creat, "/etc/hostname/creat")]
+    {
+        let open = seen.iter().find(|s| s.meta.syscall == call).unwrap();
+        assert_eq!((open.path_str(), open.meta.latency_ns.is_some()), (path.into(), true));
+    }
     let ours: Vec<_> =
         seen.iter().filter(|s| s.path.as_deref() == Some(b"/etc/hostname")).collect();
     assert_eq!(ours.len(), 10);

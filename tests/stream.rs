@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::program::{Ended, Stream, ended, program};
+use common::program::{Ended, Stream, ended, program, run_without_rights};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -387,7 +387,7 @@ fn one_probe_that_fails_leaves_the_other() {
 
 #[test]
 fn without_rights_it_says_what_to_do() {
-    let run = ended(program().args(["stream", "opens", "--format", "json"]).uid(65534).gid(65534));
+    let run = run_without_rights(&["stream", "opens", "--format", "json"]);
     assert_eq!(run.code(), 1);
     assert_eq!(run.text(), "");
     assert!(run.stderr.contains("watch opens") && run.stderr.contains("sudo"), "{}", run.stderr);

@@ -7,6 +7,7 @@ mod common;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use common::attached::*;
 use common::net::*;
 use ebpftop::model::link::{Choice, Hook, XdpMode};
 use ebpftop::model::talkers::{Direction, Traffic};
@@ -23,33 +24,6 @@ fn from(n: u32, packets: u64) -> Vec<(IpAddr, u64, u64)> {
 
 fn named(name: &str) -> TalkersCommand {
     TalkersCommand::Watch(Choice::Named(name.into()))
-}
-
-/// What the kernel says is attached: XDP by `ip -d link`, TCX by a query.
-fn nothing_attached(name: &str) {
-    let told = ip(&format!("-d link show dev {name}"));
-    assert!(!told.contains("xdp"), "{told}");
-    assert_eq!(tcx_programs(name), 0);
-}
-
-fn tcx_programs(name: &str) -> u32 {
-    [libbpf_sys::BPF_TCX_INGRESS, libbpf_sys::BPF_TCX_EGRESS]
-        .into_iter()
-        .map(|kind| {
-            let mut opts = libbpf_sys::bpf_prog_query_opts {
-                sz: size_of::<libbpf_sys::bpf_prog_query_opts>() as u64,
-                ..Default::default()
-            };
-            // SAFETY: whole options of the size stated, without arrays.
-            let ret = unsafe {
-                libbpf_sys::bpf_prog_query_opts(ifindex(name) as i32, kind, &raw mut opts)
-            };
-            // ENOENT: the hook never had a program.
-            assert!(ret == 0 || -ret == libc::ENOENT, "{ret}");
-            // SAFETY: the count is the member that this query fills.
-            unsafe { opts.__bindgen_anon_1.count }
-        })
-        .sum()
 }
 
 #[test]

@@ -33,6 +33,14 @@ impl App {
     }
 
     fn act_main(&mut self, action: Action) -> Vec<Effect> {
+        use Action::{NextInterface, Picker, PreviousInterface, XdpMode};
+        if matches!(action, NextInterface | Picker | PreviousInterface | XdpMode)
+            && let Some(problem) = self.data.watching.problem()
+        {
+            // Nobody is there to take it.
+            self.say(&format!("the talkers do not run: {problem}"));
+            return Vec::new();
+        }
         match action {
             Action::Help => self.screen.overlay = Overlay::Help(0),
             Action::Filter => self.filter.edit(),
@@ -322,8 +330,10 @@ impl App {
 
     fn copy(&mut self) -> Vec<Effect> {
         let Some(bytes) = self.selected_bytes() else { return Vec::new() };
-        self.say(&format!("copied {}", crate::model::escape::escape(&bytes)));
-        vec![Effect::Copy(bytes)]
+        // Escaped: a name with a line break in it must not press Enter where it is pasted.
+        let text = crate::model::escape::escape(&bytes).into_owned();
+        self.say(&format!("copied {text}"));
+        vec![Effect::Copy(text)]
     }
 
     /// What `y` copies: a path, a pid or an address.

@@ -111,6 +111,11 @@ impl Data {
         }
     }
 
+    /// Why each probe that does not run does not.
+    pub fn problems(&self) -> Vec<&Problem> {
+        self.opens_state.problem().into_iter().chain(self.watching.problem()).collect()
+    }
+
     /// Ends the interval that is under way.
     pub fn tick(&mut self, now: Mono) {
         Rc::make_mut(&mut self.opens).tick(now);

@@ -77,8 +77,8 @@ pub enum Effect {
     Quit,
     Redraw,
     Talkers(TalkersCommand),
-    /// Into the terminal's clipboard.
-    Copy(Vec<u8>),
+    /// Into the terminal's clipboard, free of anything that acts.
+    Copy(String),
     /// Find out which of these processes are no longer there.
     AskAfter(Vec<ProcessKey>),
     /// Find out who this is.

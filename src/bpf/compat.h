@@ -73,8 +73,7 @@ static __always_inline __u8 compat_call_of(__u32 nr)
 #define TS_COMPAT 2 /* arch/x86/include/asm/thread_info.h: a 32-bit call is under way */
 #define PSR_MODE32_BIT 0x10 /* arch/arm64/include/uapi/asm/ptrace.h */
 
-SEC("raw_tp/sys_exit")
-int compat_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int told_by_raw_exit(struct bpf_raw_tracepoint_args *ctx, enum repeat repeat)
 {
 	__u64 regs = ctx->args[0];
 	__u64 args[4];
@@ -104,7 +103,19 @@ int compat_exit(struct bpf_raw_tracepoint_args *ctx)
 	for (nr = 0; nr < 4; nr++)
 		args[nr] = (__u32)args[nr];
 	decode(&req, args);
-	return emit(&req, (long)ctx->args[1], 0);
+	return emit(&req, (long)ctx->args[1], 0, repeat);
+}
+
+SEC("raw_tp/sys_exit")
+int compat_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return told_by_raw_exit(ctx, BY_LOOP);
+}
+
+SEC("?raw_tp/sys_exit")
+int compat_exit_516(struct bpf_raw_tracepoint_args *ctx)
+{
+	return told_by_raw_exit(ctx, BY_CALL);
 }
 
 #endif

@@ -235,9 +235,9 @@ static __always_inline __u16 skip_pppoe(const struct frame *f, __u32 *off)
 	if (!ppp || ppp->version_type != 0x11 || ppp->code)
 		return 0;
 	*off += sizeof(*ppp);
-	return ppp->proto == bpf_htons(PPP_IP)	   ? ETH_P_IP :
+	return ppp->proto == bpf_htons(PPP_IP)	 ? ETH_P_IP :
 	       ppp->proto == bpf_htons(PPP_IPV6) ? ETH_P_IPV6 :
-						     0;
+						   0;
 }
 
 static __always_inline bool is_vlan(__u16 proto)

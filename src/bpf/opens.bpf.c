@@ -12,8 +12,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Whether the entry program is attached. */
-const volatile bool at_entry = false;
+/* Whether the entry program is attached, and whether to tell latencies. */
+const volatile bool at_entry = false, latency = false;
 
 /* Which opens are wanted; the others are counted and nothing more. */
 const volatile bool only_tgid = false, only_uid = false, only_failed = false;
@@ -80,9 +80,10 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
 	if (!req->path)
 		return;
 	n = bpf_probe_read_user_str(rec->path, sizeof(rec->path), (const void *)req->path);
-	if (n < 1 || n >= PATH_BYTES)
+	if (n < 0 || n >= PATH_BYTES)
 		return;
-	rec->head.path_len = n - 1;
+	/* with its NUL, but below kernel 6.13 an empty string is told as 0 */
+	rec->head.path_len = n ? n - 1 : 0;
 	rec->head.bits |= OPEN_HAS_PATH;
 }
 
@@ -90,7 +91,7 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
  * table holds at this moment is told: another thread may have changed it since. */
 static __always_inline __u64 file_of(long fd)
 {
-	__u64 files, fdt, table, file = 0;
+	__u64 files, fdt, table;
 	__u32 max;
 
 	files = WORD(task_struct, bpf_get_current_task(), files);
@@ -99,9 +100,7 @@ static __always_inline __u64 file_of(long fd)
 	if (fd < 0 || fd >= max)
 		return 0;
 	table = WORD(fdtable, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), (const void *)(table + fd * sizeof(file))))
-		return 0;
-	return file;
+	return kernel_word(table + fd * sizeof(__u64));
 }
 
 static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
@@ -117,7 +116,7 @@ static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 #define O_TMPFILE_BIT 020000000 /* __O_TMPFILE, the same on x86 and arm64 */
 
 /* Where the file behind a descriptor is. */
-static __always_inline void place_opened(struct open_head *head, __u64 file)
+static __always_inline void place_opened(struct open_head *head, __u64 file, enum repeat repeat)
 {
 	__u64 dentry = 0, mnt = 0, parent;
 	__u8 kind = RESOLVED_OPENED;
@@ -134,13 +133,14 @@ static __always_inline void place_opened(struct open_head *head, __u64 file)
 			dentry = parent;
 		}
 	}
-	head->key = place_of(dentry, mnt, &anon);
+	head->key = place_of(dentry, mnt, &anon, repeat);
 	if (head->key)
 		head->resolved = anon ? RESOLVED_ANON : kind;
 }
 
 /* The directory that the path of a failed open starts from. */
-static __always_inline void place_tried(struct open_record *rec, const struct request *req)
+static __always_inline void place_tried(struct open_record *rec, const struct request *req,
+					enum repeat repeat)
 {
 	__u64 dentry = 0, mnt = 0, fs;
 	bool anon, absolute = rec->head.path_len && rec->path[0] == '/';
@@ -159,7 +159,7 @@ static __always_inline void place_tried(struct open_record *rec, const struct re
 	} else {
 		path_of_file(file_of(req->dirfd), &dentry, &mnt);
 	}
-	rec->head.key = place_of(dentry, mnt, &anon);
+	rec->head.key = place_of(dentry, mnt, &anon, repeat);
 	if (rec->head.key)
 		rec->head.resolved = RESOLVED_TRIED;
 }
@@ -198,8 +198,10 @@ static __always_inline bool wanted(long ret, __u32 uid)
 }
 
 /* Counts a return; the place to put its record together in where it is wanted. */
-static __always_inline struct open_record *begin(struct open_counts *count, long ret, __u32 uid)
+static __always_inline struct open_record *begin(struct open_counts *count, long ret)
 {
+	__u32 uid = only_uid ? (__u32)bpf_get_current_uid_gid() : 0;
+
 	count->seen++;
 	if (!wanted(ret, uid)) {
 		count->skipped++;
@@ -233,14 +235,14 @@ static __always_inline void output(struct open_counts *count, struct open_record
 		count_lost(count, &rec->head);
 }
 
-static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
+static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, enum repeat repeat)
 {
 	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
 	struct open_record *rec;
 
 	if (!count) /* never: it has one element a CPU */
 		return 0;
-	rec = begin(count, ret, (__u32)bpf_get_current_uid_gid());
+	rec = begin(count, ret);
 	if (!rec)
 		return 0;
 	fill_head(&rec->head, req->syscall);
@@ -252,9 +254,9 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
 	fill_how(&rec->head, req);
 	fill_path(rec, req);
 	if (ret >= 0)
-		place_opened(&rec->head, file_of(ret));
+		place_opened(&rec->head, file_of(ret), repeat);
 	else
-		place_tried(rec, req);
+		place_tried(rec, req, repeat);
 	output(count, rec);
 	return 0;
 }
@@ -262,9 +264,7 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns)
 #include "uring.h"
 #include "compat.h"
 
-/* Attached to the sys_exit tracepoint of every call that opens: they hand over the same. */
-SEC("tracepoint/syscalls/sys_exit_openat")
-int open_exit(struct trace_event_raw_sys_exit *ctx)
+static __always_inline int told_by_exit(struct trace_event_raw_sys_exit *ctx, enum repeat repeat)
 {
 	struct request req = {};
 	__u64 args[4] = {};
@@ -279,7 +279,20 @@ int open_exit(struct trace_event_raw_sys_exit *ctx)
 		decode(&req, args);
 	else if (args_from_registers(args))
 		decode(&req, args);
-	return emit(&req, ctx->ret, entry_ns);
+	return emit(&req, ctx->ret, latency ? entry_ns : 0, repeat);
+}
+
+/* Attached to the sys_exit tracepoint of every call that opens: they hand over the same. */
+SEC("tracepoint/syscalls/sys_exit_openat")
+int open_exit(struct trace_event_raw_sys_exit *ctx)
+{
+	return told_by_exit(ctx, BY_LOOP);
+}
+
+SEC("?tracepoint/syscalls/sys_exit_openat")
+int open_exit_516(struct trace_event_raw_sys_exit *ctx)
+{
+	return told_by_exit(ctx, BY_CALL);
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat")

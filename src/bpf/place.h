@@ -9,9 +9,17 @@
 #define EBPFTOP_PLACE_H
 
 /* A path of 4,095 bytes has at most 2,047 names; mounts can be stacked on top. */
+#define FIRST_STEPS 12
 #define WALK_STEPS 2560
-/* Without bpf_loop (kernel 5.17) the verifier walks every step itself. */
-#define WALK_STEPS_UNROLLED 128
+
+/* How the steps are repeated: by bpf_loop (kernel 5.17), or by a loop around a global function
+ * (5.6), which the verifier walks once. A kernel without bpf_loop refuses every program that has
+ * the address of a function in it, reached or not (BPF_PSEUDO_FUNC, 5.13): so the programs are
+ * there twice, and this is a constant in each. */
+enum repeat {
+	BY_LOOP,
+	BY_CALL,
+};
 
 enum walk_end {
 	WALK_ON, /* out of steps */
@@ -25,7 +33,6 @@ struct walk {
 	__u64 mnt; /* struct mount */
 	__u64 root; /* the dentry at mnt's root */
 	__u64 key;
-	struct name_record *names; /* where names are copied to */
 	__u32 names_len;
 	__u32 end;
 };
@@ -68,7 +75,8 @@ static __always_inline __u64 real_mount(__u64 vfsmount)
 	return vfsmount - bpf_core_field_offset(struct mount, mnt);
 }
 
-static __always_inline long step(struct walk *w, bool copy)
+/* One step up; `names` is where names are copied to, if they are. */
+static __always_inline long step(struct walk *w, struct name_record *names)
 {
 	__u64 parent;
 	__u64 hash_len;
@@ -92,7 +100,7 @@ static __always_inline long step(struct walk *w, bool copy)
 	}
 	hash_len = WORD(dentry, w->dentry, d_name.hash_len);
 	w->key = fold(w->key, hash_len);
-	if (copy) {
+	if (names) {
 		__u64 name;
 		long n;
 
@@ -101,8 +109,8 @@ static __always_inline long step(struct walk *w, bool copy)
 			w->end = WALK_FAILED;
 			return 1;
 		}
-		n = bpf_probe_read_kernel_str(&w->names->names[w->names_len & (PATH_BYTES - 1)],
-					      256, (const void *)name);
+		n = bpf_probe_read_kernel_str(&names->names[w->names_len & (PATH_BYTES - 1)], 256,
+					      (const void *)name);
 		/* the length stands in the upper half on both byte orders that Linux has */
 		if (n < 1 || (__u64)n != (hash_len >> 32) + 1) {
 			w->end = WALK_FAILED;
@@ -117,26 +125,116 @@ static __always_inline long step(struct walk *w, bool copy)
 static long step_fold(__u32 i, struct walk *w)
 {
 	(void)i;
-	return step(w, false);
+	return step(w, 0);
 }
 
-static long step_copy(__u32 i, struct walk *w)
+/* What step_copy needs. */
+struct copying {
+	struct walk *walk;
+	struct name_record *names;
+};
+
+static long step_copy(__u32 i, struct copying *c)
 {
 	(void)i;
-	return step(w, true);
+	return step(c->walk, c->names);
 }
 
-static __always_inline void walk_up(struct walk *w, bool copy)
+/* Below kernel 5.12 a global function takes numbers alone: the walk is found here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk);
+} walk_scratch SEC(".maps");
+
+__noinline int step_called(__u32 copy)
+{
+	__u32 first = 0;
+	struct walk *w = bpf_map_lookup_elem(&walk_scratch, &first);
+	struct name_record *names;
+
+	if (!w)
+		return 1;
+	if (!copy)
+		return step(w, 0);
+	names = bpf_map_lookup_elem(&name_scratch, &first);
+	return names ? step(w, names) : 1;
+}
+
+/* The verifier goes round a loop as often as it may run, but into a global function once: so the
+ * loop is one of loops of loops. */
+__noinline int steps_16(__u32 copy)
 {
 	int i;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(WALK_STEPS, copy ? step_copy : step_fold, w, 0);
-		return;
-	}
-	for (i = 0; i < WALK_STEPS_UNROLLED; i++)
-		if (copy ? step_copy(i, w) : step_fold(i, w))
+	for (i = 0; i < 16; i++)
+		if (step_called(copy))
+			return 1;
+	return 0;
+}
+
+__noinline int steps_256(__u32 copy)
+{
+	int i;
+
+	for (i = 0; i < 16; i++)
+		if (steps_16(copy))
+			return 1;
+	return 0;
+}
+
+/* The first steps of a walk that copies nothing: most are no longer than this, and in registers a
+ * step costs half of what it costs by bpf_loop. False where steps are left. */
+static __always_inline bool first_steps(struct walk *w)
+{
+	__u64 dentry = w->dentry, mnt = w->mnt, root = w->root, key = w->key;
+	int i;
+
+	for (i = 0; i < FIRST_STEPS; i++) {
+		__u64 parent;
+
+		if (dentry == root) {
+			parent = WORD(mount, mnt, mnt_parent);
+			if (parent == mnt || !parent) {
+				w->end = parent ? WALK_TOP : WALK_FAILED;
+				break;
+			}
+			key = fold(key, mnt);
+			dentry = WORD(mount, mnt, mnt_mountpoint);
+			mnt = parent;
+			root = WORD(mount, parent, mnt.mnt_root);
+			continue;
+		}
+		parent = WORD(dentry, dentry, d_parent);
+		if (parent == dentry || !parent) {
+			w->end = parent ? WALK_ESCAPED : WALK_FAILED;
 			break;
+		}
+		key = fold(key, WORD(dentry, dentry, d_name.hash_len));
+		dentry = parent;
+	}
+	w->dentry = dentry;
+	w->mnt = mnt;
+	w->root = root;
+	w->key = key;
+	return w->end != WALK_ON;
+}
+
+static __always_inline void walk_up(struct walk *w, struct name_record *names, enum repeat repeat)
+{
+	struct copying copying = { .walk = w, .names = names };
+	int i;
+
+	if (repeat == BY_CALL) {
+		for (i = 0; i < WALK_STEPS / 256; i++)
+			if (steps_256(names != 0))
+				break;
+	} else if (names) {
+		bpf_loop(WALK_STEPS, step_copy, &copying, 0);
+	} else if (!first_steps(w)) {
+		bpf_loop(WALK_STEPS, step_fold, w, 0);
+	}
 }
 
 static __always_inline void walk_from(struct walk *w, __u64 dentry, __u64 vfsmount, __u32 in_epoch)
@@ -233,24 +331,29 @@ static __always_inline long copy_anon(struct name_record *rec, __u64 dentry, __u
 }
 
 /* The key of the place of a file: 0 where it is not known. Says it in the ring the first time. */
-static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon)
+static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, enum repeat repeat)
 {
 	__u32 zero_key = 0, now = epoch;
 	struct name_record *rec;
-	struct walk w = {};
+	struct walk here = {}, *w = &here;
 	__u64 key, inode;
 
 	*anon = false;
 	if (!dentry || !vfsmount)
 		return 0;
-	walk_from(&w, dentry, vfsmount, now);
-	walk_up(&w, false);
-	if (!at_home(&w)) {
-		if (w.end == WALK_ON || w.end == WALK_FAILED || !is_internal(&w))
+	if (repeat == BY_CALL) {
+		w = bpf_map_lookup_elem(&walk_scratch, &zero_key);
+		if (!w)
+			return 0;
+	}
+	walk_from(w, dentry, vfsmount, now);
+	walk_up(w, 0, repeat);
+	if (!at_home(w)) {
+		if (w->end == WALK_ON || w->end == WALK_FAILED || !is_internal(w))
 			return 0;
 		*anon = true;
 	}
-	key = w.key | 1;
+	key = w->key | 1;
 	if (is_known(key))
 		return key;
 
@@ -270,18 +373,17 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon)
 
 		if (n < 1)
 			return 0;
-		w.names_len = n - 1;
+		w->names_len = n - 1;
 	} else {
-		walk_from(&w, dentry, vfsmount, now);
-		w.names = rec;
-		walk_up(&w, true);
-		if (!at_home(&w) || (w.key | 1) != key)
+		walk_from(w, dentry, vfsmount, now);
+		walk_up(w, rec, repeat);
+		if (!at_home(w) || (w->key | 1) != key)
 			return 0;
 	}
-	if (w.names_len >= PATH_BYTES)
+	if (w->names_len >= PATH_BYTES)
 		return 0;
-	rec->head.names_len = w.names_len;
-	if (write_record(rec, NAME_HEAD_BYTES + (w.names_len & (PATH_BYTES - 1))))
+	rec->head.names_len = w->names_len;
+	if (write_record(rec, NAME_HEAD_BYTES + (w->names_len & (PATH_BYTES - 1))))
 		return 0;
 	make_known(key);
 	return key;

@@ -110,15 +110,19 @@ static __always_inline bool args_from_registers(__u64 args[4])
 	return true;
 }
 
-/* A full table shows at exit: no latency, and below 5.15 no path. */
+/* A full table shows at exit: no latency, and below 5.15 no path.
+ *
+ * The arguments are read by the helper: a load beyond those that a call has (open has three) would
+ * make the kernel refuse to attach there (perf_event_set_bpf_prog). The place for six is there
+ * for every call (kernel/trace/trace_syscalls.c, perf_call_bpf_enter); decode() takes those that
+ * the call has. */
 static __always_inline void keep_pending(struct trace_event_raw_sys_enter *ctx)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct pending p = {
-		.args = { ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3] },
-		.ts_ns = bpf_ktime_get_ns(),
-	};
+	struct pending p = { .ts_ns = bpf_ktime_get_ns() };
 
+	if (bpf_probe_read_kernel(p.args, sizeof(p.args), ctx->args))
+		return;
 	bpf_map_update_elem(&pending, &tid, &p, BPF_ANY);
 }
 

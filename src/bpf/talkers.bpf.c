@@ -206,8 +206,7 @@ static __always_inline __u32 segment_header(const struct frame *f, bool found, _
  * headers in front, as its MAC header). */
 static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind, bool tcx)
 {
-	struct frame f = { .ctx = ctx,
-			   .hook = kind == LINK_ETHERNET ? FRAME_SKB : FRAME_SKB_NET };
+	struct frame f = { .ctx = ctx, .hook = kind == LINK_ETHERNET ? FRAME_SKB : FRAME_SKB_NET };
 	/* Each field once: the compiler would keep the address of one that is read again, and
 	 * the verifier takes a context at its own offsets alone. */
 	const volatile struct __sk_buff *skb = ctx;

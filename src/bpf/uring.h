@@ -32,6 +32,14 @@ static __always_inline bool opens(__u8 opcode)
 	return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
 }
 
+/* The struct filename of an open. */
+static __always_inline __u64 filename_of(__u64 io)
+{
+	if (bpf_core_field_exists(struct io_open___delayed, filename.__incomplete_filename))
+		return WORD(io_open___delayed, io, filename.__incomplete_filename);
+	return WORD(io_open, io, filename);
+}
+
 SEC("tracepoint/io_uring/io_uring_submit_req")
 int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 {
@@ -58,14 +66,14 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	rec->head.bits = OPEN_HAS_FLAGS;
 	rec->head.slot = HALF(io_open, io, file_slot);
 	rec->head.path_len = 0;
-	name = WORD(filename, WORD(io_open, io, filename), name);
+	name = WORD(filename, filename_of(io), name);
 	n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), (const void *)name);
 	if (n >= 1 && n < PATH_BYTES) {
 		rec->head.path_len = n - 1;
 		rec->head.bits |= OPEN_HAS_PATH;
 	}
 	/* The directory that it starts from, in case it fails: it may be another one by then. */
-	place_tried(rec, &req);
+	place_tried(rec, &req, BY_LOOP);
 	/* A request object is used again: one that is still here never completed visibly
 	 * (IOSQE_CQE_SKIP_SUCCESS). */
 	if (!bpf_map_delete_elem(&uring_pending, &io))
@@ -89,7 +97,7 @@ static __always_inline void finish(struct open_counts *count, struct open_record
 			rec->head.bits |= OPEN_HAS_SLOT;
 			rec->head.slot = slot == IORING_FILE_INDEX_ALLOC ? res : slot - 1;
 		} else {
-			place_opened(&rec->head, file_of(res));
+			place_opened(&rec->head, file_of(res), BY_LOOP);
 		}
 	}
 	output(count, rec);
@@ -119,7 +127,7 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 		return 0;
 	}
 	/* Submitted before we were here, refused before it was submitted, or no room was left. */
-	rec = begin(count, res, (__u32)bpf_get_current_uid_gid());
+	rec = begin(count, res);
 	if (!rec)
 		return 0;
 	fill_head(&rec->head, CALL_IO_URING);

@@ -133,6 +133,15 @@ struct io_open {
 	struct open_how how;
 };
 
+/* Newer kernels (7.3 has it) copy the name lazily and keep it in a struct of its own. */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+};
+
+struct io_open___delayed {
+	struct delayed_filename filename;
+};
+
 struct io_kiocb {
 	__u8 opcode;
 };

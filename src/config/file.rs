@@ -10,6 +10,7 @@ use crate::cli;
 use crate::model::escape::escape;
 use crate::model::link::XdpMode;
 use crate::model::span;
+use crate::settings::THEME_NAMES;
 
 /// The commented default, as `ebpftop config` prints it.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -66,7 +67,7 @@ impl FileConfig {
             "interval" => self.interval = Some(checked(key, value, span::parse_interval)?),
             "xdp_mode" => self.xdp_mode = Some(checked(key, value, xdp_mode)?),
             "latency" => self.latency = Some(boolean(key, value)?),
-            "theme" => self.theme = Some(string(key, value)?.to_owned()),
+            "theme" => self.theme = Some(checked(key, value, theme)?),
             "mouse" => self.mouse = Some(boolean(key, value)?),
             "ascii" => self.ascii = Some(boolean(key, value)?),
             other => return Err(unknown(other)),
@@ -117,6 +118,13 @@ fn optional(
 
 fn xdp_mode(text: &str) -> Result<XdpMode, String> {
     XdpMode::from_str(text, false).map_err(|_| "it is auto, native, generic or off".into())
+}
+
+fn theme(text: &str) -> Result<String, String> {
+    if THEME_NAMES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("it is one of {}", THEME_NAMES.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,19 +1,23 @@
 //! The terminal while the dashboard has it, and how it is given back on every path.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
+use super::line::{self, Line};
 use super::signals::PANICKED;
 use crate::settings::ScreenSettings;
 
-/// Whether the screen is ours. Changed with stdout locked, so that nothing is drawn after the
-/// terminal was given back.
+/// Whether the screen is ours. Changed with stdout locked, and nothing is written without, so that
+/// nothing is drawn after the terminal was given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Whether any thread panicked.
@@ -26,12 +30,17 @@ const ENTER: &str = "\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?2004h";
 /// slow lines have to carry them.
 const MOUSE: &str = "\x1b[?1000h\x1b[?1006h";
 
-/// All of it back, whatever was taken; the attributes first, for the shell that follows.
-const LEAVE: &str = "\x1b[0m\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?25h\x1b[?1049l";
+/// All of it back, whatever was taken, in the middle of a frame too; the attributes first, for the
+/// shell that follows.
+const LEAVE: &str = "\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?25h\x1b[?1049l";
 
-/// Collects a frame and writes it at once, between the marks of a synchronized update.
+/// How long a terminal that is slow is waited for in the end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Collects a frame and hands it on whole, between the marks of a synchronized update.
 struct Out {
     frame: Vec<u8>,
+    line: Rc<RefCell<Line>>,
 }
 
 impl Write for Out {
@@ -44,24 +53,27 @@ impl Write for Out {
         if self.frame.is_empty() {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        if !TAKEN.load(Ordering::Relaxed) {
-            self.frame.clear();
-            return Ok(());
-        }
-        let done = stdout
-            .write_all(b"\x1b[?2026h")
-            .and_then(|()| stdout.write_all(&self.frame))
-            .and_then(|()| stdout.write_all(b"\x1b[?2026l"))
-            .and_then(|()| stdout.flush());
+        let mut line = self.line.borrow_mut();
+        line.put(&[b"\x1b[?2026h", &self.frame, b"\x1b[?2026l"]);
         self.frame.clear();
-        done
+        push(&mut line)
     }
+}
+
+/// Writes what the terminal takes now, as long as it is ours.
+fn push(line: &mut Line) -> io::Result<()> {
+    let _locked = io::stdout().lock();
+    if TAKEN.load(Ordering::Relaxed) {
+        return line.push();
+    }
+    line.forget();
+    Ok(())
 }
 
 /// The terminal, taken. Given back when this goes, and by the panic hook.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Out>>,
+    line: Rc<RefCell<Line>>,
     mouse: bool,
 }
 
@@ -69,8 +81,18 @@ impl Screen {
     /// Takes the terminal.
     pub(super) fn take(mouse: bool, size: (u16, u16)) -> io::Result<Self> {
         hook_panics();
-        enter(mouse)?;
-        blank(size).map(|terminal| Self { terminal, mouse }).inspect_err(|_| give_back())
+        let line = Rc::new(RefCell::new(Line::new(line::terminal()?)));
+        enter(&line, mouse)
+            .and_then(|()| blank(&line, size))
+            .map(|terminal| Self { terminal, line: line.clone(), mouse })
+            .inspect_err(|_| give_back())
+    }
+
+    /// Whether the terminal has not yet taken all of what was drawn; nothing else is drawn then.
+    pub(super) fn behind(&mut self) -> io::Result<bool> {
+        let mut line = self.line.borrow_mut();
+        push(&mut line)?;
+        Ok(line.behind())
     }
 
     /// Draws a frame: what differs from the last one is written.
@@ -85,7 +107,7 @@ impl Screen {
 
     /// Begins anew on a screen of another size, or one that somebody else wrote on.
     pub(super) fn resize(&mut self, size: (u16, u16)) -> io::Result<()> {
-        self.terminal = blank(size)?;
+        self.terminal = blank(&self.line, size)?;
         // Goes out with the next frame, so that nothing flickers.
         write!(self.terminal.backend_mut(), "\x1b[0m\x1b[2J")
     }
@@ -101,7 +123,9 @@ impl Screen {
     pub(super) fn stop(&mut self) -> io::Result<(u16, u16)> {
         give_back();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?;
-        enter(self.mouse)?;
+        // The rest of a frame that was cut off.
+        self.line.borrow_mut().forget();
+        enter(&self.line, self.mouse)?;
         let size = size();
         self.resize(size)?;
         Ok(size)
@@ -122,29 +146,31 @@ pub(super) fn size() -> (u16, u16) {
 
 /// A terminal of that size with nothing in it, like the screen. Clearing one that is there would
 /// ask the terminal where its cursor is, and wait for the answer.
-fn blank((width, height): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<Out>>> {
-    let backend = CrosstermBackend::new(Out { frame: Vec::with_capacity(1 << 14) });
+fn blank(
+    line: &Rc<RefCell<Line>>,
+    (width, height): (u16, u16),
+) -> io::Result<Terminal<CrosstermBackend<Out>>> {
+    let out = Out { frame: Vec::with_capacity(1 << 14), line: line.clone() };
+    let backend = CrosstermBackend::new(out);
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
     Terminal::with_options(backend, TerminalOptions { viewport })
 }
 
-fn enter(mouse: bool) -> io::Result<()> {
+fn enter(line: &RefCell<Line>, mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
-    let mut stdout = io::stdout().lock();
     TAKEN.store(true, Ordering::Relaxed);
-    stdout.write_all(ENTER.as_bytes())?;
-    if mouse {
-        stdout.write_all(MOUSE.as_bytes())?;
-    }
-    stdout.flush()
+    let mut line = line.borrow_mut();
+    line.put(&[ENTER.as_bytes(), if mouse { MOUSE.as_bytes() } else { b"" }]);
+    push(&mut line)
 }
 
 /// Gives the terminal back, once. Errors cannot be told to anybody any more.
 fn give_back() {
-    let mut stdout = io::stdout().lock();
+    let _locked = io::stdout().lock();
     if TAKEN.swap(false, Ordering::Relaxed) {
-        let _ = stdout.write_all(LEAVE.as_bytes());
-        let _ = stdout.flush();
+        if let Ok(terminal) = line::terminal() {
+            line::last_words(&terminal, LEAVE.as_bytes(), LAST_WORDS);
+        }
         let _ = disable_raw_mode();
     }
 }
@@ -202,7 +228,7 @@ pub(super) fn forced_panic() -> Option<tokio::time::Instant> {
         return None;
     }
     let wanted = std::env::var("EBPFTOP_PANIC_AFTER_MS").ok()?;
-    let after = |ms: &str| ms.parse().ok().map(std::time::Duration::from_millis);
+    let after = |ms: &str| ms.parse().ok().map(Duration::from_millis);
     if let Some(ms) = wanted.strip_prefix("thread:") {
         let wait = after(ms)?;
         std::thread::spawn(move || {

@@ -187,3 +187,14 @@ impl Theme {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::THEME_NAMES;
+
+    #[test]
+    fn every_name_has_its_theme() {
+        assert_eq!(THEMES.map(|t| t.name), THEME_NAMES);
+    }
+}

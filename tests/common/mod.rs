@@ -1,6 +1,9 @@
 //! What the whole-program and real-kernel tests share.
 #![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod attached;
 pub mod net;
+pub mod opener;
 pub mod opens;
 pub mod program;
+pub mod tty;

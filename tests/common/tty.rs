@@ -1,7 +1,9 @@
 //! A pseudo-terminal: starts a program in it, types, reads its screen, sees how it leaves.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ pub struct Tty {
     writer: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<Recorded>>,
+    /// Nobody reads what is written.
+    held: Arc<AtomicBool>,
     /// The slave's side, kept open so that its modes can be read after the program has gone.
     slave: std::fs::File,
     before: String,
@@ -52,25 +56,54 @@ impl Tty {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let parser = vt100::Parser::new(rows, cols, 0);
         let screen = Arc::new(Mutex::new(Recorded { parser, bytes: Vec::new() }));
+        let held = Arc::new(AtomicBool::new(false));
         std::thread::spawn({
-            let screen = screen.clone();
+            let (screen, held) = (screen.clone(), held.clone());
             move || {
                 let mut buf = [0; 1 << 14];
+                let wait = || {
+                    while held.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                };
                 while let Ok(n @ 1..) = reader.read(&mut buf) {
                     let mut screen = screen.lock().unwrap();
                     screen.parser.process(&buf[..n]);
                     screen.bytes.extend_from_slice(&buf[..n]);
+                    drop(screen);
+                    wait();
                 }
             }
         });
         let writer = pair.master.take_writer().unwrap();
-        Self { master: pair.master, writer, child, screen, slave, before }
+        Self { master: pair.master, writer, child, screen, held, slave, before }
     }
 
     /// Types.
     pub fn send(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).unwrap();
         self.writer.flush().unwrap();
+    }
+
+    /// Reads no more of what is written, or again.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// Whether the terminal takes anything more.
+    pub fn takes_more(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, poll};
+        let mut fds = [PollFd::new(self.slave.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut fds, 0u8).unwrap() == 1
+    }
+
+    /// Waits until everything that was written has been read.
+    pub fn settle(&self) {
+        let mut before = usize::MAX;
+        while before != self.bytes().len() {
+            before = self.bytes().len();
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Makes the terminal another size.

@@ -98,7 +98,7 @@ pub(crate) fn attach(program: &ProgramMut<'_>, tracepoint: u64) -> io::Result<Li
     })?;
     let link = program
         .attach_perf_event(event.as_raw_fd())
-        .map_err(|e| io::Error::other(e.to_string()))?;
+        .map_err(|e| io::Error::other(format!("{e:#}")))?;
     // The link closes the event when it is dropped (libbpf, bpf_link_perf_detach).
     let _ = event.into_raw_fd();
     Ok(link)

@@ -60,8 +60,8 @@ pub(super) struct Attached<'obj> {
     pub(super) info: OpensInfo,
 }
 
-/// The optional parts of the object, tried in this order: with io_uring and 32-bit tasks, without
-/// io_uring (its tracepoint came with kernel 6.4), with neither.
+/// The optional parts of the object, tried in this order: with io_uring (where its tracepoint is)
+/// and 32-bit tasks, without io_uring, with neither.
 const PARTS: [Parts; 3] = [
     Parts { uring: true, compat: true },
     Parts { uring: false, compat: true },
@@ -85,10 +85,11 @@ pub(super) fn attach<'obj>(
     if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(AttachError::NoBtf);
     }
-    let at_entry = config.latency || !has_task_pt_regs();
+    let kernel = Kernel::running();
+    let at_entry = config.latency || !kernel.task_pt_regs;
     let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
-    let form = Form { config, layout, at_entry };
+    let form = Form { config, layout, at_entry, kernel };
     let (skel, parts) = form.load_best(storage)?;
     let rings = layout.create(&skel.maps.rings).map_err(load_error)?;
 
@@ -96,6 +97,7 @@ pub(super) fn attach<'obj>(
     let mut info =
         OpensInfo { ring_bytes: layout.total_bytes(), rings: layout.rings, ..OpensInfo::default() };
     let mut links = Vec::new();
+    let open_exit = if kernel.bpf_loop { &skel.progs.open_exit } else { &skel.progs.open_exit_516 };
     for syscall in SYSCALLS {
         let attach_one = |program, edge| {
             let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
@@ -107,7 +109,7 @@ pub(super) fn attach<'obj>(
         } else {
             Ok(())
         };
-        match entered.and_then(|()| attach_one(&skel.progs.open_exit, "exit")) {
+        match entered.and_then(|()| attach_one(open_exit, "exit")) {
             Ok(link) => {
                 links.push(link);
                 info.seen.push(syscall);
@@ -119,7 +121,12 @@ pub(super) fn attach<'obj>(
         let (_, why) = info.unseen.first().cloned().unwrap_or_default();
         return Err(AttachError::Nothing(why));
     }
-    match if parts.uring { attach_uring(&skel, &tracefs) } else { Err(not_loaded()) } {
+    let uring = match parts.uring {
+        true => attach_uring(&skel, &tracefs),
+        false if kernel.uring => Err(not_loaded()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    };
+    match uring {
         Ok(uring) => {
             links.extend(uring);
             info.seen.push(Syscall::IoUring);
@@ -130,7 +137,8 @@ pub(super) fn attach<'obj>(
         Ok(link) => links.push(link),
         Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
     }
-    let compat = if parts.compat { Compat::start(&skel) } else { Err(not_loaded().into()) };
+    let compat =
+        if parts.compat { Compat::start(&skel, kernel.bpf_loop) } else { Err(not_loaded().into()) };
     if let Err(e) = &compat {
         info.unseen.push(("32-bit tasks".into(), e.to_string()));
     }
@@ -154,13 +162,15 @@ struct Form<'a> {
     config: &'a OpensConfig,
     layout: Layout,
     at_entry: bool,
+    kernel: Kernel,
 }
 
 impl Form<'_> {
     /// The object with as many of its parts as this kernel takes.
     fn load_best(self, storage: &mut Storage) -> Result<(OpensSkel<'_>, Parts), AttachError> {
         let mut refused = None;
-        for (parts, place) in PARTS.into_iter().zip(storage) {
+        let possible = |parts: &Parts| self.kernel.uring || !parts.uring;
+        for (parts, place) in PARTS.into_iter().filter(possible).zip(storage) {
             match self.load(parts, place) {
                 Ok(skel) => return Ok((skel, parts)),
                 Err(e) => {
@@ -189,6 +199,7 @@ impl Form<'_> {
     fn configure(self, parts: Parts, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = self.at_entry;
+            rodata.latency = self.config.latency;
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             let Only { tgid, uid, failed } = self.config.only;
@@ -203,10 +214,13 @@ impl Form<'_> {
         let sets = open.maps.known.max_entries();
         open.maps.known.set_max_entries(sets * rings)?;
         let progs = &mut open.progs;
+        progs.open_exit.set_autoload(self.kernel.bpf_loop);
+        progs.open_exit_516.set_autoload(!self.kernel.bpf_loop);
         progs.uring_submit.set_autoload(parts.uring);
         progs.uring_complete.set_autoload(parts.uring);
         progs.compat_exec.set_autoload(parts.compat);
-        progs.compat_exit.set_autoload(parts.compat);
+        progs.compat_exit.set_autoload(parts.compat && self.kernel.bpf_loop);
+        progs.compat_exit_516.set_autoload(parts.compat && !self.kernel.bpf_loop);
         progs.compat_tasks.set_autoload(parts.compat);
         if self.at_entry {
             open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
@@ -217,14 +231,34 @@ impl Form<'_> {
     }
 }
 
-/// `bpf_task_pt_regs` came with kernel 5.15 (dd6e10fbd9fb).
-fn has_task_pt_regs() -> bool {
-    libbpf_rs::btf::Btf::from_vmlinux().is_ok_and(|btf| {
-        use libbpf_rs::btf::types::Enum;
-        btf.type_by_name::<Enum<'_>>("bpf_func_id").is_some_and(|helpers| {
-            helpers.iter().any(|h| h.name.is_some_and(|n| n == "BPF_FUNC_task_pt_regs"))
-        })
-    })
+/// What the form of the object depends on.
+#[derive(Clone, Copy)]
+struct Kernel {
+    /// `bpf_task_pt_regs` (5.15, dd6e10fbd9fb): the arguments at exit.
+    task_pt_regs: bool,
+    /// `bpf_loop` (5.17, e6f2dd0f8067): the walk to the root.
+    bpf_loop: bool,
+    /// The tracepoint `io_uring_submit_req` (6.4): names of opens through io_uring.
+    uring: bool,
+}
+
+impl Kernel {
+    /// As the running kernel's BTF tells; nothing of it where that cannot be read.
+    fn running() -> Self {
+        use libbpf_rs::btf::types::{Enum, Struct};
+        let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {
+            return Self { task_pt_regs: false, bpf_loop: false, uring: false };
+        };
+        let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
+        let has = |name| {
+            helpers.is_some_and(|ids| ids.iter().any(|id| id.name.is_some_and(|n| n == name)))
+        };
+        Self {
+            task_pt_regs: has("BPF_FUNC_task_pt_regs"),
+            bpf_loop: has("BPF_FUNC_loop"),
+            uring: btf.type_by_name::<Struct<'_>>("trace_event_raw_io_uring_submit_req").is_some(),
+        }
+    }
 }
 
 fn load_error(e: libbpf_rs::Error) -> AttachError {

@@ -20,17 +20,24 @@ pub(super) struct Compat {
     _exec: Link,
     exit: Option<Link>,
     looked: Instant,
+    bpf_loop: bool,
 }
 
 impl Compat {
-    /// Attaches at exec, and at the calls too where there are 32-bit tasks already.
-    pub(super) fn start(skel: &OpensSkel<'_>) -> libbpf_rs::Result<Self> {
+    /// Attaches at exec, and at the calls too where there are 32-bit tasks already. `bpf_loop`:
+    /// the kernel has it.
+    pub(super) fn start(skel: &OpensSkel<'_>, bpf_loop: bool) -> libbpf_rs::Result<Self> {
         let exec = skel.progs.compat_exec.attach()?;
-        let mut compat = Self { _exec: exec, exit: None, looked: Instant::now() };
+        let mut compat = Self { _exec: exec, exit: None, looked: Instant::now(), bpf_loop };
         if any(skel)? {
-            compat.exit = Some(skel.progs.compat_exit.attach()?);
+            compat.exit = Some(compat.attach_exit(skel)?);
         }
         Ok(compat)
+    }
+
+    fn attach_exit(&self, skel: &OpensSkel<'_>) -> libbpf_rs::Result<Link> {
+        let progs = &skel.progs;
+        if self.bpf_loop { progs.compat_exit.attach() } else { progs.compat_exit_516.attach() }
     }
 
     /// Whether 32-bit tasks are watched now.
@@ -41,7 +48,7 @@ impl Compat {
     /// After a drain: `came` says that a 32-bit program was started.
     pub(super) fn follow(&mut self, skel: &OpensSkel<'_>, came: bool) -> libbpf_rs::Result<()> {
         if came && self.exit.is_none() {
-            self.exit = Some(skel.progs.compat_exit.attach()?);
+            self.exit = Some(self.attach_exit(skel)?);
             self.looked = Instant::now();
         } else if self.exit.is_some() && self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();

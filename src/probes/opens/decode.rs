@@ -1,5 +1,7 @@
 //! Records of the ring, read: pure, and proof against short and odd ones.
 
+use std::collections::{HashSet, VecDeque};
+
 use super::names::{Names, Place};
 use crate::bpf::opens::types::{exit_record, name_head, open_head};
 use crate::bpf::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
@@ -36,7 +38,35 @@ pub(super) struct Decoder {
     pub(super) compat_came: bool,
     /// Records that could not be read.
     pub(super) malformed: u64,
+    ends: RecentEnds,
     tried: Vec<u8>,
+}
+
+/// How many ends are remembered: far more than come between two of one process.
+const RECENT_ENDS: usize = 4096;
+
+/// Processes whose end was told lately. Two threads that end together may both find that no
+/// other is left by the time the tracepoint is reached.
+#[derive(Debug, Default)]
+struct RecentEnds {
+    known: HashSet<(u32, u64)>,
+    order: VecDeque<(u32, u64)>,
+}
+
+impl RecentEnds {
+    fn is_first(&mut self, ended: &Ended) -> bool {
+        let process = (ended.tgid, ended.start_boottime_ns);
+        if !self.known.insert(process) {
+            return false;
+        }
+        if self.order.len() >= RECENT_ENDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(process);
+        true
+    }
 }
 
 impl Decoder {
@@ -54,11 +84,14 @@ impl Decoder {
             RECORD_NAME => self.name(record),
             RECORD_EXIT => {
                 let exit: &exit_record = plain::from_bytes(record).map_err(|_| Malformed)?;
-                self.batch.ended.push(Ended {
+                let ended = Ended {
                     tgid: exit.tgid,
                     start_boottime_ns: exit.start_boottime_ns,
                     at: Mono(exit.ts_ns),
-                });
+                };
+                if self.ends.is_first(&ended) {
+                    self.batch.ended.push(ended);
+                }
                 Ok(())
             }
             RECORD_COMPAT => {
@@ -262,6 +295,22 @@ mod tests {
         let exit = exit_record { record: RECORD_EXIT, tgid: 5, ts_ns: 8, start_boottime_ns: 3 };
         let batch = one(bytes_of(&exit)).unwrap();
         assert_eq!(batch.ended, [Ended { tgid: 5, start_boottime_ns: 3, at: Mono(8) }]);
+    }
+
+    #[test]
+    fn an_end_is_told_once() {
+        let mut decoder = Decoder::default();
+        let exit = exit_record { record: RECORD_EXIT, tgid: 5, ts_ns: 8, start_boottime_ns: 3 };
+        decode(&mut decoder, bytes_of(&exit)).unwrap();
+        decode(&mut decoder, bytes_of(&exit_record { ts_ns: 9, ..exit })).unwrap();
+        assert_eq!(decoder.batch.ended.len(), 1);
+        // The pid again, by another process; then as many as are remembered.
+        for start in 4..4 + RECENT_ENDS as u64 {
+            let other = exit_record { start_boottime_ns: start, ..exit };
+            decode(&mut decoder, bytes_of(&other)).unwrap();
+        }
+        assert_eq!(decoder.batch.ended.len(), 1 + RECENT_ENDS);
+        assert_eq!(decoder.ends.known.len(), RECENT_ENDS);
     }
 
     #[test]

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Puts guests together and runs them. Sourced by test-kernels.sh, which sets what is not set here.
+# shellcheck disable=SC2154
+
+# Modules that the tests need where they are none of the kernel's own parts, in loading order.
+MODULES=(sch_ingress cls_bpf veth dummy tun)
+
+# Builds the tests (optimized: an emulated CPU is slow enough); copies them, without debug information, to $cache/tests.
+build_tests() {
+	local name path
+	cargo test --no-run --tests --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
+		die "the tests do not build:
+$(tail -30 "$cache/cargo.log")"
+	rm -rf "$cache/tests" && mkdir -p "$cache/tests"
+	# {"reason":"compiler-artifact",…,"target":{…"kind":["test"],…"name":"opens",…},…,"executable":"/…"}
+	# without debug information: the guest keeps its files in memory
+	while read -r name path; do
+		strip -g -o "$cache/tests/$name" "$path"
+	done < <(sed -nE 's/.*"kind":\["(test|bin)"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\2 \3/p' \
+		"$cache/cargo.json" | grep -v '/deps/ebpftop-')
+	for name in "${tests[@]}"; do
+		[ -x "$cache/tests/$name" ] || die "there is no test tests/$name.rs"
+	done
+	check_floors
+}
+
+# A floor for a test that does not exist (any more) would say nothing.
+check_floors() {
+	local version name test
+	while read -r version name test; do
+		[ "$test" = '*' ] || "$cache/tests/$name" --list | grep -qx "$test: test" ||
+			die "scripts/kernels/floors: tests/$name.rs has no test $test"
+	done < <(floors)
+}
+
+floors() { grep -v '^#' "$here/floors"; }
+
+# Whether version $1 (two numbers) is below $2.
+below() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]; }
+
+# The kernel, the file system and the list of tests of one guest, in $cache/guests/$1.
+prepare_guest() {
+	local guest=$1 dir="$cache/guests/$1" series=$1 package version tree kernel
+	rm -rf "$dir" && mkdir -p "$dir"
+	[ "$guest" != control ] || series=$control_series
+	read -r package version <<<"$(kernel_package "$series")" || true
+	if [ -z "$package" ]; then
+		echo "no package of this series" >"$dir/trouble"
+		return 1
+	fi
+	# shellcheck disable=SC2046 # one package name a word
+	if ! tree=$(unpacked "$version" $(kernel_parts "$package")); then
+		echo "$package $version cannot be downloaded" >"$dir/trouble"
+		return 1
+	fi
+	kernel=$(find "$tree" -name 'vmlinuz*' -type f | head -1)
+	if [ -z "$kernel" ]; then
+		echo "$package $version holds no vmlinuz" >"$dir/trouble"
+		return 1
+	fi
+	echo "$package $version" >"$dir/package"
+	fill_root "$dir/root" "$tree"
+	list_tests "$guest" "$(sed -E 's/^linux-image-([0-9]+\.[0-9]+).*/\1/' <<<"$package")" \
+		>"$dir/root/tests/list"
+	(cd "$dir/root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) >"$dir/initramfs"
+	cp "$dir/root/tests/list" "$dir/list"
+	rm -rf "$dir/root"
+	ln -sf "$kernel" "$dir/vmlinuz"
+}
+
+# The guest's files: busybox, ip, the tests and the libraries of both, the modules.
+fill_root() {
+	local root=$1 tree=$2 file module program
+	mkdir -p "$root"/{bin,etc,lib,lib64,tests,usr/lib,modules}
+	cp "$here/init" "$root/init"
+	cp "$busybox" "$root/bin/busybox"
+	cp "$cache/tests"/* "$root/tests/"
+	for program in ip ethtool; do
+		file=$(command -v "$program") || die "no $program here: install iproute2 and ethtool"
+		cp -L "$file" "$root/bin/$program"
+	done
+	for file in $(ldd "$root"/bin/{ip,ethtool} "$root/tests"/* | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
+		mkdir -p "$root$(dirname "$file")"
+		cp -L "$file" "$root$file"
+	done
+	echo guest >"$root/etc/hostname"
+	echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+	echo 'root:x:0:' >"$root/etc/group"
+	: >"$root/modules/order"
+	for module in "${MODULES[@]}"; do
+		file=$(find "$tree" -name "$module.ko*" | head -1)
+		[ -n "$file" ] || continue
+		case $file in
+		*.xz) xz -dc "$file" >"$root/modules/$module.ko" ;;
+		*.zst) zstd -qdc "$file" >"$root/modules/$module.ko" ;;
+		*) cp "$file" "$root/modules/$module.ko" ;;
+		esac
+		echo "$module.ko" >>"$root/modules/order"
+	done
+}
+
+# "seconds name arguments" a line: what the guest is to run.
+list_tests() {
+	local guest=$1 running=$2 dir="$cache/guests/$1" name version test args
+	if [ "$guest" = control ]; then
+		control_tests "$dir/root"
+		return
+	fi
+	for name in "${tests[@]}"; do
+		args=
+		while read -r version _ test; do
+			below "$running" "$version" || continue
+			echo "$name $test needs $version" >>"$dir/unavailable"
+			if [ "$test" = '*' ]; then continue 2; fi
+			args+=" --skip $test"
+		done < <(floors | awk -v name="$name" '$2 == name')
+		[ "$name" != floor ] || args+=' --nocapture'
+		# one at a time: what one test attaches and detaches is work for all of the guest
+		echo "$test_limit $name --exact --test-threads=1$args"
+	done
+}
+
+run_guest() {
+	local guest=$1 dir="$cache/guests/$1" begun=$SECONDS
+	timeout -k 5 "$guest_limit" qemu-system-x86_64 \
+		-accel tcg,thread=multi -machine q35 -cpu max -smp 2 -m 2048 \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-serial "file:$dir/console" -device virtio-rng-pci \
+		-kernel "$dir/vmlinuz" -initrd "$dir/initramfs" \
+		-append 'console=ttyS0 quiet panic=-1 rdinit=/init rcupdate.rcu_expedited=1' \
+		</dev/null >"$dir/qemu" 2>&1 || echo "qemu ended with status $?" >>"$dir/trouble"
+	tr -d '\r' <"$dir/console" >"$dir/said" || true
+	echo $((SECONDS - begun)) >"$dir/seconds"
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Reads what the guests said and judges it. Sourced by test-kernels.sh.
+# shellcheck disable=SC2154
+
+# The failed tests of a binary, from what it said.
+failed_tests() {
+	awk -v begin="@@ begin $2" -v end="@@ end $2 " '
+		$0 == begin { on = 1 } index($0, end) == 1 { on = 0 }
+		on && /^test .* FAILED$/ { printf " %s", $2 }' "$1/said"
+}
+
+passed_tests() {
+	awk -v begin="@@ begin $2" -v end="@@ end $2 " '
+		$0 == begin { on = 1 } index($0, end) == 1 { on = 0 }
+		on && /^test result: / { n = $4 } END { print n + 0 }' "$1/said"
+}
+
+# Everything that is wrong with a guest's run, a line each; nothing when it passed.
+problems() {
+	local dir="$cache/guests/$1" name status
+	[ ! -s "$dir/trouble" ] || cat "$dir/trouble"
+	[ -e "$dir/said" ] || {
+		echo "it never ran"
+		return
+	}
+	while read -r _ name _; do
+		status=$(sed -n "s/^@@ end $name \([0-9]*\) .*/\1/p" "$dir/said")
+		if ! grep -qx "@@ begin $name" "$dir/said"; then
+			echo "$name: never began"
+		elif [ -z "$status" ]; then
+			echo "$name: the guest stopped in it"
+		elif [ "$status" = 137 ]; then
+			echo "$name: killed, it did not end in time"
+		elif [ "$status" != 0 ]; then
+			echo "$name: exit status $status, failed:$(failed_tests "$dir" "$name")"
+		elif [ "$(passed_tests "$dir" "$name")" = 0 ]; then
+			echo "$name: ran no test"
+		fi
+	done <"$dir/list"
+	grep -qx '@@ done' "$dir/said" || echo "guest: did not come to its end"
+}
+
+# The control passes when each of its failures was told, and told as what it is.
+control_problems() {
+	local told want
+	told=$(problems control)
+	for want in "${CONTROL_EXPECTED[@]}"; do
+		grep -q "^$want" <<<"$told" || echo "not told by the control guest: $want"
+	done
+}
+
+# What the verifier walked through, by program and kernel; kernels below 5.16 do not tell.
+print_instructions() {
+	local guest
+	for guest in "${guests[@]}"; do
+		if [ "$guest" = control ] || [ ! -e "$cache/guests/$guest/said" ]; then continue; fi
+		sed -n "s/^@@ insns /$guest /p" "$cache/guests/$guest/said" | sort -u
+	done | awk '
+		!$3 { next }
+		!($1 in column) { column[$1] = ++columns; head[columns] = $1 }
+		!($2 in row) { row[$2] = ++rows; name[rows] = $2 }
+		$3 > most[$2, $1] { most[$2, $1] = $3 }
+		END {
+			if (!rows) exit
+			printf "\n%-24s", "verified instructions"
+			for (c = 1; c <= columns; c++) printf "%10s", head[c]
+			print ""
+			for (r = 1; r <= rows; r++) {
+				printf "%-24s", name[r]
+				for (c = 1; c <= columns; c++) {
+					n = most[name[r], head[c]]
+					printf "%10s", n ? n : "-"
+				}
+				print ""
+			}
+		}'
+}
+
+summarise() {
+	local guest dir wrong name failed=0 passed=0
+	for guest in "${guests[@]}"; do
+		dir="$cache/guests/$guest"
+		if [ "$guest" = control ]; then wrong=$(control_problems); else wrong=$(problems "$guest"); fi
+		echo
+		echo "$guest: $(cat "$dir/package" 2>/dev/null || echo "no kernel"), $(cat "$dir/seconds" 2>/dev/null || echo 0) s"
+		if [ "$guest" = control ]; then
+			problems control | sed 's/^/  told, as it must be: /' | cut -c1-120
+		elif [ -e "$dir/said" ]; then
+			while read -r _ name _; do
+				echo "  $name: $(passed_tests "$dir" "$name") passed"
+			done <"$dir/list"
+			sed -nE 's/^@@ (unseen|note) /  \1 /p' "$dir/said" | sort -u
+			[ ! -e "$dir/unavailable" ] || sed 's/^/  not on this kernel: /' "$dir/unavailable"
+		fi
+		if [ -z "$wrong" ]; then
+			passed=$((passed + 1))
+			echo "  PASS"
+		else
+			failed=$((failed + 1))
+			printf '%s\n' "$wrong" | sed 's/^/  FAIL /'
+			echo "  all that it said: ${dir#"$PWD/"}/said"
+		fi
+	done
+	print_instructions
+	echo
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+}

@@ -1,0 +1,68 @@
+//! What the opens probe sees on this kernel, whichever it is: all that the kernel can show, and a
+//! word on the rest. Needs root, and fails without it.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::opens::{in_child, watch};
+use ebpftop::model::open::{ResolvedKind, Syscall};
+use ebpftop::probes::OpensConfig;
+use libbpf_rs::query::ProgInfoIter;
+
+/// The running kernel's version.
+fn kernel() -> (u32, u32) {
+    let uname = nix::sys::utsname::uname().unwrap();
+    let release = uname.release().to_str().unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn what_is_not_seen_is_what_this_kernel_cannot_show() {
+    // The log tells why programs were refused; it is shown when the test fails.
+    tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
+    let watch = watch(OpensConfig::default());
+    println!(); // from the harness's own line
+    for program in ProgInfoIter::default() {
+        // For those who compare kernels: how long the verifier's way through the program was.
+        println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
+    }
+    println!("@@ unseen {:?}", watch.info.unseen);
+    let unseen: Vec<&str> = watch.info.unseen.iter().map(|(what, _)| what.as_str()).collect();
+    let expected: &[&str] = if kernel() < (6, 4) { &["io_uring"] } else { &[] };
+    assert_eq!(unseen, expected);
+    assert!(watch.info.unseen.iter().all(|(_, why)| !why.is_empty()));
+    for call in [Syscall::Open, Syscall::Openat, Syscall::Openat2, Syscall::OpenByHandleAt] {
+        assert!(watch.info.seen.contains(&call), "{:?}", watch.info.seen);
+    }
+    watch.finish(|_| true);
+}
+
+/// However the walk is made on this kernel.
+#[test]
+fn a_deep_path_is_resolved() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let file_at = |depth: usize| {
+        let at = root.join("d/".repeat(depth));
+        std::fs::create_dir_all(&at).unwrap();
+        std::fs::write(at.join("file"), "x").unwrap();
+        at.join("file")
+    };
+    let (shallow, deep) = (file_at(40), file_at(200));
+    let watch = watch(OpensConfig::default());
+    let child = in_child(|| {
+        std::fs::File::open(&shallow).unwrap();
+        std::fs::File::open(&deep).unwrap();
+    });
+    let (seen, _) = watch.finish(|m| m.tgid == child);
+    let resolved = |path: &std::path::Path| {
+        let open = seen.iter().find(|s| s.path_str() == path.to_str().unwrap()).unwrap();
+        open.resolved.clone()
+    };
+    let whole = |path: &std::path::Path| {
+        Some((ResolvedKind::Opened, path.as_os_str().as_encoded_bytes().to_vec()))
+    };
+    assert_eq!(resolved(&shallow), whole(&shallow));
+    assert_eq!(resolved(&deep), whole(&deep));
+}
