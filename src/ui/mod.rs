@@ -11,6 +11,7 @@ mod header;
 mod help;
 mod num;
 mod opens;
+mod opens_cells;
 mod opens_columns;
 mod picker;
 mod table;

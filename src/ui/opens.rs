@@ -3,7 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::opens_columns::{Ctx, columns};
+use super::opens_cells::Ctx;
+use super::opens_columns::columns;
 use super::table::Table;
 use super::text::Line;
 use super::{Frills, Look, detail, num};
