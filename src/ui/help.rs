@@ -1,5 +1,7 @@
 //! The help page, printed from the table of keys.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -49,6 +51,15 @@ pub fn last_line(area: Rect) -> usize {
     lines().len().saturating_sub(usize::from(height(area).saturating_sub(2)))
 }
 
+/// The text with the signs that this screen has.
+fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
+    if look.glyphs.braille || text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let signs = [("↑", "Up"), ("↓", "Down"), ("←", "Left"), ("→", "Right"), ("…", "...")];
+    Cow::Owned(signs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
+}
+
 /// Draws the page from line `first` on.
 pub fn draw(look: &Look, first: usize, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
@@ -60,8 +71,9 @@ pub fn draw(look: &Look, first: usize, area: Rect, buf: &mut Buffer) {
         let heading = help.is_empty();
         let place = Rect { y, height: 1, ..inside };
         let style = if heading { theme.title } else { theme.key };
-        Line::new(buf, Rect { width: place.width.min(names), ..place }).put(keys, style);
-        Line::new(buf, place).skip(names).put(help, theme.text);
+        Line::new(buf, Rect { width: place.width.min(names), ..place })
+            .put(&plain(look, keys), style);
+        Line::new(buf, place).skip(names).put(&plain(look, help), theme.text);
     }
     if first < last_line(area) && inside.height > 0 {
         let y = inside.bottom();
