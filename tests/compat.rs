@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use common::opens::{Seen, watch};
+use common::spawn::fresh;
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
 
@@ -67,7 +68,8 @@ fn program(dir: &Path, name: &str, path: &str, times: u32) -> PathBuf {
 }
 
 fn start(program: &Path) -> Child {
-    Command::new(program).spawn().expect("a 32-bit program runs here (CONFIG_IA32_EMULATION)")
+    // Needs CONFIG_IA32_EMULATION.
+    fresh(&mut Command::new(program))
 }
 
 /// One that runs already is seen from the first open on; one that comes while others are watched,

@@ -6,13 +6,13 @@ mod common;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::net::*;
 use common::opener::opener;
+use common::spawn::public_copy;
 use common::tty::Tty;
 use nix::sys::signal::Signal;
 
@@ -122,10 +122,7 @@ fn resized_all_the_time_under_load() {
 
 #[test]
 fn without_any_probe_the_screen_is_never_taken() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let program = dir.path().join("ebpftop");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    let (_dir, program) = public_copy();
     let args =
         ["--reuid", "65534", "--regid", "65534", "--clear-groups", program.to_str().unwrap()];
     let mut tty = Tty::start("setpriv", &args, &ENV, (200, 24));

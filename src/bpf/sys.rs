@@ -4,6 +4,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod ethtool;
+pub(crate) mod misses;
 pub(crate) mod packet_socket;
 pub(crate) mod percpu;
 pub(crate) mod records;

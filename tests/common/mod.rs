@@ -6,4 +6,5 @@ pub mod net;
 pub mod opener;
 pub mod opens;
 pub mod program;
+pub mod spawn;
 pub mod tty;

@@ -1,5 +1,6 @@
 //! A process that opens files that a test can find on a screen.
 
+use super::spawn::fresh;
 use super::tty::{Tty, touch};
 
 /// A process of a name of its own that opens a file of its own, and one that is not there,
@@ -18,11 +19,8 @@ pub fn opener(name: &str) -> Opener {
     let script = format!(
         "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
     );
-    let child = std::process::Command::new(&shell)
-        .args(["-c", &script])
-        .current_dir(dir.path())
-        .spawn()
-        .unwrap();
+    let mut command = std::process::Command::new(&shell);
+    let child = fresh(command.args(["-c", &script]).current_dir(dir.path()));
     Opener { child, name: name.into(), _dir: dir }
 }
 

@@ -1,13 +1,14 @@
 //! Runs the program's `stream` and reads what it writes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+
+use super::spawn::public_copy;
 
 /// The program with no configuration of the user's.
 pub fn program() -> Command {
@@ -58,10 +59,7 @@ pub fn run(args: &[&str]) -> Ended {
 /// Runs `ebpftop ARGS` to its end as a user without any rights. The program is copied to where
 /// that user can reach it, wherever it was built.
 pub fn run_without_rights(args: &[&str]) -> Ended {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let copy = dir.path().join("ebpftop");
-    std::fs::copy(env!("CARGO_BIN_EXE_ebpftop"), &copy).unwrap();
+    let (_dir, copy) = public_copy();
     let mut command = Command::new(copy);
     command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").current_dir("/");
     ended(command.args(args).stdin(Stdio::null()).uid(65534).gid(65534))

@@ -15,6 +15,7 @@ use super::compat::Compat;
 use super::decode::Decoder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
+use crate::bpf::sys::misses;
 use crate::model::open::{Comm, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
@@ -48,7 +49,16 @@ pub(super) fn drain(
             builder.build()
         })
         .collect::<libbpf_rs::Result<Vec<_>>>()?;
-    let mut drain = Drain { skel, rings, decoder: &decoder, compat, told: Told::default(), sink };
+    let mut drain = Drain {
+        skel,
+        rings,
+        decoder: &decoder,
+        compat,
+        told: Told::default(),
+        missed: 0,
+        asked: Instant::now(),
+        sink,
+    };
     loop {
         if !drain.empty_rings(false)? {
             return Ok(());
@@ -76,6 +86,9 @@ struct Drain<'a, 'obj> {
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
     told: Told,
+    /// Opens at which the kernel did not run the program, when that was last asked.
+    missed: u64,
+    asked: Instant,
     sink: &'a Sink,
 }
 
@@ -106,6 +119,7 @@ impl Drain<'_, '_> {
 
     /// What was drained since the last call, in the order of time, and where things stand.
     fn take_batch(&mut self, last: bool) -> libbpf_rs::Result<OpenBatch> {
+        self.ask_for_misses(last);
         let counts = self.counts()?;
         let mut decoder = self.decoder.borrow_mut();
         if let (Some(epoch), Some(bss)) =
@@ -129,9 +143,27 @@ impl Drain<'_, '_> {
         Ok(batch)
     }
 
+    /// Where things stand. Opens at which the kernel did not run the program are lost ones too.
     fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
-        let malformed = self.decoder.borrow().malformed;
-        Ok(OpenCounts { malformed, ..read_counts(&self.skel.maps.counts)? })
+        let mut counts = read_counts(&self.skel.maps.counts)?;
+        counts.malformed = self.decoder.borrow().malformed;
+        counts.seen += self.missed;
+        counts.lost += self.missed;
+        counts.lost_unowned += self.missed;
+        Ok(counts)
+    }
+
+    /// Asks, not more often than every [`LOST_EVERY`], how many opens the programs were not run for.
+    fn ask_for_misses(&mut self, last: bool) {
+        if last || self.asked.elapsed() >= LOST_EVERY {
+            self.asked = Instant::now();
+            let progs = &self.skel.progs;
+            self.missed = [&progs.open_exit, &progs.open_exit_516]
+                .into_iter()
+                .filter(|p| p.autoload())
+                .filter_map(misses::of)
+                .sum();
+        }
     }
 }
 

@@ -1,0 +1,24 @@
+//! How often the kernel did not run a program because another one was running.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Runs of a program that the kernel left out, since it was loaded: a program of another tracer,
+/// or a map operation that keeps programs out, was under way on the same CPU
+/// (`bpf_prog_active`, kernel/trace/bpf_trace.c). `None` where the kernel does not count them:
+/// tracepoint programs from 6.7 on (dd8657894c11).
+pub(crate) fn of(program: &impl AsFd) -> Option<u64> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut bytes = u32::try_from(size_of_val(&info)).ok()?;
+    // SAFETY: the kernel writes at most `bytes` into `info`, which is as large and lives through
+    // the call; the descriptor is open for as long as the program is borrowed.
+    let done = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(
+            program.as_fd().as_raw_fd(),
+            &raw mut info,
+            &raw mut bytes,
+        )
+    };
+    let told = usize::try_from(bytes).ok()?;
+    let there = std::mem::offset_of!(libbpf_sys::bpf_prog_info, recursion_misses) + 8;
+    (done == 0 && told >= there).then_some(info.recursion_misses)
+}

@@ -1,0 +1,32 @@
+//! Programs that a test has just written.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Spawns a program whose file has just been written. Another test that forked in between holds
+/// it open for writing until it has called exec: the kernel says "text file busy" until then.
+pub fn fresh(command: &mut Command) -> Child {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match command.spawn() {
+            Err(e) if e.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            child => return child.unwrap_or_else(|e| panic!("{command:?}: {e}")),
+        }
+    }
+}
+
+/// `ebpftop`, copied to where every user can reach it, and ready to be run.
+pub fn public_copy() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.path().join("ebpftop");
+    std::fs::copy(env!("CARGO_BIN_EXE_ebpftop"), &copy).unwrap();
+    let run = fresh(Command::new(&copy).arg("--version").stdout(Stdio::null())).wait().unwrap();
+    assert!(run.success());
+    (dir, copy)
+}
