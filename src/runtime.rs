@@ -4,6 +4,7 @@
 //! frame time, and never before waiting keys were taken in.
 
 mod alive;
+mod asker;
 mod line;
 mod probes;
 mod signals;
@@ -23,9 +24,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Effect, Msg};
 use crate::model::problem::Problem;
+use crate::model::who::Who;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
+use asker::Asker;
 pub use probes::{Probe, Probes, Start};
 use signals::{Signal, Signals};
 use terminal::Screen;
@@ -174,6 +177,7 @@ async fn dashboard(
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let panic_at = terminal::forced_panic();
 
+    let (asker, mut answers) = Asker::start();
     let mut due = Some(Instant::now());
     let mut drawn = Instant::now();
     loop {
@@ -224,6 +228,7 @@ async fn dashboard(
             }
             _ = tick.tick() => app.update(Msg::Tick, clock::mono()),
             Some(event) = events.recv() => app.update(Msg::Probe(event), clock::mono()),
+            Some(answer) = answers.recv() => app.update(answer, clock::mono()),
             () = sleep_until(panic_at) => terminal::panic_as_asked(),
         };
         for effect in effects {
@@ -238,7 +243,12 @@ async fn dashboard(
                 Effect::AskAfter(keys) if running.alive => {
                     app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
                 }
-                Effect::AskAfter(_) => {}
+                Effect::Describe(asked) if running.alive => asker.who(asked),
+                Effect::Describe(asked) => {
+                    app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), clock::mono());
+                }
+                Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
+                Effect::AskAfter(_) | Effect::Cgroups(_) => {}
             }
         }
     }

@@ -152,6 +152,15 @@ fn ascii_has_nothing_beyond_ascii_but_what_was_opened() {
 }
 
 #[test]
+fn the_help_in_ascii_is_ascii() {
+    let mut app = started(&Settings::default(), (120, 60));
+    let settings = ScreenSettings { ascii: true, ..ScreenSettings::default() };
+    app.update(key(KeyCode::Char('?')), at(1.0));
+    let shown = drawn(&app, &settings, (120, 60)).to_string();
+    assert!(shown.is_ascii(), "{shown}");
+}
+
+#[test]
 fn without_colour_there_is_none() {
     let app = busy((120, 40));
     let settings = ScreenSettings { colour: false, ..ScreenSettings::default() };

@@ -8,9 +8,11 @@ use ebpftop::app::opens_pane::OpensSort;
 use ebpftop::app::talkers_pane::TalkersSort;
 use ebpftop::app::{App, Msg, Pane, Target};
 use ebpftop::keys::{BINDINGS, Mode};
+use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::talkers::Direction;
+use ebpftop::model::who::{Facts, Parent, Unread, Who};
 use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, draw, hit, pane_at};
@@ -29,6 +31,8 @@ enum Step {
     Links(u8),
     Watch(u8),
     Ended(u32),
+    Described(Vec<u8>, bool),
+    Cgroup(u64, Vec<u8>),
     Resize(u16, u16),
     Click(u16, u16),
     Wheel(u16, u16, isize),
@@ -56,6 +60,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u8..5).prop_map(Step::Links),
         1 => (0u8..5).prop_map(Step::Watch),
         1 => (0u32..12).prop_map(Step::Ended),
+        1 => (path(), any::<bool>()).prop_map(|(text, gone)| Step::Described(text, gone)),
+        1 => (0u64..4, path()).prop_map(|(id, path)| Step::Cgroup(id, path)),
         2 => (0u16..220, 0u16..70).prop_map(|(w, h)| Step::Resize(w, h)),
         2 => (0u16..220, 0u16..70).prop_map(|(x, y)| Step::Click(x, y)),
         1 => (0u16..220, 0u16..70, -9isize..9).prop_map(|(x, y, by)| Step::Wheel(x, y, by)),
@@ -114,6 +120,23 @@ fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
         Step::Ended(pid) => {
             let start_boottime_ns = u64::from(*pid) * 1_000_000;
             Msg::Ended(vec![ProcessKey { tgid: *pid, start_boottime_ns }])
+        }
+        Step::Described(text, gone) => {
+            let facts = Facts {
+                exe: Some(text.clone()),
+                args: vec![text.clone(), vec![], text.clone()],
+                parents: vec![Parent { pid: 1, name: text.clone() }],
+                threads: vec![(text.clone(), 9)],
+                ..Facts::default()
+            };
+            let key = app.inside_process()?.key;
+            let facts = if *gone { Err(Unread::Gone) } else { Ok(facts) };
+            let user = Some(String::from_utf8_lossy(text).into_owned());
+            Msg::Described(key, Box::new(Who { user, cgroup: None, facts }))
+        }
+        Step::Cgroup(id, path) => {
+            let owner = Owner::of(path);
+            Msg::Cgroups(vec![(*id, Some(Cgroup { path: path.as_slice().into(), owner }))])
         }
         Step::Resize(w, h) => Msg::Resize(*w, *h),
         Step::Click(x, y) => Msg::Click(hit(app, app.screen.area, *x, *y)?),
@@ -189,9 +212,12 @@ proptest! {
 
 /// Names and paths of the data may go beyond ASCII, and are shown as they are.
 fn step_has_text(steps: &[Step]) -> bool {
-    steps
-        .iter()
-        .any(|s| matches!(s, Step::Opens(_) | Step::Type(_) | Step::Watch(_) | Step::Links(_)))
+    steps.iter().any(|s| {
+        matches!(
+            s,
+            Step::Described(..) | Step::Opens(_) | Step::Type(_) | Step::Watch(_) | Step::Links(_)
+        )
+    })
 }
 
 #[test]

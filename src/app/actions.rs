@@ -1,6 +1,6 @@
 //! What each action does.
 
-use super::opens_pane::{Crumb, Inside, OpensView, Row};
+use super::opens_pane::{Crumb, FailGroup, Inside, OpensView, Row};
 use super::picker;
 use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
 use super::{App, Effect, Frozen, Overlay, Pane};
@@ -192,7 +192,12 @@ impl App {
             Row::Path(s) => Some(Inside::Path(s)),
             Row::User(s) => opens.files().get(s).map(|f| Inside::Process(f.process)),
             Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| Inside::Directory(d.path.clone())),
-            Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| Inside::Process(f.process)),
+            Row::Fail(i) => {
+                let (depth, fail) = (self.opens_pane.depth, self.opens_pane.fails.get(i)?);
+                let (name, errno, dir) = (fail.name, fail.errno, fail.dir.clone());
+                Some(Inside::Failures(FailGroup { name, errno, dir, depth }))
+            }
+            Row::Failed(s) => opens.failures().get(s).map(|f| Inside::Process(f.process)),
             Row::Live(n) => opens.live_at(n).map(|l| Inside::Process(l.process)),
         }
     }
@@ -351,6 +356,7 @@ impl App {
             Row::User(s) => pid(opens.files().get(s)?.process),
             Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| d.path.to_vec()),
             Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| f.dir.to_vec()),
+            Row::Failed(s) => path(opens.failures().get(s)?.path),
             Row::Live(n) => path(opens.live_at(n)?.path?),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::model::cgroup::KnownCgroups;
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::opens::{Opens, ProcessKey};
@@ -59,6 +60,8 @@ pub struct Data {
     pub opens_state: ProbeState<OpensInfo>,
     pub watching: ProbeState<Vec<Watched>>,
     pub links: Vec<Link>,
+    /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
+    pub cgroups: KnownCgroups,
     pub link_rates: HashMap<u32, LinkRate>,
     counters: HashMap<u32, (Mono, LinkCounters)>,
 }

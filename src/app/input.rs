@@ -115,6 +115,11 @@ impl FilterLine {
         &self.good
     }
 
+    /// Whether one of the filters has to know cgroups.
+    pub fn chooses_cgroups(&self) -> bool {
+        self.good.chooses_cgroups() || self.fixed.as_ref().is_some_and(Filter::chooses_cgroups)
+    }
+
     /// What holds besides.
     pub fn fixed(&self) -> Option<&Filter> {
         self.fixed.as_ref()

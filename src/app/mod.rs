@@ -2,6 +2,7 @@
 
 mod actions;
 pub mod data;
+mod failures;
 pub mod input;
 pub mod layout;
 pub mod list;
@@ -11,7 +12,9 @@ pub mod opens_pane;
 mod opens_rows;
 mod overlays;
 pub mod picker;
+mod places;
 pub mod talkers_pane;
+mod who;
 
 use std::rc::Rc;
 
@@ -19,15 +22,17 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Mode};
+use crate::model::cgroup::Cgroup;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
 use crate::probes::{ProbeEvent, TalkersCommand};
 use crate::settings::Settings;
 pub use data::{Data, ProbeState};
 use input::FilterLine;
-use layout::{Layout, Wishes, layout};
+
 pub use mouse::Target;
 use opens_pane::OpensPane;
 use picker::Picker;
@@ -60,6 +65,10 @@ pub enum Msg {
     Probe(ProbeEvent),
     /// These processes are no longer there.
     Ended(Vec<ProcessKey>),
+    /// Who a process is, as far as it could be found out.
+    Described(ProcessKey, Box<Who>),
+    /// What these cgroups are called; `None` where nobody knows.
+    Cgroups(Vec<(u64, Option<Cgroup>)>),
     Tick,
 }
 
@@ -73,6 +82,10 @@ pub enum Effect {
     Copy(String),
     /// Find out which of these processes are no longer there.
     AskAfter(Vec<ProcessKey>),
+    /// Find out who this is.
+    Describe(Asked),
+    /// Find out what these cgroups are called.
+    Cgroups(Vec<u64>),
 }
 
 /// What lies over the panes.
@@ -107,6 +120,8 @@ pub struct Screen {
     /// When `m` was pressed.
     pub mark: Option<Mono>,
     pub new_only: bool,
+    /// No key was pressed yet.
+    pub fresh: bool,
     notice: Option<(String, Mono)>,
     frozen: Option<Frozen>,
 }
@@ -124,6 +139,7 @@ pub struct App {
     /// The mode that was asked for last.
     mode: XdpMode,
     now: Mono,
+    described: who::Described,
     /// Where the round of asking after processes is.
     asked: usize,
 }
@@ -141,6 +157,7 @@ impl App {
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,
+                fresh: true,
                 notice: None,
                 frozen: None,
             },
@@ -150,6 +167,7 @@ impl App {
             host: host.to_owned(),
             mode: settings.xdp_mode,
             now,
+            described: who::Described::default(),
             asked: 0,
         }
     }
@@ -157,6 +175,12 @@ impl App {
     /// Takes in what happened at `now`, and tells what is to be done about it.
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
         self.now = self.now.max(now);
+        let mut effects = self.take(msg);
+        effects.extend(self.ask_who());
+        effects
+    }
+
+    fn take(&mut self, msg: Msg) -> Vec<Effect> {
         match msg {
             Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
             Msg::Key(key) => self.key(key),
@@ -181,11 +205,14 @@ impl App {
                 self.data.ended(&gone, self.now);
                 Vec::new()
             }
+            Msg::Described(key, who) => self.take_who(key, *who),
+            Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Tick => self.tick(),
         }
     }
 
     fn key(&mut self, mut key: KeyEvent) -> Vec<Effect> {
+        self.screen.fresh = false;
         if key.modifiers.contains(KeyModifiers::ALT) {
             // Terminals send Alt as Esc, and a quick Esc before another key looks like Alt.
             let mut effects = self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
@@ -229,6 +256,7 @@ impl App {
         if !ask.is_empty() {
             effects.push(Effect::AskAfter(ask));
         }
+        effects.extend(self.ask_cgroups());
         effects
     }
 
@@ -287,53 +315,6 @@ impl App {
         self.screen.mark.filter(|_| self.screen.new_only)
     }
 
-    /// Where everything is on a screen of `area`.
-    pub fn layout(&self, area: Rect) -> Layout {
-        let wishes = Wishes {
-            focus: self.screen.focus,
-            expanded: self.screen.expanded,
-            split: self.screen.split,
-            // A wide header has the filter in its first line.
-            filter: self.filter.editing()
-                || area.width < 80 && (self.filter.is_active() || self.screen.new_only),
-        };
-        layout(area, &wishes)
-    }
-
-    /// Lines that the rows of a pane have on the screen as it is.
-    pub fn room(&self, pane: Pane) -> usize {
-        let area = self.layout(self.screen.area).inside(pane);
-        area.map_or(0, |a| usize::from(self.rows_area(pane, a).height))
-    }
-
-    /// Where in a pane's inside the rows are: below what is told first, and the column header.
-    pub fn rows_area(&self, pane: Pane, inside: Rect) -> Rect {
-        let told = 1 + match pane {
-            Pane::Opens => self.told_of_opens(inside),
-            Pane::Talkers => self.told_of_talkers(),
-        };
-        let told = told.min(inside.height);
-        Rect { y: inside.y + told, height: inside.height - told, ..inside }
-    }
-
-    /// Lines above the column header in the opens pane.
-    pub fn told_of_opens(&self, inside: Rect) -> u16 {
-        let problem = u16::from(self.data.opens_state.problem().is_some());
-        let detail = match self.opens_pane.inside() {
-            Some(_) if inside.height >= 12 => 4,
-            _ => 0,
-        };
-        problem * 2 + detail
-    }
-
-    /// Lines above the column header in the talkers pane.
-    pub fn told_of_talkers(&self) -> u16 {
-        let watched = self.data.watched();
-        let gone = watched.iter().any(|w| w.gone.is_some() || w.rx.is_err() || w.tx.is_err());
-        let partial = watched.iter().any(|w| w.partial.is_some());
-        u16::from(gone) + u16::from(partial)
-    }
-
     /// Builds the rows of both panes anew.
     pub(crate) fn rebuild(&mut self) {
         self.rebuild_opens();
@@ -345,6 +326,7 @@ impl App {
         let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
         let choose = opens_rows::Choose {
             opens,
+            cgroups: &self.data.cgroups,
             filters: [Some(self.filter.filter()), self.filter.fixed()],
             failed_only: self.opens_pane.failed_only,
             new_since: self.new_since(),

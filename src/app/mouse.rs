@@ -21,6 +21,7 @@ impl App {
         if !matches!(self.mode(), crate::keys::Mode::Main | crate::keys::Mode::Filter) {
             return Vec::new();
         }
+        self.screen.fresh = false;
         match target {
             Target::Row(pane, at) => {
                 let again = self.screen.focus == pane && self.cursor(pane) == at;

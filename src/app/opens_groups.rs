@@ -1,16 +1,17 @@
-//! Rows that stand for many files: directories, and failures of one kind.
+//! Rows that stand for many files: directories.
 
-use hashbrown::{HashMap, HashSet};
+use std::cmp::Reverse;
 
-use super::opens_pane::{DirRow, FailRow, OpensPane, OpensSort, Row};
+use hashbrown::HashMap;
+
+use super::opens_pane::{About, DirRow, OpensPane, OpensSort, Row};
 use super::opens_rows::{Choose, Ranked, number, order};
-use crate::model::open::Comm;
-use crate::model::opens::Tally;
+use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// What failures have in common that are told in one row: name, errno, directory.
-type Group<'a> = (Comm, i32, &'a [u8]);
+/// Kinds of failures and directories that are told of one process.
+const MOST_ABOUT: usize = 12;
 
 pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
@@ -24,8 +25,10 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             failed: 0,
             rate: 0.0,
             last: Mono(0),
+            latency: Latency::default(),
         });
         row.files += 1;
+        row.latency.merge(&path.tally.latency);
         row.opens += path.tally.opens;
         row.failed += path.tally.failed;
         row.rate += opens.rate_of(&path.meter);
@@ -37,7 +40,13 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
         .iter()
         .enumerate()
         .map(|(at, d)| {
-            let tally = Tally { opens: d.opens, failed: d.failed, first: d.last, last: d.last };
+            let tally = Tally {
+                opens: d.opens,
+                failed: d.failed,
+                first: d.last,
+                last: d.last,
+                latency: d.latency,
+            };
             let number = number(sort, &tally, d.rate, 0);
             Ranked { number, more: d.opens, name: &d.path, id: 0, what: at }
         })
@@ -54,74 +63,29 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     pane.of = pane.rows.len();
 }
 
-pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
-    let opens = choose.opens;
-    let mut groups: HashMap<Group<'_>, (FailRow, HashSet<Slot>)> = HashMap::new();
-    for (_, f) in opens.failures().iter() {
-        let (Some(process), Some(path)) =
-            (opens.processes().get(f.process), opens.paths().get(f.path))
-        else {
-            continue;
-        };
-        if choose.new_since.is_some_and(|mark| f.first <= mark)
-            || !choose.what(&path.bytes, f.errno.saturating_neg())
-            || !choose.who(process)
-        {
-            continue;
-        }
-        let dir = directory(&path.bytes, pane.depth);
-        let (row, processes) = groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
-            let row = FailRow {
-                name: process.name,
-                process: f.process,
-                processes: 0,
-                errno: f.errno,
-                dir: dir.into(),
-                files: 0,
-                count: 0,
-                rate: 0.0,
-                last: Mono(0),
-            };
-            (row, HashSet::new())
-        });
-        processes.insert(f.process);
-        row.processes = processes.len();
-        if f.last >= row.last {
-            row.process = f.process;
-        }
-        row.files += 1;
-        row.count += f.count;
-        row.rate += opens.rate_of(&f.meter);
-        row.last = row.last.max(f.last);
+/// The kinds of a process's failures, and the directories that its files are in.
+pub(super) fn about(opens: &Opens, process: Slot, files: &[Slot], depth: usize) -> About {
+    let mut errnos: HashMap<i32, u64> = HashMap::new();
+    for (_, f) in opens.failures().iter().filter(|(_, f)| f.process == process) {
+        *errnos.entry(f.errno).or_default() += f.count;
     }
-    let sort = pane.sort();
-    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, _)| row).collect();
-    let key = |f: &FailRow| (f.name.0, f.errno, f.dir.clone());
-    rows.sort_by_cached_key(key);
-    let mut items: Vec<_> = rows
-        .iter()
-        .enumerate()
-        .map(|(at, f)| {
-            let process = opens.processes().get(f.process);
-            let tally = Tally { opens: f.count, failed: f.count, first: f.last, last: f.last };
-            Ranked {
-                number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
-                more: f.count,
-                name: f.name.as_bytes(),
-                id: at as u64,
-                what: at,
-            }
-        })
-        .collect();
-    order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let sorted = items.iter().filter_map(|i| rows.get(i.what).cloned()).collect();
-    pane.fails = sorted;
-    pane.rows = (0..pane.fails.len()).map(Row::Fail).collect();
-    pane.of = pane.rows.len();
+    let mut dirs: HashMap<&[u8], u64> = HashMap::new();
+    for file in files.iter().filter_map(|s| opens.files().get(*s)) {
+        if let Some(path) = opens.paths().get(file.path) {
+            *dirs.entry(directory(&path.bytes, depth)).or_default() += file.tally.opens;
+        }
+    }
+    let mut errnos: Vec<_> = errnos.into_iter().collect();
+    let mut dirs: Vec<_> = dirs.into_iter().collect();
+    errnos.sort_unstable_by_key(|(errno, n)| (Reverse(*n), *errno));
+    dirs.sort_unstable_by_key(|(dir, n)| (Reverse(*n), *dir));
+    errnos.truncate(MOST_ABOUT);
+    dirs.truncate(MOST_ABOUT);
+    About { errnos, dirs: dirs.into_iter().map(|(dir, n)| (dir.into(), n)).collect() }
 }
 
 /// The first `depth` levels of the directory that a path is in.
-fn directory(path: &[u8], depth: usize) -> &[u8] {
+pub(super) fn directory(path: &[u8], depth: usize) -> &[u8] {
     let Some(end) = path.iter().rposition(|b| *b == b'/') else { return b"." };
     let dir = path.get(..end.max(1)).unwrap_or_default();
     let skip = usize::from(dir.first() == Some(&b'/'));

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::list::{List, RowId};
 use crate::model::open::Comm;
+use crate::model::opens::Latency;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -52,6 +53,8 @@ pub enum OpensSort {
     Age,
     Name,
     Pid,
+    /// The mean, where opens are timed.
+    Latency,
 }
 
 /// What `Enter` went into.
@@ -63,6 +66,18 @@ pub enum Inside {
     Path(Slot),
     /// The files below a directory.
     Directory(Box<[u8]>),
+    /// Failures of one kind.
+    Failures(FailGroup),
+}
+
+/// What failures have in common that one row stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailGroup {
+    pub name: Comm,
+    pub errno: i32,
+    pub dir: Box<[u8]>,
+    /// The levels of the directory.
+    pub depth: usize,
 }
 
 /// One row, by what it stands for.
@@ -81,6 +96,8 @@ pub enum Row {
     Dir(usize),
     /// A place among [`OpensPane::fails`].
     Fail(usize),
+    /// One failure of the group that is looked into.
+    Failed(Slot),
     /// The number of an open in the live feed.
     Live(u64),
 }
@@ -94,6 +111,7 @@ pub struct DirRow {
     pub failed: u64,
     pub rate: f64,
     pub last: Mono,
+    pub latency: Latency,
 }
 
 /// Failures of processes of one name, for one reason, below one directory.
@@ -106,9 +124,21 @@ pub struct FailRow {
     pub errno: i32,
     pub dir: Box<[u8]>,
     pub files: u64,
+    /// How many of the files were found in the end, and where the last of them was.
+    pub found: u64,
+    pub found_at: Option<(Mono, Slot)>,
     pub count: u64,
     pub rate: f64,
     pub last: Mono,
+}
+
+/// What else is told of the process that is looked into, the most first.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Its failures by errno.
+    pub errnos: Vec<(i32, u64)>,
+    /// Its opens by directory.
+    pub dirs: Vec<(Box<[u8]>, u64)>,
 }
 
 /// How far in, and where the cursor was outside.
@@ -136,6 +166,11 @@ pub struct OpensPane {
     pub rows: Vec<Row>,
     pub dirs: Vec<DirRow>,
     pub fails: Vec<FailRow>,
+    /// Where the failures that are shown were found in the end: which path.
+    pub found: HashMap<Slot, Slot>,
+    pub about: About,
+    /// Opens are timed.
+    pub timed: bool,
     /// Of how many the rows are what the filter let through.
     pub of: usize,
     pub matched: usize,
@@ -158,6 +193,9 @@ impl Default for OpensPane {
             rows: Vec::new(),
             dirs: Vec::new(),
             fails: Vec::new(),
+            found: HashMap::new(),
+            about: About::default(),
+            timed: false,
             of: 0,
             matched: 0,
             most: 0,
@@ -173,15 +211,17 @@ impl OpensPane {
 
     /// The orders that this view can have, the one to begin with first.
     pub fn sorts(&self) -> &'static [OpensSort] {
-        use OpensSort::{Age, Failed, Name, Pid, Rate, Total};
-        match (self.inside(), self.view) {
+        use OpensSort::{Age, Failed, Latency, Name, Pid, Rate, Total};
+        let sorts: &'static [OpensSort] = match (self.inside(), self.view) {
             (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
-                &[Rate, Failed, Total, Age, Name, Pid]
+                &[Rate, Failed, Total, Age, Name, Pid, Latency]
             }
+            (Some(Inside::Failures(_)), _) => &[Total, Age, Name, Pid],
             (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
             (None, OpensView::Live) => &[Age],
-            _ => &[Rate, Failed, Total, Age, Name],
-        }
+            _ => &[Rate, Failed, Total, Age, Name, Latency],
+        };
+        if self.timed { sorts } else { sorts.strip_suffix(&[Latency]).unwrap_or(sorts) }
     }
 
     /// The order that holds: the one chosen, where this view can have it.
@@ -228,6 +268,7 @@ impl OpensPane {
                 };
                 (7, self.fails.get(i).map_or(0, of))
             }
+            Row::Failed(s) => (9, s.id()),
             Row::Live(n) => (8, n),
         }
     }

@@ -4,8 +4,10 @@
 
 use std::cmp::Ordering;
 
-use super::opens_groups::{below, directories, failures};
-use super::opens_pane::{Inside, OpensPane, OpensSort, OpensView, Row};
+use super::failures::{failures, of_group};
+use super::opens_groups::{about, below, directories};
+use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row};
+use crate::model::cgroup::KnownCgroups;
 use crate::model::filter::{Filter, What, Who};
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
 use crate::model::slab::Slot;
@@ -15,6 +17,7 @@ use crate::model::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Choose<'a> {
     pub opens: &'a Opens,
+    pub cgroups: &'a KnownCgroups,
     /// What was typed, and what the command line asked for besides.
     pub filters: [Option<&'a Filter>; 2],
     pub failed_only: bool,
@@ -40,19 +43,29 @@ impl Choose<'_> {
             names: names.get(..n).unwrap_or_default(),
             tgid: process.key.tgid,
             uid: process.uid,
-            cgroup: None,
+            cgroup: process.cgroup_id.and_then(|id| self.cgroups.get(id)).map(|c| &*c.path),
         };
         self.filters().all(|f| f.process(&who))
     }
 
-    pub(super) fn what(&self, path: &[u8], ret: i32) -> bool {
+    /// Whether the filters let a process's use of `path` through, as it was passed or as it was
+    /// resolved.
+    pub(super) fn what(&self, path: &[u8], used: Option<&FileUse>, ret: i32) -> bool {
         let errno = (ret < 0).then(|| ret.saturating_neg());
-        let what = What { path: Some(path), resolved: Some(path), errno };
+        let passed = used.map_or(path, |f| f.given.of(path));
+        let what = What { path: Some(passed), resolved: Some(path), errno };
         self.filters().all(|f| f.file(&what))
     }
 
+    /// The use that the filters want to look at; not looked up for nothing.
+    pub(super) fn used(&self, process: Slot, path: Slot) -> Option<&FileUse> {
+        let wanted = self.filters().any(Filter::chooses_files);
+        if wanted { self.opens.use_of(process, path) } else { None }
+    }
+
     fn file(&self, file: &FileUse) -> bool {
-        self.opens.paths().get(file.path).is_some_and(|p| self.what(&p.bytes, file.last_ret))
+        let path = self.opens.paths().get(file.path);
+        path.is_some_and(|p| self.what(&p.bytes, Some(file), file.last_ret))
     }
 
     fn process(&self, process: &Process) -> bool {
@@ -83,7 +96,7 @@ impl Choose<'_> {
             return true;
         }
         path.users.iter().filter_map(|s| self.opens.files().get(*s)).any(|f| {
-            self.what(&path.bytes, f.last_ret)
+            self.what(&path.bytes, Some(f), f.last_ret)
                 && self.opens.processes().get(f.process).is_some_and(|p| self.who(p))
         })
     }
@@ -124,6 +137,7 @@ pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
         OpensSort::Total => tally.opens,
         OpensSort::Age => tally.last.0,
         OpensSort::Name => 0,
+        OpensSort::Latency => tally.latency.mean_ns().unwrap_or(0),
         // Small ones first, as with names.
         OpensSort::Pid => u64::from(u32::MAX - pid),
     }
@@ -134,11 +148,15 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
     pane.dirs.clear();
     pane.fails.clear();
+    pane.found.clear();
+    pane.timed = choose.opens.total().latency.timed > 0;
+    pane.about = About::default();
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {
         (Some(Inside::Process(slot)), _) => {
             let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
             pane.of = files.len();
+            pane.about = about(choose.opens, slot, files, pane.depth);
             pane.rows.extend(uses(choose, files, sort, reverse).into_iter().map(Row::Use));
         }
         (Some(Inside::Path(slot)), _) => {
@@ -151,6 +169,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             pane.of = choose.opens.paths().len();
             pane.rows.extend(paths.into_iter().map(Row::Path));
         }
+        (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
@@ -294,8 +313,8 @@ fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
         (!choose.failed_only || l.ret < 0)
             && choose.new_since.is_none_or(|mark| l.at > mark)
             && opens.processes().get(l.process).is_none_or(|p| choose.who(p))
-            && match l.path.and_then(|s| opens.paths().get(s)) {
-                Some(path) => choose.what(&path.bytes, l.ret),
+            && match l.path.and_then(|s| Some((s, opens.paths().get(s)?))) {
+                Some((s, p)) => choose.what(&p.bytes, choose.used(l.process, s), l.ret),
                 None => !choose.filters().any(Filter::chooses_files),
             }
     });

@@ -1,5 +1,64 @@
 //! What a cgroup's path says of containers: docker, containerd, cri-o and podman, with the
 //! systemd driver (`docker-ID.scope`) and the cgroupfs one (`docker/ID`), and Kubernetes' pods.
+//! And which cgroups are known by their id.
+
+use hashbrown::HashMap;
+
+/// A cgroup that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// The path from the hierarchy's root, `/` for the root itself.
+    pub path: Box<[u8]>,
+    /// The container and the pod that the path tells of.
+    pub owner: Owner,
+}
+
+/// Cgroups held; beyond that all are forgotten and asked for again: about 2 MiB with long paths.
+const MOST: usize = 8_192;
+
+/// How often is asked for an id before it is taken as one that nobody knows.
+const TRIES: u8 = 5;
+
+/// The cgroups that are known by their id, which is never used twice.
+#[derive(Clone, Debug, Default)]
+pub struct KnownCgroups {
+    /// Known, or how often it was asked for in vain.
+    known: HashMap<u64, Result<Cgroup, u8>>,
+}
+
+impl KnownCgroups {
+    /// The cgroup of this id.
+    pub fn get(&self, id: u64) -> Option<&Cgroup> {
+        self.known.get(&id)?.as_ref().ok()
+    }
+
+    /// Whether it is worth asking for.
+    pub fn is_wanted(&self, id: u64) -> bool {
+        !matches!(self.known.get(&id), Some(Ok(_) | Err(TRIES..)))
+    }
+
+    /// Takes an answer in; true when something is known that was not.
+    pub fn answer(&mut self, id: u64, cgroup: Option<Cgroup>) -> bool {
+        if self.known.len() >= MOST && !self.known.contains_key(&id) {
+            self.known.clear();
+        }
+        match (cgroup, self.known.get_mut(&id)) {
+            (_, Some(Ok(_))) => false,
+            (None, Some(Err(tries))) => {
+                *tries = tries.saturating_add(1);
+                false
+            }
+            (None, None) => {
+                self.known.insert(id, Err(1));
+                false
+            }
+            (Some(cgroup), _) => {
+                self.known.insert(id, Ok(cgroup));
+                true
+            }
+        }
+    }
+}
 
 /// The container that a cgroup belongs to, and its pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +186,24 @@ mod tests {
             let owner = Owner::of(path.as_bytes());
             assert_eq!((owner.container(), owner.pod()), (container, pod), "{path}");
         }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_asked_for_for_ever() {
+        let mut known = KnownCgroups::default();
+        for _ in 0..TRIES {
+            assert!(known.is_wanted(7));
+            assert!(!known.answer(7, None));
+        }
+        assert!(!known.is_wanted(7));
+        let cgroup = Cgroup { path: b"/a"[..].into(), owner: Owner::default() };
+        assert!(known.answer(8, Some(cgroup.clone())));
+        assert!(!known.answer(8, None) && !known.is_wanted(8));
+        assert_eq!(known.get(8), Some(&cgroup));
+        for id in 0..20_000 {
+            known.answer(id, Some(cgroup.clone()));
+        }
+        assert!(known.known.len() <= MOST);
     }
 
     proptest! {

@@ -17,4 +17,5 @@ pub mod slab;
 pub mod span;
 pub mod talkers;
 pub mod time;
+pub mod who;
 pub mod wire;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 
+pub use crate::model::cgroup::Cgroup;
 use crate::model::cgroup::Owner;
 use crate::model::time::Mono;
 
@@ -24,15 +25,6 @@ const MOST_DEPTH: usize = 64;
 /// walking takes at most 2 % of the time however many cgroups there are.
 const WALK_EVERY_NS: u64 = 200_000_000;
 const WALK_SHARE: u64 = 50;
-
-/// A cgroup that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cgroup {
-    /// The path from the hierarchy's root, `/` for the root itself.
-    pub path: Box<[u8]>,
-    /// The container and the pod that the path tells of.
-    pub owner: Owner,
-}
 
 /// The known cgroups.
 #[derive(Debug)]

@@ -17,6 +17,11 @@ pub fn mono() -> Mono {
     Mono(read(ClockId::CLOCK_MONOTONIC))
 }
 
+/// Nanoseconds since boot, sleep included: what processes' starts are stamped with.
+pub fn boottime_ns() -> u64 {
+    read(ClockId::CLOCK_BOOTTIME)
+}
+
 /// What makes a wall-clock time of a monotonic one, at this moment.
 pub fn wall_offset() -> WallOffset {
     let wall = read(ClockId::CLOCK_REALTIME);

@@ -10,6 +10,7 @@ pub mod log;
 pub mod opens;
 pub mod preflight;
 pub mod talkers;
+pub mod who;
 
 use std::time::Duration;
 

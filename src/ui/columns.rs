@@ -1,7 +1,7 @@
 //! Columns as data: which fit, and how wide they are.
 
 /// One column of a table; `F` writes the cell of a row, `S` is what rows can be ordered by.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Column<F, S> {
     pub header: &'static str,
     /// The least it makes sense with.

@@ -11,6 +11,10 @@ use crate::keys;
 /// Where the second tab begins.
 pub const SECOND_TAB: u16 = 10;
 
+/// Until the first key.
+const HINT: &str =
+    "Enter looks into a row, Esc comes back, t groups anew, / filters, ? tells all keys, q quits";
+
 /// What the screen leaves out: the filter while it is typed and after.
 pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
@@ -79,6 +83,10 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     if let Some(notice) = app.notice() {
         let room = line.room();
         line.put(&cut(notice, room, look.glyphs.cut), theme.strong);
+        return;
+    }
+    if app.screen.fresh && line.room() >= cells(HINT) {
+        line.put(HINT, theme.note);
         return;
     }
     let hints: Vec<_> = keys::of(app.mode()).filter(|b| !b.hint.is_empty()).collect();

@@ -21,6 +21,8 @@ pub struct Glyphs {
     pub cursor: &'static str,
     pub tick: &'static str,
     pub times: &'static str,
+    /// A millionth.
+    pub micro: &'static str,
 }
 
 /// With braille and lines.
@@ -40,6 +42,7 @@ pub const UNICODE: Glyphs = Glyphs {
     cursor: "▏",
     tick: "•",
     times: "×",
+    micro: "µ",
 };
 
 /// With nothing beyond ASCII.
@@ -68,6 +71,7 @@ pub const ASCII: Glyphs = Glyphs {
     cursor: "_",
     tick: "*",
     times: "x",
+    micro: "u",
 };
 
 /// The rows of a graph, from the top: each value becomes a column of dots as high as its share

@@ -1,5 +1,7 @@
 //! The help page, printed from the table of keys.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -15,12 +17,20 @@ const REST: &[(&str, &str)] = &[
     ("~regex", "a regular expression; ! in front negates, quotes hold spaces"),
     ("pid: uid:", "a number"),
     ("path:", "a word or ~regex, tried on the path as passed and on the absolute one"),
+    (
+        "cgroup:",
+        "a word or ~regex, tried on the cgroup's path; one that is not known does not match",
+    ),
     ("err:", "ENOENT, EACCES, …"),
     ("ip:", "an address or a network, 10.0.0.0/8"),
     ("", ""),
     ("marks", ""),
     ("new", "first seen after the mark"),
     ("ended", "the process is no longer there"),
+    (
+        "then found",
+        "the last good open, since the failure, of a file of the same name by the same process",
+    ),
     ("other", "frames that are not IP, and addresses that had to make room"),
     ("lost", "opens of which only the number is known: the ring was full"),
     ("let go", "rows that had to make room; totals stay exact"),
@@ -41,6 +51,15 @@ pub fn last_line(area: Rect) -> usize {
     lines().len().saturating_sub(usize::from(height(area).saturating_sub(2)))
 }
 
+/// The text with the signs that this screen has.
+fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
+    if look.glyphs.braille || text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let signs = [("↑", "Up"), ("↓", "Down"), ("←", "Left"), ("→", "Right"), ("…", "...")];
+    Cow::Owned(signs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
+}
+
 /// Draws the page from line `first` on.
 pub fn draw(look: &Look, first: usize, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
@@ -52,8 +71,9 @@ pub fn draw(look: &Look, first: usize, area: Rect, buf: &mut Buffer) {
         let heading = help.is_empty();
         let place = Rect { y, height: 1, ..inside };
         let style = if heading { theme.title } else { theme.key };
-        Line::new(buf, Rect { width: place.width.min(names), ..place }).put(keys, style);
-        Line::new(buf, place).skip(names).put(help, theme.text);
+        Line::new(buf, Rect { width: place.width.min(names), ..place })
+            .put(&plain(look, keys), style);
+        Line::new(buf, place).skip(names).put(&plain(look, help), theme.text);
     }
     if first < last_line(area) && inside.height > 0 {
         let y = inside.bottom();

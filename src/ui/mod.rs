@@ -4,12 +4,14 @@
 
 mod columns;
 mod confirm;
+mod detail;
 mod footer;
 mod glyphs;
 mod header;
 mod help;
 mod num;
 mod opens;
+mod opens_cells;
 mod opens_columns;
 mod picker;
 mod table;
@@ -111,7 +113,7 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         if row + 1 == rows.y {
             let x = column - inside.x;
             return match pane {
-                Pane::Opens => table::sort_at(opens_columns::columns(app), inside.width, x)
+                Pane::Opens => table::sort_at(&opens_columns::columns(app), inside.width, x)
                     .map(Target::OpensHeader),
                 Pane::Talkers => table::sort_at(talkers_columns::columns(app), inside.width, x)
                     .map(Target::TalkersHeader),

@@ -76,6 +76,17 @@ pub fn age(ns: u64) -> String {
     }
 }
 
+/// A short time in three digits: `850ns`, `12.3µs`, `4.1ms`, `2.0s`.
+pub fn latency(ns: u64, micro: &str) -> String {
+    let (value, unit) = match ns {
+        0..1_000 => return format!("{ns}ns"),
+        1_000..1_000_000 => (ns as f64 / 1e3, format!("{micro}s")),
+        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms".into()),
+        _ => (ns as f64 / 1e9, "s".into()),
+    };
+    if value >= 99.95 { format!("{value:.0}{unit}") } else { format!("{value:.1}{unit}") }
+}
+
 /// A share of one: `72 %`, `0.4 %`; empty for nothing at all.
 pub fn share(of_one: f64) -> String {
     match of_one * 100.0 {
@@ -89,6 +100,20 @@ pub fn share(of_one: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times() {
+        for (ns, text) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (1_000, "1.0us"),
+            (123_400, "123us"),
+            (1_500_000, "1.5ms"),
+            (61_000_000_000, "61.0s"),
+        ] {
+            assert_eq!(latency(ns, "u"), text);
+        }
+    }
 
     #[test]
     fn three_digits_and_a_prefix() {

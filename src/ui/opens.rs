@@ -3,17 +3,17 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::glyphs::graph;
-use super::opens_columns::{Ctx, columns};
+use super::opens_cells::Ctx;
+use super::opens_columns::columns;
 use super::table::Table;
 use super::text::Line;
-use super::{Frills, Look, num};
+use super::{Frills, Look, detail, num};
 use crate::app::data::ProbeState;
 use crate::app::layout::Layout;
 use crate::app::opens_pane::{Inside, OpensSort, OpensView};
 use crate::app::{App, Pane};
+use crate::model::errno::errno_name;
 use crate::model::escape::escape;
-use crate::model::history::HISTORY_SECONDS;
 use crate::model::problem::Problem;
 
 /// Draws the pane with its edges.
@@ -52,15 +52,17 @@ fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
         ProbeState::Failed(p) => top = warning(look, p, top, buf),
         _ => {}
     }
-    if app.told_of_opens(inside) >= 4 {
-        detail(app, look, Rect { height: 4, ..top }, buf);
+    let height = app.told_in_detail(inside);
+    if height > 0 {
+        detail::draw(app, look, Rect { height, ..top }.intersection(inside), buf);
     }
     let rows = app.rows_area(Pane::Opens, inside);
     if rows.height == 0 {
         return;
     }
     let columns = columns(app);
-    let table = Table { look, columns, sort: pane.sort(), reverse: pane.reverse, focused };
+    let table =
+        Table { look, columns: &columns, sort: pane.sort(), reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if pane.rows.is_empty() {
         Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
@@ -100,6 +102,10 @@ fn title(app: &App, look: &Look) -> String {
                 opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
             }
             Inside::Directory(dir) => escape(dir).into_owned(),
+            Inside::Failures(f) => {
+                let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
+                format!("{name} {error} {}", escape(&f.dir))
+            }
         };
         title.push_str(&format!(
             " {} {}",
@@ -122,6 +128,7 @@ fn sort_name(sort: OpensSort) -> &'static str {
         OpensSort::Age => "age",
         OpensSort::Name => "name",
         OpensSort::Pid => "pid",
+        OpensSort::Latency => "latency",
     }
 }
 
@@ -141,63 +148,6 @@ fn count(app: &App, look: &Look) -> String {
     }
     text.push(' ');
     text
-}
-
-/// What is looked into, in four lines: who it is, its totals, its last minute.
-fn detail(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
-    let theme = look.theme;
-    let opens = app.opens();
-    let mut lines: Vec<(String, String)> = Vec::new();
-    let mut values = Vec::new();
-    match app.opens_pane.inside() {
-        Some(Inside::Process(slot)) => {
-            let Some(p) = opens.processes().get(*slot) else { return };
-            let mut who = format!("pid {}  parent {}  uid {}", p.key.tgid, p.ppid, p.uid);
-            if let Some(at) = p.ended {
-                who.push_str(&format!("  ended {} ago", num::age(app.now().since(at))));
-            }
-            lines.push(("process".into(), who));
-            let names: Vec<_> = p.threads.iter().map(|t| escape(t.as_bytes())).collect();
-            lines.push((
-                "threads".into(),
-                if names.is_empty() { look.glyphs.none.into() } else { names.join(" ") },
-            ));
-            lines.push(("opens".into(), tally_line(&p.tally, opens.rate_of(&p.meter))));
-            values = p.history.last(app.now(), HISTORY_SECONDS - 1).collect();
-        }
-        Some(Inside::Path(slot)) => {
-            let Some(p) = opens.paths().get(*slot) else { return };
-            lines.push(("file".into(), escape(&p.bytes).into_owned()));
-            lines.push(("opens".into(), tally_line(&p.tally, opens.rate_of(&p.meter))));
-        }
-        Some(Inside::Directory(dir)) => {
-            lines.push(("below".into(), escape(dir).into_owned()));
-        }
-        None => return,
-    }
-    let graph_width = if area.width >= 70 { 30 } else { 0 };
-    let words = Rect { width: area.width - graph_width, height: 1, ..area };
-    for ((name, text), y) in lines.iter().zip(area.y..area.bottom()) {
-        let mut line = Line::new(buf, Rect { y, ..words });
-        line.skip(1).put(&format!("{name:<8} "), theme.quiet);
-        let room = line.room();
-        line.put(&super::text::middle(text, room, look.glyphs.cut), theme.text);
-    }
-    let most = values.iter().copied().max().unwrap_or(0).max(4);
-    let rows = graph(look.glyphs, &values, most, usize::from(graph_width), 3);
-    for (row, y) in rows.iter().zip(area.y..area.bottom()) {
-        let place = Rect { x: area.x + area.width - graph_width, y, width: graph_width, height: 1 };
-        Line::new(buf, place).put(row, theme.opens);
-    }
-}
-
-fn tally_line(tally: &crate::model::opens::Tally, rate: f64) -> String {
-    format!(
-        "{}/s  {} in all  {} failed",
-        num::rate(rate, 9),
-        num::grouped(tally.opens),
-        num::grouped(tally.failed)
-    )
 }
 
 /// A probe that does not run, in its pane: what, why, what to do.

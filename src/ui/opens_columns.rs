@@ -1,120 +1,44 @@
-//! The opens pane's columns, one table a view, and what is in their cells.
+//! The opens pane's columns, one table a view.
 
-use ratatui::style::Style;
+use std::borrow::Cow;
 
 use super::columns::Column;
-use super::glyphs::graph;
-use super::num;
+use super::opens_cells::{
+    Ctx, age, dir, error, failed, file, files, found, mean, name_or_file, past, pid, rate, result,
+    slowest, thread, total, users,
+};
 use super::text::Line;
-use super::{Look, outcome};
 use crate::app::App;
-use crate::app::opens_pane::{DirRow, FailRow, Inside, OpensSort, OpensView, Row};
-use crate::model::errno::errno_name;
-use crate::model::history::Meter;
-use crate::model::opens::{FileUse, LiveOpen, Path, Process, Tally};
-use crate::model::slab::Slot;
-
-/// What cells look things up in.
-pub struct Ctx<'a> {
-    pub app: &'a App,
-    pub look: &'a Look,
-    /// The most opens a second of any process in the last minute: graphs are drawn against it.
-    pub most: u64,
-    /// Opens a second of all together.
-    pub all: f64,
-}
+use crate::app::opens_pane::{Inside, OpensSort, OpensView, Row};
 
 /// Writes the cell of a row.
 pub type Cell = fn(&Ctx<'_>, Row, &mut Line<'_>);
 
-type Col = Column<Cell, OpensSort>;
+pub type Col = Column<Cell, OpensSort>;
 
-impl<'a> Ctx<'a> {
-    fn process(&self, slot: Slot) -> Option<&'a Process> {
-        self.app.opens().processes().get(slot)
-    }
-
-    fn path(&self, slot: Slot) -> Option<&'a Path> {
-        self.app.opens().paths().get(slot)
-    }
-
-    fn file(&self, slot: Slot) -> Option<&'a FileUse> {
-        self.app.opens().files().get(slot)
-    }
-
-    fn dir(&self, at: usize) -> Option<&'a DirRow> {
-        self.app.opens_pane.dirs.get(at)
-    }
-
-    fn fail(&self, at: usize) -> Option<&'a FailRow> {
-        self.app.opens_pane.fails.get(at)
-    }
-
-    fn live(&self, number: u64) -> Option<&'a LiveOpen> {
-        self.app.opens().live_at(number)
-    }
-
-    /// The process that a row is about.
-    fn process_of(&self, row: Row) -> Option<&'a Process> {
-        match row {
-            Row::Process(s) => self.process(s),
-            Row::User(s) => self.process(self.file(s)?.process),
-            Row::Fail(i) => self.process(self.fail(i)?.process),
-            Row::Live(n) => self.process(self.live(n)?.process),
-            _ => None,
-        }
-    }
-
-    fn tally(&self, row: Row) -> Option<(&'a Tally, &'a Meter)> {
-        match row {
-            Row::Process(s) => self.process(s).map(|p| (&p.tally, &p.meter)),
-            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| (&f.tally, &f.meter)),
-            Row::Path(s) => self.path(s).map(|p| (&p.tally, &p.meter)),
-            _ => None,
-        }
-    }
-
-    fn path_of(&self, row: Row) -> Option<&'a [u8]> {
-        let slot = match row {
-            Row::File(s) | Row::Use(s) => self.file(s)?.path,
-            Row::Path(s) => s,
-            Row::Live(n) => self.live(n)?.path?,
-            _ => return None,
-        };
-        self.path(slot).map(|p| &*p.bytes)
-    }
-
-    fn last_ret(&self, row: Row) -> Option<i32> {
-        match row {
-            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| f.last_ret),
-            Row::Path(s) => self.path(s).map(|p| p.last_ret),
-            Row::Live(n) => self.live(n).map(|l| l.ret),
-            _ => None,
-        }
-    }
-
-    fn number(&self, line: &mut Line<'_>, text: &str, nothing: bool) {
-        let style = if nothing { self.look.theme.quiet } else { self.look.theme.text };
-        line.put_right(text, style);
-    }
-
-    /// Whether this is new since the mark, and marks are being looked at.
-    fn is_new(&self, tally: &Tally) -> bool {
-        self.app.screen.mark.is_some_and(|mark| tally.first > mark)
-    }
-}
-
-/// The columns of the view that is shown.
-pub fn columns(app: &App) -> &'static [Col] {
-    match (app.opens_pane.inside(), app.opens_pane.view) {
+/// The columns of the view that is shown; where opens are timed, how long they took as well.
+pub fn columns(app: &App) -> Cow<'static, [Col]> {
+    let columns: &[Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
         (Some(Inside::Process(_)), _) => &USES,
         (Some(Inside::Path(_)), _) => &USERS,
         (Some(Inside::Directory(_)), _) | (None, OpensView::Files) => &PATHS,
+        (Some(Inside::Failures(_)), _) => return Cow::Borrowed(&FAILED),
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
-        (None, OpensView::Failures) => &FAILS,
+        (None, OpensView::Failures) => return Cow::Borrowed(&FAILS),
         (None, OpensView::Live) => &LIVE,
+    };
+    if !app.opens_pane.timed {
+        return Cow::Borrowed(columns);
     }
+    let at = columns.iter().position(|c| c.header == TOTAL.header);
+    let (at, times) = match at {
+        Some(at) => (at + 1, &TIMES[..]),
+        None => (columns.len().saturating_sub(1), &TIME[..]),
+    };
+    let mut columns = columns.to_vec();
+    columns.splice(at..at, times.iter().copied());
+    Cow::Owned(columns)
 }
 
 const fn col(
@@ -136,6 +60,15 @@ const FAIL: Col = col("FAIL", (5, 6), true, 3, Some(S::Failed), failed);
 const TOTAL: Col = col("TOTAL", (7, 10), true, 4, Some(S::Total), total);
 const AGE: Col = col("AGE", (5, 5), true, 5, Some(S::Age), age);
 const RESULT: Col = col("RESULT", (7, 12), false, 2, None, result);
+
+/// How long opens took.
+const TIMES: [Col; 2] = [
+    col("MEAN", (6, 7), true, 4, Some(S::Latency), mean),
+    col("MAX", (6, 7), true, 4, None, slowest),
+];
+
+/// How long one open took.
+const TIME: [Col; 1] = [col("TOOK", (6, 7), true, 2, None, mean)];
 
 static PROCESSES: [Col; 6] = [
     PID,
@@ -178,14 +111,23 @@ static DIRS: [Col; 6] = [
     AGE,
 ];
 
-static FAILS: [Col; 8] = [
-    PID,
-    col("PROCESS", (10, 15), false, 1, Some(S::Name), name_or_file),
-    col("ERROR", (7, 14), false, 0, None, error),
-    col("DIRECTORY", (14, 90), false, 0, None, dir),
-    col("FAIL/S", (8, 9), true, 2, Some(S::Rate), rate),
-    TOTAL,
+static FAILS: [Col; 9] = [
+    col("PID", (7, 7), true, 3, Some(S::Pid), pid),
+    col("PROCESS", (9, 15), false, 1, Some(S::Name), name_or_file),
+    col("TIMES", (6, 9), true, 1, Some(S::Total), total),
+    col("ERROR", (7, 12), false, 1, None, error),
+    col("DIRECTORY", (13, 90), false, 0, None, dir),
+    col("THEN FOUND", (18, 90), false, 2, None, found),
+    col("FAIL/S", (8, 9), true, 3, Some(S::Rate), rate),
     col("FILES", (6, 6), true, 6, None, files),
+    AGE,
+];
+
+static FAILED: [Col; 5] = [
+    col("PID", (7, 7), true, 4, Some(S::Pid), pid),
+    col("TIMES", (7, 9), true, 1, Some(S::Total), total),
+    col("FILE", (15, 120), false, 0, Some(S::Name), file),
+    col("THEN FOUND", (14, 120), false, 0, None, found),
     AGE,
 ];
 
@@ -196,208 +138,3 @@ static LIVE: [Col; 5] = [
     col("RESULT", (7, 12), false, 0, None, result),
     col("FILE", (20, 160), false, 0, None, file),
 ];
-
-fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Fail(i) = row
-        && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
-    {
-        let many = format!("{}{}", c.look.glyphs.times, num::count(f.processes as u64, 5));
-        line.put_right(&many, c.look.theme.quiet);
-        return;
-    }
-    if let Some(p) = c.process_of(row) {
-        let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
-        line.put_right(&p.key.tgid.to_string(), style);
-    }
-}
-
-fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    if let Row::File(_) = row {
-        // The column for the pid is empty here.
-        line.reach_left(4);
-        return file(c, row, line);
-    }
-    if let Row::Fail(i) = row {
-        if let Some(f) = c.fail(i) {
-            line.put_bytes(f.name.as_bytes(), glyphs.cut, theme.text);
-        }
-        return;
-    }
-    let Some(p) = c.process_of(row) else { return };
-    if c.is_new(&p.tally) {
-        line.put_right("new", theme.fresh).skip_right(1);
-    }
-    if let Some(at) = p.ended {
-        let whole = format!("ended {}", num::age(c.app.now().since(at)));
-        let room = line.room().saturating_sub(p.name.as_bytes().len() + 2);
-        let word = if room >= whole.len() { &whole } else { "ended" };
-        line.put_right(word, theme.quiet).skip_right(1);
-        line.put_bytes(p.name.as_bytes(), glyphs.cut, theme.quiet);
-        return;
-    }
-    let busy = c.app.opens().rate_of(&p.meter) > 0.0;
-    line.put_bytes(p.name.as_bytes(), glyphs.cut, if busy { theme.strong } else { theme.text });
-    if let Row::Process(_) = row {
-        let files = p.files.len() as u64 + p.files_let_go;
-        let text = format!("{} file{}", num::grouped(files), if files == 1 { "" } else { "s" });
-        line.skip(2).put_right(&text, theme.quiet).skip_right(2);
-    }
-    if !p.threads.is_empty() && line.room() > 8 {
-        for thread in &p.threads {
-            line.put_bytes(thread.as_bytes(), glyphs.cut, theme.quiet).skip(1);
-        }
-    }
-}
-
-fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let (value, heat) = match row {
-        Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
-        Row::Fail(i) => (c.fail(i).map(|f| f.rate), false),
-        _ => (c.tally(row).map(|(_, m)| c.app.opens().rate_of(m)), !matches!(row, Row::File(_))),
-    };
-    let Some(value) = value else { return };
-    let theme = c.look.theme;
-    let style = match value {
-        v if v <= 0.0 => theme.quiet,
-        _ if heat => theme.heat(value, c.all),
-        _ => theme.text,
-    };
-    let width = line.room();
-    line.put_right(&num::rate(value, width), style);
-}
-
-fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let share = match row {
-        Row::Dir(i) => c.dir(i).map(|d| d.failed as f64 / d.opens.max(1) as f64),
-        _ => c.tally(row).map(|(t, _)| t.failed_share()),
-    };
-    match share {
-        None => {}
-        Some(share) if share > 0.0 => {
-            line.put_right(&num::share(share), c.look.theme.bad);
-        }
-        Some(_) => c.number(line, c.look.glyphs.none, true),
-    }
-}
-
-fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let n = match row {
-        Row::Dir(i) => c.dir(i).map(|d| d.opens),
-        Row::Fail(i) => c.fail(i).map(|f| f.count),
-        _ => c.tally(row).map(|(t, _)| t.opens),
-    };
-    let Some(n) = n else { return };
-    let width = line.room();
-    let quiet = matches!(row, Row::File(_));
-    c.number(line, &num::count(n, width), quiet);
-}
-
-fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let last = match row {
-        Row::Dir(i) => c.dir(i).map(|d| d.last),
-        Row::Fail(i) => c.fail(i).map(|f| f.last),
-        Row::Live(n) => c.live(n).map(|l| l.at),
-        _ => c.tally(row).map(|(t, _)| t.last),
-    };
-    if let Some(last) = last {
-        c.number(line, &num::age(c.app.now().since(last)), true);
-    }
-}
-
-/// A process's last minute; under it, each file's last result and when that was.
-fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::File(slot) = row {
-        if let Some(f) = c.file(slot) {
-            let width = line.room();
-            line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
-            line.skip_right(if width > 11 { 2 } else { 1 });
-            outcome(c.look, f.last_ret, line);
-        }
-        return;
-    }
-    let Row::Process(slot) = row else { return };
-    let Some(p) = c.process(slot) else { return };
-    let width = line.room();
-    let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
-    let values: Vec<u64> = p.history.last(c.app.now(), width * per_cell).collect();
-    let own = values.iter().copied().max().unwrap_or(0);
-    if own == 0 {
-        return;
-    }
-    // Against its own peak, but what is small beside the busiest one looks small.
-    let most = own.max(c.most / 8).max(4);
-    let rows = graph(c.look.glyphs, &values, most, width, 1);
-    let style = match p.ended {
-        Some(_) => c.look.theme.quiet,
-        None => c.look.theme.heat(own as f64, c.most as f64),
-    };
-    line.put(rows.first().map_or("", String::as_str), style);
-}
-
-fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    let Some(path) = c.path_of(row) else {
-        line.put("(no path)", theme.quiet);
-        return;
-    };
-    if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
-        line.put_right("new", theme.fresh).skip_right(1);
-    }
-    let style: Style = if matches!(row, Row::File(_)) { theme.quiet } else { theme.text };
-    line.put_path(path, glyphs.cut, style);
-}
-
-fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Some(ret) = c.last_ret(row) {
-        outcome(c.look, ret, line);
-    }
-}
-
-fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Path(slot) = row
-        && let Some(p) = c.path(slot)
-    {
-        let width = line.room();
-        c.number(line, &num::count(p.users.len() as u64, width), p.users.len() < 2);
-    }
-}
-
-fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let path = match row {
-        Row::Dir(i) => c.dir(i).map(|d| &d.path),
-        Row::Fail(i) => c.fail(i).map(|f| &f.dir),
-        _ => None,
-    };
-    if let Some(path) = path {
-        line.put_path(path, c.look.glyphs.cut, c.look.theme.text);
-    }
-}
-
-fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    let n = match row {
-        Row::Dir(i) => c.dir(i).map(|d| d.files),
-        Row::Fail(i) => c.fail(i).map(|f| f.files),
-        _ => None,
-    };
-    if let Some(n) = n {
-        let width = line.room();
-        c.number(line, &num::count(n, width), true);
-    }
-}
-
-fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Fail(i) = row
-        && let Some(f) = c.fail(i)
-    {
-        line.put(&errno_name(f.errno), c.look.theme.bad);
-    }
-}
-
-fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Live(n) = row
-        && let Some(l) = c.live(n)
-    {
-        line.put_bytes(l.comm.as_bytes(), c.look.glyphs.cut, c.look.theme.text);
-    }
-}

@@ -27,20 +27,28 @@ pub fn cut<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// A path in at most `width` cells, shortened in the middle: the file's name is what counts,
-/// then where the path begins: `/usr/lib/…/libc.so.6`.
+/// A path in at most `width` cells, shortened in the middle: `/usr/…/x86_64-linux-gnu/libc.so.6`.
+///
+/// The file's name is what counts, then the directories that it is in, which tell it from others
+/// of that name, then where the path begins.
 pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
     if cells(text) <= width {
         return Cow::Borrowed(text);
     }
+    if cells(sign) > width {
+        return Cow::Owned(head(text, width).to_owned());
+    }
     let room = width.saturating_sub(cells(sign));
-    let name = text.rfind('/').map_or("", |at| text.get(at..).unwrap_or(""));
-    // The name whole when that leaves something of the beginning; else two thirds for the end.
-    let end_room = match cells(name) {
-        n if n > 0 && n <= room.saturating_sub(3) => n,
-        _ => room * 2 / 3,
-    };
-    let end = tail(text, end_room);
+    // A name that leaves nothing of the beginning is cut; else whole parts, up to three quarters.
+    let mut end = tail(text, room * 2 / 3);
+    for (at, _) in text.rmatch_indices('/') {
+        let part = text.get(at..).unwrap_or("");
+        let most = if part.rfind('/') == Some(0) { room.saturating_sub(3) } else { room * 3 / 4 };
+        if cells(part) > most {
+            break;
+        }
+        end = part;
+    }
     let start_room = room.saturating_sub(cells(end));
     let mut start = head(text, start_room);
     // Whole parts at the beginning, where that costs little.
@@ -48,9 +56,6 @@ pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
         && start_room.saturating_sub(cells(part)) <= 8
     {
         start = part;
-    }
-    if cells(sign) > width {
-        return Cow::Owned(head(text, width).to_owned());
     }
     Cow::Owned(format!("{start}{sign}{end}"))
 }
@@ -184,6 +189,13 @@ mod tests {
     #[test]
     fn paths_lose_their_middle() {
         assert_eq!(middle("/usr/lib/x86_64-linux-gnu/libc.so.6", 22, "…"), "/usr/lib/…/libc.so.6");
+        let of = |path: &str, width| middle(path, width, "…").into_owned();
+        assert_eq!(
+            of("/work/wt/detail/target/debug/deps/libc.so.6", 34),
+            "/work/wt/…/debug/deps/libc.so.6"
+        );
+        assert_eq!(of("/work/wt/one/lib/libc.so.6", 24), "/work/wt/…/lib/libc.so.6");
+        assert_eq!(of("/a/very/long/way/averylongname.txt", 22), "/a/…/averylongname.txt");
         assert_eq!(middle("/a/b", 10, "…"), "/a/b");
         assert_eq!(middle("/abcdefghijklmnopqrstuvwxyz", 9, "…"), "/ab…vwxyz");
         assert_eq!(middle("/abc", 1, "…"), "…");

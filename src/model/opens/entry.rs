@@ -1,5 +1,6 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
+use super::given::Given;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::slab::Slot;
@@ -33,6 +34,40 @@ pub struct Tally {
     pub first: Mono,
     /// The last one.
     pub last: Mono,
+    /// How long they took, where that is measured.
+    pub latency: Latency,
+}
+
+/// How long the timed opens took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// How many were timed.
+    pub timed: u64,
+    /// Of all of them together.
+    pub sum_ns: u64,
+    /// Of the slowest.
+    pub max_ns: u64,
+}
+
+impl Latency {
+    #[inline]
+    fn add(&mut self, ns: u64) {
+        self.timed += 1;
+        self.sum_ns = self.sum_ns.saturating_add(ns);
+        self.max_ns = self.max_ns.max(ns);
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, other: &Latency) {
+        self.timed = self.timed.saturating_add(other.timed);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
+    /// The mean; `None` where nothing was timed.
+    pub fn mean_ns(&self) -> Option<u64> {
+        self.sum_ns.checked_div(self.timed)
+    }
 }
 
 impl Tally {
@@ -46,6 +81,9 @@ impl Tally {
         self.opens += 1;
         self.failed += u64::from(meta.ret < 0);
         self.last = self.last.max(meta.at);
+        if let Some(ns) = meta.latency_ns {
+            self.latency.add(ns);
+        }
     }
 
     pub(super) fn add_lost(&mut self, opens: u64, failed: u64, now: Mono) {
@@ -173,6 +211,10 @@ pub struct FileUse {
     pub meter: Meter,
     /// What the last open returned: a descriptor, or a negated errno.
     pub last_ret: i32,
+    /// The path as the program passed it to the last open.
+    pub given: Given,
+    /// When it was last opened with success.
+    pub last_good: Option<Mono>,
 }
 
 /// One process's failures to open one path for one reason.
@@ -201,4 +243,5 @@ pub struct LiveOpen {
     pub comm: Comm,
     pub ret: i32,
     pub flags: Option<u64>,
+    pub latency_ns: Option<u64>,
 }

@@ -5,6 +5,8 @@
 //! not account for is in [`Opens::let_go`].
 
 mod entry;
+mod found;
+mod given;
 mod read;
 mod room;
 
@@ -13,8 +15,10 @@ use std::hash::{BuildHasher, Hash};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 pub use entry::{
-    Failure, FileUse, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
+    Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
 };
+pub use found::Found;
+pub use given::Given;
 
 use super::history::{History, Meter, Ticks};
 use super::open::{LostOpens, Open, OpenBatch, OpenCounts};
@@ -30,6 +34,8 @@ pub struct Limits {
     pub files_of_one: usize,
     /// Bytes of path text.
     pub path_bytes: usize,
+    /// Bytes of paths as passed, where they are told apart from what they were resolved to.
+    pub given_bytes: usize,
     pub failures: usize,
     pub live: usize,
 }
@@ -41,6 +47,7 @@ impl Default for Limits {
             files: 24_576,
             files_of_one: 1_024,
             path_bytes: 2 << 20,
+            given_bytes: 1 << 20,
             failures: 8_192,
             live: 1_024,
         }
@@ -69,6 +76,7 @@ pub struct Opens {
     paths: Slab<Path>,
     by_path: HashTable<Slot>,
     path_bytes: usize,
+    given_bytes: usize,
     files: Slab<FileUse>,
     by_pair: HashTable<Slot>,
     failures: Slab<Failure>,
@@ -146,6 +154,7 @@ impl Opens {
             comm: meta.comm,
             ret,
             flags: meta.flags,
+            latency_ns: meta.latency_ns,
         };
         if self.live.len() >= self.limits.live {
             self.live.pop_front();
@@ -256,6 +265,11 @@ impl Opens {
             entry.tally.add(open.meta);
             entry.meter.add(&self.ticks, 1);
             entry.last_ret = ret;
+            if ret >= 0 {
+                entry.last_good = Some(open.meta.at);
+            }
+            let budget = self.limits.given_bytes;
+            entry.given.set(open.path, bytes, &mut self.given_bytes, budget);
         }
         if let Some(errno) = open.meta.errno() {
             self.add_failure(open, process, path, errno);
@@ -307,6 +321,8 @@ impl Opens {
             tally: Tally::starting(open.meta.at),
             meter: Meter::default(),
             last_ret: 0,
+            given: Given::Same,
+            last_good: None,
         });
         let (files, hasher) = (&self.files, &self.hasher);
         self.by_pair.insert_unique(hash, slot, |s| {

@@ -1,9 +1,11 @@
 //! What the tables hold, for those who look: nothing here changes anything.
 
+use std::hash::BuildHasher;
+
 use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
 use crate::model::history::{History, Meter};
 use crate::model::open::OpenCounts;
-use crate::model::slab::Slab;
+use crate::model::slab::{Slab, Slot};
 
 impl Opens {
     /// Everything that was counted.
@@ -61,6 +63,14 @@ impl Opens {
     /// Which process uses which path.
     pub fn files(&self) -> &Slab<FileUse> {
         &self.files
+    }
+
+    /// A process's use of a path, if it is held.
+    pub fn use_of(&self, process: Slot, path: Slot) -> Option<&FileUse> {
+        let hash = self.hasher.hash_one((process, path));
+        let same = |f: &FileUse| f.path == path && f.process == process;
+        let slot = self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same))?;
+        self.files.get(*slot)
     }
 
     /// The failures held.

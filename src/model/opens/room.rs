@@ -134,6 +134,7 @@ impl Opens {
             found.remove();
         }
         self.let_go.files += 1;
+        self.given_bytes = self.given_bytes.saturating_sub(file.given.bytes());
         Some(file)
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::open::{Comm, LostOpens, OpenMeta, Syscall};
+use crate::model::open::{Comm, LostOpens, OpenMeta, ResolvedKind, Syscall};
 
 fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
     OpenMeta {
@@ -21,7 +21,7 @@ fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
     }
 }
 
-fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) {
+pub(super) fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) {
     let meta = meta(tgid, at, ret);
     opens.add(&Open { meta: &meta, path: Some(path), resolved: None }, Mono(at));
 }
@@ -40,6 +40,9 @@ fn check(opens: &Opens) {
     assert_eq!(opens.by_path.len(), opens.paths.len());
     assert_eq!(opens.by_failure.len(), opens.failures.len());
     assert_eq!(opens.path_bytes, opens.paths.iter().map(|(_, p)| p.bytes.len()).sum::<usize>());
+    let given: usize = opens.files.iter().map(|(_, f)| f.given.bytes()).sum();
+    assert_eq!(opens.given_bytes, given);
+    assert!(given <= opens.limits.given_bytes);
     for (slot, file) in opens.files.iter() {
         assert!(opens.processes.get(file.process).unwrap().files.contains(&slot));
         assert!(opens.paths.get(file.path).unwrap().users.contains(&slot));
@@ -71,6 +74,19 @@ fn counts_by_process_file_and_failure() {
     assert_eq!((failure.errno, failure.count), (2, 1));
     assert_eq!(opens.live().map(|l| l.ret).collect::<Vec<_>>(), [3, -2, 4, 5]);
     assert_eq!(opens.live_at(2).unwrap().ret, 4);
+}
+
+#[test]
+fn timed_opens_have_a_mean_and_a_maximum() {
+    let mut opens = Opens::default();
+    for ns in [None, Some(10), Some(30)] {
+        let meta = OpenMeta { latency_ns: ns, ..meta(10, 1, 3) };
+        opens.add(&Open { meta: &meta, path: Some(b"/a"), resolved: None }, Mono(1));
+    }
+    let latency = opens.total.latency;
+    assert_eq!((latency.mean_ns(), latency.max_ns), (Some(20), 30));
+    assert_eq!(opens.files.iter().next().unwrap().1.tally.latency, latency);
+    assert_eq!(Latency::default().mean_ns(), None);
 }
 
 #[test]
@@ -146,11 +162,20 @@ proptest::proptest! {
         steps in proptest::collection::vec((0u32..40, 0u64..1_000, -3i64..3, 0u8..60), 0..600),
     ) {
         let limits = Limits {
-            processes: 12, files: 30, files_of_one: 8, path_bytes: 200, failures: 9, live: 5,
+            processes: 12, files: 30, files_of_one: 8, path_bytes: 200, given_bytes: 20,
+            failures: 9, live: 5,
         };
         let mut opens = Opens::with_limits(limits);
         for (i, (tgid, at, ret, path)) in steps.iter().enumerate() {
-            add(&mut opens, *tgid, at * 100_000_000, *ret, format!("/dir/{path}").as_bytes());
+            let resolved = format!("/dir/{path}");
+            let passed = match at % 3 {
+                0 => resolved.clone(),
+                1 => path.to_string(),
+                _ => format!("../{at}"),
+            };
+            let meta = meta(*tgid, at * 100_000_000, *ret);
+            let resolved = Some((ResolvedKind::Opened, resolved.as_bytes()));
+            opens.add(&Open { meta: &meta, path: Some(passed.as_bytes()), resolved }, meta.at);
             if i % 50 == 0 {
                 opens.tick(Mono(*at));
             }

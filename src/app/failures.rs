@@ -1,0 +1,137 @@
+//! The failure lens: failed opens by name, errno and directory, each of those file by file, and
+//! whether what was looked for was found in the end.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::opens_groups::directory;
+use super::opens_pane::{FailGroup, FailRow, OpensPane, OpensSort, Row};
+use super::opens_rows::{Choose, Ranked, number, order};
+use crate::model::open::Comm;
+use crate::model::opens::{Failure, Found, Path, Process, Tally};
+use crate::model::slab::Slot;
+use crate::model::time::Mono;
+
+/// What failures have in common that are told in one row: name, errno, directory.
+type Group<'a> = (Comm, i32, &'a [u8]);
+
+pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
+    let opens = choose.opens;
+    let found = Found::new(opens);
+    let mut groups: HashMap<Group<'_>, (FailRow, HashSet<Slot>)> = HashMap::new();
+    for (_, f) in opens.failures().iter() {
+        let (Some(process), Some(path)) =
+            (opens.processes().get(f.process), opens.paths().get(f.path))
+        else {
+            continue;
+        };
+        if !shown(choose, f, process, path) {
+            continue;
+        }
+        let dir = directory(&path.bytes, pane.depth);
+        let (row, processes) = groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
+            let row = FailRow {
+                name: process.name,
+                process: f.process,
+                processes: 0,
+                errno: f.errno,
+                dir: dir.into(),
+                files: 0,
+                found: 0,
+                found_at: None,
+                count: 0,
+                rate: 0.0,
+                last: Mono(0),
+            };
+            (row, HashSet::new())
+        });
+        processes.insert(f.process);
+        row.processes = processes.len();
+        if f.last >= row.last {
+            row.process = f.process;
+        }
+        row.files += 1;
+        if let Some(file) = found.after(f) {
+            row.found += 1;
+            let this = file.last_good.map(|at| (at, file.path));
+            row.found_at = row.found_at.max(this);
+        }
+        row.count += f.count;
+        row.rate += opens.rate_of(&f.meter);
+        row.last = row.last.max(f.last);
+    }
+    let sort = pane.sort();
+    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, _)| row).collect();
+    let key = |f: &FailRow| (f.name.0, f.errno, f.dir.clone());
+    rows.sort_by_cached_key(key);
+    let mut items: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .map(|(at, f)| {
+            let process = opens.processes().get(f.process);
+            let tally = Tally {
+                opens: f.count,
+                failed: f.count,
+                first: f.last,
+                last: f.last,
+                ..Tally::default()
+            };
+            Ranked {
+                number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
+                more: f.count,
+                name: f.name.as_bytes(),
+                id: at as u64,
+                what: at,
+            }
+        })
+        .collect();
+    order(&mut items, sort == OpensSort::Name, pane.reverse);
+    let sorted = items.iter().filter_map(|i| rows.get(i.what).cloned()).collect();
+    pane.fails = sorted;
+    pane.rows = (0..pane.fails.len()).map(Row::Fail).collect();
+    pane.of = pane.rows.len();
+}
+
+fn shown(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> bool {
+    choose.new_since.is_none_or(|mark| f.first > mark)
+        && choose.what(&path.bytes, choose.used(f.process, f.path), f.errno.saturating_neg())
+        && choose.who(process)
+}
+
+/// The failures of one group, a file each.
+pub(super) fn of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGroup) {
+    let opens = choose.opens;
+    let sort = pane.sort();
+    pane.of = 0;
+    let mut items = Vec::new();
+    for (slot, f) in opens.failures().iter() {
+        let (Some(process), Some(path)) =
+            (opens.processes().get(f.process), opens.paths().get(f.path))
+        else {
+            continue;
+        };
+        if (process.name, f.errno) != (group.name, group.errno)
+            || *directory(&path.bytes, group.depth) != *group.dir
+        {
+            continue;
+        }
+        pane.of += 1;
+        if !shown(choose, f, process, path) {
+            continue;
+        }
+        let tally = Tally { opens: f.count, last: f.last, ..Tally::default() };
+        items.push(Ranked {
+            number: number(sort, &tally, opens.rate_of(&f.meter), process.key.tgid),
+            more: f.count,
+            name: &path.bytes,
+            id: slot.id(),
+            what: slot,
+        });
+    }
+    order(&mut items, sort == OpensSort::Name, pane.reverse);
+    let found = Found::new(opens);
+    pane.found = items
+        .iter()
+        .filter_map(|i| Some((i.what, found.after(opens.failures().get(i.what)?)?.path)))
+        .collect();
+    pane.rows = items.into_iter().map(|i| Row::Failed(i.what)).collect();
+}

@@ -1,0 +1,92 @@
+//! Whether a file that could not be opened was found elsewhere: a later good open by the same
+//! process of a path that ends in the same name. Worked out when it is asked for, so that
+//! counting an open costs nothing more; bounded as the tables are.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{Failure, FileUse, Opens};
+use crate::model::slab::Slot;
+
+/// The good opens of processes that have failures, by the last part of the path.
+#[derive(Debug)]
+pub struct Found<'a> {
+    opens: &'a Opens,
+    by_name: HashMap<(Slot, &'a [u8]), &'a FileUse>,
+}
+
+impl<'a> Found<'a> {
+    /// Looks through what `opens` holds.
+    pub fn new(opens: &'a Opens) -> Self {
+        let failing: HashSet<Slot> = opens.failures().iter().map(|(_, f)| f.process).collect();
+        let mut by_name: HashMap<(Slot, &[u8]), &FileUse> = HashMap::new();
+        let files = failing.iter().filter_map(|s| opens.processes().get(*s)).flat_map(|p| &p.files);
+        for file in files.filter_map(|s| opens.files().get(*s)) {
+            let (Some(_), Some(path)) = (file.last_good, opens.paths().get(file.path)) else {
+                continue;
+            };
+            let last = by_name.entry((file.process, name(&path.bytes))).or_insert(file);
+            if last.last_good < file.last_good {
+                *last = file;
+            }
+        }
+        Self { opens, by_name }
+    }
+
+    /// The use of a path that this failure led to: opened since it last failed.
+    pub fn after(&self, failure: &Failure) -> Option<&'a FileUse> {
+        let path = self.opens.paths().get(failure.path)?;
+        let file = self.by_name.get(&(failure.process, name(&path.bytes)))?;
+        (file.last_good? >= failure.last).then_some(*file)
+    }
+}
+
+/// The last part of a path.
+fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::add;
+    use super::*;
+
+    #[test]
+    fn a_later_good_open_of_the_same_name_by_the_same_process() {
+        type Opened = (u32, u64, i64, &'static str);
+        let of = |tried: &[Opened]| {
+            let mut opens = Opens::default();
+            for (tgid, at, ret, path) in tried {
+                add(&mut opens, *tgid, *at, *ret, path.as_bytes());
+            }
+            let found = Found::new(&opens);
+            let failure = opens.failures().iter().next().unwrap().1;
+            let file = found.after(failure)?;
+            let path = &opens.paths().get(file.path).unwrap().bytes;
+            Some(String::from_utf8(path.to_vec()).unwrap())
+        };
+        const TRIED: Opened = (1, 5, -2, "/usr/lib/libfoo.so");
+        for (then, found) in [
+            (&[(1, 6, 3, "/opt/lib/libfoo.so")][..], Some("/opt/lib/libfoo.so")),
+            (&[(1, 6, 3, "/usr/lib/libfoo.so")], Some("/usr/lib/libfoo.so")),
+            (&[(1, 6, 3, "/a/libfoo.so"), (1, 7, 3, "/b/libfoo.so")], Some("/b/libfoo.so")),
+            (&[(1, 6, 3, "libfoo.so")], Some("libfoo.so")),
+            (&[(1, 4, 3, "/opt/lib/libfoo.so")], None),
+            (&[(2, 6, 3, "/opt/lib/libfoo.so")], None),
+            (&[(1, 6, -2, "/opt/lib/libfoo.so")], None),
+            (&[(1, 6, 3, "/opt/lib/libfoo.so.1")], None),
+            (&[(1, 6, 3, "/opt/libfoo.so/x")], None),
+            // Found once, and tried again in vain since.
+            (&[(1, 6, 3, "/opt/libfoo.so"), (1, 7, -2, "/usr/lib/libfoo.so")], None),
+        ] {
+            let tried: Vec<_> = std::iter::once(TRIED).chain(then.iter().copied()).collect();
+            assert_eq!(of(&tried).as_deref(), found, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_part() {
+        assert_eq!(name(b"/a/b"), b"b");
+        assert_eq!(name(b"b"), b"b");
+        assert_eq!(name(b"/"), b"");
+    }
+}

@@ -1,0 +1,134 @@
+//! Reads who a process is from /proc and the user database. Everything here may block: a process
+//! that hangs in the kernel can hold the lock that its command line is read under.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+
+use nix::unistd::{Uid, User};
+
+use super::cgroups::Cgroups;
+use super::clock;
+use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::opens::ProcessKey;
+use crate::model::who::{Asked, Facts, Parent, Stat, Unread, Who, arguments, counted};
+
+/// Bytes of a command line that are read.
+const MOST_ARGS: u64 = 16 << 10;
+
+/// Threads whose names are read, names that are kept, and parents that are gone up to.
+const MOST_THREADS: usize = 256;
+const MOST_NAMES: usize = 32;
+const MOST_PARENTS: usize = 12;
+
+/// Finds out who `asked` is. Nothing of another process that has its id by now is told: the
+/// start is checked before and after.
+pub fn describe(asked: &Asked, cgroups: &mut Cgroups) -> Who {
+    let pid = asked.key.tgid;
+    let found =
+        Some(pid).filter(|pid| is_it(*pid, asked.key)).map(|pid| (facts(asked), in_cgroup(pid)));
+    let (facts, cgroup) = match found.filter(|_| is_it(pid, asked.key)) {
+        Some((facts, cgroup)) => (Ok(facts), cgroup),
+        None => (Err(Unread::Gone), None),
+    };
+    let by_id = asked.cgroup_id.and_then(|id| cgroups.get(id, clock::mono)).cloned();
+    let user = User::from_uid(Uid::from_raw(asked.uid)).ok().flatten().map(|u| u.name);
+    Who { user, cgroup: by_id.or(cgroup), facts }
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn is_it(pid: u32, key: ProcessKey) -> bool {
+    stat(pid).is_some_and(|s| s.started_at(key.start_boottime_ns))
+}
+
+fn facts(asked: &Asked) -> Facts {
+    let pid = asked.key.tgid;
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(format!("/proc/{pid}/cmdline")) {
+        // What was read until an error stays.
+        let _ = file.take(MOST_ARGS).read_to_end(&mut text);
+    }
+    let names: Vec<Vec<u8>> = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(MOST_THREADS)
+        .filter_map(|task| fs::read(task.path().join("comm")).ok())
+        .map(|mut name| {
+            name.pop_if(|b| *b == b'\n');
+            name
+        })
+        .collect();
+    let thread_count =
+        fs::read_dir(format!("/proc/{pid}/task")).map_or(names.len(), Iterator::count);
+    let started_ns = clock::boottime_ns().saturating_sub(asked.key.start_boottime_ns);
+    Facts {
+        exe: exe.map(|path| path.into_os_string().into_vec()),
+        args_cut: text.len() as u64 >= MOST_ARGS,
+        args: arguments(&text),
+        parents: parents(pid),
+        started_ns,
+        started: wall_clock(started_ns),
+        threads: counted(names, MOST_NAMES),
+        thread_count,
+    }
+}
+
+fn parents(pid: u32) -> Vec<Parent> {
+    let mut parents = Vec::new();
+    let mut next = stat(pid).map_or(0, |s| s.ppid);
+    while next > 0 && parents.len() < MOST_PARENTS {
+        let Some(stat) = stat(next) else { break };
+        parents.push(Parent { pid: next, name: stat.name });
+        next = stat.ppid;
+    }
+    parents
+}
+
+/// Its cgroup of the v2 hierarchy, as this process sees it.
+fn in_cgroup(pid: u32) -> Option<Cgroup> {
+    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    Some(Cgroup { path: path.into(), owner: Owner::of(path) })
+}
+
+fn wall_clock(ago_ns: u64) -> String {
+    let ago = jiff::SignedDuration::from_nanos(i64::try_from(ago_ns).unwrap_or(i64::MAX));
+    let then = jiff::Timestamp::now().checked_sub(ago).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    then.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this_process() -> Asked {
+        let tgid = std::process::id();
+        let start_boottime_ns = stat(tgid).unwrap().start_ticks * 10_000_000;
+        let uid = nix::unistd::getuid().as_raw();
+        Asked { key: ProcessKey { tgid, start_boottime_ns }, uid, cgroup_id: None }
+    }
+
+    #[test]
+    fn this_process_is_who_it_is() {
+        let who = describe(&this_process(), &mut Cgroups::new());
+        let facts = who.facts.unwrap();
+        let exe = std::env::current_exe().unwrap();
+        assert_eq!(facts.exe, Some(exe.into_os_string().into_vec()));
+        assert_eq!(facts.args.len(), std::env::args_os().len());
+        assert_eq!(facts.parents.first().unwrap().pid, std::os::unix::process::parent_id());
+        assert!(facts.thread_count > 1 && !facts.threads.is_empty());
+        assert!(facts.started_ns < 3_600_000_000_000, "{}", facts.started_ns);
+    }
+
+    #[test]
+    fn another_process_with_the_same_id_is_not_told_of() {
+        let mut asked = this_process();
+        asked.key.start_boottime_ns -= 1_000_000_000;
+        assert_eq!(describe(&asked, &mut Cgroups::new()).facts, Err(Unread::Gone));
+    }
+}

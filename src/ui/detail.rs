@@ -1,0 +1,255 @@
+//! What is told above the rows of something that is looked into: who a process is, a file's
+//! names, a directory; and the last minute as a graph.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::glyphs::graph;
+use super::text::{Line, cells, cut, middle};
+use super::{Look, num};
+use crate::app::App;
+use crate::app::opens_pane::Inside;
+use crate::model::errno::errno_name;
+use crate::model::escape::escape;
+use crate::model::history::HISTORY_SECONDS;
+use crate::model::opens::{Path, Process, Tally};
+use crate::model::time::Mono;
+use crate::model::who::{Facts, Unread, Who};
+
+/// Cells of the graph: a minute in braille.
+const GRAPH: u16 = 30;
+
+/// One line: its rank (the lowest stay longest when there is little room), its name, its text.
+struct Told<'a> {
+    rank: u8,
+    name: &'static str,
+    text: Cow<'a, str>,
+    fit: Fit,
+}
+
+/// What is done with a text that is too long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// It loses its end.
+    Cut,
+    /// It is a path.
+    Middle,
+    /// It takes more lines, where there are some.
+    Wrap,
+}
+
+fn told<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
+    Told { rank, name, text: text.into(), fit: Fit::Cut }
+}
+
+fn path<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
+    Told { fit: Fit::Middle, ..told(rank, name, text) }
+}
+
+/// Draws what fits into `area`.
+pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let opens = app.opens();
+    let mut values = Vec::new();
+    let lines = match app.opens_pane.inside() {
+        Some(Inside::Process(slot)) => {
+            let Some(p) = opens.processes().get(*slot) else { return };
+            values = p.history.last(app.now(), HISTORY_SECONDS - 1).collect();
+            process(app, look, p)
+        }
+        Some(Inside::Path(slot)) => match opens.paths().get(*slot) {
+            Some(held) => file(app, look, held),
+            None => return,
+        },
+        Some(Inside::Directory(dir)) => vec![path(0, "below", escape(dir))],
+        Some(Inside::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
+        None => return,
+    };
+    let rows = usize::from(area.height);
+    let chart = values.iter().any(|v| *v > 0) && area.width >= 70;
+    let chart_rows = if chart { area.height.min(4) } else { 0 };
+    let mut y = area.y;
+    let mut spare = rows.saturating_sub(lines.len());
+    for line in lines.iter().filter(|l| usize::from(l.rank) < rows) {
+        let beside = y < area.y + chart_rows;
+        let width = if beside { area.width - GRAPH - 1 } else { area.width };
+        let place = Rect { y, width, height: 1, ..area };
+        let used = put(look, line, place, area.bottom(), &mut spare, buf);
+        y = y.saturating_add(used);
+    }
+    let most = values.iter().copied().max().unwrap_or(0).max(4);
+    let rows = graph(look.glyphs, &values, most, usize::from(GRAPH), usize::from(chart_rows));
+    for (row, y) in rows.iter().zip(area.y..area.y + chart_rows) {
+        let place = Rect { x: area.right() - GRAPH, y, width: GRAPH, height: 1 };
+        Line::new(buf, place).put(row, look.theme.opens);
+    }
+}
+
+/// Writes one line, over as many rows as it may; how many that were.
+fn put(
+    look: &Look,
+    told: &Told<'_>,
+    place: Rect,
+    bottom: u16,
+    spare: &mut usize,
+    buf: &mut Buffer,
+) -> u16 {
+    let theme = look.theme;
+    let mut line = Line::new(buf, place);
+    line.skip(1).put(&format!("{:<9} ", told.name), theme.quiet);
+    let room = line.room();
+    if told.fit == Fit::Middle {
+        line.put(&middle(&told.text, room, look.glyphs.cut), theme.text);
+        return 1;
+    }
+    let mut none = 0;
+    let spare = if told.fit == Fit::Wrap { spare } else { &mut none };
+    let mut rest = &*told.text;
+    let mut y = place.y;
+    loop {
+        let last = *spare == 0 || cells(rest) <= room || y + 1 >= bottom || room == 0;
+        let part = if last { cut(rest, room, look.glyphs.cut) } else { cut(rest, room, "") };
+        Line::new(buf, Rect { y, ..place }).skip(11).put(&part, theme.text);
+        y += 1;
+        if last {
+            return y - place.y;
+        }
+        *spare -= 1;
+        rest = rest.get(part.len()..).unwrap_or("");
+    }
+}
+
+fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
+    let answer = app.who(p.key);
+    let facts = answer.map(|(who, at)| (who.facts.as_ref(), *at));
+    let unread = match facts {
+        None => "reading",
+        Some((Err(Unread::Gone), _)) => "gone before it could be read",
+        Some(_) => "?",
+    };
+    let known = facts.and_then(|(f, at)| f.ok().map(|f| (f, at)));
+    let of = |text: &dyn Fn(&Facts) -> String| known.map_or("?".into(), |(f, _)| text(f));
+    let none = look.glyphs.none;
+    let who = answer.map(|(who, _)| who);
+    let about = &app.opens_pane.about;
+    let errnos =
+        about.errnos.iter().map(|(e, n)| format!("{} {}", num::grouped(*n), errno_name(*e)));
+    let dirs = about.dirs.iter().map(|(d, n)| format!("{} {}", escape(d), num::grouped(*n)));
+    let or_none =
+        |texts: Vec<String>| if texts.is_empty() { none.into() } else { texts.join("  ") };
+    let first = known.map_or(unread.into(), |(f, _)| exe(f, none));
+    let cgroup = who.and_then(|w| w.cgroup.as_ref()).or_else(|| app.cgroup_of(p));
+    let container = cgroup.and_then(|c| c.owner.container());
+    let pod = cgroup.and_then(|c| c.owner.pod()).map(|pod| format!("pod {pod}"));
+    // Beside a pod's uid the container's first twelve digits, as people write it: the cgroup has all.
+    let digits = if pod.is_some() { 12 } else { 64 };
+    let container = container.and_then(|id| id.get(..digits)).map(str::to_owned);
+    let owner: Vec<String> = container.into_iter().chain(pod).collect();
+    let cgroup = cgroup.map_or(Cow::Borrowed("?"), |c| escape(&c.path));
+    let mut lines = vec![
+        told(0, "process", identity(app, p, who)),
+        told(3, "opens", tally(app, look, &p.tally, app.opens().rate_of(&p.meter))),
+        told(4, "failed", or_none(errnos.collect())),
+        told(9, "below", or_none(dirs.collect())),
+        told(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
+        path(1, "runs", first),
+        Told { fit: Fit::Wrap, ..told(2, "command", of(&|f| command(f, look.glyphs.cut))) },
+        told(6, "parents", of(&|f| parents(f, look.glyphs.into, none))),
+        path(7, "cgroup", cgroup),
+        told(8, "container", or_none(owner)),
+    ];
+    let threads = match known {
+        Some((f, _)) => threads(f, look.glyphs.times),
+        None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
+    };
+    lines.push(told(10, "threads", threads));
+    lines
+}
+
+fn identity(app: &App, p: &Process, who: Option<&Who>) -> String {
+    let mut text = String::new();
+    if let Some(at) = p.ended {
+        text = format!("ended {} ago  ", num::age(app.now().since(at)));
+    }
+    text.push_str(&format!("pid {}  parent {}  uid {}", p.key.tgid, p.ppid, p.uid));
+    if let Some(user) = who.and_then(|w| w.user.as_ref()) {
+        text.push_str(&format!(" {}", escape(user.as_bytes())));
+    }
+    text
+}
+
+fn exe(facts: &Facts, none: &str) -> String {
+    facts.exe.as_ref().map_or(none.into(), |path| escape(path).into_owned())
+}
+
+/// The command line, with quotes where one argument could be taken for several or for none.
+fn command(facts: &Facts, sign: &str) -> String {
+    let mut text = String::new();
+    for arg in &facts.args {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        let quote = if arg.is_empty() || arg.contains(&b' ') { "'" } else { "" };
+        text.push_str(&format!("{quote}{}{quote}", escape(arg)));
+    }
+    if facts.args_cut {
+        text.push_str(sign);
+    }
+    if text.is_empty() { "(none)".into() } else { text }
+}
+
+fn started(app: &App, facts: &Facts, read: Mono) -> String {
+    let ns = facts.started_ns.saturating_add(app.now().since(read));
+    format!("{}, {} ago", facts.started, num::age(ns))
+}
+
+fn parents(facts: &Facts, sign: &str, none: &str) -> String {
+    let names = facts.parents.iter().map(|p| format!("{} {}", p.pid, escape(&p.name)));
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { none.into() } else { names.join(&format!(" {sign} ")) }
+}
+
+fn threads(facts: &Facts, times: &str) -> String {
+    let mut text = facts.thread_count.to_string();
+    for (name, n) in &facts.threads {
+        text.push_str(&format!("  {}", escape(name)));
+        if *n > 1 {
+            text.push_str(&format!(" {times}{n}"));
+        }
+    }
+    text
+}
+
+fn file<'a>(app: &App, look: &Look, held: &'a Path) -> Vec<Told<'a>> {
+    let files = held.users.iter().filter_map(|s| app.opens().files().get(*s));
+    let mut names: Vec<&[u8]> = files.map(|f| f.given.of(&held.bytes)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|n| *n != &*held.bytes);
+    names.truncate(8);
+    let names: Vec<_> = names.into_iter().map(escape).collect();
+    let mut lines = vec![
+        path(0, "file", escape(&held.bytes)),
+        told(1, "opens", tally(app, look, &held.tally, app.opens().rate_of(&held.meter))),
+    ];
+    if !names.is_empty() {
+        lines.push(told(2, "as", names.join("  ")));
+    }
+    lines
+}
+
+fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
+    let mut text = format!(
+        "{}/s  {} in all  {} failed  last {} ago",
+        num::rate(rate, 9),
+        num::grouped(tally.opens),
+        num::grouped(tally.failed),
+        num::age(app.now().since(tally.last)),
+    );
+    if let Some(mean) = tally.latency.mean_ns() {
+        let ns = |ns| num::latency(ns, look.glyphs.micro);
+        text.push_str(&format!("  mean {}  max {}", ns(mean), ns(tally.latency.max_ns)));
+    }
+    text
+}

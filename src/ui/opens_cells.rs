@@ -1,0 +1,367 @@
+//! What is in the cells of the opens pane's rows.
+
+use ratatui::style::Style;
+
+use super::glyphs::graph;
+use super::text::Line;
+use super::{Look, num, outcome};
+use crate::app::App;
+use crate::app::opens_pane::{DirRow, FailRow, Row};
+use crate::model::errno::errno_name;
+use crate::model::history::Meter;
+use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
+use crate::model::slab::Slot;
+
+/// What cells look things up in.
+pub struct Ctx<'a> {
+    pub app: &'a App,
+    pub look: &'a Look,
+    /// The most opens a second of any process in the last minute: graphs are drawn against it.
+    pub most: u64,
+    /// Opens a second of all together.
+    pub all: f64,
+}
+
+impl<'a> Ctx<'a> {
+    fn process(&self, slot: Slot) -> Option<&'a Process> {
+        self.app.opens().processes().get(slot)
+    }
+
+    fn path(&self, slot: Slot) -> Option<&'a Path> {
+        self.app.opens().paths().get(slot)
+    }
+
+    fn file(&self, slot: Slot) -> Option<&'a FileUse> {
+        self.app.opens().files().get(slot)
+    }
+
+    fn dir(&self, at: usize) -> Option<&'a DirRow> {
+        self.app.opens_pane.dirs.get(at)
+    }
+
+    fn fail(&self, at: usize) -> Option<&'a FailRow> {
+        self.app.opens_pane.fails.get(at)
+    }
+
+    fn failure(&self, slot: Slot) -> Option<&'a Failure> {
+        self.app.opens().failures().get(slot)
+    }
+
+    fn live(&self, number: u64) -> Option<&'a LiveOpen> {
+        self.app.opens().live_at(number)
+    }
+
+    /// The process that a row is about.
+    fn process_of(&self, row: Row) -> Option<&'a Process> {
+        match row {
+            Row::Process(s) => self.process(s),
+            Row::User(s) => self.process(self.file(s)?.process),
+            Row::Fail(i) => self.process(self.fail(i)?.process),
+            Row::Failed(s) => self.process(self.failure(s)?.process),
+            Row::Live(n) => self.process(self.live(n)?.process),
+            _ => None,
+        }
+    }
+
+    fn tally(&self, row: Row) -> Option<(&'a Tally, &'a Meter)> {
+        match row {
+            Row::Process(s) => self.process(s).map(|p| (&p.tally, &p.meter)),
+            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| (&f.tally, &f.meter)),
+            Row::Path(s) => self.path(s).map(|p| (&p.tally, &p.meter)),
+            _ => None,
+        }
+    }
+
+    fn path_of(&self, row: Row) -> Option<&'a [u8]> {
+        let slot = match row {
+            Row::File(s) | Row::Use(s) => self.file(s)?.path,
+            Row::Path(s) => s,
+            Row::Failed(s) => self.failure(s)?.path,
+            Row::Live(n) => self.live(n)?.path?,
+            _ => return None,
+        };
+        self.path(slot).map(|p| &*p.bytes)
+    }
+
+    fn last_ret(&self, row: Row) -> Option<i32> {
+        match row {
+            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| f.last_ret),
+            Row::Path(s) => self.path(s).map(|p| p.last_ret),
+            Row::Live(n) => self.live(n).map(|l| l.ret),
+            _ => None,
+        }
+    }
+
+    fn number(&self, line: &mut Line<'_>, text: &str, nothing: bool) {
+        let style = if nothing { self.look.theme.quiet } else { self.look.theme.text };
+        line.put_right(text, style);
+    }
+
+    /// Whether this is new since the mark, and marks are being looked at.
+    fn is_new(&self, tally: &Tally) -> bool {
+        self.app.screen.mark.is_some_and(|mark| tally.first > mark)
+    }
+}
+
+pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Fail(i) = row
+        && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
+    {
+        let many = format!("{}{}", c.look.glyphs.times, num::count(f.processes as u64, 5));
+        line.put_right(&many, c.look.theme.quiet);
+        return;
+    }
+    if let Some(p) = c.process_of(row) {
+        let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
+        line.put_right(&p.key.tgid.to_string(), style);
+    }
+}
+
+pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    if let Row::File(_) = row {
+        // The column for the pid is empty here.
+        line.reach_left(4);
+        return file(c, row, line);
+    }
+    if let Row::Fail(i) = row {
+        if let Some(f) = c.fail(i) {
+            line.put_bytes(f.name.as_bytes(), glyphs.cut, theme.text);
+        }
+        return;
+    }
+    let Some(p) = c.process_of(row) else { return };
+    if c.is_new(&p.tally) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    if let Some(at) = p.ended {
+        let whole = format!("ended {}", num::age(c.app.now().since(at)));
+        let room = line.room().saturating_sub(p.name.as_bytes().len() + 2);
+        let word = if room >= whole.len() { &whole } else { "ended" };
+        line.put_right(word, theme.quiet).skip_right(1);
+        line.put_bytes(p.name.as_bytes(), glyphs.cut, theme.quiet);
+        return;
+    }
+    let busy = c.app.opens().rate_of(&p.meter) > 0.0;
+    line.put_bytes(p.name.as_bytes(), glyphs.cut, if busy { theme.strong } else { theme.text });
+    if let Row::Process(_) = row {
+        let files = p.files.len() as u64 + p.files_let_go;
+        let text = format!("{} file{}", num::grouped(files), if files == 1 { "" } else { "s" });
+        line.skip(2).put_right(&text, theme.quiet).skip_right(2);
+    }
+    if !p.threads.is_empty() && line.room() > 8 {
+        for thread in &p.threads {
+            line.put_bytes(thread.as_bytes(), glyphs.cut, theme.quiet).skip(1);
+        }
+    }
+}
+
+pub fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (value, heat) = match row {
+        Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
+        Row::Fail(i) => (c.fail(i).map(|f| f.rate), false),
+        Row::Failed(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
+        _ => (c.tally(row).map(|(_, m)| c.app.opens().rate_of(m)), !matches!(row, Row::File(_))),
+    };
+    let Some(value) = value else { return };
+    let theme = c.look.theme;
+    let style = match value {
+        v if v <= 0.0 => theme.quiet,
+        _ if heat => theme.heat(value, c.all),
+        _ => theme.text,
+    };
+    let width = line.room();
+    line.put_right(&num::rate(value, width), style);
+}
+
+pub fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let share = match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.failed as f64 / d.opens.max(1) as f64),
+        _ => c.tally(row).map(|(t, _)| t.failed_share()),
+    };
+    match share {
+        None => {}
+        Some(share) if share > 0.0 => {
+            line.put_right(&num::share(share), c.look.theme.bad);
+        }
+        Some(_) => c.number(line, c.look.glyphs.none, true),
+    }
+}
+
+pub fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let n = match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.opens),
+        Row::Fail(i) => c.fail(i).map(|f| f.count),
+        Row::Failed(s) => c.failure(s).map(|f| f.count),
+        _ => c.tally(row).map(|(t, _)| t.opens),
+    };
+    let Some(n) = n else { return };
+    let width = line.room();
+    let quiet = matches!(row, Row::File(_));
+    c.number(line, &num::count(n, width), quiet);
+}
+
+fn latency(c: &Ctx<'_>, row: Row) -> Option<Latency> {
+    match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.latency),
+        _ => c.tally(row).map(|(t, _)| t.latency),
+    }
+}
+
+pub fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let ns = match row {
+        Row::Live(n) => c.live(n).and_then(|l| l.latency_ns),
+        _ => latency(c, row).and_then(|l| l.mean_ns()),
+    };
+    if let Some(ns) = ns {
+        c.number(line, &num::latency(ns, c.look.glyphs.micro), matches!(row, Row::File(_)));
+    }
+}
+
+pub fn slowest(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(latency) = latency(c, row).filter(|l| l.timed > 0) {
+        c.number(line, &num::latency(latency.max_ns, c.look.glyphs.micro), true);
+    }
+}
+
+pub fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let last = match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.last),
+        Row::Fail(i) => c.fail(i).map(|f| f.last),
+        Row::Failed(s) => c.failure(s).map(|f| f.last),
+        Row::Live(n) => c.live(n).map(|l| l.at),
+        _ => c.tally(row).map(|(t, _)| t.last),
+    };
+    if let Some(last) = last {
+        c.number(line, &num::age(c.app.now().since(last)), true);
+    }
+}
+
+/// A process's last minute; under it, each file's last result and when that was.
+pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::File(slot) = row {
+        if let Some(f) = c.file(slot) {
+            let width = line.room();
+            line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
+            line.skip_right(if width > 11 { 2 } else { 1 });
+            outcome(c.look, f.last_ret, line);
+        }
+        return;
+    }
+    let Row::Process(slot) = row else { return };
+    let Some(p) = c.process(slot) else { return };
+    let width = line.room();
+    let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
+    let values: Vec<u64> = p.history.last(c.app.now(), width * per_cell).collect();
+    let own = values.iter().copied().max().unwrap_or(0);
+    if own == 0 {
+        return;
+    }
+    // Against its own peak, but what is small beside the busiest one looks small.
+    let most = own.max(c.most / 8).max(4);
+    let rows = graph(c.look.glyphs, &values, most, width, 1);
+    let style = match p.ended {
+        Some(_) => c.look.theme.quiet,
+        None => c.look.theme.heat(own as f64, c.most as f64),
+    };
+    line.put(rows.first().map_or("", String::as_str), style);
+}
+
+pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    let Some(path) = c.path_of(row) else {
+        line.put("(no path)", theme.quiet);
+        return;
+    };
+    if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let style: Style = if matches!(row, Row::File(_)) { theme.quiet } else { theme.text };
+    line.put_path(path, glyphs.cut, style);
+}
+
+pub fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(ret) = c.last_ret(row) {
+        outcome(c.look, ret, line);
+    }
+}
+
+pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Path(slot) = row
+        && let Some(p) = c.path(slot)
+    {
+        let width = line.room();
+        c.number(line, &num::count(p.users.len() as u64, width), p.users.len() < 2);
+    }
+}
+
+pub fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let path = match row {
+        Row::Dir(i) => c.dir(i).map(|d| &d.path),
+        Row::Fail(i) => c.fail(i).map(|f| &f.dir),
+        _ => None,
+    };
+    if let Some(path) = path {
+        line.put_path(path, c.look.glyphs.cut, c.look.theme.text);
+    }
+}
+
+pub fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let n = match row {
+        Row::Dir(i) => c.dir(i).map(|d| d.files),
+        Row::Fail(i) => c.fail(i).map(|f| f.files),
+        _ => None,
+    };
+    if let Some(n) = n {
+        let width = line.room();
+        c.number(line, &num::count(n, width), true);
+    }
+}
+
+pub fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Fail(i) = row
+        && let Some(f) = c.fail(i)
+    {
+        line.put(&errno_name(f.errno), c.look.theme.bad);
+    }
+}
+
+/// Where what was looked for was found in the end: the file; for many how many of them, and in
+/// which directory the last one.
+pub fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    let (at, many) = match row {
+        Row::Fail(i) => {
+            let Some(f) = c.fail(i) else { return };
+            (f.found_at.map(|(_, path)| path), Some((f.found, f.files)).filter(|_| f.files > 1))
+        }
+        Row::Failed(s) => (c.app.opens_pane.found.get(&s).copied(), None),
+        _ => return,
+    };
+    let Some(path) = at.and_then(|s| c.path(s)) else {
+        line.put(glyphs.none, theme.quiet);
+        return;
+    };
+    if c.path_of(row).is_some_and(|own| *own == *path.bytes) {
+        line.put("there, later", theme.text);
+        return;
+    }
+    let Some((found, files)) = many else {
+        line.put_path(&path.bytes, glyphs.cut, theme.text);
+        return;
+    };
+    if found < files {
+        line.put(&format!("{found} of {files} "), theme.quiet);
+    }
+    let end = path.bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
+    let dir = path.bytes.get(..end).filter(|d| !d.is_empty()).unwrap_or(b"/");
+    line.put_path(dir, glyphs.cut, theme.text);
+}
+
+pub fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Live(n) = row
+        && let Some(l) = c.live(n)
+    {
+        line.put_bytes(l.comm.as_bytes(), c.look.glyphs.cut, c.look.theme.text);
+    }
+}
