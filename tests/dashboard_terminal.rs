@@ -219,8 +219,10 @@ fn a_click_selects_and_what_is_copied_does_nothing() {
         s.lines().position(at)
     };
     let names = [("evil\\x1b[2J\\n\\xff;\\x07.txt", &path), ("plain-one.txt", &plain)];
-    // Once nothing opens them any more no row changes its place.
-    let screen = tty.wait_until("both files", |s| names.iter().all(|n| line(s, n.0).is_some()));
+    tty.wait_until("both files", |s| names.iter().all(|n| line(s, n.0).is_some()));
+    // Paused, no row changes its place.
+    tty.send("p");
+    let screen = tty.wait_for("PAUSED");
     let mut rows = names.map(|(name, path)| (line(&screen, name).unwrap(), path));
     // The lower one first: a click on the row that is selected would look into it.
     rows.sort();
