@@ -124,12 +124,16 @@ fn a_long_path_is_whole_and_one_too_long_is_none() {
     let component = "d".repeat(249);
     let deep = format!("/{}", vec![component; 14].join("/"));
     let too_long = format!("/{}", "x/".repeat(2100));
-    assert!(deep.len() > 3490);
+    let longest = format!("/{}", "x/".repeat(2047));
+    assert!(deep.len() > 3490 && longest.len() == 4095);
     let watch = watch(OpensConfig::default());
     assert!(File::open(&deep).is_err());
+    assert_eq!(File::open(&longest).unwrap_err().raw_os_error(), Some(libc::ENOENT));
     assert_eq!(File::open(&too_long).unwrap_err().raw_os_error(), Some(libc::ENAMETOOLONG));
     let (seen, _) = watch.finish(own_thread());
     assert!(seen.iter().any(|s| s.path.as_deref() == Some(deep.as_bytes())));
+    let told = seen.iter().find(|s| s.path.as_deref() == Some(longest.as_bytes())).unwrap();
+    assert_eq!(told.resolved_str(), longest);
     let refused = seen.iter().find(|s| s.meta.errno() == Some(libc::ENAMETOOLONG)).unwrap();
     assert_eq!(refused.path, None);
 }

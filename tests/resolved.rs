@@ -286,13 +286,19 @@ fn openat2_in_root_starts_from_the_descriptor() {
     let seen = told_of(|| {
         // SAFETY: integers, for which zero is a value.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-        for (path, resolve) in [(c"/real/none", 0x10), (c"link/file", 0x08)] {
+        chdir(root.as_str()).unwrap();
+        let cases = [
+            (dir.as_raw_fd(), c"/real/none", 0x10),
+            (dir.as_raw_fd(), c"link/file", 0x08),
+            (libc::AT_FDCWD, c"/cwd/none", 0x10),
+        ];
+        for (dirfd, path, resolve) in cases {
             how.resolve = resolve;
             // SAFETY: a string and a struct that live through the call.
             unsafe {
                 libc::syscall(
                     libc::SYS_openat2,
-                    dir.as_raw_fd(),
+                    dirfd,
                     path.as_ptr(),
                     &raw const how,
                     size_of_val(&how),
@@ -303,6 +309,10 @@ fn openat2_in_root_starts_from_the_descriptor() {
     assert_eq!(
         resolved(&seen, "/real/none"),
         Some((ResolvedKind::Tried, format!("{root}/real/none")))
+    );
+    assert_eq!(
+        resolved(&seen, "/cwd/none"),
+        Some((ResolvedKind::Tried, format!("{root}/cwd/none")))
     );
     assert_eq!(
         resolved(&seen, "link/file"),

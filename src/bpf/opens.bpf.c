@@ -79,8 +79,8 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
 	rec->head.path_len = 0;
 	if (!req->path)
 		return;
-	n = bpf_probe_read_user_str(rec->path, sizeof(rec->path), (const void *)req->path);
-	if (n < 0 || n >= PATH_BYTES)
+	n = bpf_probe_read_user_str(rec->path, PATH_BYTES + 1, (const void *)req->path);
+	if (n < 0 || n > PATH_BYTES)
 		return;
 	/* with its NUL, but below kernel 6.13 an empty string is told as 0 */
 	rec->head.path_len = n ? n - 1 : 0;
@@ -147,9 +147,11 @@ static __always_inline void place_tried(struct open_record *rec, const struct re
 
 	if (!(rec->head.bits & OPEN_HAS_PATH))
 		return;
-	if ((absolute && !(req->resolve & RESOLVE_IN_ROOT)) || req->dirfd == AT_FDCWD) {
+	bool from_root = absolute && !(req->resolve & RESOLVE_IN_ROOT);
+
+	if (from_root || req->dirfd == AT_FDCWD) {
 		fs = WORD(task_struct, bpf_get_current_task(), fs);
-		if (absolute) {
+		if (from_root) {
 			dentry = WORD(fs_struct, fs, root.dentry);
 			mnt = WORD(fs_struct, fs, root.mnt);
 		} else {
@@ -269,15 +271,16 @@ static __always_inline int told_by_exit(struct trace_event_raw_sys_exit *ctx, en
 	struct request req = {};
 	__u64 args[4] = {};
 	__u64 entry_ns = 0;
+	bool kept;
 	/* an int in a long's place: the upper half is not set (struct syscall_tp_t) */
 	__u8 syscall = call_of((__u32)ctx->id);
 
 	if (syscall == CALL_NONE)
 		return 0;
 	req.syscall = syscall;
-	if (at_entry && take_pending(args, &entry_ns))
-		decode(&req, args);
-	else if (args_from_registers(args))
+	/* What was kept may be of an earlier call whose exit was missed: registers come first. */
+	kept = at_entry && take_pending(args, &entry_ns);
+	if (args_from_registers(args) || kept)
 		decode(&req, args);
 	return emit(&req, ctx->ret, latency ? entry_ns : 0, repeat);
 }

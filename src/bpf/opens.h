@@ -74,7 +74,8 @@ _Static_assert(sizeof(struct open_head) == OPEN_HEAD_BYTES, "the head has no hid
 
 struct open_record {
 	struct open_head head;
-	__u8 path[PATH_BYTES];
+	/* a NUL and padding besides: the longest path has PATH_BYTES - 1 */
+	__u8 path[PATH_BYTES + 8];
 };
 
 /* Values of name_head.place. */

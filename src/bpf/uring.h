@@ -67,8 +67,8 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	rec->head.slot = HALF(io_open, io, file_slot);
 	rec->head.path_len = 0;
 	name = WORD(filename, filename_of(io), name);
-	n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), (const void *)name);
-	if (n >= 1 && n < PATH_BYTES) {
+	n = bpf_probe_read_kernel_str(rec->path, PATH_BYTES + 1, (const void *)name);
+	if (n >= 1 && n <= PATH_BYTES) {
 		rec->head.path_len = n - 1;
 		rec->head.bits |= OPEN_HAS_PATH;
 	}

@@ -10,7 +10,7 @@ pub(super) static PANICKED: Notify = Notify::const_new();
 
 /// What came.
 pub(super) enum Signal {
-    /// SIGTERM, SIGHUP, SIGINT: end.
+    /// SIGTERM, SIGHUP, SIGINT and what else would end the process where it stands: end.
     End,
     /// SIGTSTP: give the terminal back and stop.
     Stop,
@@ -23,6 +23,10 @@ pub(super) struct Signals {
     terminate: Stream,
     hangup: Stream,
     interrupt: Stream,
+    quit: Stream,
+    alarm: Stream,
+    user1: Stream,
+    user2: Stream,
     stop: Stream,
 }
 
@@ -33,6 +37,10 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            alarm: signal(SignalKind::alarm())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             stop: signal(SignalKind::from_raw(nix::libc::SIGTSTP))?,
         })
     }
@@ -43,6 +51,10 @@ impl Signals {
             _ = self.terminate.recv() => Signal::End,
             _ = self.hangup.recv() => Signal::End,
             _ = self.interrupt.recv() => Signal::End,
+            _ = self.quit.recv() => Signal::End,
+            _ = self.alarm.recv() => Signal::End,
+            _ = self.user1.recv() => Signal::End,
+            _ = self.user2.recv() => Signal::End,
             _ = self.stop.recv() => Signal::Stop,
             () = PANICKED.notified() => Signal::Panic,
         }

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks for an orderly end, the second for a quick one.
+//! SIGINT, SIGTERM and their like: the first asks for an orderly end, the second for a quick one.
 //!
 //! A thread of its own waits for them, so that they are heard while the other is held up by a
 //! slow stdout.
@@ -9,6 +9,17 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::Notify;
+
+/// What would end the process where it stands, with a device's features not put back.
+const ENDING: [Signal; 7] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGALRM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
 /// How urgently the end was asked for; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +33,7 @@ impl Stop {
     /// that these signals are for this one.
     pub fn on_signals() -> std::io::Result<Self> {
         let mut signals = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in ENDING {
             signals.add(signal);
         }
         signals.thread_block()?;

@@ -82,8 +82,9 @@ pub(super) struct Tally {
     written: u64,
     counts: OpenCounts,
     lost_told: u64,
-    /// The last totals of each interface and direction.
-    traffic: Vec<(u32, Direction, Traffic)>,
+    /// What the snapshots added, of all interfaces.
+    rx: Traffic,
+    tx: Traffic,
 }
 
 impl Tally {
@@ -136,21 +137,15 @@ impl Tally {
 
     /// A snapshot was written.
     pub(super) fn sampled(&mut self, sample: &TalkersSample) {
-        let key = (sample.ifindex, sample.direction);
-        match self.traffic.iter_mut().find(|(i, d, _)| (*i, *d) == key) {
-            Some((_, _, total)) => *total = sample.total,
-            None => self.traffic.push((sample.ifindex, sample.direction, sample.total)),
-        }
+        let sum = match sample.direction {
+            Direction::Rx => &mut self.rx,
+            Direction::Tx => &mut self.tx,
+        };
+        *sum = *sum + sample.delta;
     }
 
     /// The summary; `opens` and `talkers` say which probes ran.
     pub(super) fn summary(&self, at: Stamp, opens: bool, talkers: bool) -> Summary {
-        let sum = |direction| {
-            self.traffic
-                .iter()
-                .filter(|(_, d, _)| *d == direction)
-                .fold(Traffic::default(), |sum, (_, _, t)| sum + *t)
-        };
         Summary {
             at,
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
@@ -163,7 +158,7 @@ impl Tally {
                 lost: lost(&self.counts).saturating_sub(self.lost_before),
                 unfinished: self.counts.unfinished,
             }),
-            talkers: talkers.then(|| (sum(Direction::Rx), sum(Direction::Tx))),
+            talkers: talkers.then_some((self.rx, self.tx)),
         }
     }
 }
@@ -203,18 +198,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_totals_of_each_interface_are_added() {
+    fn what_each_snapshot_adds_is_summed_also_over_an_interface_that_was_made_anew() {
         let mut tally = Tally::default();
         let mut sample = super::super::sample::talkers();
         tally.sampled(&sample);
-        tally.sampled(&sample);
-        let once = sample.total;
+        // The same books go on under another index: their total has the first part in it.
         sample.ifindex += 1;
+        sample.total = sample.total + sample.delta;
         tally.sampled(&sample);
         sample.direction = Direction::Tx;
         tally.sampled(&sample);
         let summary = tally.summary(Stamp::default(), false, true);
-        assert_eq!(summary.talkers, Some((once + once, once)));
+        assert_eq!(summary.talkers, Some((sample.delta + sample.delta, sample.delta)));
         assert_eq!(summary.opens, None);
     }
 }

@@ -158,11 +158,10 @@ impl Drain<'_, '_> {
         if last || self.asked.elapsed() >= LOST_EVERY {
             self.asked = Instant::now();
             let progs = &self.skel.progs;
-            self.missed = [&progs.open_exit, &progs.open_exit_516]
-                .into_iter()
-                .filter(|p| p.autoload())
-                .filter_map(misses::of)
-                .sum();
+            // The raw sys_exit program is left out: most that it misses is no open.
+            let programs = [&progs.open_exit, &progs.open_exit_516];
+            self.missed =
+                programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
         }
     }
 }
@@ -173,6 +172,7 @@ struct Told {
     lost: u64,
     lost_at: Option<Instant>,
     malformed: u64,
+    unowned: u64,
     compat: bool,
 }
 
@@ -192,11 +192,13 @@ impl Told {
     fn is_news(&mut self, batch: &OpenBatch) -> bool {
         let malformed = std::mem::replace(&mut self.malformed, batch.counts.malformed);
         let compat = std::mem::replace(&mut self.compat, batch.compat);
+        let unowned = std::mem::replace(&mut self.unowned, batch.counts.lost_unowned);
         !batch.is_empty()
             || !batch.ended.is_empty()
             || !batch.lost_by.is_empty()
             || malformed != batch.counts.malformed
             || compat != batch.compat
+            || unowned != batch.counts.lost_unowned
     }
 }
 

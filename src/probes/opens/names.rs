@@ -20,6 +20,12 @@ struct Generation {
 }
 
 impl Generation {
+    /// A backlog in the rings may bring more after the turn, a ring of 16 MiB full of ever new
+    /// files just this much. What has no room then is not known.
+    fn has_room(&self) -> bool {
+        self.by_key.len() < 4 * NAMES && self.text.len() < 4 * TEXT_BYTES
+    }
+
     fn get(&self, key: u64) -> Option<&[u8]> {
         let (start, len) = *self.by_key.get(&key)?;
         self.text.get(start as usize..)?.get(..len as usize)
@@ -49,7 +55,7 @@ impl Names {
     pub(super) fn insert(&mut self, key: u64, epoch: u32, place: Place<'_>) {
         let generation = if epoch == self.current.epoch {
             &mut self.current
-        } else if epoch == self.previous.epoch {
+        } else if epoch == self.previous.epoch && self.previous.has_room() {
             &mut self.previous
         } else {
             return;

@@ -32,6 +32,8 @@ const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
 /// Interfaces whose books are kept while they are not watched: beyond that the one that was left
 /// first begins anew when it is watched again.
 const KEPT_BOOKS: usize = 256;
+/// Sources in all books that are kept, both directions: about 170 bytes each.
+const KEPT_SOURCES: usize = 131_072;
 
 /// The reader of the channel has gone: there is nobody to count for.
 struct Closed;
@@ -273,10 +275,12 @@ impl<'a> Run<'a> {
             tracing::info!("{} ({ifindex}): what was counted is let go", escape(name.as_bytes()));
         }
         self.kept.push((key, books));
+        while self.kept.iter().map(|(_, b)| b.len()).sum::<usize>() > KEPT_SOURCES {
+            self.kept.remove(0);
+        }
     }
 
-    /// The books of an interface: its own; those of one of the same name that is no more; or
-    /// those of the same index under an earlier name.
+    /// The books of an interface: its own, or those of one of the same name that is no more.
     fn take_books(&mut self, row: &Row) -> Books {
         let (ifindex, name) = (row.link.ifindex, &row.link.name);
         let there = |ifindex| self.links.by_index(ifindex).is_some();
@@ -285,7 +289,6 @@ impl<'a> Run<'a> {
         };
         find(&|index, kept| index == ifindex && kept == name)
             .or_else(|| find(&|index, kept| kept == name && !there(index)))
-            .or_else(|| find(&|index, _| index == ifindex))
             .map(|at| self.kept.remove(at).1)
             .unwrap_or_default()
     }

@@ -20,6 +20,13 @@ pub(super) struct Books {
     pub(super) tx: Ledger,
 }
 
+impl Books {
+    /// Sources held in both.
+    pub(super) fn len(&self) -> usize {
+        self.rx.len() + self.tx.len()
+    }
+}
+
 /// One interface with its programs attached.
 #[derive(Debug)]
 pub(super) struct Watch {
