@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 /// Names in a generation before the next one begins.
 const NAMES: usize = 16_384;
 /// Bytes of names in a generation before the next one begins. With two generations, and a batch
-/// that may overshoot, names take at most about 6 MiB.
+/// that may overshoot, names take about 6 MiB; more while a backlog is read, see `has_room`.
 const TEXT_BYTES: usize = 2 << 20;
 
 #[derive(Debug, Default)]
