@@ -34,3 +34,14 @@ fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
     }
     assert_eq!(app.data.problems().len(), 1);
 }
+
+/// `--process`: only opens by processes whose name matches, in every view.
+#[test]
+fn the_command_lines_processes_are_the_only_ones_counted() {
+    let settings = Settings { process: Some("alpha".into()), ..Settings::default() };
+    let mut app = started(&settings, (120, 40));
+    let before = app.opens().total().opens;
+    let opens = batch(at(1.0), &[(7, "alpha", b"/shared", 3, 10), (8, "beta", b"/shared", 3, 100)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
+    assert_eq!(app.opens().total().opens - before, 10);
+}

@@ -121,9 +121,16 @@ fn a_probe_that_cannot_start() {
 fn an_interface_that_has_gone_is_said() {
     let mut app = busy((120, 40));
     let mut gone = fake::watched("eth0");
+    gone.ifindex = 0;
     gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![gone]))), at(30.0));
     insta::assert_snapshot!("gone_120x40", text(&app, (120, 40)));
+
+    let mut down = fake::watched("eth0");
+    down.gone = Some(Problem::new("watch eth0", "the interface is down", "ip link set eth0 up"));
+    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![down]))), at(31.0));
+    let screen = text(&app, (120, 40));
+    assert!(screen.lines().next().unwrap().contains("eth0 down"), "{screen}");
 }
 
 #[test]

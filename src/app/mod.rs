@@ -23,6 +23,7 @@ use ratatui::layout::Rect;
 
 use crate::keys::{self, Mode};
 use crate::model::cgroup::Cgroup;
+use crate::model::filter;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -233,7 +234,14 @@ impl App {
         vec![Effect::Redraw]
     }
 
-    fn probe(&mut self, event: ProbeEvent) -> Vec<Effect> {
+    fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
+        // The command line's choice holds for the whole run: what it leaves out is never counted,
+        // so that every view shows opens by those processes alone.
+        if let (ProbeEvent::Opens(batch), Some(chosen)) = (&mut event, self.filter.fixed()) {
+            batch.retain(|tgid, uid, names| {
+                chosen.process(&filter::Who { names, tgid, uid, cgroup: None })
+            });
+        }
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));
         let show = self.data.absorb(event, self.now);

@@ -259,6 +259,15 @@ impl OpenBatch {
         }
     }
 
+    /// Keeps the opens, and the losses, of processes that are wanted: by tgid, uid and names.
+    pub fn retain(&mut self, mut wanted: impl FnMut(u32, u32, &[&[u8]]) -> bool) {
+        self.entries.retain(|e| {
+            let m = &e.meta;
+            wanted(m.tgid, m.uid, &[m.comm.as_bytes(), m.process.as_bytes()])
+        });
+        self.lost_by.retain(|l| wanted(l.tgid, l.uid, &[l.process.as_bytes()]));
+    }
+
     /// How many opens it holds.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -266,6 +266,14 @@ impl Session {
 
     /// Says what changed of how the interfaces are watched.
     fn watching(&mut self, watched: Vec<Watched>) {
+        // A lost interface is the reason for rx, for tx and for itself: told once.
+        let mut said: Vec<String> = Vec::new();
+        let mut say = |what: String| {
+            if !said.contains(&what) {
+                complain(&what);
+                said.push(what);
+            }
+        };
         for now in &watched {
             let before = self.watched.iter().find(|w| w.interface == now.interface);
             for (told, side) in [
@@ -276,13 +284,13 @@ impl Session {
                     && told != side
                 {
                     self.failed = true;
-                    complain(&problem.to_string());
+                    say(problem.to_string());
                 }
             }
             match (before.and_then(|w| w.gone.as_ref()), &now.gone) {
-                (None, Some(gone)) => complain(&gone.to_string()),
+                (None, Some(gone)) => say(gone.to_string()),
                 (Some(_), None) => {
-                    complain(&format!("{}: watched again", escape(now.interface.as_bytes())));
+                    say(format!("{}: watched again", escape(now.interface.as_bytes())));
                 }
                 _ => {}
             }

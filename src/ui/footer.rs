@@ -22,16 +22,16 @@ pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let opens = &app.opens_pane;
     line.skip_right(1);
     line.put_right(&format!("{} of {}", opens.matched, opens.of), theme.quiet).skip_right(2);
-    if app.screen.new_only {
+    if app.screen.new_only && app.filter.error().is_none() {
         line.put_right("only what is new since the mark", theme.fresh).skip_right(2);
     }
     let (text, cursor) = app.filter.text();
     line.put(" filter ", theme.key).skip(1);
     if let Some(error) = app.filter.error() {
+        // Why is told as far as there is room beside what was typed.
+        let room = line.room().saturating_sub((cells(text) + 3).min(line.room() / 2));
         let why = format!("does not hold yet: {error}");
-        if line.room() > cells(&why) + 24 {
-            line.put_right(&why, theme.note).skip_right(2);
-        }
+        line.put_right(&cut(&why, room, look.glyphs.cut), theme.note).skip_right(2);
     }
     let style = if app.filter.error().is_some() { theme.note } else { theme.strong };
     if !app.filter.editing() {

@@ -101,6 +101,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         let room = line.room();
         line.put(&super::text::cut(&filter, room, look.glyphs.cut), theme.note);
     } else if let [one] = app.data.watched()
+        && one.gone.is_none()
         && !one.price.is_empty()
     {
         line.put(&format!(" {} {}", look.glyphs.dot, one.price), theme.quiet);
@@ -118,6 +119,7 @@ fn interface(app: &App) -> String {
             [one] => {
                 let name = escape(one.interface.as_bytes());
                 match (&one.gone, &one.rx) {
+                    (Some(_), _) if one.ifindex != 0 => format!("{name} down"),
                     (Some(_), _) => format!("{name} gone"),
                     (None, Ok(hook)) => format!("{name} {}", hook.name()),
                     (None, Err(_)) => format!("{name} rx off"),
