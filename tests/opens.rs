@@ -335,3 +335,28 @@ fn rings_of_several_cpus_are_one_stream() {
     let whole = format!("{}/file", root.display());
     assert!(ours.iter().all(|s| s.resolved_str() == whole));
 }
+
+/// What a process lost is told, and when it has ended it makes room in the kernel's table: unless
+/// the record of its end was lost too, which other tests' opens may do to so small a ring.
+#[test]
+fn the_losses_of_ended_processes_make_room() {
+    let mut watch = watch(OpensConfig { ring_bytes: Some(4096), ..OpensConfig::default() });
+    let mut children = Vec::new();
+    let mut made_room = false;
+    while !made_room && children.len() < 30 {
+        let child = in_child(|| {
+            for _ in 0..5_000 {
+                let _ = open(c"/no such file", OFlag::O_RDONLY, Mode::empty());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        });
+        watch.wait_for(|batch| {
+            let has = |tgid: u32| batch.lost_by.iter().any(|l| l.tgid == tgid);
+            made_room = children.iter().any(|earlier| !has(*earlier));
+            has(child)
+        });
+        children.push(child);
+    }
+    assert!(made_room, "nobody of {children:?} was let go");
+    assert_eq!(watch.finish(|_| true).1.lost_unowned, 0);
+}

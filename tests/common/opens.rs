@@ -42,7 +42,7 @@ impl Seen {
 pub struct All {
     pub seen: Vec<Seen>,
     pub ended: Vec<Ended>,
-    /// The last word on whose opens were lost.
+    /// The last word on each process whose opens were lost.
     pub lost_by: Vec<LostOpens>,
     pub counts: OpenCounts,
 }
@@ -66,7 +66,7 @@ pub fn watch(config: OpensConfig) -> Watch {
 
 impl Watch {
     /// Receives until a batch is as asked for; every open until then.
-    pub fn wait_for(&mut self, asked: impl Fn(&OpenBatch) -> bool) -> Vec<Seen> {
+    pub fn wait_for(&mut self, mut asked: impl FnMut(&OpenBatch) -> bool) -> Vec<Seen> {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut seen = Vec::new();
         while let Some(event) = self.events.blocking_recv() {
@@ -97,7 +97,10 @@ impl Watch {
                     all.seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
                     all.ended.extend(&batch.ended);
                     if !batch.lost_by.is_empty() {
-                        all.lost_by = batch.lost_by;
+                        let who = |l: &LostOpens| (l.tgid, l.start_boottime_ns);
+                        let known = |l: &LostOpens| batch.lost_by.iter().any(|n| who(n) == who(l));
+                        all.lost_by.retain(|l| !known(l));
+                        all.lost_by.extend(&batch.lost_by);
                     }
                 }
                 ProbeEvent::OpensEnded(counts) => {

@@ -20,8 +20,7 @@ macro_rules! plain {
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
 
-/// The bytes of a record, for tests that make them.
-#[cfg(test)]
+/// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {
     // SAFETY: the records are Plain and without padding, so every byte is initialised.
     unsafe { plain::as_bytes(record) }

@@ -16,7 +16,8 @@ use super::decode::Decoder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::bpf::sys::misses;
-use crate::model::open::{Comm, LostOpens, OpenBatch, OpenCounts};
+use crate::bpf::sys::records::bytes_of;
+use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
@@ -24,6 +25,9 @@ const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
 /// Records in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
 const BATCH_RECORDS: usize = 2_048;
+
+/// Ended processes that are remembered until then.
+const MOST_GONE: usize = 8_192;
 
 /// At least between two readings of whose opens were lost: up to 8,192 look-ups, at a time when
 /// the ring is full already.
@@ -57,6 +61,7 @@ pub(super) fn drain(
         told: Told::default(),
         missed: 0,
         asked: Instant::now(),
+        gone: Vec::new(),
         sink,
     };
     loop {
@@ -89,6 +94,8 @@ struct Drain<'a, 'obj> {
     /// Opens at which the kernel did not run the program, when that was last asked.
     missed: u64,
     asked: Instant,
+    /// Processes that have ended since it was last read whose opens were lost.
+    gone: Vec<Ended>,
     sink: &'a Sink,
 }
 
@@ -137,10 +144,28 @@ impl Drain<'_, '_> {
         batch.wall = clock::wall_offset();
         batch.counts = counts;
         batch.compat = self.compat.as_ref().is_some_and(Compat::watches);
+        if counts.lost > 0 {
+            let room = MOST_GONE.saturating_sub(self.gone.len());
+            self.gone.extend(batch.ended.iter().take(room));
+        }
         if self.told.lost_is_due(&counts, last) {
             batch.lost_by = read_lost(&self.skel.maps.lost)?;
+            self.forget_gone();
         }
         Ok(batch)
+    }
+
+    /// Makes room for others: processes that have ended lose no more, and what they lost is told.
+    fn forget_gone(&mut self) {
+        for ended in self.gone.drain(..) {
+            let key = process_key {
+                tgid: ended.tgid,
+                start_boottime_ns: ended.start_boottime_ns,
+                ..process_key::default()
+            };
+            // Most have lost nothing and are not there.
+            let _ = self.skel.maps.lost.delete(bytes_of(&key));
+        }
     }
 
     /// Where things stand. Opens at which the kernel did not run the program are lost ones too.
