@@ -191,10 +191,10 @@ mod tests {
         assert_eq!(middle("/usr/lib/x86_64-linux-gnu/libc.so.6", 22, "…"), "/usr/lib/…/libc.so.6");
         let of = |path: &str, width| middle(path, width, "…").into_owned();
         assert_eq!(
-            of("/work/wt/detail/target/debug/deps/libc.so.6", 34),
-            "/work/wt/…/debug/deps/libc.so.6"
+            of("/home/me/detail/target/debug/deps/libc.so.6", 34),
+            "/home/me/…/debug/deps/libc.so.6"
         );
-        assert_eq!(of("/work/wt/one/lib/libc.so.6", 24), "/work/wt/…/lib/libc.so.6");
+        assert_eq!(of("/home/me/one/lib/libc.so.6", 24), "/home/me/…/lib/libc.so.6");
         assert_eq!(of("/a/very/long/way/averylongname.txt", 22), "/a/…/averylongname.txt");
         assert_eq!(middle("/a/b", 10, "…"), "/a/b");
         assert_eq!(middle("/abcdefghijklmnopqrstuvwxyz", 9, "…"), "/ab…vwxyz");
