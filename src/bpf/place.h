@@ -184,8 +184,8 @@ __noinline int steps_256(__u32 copy)
 	return 0;
 }
 
-/* The first steps of a walk that copies nothing: most are no longer than this, and in registers a
- * step costs half of what it costs by bpf_loop. False where steps are left. */
+/* The first steps of a walk that copies nothing: most are no longer than this, and stay in
+ * registers, without a call and its stores for each step. False where steps are left. */
 static __always_inline bool first_steps(struct walk *w)
 {
 	__u64 dentry = w->dentry, mnt = w->mnt, root = w->root, key = w->key;

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Runs of a program that the kernel left out, since it was loaded: a program of another tracer,
 /// or a map operation that keeps programs out, was under way on the same CPU
-/// (`bpf_prog_active`, kernel/trace/bpf_trace.c). `None` where the kernel does not count them:
-/// tracepoint programs from 6.7 on (dd8657894c11).
+/// (`bpf_prog_active`, trace_call_bpf in kernel/trace/bpf_trace.c). `None` where the kernel does
+/// not tell; older ones tell 0, since they do not count this for tracepoint programs.
 pub(crate) fn of(program: &impl AsFd) -> Option<u64> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut bytes = u32::try_from(size_of_val(&info)).ok()?;
