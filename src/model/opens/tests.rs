@@ -183,3 +183,26 @@ proptest::proptest! {
         check(&opens);
     }
 }
+
+/// The wall clock is set back and forth between batches: no count, rate or age hears of it.
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    use crate::model::time::WallOffset;
+    const SECOND: u64 = 1_000_000_000;
+    let told = |walls: [i64; 3]| {
+        let mut opens = Opens::default();
+        for (second, wall) in (1u64..).zip(walls) {
+            let mut batch = OpenBatch::default();
+            batch.wall = WallOffset(wall);
+            for i in 0..100 {
+                batch.push(meta(7, second * SECOND + i, 3), Some(b"/a"), None);
+            }
+            opens.add_batch(&batch, Mono(second * SECOND + 100));
+            opens.tick(Mono((second + 1) * SECOND));
+        }
+        (opens.rate(), opens.total.opens, opens.total.first, opens.total.last)
+    };
+    let steady = told([5, 5, 5]);
+    assert!(steady.0 > 0.0 && steady.1 == 300);
+    assert_eq!(told([5, -3_600_000_000_000, 9_000_000_000_000]), steady);
+}
