@@ -7,6 +7,7 @@ mod alive;
 mod asker;
 mod line;
 mod probes;
+mod resolver;
 mod signals;
 mod terminal;
 
@@ -248,6 +249,7 @@ async fn dashboard(
                     app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), clock::mono());
                 }
                 Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
+                Effect::Names(addresses) => asker.names(addresses),
                 Effect::AskAfter(_) | Effect::Cgroups(_) => {}
             }
         }

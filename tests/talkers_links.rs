@@ -236,7 +236,13 @@ fn an_interface_that_moves_away_is_let_go() {
     }
     ip(&format!("link set vb netns {}", child.id()));
     probe.until("gone", |p| p.watched[0].gone.is_some());
-    let there = run("nsenter", &format!("-t {} -n ip -d link show dev vb", child.id()));
+    // By a thread that goes there: busybox's nsenter, in a guest, would run busybox's own ip.
+    let entered = std::fs::File::open(&theirs).unwrap();
+    let look = move || {
+        nix::sched::setns(entered, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        ip("-d link show dev vb")
+    };
+    let there = std::thread::spawn(look).join().unwrap();
     assert!(!there.contains("xdp"), "{there}");
     child.kill().unwrap();
     child.wait().unwrap();

@@ -87,6 +87,7 @@ impl App {
             }
             Action::SplitLeft => self.move_split(-5),
             Action::SplitRight => self.move_split(5),
+            Action::Names => self.turn_names(),
             Action::XdpMode => return self.next_mode(),
             Action::Restart => {
                 self.data.restart();
@@ -366,7 +367,7 @@ impl App {
         self.rebuild();
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.screen.notice = Some((text.to_owned(), self.now));
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
+use crate::model::names::Names;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
@@ -62,6 +63,8 @@ pub struct Data {
     pub links: Vec<Link>,
     /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
     pub cgroups: KnownCgroups,
+    /// What addresses are called.
+    pub names: Names,
     pub link_rates: HashMap<u32, LinkRate>,
     counters: HashMap<u32, (Mono, LinkCounters)>,
 }

@@ -7,6 +7,7 @@ pub mod input;
 pub mod layout;
 pub mod list;
 mod mouse;
+mod names;
 mod opens_groups;
 pub mod opens_pane;
 mod opens_rows;
@@ -16,6 +17,7 @@ mod places;
 pub mod talkers_pane;
 mod who;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -25,6 +27,7 @@ use crate::keys::{self, Mode};
 use crate::model::cgroup::Cgroup;
 use crate::model::filter;
 use crate::model::link::XdpMode;
+use crate::model::names::Answer;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
@@ -70,6 +73,8 @@ pub enum Msg {
     Described(ProcessKey, Box<Who>),
     /// What these cgroups are called; `None` where nobody knows.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
+    /// What an address is called.
+    Named(IpAddr, Answer),
     Tick,
 }
 
@@ -87,6 +92,8 @@ pub enum Effect {
     Describe(Asked),
     /// Find out what these cgroups are called.
     Cgroups(Vec<u64>),
+    /// Find out what these addresses are called.
+    Names(Vec<IpAddr>),
 }
 
 /// What lies over the panes.
@@ -178,6 +185,7 @@ impl App {
         self.now = self.now.max(now);
         let mut effects = self.take(msg);
         effects.extend(self.ask_who());
+        effects.extend(self.ask_names());
         effects
     }
 
@@ -208,6 +216,7 @@ impl App {
             }
             Msg::Described(key, who) => self.take_who(key, *who),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
+            Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Tick => self.tick(),
         }
     }

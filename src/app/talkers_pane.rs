@@ -77,6 +77,8 @@ pub struct TalkersPane {
     pub chosen: Option<Ways>,
     pub sort: TalkersSort,
     pub reverse: bool,
+    /// Addresses are shown with their names.
+    pub names: bool,
     pub list: List,
     pub rows: Vec<TalkerRow>,
     /// The talker that is looked into.

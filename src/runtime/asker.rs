@@ -1,12 +1,16 @@
-//! Finds things out that may block, off the loop: who a process is, what cgroups are called.
+//! Finds things out that may block, off the loop: who a process is, what cgroups and addresses
+//! are called.
 //!
 //! A thread a kind, so that a process that hangs in the kernel does not keep the other waiting.
 //! Few questions wait; what does not fit is not asked now, and the app asks again.
 
+use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::resolver::Resolver;
 use crate::app::Msg;
 use crate::model::who::Asked;
 use crate::probes::cgroups::Cgroups;
@@ -20,6 +24,9 @@ const WAITING: usize = 4;
 pub(super) struct Asker {
     who: Option<SyncSender<Asked>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
+    /// Started with the first question: most never ask.
+    resolver: OnceCell<Resolver>,
+    answers: Sender<Msg>,
 }
 
 impl Asker {
@@ -36,7 +43,8 @@ impl Asker {
             Msg::Cgroups(ids.into_iter().map(of).collect())
         };
         let who = spawn("who", answers.clone(), describe);
-        (Self { who, cgroups: spawn("cgroups", answers, name) }, out)
+        let cgroups = spawn("cgroups", answers.clone(), name);
+        (Self { who, cgroups, resolver: OnceCell::new(), answers }, out)
     }
 
     /// Asks who a process is.
@@ -47,6 +55,11 @@ impl Asker {
     /// Asks what cgroups are called.
     pub(super) fn cgroups(&self, ids: Vec<u64>) {
         ask(self.cgroups.as_ref(), ids);
+    }
+
+    /// Asks what addresses are called.
+    pub(super) fn names(&self, addresses: Vec<IpAddr>) {
+        self.resolver.get_or_init(|| Resolver::start(&self.answers)).ask(addresses);
     }
 }
 

@@ -25,6 +25,10 @@ const REST: &[(&str, &str)] = &[
     ("ip:", "an address or a network, 10.0.0.0/8"),
     ("", ""),
     ("marks", ""),
+    (
+        "a name",
+        "beside an address is what its owner, or a DNS server, says: not proven; r asks for it",
+    ),
     ("new", "first seen after the mark"),
     ("ended", "the process is no longer there"),
     (

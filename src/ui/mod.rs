@@ -2,6 +2,7 @@
 //!
 //! One file a part. Columns, colours and signs are data. Reads `app` and `model`, never probes.
 
+mod address;
 mod columns;
 mod confirm;
 mod detail;
@@ -115,7 +116,7 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
             return match pane {
                 Pane::Opens => table::sort_at(&opens_columns::columns(app), inside.width, x)
                     .map(Target::OpensHeader),
-                Pane::Talkers => table::sort_at(talkers_columns::columns(app), inside.width, x)
+                Pane::Talkers => table::sort_at(&talkers_columns::columns(app), inside.width, x)
                     .map(Target::TalkersHeader),
             };
         }

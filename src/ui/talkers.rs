@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::address;
 use super::glyphs::graph;
 use super::table::Table;
 use super::talkers_columns::{Ctx, columns};
@@ -55,7 +56,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
         return;
     }
     let table =
-        Table { look, columns: columns(app), sort: pane.sort, reverse: pane.reverse, focused };
+        Table { look, columns: &columns(app), sort: pane.sort, reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if pane.rows.is_empty() {
         Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
@@ -87,7 +88,8 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     };
     let inside = app.talkers_pane.inside.and_then(|s| app.wire().talkers().get(s));
     let inside = inside.map_or(String::new(), |t| format!(" {} {}", look.glyphs.into, t.ip));
-    format!(" Talkers{on} {dot} {}{inside} ", ctx.ways.title())
+    let names = if app.talkers_pane.names { format!(" {dot} names") } else { String::new() };
+    format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
 }
 
 fn sort_name(sort: TalkersSort) -> &'static str {
@@ -161,7 +163,11 @@ fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
     let first = num::age(now.since(talker.first));
     let last = num::age(now.since(talker.last));
     let text = format!("{}  first seen {first} ago, last {last} ago", talker.ip);
-    Line::new(buf, area).skip(1).put(&text, theme.strong);
+    let mut line = Line::new(buf, area);
+    line.skip(1).put(&text, theme.strong);
+    if let Some(name) = address::said(app, talker.ip) {
+        line.skip(2).put(&name, theme.text);
+    }
     let mut y = area.y + 2;
     // Two graphs share what is left, each below a line of figures.
     let height = (area.height.saturating_sub(7) / 2).clamp(1, 6);

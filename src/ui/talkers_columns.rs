@@ -1,6 +1,7 @@
 //! The talkers pane's columns and what is in their cells.
 
 use super::Look;
+use super::address;
 use super::columns::Column;
 use super::glyphs::graph;
 use super::num;
@@ -57,7 +58,7 @@ impl<'a> Ctx<'a> {
         app.talkers_pane.ports.iter().filter_map(move |p| app.wire().ports().get(*p))
     }
 
-    fn talker(&self, slot: Slot) -> Option<&'a Talker> {
+    pub(super) fn talker(&self, slot: Slot) -> Option<&'a Talker> {
         self.app.wire().talkers().get(slot)
     }
 
@@ -75,7 +76,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    fn rates(&self, row: TalkerRow) -> Rate {
+    pub(super) fn rates(&self, row: TalkerRow) -> Rate {
         let ways = self.ways.directions().iter();
         ways.map(|d| self.rate(row, *d)).fold(Rate::default(), |a, b| a + b)
     }
@@ -99,14 +100,16 @@ impl<'a> Ctx<'a> {
 }
 
 /// The columns for what is shown.
-pub fn columns(app: &App) -> &'static [Col] {
+pub fn columns(app: &App) -> Vec<Col> {
     let several = app.talkers_pane.ports.len() > 1;
-    match (app.talkers_pane.ways(app.wire()), several) {
+    let rest: &[Col] = match (app.talkers_pane.ways(app.wire()), several) {
         (Ways::Both, false) => &BOTH,
         (Ways::Both, true) => &BOTH_OF_ALL,
         (_, false) => &ONE,
         (_, true) => &ONE_OF_ALL,
-    }
+    };
+    let first = if app.talkers_pane.names { NAMED } else { ADDRESS };
+    std::iter::once(first).chain(rest.iter().copied()).collect()
 }
 
 const fn col(
@@ -122,7 +125,8 @@ const fn col(
 
 use TalkersSort as S;
 
-const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address);
+const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address::cell);
+const NAMED: Col = col("ADDRESS", (24, 80), false, 0, Some(S::Address), address::cell);
 const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
 const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
 const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
@@ -132,30 +136,10 @@ const SHARE: Col = col("SHARE", (5, 6), true, 4, Some(S::Bits), share);
 const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
 const PAST: Col = col("LAST 60s", (8, 30), false, 5, Some(S::Age), past);
 
-static BOTH: [Col; 7] = [ADDRESS, RX, TX, PACKETS, SHARE, TOTAL, PAST];
-static BOTH_OF_ALL: [Col; 8] = [ADDRESS, INTERFACE, RX, TX, PACKETS, SHARE, TOTAL, PAST];
-static ONE: [Col; 6] = [ADDRESS, BITS, PACKETS, SHARE, TOTAL, PAST];
-static ONE_OF_ALL: [Col; 7] = [ADDRESS, INTERFACE, BITS, PACKETS, SHARE, TOTAL, PAST];
-
-fn address(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
-    let theme = c.look.theme;
-    let TalkerRow::Talker(slot) = row else {
-        line.put("other", theme.quiet);
-        if line.room() > 20 {
-            line.put(" (not IP, let go)", theme.quiet);
-        }
-        return;
-    };
-    let Some(talker) = c.talker(slot) else { return };
-    if c.app.screen.mark.is_some_and(|mark| talker.first > mark) {
-        line.put_right("new", theme.fresh).skip_right(1);
-    }
-    let busy = c.rates(row).pps > 0.0;
-    let room = line.room();
-    let text = talker.ip.to_string();
-    let style = if busy { theme.text } else { theme.quiet };
-    line.put(&super::text::middle(&text, room, c.look.glyphs.cut), style);
-}
+static BOTH: [Col; 6] = [RX, TX, PACKETS, SHARE, TOTAL, PAST];
+static BOTH_OF_ALL: [Col; 7] = [INTERFACE, RX, TX, PACKETS, SHARE, TOTAL, PAST];
+static ONE: [Col; 5] = [BITS, PACKETS, SHARE, TOTAL, PAST];
+static ONE_OF_ALL: [Col; 6] = [INTERFACE, BITS, PACKETS, SHARE, TOTAL, PAST];
 
 fn interface(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     if let TalkerRow::Talker(slot) = row

@@ -1,0 +1,63 @@
+//! An address as a cell of the talkers' table and as a line of its detail: with its name.
+
+use std::net::IpAddr;
+
+use super::talkers_columns::Ctx;
+use super::text::{Line, cells, middle};
+use crate::app::App;
+use crate::app::talkers_pane::TalkerRow;
+use crate::model::escape::escape;
+use crate::model::names::{Answer, Known};
+
+/// What is left for a name at least, for it to stand beside the address and not in its place.
+const NAME: usize = 8;
+
+/// Writes the cell.
+pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let theme = c.look.theme;
+    let TalkerRow::Talker(slot) = row else {
+        line.put("other", theme.quiet);
+        if line.room() > 20 {
+            line.put(" (not IP, let go)", theme.quiet);
+        }
+        return;
+    };
+    let Some(talker) = c.talker(slot) else { return };
+    if c.app.screen.mark.is_some_and(|mark| talker.first > mark) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let busy = c.rates(row).pps > 0.0;
+    let style = if busy { theme.text } else { theme.quiet };
+    let sign = c.look.glyphs.cut;
+    let address = talker.ip.to_string();
+    let room = line.room();
+    let Some(name) = name(c.app, talker.ip) else {
+        line.put(&middle(&address, room, sign), style);
+        return;
+    };
+    let beside = room.saturating_sub(cells(&address) + 1);
+    if beside >= NAME.min(cells(&name)) {
+        line.put(&address, theme.quiet).skip(1).put(&middle(&name, beside, sign), style);
+    } else {
+        line.put(&middle(&name, room, sign), style);
+    }
+}
+
+/// The name that is shown with an address.
+fn name(app: &App, ip: IpAddr) -> Option<String> {
+    let name = app.data.names.name(ip).filter(|_| app.talkers_pane.names)?;
+    Some(escape(name.as_bytes()).into_owned())
+}
+
+/// What is said of an address's name where there is room; nothing while names are off.
+pub fn said(app: &App, ip: IpAddr) -> Option<String> {
+    if !app.talkers_pane.names {
+        return None;
+    }
+    Some(match app.data.names.get(ip) {
+        Known::Unasked | Known::Asking => "(asking its name)".into(),
+        Known::Answered(Answer::Name(name)) => escape(name.as_bytes()).into_owned(),
+        Known::Answered(Answer::Nameless) => "(no name)".into(),
+        Known::Answered(Answer::Silence) => "(no answer)".into(),
+    })
+}

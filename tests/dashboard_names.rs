@@ -1,0 +1,129 @@
+//! The whole program in a pseudo-terminal, in namespaces of its own: addresses with names, from a
+//! real resolver and a real server. Needs root, and fails without it.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::dns::{Says, Server, own_etc};
+use common::net::*;
+use common::tty::Tty;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
+
+fn dashboard(size: (u16, u16)) -> Tty {
+    let args = ["--interval", "200ms", "-i", "va"];
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let tty = Tty::start(PROGRAM, &args, &env, size);
+    tty.wait_for("va generic");
+    tty
+}
+
+/// 60 bytes from each of these.
+fn frames(from: impl Iterator<Item = u32>) -> Vec<Vec<u8>> {
+    from.map(|n| ethernet(0x0800, &ipv4(v4(n), v4(99), 46))).collect()
+}
+
+/// Looks into one address.
+fn enter(tty: &mut Tty, ip: &str) {
+    tty.send(&format!("2/\x15ip:{ip}\r"));
+    tty.wait_for(&format!("filter ip:{ip}"));
+    tty.send("g\r");
+    tty.wait_for("first seen");
+}
+
+fn leave(tty: &mut Tty) {
+    tty.send("\x7f");
+    tty.wait_until("the way back", |s| !s.contains("first seen"));
+    tty.send("\x7f");
+    tty.wait_until("no filter", |s| !s.contains("filter ip:"));
+}
+
+#[test]
+fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
+    own_namespace();
+    // What no server may say, a file can.
+    own_etc(b"10.0.0.4 ev\x1b[31mil\n10.0.0.5 a\xe2\x80\xaeb\n10.0.0.7 10.0.0.1\n");
+    ip("link set lo up");
+    veth("va", "vb");
+    let says = [
+        (v4(1), Says::Name(b"web-1.example.net".to_vec())),
+        (v4(2), Says::Nothing),
+        (v4(3), Says::Name(b"a\x1b]0;x\x07\nb.example".to_vec())),
+    ];
+    let server = Server::start(HashMap::from(says));
+    let there = Sender::on("vb");
+    let mut tty = dashboard((160, 45));
+    there.send(&frames(1..8));
+    tty.wait_until("all rows", |s| (1..8).all(|n| s.contains(&format!("10.0.0.{n} "))));
+    assert!(!tty.text().contains("web-1"), "names are off at the start");
+    assert!(server.asked().is_empty(), "and nobody is asked");
+
+    tty.send("r");
+    tty.wait_for("10.0.0.1 web-1.example.net");
+    tty.wait_for("10.0.0.4 ev\\x1b[31mil");
+    tty.wait_for("10.0.0.5 a\\u{202e}b");
+    tty.wait_for("· names");
+    // Without an answer the program goes on as it was, and says what it waits for.
+    enter(&mut tty, "10.0.0.2");
+    tty.wait_for("(asking its name)");
+    tty.send("?");
+    tty.wait_for("this page");
+    tty.send("?");
+    tty.wait_for("(no answer)");
+    leave(&mut tty);
+    // A name that no host may have (the resolver's own word), one that is an address, none.
+    for address in ["10.0.0.3", "10.0.0.7", "10.0.0.6"] {
+        enter(&mut tty, address);
+        let screen = tty.wait_until("an answer", |s| !s.contains("(asking"));
+        let line = screen.lines().find(|l| l.contains("first seen")).unwrap();
+        assert!(address == "10.0.0.3" || line.contains("(no name)"), "{line}");
+        assert!(!line.contains(['\x1b', '\x07']), "{line}");
+        leave(&mut tty);
+    }
+
+    tty.send("r");
+    tty.wait_until("no names", |s| !s.contains("web-1") && s.contains("10.0.0.1 "));
+    tty.wait_until("no word of it", |s| !s.contains("· names"));
+    // Off is off: nobody is asked for who comes now.
+    there.send(&frames(20..21));
+    tty.wait_for("10.0.0.20 ");
+    assert!(!server.asked().contains(&v4(20)));
+    // And on again: what is known is there at once.
+    let asked = server.asked().iter().filter(|ip| **ip == v4(1)).count();
+    tty.send("r");
+    tty.wait_for("10.0.0.1 web-1.example.net");
+    assert_eq!(server.asked().iter().filter(|ip| **ip == v4(1)).count(), asked);
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+/// Far more talkers than rows: only those on the screen are asked for.
+#[test]
+fn only_what_is_shown_is_asked_for() {
+    own_namespace();
+    own_etc(b"");
+    ip("link set lo up");
+    veth("va", "vb");
+    let server = Server::start(HashMap::from([(v4(200), Says::Name(b"last.example".to_vec()))]));
+    let mut tty = dashboard((160, 24));
+    Sender::on("vb").send(&frames(1..201));
+    tty.wait_for("of 200");
+    // By address, and so the last one is far below.
+    tty.send("2ssssss");
+    tty.wait_for("address ▼");
+    tty.send("r");
+    tty.wait_until("names", |s| s.contains("· names"));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while server.asked().len() < 10 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", server.asked());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(server.asked().iter().all(|ip| *ip < v4(60)), "{:?}", server.asked());
+    tty.send("G");
+    tty.wait_for("10.0.0.200 last.example");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
