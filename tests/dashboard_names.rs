@@ -77,7 +77,7 @@ fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
     for address in ["10.0.0.3", "10.0.0.7", "10.0.0.6"] {
         enter(&mut tty, address);
         let screen = tty.wait_until("an answer", |s| !s.contains("(asking"));
-        let line = screen.lines().find(|l| l.contains("first seen")).unwrap();
+        let line = screen.lines().find(|l| l.contains("private")).unwrap();
         assert!(address == "10.0.0.3" || line.contains("(no name)"), "{line}");
         assert!(!line.contains(['\x1b', '\x07']), "{line}");
         leave(&mut tty);
@@ -124,6 +124,40 @@ fn only_what_is_shown_is_asked_for() {
     assert!(server.asked().iter().all(|ip| *ip < v4(60)), "{:?}", server.asked());
     tty.send("G");
     tty.wait_for("10.0.0.200 last.example");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
+/// Own addresses, the gateway and private ones have a word beside them, as the namespace has it now.
+#[test]
+fn addresses_are_marked_for_what_they_are() {
+    own_namespace();
+    veth("va", "vb");
+    ip("addr add 10.0.0.5/24 dev va");
+    ip("route add default via 10.0.0.1");
+    let there = Sender::on("vb");
+    let mut tty = dashboard((160, 45));
+    there.send(&frames([1, 2, 5, 9, 10].into_iter()));
+    there.send(&[ethernet(0x0800, &ipv4([198, 51, 100, 7].into(), v4(99), 46))]);
+    let marked = |screen: &str, ip: &str, mark: &str| {
+        screen
+            .lines()
+            .filter_map(|l| l.split_once(&format!("│ {ip} ")))
+            .any(|(_, rest)| rest.split_whitespace().next().is_some_and(|word| word == mark))
+    };
+    tty.wait_until("the marks", |s| {
+        marked(s, "10.0.0.1", "gw") && marked(s, "10.0.0.2", "lan") && marked(s, "10.0.0.5", "self")
+    });
+    tty.wait_until("no mark", |s| marked(s, "198.51.100.7", "0"));
+    ip("route replace default via 10.0.0.9");
+    ip("addr add 10.0.0.10/24 dev va");
+    tty.wait_until("the marks anew", |s| {
+        marked(s, "10.0.0.1", "lan")
+            && marked(s, "10.0.0.9", "gw")
+            && marked(s, "10.0.0.10", "self")
+    });
+    enter(&mut tty, "10.0.0.9");
+    tty.wait_for(" gateway ");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }

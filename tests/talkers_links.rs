@@ -500,3 +500,37 @@ fn the_default_is_the_default_routes_interface_else_one_that_is_up() {
     ip("route add default via 192.0.2.2 dev wb metric 50");
     assert_eq!(watched(), "wb");
 }
+
+#[test]
+fn gateways_are_followed_as_they_change() {
+    own_namespace();
+    veth("va", "vb");
+    ip("addr add 192.0.2.5/24 dev va");
+    let mut probe = probe("va", XdpMode::Auto);
+    let gateways = |p: &Probe| {
+        let va = p.links.iter().find(|l| l.name == "va");
+        va.map(|l| l.gateways.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let mut until = |wanted: &[&str]| {
+        probe.until(&format!("{wanted:?}"), |p| gateways(p).is_some_and(|g| g == wanted));
+    };
+    until(&[]);
+    // A route that is none of the default ones changes nothing.
+    ip("route add 198.51.100.0/24 via 192.0.2.7");
+    ip("route add default via 192.0.2.1");
+    until(&["192.0.2.1"]);
+    ip("route replace default via 192.0.2.2");
+    until(&["192.0.2.2"]);
+    ip("route add default via 192.0.2.3 metric 500");
+    until(&["192.0.2.2", "192.0.2.3"]);
+    // Down without a word about routes, as the kernel has it.
+    ip("link set va down");
+    until(&[]);
+    ip("link set va up");
+    std::fs::write("/proc/sys/net/ipv6/conf/va/disable_ipv6", "0").unwrap();
+    ip("route add default via inet6 fe80::1 dev va");
+    ip("-6 route add default via fe80::2 dev va metric 10");
+    ip("-6 route add default via fe80::3 dev va metric 20");
+    until(&["fe80::1", "fe80::2", "fe80::3"]);
+    probe.finish();
+}

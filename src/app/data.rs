@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
+use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::problem::Problem;
@@ -63,6 +64,8 @@ pub struct Data {
     pub links: Vec<Link>,
     /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
     pub cgroups: KnownCgroups,
+    /// What addresses are to this machine.
+    pub marks: Marks,
     /// What addresses are called.
     pub names: Names,
     pub link_rates: HashMap<u32, LinkRate>,
@@ -168,6 +171,7 @@ impl Data {
         let there = |index: &u32| links.iter().any(|l| l.ifindex == *index);
         self.counters.retain(|index, _| there(index));
         self.link_rates.retain(|index, _| there(index));
+        self.marks = Marks::of(&links);
         self.links = links;
     }
 }

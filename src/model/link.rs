@@ -72,6 +72,8 @@ pub struct Link {
     pub mtu: u32,
     /// Addresses, in the kernel's order.
     pub addresses: Vec<IpAddr>,
+    /// Where default routes over this interface lead to.
+    pub gateways: Vec<IpAddr>,
     /// The driver's name, where the kernel tells it.
     pub driver: Option<String>,
     /// The link speed in Mb/s, where the driver tells it.

@@ -10,6 +10,7 @@ pub mod flags;
 pub mod history;
 pub mod ledger;
 pub mod link;
+pub mod marks;
 pub mod names;
 pub mod open;
 pub mod opens;

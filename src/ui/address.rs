@@ -1,12 +1,16 @@
-//! An address as a cell of the talkers' table and as a line of its detail: with its name.
+//! An address as a cell of the talkers' table and as a line of its detail: with its mark
+//! and its name.
 
 use std::net::IpAddr;
+
+use ratatui::style::Style;
 
 use super::talkers_columns::Ctx;
 use super::text::{Line, cells, middle};
 use crate::app::App;
 use crate::app::talkers_pane::TalkerRow;
 use crate::model::escape::escape;
+use crate::model::marks::Mark;
 use crate::model::names::{Answer, Known};
 
 /// What is left for a name at least, for it to stand beside the address and not in its place.
@@ -30,6 +34,17 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let style = if busy { theme.text } else { theme.quiet };
     let sign = c.look.glyphs.cut;
     let address = talker.ip.to_string();
+    let style = match c.app.data.marks.get(talker.ip) {
+        Some(mark) => {
+            // It must not cut an address that there is room for; its shade stays.
+            let fits = cells(&address) + 1 + cells(mark.word()) <= line.room();
+            if fits || cells(&address) > line.room() {
+                line.put_right(mark.word(), shade(c, mark)).skip_right(1);
+            }
+            if busy && mark != Mark::Private { shade(c, mark) } else { style }
+        }
+        None => style,
+    };
     let room = line.room();
     let Some(name) = name(c.app, talker.ip) else {
         line.put(&middle(&address, room, sign), style);
@@ -43,21 +58,33 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     }
 }
 
+fn shade(c: &Ctx<'_>, mark: Mark) -> Style {
+    match mark {
+        Mark::Own => c.look.theme.strong,
+        Mark::Gateway => c.look.theme.key,
+        Mark::Private => c.look.theme.quiet,
+    }
+}
+
 /// The name that is shown with an address.
 fn name(app: &App, ip: IpAddr) -> Option<String> {
     let name = app.data.names.name(ip).filter(|_| app.talkers_pane.names)?;
     Some(escape(name.as_bytes()).into_owned())
 }
 
-/// What is said of an address's name where there is room; nothing while names are off.
-pub fn said(app: &App, ip: IpAddr) -> Option<String> {
-    if !app.talkers_pane.names {
-        return None;
-    }
-    Some(match app.data.names.get(ip) {
+/// What is said of an address where there is room: what it is to this machine, and its name
+/// unless names are off.
+pub fn words(app: &App, ip: IpAddr) -> Vec<String> {
+    let meaning = app.data.marks.get(ip).map(|mark| match mark {
+        Mark::Own => "self",
+        Mark::Gateway => "gateway",
+        Mark::Private => "private",
+    });
+    let name = app.talkers_pane.names.then(|| match app.data.names.get(ip) {
         Known::Unasked | Known::Asking => "(asking its name)".into(),
         Known::Answered(Answer::Name(name)) => escape(name.as_bytes()).into_owned(),
         Known::Answered(Answer::Nameless) => "(no name)".into(),
         Known::Answered(Answer::Silence) => "(no answer)".into(),
-    })
+    });
+    meaning.map(str::to_owned).into_iter().chain(name).collect()
 }

@@ -25,6 +25,9 @@ const REST: &[(&str, &str)] = &[
     ("ip:", "an address or a network, 10.0.0.0/8"),
     ("", ""),
     ("marks", ""),
+    ("self", "an address of this machine (or of the namespace that is watched)"),
+    ("gw", "where a default route leads to"),
+    ("lan", "a private address: 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7, link-local"),
     (
         "a name",
         "beside an address is what its owner, or a DNS server, says: not proven; r asks for it",

@@ -163,10 +163,13 @@ fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
     let first = num::age(now.since(talker.first));
     let last = num::age(now.since(talker.last));
     let text = format!("{}  first seen {first} ago, last {last} ago", talker.ip);
-    let mut line = Line::new(buf, area);
-    line.skip(1).put(&text, theme.strong);
-    if let Some(name) = address::said(app, talker.ip) {
-        line.skip(2).put(&name, theme.text);
+    Line::new(buf, area).skip(1).put(&text, theme.strong);
+    if area.height > 1 {
+        let mut line = Line::new(buf, Rect { y: area.y + 1, height: 1, ..area });
+        line.skip(1);
+        for word in address::words(app, talker.ip) {
+            line.put(&word, theme.quiet).skip(2);
+        }
     }
     let mut y = area.y + 2;
     // Two graphs share what is left, each below a line of figures.

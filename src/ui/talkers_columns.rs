@@ -126,7 +126,7 @@ const fn col(
 use TalkersSort as S;
 
 const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address::cell);
-const NAMED: Col = col("ADDRESS", (24, 80), false, 0, Some(S::Address), address::cell);
+const NAMED: Col = col("ADDRESS", (34, 80), false, 0, Some(S::Address), address::cell);
 const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
 const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
 const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);

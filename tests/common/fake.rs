@@ -61,6 +61,7 @@ pub fn link(ifindex: u32, name: &str, up: bool, address: &str) -> Link {
         arphrd: if name == "lo" { 772 } else { 1 },
         mtu: 1500,
         addresses: vec![address.parse().unwrap()],
+        gateways: Vec::new(),
         driver: None,
         speed_mbit: None,
         counters: LinkCounters::default(),

@@ -6,6 +6,7 @@ use std::io;
 
 use super::choose;
 use super::netlink::{Netlink, RawLink};
+use super::routes::Routes;
 use crate::bpf::sys::ethtool::{Ethtool, Feature};
 use crate::model::link::{Link, XdpMode};
 
@@ -34,6 +35,7 @@ pub(super) struct Links {
     pub(super) rows: Vec<Row>,
     drivers: HashMap<(u32, CString), Driver>,
     addresses: HashMap<u32, Vec<std::net::IpAddr>>,
+    routes: Routes,
 }
 
 impl Links {
@@ -44,6 +46,7 @@ impl Links {
             rows: Vec::new(),
             drivers: HashMap::new(),
             addresses: HashMap::new(),
+            routes: Routes::open()?,
         })
     }
 
@@ -55,6 +58,7 @@ impl Links {
             self.addresses = self.netlink.addresses()?;
             self.drivers.clear();
         }
+        self.routes.refresh(&self.netlink, changed);
         self.rows = raw.into_iter().map(|raw| self.row(raw, ours)).collect();
         Ok(())
     }
@@ -80,6 +84,7 @@ impl Links {
                 arphrd: raw.arphrd,
                 mtu: raw.mtu,
                 addresses: self.addresses.get(&raw.ifindex).cloned().unwrap_or_default(),
+                gateways: self.routes.gateways(raw.ifindex),
                 driver: driver.name.clone(),
                 speed_mbit: driver.speed_mbit,
                 counters: raw.counters,
@@ -120,8 +125,8 @@ impl Links {
 
     /// The default route's interface; else the first that is up and not `lo`; else `lo`.
     pub(super) fn default(&self) -> Option<&Row> {
-        let route = self.netlink.default_route().ok().flatten();
-        route
+        self.routes
+            .best()
             .and_then(|ifindex| self.by_index(ifindex))
             .or_else(|| self.rows.iter().find(|r| r.link.up && !r.link.loopback))
             .or_else(|| self.rows.iter().find(|r| r.link.loopback))

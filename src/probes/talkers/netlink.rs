@@ -1,4 +1,4 @@
-//! What the kernel tells of links, addresses and routes, read from rtnetlink.
+//! What the kernel tells of links and addresses, read from rtnetlink; and how a table is read.
 //!
 //! Read by hand: an interface's name is bytes that somebody chose, and a reader that wants
 //! UTF-8 loses the interface.
@@ -21,19 +21,12 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_STATS64: u16 = 23;
 const IFLA_XDP: u16 = 43;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-const RTA_OIF: u16 = 4;
-const RTA_PRIORITY: u16 = 6;
-const RTA_MULTIPATH: u16 = 9;
-const RT_TABLE_MAIN: u8 = 254;
-const RTN_UNICAST: u8 = 1;
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 8;
 const IFF_LOWER_UP: u32 = 0x10000;
@@ -123,18 +116,9 @@ impl Netlink {
         Ok(all)
     }
 
-    /// The interface of the best default route: IPv4's, else IPv6's.
-    pub(super) fn default_route(&self) -> io::Result<Option<u32>> {
-        let mut routes: Vec<(u8, u32, u32)> = Vec::new();
-        self.dump(RTM_GETROUTE, RTM_NEWROUTE, 12, &mut routes, |routes, body| {
-            routes.extend(parse_default_route(body));
-        })?;
-        Ok(routes.into_iter().min().map(|(_, _, ifindex)| ifindex))
-    }
-
     /// One dump: request, then the bodies of its messages of one type, until it is done.
     /// Begun anew when the tables changed under it.
-    fn dump<T: Default>(
+    pub(super) fn dump<T: Default>(
         &self,
         request: u16,
         answer: u16,
@@ -180,7 +164,7 @@ impl Netlink {
 }
 
 /// (type, flags, body, what follows).
-fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
+pub(super) fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
     let length = usize::try_from(u32_at(data, 0)?).ok()?;
     let body = data.get(16..length)?;
     let next = data.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -188,7 +172,7 @@ fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
 }
 
 /// The attributes of a message: (type, value).
-fn attributes(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(data, 0)?);
         let kind = u16_at(data, 2)? & NLA_TYPE_MASK;
@@ -259,39 +243,18 @@ fn parse_address(body: &[u8]) -> Option<(u32, IpAddr)> {
     Some((ifindex, ip?))
 }
 
-fn parse_ip(value: &[u8]) -> Option<IpAddr> {
+pub(super) fn parse_ip(value: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(value) {
         return Some(IpAddr::V4(Ipv4Addr::from(v4)));
     }
     <[u8; 16]>::try_from(value).ok().map(|v6| IpAddr::V6(Ipv6Addr::from(v6)))
 }
 
-/// (0 for IPv4, else 1; metric; ifindex) of a default route of the main table.
-fn parse_default_route(body: &[u8]) -> Option<(u8, u32, u32)> {
-    // struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type (u8 each), flags.
-    let (family, dst_len) = (*body.first()?, *body.get(1)?);
-    let (table, kind) = (*body.get(4)?, *body.get(7)?);
-    if dst_len != 0 || table != RT_TABLE_MAIN || kind != RTN_UNICAST {
-        return None;
-    }
-    let (mut oif, mut metric) = (None, 0);
-    for (kind, value) in attributes(body.get(12..)?) {
-        match kind {
-            RTA_OIF => oif = u32_at(value, 0),
-            RTA_PRIORITY => metric = u32_at(value, 0)?,
-            // struct rtnexthop: len u16, flags u8, hops u8, ifindex i32: the first one's.
-            RTA_MULTIPATH => oif = oif.or(u32_at(value, 4)),
-            _ => {}
-        }
-    }
-    Some((u8::from(i32::from(family) != libc::AF_INET), metric, oif?))
-}
-
-fn u16_at(data: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(data: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(data.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(data.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -303,17 +266,19 @@ fn u64_at(data: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(data.get(at..at + 8)?.try_into().ok()?))
 }
 
+/// One attribute, as the kernel writes it.
+#[cfg(test)]
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = ((value.len() + 4) as u16).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = ((value.len() + 4) as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     #[test]
     fn a_link_with_a_hostile_name_is_read() {
@@ -332,23 +297,10 @@ mod tests {
         assert_eq!(link.xdp, [("generic", 33)]);
     }
 
-    #[test]
-    fn the_best_default_route_is_the_one_of_least_metric() {
-        let route = |dst_len, oif: u32, metric: u32| {
-            let mut body = vec![libc::AF_INET as u8, dst_len, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
-            body.extend(attribute(RTA_OIF, &oif.to_ne_bytes()));
-            body.extend(attribute(RTA_PRIORITY, &metric.to_ne_bytes()));
-            parse_default_route(&body)
-        };
-        assert_eq!(route(24, 3, 0), None);
-        let best = [route(0, 3, 600), route(0, 5, 100)].into_iter().flatten().min();
-        assert_eq!(best, Some((0, 100, 5)));
-    }
-
     proptest::proptest! {
         #[test]
         fn any_bytes_never_panic(data in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = (parse_link(&data), parse_address(&data), parse_default_route(&data));
+            let _ = (parse_link(&data), parse_address(&data));
             let mut rest = data.as_slice();
             while let Some((_, _, _, next)) = split_message(rest) {
                 proptest::prop_assert!(next.len() < rest.len());
