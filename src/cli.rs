@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Write what is seen as lines on stdout
-    Stream(StreamArgs),
+    Stream(Box<StreamArgs>),
     /// Say what this machine, kernel and user can do, with the fix where something is missing
     Doctor {
         /// How to write it
@@ -55,6 +55,10 @@ pub struct WatchArgs {
     /// Interface to watch; `all` for every one that is up [default: the default route's]
     #[arg(short, long, value_name = "IFACE", value_parser = interface)]
     pub interface: Option<String>,
+    /// Watch the interfaces of this network namespace: a name of `ip netns`, a process id, or a
+    /// path [default: our own]; opens are those of the whole machine all the same
+    #[arg(long, value_name = "NAME|PID", value_parser = netns)]
+    pub netns: Option<String>,
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
@@ -179,6 +183,13 @@ pub(crate) fn interface(text: &str) -> Result<String, String> {
     }
 }
 
+fn netns(text: &str) -> Result<String, String> {
+    if text.is_empty() || matches!(text, "." | "..") {
+        return Err("no network namespace has this name".into());
+    }
+    Ok(text.to_owned())
+}
+
 pub(crate) fn process(text: &str) -> Result<String, String> {
     Pattern::parse_name(text).map(|_| text.to_owned()).map_err(|e| e.reason)
 }
@@ -206,6 +217,9 @@ mod tests {
         for (line, taken) in [
             ("", true),
             ("-i eth0 -p ~ng --interval 100ms --latency --xdp-mode off --ascii", true),
+            ("--netns blue -i va", true),
+            ("stream --netns 812", true),
+            ("stream --netns ..", false),
             ("stream", true),
             ("stream opens talkers --format json --duration 5s --failed --pid 1 --top 3", true),
             ("stream -f !x --path /etc --uid 0", true),

@@ -54,6 +54,9 @@ const SECTIONS: [(&str, &[&str]); 5] = [
         &[
             "What descriptor, memory and working directory hold when a call returns is what is told; \
          a thread that changes them in that instant can deceive.",
+            "With --netns the namespace is let go when the name or the process that it was given by is no \
+         more: the talkers end and say so, the opens go on. Names of addresses come from this machine's \
+         resolver all the same.",
             "Opens that the kernel's ring had no room for are counted and told as lost, never guessed. \
          A path of 4,096 bytes and more is refused by the kernel, and not shown.",
             "Names of errors without one are E and the number, E999.",

@@ -20,6 +20,8 @@ pub struct Settings {
     pub xdp_mode: XdpMode,
     /// Time each open.
     pub latency: bool,
+    /// Another network namespace than our own: its name, a process in it, or a path.
+    pub netns: Option<String>,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             interval: Duration::from_secs(1),
             xdp_mode: XdpMode::Auto,
             latency: false,
+            netns: None,
         }
     }
 }
@@ -43,7 +46,12 @@ impl Settings {
 
     /// How the talkers probe is to run.
     pub fn talkers(&self) -> TalkersConfig {
-        TalkersConfig { choice: self.choice.clone(), mode: self.xdp_mode, interval: self.interval }
+        TalkersConfig {
+            choice: self.choice.clone(),
+            mode: self.xdp_mode,
+            interval: self.interval,
+            netns: self.netns.clone(),
+        }
     }
 }
 

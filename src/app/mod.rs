@@ -144,6 +144,8 @@ pub struct App {
     pub filter: FilterLine,
     /// The machine's name, as bytes that somebody chose.
     pub host: String,
+    /// The network namespace that is watched, where it is not our own.
+    pub netns: Option<String>,
     /// The mode that was asked for last.
     mode: XdpMode,
     now: Mono,
@@ -173,6 +175,7 @@ impl App {
             talkers_pane: TalkersPane::default(),
             filter: FilterLine::new(settings.filter.as_deref(), settings.process.as_deref()),
             host: host.to_owned(),
+            netns: settings.netns.clone(),
             mode: settings.xdp_mode,
             now,
             described: who::Described::default(),

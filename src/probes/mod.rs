@@ -36,7 +36,8 @@ pub enum ProbeEvent {
     Opens(OpenBatch),
     /// The opens probe has detached and drained; nothing follows.
     OpensEnded(OpenCounts),
-    /// What is watched now, sent at start and whenever it changes. The first one tells how the start went.
+    /// What is watched now, sent at start and whenever it changes. The first one tells how the start
+    /// went; after an error, which may come later too, nothing follows.
     Watching(Result<Vec<Watched>, Problem>),
     /// One snapshot for each watched interface and direction, all of one tick.
     Talkers(Vec<TalkersSample>),
@@ -129,11 +130,18 @@ pub struct TalkersConfig {
     pub mode: XdpMode,
     /// Between snapshots.
     pub interval: Duration,
+    /// Another network namespace than the caller's: its name, a process in it, or a path.
+    pub netns: Option<String>,
 }
 
 impl Default for TalkersConfig {
     fn default() -> Self {
-        Self { choice: Choice::Default, mode: XdpMode::Auto, interval: Duration::from_secs(1) }
+        Self {
+            choice: Choice::Default,
+            mode: XdpMode::Auto,
+            interval: Duration::from_secs(1),
+            netns: None,
+        }
     }
 }
 

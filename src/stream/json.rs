@@ -179,6 +179,10 @@ impl Json {
             }
             out.push(b']');
         }
+        if let Some(netns) = &ready.netns {
+            raw(out, ",\"netns\":");
+            string(out, netns.as_bytes());
+        }
         raw(out, "}\n");
     }
 

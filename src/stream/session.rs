@@ -102,6 +102,7 @@ impl Session {
             opens: self.running.opens,
             talkers: self.running.talkers,
             watched: self.watched.clone(),
+            netns: settings.netns.clone(),
         };
         self.tally.ready(ready.at.mono);
         self.ran = self.running;

@@ -17,6 +17,8 @@ pub struct Ready {
     pub talkers: bool,
     /// What it watches.
     pub watched: Vec<Watched>,
+    /// The network namespace, where it is not our own.
+    pub netns: Option<String>,
 }
 
 impl Ready {

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::lines::{Lines, Note, OpenLine};
 use super::put::Times;
-use super::tally::{Ready, Summary};
+use super::tally::{Ready, Summary, hook};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
@@ -185,9 +185,17 @@ fn ready(ready: &Ready) -> String {
         parts.push("opens".to_owned());
     }
     if ready.talkers {
-        let mode = |d| ready.hook(d).map_or("-", |h| h.name());
+        let mode = |d| match ready.hook(d) {
+            Some(hook) => hook.name(),
+            None if ready.watched.iter().any(|w| hook(w, d).is_some()) => "mixed",
+            None => "-",
+        };
+        let netns = ready
+            .netns
+            .as_ref()
+            .map_or(String::new(), |name| format!(" in netns {}", escape(name.as_bytes())));
         parts.push(format!(
-            "talkers on {} (rx {}, tx {})",
+            "talkers on {}{netns} (rx {}, tx {})",
             escape(ready.interface().unwrap_or("nothing").as_bytes()),
             mode(Direction::Rx),
             mode(Direction::Tx)
@@ -294,6 +302,11 @@ mod tests {
             ..Ready::default()
         };
         assert_eq!(note(&Note::Ready(&ready)), "ready: opens, talkers on lo (rx generic, tx tcx)");
+        let all = Ready { watched, netns: Some("b\x1b".into()), ..ready };
+        assert_eq!(
+            note(&Note::Ready(&all)),
+            "ready: opens, talkers on all in netns b\\x1b (rx mixed, tx tcx)"
+        );
         let summary = Summary { duration_ns: 5_000_000_000, ..Summary::default() };
         assert_eq!(note(&Note::Summary(&summary)), "summary: 5.000 s");
     }

@@ -56,7 +56,7 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             line.skip(1);
         }
         line.put(paused.trim_start(), theme.note);
-        let interface = interface(app);
+        let interface = interface(app, look);
         if line.room() > cells(&interface) {
             line.skip(1).put(&interface, theme.quiet);
         }
@@ -87,7 +87,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     line.put(" ebpftop", theme.strong).skip(2);
     let held = app.filter.held_text();
     let filter = escape(held.as_bytes());
-    let interface = interface(app);
+    let interface = interface(app, look);
     // The interface and the filter come before the host's name when it gets narrow.
     let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(&filter) };
     if line.room() > needed + 4 {
@@ -108,8 +108,21 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// The interface and how it is watched: `eth0 · generic`.
-fn interface(app: &App) -> String {
+/// The namespace, the interface and how it is watched: `netns blue · eth0 generic`.
+fn interface(app: &App, look: &Look) -> String {
+    let watched = watched(app);
+    match &app.netns {
+        Some(name) => {
+            let name = escape(name.as_bytes());
+            let name = super::text::middle(&name, 24, look.glyphs.cut);
+            format!("netns {name} {} {watched}", look.glyphs.dot)
+        }
+        None => watched,
+    }
+}
+
+/// The interface and how it is watched: `eth0 generic`.
+fn watched(app: &App) -> String {
     match &app.data.watching {
         ProbeState::Starting => "starting".into(),
         ProbeState::Failed(_) => "no interface".into(),

@@ -25,13 +25,10 @@ const REST: &[(&str, &str)] = &[
     ("ip:", "an address or a network, 10.0.0.0/8"),
     ("", ""),
     ("marks", ""),
-    ("self", "an address of this machine (or of the namespace that is watched)"),
+    ("self", "an address of this machine, or of the namespace watched"),
     ("gw", "where a default route leads to"),
-    ("lan", "a private address: 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7, link-local"),
-    (
-        "a name",
-        "beside an address is what its owner, or a DNS server, says: not proven; r asks for it",
-    ),
+    ("lan", "a private address (RFC 1918, 6598, 4193) or a link-local one"),
+    ("a name", "beside an address (r): what reverse DNS says, proven by nobody"),
     ("new", "first seen after the mark"),
     ("ended", "the process is no longer there"),
     (

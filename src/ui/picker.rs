@@ -23,7 +23,11 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
     let theme = look.theme;
     let choices = choices(&app.data.links);
     let height = u16::try_from(choices.len()).unwrap_or(u16::MAX).saturating_add(3);
-    let inside = window(look, area, 110, height.max(5), "Interfaces", buf);
+    let title = match &app.netns {
+        Some(name) => format!("Interfaces of netns {}", escape(name.as_bytes())),
+        None => "Interfaces".to_owned(),
+    };
+    let inside = window(look, area, 110, height.max(5), &title, buf);
     if inside.height == 0 {
         return;
     }

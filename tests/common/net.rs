@@ -288,7 +288,8 @@ pub struct Probe {
 /// Starts the probe with ticks of 100 ms; the problem where it does not start.
 pub fn try_probe(choice: Choice, mode: XdpMode) -> Result<Probe, Problem> {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
-    let config = TalkersConfig { choice, mode, interval: Duration::from_millis(100) };
+    let interval = Duration::from_millis(100);
+    let config = TalkersConfig { choice, mode, interval, netns: None };
     let probe = TalkersProbe::start(config, sink);
     match events.blocking_recv() {
         Some(ProbeEvent::Watching(Ok(watched))) => {

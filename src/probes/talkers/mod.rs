@@ -1,7 +1,7 @@
 //! The talkers probe: a thread that counts frames by address on the interfaces that are watched.
 //!
 //! `run` is the loop, `watch` one interface, `counting` one direction of it, `hand_over` how its
-//! hook changes, `counter` one loaded object, `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a hook is taken, `features` what has to be put back.
+//! hook changes, `counter` one loaded object, `netns` the namespace, `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a hook is taken, `features` what has to be put back.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
 mod choose;
@@ -11,6 +11,7 @@ mod features;
 mod hand_over;
 mod links;
 mod netlink;
+mod netns;
 mod routes;
 mod run;
 mod target;
@@ -34,7 +35,7 @@ pub struct TalkersProbe {
 }
 
 impl TalkersProbe {
-    /// Starts the thread in the caller's network namespace; the first [`ProbeEvent::Watching`]
+    /// Starts the thread, in the caller's network namespace unless `config` names one; the first [`ProbeEvent::Watching`]
     /// tells how that went.
     pub fn start(config: TalkersConfig, sink: Sink) -> Self {
         let (commands, received) = mpsc::channel();

@@ -14,6 +14,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::counter::{Rung, entries_for};
 use super::counting::Means;
 use super::links::{Links, Row};
+use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
 use crate::bpf::sys::percpu::Batch;
@@ -35,11 +36,21 @@ const KEPT_BOOKS: usize = 256;
 /// Sources in all books that are kept, both directions: about 170 bytes each.
 const KEPT_SOURCES: usize = 131_072;
 
-/// The reader of the channel has gone: there is nobody to count for.
-struct Closed;
+/// Why the loop ends without having been asked to.
+enum End {
+    /// The reader of the channel has gone: there is nobody to count for.
+    Closed,
+    /// The namespace has.
+    NoNamespace(Problem),
+}
+
+/// How often a namespace that is not our own is looked after, ms.
+const LOOK_AFTER_MS: u16 = 500;
 
 struct Run<'a> {
     sink: &'a Sink,
+    /// Where it is not our own.
+    netns: Option<Netns>,
     links: Links,
     target: Target,
     mode: XdpMode,
@@ -71,8 +82,16 @@ pub(super) fn run(
             return;
         }
     };
-    if run.go(commands, wake, &timer).is_ok() {
-        let _ = run.finish();
+    let word = match run.go(commands, wake, &timer) {
+        Ok(()) => ProbeEvent::TalkersEnded,
+        Err(End::NoNamespace(problem)) => ProbeEvent::Watching(Err(problem)),
+        Err(End::Closed) => return,
+    };
+    // Everything is given up before anybody is waited for.
+    let last = run.finish();
+    drop(run);
+    if last.is_empty() || sink.blocking_send(ProbeEvent::Talkers(last)).is_ok() {
+        let _ = sink.blocking_send(word);
     }
 }
 
@@ -92,6 +111,7 @@ fn timer(interval: std::time::Duration) -> io::Result<TimerFd> {
 impl<'a> Run<'a> {
     /// Reads the links and attaches. Fails where nothing at all can be counted.
     fn start(config: &TalkersConfig, sink: &'a Sink) -> Result<Self, Problem> {
+        let netns = config.netns.as_deref().map(Netns::enter).transpose()?;
         let mut links =
             Links::open().map_err(|e| system_problem("list the interfaces (netlink)", &e))?;
         links
@@ -102,6 +122,7 @@ impl<'a> Run<'a> {
             .map_err(|e| Problem::new("count the CPUs", e.to_string(), ""))?;
         let mut run = Self {
             sink,
+            netns,
             links,
             target,
             mode: config.mode,
@@ -128,7 +149,7 @@ impl<'a> Run<'a> {
         commands: &mpsc::Receiver<TalkersCommand>,
         wake: &EventFd,
         timer: &TimerFd,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), End> {
         // What came while it was being attached is not asked for.
         self.snapshot(&mut Vec::new(), true);
         self.tell()?;
@@ -152,6 +173,9 @@ impl<'a> Run<'a> {
                 self.tell()?;
                 self.send(ProbeEvent::Links(self.links.told()))?;
             }
+            if let Some(problem) = self.netns.as_ref().and_then(Netns::gone) {
+                return Err(End::NoNamespace(problem));
+            }
             if ticked {
                 // Ticks that were missed are one tick: the schedule stays as it was set.
                 let _ = timer.wait();
@@ -167,7 +191,11 @@ impl<'a> Run<'a> {
             PollFd::new(self.links.netlink.changes.as_fd(), PollFlags::POLLIN),
             PollFd::new(timer.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut fds, PollTimeout::NONE) {
+        let timeout = match self.netns {
+            Some(_) => PollTimeout::from(LOOK_AFTER_MS),
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => tracing::error!("poll: {e}"),
         }
@@ -175,8 +203,8 @@ impl<'a> Run<'a> {
         ready.into()
     }
 
-    fn send(&self, event: ProbeEvent) -> Result<(), Closed> {
-        self.sink.blocking_send(event).map_err(|_| Closed)
+    fn send(&self, event: ProbeEvent) -> Result<(), End> {
+        self.sink.blocking_send(event).map_err(|_| End::Closed)
     }
 
     /// Reads the table of links anew; an error leaves the old one.
@@ -324,7 +352,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends the last readings of what ended, and what is watched where that changed.
-    fn tell(&mut self) -> Result<(), Closed> {
+    fn tell(&mut self) -> Result<(), End> {
         let last = std::mem::take(&mut self.last);
         if !last.is_empty() {
             self.send(ProbeEvent::Talkers(last))?;
@@ -353,7 +381,7 @@ impl<'a> Run<'a> {
     }
 
     /// A snapshot is told, and what it shows to be due is done.
-    fn tick(&mut self) -> Result<(), Closed> {
+    fn tick(&mut self) -> Result<(), End> {
         let mut samples = Vec::with_capacity(self.watches.len() * 2);
         self.snapshot(&mut samples, false);
         if !samples.is_empty() {
@@ -379,24 +407,19 @@ impl<'a> Run<'a> {
         self.send(ProbeEvent::Links(self.links.told()))
     }
 
-    fn finish(&mut self) -> Result<(), Closed> {
+    /// Detaches; what was counted last.
+    fn finish(&mut self) -> Vec<TalkersSample> {
         for watch in std::mem::take(&mut self.watches) {
             self.end(watch);
         }
-        let last = std::mem::take(&mut self.last);
-        if !last.is_empty() {
-            self.send(ProbeEvent::Talkers(last))?;
-        }
-        self.send(ProbeEvent::TalkersEnded)
+        std::mem::take(&mut self.last)
     }
 }
 
 /// The reader went away: what was changed on devices is put back all the same.
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        for watch in std::mem::take(&mut self.watches) {
-            self.end(watch);
-        }
+        self.finish();
     }
 }
 

@@ -101,6 +101,10 @@ fn notes_key_by_key() {
     let text = written(|json, out| assert!(json.note(out, &Note::Ready(&one))));
     assert!(text.contains(r#""interface":"lo","xdp_mode":"generic","tx_mode":"tcx","version""#));
 
+    let elsewhere = Ready { netns: Some("b\x1b".into()), ..one };
+    let text = written(|json, out| assert!(json.note(out, &Note::Ready(&elsewhere))));
+    assert!(text.ends_with(",\"netns\":\"b\\\\x1b\"}\n"), "{text}");
+
     let lost = written(|json, out| assert!(json.note(out, &Note::Lost { at, opens: 512 })));
     assert_eq!(
         lost,
