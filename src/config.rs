@@ -2,16 +2,20 @@
 
 mod file;
 mod place;
+mod printed;
+mod save;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
-use crate::settings::{ScreenSettings, Settings};
+use crate::settings::{ScreenSettings, Settings, THEME_NAMES};
 
-pub use file::{DEFAULT, FileConfig};
+pub use file::FileConfig;
 pub use place::caller;
+pub use printed::printed;
+pub use save::{Changes, save};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +28,19 @@ pub enum ConfigError {
     Content { path: PathBuf, line: usize, reason: String },
 }
 
-fn shown(path: &std::path::Path) -> String {
+fn shown(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes()).into_owned()
+}
+
+/// Where the configuration is, or would be: `named`, else its place.
+fn path(named: Option<&Path>) -> Option<PathBuf> {
+    named.map(PathBuf::from).or_else(place::default_path)
 }
 
 /// The file's words: `named`, which has to exist, or the one at its place, which need not
 /// (nor be within reach: a home that is not one's own is no reason to stop).
-pub fn load(named: Option<&std::path::Path>) -> Result<FileConfig, ConfigError> {
-    let Some(path) = named.map(PathBuf::from).or_else(place::default_path) else {
+pub fn load(named: Option<&Path>) -> Result<FileConfig, ConfigError> {
+    let Some(path) = path(named) else {
         return Ok(FileConfig::default());
     };
     let text = match place::read(&path) {
@@ -68,8 +77,17 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
 /// What only the dashboard needs. `NO_COLOR`, when not empty, turns colours off.
 pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
     let default = ScreenSettings::default();
+    let mut kept = default.kept;
+    for (key, value) in &file.kept {
+        kept.set(key, *value);
+    }
+    let theme = THEME_NAMES.into_iter().find(|t| args.theme.as_deref() == Some(*t));
+    kept.theme = theme.unwrap_or(kept.theme);
     ScreenSettings {
-        theme: args.theme.clone().or_else(|| file.theme.clone()).unwrap_or(default.theme),
+        kept,
+        keys: file.keys.clone().unwrap_or(default.keys),
+        columns: file.columns.clone(),
+        file: path(args.config.as_deref()),
         mouse: !args.no_mouse && file.mouse.unwrap_or(default.mouse),
         ascii: args.ascii || file.ascii.unwrap_or(default.ascii),
         colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),

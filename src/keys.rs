@@ -1,6 +1,6 @@
 //! Which key does what, as data: the program looks keys up here, and help is printed from it.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyModifiers};
 
 /// What the keys go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,9 @@ pub enum Action {
     SplitLeft,
     SplitRight,
     XdpMode,
+    Theme,
+    Units,
+    Save,
     Restart,
     Accept,
     Cancel,
@@ -149,6 +152,9 @@ pub const BINDINGS: &[Binding] = &[
     main(&[Char('<')], A::SplitLeft, "move the split", ""),
     main(&[Char('>')], A::SplitRight, "move the split", ""),
     main(&[Char('x')], A::XdpMode, "XDP mode of this interface: auto, native, generic, off", "XDP mode"),
+    main(&[Char('T')], A::Theme, "next theme", ""),
+    main(&[Char('u')], A::Units, "traffic in bits or in bytes", ""),
+    main(&[Char('W')], A::Save, "save what was changed on screen as the configuration", ""),
     ctrl(M::Main, &[Char('r')], A::Restart, "start the counts again"),
 
     on(M::Filter, &[Enter], A::Accept, "keep the filter", "keep"),
@@ -182,16 +188,6 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Confirm, &[F(10)], A::Quit, "quit", ""),
     ctrl(M::Confirm, &[Char('c')], A::Quit, "quit"),
 ];
-
-/// What `key` asks for in `mode`.
-pub fn action(mode: Mode, key: KeyEvent) -> Option<Action> {
-    // A capital comes with or without SHIFT, and BackTab always with it.
-    let held = key.modifiers.difference(KeyModifiers::SHIFT);
-    BINDINGS
-        .iter()
-        .find(|b| b.mode == mode && b.modifiers == held && b.keys.contains(&key.code))
-        .map(|b| b.action)
-}
 
 /// The bindings of a mode, in the order of the table.
 pub fn of(mode: Mode) -> impl Iterator<Item = &'static Binding> {
@@ -234,7 +230,14 @@ impl Binding {
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::KeyEvent;
+
     use super::*;
+    use crate::keymap::Keymap;
+
+    fn action(mode: Mode, key: KeyEvent) -> Option<Action> {
+        Keymap::default().action(mode, key)
+    }
 
     #[test]
     fn no_key_means_two_things_in_one_mode() {

@@ -35,7 +35,7 @@ fn run() -> anyhow::Result<ExitCode> {
             print(doctor::render(&report, *format).as_bytes())?;
             Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Some(Command::Config) => print(config::DEFAULT.as_bytes()),
+        Some(Command::Config) => print(config::printed().as_bytes()),
         Some(Command::Completions { shell }) => print(&man::completions(*shell)),
         Some(Command::Man) => print(&man::page()?),
     }

@@ -47,7 +47,9 @@ const SECTIONS: [(&str, &[&str]); 5] = [
         "FILES",
         &["$XDG_CONFIG_HOME/ebpftop/config.toml, else ~/.config/ebpftop/config.toml, of the user \
          who called sudo. `ebpftop config` prints it with every key and its default. The command \
-         line wins over it."],
+         line wins over it. The key W of the dashboard writes into it what was changed on the screen, \
+         with that user's rights, and leaves comments and order as they are; it does not write \
+         through a symbolic link."],
     ),
     (
         "LIMITS",

@@ -8,6 +8,7 @@ mod asker;
 mod line;
 mod probes;
 mod resolver;
+mod saver;
 mod signals;
 mod terminal;
 
@@ -31,6 +32,7 @@ use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
 pub use probes::{Probe, Probes, Start};
+use saver::Saver;
 use signals::{Signal, Signals};
 use terminal::Screen;
 
@@ -82,6 +84,7 @@ async fn session(
     let running = probes.start(sink);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
+    app.arrange(screen);
 
     let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
         First::Running => {
@@ -170,6 +173,7 @@ async fn dashboard(
     running: &probes::Running,
 ) -> anyhow::Result<End> {
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
+    let mut saver = Saver::new(wants.screen.file.clone());
     let mut size = terminal::size();
     let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.update(Msg::Resize(size.0, size.1), clock::mono());
@@ -209,7 +213,7 @@ async fn dashboard(
                     size = now;
                     screen.resize(size)?;
                 }
-                if screen.draw(|frame| ui::view(app, &look, frame)).is_err() {
+                if screen.draw(|frame| ui::view(app, &look.themed(app.screen.theme), frame)).is_err() {
                     return Ok(End::Asked);
                 }
                 drawn = Instant::now();
@@ -230,6 +234,7 @@ async fn dashboard(
             _ = tick.tick() => app.update(Msg::Tick, clock::mono()),
             Some(event) = events.recv() => app.update(Msg::Probe(event), clock::mono()),
             Some(answer) = answers.recv() => app.update(answer, clock::mono()),
+            saved = saver.done() => app.update(Msg::Saved(saved), clock::mono()),
             () = sleep_until(panic_at) => terminal::panic_as_asked(),
         };
         for effect in effects {
@@ -248,6 +253,7 @@ async fn dashboard(
                 Effect::Describe(asked) => {
                     app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), clock::mono());
                 }
+                Effect::Save(changes) => saver.save(changes),
                 Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
                 Effect::Names(addresses) => asker.names(addresses),
                 Effect::AskAfter(_) | Effect::Cgroups(_) => {}

@@ -1,7 +1,11 @@
 //! What the user asked for, merged once from defaults, the file and the command line.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::app::kept::Kept;
+use crate::keymap::Keymap;
 use crate::model::link::{Choice, XdpMode};
 use crate::probes::{OpensConfig, TalkersConfig};
 
@@ -58,11 +62,19 @@ impl Settings {
 /// The themes that can be asked for by name; the first is the default.
 pub const THEME_NAMES: [&str; 4] = ["terminal", "contrast", "light", "colourblind"];
 
+/// The columns of a table by their headers, in the order wanted; for each table of
+/// which the configuration says something.
+pub type Columns = BTreeMap<&'static str, Vec<&'static str>>;
+
 /// What only the dashboard needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenSettings {
-    /// One of [`THEME_NAMES`].
-    pub theme: String,
+    /// What it begins with.
+    pub kept: Kept,
+    pub keys: Keymap,
+    pub columns: Columns,
+    /// Where `W` writes; none where there is no home.
+    pub file: Option<PathBuf>,
     /// Take the mouse.
     pub mouse: bool,
     /// No braille and no line drawing.
@@ -73,6 +85,14 @@ pub struct ScreenSettings {
 
 impl Default for ScreenSettings {
     fn default() -> Self {
-        Self { theme: "terminal".into(), mouse: true, ascii: false, colour: true }
+        Self {
+            kept: Kept::default(),
+            keys: Keymap::default(),
+            columns: Columns::default(),
+            file: None,
+            mouse: true,
+            ascii: false,
+            colour: true,
+        }
     }
 }

@@ -4,6 +4,7 @@
 #[path = "common/fake.rs"]
 mod fake;
 
+use ebpftop::app::kept::Kept;
 use ebpftop::app::{App, Msg};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
@@ -199,7 +200,8 @@ fn every_theme_draws_the_same_text() {
     let app = busy((120, 40));
     let plain = text(&app, (120, 40));
     for theme in THEMES {
-        let settings = ScreenSettings { theme: theme.name.into(), ..ScreenSettings::default() };
+        let kept = Kept { theme: theme.name, ..Kept::default() };
+        let settings = ScreenSettings { kept, ..ScreenSettings::default() };
         assert_eq!(drawn(&app, &settings, (120, 40)).to_string(), plain);
     }
 }

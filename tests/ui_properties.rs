@@ -4,6 +4,7 @@
 #[path = "common/fake.rs"]
 mod fake;
 
+use ebpftop::app::kept::Kept;
 use ebpftop::app::opens_pane::OpensSort;
 use ebpftop::app::talkers_pane::TalkersSort;
 use ebpftop::app::{App, Msg, Pane, Target};
@@ -155,7 +156,7 @@ proptest! {
     #[test]
     fn anything_goes(steps in steps(), theme in 0usize..5, ascii: bool, back: bool) {
         let settings = ScreenSettings {
-            theme: THEMES.get(theme).map_or("none", |t| t.name).into(),
+            kept: Kept { theme: THEMES.get(theme).map_or("none", |t| t.name), ..Kept::default() },
             colour: theme < 4,
             ascii,
             ..ScreenSettings::default()

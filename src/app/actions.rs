@@ -1,19 +1,14 @@
 //! What each action does.
 
+use super::kept::{MAX_LEVELS, SPLIT, UNDER};
 use super::opens_pane::{Crumb, FailGroup, Inside, OpensView, Row};
 use super::picker;
 use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
-use super::{App, Effect, Frozen, Overlay, Pane};
+use super::{App, Effect, Frozen, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::link::{Choice, Link, XdpMode};
 use crate::model::slab::Slot;
 use crate::probes::TalkersCommand;
-
-/// Most directory levels there are.
-const MAX_DEPTH: usize = 16;
-
-/// How many files can be shown under each process.
-const UNDER: [usize; 5] = [0, 1, 3, 10, 1_024];
 
 impl App {
     /// Does what a key asks for.
@@ -76,7 +71,8 @@ impl App {
             Action::Pause => self.pause(),
             Action::Mark => {
                 self.screen.mark = Some(self.now);
-                self.say("marked: N shows what is new since now");
+                let new_only = self.keys.first(Action::NewOnly);
+                self.say(&format!("marked: {new_only} shows what is new since now"));
             }
             Action::NewOnly => self.new_only(),
             Action::Follow => self.follow(),
@@ -89,6 +85,9 @@ impl App {
             Action::SplitRight => self.move_split(5),
             Action::Names => self.turn_names(),
             Action::XdpMode => return self.next_mode(),
+            Action::Theme => self.next_theme(),
+            Action::Units => self.next_units(),
+            Action::Save => return self.save(),
             Action::Restart => {
                 self.data.restart();
                 self.screen.frozen = None;
@@ -273,7 +272,7 @@ impl App {
             pane.under = UNDER.get(to).or(UNDER.last()).copied();
             pane.folds.clear();
         } else if more {
-            pane.depth = (pane.depth + 1).min(MAX_DEPTH);
+            pane.depth = (pane.depth + 1).min(usize::from(MAX_LEVELS));
         } else {
             pane.depth = pane.depth.saturating_sub(1).max(1);
         }
@@ -363,11 +362,12 @@ impl App {
     }
 
     fn move_split(&mut self, by: i16) {
-        self.screen.split = self.screen.split.saturating_add_signed(by).clamp(20, 80);
+        self.screen.split = self.screen.split.saturating_add_signed(by).clamp(SPLIT.0, SPLIT.1);
         self.rebuild();
     }
 
     pub(super) fn say(&mut self, text: &str) {
-        self.screen.notice = Some((text.to_owned(), self.now));
+        let text = text.to_owned();
+        self.screen.notice = Some(Notice { text, at: self.now, quiet: false });
     }
 }

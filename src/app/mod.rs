@@ -4,6 +4,7 @@ mod actions;
 pub mod data;
 mod failures;
 pub mod input;
+pub mod kept;
 pub mod layout;
 pub mod list;
 mod mouse;
@@ -23,7 +24,8 @@ use std::rc::Rc;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 
-use crate::keys::{self, Mode};
+use crate::keymap::{Key, Keymap};
+use crate::keys::{Action, Mode};
 use crate::model::cgroup::Cgroup;
 use crate::model::filter;
 use crate::model::link::XdpMode;
@@ -33,9 +35,10 @@ use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
 use crate::probes::{ProbeEvent, TalkersCommand};
-use crate::settings::Settings;
+use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use input::FilterLine;
+use kept::{Kept, Units, Value};
 
 pub use mouse::Target;
 use opens_pane::OpensPane;
@@ -75,6 +78,8 @@ pub enum Msg {
     Cgroups(Vec<(u64, Option<Cgroup>)>),
     /// What an address is called.
     Named(IpAddr, Answer),
+    /// The configuration's file that was written, or why none was.
+    Saved(Result<String, String>),
     Tick,
 }
 
@@ -94,6 +99,8 @@ pub enum Effect {
     Cgroups(Vec<u64>),
     /// Find out what these addresses are called.
     Names(Vec<IpAddr>),
+    /// Write these into the configuration.
+    Save(Vec<(&'static str, Value)>),
 }
 
 /// What lies over the panes.
@@ -116,6 +123,15 @@ struct Frozen {
     now: Mono,
 }
 
+/// A word about what was just done.
+#[derive(Debug)]
+struct Notice {
+    text: String,
+    at: Mono,
+    /// Of no weight: it answers a key that does nothing.
+    quiet: bool,
+}
+
 /// What belongs to the screen as a whole.
 #[derive(Debug)]
 pub struct Screen {
@@ -124,13 +140,16 @@ pub struct Screen {
     pub expanded: bool,
     /// Percent of the first pane.
     pub split: u16,
+    /// One of [`crate::settings::THEME_NAMES`].
+    pub theme: &'static str,
+    pub units: Units,
     pub overlay: Overlay,
     /// When `m` was pressed.
     pub mark: Option<Mono>,
     pub new_only: bool,
     /// No key was pressed yet.
     pub fresh: bool,
-    notice: Option<(String, Mono)>,
+    notice: Option<Notice>,
     frozen: Option<Frozen>,
 }
 
@@ -142,6 +161,9 @@ pub struct App {
     pub opens_pane: OpensPane,
     pub talkers_pane: TalkersPane,
     pub filter: FilterLine,
+    pub keys: Keymap,
+    /// What the configuration says of columns.
+    pub columns: Columns,
     /// The machine's name, as bytes that somebody chose.
     pub host: String,
     /// The network namespace that is watched, where it is not our own.
@@ -150,6 +172,9 @@ pub struct App {
     mode: XdpMode,
     now: Mono,
     described: who::Described,
+    /// What the configuration has, and what it is to have.
+    saved: Kept,
+    saving: Option<Kept>,
     /// Where the round of asking after processes is.
     asked: usize,
 }
@@ -163,7 +188,9 @@ impl App {
                 area: Rect::new(0, 0, size.0, size.1),
                 focus: Pane::Opens,
                 expanded: false,
-                split: 54,
+                split: Kept::default().split,
+                theme: Kept::default().theme,
+                units: Units::default(),
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,
@@ -174,13 +201,24 @@ impl App {
             opens_pane: OpensPane::default(),
             talkers_pane: TalkersPane::default(),
             filter: FilterLine::new(settings.filter.as_deref(), settings.process.as_deref()),
+            keys: Keymap::default(),
+            columns: Columns::default(),
             host: host.to_owned(),
             netns: settings.netns.clone(),
             mode: settings.xdp_mode,
             now,
             described: who::Described::default(),
+            saved: Kept::default(),
+            saving: None,
             asked: 0,
         }
+    }
+
+    /// Begins as the configuration says.
+    pub fn arrange(&mut self, screen: &ScreenSettings) {
+        self.keys = screen.keys.clone();
+        self.columns = screen.columns.clone();
+        self.keep(&screen.kept);
     }
 
     /// Takes in what happened at `now`, and tells what is to be done about it.
@@ -220,6 +258,7 @@ impl App {
             Msg::Described(key, who) => self.take_who(key, *who),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Named(ip, answer) => self.take_name(ip, answer),
+            Msg::Saved(result) => self.take_saved(result),
             Msg::Tick => self.tick(),
         }
     }
@@ -234,8 +273,11 @@ impl App {
             return effects;
         }
         let mode = self.mode();
-        if let Some(action) = keys::action(mode, key) {
+        if let Some(action) = self.keys.action(mode, key) {
             return self.act(mode, action);
+        }
+        if mode == Mode::Main {
+            return self.unknown(key);
         }
         if mode != Mode::Filter {
             return Vec::new();
@@ -243,6 +285,17 @@ impl App {
         if self.filter.key(key) {
             self.rebuild();
         }
+        vec![Effect::Redraw]
+    }
+
+    /// A key that does nothing: where to find those that do.
+    fn unknown(&mut self, key: KeyEvent) -> Vec<Effect> {
+        let modifiers = key.modifiers.difference(KeyModifiers::SHIFT);
+        let name = Key { code: key.code, modifiers }.name();
+        let name = crate::model::escape::escape(name.as_bytes()).into_owned();
+        let help = self.keys.first(Action::Help);
+        let text = format!("{name} does nothing here; {help} tells all keys");
+        self.screen.notice = Some(Notice { text, at: self.now, quiet: true });
         vec![Effect::Redraw]
     }
 
@@ -324,10 +377,10 @@ impl App {
         self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire)
     }
 
-    /// A word about what was just done.
-    pub fn notice(&self) -> Option<&str> {
-        let (text, at) = self.screen.notice.as_ref()?;
-        (self.now.since(*at) < NOTICE_NS).then_some(text)
+    /// A word about what was just done, and whether it is of no weight.
+    pub fn notice(&self) -> Option<(&str, bool)> {
+        let notice = self.screen.notice.as_ref()?;
+        (self.now.since(notice.at) < NOTICE_NS).then_some((&notice.text, notice.quiet))
     }
 
     /// The mark, when only what is new since then is shown.

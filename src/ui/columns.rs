@@ -29,6 +29,21 @@ pub struct Place {
 /// Cells between columns.
 const GAP: u16 = 1;
 
+/// Those of `columns` that the configuration chose, in its order; all where it chose none of them.
+pub fn chosen<F: Copy, S: Copy>(
+    columns: &[Column<F, S>],
+    names: Option<&Vec<&'static str>>,
+) -> Vec<Column<F, S>> {
+    let named = |name: &&str| columns.iter().find(|c| c.header == *name).copied();
+    let chosen: Vec<_> = names.into_iter().flatten().filter_map(named).collect();
+    if chosen.is_empty() { columns.to_vec() } else { chosen }
+}
+
+/// The names of columns in the configuration: their headers.
+pub fn names<F, S>(columns: &[Column<F, S>]) -> Vec<&'static str> {
+    columns.iter().map(|c| c.header).collect()
+}
+
 /// Places for the columns that fit into `width`.
 pub fn fit<F, S>(columns: &[Column<F, S>], width: u16) -> Vec<Place> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();

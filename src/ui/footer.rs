@@ -6,14 +6,20 @@ use ratatui::layout::Rect;
 use super::Look;
 use super::text::{Line, cells, cut};
 use crate::app::{App, Pane};
-use crate::keys;
+use crate::keys::{Action, Mode};
 
 /// Where the second tab begins.
 pub const SECOND_TAB: u16 = 10;
 
-/// Until the first key.
-const HINT: &str =
-    "Enter looks into a row, Esc comes back, t groups anew, / filters, ? tells all keys, q quits";
+/// Until the first key; those that matter most come first.
+const FIRST_WORDS: [(Action, &str); 6] = [
+    (Action::Help, "tells all keys"),
+    (Action::Quit, "quits"),
+    (Action::Into, "looks into a row"),
+    (Action::Out, "comes back"),
+    (Action::NextView, "groups anew"),
+    (Action::Filter, "filters"),
+];
 
 /// What the screen leaves out: the filter while it is typed and after.
 pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
@@ -80,16 +86,17 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
     line.skip(1);
-    if let Some(notice) = app.notice() {
+    if let Some((notice, quiet)) = app.notice() {
         let room = line.room();
-        line.put(&cut(notice, room, look.glyphs.cut), theme.strong);
+        let style = if quiet { theme.quiet } else { theme.strong };
+        line.put(&cut(notice, room, look.glyphs.cut), style);
         return;
     }
-    if app.screen.fresh && line.room() >= cells(HINT) {
-        line.put(HINT, theme.note);
+    if app.screen.fresh && app.mode() == Mode::Main {
+        first_words(app, look, &mut line);
         return;
     }
-    let hints: Vec<_> = keys::of(app.mode()).filter(|b| !b.hint.is_empty()).collect();
+    let hints: Vec<_> = app.keys.of(app.mode()).filter(|b| !b.hint.is_empty()).collect();
     // The way out is at the end, where it is looked for.
     let (quit, rest): (Vec<_>, Vec<_>) = hints.into_iter().partition(|b| b.hint == "quit");
     for binding in quit.into_iter().chain(rest).map(|b| (b.first(), b.hint)) {
@@ -98,5 +105,20 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             return;
         }
         line.put(&key, theme.key).skip(1).put(hint, theme.quiet).skip(2);
+    }
+}
+
+/// What a newcomer should know, as far as there is room for whole parts of it.
+fn first_words(app: &App, look: &Look, line: &mut Line<'_>) {
+    let theme = look.theme;
+    for (action, does) in FIRST_WORDS {
+        let key = app.keys.first(action);
+        if key.is_empty() {
+            continue;
+        }
+        if line.room() < cells(&key) + 1 + cells(does) {
+            return;
+        }
+        line.put(&key, theme.key).skip(1).put(does, theme.note).skip(2);
     }
 }

@@ -42,8 +42,8 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
     let lost = format!("lost {}", app.opens().lost());
-    let rx = num::si(traffic(app, Direction::Rx).0);
-    let tx = num::si(traffic(app, Direction::Tx).0);
+    let rx = num::traffic(traffic(app, Direction::Rx).0, app.screen.units);
+    let tx = num::traffic(traffic(app, Direction::Tx).0, app.screen.units);
     let opens = num::si(app.opens().rate());
     let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
     // Losses and the pause stay longest: they say how far the rest can be believed.
@@ -215,29 +215,19 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
         },
         Figure {
             name: "rx",
-            value: format!("{}b/s", spaced(&num::si(rx))),
+            value: num::traffic_unit(rx, app.screen.units),
             style: strong(rx > 0.0),
             graph: theme.rx,
             values: rx_values,
         },
         Figure {
             name: "tx",
-            value: format!("{}b/s", spaced(&num::si(tx))),
+            value: num::traffic_unit(tx, app.screen.units),
             style: strong(tx > 0.0),
             graph: theme.tx,
             values: tx_values,
         },
     ]
-}
-
-/// `84.1M` as `84.1 M`: the unit follows.
-fn spaced(number: &str) -> String {
-    match number.char_indices().last() {
-        Some((at, c)) if c.is_alphabetic() => {
-            format!("{} {c}", number.get(..at).unwrap_or(number))
-        }
-        _ => format!("{number} "),
-    }
 }
 
 /// Bits a second of everything that is watched, and bytes in each of the last seconds. Loopback

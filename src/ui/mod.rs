@@ -42,16 +42,29 @@ pub use theme::{THEMES, Theme};
 pub struct Look {
     pub theme: &'static Theme,
     pub glyphs: &'static Glyphs,
+    colour: bool,
 }
 
 impl Look {
     /// What the user asked for.
     pub fn new(settings: &ScreenSettings) -> Self {
         Self {
-            theme: Theme::named(&settings.theme, settings.colour),
+            theme: Theme::named(settings.kept.theme, settings.colour),
             glyphs: if settings.ascii { &glyphs::ASCII } else { &glyphs::UNICODE },
+            colour: settings.colour,
         }
     }
+
+    /// The same in the theme of that name.
+    pub fn themed(self, name: &str) -> Self {
+        Self { theme: Theme::named(name, self.colour), ..self }
+    }
+}
+
+/// The tables whose columns can be chosen, with all their columns, by their headers.
+pub fn column_names() -> Vec<(&'static str, Vec<&'static str>)> {
+    let opens = opens_columns::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
+    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).collect()
 }
 
 /// Draws the whole screen.
@@ -222,5 +235,24 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
         y: place.y + height.min(1),
         width: width.saturating_sub(4),
         height: height.saturating_sub(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sign of the order fits beside the header in the narrowest column.
+    #[test]
+    fn every_header_has_room_for_its_sign() {
+        let fits = |header: &str, min: u16| text::cells(header) < usize::from(min);
+        for (table, columns) in opens_columns::TABLES.iter() {
+            for c in columns.iter().filter(|c| c.sort.is_some()) {
+                assert!(fits(c.header, c.min), "{table}: {}", c.header);
+            }
+        }
+        for c in talkers_columns::ALL.iter().filter(|c| c.sort.is_some()) {
+            assert!(fits(c.header, c.min) && fits(talkers_columns::in_bytes(c.header), c.min));
+        }
     }
 }

@@ -1,32 +1,55 @@
 //! Numbers as people read them: exact where there is room, else three digits and an SI prefix.
 
+use crate::app::kept::Units;
 use crate::model::time::NS_PER_SEC;
 
 /// `12.4k`, `312M`, `0.5`; `0` for nothing.
 pub fn si(value: f64) -> String {
-    const UNITS: [(f64, &str); 6] =
-        [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    if value <= 0.0 || !value.is_finite() {
-        return "0".into();
-    }
-    for (unit, prefix) in UNITS {
-        // What rounds up to the next unit is shown in it.
-        if value >= unit * 0.9995 {
-            return three(value / unit, prefix);
-        }
-    }
-    three(value, "")
+    scaled(value, false)
 }
 
-fn three(value: f64, prefix: &str) -> String {
-    match value {
-        v if v >= 99.95 => format!("{v:.0}{prefix}"),
-        v if v >= 9.995 || prefix.is_empty() => {
-            let text = format!("{v:.1}");
-            let text = text.strip_suffix(".0").unwrap_or(&text);
-            format!("{text}{prefix}")
+/// The same, by powers of 1024 when `binary`: `1.21Ki`.
+pub fn scaled(value: f64, binary: bool) -> String {
+    let (digits, prefix) = parts(value, binary);
+    digits + prefix
+}
+
+/// Bits a second, in the units wanted, without their name: `84.1M`.
+pub fn traffic(bps: f64, units: Units) -> String {
+    scaled(if units.bytes { bps / 8.0 } else { bps }, units.binary)
+}
+
+/// The same with it: `84.1 Mb/s`, `10.0 MiB/s`.
+pub fn traffic_unit(bps: f64, units: Units) -> String {
+    let (digits, prefix) = parts(if units.bytes { bps / 8.0 } else { bps }, units.binary);
+    format!("{digits} {prefix}{}/s", if units.bytes { "B" } else { "b" })
+}
+
+/// Three digits, and the prefix that belongs to them.
+fn parts(value: f64, binary: bool) -> (String, &'static str) {
+    const PREFIXES: [(&str, &str); 6] =
+        [("E", "Ei"), ("P", "Pi"), ("T", "Ti"), ("G", "Gi"), ("M", "Mi"), ("k", "Ki")];
+    if value <= 0.0 || !value.is_finite() {
+        return ("0".into(), "");
+    }
+    for ((si, iec), power) in PREFIXES.into_iter().zip((1..=6).rev()) {
+        let unit = if binary { 1024f64 } else { 1000.0 }.powi(power);
+        // What rounds up to the next unit is shown in it.
+        if value >= unit * 0.9995 {
+            return (three(value / unit, true), if binary { iec } else { si });
         }
-        v => format!("{v:.2}{prefix}"),
+    }
+    (three(value, false), "")
+}
+
+fn three(value: f64, prefixed: bool) -> String {
+    match value {
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 || !prefixed => {
+            let text = format!("{v:.1}");
+            text.strip_suffix(".0").unwrap_or(&text).to_owned()
+        }
+        v => format!("{v:.2}"),
     }
 }
 
@@ -146,6 +169,23 @@ mod tests {
         assert_eq!(rate(0.04, 8), "0.0");
         assert_eq!(rate(1204.0, 8), "1204.0");
         assert_eq!(rate(123_456.7, 8), "123 457");
+    }
+
+    #[test]
+    fn traffic_in_every_unit() {
+        let units = |bytes, binary| Units { bytes, binary };
+        for (bps, bytes, binary, short, long) in [
+            (84_100_000.0, false, false, "84.1M", "84.1 Mb/s"),
+            (84_100_000.0, true, false, "10.5M", "10.5 MB/s"),
+            (8.0 * 1024.0 * 1024.0, true, true, "1.00Mi", "1.00 MiB/s"),
+            (1_023_900.0, false, true, "1000Ki", "1000 Kib/s"),
+            (1_048_400.0, false, true, "1.00Mi", "1.00 Mib/s"),
+            (96.0, false, true, "96", "96 b/s"),
+            (0.0, true, true, "0", "0 B/s"),
+        ] {
+            assert_eq!(traffic(bps, units(bytes, binary)), short);
+            assert_eq!(traffic_unit(bps, units(bytes, binary)), long);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::columns::Column;
+use super::columns::{Column, chosen};
 use super::opens_cells::{
     Ctx, age, dir, error, failed, file, files, found, mean, name_or_file, past, pid, rate, result,
     slowest, thread, total, users,
@@ -16,29 +16,40 @@ pub type Cell = fn(&Ctx<'_>, Row, &mut Line<'_>);
 
 pub type Col = Column<Cell, OpensSort>;
 
-/// The columns of the view that is shown; where opens are timed, how long they took as well.
+/// The tables as the configuration knows them.
+pub static TABLES: [(&str, &[Col]); 8] = [
+    ("processes", &PROCESSES),
+    ("files", &PATHS),
+    ("directories", &DIRS),
+    ("failures", &FAILS),
+    ("live", &LIVE),
+    ("files_of_process", &USES),
+    ("processes_of_file", &USERS),
+    ("files_of_failure", &FAILED),
+];
+
+/// The columns of the view that is shown: those chosen, and of them those that have something to
+/// show, since not always opens are timed.
 pub fn columns(app: &App) -> Cow<'static, [Col]> {
-    let columns: &[Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
+    let table: &'static [Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
         (Some(Inside::Process(_)), _) => &USES,
         (Some(Inside::Path(_)), _) => &USERS,
         (Some(Inside::Directory(_)), _) | (None, OpensView::Files) => &PATHS,
-        (Some(Inside::Failures(_)), _) => return Cow::Borrowed(&FAILED),
+        (Some(Inside::Failures(_)), _) => &FAILED,
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
-        (None, OpensView::Failures) => return Cow::Borrowed(&FAILS),
+        (None, OpensView::Failures) => &FAILS,
         (None, OpensView::Live) => &LIVE,
     };
-    if !app.opens_pane.timed {
-        return Cow::Borrowed(columns);
+    let timed = |c: &Col| [MEAN.header, MAX.header, TOOK.header].contains(&c.header);
+    let name = TABLES.iter().find(|t| std::ptr::eq(t.1, table)).map_or("", |t| t.0);
+    let names = app.columns.get(name);
+    if names.is_none() && (app.opens_pane.timed || !table.iter().any(timed)) {
+        return Cow::Borrowed(table);
     }
-    let at = columns.iter().position(|c| c.header == TOTAL.header);
-    let (at, times) = match at {
-        Some(at) => (at + 1, &TIMES[..]),
-        None => (columns.len().saturating_sub(1), &TIME[..]),
-    };
-    let mut columns = columns.to_vec();
-    columns.splice(at..at, times.iter().copied());
-    Cow::Owned(columns)
+    let shown: Vec<Col> =
+        table.iter().filter(|c| app.opens_pane.timed || !timed(c)).copied().collect();
+    Cow::Owned(chosen(&shown, names))
 }
 
 const fn col(
@@ -61,53 +72,65 @@ const TOTAL: Col = col("TOTAL", (7, 10), true, 4, Some(S::Total), total);
 const AGE: Col = col("AGE", (5, 5), true, 5, Some(S::Age), age);
 const RESULT: Col = col("RESULT", (7, 12), false, 2, None, result);
 
-/// How long opens took.
-const TIMES: [Col; 2] = [
-    col("MEAN", (6, 7), true, 4, Some(S::Latency), mean),
-    col("MAX", (6, 7), true, 4, None, slowest),
-];
+/// How long opens took, and how long one did.
+const MEAN: Col = col("MEAN", (6, 7), true, 4, Some(S::Latency), mean);
+const MAX: Col = col("MAX", (6, 7), true, 4, None, slowest);
+const TOOK: Col = col("TOOK", (6, 7), true, 2, None, mean);
 
-/// How long one open took.
-const TIME: [Col; 1] = [col("TOOK", (6, 7), true, 2, None, mean)];
-
-static PROCESSES: [Col; 6] = [
+static PROCESSES: [Col; 8] = [
     PID,
     col("PROCESS", (18, 72), false, 0, Some(S::Name), name_or_file),
     RATE,
     FAIL,
     TOTAL,
+    MEAN,
+    MAX,
     col("LAST 60s", (11, 30), false, 5, Some(S::Age), past),
 ];
 
-static USES: [Col; 6] =
-    [col("FILE", (20, 120), false, 0, Some(S::Name), file), RATE, FAIL, TOTAL, RESULT, AGE];
-
-static PATHS: [Col; 7] = [
+static USES: [Col; 8] = [
     col("FILE", (20, 120), false, 0, Some(S::Name), file),
     RATE,
     FAIL,
     TOTAL,
+    MEAN,
+    MAX,
+    RESULT,
+    AGE,
+];
+
+static PATHS: [Col; 9] = [
+    col("FILE", (20, 120), false, 0, Some(S::Name), file),
+    RATE,
+    FAIL,
+    TOTAL,
+    MEAN,
+    MAX,
     col("BY", (4, 4), true, 6, None, users),
     RESULT,
     AGE,
 ];
 
-static USERS: [Col; 7] = [
+static USERS: [Col; 9] = [
     PID,
     col("PROCESS", (12, 72), false, 0, Some(S::Name), name_or_file),
     RATE,
     FAIL,
     TOTAL,
+    MEAN,
+    MAX,
     RESULT,
     AGE,
 ];
 
-static DIRS: [Col; 6] = [
+static DIRS: [Col; 8] = [
     col("DIRECTORY", (12, 120), false, 0, Some(S::Name), dir),
     col("FILES", (6, 7), true, 5, None, files),
     RATE,
     FAIL,
     TOTAL,
+    MEAN,
+    MAX,
     AGE,
 ];
 
@@ -131,10 +154,11 @@ static FAILED: [Col; 5] = [
     AGE,
 ];
 
-static LIVE: [Col; 5] = [
+static LIVE: [Col; 6] = [
     AGE,
     PID,
     col("THREAD", (8, 15), false, 3, None, thread),
     col("RESULT", (7, 12), false, 0, None, result),
+    TOOK,
     col("FILE", (20, 160), false, 0, None, file),
 ];

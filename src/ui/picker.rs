@@ -34,8 +34,8 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
     for (at, name, right) in [
         (NAME, "NAME", false),
         (STATE, "STATE", false),
-        (RX, "RX b/s", true),
-        (TX, "TX b/s", true),
+        (RX, if app.screen.units.bytes { "RX B/s" } else { "RX b/s" }, true),
+        (TX, if app.screen.units.bytes { "TX B/s" } else { "TX b/s" }, true),
         (MODE, "AUTO IS", false),
         (REST, "ADDRESSES", false),
     ] {
@@ -83,7 +83,7 @@ fn row(app: &App, look: &Look, link: &Link, inside: Rect, y: u16, buf: &mut Buff
     let rate = app.data.link_rates.get(&link.ifindex).copied().unwrap_or_default();
     for (at, bits) in [(RX, rate.rx_bps), (TX, rate.tx_bps)] {
         let style = if bits > 0.0 { theme.text } else { theme.quiet };
-        put(buf, inside, y, at, &num::si(bits), style, true);
+        put(buf, inside, y, at, &num::traffic(bits, app.screen.units), style, true);
     }
     let mode = link.would_get.map_or(look.glyphs.none, |h| h.name());
     put(buf, inside, y, MODE, mode, theme.text, false);

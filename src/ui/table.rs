@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::Look;
 use super::columns::{Column, Place, fit};
-use super::text::{Line, cells};
+use super::text::Line;
 
 /// What to draw and how it is ordered.
 pub struct Table<'a, F, S> {
@@ -30,22 +30,22 @@ impl<F, S: Copy + PartialEq> Table<'_, F, S> {
         }
         let (theme, glyphs) = (self.look.theme, self.look.glyphs);
         let area = shifted(area, self.pad());
+        let mut marked = false;
         for place in fit(self.columns, area.width) {
             let Some(column) = self.columns.get(place.index) else { continue };
-            let sorted = column.sort == Some(self.sort);
+            // Of two that are ordered by the same the first tells it.
+            let sorted = column.sort == Some(self.sort) && !marked;
+            marked |= sorted;
             let mark = match (sorted, self.reverse) {
                 (false, _) => "",
                 (true, false) => glyphs.down,
                 (true, true) => glyphs.up,
             };
             let style = if sorted { theme.sorted } else { theme.heading };
-            let mut line = Line::new(buf, cell(area, place, 0));
             let text = format!("{}{mark}", column.header);
-            // The mark may take the gap before a column at the right.
-            if column.right && cells(&text) <= line.room() {
+            let mut line = Line::new(buf, cell(area, place, 0));
+            if column.right {
                 line.put_right(&text, style);
-            } else if column.right {
-                line.put_right(column.header, style);
             } else {
                 line.put(&text, style);
             }

@@ -11,6 +11,7 @@ use super::talkers_columns::{Ctx, columns};
 use super::text::Line;
 use super::{Frills, Look, num, opens};
 use crate::app::data::ProbeState;
+use crate::app::kept::Units;
 use crate::app::layout::Layout;
 use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
@@ -31,7 +32,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     Frills {
         title: title(app, look, &ctx),
-        order: format!(" {follow}{} {mark} ", sort_name(pane.sort)),
+        order: format!(" {follow}{} {mark} ", sort_name(pane.sort, app.screen.units)),
         count: count(app, look, &ctx),
         look,
         focused,
@@ -55,8 +56,8 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     if rows.height == 0 {
         return;
     }
-    let table =
-        Table { look, columns: &columns(app), sort: pane.sort, reverse: pane.reverse, focused };
+    let columns = columns(app);
+    let table = Table { look, columns: &columns, sort: pane.sort, reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if pane.rows.is_empty() {
         Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
@@ -92,13 +93,14 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
 }
 
-fn sort_name(sort: TalkersSort) -> &'static str {
+fn sort_name(sort: TalkersSort, units: Units) -> &'static str {
     match sort {
+        TalkersSort::Bits if units.bytes => "bytes/s",
         TalkersSort::Bits => "bits/s",
         TalkersSort::RxBits => "rx",
         TalkersSort::TxBits => "tx",
         TalkersSort::Packets => "packets/s",
-        TalkersSort::Total => "bytes",
+        TalkersSort::Total => "total",
         TalkersSort::Age => "age",
         TalkersSort::Address => "address",
     }
@@ -182,7 +184,7 @@ fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
         let total = talker.side(direction).total();
         let mut line = Line::new(buf, Rect { y, height: 1, ..area });
         line.skip(1).put(&format!("{}  ", direction.name()), style);
-        line.put(&format!("{}b/s  ", num::si(rate.bps)), theme.strong);
+        line.put(&format!("{}  ", num::traffic_unit(rate.bps, app.screen.units)), theme.strong);
         line.put(&format!("{} packets/s", num::si(rate.pps)), theme.text);
         let (bytes, packets) = (num::grouped(total.bytes), num::grouped(total.packets));
         y += 1;

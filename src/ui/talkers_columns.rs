@@ -2,7 +2,7 @@
 
 use super::Look;
 use super::address;
-use super::columns::Column;
+use super::columns::{Column, chosen};
 use super::glyphs::graph;
 use super::num;
 use super::text::Line;
@@ -99,17 +99,37 @@ impl<'a> Ctx<'a> {
     }
 }
 
-/// The columns for what is shown.
+/// The columns for what is shown: those chosen, and of them those that have something to say.
 pub fn columns(app: &App) -> Vec<Col> {
-    let several = app.talkers_pane.ports.len() > 1;
-    let rest: &[Col] = match (app.talkers_pane.ways(app.wire()), several) {
-        (Ways::Both, false) => &BOTH,
-        (Ways::Both, true) => &BOTH_OF_ALL,
-        (_, false) => &ONE,
-        (_, true) => &ONE_OF_ALL,
+    let both = app.talkers_pane.ways(app.wire()) == Ways::Both;
+    let says = |c: &&Col| match c.header {
+        h if h == INTERFACE.header => app.talkers_pane.ports.len() > 1,
+        h if h == RX.header || h == TX.header => both,
+        h if h == BITS.header => !both,
+        _ => true,
     };
-    let first = if app.talkers_pane.names { NAMED } else { ADDRESS };
-    std::iter::once(first).chain(rest.iter().copied()).collect()
+    let wide = |c: &Col| match c.header {
+        h if h == NAMED.header && app.talkers_pane.names => NAMED,
+        _ => *c,
+    };
+    let shown: Vec<Col> = ALL.iter().filter(says).map(wide).collect();
+    let mut columns = chosen(&shown, app.columns.get("talkers"));
+    if app.screen.units.bytes {
+        for column in &mut columns {
+            column.header = in_bytes(column.header);
+        }
+    }
+    columns
+}
+
+/// The header of a column of bits when it is of bytes.
+pub fn in_bytes(header: &'static str) -> &'static str {
+    match header {
+        "RX b/s" => "RX B/s",
+        "TX b/s" => "TX B/s",
+        "BITS/S" => "BYTES/S",
+        other => other,
+    }
 }
 
 const fn col(
@@ -130,16 +150,14 @@ const NAMED: Col = col("ADDRESS", (34, 80), false, 0, Some(S::Address), address:
 const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
 const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
 const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
-const BITS: Col = col("BITS/S", (7, 8), true, 0, Some(S::Bits), bits);
+const BITS: Col = col("BITS/S", (8, 8), true, 0, Some(S::Bits), bits);
 const PACKETS: Col = col("PKT/S", (6, 9), true, 3, Some(S::Packets), packets);
-const SHARE: Col = col("SHARE", (5, 6), true, 4, Some(S::Bits), share);
+const SHARE: Col = col("SHARE", (6, 6), true, 4, Some(S::Bits), share);
 const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
-const PAST: Col = col("LAST 60s", (8, 30), false, 5, Some(S::Age), past);
+const PAST: Col = col("LAST 60s", (9, 30), false, 5, Some(S::Age), past);
 
-static BOTH: [Col; 6] = [RX, TX, PACKETS, SHARE, TOTAL, PAST];
-static BOTH_OF_ALL: [Col; 7] = [INTERFACE, RX, TX, PACKETS, SHARE, TOTAL, PAST];
-static ONE: [Col; 5] = [BITS, PACKETS, SHARE, TOTAL, PAST];
-static ONE_OF_ALL: [Col; 6] = [INTERFACE, BITS, PACKETS, SHARE, TOTAL, PAST];
+/// Every column that there is.
+pub static ALL: [Col; 9] = [ADDRESS, INTERFACE, RX, TX, BITS, PACKETS, SHARE, TOTAL, PAST];
 
 fn interface(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     if let TalkerRow::Talker(slot) = row
@@ -155,7 +173,7 @@ fn way(c: &Ctx<'_>, row: TalkerRow, direction: Direction, line: &mut Line<'_>) {
         v if v <= 0.0 => c.look.theme.quiet,
         v => c.look.theme.heat(v, c.all.bps),
     };
-    line.put_right(&num::si(rate.bps), style);
+    line.put_right(&num::traffic(rate.bps, c.app.screen.units), style);
 }
 
 fn rx(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
@@ -190,7 +208,7 @@ fn share(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
 
 fn total(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let bytes = c.total(row).bytes;
-    c.number(line, &num::si(bytes as f64), bytes == 0);
+    c.number(line, &num::scaled(bytes as f64, c.app.screen.units.binary), bytes == 0);
 }
 
 fn past(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {

@@ -116,7 +116,11 @@ impl<'b> Line<'b> {
 
     /// Begins at cell `n` of the row, over empty cells before this one; never further right.
     pub fn reach_left(&mut self, n: u16) -> &mut Self {
-        self.left = self.left.min(self.floor.saturating_add(n));
+        let least = self.left.min(self.floor.saturating_add(n));
+        let blank = |x: u16| self.buf.cell((x, self.y)).is_some_and(|c| c.symbol() == " ");
+        // One stays between, where something does stand there.
+        let stop = (least..self.left).rev().find(|x| !blank(*x)).map(|x| x + 2);
+        self.left = stop.map_or(least, |x| x.min(self.left));
         self
     }
 
