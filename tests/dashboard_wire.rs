@@ -228,6 +228,12 @@ fn a_foreign_program_is_told_and_left_alone() {
     tty.wait_for("after foreign XDP");
     Sender::on("vb").send(&frames(1, 10));
     counted(&mut tty, "10.0.0.1", "600 bytes in 10 packets");
+    // The picker names what others attached, and what the device is.
+    tty.send("i");
+    tty.wait_for("of others: XDP generic foreign #");
+    tty.wait_for("driver veth · MTU 1500 · 10 Gb/s");
+    tty.wait_for("TCX changes nothing for others");
+    tty.send("\x1b");
     // A mode that cannot be had says so, and does not take it either.
     tty.send("x");
     tty.wait_for("another XDP program");

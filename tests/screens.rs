@@ -68,6 +68,9 @@ fn help_and_picker() {
     app.update(key(KeyCode::Esc), at(30.0));
     app.update(key(KeyCode::Char('i')), at(30.0));
     snapshots("picker", &mut app);
+    app.update(key(KeyCode::Down), at(30.0));
+    app.update(key(KeyCode::Down), at(30.0));
+    snapshots("picker_down", &mut app);
 }
 
 #[test]

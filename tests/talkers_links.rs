@@ -534,3 +534,53 @@ fn gateways_are_followed_as_they_change() {
     until(&["fe80::1", "fe80::2", "fe80::3"]);
     probe.finish();
 }
+
+/// A filter of clsact, as tools from before TCX attach it.
+fn attach_clsact(program: &OwnedFd, name: &str) {
+    let mut hook = libbpf_sys::bpf_tc_hook {
+        sz: size_of::<libbpf_sys::bpf_tc_hook>() as u64,
+        ifindex: ifindex(name) as i32,
+        attach_point: libbpf_sys::BPF_TC_EGRESS,
+        ..Default::default()
+    };
+    let mut opts = libbpf_sys::bpf_tc_opts {
+        sz: size_of::<libbpf_sys::bpf_tc_opts>() as u64,
+        prog_fd: program.as_raw_fd(),
+        ..Default::default()
+    };
+    // SAFETY: whole structures of the sizes stated, a live descriptor.
+    unsafe {
+        assert_eq!(libbpf_sys::bpf_tc_hook_create(&raw mut hook), 0);
+        assert_eq!(libbpf_sys::bpf_tc_attach(&raw const hook, &raw mut opts), 0);
+    }
+}
+
+#[test]
+fn programs_of_others_are_told_and_ours_are_not() {
+    use ebpftop::model::link::{Foreign, ForeignHook};
+    own_namespace();
+    veth("va", "vb");
+    let xdp = trivial_program(libbpf_sys::BPF_PROG_TYPE_XDP, 2);
+    let tc = trivial_program(libbpf_sys::BPF_PROG_TYPE_SCHED_CLS, -1);
+    let id = |program: &OwnedFd| {
+        use std::os::fd::AsFd as _;
+        libbpf_rs::Program::id_from_fd(program.as_fd()).unwrap()
+    };
+    let _xdp = link(&xdp, "va", libbpf_sys::BPF_XDP, libbpf_sys::XDP_FLAGS_SKB_MODE);
+    let tcx = link(&tc, "va", libbpf_sys::BPF_TCX_INGRESS, 0);
+    attach_clsact(&tc, "va");
+    let mut probe = probe("vb", XdpMode::Auto);
+    let of = |p: &Probe, name: &str| {
+        p.links.iter().find(|l| l.name == name).map(|l| l.foreign.clone()).unwrap_or_default()
+    };
+    let foreign = |hook, program| Foreign { hook, id: id(program), name: "foreign".into() };
+    let (rx, tx) = (ForeignHook::Tc(Direction::Rx), ForeignHook::Tc(Direction::Tx));
+    let at_xdp = foreign(ForeignHook::Xdp("generic"), &xdp);
+    let all = [at_xdp.clone(), foreign(rx, &tc), foreign(tx, &tc)];
+    probe.until("all three", |p| of(p, "va") == all);
+    assert_eq!(of(&probe, "vb"), [], "our own are nobody else's");
+    drop(tcx);
+    probe.until("two", |p| of(p, "va") == [at_xdp.clone(), foreign(tx, &tc)]);
+    ip("link del va");
+    probe.finish();
+}

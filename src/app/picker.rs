@@ -9,10 +9,11 @@ pub struct Picker {
     pub offset: usize,
 }
 
-/// The choices, in the picker's order: every interface by index, then all of them.
+/// The choices, in the picker's order: every interface that is up by index, `lo` after them, those
+/// that are down, then all of them.
 pub fn choices(links: &[Link]) -> Vec<Choice> {
     let mut sorted: Vec<&Link> = links.iter().collect();
-    sorted.sort_by_key(|l| (l.loopback, l.ifindex));
+    sorted.sort_by_key(|l| (!l.up, l.loopback, l.ifindex));
     let named = sorted.into_iter().map(|l| Choice::Named(l.name.clone()));
     named.chain(std::iter::once(Choice::All)).collect()
 }

@@ -7,6 +7,7 @@ pub(crate) mod ethtool;
 pub(crate) mod misses;
 pub(crate) mod packet_socket;
 pub(crate) mod percpu;
+pub(crate) mod programs;
 pub(crate) mod records;
 pub(crate) mod tcx;
 pub(crate) mod tracepoint;

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::talkers::Direction;
+
 /// What the user asked for with `--xdp-mode` or `x`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum XdpMode {
@@ -82,10 +84,31 @@ pub struct Link {
     pub counters: LinkCounters,
     /// The XDP program somebody attached: its kind (`native`, `generic`, `offload`) and id.
     pub xdp: Option<(String, u32)>,
+    /// Every program somebody else attached, XDP's too.
+    pub foreign: Vec<Foreign>,
     /// The hook that `auto` would take for rx, or why there is none.
     pub would_get: Option<Hook>,
     /// What that hook costs others, in words (`switches software GRO off`); empty when nothing.
     pub price: String,
+}
+
+/// Where a program of somebody else's sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignHook {
+    /// XDP: `native`, `generic`, `offload`.
+    Xdp(&'static str),
+    /// TCX, or a filter of clsact.
+    Tc(Direction),
+}
+
+/// A program that somebody else attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    pub hook: ForeignHook,
+    /// The program's id.
+    pub id: u32,
+    /// The program's name; empty where it has none.
+    pub name: String,
 }
 
 /// The kernel's counters of an interface.

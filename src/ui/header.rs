@@ -100,12 +100,22 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.skip(2).put("filter ", theme.quiet);
         let room = line.room();
         line.put(&super::text::cut(&filter, room, look.glyphs.cut), theme.note);
-    } else if let [one] = app.data.watched()
-        && one.gone.is_none()
-        && !one.price.is_empty()
-    {
-        line.put(&format!(" {} {}", look.glyphs.dot, one.price), theme.quiet);
+    } else if let Some(price) = price(app) {
+        line.put(&format!(" {} {price}", look.glyphs.dot), theme.quiet);
     }
+}
+
+/// What watching costs others: the one price, or on how many interfaces there is one.
+fn price(app: &App) -> Option<String> {
+    let watched = app.data.watched();
+    let mut priced = watched.iter().filter(|w| w.gone.is_none() && !w.price.is_empty());
+    let first = priced.next()?;
+    let more = priced.clone().count();
+    Some(match (watched.len(), priced.all(|w| w.price == first.price)) {
+        (1, _) => first.price.clone(),
+        (_, true) => format!("{} on {}", first.price, more + 1),
+        _ => format!("changes device features on {}: see i", more + 1),
+    })
 }
 
 /// The namespace, the interface and how it is watched: `netns blue · eth0 generic`.

@@ -1,14 +1,16 @@
-//! The interface picker.
+//! The interface picker: a table, and below it what there is to know of the one under the cursor.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::text::{Line, cut};
 use super::{Look, num, table, window};
 use crate::app::App;
 use crate::app::picker::{Picker, choices};
 use crate::model::escape::escape;
-use crate::model::link::{Choice, Link};
+use crate::model::link::{Choice, Foreign, ForeignHook, Hook, Link};
+use crate::model::talkers::Direction;
 
 /// Where each part of a row begins; the last takes what is left.
 const NAME: u16 = 2;
@@ -18,16 +20,20 @@ const TX: u16 = 35;
 const MODE: u16 = 45;
 const REST: u16 = 54;
 
+/// Lines about the one under the cursor: device, addresses, price, others' programs.
+const ABOUT: u16 = 4;
+
 /// Draws the picker over the panes.
 pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let choices = choices(&app.data.links);
-    let height = u16::try_from(choices.len()).unwrap_or(u16::MAX).saturating_add(3);
+    let height =
+        u16::try_from(choices.len()).unwrap_or(u16::MAX).saturating_add(4).saturating_add(ABOUT);
     let title = match &app.netns {
         Some(name) => format!("Interfaces of netns {}", escape(name.as_bytes())),
         None => "Interfaces".to_owned(),
     };
-    let inside = window(look, area, 110, height.max(5), &title, buf);
+    let inside = window(look, area, 110, height, &title, buf);
     if inside.height == 0 {
         return;
     }
@@ -41,10 +47,13 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
     ] {
         put(buf, inside, 0, at, name, theme.heading, right);
     }
-    let rows = usize::from(inside.height - 1);
+    // A line stays empty before what is below; on a low screen the table needs it all.
+    let below = if inside.height >= 2 * ABOUT + 2 { ABOUT + 1 } else { 0 };
+    let rows = usize::from(inside.height - 1 - below);
     let cursor = picker.cursor.min(choices.len().saturating_sub(1));
     let first = (cursor + 1).saturating_sub(rows.max(1));
-    for (y, (i, choice)) in (1..inside.height).zip(choices.iter().enumerate().skip(first)) {
+    let shown = choices.iter().enumerate().skip(first).take(rows);
+    for (y, (i, choice)) in (1..inside.height).zip(shown) {
         let watched = app.data.watched();
         let now = match choice {
             Choice::Named(name) => matches!(watched, [one] if one.interface == *name),
@@ -53,13 +62,9 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
         if now {
             put(buf, inside, y, 0, look.glyphs.tick, theme.key, false);
         }
-        match choice {
-            Choice::Named(name) => {
-                if let Some(link) = app.data.links.iter().find(|l| l.name == *name) {
-                    row(app, look, link, inside, y, buf);
-                }
-            }
-            _ => {
+        match link(app, choice) {
+            Some(link) => row(app, look, link, inside, y, buf),
+            None => {
                 put(buf, inside, y, NAME, "all", theme.strong, false);
                 put(buf, inside, y, STATE, "every one that is up", theme.quiet, false);
             }
@@ -68,6 +73,21 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
             table::select(look, Rect { y: inside.y + y, height: 1, ..inside }, buf);
         }
     }
+    if below > 0 {
+        let lines = choices.get(cursor).map_or(Vec::new(), |choice| match link(app, choice) {
+            Some(link) => about(look, link),
+            None => about_all(app),
+        });
+        for (text, y) in lines.iter().zip(inside.height - ABOUT..inside.height) {
+            let room = usize::from(inside.width.saturating_sub(NAME));
+            put(buf, inside, y, NAME, &cut(text, room, look.glyphs.cut), theme.text, false);
+        }
+    }
+}
+
+fn link<'a>(app: &'a App, choice: &Choice) -> Option<&'a Link> {
+    let Choice::Named(name) = choice else { return None };
+    app.data.links.iter().find(|l| l.name == *name)
 }
 
 fn row(app: &App, look: &Look, link: &Link, inside: Rect, y: u16, buf: &mut Buffer) {
@@ -88,27 +108,90 @@ fn row(app: &App, look: &Look, link: &Link, inside: Rect, y: u16, buf: &mut Buff
     let mode = link.would_get.map_or(look.glyphs.none, |h| h.name());
     put(buf, inside, y, MODE, mode, theme.text, false);
     let mut rest: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
-    if let Some((kind, id)) = &link.xdp {
-        rest.push(format!("carries a foreign XDP program ({} {id})", escape(kind.as_bytes())));
-    }
-    if !link.price.is_empty() {
-        rest.push(link.price.clone());
+    match link.foreign.len() {
+        0 => {}
+        1 => rest.push("1 program of others".into()),
+        n => rest.push(format!("{n} programs of others")),
     }
     let room = usize::from(inside.width.saturating_sub(REST));
     put(buf, inside, y, REST, &cut(&rest.join("  "), room, look.glyphs.cut), theme.quiet, false);
 }
 
+/// What there is to know of an interface, in [`ABOUT`] lines.
+fn about(look: &Look, link: &Link) -> Vec<String> {
+    let driver = link
+        .driver
+        .as_ref()
+        .map_or("driver not known".into(), |d| format!("driver {}", escape(d.as_bytes())));
+    let device = [driver, format!("MTU {}", link.mtu), speed(link.speed_mbit)];
+    let addresses: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
+    let price = match (link.would_get, link.price.as_str()) {
+        (None, _) => "no way to count is known".into(),
+        (Some(hook), "") => format!("{} changes nothing for others", told(hook)),
+        (Some(hook), price) => format!("{} {price}", told(hook)),
+    };
+    let others = match link.foreign.as_slice() {
+        [] => "nothing attached by others".into(),
+        foreign => {
+            let names: Vec<String> = foreign.iter().map(of_others).collect();
+            format!("of others: {}", names.join(", "))
+        }
+    };
+    let addresses =
+        if addresses.is_empty() { "no address".to_owned() } else { addresses.join("  ") };
+    vec![device.join(&format!(" {} ", look.glyphs.dot)), addresses, price, others]
+}
+
+/// What all of them together cost others.
+fn about_all(app: &App) -> Vec<String> {
+    let up: Vec<&Link> = app.data.links.iter().filter(|l| l.up).collect();
+    let mut lines = vec![format!("{} interfaces, each in the mode that it would get", up.len())];
+    let mut prices: Vec<&str> = up.iter().map(|l| &*l.price).filter(|p| !p.is_empty()).collect();
+    prices.sort_unstable();
+    prices.dedup();
+    for price in prices {
+        let on = up.iter().filter(|l| l.price == price).map(|l| escape(l.name.as_bytes()));
+        let on: Vec<_> = on.collect();
+        lines.push(format!("{price}: {}", on.join(" ")));
+    }
+    lines
+}
+
+fn told(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Native => "native XDP",
+        Hook::Generic => "generic XDP",
+        Hook::Tcx => "TCX",
+        Hook::Socket => "a packet socket",
+    }
+}
+
+fn of_others(foreign: &Foreign) -> String {
+    let name = if foreign.name.is_empty() {
+        String::new()
+    } else {
+        format!("{} ", escape(foreign.name.as_bytes()))
+    };
+    let at = match foreign.hook {
+        ForeignHook::Xdp(kind) => format!("XDP {kind}"),
+        ForeignHook::Tc(Direction::Rx) => "TC in".to_owned(),
+        ForeignHook::Tc(Direction::Tx) => "TC out".to_owned(),
+    };
+    format!("{at} {name}#{}", foreign.id)
+}
+
+fn speed(mbit: Option<u32>) -> String {
+    match mbit {
+        None => "speed not known".into(),
+        Some(mbit) if mbit >= 1_000 => format!("{} Gb/s", f64::from(mbit) / 1_000.0),
+        Some(mbit) => format!("{mbit} Mb/s"),
+    }
+}
+
 /// Writes at column `at` of line `y`; numbers end eight cells later.
-fn put(
-    buf: &mut Buffer,
-    inside: Rect,
-    y: u16,
-    at: u16,
-    text: &str,
-    style: ratatui::style::Style,
-    right: bool,
-) {
-    if at >= inside.width || y >= inside.height {
+fn put(buf: &mut Buffer, inside: Rect, y: u16, at: u16, text: &str, style: Style, right: bool) {
+    // A number that is cut would be another one.
+    if at >= inside.width || y >= inside.height || (right && at + 8 > inside.width) {
         return;
     }
     let width = if right { 8.min(inside.width - at) } else { inside.width - at };

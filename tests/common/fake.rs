@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ebpftop::app::{App, Msg};
-use ebpftop::model::link::{Hook, Link, LinkCounters, XdpMode};
+use ebpftop::model::link::{Foreign, ForeignHook, Hook, Link, LinkCounters, XdpMode};
 use ebpftop::model::open::{Comm, OpenBatch, OpenCounts, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use ebpftop::model::time::{Mono, Stamp, WallOffset};
@@ -66,6 +66,7 @@ pub fn link(ifindex: u32, name: &str, up: bool, address: &str) -> Link {
         speed_mbit: None,
         counters: LinkCounters::default(),
         xdp: None,
+        foreign: Vec::new(),
         would_get: Some(Hook::Generic),
         price: String::new(),
     }
@@ -202,6 +203,13 @@ pub fn started(settings: &Settings, size: (u16, u16)) -> App {
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![watched("eth0")]))), at(0.0));
     let mut down = link(5, "eth1", false, "192.168.7.1");
     down.xdp = Some(("native".into(), 77));
+    down.driver = Some("ixgbe".into());
+    down.speed_mbit = Some(10_000);
+    let foreign = |hook, id, name: &str| Foreign { hook, id, name: name.into() };
+    down.foreign = vec![
+        foreign(ForeignHook::Xdp("native"), 77, "drop_all"),
+        foreign(ForeignHook::Tc(Direction::Rx), 12, "cil_from_netdev"),
+    ];
     let links = |n: u64| {
         let mut eth = link(2, "eth0", true, "10.0.3.1");
         eth.price = "software GRO off".into();

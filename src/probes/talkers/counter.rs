@@ -167,9 +167,10 @@ impl Counter {
         })
     }
 
-    /// The id of the XDP program, by which a link's owner is told.
-    pub(super) fn xdp_id(&self) -> Option<u32> {
-        libbpf_rs::Program::id_from_fd(self.xdp.as_ref()?.as_fd()).ok()
+    /// The ids of the programs that an interface may carry, by which their owner is told.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        let programs = self.xdp.iter().chain(std::iter::once(&self.tcx));
+        programs.filter_map(|p| libbpf_rs::Program::id_from_fd(p.as_fd()).ok())
     }
 
     /// Attaches the program for `hook`; it stays until the attachment is dropped.

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::io;
 
 use super::choose;
+use super::foreign::AtTc;
 use super::netlink::{Netlink, RawLink};
 use super::routes::Routes;
 use crate::bpf::sys::ethtool::{Ethtool, Feature};
@@ -36,6 +37,7 @@ pub(super) struct Links {
     drivers: HashMap<(u32, CString), Driver>,
     addresses: HashMap<u32, Vec<std::net::IpAddr>>,
     routes: Routes,
+    at_tc: AtTc,
 }
 
 impl Links {
@@ -47,6 +49,7 @@ impl Links {
             drivers: HashMap::new(),
             addresses: HashMap::new(),
             routes: Routes::open()?,
+            at_tc: AtTc::default(),
         })
     }
 
@@ -59,6 +62,8 @@ impl Links {
             self.drivers.clear();
         }
         self.routes.refresh(&self.netlink, changed);
+        let indexes: Vec<u32> = raw.iter().map(|l| l.ifindex).collect();
+        self.at_tc.refresh(&self.netlink, &indexes, changed);
         self.rows = raw.into_iter().map(|raw| self.row(raw, ours)).collect();
         Ok(())
     }
@@ -89,6 +94,7 @@ impl Links {
                 speed_mbit: driver.speed_mbit,
                 counters: raw.counters,
                 xdp: foreign.map(|(kind, id)| ((*kind).to_owned(), *id)),
+                foreign: self.at_tc.foreign(raw.ifindex, &raw.xdp, ours),
                 would_get: None,
                 price: String::new(),
             },

@@ -1,13 +1,14 @@
 //! The talkers probe: a thread that counts frames by address on the interfaces that are watched.
 //!
 //! `run` is the loop, `watch` one interface, `counting` one direction of it, `hand_over` how its
-//! hook changes, `counter` one loaded object, `netns` the namespace, `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a hook is taken, `features` what has to be put back.
+//! hook changes, `counter` one loaded object, `netns` the namespace, `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a hook is taken, `features` what has to be put back, `foreign` what others attached.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
 mod choose;
 mod counter;
 mod counting;
 mod features;
+mod foreign;
 mod hand_over;
 mod links;
 mod netlink;

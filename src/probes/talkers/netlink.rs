@@ -98,7 +98,7 @@ impl Netlink {
     /// Every interface of the namespace, by index.
     pub(super) fn links(&self) -> io::Result<Vec<RawLink>> {
         let mut links = Vec::new();
-        self.dump(RTM_GETLINK, RTM_NEWLINK, 16, &mut links, |links, body| {
+        self.dump(RTM_GETLINK, RTM_NEWLINK, &[0; 16], &mut links, |links, body| {
             links.extend(parse_link(body));
         })?;
         links.sort_by_key(|l| l.ifindex);
@@ -108,7 +108,7 @@ impl Netlink {
     /// The addresses of each interface, in the kernel's order.
     pub(super) fn addresses(&self) -> io::Result<HashMap<u32, Vec<IpAddr>>> {
         let mut all: HashMap<u32, Vec<IpAddr>> = HashMap::new();
-        self.dump(RTM_GETADDR, RTM_NEWADDR, 8, &mut all, |all, body| {
+        self.dump(RTM_GETADDR, RTM_NEWADDR, &[0; 8], &mut all, |all, body| {
             if let Some((ifindex, ip)) = parse_address(body) {
                 all.entry(ifindex).or_default().push(ip);
             }
@@ -122,18 +122,19 @@ impl Netlink {
         &self,
         request: u16,
         answer: u16,
-        header_bytes: usize,
+        header: &[u8],
         into: &mut T,
         mut each: impl FnMut(&mut T, &[u8]),
     ) -> io::Result<()> {
         const ATTEMPTS: usize = 5;
         for attempt in 1..=ATTEMPTS {
-            let bytes = 16 + header_bytes;
+            let bytes = 16 + header.len();
             let mut message = Vec::with_capacity(bytes);
             message.extend_from_slice(&u32::try_from(bytes).unwrap_or(0).to_ne_bytes());
             message.extend_from_slice(&request.to_ne_bytes());
             message.extend_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
-            message.resize(bytes, 0);
+            message.resize(16, 0);
+            message.extend_from_slice(header);
             self.asked.send(&message, 0)?;
             *into = T::default();
             let mut interrupted = false;

@@ -69,7 +69,7 @@ impl Routes {
         }
         let begun = Instant::now();
         let held = &mut self.held;
-        let dumped = netlink.dump(RTM_GETROUTE, RTM_NEWROUTE, 12, held, |held, body| {
+        let dumped = netlink.dump(RTM_GETROUTE, RTM_NEWROUTE, &[0; 12], held, |held, body| {
             held.extend(parse_default_route(body));
         });
         if let Err(e) = dumped {

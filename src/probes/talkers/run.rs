@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
 
     /// Reads the table of links anew; an error leaves the old one.
     fn refresh(&mut self, changed: bool) {
-        let ours = self.watches.iter().flat_map(Watch::xdp_ids).collect();
+        let ours = self.watches.iter().flat_map(Watch::program_ids).collect();
         if let Err(e) = self.links.refresh(changed, &ours) {
             tracing::warn!("the links cannot be read: {e}");
         }

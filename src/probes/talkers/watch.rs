@@ -109,9 +109,9 @@ impl Watch {
         }
     }
 
-    /// Ids of our XDP programs.
-    pub(super) fn xdp_ids(&self) -> impl Iterator<Item = u32> {
-        self.rx.as_ref().ok().and_then(|c| c.counter.xdp_id()).into_iter()
+    /// Ids of our programs.
+    pub(super) fn program_ids(&self) -> impl Iterator<Item = u32> {
+        [&self.rx, &self.tx].into_iter().flatten().flat_map(|c| c.counter.ids())
     }
 
     /// Whether `row` is not what this was made for.

@@ -1,0 +1,120 @@
+//! Programs that others attached to the interfaces, at XDP, at TCX and as filters of clsact.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::netlink::{Netlink, attributes, u32_at};
+use crate::bpf::sys::programs;
+use crate::model::link::{Foreign, ForeignHook};
+use crate::model::talkers::Direction;
+
+/// A program that comes or goes by a link makes no netlink event, so they are looked for.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// `include/uapi/linux/rtnetlink.h`, `pkt_sched.h`, `pkt_cls.h`
+const RTM_NEWTFILTER: u16 = 44;
+const RTM_GETTFILTER: u16 = 46;
+const TC_H_CLSACT_INGRESS: u32 = 0xffff_fff2;
+const TC_H_CLSACT_EGRESS: u32 = 0xffff_fff3;
+const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_ID: u16 = 11;
+
+/// What is attached at TC, by interface, and names of programs.
+#[derive(Debug, Default)]
+pub(super) struct AtTc {
+    held: HashMap<u32, Vec<(Direction, u32)>>,
+    names: HashMap<u32, String>,
+    looked: Option<Instant>,
+}
+
+impl AtTc {
+    /// Looks again, where something changed or it is time.
+    pub(super) fn refresh(&mut self, netlink: &Netlink, links: &[u32], changed: bool) {
+        if !changed && self.looked.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        self.names.clear();
+        self.held.clear();
+        for &ifindex in links {
+            let mut all = Vec::new();
+            for direction in [Direction::Rx, Direction::Tx] {
+                let tcx = programs::at_tcx(ifindex, direction).unwrap_or_default();
+                let ids = tcx.into_iter().chain(filters(netlink, ifindex, direction));
+                all.extend(ids.map(|id| (direction, id)));
+            }
+            if !all.is_empty() {
+                self.held.insert(ifindex, all);
+            }
+        }
+    }
+
+    /// What others attached to an interface; `xdp` is what netlink tells of it.
+    pub(super) fn foreign(
+        &mut self,
+        ifindex: u32,
+        xdp: &[(&'static str, u32)],
+        ours: &HashSet<u32>,
+    ) -> Vec<Foreign> {
+        let xdp = xdp.iter().map(|(kind, id)| (ForeignHook::Xdp(kind), *id));
+        let tc = self.held.get(&ifindex).into_iter().flatten();
+        let all = xdp.chain(tc.map(|(direction, id)| (ForeignHook::Tc(*direction), *id)));
+        let others = all.filter(|(_, id)| !ours.contains(id));
+        let name = |names: &mut HashMap<u32, String>, id| {
+            names.entry(id).or_insert_with(|| programs::name(id).unwrap_or_default()).clone()
+        };
+        others.map(|(hook, id)| Foreign { hook, id, name: name(&mut self.names, id) }).collect()
+    }
+}
+
+/// Ids of the BPF filters at one side of an interface; none where there is no clsact.
+fn filters(netlink: &Netlink, ifindex: u32, direction: Direction) -> Vec<u32> {
+    let parent = match direction {
+        Direction::Rx => TC_H_CLSACT_INGRESS,
+        Direction::Tx => TC_H_CLSACT_EGRESS,
+    };
+    // struct tcmsg: family u8, pad[3], ifindex i32, handle u32, parent u32, info u32.
+    let words = [0, ifindex, 0, parent, 0];
+    let header: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let mut ids = Vec::new();
+    let read = netlink.dump(RTM_GETTFILTER, RTM_NEWTFILTER, &header, &mut ids, |ids, body| {
+        ids.extend(parse_filter(body));
+    });
+    if read.is_err() {
+        // An interface that has just gone, or a kernel without traffic control.
+        ids.clear();
+    }
+    ids
+}
+
+/// The id of the program of a filter of kind `bpf`.
+fn parse_filter(body: &[u8]) -> Option<u32> {
+    let (_, options) = attributes(body.get(20..)?).find(|(kind, _)| *kind == TCA_OPTIONS)?;
+    let is_bpf = attributes(body.get(20..)?).any(|(kind, name)| kind == 1 && name == b"bpf\0");
+    let (_, id) = attributes(options).find(|(kind, _)| *kind == TCA_BPF_ID)?;
+    u32_at(id, 0).filter(|id| is_bpf && *id != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::netlink::attribute;
+    use super::*;
+
+    #[test]
+    fn only_bpf_filters_count() {
+        let filter = |kind: &[u8]| {
+            let mut body = vec![0; 20];
+            body.extend(attribute(1, kind));
+            body.extend(attribute(TCA_OPTIONS, &attribute(TCA_BPF_ID, &7u32.to_ne_bytes())));
+            parse_filter(&body)
+        };
+        assert_eq!((filter(b"bpf\0"), filter(b"flower\0")), (Some(7), None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_never_panic(data in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = parse_filter(&data);
+        }
+    }
+}
