@@ -28,7 +28,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels lint unit install uninstall bench screenshot clean setup-build setup-test
+.PHONY: help run build test test-kernels soak lint unit install uninstall bench screenshot clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -57,6 +57,9 @@ test: setup-test ## every check: format, lints, all tests, the real kernel inclu
 # KERNELS='6.1 newest' chooses; see scripts/test-kernels.sh.
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
+
+soak: setup-test ## two minutes of switching between interfaces under traffic, killed again and again
+	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak -- --nocapture'
 
 lint: ## formats and lints alone
 	$(CARGO) fmt --check
