@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+pub mod files;
 pub mod keymap;
 pub mod keys;
 pub mod logging;

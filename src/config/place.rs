@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User, geteuid};
 
+use crate::files::as_caller;
+
 /// A larger file is no configuration.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -39,7 +41,8 @@ pub(super) fn default_path() -> Option<PathBuf> {
 /// caller's, or everybody's to read.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     // O_NONBLOCK: a FIFO in its place must not stop the program.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let open = || File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = as_caller(open)??;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("not a regular file"));

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{setfsgid, setfsuid};
 use toml_edit::DocumentMut;
 
 use super::file::FileConfig;
 use super::place;
 use crate::app::kept::Value;
+use crate::files::as_caller;
 use crate::model::escape::escape;
 
 /// Values to be written, by their keys.
@@ -19,17 +19,10 @@ pub type Changes = Vec<(&'static str, Value)>;
 
 /// Writes `changes` into `path`; the file that was written, as it is to be shown, or why none was.
 ///
-/// Behind sudo this takes on the caller's rights to files, for the whole of the calling thread:
-/// what the caller may not write is not written, and what is made is the caller's. So call it on a
-/// thread of its own.
+/// What the user behind sudo may not write is not written, and what is made is that user's.
 pub fn save(path: &Path, changes: &Changes) -> Result<String, String> {
-    if let Some(caller) = place::caller() {
-        // Leaving uid 0 also drops the capabilities that go over permissions (capabilities(7)).
-        setfsgid(caller.gid);
-        setfsuid(caller.uid);
-    }
     let shown = escape(path.as_os_str().as_encoded_bytes()).into_owned();
-    let result = write(path, changes);
+    let result = as_caller(|| write(path, changes)).unwrap_or_else(|e| Err(e.to_string()));
     result.map(|()| shown.clone()).map_err(|why| format!("{shown}: {why}"))
 }
 
