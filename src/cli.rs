@@ -116,14 +116,14 @@ pub struct StreamArgs {
     /// Only opens by this process
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
-    /// Only opens by this user
-    #[arg(long, value_name = "UID")]
+    /// Only opens by this user, a number or a name
+    #[arg(long, value_name = "UID", value_parser = uid)]
     pub uid: Option<u32>,
     /// Only opens whose path, as passed or resolved, matches
     #[arg(long, value_name = "PATTERN", value_parser = path)]
     pub path: Option<String>,
     /// Only the N largest talkers, the rest in `other` [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = top)]
     pub top: Option<usize>,
 }
 
@@ -183,6 +183,57 @@ pub(crate) fn interface(text: &str) -> Result<String, String> {
     }
 }
 
+fn uid(text: &str) -> Result<u32, String> {
+    if let Ok(uid) = text.parse() {
+        return Ok(uid);
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err("there is no such user".into()),
+        Err(e) => Err(format!("the user cannot be looked up: {e}")),
+    }
+}
+
+fn top(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("none would be left; `stream opens` writes no talkers".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("a number is wanted".into()),
+    }
+}
+
+impl StreamArgs {
+    /// Whether this kind is written.
+    pub fn writes(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// Options that were given and do nothing for the kinds that are written.
+    pub fn idle(&self) -> Vec<&'static str> {
+        let watch = &self.watch;
+        let of_opens = [
+            ("--process", watch.process.is_some()),
+            ("--latency", watch.latency),
+            ("--failed", self.failed),
+            ("--pid", self.pid.is_some()),
+            ("--uid", self.uid.is_some()),
+            ("--path", self.path.is_some()),
+        ];
+        let of_talkers = [
+            ("--interface", watch.interface.is_some()),
+            ("--netns", watch.netns.is_some()),
+            ("--interval", watch.interval.is_some()),
+            ("--xdp-mode", watch.xdp_mode.is_some()),
+            ("--top", self.top.is_some()),
+        ];
+        let idle = |kind, options: &[(&'static str, bool)]| {
+            let given = options.iter().filter(|(_, given)| *given && !self.writes(kind));
+            given.map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        [idle(Kind::Opens, &of_opens), idle(Kind::Talkers, &of_talkers)].concat()
+    }
+}
+
 fn netns(text: &str) -> Result<String, String> {
     if text.is_empty() || matches!(text, "." | "..") {
         return Err("no network namespace has this name".into());
@@ -235,6 +286,11 @@ mod tests {
             ("stream -f path:", false),
             ("stream -p ~(", false),
             ("stream --pid x", false),
+            ("stream --uid root", true),
+            ("stream --uid nobody-of-that-name", false),
+            ("stream --uid -1", false),
+            ("stream --top 0", false),
+            ("stream --top x", false),
             ("--failed", false),
             ("--xdp-mode fast", false),
             ("-i eth0 stream", false),
@@ -244,6 +300,20 @@ mod tests {
         ] {
             let words = std::iter::once("ebpftop").chain(line.split_whitespace());
             assert_eq!(Cli::try_parse_from(words).is_ok(), taken, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_that_do_nothing_are_known() {
+        for (line, idle) in [
+            ("stream --failed --top 3", &[][..]),
+            ("stream talkers -i eth0 --top 3", &[]),
+            ("stream talkers --failed -p x --uid 0", &["--process", "--failed", "--uid"]),
+            ("stream opens -i eth0 --pid 1 --top 1", &["--interface", "--top"]),
+        ] {
+            let words = std::iter::once("ebpftop").chain(line.split_whitespace());
+            let Some(Command::Stream(args)) = Cli::parse_from(words).command else { panic!() };
+            assert_eq!(args.idle(), idle, "{line}");
         }
     }
 }

@@ -44,12 +44,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(kinds: &[Kind]) -> Self {
-        let all = kinds.is_empty();
-        Self {
-            opens: all || kinds.contains(&Kind::Opens),
-            talkers: all || kinds.contains(&Kind::Talkers),
-        }
+    fn of(args: &StreamArgs) -> Self {
+        Self { opens: args.writes(Kind::Opens), talkers: args.writes(Kind::Talkers) }
     }
 
     /// The one kind that CSV takes.
@@ -65,7 +61,7 @@ impl Wanted {
 /// Runs until told to end. The exit status: 0 done as asked, 1 only in part or not at all,
 /// 2 asked for what cannot be.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted::of(&args.kinds);
+    let wanted = Wanted::of(args);
     let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
         (Format::Json, _) => Box::new(Json::default()),
         (Format::Text, _) => {
@@ -84,6 +80,9 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    for option in args.idle() {
+        complain(&format!("{option} does nothing here: it is about what is not written"));
+    }
     let stop = Stop::on_signals().context("listen to signals")?;
     let out = Out::stdout(stop.clone()).context("open stdout")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
