@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::app::kept::Kept;
 use crate::keymap::Keymap;
+use crate::model::filter::Pattern;
 use crate::model::link::{Choice, XdpMode};
-use crate::probes::{OpensConfig, TalkersConfig};
+use crate::probes::{Only, OpensConfig, TalkersConfig};
 
 /// What the dashboard, `stream` and `record` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,10 @@ impl Default for Settings {
 impl Settings {
     /// How the opens probe is to run.
     pub fn opens(&self) -> OpensConfig {
-        OpensConfig { latency: self.latency, ..OpensConfig::default() }
+        let process = self.process.as_deref().map(Pattern::parse_name);
+        let name = process.and_then(Result::ok).and_then(|p| p.only_name());
+        let only = Only { name, ..Only::default() };
+        OpensConfig { latency: self.latency, only, ..OpensConfig::default() }
     }
 
     /// How the talkers probe is to run.

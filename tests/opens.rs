@@ -7,8 +7,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::process::Command;
 
-use common::opens::{in_child, watch};
-use ebpftop::model::open::{OpenMeta, Syscall};
+use common::opens::{Seen, in_child, watch};
+use ebpftop::model::filter::Pattern;
+use ebpftop::model::open::{Comm, OpenMeta, Syscall};
 use ebpftop::probes::{Only, OpensConfig};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -219,6 +220,56 @@ fn what_is_not_wanted_is_counted_and_not_told() {
     assert!(seen.iter().all(|s| s.meta.tgid == 1 && s.meta.errno().is_some()));
     assert!(counts.skipped >= 100);
     assert_eq!(counts.seen, seen.len() as u64 + counts.skipped + counts.lost);
+}
+
+/// The kernel's choice by name is the filter's: part of a thread's or of a process's name, in
+/// either case, whoever else opens meanwhile.
+#[test]
+fn opens_are_chosen_by_name_in_the_kernel() {
+    let opens_as = |process: &str, thread: &str, path: &'static str| {
+        let open_it = move || drop(File::open(path));
+        if thread == process {
+            return open_it();
+        }
+        std::thread::Builder::new().name(thread.into()).spawn(open_it).unwrap().join().unwrap();
+    };
+    for (part, wanted) in [
+        ("web", vec!["/no/a", "/no/b", "/no/c", "/no/d"]),
+        ("fifteen_bytes_x", vec!["/no/e"]),
+        ("k", vec!["/no/b", "/no/d"]),
+        ("!", vec![]),
+    ] {
+        let only = Only { name: Some(Comm::new(part.as_bytes())), ..Only::default() };
+        let watch = watch(OpensConfig { only, ..OpensConfig::default() });
+        let mut children = Vec::new();
+        for (process, thread, path) in [
+            ("MyWeb", "MyWeb", "/no/a"),
+            ("aWEBworker", "aWEBworker", "/no/b"),
+            ("web", "another", "/no/c"),
+            ("other", "weB-k", "/no/d"),
+            ("fifteen_bytes_x", "wwe", "/no/e"),
+            ("we", "b", "/no/f"),
+        ] {
+            children.push(in_child(|| {
+                nix::sys::prctl::set_name(&CString::new(process).unwrap()).unwrap();
+                opens_as(process, thread, path);
+            }));
+        }
+        let all = watch.finish_all(|_| true);
+        let pattern = Pattern::parse_name(&format!("~(?i-u){}", regex::escape(part))).unwrap();
+        let name =
+            |s: &Seen| pattern.matches_any(&[s.meta.comm.as_bytes(), s.meta.process.as_bytes()]);
+        assert!(all.seen.iter().all(name), "{part}");
+        let ours = all.seen.iter().filter(|s| children.contains(&s.meta.tgid));
+        let told: Vec<_> = ours.map(Seen::path_str).filter(|p| p.starts_with("/no/")).collect();
+        assert_eq!(told, wanted, "{part}");
+        assert!(all.counts.skipped >= 6 - wanted.len() as u64, "{:?}", all.counts);
+        assert_eq!(
+            all.counts.seen,
+            all.seen.len() as u64 + all.counts.skipped + all.counts.lost,
+            "{part}"
+        );
+    }
 }
 
 /// Threads have names of their own; the process keeps the leader's.

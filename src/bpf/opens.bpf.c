@@ -15,13 +15,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Whether the entry program is attached, and whether to tell latencies. */
 const volatile bool at_entry = false, latency = false;
 
-/* Which opens are wanted; the others are counted and nothing more. */
-const volatile bool only_tgid = false, only_uid = false, only_failed = false;
-const volatile __u32 want_tgid = 0, want_uid = 0;
-
 #include "rings.h"
 #include "place.h"
 #include "request.h"
+#include "wanted.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -47,7 +44,7 @@ struct {
 	__type(value, struct lost_opens);
 } lost SEC(".maps");
 
-/* Who opened: ids, names and the start time of the group leader. */
+/* Who opened: ids and the start time of the group leader. */
 static __always_inline void fill_who(struct open_head *head)
 {
 	__u64 task = bpf_get_current_task();
@@ -61,13 +58,6 @@ static __always_inline void fill_who(struct open_head *head)
 	head->ppid = HALF(task_struct, parent, tgid);
 	head->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	head->cgroup_id = bpf_get_current_cgroup_id();
-	if (bpf_get_current_comm(head->comm, sizeof(head->comm)))
-		__builtin_memset(head->comm, 0, sizeof(head->comm));
-	if (leader == task)
-		__builtin_memcpy(head->process, head->comm, sizeof(head->process));
-	else if (bpf_core_read(head->process, sizeof(head->process),
-			       &((struct task_struct *)leader)->comm))
-		__builtin_memset(head->process, 0, sizeof(head->process));
 }
 
 /* The path as passed. A path of 4096 bytes and more is no path to the kernel either
@@ -177,7 +167,7 @@ static __always_inline void count_lost(struct open_counts *count, const struct o
 	if (!l) {
 		struct lost_opens fresh = { .uid = head->uid };
 
-		__builtin_memcpy(fresh.process, head->process, sizeof(fresh.process));
+		__builtin_memcpy(fresh.process, head->names.process, sizeof(fresh.process));
 		bpf_map_update_elem(&lost, &key, &fresh, BPF_NOEXIST);
 		l = bpf_map_lookup_elem(&lost, &key);
 	}
@@ -190,34 +180,28 @@ static __always_inline void count_lost(struct open_counts *count, const struct o
 		__sync_fetch_and_add(&l->failed, 1);
 }
 
-static __always_inline bool wanted(long ret, __u32 uid)
-{
-	if (only_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) != want_tgid)
-		return false;
-	if (only_uid && uid != want_uid)
-		return false;
-	return !only_failed || ret < 0;
-}
-
 /* Counts a return; the place to put its record together in where it is wanted. */
 static __always_inline struct open_record *begin(struct open_counts *count, long ret)
 {
-	__u32 uid = only_uid ? (__u32)bpf_get_current_uid_gid() : 0;
+	struct open_record *rec = bpf_map_lookup_elem(&scratch, &zero);
 
+	if (!rec) /* never: it has one element a CPU */
+		return 0;
 	count->seen++;
-	if (!wanted(ret, uid)) {
+	rec->head.uid = (__u32)bpf_get_current_uid_gid();
+	read_names(&rec->head.names);
+	if (!wanted(ret, rec->head.uid, &rec->head.names)) {
 		count->skipped++;
 		return 0;
 	}
-	return bpf_map_lookup_elem(&scratch, &zero);
+	return rec;
 }
 
-/* All of a record's head but what the request and the result say. */
+/* All of a record's head but who it was, by begin(), and what the request and the result say. */
 static __always_inline void fill_head(struct open_head *head, __u8 syscall)
 {
 	head->record = RECORD_OPEN;
 	head->ts_ns = bpf_ktime_get_ns();
-	head->uid = (__u32)bpf_get_current_uid_gid();
 	head->syscall = syscall;
 	head->bits = 0;
 	head->latency_ns = 0;

@@ -43,6 +43,12 @@ enum resolved_kind {
 #define OPEN_HAS_LATENCY 4
 #define OPEN_HAS_SLOT 8
 
+/* A thread's name and that of its process, the group leader's. */
+struct names {
+	__u8 comm[COMM_BYTES];
+	__u8 process[COMM_BYTES];
+};
+
 /* What an open begins with; path_len bytes of path follow, without a NUL. */
 struct open_head {
 	__u32 record; /* RECORD_OPEN */
@@ -65,8 +71,7 @@ struct open_head {
 	__u8 pad[3];
 	__u32 slot; /* of a direct io_uring open: it has no descriptor */
 	__u32 pad2;
-	__u8 comm[COMM_BYTES];
-	__u8 process[COMM_BYTES];
+	struct names names;
 };
 
 #define OPEN_HEAD_BYTES 128

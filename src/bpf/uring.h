@@ -56,6 +56,8 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	if (!count || !rec)
 		return 0;
 	io = (__u64)ctx->req;
+	rec->head.uid = (__u32)bpf_get_current_uid_gid();
+	read_names(&rec->head.names);
 	fill_head(&rec->head, CALL_IO_URING);
 	rec->head.ret = 0;
 	req.dirfd = HALF(io_open, io, dfd);
@@ -119,7 +121,7 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 	rec = bpf_map_lookup_elem(&uring_pending, &io);
 	if (rec) {
 		count->seen++;
-		if (wanted(res, rec->head.uid))
+		if (wanted(res, rec->head.uid, &rec->head.names))
 			finish(count, rec, res);
 		else
 			count->skipped++;

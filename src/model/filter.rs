@@ -11,6 +11,8 @@ use std::net::IpAddr;
 
 pub use pattern::Pattern;
 
+use super::open::Comm;
+
 /// The longest expression, bytes: filters are typed, and a bound keeps their cost known.
 pub const MAX_BYTES: usize = 4_096;
 
@@ -136,6 +138,11 @@ impl Filter {
     /// The user that a term asks for.
     pub fn only_uid(&self) -> Option<u32> {
         self.uids.iter().find(|t| !t.negated).map(|t| t.is)
+    }
+
+    /// What a term wants to be in the thread's or the process's name.
+    pub fn only_name(&self) -> Option<Comm> {
+        self.names.iter().filter(|t| !t.negated).find_map(|t| t.is.only_name())
     }
 
     /// Whether a term asks for failed opens.

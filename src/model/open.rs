@@ -233,6 +233,8 @@ pub struct OpenBatch {
     pub lost_by: Vec<LostOpens>,
     /// Whether opens by 32-bit tasks are watched: only while there are such tasks.
     pub compat: bool,
+    /// How many opens [`OpenBatch::retain`] has left out.
+    pub left_out: u64,
 }
 
 impl OpenBatch {
@@ -261,10 +263,12 @@ impl OpenBatch {
 
     /// Keeps the opens, and the losses, of processes that are wanted: by tgid, uid and names.
     pub fn retain(&mut self, mut wanted: impl FnMut(u32, u32, &[&[u8]]) -> bool) {
+        let before = self.entries.len();
         self.entries.retain(|e| {
             let m = &e.meta;
             wanted(m.tgid, m.uid, &[m.comm.as_bytes(), m.process.as_bytes()])
         });
+        self.left_out += (before - self.entries.len()) as u64;
         self.lost_by.retain(|l| wanted(l.tgid, l.uid, &[l.process.as_bytes()]));
     }
 

@@ -15,7 +15,7 @@ pub mod who;
 use std::time::Duration;
 
 use crate::model::link::{Choice, Hook, Link, XdpMode};
-use crate::model::open::{OpenBatch, OpenCounts, Syscall};
+use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 
@@ -98,6 +98,9 @@ pub struct Only {
     pub tgid: Option<u32>,
     /// By this real user.
     pub uid: Option<u32>,
+    /// By threads or processes with this in their name: ASCII, in lower case, whatever the case
+    /// there.
+    pub name: Option<Comm>,
     /// That failed.
     pub failed: bool,
 }

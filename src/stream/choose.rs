@@ -45,6 +45,7 @@ impl Choose {
         Only {
             tgid: self.tgid.or(self.filter.only_tgid()),
             uid: self.uid.or(self.filter.only_uid()),
+            name: self.process.as_ref().and_then(Pattern::only_name).or(self.filter.only_name()),
             failed: self.failed || self.filter.only_failed(),
         }
     }
@@ -95,6 +96,7 @@ impl Choose {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::open::Comm;
     use crate::stream::sample;
 
     fn choose(args: StreamArgs, settings: Settings) -> Choose {
@@ -133,11 +135,17 @@ mod tests {
             choose(args, settings).only()
         };
         let args = StreamArgs::default;
-        assert_eq!(only(args(), "nginx !pid:1 !uid:1 !err:any path:a"), Only::default());
-        let some = Only { tgid: Some(1), uid: Some(2), failed: true };
-        assert_eq!(only(args(), "pid:1 uid:2 err:ENOENT"), some);
+        let none = "!nginx ~ng nginxé !pid:1 !uid:1 !err:any path:a";
+        assert_eq!(only(args(), none), Only::default());
+        let name = Some(Comm::new(b"ng"));
+        let some = Only { tgid: Some(1), uid: Some(2), name, failed: true };
+        assert_eq!(only(args(), "pid:1 !x uid:2 NG err:ENOENT x"), some);
         let said = StreamArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
-        assert_eq!(only(said, "pid:7"), some);
+        assert_eq!(only(said, "pid:7 ng"), some);
+        let settings =
+            Settings { process: Some("A_much_longer_name".into()), ..Settings::default() };
+        let name = Some(Comm::new(b"a_much_longer_n"));
+        assert_eq!(choose(args(), settings).only(), Only { name, ..Only::default() });
     }
 
     #[test]

@@ -146,6 +146,11 @@ fn count(app: &App, look: &Look) -> String {
     if gone > 0 {
         text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
     }
+    let left_out = app.opens().left_out();
+    if left_out > 0 {
+        let others = num::grouped(left_out);
+        text.push_str(&format!(" {} {others} opens by others left out", look.glyphs.dot));
+    }
     text.push(' ');
     text
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{FilterError, MAX_BYTES};
+use crate::model::open::Comm;
 
 /// What the kernel keeps of a name: `TASK_COMM_LEN` less the NUL.
 const COMM_BYTES: usize = 15;
@@ -55,6 +56,15 @@ impl Pattern {
         at: Range<usize>,
     ) -> Result<Self, FilterError> {
         Ok(Self { negated: false, kind: Kind::new(body, is_regex, name, at)? })
+    }
+
+    /// The ASCII substring in lower case that a name has to have, where that is all there is to
+    /// this pattern for names.
+    pub fn only_name(&self) -> Option<Comm> {
+        match &self.kind {
+            Kind::Ascii(part) if !self.negated && part.len() <= COMM_BYTES => Some(Comm::new(part)),
+            _ => None,
+        }
     }
 
     /// Whether it holds for `text`.

@@ -93,6 +93,8 @@ pub struct Opens {
     let_go: LetGo,
     counts: OpenCounts,
     counts_base: OpenCounts,
+    /// Opens of processes that were not asked for, as far as the kernel told of them.
+    left_out: u64,
     /// What the probe told last of the losses of each process: cumulative since it began.
     lost_told: HashMap<ProcessKey, (u64, u64)>,
 }
@@ -115,6 +117,7 @@ impl Opens {
         if !batch.lost_by.is_empty() {
             self.add_lost(&batch.lost_by, now);
         }
+        self.left_out += batch.left_out;
         self.counts = batch.counts;
     }
 

@@ -40,6 +40,12 @@ impl Opens {
         sum(self.counts).saturating_sub(sum(self.counts_base))
     }
 
+    /// Opens of processes that the command line did not ask for: in none of the other numbers.
+    pub fn left_out(&self) -> u64 {
+        let skipped = self.counts.skipped.saturating_sub(self.counts_base.skipped);
+        skipped.saturating_add(self.left_out)
+    }
+
     /// What had to make room.
     pub fn let_go(&self) -> LetGo {
         self.let_go

@@ -202,12 +202,16 @@ impl Form<'_> {
             rodata.latency = self.config.latency;
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
-            let Only { tgid, uid, failed } = self.config.only;
+            let Only { tgid, uid, name, failed } = self.config.only;
             rodata.only_tgid = tgid.is_some();
             rodata.want_tgid = tgid.unwrap_or_default();
             rodata.only_uid = uid.is_some();
             rodata.want_uid = uid.unwrap_or_default();
             rodata.only_failed = failed;
+            if let Some(name) = name {
+                rodata.want_name = name.0;
+                rodata.want_name_len = name.as_bytes().len() as u32;
+            }
         }
         let rings = self.layout.rings;
         open.maps.rings.set_max_entries(rings)?;

@@ -129,8 +129,8 @@ impl Decoder {
             ppid: head.ppid,
             uid: head.uid,
             start_boottime_ns: head.start_boottime_ns,
-            comm: Comm(head.comm),
-            process: Comm(head.process),
+            comm: Comm(head.names.comm),
+            process: Comm(head.names.process),
             syscall,
             flags: has(HAS_FLAGS).then_some(head.flags),
             mode: head.mode,
@@ -200,7 +200,7 @@ mod tests {
             ret: -2,
             ..Default::default()
         };
-        head.comm[..4].copy_from_slice(b"worm");
+        head.names.comm[..4].copy_from_slice(b"worm");
         edit(&mut head);
         [bytes_of(&head), path].concat()
     }
