@@ -64,7 +64,7 @@ impl App {
             Action::Fewer => self.levels(false),
             Action::More => self.levels(true),
             Action::FailedOnly => {
-                self.opens_pane.failed_only = !self.opens_pane.failed_only;
+                self.opens_pane.turn_failed_only();
                 self.rebuild_opens();
             }
             Action::Direction => self.next_direction(),
@@ -355,7 +355,10 @@ impl App {
             Row::Path(s) => path(s),
             Row::User(s) => pid(opens.files().get(s)?.process),
             Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| d.path.to_vec()),
-            Row::Fail(i) => self.opens_pane.fails.get(i).map(|f| f.dir.to_vec()),
+            Row::Fail(i) => match self.opens_pane.fails.get(i)? {
+                one if one.files == 1 => path(one.path),
+                many => Some(many.dir.to_vec()),
+            },
             Row::Failed(s) => path(opens.failures().get(s)?.path),
             Row::Live(n) => path(opens.live_at(n)?.path?),
         }

@@ -35,6 +35,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
                 processes: 0,
                 errno: f.errno,
                 dir: dir.into(),
+                path: f.path,
                 files: 0,
                 found: 0,
                 found_at: None,
@@ -48,6 +49,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         row.processes = processes.len();
         if f.last >= row.last {
             row.process = f.process;
+            row.path = f.path;
         }
         row.files += 1;
         if let Some(file) = found.after(f) {

@@ -10,13 +10,14 @@ use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// Kinds of failures and directories that are told of one process.
-const MOST_ABOUT: usize = 12;
+/// Directories that are told of one process.
+const MOST_DIRS: usize = 12;
 
 pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     let mut dirs: HashMap<&[u8], DirRow> = HashMap::new();
-    for (_, path) in opens.paths().iter().filter(|(_, p)| choose.path(p)) {
+    for (_, path) in opens.paths().iter() {
+        let Some(share) = choose.share(path) else { continue };
         let dir = directory(&path.bytes, pane.depth);
         let row = dirs.entry(dir).or_insert_with(|| DirRow {
             path: dir.into(),
@@ -28,11 +29,11 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             latency: Latency::default(),
         });
         row.files += 1;
-        row.latency.merge(&path.tally.latency);
-        row.opens += path.tally.opens;
-        row.failed += path.tally.failed;
-        row.rate += opens.rate_of(&path.meter);
-        row.last = row.last.max(path.tally.last);
+        row.latency.merge(&share.tally.latency);
+        row.opens += share.tally.opens;
+        row.failed += share.tally.failed;
+        row.rate += share.rate;
+        row.last = row.last.max(share.tally.last);
     }
     let sort = pane.sort();
     let rows: Vec<DirRow> = dirs.into_values().collect();
@@ -79,8 +80,7 @@ pub(super) fn about(opens: &Opens, process: Slot, files: &[Slot], depth: usize) 
     let mut dirs: Vec<_> = dirs.into_iter().collect();
     errnos.sort_unstable_by_key(|(errno, n)| (Reverse(*n), *errno));
     dirs.sort_unstable_by_key(|(dir, n)| (Reverse(*n), *dir));
-    errnos.truncate(MOST_ABOUT);
-    dirs.truncate(MOST_ABOUT);
+    dirs.truncate(MOST_DIRS);
     About { errnos, dirs: dirs.into_iter().map(|(dir, n)| (dir.into(), n)).collect() }
 }
 

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::list::{List, RowId};
 use crate::model::open::Comm;
-use crate::model::opens::Latency;
+use crate::model::opens::{Latency, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -102,6 +102,17 @@ pub enum Row {
     Live(u64),
 }
 
+/// What a path's users did that the filter lets through.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub tally: Tally,
+    /// Opens a second in the last interval.
+    pub rate: f64,
+    /// Of the last of these opens.
+    pub last_ret: i32,
+    pub users: usize,
+}
+
 /// What is below one directory.
 #[derive(Clone, Debug)]
 pub struct DirRow {
@@ -123,6 +134,8 @@ pub struct FailRow {
     pub processes: usize,
     pub errno: i32,
     pub dir: Box<[u8]>,
+    /// What was tried last, and how many files there were.
+    pub path: Slot,
     pub files: u64,
     /// How many of the files were found in the end, and where the last of them was.
     pub found: u64,
@@ -166,6 +179,8 @@ pub struct OpensPane {
     pub rows: Vec<Row>,
     pub dirs: Vec<DirRow>,
     pub fails: Vec<FailRow>,
+    /// Of the paths that are shown, where a filter chooses among their users.
+    pub shares: HashMap<Slot, Share>,
     /// Where the failures that are shown were found in the end: which path.
     pub found: HashMap<Slot, Slot>,
     pub about: About,
@@ -193,6 +208,7 @@ impl Default for OpensPane {
             rows: Vec::new(),
             dirs: Vec::new(),
             fails: Vec::new(),
+            shares: HashMap::new(),
             found: HashMap::new(),
             about: About::default(),
             timed: false,
@@ -239,6 +255,17 @@ impl OpensPane {
         let at = sorts.iter().position(|s| *s == self.sort()).unwrap_or(0);
         self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
         self.reverse = false;
+    }
+
+    /// Failed opens alone, or all again. The most failures come first then, unless somebody
+    /// chose another order.
+    pub fn turn_failed_only(&mut self) {
+        self.failed_only = !self.failed_only;
+        match (self.failed_only, self.sort) {
+            (true, OpensSort::Rate) => self.sort = OpensSort::Failed,
+            (false, OpensSort::Failed) => self.sort = OpensSort::Rate,
+            _ => {}
+        }
     }
 
     /// Orders by `sort`; once more turns it round.

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::failures::{failures, of_group};
 use super::opens_groups::{about, below, directories};
-use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row};
+use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row, Share};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::filter::{Filter, What, Who};
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
@@ -88,17 +88,38 @@ impl Choose<'_> {
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.tally(&f.tally)))
     }
 
-    pub(super) fn path(&self, path: &Path) -> bool {
-        if !self.tally(&path.tally) {
-            return false;
-        }
+    /// What is to be told of a path; `None` where it is not to be shown.
+    pub(super) fn share(&self, path: &Path) -> Option<Share> {
+        let opens = self.opens;
         if self.filters().next().is_none() {
-            return true;
+            return self.tally(&path.tally).then(|| Share {
+                tally: path.tally,
+                rate: opens.rate_of(&path.meter),
+                last_ret: path.last_ret,
+                users: path.users.len(),
+            });
         }
-        path.users.iter().filter_map(|s| self.opens.files().get(*s)).any(|f| {
-            self.what(&path.bytes, Some(f), f.last_ret)
-                && self.opens.processes().get(f.process).is_some_and(|p| self.who(p))
-        })
+        let mut share: Option<Share> = None;
+        for file in path.users.iter().filter_map(|s| opens.files().get(*s)) {
+            if !self.what(&path.bytes, Some(file), file.last_ret)
+                || !opens.processes().get(file.process).is_some_and(|p| self.who(p))
+            {
+                continue;
+            }
+            let rate = opens.rate_of(&file.meter);
+            let Some(sum) = &mut share else {
+                let (tally, last_ret) = (file.tally, file.last_ret);
+                share = Some(Share { tally, rate, last_ret, users: 1 });
+                continue;
+            };
+            if file.tally.last >= sum.tally.last {
+                sum.last_ret = file.last_ret;
+            }
+            sum.tally.merge(&file.tally);
+            sum.rate += rate;
+            sum.users += 1;
+        }
+        share.filter(|s| self.tally(&s.tally))
     }
 }
 
@@ -148,6 +169,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
     pane.dirs.clear();
     pane.fails.clear();
+    pane.shares.clear();
     pane.found.clear();
     pane.timed = choose.opens.total().latency.timed > 0;
     pane.about = About::default();
@@ -165,15 +187,14 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             pane.rows.extend(users_of(choose, users, sort, reverse).into_iter().map(Row::User));
         }
         (Some(Inside::Directory(dir)), _) => {
-            let paths = paths(choose, sort, reverse, |p| below(&p.bytes, &dir));
             pane.of = choose.opens.paths().len();
-            pane.rows.extend(paths.into_iter().map(Row::Path));
+            paths(pane, choose, |p| below(&p.bytes, &dir));
         }
         (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
-            pane.rows.extend(paths(choose, sort, reverse, |_| true).into_iter().map(Row::Path));
+            paths(pane, choose, |_| true);
         }
         (None, OpensView::Directories) => directories(pane, choose),
         (None, OpensView::Failures) => failures(pane, choose),
@@ -283,27 +304,26 @@ fn users_of(choose: &Choose<'_>, users: &[Slot], sort: OpensSort, reverse: bool)
     items.into_iter().map(|r| r.what).collect()
 }
 
-fn paths(
-    choose: &Choose<'_>,
-    sort: OpensSort,
-    reverse: bool,
-    among: impl Fn(&Path) -> bool,
-) -> Vec<Slot> {
+fn paths(pane: &mut OpensPane, choose: &Choose<'_>, among: impl Fn(&Path) -> bool) {
     let opens = choose.opens;
-    let mut items: Vec<_> = opens
-        .paths()
-        .iter()
-        .filter(|(_, p)| among(p) && choose.path(p))
-        .map(|(slot, p)| Ranked {
-            number: number(sort, &p.tally, opens.rate_of(&p.meter), 0),
-            more: p.tally.opens,
-            name: &p.bytes,
+    let sort = pane.sort();
+    let some_users = choose.filters().next().is_some();
+    let mut items = Vec::new();
+    for (slot, path) in opens.paths().iter().filter(|(_, p)| among(p)) {
+        let Some(share) = choose.share(path) else { continue };
+        items.push(Ranked {
+            number: number(sort, &share.tally, share.rate, 0),
+            more: share.tally.opens,
+            name: &path.bytes,
             id: slot.id(),
             what: slot,
-        })
-        .collect();
-    order(&mut items, sort == OpensSort::Name, reverse);
-    items.into_iter().map(|r| r.what).collect()
+        });
+        if some_users {
+            pane.shares.insert(slot, share);
+        }
+    }
+    order(&mut items, sort == OpensSort::Name, pane.reverse);
+    pane.rows.extend(items.into_iter().map(|r| Row::Path(r.what)));
 }
 
 fn live(pane: &mut OpensPane, choose: &Choose<'_>) {

@@ -133,8 +133,13 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let none = look.glyphs.none;
     let who = answer.map(|(who, _)| who);
     let about = &app.opens_pane.about;
-    let errnos =
-        about.errnos.iter().map(|(e, n)| format!("{} {}", num::grouped(*n), errno_name(*e)));
+    let errno = |(e, n): &(i32, u64)| format!("{} {}", num::grouped(*n), errno_name(*e));
+    let mut errnos: Vec<String> = about.errnos.iter().map(errno).collect();
+    let told_why = about.errnos.iter().map(|(_, n)| n).sum();
+    let untold = p.tally.failed.saturating_sub(told_why);
+    if untold > 0 {
+        errnos.push(format!("{} no longer known why", num::grouped(untold)));
+    }
     let dirs = about.dirs.iter().map(|(d, n)| format!("{} {}", escape(d), num::grouped(*n)));
     let or_none =
         |texts: Vec<String>| if texts.is_empty() { none.into() } else { texts.join("  ") };
@@ -150,7 +155,7 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let mut lines = vec![
         told(0, "process", identity(app, p, who)),
         told(3, "opens", tally(app, look, &p.tally, app.opens().rate_of(&p.meter))),
-        told(4, "failed", or_none(errnos.collect())),
+        told(4, "failed", or_none(errnos)),
         told(9, "below", or_none(dirs.collect())),
         told(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
         path(1, "runs", first),

@@ -6,9 +6,8 @@ use super::glyphs::graph;
 use super::text::Line;
 use super::{Look, num, outcome};
 use crate::app::App;
-use crate::app::opens_pane::{DirRow, FailRow, Row};
+use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
 use crate::model::errno::errno_name;
-use crate::model::history::Meter;
 use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
 
@@ -63,13 +62,25 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    fn tally(&self, row: Row) -> Option<(&'a Tally, &'a Meter)> {
+    /// What the row counts, and its opens a second.
+    fn tally(&self, row: Row) -> Option<(&'a Tally, f64)> {
+        let told = |tally, meter| (tally, self.app.opens().rate_of(meter));
         match row {
-            Row::Process(s) => self.process(s).map(|p| (&p.tally, &p.meter)),
-            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| (&f.tally, &f.meter)),
-            Row::Path(s) => self.path(s).map(|p| (&p.tally, &p.meter)),
+            Row::Process(s) => self.process(s).map(|p| told(&p.tally, &p.meter)),
+            Row::File(s) | Row::Use(s) | Row::User(s) => {
+                self.file(s).map(|f| told(&f.tally, &f.meter))
+            }
+            Row::Path(s) => match self.share(s) {
+                Some(share) => Some((&share.tally, share.rate)),
+                None => self.path(s).map(|p| told(&p.tally, &p.meter)),
+            },
             _ => None,
         }
+    }
+
+    /// What a filter lets through of a path.
+    fn share(&self, path: Slot) -> Option<&'a Share> {
+        self.app.opens_pane.shares.get(&path)
     }
 
     fn path_of(&self, row: Row) -> Option<&'a [u8]> {
@@ -86,7 +97,10 @@ impl<'a> Ctx<'a> {
     fn last_ret(&self, row: Row) -> Option<i32> {
         match row {
             Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| f.last_ret),
-            Row::Path(s) => self.path(s).map(|p| p.last_ret),
+            Row::Path(s) => match self.share(s) {
+                Some(share) => Some(share.last_ret),
+                None => self.path(s).map(|p| p.last_ret),
+            },
             Row::Live(n) => self.live(n).map(|l| l.ret),
             _ => None,
         }
@@ -161,7 +175,7 @@ pub fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
         Row::Fail(i) => (c.fail(i).map(|f| f.rate), false),
         Row::Failed(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
-        _ => (c.tally(row).map(|(_, m)| c.app.opens().rate_of(m)), !matches!(row, Row::File(_))),
+        _ => (c.tally(row).map(|(_, rate)| rate), !matches!(row, Row::File(_))),
     };
     let Some(value) = value else { return };
     let theme = c.look.theme;
@@ -290,8 +304,8 @@ pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::Path(slot) = row
         && let Some(p) = c.path(slot)
     {
-        let width = line.room();
-        c.number(line, &num::count(p.users.len() as u64, width), p.users.len() < 2);
+        let (width, users) = (line.room(), c.share(slot).map_or(p.users.len(), |s| s.users));
+        c.number(line, &num::count(users as u64, width), users < 2);
     }
 }
 

@@ -92,6 +92,15 @@ impl Tally {
         self.last = self.last.max(now);
     }
 
+    /// Both together.
+    pub fn merge(&mut self, other: &Tally) {
+        self.opens += other.opens;
+        self.failed += other.failed;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.latency.merge(&other.latency);
+    }
+
     /// The share of opens that failed, 0 to 1.
     pub fn failed_share(&self) -> f64 {
         if self.opens == 0 { 0.0 } else { self.failed as f64 / self.opens as f64 }
