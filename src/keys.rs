@@ -13,6 +13,8 @@ pub enum Mode {
     Picker,
     /// The help page.
     Help,
+    /// The help page's search.
+    HelpSearch,
     /// A yes-or-no question.
     Confirm,
 }
@@ -114,7 +116,7 @@ use Mode as M;
 pub const BINDINGS: &[Binding] = &[
     main(&[Char('q'), F(10)], A::Quit, "quit", "quit"),
     ctrl(M::Main, &[Char('c')], A::Quit, "quit"),
-    main(&[Char('?'), Char('h'), F(1)], A::Help, "this page", "help"),
+    main(&[Char('?'), Char('h'), F(1)], A::Help, "this page; / searches it", "help"),
     main(&[Char('/'), F(4)], A::Filter, "filter, applied while typing; Enter keeps it, Esc clears it", "filter"),
     main(&[Char('i')], A::Picker, "choose an interface", "interface"),
     main(&[Char('n')], A::NextInterface, "next interface that is up", ""),
@@ -174,6 +176,7 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Picker, &[End, Char('G')], A::Bottom, "last", ""),
 
     on(M::Help, &[Esc, Char('?'), Char('h'), F(1), Enter, Backspace], A::Cancel, "close", "close"),
+    on(M::Help, &[Char('/'), F(4)], A::Filter, "search", "search"),
     on(M::Help, &[Char('q'), F(10)], A::Quit, "quit", ""),
     ctrl(M::Help, &[Char('c')], A::Quit, "quit"),
     on(M::Help, &[Up, Char('k')], A::Up, "up", ""),
@@ -182,6 +185,15 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Help, &[PageDown, Char(' ')], A::PageDown, "a page down", ""),
     on(M::Help, &[Home, Char('g')], A::Top, "top", ""),
     on(M::Help, &[End, Char('G')], A::Bottom, "end", ""),
+
+    on(M::HelpSearch, &[Enter], A::Accept, "keep what is found", "keep"),
+    on(M::HelpSearch, &[Esc], A::Cancel, "the whole page", "the whole page"),
+    on(M::HelpSearch, &[Up], A::Up, "up", ""),
+    on(M::HelpSearch, &[Down], A::Down, "down", ""),
+    on(M::HelpSearch, &[PageUp], A::PageUp, "a page up", ""),
+    on(M::HelpSearch, &[PageDown], A::PageDown, "a page down", ""),
+    on(M::HelpSearch, &[F(10)], A::Quit, "quit", ""),
+    ctrl(M::HelpSearch, &[Char('c')], A::Quit, "quit"),
 
     on(M::Confirm, &[Char('y')], A::Accept, "yes", "yes"),
     on(M::Confirm, &[Char('n'), Esc, Char('q'), Enter], A::Cancel, "no", "no"),
@@ -263,7 +275,7 @@ mod tests {
 
     #[test]
     fn quitting_works_everywhere() {
-        for mode in [M::Main, M::Filter, M::Picker, M::Help, M::Confirm] {
+        for mode in [M::Main, M::Filter, M::Picker, M::Help, M::HelpSearch, M::Confirm] {
             let key = KeyEvent::new(Char('c'), KeyModifiers::CONTROL);
             assert_eq!(action(mode, key), Some(A::Quit));
         }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
+use crossterm::event::{Event, EventStream, KeyModifiers, MouseButton, MouseEventKind};
 use futures_util::{FutureExt, StreamExt};
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -298,10 +298,17 @@ fn take(app: &mut App, event: Event) -> Vec<Effect> {
 
 fn pointed(app: &App, area: Rect, mouse: crossterm::event::MouseEvent) -> Option<Msg> {
     let (x, y) = (mouse.column, mouse.row);
+    // Selecting text is the terminal's, also where it tells of it.
+    if mouse.modifiers.contains(KeyModifiers::SHIFT) {
+        return None;
+    }
+    let pane = || ui::pane_at(app, area, x, y).unwrap_or(app.screen.focus);
     match mouse.kind {
         MouseEventKind::Down(MouseButton::Left) => ui::hit(app, area, x, y).map(Msg::Click),
-        MouseEventKind::ScrollUp => Some(Msg::Wheel(ui::pane_at(app, area, x, y)?, -3)),
-        MouseEventKind::ScrollDown => Some(Msg::Wheel(ui::pane_at(app, area, x, y)?, 3)),
+        MouseEventKind::Drag(MouseButton::Left) => Some(Msg::Drag(x, y)),
+        MouseEventKind::Up(MouseButton::Left) => Some(Msg::Drop),
+        MouseEventKind::ScrollUp => Some(Msg::Wheel(pane(), -3)),
+        MouseEventKind::ScrollDown => Some(Msg::Wheel(pane(), 3)),
         _ => None,
     }
 }

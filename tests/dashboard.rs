@@ -63,11 +63,15 @@ fn filters_while_typing() {
     tty.send("\x1b");
     tty.wait_until("no filter", |s| !s.contains("nothing that the filter"));
     opener.find(&mut tty);
-    // A pattern that is bad half-way: the last good one holds, and the input is marked.
+    // A pattern that is bad half-way: the last good one holds, the input is marked, and Enter does
+    // not take it: what follows is typed into it still.
     tty.send("/ ~[");
-    tty.wait_for("does not hold yet");
-    tty.send("\r");
+    tty.wait_for("does not hold");
+    tty.send("\rq");
+    tty.wait_for("~[q");
     tty.wait_for("file-of-opn-filter");
+    tty.send("]\r");
+    tty.wait_until("what was mended", |s| !s.contains("does not hold") && !s.contains("\u{258f}"));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
@@ -161,6 +165,26 @@ fn no_colour_means_no_colour_codes() {
         }
     }
     tty.assert_given_back();
+}
+
+#[test]
+fn ascii_means_no_other_byte_and_a_locale_without_utf8_means_ascii() {
+    let opener = opener("opn-ascii");
+    for (option, locale) in [("--ascii", "C.UTF-8"), ("--no-mouse", "C")] {
+        let env = [("LC_ALL", locale)];
+        let mut tty = Tty::start(PROGRAM, &[option, "-p", "opn-ascii"], &env, (120, 30));
+        opener.find(&mut tty);
+        for (key, seen) in [("t", "by file"), ("i", "AUTO IS"), ("\x1b?", "this page")] {
+            tty.send(key);
+            tty.wait_for(seen);
+        }
+        tty.send("q");
+        assert_eq!(tty.wait(), 0);
+        let bytes = tty.bytes();
+        let other = bytes.iter().position(|b| !b.is_ascii());
+        let around = other.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(40)..at + 3]));
+        assert!(around.is_none(), "{option} {locale}: {around:?}");
+    }
 }
 
 #[test]

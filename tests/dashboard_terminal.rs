@@ -163,7 +163,8 @@ fn help_lists_every_key() {
     tty.send("?");
     tty.wait_for("this page");
     let mut seen = tty.text();
-    while !seen.contains("rows that had to make room") {
+    let last = "nothing now, or at rest";
+    while !seen.contains(last) {
         let before = tty.text();
         tty.send("\x1b[6~");
         seen.push_str(&tty.wait_until("the next page", |s| s != before));
@@ -174,8 +175,18 @@ fn help_lists_every_key() {
         });
         assert!(shown, "{} {}\n{seen}", binding.names(), binding.help);
     }
+    // What is looked for stays, key, column or mark; out of the search first, then of the page.
+    tty.send("/LATENCY");
+    let found = |s: &str| s.contains("on average") && !s.contains("this page");
+    tty.wait_until("what was found", found);
+    tty.send("\x7f\x7f\x7f\x7f\x7f\x7f\x7fno such thing");
+    tty.wait_for("nothing about that");
+    tty.send("\x15quit\r");
+    tty.wait_until("quit", |s| s.contains("q F10") && !s.contains("search quit\u{258f}"));
     tty.send("\x1b");
-    tty.wait_until("the panes", |s| !s.contains("rows that had"));
+    tty.wait_for("this page");
+    tty.send("\x1b");
+    tty.wait_until("the panes", |s| !s.contains("this page"));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }
@@ -188,7 +199,7 @@ fn a_bad_pattern_is_marked_and_the_last_good_one_holds() {
     let mut tty = Tty::start(PROGRAM, &["--interval", "200ms", "-i", "lo"], &ENV, (160, 40));
     one.find(&mut tty);
     tty.send("/\x15~opn-(good");
-    tty.wait_for("does not hold yet");
+    tty.wait_for("does not hold");
     // What held before the bracket was open, `~opn-`, still does.
     tty.wait_until("both", |s| s.contains("file-of-opn-good") && s.contains("file-of-opn-other"));
     tty.send(")");
@@ -236,6 +247,69 @@ fn a_click_selects_and_what_is_copied_does_nothing() {
     }
     tty.send("q");
     assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+/// Where the second pane begins: cells from the left, or lines from the top.
+fn second_pane(screen: &str) -> (Option<usize>, Option<usize>) {
+    let of = |l: &str| l.find("╭─ Talkers").map(|at| l.get(..at).unwrap().chars().count());
+    (screen.lines().find_map(of), screen.lines().position(|l| of(l).is_some()))
+}
+
+#[test]
+fn the_mouse_moves_the_split_sorts_scrolls_and_brings_up_help_lines() {
+    let opener = opener("opn-mouse");
+    let mut tty = dashboard((160, 40));
+    opener.find(&mut tty);
+    tty.send("e");
+    tty.send("e");
+    let at = second_pane(&tty.wait_for("Talkers")).0.unwrap();
+    // On the line, to the left, and let go; what is moved after that is nothing.
+    tty.send(&format!("\x1b[<0;{};20M\x1b[<32;60;21M\x1b[<32;50;22M\x1b[<0;50;22m", at + 1));
+    tty.wait_until("the split at 50", |s| second_pane(s).0.is_some_and(|x| (49..=51).contains(&x)));
+    tty.send("\x1b[<32;90;22M");
+    // With Shift held a press is the terminal's.
+    tty.send("\x1b[<4;50;20M\x1b[<36;90;20M\x1b[<4;90;20m");
+    // A click on a header orders by it, one more turns it round.
+    let screen = tty.wait_for("OPENS/S▼");
+    assert!((49..=51).contains(&second_pane(&screen).0.unwrap()), "{screen}");
+    let y = screen.lines().position(|l| l.contains("OPENS/S▼")).unwrap();
+    let header = screen.lines().nth(y).unwrap();
+    let x = header.get(..header.find("PID").unwrap()).unwrap().chars().count() + 1;
+    let click = format!("\x1b[<0;{x};{0}M\x1b[<0;{x};{0}m", y + 1);
+    tty.send(&click);
+    tty.wait_for("pid ▼");
+    tty.send(&click);
+    tty.wait_for("pid ▲");
+    // The wheel scrolls the help that lies on top.
+    tty.send("?");
+    tty.wait_for("this page");
+    tty.send(&"\x1b[<65;80;20M".repeat(20));
+    tty.wait_until("further down", |s| !s.contains("this page"));
+    tty.send("\x1b");
+    tty.resize((100, 40));
+    let at = second_pane(&tty.wait_until("stacked", |s| second_pane(s).1.is_some_and(|y| y > 5))).1;
+    let at = at.unwrap();
+    tty.send(&format!("\x1b[<0;30;{}M\x1b[<32;30;26M\x1b[<0;30;26m", at + 1));
+    tty.wait_until("the split further down", |s| second_pane(s).1.is_some_and(|y| y > at + 2));
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
+}
+
+#[test]
+fn without_the_mouse_none_is_asked_for() {
+    own_namespace();
+    ip("link set lo up");
+    let mut tty = Tty::start(PROGRAM, &["-i", "lo", "--no-mouse"], &ENV, (80, 24));
+    tty.wait_for("Files");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    let bytes = tty.bytes();
+    let written = String::from_utf8_lossy(&bytes);
+    for mode in ["1000", "1002", "1003", "1006"] {
+        assert!(!written.contains(&format!("\x1b[?{mode}h")), "mouse mode {mode}");
+    }
     tty.assert_given_back();
 }
 

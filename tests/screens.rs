@@ -16,7 +16,7 @@ use fake::{at, busy, key, started, type_text};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 
 const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
 
@@ -55,8 +55,64 @@ fn every_view_of_the_opens() {
     let mut app = busy((120, 40));
     for name in ["files", "directories", "failures", "live"] {
         app.update(key(KeyCode::Char('t')), at(30.0));
-        app.update(Msg::Resize(120, 40), at(30.0));
-        insta::assert_snapshot!(format!("{name}_120x40"), text(&app, (120, 40)));
+        snapshots(name, &mut app);
+    }
+}
+
+#[test]
+fn found_in_the_help() {
+    let mut app = busy((80, 24));
+    type_text(&mut app, "?/latency", at(30.0));
+    snapshots("help_search", &mut app);
+}
+
+#[test]
+fn a_filter_that_does_not_hold_says_where() {
+    let mut app = busy((80, 24));
+    type_text(&mut app, "/nginx pid:x err:2", at(30.0));
+    app.update(key(KeyCode::Enter), at(30.0));
+    assert!(app.filter.editing(), "it is typed on");
+    snapshots("filter_bad", &mut app);
+    let (text, backend) = ("pid:x", drawn(&app, &ScreenSettings::default(), (120, 40)));
+    let buffer = backend.buffer();
+    let row: Vec<_> = (0..120).map(|x| &buffer[(x, 3)]).collect();
+    let line: String = row.iter().map(|c| c.symbol()).collect();
+    let place = line.find(text).unwrap();
+    let marked: Vec<_> = (0..120).filter(|x| row[*x].fg == Color::Yellow).collect();
+    assert!((place..place + text.len()).all(|x| marked.contains(&x)), "{line}");
+    assert!(!marked.contains(&(place - 2)), "{line}");
+}
+
+/// Each word of the header, the column headers and the footer is whole, at whatever width, or is
+/// left out.
+#[test]
+fn nothing_at_the_edges_is_cut_in_a_word() {
+    let mut app = busy((300, 40));
+    app.update(key(KeyCode::Left), at(30.0));
+    let words = |s: &str| -> Vec<String> {
+        let graph = |c: char| ('\u{2800}'..'\u{2900}').contains(&c) || "│╭╮╰╯─\"".contains(c);
+        s.split(|c: char| c.is_whitespace() || graph(c)).map(Into::into).collect()
+    };
+    let edges = |s: &str| -> String {
+        let lines: Vec<_> = s.lines().filter(|l| l.starts_with('"')).collect();
+        let told = |l: &&&str| l.contains("OPENS/S") || l.contains("ADDRESS");
+        let headers = lines.iter().filter(told).copied();
+        let ends = lines.iter().take(3).chain(lines.last()).copied();
+        ends.chain(headers).collect::<Vec<_>>().join(" ")
+    };
+    let mut whole: Vec<String> = Vec::new();
+    for size in [(300, 40), (118, 40), (70, 20), (40, 20)] {
+        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        whole.extend(words(&text(&app, size)));
+    }
+    for width in 20..=220 {
+        for height in [12, 24, 40] {
+            app.update(Msg::Resize(width, height), at(30.0));
+            let shown = edges(&text(&app, (width, height)));
+            for word in words(&shown) {
+                assert!(whole.contains(&word), "{word:?} at {width}x{height}: {shown}");
+            }
+        }
     }
 }
 
@@ -198,13 +254,40 @@ fn red_is_for_failure_and_loss_alone() {
     assert!(red(&app));
 }
 
+/// Each cell's style as a letter, and what the letters stand for.
+fn styles(backend: &TestBackend) -> String {
+    let buffer = backend.buffer();
+    let mut legend = Vec::new();
+    let mut map = String::new();
+    for y in 0..buffer.area.height.min(14) {
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            let blank = cell.symbol() == " " && !cell.modifier.contains(Modifier::REVERSED);
+            let style = (if blank { Color::Reset } else { cell.fg }, cell.bg, cell.modifier);
+            let at = legend.iter().position(|s| *s == style).unwrap_or_else(|| {
+                legend.push(style);
+                legend.len() - 1
+            });
+            map.push(char::from(b'a' + u8::try_from(at).unwrap()));
+        }
+        map.push('\n');
+    }
+    for (letter, (fg, bg, modifier)) in ('a'..).zip(legend) {
+        map.push_str(&format!("{letter} {fg} on {bg} {modifier:?}\n"));
+    }
+    map
+}
+
 #[test]
 fn every_theme_draws_the_same_text() {
     let app = busy((120, 40));
     let plain = text(&app, (120, 40));
     for theme in THEMES {
+        // Which colours are where, as letters for the styles in the order that they come.
         let kept = Kept { theme: theme.name, ..Kept::default() };
         let settings = ScreenSettings { kept, ..ScreenSettings::default() };
-        assert_eq!(drawn(&app, &settings, (120, 40)).to_string(), plain);
+        let backend = drawn(&app, &settings, (120, 40));
+        assert_eq!(backend.to_string(), plain);
+        insta::assert_snapshot!(format!("styles_{}", theme.name), styles(&backend));
     }
 }

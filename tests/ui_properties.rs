@@ -36,6 +36,8 @@ enum Step {
     Cgroup(u64, Vec<u8>),
     Resize(u16, u16),
     Click(u16, u16),
+    Drag(u16, u16),
+    Drop,
     Wheel(u16, u16, isize),
     Tick,
 }
@@ -65,6 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u64..4, path()).prop_map(|(id, path)| Step::Cgroup(id, path)),
         2 => (0u16..220, 0u16..70).prop_map(|(w, h)| Step::Resize(w, h)),
         2 => (0u16..220, 0u16..70).prop_map(|(x, y)| Step::Click(x, y)),
+        2 => (0u16..220, 0u16..70).prop_map(|(x, y)| Step::Drag(x, y)),
+        1 => Just(Step::Drop),
         1 => (0u16..220, 0u16..70, -9isize..9).prop_map(|(x, y, by)| Step::Wheel(x, y, by)),
         3 => Just(Step::Tick),
     ];
@@ -141,6 +145,8 @@ fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
         }
         Step::Resize(w, h) => Msg::Resize(*w, *h),
         Step::Click(x, y) => Msg::Click(hit(app, app.screen.area, *x, *y)?),
+        Step::Drag(x, y) => Msg::Drag(*x, *y),
+        Step::Drop => Msg::Drop,
         Step::Wheel(x, y, by) => Msg::Wheel(pane_at(app, app.screen.area, *x, *y)?, *by),
         Step::Tick => Msg::Tick,
     })
@@ -161,7 +167,7 @@ proptest! {
             ascii,
             ..ScreenSettings::default()
         };
-        let look = Look::new(&settings);
+        let before = Look::new(&settings);
         let mut app = App::new(&Settings::default(), "ho\u{202e}st", (80, 24), at(0.0));
         for (i, step) in steps.iter().enumerate() {
             // A clock that stands still now and then, and one that goes back.
@@ -171,6 +177,7 @@ proptest! {
             }
             let area = app.screen.area;
             let mut buf = Buffer::empty(area);
+            let look = before.themed(if theme < 4 { app.screen.theme } else { "none" });
             draw(&app, &look, area, &mut buf);
             // A frame may come before the word of a new size does.
             let other = Rect::new(0, 0, area.width / 2, area.height * 2);

@@ -1,5 +1,6 @@
 //! What each action does.
 
+use super::help::Help;
 use super::kept::{MAX_LEVELS, SPLIT, UNDER};
 use super::opens_pane::{Crumb, FailGroup, Inside, OpensView, Row};
 use super::picker;
@@ -20,7 +21,7 @@ impl App {
             Mode::Main => self.act_main(action),
             Mode::Filter => self.act_filter(action),
             Mode::Picker => self.act_picker(action),
-            Mode::Help => self.act_help(action),
+            Mode::Help | Mode::HelpSearch => self.act_help(action),
             Mode::Confirm => self.act_confirm(action),
         };
         effects.push(Effect::Redraw);
@@ -37,7 +38,7 @@ impl App {
             return Vec::new();
         }
         match action {
-            Action::Help => self.screen.overlay = Overlay::Help(0),
+            Action::Help => self.screen.overlay = Overlay::Help(Help::default()),
             Action::Filter => self.filter.edit(),
             Action::Picker => self.open_picker(),
             Action::NextInterface => return self.neighbour(1),

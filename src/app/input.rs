@@ -66,12 +66,9 @@ impl FilterLine {
         self.parse()
     }
 
-    /// Ends typing. Input that is bad gives way to what holds.
+    /// Ends typing, unless the input is bad.
     pub fn accept(&mut self) {
-        self.editing = false;
-        if self.error.take().is_some() {
-            self.input = Input::new(self.good_text.clone());
-        }
+        self.editing = self.error.is_some();
     }
 
     /// Ends typing and lets everything through again.

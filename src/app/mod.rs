@@ -3,6 +3,7 @@
 mod actions;
 pub mod data;
 mod failures;
+pub mod help;
 pub mod input;
 pub mod kept;
 pub mod layout;
@@ -37,6 +38,7 @@ use crate::model::wire::Wire;
 use crate::probes::{ProbeEvent, TalkersCommand};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
+use help::Help;
 use input::FilterLine;
 use kept::{Kept, Units, Value};
 
@@ -66,6 +68,10 @@ pub enum Msg {
     Paste(String),
     /// A click, on what the view says is there.
     Click(Target),
+    /// The button is held and moved to this place.
+    Drag(u16, u16),
+    /// The button is let go.
+    Drop,
     /// The wheel, over a pane, by rows.
     Wheel(Pane, isize),
     Resize(u16, u16),
@@ -108,8 +114,7 @@ pub enum Effect {
 pub enum Overlay {
     #[default]
     None,
-    /// Help, scrolled by so many lines.
-    Help(usize),
+    Help(Help),
     Picker(Picker),
     /// May this mode be taken, though it may reset the link?
     Confirm(XdpMode),
@@ -143,6 +148,8 @@ pub struct Screen {
     /// One of [`crate::settings::THEME_NAMES`].
     pub theme: &'static str,
     pub units: Units,
+    /// The mouse holds the line between the panes.
+    dragging: bool,
     pub overlay: Overlay,
     /// When `m` was pressed.
     pub mark: Option<Mono>,
@@ -191,6 +198,7 @@ impl App {
                 split: Kept::default().split,
                 theme: Kept::default().theme,
                 units: Units::default(),
+                dragging: false,
                 overlay: Overlay::None,
                 mark: None,
                 new_only: false,
@@ -235,14 +243,20 @@ impl App {
             Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
             Msg::Key(key) => self.key(key),
             Msg::Paste(text) => {
+                self.help_paste(&text);
                 if self.filter.editing() && self.filter.paste(&text) {
                     self.rebuild();
                 }
                 vec![Effect::Redraw]
             }
             Msg::Click(target) => self.click(target),
+            Msg::Drag(x, y) => self.drag(x, y),
+            Msg::Drop => {
+                self.screen.dragging = false;
+                Vec::new()
+            }
             Msg::Wheel(pane, by) => {
-                self.wheel(pane, by);
+                self.turn_wheel(pane, by);
                 vec![Effect::Redraw]
             }
             Msg::Resize(w, h) => {
@@ -278,6 +292,10 @@ impl App {
         }
         if mode == Mode::Main {
             return self.unknown(key);
+        }
+        if mode == Mode::HelpSearch {
+            self.help_key(key);
+            return vec![Effect::Redraw];
         }
         if mode != Mode::Filter {
             return Vec::new();
@@ -349,6 +367,7 @@ impl App {
     /// What keys go to.
     pub fn mode(&self) -> Mode {
         match self.screen.overlay {
+            Overlay::Help(Help { typing: true, .. }) => Mode::HelpSearch,
             Overlay::Help(_) => Mode::Help,
             Overlay::Picker(_) => Mode::Picker,
             Overlay::Confirm(_) => Mode::Confirm,

@@ -1,8 +1,11 @@
 //! Clicks, on what the view says is at that place.
 
+use super::kept::SPLIT;
+use super::layout::Shape;
 use super::opens_pane::OpensSort;
 use super::talkers_pane::TalkersSort;
 use super::{App, Effect, Pane};
+use crate::keys::{Action, Mode};
 
 /// What is at a place of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +17,13 @@ pub enum Target {
     TalkersHeader(TalkersSort),
     /// A pane, or the tab that brings it up.
     Pane(Pane),
+    /// The line between the panes, on the side of this one.
+    Split(Pane),
 }
 
 impl App {
     pub(super) fn click(&mut self, target: Target) -> Vec<Effect> {
-        if !matches!(self.mode(), crate::keys::Mode::Main | crate::keys::Mode::Filter) {
+        if !matches!(self.mode(), Mode::Main | Mode::Filter) {
             return Vec::new();
         }
         self.screen.fresh = false;
@@ -40,8 +45,46 @@ impl App {
                 self.focus(Pane::Talkers);
             }
             Target::Pane(pane) => self.focus(pane),
+            Target::Split(pane) => {
+                self.focus(pane);
+                self.screen.dragging = true;
+            }
         }
         vec![Effect::Redraw]
+    }
+
+    /// The line between the panes goes where the mouse is.
+    pub(super) fn drag(&mut self, x: u16, y: u16) -> Vec<Effect> {
+        let at = self.layout(self.screen.area);
+        let (Some(first), Some(second)) = (at.opens, at.talkers) else { return Vec::new() };
+        if !self.screen.dragging {
+            return Vec::new();
+        }
+        let (cells, whole) = match at.shape {
+            Shape::Side => (x.saturating_sub(first.x), first.width + second.width),
+            _ => (y.saturating_sub(first.y), first.height + second.height),
+        };
+        // The last cell of the first pane is the one under the mouse.
+        let percent = (u32::from(cells) + 1) * 100 / u32::from(whole.max(1));
+        let percent = u16::try_from(percent).unwrap_or(SPLIT.1);
+        self.screen.split = percent.clamp(SPLIT.0, SPLIT.1);
+        self.rebuild();
+        vec![Effect::Redraw]
+    }
+
+    /// The wheel scrolls what lies on top.
+    pub(super) fn turn_wheel(&mut self, pane: Pane, by: isize) {
+        let mode = self.mode();
+        let action = if by < 0 { Action::Up } else { Action::Down };
+        match mode {
+            Mode::Main | Mode::Filter => self.wheel(pane, by),
+            Mode::Confirm => {}
+            Mode::Picker | Mode::Help | Mode::HelpSearch => {
+                for _ in 0..by.unsigned_abs() {
+                    self.act(mode, action);
+                }
+            }
+        }
     }
 
     fn cursor(&self, pane: Pane) -> usize {

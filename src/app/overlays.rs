@@ -1,4 +1,4 @@
-//! What keys do while something else than the panes has them: filter, picker, help, question.
+//! What keys do while something else than the panes has them: filter, picker, question.
 
 use super::picker::{self, Picker};
 use super::{App, Effect, Overlay};
@@ -13,26 +13,6 @@ impl App {
             _ => {}
         }
         self.rebuild();
-        Vec::new()
-    }
-
-    pub(super) fn act_help(&mut self, action: Action) -> Vec<Effect> {
-        let page = usize::from(self.screen.area.height.saturating_sub(6)).max(1);
-        let Overlay::Help(line) = &mut self.screen.overlay else { return Vec::new() };
-        *line = match action {
-            Action::Up => line.saturating_sub(1),
-            Action::Down => *line + 1,
-            Action::PageUp => line.saturating_sub(page),
-            Action::PageDown => *line + page,
-            Action::Top => 0,
-            // The view stops at the last page.
-            Action::Bottom => 10_000,
-            _ => {
-                self.screen.overlay = Overlay::None;
-                return Vec::new();
-            }
-        };
-        *line = (*line).min(crate::ui::help_last_line(self.screen.area));
         Vec::new()
     }
 

@@ -37,7 +37,7 @@ impl Saver {
         let write = move || {
             let _ = sender.try_send(config::save(&file, &changes));
         };
-        // A thread of its own: it takes on the rights of the user who called sudo.
+        // A thread of its own: rights to files are a matter of the thread, and a disk may hang.
         // Where it cannot be had the sender is dropped, and `done` says so.
         let _ = std::thread::Builder::new().name("save".into()).spawn(write);
     }

@@ -26,13 +26,13 @@ static PANIC: AtomicBool = AtomicBool::new(false);
 /// Alternate screen, no cursor, bracketed paste.
 const ENTER: &str = "\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?2004h";
 
-/// Button presses and the wheel, with coordinates of any size; no moves: they are many, and
-/// slow lines have to carry them.
-const MOUSE: &str = "\x1b[?1000h\x1b[?1006h";
+/// Button presses and the wheel, with coordinates of any size, and moves while a button is held; no
+/// others: they are many, and slow lines have to carry them.
+const MOUSE: &str = "\x1b[?1002h\x1b[?1006h";
 
 /// All of it back, whatever was taken, in the middle of a frame too; the attributes first, for the
 /// shell that follows.
-const LEAVE: &str = "\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?25h\x1b[?1049l";
+const LEAVE: &str = "\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[?25h\x1b[?1049l";
 
 /// How long a terminal that is slow is waited for in the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);

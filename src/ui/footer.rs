@@ -1,10 +1,13 @@
 //! The lines at the edges: filter, tabs, and the keys that are worth knowing.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
-use super::Look;
 use super::text::{Line, cells, cut};
+use super::{Look, opens, talkers};
 use crate::app::{App, Pane};
 use crate::keys::{Action, Mode};
 
@@ -36,10 +39,10 @@ pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     if let Some(error) = app.filter.error() {
         // Why is told as far as there is room beside what was typed.
         let room = line.room().saturating_sub((cells(text) + 3).min(line.room() / 2));
-        let why = format!("does not hold yet: {error}");
+        let why = format!("does not hold: {error}");
         line.put_right(&cut(&why, room, look.glyphs.cut), theme.note).skip_right(2);
     }
-    let style = if app.filter.error().is_some() { theme.note } else { theme.strong };
+    let style = theme.strong;
     if !app.filter.editing() {
         let room = line.room();
         line.put(&cut(app.filter.good_text(), room, look.glyphs.cut), style);
@@ -63,7 +66,29 @@ pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         })
         .map_or(shown.len(), |(i, _)| i);
     let (before, after) = shown.split_at(split);
-    line.put(before, style).put(look.glyphs.cursor, theme.key).put(after, style);
+    // The term that does not hold stands out.
+    let bad = app.filter.error().map_or(0..0, |e| e.at.clone());
+    marked(&mut line, before, start, &bad, (style, theme.note));
+    line.put(look.glyphs.cursor, theme.key);
+    marked(&mut line, after, start + split, &bad, (style, theme.note));
+}
+
+/// Writes `text`, which begins at byte `at` of a whole, with the range `bad` of that in another style.
+fn marked(
+    line: &mut Line<'_>,
+    text: &str,
+    at: usize,
+    bad: &Range<usize>,
+    (style, other): (Style, Style),
+) {
+    let place = |of: usize| {
+        let most = of.saturating_sub(at).min(text.len());
+        (0..=most).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
+    };
+    let (from, to) = (place(bad.start), place(bad.end).max(place(bad.start)));
+    line.put(text.get(..from).unwrap_or(""), style);
+    line.put(text.get(from..to).unwrap_or(""), other);
+    line.put(text.get(to..).unwrap_or(""), style);
 }
 
 /// Which pane is shown, and that there is another.
@@ -74,10 +99,12 @@ pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         let style = if app.screen.focus == pane { theme.sorted } else { theme.quiet };
         line.put(name, style);
     }
-    let extra = match app.screen.focus {
-        Pane::Opens => app.opens_pane.view.title(),
-        Pane::Talkers => app.talkers_pane.ways(app.wire()).title(),
+    let (extra, order) = match app.screen.focus {
+        Pane::Opens => (app.opens_pane.view.title(), opens::order(app, look)),
+        Pane::Talkers => (app.talkers_pane.ways(app.wire()).title(), talkers::order(app, look)),
     };
+    // The order first: its column may have no room.
+    line.put_right(order.trim_start(), theme.sorted).skip_right(1);
     line.put_right(extra, theme.quiet);
 }
 

@@ -101,7 +101,10 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         let room = line.room();
         line.put(&super::text::cut(&filter, room, look.glyphs.cut), theme.note);
     } else if let Some(price) = price(app) {
-        line.put(&format!(" {} {price}", look.glyphs.dot), theme.quiet);
+        let price = format!(" {} {price}", look.glyphs.dot);
+        if cells(&price) <= line.room() {
+            line.put(&price, theme.quiet);
+        }
     }
 }
 

@@ -1,58 +1,94 @@
-//! The help page, printed from the table of keys.
+//! The help page, printed from the tables of keys and columns. It can be searched.
 
 use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::text::Line;
+use super::help_text::{COLOURS, COLUMNS, FILTER, MARKS, StyleOf};
+use super::text::{Line, cells, cut, wrapped};
 use super::{Look, window};
-use crate::keys::{self, Mode};
+use crate::app::App;
+use crate::app::help::Help;
+use crate::keys::Mode;
 
-/// What the marks and the filter language mean, after the keys.
-const REST: &[(&str, &str)] = &[
-    ("", ""),
-    ("filter", ""),
-    ("word", "the name of the process or of a thread has it in it"),
-    ("~regex", "a regular expression; ! in front negates, quotes hold spaces"),
-    ("pid: uid:", "a number"),
-    ("path:", "a word or ~regex, tried on the path as passed and on the absolute one"),
-    (
-        "cgroup:",
-        "a word or ~regex, tried on the cgroup's path; one that is not known does not match",
-    ),
-    ("err:", "ENOENT, EACCES, …"),
-    ("ip:", "an address or a network, 10.0.0.0/8"),
-    ("", ""),
-    ("marks", ""),
-    ("self", "an address of this machine, or of the namespace watched"),
-    ("gw", "where a default route leads to"),
-    ("lan", "a private address (RFC 1918, 6598, 4193) or a link-local one"),
-    ("a name", "beside an address (r): what reverse DNS says, proven by nobody"),
-    ("new", "first seen after the mark"),
-    ("ended", "the process is no longer there"),
-    (
-        "then found",
-        "the last good open, since the failure, of a file of the same name by the same process",
-    ),
-    ("other", "frames that are not IP, and addresses that had to make room"),
-    ("lost", "opens of which only the number is known: the ring was full"),
-    ("let go", "rows that had to make room; totals stay exact"),
-];
+/// The page's width.
+const WIDTH: u16 = 84;
 
-fn lines() -> Vec<(String, &'static str)> {
-    let bound = keys::of(Mode::Main).map(|b| (b.names(), b.help));
-    bound.chain(REST.iter().map(|(a, b)| ((*a).to_owned(), *b))).collect()
+/// What is told: of what, in which style, the text.
+type Entry = (String, StyleOf, &'static str);
+
+/// One line of the page.
+struct Told {
+    left: String,
+    style: StyleOf,
+    text: String,
 }
 
-fn height(area: Rect) -> u16 {
-    let wanted = u16::try_from(lines().len()).unwrap_or(u16::MAX).saturating_add(2);
-    wanted.min(area.height)
+/// The lines that `help` looks for, all of them where it looks for nothing, wrapped to `width`.
+/// A section without any is left out with its heading.
+fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
+    let key: StyleOf = |t| t.key;
+    let keys = app.keys.of(Mode::Main).filter(|r| !r.keys.is_empty());
+    let keys = keys.map(|r| (r.names(), key, r.help)).collect();
+    let plain = |table: &[(&str, &'static str)]| {
+        table.iter().map(|(a, b)| ((*a).to_owned(), key, *b)).collect::<Vec<_>>()
+    };
+    let colours = COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, *b)).collect();
+    let sections: [(&str, Vec<Entry>); 5] = [
+        ("keys", keys),
+        ("filter", plain(FILTER)),
+        ("columns", plain(COLUMNS)),
+        ("marks", plain(MARKS)),
+        ("colours", colours),
+    ];
+    let names = names_width(width);
+    let room = usize::from(width.saturating_sub(names)).max(1);
+    let wanted = help.wanted();
+    let mut lines: Vec<Told> = Vec::new();
+    for (title, entries) in sections {
+        let fits = |(left, _, text): &&Entry| {
+            wanted.is_empty()
+                || left.to_lowercase().contains(&wanted)
+                || text.to_lowercase().contains(&wanted)
+        };
+        let mut entries = entries.iter().filter(fits).peekable();
+        if entries.peek().is_none() {
+            continue;
+        }
+        let heading: StyleOf = |t| t.title;
+        if !lines.is_empty() {
+            lines.push(Told { left: String::new(), style: heading, text: String::new() });
+        }
+        lines.push(Told { left: title.into(), style: heading, text: String::new() });
+        for (left, style, text) in entries {
+            let mut left = left.clone();
+            for text in wrapped(text, room) {
+                lines.push(Told { left: std::mem::take(&mut left), style: *style, text });
+            }
+        }
+    }
+    lines
+}
+
+/// Cells for the left part.
+fn names_width(width: u16) -> u16 {
+    if width >= 60 { 19 } else { 12 }
+}
+
+/// The window's size, and the lines that fit into it beside the one of the search.
+fn size(lines: usize, help: &Help, area: Rect) -> (u16, u16, usize) {
+    let search = u16::from(help.is_searched());
+    let wanted = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2 + search);
+    // Found lines do not make the window jump while one types.
+    let height = if search > 0 { area.height } else { wanted.min(area.height) };
+    (WIDTH.min(area.width), height, usize::from(height.saturating_sub(2 + search)))
 }
 
 /// The last line that the page can begin with.
-pub fn last_line(area: Rect) -> usize {
-    lines().len().saturating_sub(usize::from(height(area).saturating_sub(2)))
+pub fn last_line(app: &App, help: &Help, area: Rect) -> usize {
+    let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4)).len();
+    lines.saturating_sub(size(lines, help, area).2)
 }
 
 /// The text with the signs that this screen has.
@@ -64,24 +100,53 @@ fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
     Cow::Owned(signs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
 }
 
-/// Draws the page from line `first` on.
-pub fn draw(look: &Look, first: usize, area: Rect, buf: &mut Buffer) {
+/// Draws the page.
+pub fn draw(app: &App, look: &Look, help: &Help, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
-    let inside = window(look, area, 84, height(area), "Keys", buf);
-    let names = if inside.width >= 60 { 19 } else { 12 };
-    let lines = lines();
-    let first = first.min(last_line(area));
-    for ((keys, help), y) in lines.iter().skip(first).zip(inside.y..inside.bottom()) {
-        let heading = help.is_empty();
-        let place = Rect { y, height: 1, ..inside };
-        let style = if heading { theme.title } else { theme.key };
-        Line::new(buf, Rect { width: place.width.min(names), ..place })
-            .put(&plain(look, keys), style);
-        Line::new(buf, place).skip(names).put(&plain(look, help), theme.text);
+    let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4));
+    let (width, height, rows) = size(lines.len(), help, area);
+    let mut inside = window(look, area, width, height, "Help", buf);
+    if help.is_searched() && inside.height > 0 {
+        search(look, help, lines.is_empty(), Rect { height: 1, ..inside }, buf);
+        inside = Rect { y: inside.y + 1, height: inside.height - 1, ..inside };
     }
-    if first < last_line(area) && inside.height > 0 {
-        let y = inside.bottom();
-        let edge = Rect { y, height: 1, ..inside }.intersection(area);
+    let names = names_width(inside.width);
+    let last = lines.len().saturating_sub(rows);
+    let first = help.first.min(last);
+    for (told, y) in lines.iter().skip(first).zip(inside.y..inside.bottom()) {
+        let place = Rect { y, height: 1, ..inside };
+        let left = plain(look, &told.left);
+        let room = usize::from(place.width.min(names));
+        Line::new(buf, Rect { width: place.width.min(names), ..place })
+            .put(&cut(&left, room, look.glyphs.cut), (told.style)(theme));
+        let text = plain(look, &told.text);
+        let mut line = Line::new(buf, place);
+        let room = line.skip(names).room();
+        line.put(&cut(&text, room, look.glyphs.cut), theme.text);
+    }
+    if first < last && inside.height > 0 {
+        let edge = Rect { y: inside.bottom(), height: 1, ..inside }.intersection(area);
         Line::new(buf, edge).put_right(&format!(" {} more ", look.glyphs.down), theme.quiet);
+    }
+}
+
+/// The line that is typed into.
+fn search(look: &Look, help: &Help, nothing: bool, area: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let mut line = Line::new(buf, area);
+    if nothing {
+        line.put_right("nothing about that", theme.note).skip_right(1);
+    }
+    line.put("search ", theme.key);
+    let room = line.room().saturating_sub(1);
+    // The end is what is typed.
+    let text = help.text();
+    let start = text
+        .char_indices()
+        .map(|(i, _)| i)
+        .find(|i| text.get(*i..).is_none_or(|rest| cells(rest) <= room));
+    line.put(text.get(start.unwrap_or(text.len())..).unwrap_or(""), theme.strong);
+    if help.typing {
+        line.put(look.glyphs.cursor, theme.key);
     }
 }

@@ -10,6 +10,7 @@ mod footer;
 mod glyphs;
 mod header;
 mod help;
+mod help_text;
 mod num;
 mod opens;
 mod opens_cells;
@@ -27,7 +28,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Block, Borders, Widget};
 
-use crate::app::layout::Shape;
+use crate::app::layout::{Layout, Shape};
 use crate::app::{App, Overlay, Pane, Target};
 use crate::model::errno::errno_name;
 use crate::model::opens::NO_FD;
@@ -102,7 +103,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
     match &app.screen.overlay {
         Overlay::None => {}
-        Overlay::Help(line) => help::draw(look, *line, area, buf),
+        Overlay::Help(help) => help::draw(app, look, help, area, buf),
         Overlay::Picker(picker) => picker::draw(app, look, picker, area, buf),
         Overlay::Confirm(mode) => confirm::draw(app, look, *mode, area, buf),
     }
@@ -115,6 +116,9 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
     if at.tabs.is_some_and(|t| t.contains(place)) {
         let pane = if column < footer::SECOND_TAB { Pane::Opens } else { Pane::Talkers };
         return Some(Target::Pane(pane));
+    }
+    if let Some(pane) = split_at(&at, column, row) {
+        return Some(Target::Split(pane));
     }
     for pane in [Pane::Opens, Pane::Talkers] {
         if !at.pane(pane).is_some_and(|p| p.contains(place)) {
@@ -144,6 +148,25 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         return Some(if line < len { Target::Row(pane, line) } else { Target::Pane(pane) });
     }
     None
+}
+
+/// The edges of two panes that touch: on which side of the line between them a place is.
+fn split_at(at: &Layout, column: u16, row: u16) -> Option<Pane> {
+    let (first, second) = (at.opens?, at.talkers?);
+    let (place, from, line) = match at.shape {
+        Shape::Side => (column, row, second.x),
+        _ => (row, column, second.y),
+    };
+    let (start, end) = match at.shape {
+        Shape::Side => (first.y, first.bottom()),
+        _ => (first.x, first.right()),
+    };
+    let beside = (start..end).contains(&from);
+    match beside.then_some(place)? {
+        p if p + 1 == line => Some(Pane::Opens),
+        p if p == line => Some(Pane::Talkers),
+        _ => None,
+    }
 }
 
 /// Which pane is at a place, for the wheel.
@@ -201,7 +224,8 @@ impl Frills<'_> {
         let title = if self.focused { theme.title } else { theme.text };
         let mut top = Line::new(buf, Rect { height: inner.height.min(1), ..inner });
         top.skip_right(1).put_right(&self.order, theme.sorted);
-        top.skip(1).put(&self.title, title);
+        let room = top.skip(1).room();
+        top.put(&text::cut(&self.title, room, self.look.glyphs.cut), title);
         if area.height > 1 {
             let y = area.bottom() - 1;
             let mut bottom = Line::new(buf, Rect { y, height: 1, ..inner });

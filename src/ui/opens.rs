@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::opens_cells::Ctx;
 use super::opens_columns::columns;
 use super::table::Table;
-use super::text::Line;
+use super::text::{Line, cut, wrapped};
 use super::{Frills, Look, detail, num};
 use crate::app::data::ProbeState;
 use crate::app::layout::Layout;
@@ -19,20 +19,10 @@ use crate::model::problem::Problem;
 /// Draws the pane with its edges.
 pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let (Some(area), Some(inside)) = (at.pane(Pane::Opens), at.inside(Pane::Opens)) else { return };
-    let pane = &app.opens_pane;
     let focused = app.screen.focus == Pane::Opens;
-    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
-    let order = match pane.view {
-        OpensView::Live if pane.inside().is_none() => String::new(),
-        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
-            format!(" {follow}fail/s {mark} ")
-        }
-        _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),
-    };
     Frills {
         title: title(app, look),
-        order,
+        order: order(app, look),
         count: count(app, look),
         look,
         focused,
@@ -40,6 +30,20 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     }
     .draw(area, buf);
     body(app, look, inside, focused, buf);
+}
+
+/// What the rows are ordered by, also where that column is not shown.
+pub fn order(app: &App, look: &Look) -> String {
+    let pane = &app.opens_pane;
+    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
+    match pane.view {
+        OpensView::Live if pane.inside().is_none() => String::new(),
+        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
+            format!(" {follow}fail/s {mark} ")
+        }
+        _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),
+    }
 }
 
 fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
@@ -68,9 +72,11 @@ fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
         Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
         return;
     }
-    let ctx = Ctx { app, look, most: app.opens_pane.most, all: app.opens().rate() };
     let len = pane.rows.len();
     let first = pane.list.first(len, usize::from(rows.height));
+    let shown = first..(first + usize::from(rows.height)).min(len);
+    let shown = pane.rows.get(shown).unwrap_or_default();
+    let ctx = Ctx { app, look, most: app.opens_pane.most, all: app.opens().rate(), shown };
     table.rows(rows, (first, len, pane.list.cursor), buf, |column, row, line| {
         if let Some(row) = pane.rows.get(row) {
             (column.cell)(&ctx, *row, line);
@@ -180,28 +186,10 @@ pub fn problem(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
 fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) -> Rect {
     let texts = [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];
     for (text, y) in texts.iter().zip(area.y..area.bottom()) {
-        Line::new(buf, Rect { y, height: 1, ..area }).skip(1).put(text, look.theme.bad);
+        let mut line = Line::new(buf, Rect { y, height: 1, ..area });
+        let room = line.skip(1).room();
+        line.put(&cut(text, room, look.glyphs.cut), look.theme.bad);
     }
     let used = area.height.min(2);
     Rect { y: area.y + used, height: area.height - used, ..area }
-}
-
-/// Words in lines of at most `width` cells.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        let needed = super::text::cells(&line) + 1 + super::text::cells(word);
-        if !line.is_empty() && needed > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if !line.is_empty() {
-        lines.push(line);
-    }
-    lines
 }

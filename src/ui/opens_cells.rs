@@ -19,6 +19,8 @@ pub struct Ctx<'a> {
     pub most: u64,
     /// Opens a second of all together.
     pub all: f64,
+    /// The rows on the screen.
+    pub shown: &'a [Row],
 }
 
 impl<'a> Ctx<'a> {
@@ -291,7 +293,8 @@ pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
     let style: Style = if matches!(row, Row::File(_)) { theme.quiet } else { theme.text };
-    line.put_path(path, glyphs.cut, style);
+    let others = c.shown.iter().filter_map(|row| c.path_of(*row));
+    line.put_path_apart(path, others, glyphs.cut, style);
 }
 
 pub fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {

@@ -28,11 +28,9 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let pane = &app.talkers_pane;
     let focused = app.screen.focus == Pane::Talkers;
     let ctx = Ctx::new(app, look);
-    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     Frills {
         title: title(app, look, &ctx),
-        order: format!(" {follow}{} {mark} ", sort_name(pane.sort, app.screen.units)),
+        order: order(app, look),
         count: count(app, look, &ctx),
         look,
         focused,
@@ -91,6 +89,14 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let inside = inside.map_or(String::new(), |t| format!(" {} {}", look.glyphs.into, t.ip));
     let names = if app.talkers_pane.names { format!(" {dot} names") } else { String::new() };
     format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
+}
+
+/// What the rows are ordered by, also where that column is not shown.
+pub fn order(app: &App, look: &Look) -> String {
+    let pane = &app.talkers_pane;
+    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
+    format!(" {follow}{} {mark} ", sort_name(pane.sort, app.screen.units))
 }
 
 fn sort_name(sort: TalkersSort, units: Units) -> &'static str {

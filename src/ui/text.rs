@@ -60,6 +60,51 @@ pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
     Cow::Owned(format!("{start}{sign}{end}"))
 }
 
+/// Words in lines of at most `width` cells.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let needed = cells(&line) + 1 + cells(word);
+        if !line.is_empty() && needed > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// `text` in at most `width` cells, so that it does not look like `other`: the directory in which
+/// they differ first is shown as well, `/usr/…/arm64/…/libc.so.6`. `None` where both fit, where
+/// they look different anyhow, or where there is no room for that.
+pub fn apart(text: &str, other: &str, width: usize, sign: &str) -> Option<String> {
+    if cells(text) <= width
+        || text == other
+        || middle(text, width, sign) != middle(other, width, sign)
+    {
+        return None;
+    }
+    let same = text.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let from = text.get(..same).or_else(|| text.get(..same.saturating_sub(1)))?.rfind('/')?;
+    let name = text.get(text.rfind('/')?..)?;
+    let rest = text.get(from + 1..)?;
+    let part = text.get(from..from + 1 + rest.find('/')?)?;
+    let whole = from + part.len() + name.len() == text.len();
+    let cuts = if whole { String::new() } else { format!("/{sign}") };
+    let fixed = cells(part) + cells(name) + cells(&cuts);
+    // Where it begins, in whole parts as far as that goes.
+    let room = width.checked_sub(fixed + cells(sign))?;
+    let start = head(text.get(..from)?, room);
+    let start = start.get(..start.rfind('/')? + 1)?;
+    Some(format!("{start}{sign}{part}{cuts}{name}"))
+}
+
 /// The most cells that a character can add: a selector for emoji widens the one before it.
 fn wide(c: char) -> usize {
     if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(1) }
@@ -167,11 +212,38 @@ impl<'b> Line<'b> {
         self.put(&middle(&shown(bytes, room), room, sign), style)
     }
 
+    /// The same, so that it looks like none of `others`.
+    pub fn put_path_apart<'p>(
+        &mut self,
+        bytes: &[u8],
+        others: impl Iterator<Item = &'p [u8]>,
+        sign: &str,
+        style: Style,
+    ) -> &mut Self {
+        let room = self.room();
+        // Escaping makes no path shorter, so one of fewer bytes than cells may still be cut; it is
+        // rare enough.
+        if bytes.len() > room {
+            let mut alike =
+                others.filter(|o| o.len() > room && *o != bytes && name(o) == name(bytes));
+            let text = shown(bytes, room);
+            if let Some(text) = alike.find_map(|o| apart(&text, &shown(o, room), room, sign)) {
+                return self.put(&text, style);
+            }
+        }
+        self.put_path(bytes, sign, style)
+    }
+
     /// Writes bytes from elsewhere at the left, cut at the end.
     pub fn put_bytes(&mut self, bytes: &[u8], sign: &str, style: Style) -> &mut Self {
         let room = self.room();
         self.put(&cut(&escape(bytes), room, sign), style)
     }
+}
+
+/// What comes after the last slash.
+fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
 /// `bytes` escaped. Of a path far longer than the room only the two ends are looked at: 4 KiB
@@ -206,7 +278,35 @@ mod tests {
         assert_eq!(middle("/abc", 0, "…"), "");
     }
 
+    #[test]
+    fn paths_that_would_look_alike_show_where_they_differ() {
+        let of = |a, b, width| apart(a, b, width, "…");
+        let (one, two) =
+            ("/usr/lib/modules/one/kernel/fs/file.ko", "/usr/lib/modules/two/kernel/fs/file.ko");
+        assert_eq!(middle(one, 24, "…"), middle(two, 24, "…"));
+        assert_eq!(of(one, two, 24).as_deref(), Some("/usr/lib/…/one/…/file.ko"));
+        assert_eq!(of(two, one, 20).as_deref(), Some("/usr/…/two/…/file.ko"));
+        // Beside the name there is nothing to cut out.
+        assert_eq!(
+            of("/srv/data/tree/one/file.ko", "/srv/data/tree/two/file.ko", 20).as_deref(),
+            None,
+        );
+        assert_eq!(of(one, two, 60), None);
+        assert_eq!(of(one, one, 24), None);
+        assert_eq!(of(one, two, 5), None);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn apart_is_never_wider_than_asked(
+            a in "(/[a-cé日]{1,4}){1,8}", b in "(/[a-cé日]{1,4}){1,8}", width in 0usize..30,
+        ) {
+            if let Some(text) = apart(&a, &b, width, "…") {
+                proptest::prop_assert!(cells(&text) <= width, "{text}");
+                proptest::prop_assert!(text != middle(&b, width, "…"), "{text}");
+            }
+        }
+
         #[test]
         fn never_wider_than_asked(text in ".{0,60}", width in 0usize..40) {
             for sign in ["…", "~"] {
