@@ -75,13 +75,28 @@ struct __sk_buff {
 #define PPP_IP 0x0021
 #define PPP_IPV6 0x0057
 
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_DCCP 33
+#define IPPROTO_ROUTING 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_AH 51
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_DSTOPTS 60
+#define IPPROTO_SCTP 132
+#define IPPROTO_MH 135
+#define IPPROTO_UDPLITE 136
+#define IPPROTO_HIP 139
+#define IPPROTO_SHIM6 140
 
 #define VLAN_BYTES 4
 /* Beyond these depths a frame counts in the totals alone. */
 #define VLAN_DEPTH 3
 #define MPLS_DEPTH 6
+/* Beyond this many IPv6 extension headers the ports are not looked for. */
+#define EXTENSION_DEPTH 8
 
 struct ethernet_header {
 	__u8 dest[6];
@@ -133,6 +148,13 @@ enum frame_hook {
 	FRAME_SKB_NET, /* from the network header on, whatever is in front of it */
 };
 
+/* What follows an IP header. */
+struct l4 {
+	__u32 off;
+	__u8 proto; /* IPv6: the first next header, perhaps an extension */
+	bool fragment; /* not the first one: there is no header of `proto` */
+};
+
 struct frame {
 	void *ctx;
 	__u32 mac_len; /* FRAME_SKB_NET: bytes in front of the network header */
@@ -164,7 +186,7 @@ static __always_inline void *frame_header(const struct frame *f, __u32 off, void
 
 /* Reads the IPv4 header at `off`. False, and nothing of use in `key`, unless all of it is there. */
 static __always_inline bool read_ip4(const struct frame *f, __u32 off, enum direction direction,
-				     struct source_key *key, __u32 *l4, __u8 *proto)
+				     struct source_key *key, struct l4 *l4)
 {
 	struct ip4_header copy, *ip = frame_header(f, off, &copy, sizeof(*ip));
 	__u32 ihl;
@@ -177,15 +199,16 @@ static __always_inline bool read_ip4(const struct frame *f, __u32 off, enum dire
 		return false;
 	key->addr[0] = direction == DIRECTION_RX ? ip->source : ip->dest;
 	key->family = FAMILY_V4;
-	*proto = ip->fragment & bpf_htons(0x1fff) ? 0 : ip->proto;
-	*l4 = off + ihl;
+	l4->proto = ip->proto;
+	l4->fragment = ip->fragment & bpf_htons(0x1fff);
+	l4->off = off + ihl;
 	/* options: is their last byte there too? */
 	return ihl == sizeof(*ip) || frame_header(f, off + ihl - 1, &last, 1);
 }
 
 /* Extension headers come after the addresses and change nothing about them. */
 static __always_inline bool read_ip6(const struct frame *f, __u32 off, enum direction direction,
-				     struct source_key *key, __u32 *l4, __u8 *proto)
+				     struct source_key *key, struct l4 *l4)
 {
 	struct ip6_header copy, *ip = frame_header(f, off, &copy, sizeof(*ip));
 	const __be32 *addr;
@@ -200,8 +223,9 @@ static __always_inline bool read_ip6(const struct frame *f, __u32 off, enum dire
 	key->addr[2] = addr[2];
 	key->addr[3] = addr[3];
 	key->family = FAMILY_V6;
-	*proto = ip->next;
-	*l4 = off + sizeof(*ip);
+	l4->proto = ip->next;
+	l4->fragment = false;
+	l4->off = off + sizeof(*ip);
 	return true;
 }
 
@@ -273,10 +297,10 @@ static __always_inline __u16 skip_link_headers(const struct frame *f, __u32 *off
 
 /* The address that `direction` counts by: false where the frame has none that is whole.
  * `proto` is the EtherType where the frame does not say it (LINK_NO_HEADER, LINK_OTHER),
- * 0 to go by the version. `*l4` and `*l4_proto` are set with the address. */
+ * 0 to go by the version. `*l4` is set with the address. */
 static __always_inline bool find_address(const struct frame *f, enum link_kind kind, __u16 proto,
 					 enum direction direction, struct source_key *key,
-					 __u32 *l4, __u8 *l4_proto)
+					 struct l4 *l4)
 {
 	__u32 off = 0;
 	__u8 copy, *first;
@@ -292,9 +316,9 @@ static __always_inline bool find_address(const struct frame *f, enum link_kind k
 	if (proto == ETH_P_MPLS_UC || proto == ETH_P_MPLS_MC)
 		proto = skip_mpls(f, &off);
 	if (proto == ETH_P_IP)
-		return read_ip4(f, off, direction, key, l4, l4_proto);
+		return read_ip4(f, off, direction, key, l4);
 	if (proto == ETH_P_IPV6)
-		return read_ip6(f, off, direction, key, l4, l4_proto);
+		return read_ip6(f, off, direction, key, l4);
 	return false;
 }
 

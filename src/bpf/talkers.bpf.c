@@ -12,15 +12,9 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include "net.h"
+#include "look.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Set before loading: the interface's and the direction's own. */
-const volatile __u32 direction = DIRECTION_RX;
-const volatile __u32 link_kind = LINK_ETHERNET;
-
-/* Read with plain loads: as a map of its own each look costs 3 ns. The only thing in .bss. */
-volatile struct talkers_control control = {};
 
 /* Sizes are set before loading. */
 #define SIDE(name)                                                                                 \
@@ -65,24 +59,9 @@ struct {
 		}                                                                                  \
 	} while (0)
 
-static __always_inline bool same_key(const struct source_key *a, const struct source_key *b)
+static __always_inline void add(struct side_record *record, __u32 side,
+				const struct source_key *key, __u32 packets, __u32 bytes)
 {
-	return a->addr[0] == b->addr[0] && a->family == b->family && a->addr[1] == b->addr[1] &&
-	       a->addr[2] == b->addr[2] && a->addr[3] == b->addr[3];
-}
-
-/* A source that keeps sending stays in the record and touches no hash. */
-static __always_inline void count(const struct source_key *key, __u32 packets, __u32 bytes)
-{
-	__u32 side = control.active & 1;
-	struct side_record *record = bpf_map_lookup_elem(&records, &side);
-
-	if (!record) /* never: two sides, two elements */
-		return;
-	record->total.packets += packets;
-	record->total.bytes += bytes;
-	if (!key->family)
-		return;
 	if (same_key(&record->last_key, key)) {
 		record->last.packets += packets;
 		record->last.bytes += bytes;
@@ -99,6 +78,24 @@ static __always_inline void count(const struct source_key *key, __u32 packets, _
 	record->last.bytes = bytes;
 }
 
+/* Counts a frame on one side; true where somebody looks at its address. A source that keeps
+ * sending stays in the record and touches no hash. */
+static __always_inline bool count(const struct source_key *key, __u32 packets, __u32 bytes,
+				  __u32 *on_side)
+{
+	__u32 active = control.active, side = active & 1;
+	struct side_record *record = bpf_map_lookup_elem(&records, &side);
+
+	if (!record) /* never: two sides, two elements */
+		return false;
+	record->total.packets += packets;
+	record->total.bytes += bytes;
+	if (!key->family)
+		return false;
+	add(record, side, key, packets, bytes);
+	*on_side = side;
+	return active & LOOKING && is_looked_at(key);
+}
 /* Whether XDP is to count this frame; leaves word for the skb program while they hand over. */
 static __always_inline bool xdp_counts(void)
 {
@@ -151,8 +148,8 @@ static __always_inline int xdp(struct xdp_md *ctx, enum frame_hook hook)
 {
 	struct frame f = { .ctx = ctx, .hook = hook };
 	struct source_key key = {};
-	__u32 bytes, l4;
-	__u8 l4_proto;
+	struct l4 l4;
+	__u32 bytes, side;
 
 	if (!xdp_counts())
 		return XDP_PASS;
@@ -161,9 +158,14 @@ static __always_inline int xdp(struct xdp_md *ctx, enum frame_hook hook)
 	else
 		bytes = ctx->data_end - ctx->data;
 	if (!find_address(&f, link_kind == LINK_ETHERNET ? LINK_ETHERNET : LINK_NO_HEADER, 0,
-			  DIRECTION_RX, &key, &l4, &l4_proto))
+			  DIRECTION_RX, &key, &l4))
 		key.family = 0;
-	count(&key, 1, bytes);
+	if (count(&key, 1, bytes, &side)) {
+		if (hook == FRAME_XDP_FRAGS)
+			look_xdp_frags(ctx, side, bytes);
+		else
+			look_xdp_plain(ctx, side, bytes);
+	}
 	return XDP_PASS;
 }
 
@@ -182,19 +184,20 @@ int xdp_plain(struct xdp_md *ctx)
 
 /* Length of the headers that each segment of a merged buffer carries again. Where it is not
  * plain TCP or UDP over IP (tunnels, IPv6 extension headers) only up to the IP header. */
-static __always_inline __u32 segment_header(const struct frame *f, bool found, __u32 l4,
-					    __u8 l4_proto)
+static __always_inline __u32 segment_header(const struct frame *f, bool found, const struct l4 *l4)
 {
 	__u8 copy, *offset;
 
 	if (!found)
 		return 0;
-	if (l4_proto == IPPROTO_UDP)
-		return l4 + 8;
-	if (l4_proto != IPPROTO_TCP)
-		return l4;
-	offset = frame_header(f, l4 + 12, &copy, 1);
-	return offset ? l4 + (*offset >> 4) * 4 : l4;
+	if (l4->fragment)
+		return l4->off;
+	if (l4->proto == IPPROTO_UDP)
+		return l4->off + 8;
+	if (l4->proto != IPPROTO_TCP)
+		return l4->off;
+	offset = frame_header(f, l4->off + 12, &copy, 1);
+	return offset ? l4->off + (*offset >> 4) * 4 : l4->off;
 }
 
 /* Counts an skb: as many packets as it has segments, and the bytes that those have on the
@@ -210,10 +213,10 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 	/* Each field once: the compiler would keep the address of one that is read again, and
 	 * the verifier takes a context at its own offsets alone. */
 	const volatile struct __sk_buff *skb = ctx;
-	__u32 bytes = skb->len, segments = skb->gso_segs, gso_size = skb->gso_size, header, l4 = 0;
-	__u32 lost = 0;
+	__u32 bytes = skb->len, segments = skb->gso_segs, gso_size = skb->gso_size;
+	__u32 lost = 0, header = 0, side;
 	struct source_key key = {};
-	__u8 l4_proto = 0;
+	struct l4 l4 = {};
 	bool found;
 
 	if (tcx && direction == DIRECTION_RX) {
@@ -227,11 +230,11 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 	}
 	bytes += lost;
 	found = find_address(&f, lost ? LINK_OTHER : kind, bpf_ntohs(skb->protocol), direction,
-			     &key, &l4, &l4_proto);
+			     &key, &l4);
 	if (!found)
 		key.family = 0;
 	if (gso_size) {
-		header = lost + segment_header(&f, found, l4, l4_proto);
+		header = lost + segment_header(&f, found, &l4);
 		/* a sender from outside (virtio, a packet socket) may leave the number out */
 		if (!segments && bytes > header)
 			segments = (bytes - header + gso_size - 1) / gso_size;
@@ -242,9 +245,21 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 		segments = 1;
 	if (tcx && (direction == DIRECTION_TX || (kind == LINK_NO_HEADER && !gso_size)))
 		bytes = skb->wire_len;
-	if (skb->vlan_present)
+	if (skb->vlan_present) {
 		bytes += segments * VLAN_BYTES;
-	count(&key, segments, bytes);
+		header += VLAN_BYTES;
+	}
+	if (count(&key, segments, bytes, &side)) {
+		struct looked looked = {
+			.side = side,
+			.skip = lost ? lost : f.mac_len,
+			.packets = segments,
+			.bytes = bytes,
+			.full = header + gso_size,
+		};
+
+		look_skb(ctx, &looked);
+	}
 }
 
 static __always_inline void count_any_skb(struct __sk_buff *ctx, bool tcx)

@@ -36,9 +36,45 @@ _Static_assert(sizeof(struct side_record) == SIDE_RECORD_BYTES, "no hidden paddi
 /* What the reader tells the programs; a member's values differ in one byte alone, so that a
  * write by bpf(2) is seen whole or not at all. */
 struct talkers_control {
-	__u32 active; /* the side that frames are counted on: 0 or 1 */
+	__u32 active; /* the side that frames are counted on, 0 or 1; LOOKING while somebody looks */
 	__u32 hand_over; /* enum hand_over */
+	struct source_key looked; /* whom somebody looks at; changes while nobody does */
 };
+
+#define LOOKING 2
+
+/* What the frames of the looked-at address are told apart by. */
+struct look_key {
+	__u16 there; /* port at the address; ICMP: type */
+	__u16 here; /* port at the other end; ICMP: code */
+	__u8 proto; /* of IP, behind extension headers */
+	__u8 kind; /* enum look_kind */
+	__u16 pad;
+};
+
+#define LOOK_KEY_BYTES 8
+_Static_assert(sizeof(struct look_key) == LOOK_KEY_BYTES, "a map key has no hidden padding");
+
+enum look_kind {
+	LOOK_OTHER, /* a protocol without ports */
+	LOOK_PORTS,
+	LOOK_ICMP,
+	LOOK_FRAGMENT, /* not the first one: the ports were in that */
+	LOOK_SHORT, /* ends before its ports */
+};
+
+/* Sizes of packets as counted: under 64 bytes, up to 127, 255, 511, 1023, 1514, 9014, more. */
+#define LOOK_SIZES 8
+
+/* What one CPU keeps of the looked-at address for one side. */
+struct look_record {
+	struct traffic all;
+	struct traffic left; /* of those, what found no room in the side's look map */
+	__u64 sizes[LOOK_SIZES]; /* packets */
+};
+
+#define LOOK_RECORD_BYTES 96
+_Static_assert(sizeof(struct look_record) == LOOK_RECORD_BYTES, "no hidden padding");
 
 /* Which of two attached rx programs counts while one takes over from the other. */
 enum hand_over {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::talkers::{Source, Traffic};
+use super::talkers::{LookSample, Source, Traffic};
 use super::time::Mono;
 
 /// A source idle for this many turns weighs half as much when some have to be let go.
@@ -72,6 +72,8 @@ pub struct Folded {
     /// To be put into the side's hash with nothing counted: then. Held sources are on both
     /// sides, so that a flood that fills the hash cannot keep them out.
     pub insert: Vec<IpAddr>,
+    /// What the looked-at address talked. The ledger has no part in it.
+    pub look: Option<LookSample>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -156,6 +158,8 @@ pub struct Ledger {
     turn: u64,
     /// When the side that is counting began to.
     counting_since: Mono,
+    /// When what is told next began.
+    told_at: Mono,
     let_go: u64,
 }
 
@@ -168,6 +172,7 @@ impl Ledger {
         self.capacity = capacity;
         self.most = most.max(capacity);
         self.counting_since = at;
+        self.told_at = at;
         self.evict();
         self.doomed.clear();
         self.held()
@@ -223,9 +228,18 @@ impl Ledger {
 
     /// `side` counted until `at` and now stands still, holding `reading`.
     pub fn fold(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
+        let mut folded = self.absorb(side, reading, at);
+        folded.interval_ns = at.since(std::mem::replace(&mut self.told_at, at));
+        self.account(&mut folded);
+        folded
+    }
+
+    /// The same, in the middle of an interval: it is told with the next fold. Returns what is to
+    /// be done to the side, and no account.
+    pub fn absorb(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
         self.turn += 1;
         let turn = self.turn;
-        let mut folded = Folded { interval_ns: at.since(self.counting_since), ..Folded::default() };
+        let mut folded = Folded::default();
         self.set_side_total(side, reading.total);
         for (ip, traffic) in &reading.sources {
             if self.doomed.contains(ip) {
@@ -269,7 +283,6 @@ impl Ledger {
         }
         let mut gone = self.evict_from(side, turn);
         folded.remove.append(&mut gone);
-        self.account(&mut folded);
         let on_side =
             self.entries.values_mut().map(|e| e.side(side).seen_turn).filter(|&seen| seen == turn);
         // Always room for all of them, but for one or two turns in which the maps are to grow.

@@ -64,6 +64,58 @@ pub struct Source {
     pub delta: Traffic,
 }
 
+/// What a packet of a looked-at address is told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flow {
+    /// The protocol number of IP, behind IPv6 extension headers.
+    pub proto: u8,
+    /// What the header behind IP says.
+    pub what: FlowKind,
+}
+
+/// What the header behind IP says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FlowKind {
+    /// TCP, UDP, SCTP, DCCP, UDP-Lite: the port at the address, and the one at the other end.
+    Ports { there: u16, here: u16 },
+    /// ICMP of either family.
+    Icmp { kind: u8, code: u8 },
+    /// Not the first fragment: the ports were in that.
+    Fragment,
+    /// The packet ends before its ports.
+    Short,
+    /// A protocol without ports.
+    Other,
+}
+
+/// How many classes of sizes there are ([`LookSample::sizes`]).
+pub const SIZES: usize = 8;
+
+/// The largest size of each class but the last, in bytes as counted.
+pub const SIZE_LIMITS: [u32; SIZES - 1] = [63, 127, 255, 511, 1023, 1514, 9014];
+
+/// What one address talked on one interface and in one direction in one interval. The flows and
+/// `left` add up to `all`, and the sizes to its packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LookSample {
+    /// Whom somebody looks at; `None` in the default value alone.
+    pub ip: Option<IpAddr>,
+    /// When the look began: everything since then is in one sample or another.
+    pub since: Mono,
+    /// The same by the wall clock, `12:03:04`.
+    pub since_text: String,
+    /// Why nothing can be told.
+    pub problem: Option<String>,
+    /// Everything of that address.
+    pub all: Traffic,
+    /// What found no room in the table of this interval.
+    pub left: Traffic,
+    /// Packets by size: see [`SIZE_LIMITS`].
+    pub sizes: [u64; SIZES],
+    /// The rest, in no order.
+    pub flows: Vec<(Flow, Traffic)>,
+}
+
 /// One consistent snapshot: the sources and `other` add up to `total`, always.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TalkersSample {
@@ -93,4 +145,6 @@ pub struct TalkersSample {
     pub sources: Vec<Source>,
     /// How many sources were let go since the interface was first watched.
     pub let_go: u64,
+    /// What the address talked that somebody looks at, where that is on this interface.
+    pub look: Option<LookSample>,
 }

@@ -12,6 +12,7 @@ pub mod preflight;
 pub mod talkers;
 pub mod who;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::link::{Choice, Hook, Link, XdpMode};
@@ -88,6 +89,17 @@ pub enum TalkersCommand {
     Watch(Choice),
     /// Use this mode from now on.
     Mode(XdpMode),
+    /// Tell what this address talks from now on ([`TalkersSample::look`]), or no address.
+    Look(Option<LookAt>),
+}
+
+/// An address on an interface that somebody looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookAt {
+    /// The interface's name.
+    pub interface: String,
+    /// The address.
+    pub ip: IpAddr,
 }
 
 /// Which opens the kernel is to tell of; the others are counted as seen and skipped. Chosen once,

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::bpf::talkers::types::{side_record, source_key, traffic};
+use crate::bpf::talkers::types::{look_key, look_record, side_record, source_key, traffic};
 
 /// Bytes of `struct source_key`, as `talkers.h` asserts it on the other side.
 pub(crate) const KEY_BYTES: usize = 20;
@@ -12,6 +12,10 @@ pub(crate) const VALUE_BYTES: usize = 16;
 const _: () = assert!(size_of::<source_key>() == KEY_BYTES);
 const _: () = assert!(size_of::<traffic>() == VALUE_BYTES);
 const _: () = assert!(size_of::<side_record>() == 56);
+/// Bytes of `struct look_key`, the key of a look map; its values are `struct traffic` too.
+pub(crate) const LOOK_KEY_BYTES: usize = 8;
+const _: () = assert!(size_of::<look_key>() == LOOK_KEY_BYTES);
+const _: () = assert!(size_of::<look_record>() == 96);
 
 // SAFETY: `repr(C)`, u32 only, no padding (asserted above and in talkers.h).
 unsafe impl plain::Plain for source_key {}
@@ -20,35 +24,63 @@ unsafe impl plain::Plain for traffic {}
 // SAFETY: `repr(C)`, integers only, no padding (asserted above and in talkers.h).
 unsafe impl plain::Plain for side_record {}
 
+// SAFETY: `repr(C)`, integers only, no padding (asserted above and in talkers.h).
+unsafe impl plain::Plain for look_key {}
+// SAFETY: `repr(C)`, u64 only.
+unsafe impl plain::Plain for look_record {}
+
 /// The bytes of a record, to write it back.
 pub(crate) fn record_bytes(record: &side_record) -> &[u8] {
     // SAFETY: `side_record` is Plain: no padding, so every byte is initialised.
     unsafe { plain::as_bytes(record) }
 }
 
-/// A per-CPU hash of [`KEY_BYTES`] to [`VALUE_BYTES`] a CPU, with room for one batch.
+/// A per-CPU hash of keys to [`VALUE_BYTES`] a CPU, with room for one batch.
 ///
 /// The maps handed in must have these sizes, since the kernel writes by the map's own: the
 /// constructor's caller makes them from the object that asserts the same sizes.
 #[derive(Debug)]
 pub(crate) struct Batch {
     cpus: usize,
+    key_bytes: usize,
     capacity: u32,
     keys: Vec<u8>,
     values: Vec<u8>,
     cursor: [u32; 2],
 }
 
+/// What reads one batch: `bpf_map_lookup_batch` or the one that also removes what it reads.
+type LookupBatch = unsafe extern "C" fn(
+    std::os::raw::c_int,
+    *mut std::ffi::c_void,
+    *mut std::ffi::c_void,
+    *mut std::ffi::c_void,
+    *mut std::ffi::c_void,
+    *mut u32,
+    *const libbpf_sys::bpf_map_batch_opts,
+) -> std::os::raw::c_int;
+
 /// Bytes of values in one batch. A batch needs room for the fullest bucket at least.
 const BATCH_VALUE_BYTES: usize = 512 << 10;
 const MIN_BATCH: usize = 256;
 
 impl Batch {
-    /// Buffers for maps on a machine of `cpus` possible CPUs.
+    /// Buffers for maps of [`KEY_BYTES`] on a machine of `cpus` possible CPUs.
     pub(crate) fn new(cpus: usize) -> Self {
+        let per_batch = BATCH_VALUE_BYTES / (cpus.max(1) * VALUE_BYTES);
+        Self::with_keys(cpus, KEY_BYTES, per_batch)
+    }
+
+    /// The same for look maps.
+    pub(crate) fn of_looks(cpus: usize) -> Self {
+        Self::with_keys(cpus, LOOK_KEY_BYTES, MIN_BATCH)
+    }
+
+    fn with_keys(cpus: usize, key_bytes: usize, capacity: usize) -> Self {
+        let (keys, values) = (vec![], vec![]);
         let mut batch =
-            Self { cpus: cpus.max(1), capacity: 0, keys: vec![], values: vec![], cursor: [0; 2] };
-        batch.grow((BATCH_VALUE_BYTES / batch.stride()).max(MIN_BATCH));
+            Self { cpus: cpus.max(1), key_bytes, capacity: 0, keys, values, cursor: [0; 2] };
+        batch.grow(capacity.max(MIN_BATCH));
         batch
     }
 
@@ -57,7 +89,7 @@ impl Batch {
     }
 
     fn grow(&mut self, capacity: usize) {
-        self.keys.resize(capacity * KEY_BYTES, 0);
+        self.keys.resize(capacity * self.key_bytes, 0);
         self.values.resize(capacity * self.stride(), 0);
         self.capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
     }
@@ -68,6 +100,24 @@ impl Batch {
     pub(crate) fn read(
         &mut self,
         map: BorrowedFd<'_>,
+        each: impl FnMut(&[u8], &[u8]),
+    ) -> io::Result<()> {
+        self.batches(map, libbpf_sys::bpf_map_lookup_batch, each)
+    }
+
+    /// The same, and removes every entry.
+    pub(crate) fn take(
+        &mut self,
+        map: BorrowedFd<'_>,
+        each: impl FnMut(&[u8], &[u8]),
+    ) -> io::Result<()> {
+        self.batches(map, libbpf_sys::bpf_map_lookup_and_delete_batch, each)
+    }
+
+    fn batches(
+        &mut self,
+        map: BorrowedFd<'_>,
+        call: LookupBatch,
         mut each: impl FnMut(&[u8], &[u8]),
     ) -> io::Result<()> {
         let mut first = true;
@@ -80,7 +130,7 @@ impl Batch {
             // SAFETY: keys and values have room for `count` entries of the map's sizes; a hash's
             // cursor is one u32 (generic_map / htab batches), `cursor` has 8 bytes.
             let ret = unsafe {
-                libbpf_sys::bpf_map_lookup_batch(
+                call(
                     map.as_raw_fd(),
                     from,
                     next.cast(),
@@ -94,13 +144,14 @@ impl Batch {
                 0 | libc::ENOENT => {}
                 // A bucket is fuller than the batch: the cursor stays, the batch grows.
                 libc::ENOSPC => {
-                    self.grow(self.keys.len() / KEY_BYTES * 2);
+                    self.grow(self.keys.len() / self.key_bytes * 2);
                     continue;
                 }
                 libc::EINTR | libc::EAGAIN => continue,
                 errno => return Err(io::Error::from_raw_os_error(errno)),
             }
-            let entries = self.keys.chunks_exact(KEY_BYTES).zip(self.values.chunks_exact(stride));
+            let entries =
+                self.keys.chunks_exact(self.key_bytes).zip(self.values.chunks_exact(stride));
             for (key, values) in entries.take(usize::try_from(count).unwrap_or(0)) {
                 each(key, values);
             }

@@ -37,6 +37,7 @@ fn sample(
         partial: None,
         sources: sources.clone(),
         let_go: 0,
+        look: None,
     }
 }
 

@@ -12,6 +12,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use super::choose::LinkKind;
+use super::look::Look;
 use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
 use crate::bpf::sys::xdp::XdpHook;
@@ -20,7 +21,8 @@ use crate::bpf::talkers::TalkersSkelBuilder;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
 use crate::model::ledger::{Folded, Reading, Side};
 use crate::model::link::Hook;
-use crate::model::talkers::{Direction, Traffic};
+use crate::model::talkers::{Direction, LookSample, Traffic};
+use crate::model::time::Stamp;
 
 /// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
 /// more), so that 65,536 sources are held.
@@ -76,6 +78,9 @@ pub(super) fn lacks_rights(error: &libbpf_rs::Error) -> bool {
     false
 }
 
+/// A bit of `talkers_control.active` (talkers.h).
+const LOOKING: u32 = 2;
+
 /// Values of `enum hand_over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -98,6 +103,12 @@ pub(super) struct Counter {
     phase: HandOver,
     sides: [MapHandle; 2],
     records: MapHandle,
+    look_maps: MapHandle,
+    look_records: MapHandle,
+    /// Whom somebody looks at.
+    look: Option<Look>,
+    /// The programs look too: from the turn on that follows the beginning.
+    looking: bool,
     pub(super) capacity: usize,
     pub(super) active: Side,
 }
@@ -162,6 +173,10 @@ impl Counter {
                 MapHandle::try_from(&skel.maps.side_1)?,
             ],
             records: MapHandle::try_from(&skel.maps.records)?,
+            look_maps: MapHandle::try_from(&skel.maps.look_maps)?,
+            look_records: MapHandle::try_from(&skel.maps.look_records)?,
+            look: None,
+            looking: false,
             capacity,
             active: Side::Zero,
         })
@@ -205,8 +220,59 @@ impl Counter {
     pub(super) fn turn(&mut self) -> libbpf_rs::Result<Side> {
         let idle = self.active;
         self.active = idle.other();
+        self.looking = self.look.is_some();
         self.write_control()?;
         Ok(idle)
+    }
+
+    /// Prepares to look at an address: with the next turn the programs do. A look that
+    /// goes on, since this counter takes another's place, does so at once.
+    pub(super) fn look_at(&mut self, look: Look, goes_on: bool) {
+        look.open(&self.look_maps, &self.look_records);
+        self.look = Some(look);
+        // The address alone at first: nobody reads it before the word that says so.
+        if let Err(e) = self.write_control() {
+            tracing::warn!("cannot look: {e}");
+        }
+        if goes_on {
+            self.looking = true;
+            if let Err(e) = self.write_control() {
+                tracing::warn!("cannot look: {e}");
+            }
+        }
+    }
+
+    /// The turn with which the programs began to look was `at`.
+    pub(super) fn look_began(&mut self, at: Stamp) {
+        if let Some(look) = &mut self.look {
+            look.began(at);
+        }
+    }
+
+    /// Whom somebody looks at.
+    pub(super) fn look(&self) -> Option<&Look> {
+        self.look.as_ref()
+    }
+
+    /// The programs look no more; a grace period later the maps may go ([`Counter::forget_look`]).
+    pub(super) fn look_away(&mut self) {
+        self.looking = false;
+        if let Err(e) = self.write_control() {
+            tracing::warn!("cannot look away: {e}");
+        }
+    }
+
+    /// Gives the memory of a look back.
+    pub(super) fn forget_look(&mut self) {
+        if self.look.take().is_some() {
+            Look::close(&self.look_maps);
+        }
+    }
+
+    /// What a side that stands still holds of the looked-at address. It is empty then.
+    pub(super) fn take_look(&self, side: Side) -> Option<LookSample> {
+        let look = self.look.as_ref().filter(|_| self.looking)?;
+        Some(look.take(side, &self.look_records))
     }
 
     /// Which program counts from now on, where two are attached.
@@ -216,10 +282,15 @@ impl Counter {
     }
 
     fn write_control(&self) -> libbpf_rs::Result<()> {
-        let active = u32::from(self.active == Side::One).to_ne_bytes();
-        let phase = (self.phase as u32).to_ne_bytes();
-        let control = [active, phase];
-        self.control.update(&0u32.to_ne_bytes(), control.as_flattened(), MapFlags::ANY)
+        let look = if self.looking { LOOKING } else { 0 };
+        let active = u32::from(self.active == Side::One) | look;
+        let mut control = active.to_ne_bytes().to_vec();
+        control.extend((self.phase as u32).to_ne_bytes());
+        match &self.look {
+            Some(look) => control.extend(keys(&[look.ip])),
+            None => control.extend([0; KEY_BYTES]),
+        }
+        self.control.update(&0u32.to_ne_bytes(), &control, MapFlags::ANY)
     }
 
     fn side(&self, side: Side) -> BorrowedFd<'_> {
@@ -285,7 +356,7 @@ impl Counter {
     }
 }
 
-fn counted(t: &traffic) -> Traffic {
+pub(super) fn counted(t: &traffic) -> Traffic {
     Traffic { packets: t.packets, bytes: t.bytes }
 }
 

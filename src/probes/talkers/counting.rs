@@ -129,7 +129,7 @@ pub(super) fn grow_one(
         return None;
     }
     let kind = LinkKind::of(row.link.arphrd);
-    let counter = Counter::load(direction, kind, counting.most, &mut means.rung)
+    let mut counter = Counter::load(direction, kind, counting.most, &mut means.rung)
         .inspect_err(|e| {
             tracing::warn!("no larger table: {e}");
             // Not tried again: the smaller one is right too.
@@ -139,6 +139,9 @@ pub(super) fn grow_one(
         .ok()?;
     if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
         tracing::warn!("held sources: {e}");
+    }
+    if let Some(look) = counting.counter.look() {
+        counter.look_at(look.again(), true);
     }
     if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
         tracing::warn!("no larger table: {e}");
@@ -168,6 +171,21 @@ pub(super) fn read_one(
     Some((counting.hook, folded))
 }
 
+/// Reads and settles the side that was turned away from in the middle of an interval; what it
+/// counted is told at the next tick.
+pub(super) fn absorb_one(counting: &mut Counting, book: &mut Ledger, at: Mono, batch: &mut Batch) {
+    let Some(side) = counting.idle.take() else { return };
+    match counting.counter.read(side, batch) {
+        Ok(reading) => {
+            let folded = book.absorb(side, &reading, at);
+            if let Err(e) = counting.counter.settle(side, &folded, batch) {
+                tracing::warn!("a side cannot be settled: {e}");
+            }
+        }
+        Err(e) => tracing::warn!("a side cannot be read: {e}"),
+    }
+}
+
 fn fold(
     counter: &Counter,
     side: Side,
@@ -179,7 +197,8 @@ fn fold(
         .read(side, batch)
         .inspect_err(|e| tracing::warn!("a side cannot be read: {e}"))
         .ok()?;
-    let folded = book.fold(side, &reading, at);
+    let mut folded = book.fold(side, &reading, at);
+    folded.look = counter.take_look(side);
     if let Err(e) = counter.settle(side, &folded, batch) {
         tracing::warn!("a side cannot be settled: {e}");
     }

@@ -1,7 +1,9 @@
 //! The talkers probe: a thread that counts frames by address on the interfaces that are watched.
 //!
 //! `run` is the loop, `watch` one interface, `counting` one direction of it, `hand_over` how its
-//! hook changes, `counter` one loaded object, `netns` the namespace, `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a hook is taken, `features` what has to be put back, `foreign` what others attached.
+//! hook changes, `counter` one loaded object, `look` what one address talks, `netns` the namespace,
+//! `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a
+//! hook is taken, `features` what has to be put back, `foreign` what others attached.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
 mod choose;
@@ -11,6 +13,7 @@ mod features;
 mod foreign;
 mod hand_over;
 mod links;
+mod look;
 mod netlink;
 mod netns;
 mod routes;

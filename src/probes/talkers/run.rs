@@ -23,7 +23,8 @@ use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::probes::{
-    ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period, quiet_libbpf,
+    LookAt, ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period,
+    quiet_libbpf,
 };
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.
@@ -59,6 +60,8 @@ struct Run<'a> {
     kept: Vec<((u32, String), Books)>,
     means: Means,
     told: Option<Vec<Watched>>,
+    /// Whom somebody looks at, on the interface of this name.
+    looked: Option<LookAt>,
     /// Last readings of watches that ended, to be sent.
     last: Vec<TalkersSample>,
 }
@@ -130,6 +133,7 @@ impl<'a> Run<'a> {
             kept: Vec::new(),
             means: Means { rung: Rung::default(), batch: Batch::new(cpus), cpus },
             told: None,
+            looked: None,
             last: Vec::new(),
         };
         run.reconcile();
@@ -218,6 +222,7 @@ impl<'a> Run<'a> {
     fn obey(&mut self, command: TalkersCommand) {
         self.refresh(true);
         match command {
+            TalkersCommand::Look(looked) => self.looked = looked,
             TalkersCommand::Watch(choice) => {
                 self.target = resolve(&self.links, &choice).unwrap_or(match choice {
                     // It is taken up when it comes; until then the pane says that it is gone.
@@ -228,6 +233,31 @@ impl<'a> Run<'a> {
             TalkersCommand::Mode(mode) => self.set_mode(mode),
         }
         self.reconcile();
+    }
+
+    /// Has the programs look at whom somebody looks at, and at nobody else. A look begins with a
+    /// turn, so that its parts add up to what the address has from that turn on.
+    fn look(&mut self) {
+        let looked = self.looked.clone();
+        let wanted = |w: &Watch| looked.as_ref().filter(|l| l.interface == w.name).map(|l| l.ip);
+        let mut looked_away = false;
+        for watch in &mut self.watches {
+            let ip = wanted(watch);
+            looked_away |= !watch.looks_at(ip) && watch.look_away();
+        }
+        if looked_away {
+            grace_period();
+        }
+        let begins = |w: &&mut Watch| !w.looks_at(wanted(w));
+        for watch in self.watches.iter_mut().filter(begins) {
+            watch.forget_look();
+            let Some(ip) = wanted(watch) else { continue };
+            watch.look_at(ip, self.means.cpus);
+            watch.turn();
+            let at = clock::now();
+            grace_period();
+            watch.absorb(at, &mut self.means.batch);
+        }
     }
 
     fn set_mode(&mut self, mode: XdpMode) {
@@ -288,6 +318,7 @@ impl<'a> Run<'a> {
             self.watches.push(watch);
         }
         self.watches.sort_by_key(|w| w.ifindex);
+        self.look();
         // Programs came or went: what is ours is not foreign.
         self.refresh(false);
     }

@@ -1,10 +1,13 @@
 //! One watched interface: its two directions, its books, and what is told of it.
 
+use std::net::IpAddr;
+
 use super::choose::{self, AFTER_FOREIGN_XDP};
-use super::counting::{Counting, Means, begin, grow_one, is_xdp, last, read_one};
+use super::counting::{Counting, Means, absorb_one, begin, grow_one, is_xdp, last, read_one};
 use super::features::Features;
 use super::hand_over::take_over;
 use super::links::{Links, Row};
+use super::look::Look;
 use crate::bpf::sys::percpu::Batch;
 use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
@@ -200,6 +203,49 @@ impl Watch {
         samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
+    /// Prepares to look at `ip` from the next turn on, in both directions.
+    pub(super) fn look_at(&mut self, ip: IpAddr, cpus: usize) {
+        for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
+            counting.counter.look_at(Look::new(ip, cpus), false);
+        }
+    }
+
+    /// Whether each direction that counts looks at this address, or at none.
+    pub(super) fn looks_at(&self, ip: Option<IpAddr>) -> bool {
+        let mut counting = [&self.rx, &self.tx].into_iter().flatten();
+        counting.all(|c| c.counter.look().map(|look| look.ip) == ip)
+    }
+
+    /// First half of looking away: from here on no program begins to look. True where one did.
+    pub(super) fn look_away(&mut self) -> bool {
+        let mut looked = false;
+        for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
+            if counting.counter.look().is_some() {
+                counting.counter.look_away();
+                looked = true;
+            }
+        }
+        looked
+    }
+
+    /// Second half, a grace period later.
+    pub(super) fn forget_look(&mut self) {
+        for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
+            counting.counter.forget_look();
+        }
+    }
+
+    /// Second half of a turn in the middle of an interval, with which a look begins.
+    pub(super) fn absorb(&mut self, at: Stamp, batch: &mut Batch) {
+        let Self { rx, tx, books, .. } = self;
+        for (side, book) in [(rx, &mut books.rx), (tx, &mut books.tx)] {
+            if let Ok(counting) = side {
+                counting.counter.look_began(at);
+                absorb_one(counting, book, at.mono, batch);
+            }
+        }
+    }
+
     /// Counts start again at nothing, `at` the turn that has just been read.
     pub(super) fn restart(&mut self, at: Stamp) {
         self.books.rx.restart(at.mono);
@@ -266,6 +312,7 @@ impl Watch {
             partial: if direction == Direction::Rx { self.partial.clone() } else { None },
             sources: f.sources,
             let_go: f.let_go,
+            look: f.look,
         }
     }
 }

@@ -1,0 +1,195 @@
+//! The look at one address: the maps that take in what it talks, made while somebody looks.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
+
+use super::counter::counted;
+use crate::bpf::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
+use crate::bpf::talkers::types::{look_key, look_record, traffic};
+use crate::model::ledger::Side;
+use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES, Traffic};
+use crate::model::time::{Mono, Stamp};
+
+/// Memory of the look map of one side. It is emptied at each tick, so it holds one interval.
+const BUDGET_BYTES: usize = 2 << 20;
+const MIN_ENTRIES: usize = 512;
+const MAX_ENTRIES: usize = 4_096;
+/// What the kernel needs for an entry besides the CPUs' values.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+/// How many pairs of ports one side has room for on `cpus` possible CPUs.
+pub(super) fn entries_for(cpus: usize) -> usize {
+    (BUDGET_BYTES / (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES)).clamp(MIN_ENTRIES, MAX_ENTRIES)
+}
+
+/// A look at one address by one counter.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) ip: IpAddr,
+    since: Mono,
+    since_text: String,
+    cpus: usize,
+    /// One a side, or why there are none.
+    maps: Result<[MapHandle; 2], String>,
+}
+
+impl Look {
+    /// Makes the maps.
+    pub(super) fn new(ip: IpAddr, cpus: usize) -> Self {
+        Self { ip, since: Mono::default(), since_text: String::new(), cpus, maps: maps(cpus) }
+    }
+
+    /// Everything from `at` on is in the maps.
+    pub(super) fn began(&mut self, at: Stamp) {
+        let nanoseconds = i128::from(at.wall.unix_ns(at.mono));
+        let wall = jiff::Timestamp::from_nanosecond(nanoseconds).unwrap_or_default();
+        let wall = wall.to_zoned(jiff::tz::TimeZone::system());
+        self.since = at.mono;
+        self.since_text = wall.strftime("%H:%M:%S").to_string();
+    }
+
+    /// The same look, by a counter that takes this one's place.
+    pub(super) fn again(&self) -> Self {
+        Self { since_text: self.since_text.clone(), maps: maps(self.cpus), ..*self }
+    }
+
+    /// Puts the maps where the programs find them.
+    pub(super) fn open(&self, outer: &MapHandle, records: &MapHandle) {
+        for (side, map) in self.maps.iter().flatten().enumerate() {
+            let side = u32::try_from(side).unwrap_or(0).to_ne_bytes();
+            let map = map.as_fd().as_raw_fd().to_ne_bytes();
+            let put = outer.update(&side, &map, MapFlags::ANY);
+            if let Err(e) = put.and_then(|()| clear(records, side)) {
+                tracing::warn!("a table for what an address talks: {e}");
+            }
+        }
+    }
+
+    /// Takes the maps away again.
+    pub(super) fn close(outer: &MapHandle) {
+        for side in [0u32, 1] {
+            if let Err(e) = outer.delete(&side.to_ne_bytes()) {
+                tracing::debug!("a table for what an address talks: {e}");
+            }
+        }
+    }
+
+    /// What the side that stands still holds; it is empty then.
+    pub(super) fn take(&self, side: Side, records: &MapHandle) -> LookSample {
+        let mut sample = LookSample {
+            ip: Some(self.ip),
+            since: self.since,
+            since_text: self.since_text.clone(),
+            ..LookSample::default()
+        };
+        let taken = match &self.maps {
+            Ok([zero, one]) => {
+                let map = if side == Side::One { one } else { zero };
+                self.take_flows(map, &mut sample).and_then(|()| {
+                    let side = u32::from(side == Side::One).to_ne_bytes();
+                    take_records(records, side, &mut sample).map_err(|e| e.to_string())
+                })
+            }
+            Err(why) => Err(why.clone()),
+        };
+        sample.problem = taken.err();
+        sample
+    }
+
+    fn take_flows(&self, map: &MapHandle, sample: &mut LookSample) -> Result<(), String> {
+        let read = Batch::of_looks(self.cpus).take(map.as_fd(), |key, values| {
+            let sum = values.chunks_exact(VALUE_BYTES).fold(Traffic::default(), |sum, value| {
+                let mut one = traffic::default();
+                // The chunk has the size of the type, so the copy is whole.
+                let _ = plain::copy_from_bytes(&mut one, value);
+                sum + counted(&one)
+            });
+            sample.flows.extend(flow(key).map(|flow| (flow, sum)));
+        });
+        read.map_err(|e| format!("a table cannot be read: {e}"))
+    }
+}
+
+fn maps(cpus: usize) -> Result<[MapHandle; 2], String> {
+    let make = || {
+        let opts = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            ..Default::default()
+        };
+        let entries = u32::try_from(entries_for(cpus)).unwrap_or(u32::MAX);
+        let (key, value) = (LOOK_KEY_BYTES as u32, VALUE_BYTES as u32);
+        MapHandle::create(MapType::PercpuHash, Some("look"), key, value, entries, &opts)
+            .map_err(|e| format!("the kernel makes no table for it: {e}"))
+    };
+    Ok([make()?, make()?])
+}
+
+fn clear(records: &MapHandle, side: [u8; 4]) -> libbpf_rs::Result<()> {
+    let mut values = records.lookup_percpu(&side, MapFlags::ANY)?.unwrap_or_default();
+    values.iter_mut().for_each(|v| v.fill(0));
+    records.update_percpu(&side, &values, MapFlags::ANY)
+}
+
+fn take_records(
+    records: &MapHandle,
+    side: [u8; 4],
+    sample: &mut LookSample,
+) -> libbpf_rs::Result<()> {
+    for value in records.lookup_percpu(&side, MapFlags::ANY)?.unwrap_or_default() {
+        let mut record = look_record::default();
+        if plain::copy_from_bytes(&mut record, &value).is_err() {
+            continue;
+        }
+        sample.all = sample.all + counted(&record.all);
+        sample.left = sample.left + counted(&record.left);
+        for (sum, size) in sample.sizes.iter_mut().zip(record.sizes) {
+            *sum += size;
+        }
+    }
+    clear(records, side)
+}
+
+fn flow(key: &[u8]) -> Option<Flow> {
+    let mut look = look_key::default();
+    plain::copy_from_bytes(&mut look, key).ok()?;
+    let low = |n: u16| u8::try_from(n & 0xff).unwrap_or(0);
+    let what = match look.kind {
+        0 => FlowKind::Other,
+        1 => FlowKind::Ports { there: look.there, here: look.here },
+        2 => FlowKind::Icmp { kind: low(look.there), code: low(look.here) },
+        3 => FlowKind::Fragment,
+        _ => FlowKind::Short,
+    };
+    Some(Flow { proto: look.proto, what })
+}
+
+const _: () = assert!(size_of::<look_record>() == (4 + SIZES) * 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back() {
+        let [a, b] = 443u16.to_ne_bytes();
+        let [c, d] = 50_000u16.to_ne_bytes();
+        let ports = Flow { proto: 6, what: FlowKind::Ports { there: 443, here: 50_000 } };
+        assert_eq!(flow(&[a, b, c, d, 6, 1, 0, 0]), Some(ports));
+        let [a, b] = 8u16.to_ne_bytes();
+        let echo = Flow { proto: 1, what: FlowKind::Icmp { kind: 8, code: 0 } };
+        assert_eq!(flow(&[a, b, 0, 0, 1, 2, 0, 0]), Some(echo));
+        assert_eq!(flow(&[0; 7]), None);
+    }
+
+    #[test]
+    fn the_tables_fit_the_budget() {
+        assert_eq!(entries_for(2), MAX_ENTRIES);
+        for cpus in [1, 16, 128] {
+            let bytes = entries_for(cpus) * (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES);
+            assert!(bytes <= BUDGET_BYTES, "{cpus}");
+        }
+        assert_eq!(entries_for(8_192), MIN_ENTRIES);
+    }
+}
