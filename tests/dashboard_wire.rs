@@ -330,3 +330,39 @@ fn counting_goes_on_while_paused() {
     counted(&mut tty, &two.to_string(), "3000 bytes in 50 packets");
     quit(tty);
 }
+
+/// `Enter` on a talker: what it talks, from then on; `Esc`: back on the same row, wherever it is now.
+#[test]
+fn a_talker_is_looked_into() {
+    own_namespace();
+    veth("va", "vb");
+    let there = Sender::on("vb");
+    let udp = |n: u32, source: u16, dest: u16| {
+        let mut packet = ipv4(v4(n), v4(99), 46);
+        packet[20..22].copy_from_slice(&source.to_be_bytes());
+        packet[22..24].copy_from_slice(&dest.to_be_bytes());
+        ethernet(0x0800, &packet)
+    };
+    let mut tty = dashboard("va", "generic");
+    there.send(&frames(1, 50));
+    there.send(&vec![udp(2, 53, 40_000); 20]);
+    tty.wait_until("both", |s| has_row(s, "10.0.0.1") && has_row(s, "10.0.0.2"));
+    // By bytes: the first is 10.0.0.1, the second 10.0.0.2.
+    tty.send("2ssssg");
+    tty.wait_for("BYTES▼");
+    tty.send("j\r");
+    tty.wait_for("talks  since ");
+    there.send(&vec![udp(2, 53, 40_000); 300]);
+    there.send(&vec![udp(2, 50_000, 51_000); 7]);
+    tty.wait_for("rx 307 packets, tx 0");
+    let screen = tty.wait_until("the ports", |s| s.contains("domain") && s.contains("50000"));
+    assert!(screen.contains("udp 100 %") && screen.contains("0-63 100 %"), "{screen}");
+    // Now the second is the first.
+    tty.send("\x1b");
+    tty.wait_until("the way back", |s| !s.contains("talks") && has_row(s, "10.0.0.2"));
+    tty.send("\r");
+    let screen = tty.wait_for("first seen");
+    assert!(screen.contains("10.0.0.2  first seen"), "{screen}");
+    quit(tty);
+    nothing_attached("va");
+}

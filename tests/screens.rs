@@ -5,11 +5,11 @@
 mod fake;
 
 use ebpftop::app::kept::Kept;
-use ebpftop::app::{App, Msg};
+use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
-use ebpftop::probes::ProbeEvent;
+use ebpftop::probes::{LookAt, ProbeEvent, TalkersCommand};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, view};
 use fake::{at, busy, key, started, type_text};
@@ -200,6 +200,52 @@ fn into_a_process_and_a_talker() {
     app.update(key(KeyCode::Tab), at(30.0));
     app.update(key(KeyCode::Enter), at(30.0));
     insta::assert_snapshot!("details_120x40", text(&app, (120, 40)));
+}
+
+/// What a looked-at talker talks, at every size.
+#[test]
+fn what_a_talker_talks() {
+    use ebpftop::model::talkers::{Direction, Flow, FlowKind, LookSample, Traffic};
+    let mut app = busy((120, 40));
+    app.update(key(KeyCode::Tab), at(30.0));
+    let effects = app.update(key(KeyCode::Enter), at(30.0));
+    let ip = "2001:db8::7".parse().unwrap();
+    let looked = Some(LookAt { interface: "eth0".into(), ip });
+    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Look(looked))), "{effects:?}");
+    let traffic = |packets, size| Traffic { packets, bytes: packets * size };
+    let ports = |proto, there, here| Flow { proto, what: FlowKind::Ports { there, here } };
+    let flows = vec![
+        (ports(6, 50_123, 443), traffic(12_000, 80)),
+        (ports(6, 50_124, 22), traffic(300, 100)),
+        (ports(17, 53, 40_000), traffic(40, 120)),
+        (ports(17, 33_000, 44_000), traffic(7, 1_514)),
+        (Flow { proto: 58, what: FlowKind::Icmp { kind: 135, code: 0 } }, traffic(5, 86)),
+        (Flow { proto: 17, what: FlowKind::Fragment }, traffic(9, 1_514)),
+        (Flow { proto: 50, what: FlowKind::Other }, traffic(2, 400)),
+    ];
+    let left = traffic(80, 60);
+    let all = flows.iter().fold(left, |sum, (_, t)| sum + *t);
+    let look = LookSample {
+        ip: Some(ip),
+        since: at(30.0),
+        since_text: "12:03:04".into(),
+        all,
+        left,
+        sizes: [80, 12_340, 0, 2, 0, 20, 0, 1],
+        flows,
+        ..LookSample::default()
+    };
+    for direction in [Direction::Rx, Direction::Tx] {
+        let mut sample = fake::sample("eth0", direction, at(31.0), &[(ip, 51_000_000, 990_000)]);
+        sample.look = Some(look.clone());
+        app.update(Msg::Probe(ProbeEvent::Talkers(vec![sample])), at(31.0));
+    }
+    for size in [(120, 40), (80, 24), (60, 20), (40, 12)] {
+        app.update(Msg::Resize(size.0, size.1), at(31.0));
+        insta::assert_snapshot!(format!("talk_{}x{}", size.0, size.1), text(&app, size));
+    }
+    let effects = app.update(key(KeyCode::Esc), at(31.0));
+    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Look(None))), "{effects:?}");
 }
 
 #[test]

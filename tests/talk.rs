@@ -262,3 +262,146 @@ fn frames_are_told_apart_by_tcx() {
 fn frames_are_told_apart_by_a_socket() {
     rx_is_told(XdpMode::Off, Hook::Socket);
 }
+
+/// Sent frames, by destination, with the ports the other way round; by TCX and by a socket.
+#[test]
+fn sent_frames_are_told_apart_by_destination() {
+    for fill in [false, true] {
+        std::thread::spawn(move || {
+            own_namespace();
+            veth("va", "vb");
+            let taken = if fill { fill_tcx("va") } else { vec![] };
+            let mut probe = probe("va", XdpMode::Auto);
+            assert_eq!(probe.hooks().1, if fill { Hook::Socket } else { Hook::Tcx });
+            look_at(&mut probe, "va", v4(99).into());
+            let cases: Vec<Case> = zoo4()
+                .into_iter()
+                .map(|(frame, flow)| {
+                    let what = match flow.what {
+                        FlowKind::Ports { there: a, here: b } => {
+                            FlowKind::Ports { there: b, here: a }
+                        }
+                        what => what,
+                    };
+                    (frame, Flow { what, ..flow })
+                })
+                .collect();
+            let frames: Vec<_> = cases.iter().map(|(f, _)| f.clone()).chain(others()).collect();
+            let sender = Sender::on("va");
+            for _ in 0..10 {
+                sender.send(&frames);
+            }
+            probe.until_packets("va", Direction::Tx, 10 * frames.len() as u64);
+            let samples = probe.finish();
+            assert_eq!(told(&samples, Direction::Tx), expected(&cases, 10), "{fill}");
+            assert_eq!(told(&samples, Direction::Rx), Told::default());
+            drop(taken);
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+/// More pairs of ports than the table of an interval has room for: what is left is told.
+#[test]
+fn pairs_without_room_are_left_and_the_sums_hold() {
+    own_namespace();
+    veth("va", "vb");
+    for mode in [XdpMode::Generic, XdpMode::Off] {
+        let mut probe = probe("va", mode);
+        look_at(&mut probe, "va", v4(1).into());
+        let frames: Vec<_> = (0..20_000u16)
+            .map(|n| ethernet(0x0800, &four(UDP, &l4(20_000 + n, 40_000 + n % 3, 26))))
+            .collect();
+        let sender = Sender::on("vb");
+        for _ in 0..5 {
+            sender.send(&frames);
+        }
+        probe.until_packets("va", Direction::Rx, 100_000);
+        let samples = probe.finish();
+        let told = told(&samples, Direction::Rx);
+        assert_eq!(told.all, Traffic { packets: 100_000, bytes: 6_000_000 }, "{mode:?}");
+        assert_eq!(told.sizes[0], 100_000);
+        assert!(told.left.packets > 0, "{mode:?}: the table is larger than was thought");
+        assert!(told.flows.len() > 1_000);
+    }
+}
+
+/// The look goes on while the mode changes and while the table of sources grows, to the packet;
+/// where the interface goes and returns it begins anew.
+#[test]
+fn a_look_outlives_what_happens_around_it() {
+    own_namespace();
+    veth("va", "vb");
+    let mut probe = probe("va", XdpMode::Generic);
+    let frame = ethernet(0x0800, &four(TCP, &l4(443, 50_000, 26)));
+    let one = ports(TCP, 443, 50_000);
+    look_at(&mut probe, "va", v4(1).into());
+    let sender = Sender::on("vb");
+    let mut sent = 0;
+    let mut in_all = 0;
+    for (mode, hook) in [
+        (XdpMode::Off, Hook::Tcx),
+        (XdpMode::Generic, Hook::Generic),
+        (XdpMode::Native, Hook::Native),
+        (XdpMode::Generic, Hook::Generic),
+    ] {
+        probe.send(TalkersCommand::Mode(mode));
+        probe.until("the mode", |p| p.watched[0].mode == mode && p.watched[0].rx == Ok(hook));
+        sender.send(&vec![frame.clone(); 100]);
+        sent += 100;
+        probe.until_packets("va", Direction::Rx, sent);
+    }
+    in_all += sent;
+    let many: Vec<_> =
+        (0..30_000).map(|n| ethernet(0x0800, &ipv4(v4(1000 + n), v4(99), 46))).collect();
+    while probe.last("va", Direction::Rx).is_none_or(|s| s.sources.len() < 30_001) {
+        assert!(in_all < 3_000_000, "it does not grow");
+        sender.send(&many);
+        sender.send(&vec![frame.clone(); 10]);
+        sent += 10;
+        in_all += 30_010;
+        probe.until_packets("va", Direction::Rx, in_all);
+    }
+    let first = told(&probe.samples, Direction::Rx);
+    assert_eq!(first.flows.get(&one).map(|t| t.packets), Some(sent));
+    assert_eq!(first.all.packets, sent);
+    let since = |p: &Probe| p.samples.iter().rev().find_map(|s| Some(s.look.as_ref()?.since));
+    let began = since(&probe);
+    ip("link del va");
+    probe.until("gone", |p| p.watched[0].gone.is_some());
+    veth("va", "vb");
+    probe.until("back", |p| p.watched[0].gone.is_none());
+    let seen = probe.samples.len();
+    probe.until("a look", |p| p.samples[seen..].iter().any(|s| s.look.is_some()));
+    assert!(since(&probe) > began);
+    Sender::on("vb").send(&vec![frame.clone(); 10]);
+    probe.until_packets("va", Direction::Rx, in_all + 10);
+    let samples = probe.finish();
+    assert_eq!(told(&samples[seen..], Direction::Rx).all.packets, 10);
+}
+
+/// Packets without a link-layer header.
+#[test]
+fn a_tun_device_is_told_apart() {
+    own_namespace();
+    let tun = open_tun(c"tun0", None);
+    ip("link set tun0 up");
+    for mode in [XdpMode::Off, XdpMode::Generic] {
+        for (ip, cases) in [(v4(1).into(), zoo4()), (six_addr().into(), zoo6())] {
+            let plain: Vec<Case> = cases
+                .into_iter()
+                .filter(|(f, _)| f[12] == 0x08 && f[13] == 0 || f[12] == 0x86)
+                .map(|(frame, flow)| (frame[14..].to_vec(), flow))
+                .collect();
+            let mut probe = probe("tun0", mode);
+            look_at(&mut probe, "tun0", ip);
+            for (packet, _) in &plain {
+                assert_eq!(nix::unistd::write(&tun, packet).unwrap(), packet.len());
+            }
+            probe.until_packets("tun0", Direction::Rx, plain.len() as u64);
+            let samples = probe.finish();
+            assert_eq!(told(&samples, Direction::Rx), expected(&plain, 1), "{mode:?} {ip}");
+        }
+    }
+}

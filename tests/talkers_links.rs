@@ -5,7 +5,7 @@
 mod common;
 
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use common::attached::*;
 use common::net::*;
@@ -339,7 +339,7 @@ fn all_interfaces_come_and_go() {
 #[test]
 fn a_tun_device_has_no_ethernet_header() {
     own_namespace();
-    let tun = open_tun(c"tun0");
+    let tun = open_tun(c"tun0", None);
     ip("link set tun0 up");
     for (mode, hook) in [(XdpMode::Auto, Hook::Tcx), (XdpMode::Generic, Hook::Generic)] {
         let mut probe = probe("tun0", mode);
@@ -363,24 +363,6 @@ fn a_tun_device_has_no_ethernet_header() {
             ]
         );
         assert_eq!(sample.other, Traffic::default());
-    }
-}
-
-fn open_tun(name: &std::ffi::CStr) -> OwnedFd {
-    // SAFETY: a NUL-terminated path; a zeroed ifreq with a short name and flags; the descriptor
-    // is ours alone.
-    unsafe {
-        let fd = libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        assert!(fd >= 0, "/dev/net/tun");
-        let mut request: libc::ifreq = std::mem::zeroed();
-        for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
-            *to = *from as libc::c_char;
-        }
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
-        assert_eq!(libc::ioctl(fd, libc::TUNSETIFF, &raw mut request), 0, "TUNSETIFF");
-        let fd = OwnedFd::from_raw_fd(fd);
-        assert!(fd.as_raw_fd() >= 0);
-        fd
     }
 }
 

@@ -204,7 +204,16 @@ impl App {
     }
 
     fn out(&mut self) {
-        if self.screen.focus == Pane::Talkers && self.talkers_pane.inside.take().is_some() {
+        if self.screen.focus == Pane::Talkers
+            && let Some(slot) = self.talkers_pane.inside.take()
+        {
+            // The rows went on changing places meanwhile.
+            let at = self.talkers_pane.rows.iter().position(|r| *r == TalkerRow::Talker(slot));
+            let len = self.talkers_pane.rows.len();
+            if let Some(at) = at {
+                self.talkers_pane.list.jump(at, len);
+                self.talkers_pane.settle(self.room(Pane::Talkers));
+            }
             return;
         }
         if self.screen.focus == Pane::Opens

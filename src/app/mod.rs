@@ -35,7 +35,7 @@ use crate::model::opens::{Opens, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
-use crate::probes::{ProbeEvent, TalkersCommand};
+use crate::probes::{LookAt, ProbeEvent, TalkersCommand};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use help::Help;
@@ -182,6 +182,8 @@ pub struct App {
     /// What the configuration has, and what it is to have.
     saved: Kept,
     saving: Option<Kept>,
+    /// Whose talk the probe was asked for.
+    looked: Option<LookAt>,
     /// Where the round of asking after processes is.
     asked: usize,
 }
@@ -218,6 +220,7 @@ impl App {
             described: who::Described::default(),
             saved: Kept::default(),
             saving: None,
+            looked: None,
             asked: 0,
         }
     }
@@ -235,6 +238,7 @@ impl App {
         let mut effects = self.take(msg);
         effects.extend(self.ask_who());
         effects.extend(self.ask_names());
+        effects.extend(self.ask_look());
         effects
     }
 

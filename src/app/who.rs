@@ -1,5 +1,8 @@
 //! Who the process is that is looked into: asked for when it is gone into and now and then while
-//! it is shown, kept when it ends meanwhile.
+//! it is shown, kept when it ends meanwhile. And what the talker talks: told while it is looked
+//! into.
+
+use std::rc::Rc;
 
 use super::opens_pane::Inside;
 use super::{App, Effect, Pane};
@@ -7,6 +10,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::opens::{Process, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
+use crate::probes::{LookAt, TalkersCommand};
 
 /// Between two questions about the same process.
 const AGAIN_NS: u64 = 3 * NS_PER_SEC;
@@ -71,6 +75,22 @@ impl App {
             answer => *answer = Some((who, self.now)),
         }
         vec![Effect::Redraw]
+    }
+
+    /// Asks what the talker talks that is looked into, and no longer what another one does.
+    pub(super) fn ask_look(&mut self) -> Option<Effect> {
+        let wire = self.wire();
+        let inside = self.talkers_pane.inside.and_then(|slot| wire.talkers().get(slot));
+        let looked = inside.and_then(|talker| {
+            let interface = wire.ports().get(talker.port)?.name.clone();
+            Some(LookAt { interface, ip: talker.ip })
+        });
+        if looked == self.looked {
+            return None;
+        }
+        self.looked.clone_from(&looked);
+        Rc::make_mut(&mut self.data.wire).look_away();
+        Some(Effect::Talkers(TalkersCommand::Look(looked)))
     }
 
     /// Asks what the cgroups are called that are not known yet.

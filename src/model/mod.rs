@@ -15,6 +15,7 @@ pub mod names;
 pub mod open;
 pub mod opens;
 pub mod problem;
+pub mod services;
 pub mod slab;
 pub mod span;
 pub mod talkers;

@@ -17,6 +17,7 @@ mod opens_cells;
 mod opens_columns;
 mod picker;
 mod table;
+mod talker;
 mod talkers;
 mod talkers_columns;
 mod text;

@@ -4,20 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::address;
-use super::glyphs::graph;
 use super::table::Table;
 use super::talkers_columns::{Ctx, columns};
 use super::text::Line;
-use super::{Frills, Look, num, opens};
+use super::{Frills, Look, num, opens, talker};
 use crate::app::data::ProbeState;
 use crate::app::kept::Units;
 use crate::app::layout::Layout;
 use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
 use crate::model::escape::escape;
-use crate::model::slab::Slot;
-use crate::model::talkers::Direction;
 use crate::probes::Watched;
 
 /// Draws the pane with its edges.
@@ -49,7 +45,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let rows = app.rows_area(Pane::Talkers, inside);
     if let Some(slot) = pane.inside {
         let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };
-        return detail(&ctx, slot, whole.intersection(inside), buf);
+        return talker::draw(&ctx, slot, whole.intersection(inside), buf);
     }
     if rows.height == 0 {
         return;
@@ -156,61 +152,5 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
         let mut line = Line::new(buf, Rect { y, height: 1, ..inside });
         let room = line.skip(1).room();
         line.put(&super::text::cut(text, room, look.glyphs.cut), *style);
-    }
-}
-
-/// One talker: both directions with their graphs, totals, and since when.
-fn detail(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
-    let (app, look) = (ctx.app, ctx.look);
-    let theme = look.theme;
-    let Some(talker) = app.wire().talkers().get(slot) else {
-        Line::new(buf, area).skip(1).put("it has been let go: it is in other now", theme.quiet);
-        return;
-    };
-    let now = app.now();
-    let first = num::age(now.since(talker.first));
-    let last = num::age(now.since(talker.last));
-    let text = format!("{}  first seen {first} ago, last {last} ago", talker.ip);
-    Line::new(buf, area).skip(1).put(&text, theme.strong);
-    if area.height > 1 {
-        let mut line = Line::new(buf, Rect { y: area.y + 1, height: 1, ..area });
-        line.skip(1);
-        for word in address::words(app, talker.ip) {
-            line.put(&word, theme.quiet).skip(2);
-        }
-    }
-    let mut y = area.y + 2;
-    // Two graphs share what is left, each below a line of figures.
-    let height = (area.height.saturating_sub(7) / 2).clamp(1, 6);
-    for (direction, style) in [(Direction::Rx, theme.rx), (Direction::Tx, theme.tx)] {
-        if y >= area.bottom() {
-            return;
-        }
-        let rate = app.wire().rate(talker, direction, now);
-        let total = talker.side(direction).total();
-        let mut line = Line::new(buf, Rect { y, height: 1, ..area });
-        line.skip(1).put(&format!("{}  ", direction.name()), style);
-        line.put(&format!("{}  ", num::traffic_unit(rate.bps, app.screen.units)), theme.strong);
-        line.put(&format!("{} packets/s", num::si(rate.pps)), theme.text);
-        let (bytes, packets) = (num::grouped(total.bytes), num::grouped(total.packets));
-        y += 1;
-        if y < area.bottom() {
-            let mut line = Line::new(buf, Rect { y, height: 1, ..area });
-            line.skip(5).put(&format!("{bytes} bytes in {packets} packets"), theme.quiet);
-        }
-        let values: Vec<u64> = talker.history(direction).last(now, 59).collect();
-        let most = values.iter().copied().max().unwrap_or(0).max(1);
-        let width = usize::from(area.width.saturating_sub(2));
-        let wide: Vec<u64> = values
-            .iter()
-            .flat_map(|v| std::iter::repeat_n(*v, (width * 2 / 60).clamp(1, 4)))
-            .collect();
-        for row in graph(look.glyphs, &wide, most, width, usize::from(height)) {
-            y += 1;
-            if y < area.bottom() {
-                Line::new(buf, Rect { y, height: 1, ..area }).skip(1).put(&row, style);
-            }
-        }
-        y += 1;
     }
 }

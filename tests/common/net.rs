@@ -51,6 +51,29 @@ pub fn veth(a: &str, b: &str) {
     ip(&format!("link set {b} up"));
 }
 
+/// A tun device without packet information; `arphrd` changes its link type while it is down.
+pub fn open_tun(name: &std::ffi::CStr, arphrd: Option<u16>) -> OwnedFd {
+    // SAFETY: a NUL-terminated path; a zeroed ifreq with a short name and flags; an integer; the
+    // descriptor is ours alone.
+    unsafe {
+        let fd = libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        assert!(fd >= 0, "/dev/net/tun");
+        let fd = OwnedFd::from_raw_fd(fd);
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()) {
+            *to = *from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
+        let set = libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request);
+        assert_eq!(set, 0, "TUNSETIFF");
+        if let Some(arphrd) = arphrd {
+            let set = libc::ioctl(fd.as_raw_fd(), libc::TUNSETLINK, libc::c_ulong::from(arphrd));
+            assert_eq!(set, 0, "TUNSETLINK");
+        }
+        fd
+    }
+}
+
 pub fn ifindex(name: &str) -> u32 {
     nix::net::if_::if_nametoindex(name).unwrap()
 }

@@ -3,6 +3,8 @@
 //! What was counted on an interface stays when another is watched. Held sources plus
 //! [`Port::other`] are the interface's totals, always.
 
+pub mod talk;
+
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -12,6 +14,7 @@ use super::link::Hook;
 use super::slab::{Slab, Slot};
 use super::talkers::{Direction, TalkersSample, Traffic};
 use super::time::Mono;
+use talk::Talk;
 
 /// Addresses held at most, of all interfaces together; the rest is in `other`.
 pub const MAX_TALKERS: usize = 32_768;
@@ -204,12 +207,14 @@ pub struct Wire {
     talkers: Slab<Talker>,
     by_key: HashMap<(usize, IpAddr), Slot>,
     samples: u64,
+    talk: Talk,
 }
 
 impl Wire {
     /// Takes one snapshot in.
     pub fn add_sample(&mut self, sample: &TalkersSample) {
         let Some(index) = self.port_index(sample) else { return };
+        self.talk.absorb(index, sample);
         self.samples += 1;
         let number = self.samples;
         let (mut sum, mut sum_delta, mut held) = (Traffic::default(), Traffic::default(), 0);
@@ -277,6 +282,16 @@ impl Wire {
             talker.rx_history = History::default();
             talker.tx_history = History::default();
         }
+    }
+
+    /// What this talker talks, as far as that was told since somebody looks.
+    pub fn talk(&self, talker: &Talker) -> Option<&Talk> {
+        Some(&self.talk).filter(|t| t.is_of(talker.port, talker.ip))
+    }
+
+    /// Forgets what anybody talked: somebody else is looked at, or nobody.
+    pub fn look_away(&mut self) {
+        self.talk = Talk::default();
     }
 
     /// Every interface ever watched.

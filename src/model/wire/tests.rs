@@ -7,7 +7,7 @@ fn traffic(packets: u64, bytes: u64) -> Traffic {
 }
 
 /// A snapshot at second `at`, of sources `(last byte, since, total bytes, delta bytes)`.
-fn sample(
+pub(super) fn sample(
     interface: &str,
     direction: Direction,
     at: u64,
