@@ -85,6 +85,9 @@ pub struct ScreenArgs {
     /// Colours of the dashboard
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(THEME_NAMES))]
     pub theme: Option<String>,
+    /// Tell country and network of addresses from this MMDB file; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub mmdb: Vec<PathBuf>,
     /// Leave the mouse to the terminal
     #[arg(long)]
     pub no_mouse: bool,

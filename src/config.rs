@@ -88,6 +88,10 @@ pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
         keys: file.keys.clone().unwrap_or(default.keys),
         columns: file.columns.clone(),
         file: path(args.config.as_deref()),
+        mmdb: match args.mmdb.as_slice() {
+            [] => file.mmdb.iter().map(PathBuf::from).collect(),
+            said => said.to_vec(),
+        },
         mouse: !args.no_mouse && file.mouse.unwrap_or(default.mouse),
         ascii: args.ascii || file.ascii.unwrap_or(default.ascii),
         colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),

@@ -14,10 +14,12 @@ mod terminal;
 
 use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use crossterm::event::{Event, EventStream, KeyModifiers, MouseButton, MouseEventKind};
 use futures_util::{FutureExt, StreamExt};
 use ratatui::layout::Rect;
@@ -25,6 +27,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Effect, Msg};
+use crate::model::escape::escape;
+use crate::model::origin::Origins;
 use crate::model::problem::Problem;
 use crate::model::who::Who;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
@@ -78,6 +82,7 @@ async fn session(
     screen: &ScreenSettings,
     probes: Probes,
 ) -> anyhow::Result<ExitCode> {
+    let origins = origins(&screen.mmdb)?;
     // Before anything is started: a signal that comes meanwhile is not lost.
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
@@ -85,6 +90,7 @@ async fn session(
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
     app.arrange(screen);
+    app.origins = origins;
 
     let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
         First::Running => {
@@ -114,6 +120,20 @@ async fn session(
         End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
         End::Asked | End::Panicked => Ok(ExitCode::from(101)),
     }
+}
+
+/// Reads the databases that the user named.
+fn origins(files: &[PathBuf]) -> anyhow::Result<Origins> {
+    let mut origins = Origins::default();
+    for file in files {
+        let shown = || escape(file.as_os_str().as_encoded_bytes()).into_owned();
+        let bytes = std::fs::read(file).with_context(|| format!("read {}", shown()))?;
+        origins.add(bytes).map_err(|why| {
+            let why = escape(why.as_bytes()).into_owned();
+            anyhow!("read {}: it is no MMDB file that can be used: {why}", shown())
+        })?;
+    }
+    Ok(origins)
 }
 
 /// How the start went.

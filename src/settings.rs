@@ -79,6 +79,8 @@ pub struct ScreenSettings {
     pub columns: Columns,
     /// Where `W` writes; none where there is no home.
     pub file: Option<PathBuf>,
+    /// MMDB files that tell where addresses are registered.
+    pub mmdb: Vec<PathBuf>,
     /// Take the mouse.
     pub mouse: bool,
     /// No braille and no line drawing.
@@ -94,6 +96,7 @@ impl Default for ScreenSettings {
             keys: Keymap::default(),
             columns: Columns::default(),
             file: None,
+            mmdb: Vec::new(),
             mouse: true,
             ascii: false,
             colour: true,

@@ -7,6 +7,7 @@ mod common;
 use std::collections::HashMap;
 
 use common::dns::{Says, Server, own_etc};
+use common::mmdb::{Value, database};
 use common::net::*;
 use common::tty::Tty;
 
@@ -160,4 +161,77 @@ fn addresses_are_marked_for_what_they_are() {
     tty.wait_for(" gateway ");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
+}
+
+fn iso(code: &'static str) -> Value {
+    Value::Map(vec![("iso_code", Value::Text(code))])
+}
+
+#[test]
+fn country_and_network_come_from_files_that_are_named() {
+    own_namespace();
+    veth("va", "vb");
+    let dir = tempfile::tempdir().unwrap();
+    let countries = dir.path().join("countries.mmdb");
+    let text = "Bad\x1b[31m Net";
+    let networks = dir.path().join("networks.mmdb");
+    std::fs::write(
+        &countries,
+        database(&[
+            ([198, 51, 100, 0].into(), 24, Value::Map(vec![("country", iso("DE"))])),
+            ([203, 0, 113, 7].into(), 32, Value::Map(vec![("registered_country", iso("FR"))])),
+        ]),
+    )
+    .unwrap();
+    let network = vec![
+        ("autonomous_system_number", Value::Number(64_500)),
+        ("autonomous_system_organization", Value::Text(text)),
+    ];
+    std::fs::write(&networks, database(&[([198, 51, 100, 0].into(), 25, Value::Map(network))]))
+        .unwrap();
+    let files = [countries.to_str().unwrap(), networks.to_str().unwrap()];
+    let args = ["--interval", "200ms", "-i", "va", "--mmdb", files[0], "--mmdb", files[1]];
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let mut tty = Tty::start(PROGRAM, &args, &env, (200, 45));
+    tty.wait_for("va generic");
+    let there = Sender::on("vb");
+    for from in [[198, 51, 100, 7], [198, 51, 100, 200], [203, 0, 113, 7], [192, 0, 2, 1]] {
+        there.send(&[ethernet(0x0800, &ipv4(from.into(), v4(99), 46))]);
+    }
+    there.send(&[ethernet(
+        0x86dd,
+        &ipv6("2001:db8::1".parse().unwrap(), "::2".parse().unwrap(), 17, 60),
+    )]);
+    let row = |s: &str, ip: &str| {
+        s.lines()
+            .find_map(|l| Some(l.split_once(ip)?.1.trim_start().to_owned()))
+            .unwrap_or_default()
+    };
+    tty.wait_until("what the files say", |s| {
+        row(s, "198.51.100.7 ").starts_with("DE AS64500")
+            && row(s, "198.51.100.200 ").starts_with("DE ")
+            && row(s, "203.0.113.7 ").starts_with("FR ")
+            && row(s, "192.0.2.1 ").starts_with('0')
+            && row(s, "2001:db8::1 ").starts_with('0')
+    });
+    enter(&mut tty, "198.51.100.7");
+    tty.wait_for("DE AS64500 Bad\\x1b[31m Net");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+
+    // What cannot be read is said before the screen is taken.
+    for (file, bytes, told) in [
+        ("none.mmdb", None, "No such file"),
+        ("bad.mmdb", Some(&b"nothing"[..]), "it is no MMDB file that can be used"),
+    ] {
+        let file = dir.path().join(file);
+        if let Some(bytes) = bytes {
+            std::fs::write(&file, bytes).unwrap();
+        }
+        let args = ["--mmdb", file.to_str().unwrap()];
+        let mut tty = Tty::start(PROGRAM, &args, &env, (200, 24));
+        assert_eq!(tty.wait(), 1);
+        assert!(tty.text().contains(told), "{}", tty.text());
+        tty.assert_given_back();
+    }
 }

@@ -32,6 +32,7 @@ use crate::model::filter;
 use crate::model::link::XdpMode;
 use crate::model::names::Answer;
 use crate::model::opens::{Opens, ProcessKey};
+use crate::model::origin::Origins;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
@@ -175,6 +176,8 @@ pub struct App {
     pub host: String,
     /// The network namespace that is watched, where it is not our own.
     pub netns: Option<String>,
+    /// Where addresses are registered.
+    pub origins: Origins,
     /// The mode that was asked for last.
     mode: XdpMode,
     now: Mono,
@@ -215,6 +218,7 @@ impl App {
             columns: Columns::default(),
             host: host.to_owned(),
             netns: settings.netns.clone(),
+            origins: Origins::default(),
             mode: settings.xdp_mode,
             now,
             described: who::Described::default(),

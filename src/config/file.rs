@@ -34,18 +34,20 @@ pub struct FileConfig {
     pub columns: Columns,
     /// `None` where no key is bound anew.
     pub keys: Option<Keymap>,
+    pub mmdb: Vec<String>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }
 
 /// Every key there is, besides those of [`KEPT`].
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "interface",
     "process",
     "filter",
     "interval",
     "xdp_mode",
     "latency",
+    "mmdb",
     "mouse",
     "ascii",
     "columns",
@@ -67,6 +69,10 @@ impl FileConfig {
             let wrong = |(span, reason): Wrong| (span.map_or(line, at), reason);
             match name {
                 "columns" => config.columns = columns(value.get_ref()).map_err(wrong)?,
+                "mmdb" => {
+                    let files = texts(key, value).map_err(wrong)?;
+                    config.mmdb = files.into_iter().map(|(file, _)| file.to_owned()).collect();
+                }
                 "keys" => config.keys = Some(keys(value.get_ref()).map_err(wrong)?),
                 _ => config.set(name, value.get_ref()).map_err(|reason| (line, reason))?,
             }

@@ -14,6 +14,7 @@ pub mod marks;
 pub mod names;
 pub mod open;
 pub mod opens;
+pub mod origin;
 pub mod problem;
 pub mod services;
 pub mod slab;

@@ -58,6 +58,16 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     }
 }
 
+/// Writes where an address is registered.
+pub fn origin(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    if let TalkerRow::Talker(slot) = row
+        && let Some(talker) = c.talker(slot)
+    {
+        let origin = c.app.origins.get(talker.ip).to_string();
+        line.put_bytes(origin.as_bytes(), c.look.glyphs.cut, c.look.theme.quiet);
+    }
+}
+
 fn shade(c: &Ctx<'_>, mark: Mark) -> Style {
     match mark {
         Mark::Own => c.look.theme.strong,
@@ -86,5 +96,7 @@ pub fn words(app: &App, ip: IpAddr) -> Vec<String> {
         Known::Answered(Answer::Nameless) => "(no name)".into(),
         Known::Answered(Answer::Silence) => "(no answer)".into(),
     });
-    meaning.map(str::to_owned).into_iter().chain(name).collect()
+    let origin = app.origins.get(ip).to_string();
+    let origin = (!origin.is_empty()).then(|| escape(origin.as_bytes()).into_owned());
+    meaning.map(str::to_owned).into_iter().chain(origin).chain(name).collect()
 }

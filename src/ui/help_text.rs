@@ -42,6 +42,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
     ("THEN FOUND", "where a file of the same name was opened by the same process after that"),
     ("AGE", "since the last open"),
     ("ADDRESS", "who sends to this machine, or is sent to"),
+    ("ORIGIN", "country and network (AS) of the address, by the files that --mmdb names"),
     ("ON", "the interface, where several are watched"),
     ("RX b/s", "bits a second from it, in the last interval"),
     ("TX b/s", "bits a second to it"),

@@ -103,6 +103,7 @@ impl<'a> Ctx<'a> {
 pub fn columns(app: &App) -> Vec<Col> {
     let both = app.talkers_pane.ways(app.wire()) == Ways::Both;
     let says = |c: &&Col| match c.header {
+        h if h == ORIGIN.header => !app.origins.is_empty(),
         h if h == INTERFACE.header => app.talkers_pane.ports.len() > 1,
         h if h == RX.header || h == TX.header => both,
         h if h == BITS.header => !both,
@@ -147,6 +148,7 @@ use TalkersSort as S;
 
 const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address::cell);
 const NAMED: Col = col("ADDRESS", (34, 80), false, 0, Some(S::Address), address::cell);
+const ORIGIN: Col = col("ORIGIN", (14, 30), false, 4, None, address::origin);
 const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
 const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
 const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
@@ -157,7 +159,7 @@ const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
 const PAST: Col = col("LAST 60s", (9, 30), false, 5, Some(S::Age), past);
 
 /// Every column that there is.
-pub static ALL: [Col; 9] = [ADDRESS, INTERFACE, RX, TX, BITS, PACKETS, SHARE, TOTAL, PAST];
+pub static ALL: [Col; 10] = [ADDRESS, ORIGIN, INTERFACE, RX, TX, BITS, PACKETS, SHARE, TOTAL, PAST];
 
 fn interface(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     if let TalkerRow::Talker(slot) = row

@@ -3,6 +3,7 @@
 
 pub mod attached;
 pub mod dns;
+pub mod mmdb;
 pub mod net;
 pub mod opener;
 pub mod opens;

@@ -1,0 +1,66 @@
+//! Where addresses are registered, from databases in the MMDB format that the user named. Whole in
+//! memory: looking one up is a walk of at most 128 steps, and asks nobody.
+
+use std::net::IpAddr;
+
+use maxminddb::{PathElement, Reader};
+
+/// The databases, in the order given: each may tell the country, the network's operator, or both.
+#[derive(Debug, Default)]
+pub struct Origins {
+    databases: Vec<Reader<Vec<u8>>>,
+}
+
+/// What is known of an address. The texts are bytes that the database's maker chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// ISO 3166-1, two letters.
+    pub country: Option<&'a str>,
+    /// The autonomous system's number.
+    pub number: Option<u32>,
+    /// What the autonomous system is called.
+    pub operator: Option<&'a str>,
+}
+
+const COUNTRY: [PathElement<'_>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];
+const REGISTERED: [PathElement<'_>; 2] =
+    [PathElement::Key("registered_country"), PathElement::Key("iso_code")];
+const NUMBER: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_number")];
+const OPERATOR: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_organization")];
+
+impl Origins {
+    /// Takes a whole database in; an error says what is wrong with it.
+    pub fn add(&mut self, database: Vec<u8>) -> Result<(), String> {
+        self.databases.push(Reader::from_source(database).map_err(|e| e.to_string())?);
+        Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.databases.is_empty()
+    }
+
+    /// What is known of an address; what a database holds in another form is not known.
+    pub fn get(&self, ip: IpAddr) -> Origin<'_> {
+        let mut origin = Origin::default();
+        // A database of IPv4 alone refuses the others.
+        for found in self.databases.iter().filter_map(|d| d.lookup(ip).ok()) {
+            let text = |path: &[PathElement<'_>]| found.decode_path(path).ok().flatten();
+            origin.country =
+                origin.country.or_else(|| text(&COUNTRY)).or_else(|| text(&REGISTERED));
+            origin.operator = origin.operator.or_else(|| text(&OPERATOR));
+            origin.number = origin.number.or_else(|| found.decode_path(&NUMBER).ok().flatten());
+        }
+        origin
+    }
+}
+
+impl std::fmt::Display for Origin<'_> {
+    /// `DE AS64500 Example Net`, without what is not known; not escaped.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = self.number.map(|n| format!("AS{n}"));
+        let parts = [self.country, number.as_deref(), self.operator];
+        let known: Vec<&str> = parts.into_iter().flatten().collect();
+        f.write_str(&known.join(" "))
+    }
+}
