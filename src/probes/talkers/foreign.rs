@@ -8,8 +8,10 @@ use crate::bpf::sys::programs;
 use crate::model::link::{Foreign, ForeignHook};
 use crate::model::talkers::Direction;
 
-/// A program that comes or goes by a link makes no netlink event, so they are looked for.
+/// A program that comes or goes by a link makes no netlink event, so they are looked for; sooner
+/// after a change, but not with each of a thousand.
 const EVERY: Duration = Duration::from_secs(5);
+const SOONER: Duration = Duration::from_secs(1);
 
 /// `include/uapi/linux/rtnetlink.h`, `pkt_sched.h`, `pkt_cls.h`
 const RTM_NEWTFILTER: u16 = 44;
@@ -25,14 +27,18 @@ pub(super) struct AtTc {
     held: HashMap<u32, Vec<(Direction, u32)>>,
     names: HashMap<u32, String>,
     looked: Option<Instant>,
+    stale: bool,
 }
 
 impl AtTc {
     /// Looks again, where something changed or it is time.
     pub(super) fn refresh(&mut self, netlink: &Netlink, links: &[u32], changed: bool) {
-        if !changed && self.looked.is_some_and(|at| at.elapsed() < EVERY) {
+        self.stale |= changed;
+        let rest = if self.stale { SOONER } else { EVERY };
+        if self.looked.is_some_and(|at| at.elapsed() < rest) {
             return;
         }
+        self.stale = false;
         self.looked = Some(Instant::now());
         self.names.clear();
         self.held.clear();
