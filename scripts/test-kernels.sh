@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Boots Debian's cloud kernels and runs the real-kernel tests in each.
+# Boots Debian's cloud kernels and runs the real-kernel tests in each; tests/whole.rs runs the one
+# release binary there.
 #
 #   scripts/test-kernels.sh [SERIES…]
 #
@@ -17,7 +18,7 @@ cache=$(realpath -m "${CARGO_TARGET_DIR:-target}")/kernels
 here=$PWD/scripts/kernels
 # The test binaries that need a kernel; one that does not exist is a failure. TESTS='talkers' runs
 # others instead.
-read -ra tests <<<"${TESTS:-floor opens resolved compat io_uring}"
+read -ra tests <<<"${TESTS:-whole floor opens resolved compat io_uring}"
 # Seconds for one test binary, for one guest; guests at a time.
 test_limit=${TEST_LIMIT:-100}
 guest_limit=${GUEST_LIMIT:-200}

@@ -5,9 +5,13 @@
 # Modules that the tests need where they are none of the kernel's own parts, in loading order.
 MODULES=(sch_ingress cls_bpf veth dummy tun)
 
-# Builds the tests (optimized: an emulated CPU is slow enough); copies them, without debug information, to $cache/tests.
+# Builds the tests and the release binary that they run; copies them, without debug information,
+# to $cache/tests.
 build_tests() {
 	local name path
+	cargo build --release --locked >"$cache/cargo.log" 2>&1 ||
+		die "the program does not build:
+$(tail -30 "$cache/cargo.log")"
 	cargo test --no-run --tests --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
 		die "the tests do not build:
 $(tail -30 "$cache/cargo.log")"
@@ -18,6 +22,7 @@ $(tail -30 "$cache/cargo.log")"
 		strip -g -o "$cache/tests/$name" "$path"
 	done < <(sed -nE 's/.*"kind":\["(test|bin)"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\2 \3/p' \
 		"$cache/cargo.json" | grep -v '/deps/ebpftop-')
+	strip -g -o "$cache/tests/ebpftop" "${CARGO_TARGET_DIR:-target}/release/ebpftop"
 	for name in "${tests[@]}"; do
 		[ -x "$cache/tests/$name" ] || die "there is no test tests/$name.rs"
 	done
@@ -114,7 +119,8 @@ list_tests() {
 			if [ "$test" = '*' ]; then continue 2; fi
 			args+=" --skip $test"
 		done < <(floors | awk -v name="$name" '$2 == name')
-		[ "$name" != floor ] || args+=' --nocapture'
+		# these two say what the kernel took
+		case $name in floor | whole) args+=' --nocapture' ;; esac
 		# one at a time: what one test attaches and detaches is work for all of the guest
 		echo "$test_limit $name --exact --test-threads=1$args"
 	done

@@ -76,6 +76,24 @@ print_instructions() {
 		}'
 }
 
+# Every program that takes another's place on some kernels has to be loaded on one of these.
+ALTERNATIVES=(open_exit open_exit_516 open_enter uring_submit)
+ALTERNATIVES+=(compat_exit compat_exit_516)
+ALTERNATIVES+=(xdp_frags xdp_plain tcx_ingress tcx_egress socket_filter)
+
+# The alternatives that no kernel took; nothing when not all the kernels ran.
+untaken() {
+	local name guest said=()
+	for guest in "${guests[@]}"; do
+		if [ "$guest" = control ]; then continue; fi
+		[ ! -e "$cache/guests/$guest/said" ] || said+=("$cache/guests/$guest/said")
+	done
+	[ "${#said[@]}" -ge 4 ] || return 0
+	for name in "${ALTERNATIVES[@]}"; do
+		grep -q "^@@ insns $name " "${said[@]}" || echo "no kernel took $name"
+	done
+}
+
 summarise() {
 	local guest dir wrong name failed=0 passed=0
 	for guest in "${guests[@]}"; do
@@ -103,6 +121,11 @@ summarise() {
 	done
 	print_instructions
 	echo
+	wrong=$(untaken)
+	if [ -n "$wrong" ]; then
+		failed=$((failed + 1))
+		printf '%s\n' "$wrong" | sed 's/^/  FAIL /'
+	fi
 	echo "$passed passed, $failed failed"
 	[ "$failed" = 0 ]
 }

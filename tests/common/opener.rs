@@ -1,5 +1,7 @@
 //! A process that opens files that a test can find on a screen.
 
+use std::os::unix::process::CommandExt;
+
 use super::spawn::fresh;
 use super::tty::{Tty, touch};
 
@@ -20,7 +22,8 @@ pub fn opener(name: &str) -> Opener {
         "while :; do true < file-of-{name}; true < missing-{name}; sleep 0.01; done 2>/dev/null"
     );
     let mut command = std::process::Command::new(&shell);
-    let child = fresh(command.args(["-c", &script]).current_dir(dir.path()));
+    // A shell that is one of many programs in one goes by what it is called by.
+    let child = fresh(command.arg0("sh").args(["-c", &script]).current_dir(dir.path()));
     Opener { child, name: name.into(), _dir: dir }
 }
 

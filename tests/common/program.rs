@@ -10,9 +10,15 @@ use serde_json::Value;
 
 use super::spawn::public_copy;
 
+/// The program's path: the one that was built with the tests, unless `EBPFTOP_PROGRAM` names
+/// another, as where the tests run on other kernels.
+pub fn ebpftop() -> String {
+    std::env::var("EBPFTOP_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ebpftop").into())
+}
+
 /// The program with no configuration of the user's.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ebpftop"));
+    let mut command = Command::new(ebpftop());
     command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").stdin(Stdio::null());
     command
 }
