@@ -14,10 +14,13 @@ const EVERY: Duration = Duration::from_secs(5);
 const SOONER: Duration = Duration::from_secs(1);
 
 /// `include/uapi/linux/rtnetlink.h`, `pkt_sched.h`, `pkt_cls.h`
+const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_GETTFILTER: u16 = 46;
 const TC_H_CLSACT_INGRESS: u32 = 0xffff_fff2;
 const TC_H_CLSACT_EGRESS: u32 = 0xffff_fff3;
+const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_ID: u16 = 11;
 
@@ -42,12 +45,18 @@ impl AtTc {
         self.looked = Some(Instant::now());
         self.names.clear();
         self.held.clear();
+        // Dumps wait for the lock of all network configuration: one, and more where there is need.
+        let clsact = with_clsact(netlink);
         for &ifindex in links {
             let mut all = Vec::new();
             for direction in [Direction::Rx, Direction::Tx] {
                 let tcx = programs::at_tcx(ifindex, direction).unwrap_or_default();
-                let ids = tcx.into_iter().chain(filters(netlink, ifindex, direction));
-                all.extend(ids.map(|id| (direction, id)));
+                let filters = if clsact.contains(&ifindex) {
+                    filters(netlink, ifindex, direction)
+                } else {
+                    Vec::new()
+                };
+                all.extend(tcx.into_iter().chain(filters).map(|id| (direction, id)));
             }
             if !all.is_empty() {
                 self.held.insert(ifindex, all);
@@ -73,6 +82,22 @@ impl AtTc {
     }
 }
 
+/// The interfaces that have a qdisc for filters of both sides.
+fn with_clsact(netlink: &Netlink) -> HashSet<u32> {
+    let mut found = HashSet::new();
+    // struct tcmsg, 20 bytes. A kernel without traffic control has none.
+    let _ = netlink.dump(RTM_GETQDISC, RTM_NEWQDISC, &[0; 20], &mut found, |found, body| {
+        found.extend(parse_clsact(body));
+    });
+    found
+}
+
+fn parse_clsact(body: &[u8]) -> Option<u32> {
+    let mut kinds = attributes(body.get(20..)?).filter(|(kind, _)| *kind == TCA_KIND);
+    let is = kinds.any(|(_, name)| name == b"clsact\0" || name == b"ingress\0");
+    u32_at(body, 4).filter(|_| is)
+}
+
 /// Ids of the BPF filters at one side of an interface; none where there is no clsact.
 fn filters(netlink: &Netlink, ifindex: u32, direction: Direction) -> Vec<u32> {
     let parent = match direction {
@@ -96,7 +121,8 @@ fn filters(netlink: &Netlink, ifindex: u32, direction: Direction) -> Vec<u32> {
 /// The id of the program of a filter of kind `bpf`.
 fn parse_filter(body: &[u8]) -> Option<u32> {
     let (_, options) = attributes(body.get(20..)?).find(|(kind, _)| *kind == TCA_OPTIONS)?;
-    let is_bpf = attributes(body.get(20..)?).any(|(kind, name)| kind == 1 && name == b"bpf\0");
+    let is_bpf =
+        attributes(body.get(20..)?).any(|(kind, name)| kind == TCA_KIND && name == b"bpf\0");
     let (_, id) = attributes(options).find(|(kind, _)| *kind == TCA_BPF_ID)?;
     u32_at(id, 0).filter(|id| is_bpf && *id != 0)
 }
@@ -107,10 +133,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn qdiscs_for_filters_are_found() {
+        let qdisc = |kind: &[u8]| {
+            let mut body = vec![0; 20];
+            body[4] = 7;
+            body.extend(attribute(TCA_KIND, kind));
+            parse_clsact(&body)
+        };
+        assert_eq!((qdisc(b"clsact\0"), qdisc(b"fq_codel\0")), (Some(7), None));
+    }
+
+    #[test]
     fn only_bpf_filters_count() {
         let filter = |kind: &[u8]| {
             let mut body = vec![0; 20];
-            body.extend(attribute(1, kind));
+            body.extend(attribute(TCA_KIND, kind));
             body.extend(attribute(TCA_OPTIONS, &attribute(TCA_BPF_ID, &7u32.to_ne_bytes())));
             parse_filter(&body)
         };
@@ -120,7 +157,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_never_panic(data in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = parse_filter(&data);
+            let _ = (parse_filter(&data), parse_clsact(&data));
         }
     }
 }
