@@ -1,12 +1,16 @@
-//! What it costs to count an open.
+//! What it costs to count an open, and to read a tick of a machine with many CPUs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/common/fake.rs"]
 mod fake;
 
+use std::net::IpAddr;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ebpftop::model::ledger::{Ledger, Reading, Side, merged};
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
+use ebpftop::model::time::Mono;
 use fake::{at, meta};
 
 /// `n` opens: `processes` by turns, `files` each by turns.
@@ -59,5 +63,36 @@ fn count(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, count);
+/// What a tick costs the reader in one direction of a full table: summing what the CPUs have, and
+/// the account. The sizes are those that 128 and 2 possible CPUs get.
+fn tick(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tick");
+    group.sample_size(20);
+    for (cpus, entries) in [(2usize, 65_536u32), (128, 11_600)] {
+        let values: Vec<u8> =
+            (0..cpus as u64).flat_map(|n| [n, n * 60]).flat_map(u64::to_ne_bytes).collect();
+        let all = values.repeat(entries as usize);
+        let mut ledger = Ledger::default();
+        let most = entries as usize * 4 / 3;
+        ledger.open(most, most, Mono(0));
+        let (mut side, mut at) = (Side::Zero, 0);
+        group.throughput(Throughput::Elements(u64::from(entries)));
+        group.bench_function(format!("{cpus} CPUs, {entries} sources"), |b| {
+            b.iter(|| {
+                let mut reading = Reading::default();
+                for (n, values) in (0..entries).zip(all.chunks(values.len())) {
+                    let sum = merged(values);
+                    reading.total = reading.total + sum;
+                    reading.sources.push((IpAddr::from(n.to_be_bytes()), sum));
+                }
+                at += 1_000_000_000;
+                side = side.other();
+                ledger.fold(side, &reading, Mono(at))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, count, tick);
 criterion_main!(benches);

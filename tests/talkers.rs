@@ -230,38 +230,64 @@ fn on_lo_each_packet_is_one_tx_and_one_rx() {
     }
 }
 
-/// Far more sources than the table has room for.
-#[test]
-fn in_a_flood_the_heavy_stay_exact_and_the_rest_is_other() {
+/// So many thousands of sources at least, far more than the table has room for, and one that is heavy: those of
+/// `frame`, with the last four bytes of the source address, at `at`, changed.
+fn flood(mode: XdpMode, frame: &[u8], at: usize, thousands: u32, heavy: IpAddr) {
     own_namespace();
     veth("va", "vb");
-    let mut probe = probe("va", XdpMode::Generic);
+    let mut probe = probe("va", mode);
     let sender = Sender::on("vb");
-    let heavy = ethernet(0x0800, &ipv4(v4(7), v4(99), 1000));
-    let mut sent = 0;
-    for round in 0..200u32 {
-        let mut frames = vec![];
-        for i in 0..1000 {
-            frames.push(ethernet(0x0800, &ipv4(v4(0x10_0000 + round * 1000 + i), v4(99), 46)));
-            if i % 10 == 0 {
-                frames.push(heavy.clone());
-            }
+    let from = |n: u32| {
+        let mut frame = frame.to_vec();
+        frame[at..at + 4].copy_from_slice(&n.to_be_bytes());
+        frame
+    };
+    let mut heavy_frame = from(0x0a00_0007);
+    heavy_frame.resize(1000, 0);
+    let mut frames = vec![frame.to_vec(); 1000];
+    frames.extend(vec![heavy_frame.clone(); 50]);
+    let mut rounds = 0;
+    // One that comes and goes between two turns of a full table never was held: until some were.
+    while rounds < thousands || probe.last("va", Direction::Rx).is_none_or(|s| s.let_go == 0) {
+        assert!(rounds < 20 * thousands, "nobody is let go");
+        for (i, frame) in frames.iter_mut().take(1000).enumerate() {
+            let n = 0x0b00_0000 + rounds * 1000 + i as u32;
+            frame[at..at + 4].copy_from_slice(&n.to_be_bytes());
         }
-        sent += frames.len() as u64;
         sender.send(&frames);
+        rounds += 1;
+        if rounds % 100 == 0 {
+            probe.until_packets("va", Direction::Rx, u64::from(rounds) * 1050);
+        }
     }
-    probe.until_packets("va", Direction::Rx, sent);
+    let (light, packets) = (u64::from(rounds) * 1000, u64::from(rounds) * 50);
+    probe.until_packets("va", Direction::Rx, light + packets);
     let seen = probe.samples.len();
     probe.until("two more ticks", |p| p.samples.len() > seen + 4);
     let samples = probe.finish();
     let sample = last(&samples, "va", Direction::Rx);
-    assert_eq!(sample.total, Traffic { packets: sent, bytes: 200_000 * 60 + 20_000 * 1014 });
+    let bytes = light * frame.len() as u64 + packets * 1000;
+    assert_eq!(sample.total, Traffic { packets: light + packets, bytes });
     let first = &sample.sources[0];
-    assert_eq!(first.ip, IpAddr::from(v4(7)));
-    assert_eq!(first.total, Traffic { packets: 20_000, bytes: 20_000 * 1014 });
+    assert_eq!((first.ip, first.total), (heavy, Traffic { packets, bytes: packets * 1000 }));
     assert!(sample.let_go > 0);
     assert!(sample.sources.len() <= 65_536);
-    assert!(sample.other.packets >= 200_000 - 65_536);
+    let held = sample.sources.iter().fold(Traffic::default(), |sum, s| sum + s.total);
+    assert_eq!(held + sample.other, sample.total);
+    assert!(sample.other.packets >= light - 65_536);
+}
+
+#[test]
+fn in_a_flood_the_heavy_stay_exact_and_the_rest_is_other() {
+    let frame = ethernet(0x0800, &ipv4(v4(1), v4(99), 46));
+    flood(XdpMode::Generic, &frame, 26, 1_000, v4(7).into());
+}
+
+#[test]
+fn in_a_flood_of_ipv6_by_native_xdp_too() {
+    let to = "2001:db8::1".parse().unwrap();
+    let frame = ethernet(0x86dd, &ipv6("2001:db8::".parse().unwrap(), to, 17, 60));
+    flood(XdpMode::Native, &frame, 34, 300, "2001:db8::a00:7".parse().unwrap());
 }
 
 #[test]

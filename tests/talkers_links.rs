@@ -366,6 +366,41 @@ fn a_tun_device_has_no_ethernet_header() {
     }
 }
 
+/// Links that begin with the IP header, by their ARPHRD type: PPP, raw IP, IPIP, ip6tnl, SIT, GRE,
+/// ip6gre, none (WireGuard). A tun device takes each type, whatever modules the kernel has.
+#[test]
+fn links_without_a_header_are_known_by_their_type() {
+    for arphrd in [512, 519, 768, 769, 776, 778, 823, 0xfffe] {
+        std::thread::spawn(move || {
+            own_namespace();
+            let tun = open_tun(c"tun0", Some(arphrd));
+            ip("link set tun0 up");
+            let taken = if arphrd == 776 { fill_tcx("tun0") } else { vec![] };
+            let mut probe = probe("tun0", XdpMode::Auto);
+            let hook = if arphrd == 776 { Hook::Socket } else { Hook::Tcx };
+            assert_eq!(probe.hooks(), (hook, hook), "{arphrd}");
+            let six: [std::net::Ipv6Addr; 2] =
+                ["2001:db8::5".parse().unwrap(), "2001:db8::6".parse().unwrap()];
+            // A first byte that a MAC address could begin with too.
+            for packet in [ipv4(v4(1), v4(2), 100), ipv6(six[0], six[1], 17, 77)] {
+                assert_eq!(nix::unistd::write(&tun, &packet).unwrap(), packet.len());
+            }
+            let sender = Sender::on("tun0");
+            sender.send(&[ipv4(v4(1), v4(2), 60)]);
+            sender.send(&[ipv6(six[0], six[1], 17, 70)]);
+            probe.until_packets("tun0", Direction::Rx, 2);
+            probe.until_packets("tun0", Direction::Tx, 2);
+            let samples = probe.finish();
+            let (four, six) = ((v4(1).into(), 1, 100), (six[0].into(), 1, 77));
+            assert_eq!(table(last(&samples, "tun0", Direction::Rx)), [four, six], "{arphrd}");
+            assert_eq!(last(&samples, "tun0", Direction::Tx).total.bytes, 130, "{arphrd}");
+            drop(taken);
+        })
+        .join()
+        .unwrap();
+    }
+}
+
 #[test]
 fn features_are_as_before_in_the_end() {
     own_namespace();

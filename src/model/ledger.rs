@@ -18,6 +18,19 @@ use super::time::Mono;
 /// A source idle for this many turns weighs half as much when some have to be let go.
 const IDLE_TURNS_PER_HALVING: u64 = 16;
 
+/// Bytes of one CPU's count: packets and bytes, each eight bytes in the machine's order.
+pub const COUNT_BYTES: usize = 16;
+
+/// The sum of what the CPUs have of one source, `values` being their counts one after the other.
+pub fn merged(values: &[u8]) -> Traffic {
+    let number = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    values.chunks_exact(COUNT_BYTES).fold(Traffic::default(), |sum, value| {
+        let Some((packets, rest)) = value.split_first_chunk() else { return sum };
+        let Some((bytes, _)) = rest.split_first_chunk() else { return sum };
+        sum + Traffic { packets: number(packets), bytes: number(bytes) }
+    })
+}
+
 /// Which of the two sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {

@@ -176,6 +176,59 @@ fn what_is_in_a_cache_record_counts() {
     assert_eq!(folded.insert, [ip(1)]);
 }
 
+/// 128 CPUs that each have a part of every source, read in turns of both sides.
+#[test]
+fn the_parts_of_128_cpus_add_up() {
+    const CPUS: u64 = 128;
+    const SOURCES: u32 = 2_000;
+    let mut ledger = Ledger::default();
+    ledger.open(4_096, 4_096, Mono(0));
+    let mut side = Side::Zero;
+    let mut expected = Traffic::default();
+    // What a CPU has of a source after so many turns of this side.
+    let part = |cpu: u64, n: u32, turns: u64| {
+        let packets = (cpu + u64::from(n)) % 5 * turns;
+        traffic(packets, packets * (60 + cpu))
+    };
+    for turn in 0..6u64 {
+        let mut reading = Reading::default();
+        for n in 0..SOURCES {
+            let mut values = Vec::new();
+            for cpu in 0..CPUS {
+                let one = part(cpu, n, turn / 2 + 1);
+                values.extend(one.packets.to_ne_bytes());
+                values.extend(one.bytes.to_ne_bytes());
+                expected = expected + part(cpu, n, 1);
+            }
+            let sum = merged(&values);
+            reading.total = reading.total + sum;
+            reading.sources.push((IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n)), sum));
+        }
+        let folded = ledger.fold(side, &reading, Mono(turn + 1));
+        assert_eq!((folded.total, folded.other), (expected, Traffic::default()));
+        assert_eq!(folded.sources.len(), SOURCES as usize);
+        let held = folded.sources.iter().fold(Traffic::default(), |sum, s| sum + s.total);
+        assert_eq!(held, expected);
+        side = side.other();
+    }
+    assert_eq!(merged(&[0; 15]), Traffic::default());
+}
+
+/// A look begins in the middle of an interval: what was counted until then is told with the rest.
+#[test]
+fn a_side_absorbed_amid_an_interval_is_told_with_the_next() {
+    let mut ledger = Ledger::default();
+    ledger.open(64, 64, Mono(0));
+    let reading = |of: Traffic| Reading { total: of, sources: vec![(ip(1), of)], cached: vec![] };
+    let first = ledger.fold(Side::Zero, &reading(traffic(5, 500)), Mono(100));
+    assert_eq!((first.interval_ns, first.delta), (100, traffic(5, 500)));
+    let quiet = ledger.absorb(Side::One, &reading(traffic(2, 200)), Mono(130));
+    assert_eq!((quiet.total, quiet.sources.len()), (Traffic::default(), 0));
+    let next = ledger.fold(Side::Zero, &reading(traffic(9, 900)), Mono(200));
+    assert_eq!((next.interval_ns, next.total), (100, traffic(11, 1100)));
+    assert_eq!((next.delta, next.sources[0].delta), (traffic(6, 600), traffic(6, 600)));
+}
+
 #[test]
 fn each_side_adds_to_the_other() {
     let mut kernel = Kernel::new(8);

@@ -19,7 +19,7 @@ use crate::bpf::sys::xdp::XdpHook;
 use crate::bpf::sys::{packet_socket, tcx, xdp};
 use crate::bpf::talkers::TalkersSkelBuilder;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
-use crate::model::ledger::{Folded, Reading, Side};
+use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
 use crate::model::talkers::{Direction, LookSample, Traffic};
 use crate::model::time::Stamp;
@@ -77,6 +77,8 @@ pub(super) fn lacks_rights(error: &libbpf_rs::Error) -> bool {
     }
     false
 }
+
+const _: () = assert!(VALUE_BYTES == COUNT_BYTES);
 
 /// A bit of `talkers_control.active` (talkers.h).
 const LOOKING: u32 = 2;
@@ -306,13 +308,7 @@ impl Counter {
         let mut reading = Reading::default();
         batch.read(self.side(side), |key, values| {
             let Some(ip) = address(key) else { return };
-            let sum = values.chunks_exact(VALUE_BYTES).fold(Traffic::default(), |sum, value| {
-                let mut one = traffic::default();
-                // The chunk has the size of the type, so the copy is whole.
-                let _ = plain::copy_from_bytes(&mut one, value);
-                sum + counted(&one)
-            });
-            reading.sources.push((ip, sum));
+            reading.sources.push((ip, merged(values)));
         })?;
         self.read_records(side, &mut reading).map_err(io::Error::other)?;
         Ok(reading)

@@ -7,9 +7,9 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 
 use super::counter::counted;
 use crate::bpf::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
-use crate::bpf::talkers::types::{look_key, look_record, traffic};
-use crate::model::ledger::Side;
-use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES, Traffic};
+use crate::bpf::talkers::types::{look_key, look_record};
+use crate::model::ledger::{Side, merged};
+use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES};
 use crate::model::time::{Mono, Stamp};
 
 /// Memory of the look map of one side. It is emptied at each tick, so it holds one interval.
@@ -100,13 +100,7 @@ impl Look {
 
     fn take_flows(&self, map: &MapHandle, sample: &mut LookSample) -> Result<(), String> {
         let read = Batch::of_looks(self.cpus).take(map.as_fd(), |key, values| {
-            let sum = values.chunks_exact(VALUE_BYTES).fold(Traffic::default(), |sum, value| {
-                let mut one = traffic::default();
-                // The chunk has the size of the type, so the copy is whole.
-                let _ = plain::copy_from_bytes(&mut one, value);
-                sum + counted(&one)
-            });
-            sample.flows.extend(flow(key).map(|flow| (flow, sum)));
+            sample.flows.extend(flow(key).map(|flow| (flow, merged(values))));
         });
         read.map_err(|e| format!("a table cannot be read: {e}"))
     }
