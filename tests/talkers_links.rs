@@ -9,8 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use common::attached::*;
 use common::net::*;
+use ebpftop::model::compare::Compared;
 use ebpftop::model::link::{Choice, Hook, XdpMode};
-use ebpftop::model::talkers::{Direction, Traffic};
+use ebpftop::model::talkers::{Direction, TalkersSample, Traffic};
 use ebpftop::probes::TalkersCommand;
 
 /// `count` frames of 60 bytes from 10.0.0.n.
@@ -398,6 +399,81 @@ fn links_without_a_header_are_known_by_their_type() {
         })
         .join()
         .unwrap();
+    }
+}
+
+/// The kernel's own counter agrees where the table says that it can be compared.
+#[test]
+fn the_kernels_counter_is_compared() {
+    for (name, mode, hook) in [
+        ("va", XdpMode::Generic, Some(Hook::Generic)),
+        ("va", XdpMode::Native, Some(Hook::Native)),
+        ("lo", XdpMode::Generic, Some(Hook::Generic)),
+        ("tun0", XdpMode::Generic, Some(Hook::Generic)),
+        ("va", XdpMode::Off, None),
+    ] {
+        std::thread::spawn(move || {
+            own_namespace();
+            ip("link set lo up");
+            veth("va", "vb");
+            let tun = open_tun(c"tun0", None);
+            ip("link set tun0 up");
+            let mut probe = probe(name, mode);
+            let there = Sender::on("vb");
+            for round in 1..=6 {
+                match name {
+                    "lo" => send_on_lo(500),
+                    "va" => there.send(&frames(1, 500)),
+                    _ => (0..500).for_each(|_| {
+                        assert_eq!(nix::unistd::write(&tun, &ipv4(v4(1), v4(2), 60)), Ok(60));
+                    }),
+                }
+                probe.until_packets(name, Direction::Rx, round * 500);
+            }
+            let seen = probe.samples.len();
+            probe.until("some turns", |p| p.samples.len() > seen + 10);
+            let rx = |s: &&TalkersSample| s.direction == Direction::Rx;
+            let expected = if hook.is_some() { Compared::Agrees } else { Compared::NotComparable };
+            for sample in probe.finish().iter().filter(rx).skip(1) {
+                assert_eq!(sample.compared, expected, "{name} {mode:?}");
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+/// A program that is no longer run counts nothing, and the kernel's own counter gives that away.
+#[test]
+fn a_difference_to_the_kernels_counter_is_told_when_it_stays() {
+    own_namespace();
+    veth("va", "vb");
+    let mut probe = probe("va", XdpMode::Generic);
+    let there = Sender::on("vb");
+    there.send(&frames(1, 100));
+    probe.until_packets("va", Direction::Rx, 100);
+    let seen = probe.samples.len();
+    probe.until("a turn", |p| p.samples.len() > seen + 2);
+    detach_by_force("va");
+    there.send(&frames(1, 70));
+    let told = |p: &Probe| p.last("va", Direction::Rx).map(|s| s.compared);
+    probe.until("a difference", |p| told(p) == Some(Compared::Differs(70)));
+    assert_eq!(probe.last("va", Direction::Rx).unwrap().total.packets, 100);
+    probe.finish();
+}
+
+/// Takes the XDP program off an interface behind its owner's back.
+fn detach_by_force(name: &str) {
+    // SAFETY: fills one u32; the descriptor is ours alone and closed in the end.
+    unsafe {
+        let mut id = 0u32;
+        let flags = libbpf_sys::XDP_FLAGS_SKB_MODE as i32;
+        assert_eq!(libbpf_sys::bpf_xdp_query_id(ifindex(name) as i32, flags, &raw mut id), 0);
+        let link = libbpf_rs::query::LinkInfoIter::default().find(|l| l.prog_id == id).unwrap();
+        let fd = libbpf_sys::bpf_link_get_fd_by_id(link.id);
+        assert!(fd >= 0);
+        assert_eq!(libbpf_sys::bpf_link_detach(fd), 0);
+        libc::close(fd);
     }
 }
 

@@ -5,6 +5,8 @@ use ratatui::layout::Rect;
 use super::layout::{Layout, Wishes, layout};
 use super::opens_pane::Inside;
 use super::{App, Pane};
+use crate::model::compare::Compared;
+use crate::model::wire::Port;
 
 impl App {
     /// Where everything is on a screen of `area`.
@@ -68,6 +70,17 @@ impl App {
         let watched = self.data.watched();
         let gone = watched.iter().any(|w| w.gone.is_some() || w.rx.is_err() || w.tx.is_err());
         let partial = watched.iter().any(|w| w.partial.is_some());
-        u16::from(gone) + u16::from(partial)
+        let differs = self.kernel_differs().is_some();
+        u16::from(gone) + u16::from(partial) + u16::from(differs)
+    }
+
+    /// A watched interface of which the kernel itself has counted more or less packets, for good.
+    pub fn kernel_differs(&self) -> Option<(&Port, i64)> {
+        let ports = self.talkers_pane.ports.iter().filter_map(|p| self.wire().ports().get(*p));
+        let differs = |port: &Port| match port.rx.compared {
+            Compared::Differs(more) => Some(more),
+            _ => None,
+        };
+        ports.filter_map(|port| Some((port, differs(port)?))).max_by_key(|p| p.1.unsigned_abs())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::compare::Compared;
 use super::link::Hook;
 use super::time::{Mono, Stamp};
 
@@ -145,6 +146,8 @@ pub struct TalkersSample {
     pub sources: Vec<Source>,
     /// How many sources were let go since the interface was first watched.
     pub let_go: u64,
+    /// The kernel's own count of packets, beside ours.
+    pub compared: Compared,
     /// What the address talked that somebody looks at, where that is on this interface.
     pub look: Option<LookSample>,
 }

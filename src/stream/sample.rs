@@ -80,6 +80,7 @@ pub fn talkers() -> TalkersSample {
         partial: None,
         sources,
         let_go: 0,
+        compared: Default::default(),
         look: None,
     }
 }

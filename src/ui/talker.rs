@@ -10,6 +10,7 @@ use super::glyphs::graph;
 use super::talkers_columns::Ctx;
 use super::text::{Line, cut};
 use super::{address, num};
+use crate::model::compare::Compared;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::link::Hook;
 use crate::model::services::{icmp, protocol, service};
@@ -173,6 +174,12 @@ fn notes(ctx: &Ctx<'_>, talk: &Talk, talker: &Talker, lines: &mut Lines, buf: &m
     if let Some(partial) = port.and_then(|p| p.rx.partial.as_deref()) {
         lines.put(ctx, &format!("rx is partial: {partial}"), theme.note, buf);
     }
+    let compared = match port.map(|p| p.rx.compared) {
+        Some(Compared::Agrees) => "the kernel's own counter agrees",
+        Some(Compared::Differs(_)) => "the kernel's own counter differs",
+        _ => "the kernel's own counter is not comparable",
+    };
+    lines.put(ctx, &format!("rx packets of the interface: {compared}"), theme.quiet, buf);
     let merged = talk.rx.sizes.last().is_some_and(|n| *n > 0);
     let by_xdp = port.is_some_and(|p| matches!(p.rx.hook, Some(Hook::Native | Hook::Generic)));
     if merged && by_xdp {

@@ -148,9 +148,20 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
     if let Some(partial) = watched.iter().find_map(|w| w.partial.as_deref()) {
         texts.push((format!("counts are partial: {partial}"), look.theme.note));
     }
+    if let Some(text) = difference(app) {
+        texts.push((text, look.theme.note));
+    }
     for ((text, style), y) in texts.iter().zip(inside.y..inside.bottom()) {
         let mut line = Line::new(buf, Rect { y, height: 1, ..inside });
         let room = line.skip(1).room();
         line.put(&super::text::cut(text, room, look.glyphs.cut), *style);
     }
+}
+
+/// What the kernel's own counter has more or less than was counted, where that stays so.
+fn difference(app: &App) -> Option<String> {
+    let (port, more) = app.kernel_differs()?;
+    let word = if more < 0 { "less" } else { "more" };
+    let (name, n) = (escape(port.name.as_bytes()), num::grouped(more.unsigned_abs()));
+    Some(format!("{name} rx: the kernel's own counter has {n} packets {word}"))
 }

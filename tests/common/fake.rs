@@ -118,6 +118,7 @@ pub fn sample(
         other_delta: other,
         partial: None,
         let_go: 0,
+        compared: Default::default(),
         look: None,
         sources,
     }

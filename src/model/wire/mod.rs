@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::compare::Compared;
 use super::history::{History, per_second};
 use super::link::Hook;
 use super::slab::{Slab, Slot};
@@ -69,6 +70,8 @@ pub struct PortSide {
     pub at: Mono,
     /// Why the counts cannot be complete.
     pub partial: Option<String>,
+    /// The kernel's own count of packets, beside ours.
+    pub compared: Compared,
     /// Sources that the probe let go.
     pub let_go: u64,
     /// Bytes in each of the last seconds.
@@ -86,6 +89,7 @@ impl PortSide {
             interval_ns: 0,
             at: Mono(0),
             partial: None,
+            compared: Compared::default(),
             let_go: 0,
             history: History::default(),
             sources: Traffic::default(),
@@ -256,6 +260,7 @@ impl Wire {
         side.hook = Some(sample.hook);
         side.interval_ns = sample.interval_ns;
         side.at = sample.at.mono;
+        side.compared = sample.compared;
         side.partial.clone_from(&sample.partial);
         side.let_go = sample.let_go.saturating_add((sample.sources.len() - held) as u64);
         side.history.add_spread(sample.at.mono, sample.interval_ns, sample.delta.bytes);

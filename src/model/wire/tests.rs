@@ -37,6 +37,7 @@ pub(super) fn sample(
         partial: None,
         sources: sources.clone(),
         let_go: 0,
+        compared: Default::default(),
         look: None,
     }
 }

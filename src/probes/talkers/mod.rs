@@ -3,7 +3,8 @@
 //! `run` is the loop, `watch` one interface, `counting` one direction of it, `hand_over` how its
 //! hook changes, `counter` one loaded object, `look` what one address talks, `netns` the namespace,
 //! `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a
-//! hook is taken, `features` what has to be put back, `foreign` what others attached.
+//! hook is taken, `features` what has to be put back, `yardstick` where the kernel's
+//! counters can be compared, `foreign` what others attached.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
 mod choose;
@@ -20,6 +21,7 @@ mod routes;
 mod run;
 mod target;
 mod watch;
+mod yardstick;
 
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};

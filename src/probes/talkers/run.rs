@@ -1,6 +1,6 @@
 //! The probe's loop: commands, changes of links, and ticks on a steady schedule.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc;
@@ -396,14 +396,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// What the kernel itself has counted of arriving packets, where that can be compared.
+    fn kernel_packets(&self) -> HashMap<u32, u64> {
+        if !self.watches.iter().any(Watch::is_comparable) {
+            return HashMap::new();
+        }
+        let links = self.links.netlink.links().unwrap_or_default();
+        links.iter().map(|l| (l.ifindex, l.counters.rx_packets)).collect()
+    }
+
     /// One snapshot of everything: all sides turn, one grace period, all idle sides are read.
     fn snapshot(&mut self, samples: &mut Vec<TalkersSample>, restart: bool) {
+        let before = self.kernel_packets();
         for watch in &mut self.watches {
             watch.turn();
         }
         let at = clock::now();
         grace_period();
+        let after = self.kernel_packets();
         for watch in &mut self.watches {
+            let kernel = before.get(&watch.ifindex).zip(after.get(&watch.ifindex));
+            watch.compare_with(kernel.map(|(before, after)| (*before, *after)));
             watch.read(at, &mut self.means.batch, samples);
             if restart {
                 watch.restart(at);

@@ -8,7 +8,9 @@ use super::features::Features;
 use super::hand_over::take_over;
 use super::links::{Links, Row};
 use super::look::Look;
+use super::yardstick::is_comparable;
 use crate::bpf::sys::percpu::Batch;
+use crate::model::compare::{Compared, Comparison};
 use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
@@ -40,6 +42,12 @@ pub(super) struct Watch {
     tx: Result<Counting, Problem>,
     books: Books,
     partial: Option<String>,
+    /// The hook whose count is compared with the kernel's, what is known of that, and the kernel's
+    /// counts before and after the last turn.
+    compared_hook: Option<Hook>,
+    comparison: Comparison,
+    compared: Compared,
+    kernel: Option<(u64, u64)>,
     price: String,
     /// Somebody else's XDP program, as seen when the hook was chosen.
     foreign: bool,
@@ -64,6 +72,10 @@ impl Watch {
             tx: Err(Problem::new("watch", "not attached yet", "")),
             books,
             partial: None,
+            compared_hook: None,
+            comparison: Comparison::default(),
+            compared: Compared::default(),
+            kernel: None,
             price: String::new(),
             foreign: row.link.xdp.is_some(),
             features: Features::default(),
@@ -88,8 +100,34 @@ impl Watch {
     fn describe(&mut self, row: &Row) {
         let hook = self.rx_hook();
         self.price = hook.map_or(String::new(), |hook| choose::price(row, hook));
+        // Somebody's XDP program in front takes what the kernel counts.
+        let alone = row.link.xdp.is_none();
+        let driver = row.driver.name.as_deref();
+        let comparable =
+            hook.filter(|hook| alone && is_comparable(driver, row.link.loopback, *hook));
+        if comparable != self.compared_hook {
+            self.comparison = Comparison::default();
+            self.compared = Compared::default();
+            self.compared_hook = comparable;
+        }
         let skb = matches!(hook, Some(Hook::Tcx | Hook::Socket));
         self.partial = (skb && row.link.xdp.is_some()).then(|| AFTER_FOREIGN_XDP.to_owned());
+    }
+
+    /// Whether the kernel counts what the rx hook does.
+    pub(super) fn is_comparable(&self) -> bool {
+        self.compared_hook.is_some()
+    }
+
+    /// What the kernel had counted before and after the turn that is read next.
+    pub(super) fn compare_with(&mut self, kernel: Option<(u64, u64)>) {
+        self.kernel = kernel;
+    }
+
+    fn compare(&mut self, total: u64) {
+        if let (Some(_), Some(kernel)) = (self.compared_hook, self.kernel.take()) {
+            self.compared = self.comparison.turn(total, kernel);
+        }
     }
 
     fn rx_hook(&self) -> Option<Hook> {
@@ -199,7 +237,10 @@ impl Watch {
         let Self { rx, tx, books, .. } = self;
         let rx = rx.as_mut().ok().and_then(|c| read_one(c, &mut books.rx, at.mono, batch));
         let tx = tx.as_mut().ok().and_then(|c| read_one(c, &mut books.tx, at.mono, batch));
-        samples.extend(rx.map(|(hook, f)| self.sample(Direction::Rx, hook, f, at)));
+        if let Some((hook, f)) = rx {
+            self.compare(f.total.packets);
+            samples.push(self.sample(Direction::Rx, hook, f, at));
+        }
         samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
@@ -248,6 +289,7 @@ impl Watch {
 
     /// Counts start again at nothing, `at` the turn that has just been read.
     pub(super) fn restart(&mut self, at: Stamp) {
+        self.comparison = Comparison::default();
         self.books.rx.restart(at.mono);
         self.books.tx.restart(at.mono);
     }
@@ -312,6 +354,10 @@ impl Watch {
             partial: if direction == Direction::Rx { self.partial.clone() } else { None },
             sources: f.sources,
             let_go: f.let_go,
+            compared: match direction {
+                Direction::Rx => self.compared,
+                Direction::Tx => Compared::NotComparable,
+            },
             look: f.look,
         }
     }
