@@ -19,6 +19,11 @@ BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
 C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
 SCRIPTS := $(wildcard scripts/*.sh scripts/kernels/*.sh benches/*.sh) scripts/kernels/init .ci/run
 
+# Set to anything, `make install` gives the program its rights, so that it runs without sudo: for
+# everybody who may run it. src/rights.rs says what each is for, and a test that they are the same.
+SETCAP ?=
+CAPABILITIES := 'cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search=ep'
+
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
 bindir := $(DESTDIR)$(PREFIX)/bin
@@ -89,10 +94,13 @@ screenshot: build ## assets/screenshot.svg, from the real program under a small 
 		-- --process '~^(web|indexer|backup)$$'
 
 # Builds nothing, so that `sudo make install` needs no Rust toolchain.
-install: ## into PREFIX (/usr/local): the binary, man page, completions and licences
+install: ## into PREFIX (/usr/local): the binary, man page, completions; SETCAP=1: to be run without sudo
 	@[ -x '$(BINARY)' ] || { echo "make: there is no $(BINARY) yet: run 'make build' first." >&2; exit 1; }
 	$(INSTALL) -d '$(bindir)' '$(mandir)' '$(docdir)' '$(bashdir)' '$(zshdir)' '$(fishdir)'
 	$(INSTALL) -m 755 '$(BINARY)' '$(bindir)/ebpftop'
+ifneq ($(SETCAP),)
+	setcap $(CAPABILITIES) '$(bindir)/ebpftop'
+endif
 	'$(BINARY)' man >'$(mandir)/ebpftop.1'
 	'$(BINARY)' completions bash >'$(bashdir)/ebpftop'
 	'$(BINARY)' completions zsh >'$(zshdir)/_ebpftop'

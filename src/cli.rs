@@ -74,6 +74,9 @@ pub struct WatchArgs {
     /// Time each open (a second program: it costs)
     #[arg(long)]
     pub latency: bool,
+    /// Keep to what is watched at first, and give up all rights but those that reading counts takes
+    #[arg(long)]
+    pub lock: bool,
 }
 
 /// What only the dashboard takes.

@@ -70,6 +70,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         interval: args.interval.or(file.interval).unwrap_or(default.interval),
         xdp_mode: args.xdp_mode.or(file.xdp_mode).unwrap_or(default.xdp_mode),
         netns: args.netns.clone(),
+        locked: args.lock,
         latency: args.latency || file.latency.unwrap_or(default.latency),
     }
 }

@@ -64,6 +64,12 @@ pub fn as_caller<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     Ok(work())
 }
 
+/// The same for all that this thread does from now on. Goes on to hold when the rights to change
+/// ids are given up.
+pub fn become_caller() -> io::Result<()> {
+    Rights::of_caller().map(std::mem::forget)
+}
+
 /// The rights that come back when this is dropped.
 struct Rights {
     ids: Option<(Uid, Gid)>,

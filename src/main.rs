@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use ebpftop::cli::{Cli, Command};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::{doctor, logging, man, runtime, stream};
+use ebpftop::{doctor, logging, man, rights, runtime, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -25,8 +25,9 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    let fence = rights::fence();
     match &cli.command {
-        None => dashboard(&cli),
+        None => dashboard(&cli, &fence),
         Some(Command::Stream(args)) => {
             stream::run(&config::settings(&args.watch, &config::load(None)?), args)
         }
@@ -41,7 +42,7 @@ fn run() -> anyhow::Result<ExitCode> {
     }
 }
 
-fn dashboard(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn dashboard(cli: &Cli, fence: &Result<(), String>) -> anyhow::Result<ExitCode> {
     if !std::io::stdout().is_terminal() {
         let _ = writeln!(
             std::io::stderr(),
@@ -51,6 +52,10 @@ fn dashboard(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     if let Some(log) = &cli.screen.log {
         logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
+        match fence {
+            Ok(()) => tracing::info!("behind the fence"),
+            Err(e) => tracing::warn!("no fence: {e}"),
+        }
     }
     let file = config::load(cli.screen.config.as_deref())?;
     runtime::run(&config::settings(&cli.watch, &file), &config::screen_settings(&cli.screen, &file))

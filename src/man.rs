@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections that the command line's definition does not hold; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 5] = [
+const SECTIONS: [(&str, &[&str]); 6] = [
     (
         "FILTERS",
         &[
@@ -50,6 +50,17 @@ const SECTIONS: [(&str, &[&str]); 5] = [
          line wins over it. The key W of the dashboard writes into it what was changed on the screen, \
          with that user's rights, and leaves comments and order as they are; it does not write \
          through a symbolic link."],
+    ),
+    (
+        "RIGHTS",
+        &[
+            "After the start each thread keeps the capabilities that it still needs: CAP_BPF and \
+         CAP_PERFMON for opens and talkers, CAP_NET_ADMIN and CAP_NET_RAW for talkers, CAP_SYS_PTRACE \
+         to read who a process is. --lock gives up these too, and with them another interface or \
+         mode. The process starts no program (seccomp, no_new_privs).",
+            "File capabilities do instead of root where tracefs is mounted: `ebpftop doctor` prints the \
+         setcap line, and says what else is missing.",
+        ],
     ),
     (
         "LIMITS",

@@ -27,11 +27,13 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Effect, Msg};
+use crate::files::as_caller;
 use crate::model::escape::escape;
 use crate::model::origin::Origins;
 use crate::model::problem::Problem;
 use crate::model::who::Who;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
+use crate::rights;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
@@ -87,6 +89,10 @@ async fn session(
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let running = probes.start(sink);
+    let (asker, answers) = Asker::start(settings.locked);
+    let helpers = Helpers { saver: Saver::start(screen.file.clone()), asker, answers };
+    // All that takes rights has a thread of its own by now.
+    rights::keep(&[], settings.locked);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
     app.arrange(screen);
@@ -95,7 +101,7 @@ async fn session(
     let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
         First::Running => {
             let watch = Wants { settings, screen };
-            let work = dashboard(watch, &mut app, &mut events, &mut signals, &running);
+            let work = dashboard(watch, &mut app, &mut events, &mut signals, &running, helpers);
             // A panic ends the dashboard, not the program: the probes still have to detach.
             AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))
         }
@@ -127,7 +133,8 @@ fn origins(files: &[PathBuf]) -> anyhow::Result<Origins> {
     let mut origins = Origins::default();
     for file in files {
         let shown = || escape(file.as_os_str().as_encoded_bytes()).into_owned();
-        let bytes = std::fs::read(file).with_context(|| format!("read {}", shown()))?;
+        let read = as_caller(|| std::fs::read(file)).and_then(std::convert::identity);
+        let bytes = read.with_context(|| format!("read {}", shown()))?;
         origins.add(bytes).map_err(|why| {
             let why = escape(why.as_bytes()).into_owned();
             anyhow!("read {}: it is no MMDB file that can be used: {why}", shown())
@@ -179,6 +186,13 @@ async fn first_words(
     First::None(problems)
 }
 
+/// The threads that do for the loop what may block.
+struct Helpers {
+    saver: Saver,
+    asker: Asker,
+    answers: Receiver<Msg>,
+}
+
 /// What the user asked for.
 struct Wants<'a> {
     settings: &'a Settings,
@@ -191,9 +205,10 @@ async fn dashboard(
     events: &mut Receiver<ProbeEvent>,
     signals: &mut Signals,
     running: &probes::Running,
+    helpers: Helpers,
 ) -> anyhow::Result<End> {
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
-    let mut saver = Saver::new(wants.screen.file.clone());
+    let Helpers { mut saver, asker, mut answers } = helpers;
     let mut size = terminal::size();
     let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.update(Msg::Resize(size.0, size.1), clock::mono());
@@ -202,7 +217,6 @@ async fn dashboard(
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let panic_at = terminal::forced_panic();
 
-    let (asker, mut answers) = Asker::start();
     let mut due = Some(Instant::now());
     let mut drawn = Instant::now();
     loop {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub latency: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
+    /// What is watched stays as it is, and the rights to change it are given up.
+    pub locked: bool,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             xdp_mode: XdpMode::Auto,
             latency: false,
             netns: None,
+            locked: false,
         }
     }
 }
@@ -49,7 +52,7 @@ impl Settings {
         let process = self.process.as_deref().map(Pattern::parse_name);
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
         let only = Only { name, ..Only::default() };
-        OpensConfig { latency: self.latency, only, ..OpensConfig::default() }
+        OpensConfig { latency: self.latency, only, locked: self.locked, ..OpensConfig::default() }
     }
 
     /// How the talkers probe is to run.
@@ -59,6 +62,7 @@ impl Settings {
             mode: self.xdp_mode,
             interval: self.interval,
             netns: self.netns.clone(),
+            locked: self.locked,
         }
     }
 }

@@ -37,6 +37,10 @@ impl App {
             self.say(&format!("the talkers do not run: {problem}"));
             return Vec::new();
         }
+        if matches!(action, NextInterface | Picker | PreviousInterface | XdpMode) && self.locked {
+            self.say("--lock: what is watched stays as it is; start without to change it");
+            return Vec::new();
+        }
         match action {
             Action::Help => self.screen.overlay = Overlay::Help(Help::default()),
             Action::Filter => self.filter.edit(),

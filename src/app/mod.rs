@@ -178,6 +178,8 @@ pub struct App {
     pub netns: Option<String>,
     /// Where addresses are registered.
     pub origins: Origins,
+    /// What is watched stays as it is.
+    locked: bool,
     /// The mode that was asked for last.
     mode: XdpMode,
     now: Mono,
@@ -219,6 +221,7 @@ impl App {
             host: host.to_owned(),
             netns: settings.netns.clone(),
             origins: Origins::default(),
+            locked: settings.locked,
             mode: settings.xdp_mode,
             now,
             described: who::Described::default(),

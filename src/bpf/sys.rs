@@ -13,6 +13,15 @@ pub(crate) mod tcx;
 pub(crate) mod tracepoint;
 pub(crate) mod xdp;
 
+/// Whether this thread may read maps: below kernel 5.19 (c8644cd0efe7) every bpf() call takes CAP_BPF
+/// where `unprivileged_bpf_disabled` is set.
+pub(crate) fn may_read_maps() -> bool {
+    // SAFETY: no descriptor is -1: refused before the null pointers are looked at.
+    let ret =
+        unsafe { libbpf_sys::bpf_map_lookup_elem(-1, std::ptr::null(), std::ptr::null_mut()) };
+    ret != -libc::EPERM
+}
+
 /// `membarrier(MEMBARRIER_CMD_GLOBAL)`: an RCU grace period. Where the kernel refuses it
 /// (`nohz_full`), 50 ms are waited instead, longer than any program may run.
 pub(crate) fn membarrier() {

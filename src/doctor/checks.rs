@@ -1,13 +1,16 @@
 //! What is looked at, and what each finding means.
 
+use caps::Capability;
+
 use super::{Check, Report};
 use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::preflight::{self, Capability, TraceFsFound};
+use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::{OpensInfo, Watched};
+use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
 
@@ -16,6 +19,7 @@ pub(super) fn examine() -> Report {
     let release = preflight::release().unwrap_or_default();
     let mut checks = vec![kernel(&release), architecture(std::env::consts::ARCH)];
     checks.extend(rights(held));
+    checks.extend([fence(), container()]);
     checks.extend([btf(), tracefs(), ring_buffer(held), registers(held)]);
     checks.extend(settings(held, &release));
     checks.push(cgroups());
@@ -35,13 +39,13 @@ struct Held(u64);
 
 impl Held {
     fn has(self, capability: Capability) -> bool {
-        self.0 >> (capability as u32) & 1 == 1
+        self.0 & capability.bitmask() != 0
     }
 
     /// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON (kernel/bpf/token.c, include/linux/capability.h).
     fn may_load(self) -> bool {
-        self.has(Capability::SysAdmin)
-            || (self.has(Capability::Bpf) && self.has(Capability::Perfmon))
+        self.has(Capability::CAP_SYS_ADMIN)
+            || (self.has(Capability::CAP_BPF) && self.has(Capability::CAP_PERFMON))
     }
 }
 
@@ -68,28 +72,60 @@ fn architecture(name: &str) -> Check {
     }
 }
 
+/// A row for each right that is ever used, and how all that are missing can be had.
 fn rights(held: Held) -> Vec<Check> {
-    let row = |name, capability, needed: bool, why: &str| {
-        if held.has(capability) {
-            Check::ok(name, "held")
-        } else if needed {
-            Check::fix(name, format!("missing: {why}"), SUDO)
+    let stands_in = |c| {
+        matches!(c, Capability::CAP_BPF | Capability::CAP_PERFMON)
+            && held.has(Capability::CAP_SYS_ADMIN)
+    };
+    let row = |need: &Need| {
+        let name = need.capability.to_string();
+        // Without these no probe runs at all.
+        let is_vital = matches!(
+            need.capability,
+            Capability::CAP_BPF | Capability::CAP_PERFMON | Capability::CAP_NET_ADMIN
+        );
+        if held.has(need.capability) {
+            Check::ok(&name, format!("held: {}", need.why))
+        } else if is_vital && !stands_in(need.capability) {
+            Check::fix(&name, format!("missing: {}", need.why), &with_rights())
         } else {
-            Check::without(name, format!("missing: {why}"))
+            Check::without(&name, format!("missing: {}", need.why))
         }
     };
-    let admin = held.has(Capability::SysAdmin);
-    vec![
-        row("CAP_BPF", Capability::Bpf, !admin, "loads programs and maps"),
-        row(
-            "CAP_PERFMON",
-            Capability::Perfmon,
-            !admin,
-            "attaches to tracepoints, reads kernel memory",
+    NEEDS.iter().map(row).collect()
+}
+
+/// How rights are given.
+fn with_rights() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "ebpftop".into());
+    let program = escape(program.as_os_str().as_encoded_bytes()).into_owned();
+    format!("{SUDO}, or sudo setcap {} {program}", rights::for_setcap())
+}
+
+/// No system call but those that are needed.
+fn fence() -> Check {
+    if rights::fenced() {
+        Check::ok("fence", "seccomp refuses to start programs, mount, load modules, change ids")
+    } else {
+        Check::without("fence", "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")
+    }
+}
+
+/// A container may hold every right and still be refused what the host keeps to itself.
+fn container() -> Check {
+    let name = "user namespace";
+    match preflight::setting("/proc/self/uid_map") {
+        Some(map) if map.split_whitespace().eq(["0", "0", "4294967295"]) => {
+            Check::ok(name, "the machine's own")
+        }
+        Some(_) => Check::fix(
+            name,
+            "rights of this container are none over the kernel",
+            "run it on the host, or in a container of the host's user namespace (--privileged)",
         ),
-        row("CAP_NET_ADMIN", Capability::NetAdmin, true, "attaches to interfaces"),
-        row("CAP_SYS_ADMIN", Capability::SysAdmin, false, "mounts tracefs where nobody has"),
-    ]
+        None => Check::without(name, "/proc does not tell"),
+    }
 }
 
 fn btf() -> Check {
@@ -157,7 +193,9 @@ fn settings(held: Held, release: &str) -> Vec<Check> {
         checks.push(match (n, held.may_load()) {
             (0, _) => Check::ok(name, "0"),
             (n, true) => Check::ok(name, format!("{n}; no matter with these rights")),
-            (n, false) => Check::fix(name, format!("{n}: bpf() is for those with CAP_BPF"), SUDO),
+            (n, false) => {
+                Check::fix(name, format!("{n}: bpf() is for those with CAP_BPF"), &with_rights())
+            }
         });
     }
     checks.push(lockdown(preflight::setting("/sys/kernel/security/lockdown").as_deref()));
@@ -172,6 +210,13 @@ fn settings(held: Held, release: &str) -> Vec<Check> {
     });
     // 5.11, 97306be45fbe: maps and programs are accounted to the cgroup.
     checks.push(match version(release) {
+        Some(version) if version < (5, 11) && !held.has(Capability::CAP_SYS_RESOURCE) => {
+            Check::fix(
+                "memlock",
+                "counts below kernel 5.11, and may not be raised without CAP_SYS_RESOURCE",
+                "run it with sudo, or ulimit -l unlimited",
+            )
+        }
         Some(version) if version < (5, 11) => {
             Check::ok("memlock", "counts below kernel 5.11: the limit is raised at start")
         }
@@ -183,7 +228,7 @@ fn settings(held: Held, release: &str) -> Vec<Check> {
 /// Debian's and Ubuntu's 3 and 4 shut perf_event_open to all but CAP_SYS_ADMIN.
 fn paranoid(n: i32, held: Held) -> Check {
     let name = "perf_event_paranoid";
-    if held.has(Capability::SysAdmin) {
+    if held.has(Capability::CAP_SYS_ADMIN) {
         Check::ok(name, format!("{n}; no matter with CAP_SYS_ADMIN"))
     } else if n > 2 {
         Check::fix(
@@ -191,10 +236,11 @@ fn paranoid(n: i32, held: Held) -> Check {
             format!("{n}: perf events are for those with CAP_SYS_ADMIN"),
             "run it with sudo, or sysctl kernel.perf_event_paranoid=2",
         )
-    } else if held.has(Capability::Perfmon) {
+    } else if held.has(Capability::CAP_PERFMON) {
         Check::ok(name, format!("{n}; no matter with CAP_PERFMON"))
     } else {
-        Check::fix(name, format!("{n}: tracepoints are for those with CAP_PERFMON"), SUDO)
+        let why = format!("{n}: tracepoints are for those with CAP_PERFMON");
+        Check::fix(name, why, &with_rights())
     }
 }
 
@@ -316,8 +362,15 @@ mod tests {
     #[test]
     fn rights_that_are_missing_have_a_fix() {
         assert!(rights(ALL).iter().all(|c| c.status == Status::Ok));
-        let statuses: Vec<_> = rights(NOTHING).iter().map(|c| c.status).collect();
-        assert_eq!(statuses, [Status::Fix, Status::Fix, Status::Fix, Status::Without]);
+        let missing = rights(NOTHING);
+        let vital = |c: &&Check| ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"].contains(&&*c.check);
+        for check in &missing {
+            let status = if vital(&check) { Status::Fix } else { Status::Without };
+            assert_eq!(check.status, status, "{check:?}");
+        }
+        assert!(missing.iter().any(|c| c.fix.contains("setcap cap_bpf,")));
+        // CAP_SYS_ADMIN stands for two of them.
+        assert_eq!(rights(Held(1 << 21)).iter().filter(|c| c.status == Status::Fix).count(), 1);
         assert!(Held(1 << 21).may_load());
         assert!(Held(1 << 38 | 1 << 39).may_load());
         assert!(!Held(1 << 39).may_load());

@@ -128,11 +128,19 @@ pub struct OpensConfig {
     pub ring_bytes: Option<u32>,
     /// How many CPUs share a ring, a power of two.
     pub cpus_per_ring: u32,
+    /// Nothing more is attached after the start, and the rights for that are given up.
+    pub locked: bool,
 }
 
 impl Default for OpensConfig {
     fn default() -> Self {
-        Self { latency: false, only: Only::default(), ring_bytes: None, cpus_per_ring: 4 }
+        Self {
+            latency: false,
+            only: Only::default(),
+            ring_bytes: None,
+            cpus_per_ring: 4,
+            locked: false,
+        }
     }
 }
 
@@ -147,6 +155,8 @@ pub struct TalkersConfig {
     pub interval: Duration,
     /// Another network namespace than the caller's: its name, a process in it, or a path.
     pub netns: Option<String>,
+    /// Nothing more is attached after the start, and the rights for that are given up.
+    pub locked: bool,
 }
 
 impl Default for TalkersConfig {
@@ -156,6 +166,7 @@ impl Default for TalkersConfig {
             mode: XdpMode::Auto,
             interval: Duration::from_secs(1),
             netns: None,
+            locked: false,
         }
     }
 }

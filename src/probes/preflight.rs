@@ -18,15 +18,6 @@ use crate::bpf::sys::tracepoint::TraceFs;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 
-/// A capability by its bit (include/uapi/linux/capability.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    NetAdmin = 12,
-    SysAdmin = 21,
-    Perfmon = 38,
-    Bpf = 39,
-}
-
 /// The capabilities in force, as bits; 0 where /proc does not tell.
 pub fn capabilities() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

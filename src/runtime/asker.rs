@@ -15,6 +15,7 @@ use crate::app::Msg;
 use crate::model::who::Asked;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{clock, who};
+use crate::rights::{self, Part};
 
 /// Questions of one kind, and answers of both, that may wait.
 const WAITING: usize = 4;
@@ -31,7 +32,8 @@ pub(super) struct Asker {
 
 impl Asker {
     /// Starts the threads; the answers are for the app.
-    pub(super) fn start() -> (Self, Receiver<Msg>) {
+    pub(super) fn start(locked: bool) -> (Self, Receiver<Msg>) {
+        let rights = |parts: &'static [Part]| move || rights::keep(parts, locked);
         let (answers, out) = channel(WAITING);
         let mut known = Cgroups::new();
         let describe = move |asked: Asked| {
@@ -42,8 +44,8 @@ impl Asker {
             let of = |id| (id, known.get(id, clock::mono).cloned());
             Msg::Cgroups(ids.into_iter().map(of).collect())
         };
-        let who = spawn("who", answers.clone(), describe);
-        let cgroups = spawn("cgroups", answers.clone(), name);
+        let who = spawn("who", rights(&[Part::Who]), answers.clone(), describe);
+        let cgroups = spawn("cgroups", rights(&[]), answers.clone(), name);
         (Self { who, cgroups, resolver: OnceCell::new(), answers }, out)
     }
 
@@ -71,11 +73,13 @@ fn ask<T>(thread: Option<&SyncSender<T>>, question: T) {
 /// A thread that answers one question after the other; `None` where there cannot be one more.
 fn spawn<T: Send + 'static>(
     name: &str,
+    give_up: impl FnOnce() + Send + 'static,
     answers: Sender<Msg>,
     mut answer: impl FnMut(T) -> Msg + Send + 'static,
 ) -> Option<SyncSender<T>> {
     let (questions, asked) = sync_channel(WAITING);
     let work = move || {
+        give_up();
         for question in asked {
             if answers.blocking_send(answer(question)).is_err() {
                 return;

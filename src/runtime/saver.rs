@@ -1,55 +1,65 @@
 //! Writes the configuration off the loop, since a home may be on a disk that hangs.
 
 use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::config::{self, Changes};
+use crate::{files, rights};
 
 /// How long what is being written is waited for in the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Writes one after the other.
+/// The thread that writes, with no other rights than the user's who called sudo.
 #[derive(Debug)]
 pub(super) struct Saver {
-    file: Option<PathBuf>,
+    changes: Option<SyncSender<Changes>>,
     results: Receiver<Result<String, String>>,
-    /// For the next thread; while one runs it is there.
-    sender: Option<Sender<Result<String, String>>>,
+    writes: bool,
 }
 
 impl Saver {
-    /// Writes to `file`.
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
-        let (sender, results) = channel(1);
-        Self { file, results, sender: Some(sender) }
+    /// Starts it, to write to `file`. The rights to take on another user's are needed here alone.
+    pub(super) fn start(file: Option<PathBuf>) -> Self {
+        let (changes, asked) = sync_channel::<Changes>(1);
+        let (told, results) = channel(1);
+        let work = move || {
+            let begun = files::become_caller().map_err(|e| e.to_string());
+            rights::keep(&[], false);
+            for changes in asked {
+                let result = match (&begun, &file) {
+                    (Err(why), _) => Err(why.clone()),
+                    (Ok(()), Some(file)) => config::save(file, &changes),
+                    (Ok(()), None) => {
+                        Err("there is no home to keep it in; name a file with --config".into())
+                    }
+                };
+                if told.blocking_send(result).is_err() {
+                    return;
+                }
+            }
+        };
+        let spawned = std::thread::Builder::new().name("save".into()).spawn(work);
+        Self { changes: spawned.is_ok().then_some(changes), results, writes: false }
     }
 
     /// Begins to write, unless it still does.
     pub(super) fn save(&mut self, changes: Changes) {
-        let Some(sender) = self.sender.take() else { return };
-        let Some(file) = self.file.clone() else {
-            let why = "there is no home to keep it in; name a file with --config";
-            let _ = sender.try_send(Err(why.into()));
-            return;
-        };
-        let write = move || {
-            let _ = sender.try_send(config::save(&file, &changes));
-        };
-        // A thread of its own: rights to files are a matter of the thread, and a disk may hang.
-        // Where it cannot be had the sender is dropped, and `done` says so.
-        let _ = std::thread::Builder::new().name("save".into()).spawn(write);
+        if !std::mem::replace(&mut self.writes, true) {
+            // Where there is no thread `done` says so.
+            let _ = self.changes.as_ref().map(|thread| thread.try_send(changes));
+        }
     }
 
     /// What came of it; for ever pending while nothing is written.
     pub(super) async fn done(&mut self) -> Result<String, String> {
-        if self.sender.is_some() {
+        if !self.writes {
             std::future::pending::<()>().await;
         }
         let result = self.results.recv().await;
-        let (sender, results) = channel(1);
-        (self.sender, self.results) = (Some(sender), results);
+        self.writes = false;
         result.unwrap_or_else(|| Err("it could not be begun".into()))
     }
 }
@@ -58,7 +68,7 @@ impl Drop for Saver {
     /// `W` and then `q` at once: it is written all the same.
     fn drop(&mut self) {
         let deadline = std::time::Instant::now() + PATIENCE;
-        while self.sender.is_none()
+        while self.writes
             && self.results.is_empty()
             && !self.results.is_closed()
             && std::time::Instant::now() < deadline

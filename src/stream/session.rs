@@ -18,6 +18,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{ProbeEvent, Watched, clock};
+use crate::rights;
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -97,6 +98,7 @@ impl Session {
             // Told to end before it began, or nothing to run.
             return Ok(());
         }
+        rights::keep(&[], settings.locked);
         let ready = Ready {
             at: clock::now(),
             opens: self.running.opens,

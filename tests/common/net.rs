@@ -312,7 +312,7 @@ pub struct Probe {
 pub fn try_probe(choice: Choice, mode: XdpMode) -> Result<Probe, Problem> {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let interval = Duration::from_millis(100);
-    let config = TalkersConfig { choice, mode, interval, netns: None };
+    let config = TalkersConfig { choice, mode, interval, ..TalkersConfig::default() };
     let probe = TalkersProbe::start(config, sink);
     match events.blocking_recv() {
         Some(ProbeEvent::Watching(Ok(watched))) => {

@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{OpensConfig, ProbeEvent, Sink};
 use crate::model::problem::Problem;
+use crate::rights::{self, Part};
 
 /// A running opens probe.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
             return;
         }
     };
+    rights::keep(&[Part::Opens], config.locked);
     if sink.blocking_send(ProbeEvent::OpensStarted(Ok(attached.info.clone()))).is_err() {
         return;
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::choose::{self, LinkKind};
-use super::counter::{Counter, FIRST_PART, Rung, lacks_rights};
+use super::counter::{Counter, Rung, lacks_rights};
 use super::links::Row;
 use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
@@ -36,6 +36,8 @@ pub(super) struct Means {
     pub(super) batch: Batch,
     /// Possible CPUs.
     pub(super) cpus: usize,
+    /// A table begins with this part of what it may grow to.
+    pub(super) first_part: usize,
 }
 
 pub(super) fn is_xdp(hook: Hook) -> bool {
@@ -53,7 +55,7 @@ pub(super) fn begin(
 ) -> Result<Counting, Problem> {
     let kind = LinkKind::of(row.link.arphrd);
     // As many as are held already, twice, or what it begins with.
-    let first = (book.len() * 2).max(entries / FIRST_PART).min(entries);
+    let first = (book.len() * 2).max(entries / means.first_part).min(entries);
     let counter = Counter::load(direction, kind, first, &mut means.rung)
         .map_err(|e| load_problem(row, &e))?;
     let held = book.open(counter.capacity, entries, clock::mono());

@@ -33,6 +33,11 @@ impl Features {
         self.changed.extend(changed.map(|(before, after)| Changed { before, after }));
     }
 
+    /// Whether anything is to be put back.
+    pub(super) fn changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// To be called after detaching. What somebody else has changed since is left alone.
     pub(super) fn restore(&mut self, links: &Links, row: &Row) {
         if self.changed.is_empty() {

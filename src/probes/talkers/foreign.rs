@@ -24,6 +24,9 @@ const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_ID: u16 = 11;
 
+/// Names of programs that are kept.
+const MOST_NAMES: usize = 1_024;
+
 /// What is attached at TC, by interface, and names of programs.
 #[derive(Debug, Default)]
 pub(super) struct AtTc {
@@ -41,9 +44,20 @@ impl AtTc {
         if self.looked.is_some_and(|at| at.elapsed() < rest) {
             return;
         }
+        // Who has given up the right to ask knows what was so then.
+        let refused = |&ifindex: &u32| {
+            let asked = programs::at_tcx(ifindex, Direction::Rx);
+            asked.is_err_and(|e| e.raw_os_error() == Some(libc::EPERM))
+        };
+        if links.first().is_some_and(refused) {
+            return;
+        }
         self.stale = false;
         self.looked = Some(Instant::now());
-        self.names.clear();
+        // Ids come again only after all others did; after the start no name can be had any more.
+        if self.names.len() > MOST_NAMES {
+            self.names.clear();
+        }
         self.held.clear();
         // Dumps wait for the lock of all network configuration: one, and more where there is need.
         let clsact = with_clsact(netlink);

@@ -11,7 +11,7 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::counter::{Rung, entries_for};
+use super::counter::{FIRST_PART, Rung, entries_for};
 use super::counting::Means;
 use super::links::{Links, Row};
 use super::netns::Netns;
@@ -26,6 +26,7 @@ use crate::probes::{
     LookAt, ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period,
     quiet_libbpf,
 };
+use crate::rights::{self, Part};
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -55,6 +56,8 @@ struct Run<'a> {
     links: Links,
     target: Target,
     mode: XdpMode,
+    /// Nothing more is attached.
+    locked: bool,
     watches: Vec<Watch>,
     /// Books of interfaces that are not watched now.
     kept: Vec<((u32, String), Books)>,
@@ -85,6 +88,7 @@ pub(super) fn run(
             return;
         }
     };
+    run.keep_rights();
     let word = match run.go(commands, wake, &timer) {
         Ok(()) => ProbeEvent::TalkersEnded,
         Err(End::NoNamespace(problem)) => ProbeEvent::Watching(Err(problem)),
@@ -129,18 +133,34 @@ impl<'a> Run<'a> {
             links,
             target,
             mode: config.mode,
+            locked: false,
             watches: Vec::new(),
             kept: Vec::new(),
-            means: Means { rung: Rung::default(), batch: Batch::new(cpus), cpus },
+            means: Means {
+                rung: Rung::default(),
+                batch: Batch::new(cpus),
+                cpus,
+                // What cannot grow later begins as large as it may be.
+                first_part: if config.locked { 1 } else { FIRST_PART },
+            },
             told: None,
             looked: None,
             last: Vec::new(),
         };
         run.reconcile();
+        run.locked = config.locked;
         match run.watched().first() {
             Some(Watched { rx: Err(problem), .. }) if run.nothing_counts() => Err(problem.clone()),
             _ => Ok(run),
         }
+    }
+
+    /// From here on nothing is done that takes more.
+    fn keep_rights(&self) {
+        let mut parts = vec![Part::Talkers];
+        parts.extend(self.netns.as_ref().map(|_| Part::Namespace));
+        parts.extend(self.watches.iter().any(Watch::changed_features).then_some(Part::Features));
+        rights::keep(&parts, self.locked);
     }
 
     fn nothing_counts(&self) -> bool {
@@ -220,6 +240,9 @@ impl<'a> Run<'a> {
     }
 
     fn obey(&mut self, command: TalkersCommand) {
+        if self.locked && !matches!(command, TalkersCommand::Look(_)) {
+            return;
+        }
         self.refresh(true);
         match command {
             TalkersCommand::Look(looked) => self.looked = looked,
@@ -297,7 +320,7 @@ impl<'a> Run<'a> {
             match self.links.by_index(watch.ifindex) {
                 Some(row) if wanted.contains(&watch.ifindex) => {
                     let (batch, last) = (&mut self.means.batch, &mut self.last);
-                    watch.follow(row, &self.links, batch, last);
+                    watch.follow(row, &self.links, batch, last, self.locked);
                     self.watches.push(watch);
                 }
                 _ => self.end(watch),
@@ -309,7 +332,7 @@ impl<'a> Run<'a> {
         };
         let entries = entries_for(self.means.cpus, budget);
         for ifindex in wanted {
-            if self.watches.iter().any(|w| w.ifindex == ifindex) {
+            if self.locked || self.watches.iter().any(|w| w.ifindex == ifindex) {
                 continue;
             }
             let Some(row) = self.links.by_index(ifindex).cloned() else { continue };
@@ -366,7 +389,11 @@ impl<'a> Run<'a> {
             let problem = Problem::new(
                 format!("watch {}", escape(name.as_bytes())),
                 "the interface is gone",
-                "it is taken up again when it returns",
+                if self.locked {
+                    "start again when it is back: --lock attaches nothing more"
+                } else {
+                    "it is taken up again when it returns"
+                },
             );
             watched.push(Watched {
                 ifindex: 0,

@@ -150,6 +150,11 @@ impl Watch {
         }
     }
 
+    /// Whether a device is to be put back as it was.
+    pub(super) fn changed_features(&self) -> bool {
+        self.features.changed()
+    }
+
     /// Ids of our programs.
     pub(super) fn program_ids(&self) -> impl Iterator<Item = u32> {
         [&self.rx, &self.tx].into_iter().flatten().flat_map(|c| c.counter.ids())
@@ -167,11 +172,12 @@ impl Watch {
         links: &Links,
         batch: &mut Batch,
         samples: &mut Vec<TalkersSample>,
+        locked: bool,
     ) {
         self.name.clone_from(&row.link.name);
         if row.link.xdp.is_some() != self.foreign {
             self.foreign = row.link.xdp.is_some();
-            if self.mode == XdpMode::Auto {
+            if self.mode == XdpMode::Auto && !locked {
                 self.take_mode(row, self.mode, links, batch, samples);
             }
         }

@@ -1,0 +1,180 @@
+//! What each thread may still do after its start, and the fence around the whole process.
+//!
+//! Capabilities belong to threads: each gives up its own when it no longer needs them. What is
+//! given up cannot be had back: there is no program to become, see [`fence`].
+
+mod fence;
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+pub use fence::{fence, fenced};
+
+/// What a thread does after the start that takes rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Drains the opens, and follows 32-bit tasks.
+    Opens,
+    /// Counts frames, on another interface or in another mode as well.
+    Talkers,
+    /// Looks after the process by which a network namespace was named.
+    Namespace,
+    /// Puts features of devices back that attaching changed.
+    Features,
+    /// Reads who a process is.
+    Who,
+}
+
+/// A capability, who keeps it after the start, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    pub capability: Capability,
+    /// Nobody: it is for the start alone.
+    pub kept_by: &'static [Part],
+    /// It is given with `setcap` to do without sudo.
+    pub in_setcap: bool,
+    pub why: &'static str,
+}
+
+const fn need(
+    capability: Capability,
+    kept_by: &'static [Part],
+    in_setcap: bool,
+    why: &'static str,
+) -> Need {
+    Need { capability, kept_by, in_setcap, why }
+}
+
+/// Every capability that is ever used.
+pub const NEEDS: [Need; 8] = [
+    need(Capability::CAP_BPF, &[Part::Opens, Part::Talkers], true, "loads programs and maps"),
+    need(
+        Capability::CAP_PERFMON,
+        &[Part::Opens, Part::Talkers],
+        true,
+        "attaches to tracepoints, reads kernel memory",
+    ),
+    need(
+        Capability::CAP_NET_ADMIN,
+        &[Part::Talkers, Part::Features],
+        true,
+        "attaches to interfaces, puts their features back",
+    ),
+    need(
+        Capability::CAP_NET_RAW,
+        &[Part::Talkers],
+        true,
+        "counts on a packet socket where there is no other hook",
+    ),
+    need(
+        Capability::CAP_SYS_PTRACE,
+        &[Part::Who, Part::Namespace],
+        true,
+        "reads which program another user's process runs, and /proc behind hidepid",
+    ),
+    need(Capability::CAP_DAC_READ_SEARCH, &[], true, "at start: tracefs, which is root's alone"),
+    need(
+        Capability::CAP_SYS_ADMIN,
+        &[],
+        false,
+        "at start: mounts tracefs where nobody has, enters `--netns`, names the XDP and TC programs of others",
+    ),
+    need(
+        Capability::CAP_SYS_RESOURCE,
+        &[],
+        false,
+        "at start, below kernel 5.11: raises the memlock limit",
+    ),
+];
+
+/// What `setcap` is given to do without sudo; `Makefile` has it too.
+pub fn for_setcap() -> String {
+    let names: Vec<String> = NEEDS
+        .iter()
+        .filter(|need| need.in_setcap)
+        .map(|need| need.capability.to_string().to_lowercase())
+        .collect();
+    format!("{}=ep", names.join(","))
+}
+
+/// This thread keeps what `parts` need of what it holds, for good, and the threads that it starts
+/// from now on no more. With `locked` nothing is attached any more: then reading maps is all, which
+/// takes CAP_BPF on kernels below 5.19 alone, and what undoes what was done to devices.
+pub fn keep(parts: &[Part], locked: bool) {
+    let Ok(held) = caps::read(None, CapSet::Permitted) else { return };
+    let is_needed = |need: &Need| need.kept_by.iter().any(|part| parts.contains(part));
+    let mut kept: CapsHashSet =
+        NEEDS.iter().filter(|n| is_needed(n)).map(|n| n.capability).collect();
+    kept.retain(|c| held.contains(c));
+    if locked {
+        let reads_maps = parts.contains(&Part::Opens) || parts.contains(&Part::Talkers);
+        let puts_back = parts.contains(&Part::Features);
+        // Not in force for a moment, to see whether the kernel asks for it.
+        let tried = caps::clear(None, CapSet::Effective).is_ok();
+        let asks = reads_maps && tried && !crate::bpf::sys::may_read_maps();
+        kept.retain(|c| match c {
+            Capability::CAP_BPF => asks,
+            Capability::CAP_NET_ADMIN => puts_back,
+            _ => false,
+        });
+    }
+    // Less than was permitted is always allowed; in force before permitted, which bounds it.
+    let none = CapsHashSet::new();
+    for (set, which) in
+        [(&kept, CapSet::Effective), (&kept, CapSet::Permitted), (&none, CapSet::Inheritable)]
+    {
+        if let Err(e) = caps::set(None, which, set) {
+            tracing::warn!("capabilities are kept: {e}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held() -> (CapsHashSet, CapsHashSet) {
+        let read = |set| caps::read(None, set).unwrap();
+        (read(CapSet::Effective), read(CapSet::Permitted))
+    }
+
+    fn after(parts: &'static [Part], locked: bool) -> CapsHashSet {
+        let kept = std::thread::spawn(move || {
+            keep(parts, locked);
+            let (effective, permitted) = held();
+            assert_eq!(effective, permitted);
+            // It does not come back.
+            assert!(caps::set(None, CapSet::Permitted, &caps::all()).is_err());
+            permitted
+        });
+        kept.join().unwrap()
+    }
+
+    #[test]
+    fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
+        use Capability::*;
+        let before = held();
+        assert!(before.1.contains(&CAP_SYS_ADMIN), "the tests need root");
+        assert_eq!(after(&[], false), CapsHashSet::new());
+        assert_eq!(after(&[Part::Who], false), CapsHashSet::from([CAP_SYS_PTRACE]));
+        assert_eq!(after(&[Part::Opens], false), CapsHashSet::from([CAP_BPF, CAP_PERFMON]));
+        assert_eq!(after(&[Part::Who], true), CapsHashSet::new());
+        let features = after(&[Part::Talkers, Part::Features], true);
+        assert!(features.contains(&CAP_NET_ADMIN) && !features.contains(&CAP_PERFMON));
+        assert_eq!(held(), before);
+    }
+
+    #[test]
+    fn the_readme_tells_all() {
+        let readme = include_str!("../README.md");
+        for need in NEEDS {
+            let row = format!("| `{}` | {} |", need.capability, need.why);
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_makefile_gives_the_same() {
+        let makefile = include_str!("../Makefile");
+        assert!(makefile.contains(&format!("'{}'", for_setcap())), "{}", for_setcap());
+    }
+}
