@@ -85,8 +85,15 @@ fn size(lines: usize, help: &Help, area: Rect) -> (u16, u16, usize) {
     (WIDTH.min(area.width), height, usize::from(height.saturating_sub(2 + search)))
 }
 
+/// The line at the foot stays: it tells how to search and how to get out.
+fn above_footer(app: &App, area: Rect) -> Rect {
+    let footer = app.layout(area).footer.map_or(0, |f| f.height);
+    Rect { height: area.height.saturating_sub(footer), ..area }
+}
+
 /// The last line that the page can begin with.
 pub fn last_line(app: &App, help: &Help, area: Rect) -> usize {
+    let area = above_footer(app, area);
     let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4)).len();
     lines.saturating_sub(size(lines, help, area).2)
 }
@@ -103,6 +110,7 @@ fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
 /// Draws the page.
 pub fn draw(app: &App, look: &Look, help: &Help, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
+    let area = above_footer(app, area);
     let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4));
     let (width, height, rows) = size(lines.len(), help, area);
     let mut inside = window(look, area, width, height, "Help", buf);

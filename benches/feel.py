@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""How the dashboard feels: from a key to the screen while opens and packets arrive as fast as this
+machine makes them, and what a frame costs a slow line. Needs root.
+
+    sudo benches/feel.py [KEYS] [BINARY]
+
+Runs in a network namespace of its own, as benches/dashboard.py does. A key is `?`, which changes
+nearly every cell; it is timed from the write into the pseudo-terminal until the last byte of the frame
+that answers it was read. Frames are told apart by the marks of the synchronised updates.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KEYS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+BINARY = sys.argv[2] if len(sys.argv) > 2 else os.path.join(HERE, "../target/release/ebpftop")
+END = b"\x1b[?2026l"
+
+
+def sh(*command):
+    subprocess.run(command, check=True)
+
+
+def percentile(values, share):
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+
+
+class Dashboard:
+    """The program in a pseudo-terminal."""
+
+    def __init__(self, size, *options):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", LC_ALL="C.UTF-8",
+                              XDG_CONFIG_HOME="/nonexistent")
+            os.execv(BINARY, [BINARY, "-i", "near", *options])
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.rest = b""
+        self.frames = []
+        self.until(b"OPENS/S", 20)
+
+    def read(self, until):
+        """Takes what is there; true when something came before the time `until`."""
+        if not select.select([self.fd], [], [], max(until - time.monotonic(), 0))[0]:
+            return False
+        self.rest += os.read(self.fd, 65536)
+        *frames, self.rest = self.rest.split(END)
+        self.frames += [frame + END for frame in frames]
+        return True
+
+    def until(self, text, seconds):
+        """Reads until a whole frame has `text` in it."""
+        seen, deadline = 0, time.monotonic() + seconds
+        while not any(text in frame for frame in self.frames[seen:]):
+            seen = len(self.frames)
+            if not self.read(deadline) and time.monotonic() > deadline:
+                sys.exit(f"waited in vain for {text}")
+
+    def press(self, key, text):
+        """Milliseconds from a key to the frame that has `text` in it."""
+        self.frames.clear()
+        start = time.monotonic()
+        os.write(self.fd, key)
+        self.until(text, 20)
+        return (time.monotonic() - start) * 1000
+
+    def keys(self, n):
+        times = []
+        for i in range(n):
+            # Not in step with the ticks, nor with the last frame.
+            pause = time.monotonic() + 0.023 + (i * 7 % 31) / 1000
+            while time.monotonic() < pause:
+                self.read(pause)
+            # What the line at the foot says then; the cells around it do not stay the same.
+            text = b"quit" if i % 2 else b"Help"
+            times.append(self.press(b"?", text))
+        return times
+
+    def watch(self, seconds):
+        self.frames.clear()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.read(deadline)
+        return [len(frame) for frame in self.frames]
+
+    def lost(self):
+        """As the last frames said; the header writes it out."""
+        told = re.findall(rb"lost[^0-9]{0,12}([0-9]+)", b"".join(self.frames))
+        return int(told[-1]) if told else 0
+
+    def end(self):
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def tell_times(what, times):
+    print(f"  {what:28} median {percentile(times, 0.5):5.1f} ms, p99 {percentile(times, 0.99):5.1f} ms, "
+          f"max {max(times):5.1f} ms of {len(times)}")
+
+
+def tell_bytes(what, sizes, seconds):
+    print(f"  {what:28} {len(sizes) / seconds:4.1f} frames/s, mean {sum(sizes) / max(len(sizes), 1):6.0f} bytes, "
+          f"p99 {percentile(sizes, 0.99) if sizes else 0:6} bytes, {sum(sizes) * 8 / seconds / 1000:5.1f} kbit/s")
+
+
+def main():
+    if "IN_NAMESPACE" not in os.environ:
+        os.environ["IN_NAMESPACE"] = "1"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    work = tempfile.mkdtemp(prefix="feel.")
+    far = subprocess.Popen(["unshare", "--net", "sleep", "1200"])
+    loads = []
+    try:
+        time.sleep(0.3)
+        sh("cc", "-O2", "-o", f"{work}/load", f"{HERE}/load.c")
+        sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
+        sh("ip", "link", "set", "far", "netns", str(far.pid))
+        sh("ip", "addr", "add", "10.9.0.1/24", "dev", "near")
+        sh("ip", "link", "set", "near", "up")
+        beyond = ["nsenter", "--net", "-t", str(far.pid)]
+        sh(*beyond, "ip", "addr", "add", "10.9.0.2/24", "dev", "far")
+        sh(*beyond, "ip", "link", "set", "far", "up")
+        files = f"{work}/one/two"
+        os.makedirs(files)
+        for i in range(100):
+            open(f"{files}/file{i:02}", "w").close()
+
+        for size in (80, 24), (200, 60):
+            print(f"{size[0]}x{size[1]}")
+            dashboard = Dashboard(size)
+            tell_times("key to screen, idle", dashboard.keys(KEYS // 4 * 2))
+            tell_bytes("idle", dashboard.watch(10), 10)
+            seconds = str(30 + KEYS / 10)
+            sink = subprocess.Popen([f"{work}/load", "sink", seconds])
+            opens = subprocess.Popen([f"{work}/load", "opens", files, seconds],
+                                     stdout=subprocess.PIPE, text=True)
+            sends = subprocess.Popen([*beyond, f"{work}/load", "send", "10.9.0.1", seconds],
+                                     stdout=subprocess.PIPE, text=True)
+            loads = [sink, opens, sends]
+            time.sleep(2)
+            tell_times("key to screen, under load", dashboard.keys(KEYS // 2 * 2))
+            tell_bytes("under load", dashboard.watch(15), 15)
+            pairs = int(opens.communicate()[0].split()[1])
+            packets = sends.communicate()[0].split()[0]
+            print(f"    {pairs / float(seconds):.0f} opens/s, {packets} packets/s, lost {dashboard.lost()}")
+            sink.kill()
+            sink.wait()
+            dashboard.end()
+    finally:
+        for load in [*loads, far]:
+            load.kill()
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
