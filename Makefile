@@ -63,9 +63,8 @@ test: setup-test ## every check: format, lints, all tests, the real kernel inclu
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
 
-soak: setup-test ## two minutes of switching interfaces under traffic, killed again and again; ten of random keys
+soak: setup-test ## two minutes of switching between interfaces under traffic, killed again and again
 	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak -- --nocapture'
-	@EBPFTOP_SOAK_SECONDS=600 $(MAKE) --no-print-directory unit TESTARGS='--test soak_keys -- --nocapture'
 
 lint: ## formats and lints alone
 	$(CARGO) fmt --check
@@ -88,6 +87,7 @@ bench: build ## criterion benches, then the real kernel against nobody looking a
 	$(CARGO) bench --locked
 	$(SUDO) benches/peers.sh
 	$(SUDO) benches/dashboard.py
+	$(SUDO) benches/feel.py
 
 screenshot: build ## assets/screenshot.svg, from the real program under a small load
 	@mkdir -p assets

@@ -48,6 +48,10 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Between frames that keys ask for.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// Before the rest of a frame that the terminal has not taken whole is offered again; each time twice
+/// that, up to [`FRAME`]. A pseudo-terminal takes a few KiB at once, and its reader takes them soon.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// How long probes may take to detach when the program ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -219,6 +223,7 @@ async fn dashboard(
 
     let mut due = Some(Instant::now());
     let mut drawn = Instant::now();
+    let mut retry = RETRY;
     loop {
         let mut soon = FRAME;
         let effects = tokio::select! {
@@ -236,7 +241,8 @@ async fn dashboard(
                 match screen.behind() {
                     Ok(false) => {}
                     Ok(true) => {
-                        due = Some(Instant::now() + FRAME);
+                        due = Some(Instant::now() + retry);
+                        retry = (retry * 2).min(FRAME);
                         continue;
                     }
                     Err(_) => return Ok(End::Asked),
@@ -253,7 +259,8 @@ async fn dashboard(
                 drawn = Instant::now();
                 // What was not taken goes out without waiting for something to happen.
                 let Ok(behind) = screen.behind() else { return Ok(End::Asked) };
-                due = behind.then(|| drawn + FRAME);
+                retry = RETRY;
+                due = behind.then(|| drawn + retry);
                 continue;
             }
             key = keys.next() => {

@@ -167,7 +167,10 @@ fn help_lists_every_key() {
     while !seen.contains(last) {
         let before = tty.text();
         tty.send("\x1b[6~");
-        seen.push_str(&tty.wait_until("the next page", |s| s != before));
+        tty.wait_until("the next page", |s| s != before);
+        // Whole, not the first lines of it.
+        tty.settle();
+        seen.push_str(&tty.text());
     }
     for binding in ebpftop::keys::of(ebpftop::keys::Mode::Main) {
         let shown = seen.lines().any(|l| {
