@@ -47,7 +47,7 @@ else
 endif
 
 build: setup-build ## the release binary, after installing the packages it needs
-	$(CARGO) build --release --locked
+	@CARGO='$(CARGO)' scripts/build.sh --release
 
 setup-build:
 	@scripts/setup.sh build

@@ -6,7 +6,22 @@ use libbpf_cargo::SkeletonBuilder;
 
 const OBJECTS: [&str; 2] = ["opens", "talkers"];
 
+/// The programs read saved registers, which are another architecture's own, and share their records
+/// with Rust as they lie in memory.
+fn check_target() -> Result<(), String> {
+    let of = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    let (arch, endian, width) = (of("ARCH"), of("ENDIAN"), of("POINTER_WIDTH"));
+    match (arch.as_str(), endian.as_str(), width.as_str()) {
+        ("x86_64" | "aarch64", "little", "64") => Ok(()),
+        _ => Err(format!(
+            "ebpftop knows x86_64 and aarch64, little-endian with 64-bit pointers; \
+             this target is {arch}, {endian}-endian with {width}-bit pointers"
+        )),
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    check_target()?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     for object in OBJECTS {
         let source = format!("src/bpf/{object}.bpf.c");

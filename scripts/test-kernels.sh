@@ -20,8 +20,8 @@ here=$PWD/scripts/kernels
 # others instead.
 read -ra tests <<<"${TESTS:-whole floor opens resolved compat io_uring}"
 # Seconds for one test binary, for one guest; guests at a time.
-test_limit=${TEST_LIMIT:-100}
-guest_limit=${GUEST_LIMIT:-200}
+test_limit=${TEST_LIMIT:-160}
+guest_limit=${GUEST_LIMIT:-280}
 at_once=${AT_ONCE:-2}
 
 die() {

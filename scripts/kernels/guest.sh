@@ -9,7 +9,7 @@ MODULES=(sch_ingress cls_bpf veth dummy tun)
 # to $cache/tests.
 build_tests() {
 	local name path
-	cargo build --release --locked >"$cache/cargo.log" 2>&1 ||
+	scripts/build.sh --release >"$cache/cargo.log" 2>&1 ||
 		die "the program does not build:
 $(tail -30 "$cache/cargo.log")"
 	cargo test --no-run --tests --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
