@@ -7,12 +7,14 @@
 //! `cargo bench --bench opens_cost [-- ROUNDS]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::ffi::CString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent};
+use common::{Read, median, with_probe};
+use ebpftop::probes::{Only, OpensConfig};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -79,11 +81,6 @@ fn main() {
     }
 }
 
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Runs the load in a process of its own; ns a pair of open and close.
 fn run_load(kind: &str, dir: &str) -> f64 {
     let out = Command::new(std::env::current_exe().unwrap())
@@ -125,55 +122,6 @@ fn load(kind: &str, dir: &str) {
         spent += start.elapsed();
     }
     println!("{}", spent.as_nanos() as f64 / pairs as f64);
-}
-
-/// CPU time of this process, ns: the reader's, since the load is a process of its own.
-fn own_cpu_ns() -> u64 {
-    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
-    [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_usec() as u64 * 1_000)
-        .sum()
-}
-
-/// What the probe counted while the load ran, and what reading it cost.
-#[derive(Default)]
-struct Read {
-    seen: u64,
-    lost: u64,
-    cpu_ns: u64,
-}
-
-fn with_probe(config: OpensConfig, load: impl FnOnce()) -> Read {
-    let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
-    let mut probe = OpensProbe::start(config, sink);
-    match events.blocking_recv() {
-        Some(ProbeEvent::OpensStarted(Ok(_))) => {}
-        other => panic!("cannot start (root?): {other:?}"),
-    }
-    let reader = std::thread::spawn(move || {
-        let mut opens = 0u64;
-        while let Some(event) = events.blocking_recv() {
-            match event {
-                ProbeEvent::Opens(batch) => opens += batch.len() as u64,
-                ProbeEvent::OpensEnded(counts) => return (opens, counts),
-                _ => {}
-            }
-        }
-        panic!("ended without counts")
-    });
-    let cpu = own_cpu_ns();
-    load();
-    let cpu_ns = own_cpu_ns() - cpu;
-    probe.stop();
-    let (opens, counts) = reader.join().unwrap();
-    probe.join();
-    assert_eq!(
-        counts.seen,
-        opens + counts.lost + counts.skipped,
-        "every open is told or counted as lost"
-    );
-    Read { seen: counts.seen, lost: counts.lost, cpu_ns }
 }
 
 /// opensnoop needs tracefs mounted: a mount namespace of its own gives it one.

@@ -5,67 +5,17 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 
+use common::i386::program;
 use common::opens::{Seen, watch};
 use common::spawn::fresh;
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
 
-/// Where the program is loaded, and where its text is in the file.
-const BASE: u32 = 0x0804_8000;
-const TEXT: u32 = 52 + 32;
-
-/// An i386 program that opens `path` `times` times, 5 ms apart, and ends.
-fn program(dir: &Path, name: &str, path: &str, times: u32) -> PathBuf {
-    let code = |path_at: u32, pause_at: u32| {
-        let mut code = vec![0xbe]; // mov esi, times
-        code.extend(times.to_le_bytes());
-        let top = code.len();
-        code.extend([0xb8, 0x27, 0x01, 0, 0]); // mov eax, 295 (openat)
-        code.extend([0xbb, 0x9c, 0xff, 0xff, 0xff]); // mov ebx, -100 (AT_FDCWD)
-        code.push(0xb9); // mov ecx, path
-        code.extend(path_at.to_le_bytes());
-        code.extend([0x31, 0xd2, 0xcd, 0x80]); // xor edx, edx; int 0x80
-        code.extend([0x89, 0xc3, 0xb8, 6, 0, 0, 0, 0xcd, 0x80]); // close it
-        code.push(0xbb); // mov ebx, pause
-        code.extend(pause_at.to_le_bytes());
-        code.extend([0x31, 0xc9, 0xb8, 162, 0, 0, 0, 0xcd, 0x80]); // nanosleep
-        code.push(0x4e); // dec esi
-        let back = top as i32 - (code.len() as i32 + 2);
-        code.extend([0x75, back as i8 as u8]); // jnz top
-        code.extend([0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80]); // exit(0)
-        code
-    };
-    let at = |offset: usize| BASE + TEXT + offset as u32;
-    let len = code(0, 0).len();
-    let pause = len + path.len() + 1;
-    let mut text = code(at(len), at(pause));
-    text.extend(path.as_bytes());
-    text.push(0);
-    text.extend(0u32.to_le_bytes());
-    text.extend(5_000_000u32.to_le_bytes());
-
-    let whole = TEXT + text.len() as u32;
-    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    elf.extend([2, 0, 3, 0]); // executable, i386
-    for word in [1, BASE + TEXT, 52, 0, 0] {
-        elf.extend(word.to_le_bytes());
-    }
-    for half in [52u16, 32, 1, 40, 0, 0] {
-        elf.extend(half.to_le_bytes());
-    }
-    for word in [1, 0, BASE, BASE, whole, whole, 5, 0x1000] {
-        elf.extend(word.to_le_bytes());
-    }
-    elf.extend(text);
-    let file = dir.join(name);
-    std::fs::write(&file, elf).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-    file
-}
+/// Between two opens.
+const PAUSE_NS: u32 = 5_000_000;
 
 fn start(program: &Path) -> Child {
     // Needs CONFIG_IA32_EMULATION.
@@ -77,10 +27,10 @@ fn start(program: &Path) -> Child {
 #[test]
 fn opens_of_32_bit_tasks_are_seen_while_there_are_any() {
     let dir = tempfile::tempdir().unwrap();
-    let mut early = start(&program(dir.path(), "early", "/etc/hostname", 100_000));
+    let mut early = start(&program(dir.path(), "early", "/etc/hostname", 100_000, PAUSE_NS));
     let mut watch = watch(OpensConfig::default());
     assert!(watch.info.unseen.iter().all(|(what, _)| what != "32-bit tasks"));
-    let whole = program(dir.path(), "whole", "/no such file", 50);
+    let whole = program(dir.path(), "whole", "/no such file", 50, PAUSE_NS);
     let mut second = start(&whole);
     let second_pid = second.id();
     assert!(second.wait().unwrap().success());
@@ -108,7 +58,7 @@ fn opens_of_32_bit_tasks_are_seen_while_there_are_any() {
 fn one_that_starts_later_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let mut watch = watch(OpensConfig::default());
-    let mut late = start(&program(dir.path(), "late", "/etc/hostname", 100_000));
+    let mut late = start(&program(dir.path(), "late", "/etc/hostname", 100_000, PAUSE_NS));
     let pid = late.id();
     let seen = watch.wait_for(|batch| batch.iter().any(|o| o.meta.tgid == pid));
     late.kill().unwrap();

@@ -5,9 +5,8 @@ mod common;
 
 use std::ffi::CString;
 use std::fs::File;
-use std::process::Command;
 
-use common::opens::{Seen, in_child, watch};
+use common::opens::{Seen, in_child, own_comm, watch};
 use ebpftop::model::filter::Pattern;
 use ebpftop::model::open::{Comm, OpenMeta, Syscall};
 use ebpftop::probes::{Only, OpensConfig};
@@ -62,31 +61,6 @@ fn a_failing_open_carries_its_errno() {
     assert_eq!(errno("/proc"), Some(libc::EISDIR));
 }
 
-#[test]
-fn a_hundred_short_lived_processes_are_all_named() {
-    let watch = watch(OpensConfig::default());
-    let me = std::process::id();
-    let mut pids = Vec::new();
-    for _ in 0..100 {
-        let mut child = Command::new("cat")
-            .arg("/etc/hostname")
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        pids.push(child.id());
-        child.wait().unwrap();
-    }
-    let (seen, _) = watch.finish(|m| m.ppid == me);
-    for pid in pids {
-        let open = seen
-            .iter()
-            .find(|s| s.meta.tgid == pid && s.path.as_deref() == Some(b"/etc/hostname"))
-            .unwrap_or_else(|| panic!("no open of {pid}"));
-        assert_eq!(open.meta.process.as_bytes(), b"cat");
-        assert_eq!(open.meta.comm.as_bytes(), b"cat");
-    }
-}
-
 /// `openat2`, `open`, `creat` and a call with a bad pointer, by raw system calls.
 #[test]
 fn every_call_is_told_apart() {
@@ -105,6 +79,7 @@ fn every_call_is_told_apart() {
         libc::syscall(libc::SYS_creat, b.as_ptr(), 0o644);
         libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, c.as_ptr(), &raw const how, 24);
         libc::syscall(libc::SYS_openat, libc::AT_FDCWD, 8, libc::O_RDONLY);
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, 0, libc::O_RDONLY | libc::O_EXCL);
     }
     let (seen, _) = watch.finish(own_thread());
     let find = |call| seen.iter().find(|s| s.meta.syscall == call).unwrap();
@@ -116,8 +91,48 @@ fn every_call_is_told_apart() {
     let openat2 = find(Syscall::Openat2);
     assert_eq!((openat2.path.as_deref(), openat2.meta.mode), (Some(c.as_bytes()), 0o640));
     assert_eq!(openat2.meta.flags, Some(how.flags));
-    let bad = seen.iter().find(|s| s.meta.errno() == Some(libc::EFAULT)).unwrap();
-    assert_eq!(bad.path, None);
+    let bad: Vec<_> = seen.iter().filter(|s| s.meta.errno() == Some(libc::EFAULT)).collect();
+    let flags = |s: &&Seen| s.meta.flags;
+    assert_eq!(bad.iter().map(flags).collect::<Vec<_>>(), [Some(0), Some(libc::O_EXCL as u64)]);
+    assert!(bad.iter().all(|s| s.path.is_none() && s.resolved.is_none()));
+}
+
+/// A call without any path: where the file is comes from the descriptor alone.
+#[test]
+fn an_open_by_handle_tells_the_file() {
+    #[repr(C)]
+    struct Handle {
+        bytes: u32,
+        kind: i32,
+        data: [u8; 128],
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("by handle");
+    std::fs::write(&path, "x").unwrap();
+    let name = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    let mount = File::open(dir.path()).unwrap();
+    let mut handle = Handle { bytes: 128, kind: 0, data: [0; 128] };
+    let mut mount_id = 0i32;
+    let watch = watch(OpensConfig::default());
+    // SAFETY: a string, a handle as large as it says and an int, which live through the calls.
+    unsafe {
+        let at = libc::AT_FDCWD;
+        let (handle, id) = (&raw mut handle, &raw mut mount_id);
+        let named = libc::syscall(libc::SYS_name_to_handle_at, at, name.as_ptr(), handle, id, 0);
+        assert_eq!(named, 0, "{}", std::io::Error::last_os_error());
+        let mount = std::os::fd::AsRawFd::as_raw_fd(&mount);
+        let fd = libc::syscall(libc::SYS_open_by_handle_at, mount, handle, libc::O_RDONLY);
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        (*handle).kind ^= 0x55;
+        assert!(libc::syscall(libc::SYS_open_by_handle_at, mount, handle, libc::O_RDONLY) < 0);
+    }
+    let (seen, _) = watch.finish(own_thread());
+    let ours: Vec<_> = seen.iter().filter(|s| s.meta.syscall == Syscall::OpenByHandleAt).collect();
+    assert_eq!(ours.len(), 2);
+    assert!(ours.iter().all(|s| s.path.is_none() && s.meta.flags == Some(0)));
+    assert_eq!(ours[0].resolved_str(), path.to_str().unwrap());
+    assert!(ours[0].meta.fd().is_some());
+    assert_eq!((ours[1].meta.errno(), &ours[1].resolved), (Some(libc::ESTALE), &None));
 }
 
 #[test]
@@ -190,25 +205,6 @@ fn a_full_ring_loses_details_and_no_counts() {
     assert_eq!(lost.process.as_bytes(), own_comm());
 }
 
-/// This thread's name: a forked child has it as its process's.
-fn own_comm() -> Vec<u8> {
-    std::fs::read("/proc/thread-self/comm").unwrap().strip_suffix(b"\n").unwrap().to_vec()
-}
-
-#[test]
-fn the_end_of_a_process_is_told_once_and_of_a_thread_never() {
-    let watch = watch(OpensConfig::default());
-    let child = in_child(|| {
-        std::thread::spawn(|| File::open("/etc/hostname").unwrap()).join().unwrap();
-    });
-    let all = watch.finish_all(|m| m.tgid == child);
-    let ended: Vec<_> = all.ended.iter().filter(|e| e.tgid == child).collect();
-    assert_eq!(ended.len(), 1);
-    let open = all.seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
-    assert_eq!(ended[0].start_boottime_ns, open.meta.start_boottime_ns);
-    assert!(ended[0].at > open.meta.at);
-}
-
 #[test]
 fn what_is_not_wanted_is_counted_and_not_told() {
     let only = Only { tgid: Some(1), failed: true, ..Only::default() };
@@ -272,25 +268,6 @@ fn opens_are_chosen_by_name_in_the_kernel() {
     }
 }
 
-/// Threads have names of their own; the process keeps the leader's.
-#[test]
-fn thread_and_process_are_named_each() {
-    let watch = watch(OpensConfig::default());
-    let child = in_child(|| {
-        std::thread::Builder::new()
-            .name("a worker".into())
-            .spawn(|| File::open("/etc/hostname").unwrap())
-            .unwrap()
-            .join()
-            .unwrap();
-    });
-    let (seen, _) = watch.finish(|m| m.tgid == child);
-    let open = seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
-    assert_eq!(open.meta.comm.as_bytes(), b"a worker");
-    assert_eq!(open.meta.process.as_bytes(), own_comm());
-    assert_ne!(open.meta.tid, open.meta.tgid);
-}
-
 /// A page that is not resident when the call begins still gives the path at its end.
 #[test]
 fn a_cold_page_gives_a_name() {
@@ -318,39 +295,6 @@ fn a_cold_page_gives_a_name() {
     };
     let (seen, _) = watch.finish(|m| m.tid == tid.as_raw() as u32);
     assert!(seen.iter().any(|s| s.path_str() == "/etc/hostname"));
-}
-
-/// Ids are those of the initial PID namespace, whatever the process calls itself.
-#[test]
-fn a_pid_namespace_is_seen_from_outside() {
-    let watch = watch(OpensConfig::default());
-    let me = std::process::id();
-    let outer = in_child(|| {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
-        in_child(|| {
-            assert_eq!(std::process::id(), 1);
-            File::open("/etc/hostname").unwrap();
-        });
-    });
-    let (seen, _) = watch.finish(|m| m.ppid == outer);
-    let open = seen.iter().find(|s| s.path_str() == "/etc/hostname").unwrap();
-    assert!(open.meta.tgid > 1 && open.meta.tgid != outer && open.meta.tgid != me);
-    assert_eq!(open.meta.tid, open.meta.tgid);
-}
-
-/// A bounded fork bomb: every child opens once and is gone.
-#[test]
-fn a_burst_of_short_children_is_told_whole() {
-    const CHILDREN: usize = 2_000;
-    let watch = watch(OpensConfig::default());
-    let parent = in_child(|| {
-        for _ in 0..CHILDREN {
-            in_child(|| drop(File::open("/no such file by a child")));
-        }
-    });
-    let (seen, counts) = watch.finish(|m| m.ppid == parent);
-    let tries = seen.iter().filter(|s| s.path_str() == "/no such file by a child").count();
-    assert_eq!((tries, counts.lost), (CHILDREN, 0));
 }
 
 /// A ring for each CPU: names and opens of both stand together, in the order of time.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -279,45 +279,55 @@ fn a_detached_mount_has_no_path_in_this_namespace() {
     assert_eq!(resolved(&seen, "lib"), None);
 }
 
+const RESOLVE_BENEATH: u64 = 0x08;
+const RESOLVE_IN_ROOT: u64 = 0x10;
+
+fn raw_openat2(dirfd: RawFd, path: &CStr, resolve: u64) -> i64 {
+    // SAFETY: integers, for which zero is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.resolve = resolve;
+    let (how, len) = (&raw const how, size_of_val(&how));
+    // SAFETY: a string and a struct that live through the call.
+    unsafe { libc::syscall(libc::SYS_openat2, dirfd, path.as_ptr(), how, len) }
+}
+
 #[test]
 fn openat2_in_root_starts_from_the_descriptor() {
     let (_dir, root) = tree();
     let dir = File::open(&root).unwrap();
     let seen = told_of(|| {
-        // SAFETY: integers, for which zero is a value.
-        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         chdir(root.as_str()).unwrap();
-        let cases = [
-            (dir.as_raw_fd(), c"/real/none", 0x10),
-            (dir.as_raw_fd(), c"link/file", 0x08),
-            (libc::AT_FDCWD, c"/cwd/none", 0x10),
-        ];
-        for (dirfd, path, resolve) in cases {
-            how.resolve = resolve;
-            // SAFETY: a string and a struct that live through the call.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_openat2,
-                    dirfd,
-                    path.as_ptr(),
-                    &raw const how,
-                    size_of_val(&how),
-                )
-            };
+        raw_openat2(dir.as_raw_fd(), c"/real/none", RESOLVE_IN_ROOT);
+        raw_openat2(libc::AT_FDCWD, c"/cwd/none", RESOLVE_IN_ROOT);
+    });
+    for path in ["/real/none", "/cwd/none"] {
+        let tried = Some((ResolvedKind::Tried, format!("{root}{path}")));
+        assert_eq!(resolved(&seen, path), tried);
+    }
+}
+
+/// What stays beneath the descriptor is opened; what leads out is refused, and tells where it led.
+#[test]
+fn openat2_beneath_the_descriptor() {
+    let (_dir, root) = tree();
+    std::os::unix::fs::symlink("/etc", format!("{root}/real/out")).unwrap();
+    let real = File::open(format!("{root}/real")).unwrap();
+    let out = [c"../cwd", c"deep/../../cwd", c"out/hostname", c"/etc/hostname"];
+    let seen = told_of(|| {
+        assert!(raw_openat2(real.as_raw_fd(), c"deep/../file", RESOLVE_BENEATH) >= 0);
+        for path in out {
+            assert_eq!(raw_openat2(real.as_raw_fd(), path, RESOLVE_BENEATH), -1);
         }
     });
-    assert_eq!(
-        resolved(&seen, "/real/none"),
-        Some((ResolvedKind::Tried, format!("{root}/real/none")))
-    );
-    assert_eq!(
-        resolved(&seen, "/cwd/none"),
-        Some((ResolvedKind::Tried, format!("{root}/cwd/none")))
-    );
-    assert_eq!(
-        resolved(&seen, "link/file"),
-        Some((ResolvedKind::Opened, format!("{root}/real/file")))
-    );
+    let file = format!("{root}/real/file");
+    assert_eq!(resolved(&seen, "deep/../file"), Some((ResolvedKind::Opened, file)));
+    for path in out.map(|p| p.to_str().unwrap()) {
+        let open = seen.iter().find(|s| s.path_str() == path).unwrap();
+        assert_eq!(open.meta.errno(), Some(libc::EXDEV), "{path}");
+        let from = if path.starts_with('/') { String::new() } else { format!("{root}/real/") };
+        let tried = Some((ResolvedKind::Tried, format!("{from}{path}")));
+        assert_eq!(resolved(&seen, path), tried);
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 pub mod attached;
 pub mod dns;
+pub mod i386;
 pub mod mmdb;
 pub mod net;
 pub mod opener;
 pub mod opens;
 pub mod program;
 pub mod spawn;
+pub mod speed;
 pub mod tty;

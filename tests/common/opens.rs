@@ -132,3 +132,8 @@ pub fn in_child(act: impl FnOnce()) -> u32 {
         }
     }
 }
+
+/// This thread's name: a forked child has it as its process's.
+pub fn own_comm() -> Vec<u8> {
+    std::fs::read("/proc/thread-self/comm").unwrap().strip_suffix(b"\n").unwrap().to_vec()
+}

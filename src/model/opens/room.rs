@@ -45,13 +45,6 @@ impl Opens {
         }
         self.memo = None;
         self.drop_files(&files, None);
-        let orphans: Vec<Slot> = self
-            .failures
-            .iter()
-            .filter(|(_, f)| self.processes.get(f.process).is_none())
-            .map(|(slot, _)| slot)
-            .collect();
-        self.drop_failures(&orphans);
     }
 
     pub(super) fn make_room_for_files(&mut self) {
@@ -71,18 +64,29 @@ impl Opens {
         for slot in &victims {
             self.unlink_file(*slot, None);
         }
+        self.drop_orphans();
     }
 
     pub(super) fn make_room_for_failures(&mut self) {
         let rank = |(slot, f): (Slot, &super::Failure)| (worth(f.last.0, f.count), slot);
         let victims = least(self.failures.iter().map(rank).collect());
-        self.let_go.failures += victims.len() as u64;
         self.drop_failures(&victims);
+    }
+
+    /// Drops the failures whose process or path has gone: nobody could be told of them.
+    fn drop_orphans(&mut self) {
+        let gone = |f: &super::Failure| {
+            self.processes.get(f.process).is_none() || self.paths.get(f.path).is_none()
+        };
+        let orphans: Vec<Slot> =
+            self.failures.iter().filter(|(_, f)| gone(f)).map(|(slot, _)| slot).collect();
+        self.drop_failures(&orphans);
     }
 
     fn drop_failures(&mut self, victims: &[Slot]) {
         for slot in victims {
             let Some(f) = self.failures.remove(*slot) else { continue };
+            self.let_go.failures += 1;
             let hash = self.hasher.hash_one((f.process, f.path, f.errno));
             if let Ok(found) = self.by_failure.find_entry(hash, |s| s == slot) {
                 found.remove();
@@ -111,6 +115,7 @@ impl Opens {
         for slot in unused {
             self.drop_path(slot);
         }
+        self.drop_orphans();
     }
 
     /// Drops one use and takes it out of the lists that name it.

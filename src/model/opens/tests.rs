@@ -43,6 +43,9 @@ fn check(opens: &Opens) {
     let given: usize = opens.files.iter().map(|(_, f)| f.given.bytes()).sum();
     assert_eq!(opens.given_bytes, given);
     assert!(given <= opens.limits.given_bytes);
+    for (_, f) in opens.failures.iter() {
+        assert!(opens.processes.get(f.process).is_some() && opens.paths.get(f.path).is_some());
+    }
     for (slot, file) in opens.files.iter() {
         assert!(opens.processes.get(file.process).unwrap().files.contains(&slot));
         assert!(opens.paths.get(file.path).unwrap().users.contains(&slot));
@@ -205,4 +208,24 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     let steady = told([5, 5, 5]);
     assert!(steady.0 > 0.0 && steady.1 == 300);
     assert_eq!(told([5, -3_600_000_000_000, 9_000_000_000_000]), steady);
+}
+
+/// The tables as large as they are: more short processes and more paths than fit, each counted
+/// where it is, held or let go.
+#[test]
+fn what_is_held_and_what_was_let_go_are_all_there_were() {
+    const PROCESSES: u32 = 40_000;
+    let mut opens = Opens::default();
+    for n in 0..2 * PROCESSES {
+        let path = format!("/srv/no/such/file{n}");
+        add(&mut opens, 1 + n / 2, u64::from(n) * 1_000, -2, path.as_bytes());
+    }
+    check(&opens);
+    let (held, gone) = (opens.processes.len() as u64, opens.let_go());
+    assert_eq!(held + gone.processes, u64::from(PROCESSES));
+    assert_eq!(opens.files.len() as u64 + gone.files, 2 * u64::from(PROCESSES));
+    assert_eq!(opens.failures.len() as u64 + gone.failures, 2 * u64::from(PROCESSES));
+    assert!(opens.path_bytes <= opens.limits.path_bytes);
+    let last = opens.processes.iter().map(|(_, p)| p.key.tgid).max();
+    assert_eq!(last, Some(PROCESSES), "the oldest go first");
 }
