@@ -33,7 +33,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels soak lint unit install uninstall bench screenshot clean setup-build setup-test
+.PHONY: help run build test test-kernels soak lint unit install uninstall bench screenshot demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -93,6 +93,9 @@ screenshot: build ## assets/screenshot.svg, from the real program under a small 
 	@mkdir -p assets
 	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
 		-- --process '~^(web|indexer|backup)$$'
+
+demo: build ## assets/demo.ebpftop, which `ebpftop replay` shows: made-up processes, recorded for real
+	$(SUDO) python3 scripts/demo.py --program '$(BINARY)' --out assets/demo.ebpftop
 
 # Builds nothing, so that `sudo make install` needs no Rust toolchain.
 install: ## into PREFIX (/usr/local): the binary, man page, completions; SETCAP=1: to be run without sudo

@@ -1,4 +1,4 @@
-//! What it costs to count an open, and to read a tick of a machine with many CPUs.
+//! What it costs to count an open, to record one, and to read a tick of a machine with many CPUs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/common/fake.rs"]
@@ -11,6 +11,8 @@ use ebpftop::model::ledger::{Ledger, Reading, Side, merged};
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
 use ebpftop::model::time::Mono;
+use ebpftop::probes::ProbeEvent;
+use ebpftop::recording::{Head, Seen, Writer};
 use fake::{at, meta};
 
 /// `n` opens: `processes` by turns, `files` each by turns.
@@ -94,5 +96,29 @@ fn tick(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, count, tick);
+/// Packing and checksums are in it, the disk is not.
+fn record(c: &mut Criterion) {
+    let mut group = c.benchmark_group("record");
+    for (name, batch) in [
+        ("one process, 100 files", batch(2048, 1, 100, 0)),
+        ("100 processes, 20 files each", batch(2048, 100, 20, 0)),
+    ] {
+        let file = std::fs::File::options().write(true).open("/dev/null").unwrap();
+        let mut writer = Writer::new(file, &Head::default(), u64::MAX).unwrap();
+        let seen = Seen::Probe(ProbeEvent::Opens(batch));
+        let mut batches = 0u64;
+        group.throughput(Throughput::Elements(2048));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                batches += 1;
+                writer.take(at(1.0), &seen).unwrap();
+            });
+        });
+        let (bytes, opens) = (writer.bytes() as f64, (batches * 2048) as f64);
+        println!("{name}: {:.1} bytes an open", bytes / opens);
+    }
+    group.finish();
+}
+
+criterion_group!(benches, count, tick, record);
 criterion_main!(benches);

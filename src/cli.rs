@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::filter::{Filter, Pattern};
 use crate::model::link::XdpMode;
 use crate::model::span;
+use crate::recording::parse_size;
 use crate::settings::THEME_NAMES;
 
 /// Which process opens which files, and who is on the wire: live, exact, from eBPF.
@@ -32,6 +33,10 @@ pub struct Cli {
 pub enum Command {
     /// Write what is seen as lines on stdout
     Stream(Box<StreamArgs>),
+    /// Write down what the probes see, for `replay`
+    Record(Box<RecordArgs>),
+    /// Show a recording in the dashboard, without rights, on any machine
+    Replay(Box<ReplayArgs>),
     /// Say what this machine, kernel and user can do, with the fix where something is missing
     Doctor {
         /// How to write it
@@ -131,6 +136,38 @@ pub struct StreamArgs {
     /// Only the N largest talkers, the rest in `other` [default: all]
     #[arg(long, value_name = "N", value_parser = top)]
     pub top: Option<usize>,
+}
+
+/// `record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// Where to; nothing that is there already is written over
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// End after this time [default: until SIGINT or SIGTERM]
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    pub duration: Option<Duration>,
+    /// End before the file is larger: bytes, or with K, M or G [default: no bound]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
+}
+
+/// `replay`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReplayArgs {
+    /// What `record` or `R` wrote [default: the built-in demo]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
+    #[arg(short, long, value_name = "PATTERN", value_parser = process)]
+    pub process: Option<String>,
+    /// Only what matches: names and pid: uid: path: err: cgroup: ip: terms, ! in front negates
+    #[arg(short, long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<String>,
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// What `stream` writes.
@@ -284,6 +321,12 @@ mod tests {
             ("completions bash", true),
             ("man", true),
             ("config", true),
+            ("record a.rec -i all --duration 5s --max-size 10M", true),
+            ("replay", true),
+            ("replay a.rec -f nginx --ascii", true),
+            ("record", false),
+            ("record a.rec --max-size 1", false),
+            ("replay -i lo", false),
             ("stream files", false),
             ("stream --interval 99ms", false),
             ("stream --interval 61s", false),

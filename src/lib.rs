@@ -15,6 +15,7 @@ pub mod logging;
 pub mod man;
 pub mod model;
 pub mod probes;
+pub mod recording;
 pub mod rights;
 pub mod runtime;
 pub mod settings;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use ebpftop::cli::{Cli, Command};
+use ebpftop::cli::{Cli, Command, ReplayArgs};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::{doctor, logging, man, rights, runtime, stream};
+use ebpftop::settings::Settings;
+use ebpftop::{doctor, logging, man, recording, rights, runtime, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -31,6 +32,10 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Stream(args)) => {
             stream::run(&config::settings(&args.watch, &config::load(None)?), args)
         }
+        Some(Command::Record(args)) => {
+            recording::run(&config::settings(&args.watch, &config::load(None)?), args)
+        }
+        Some(Command::Replay(args)) => replay(args),
         Some(Command::Doctor { format }) => {
             let report = doctor::examine();
             print(doctor::render(&report, *format).as_bytes())?;
@@ -40,6 +45,25 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Completions { shell }) => print(&man::completions(*shell)),
         Some(Command::Man) => print(&man::page()?),
     }
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    if !std::io::stdout().is_terminal() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "ebpftop: a replay needs a terminal; for lines on stdout use `ebpftop stream`"
+        );
+        return Ok(ExitCode::from(2));
+    }
+    if let Some(log) = &args.screen.log {
+        logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
+    }
+    let file = config::load(args.screen.config.as_deref())?;
+    // What the file says of live watching (a filter, a process) is not meant for a recording.
+    let (process, filter) = (args.process.clone(), args.filter.clone());
+    let settings = Settings { process, filter, ..Settings::default() };
+    let screen = config::screen_settings(&args.screen, &file);
+    runtime::replay(&settings, &screen, args.file.as_deref())
 }
 
 fn dashboard(cli: &Cli, fence: &Result<(), String>) -> anyhow::Result<ExitCode> {

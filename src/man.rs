@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections that the command line's definition does not hold; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 6] = [
+const SECTIONS: [(&str, &[&str]); 7] = [
     (
         "FILTERS",
         &[
@@ -63,6 +63,16 @@ const SECTIONS: [(&str, &[&str]); 6] = [
         ],
     ),
     (
+        "RECORDINGS",
+        &[
+            "A recording is for its owner alone to read, and never written over. It ends at SIGINT or \
+         SIGTERM, after --duration, or before it is larger than --max-size. One that was cut off or \
+         damaged is shown up to there, and the exit status is 1.",
+            "In a replay p stands still, [ and ] go 5 s back and forth, { and } a minute, comma and full \
+         stop change the speed; at the end p begins again.",
+        ],
+    ),
+    (
         "LIMITS",
         &[
             "What descriptor, memory and working directory hold when a call returns is what is told; \
@@ -92,11 +102,13 @@ pub fn page() -> io::Result<Vec<u8>> {
     // They are on this page, not on pages of their own.
     let commands = String::from_utf8_lossy(&commands).replace("ebpftop\\-", "ebpftop ");
     page.extend(commands.replace("(1)", "").into_bytes());
-    if let Some(stream) = command.get_subcommands().find(|c| c.get_name() == "stream") {
+    for name in ["stream", "record", "replay"] {
+        let Some(sub) = command.find_subcommand(name) else { continue };
         let mut options = Vec::new();
-        Man::new(stream.clone()).render_options_section(&mut options)?;
+        Man::new(sub.clone()).render_options_section(&mut options)?;
         let options = String::from_utf8_lossy(&options);
-        page.extend(options.replacen(".SH OPTIONS", ".SH \"OPTIONS OF STREAM\"", 1).into_bytes());
+        let title = format!(".SH \"OPTIONS OF {}\"", name.to_uppercase());
+        page.extend(options.replacen(".SH OPTIONS", &title, 1).into_bytes());
     }
     keys_section(&mut page)?;
     for (title, paragraphs) in SECTIONS {

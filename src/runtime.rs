@@ -6,6 +6,7 @@
 mod alive;
 mod asker;
 mod line;
+mod player;
 mod probes;
 mod resolver;
 mod saver;
@@ -14,6 +15,7 @@ mod terminal;
 
 use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::task::Poll;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use crossterm::event::{Event, EventStream, KeyModifiers, MouseButton, MouseEventKind};
 use futures_util::{FutureExt, StreamExt};
+use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -31,12 +34,14 @@ use crate::files::as_caller;
 use crate::model::escape::escape;
 use crate::model::origin::Origins;
 use crate::model::problem::Problem;
+use crate::model::time::Mono;
 use crate::model::who::Who;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
 use crate::rights;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
+use player::Player;
 pub use probes::{Probe, Probes, Start};
 use saver::Saver;
 use signals::{Signal, Signals};
@@ -44,6 +49,9 @@ use terminal::Screen;
 
 /// Between frames that data asks for; a key is answered sooner.
 const FRAME: Duration = Duration::from_millis(33);
+
+/// Between two looks at the time of a recording.
+const REPLAY_FRAME: Duration = Duration::from_millis(200);
 
 /// Between frames that keys ask for.
 const KEY_FRAME: Duration = Duration::from_millis(8);
@@ -67,6 +75,46 @@ enum End {
 /// Runs the dashboard with the real probes until the user has seen enough.
 pub fn run(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result<ExitCode> {
     run_with(settings, screen, Probes::real(settings))
+}
+
+/// Shows a recording; without a file, the one that is built in.
+pub fn replay(
+    settings: &Settings,
+    screen: &ScreenSettings,
+    file: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    let player = Player::open(file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(play(settings, screen, player))
+}
+
+async fn play(
+    settings: &Settings,
+    screen: &ScreenSettings,
+    player: Player,
+) -> anyhow::Result<ExitCode> {
+    let origins = origins(&screen.mmdb)?;
+    let mut signals = Signals::new()?;
+    let (_, mut events) = channel(1);
+    let mut app = App::new(settings, &player.head().host, (80, 24), player.now());
+    app.arrange(screen);
+    app.origins = origins;
+    let running = Probes { starts: Vec::new(), alive: false }.start(channel(1).0);
+    let helpers = Helpers::start(settings, screen);
+    let mut player = Some(player);
+    let watch = Wants { settings, screen };
+    let (events, signals) = (&mut events, &mut signals);
+    let work = dashboard(watch, &mut app, events, signals, &running, helpers, &mut player);
+    let end = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))?;
+    match end {
+        End::Asked if !terminal::panicked() => {}
+        End::Asked | End::Panicked => return Ok(ExitCode::from(101)),
+    }
+    if let Some(damage) = player.as_ref().and_then(Player::damage) {
+        eprintln!("ebpftop: replay {damage}");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the dashboard with these probes.
@@ -93,10 +141,7 @@ async fn session(
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let running = probes.start(sink);
-    let (asker, answers) = Asker::start(settings.locked);
-    let helpers = Helpers { saver: Saver::start(screen.file.clone()), asker, answers };
-    // All that takes rights has a thread of its own by now.
-    rights::keep(&[], settings.locked);
+    let helpers = Helpers::start(settings, screen);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
     app.arrange(screen);
@@ -105,7 +150,9 @@ async fn session(
     let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
         First::Running => {
             let watch = Wants { settings, screen };
-            let work = dashboard(watch, &mut app, &mut events, &mut signals, &running, helpers);
+            let (signals, mut live) = (&mut signals, None);
+            let work =
+                dashboard(watch, &mut app, &mut events, signals, &running, helpers, &mut live);
             // A panic ends the dashboard, not the program: the probes still have to detach.
             AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))
         }
@@ -197,6 +244,16 @@ struct Helpers {
     answers: Receiver<Msg>,
 }
 
+impl Helpers {
+    /// Starts them. All that takes rights has a thread of its own then: this one gives up its own.
+    fn start(settings: &Settings, screen: &ScreenSettings) -> Self {
+        let (asker, answers) = Asker::start(settings.locked);
+        let helpers = Self { saver: Saver::start(screen.file.clone()), asker, answers };
+        rights::keep(&[], settings.locked);
+        helpers
+    }
+}
+
 /// What the user asked for.
 struct Wants<'a> {
     settings: &'a Settings,
@@ -210,14 +267,19 @@ async fn dashboard(
     signals: &mut Signals,
     running: &probes::Running,
     helpers: Helpers,
+    player: &mut Option<Player>,
 ) -> anyhow::Result<End> {
+    let time = |player: &Option<Player>| player.as_ref().map_or_else(clock::mono, Player::now);
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
     let Helpers { mut saver, asker, mut answers } = helpers;
     let mut size = terminal::size();
     let mut screen = Screen::take(wants.screen.mouse, size)?;
-    app.update(Msg::Resize(size.0, size.1), clock::mono());
+    app.zone = TimeZone::system();
+    app.update(Msg::Resize(size.0, size.1), time(player));
     let mut keys = EventStream::new();
-    let mut tick = tokio::time::interval(wants.settings.interval);
+    // A recording has ticks of its own; the time that it shows goes on between them.
+    let between = if player.is_some() { REPLAY_FRAME } else { wants.settings.interval };
+    let mut tick = tokio::time::interval(between);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let panic_at = terminal::forced_panic();
 
@@ -233,7 +295,7 @@ async fn dashboard(
                 Signal::Panic => return Ok(End::Panicked),
                 Signal::Stop => {
                     size = screen.stop()?;
-                    app.update(Msg::Resize(size.0, size.1), clock::mono())
+                    app.update(Msg::Resize(size.0, size.1), time(player))
                 }
             },
             () = sleep_until(due) => {
@@ -266,16 +328,20 @@ async fn dashboard(
             key = keys.next() => {
                 soon = KEY_FRAME;
                 let Some(Ok(key)) = key else { return Ok(End::Asked) };
-                let mut effects = take(app, key);
+                let mut effects = take(app, key, time(player));
                 while let Some(Ok(key)) = waiting(&mut keys).await {
-                    effects.extend(take(app, key));
+                    effects.extend(take(app, key, time(player)));
                 }
                 effects
             }
-            _ = tick.tick() => app.update(Msg::Tick, clock::mono()),
+            _ = tick.tick() => match player {
+                Some(player) => app.update(Msg::Replay(player.state()), player.now()),
+                None => app.update(Msg::Tick, clock::mono()),
+            },
+            effects = play_on(player, app) => effects,
             Some(event) = events.recv() => app.update(Msg::Probe(event), clock::mono()),
-            Some(answer) = answers.recv() => app.update(answer, clock::mono()),
-            saved = saver.done() => app.update(Msg::Saved(saved), clock::mono()),
+            Some(answer) = answers.recv() => app.update(answer, time(player)),
+            saved = saver.done() => app.update(Msg::Saved(saved), time(player)),
             () = sleep_until(panic_at) => terminal::panic_as_asked(),
         };
         for effect in effects {
@@ -292,14 +358,31 @@ async fn dashboard(
                 }
                 Effect::Describe(asked) if running.alive => asker.who(asked),
                 Effect::Describe(asked) => {
-                    app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), clock::mono());
+                    app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), time(player));
                 }
                 Effect::Save(changes) => saver.save(changes),
                 Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
                 Effect::Names(addresses) => asker.names(addresses),
+                Effect::Replay(command) => {
+                    if let Some(player) = player {
+                        player.obey(command, app);
+                        due = Some(Instant::now());
+                    }
+                }
                 Effect::AskAfter(_) | Effect::Cgroups(_) => {}
             }
         }
+    }
+}
+
+/// Waits until a recording tells something, and takes it in; for ever without one.
+async fn play_on(player: &mut Option<Player>, app: &mut App) -> Vec<Effect> {
+    match player {
+        Some(player) => {
+            player.due().await;
+            player.advance(app)
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -322,7 +405,7 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Hands what the terminal sent to the app.
-fn take(app: &mut App, event: Event) -> Vec<Effect> {
+fn take(app: &mut App, event: Event, now: Mono) -> Vec<Effect> {
     let area = app.screen.area;
     let msg = match event {
         Event::Key(key) => Msg::Key(key),
@@ -334,7 +417,7 @@ fn take(app: &mut App, event: Event) -> Vec<Effect> {
         },
         Event::FocusGained | Event::FocusLost => return Vec::new(),
     };
-    app.update(msg, clock::mono())
+    app.update(msg, now)
 }
 
 fn pointed(app: &App, area: Rect, mouse: crossterm::event::MouseEvent) -> Option<Msg> {

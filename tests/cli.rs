@@ -42,6 +42,9 @@ fn documents_are_printed() {
     for (args, holds) in [
         (&["config"][..], "#interval = \"1s\""),
         (&["man"], "EXIT STATUS"),
+        (&["man"], "OPTIONS OF RECORD"),
+        (&["record", "--help"], "--max-size"),
+        (&["replay", "--help"], "demo"),
         (&["completions", "bash"], "_ebpftop"),
         (&["completions", "zsh"], "#compdef ebpftop"),
         (&["completions", "fish"], "complete -c ebpftop"),

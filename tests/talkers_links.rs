@@ -668,12 +668,12 @@ fn programs_of_others_are_told_and_ours_are_not() {
     };
     let foreign = |hook, program| Foreign { hook, id: id(program), name: "foreign".into() };
     let (rx, tx) = (ForeignHook::Tc(Direction::Rx), ForeignHook::Tc(Direction::Tx));
-    let at_xdp = foreign(ForeignHook::Xdp("generic"), &xdp);
-    let all = [at_xdp.clone(), foreign(rx, &tc), foreign(tx, &tc)];
+    let at_xdp = foreign(ForeignHook::Xdp("generic".into()), &xdp);
+    let all = [at_xdp.clone(), foreign(rx, &tc), foreign(tx.clone(), &tc)];
     probe.until("all three", |p| of(p, "va") == all);
     assert_eq!(of(&probe, "vb"), [], "our own are nobody else's");
     drop(tcx);
-    probe.until("two", |p| of(p, "va") == [at_xdp.clone(), foreign(tx, &tc)]);
+    probe.until("two", |p| of(p, "va") == [at_xdp.clone(), foreign(tx.clone(), &tc)]);
     ip("link del va");
     probe.finish();
 }

@@ -29,6 +29,9 @@ impl App {
     }
 
     fn act_main(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(effects) = self.act_on_replay(action) {
+            return effects;
+        }
         use Action::{NextInterface, Picker, PreviousInterface, XdpMode};
         if matches!(action, NextInterface | Picker | PreviousInterface | XdpMode)
             && let Some(problem) = self.data.watching.problem()
@@ -103,6 +106,12 @@ impl App {
                 self.rebuild();
                 self.say("the counts start again");
             }
+            Action::Back
+            | Action::Forth
+            | Action::LeapBack
+            | Action::LeapForth
+            | Action::Slower
+            | Action::Faster => self.say("time and speed are for a replay"),
             Action::Quit | Action::Accept | Action::Cancel => {}
         }
         Vec::new()

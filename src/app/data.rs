@@ -8,9 +8,10 @@ use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
 use crate::model::names::Names;
+use crate::model::open::{LostOpens, OpenCounts};
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::problem::Problem;
-use crate::model::time::Mono;
+use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
 use crate::probes::{OpensInfo, ProbeEvent, Watched};
 
@@ -55,7 +56,7 @@ pub struct LinkRate {
 
 /// Everything that came from the probes. Tables are shared with a paused screen, and copied
 /// only when they change while it is paused.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
@@ -70,6 +71,8 @@ pub struct Data {
     pub names: Names,
     pub link_rates: HashMap<u32, LinkRate>,
     counters: HashMap<u32, (Mono, LinkCounters)>,
+    /// What the wall clock showed when something was told last.
+    pub wall: Option<WallOffset>,
 }
 
 impl Data {
@@ -84,11 +87,12 @@ impl Data {
                 true
             }
             ProbeEvent::Opens(batch) => {
+                self.wall = Some(batch.wall);
                 Rc::make_mut(&mut self.opens).add_batch(&batch, now);
                 false
             }
             ProbeEvent::OpensEnded(counts) => {
-                Rc::make_mut(&mut self.opens).set_counts(counts);
+                self.set_counts(counts);
                 self.opens_state = ProbeState::Ended;
                 true
             }
@@ -100,6 +104,7 @@ impl Data {
                 true
             }
             ProbeEvent::Talkers(samples) => {
+                self.wall = samples.last().map(|s| s.at.wall).or(self.wall);
                 let wire = Rc::make_mut(&mut self.wire);
                 for sample in &samples {
                     wire.add_sample(sample);
@@ -125,6 +130,21 @@ impl Data {
     /// Ends the interval that is under way.
     pub fn tick(&mut self, now: Mono) {
         Rc::make_mut(&mut self.opens).tick(now);
+    }
+
+    /// Takes over what had been counted before the first event.
+    pub fn begin_after(&mut self, counts: OpenCounts, lost: &[LostOpens]) {
+        Rc::make_mut(&mut self.opens).begin_after(counts, lost);
+    }
+
+    /// Takes over the probe's last counts.
+    pub fn set_counts(&mut self, counts: OpenCounts) {
+        Rc::make_mut(&mut self.opens).set_counts(counts);
+    }
+
+    /// Counts opens that a recording has no record of.
+    pub fn add_unwritten(&mut self, opens: u64) {
+        Rc::make_mut(&mut self.opens).add_unwritten(opens);
     }
 
     /// Starts the counts again.

@@ -16,12 +16,14 @@ mod opens_rows;
 mod overlays;
 pub mod picker;
 mod places;
+mod replay;
 pub mod talkers_pane;
 mod who;
 
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 
@@ -46,6 +48,7 @@ use kept::{Kept, Units, Value};
 pub use mouse::Target;
 use opens_pane::OpensPane;
 use picker::Picker;
+pub use replay::{PlayerCommand, Replay};
 use talkers_pane::TalkersPane;
 
 /// How long a word about what was just done stays.
@@ -87,6 +90,8 @@ pub enum Msg {
     Named(IpAddr, Answer),
     /// The configuration's file that was written, or why none was.
     Saved(Result<String, String>),
+    /// How a recording is being played.
+    Replay(Replay),
     Tick,
 }
 
@@ -108,6 +113,8 @@ pub enum Effect {
     Names(Vec<IpAddr>),
     /// Write these into the configuration.
     Save(Vec<(&'static str, Value)>),
+    /// Play the recording in another way.
+    Replay(PlayerCommand),
 }
 
 /// What lies over the panes.
@@ -191,6 +198,10 @@ pub struct App {
     looked: Option<LookAt>,
     /// Where the round of asking after processes is.
     asked: usize,
+    /// How a recording is being played, when one is.
+    pub replay: Option<Replay>,
+    /// What clocks here show.
+    pub zone: TimeZone,
 }
 
 impl App {
@@ -229,6 +240,8 @@ impl App {
             saving: None,
             looked: None,
             asked: 0,
+            replay: None,
+            zone: TimeZone::UTC,
         }
     }
 
@@ -284,6 +297,7 @@ impl App {
             Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Saved(result) => self.take_saved(result),
+            Msg::Replay(replay) => self.take_replay(replay),
             Msg::Tick => self.tick(),
         }
     }
@@ -342,7 +356,7 @@ impl App {
         if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
             self.mode = mode;
         }
-        if (watching || talkers) && !self.paused() {
+        if (watching || talkers) && !self.paused() && !self.seeking() {
             self.rebuild_talkers();
         }
         if show && (watching || !self.paused()) { vec![Effect::Redraw] } else { Vec::new() }
@@ -350,6 +364,9 @@ impl App {
 
     fn tick(&mut self) -> Vec<Effect> {
         self.data.tick(self.now);
+        if self.seeking() {
+            return Vec::new();
+        }
         if !self.paused() {
             self.rebuild();
         }

@@ -3,11 +3,13 @@
 //! The two are never read at one instant. The kernel's counter is read before a turn and after it, so
 //! that it is known to lie in between when the turn happens; a difference is what is beyond that.
 
+use serde::{Deserialize, Serialize};
+
 /// Turns in a row after which a difference is one that stays.
 const STAYS: u32 = 3;
 
 /// How the two compare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compared {
     /// The kernel counts something else here than the hook does.
     #[default]

@@ -1,11 +1,14 @@
 //! Network interfaces as people choose between them, and how they are watched.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::talkers::Direction;
 
 /// What the user asked for with `--xdp-mode` or `x`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum XdpMode {
     /// The best mode that disturbs nothing.
     #[default]
@@ -19,7 +22,7 @@ pub enum XdpMode {
 }
 
 /// The hook that counts one direction of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hook {
     /// XDP in the driver.
     Native,
@@ -56,7 +59,7 @@ pub enum Choice {
 }
 
 /// One interface as the kernel tells of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The kernel's index.
     pub ifindex: u32,
@@ -93,16 +96,16 @@ pub struct Link {
 }
 
 /// Where a program of somebody else's sits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForeignHook {
     /// XDP: `native`, `generic`, `offload`.
-    Xdp(&'static str),
+    Xdp(Cow<'static, str>),
     /// TCX, or a filter of clsact.
     Tc(Direction),
 }
 
 /// A program that somebody else attached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     pub hook: ForeignHook,
     /// The program's id.
@@ -112,7 +115,7 @@ pub struct Foreign {
 }
 
 /// The kernel's counters of an interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkCounters {
     pub rx_bytes: u64,
     pub tx_bytes: u64,

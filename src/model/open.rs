@@ -1,9 +1,11 @@
 //! One return from an open, and batches of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::time::{Mono, WallOffset};
 
 /// A kernel task name: at most 15 bytes and a NUL (`TASK_COMM_LEN`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
@@ -29,7 +31,7 @@ impl std::fmt::Debug for Comm {
 }
 
 /// The call that opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Syscall {
     Open,
     Openat,
@@ -64,7 +66,7 @@ impl Syscall {
 }
 
 /// What a resolved path stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ResolvedKind {
     /// The file behind the descriptor.
     Opened,
@@ -171,7 +173,7 @@ impl<'a> Open<'a> {
 }
 
 /// Exact counts of the probe since it was attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
@@ -190,7 +192,7 @@ pub struct OpenCounts {
 }
 
 /// The end of a process: of its last thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Thread group id.
     pub tgid: u32,
@@ -202,7 +204,7 @@ pub struct Ended {
 
 /// Opens of one process whose records were lost, counted in the kernel, cumulative since attach:
 /// with these a process's totals are exact even when its details are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostOpens {
     /// Thread group id.
     pub tgid: u32,
@@ -272,6 +274,13 @@ impl OpenBatch {
         self.lost_by.retain(|l| wanted(l.tgid, l.uid, &[l.process.as_bytes()]));
     }
 
+    /// Keeps the opens that are wanted.
+    pub fn retain_opens(&mut self, mut wanted: impl FnMut(&Open<'_>) -> bool) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|e| wanted(&self.open(e)));
+        self.entries = entries;
+    }
+
     /// How many opens it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -284,11 +293,15 @@ impl OpenBatch {
 
     /// The opens, in order.
     pub fn iter(&self) -> impl Iterator<Item = Open<'_>> {
-        self.entries.iter().map(|e| Open {
+        self.entries.iter().map(|e| self.open(e))
+    }
+
+    fn open<'a>(&'a self, e: &'a Entry) -> Open<'a> {
+        Open {
             meta: &e.meta,
             path: e.path.map(|s| self.text(s)),
             resolved: e.resolved.map(|(kind, s)| (kind, self.text(s))),
-        })
+        }
     }
 
     fn store(&mut self, text: &[u8]) -> Span {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What failed, why, and what to do about it. Shown in a pane, on stderr, and by `doctor`.
 ///
 /// The texts are ours or already escaped; they go to the terminal as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What could not be done, `watch eth7`.
     pub what: String,

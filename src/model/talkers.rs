@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::compare::Compared;
 use super::link::Hook;
 use super::time::{Mono, Stamp};
 
 /// Which way the packets go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Direction {
     /// Arriving; talkers are source addresses.
     Rx,
@@ -26,7 +28,7 @@ impl Direction {
 }
 
 /// Packets and bytes; bytes have the Ethernet header in and the FCS out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Traffic {
     pub packets: u64,
     pub bytes: u64,
@@ -53,7 +55,7 @@ impl Traffic {
 }
 
 /// One address and what it sent (rx) or was sent (tx).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The address; a v4-mapped v6 address stays v6.
     pub ip: IpAddr,
@@ -66,7 +68,7 @@ pub struct Source {
 }
 
 /// What a packet of a looked-at address is told apart by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Flow {
     /// The protocol number of IP, behind IPv6 extension headers.
     pub proto: u8,
@@ -75,7 +77,7 @@ pub struct Flow {
 }
 
 /// What the header behind IP says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FlowKind {
     /// TCP, UDP, SCTP, DCCP, UDP-Lite: the port at the address, and the one at the other end.
     Ports { there: u16, here: u16 },
@@ -97,7 +99,7 @@ pub const SIZE_LIMITS: [u32; SIZES - 1] = [63, 127, 255, 511, 1023, 1514, 9014];
 
 /// What one address talked on one interface and in one direction in one interval. The flows and
 /// `left` add up to `all`, and the sizes to its packets.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LookSample {
     /// Whom somebody looks at; `None` in the default value alone.
     pub ip: Option<IpAddr>,
@@ -118,7 +120,7 @@ pub struct LookSample {
 }
 
 /// One consistent snapshot: the sources and `other` add up to `total`, always.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TalkersSample {
     /// The interface's index.
     pub ifindex: u32,

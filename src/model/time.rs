@@ -1,12 +1,16 @@
 //! Points in time as the kernel stamps them, and how they map to the wall clock.
 
+use serde::{Deserialize, Serialize};
+
 /// Nanoseconds in a second.
 pub const NS_PER_SEC: u64 = 1_000_000_000;
 
 /// A moment: `CLOCK_MONOTONIC` nanoseconds, the clock of `bpf_ktime_get_ns`.
 ///
 /// Rates and ages are differences of these; a wall clock that jumps cannot touch them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Mono(pub u64);
 
 impl Mono {
@@ -18,7 +22,7 @@ impl Mono {
 
 /// What has to be added to a [`Mono`] to get nanoseconds since the Unix epoch, read when
 /// the data was drained: a clock that was set since then shows in the next batch, not in this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WallOffset(pub i64);
 
 impl WallOffset {
@@ -36,7 +40,7 @@ impl WallOffset {
 }
 
 /// A moment together with the wall offset that held when it was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The moment.
     pub mono: Mono,
@@ -49,6 +53,13 @@ impl Stamp {
     pub fn rfc3339(self) -> String {
         self.wall.rfc3339(self.mono)
     }
+}
+
+/// `12:03:04` at `at`, as a clock in `zone` shows it.
+pub fn clock_time(wall: WallOffset, at: Mono, zone: &jiff::tz::TimeZone) -> String {
+    let stamp = jiff::Timestamp::from_nanosecond(i128::from(wall.unix_ns(at)))
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    stamp.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
 #[cfg(test)]

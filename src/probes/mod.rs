@@ -15,6 +15,8 @@ pub mod who;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::link::{Choice, Hook, Link, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
@@ -49,7 +51,7 @@ pub enum ProbeEvent {
 }
 
 /// What the opens probe sees on this kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpensInfo {
     /// The calls that are seen.
     pub seen: Vec<Syscall>,
@@ -62,7 +64,7 @@ pub struct OpensInfo {
 }
 
 /// How one interface is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     /// The index; 0 while the interface is gone.
     pub ifindex: u32,

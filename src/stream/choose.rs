@@ -68,6 +68,13 @@ impl Choose {
             && self.filter.file(&What { path: open.path, resolved, errno })
     }
 
+    /// Whether what a process did is written, as far as its names and ids tell.
+    pub fn process(&self, tgid: u32, uid: u32, names: &[&[u8]]) -> bool {
+        self.process.as_ref().is_none_or(|p| p.matches_any(names))
+            && self.tgid.is_none_or(|t| t == tgid)
+            && self.uid.is_none_or(|u| u == uid)
+    }
+
     /// Moves what is not chosen into `other`, so that the sums still hold: sources outside of
     /// `ip:` terms, and those that are not among the N largest.
     pub fn talkers(&self, sample: &mut TalkersSample) {

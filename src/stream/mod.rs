@@ -29,12 +29,13 @@ pub use choose::Choose;
 pub use csv::Csv;
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
+pub(crate) use probes::Probes;
+pub(crate) use stop::Stop;
 pub use tally::{OpensSummary, Ready, Summary};
 pub use text::Text;
 
 use out::{Out, OutError};
 use session::Session;
-use stop::Stop;
 
 /// Which kinds were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,6 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A line on stderr; where that is closed there is nobody to tell.
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "ebpftop: {text}");
 }

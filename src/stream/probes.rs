@@ -9,7 +9,7 @@ use crate::settings::Settings;
 
 /// The running probes and what they tell.
 #[derive(Debug)]
-pub(super) struct Probes {
+pub(crate) struct Probes {
     opens: Option<OpensProbe>,
     talkers: Option<TalkersProbe>,
     sink: Option<Sink>,
@@ -17,13 +17,13 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sink, events) = channel(CHANNEL_DEPTH);
         Self { opens: None, talkers: None, sink: Some(sink), events }
     }
 
     /// Starts it; [`ProbeEvent::OpensStarted`] tells how that went.
-    pub(super) fn start_opens(&mut self, settings: &Settings, only: Only) {
+    pub(crate) fn start_opens(&mut self, settings: &Settings, only: Only) {
         if let Some(sink) = &self.sink {
             let config = OpensConfig { only, ..settings.opens() };
             self.opens = Some(OpensProbe::start(config, sink.clone()));
@@ -31,24 +31,24 @@ impl Probes {
     }
 
     /// Starts it; the first [`ProbeEvent::Watching`] tells how that went.
-    pub(super) fn start_talkers(&mut self, settings: &Settings) {
+    pub(crate) fn start_talkers(&mut self, settings: &Settings) {
         if let Some(sink) = &self.sink {
             self.talkers = Some(TalkersProbe::start(settings.talkers(), sink.clone()));
         }
     }
 
     /// Nothing more is started: when the last probe has ended, so have the events.
-    pub(super) fn all_started(&mut self) {
+    pub(crate) fn all_started(&mut self) {
         self.sink = None;
     }
 
     /// The next event; `None` when no probe is left.
-    pub(super) async fn next(&mut self) -> Option<ProbeEvent> {
+    pub(crate) async fn next(&mut self) -> Option<ProbeEvent> {
         self.events.recv().await
     }
 
     /// Asks all to detach and to tell what is left.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(probe) = &mut self.opens {
             probe.stop();
         }
@@ -58,7 +58,7 @@ impl Probes {
     }
 
     /// Ends all of them, whatever they still have to tell.
-    pub(super) fn join(mut self) {
+    pub(crate) fn join(mut self) {
         self.sink = None;
         self.events.close();
         while self.events.try_recv().is_ok() {}

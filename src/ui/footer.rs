@@ -119,6 +119,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put(&cut(notice, room, look.glyphs.cut), style);
         return;
     }
+    if let Some(damage) = app.replay.as_ref().and_then(|r| r.damage.as_ref()) {
+        let room = line.room();
+        line.put(&cut(damage, room, look.glyphs.cut), theme.bad);
+        return;
+    }
     if app.screen.fresh && app.mode() == Mode::Main {
         first_words(app, look, &mut line);
         return;

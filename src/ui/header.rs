@@ -13,7 +13,7 @@ use crate::app::data::ProbeState;
 use crate::model::escape::escape;
 use crate::model::history::{HISTORY_SECONDS, History};
 use crate::model::talkers::Direction;
-use crate::model::time::Mono;
+use crate::model::time::{Mono, NS_PER_SEC};
 
 /// One figure of the header and its recent past.
 struct Figure {
@@ -47,7 +47,9 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let opens = num::si(app.opens().rate());
     let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
     // Losses and the pause stay longest: they say how far the rest can be believed.
-    let paused = if app.paused() { " PAUSED" } else { "" };
+    let state = state(app);
+    let paused = if state.is_empty() { String::new() } else { format!(" {state}") };
+    let paused = paused.as_str();
     let whole: usize = parts.iter().map(|p| cells(p) + 1).sum::<usize>() + cells(paused);
     if whole <= usize::from(area.width) + 1 {
         for (i, part) in parts.iter().enumerate() {
@@ -75,8 +77,15 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
     line.skip_right(1);
-    if app.paused() {
-        line.put_right(&format!("{} PAUSED", look.glyphs.pause), theme.note).skip_right(3);
+    let still = if app.paused() || app.replay.as_ref().is_some_and(|r| r.paused) {
+        format!("{} ", look.glyphs.pause)
+    } else {
+        String::new()
+    };
+    let state = state(app);
+    if !state.is_empty() {
+        let time = if area.width >= 80 { replay_time(app) } else { String::new() };
+        line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
     if let Some(mark) = app.screen.mark {
@@ -132,6 +141,33 @@ fn interface(app: &App, look: &Look) -> String {
         }
         None => watched,
     }
+}
+
+/// Whether time stands still, or is not now.
+fn state(app: &App) -> &'static str {
+    match &app.replay {
+        None if app.paused() => "PAUSED",
+        None => "",
+        Some(r) if r.seeking => "SEEKING",
+        Some(r) if r.damage.is_some() => "DAMAGED",
+        Some(r) if r.ended => "END",
+        Some(r) if r.paused => "PAUSED",
+        Some(_) => "REPLAY",
+    }
+}
+
+/// Where a recording is: ` 12:03:04 0:12/1:30 ×2`.
+fn replay_time(app: &App) -> String {
+    let Some(replay) = &app.replay else { return String::new() };
+    let minutes = |ns: u64| {
+        let s = ns / NS_PER_SEC;
+        format!("{}:{:02}", s / 60, s % 60)
+    };
+    let now = app.now().min(replay.end);
+    let clock = app.clock().map(|c| format!(" {c}")).unwrap_or_default();
+    let at = minutes(now.since(replay.start));
+    let of = minutes(replay.end.since(replay.start));
+    format!("{clock} {at}/{of} {}", replay.speed)
 }
 
 /// The interface and how it is watched: `eth0 generic`.

@@ -172,7 +172,7 @@ fn of_others(foreign: &Foreign) -> String {
     } else {
         format!("{} ", escape(foreign.name.as_bytes()))
     };
-    let at = match foreign.hook {
+    let at = match &foreign.hook {
         ForeignHook::Xdp(kind) => format!("XDP {kind}"),
         ForeignHook::Tc(Direction::Rx) => "TC in".to_owned(),
         ForeignHook::Tc(Direction::Tx) => "TC out".to_owned(),

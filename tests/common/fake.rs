@@ -209,7 +209,7 @@ pub fn started(settings: &Settings, size: (u16, u16)) -> App {
     down.speed_mbit = Some(10_000);
     let foreign = |hook, id, name: &str| Foreign { hook, id, name: name.into() };
     down.foreign = vec![
-        foreign(ForeignHook::Xdp("native"), 77, "drop_all"),
+        foreign(ForeignHook::Xdp("native".into()), 77, "drop_all"),
         foreign(ForeignHook::Tc(Direction::Rx), 12, "cil_from_netdev"),
     ];
     let links = |n: u64| {

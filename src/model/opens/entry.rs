@@ -1,5 +1,7 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
+use serde::{Deserialize, Serialize};
+
 use super::given::Given;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
@@ -10,7 +12,7 @@ use crate::model::time::Mono;
 pub const MAX_THREAD_NAMES: usize = 8;
 
 /// What names a process for ever: thread group id and start, ns of `CLOCK_BOOTTIME`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessKey {
     pub tgid: u32,
     pub start_boottime_ns: u64,
@@ -78,8 +80,8 @@ impl Tally {
 
     #[inline]
     pub(super) fn add(&mut self, meta: &OpenMeta) {
-        self.opens += 1;
-        self.failed += u64::from(meta.ret < 0);
+        self.opens = self.opens.saturating_add(1);
+        self.failed = self.failed.saturating_add(u64::from(meta.ret < 0));
         self.last = self.last.max(meta.at);
         if let Some(ns) = meta.latency_ns {
             self.latency.add(ns);
@@ -87,8 +89,8 @@ impl Tally {
     }
 
     pub(super) fn add_lost(&mut self, opens: u64, failed: u64, now: Mono) {
-        self.opens += opens;
-        self.failed += failed;
+        self.opens = self.opens.saturating_add(opens);
+        self.failed = self.failed.saturating_add(failed);
         self.last = self.last.max(now);
     }
 

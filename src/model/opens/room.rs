@@ -39,8 +39,8 @@ impl Opens {
                 found.remove();
             }
             self.let_go.processes += 1;
-            self.let_go.opens += process.tally.opens;
-            self.let_go.failed += process.tally.failed;
+            self.let_go.opens = self.let_go.opens.saturating_add(process.tally.opens);
+            self.let_go.failed = self.let_go.failed.saturating_add(process.tally.failed);
             files.extend(process.files);
         }
         self.memo = None;

@@ -85,7 +85,7 @@ impl AtTc {
         xdp: &[(&'static str, u32)],
         ours: &HashSet<u32>,
     ) -> Vec<Foreign> {
-        let xdp = xdp.iter().map(|(kind, id)| (ForeignHook::Xdp(kind), *id));
+        let xdp = xdp.iter().map(|(kind, id)| (ForeignHook::Xdp((*kind).into()), *id));
         let tc = self.held.get(&ifindex).into_iter().flatten();
         let all = xdp.chain(tc.map(|(direction, id)| (ForeignHook::Tc(*direction), *id)));
         let others = all.filter(|(_, id)| !ours.contains(id));

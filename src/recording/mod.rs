@@ -1,0 +1,71 @@
+//! Recordings: what the probes saw, written down and read again.
+//!
+//! A file is a line that says what it is, and blocks. Each block stands for itself: names are
+//! told anew in it, it is compressed (LZ4) and has a checksum (CRC-32) over all of it, so a file
+//! that was cut off or damaged is good up to there. The first block says where and when, the last
+//! one what there was in all; between them is everything that came to the one loop, with the time
+//! at which it came: a recording that is played goes the way that the live data went.
+
+mod block;
+mod codec;
+mod host;
+mod limit;
+mod read;
+mod session;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::cgroup::Cgroup;
+use crate::model::open::{LostOpens, OpenCounts};
+use crate::model::opens::ProcessKey;
+use crate::model::time::{Mono, Stamp};
+use crate::probes::ProbeEvent;
+
+pub use host::host;
+pub use limit::parse_size;
+pub use read::{Damage, Item, Mark, Reader};
+pub use session::run;
+pub use write::{WriteError, Writer};
+
+#[cfg(test)]
+mod tests;
+
+/// What came to the loop.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// A probe told something.
+    Probe(ProbeEvent),
+    /// An interval ended.
+    Tick,
+    /// What cgroups are called; `None` where nobody knows.
+    Cgroups(Vec<(u64, Option<Cgroup>)>),
+    /// Processes that are no longer there.
+    Ended(Vec<ProcessKey>),
+    /// What the probe had counted before the recording began: told first.
+    Before { counts: OpenCounts, lost: Vec<LostOpens> },
+    /// What came and could not be written in time.
+    Unwritten { opens: u64, events: u64 },
+}
+
+/// Where and when a recording was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The version of the program that wrote it.
+    pub version: String,
+    /// The machine's name.
+    pub host: String,
+    /// When it began.
+    pub started: Stamp,
+}
+
+/// What there is in all; the last block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// When it ended.
+    pub ended: Mono,
+    /// Opens written.
+    pub opens: u64,
+    /// Opens that came and could not be written in time.
+    pub unwritten: u64,
+}

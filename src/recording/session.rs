@@ -1,0 +1,252 @@
+//! `ebpftop record`: the probes' events into a file, until told to end.
+//!
+//! Writing may block here: the probes wait then, and the kernel counts what it loses, exactly.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{Head, Seen, Totals, WriteError, Writer, host};
+use crate::cli::{RecordArgs, StreamArgs};
+use crate::files;
+use crate::model::cgroup::KnownCgroups;
+use crate::model::escape::escape;
+use crate::model::open::OpenBatch;
+use crate::model::time::{Mono, NS_PER_SEC};
+use crate::probes::cgroups::Cgroups;
+use crate::probes::{ProbeEvent, clock};
+use crate::rights;
+use crate::settings::Settings;
+use crate::stream::{Choose, Probes, Stop, complain};
+
+/// How often a block that waits is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs until told to end. The exit status: 0 done as asked, 1 only in part or not at all.
+pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
+    let choose = match Choose::new(settings, &StreamArgs::default()) {
+        Ok(choose) => choose,
+        Err(e) => {
+            complain(&format!("the filter does not parse: {e}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let stop = Stop::on_signals().context("listen to signals")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .context("start the loop")?;
+    runtime.block_on(async {
+        let mut session = Session::new(choose, stop);
+        let mut probes = Probes::new();
+        // The file is made only once there is something to write.
+        let ready = session.start(&mut probes, settings).await;
+        let done = match ready {
+            true => session.record(&mut probes, settings, args, &name).await,
+            false => Ok(()),
+        };
+        probes.join();
+        done?;
+        Ok(if session.failed || !ready { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    })
+}
+
+struct Session {
+    choose: Choose,
+    stop: Stop,
+    /// What was told before the file was there.
+    early: Vec<(Mono, Seen)>,
+    opens: bool,
+    talkers: bool,
+    cgroups: Cgroups,
+    told: KnownCgroups,
+    /// Something was not done as asked.
+    failed: bool,
+}
+
+impl Session {
+    fn new(choose: Choose, stop: Stop) -> Self {
+        Self {
+            choose,
+            stop,
+            early: Vec::new(),
+            opens: false,
+            talkers: false,
+            cgroups: Cgroups::new(),
+            told: KnownCgroups::default(),
+            failed: false,
+        }
+    }
+
+    /// Starts both probes; whether one runs and nobody asked for the end.
+    async fn start(&mut self, probes: &mut Probes, settings: &Settings) -> bool {
+        probes.start_opens(settings, self.choose.only());
+        probes.start_talkers(settings);
+        probes.all_started();
+        let stop = self.stop.clone();
+        let mut answered = 0;
+        while answered < 2 {
+            let event = tokio::select! {
+                event = probes.next() => event,
+                () = stop.heard() => return false,
+            };
+            let Some(event) = event else { break };
+            if matches!(event, ProbeEvent::OpensStarted(_) | ProbeEvent::Watching(_)) {
+                answered += 1;
+            }
+            self.state(&event);
+            self.early.push((clock::mono(), Seen::Probe(event)));
+        }
+        self.opens || self.talkers
+    }
+
+    /// What an event says of the probes themselves.
+    fn state(&mut self, event: &ProbeEvent) {
+        match event {
+            ProbeEvent::OpensStarted(started) => self.opens = started.is_ok(),
+            ProbeEvent::Watching(watching) => self.talkers = watching.is_ok(),
+            ProbeEvent::OpensEnded(_) => self.opens = false,
+            ProbeEvent::TalkersEnded => self.talkers = false,
+            _ => {}
+        }
+        if let ProbeEvent::OpensStarted(Err(problem)) | ProbeEvent::Watching(Err(problem)) = event {
+            self.failed = true;
+            complain(&problem.to_string());
+        }
+    }
+
+    async fn record(
+        &mut self,
+        probes: &mut Probes,
+        settings: &Settings,
+        args: &RecordArgs,
+        name: &str,
+    ) -> anyhow::Result<()> {
+        let head = host();
+        let mut writer = match files::create(&args.file)
+            .map_err(WriteError::from)
+            .and_then(|file| Writer::new(file, &head, args.max_size.unwrap_or(u64::MAX)))
+        {
+            Ok(writer) => writer,
+            Err(WriteError::Io(e)) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                anyhow::bail!(
+                    "record to {name}: it is there already; choose another name, or remove it"
+                );
+            }
+            Err(e) => anyhow::bail!("record to {name}: {e}"),
+        };
+        rights::keep(&[], settings.locked);
+        complain(&format!("recording to {name}; Ctrl-C ends it"));
+        let done = self.pump(&mut writer, probes, settings, args.duration).await;
+        let (totals, finished) = writer.finish(clock::mono());
+        let what = told(&head, &totals);
+        match done.and(finished) {
+            Ok(()) => complain(&format!("{name}: {what}")),
+            Err(WriteError::Full) => complain(&format!("{name} is as large as it may be: {what}")),
+            Err(e) => {
+                self.failed = true;
+                complain(&format!("write {name}: {e}; what is saved: {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn pump(
+        &mut self,
+        writer: &mut Writer,
+        probes: &mut Probes,
+        settings: &Settings,
+        duration: Option<Duration>,
+    ) -> Result<(), WriteError> {
+        for (at, seen) in std::mem::take(&mut self.early) {
+            self.write(writer, at, seen)?;
+        }
+        let deadline = duration.map(|d| Instant::now() + d);
+        let mut tick = interval(settings.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let stop = self.stop.clone();
+        let mut ending = false;
+        while self.opens || self.talkers {
+            tokio::select! {
+                biased;
+                () = stop.heard(), if !ending => {
+                    ending = true;
+                    probes.stop();
+                }
+                () = until(deadline), if !ending => {
+                    ending = true;
+                    probes.stop();
+                }
+                _ = tick.tick() => writer.take(clock::mono(), &Seen::Tick)?,
+                _ = look.tick() => writer.idle(clock::mono())?,
+                event = probes.next() => match event {
+                    Some(event) => {
+                        self.state(&event);
+                        self.write(writer, clock::mono(), Seen::Probe(event))?;
+                    }
+                    None => break,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, writer: &mut Writer, at: Mono, mut seen: Seen) -> Result<(), WriteError> {
+        if let Seen::Probe(ProbeEvent::Opens(batch)) = &mut seen {
+            let news = self.news(batch);
+            if !news.is_empty() {
+                writer.take(at, &Seen::Cgroups(news))?;
+            }
+            let (choose, cgroups) = (&self.choose, &self.told);
+            batch.retain(|tgid, uid, names| choose.process(tgid, uid, names));
+            batch.retain_opens(|open| {
+                let cgroup = open.meta.cgroup_id.and_then(|id| cgroups.get(id));
+                choose.open(open, cgroup.map(|c| &*c.path))
+            });
+        }
+        if let Seen::Probe(ProbeEvent::Talkers(samples)) = &mut seen {
+            samples.iter_mut().for_each(|sample| self.choose.talkers(sample));
+        }
+        writer.take(at, &seen)
+    }
+
+    /// The cgroups of a batch that were not told yet.
+    fn news(&mut self, batch: &OpenBatch) -> Vec<(u64, Option<crate::model::cgroup::Cgroup>)> {
+        let mut news = Vec::new();
+        let mut last = None;
+        for id in batch.iter().filter_map(|open| open.meta.cgroup_id) {
+            if last == Some(id) || !self.told.is_wanted(id) {
+                continue;
+            }
+            last = Some(id);
+            let cgroup = self.cgroups.get(id, clock::mono).cloned();
+            if self.told.answer(id, cgroup.clone()) {
+                news.push((id, cgroup));
+            }
+        }
+        news
+    }
+}
+
+/// What a recording came to, in words.
+fn told(head: &Head, totals: &Totals) -> String {
+    let seconds = totals.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
+    let mut text = format!("{seconds:.1} s, {} opens", totals.opens);
+    if totals.unwritten > 0 {
+        text.push_str(&format!(", {} more that could not be written in time", totals.unwritten));
+    }
+    text
+}
+
+/// Returns at `deadline`; without one, never.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,252 @@
+//! What is written is what is read, up to where a file is whole.
+
+use std::io::Cursor;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::codec::{Decoder, Encoder};
+use super::*;
+use crate::files::create;
+use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::problem::Problem;
+use crate::model::time::WallOffset;
+use crate::stream::sample;
+
+fn meta(n: u64) -> OpenMeta {
+    OpenMeta {
+        at: Mono(1_000_000 + n * 3_300),
+        tgid: (n % 3) as u32,
+        tid: (n % 7) as u32,
+        ppid: 1,
+        uid: 1_000,
+        start_boottime_ns: 77 + n % 3,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"server"),
+        syscall: Syscall::Openat,
+        flags: Some(0o100 | (n % 2)),
+        mode: 0o644,
+        ret: if n.is_multiple_of(5) { -2 } else { 7 },
+        slot: n.is_multiple_of(11).then_some(3),
+        latency_ns: n.is_multiple_of(4).then_some(n * 10),
+        cgroup_id: Some(n % 2),
+    }
+}
+
+fn batch(opens: u64) -> OpenBatch {
+    let mut batch = OpenBatch::default();
+    batch.wall = WallOffset(1_700_000_000_000_000_000);
+    for n in 0..opens {
+        let resolved = format!("/srv/www/file-{}", n % 10);
+        let path: &[u8] = match n % 4 {
+            0 => resolved.as_bytes(),
+            1 => &resolved.as_bytes()[5..],
+            2 => b"../elsewhere",
+            _ => b"",
+        };
+        let path = (n % 4 != 3).then_some(path);
+        let resolved = (n % 6 != 5).then_some((ResolvedKind::Tried, resolved.as_bytes()));
+        batch.push(meta(n), path, resolved);
+    }
+    batch.counts.seen = opens;
+    batch
+}
+
+fn all(opens: u64) -> Vec<(Mono, Seen)> {
+    let talkers = vec![sample::talkers()];
+    let (counts, lost) = Default::default();
+    [
+        Seen::Before { counts, lost },
+        Seen::Probe(ProbeEvent::Opens(batch(opens))),
+        Seen::Cgroups(vec![
+            (1, None),
+            (2, Some(Cgroup { path: (*b"/a").into(), owner: Default::default() })),
+        ]),
+        Seen::Probe(ProbeEvent::Talkers(talkers)),
+        Seen::Tick,
+        Seen::Ended(vec![ProcessKey { tgid: 1, start_boottime_ns: 2 }]),
+        Seen::Unwritten { opens: 3, events: 1 },
+        Seen::Probe(ProbeEvent::Opens(batch(1))),
+        Seen::Probe(ProbeEvent::TalkersEnded),
+    ]
+    .into_iter()
+    .enumerate()
+    // Two seconds apart: each has a block of its own.
+    .map(|(i, seen)| (Mono(5_000_000_000 + i as u64 * 2_000_000_000), seen))
+    .collect()
+}
+
+fn recording(what: &[(Mono, Seen)]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let head = Head { host: "web-3".into(), ..Head::default() };
+    let mut writer = Writer::new(create(&path).unwrap(), &head, u64::MAX).unwrap();
+    for (at, seen) in what {
+        writer.take(*at, seen).unwrap();
+    }
+    let (_, done) = writer.finish(Mono(99_000_000_000));
+    done.unwrap();
+    std::fs::read(&path).unwrap()
+}
+
+/// Everything that can be read, opens one by one; and how it ended.
+fn read(bytes: &[u8]) -> Result<(Vec<String>, Result<Totals, Damage>), Damage> {
+    let mut reader = Reader::new(Cursor::new(bytes))?;
+    let mut seen = Vec::new();
+    loop {
+        match reader.read() {
+            Ok(Item::Block(_)) => {}
+            Ok(Item::Seen(at, one)) => seen.extend(told(at, &one)),
+            Ok(Item::End(totals)) => return Ok((seen, Ok(totals))),
+            Err(damage) => return Ok((seen, Err(damage))),
+        }
+    }
+}
+
+fn told(at: Mono, seen: &Seen) -> Vec<String> {
+    match seen {
+        Seen::Probe(ProbeEvent::Opens(batch)) => {
+            let opens = batch.iter().map(|o| format!("{at:?} {o:?} {:?}", batch.wall));
+            opens.chain([format!("{:?} {:?}", batch.counts, batch.ended)]).collect()
+        }
+        other => vec![format!("{at:?} {other:?}")],
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let what = all(6_000);
+    let bytes = recording(&what);
+    let (seen, ended) = read(&bytes).unwrap();
+    let mut expected: Vec<String> = what.iter().flat_map(|(at, s)| told(*at, s)).collect();
+    // A batch of more than 4,096 opens is cut in two, and each part tells the counts.
+    let counts = expected.iter().position(|t| t.contains("seen: 6000")).unwrap();
+    expected.insert(counts - 6_000 + 4_096, expected[counts].clone());
+    assert_eq!(seen, expected);
+    let totals = ended.unwrap();
+    assert_eq!((totals.opens, totals.unwritten), (6_001, 3));
+    let reader = Reader::new(Cursor::new(&bytes)).unwrap();
+    assert_eq!((reader.head().host.as_str(), reader.end()), ("web-3", Mono(99_000_000_000)));
+}
+
+#[test]
+fn an_open_takes_few_bytes() {
+    let bytes = recording(&[(Mono(0), Seen::Probe(ProbeEvent::Opens(batch(100_000))))]);
+    assert!(bytes.len() < 100_000 * 9, "{}", bytes.len());
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_good_up_to_there() {
+    let what = all(60);
+    let bytes = recording(&what);
+    let (whole, _) = read(&bytes).unwrap();
+    let mut most = 0;
+    for len in 0..bytes.len() {
+        match read(&bytes[..len]) {
+            // Not even the first block is there.
+            Err(Damage::Foreign | Damage::Cut) => assert!(len < 200, "{len}"),
+            Ok((seen, Err(Damage::Cut))) => {
+                assert_eq!(seen[..], whole[..seen.len()], "{len}");
+                assert!(seen.len() >= most, "{len}");
+                most = seen.len();
+            }
+            other => panic!("{len}: {other:?}"),
+        }
+    }
+    assert_eq!(most, whole.len(), "all but the end");
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let bytes = recording(&all(60));
+    let (whole, _) = read(&bytes).unwrap();
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        match read(&bytes) {
+            Err(_) => {}
+            Ok((_, Ok(_))) => panic!("byte {at} is not missed"),
+            Ok((seen, Err(_))) => assert_eq!(seen[..], whole[..seen.len()], "{at}"),
+        }
+    }
+}
+
+#[test]
+fn a_bound_holds_and_what_is_there_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let mut writer = Writer::new(create(&path).unwrap(), &Head::default(), 64 << 10).unwrap();
+    let mut done = Ok(());
+    for n in 0.. {
+        let at = Mono(n * 2_000_000_000);
+        done = writer.take(at, &Seen::Probe(ProbeEvent::Opens(batch(1_000))));
+        if done.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(done, Err(WriteError::Full)));
+    let (totals, ended) = writer.finish(Mono(0));
+    ended.unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() <= 64 << 10 && bytes.len() > 40 << 10, "{}", bytes.len());
+    let (seen, ended) = read(&bytes).unwrap();
+    assert_eq!(ended.unwrap(), totals);
+    assert_eq!(seen.len() as u64, totals.opens / 1_000 * 1_001);
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_and_no_half_block() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let error = Writer::new(full, &Head::default(), u64::MAX).unwrap_err();
+    assert!(error.to_string().contains("No space left"), "{error}");
+}
+
+#[test]
+fn texts_of_a_file_do_not_act_on_the_terminal() {
+    let mut encoder = Encoder::default();
+    let problem = Problem::new("watch \x1b]0;x\x07", "already \\x1b", "a\nb");
+    encoder.add(Mono(1), &Seen::Probe(ProbeEvent::Watching(Err(problem))));
+    let Some((_, Seen::Probe(ProbeEvent::Watching(Err(problem))))) =
+        Decoder::new(encoder.take()).next()
+    else {
+        panic!("no problem");
+    };
+    assert_eq!(problem.to_string(), "watch \\x1b]0;x\\x07: already \\x1b; a\\nb");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_no_recording(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = read(&bytes);
+        let magic = [&super::block::MAGIC[..], &bytes].concat();
+        prop_assert!(read(&magic).is_err());
+    }
+
+    /// Past the checksum: bytes that somebody made to look right.
+    #[test]
+    fn any_records_are_read_without_harm(
+        edits in vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
+        tail in vec(any::<u8>(), 0..60),
+    ) {
+        let mut encoder = Encoder::default();
+        for (at, seen) in all(60).iter().filter(|(_, s)| !matches!(s, Seen::Probe(ProbeEvent::Opens(b)) if b.len() > 1)) {
+            encoder.add(*at, seen);
+        }
+        encoder.add(Mono(1), &Seen::Probe(ProbeEvent::Opens(batch(40))));
+        let mut raw = encoder.take();
+        for (at, to) in edits {
+            let at = at.index(raw.len());
+            raw[at] = to;
+        }
+        raw.extend(tail);
+        let most = raw.len();
+        let mut decoder = Decoder::new(raw);
+        let mut records = 0;
+        while !decoder.is_done() {
+            let Some((at, seen)) = decoder.next() else { break };
+            told(at, &seen);
+            records += 1;
+        }
+        prop_assert!(records <= most);
+    }
+}

@@ -1,0 +1,144 @@
+//! Writes a recording, a block at a time.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+
+use super::block::{HEADER, Kind, MAGIC, pack};
+use super::codec::Encoder;
+use super::{Head, Seen, Totals};
+use crate::model::time::{Mono, NS_PER_SEC};
+use crate::probes::ProbeEvent;
+
+/// A block is written when it has this many bytes, or holds this long.
+const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_NS: u64 = NS_PER_SEC;
+
+/// Why nothing more is written. What was written before is whole.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file has become as large as it may.
+    #[error("it is as large as it may become")]
+    Full,
+    /// The disk is full, or something else is in the way.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// A recording that is being written.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    encoder: Encoder,
+    /// The times of the first and the last record of the block under way.
+    span: Option<(Mono, Mono)>,
+    /// Opens of the block under way.
+    pending: u64,
+    /// What the file holds, in whole blocks.
+    bytes: u64,
+    most: u64,
+    totals: Totals,
+    /// All that was taken has been written.
+    whole: bool,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Encoder({} bytes)", self.len())
+    }
+}
+
+impl Writer {
+    /// Begins a recording in an empty file, which is to have `most` bytes at most.
+    pub fn new(file: File, head: &Head, most: u64) -> Result<Self, WriteError> {
+        let (encoder, totals) = Default::default();
+        let mut writer =
+            Self { file, encoder, span: None, pending: 0, bytes: 0, most, totals, whole: true };
+        writer.write(MAGIC)?;
+        let raw = postcard::to_stdvec(head).map_err(io::Error::other)?;
+        let at = head.started.mono;
+        writer.write(&pack(Kind::Head, at, at, &raw))?;
+        Ok(writer)
+    }
+
+    /// Takes what came at `at`.
+    pub fn take(&mut self, at: Mono, seen: &Seen) -> Result<(), WriteError> {
+        if self.is_due(at) {
+            self.flush()?;
+        }
+        match seen {
+            Seen::Probe(ProbeEvent::Opens(batch)) => self.pending += batch.len() as u64,
+            Seen::Unwritten { opens, .. } => self.totals.unwritten += opens,
+            _ => {}
+        }
+        if !self.encoder.add(at, seen) {
+            self.encoder.add(at, &Seen::Unwritten { opens: 0, events: 1 });
+        }
+        let first = self.span.map_or(at, |(first, _)| first);
+        self.span = Some((first, at));
+        if self.encoder.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes the block under way when it has waited long enough.
+    pub fn idle(&mut self, now: Mono) -> Result<(), WriteError> {
+        if self.is_due(now) { self.flush() } else { Ok(()) }
+    }
+
+    fn is_due(&self, now: Mono) -> bool {
+        self.span.is_some_and(|(first, _)| now.since(first) >= BLOCK_NS)
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        let Some((first, last)) = self.span.take() else { return Ok(()) };
+        let block = pack(Kind::Data, first, last, &self.encoder.take());
+        let opens = std::mem::take(&mut self.pending);
+        // Room for the end is kept.
+        if self.bytes + block.len() as u64 + (HEADER as u64 + 64) > self.most {
+            self.whole = false;
+            return Err(WriteError::Full);
+        }
+        self.write(&block)?;
+        self.totals.ended = last;
+        self.totals.opens += opens;
+        Ok(())
+    }
+
+    /// Writes all of `bytes`, or leaves the file as it was.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        if let Err(e) = self.file.write_all(bytes) {
+            self.whole = false;
+            let _ = self.file.set_len(self.bytes);
+            let _ = self.file.seek(SeekFrom::Start(self.bytes));
+            return Err(e.into());
+        }
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// What the file holds now, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What was written so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Ends the recording at `now`.
+    pub fn finish(mut self, now: Mono) -> (Totals, Result<(), WriteError>) {
+        let flushed = self.flush();
+        if flushed.is_ok() && self.whole {
+            self.totals.ended = self.totals.ended.max(now);
+        }
+        // What is there has an end, if there is room for one.
+        let ended = self.end();
+        (self.totals, flushed.and(ended))
+    }
+
+    fn end(&mut self) -> Result<(), WriteError> {
+        let raw = postcard::to_stdvec(&self.totals).map_err(io::Error::other)?;
+        let at = self.totals.ended;
+        self.write(&pack(Kind::End, at, at, &raw))?;
+        Ok(self.file.sync_data()?)
+    }
+}
