@@ -63,8 +63,8 @@ test: setup-test ## every check: format, lints, all tests, the real kernel inclu
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
 
-soak: setup-test ## two minutes of switching between interfaces under traffic, killed again and again
-	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak -- --nocapture'
+soak: setup-test ## two minutes each: switching between interfaces under traffic, killed again and again; opens at full speed
+	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak --test opens_speed -- --nocapture'
 
 lint: ## formats and lints alone
 	$(CARGO) fmt --check
