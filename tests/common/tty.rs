@@ -12,6 +12,9 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the rest of a frame may take before it is looked at as it is.
+const WHOLE: Duration = Duration::from_millis(500);
+
 /// A program in a terminal.
 pub struct Tty {
     master: Box<dyn MasterPty + Send>,
@@ -29,6 +32,15 @@ pub struct Tty {
 struct Recorded {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+}
+
+impl Recorded {
+    /// Whether what was written ends outside of a synchronised update (DEC mode 2026).
+    fn between_frames(&self) -> bool {
+        let mark = b"\x1b[?2026";
+        let at = self.bytes.windows(mark.len() + 1).rfind(|w| w.starts_with(mark));
+        at.is_none_or(|w| w.ends_with(b"l"))
+    }
 }
 
 impl Tty {
@@ -114,9 +126,17 @@ impl Tty {
         self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
-    /// What is on the screen.
+    /// What is on the screen, a whole frame unless its rest does not come.
     pub fn text(&self) -> String {
-        self.screen.lock().unwrap().parser.screen().contents()
+        let deadline = Instant::now() + WHOLE;
+        loop {
+            let screen = self.screen.lock().unwrap();
+            if screen.between_frames() || Instant::now() > deadline {
+                return screen.parser.screen().contents();
+            }
+            drop(screen);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Everything that was written so far.
