@@ -14,14 +14,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Read, median, with_probe};
+use ebpftop::model::open::Comm;
 use ebpftop::probes::{Only, OpensConfig};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 const NOBODY: &str = "nobody looking";
 const OTHERS: &str = "another process only";
+const NAMED: &str = "another name only";
 const LATENCY: &str = "ebpftop --latency";
+const OLDEST: &str = "ebpftop as on 5.10";
 const PEER: &str = "opensnoop";
+const LOOKERS: [&str; 7] = [NOBODY, "ebpftop", OTHERS, NAMED, LATENCY, OLDEST, PEER];
 const FILES: usize = 100;
 const RUN: Duration = Duration::from_millis(700);
 
@@ -40,10 +44,8 @@ fn main() {
     let deep = deep.to_str().unwrap();
 
     for load in ["cached", "failing", "new"] {
-        let mut table: Vec<(&str, Vec<f64>, Read)> = [NOBODY, "ebpftop", OTHERS, LATENCY, PEER]
-            .into_iter()
-            .map(|name| (name, vec![], Read::default()))
-            .collect();
+        let mut table: Vec<(&str, Vec<f64>, Read)> =
+            LOOKERS.into_iter().map(|name| (name, vec![], Read::default())).collect();
         for _ in 0..rounds {
             for (name, times, sum) in &mut table {
                 let config = match *name {
@@ -51,7 +53,15 @@ fn main() {
                         let only = Only { tgid: Some(std::process::id()), ..Only::default() };
                         OpensConfig { only, ..OpensConfig::default() }
                     }
+                    NAMED => {
+                        let name = Some(Comm::new(b"another"));
+                        OpensConfig {
+                            only: Only { name, ..Only::default() },
+                            ..OpensConfig::default()
+                        }
+                    }
                     LATENCY => OpensConfig { latency: true, ..OpensConfig::default() },
+                    OLDEST => OpensConfig { as_on_510: true, ..OpensConfig::default() },
                     _ => OpensConfig::default(),
                 };
                 let mut run = || times.push(run_load(load, deep));

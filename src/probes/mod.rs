@@ -132,6 +132,8 @@ pub struct OpensConfig {
     pub cpus_per_ring: u32,
     /// Nothing more is attached after the start, and the rights for that are given up.
     pub locked: bool,
+    /// Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests.
+    pub as_on_510: bool,
 }
 
 impl Default for OpensConfig {
@@ -142,6 +144,7 @@ impl Default for OpensConfig {
             ring_bytes: None,
             cpus_per_ring: 4,
             locked: false,
+            as_on_510: false,
         }
     }
 }

@@ -47,6 +47,13 @@ pub struct All {
     pub counts: OpenCounts,
 }
 
+impl All {
+    /// How many opens of a process were lost.
+    pub fn lost_of(&self, tgid: u32) -> u64 {
+        self.lost_by.iter().filter(|l| l.tgid == tgid).map(|l| l.opens).sum()
+    }
+}
+
 /// A probe that is attached.
 pub struct Watch {
     probe: OpensProbe,

@@ -85,7 +85,7 @@ pub(super) fn attach<'obj>(
     if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(AttachError::NoBtf);
     }
-    let kernel = Kernel::running();
+    let kernel = if config.as_on_510 { Kernel::V5_10 } else { Kernel::running() };
     let at_entry = config.latency || !kernel.task_pt_regs;
     let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
@@ -200,6 +200,7 @@ impl Form<'_> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = self.at_entry;
             rodata.latency = self.config.latency;
+            rodata.as_on_510 = self.config.as_on_510;
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             let Only { tgid, uid, name, failed } = self.config.only;
@@ -247,11 +248,13 @@ struct Kernel {
 }
 
 impl Kernel {
+    const V5_10: Self = Self { task_pt_regs: false, bpf_loop: false, uring: false };
+
     /// As the running kernel's BTF tells; nothing of it where that cannot be read.
     fn running() -> Self {
         use libbpf_rs::btf::types::{Enum, Struct};
         let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {
-            return Self { task_pt_regs: false, bpf_loop: false, uring: false };
+            return Self::V5_10;
         };
         let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
         let has = |name| {
