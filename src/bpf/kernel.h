@@ -27,6 +27,18 @@ static __always_inline __u64 kernel_word(__u64 addr)
 	return word;
 }
 
+/* Two words, in one call where calls are what it takes and one follows on the other. */
+static __always_inline void kernel_words(__u64 addr, __u64 at, __u64 next, __u64 words[2])
+{
+	if (next == at + sizeof(*words) && (as_on_510 || !bpf_ksym_exists(bpf_rdonly_cast))) {
+		if (bpf_probe_read_kernel(words, 2 * sizeof(*words), (const void *)(addr + at)))
+			words[0] = words[1] = 0;
+		return;
+	}
+	words[0] = kernel_word(addr + at);
+	words[1] = kernel_word(addr + next);
+}
+
 /* ((struct type *)addr)->field of 8 bytes. */
 #define WORD(type, addr, field) kernel_word((addr) + bpf_core_field_offset(struct type, field))
 /* The same of 4 bytes, from the lower half: both architectures are little-endian. */

@@ -299,6 +299,8 @@ int process_exit(void *ctx)
 	int live;
 
 	(void)ctx;
+	if (at_entry)
+		drop_pending();
 	signal = WORD(task_struct, task, signal);
 	live = HALF(signal_struct, signal, live.counter);
 	if (live)

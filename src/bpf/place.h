@@ -75,11 +75,17 @@ static __always_inline __u64 real_mount(__u64 vfsmount)
 	return vfsmount - bpf_core_field_offset(struct mount, mnt);
 }
 
+/* Its parent, and hash and length of its name. */
+static __always_inline void read_dentry(__u64 dentry, __u64 words[2])
+{
+	kernel_words(dentry, bpf_core_field_offset(struct dentry, d_parent),
+		     bpf_core_field_offset(struct dentry, d_name.hash_len), words);
+}
+
 /* One step up; `names` is where names are copied to, if they are. */
 static __always_inline long step(struct walk *w, struct name_record *names)
 {
-	__u64 parent;
-	__u64 hash_len;
+	__u64 parent, hash_len, words[2];
 
 	if (w->dentry == w->root) {
 		parent = WORD(mount, w->mnt, mnt_parent);
@@ -93,12 +99,13 @@ static __always_inline long step(struct walk *w, struct name_record *names)
 		w->root = WORD(mount, parent, mnt.mnt_root);
 		return 0;
 	}
-	parent = WORD(dentry, w->dentry, d_parent);
+	read_dentry(w->dentry, words);
+	parent = words[0];
 	if (parent == w->dentry || !parent) {
 		w->end = parent ? WALK_ESCAPED : WALK_FAILED;
 		return 1;
 	}
-	hash_len = WORD(dentry, w->dentry, d_name.hash_len);
+	hash_len = words[1];
 	w->key = fold(w->key, hash_len);
 	if (names) {
 		__u64 name;
@@ -192,7 +199,7 @@ static __always_inline bool first_steps(struct walk *w)
 	int i;
 
 	for (i = 0; i < FIRST_STEPS; i++) {
-		__u64 parent;
+		__u64 parent, words[2];
 
 		if (dentry == root) {
 			parent = WORD(mount, mnt, mnt_parent);
@@ -206,12 +213,13 @@ static __always_inline bool first_steps(struct walk *w)
 			root = WORD(mount, parent, mnt.mnt_root);
 			continue;
 		}
-		parent = WORD(dentry, dentry, d_parent);
+		read_dentry(dentry, words);
+		parent = words[0];
 		if (parent == dentry || !parent) {
 			w->end = parent ? WALK_ESCAPED : WALK_FAILED;
 			break;
 		}
-		key = fold(key, WORD(dentry, dentry, d_name.hash_len));
+		key = fold(key, words[1]);
 		dentry = parent;
 	}
 	w->dentry = dentry;
@@ -226,13 +234,15 @@ static __always_inline void walk_up(struct walk *w, struct name_record *names, e
 	struct copying copying = { .walk = w, .names = names };
 	int i;
 
+	if (!names && first_steps(w))
+		return;
 	if (repeat == BY_CALL) {
 		for (i = 0; i < WALK_STEPS / 256; i++)
 			if (steps_256(names != 0))
 				break;
 	} else if (names) {
 		bpf_loop(WALK_STEPS, step_copy, &copying, 0);
-	} else if (!first_steps(w)) {
+	} else {
 		bpf_loop(WALK_STEPS, step_fold, w, 0);
 	}
 }

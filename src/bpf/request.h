@@ -13,9 +13,10 @@ struct request {
 	__u8 syscall;
 };
 
-/* Arguments kept from entry to exit. */
+/* Arguments kept from entry to exit. A thread keeps its place until it ends: filling one that is
+ * there costs less than making and removing one. */
 struct pending {
-	__u64 ts_ns;
+	__u64 ts_ns; /* 0: of no call that is under way */
 	__u64 args[4];
 };
 
@@ -119,11 +120,16 @@ static __always_inline bool args_from_registers(__u64 args[4])
 static __always_inline void keep_pending(struct trace_event_raw_sys_enter *ctx)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct pending p = { .ts_ns = bpf_ktime_get_ns() };
+	struct pending *kept = bpf_map_lookup_elem(&pending, &tid);
+	struct pending p = {};
 
-	if (bpf_probe_read_kernel(p.args, sizeof(p.args), ctx->args))
+	if (!kept)
+		kept = &p;
+	if (bpf_probe_read_kernel(kept->args, sizeof(kept->args), ctx->args))
 		return;
-	bpf_map_update_elem(&pending, &tid, &p, BPF_ANY);
+	kept->ts_ns = bpf_ktime_get_ns();
+	if (kept == &p)
+		bpf_map_update_elem(&pending, &tid, &p, BPF_ANY);
 }
 
 static __always_inline bool take_pending(__u64 args[4], __u64 *entry_ns)
@@ -131,12 +137,20 @@ static __always_inline bool take_pending(__u64 args[4], __u64 *entry_ns)
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	struct pending *p = bpf_map_lookup_elem(&pending, &tid);
 
-	if (!p)
+	if (!p || !p->ts_ns)
 		return false;
 	*entry_ns = p->ts_ns;
+	p->ts_ns = 0;
 	__builtin_memcpy(args, p->args, sizeof(p->args));
-	bpf_map_delete_elem(&pending, &tid);
 	return true;
+}
+
+/* The current thread ends. */
+static __always_inline void drop_pending(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&pending, &tid);
 }
 
 /* Flags and mode; openat2 has them in memory of the program. */
