@@ -86,6 +86,7 @@ endif
 bench: build ## criterion benches, then the real kernel against nobody looking and the peers
 	$(CARGO) bench --locked
 	$(SUDO) benches/peers.sh
+	$(SUDO) benches/wire_cost.py
 	$(SUDO) benches/dashboard.py
 	$(SUDO) benches/feel.py
 

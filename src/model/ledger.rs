@@ -289,29 +289,38 @@ impl Ledger {
             }
         }
         self.doomed.clear();
+        let mut on_side = 0usize;
         for entry in self.entries.values_mut() {
             if entry.total() != entry.told {
                 entry.busy_turn = turn;
             }
+            on_side += usize::from(entry.side(side).seen_turn == turn);
         }
         let mut gone = self.evict_from(side, turn);
+        on_side -= gone.len();
         folded.remove.append(&mut gone);
-        let on_side =
-            self.entries.values_mut().map(|e| e.side(side).seen_turn).filter(|&seen| seen == turn);
-        // Always room for all of them, but for one or two turns in which the maps are to grow.
-        let room = self.capacity.saturating_sub(on_side.count());
-        for (ip, entry) in &mut self.entries {
-            let on = entry.side(side);
-            if on.seen_turn != turn {
-                // Not in the hash, so that it begins at nothing there: what was counted is kept.
-                on.carried = on.carried + std::mem::take(&mut on.hash);
-                if folded.insert.len() < room {
-                    folded.insert.push(*ip);
-                }
-            }
+        // A table whose sources stay has them all on both sides.
+        if on_side < self.entries.len() {
+            self.put_on(side, on_side, &mut folded.insert);
         }
         self.counting_since = at;
         folded
+    }
+
+    /// Asks for the held sources that are not among the `on_side` in `side`'s hash.
+    fn put_on(&mut self, side: Side, on_side: usize, insert: &mut Vec<IpAddr>) {
+        // Always room for all of them, but for one or two turns in which the maps are to grow.
+        let room = self.capacity.saturating_sub(on_side);
+        for (ip, entry) in &mut self.entries {
+            let on = entry.side(side);
+            if on.seen_turn != self.turn {
+                // Not in the hash, so that it begins at nothing there: what was counted is kept.
+                on.carried = on.carried + std::mem::take(&mut on.hash);
+                if insert.len() < room {
+                    insert.push(*ip);
+                }
+            }
+        }
     }
 
     fn set_side_total(&mut self, side: Side, total: Traffic) {
