@@ -39,6 +39,10 @@ static __always_inline void kernel_words(__u64 addr, __u64 at, __u64 next, __u64
 	words[1] = kernel_word(addr + next);
 }
 
+/* Two fields of 8 bytes of one structure; the second one follows on the first where it can. */
+#define WORDS(type, addr, first, second, words)                                                    \
+	kernel_words(addr, bpf_core_field_offset(struct type, first),                              \
+		     bpf_core_field_offset(struct type, second), words)
 /* ((struct type *)addr)->field of 8 bytes. */
 #define WORD(type, addr, field) kernel_word((addr) + bpf_core_field_offset(struct type, field))
 /* The same of 4 bytes, from the lower half: both architectures are little-endian. */

@@ -81,24 +81,25 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
  * table holds at this moment is told: another thread may have changed it since. */
 static __always_inline __u64 file_of(long fd)
 {
-	__u64 files, fdt, table;
-	__u32 max;
+	__u64 files, fdt, words[2];
 
 	files = WORD(task_struct, bpf_get_current_task(), files);
 	fdt = WORD(files_struct, files, fdt);
-	max = HALF(fdtable, fdt, max_fds);
-	if (fd < 0 || fd >= max)
+	WORDS(fdtable, fdt, max_fds, fd, words);
+	if (fd < 0 || fd >= (__u32)words[0])
 		return 0;
-	table = WORD(fdtable, fdt, fd);
-	return kernel_word(table + fd * sizeof(__u64));
+	return kernel_word(words[1] + fd * sizeof(__u64));
 }
 
 static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 {
+	__u64 words[2];
+
 	if (!file)
 		return;
-	*dentry = WORD(file, file, f_path.dentry);
-	*mnt = WORD(file, file, f_path.mnt);
+	WORDS(file, file, f_path.mnt, f_path.dentry, words);
+	*mnt = words[0];
+	*dentry = words[1];
 }
 
 #define AT_FDCWD -100
@@ -108,15 +109,16 @@ static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 /* Where the file behind a descriptor is. */
 static __always_inline void place_opened(struct open_head *head, __u64 file, enum repeat repeat)
 {
-	__u64 dentry = 0, mnt = 0, parent;
+	__u64 dentry = 0, mnt = 0, words[2], parent;
 	__u8 kind = RESOLVED_OPENED;
 	bool anon;
 
 	path_of_file(file, &dentry, &mnt);
 	if (!dentry)
 		return;
-	parent = WORD(dentry, dentry, d_parent);
-	if (!WORD(dentry, dentry, d_hash.pprev) && parent != dentry) {
+	WORDS(dentry, dentry, d_hash.pprev, d_parent, words);
+	parent = words[1];
+	if (!words[0] && parent != dentry) {
 		kind = RESOLVED_DELETED;
 		if (head->flags & O_TMPFILE_BIT) {
 			kind = RESOLVED_TMPFILE;

@@ -75,31 +75,25 @@ static __always_inline __u64 real_mount(__u64 vfsmount)
 	return vfsmount - bpf_core_field_offset(struct mount, mnt);
 }
 
-/* Its parent, and hash and length of its name. */
-static __always_inline void read_dentry(__u64 dentry, __u64 words[2])
-{
-	kernel_words(dentry, bpf_core_field_offset(struct dentry, d_parent),
-		     bpf_core_field_offset(struct dentry, d_name.hash_len), words);
-}
-
 /* One step up; `names` is where names are copied to, if they are. */
 static __always_inline long step(struct walk *w, struct name_record *names)
 {
 	__u64 parent, hash_len, words[2];
 
 	if (w->dentry == w->root) {
-		parent = WORD(mount, w->mnt, mnt_parent);
+		WORDS(mount, w->mnt, mnt_parent, mnt_mountpoint, words);
+		parent = words[0];
 		if (parent == w->mnt || !parent) {
 			w->end = parent ? WALK_TOP : WALK_FAILED;
 			return 1;
 		}
 		w->key = fold(w->key, w->mnt);
-		w->dentry = WORD(mount, w->mnt, mnt_mountpoint);
+		w->dentry = words[1];
 		w->mnt = parent;
 		w->root = WORD(mount, parent, mnt.mnt_root);
 		return 0;
 	}
-	read_dentry(w->dentry, words);
+	WORDS(dentry, w->dentry, d_parent, d_name.hash_len, words);
 	parent = words[0];
 	if (parent == w->dentry || !parent) {
 		w->end = parent ? WALK_ESCAPED : WALK_FAILED;
@@ -202,18 +196,19 @@ static __always_inline bool first_steps(struct walk *w)
 		__u64 parent, words[2];
 
 		if (dentry == root) {
-			parent = WORD(mount, mnt, mnt_parent);
+			WORDS(mount, mnt, mnt_parent, mnt_mountpoint, words);
+			parent = words[0];
 			if (parent == mnt || !parent) {
 				w->end = parent ? WALK_TOP : WALK_FAILED;
 				break;
 			}
 			key = fold(key, mnt);
-			dentry = WORD(mount, mnt, mnt_mountpoint);
+			dentry = words[1];
 			mnt = parent;
 			root = WORD(mount, parent, mnt.mnt_root);
 			continue;
 		}
-		read_dentry(dentry, words);
+		WORDS(dentry, dentry, d_parent, d_name.hash_len, words);
 		parent = words[0];
 		if (parent == dentry || !parent) {
 			w->end = parent ? WALK_ESCAPED : WALK_FAILED;

@@ -26,9 +26,9 @@ struct {
 
 static __always_inline void read_comm(__u8 comm[COMM_BYTES], __u64 task)
 {
-	__u64 at = task + bpf_core_field_offset(struct task_struct, comm);
-	__u64 words[2] = { kernel_word(at), kernel_word(at + sizeof(at)) };
+	__u64 at = bpf_core_field_offset(struct task_struct, comm), words[2];
 
+	kernel_words(task, at, at + sizeof(at), words);
 	__builtin_memcpy(comm, words, sizeof(words));
 }
 
