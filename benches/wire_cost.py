@@ -242,11 +242,31 @@ class Iftop(Nobody):
         return f"{100 * told / IFTOP_BYTES / sent:.0f} %"
 
 
+class Bandwhich(Nobody):
+    """Tells what came in a second, by address, a line each."""
+
+    def __init__(self, bench):
+        self.told = open(f"{bench.work}/bandwhich", "w+")
+        self.process = subprocess.Popen(
+            ["bandwhich", "--raw", "--no-resolve", "-a", "-i", "near"],
+            stdout=self.told, stderr=subprocess.DEVNULL)
+        time.sleep(2)
+        if self.process.poll() is not None:
+            sys.exit("wire_cost: bandwhich ended at once")
+
+    def share(self, sent):
+        time.sleep(3)
+        self.told.seek(0)
+        told = re.findall(r"^remote_address: .*up/down Bps: \d+/(\d+)", self.told.read(), re.M)
+        return f"{100 * sum(map(int, told)) / IFTOP_BYTES / sent:.0f} %"
+
+
 def peers():
-    if shutil.which("iftop"):
-        return [("iftop", Iftop)]
-    print("wire_cost: iftop is left out: it is not here")
-    return []
+    found = [(name, kind) for name, kind in (("iftop", Iftop), ("bandwhich", Bandwhich))
+             if shutil.which(name)]
+    for name in {"iftop", "bandwhich"} - {name for name, _ in found}:
+        print(f"wire_cost: {name} is left out: it is not here")
+    return found
 
 
 def turns(bench, rounds, who, measure):
