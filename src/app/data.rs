@@ -8,7 +8,7 @@ use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
 use crate::model::names::Names;
-use crate::model::open::{LostOpens, OpenCounts};
+use crate::model::open::OpenCounts;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::problem::Problem;
 use crate::model::time::{Mono, WallOffset};
@@ -132,19 +132,9 @@ impl Data {
         Rc::make_mut(&mut self.opens).tick(now);
     }
 
-    /// Takes over what had been counted before the first event.
-    pub fn begin_after(&mut self, counts: OpenCounts, lost: &[LostOpens]) {
-        Rc::make_mut(&mut self.opens).begin_after(counts, lost);
-    }
-
     /// Takes over the probe's last counts.
     pub fn set_counts(&mut self, counts: OpenCounts) {
         Rc::make_mut(&mut self.opens).set_counts(counts);
-    }
-
-    /// Counts opens that a recording has no record of.
-    pub fn add_unwritten(&mut self, opens: u64) {
-        Rc::make_mut(&mut self.opens).add_unwritten(opens);
     }
 
     /// Starts the counts again.

@@ -9,6 +9,7 @@ pub mod kept;
 pub mod layout;
 pub mod list;
 mod mouse;
+mod msg;
 mod names;
 mod opens_groups;
 pub mod opens_pane;
@@ -20,7 +21,6 @@ mod replay;
 pub mod talkers_pane;
 mod who;
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use jiff::tz::TimeZone;
@@ -29,23 +29,21 @@ use ratatui::layout::Rect;
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
-use crate::model::cgroup::Cgroup;
 use crate::model::filter;
 use crate::model::link::XdpMode;
-use crate::model::names::Answer;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::origin::Origins;
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::model::who::{Asked, Who};
 use crate::model::wire::Wire;
-use crate::probes::{LookAt, ProbeEvent, TalkersCommand};
+use crate::probes::{LookAt, ProbeEvent};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use help::Help;
 use input::FilterLine;
-use kept::{Kept, Units, Value};
+use kept::{Kept, Units};
 
 pub use mouse::Target;
+pub use msg::{Effect, Msg};
 use opens_pane::OpensPane;
 use picker::Picker;
 pub use replay::{PlayerCommand, Replay};
@@ -63,58 +61,6 @@ pub enum Pane {
     #[default]
     Opens,
     Talkers,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Msg {
-    Key(KeyEvent),
-    Paste(String),
-    /// A click, on what the view says is there.
-    Click(Target),
-    /// The button is held and moved to this place.
-    Drag(u16, u16),
-    /// The button is let go.
-    Drop,
-    /// The wheel, over a pane, by rows.
-    Wheel(Pane, isize),
-    Resize(u16, u16),
-    Probe(ProbeEvent),
-    /// These processes are no longer there.
-    Ended(Vec<ProcessKey>),
-    /// Who a process is, as far as it could be found out.
-    Described(ProcessKey, Box<Who>),
-    /// What these cgroups are called; `None` where nobody knows.
-    Cgroups(Vec<(u64, Option<Cgroup>)>),
-    /// What an address is called.
-    Named(IpAddr, Answer),
-    /// The configuration's file that was written, or why none was.
-    Saved(Result<String, String>),
-    /// How a recording is being played.
-    Replay(Replay),
-    Tick,
-}
-
-/// What is to be done about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    Quit,
-    Redraw,
-    Talkers(TalkersCommand),
-    /// Into the terminal's clipboard, free of anything that acts.
-    Copy(String),
-    /// Find out which of these processes are no longer there.
-    AskAfter(Vec<ProcessKey>),
-    /// Find out who this is.
-    Describe(Asked),
-    /// Find out what these cgroups are called.
-    Cgroups(Vec<u64>),
-    /// Find out what these addresses are called.
-    Names(Vec<IpAddr>),
-    /// Write these into the configuration.
-    Save(Vec<(&'static str, Value)>),
-    /// Play the recording in another way.
-    Replay(PlayerCommand),
 }
 
 /// What lies over the panes.

@@ -8,8 +8,11 @@
 
 mod block;
 mod codec;
+mod decode;
+mod encode;
 mod host;
 mod limit;
+mod rare;
 mod read;
 mod session;
 mod write;
@@ -17,8 +20,6 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cgroup::Cgroup;
-use crate::model::open::{LostOpens, OpenCounts};
-use crate::model::opens::ProcessKey;
 use crate::model::time::{Mono, Stamp};
 use crate::probes::ProbeEvent;
 
@@ -40,12 +41,8 @@ pub enum Seen {
     Tick,
     /// What cgroups are called; `None` where nobody knows.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
-    /// Processes that are no longer there.
-    Ended(Vec<ProcessKey>),
-    /// What the probe had counted before the recording began: told first.
-    Before { counts: OpenCounts, lost: Vec<LostOpens> },
-    /// What came and could not be written in time.
-    Unwritten { opens: u64, events: u64 },
+    /// Something came that is too large for a block, and was left out.
+    Unwritten,
 }
 
 /// Where and when a recording was made.
@@ -66,6 +63,6 @@ pub struct Totals {
     pub ended: Mono,
     /// Opens written.
     pub opens: u64,
-    /// Opens that came and could not be written in time.
+    /// What came and was left out: too large for a block.
     pub unwritten: u64,
 }

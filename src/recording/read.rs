@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::block::{Front, HEADER, Kind, MAGIC, fill};
-use super::codec::Decoder;
+use super::decode::Decoder;
 use super::{Head, Seen, Totals};
 use crate::model::time::Mono;
 

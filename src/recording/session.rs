@@ -238,7 +238,7 @@ fn told(head: &Head, totals: &Totals) -> String {
     let seconds = totals.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
     let mut text = format!("{seconds:.1} s, {} opens", totals.opens);
     if totals.unwritten > 0 {
-        text.push_str(&format!(", {} more that could not be written in time", totals.unwritten));
+        text.push_str(&format!(", {} events too large to be written", totals.unwritten));
     }
     text
 }

@@ -5,7 +5,8 @@ use std::io::Cursor;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::codec::{Decoder, Encoder};
+use super::decode::Decoder;
+use super::encode::Encoder;
 use super::*;
 use crate::files::create;
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
@@ -54,9 +55,7 @@ fn batch(opens: u64) -> OpenBatch {
 
 fn all(opens: u64) -> Vec<(Mono, Seen)> {
     let talkers = vec![sample::talkers()];
-    let (counts, lost) = Default::default();
     [
-        Seen::Before { counts, lost },
         Seen::Probe(ProbeEvent::Opens(batch(opens))),
         Seen::Cgroups(vec![
             (1, None),
@@ -64,8 +63,7 @@ fn all(opens: u64) -> Vec<(Mono, Seen)> {
         ]),
         Seen::Probe(ProbeEvent::Talkers(talkers)),
         Seen::Tick,
-        Seen::Ended(vec![ProcessKey { tgid: 1, start_boottime_ns: 2 }]),
-        Seen::Unwritten { opens: 3, events: 1 },
+        Seen::Unwritten,
         Seen::Probe(ProbeEvent::Opens(batch(1))),
         Seen::Probe(ProbeEvent::TalkersEnded),
     ]
@@ -124,9 +122,19 @@ fn what_is_written_is_read() {
     expected.insert(counts - 6_000 + 4_096, expected[counts].clone());
     assert_eq!(seen, expected);
     let totals = ended.unwrap();
-    assert_eq!((totals.opens, totals.unwritten), (6_001, 3));
+    assert_eq!((totals.opens, totals.unwritten), (6_001, 0));
     let reader = Reader::new(Cursor::new(&bytes)).unwrap();
     assert_eq!((reader.head().host.as_str(), reader.end()), ("web-3", Mono(99_000_000_000)));
+}
+
+#[test]
+fn what_is_too_large_for_a_block_is_counted_and_said() {
+    let path = vec![b'a'; super::block::MOST_RAW].into();
+    let huge = Seen::Cgroups(vec![(1, Some(Cgroup { path, owner: Default::default() }))]);
+    let bytes = recording(&[(Mono(0), huge), (Mono(1), Seen::Tick)]);
+    let (seen, ended) = read(&bytes).unwrap();
+    assert_eq!(seen, [told(Mono(0), &Seen::Unwritten), told(Mono(1), &Seen::Tick)].concat());
+    assert_eq!(ended.unwrap().unwritten, 1);
 }
 
 #[test]

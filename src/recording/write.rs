@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use super::block::{HEADER, Kind, MAGIC, pack};
-use super::codec::Encoder;
+use super::encode::Encoder;
 use super::{Head, Seen, Totals};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::probes::ProbeEvent;
@@ -65,13 +65,12 @@ impl Writer {
         if self.is_due(at) {
             self.flush()?;
         }
-        match seen {
-            Seen::Probe(ProbeEvent::Opens(batch)) => self.pending += batch.len() as u64,
-            Seen::Unwritten { opens, .. } => self.totals.unwritten += opens,
-            _ => {}
+        if let Seen::Probe(ProbeEvent::Opens(batch)) = seen {
+            self.pending += batch.len() as u64;
         }
         if !self.encoder.add(at, seen) {
-            self.encoder.add(at, &Seen::Unwritten { opens: 0, events: 1 });
+            self.encoder.add(at, &Seen::Unwritten);
+            self.totals.unwritten += 1;
         }
         let first = self.span.map_or(at, |(first, _)| first);
         self.span = Some((first, at));
@@ -117,11 +116,6 @@ impl Writer {
     /// What the file holds now, bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// What was written so far.
-    pub fn totals(&self) -> Totals {
-        self.totals
     }
 
     /// Ends the recording at `now`.

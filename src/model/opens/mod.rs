@@ -97,8 +97,6 @@ pub struct Opens {
     left_out: u64,
     /// What the probe told last of the losses of each process: cumulative since it began.
     lost_told: HashMap<ProcessKey, (u64, u64)>,
-    /// Opens that a recording has no record of.
-    unwritten: u64,
 }
 
 impl Opens {
@@ -231,21 +229,6 @@ impl Opens {
     /// Takes over the probe's last counts.
     pub fn set_counts(&mut self, counts: OpenCounts) {
         self.counts = counts;
-    }
-
-    /// Takes over what the probe had counted and told before these tables began: none of it is
-    /// counted here.
-    pub fn begin_after(&mut self, counts: OpenCounts, lost: &[LostOpens]) {
-        (self.counts, self.counts_base) = (counts, counts);
-        for l in lost {
-            let key = ProcessKey { tgid: l.tgid, start_boottime_ns: l.start_boottime_ns };
-            self.lost_told.insert(key, (l.opens, l.failed));
-        }
-    }
-
-    /// Counts opens that happened and were not recorded.
-    pub fn add_unwritten(&mut self, opens: u64) {
-        self.unwritten = self.unwritten.saturating_add(opens);
     }
 
     fn process_slot(&mut self, key: ProcessKey, new: impl FnOnce() -> Process) -> Slot {

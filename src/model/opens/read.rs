@@ -37,8 +37,7 @@ impl Opens {
     /// it is known whose they were, the files do not.
     pub fn lost(&self) -> u64 {
         let sum = |c: OpenCounts| c.lost.saturating_add(c.malformed);
-        let lost = sum(self.counts).saturating_sub(sum(self.counts_base));
-        lost.saturating_add(self.unwritten)
+        sum(self.counts).saturating_sub(sum(self.counts_base))
     }
 
     /// Opens of processes that the command line did not ask for: in none of the other numbers.

@@ -1,0 +1,124 @@
+//! What comes seldom: everything but opens, by postcard.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::Seen;
+use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::escape::escape;
+use crate::model::link::{ForeignHook, Link};
+use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::problem::Problem;
+use crate::model::talkers::TalkersSample;
+use crate::probes::{OpensInfo, ProbeEvent, Watched};
+
+/// Everything but opens.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Rare<'a> {
+    OpensStarted(Result<OpensInfo, Problem>),
+    OpensEnded(OpenCounts),
+    Watching(Result<Vec<Watched>, Problem>),
+    Talkers(Cow<'a, [TalkersSample]>),
+    Links(Cow<'a, [Link]>),
+    TalkersEnded,
+    Tick,
+    Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
+    Unwritten,
+}
+
+impl<'a> Rare<'a> {
+    /// How `seen` is written; opens are handed back.
+    pub(super) fn of(seen: &'a Seen) -> Result<Self, &'a OpenBatch> {
+        Ok(match seen {
+            Seen::Probe(ProbeEvent::Opens(batch)) => return Err(batch),
+            Seen::Probe(ProbeEvent::OpensStarted(result)) => Rare::OpensStarted(result.clone()),
+            Seen::Probe(ProbeEvent::OpensEnded(counts)) => Rare::OpensEnded(*counts),
+            Seen::Probe(ProbeEvent::Watching(result)) => Rare::Watching(result.clone()),
+            Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
+            Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),
+            Seen::Probe(ProbeEvent::TalkersEnded) => Rare::TalkersEnded,
+            Seen::Tick => Rare::Tick,
+            Seen::Cgroups(answers) => {
+                let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
+                Rare::Cgroups(answers.iter().map(|(id, c)| (*id, path(c))).collect())
+            }
+            Seen::Unwritten => Rare::Unwritten,
+        })
+    }
+
+    /// What was read, with texts that do nothing on a terminal.
+    pub(super) fn seen(mut self) -> Seen {
+        self.make_plain();
+        match self {
+            Rare::OpensStarted(result) => Seen::Probe(ProbeEvent::OpensStarted(result)),
+            Rare::OpensEnded(counts) => Seen::Probe(ProbeEvent::OpensEnded(counts)),
+            Rare::Watching(result) => Seen::Probe(ProbeEvent::Watching(result)),
+            Rare::Talkers(samples) => Seen::Probe(ProbeEvent::Talkers(samples.into_owned())),
+            Rare::Links(links) => Seen::Probe(ProbeEvent::Links(links.into_owned())),
+            Rare::TalkersEnded => Seen::Probe(ProbeEvent::TalkersEnded),
+            Rare::Tick => Seen::Tick,
+            Rare::Cgroups(answers) => {
+                let of = |path: Cow<'_, [u8]>| Cgroup {
+                    owner: Owner::of(&path),
+                    path: path.into_owned().into(),
+                };
+                Seen::Cgroups(answers.into_iter().map(|(id, p)| (id, p.map(of))).collect())
+            }
+            Rare::Unwritten => Seen::Unwritten,
+        }
+    }
+
+    /// Texts that are ours go to the terminal as they are: those of a file may be anybody's.
+    fn make_plain(&mut self) {
+        match self {
+            Rare::OpensStarted(Err(problem)) | Rare::Watching(Err(problem)) => all_plain(problem),
+            Rare::OpensStarted(Ok(info)) => {
+                for (what, why) in &mut info.unseen {
+                    plain(what);
+                    plain(why);
+                }
+            }
+            Rare::Watching(Ok(watched)) => {
+                for w in watched {
+                    plain(&mut w.price);
+                    w.partial.as_mut().map(plain);
+                    let sides = [&mut w.rx, &mut w.tx].into_iter().filter_map(|s| s.as_mut().err());
+                    sides.chain(&mut w.gone).for_each(all_plain);
+                }
+            }
+            Rare::Talkers(samples) => {
+                for sample in samples.to_mut() {
+                    sample.partial.as_mut().map(plain);
+                    if let Some(look) = &mut sample.look {
+                        plain(&mut look.since_text);
+                        look.problem.as_mut().map(plain);
+                    }
+                }
+            }
+            Rare::Links(links) => {
+                for link in links.to_mut() {
+                    plain(&mut link.price);
+                    for foreign in &mut link.foreign {
+                        if let ForeignHook::Xdp(kind) = &mut foreign.hook {
+                            plain(kind.to_mut());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn all_plain(problem: &mut Problem) {
+    let Problem { what, why, fix } = problem;
+    [what, why, fix].into_iter().for_each(plain);
+}
+
+/// Escapes a text that holds anything that acts. One that was escaped stays as it is.
+fn plain(text: &mut String) {
+    if let Cow::Owned(_) = escape(text.replace('\\', "").as_bytes()) {
+        *text = escape(text.as_bytes()).into_owned();
+    }
+}
