@@ -153,6 +153,9 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
         socket.send_to(&[0; 10], socket.local_addr().unwrap()).unwrap();
     }
     tty.wait_for("127.0.0.1");
+    tty.send("2g");
+    tty.send("\r");
+    tty.wait_for("start without --lock to see it");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
-use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
 
 use super::counter::counted;
 use crate::bpf::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
@@ -114,8 +114,13 @@ fn maps(cpus: usize) -> Result<[MapHandle; 2], String> {
         };
         let entries = u32::try_from(entries_for(cpus)).unwrap_or(u32::MAX);
         let (key, value) = (LOOK_KEY_BYTES as u32, VALUE_BYTES as u32);
-        MapHandle::create(MapType::PercpuHash, Some("look"), key, value, entries, &opts)
-            .map_err(|e| format!("the kernel makes no table for it: {e}"))
+        MapHandle::create(MapType::PercpuHash, Some("look"), key, value, entries, &opts).map_err(
+            |e| match e.kind() {
+                // The probe made its own tables: the right to make more went since.
+                ErrorKind::PermissionDenied => "start without --lock to see it".into(),
+                _ => format!("the kernel makes no table for it: {e}"),
+            },
+        )
     };
     Ok([make()?, make()?])
 }
