@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use libbpf_cargo::SkeletonBuilder;
 
-const OBJECTS: [&str; 2] = ["opens", "talkers"];
+const OBJECTS: [&str; 3] = ["opens", "owners", "talkers"];
 
 /// The programs read saved registers, which are another architecture's own, and share their records
 /// with Rust as they lie in memory.

@@ -110,7 +110,7 @@ pub struct ScreenArgs {
 /// `stream`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StreamArgs {
-    /// What to write; both when neither is named
+    /// What to write; opens and talkers when nothing is named
     #[arg(value_enum)]
     pub kinds: Vec<Kind>,
     #[command(flatten)]
@@ -177,6 +177,9 @@ pub enum Kind {
     Opens,
     /// A table for each interval, direction and interface
     Talkers,
+    /// A line for each connection that begins and that ends, with the process behind it, and a table
+    /// of processes for each interval
+    Connections,
 }
 
 /// How `stream` writes.
@@ -248,7 +251,7 @@ fn top(text: &str) -> Result<usize, String> {
 impl StreamArgs {
     /// Whether this kind is written.
     pub fn writes(&self, kind: Kind) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind)
+        self.kinds.contains(&kind) || (self.kinds.is_empty() && kind != Kind::Connections)
     }
 
     /// Options that were given and do nothing for the kinds that are written.

@@ -16,6 +16,8 @@ pub enum Part {
     Opens,
     /// Counts frames, on another interface or in another mode as well.
     Talkers,
+    /// Reads the connections.
+    Owners,
     /// Looks after the process by which a network namespace was named.
     Namespace,
     /// Puts features of devices back that attaching changed.
@@ -46,10 +48,15 @@ const fn need(
 
 /// Every capability that is ever used.
 pub const NEEDS: [Need; 8] = [
-    need(Capability::CAP_BPF, &[Part::Opens, Part::Talkers], true, "loads programs and maps"),
+    need(
+        Capability::CAP_BPF,
+        &[Part::Opens, Part::Talkers, Part::Owners],
+        true,
+        "loads programs and maps",
+    ),
     need(
         Capability::CAP_PERFMON,
-        &[Part::Opens, Part::Talkers],
+        &[Part::Opens, Part::Talkers, Part::Owners],
         true,
         "attaches to tracepoints, reads kernel memory",
     ),
@@ -106,7 +113,8 @@ pub fn keep(parts: &[Part], locked: bool) {
         NEEDS.iter().filter(|n| is_needed(n)).map(|n| n.capability).collect();
     kept.retain(|c| held.contains(c));
     if locked {
-        let reads_maps = parts.contains(&Part::Opens) || parts.contains(&Part::Talkers);
+        let reads_maps =
+            [Part::Opens, Part::Talkers, Part::Owners].iter().any(|part| parts.contains(part));
         let puts_back = parts.contains(&Part::Features);
         // Not in force for a moment, to see whether the kernel asks for it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();

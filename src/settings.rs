@@ -8,6 +8,7 @@ use crate::app::kept::Kept;
 use crate::keymap::Keymap;
 use crate::model::filter::Pattern;
 use crate::model::link::{Choice, XdpMode};
+use crate::probes::owners::OwnersConfig;
 use crate::probes::{Only, OpensConfig, TalkersConfig};
 
 /// What the dashboard, `stream` and `record` have in common.
@@ -53,6 +54,11 @@ impl Settings {
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
         let only = Only { name, ..Only::default() };
         OpensConfig { latency: self.latency, only, locked: self.locked, ..OpensConfig::default() }
+    }
+
+    /// How the owners probe is to run.
+    pub fn owners(&self) -> OwnersConfig {
+        OwnersConfig { interval: self.interval, locked: self.locked }
     }
 
     /// How the talkers probe is to run.

@@ -10,10 +10,11 @@ use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
 use crate::model::opens::{Opens, ProcessKey};
+use crate::model::owners::Owners;
 use crate::model::problem::Problem;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
-use crate::probes::{OpensInfo, ProbeEvent, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// How a probe is doing.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,8 @@ pub struct LinkRate {
 pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
+    pub owners: Rc<Owners>,
+    pub owners_state: ProbeState<OwnersInfo>,
     pub opens_state: ProbeState<OpensInfo>,
     pub watching: ProbeState<Vec<Watched>>,
     pub links: Vec<Link>,
@@ -111,6 +114,24 @@ impl Data {
                 }
                 true
             }
+            ProbeEvent::OwnersStarted(result) => {
+                Rc::make_mut(&mut self.owners).start(now);
+                self.owners_state = match result {
+                    Ok(info) => ProbeState::Running(info),
+                    Err(problem) => ProbeState::Failed(problem),
+                };
+                true
+            }
+            ProbeEvent::Owners(batch) => {
+                let owners = Rc::make_mut(&mut self.owners);
+                owners.apply(&batch);
+                owners.take_told();
+                batch.tick.is_some()
+            }
+            ProbeEvent::OwnersEnded => {
+                self.owners_state = ProbeState::Ended;
+                true
+            }
             ProbeEvent::Links(links) => {
                 self.take_links(links, now);
                 true
@@ -141,6 +162,7 @@ impl Data {
     pub fn restart(&mut self) {
         Rc::make_mut(&mut self.opens).restart();
         Rc::make_mut(&mut self.wire).restart();
+        Rc::make_mut(&mut self.owners).restart();
     }
 
     /// Marks processes that are no longer there.

@@ -9,6 +9,12 @@ pub(crate) mod opens {
     include!(concat!(env!("OUT_DIR"), "/opens.skel.rs"));
 }
 
+/// Skeleton of `owners.bpf.c`.
+pub(crate) mod owners {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/owners.skel.rs"));
+}
+
 /// Skeleton of `talkers.bpf.c`.
 pub(crate) mod talkers {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

@@ -1,6 +1,6 @@
 //! The filter language: terms with spaces between, all of which must hold.
 //!
-//! A term is a bare PATTERN on names, or `pid:` `uid:` `path:` `err:` `cgroup:` `ip:` with a
+//! A term is a bare PATTERN on names, or `pid:` `uid:` `path:` `err:` `cgroup:` `ip:` `peer:` `port:` with a
 //! value; `!` in front negates it, quotes (either kind) hold spaces. Owns the meaning of terms;
 //! `parse` reads them, `pattern` matches text.
 
@@ -26,6 +26,8 @@ pub struct Filter {
     paths: Vec<Term<Pattern>>,
     errnos: Vec<Term<Errno>>,
     nets: Vec<Term<Net>>,
+    peers: Vec<Term<Net>>,
+    ports: Vec<Term<u16>>,
 }
 
 /// What has to hold, or, negated, must not.
@@ -114,7 +116,10 @@ impl Filter {
 
     /// Lets everything through.
     pub fn is_empty(&self) -> bool {
-        !self.chooses_processes() && !self.chooses_files() && !self.chooses_addresses()
+        !self.chooses_processes()
+            && !self.chooses_files()
+            && !self.chooses_addresses()
+            && !self.chooses_peers()
     }
 
     /// Whether there are terms on the process.
@@ -183,6 +188,21 @@ impl Filter {
     /// Whether the terms on the address (`ip:`) hold.
     pub fn address(&self, ip: IpAddr) -> bool {
         self.nets.iter().all(|t| t.holds(|net| net.contains(ip)))
+    }
+
+    /// Whether there are terms on whom a process talks to (`peer:`, `port:`).
+    pub fn chooses_peers(&self) -> bool {
+        !(self.peers.is_empty() && self.ports.is_empty())
+    }
+
+    /// Whether the terms on the peer (`peer:`) hold.
+    pub fn peer(&self, ip: IpAddr) -> bool {
+        self.peers.iter().all(|t| t.holds(|net| net.contains(ip)))
+    }
+
+    /// Whether the terms on ports (`port:`) hold: one of the two ends has it.
+    pub fn port(&self, ports: [u16; 2]) -> bool {
+        self.ports.iter().all(|t| t.holds(|port| ports.contains(port)))
     }
 }
 

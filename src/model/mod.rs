@@ -4,6 +4,7 @@
 
 pub mod cgroup;
 pub mod compare;
+pub mod conn;
 pub mod errno;
 pub mod escape;
 pub mod filter;
@@ -16,6 +17,7 @@ pub mod names;
 pub mod open;
 pub mod opens;
 pub mod origin;
+pub mod owners;
 pub mod problem;
 pub mod services;
 pub mod slab;

@@ -8,6 +8,7 @@ pub mod cgroups;
 pub mod clock;
 pub mod log;
 pub mod opens;
+pub mod owners;
 pub mod preflight;
 pub mod talkers;
 pub mod who;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::conn::OwnersBatch;
 use crate::model::link::{Choice, Hook, Link, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
@@ -39,6 +41,12 @@ pub enum ProbeEvent {
     Opens(OpenBatch),
     /// The opens probe has detached and drained; nothing follows.
     OpensEnded(OpenCounts),
+    /// The owners probe is attached, or why it is not. Sent once, first.
+    OwnersStarted(Result<OwnersInfo, Problem>),
+    /// Connections that began and ended, or what the living ones carried.
+    Owners(OwnersBatch),
+    /// The owners probe has read a last time and detached; nothing follows.
+    OwnersEnded,
     /// What is watched now, sent at start and whenever it changes. The first one tells how the start
     /// went; after an error, which may come later too, nothing follows.
     Watching(Result<Vec<Watched>, Problem>),
@@ -61,6 +69,13 @@ pub struct OpensInfo {
     pub ring_bytes: u64,
     /// How many rings there are.
     pub rings: u32,
+}
+
+/// What the owners probe does not see on this kernel, and why: (`accept4`, `…`). An owner is then
+/// known when it first sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnersInfo {
+    pub unseen: Vec<(String, String)>,
 }
 
 /// How one interface is watched.

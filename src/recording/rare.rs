@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Seen;
 use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::conn::OwnersBatch;
 use crate::model::escape::escape;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{OpensInfo, ProbeEvent, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(super) enum Rare<'a> {
     Tick,
     Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
     Unwritten,
+    OwnersStarted(Result<OwnersInfo, Problem>),
+    Owners(Cow<'a, OwnersBatch>),
+    OwnersEnded,
 }
 
 impl<'a> Rare<'a> {
@@ -38,6 +42,9 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
             Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),
             Seen::Probe(ProbeEvent::TalkersEnded) => Rare::TalkersEnded,
+            Seen::Probe(ProbeEvent::OwnersStarted(result)) => Rare::OwnersStarted(result.clone()),
+            Seen::Probe(ProbeEvent::Owners(batch)) => Rare::Owners(Cow::Borrowed(batch)),
+            Seen::Probe(ProbeEvent::OwnersEnded) => Rare::OwnersEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
@@ -57,6 +64,9 @@ impl<'a> Rare<'a> {
             Rare::Talkers(samples) => Seen::Probe(ProbeEvent::Talkers(samples.into_owned())),
             Rare::Links(links) => Seen::Probe(ProbeEvent::Links(links.into_owned())),
             Rare::TalkersEnded => Seen::Probe(ProbeEvent::TalkersEnded),
+            Rare::OwnersStarted(result) => Seen::Probe(ProbeEvent::OwnersStarted(result)),
+            Rare::Owners(batch) => Seen::Probe(ProbeEvent::Owners(batch.into_owned())),
+            Rare::OwnersEnded => Seen::Probe(ProbeEvent::OwnersEnded),
             Rare::Tick => Seen::Tick,
             Rare::Cgroups(answers) => {
                 let of = |path: Cow<'_, [u8]>| Cgroup {
@@ -72,9 +82,12 @@ impl<'a> Rare<'a> {
     /// Texts that are ours go to the terminal as they are: those of a file may be anybody's.
     fn make_plain(&mut self) {
         match self {
-            Rare::OpensStarted(Err(problem)) | Rare::Watching(Err(problem)) => all_plain(problem),
-            Rare::OpensStarted(Ok(info)) => {
-                for (what, why) in &mut info.unseen {
+            Rare::OpensStarted(Err(problem))
+            | Rare::Watching(Err(problem))
+            | Rare::OwnersStarted(Err(problem)) => all_plain(problem),
+            Rare::OpensStarted(Ok(OpensInfo { unseen, .. }))
+            | Rare::OwnersStarted(Ok(OwnersInfo { unseen })) => {
+                for (what, why) in unseen {
                     plain(what);
                     plain(why);
                 }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use crate::cli::StreamArgs;
+use crate::model::conn::Owner;
 use crate::model::filter::{Filter, FilterError, Pattern, What, Who, path_matches};
 use crate::model::open::Open;
+use crate::model::owners::Told;
 use crate::model::talkers::{TalkersSample, Traffic};
 use crate::probes::Only;
 use crate::settings::Settings;
@@ -73,6 +75,34 @@ impl Choose {
         self.process.as_ref().is_none_or(|p| p.matches_any(names))
             && self.tgid.is_none_or(|t| t == tgid)
             && self.uid.is_none_or(|u| u == uid)
+    }
+
+    /// Whether what happened to a connection is written: its owner is chosen as one of opens is, its
+    /// peer by `peer:`, `ip:` and `port:`.
+    pub fn connection(&self, told: &Told) -> bool {
+        let conn = &told.conn;
+        let chosen = match &told.owner {
+            Some(owner) => self.owner(owner),
+            None => !self.chooses_owners(),
+        };
+        chosen
+            && self.filter.address(conn.remote.ip())
+            && self.filter.peer(conn.remote.ip())
+            && self.filter.port([conn.local.port(), conn.remote.port()])
+    }
+
+    /// Whether a process is among those of the interval's table.
+    pub fn owner(&self, owner: &Owner) -> bool {
+        let names = [owner.comm.as_bytes()];
+        let who = Who { names: &names, tgid: owner.key.tgid, uid: owner.uid, cgroup: None };
+        self.process(owner.key.tgid, owner.uid, &names) && self.filter.process(&who)
+    }
+
+    fn chooses_owners(&self) -> bool {
+        self.process.is_some()
+            || self.tgid.is_some()
+            || self.uid.is_some()
+            || self.filter.chooses_processes()
     }
 
     /// Moves what is not chosen into `other`, so that the sums still hold: sources outside of

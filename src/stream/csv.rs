@@ -3,13 +3,16 @@
 //! One kind a stream. What is not known is an empty field; several flags stand in one field
 //! with `|` between. A spreadsheet takes no cell for a formula.
 
+use super::conns::{self, COLUMNS, Cell, Row};
 use super::lines::{Lines, OpenLine};
 use super::put::{self, Times};
 use crate::cli::Kind;
 use crate::model::errno::errno_name;
 use crate::model::escape::{escape, push_byte};
 use crate::model::flags;
+use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
+use crate::model::time::{Mono, Stamp, WallOffset};
 
 const OPENS: &str = "type,time,pid,tid,ppid,uid,comm,process,syscall,path,resolved,resolved_kind,\
     flags,mode,fd,errno,latency_ns,cgroup,container,pod\n";
@@ -39,6 +42,7 @@ impl Lines for Csv {
             match self.kind {
                 Kind::Opens => OPENS,
                 Kind::Talkers => TALKERS,
+                Kind::Connections => COLUMNS,
             },
         );
     }
@@ -106,6 +110,58 @@ impl Lines for Csv {
             out.push(b'\n');
         }
     }
+
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
+        self.cells(out, told.what.name(), wall, told.at, &conns::told(told));
+    }
+
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, _owners: &Owners, processes: &[&Net]) {
+        for net in processes {
+            self.cells(out, "owners", at.wall, at.mono, &conns::process(net));
+        }
+    }
+}
+
+impl Csv {
+    /// A row of the columns that it has; the others stay empty.
+    fn cells(&mut self, out: &mut Vec<u8>, kind: &str, wall: WallOffset, at: Mono, row: &Row) {
+        raw(out, kind);
+        out.push(b',');
+        self.times.full(out, wall, at);
+        for key in COLUMNS.trim_end().split(',').skip(2) {
+            let cell = row.iter().find(|(k, _)| *k == key).map_or(&Cell::None, |(_, cell)| cell);
+            match cell {
+                Cell::None | Cell::Row(_) | Cell::Rate(..) => out.push(b','),
+                Cell::Int(n) => {
+                    out.push(b',');
+                    put::int(out, *n);
+                }
+                Cell::Text(bytes) => text(out, Some(bytes)),
+                Cell::Word(ours) => word(out, Some(ours)),
+                Cell::Time(at) => {
+                    out.push(b',');
+                    self.times.full(out, wall, *at);
+                }
+                Cell::Seconds(ns) => {
+                    out.push(b',');
+                    put::seconds(out, *ns);
+                }
+                Cell::Rows(rows) => {
+                    word(out, Some(&rows.iter().map(in_one).collect::<Vec<_>>().join("|")))
+                }
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+/// The numbers of a row in one field, a process's id first.
+fn in_one(row: &Row) -> String {
+    let numbers = row.iter().filter_map(|(key, cell)| match cell {
+        Cell::Int(n) if *key != "uid" => Some(n.to_string()),
+        _ => None,
+    });
+    numbers.collect::<Vec<_>>().join(" ")
 }
 
 fn raw(out: &mut Vec<u8>, text: &str) {

@@ -1,12 +1,14 @@
 //! One JSON object a line, straight into a byte buffer: at hundreds of thousands of lines a
 //! second, a tree of values or a formatter would be what the program spends its time on.
 
+use super::conns::{self, Cell, Row};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::{self, Times};
 use super::tally::{Ready, Summary, hook};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
+use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::{Direction, Source, TalkersSample};
 use crate::model::time::{Mono, Stamp, WallOffset};
 
@@ -108,6 +110,18 @@ impl Lines for Json {
         raw(out, "]}\n");
     }
 
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
+        self.begin(out, told.what.name(), wall, told.at);
+        self.cells(out, wall, &conns::told(told), ",");
+        raw(out, "}\n");
+    }
+
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
+        self.begin(out, "owners", at.wall, at.mono);
+        self.cells(out, at.wall, &conns::owners(owners, processes), ",");
+        raw(out, "}\n");
+    }
+
     fn note(&mut self, out: &mut Vec<u8>, note: &Note<'_>) -> bool {
         match note {
             Note::Ready(ready) => self.ready(out, ready),
@@ -115,6 +129,12 @@ impl Lines for Json {
                 self.begin(out, "lost", at.wall, at.mono);
                 raw(out, ",\"opens\":");
                 put::int(out, *opens);
+                raw(out, "}\n");
+            }
+            Note::LostConnections { at, connections } => {
+                self.begin(out, "lost", at.wall, at.mono);
+                raw(out, ",\"connections\":");
+                put::int(out, *connections);
                 raw(out, "}\n");
             }
             Note::Summary(summary) => self.summary(out, summary),
@@ -130,6 +150,49 @@ impl Json {
         raw(out, "\",\"time\":\"");
         self.times.full(out, wall, at);
         out.push(b'"');
+    }
+
+    /// Keys and values, `before` the first of them.
+    fn cells(&mut self, out: &mut Vec<u8>, wall: WallOffset, row: &Row, mut before: &str) {
+        for (key, cell) in row {
+            raw(out, before);
+            raw(out, "\"");
+            raw(out, key);
+            raw(out, "\":");
+            self.cell(out, wall, cell);
+            before = ",";
+        }
+    }
+
+    fn cell(&mut self, out: &mut Vec<u8>, wall: WallOffset, cell: &Cell) {
+        match cell {
+            Cell::None => null(out),
+            Cell::Int(n) => put::int(out, *n),
+            Cell::Text(text) => string(out, text),
+            Cell::Word(text) if text == "true" || text == "false" => raw(out, text),
+            Cell::Word(text) => word(out, Some(text)),
+            Cell::Time(at) => {
+                out.push(b'"');
+                self.times.full(out, wall, *at);
+                out.push(b'"');
+            }
+            Cell::Seconds(ns) => put::seconds(out, *ns),
+            Cell::Rate(count, ns) => put::rate(out, *count, *ns),
+            Cell::Row(row) => {
+                out.push(b'{');
+                self.cells(out, wall, row, "");
+                out.push(b'}');
+            }
+            Cell::Rows(rows) => {
+                out.push(b'[');
+                for (at, row) in rows.iter().enumerate() {
+                    raw(out, if at > 0 { ",{" } else { "{" });
+                    self.cells(out, wall, row, "");
+                    out.push(b'}');
+                }
+                out.push(b']');
+            }
+        }
     }
 
     fn source(&mut self, out: &mut Vec<u8>, sample: &TalkersSample, source: &Source) {
@@ -165,6 +228,9 @@ impl Json {
         raw(out, ",\"version\":\"");
         raw(out, env!("CARGO_PKG_VERSION"));
         out.push(b'"');
+        if ready.connections {
+            raw(out, ",\"connections\":true");
+        }
         // With `all`, each interface's own modes.
         if ready.watched.len() > 1 {
             raw(out, ",\"interfaces\":[");
@@ -204,6 +270,17 @@ impl Json {
         ] {
             raw(out, key);
             number(out, value);
+        }
+        if let Some(c) = summary.connections {
+            for (key, value) in [
+                (",\"connects\":", c.connects),
+                (",\"accepts\":", c.accepts),
+                (",\"closes\":", c.closes),
+                (",\"connections_lost\":", c.lost),
+            ] {
+                raw(out, key);
+                put::int(out, value);
+            }
         }
         raw(out, "}\n");
     }

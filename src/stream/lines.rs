@@ -2,6 +2,7 @@
 
 use super::tally::{Ready, Summary};
 use crate::model::open::Open;
+use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
 use crate::probes::cgroups::Cgroup;
@@ -24,6 +25,8 @@ pub enum Note<'a> {
     Ready(&'a Ready),
     /// So many opens were lost since the last such line.
     Lost { at: Stamp, opens: u64 },
+    /// So many events of connections were lost since the last such line.
+    LostConnections { at: Stamp, connections: u64 },
     /// The last line.
     Summary(&'a Summary),
 }
@@ -38,6 +41,12 @@ pub trait Lines {
 
     /// One interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);
+
+    /// Something that happened to a connection.
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told);
+
+    /// One interval of the processes on the wire: those that are chosen, the largest first.
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]);
 
     /// A line about the run; false where this format has none, and stderr gets it.
     fn note(&mut self, _out: &mut Vec<u8>, _note: &Note<'_>) -> bool {

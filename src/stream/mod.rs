@@ -4,6 +4,7 @@
 //! The formats are `json`, `csv` and `text`, what they have to write is `lines`.
 
 mod choose;
+mod conns;
 mod csv;
 mod json;
 mod lines;
@@ -31,29 +32,35 @@ pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
 pub(crate) use probes::Probes;
 pub(crate) use stop::Stop;
-pub use tally::{OpensSummary, Ready, Summary};
+pub use tally::{ConnectionsSummary, OpensSummary, Ready, Summary};
 pub use text::Text;
 
 use out::{Out, OutError};
 use session::Session;
 
 /// Which kinds were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     opens: bool,
     talkers: bool,
+    connections: bool,
 }
 
 impl Wanted {
     fn of(args: &StreamArgs) -> Self {
-        Self { opens: args.writes(Kind::Opens), talkers: args.writes(Kind::Talkers) }
+        Self {
+            opens: args.writes(Kind::Opens),
+            talkers: args.writes(Kind::Talkers),
+            connections: args.writes(Kind::Connections),
+        }
     }
 
     /// The one kind that CSV takes.
     fn one(self) -> Option<Kind> {
-        match (self.opens, self.talkers) {
-            (true, false) => Some(Kind::Opens),
-            (false, true) => Some(Kind::Talkers),
+        match (self.opens, self.talkers, self.connections) {
+            (true, false, false) => Some(Kind::Opens),
+            (false, true, false) => Some(Kind::Talkers),
+            (false, false, true) => Some(Kind::Connections),
             _ => None,
         }
     }
@@ -70,7 +77,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         }
         (Format::Csv, Some(kind)) => Box::new(Csv::new(kind)),
         (Format::Csv, None) => {
-            complain("--format csv takes one kind: `stream opens` or `stream talkers`");
+            complain("--format csv takes one kind: `stream opens`, `talkers` or `connections`");
             return Ok(ExitCode::from(2));
         }
     };

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::probes::opens::OpensProbe;
+use crate::probes::owners::OwnersProbe;
 use crate::probes::talkers::TalkersProbe;
 use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink};
 use crate::settings::Settings;
@@ -12,6 +13,7 @@ use crate::settings::Settings;
 pub(crate) struct Probes {
     opens: Option<OpensProbe>,
     talkers: Option<TalkersProbe>,
+    owners: Option<OwnersProbe>,
     sink: Option<Sink>,
     events: Receiver<ProbeEvent>,
 }
@@ -19,7 +21,7 @@ pub(crate) struct Probes {
 impl Probes {
     pub(crate) fn new() -> Self {
         let (sink, events) = channel(CHANNEL_DEPTH);
-        Self { opens: None, talkers: None, sink: Some(sink), events }
+        Self { opens: None, talkers: None, owners: None, sink: Some(sink), events }
     }
 
     /// Starts it; [`ProbeEvent::OpensStarted`] tells how that went.
@@ -34,6 +36,13 @@ impl Probes {
     pub(crate) fn start_talkers(&mut self, settings: &Settings) {
         if let Some(sink) = &self.sink {
             self.talkers = Some(TalkersProbe::start(settings.talkers(), sink.clone()));
+        }
+    }
+
+    /// Starts it; [`ProbeEvent::OwnersStarted`] tells how that went.
+    pub(crate) fn start_owners(&mut self, settings: &Settings) {
+        if let Some(sink) = &self.sink {
+            self.owners = Some(OwnersProbe::start(settings.owners(), sink.clone()));
         }
     }
 
@@ -55,6 +64,9 @@ impl Probes {
         if let Some(probe) = &mut self.talkers {
             probe.stop();
         }
+        if let Some(probe) = &mut self.owners {
+            probe.stop();
+        }
     }
 
     /// Ends all of them, whatever they still have to tell.
@@ -66,6 +78,9 @@ impl Probes {
             probe.join();
         }
         if let Some(probe) = self.talkers.take() {
+            probe.join();
+        }
+        if let Some(probe) = self.owners.take() {
             probe.join();
         }
     }

@@ -1,5 +1,6 @@
 //! One run: start, `ready`, the events, the last lines.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -12,10 +13,13 @@ use super::probes::Probes;
 use super::stop::Stop;
 use super::tally::{Ready, Tally};
 use super::{Wanted, text};
+use crate::model::conn::OwnersBatch;
 use crate::model::escape::escape;
 use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::owners::{Net, Owners};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
+use crate::model::time::Stamp;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{ProbeEvent, Watched, clock};
 use crate::rights;
@@ -37,6 +41,7 @@ pub(super) struct Session {
     probes: Option<Probes>,
     cgroups: Cgroups,
     tally: Tally,
+    owners: Owners,
     buffer: Vec<u8>,
     /// What runs now, and what has run.
     running: Wanted,
@@ -46,7 +51,7 @@ pub(super) struct Session {
     failed: bool,
 }
 
-const NONE: Wanted = Wanted { opens: false, talkers: false };
+const NONE: Wanted = Wanted { opens: false, talkers: false, connections: false };
 
 impl Session {
     pub(super) fn new(
@@ -65,6 +70,7 @@ impl Session {
             probes: Some(Probes::new()),
             cgroups: Cgroups::new(),
             tally: Tally::default(),
+            owners: Owners::default(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             running: NONE,
             ran: NONE,
@@ -103,16 +109,18 @@ impl Session {
             at: clock::now(),
             opens: self.running.opens,
             talkers: self.running.talkers,
+            connections: self.running.connections,
             watched: self.watched.clone(),
             netns: settings.netns.clone(),
         };
         self.tally.ready(ready.at.mono);
+        self.owners.start(ready.at.mono);
         self.ran = self.running;
         self.lines.header(&mut self.buffer);
         self.note(&Note::Ready(&ready));
         self.flush()?;
         self.pump(probes, stop).await?;
-        let summary = self.tally.summary(clock::now(), self.ran.opens, self.ran.talkers);
+        let summary = self.tally.summary(clock::now(), self.ran);
         self.note(&Note::Summary(&summary));
         self.flush()
     }
@@ -129,6 +137,10 @@ impl Session {
             if self.wanted.talkers {
                 probes.start_talkers(settings);
                 self.until_started(probes, |s| s.talkers).await;
+            }
+            if self.wanted.connections {
+                probes.start_owners(settings);
+                self.until_started(probes, |s| s.connections).await;
             }
             self.running != NONE
         };
@@ -197,6 +209,7 @@ impl Session {
                 self.lost(counts);
             }
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
+            ProbeEvent::Owners(batch) => self.connections(&batch)?,
             other => self.state(other),
         }
         self.flush()
@@ -231,6 +244,31 @@ impl Session {
         }
     }
 
+    fn connections(&mut self, batch: &OwnersBatch) -> Result<(), OutError> {
+        self.owners.apply(batch);
+        for told in self.owners.take_told() {
+            if !self.tally.counts_connection(told.at) || !self.choose.connection(&told) {
+                continue;
+            }
+            self.lines.connection(&mut self.buffer, batch.wall, &told);
+            self.tally.wrote_connection(told.what);
+            if self.buffer.len() >= BUFFER {
+                self.out.write(&mut self.buffer)?;
+            }
+        }
+        if batch.tick.is_some() {
+            let mut chosen: Vec<&Net> =
+                self.owners.processes().filter(|net| self.choose.owner(&net.who)).collect();
+            chosen.sort_by_key(|net| (Reverse(net.total.bytes()), net.who.key.tgid));
+            let at = Stamp { mono: batch.at, wall: batch.wall };
+            self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
+        }
+        if let Some(connections) = self.tally.lost_connections(batch.lost) {
+            self.note(&Note::LostConnections { at: clock::now(), connections });
+        }
+        Ok(())
+    }
+
     fn talkers(&mut self, samples: Vec<TalkersSample>) -> Result<(), OutError> {
         for mut sample in samples {
             self.tally.sampled(&sample);
@@ -260,9 +298,16 @@ impl Session {
                 self.fail(&problem);
             }
             ProbeEvent::TalkersEnded => self.running.talkers = false,
+            ProbeEvent::OwnersStarted(Ok(_)) => self.running.connections = true,
+            ProbeEvent::OwnersStarted(Err(problem)) => {
+                self.running.connections = false;
+                self.fail(&problem);
+            }
+            ProbeEvent::OwnersEnded => self.running.connections = false,
             ProbeEvent::Opens(_)
             | ProbeEvent::OpensEnded(_)
             | ProbeEvent::Talkers(_)
+            | ProbeEvent::Owners(_)
             | ProbeEvent::Links(_) => {}
         }
     }

@@ -1,7 +1,9 @@
 //! What the summary says: exact counts since `ready`.
 
+use super::Wanted;
 use crate::model::link::Hook;
 use crate::model::open::OpenCounts;
+use crate::model::owners::What;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp};
 use crate::probes::Watched;
@@ -15,6 +17,8 @@ pub struct Ready {
     pub opens: bool,
     /// The talkers probe runs.
     pub talkers: bool,
+    /// The owners probe runs.
+    pub connections: bool,
     /// What it watches.
     pub watched: Vec<Watched>,
     /// The network namespace, where it is not our own.
@@ -55,6 +59,19 @@ pub struct Summary {
     pub duration_ns: u64,
     pub opens: Option<OpensSummary>,
     pub talkers: Option<(Traffic, Traffic)>,
+    pub connections: Option<ConnectionsSummary>,
+}
+
+/// The connections' part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionsSummary {
+    /// Lines written: connections that began from here or did not come about, that were accepted,
+    /// that ended.
+    pub connects: u64,
+    pub accepts: u64,
+    pub closes: u64,
+    /// Events that were lost.
+    pub lost: u64,
 }
 
 /// The opens' part of it.
@@ -87,6 +104,7 @@ pub(super) struct Tally {
     /// What the snapshots added, of all interfaces.
     rx: Traffic,
     tx: Traffic,
+    connections: ConnectionsSummary,
 }
 
 impl Tally {
@@ -105,6 +123,11 @@ impl Tally {
             self.read_outside += 1;
         }
         counts
+    }
+
+    /// Whether what happened to a connection at `at` counts.
+    pub(super) fn counts_connection(&self, at: Mono) -> bool {
+        at >= self.ready_at && self.end.is_none_or(|end| at <= end)
     }
 
     /// Nothing after `at` is counted.
@@ -146,12 +169,29 @@ impl Tally {
         *sum = *sum + sample.delta;
     }
 
-    /// The summary; `opens` and `talkers` say which probes ran.
-    pub(super) fn summary(&self, at: Stamp, opens: bool, talkers: bool) -> Summary {
+    /// Something that happened to a connection was written.
+    pub(super) fn wrote_connection(&mut self, what: What) {
+        let of = &mut self.connections;
+        *match what {
+            What::Connect | What::Failed => &mut of.connects,
+            What::Accept => &mut of.accepts,
+            What::Close => &mut of.closes,
+        } += 1;
+    }
+
+    /// Events of connections that were lost until now; how many since the last time, if any.
+    pub(super) fn lost_connections(&mut self, lost: u64) -> Option<u64> {
+        let new = lost.saturating_sub(self.connections.lost);
+        self.connections.lost += new;
+        (new > 0).then_some(new)
+    }
+
+    /// The summary; `ran` says which probes ran.
+    pub(super) fn summary(&self, at: Stamp, ran: Wanted) -> Summary {
         Summary {
             at,
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
-            opens: opens.then(|| OpensSummary {
+            opens: ran.opens.then(|| OpensSummary {
                 written: self.written,
                 seen: self
                     .counts
@@ -160,7 +200,8 @@ impl Tally {
                 lost: lost(&self.counts).saturating_sub(self.lost_before),
                 unfinished: self.counts.unfinished,
             }),
-            talkers: talkers.then_some((self.rx, self.tx)),
+            talkers: ran.talkers.then_some((self.rx, self.tx)),
+            connections: ran.connections.then_some(self.connections),
         }
     }
 }
@@ -190,7 +231,7 @@ mod tests {
         assert_eq!(tally.drained(counts(20, 8)), Some(5));
         assert_eq!(tally.drained(counts(20, 8)), None);
         let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
-        let summary = tally.summary(at, true, false);
+        let summary = tally.summary(at, Wanted { opens: true, ..Wanted::default() });
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
@@ -210,7 +251,8 @@ mod tests {
         tally.sampled(&sample);
         sample.direction = Direction::Tx;
         tally.sampled(&sample);
-        let summary = tally.summary(Stamp::default(), false, true);
+        let summary =
+            tally.summary(Stamp::default(), Wanted { talkers: true, ..Wanted::default() });
         assert_eq!(summary.talkers, Some((sample.delta + sample.delta, sample.delta)));
         assert_eq!(summary.opens, None);
     }

@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::conns::{no_owner, protocol};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::Times;
 use super::tally::{Ready, Summary, hook};
+use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
 use crate::model::open::{Open, ResolvedKind};
+use crate::model::owners::{Net, Owners, Told, What};
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
-use crate::model::time::NS_PER_SEC;
+use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 
 /// The columns of an open, for a terminal.
 const HEADER: &str = "TIME             PID COMM                 RESULT HOW  ";
@@ -88,6 +91,67 @@ impl Lines for Text {
         }
         if sample.other != Traffic::default() {
             row(out, sample, sample.other_delta, sample.other, "other");
+        }
+    }
+
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
+        let conn = &told.conn;
+        self.times.short(out, wall, told.at);
+        match &told.owner {
+            Some(owner) => {
+                let mut digits = itoa::Buffer::new();
+                right(out, digits.format(owner.key.tgid), 8);
+                out.push(b' ');
+                left(out, &escape(owner.comm.as_bytes()), 15);
+            }
+            None => left(out, &format!("        - ({})", no_owner(conn)), 24),
+        }
+        let mut text =
+            format!(" {:<7} {} {}", told.what.name(), protocol(conn.protocol), conn.local);
+        if conn.remote.port() != 0 {
+            let _ = write!(text, " \u{2192} {}", conn.remote);
+        }
+        if conn.error != 0 {
+            let _ = write!(text, " {}", errno_name(i32::try_from(conn.error).unwrap_or(0)));
+        }
+        if told.what == What::Close {
+            let all = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
+            let _ = write!(text, " received {} B, sent {} B", all.rx_bytes, all.tx_bytes);
+            if let Some(since) = conn.since {
+                let _ = write!(text, ", {:.3} s", told.at.since(since) as f64 / NS_PER_SEC as f64);
+            }
+        }
+        if told.unseen {
+            text.push_str(" (its end was not seen)");
+        }
+        raw(out, &text);
+        out.push(b'\n');
+    }
+
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
+        self.times.short(out, at.wall, at.mono);
+        let all = owners.total;
+        let title = format!(
+            " connections: {} live; received {} B, sent {} B, of which nobody's {} B\n",
+            owners.live(),
+            all.rx_bytes,
+            all.tx_bytes,
+            owners.no_owner.total().bytes(),
+        );
+        raw(out, &title);
+        raw(out, "   rx bit/s   tx bit/s        received            sent  peers     PID process\n");
+        let mut digits = itoa::Buffer::new();
+        for net in processes {
+            let rate = |bytes: u64| short(per_second(bytes.saturating_mul(8), owners.interval_ns));
+            right(out, &rate(net.delta.rx_bytes), 11);
+            right(out, &rate(net.delta.tx_bytes), 11);
+            right(out, digits.format(net.total.rx_bytes), 16);
+            right(out, digits.format(net.total.tx_bytes), 16);
+            right(out, digits.format(net.peers), 7);
+            right(out, digits.format(net.who.key.tgid), 8);
+            out.push(b' ');
+            raw(out, &escape(net.who.comm.as_bytes()));
+            out.push(b'\n');
         }
     }
 
@@ -175,6 +239,9 @@ pub fn note(note: &Note<'_>) -> String {
     match note {
         Note::Ready(ready) => self::ready(ready),
         Note::Lost { opens, .. } => format!("lost: {opens} opens; the reader is too slow"),
+        Note::LostConnections { connections, .. } => {
+            format!("lost: {connections} events of connections; the reader is too slow")
+        }
         Note::Summary(summary) => self::summary(summary),
     }
 }
@@ -201,6 +268,9 @@ fn ready(ready: &Ready) -> String {
             mode(Direction::Tx)
         ));
     }
+    if ready.connections {
+        parts.push("connections".to_owned());
+    }
     format!("ready: {}", parts.join(", "))
 }
 
@@ -218,6 +288,13 @@ fn summary(summary: &Summary) -> String {
             out,
             "; rx {} packets, {} bytes; tx {} packets, {} bytes",
             rx.packets, rx.bytes, tx.packets, tx.bytes
+        );
+    }
+    if let Some(c) = summary.connections {
+        let _ = write!(
+            out,
+            "; {} connects, {} accepts, {} closes, {} lost",
+            c.connects, c.accepts, c.closes, c.lost
         );
     }
     out

@@ -3,6 +3,7 @@
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
+use crate::bpf::owners::types::{conn_counts, conn_head, flow_key, holder, owner_slot};
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
 pub(crate) const OPEN_HEAD_BYTES: usize = 128;
@@ -11,14 +12,22 @@ const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
 pub(crate) const NAME_HEAD_BYTES: usize = 32;
 const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
 
+/// Bytes of `struct conn_head`, as `owners.h` asserts it.
+pub(crate) const CONN_HEAD_BYTES: usize = 128;
+const _: () = assert!(size_of::<conn_head>() == CONN_HEAD_BYTES);
+/// Bytes of `struct owner_slot`.
+pub(crate) const OWNER_SLOT_BYTES: usize = 72;
+const _: () = assert!(size_of::<owner_slot>() == OWNER_SLOT_BYTES);
+
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
     ($($name:ty),*) => {$(
-        // SAFETY: `repr(C)`, integers and byte arrays only, padding explicit in opens.h.
+        // SAFETY: `repr(C)`, integers and byte arrays only, padding explicit in opens.h and owners.h.
         unsafe impl plain::Plain for $name {}
     )*};
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
+plain!(conn_counts, conn_head, flow_key, holder, owner_slot);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

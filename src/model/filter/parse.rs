@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Errno, Filter, FilterError, MAX_BYTES, Net, Pattern, Term};
 use crate::model::errno::errno_number;
 
-const KEYS: &str = "pid: uid: path: err: cgroup: ip:";
+const KEYS: &str = "pid: uid: path: err: cgroup: ip: peer: port:";
 
 /// A position in the expression.
 struct Reader<'a> {
@@ -77,11 +77,18 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
                 .ok_or_else(|| error(format!("no such error, {}", example("err"))))?;
             filter.errnos.push(Term { negated, is });
         }
-        Some(_) => {
+        Some("port") => {
+            let is = plain(&value)
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| error(format!("not a port, {}", example("port"))))?;
+            filter.ports.push(Term { negated, is });
+        }
+        Some(key) => {
             let is = plain(&value)
                 .and_then(net)
-                .ok_or_else(|| error(format!("not an address or a net, {}", example("ip"))))?;
-            filter.nets.push(Term { negated, is });
+                .ok_or_else(|| error(format!("not an address or a net, {}", example(key))))?;
+            let nets = if key == "peer" { &mut filter.peers } else { &mut filter.nets };
+            nets.push(Term { negated, is });
         }
     }
     Ok(())
@@ -94,6 +101,8 @@ fn example(key: &str) -> &'static str {
         "path" => "as `path:/etc`",
         "err" => "as `err:ENOENT`, `err:2` or `err:any`",
         "cgroup" => "as `cgroup:docker`",
+        "port" => "as `port:443`",
+        "peer" => "as `peer:10.0.0.0/8` or `peer:fe80::/10`",
         _ => "as `ip:10.0.0.0/8` or `ip:fe80::/10`",
     }
 }
@@ -149,7 +158,9 @@ impl<'a> Reader<'a> {
         if word.is_empty() || !after.starts_with(':') {
             return Ok(None);
         }
-        let known = ["pid", "uid", "path", "err", "cgroup", "ip"].into_iter().find(|k| *k == word);
+        let known = ["pid", "uid", "path", "err", "cgroup", "ip", "peer", "port"]
+            .into_iter()
+            .find(|k| *k == word);
         match known {
             Some(key) => {
                 self.at += letters + 1;

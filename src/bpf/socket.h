@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The contexts of socket programs, trimmed from include/uapi/linux/bpf.h: the offsets are the
+ * kernel's interface and matter here, unlike those of vmlinux.h. */
+#ifndef EBPFTOP_SOCKET_H
+#define EBPFTOP_SOCKET_H
+
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4; /* network order, as all addresses */
+	__u32 src_ip6[4];
+	__u32 src_port; /* host order */
+	__be16 dst_port; /* network order */
+	__u16 : 16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+};
+
+struct bpf_sock_addr {
+	__u32 user_family;
+	__u32 user_ip4;
+	__u32 user_ip6[4];
+	__u32 user_port; /* network order */
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 msg_src_ip4;
+	__u32 msg_src_ip6[4];
+	struct bpf_sock *sk;
+};
+
+struct __sk_buff {
+	__u32 len;
+	__u32 others[39];
+	__u32 wire_len;
+	__u32 gso_segs;
+	struct bpf_sock *sk;
+};
+_Static_assert(__builtin_offsetof(struct __sk_buff, gso_segs) == 164, "as the kernel's");
+_Static_assert(__builtin_offsetof(struct bpf_sock_addr, sk) == 64, "as the kernel's");
+
+enum {
+	BPF_SK_STORAGE_GET_F_CREATE = 1,
+};
+
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_CLOSE = 7,
+	TCP_LISTEN = 10,
+};
+
+/* include/net/sock.h, enum sock_flags: set when a FIN has come, by nothing else */
+#define SOCK_DONE 1
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_UDPLITE 136
+
+#endif

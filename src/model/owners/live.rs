@@ -1,0 +1,90 @@
+//! A connection that lives, and what of it is counted already.
+
+use super::pairs::Side;
+use crate::model::conn::{Carried, Conn, Owner, OwnerFrom, Share};
+use crate::model::opens::ProcessKey;
+
+/// Packets that went back by this much have wrapped; by less, the kernel was read in the moment in
+/// which it moved them from one process to another.
+const WRAP: u64 = 1 << 31;
+
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    /// As it was last.
+    pub(super) conn: Conn,
+    /// What is counted, of each share.
+    counted: Vec<Carried>,
+    /// Who accepted it.
+    pub(super) accepted: Option<Owner>,
+    /// Nobody has accepted it yet.
+    pub(super) waits: bool,
+    pub(super) side: Side,
+    /// The process among whose living connections it is.
+    pub(super) counted_for: Option<ProcessKey>,
+}
+
+impl Live {
+    pub(super) fn new(conn: &Conn) -> Self {
+        Self {
+            conn: conn.clone(),
+            counted: Vec::new(),
+            accepted: None,
+            waits: false,
+            side: Side::Unknown,
+            counted_for: None,
+        }
+    }
+
+    /// In whose hands it is.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        self.named(self.conn.shares.get(self.conn.current)?)
+    }
+
+    /// Whoever accepted it has what went through it before anybody sent.
+    fn named(&self, share: &Share) -> Option<Owner> {
+        match share.owner {
+            Some(Owner { from: OwnerFrom::Listener, .. }) => self.accepted.or(share.owner),
+            owner => owner,
+        }
+    }
+
+    /// Puts the processes into the shares of a later state of it.
+    pub(super) fn name_shares(&self, conn: &mut Conn) {
+        for share in &mut conn.shares {
+            share.owner = self.named(share);
+        }
+    }
+
+    /// Takes over a later state; what each owner carried since the one before.
+    pub(super) fn advance(&mut self, conn: &Conn) -> Vec<(Option<Owner>, Carried)> {
+        self.conn.clone_from(conn);
+        self.counted.resize(conn.shares.len().max(self.counted.len()), Carried::default());
+        let mut since = Vec::with_capacity(1);
+        for (share, counted) in conn.shares.iter().zip(&mut self.counted) {
+            let now = share.carried;
+            let delta = Carried {
+                rx_bytes: now.rx_bytes.saturating_sub(counted.rx_bytes),
+                tx_bytes: now.tx_bytes.saturating_sub(counted.tx_bytes),
+                rx_packets: packets(now.rx_packets, &mut counted.rx_packets, conn.wrapping),
+                tx_packets: packets(now.tx_packets, &mut counted.tx_packets, conn.wrapping),
+            };
+            counted.rx_bytes += delta.rx_bytes;
+            counted.tx_bytes += delta.tx_bytes;
+            since.push((share, delta));
+        }
+        since.into_iter().map(|(share, delta)| (self.named(share), delta)).collect()
+    }
+}
+
+/// Packets since `counted`, which goes on by them.
+fn packets(now: u64, counted: &mut u64, wrapping: bool) -> u64 {
+    let delta = match wrapping {
+        true => u64::from((now as u32).wrapping_sub(*counted as u32)),
+        false => now.saturating_sub(*counted),
+    };
+    if wrapping && delta >= WRAP {
+        return 0;
+    }
+    *counted += delta;
+    delta
+}

@@ -1,0 +1,436 @@
+//! Which process is behind which connection, and whom each of them talks to.
+//!
+//! Bytes go to the process in whose hands a socket was when it carried them. So the sum over
+//! processes, what they had that were let go, and what is nobody's is what all sockets carried.
+
+mod live;
+mod pairs;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::conn::{Carried, Conn, ConnEvent, Holder, Owner, OwnersBatch, PeerFlow};
+use super::opens::ProcessKey;
+use super::time::Mono;
+
+use live::Live;
+pub use pairs::{Pair, Service, Side};
+
+/// Connections that are followed at once, about 500 bytes each. One beyond is counted in
+/// [`Owners::let_go`] and nowhere else.
+pub const MAX_CONNS: usize = 65_536;
+/// Processes that are kept; beyond, those go that were quiet longest.
+pub const MAX_PROCESSES: usize = 16_384;
+/// Pairs of process and peer that are kept; beyond, those go that were quiet longest.
+pub const MAX_PAIRS: usize = 65_536;
+/// Others that hold a socket, told for each.
+const MAX_HOLDERS: usize = 8;
+/// Told and not yet taken: more are let go with [`Owners::untold`].
+const MAX_TOLD: usize = 65_536;
+
+/// A process on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Net {
+    /// The first that was seen of it.
+    pub who: Owner,
+    /// Since the counts began.
+    pub total: Carried,
+    /// In the last interval.
+    pub delta: Carried,
+    coming: Carried,
+    /// Addresses that it exchanged something with.
+    pub peers: u32,
+    /// Connections that are in its hands.
+    pub live: u32,
+    /// Connections that came into its hands.
+    pub begun: u64,
+    /// When it last carried something.
+    pub last: Mono,
+}
+
+/// Why nobody is told to be the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoOwner {
+    /// Sockets of the kernel's own.
+    pub kernel: Carried,
+    /// Sockets that were there before, and in no process's hands when it was looked.
+    pub older: Carried,
+}
+
+impl NoOwner {
+    /// All of it.
+    pub fn total(&self) -> Carried {
+        self.kernel + self.older
+    }
+}
+
+/// Something that happened to a connection, with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub what: What,
+    pub conn: Conn,
+    /// Whose it is now; in a close, who had it last.
+    pub owner: Option<Owner>,
+    /// Others that were seen to hold it.
+    pub holders: Vec<Owner>,
+    /// A close that was not seen: the counts are those of the last look.
+    pub unseen: bool,
+    /// When it happened.
+    pub at: Mono,
+}
+
+/// See [`Told`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Connect,
+    /// A connection that did not come about; the error is the connection's.
+    Failed,
+    Accept,
+    Close,
+}
+
+impl What {
+    /// The word in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Connect | What::Failed => "connect",
+            What::Accept => "accept",
+            What::Close => "close",
+        }
+    }
+}
+
+/// Include `TCP_SYN_SENT` of `include/net/tcp_states.h`.
+const TCP_SYN_SENT: u8 = 2;
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Owners {
+    conns: HashMap<u64, Live>,
+    processes: HashMap<ProcessKey, Net>,
+    pairs: HashMap<(ProcessKey, IpAddr), Pair>,
+    holders: HashMap<u64, Vec<Owner>>,
+    told: Vec<Told>,
+    /// What all sockets carried, and in the last interval.
+    pub total: Carried,
+    pub delta: Carried,
+    coming: Carried,
+    /// What is nobody's, of `total`.
+    pub no_owner: NoOwner,
+    /// Of processes that were let go, of `total`.
+    pub other: Carried,
+    /// Connections and processes that were let go.
+    pub let_go: u64,
+    /// Events that the kernel side lost.
+    pub lost: u64,
+    /// Sockets that the kernel side could not follow.
+    pub stateless: u64,
+    /// Events that nobody took in time.
+    pub untold: u64,
+    at: Mono,
+    /// Nanoseconds from the tick before to the last one.
+    pub interval_ns: u64,
+}
+
+impl Owners {
+    /// From here on it is counted.
+    pub fn start(&mut self, at: Mono) {
+        self.at = at;
+    }
+
+    /// Takes in what the probe found.
+    pub fn apply(&mut self, batch: &OwnersBatch) {
+        (self.lost, self.stateless) = (batch.lost, batch.stateless);
+        for conn in &batch.events {
+            match conn.event {
+                ConnEvent::Accept => self.accepted(conn),
+                ConnEvent::Close => self.closed(conn.clone()),
+                ConnEvent::Connect | ConnEvent::Passive | ConnEvent::Sample => self.began(conn),
+            }
+        }
+        let Some(tick) = &batch.tick else { return };
+        self.interval_ns = batch.at.since(self.at);
+        self.at = batch.at;
+        for conn in &tick.samples {
+            self.carry(conn);
+        }
+        if tick.complete {
+            self.miss(&tick.samples, batch.at);
+        }
+        for flow in &tick.flows {
+            self.flow(flow, batch.at);
+        }
+        self.hold(&tick.holders);
+        self.end_interval();
+        self.let_go_of_the_quiet();
+    }
+
+    /// What happened since this was asked last.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// A process on the wire.
+    pub fn process(&self, key: ProcessKey) -> Option<&Net> {
+        self.processes.get(&key)
+    }
+
+    /// All processes on the wire.
+    pub fn processes(&self) -> impl Iterator<Item = &Net> {
+        self.processes.values()
+    }
+
+    /// Whom a process talks to, the largest first.
+    pub fn peers_of(&self, key: ProcessKey) -> Vec<&Pair> {
+        sorted(self.pairs.values().filter(|pair| pair.key == key))
+    }
+
+    /// Which processes talk to an address, the largest first.
+    pub fn behind(&self, ip: IpAddr) -> Vec<&Pair> {
+        sorted(self.pairs.values().filter(|pair| pair.ip == ip))
+    }
+
+    /// Connections that live, with the process in whose hands each is.
+    pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>, &[Owner])> {
+        self.conns.iter().map(|(cookie, live)| {
+            let holders = self.holders.get(cookie).map_or(&[][..], Vec::as_slice);
+            (&live.conn, live.owner(), holders)
+        })
+    }
+
+    /// How many live.
+    pub fn live(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Starts the counts again; what lives is followed on.
+    pub fn restart(&mut self) {
+        (self.total, self.delta, self.other) = Default::default();
+        self.no_owner = NoOwner::default();
+        self.let_go = 0;
+        self.pairs.clear();
+        self.processes.clear();
+        for live in self.conns.values_mut() {
+            live.counted_for = None;
+        }
+    }
+
+    fn began(&mut self, conn: &Conn) {
+        self.carry(conn);
+        let Some(live) = self.conns.get_mut(&conn.cookie) else { return };
+        if conn.event == ConnEvent::Passive {
+            live.waits = true;
+            live.side = Side::Ours;
+            return;
+        }
+        live.side = Side::Theirs;
+        let owner = live.owner();
+        self.tell(What::Connect, conn.clone(), owner, conn.at);
+    }
+
+    fn accepted(&mut self, conn: &Conn) {
+        let Some(live) = self.conns.get_mut(&conn.cookie) else { return };
+        live.accepted = conn.shares.first().and_then(|share| share.owner);
+        live.waits = false;
+        let (owner, of) = (live.owner(), live.conn.clone());
+        self.tell(What::Accept, of, owner, conn.at);
+    }
+
+    fn closed(&mut self, mut conn: Conn) {
+        let at = conn.at;
+        if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
+            let owner = conn.shares.get(conn.current).and_then(|share| share.owner);
+            return self.tell(What::Failed, conn, owner, at);
+        }
+        self.carry(&conn);
+        let Some(live) = self.conns.remove(&conn.cookie) else { return };
+        self.left(&live);
+        let owner = live.owner();
+        live.name_shares(&mut conn);
+        if live.waits {
+            self.tell(What::Accept, conn.clone(), owner, conn.since.unwrap_or(at));
+        }
+        self.tell(What::Close, conn, owner, at);
+    }
+
+    /// Connections that are not among those that live have ended unseen.
+    fn miss(&mut self, samples: &[Conn], at: Mono) {
+        let there: hashbrown::HashSet<u64> = samples.iter().map(|conn| conn.cookie).collect();
+        let gone: Vec<u64> =
+            self.conns.keys().filter(|cookie| !there.contains(*cookie)).copied().collect();
+        for cookie in gone {
+            let Some(live) = self.conns.remove(&cookie) else { continue };
+            self.left(&live);
+            let (owner, mut conn) = (live.owner(), live.conn.clone());
+            live.name_shares(&mut conn);
+            self.tell(What::Close, conn, owner, at);
+            if let Some(told) = self.told.last_mut() {
+                told.unseen = true;
+            }
+        }
+    }
+
+    fn tell(&mut self, what: What, conn: Conn, owner: Option<Owner>, at: Mono) {
+        if self.told.len() >= MAX_TOLD {
+            self.untold += 1;
+            return;
+        }
+        let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
+        self.told.push(Told { what, conn, owner, holders, unseen: false, at });
+    }
+
+    /// Counts what a connection carried since it was looked at last.
+    fn carry(&mut self, conn: &Conn) {
+        let known = self.conns.contains_key(&conn.cookie);
+        if !known && self.conns.len() >= MAX_CONNS {
+            self.let_go += 1;
+            return;
+        }
+        let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
+        let carried = live.advance(conn);
+        let owner = live.owner();
+        let begins = owner.is_some() && live.counted_for != owner.map(|o| o.key);
+        let before = std::mem::replace(&mut live.counted_for, owner.map(|o| o.key));
+        let (side, kernels, has_peer) = (live.side, conn.kernels, conn.remote.port() != 0);
+        for (owner, carried) in carried {
+            self.credit(owner, carried, kernels, conn.at);
+            if let Some(owner) = owner
+                && has_peer
+            {
+                let service = Service::of(conn, side);
+                self.pair(owner.key, conn.remote.ip(), service, carried, conn.at);
+            }
+        }
+        if !begins {
+            return;
+        }
+        if let Some(net) = before.and_then(|key| self.processes.get_mut(&key)) {
+            net.live = net.live.saturating_sub(1);
+        }
+        if let Some(owner) = owner {
+            let net = self.net(owner, conn.at);
+            net.live += 1;
+            net.begun += 1;
+        }
+    }
+
+    /// A connection is in nobody's hands any more.
+    fn left(&mut self, live: &Live) {
+        if let Some(net) = live.counted_for.and_then(|key| self.processes.get_mut(&key)) {
+            net.live = net.live.saturating_sub(1);
+        }
+    }
+
+    fn credit(&mut self, owner: Option<Owner>, carried: Carried, kernels: bool, at: Mono) {
+        self.total += carried;
+        self.coming += carried;
+        match owner {
+            Some(owner) => {
+                let net = self.net(owner, at);
+                net.total += carried;
+                net.coming += carried;
+                net.last = at;
+            }
+            None if kernels => self.no_owner.kernel += carried,
+            None => self.no_owner.older += carried,
+        }
+    }
+
+    fn net(&mut self, owner: Owner, at: Mono) -> &mut Net {
+        self.processes.entry(owner.key).or_insert_with(|| Net {
+            who: owner,
+            total: Carried::default(),
+            delta: Carried::default(),
+            coming: Carried::default(),
+            peers: 0,
+            live: 0,
+            begun: 0,
+            last: at,
+        })
+    }
+
+    fn pair(&mut self, key: ProcessKey, ip: IpAddr, service: Service, carried: Carried, at: Mono) {
+        let pair = self.pairs.entry((key, ip)).or_insert_with(|| Pair::new(key, ip));
+        if pair.is_new()
+            && let Some(net) = self.processes.get_mut(&key)
+        {
+            net.peers += 1;
+        }
+        pair.add(service, carried, at);
+    }
+
+    /// What a socket without a peer of its own exchanged with one; its process has it already.
+    fn flow(&mut self, flow: &PeerFlow, at: Mono) {
+        let Some(live) = self.conns.get(&flow.cookie) else { return };
+        let Some(owner) = live.owner() else { return };
+        let service = Service::with_peer(&live.conn, flow.remote);
+        self.pair(owner.key, flow.remote.ip(), service, flow.carried, at);
+    }
+
+    fn hold(&mut self, holders: &[Holder]) {
+        self.holders.clear();
+        for holder in holders.iter().take(MAX_CONNS) {
+            let Some(live) = self.conns.get(&holder.cookie) else { continue };
+            let held = self.holders.entry(holder.cookie).or_default();
+            let known = held.iter().chain(&live.owner()).any(|o| o.key == holder.owner.key);
+            if !known && held.len() < MAX_HOLDERS {
+                held.push(holder.owner);
+            }
+        }
+    }
+
+    fn end_interval(&mut self) {
+        self.delta = std::mem::take(&mut self.coming);
+        for net in self.processes.values_mut() {
+            net.delta = std::mem::take(&mut net.coming);
+        }
+        for pair in self.pairs.values_mut() {
+            pair.end_interval();
+        }
+    }
+
+    /// Keeps the tables within their bounds. What a process carried that is let go stays in the sum.
+    fn let_go_of_the_quiet(&mut self) {
+        if let Some(before) = quietest(self.pairs.values().map(|p| p.last), MAX_PAIRS) {
+            let processes = &mut self.processes;
+            self.pairs.retain(|(key, _), pair| {
+                let stays = pair.last > before;
+                if !stays && let Some(net) = processes.get_mut(key) {
+                    net.peers = net.peers.saturating_sub(1);
+                }
+                stays
+            });
+        }
+        if let Some(before) = quietest(self.processes.values().map(|n| n.last), MAX_PROCESSES) {
+            let (other, let_go) = (&mut self.other, &mut self.let_go);
+            self.processes.retain(|_, net| {
+                let stays = net.last > before;
+                if !stays {
+                    *other += net.total;
+                    *let_go += 1;
+                }
+                stays
+            });
+        }
+    }
+}
+
+/// The moment up to which entries go when there are more than `most`: an eighth of them.
+fn quietest(last: impl Iterator<Item = Mono>, most: usize) -> Option<Mono> {
+    let mut last: Vec<Mono> = last.collect();
+    if last.len() <= most {
+        return None;
+    }
+    let nth = last.len() - most + most / 8;
+    let nth = nth.min(last.len() - 1);
+    Some(*last.select_nth_unstable(nth).1)
+}
+
+fn sorted<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<&'a Pair> {
+    let mut pairs: Vec<&Pair> = pairs.collect();
+    pairs.sort_by_key(|p| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.ip));
+    pairs
+}

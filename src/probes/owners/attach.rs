@@ -1,0 +1,111 @@
+//! Loads the object and attaches it: to the root of cgroup v2, to TCP's changes of state, to accept.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, OpenObject};
+
+use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
+use crate::bpf::sys::tracepoint::{self, TraceFs};
+use crate::model::escape::escape;
+use crate::model::problem::Problem;
+use crate::probes::OwnersInfo;
+
+/// Why the probe cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("this needs root")]
+    Rights,
+    #[error("cgroup v2 is not mounted")]
+    NoCgroup2,
+    #[error("{0}: {1}")]
+    Root(String, io::Error),
+    #[error("the kernel refused the programs: {0}")]
+    Load(#[source] libbpf_rs::Error),
+    #[error("the kernel refused to attach {0}: {1}")]
+    Attach(&'static str, #[source] libbpf_rs::Error),
+}
+
+impl From<AttachError> for Problem {
+    fn from(e: AttachError) -> Self {
+        let fix = match &e {
+            AttachError::Rights => "run it with sudo",
+            AttachError::NoCgroup2 => "mount -t cgroup2 none /sys/fs/cgroup, or use --no-owners",
+            AttachError::Load(_) | AttachError::Attach(..) => {
+                "it takes kernel 5.12 with BTF; --no-owners does without"
+            }
+            AttachError::Root(..) => "--no-owners does without",
+        };
+        Problem::new("watch who is behind connections", e.to_string(), fix)
+    }
+}
+
+/// The root of cgroup v2, wherever it is mounted.
+fn cgroup2_root() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
+        [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
+        _ => None,
+    })
+}
+
+/// The loaded and attached programs. Links first: they go before the object does.
+pub(super) struct Attached<'obj> {
+    pub(super) links: Vec<Link>,
+    pub(super) sample: Link,
+    pub(super) holders: Link,
+    pub(super) skel: OwnersSkel<'obj>,
+    pub(super) info: OwnersInfo,
+}
+
+/// Loads and attaches. A connection that begins after this is told.
+pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'_>, AttachError> {
+    let root = cgroup2_root().ok_or(AttachError::NoCgroup2)?;
+    let root = File::open(&root).map_err(|e| {
+        AttachError::Root(escape(root.as_os_str().as_encoded_bytes()).into_owned(), e)
+    })?;
+    let skel = OwnersSkelBuilder::default().open(storage).and_then(|skel| skel.load()).map_err(
+        |e| match e.kind() {
+            libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
+                AttachError::Rights
+            }
+            _ => AttachError::Load(e),
+        },
+    )?;
+    let progs = &skel.progs;
+    let refused = |what| move |e| AttachError::Attach(what, e);
+    let mut links = Vec::new();
+    // Counting first: what is told from its beginning has all its bytes counted.
+    for (program, what) in [
+        (&progs.count_tx, "cgroup_skb/egress"),
+        (&progs.count_rx, "cgroup_skb/ingress"),
+        (&progs.sock_made, "cgroup/sock_create"),
+        (&progs.sock_released, "cgroup/sock_release"),
+        (&progs.connect_v4, "cgroup/connect4"),
+        (&progs.connect_v6, "cgroup/connect6"),
+    ] {
+        links.push(program.attach_cgroup(root.as_raw_fd()).map_err(refused(what))?);
+    }
+    links.push(progs.tcp_state.attach().map_err(refused("inet_sock_set_state"))?);
+    let mut unseen = Vec::new();
+    for call in ["accept", "accept4"] {
+        let attached = TraceFs::open()
+            .and_then(|fs| fs.id("syscalls", &format!("sys_exit_{call}")))
+            .map_err(|e| e.to_string())
+            .and_then(|id| tracepoint::attach(&progs.accepted, id).map_err(|e| e.to_string()));
+        match attached {
+            Ok(link) => links.push(link),
+            Err(e) => unseen.push((call.to_owned(), e)),
+        }
+    }
+    let holders = progs.holders.attach().map_err(refused("iter/task_file"))?;
+    let sample = progs
+        .sample
+        .attach_iter(skel.maps.socks.as_fd())
+        .map_err(refused("iter/bpf_sk_storage_map"))?;
+    Ok(Attached { links, sample, holders, skel, info: OwnersInfo { unseen } })
+}

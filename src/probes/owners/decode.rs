@@ -1,0 +1,114 @@
+//! Records as they come from the ring and the iterators. An odd one is `None`, never a panic.
+
+use std::net::SocketAddr;
+
+use crate::bpf::owners::types::{conn_counts, conn_end, conn_head, flow_key, holder, owner_slot};
+use crate::bpf::sys::records::{CONN_HEAD_BYTES, OWNER_SLOT_BYTES};
+use crate::model::conn::{
+    Carried, Conn, ConnEvent, Holder, Owner, OwnerFrom, PeerFlow, Share, wire_ip,
+};
+use crate::model::open::Comm;
+use crate::model::opens::ProcessKey;
+use crate::model::time::Mono;
+
+/// As `OWNER_SLOTS` in `owners.h`.
+const SLOTS: usize = 4;
+/// A head with all its slots.
+pub(super) const CONN_BYTES: usize = CONN_HEAD_BYTES + SLOTS * OWNER_SLOT_BYTES;
+
+pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
+    let (head, rest) = bytes.split_at_checked(CONN_HEAD_BYTES)?;
+    let head: conn_head = copied(head)?;
+    let event = match head.event {
+        0 => ConnEvent::Sample,
+        1 => ConnEvent::Connect,
+        2 => ConnEvent::Passive,
+        3 => ConnEvent::Accept,
+        4 => ConnEvent::Close,
+        _ => return None,
+    };
+    let current = usize::from(head.current);
+    let mut shares = Vec::with_capacity(1);
+    for (n, bytes) in rest.chunks_exact(OWNER_SLOT_BYTES).take(SLOTS).enumerate() {
+        let slot: owner_slot = copied(bytes)?;
+        let mut carried = counts(&slot.counts);
+        if n == current {
+            carried += counts(&head.not_yet);
+        }
+        let owner = owner(&slot)?;
+        if n > 0 && n > current && owner.is_none() && carried.is_none() {
+            break;
+        }
+        shares.push(Share { owner, carried });
+    }
+    if current >= shares.len() {
+        return None;
+    }
+    Some(Conn {
+        at: Mono(head.ts_ns),
+        since: (head.since_ns != 0).then_some(Mono(head.since_ns)),
+        cookie: head.cookie,
+        event,
+        protocol: head.protocol,
+        local: end(&head.local),
+        remote: end(&head.remote),
+        netns: head.netns,
+        state: head.state,
+        error: head.error,
+        shares,
+        current,
+        left_out: head.flags & 1 != 0,
+        kernels: head.flags & 2 != 0,
+        wrapping: head.wrapping != 0,
+    })
+}
+
+pub(super) fn held(bytes: &[u8]) -> Option<Holder> {
+    let record: holder = copied(bytes)?;
+    Some(Holder { cookie: record.cookie, owner: owner(&record.who)?? })
+}
+
+pub(super) fn flow(key: &[u8], value: &[u8]) -> Option<PeerFlow> {
+    let (key, value): (flow_key, conn_counts) = (copied(key)?, copied(value)?);
+    Some(PeerFlow { cookie: key.cookie, remote: end(&key.remote), carried: counts(&value) })
+}
+
+/// `None`: the slot says what no kernel says; `Some(None)`: it is nobody's.
+#[allow(clippy::option_option)]
+fn owner(slot: &owner_slot) -> Option<Option<Owner>> {
+    let from = match slot.from {
+        0 => return Some(None),
+        1 => OwnerFrom::Made,
+        2 => OwnerFrom::Listener,
+        3 => OwnerFrom::Accepted,
+        4 => OwnerFrom::Sent,
+        5 => OwnerFrom::Found,
+        _ => return None,
+    };
+    Some(Some(Owner {
+        key: ProcessKey { tgid: slot.tgid, start_boottime_ns: slot.start_boottime_ns },
+        uid: slot.uid,
+        comm: Comm(slot.comm),
+        from,
+    }))
+}
+
+fn counts(counts: &conn_counts) -> Carried {
+    Carried {
+        rx_bytes: counts.rx_bytes,
+        tx_bytes: counts.tx_bytes,
+        rx_packets: counts.rx_packets,
+        tx_packets: counts.tx_packets,
+    }
+}
+
+fn end(end: &conn_end) -> SocketAddr {
+    SocketAddr::new(wire_ip(end.ip), end.port)
+}
+
+/// The bytes lie anywhere.
+fn copied<T: plain::Plain + Default>(bytes: &[u8]) -> Option<T> {
+    let mut record = T::default();
+    plain::copy_from_bytes(&mut record, bytes).ok()?;
+    Some(record)
+}

@@ -1,0 +1,157 @@
+//! Connections as rows of cells: the one table from which JSON and CSV are written.
+
+use crate::model::conn::{Carried, Conn, Owner, TCP, UDP};
+use crate::model::errno::errno_name;
+use crate::model::owners::{Net, NoOwner, Owners, Told, What};
+use crate::model::time::Mono;
+
+/// What stands in a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    /// Not known, or not meant here.
+    None,
+    Int(u64),
+    /// Text from elsewhere.
+    Text(Vec<u8>),
+    /// A word of ours.
+    Word(String),
+    Time(Mono),
+    /// Nanoseconds, told as seconds.
+    Seconds(u64),
+    /// A count in so many nanoseconds, told by the second.
+    Rate(u64, u64),
+    Row(Row),
+    Rows(Vec<Row>),
+}
+
+/// Keys and what stands there, in the order of the columns.
+pub(super) type Row = Vec<(&'static str, Cell)>;
+
+/// The columns of CSV: those of `connect`, `accept` and `close`, which an `owners` row of one
+/// process fills as far as it has them.
+pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,no_owner,holders,protocol,local_ip,\
+    local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,rx_bytes,tx_bytes,\
+    rx_packets,tx_packets,owners,unseen,live,begun,peers\n";
+
+fn int(n: impl Into<u64>) -> Cell {
+    Cell::Int(n.into())
+}
+
+fn word(text: impl Into<String>) -> Cell {
+    Cell::Word(text.into())
+}
+
+/// `tcp`, `udp`, else the number.
+pub(super) fn protocol(number: u16) -> String {
+    match number {
+        TCP => "tcp".into(),
+        UDP => "udp".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Why nobody is told, in words.
+pub(super) fn no_owner(conn: &Conn) -> &'static str {
+    if conn.kernels { "kernel socket" } else { "older than the probe, held by nobody" }
+}
+
+fn who(owner: &Owner) -> Row {
+    vec![
+        ("pid", int(owner.key.tgid)),
+        ("uid", int(owner.uid)),
+        ("comm", Cell::Text(owner.comm.as_bytes().to_vec())),
+        ("from", word(owner.from.name())),
+    ]
+}
+
+fn carried(of: Carried) -> Row {
+    vec![
+        ("rx_bytes", int(of.rx_bytes)),
+        ("tx_bytes", int(of.tx_bytes)),
+        ("rx_packets", int(of.rx_packets)),
+        ("tx_packets", int(of.tx_packets)),
+    ]
+}
+
+/// Everything of a line but its type and time.
+pub(super) fn told(told: &Told) -> Row {
+    let conn = &told.conn;
+    let mut row = match &told.owner {
+        Some(owner) => who(owner),
+        None => ["pid", "uid", "comm", "from"].map(|key| (key, Cell::None)).to_vec(),
+    };
+    let reason = told.owner.is_none().then(|| word(no_owner(conn)));
+    row.push(("no_owner", reason.unwrap_or(Cell::None)));
+    row.push(("holders", Cell::Rows(told.holders.iter().map(who).collect())));
+    row.extend([
+        ("protocol", word(protocol(conn.protocol))),
+        ("local_ip", word(conn.local.ip().to_string())),
+        ("local_port", int(conn.local.port())),
+    ]);
+    // A socket of datagrams without a peer of its own has none.
+    row.extend(match conn.remote.port() {
+        0 => [("remote_ip", Cell::None), ("remote_port", Cell::None)],
+        port => [("remote_ip", word(conn.remote.ip().to_string())), ("remote_port", int(port))],
+    });
+    row.push(("netns", int(conn.netns)));
+    // Beyond 2^53 a number of JSON is not read exactly by everybody.
+    row.push(("cookie", word(conn.cookie.to_string())));
+    let errno = i32::try_from(conn.error).ok().filter(|e| *e != 0);
+    row.push(("errno", errno.map_or(Cell::None, |e| word(errno_name(e)))));
+    if told.what == What::Close {
+        row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
+        let lasted = conn.since.map(|since| Cell::Seconds(told.at.since(since)));
+        row.push(("duration_s", lasted.unwrap_or(Cell::None)));
+        let all = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
+        row.extend(carried(all));
+        let shares = conn.shares.iter().filter(|s| s.owner.is_some() || !s.carried.is_none());
+        let share = |owner: &Option<Owner>, of| {
+            let mut row = owner.as_ref().map(who).unwrap_or_default();
+            row.extend(carried(of));
+            row
+        };
+        row.push(("owners", Cell::Rows(shares.map(|s| share(&s.owner, s.carried)).collect())));
+        row.push(("unseen", word(if told.unseen { "true" } else { "false" })));
+    }
+    row
+}
+
+/// A process in the interval's table.
+pub(super) fn process(net: &Net) -> Row {
+    let mut row = who(&net.who);
+    row.retain(|(key, _)| *key != "from");
+    row.extend(carried(net.total));
+    row.extend([("live", int(net.live)), ("begun", int(net.begun)), ("peers", int(net.peers))]);
+    row
+}
+
+/// Everything of the interval's line but its type and time; `processes` are those that are chosen,
+/// what the others carried is in `other`.
+pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
+    let NoOwner { kernel, older } = owners.no_owner;
+    let told = processes.iter().fold(Carried::default(), |sum, net| sum + net.total);
+    let other = owners.total.minus(told + kernel + older);
+    let mut row = vec![
+        ("interval_s", Cell::Seconds(owners.interval_ns)),
+        ("live", int(owners.live() as u64)),
+    ];
+    row.extend(carried(owners.total));
+    row.push((
+        "no_owner",
+        Cell::Row(vec![
+            ("kernel", Cell::Row(carried(kernel))),
+            ("older", Cell::Row(carried(older))),
+        ]),
+    ));
+    row.push(("other", Cell::Row(carried(other))));
+    row.push(("let_go", int(owners.let_go + owners.stateless)));
+    let rows = processes.iter().map(|net| {
+        let mut row = process(net);
+        let bits = |bytes: u64| Cell::Rate(bytes.saturating_mul(8), owners.interval_ns);
+        row.push(("rx_bps", bits(net.delta.rx_bytes)));
+        row.push(("tx_bps", bits(net.delta.tx_bytes)));
+        row
+    });
+    row.push(("processes", Cell::Rows(rows.collect())));
+    row
+}
