@@ -55,11 +55,12 @@ setup-build:
 setup-test:
 	@scripts/setup.sh test
 
-test: setup-test ## every check: format, lints, all tests, the real kernel included
+test: setup-test ## every check: format, lints, all tests on this kernel, the whole on four others
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory test-kernels
 
-# KERNELS='6.1 newest' chooses; see scripts/test-kernels.sh.
+# KERNELS='6.1 newest' chooses, and so does TESTS='opens resolved'; see scripts/test-kernels.sh.
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
 

@@ -6,22 +6,51 @@
 #
 # SERIES is `5.10`, `6.1`, …; `newest`, the newest kernel there is, which must be above 6.16; or
 # `control`, a guest in which a program that reads kernel fields at another kernel's offsets, a
-# hang and a crash must each be told as the failure they are. Default: 5.10 6.1 6.12 newest control.
-# The newest package of each series is taken. Needs Debian's apt, ip and cargo; qemu-system-x86_64
-# and busybox are installed where they are missing, for which alone it needs root. No KVM: the
-# guests are emulated, since a /dev/kvm that exists need not work.
+# hang and a crash must each be told as the failure they are. Default: newest 6.12 6.1 5.10 control,
+# the slowest first. The newest package of each series is taken. Needs apt, ip and cargo;
+# qemu-system-x86_64 and busybox are installed where they are missing, for which alone it needs root.
+# No KVM: the guests are emulated, since a /dev/kvm that exists need not work.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
+command -v apt-get >/dev/null || {
+	echo "test-kernels: the kernels come from Debian, by apt, which is not here; \"make lint unit\" are all the other checks" >&2
+	exit 1
+}
 
-cache=$(realpath -m "${CARGO_TARGET_DIR:-target}")/kernels
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 here=$PWD/scripts/kernels
-# The test binaries that need a kernel; one that does not exist is a failure. TESTS='talkers' runs
+# What the machine that is emulated is like.
+case ${ARCH:-x86_64} in
+x86_64)
+	cache=$target/kernels
+	debian_arch=amd64 apt_options=() build_options=() can_list=()
+	program=$target/release/ebpftop strip=strip console=ttyS0
+	qemu=(qemu-system-x86_64 -machine q35 -cpu max) qemu_package=qemu-system-x86
+	default_guests=(newest 6.12 6.1 5.10 control)
+	default_tests="whole floor compat io_uring"
+	;;
+aarch64)
+	cache=$target/kernels-aarch64
+	debian_arch=arm64 apt_options=(-o APT::Architecture=arm64 -o Dir::State::status=/dev/null)
+	build_options=(--target aarch64-unknown-linux-gnu) can_list=(:)
+	program=$target/aarch64-unknown-linux-gnu/release/ebpftop strip=aarch64-linux-gnu-strip
+	console=ttyAMA0
+	qemu=(qemu-system-aarch64 -machine virt -cpu cortex-a72) qemu_package=qemu-system-arm
+	default_guests=(6.12)
+	default_tests="whole floor opens resolved talkers io_uring"
+	;;
+*)
+	echo "test-kernels: ARCH is x86_64 or aarch64" >&2
+	exit 2
+	;;
+esac
+# The test binaries that are run; one that does not exist is a failure. TESTS='opens resolved' runs
 # others instead.
-read -ra tests <<<"${TESTS:-whole floor opens resolved compat io_uring}"
-# Seconds for one test binary, for one guest; guests at a time.
-test_limit=${TEST_LIMIT:-160}
-guest_limit=${GUEST_LIMIT:-280}
+read -ra tests <<<"${TESTS:-$default_tests}"
+# Seconds for one test binary, for one guest: only a hang takes so long. Guests at a time.
+test_limit=${TEST_LIMIT:-400}
+guest_limit=${GUEST_LIMIT:-600}
 at_once=${AT_ONCE:-2}
 
 die() {
@@ -38,6 +67,10 @@ warn() { echo "test-kernels: $*" >&2; }
 . "$here/control.sh"
 # shellcheck source=scripts/kernels/summary.sh
 . "$here/summary.sh"
+if [ "${ARCH:-x86_64}" = aarch64 ]; then
+	# shellcheck source=scripts/kernels/aarch64.sh
+	. "$here/aarch64.sh"
+fi
 
 guests=()
 for arg; do
@@ -46,15 +79,14 @@ for arg; do
 	*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && [ "$arg" = --help ] && exit 0 || exit 2 ;;
 	esac
 done
-[ "${#guests[@]}" -gt 0 ] || guests=(5.10 6.1 6.12 newest control)
+[ "${#guests[@]}" -gt 0 ] || guests=("${default_guests[@]}")
 
 mkdir -p "$cache/guests"
-command -v qemu-system-x86_64 >/dev/null || install_qemu
+command -v "${qemu[0]}" >/dev/null || install_qemu "$qemu_package"
 command -v busybox >/dev/null || install_packages busybox-static
-busybox=$(command -v busybox)
 
-build_tests
 fetch_lists
+build_tests
 for guest in "${guests[@]}"; do
 	while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n || true; done
 	(prepare_guest "$guest" && run_guest "$guest") &

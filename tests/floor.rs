@@ -56,7 +56,8 @@ fn a_deep_path_is_resolved() {
             std::fs::File::open(&shallow).unwrap();
             std::fs::File::open(&deep).unwrap();
         });
-        let (seen, _) = watch.finish(|m| m.tgid == child);
+        let (seen, counts) = watch.finish(|m| m.tgid == child);
+        assert_eq!(counts.lost, 0, "{counts:?}");
         let resolved = |path: &std::path::Path| {
             let open = seen.iter().find(|s| s.path_str() == path.to_str().unwrap()).unwrap();
             open.resolved.clone()
@@ -86,7 +87,7 @@ fn the_form_for_the_oldest_kernel_tells_the_same() {
             drop(std::fs::File::create(root.join("made")));
         });
         let (seen, counts) = watch.finish(|m| m.tgid == child);
-        assert_eq!(counts.malformed, 0);
+        assert_eq!((counts.malformed, counts.lost), (0, 0), "{counts:?}");
         let of = |s: &common::opens::Seen| {
             let m = &s.meta;
             (

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A private apt root that knows every suite with a kernel of ours, beside the machine's own:
-# nothing under /etc/apt or /var/lib/apt is touched. Sourced by test-kernels.sh, which sets `cache`.
+# nothing under /etc/apt or /var/lib/apt is touched. Sourced by test-kernels.sh, which sets `cache`
+# and what depends on the architecture.
 # shellcheck disable=SC2154
 #
 # Where Debian is mirrored is read from the machine's apt configuration.
@@ -8,10 +9,11 @@
 KERNEL_SUITES=(bullseye bookworm bookworm-backports trixie trixie-backports)
 SECURITY_SUITES=(bullseye-security bookworm-security trixie-security)
 
-# The address that the machine's apt has for an archive ("Debian", "Debian-Security").
+# The address that the machine's apt has for an archive ("Debian", "Debian-Security"), or Debian's own.
 mirror_of() {
 	apt-get indextargets --format "\$(LABEL)|\$(REPO_URI)" 'Created-By: Packages' |
-		awk -F'|' -v label="$1" '$1 == label { print $2; exit }'
+		awk -F'|' -v label="$1" '$1 == label { print $2; found = 1; exit }
+			END { if (!found) print "http://deb.debian.org/" tolower(label) }'
 }
 
 install_packages() {
@@ -26,9 +28,9 @@ $(tail -5 "$cache/install.log")"
 # Debian 12's own QEMU cannot be installed beside libraries from its backports: there it comes
 # from the backports too. The list that names them is ours; the machine's stays as it is.
 install_qemu() {
-	local list="$cache/apt/backports.list" lists="$cache/apt/backports" options
+	local package=$1 list="$cache/apt/backports.list" lists="$cache/apt/backports" options
 	if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release; then
-		install_packages qemu-system-x86
+		install_packages "$package"
 		return
 	fi
 	mkdir -p "$lists/partial"
@@ -40,7 +42,7 @@ install_qemu() {
 	apt-get -qq "${options[@]}" -o APT::Sandbox::User=root update >"$cache/install.log" 2>&1 ||
 		die "bookworm-backports cannot be read:
 $(tail -5 "$cache/install.log")"
-	install_packages "${options[@]}" -t bookworm-backports qemu-system-x86
+	install_packages "${options[@]}" -t bookworm-backports "$package"
 }
 
 private_apt() {
@@ -52,7 +54,7 @@ private_apt() {
 		-o Dir::State::lists="$cache/apt/lists" -o Dir::Cache="$cache/apt/cache" \
 		-o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache=srcpkgcache.bin \
 		-o Acquire::GzipIndexes=false -o Acquire::Languages=none -o Acquire::Retries=2 \
-		-o APT::Update::Error-Mode=any -o APT::Sandbox::User=root "$@"
+		-o APT::Update::Error-Mode=any -o APT::Sandbox::User=root "${apt_options[@]}" "$@"
 }
 
 private_apt_update() {
@@ -60,16 +62,14 @@ private_apt_update() {
 	local keys=/usr/share/keyrings/debian-archive-keyring.gpg
 	debian=$(mirror_of Debian)
 	security=$(mirror_of Debian-Security)
-	[ -n "$debian" ] || die "apt knows no mirror of Debian: run apt-get update, or add one"
-	[ -n "$security" ] || die "apt knows no mirror of Debian's security archive"
-	[ -r "$keys" ] || die "no $keys: install debian-archive-keyring"
+	[ -r "$keys" ] || install_packages debian-archive-keyring
 	mkdir -p "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial"
 	{
 		for suite in "${KERNEL_SUITES[@]}"; do
-			echo "deb [arch=amd64 signed-by=$keys] $debian $suite main"
+			echo "deb [arch=$debian_arch signed-by=$keys] $debian $suite main"
 		done
 		for suite in "${SECURITY_SUITES[@]}"; do
-			echo "deb [arch=amd64 signed-by=$keys] $security $suite main"
+			echo "deb [arch=$debian_arch signed-by=$keys] $security $suite main"
 		done
 	} >"$cache/apt/sources.list"
 	private_apt apt-get update >"$cache/apt/update.log" 2>&1 ||
@@ -88,7 +88,7 @@ fetch_lists() {
 list_kernels() {
 	local packages
 	mapfile -t packages < <(private_apt apt-cache pkgnames linux-image- |
-		grep -E '^linux-image-[0-9][^ ]*-cloud-amd64$')
+		grep -E "^linux-image-[0-9][^ ]*-cloud-$debian_arch\$")
 	[ "${#packages[@]}" -gt 0 ] || return 0
 	private_apt apt-cache madison "${packages[@]}" |
 		awk -F' *[|] *' '{ sub(/^ +/, "", $1); split($2, v, /[.-]/); print v[1] "." v[2], $1, $2 }' |

@@ -8,6 +8,8 @@
 control_series=5.10
 case $(uname -r) in 5.10.*) control_series=6.12 ;; esac
 
+# The tests that the control runs.
+CONTROL_TESTS=(resolved)
 # How problems() has to tell of it.
 CONTROL_EXPECTED=(
 	"resolved: exit status"

@@ -5,28 +5,32 @@
 # Modules that the tests need where they are none of the kernel's own parts, in loading order.
 MODULES=(sch_ingress cls_bpf veth dummy tun)
 
+# Builds the release binary.
+build_program() { scripts/build.sh --release; }
+
 # Builds the tests and the release binary that they run; copies them, without debug information,
 # to $cache/tests.
 build_tests() {
-	local name path
-	scripts/build.sh --release >"$cache/cargo.log" 2>&1 ||
+	local name path wanted=("${build_options[@]}")
+	for name in "${tests[@]}" "${CONTROL_TESTS[@]}"; do wanted+=(--test "$name"); done
+	build_program >"$cache/cargo.log" 2>&1 ||
 		die "the program does not build:
 $(tail -30 "$cache/cargo.log")"
-	cargo test --no-run --tests --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
+	cargo test --locked --no-run "${wanted[@]}" --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
 		die "the tests do not build:
 $(tail -30 "$cache/cargo.log")"
 	rm -rf "$cache/tests" && mkdir -p "$cache/tests"
 	# {"reason":"compiler-artifact",…,"target":{…"kind":["test"],…"name":"opens",…},…,"executable":"/…"}
 	# without debug information: the guest keeps its files in memory
 	while read -r name path; do
-		strip -g -o "$cache/tests/$name" "$path"
-	done < <(sed -nE 's/.*"kind":\["(test|bin)"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\2 \3/p' \
-		"$cache/cargo.json" | grep -v '/deps/ebpftop-')
-	strip -g -o "$cache/tests/ebpftop" "${CARGO_TARGET_DIR:-target}/release/ebpftop"
+		"$strip" -g -o "$cache/tests/$name" "$path"
+	done < <(sed -nE 's/.*"kind":\["test"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\1 \2/p' \
+		"$cache/cargo.json")
+	"$strip" -g -o "$cache/tests/ebpftop" "$program"
 	for name in "${tests[@]}"; do
 		[ -x "$cache/tests/$name" ] || die "there is no test tests/$name.rs"
 	done
-	check_floors
+	"${can_list[@]}" check_floors
 }
 
 # A floor for a test that does not exist (any more) would say nothing.
@@ -67,19 +71,16 @@ prepare_guest() {
 	fill_root "$dir/root" "$tree"
 	list_tests "$guest" "$(sed -E 's/^linux-image-([0-9]+\.[0-9]+).*/\1/' <<<"$package")" \
 		>"$dir/root/tests/list"
-	(cd "$dir/root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) >"$dir/initramfs"
+	(cd "$dir/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$dir/initramfs"
 	cp "$dir/root/tests/list" "$dir/list"
 	rm -rf "$dir/root"
 	ln -sf "$kernel" "$dir/vmlinuz"
 }
 
-# The guest's files: busybox, ip, the tests and the libraries of both, the modules.
-fill_root() {
-	local root=$1 tree=$2 file module program
-	mkdir -p "$root"/{bin,etc,lib,lib64,tests,usr/lib,modules}
-	cp "$here/init" "$root/init"
-	cp "$busybox" "$root/bin/busybox"
-	cp "$cache/tests"/* "$root/tests/"
+# busybox, ip, ethtool and the libraries of these and of the tests.
+fill_base() {
+	local root=$1 file program
+	cp "$(command -v busybox)" "$root/bin/busybox"
 	for program in ip ethtool; do
 		file=$(command -v "$program") || die "no $program here: install iproute2 and ethtool"
 		cp -L "$file" "$root/bin/$program"
@@ -88,6 +89,15 @@ fill_root() {
 		mkdir -p "$root$(dirname "$file")"
 		cp -L "$file" "$root$file"
 	done
+}
+
+# The guest's files: those that every guest has, the tests, the modules.
+fill_root() {
+	local root=$1 tree=$2 file module
+	mkdir -p "$root"/{bin,etc,lib,lib64,tests,usr/lib,modules}
+	cp "$here/init" "$root/init"
+	cp "$cache/tests"/* "$root/tests/"
+	fill_base "$root"
 	echo guest >"$root/etc/hostname"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
 	echo 'root:x:0:' >"$root/etc/group"
@@ -128,12 +138,11 @@ list_tests() {
 
 run_guest() {
 	local guest=$1 dir="$cache/guests/$1" begun=$SECONDS
-	timeout -k 5 "$guest_limit" qemu-system-x86_64 \
-		-accel tcg,thread=multi -machine q35 -cpu max -smp 2 -m 2048 \
+	timeout -k 5 "$guest_limit" "${qemu[@]}" -accel tcg,thread=multi -smp 2 -m 2048 \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$dir/console" -device virtio-rng-pci \
 		-kernel "$dir/vmlinuz" -initrd "$dir/initramfs" \
-		-append 'console=ttyS0 quiet panic=-1 rdinit=/init rcupdate.rcu_expedited=1' \
+		-append "console=$console quiet panic=-1 rdinit=/init rcupdate.rcu_expedited=1" \
 		</dev/null >"$dir/qemu" 2>&1 || echo "qemu ended with status $?" >>"$dir/trouble"
 	tr -d '\r' <"$dir/console" >"$dir/said" || true
 	echo $((SECONDS - begun)) >"$dir/seconds"

@@ -143,7 +143,7 @@ struct ip6_header {
 /* How a frame's bytes are reached. */
 enum frame_hook {
 	FRAME_XDP, /* directly */
-	FRAME_XDP_FRAGS, /* directly in the first buffer, else with bpf_xdp_load_bytes */
+	FRAME_XDP_FRAGS, /* bpf_xdp_load_bytes, whichever buffer they are in */
 	FRAME_SKB, /* bpf_skb_load_bytes from where the skb's data begin */
 	FRAME_SKB_NET, /* from the network header on, whatever is in front of it */
 };
@@ -175,12 +175,12 @@ static __always_inline void *frame_header(const struct frame *f, __u32 off, void
 			return copy;
 		return bpf_skb_load_bytes(f->ctx, f->mac_len + off, copy, bytes) ? 0 : copy;
 	}
+	if (f->hook == FRAME_XDP_FRAGS)
+		return bpf_xdp_load_bytes(f->ctx, off, copy, bytes) ? 0 : copy;
 	data = (void *)(long)((struct xdp_md *)f->ctx)->data;
 	end = (void *)(long)((struct xdp_md *)f->ctx)->data_end;
 	if (data + off + bytes <= end)
 		return data + off;
-	if (f->hook == FRAME_XDP_FRAGS && !bpf_xdp_load_bytes(f->ctx, off, copy, bytes))
-		return copy;
 	return 0;
 }
 

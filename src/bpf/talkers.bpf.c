@@ -141,24 +141,39 @@ static __always_inline __u32 frame_bytes(struct xdp_md *ctx)
 	return bpf_xdp_get_buff_len(ctx);
 }
 
+static __always_inline bool find_in_xdp(struct xdp_md *ctx, enum frame_hook hook,
+					struct source_key *key)
+{
+	struct frame f = { .ctx = ctx, .hook = hook };
+	struct l4 l4;
+
+	return find_address(&f, link_kind == LINK_ETHERNET ? LINK_ETHERNET : LINK_NO_HEADER, 0,
+			    DIRECTION_RX, key, &l4);
+}
+
+/* Headers that go on in another buffer. A global function: the verifier walks it once, not once
+ * for each way that the look at the first buffer can end. */
+__noinline int find_in_frags(struct xdp_md *ctx, struct source_key *key)
+{
+	return key && find_in_xdp(ctx, FRAME_XDP_FRAGS, key);
+}
+
 /* A frame is what the driver or the core hands to XDP: with the link-layer header, without
  * the FCS, without a VLAN tag that the device has taken out, and merged by GRO or TSO where
  * the generic mode sees it after them. XDP has no way to tell the latter two. */
 static __always_inline int xdp(struct xdp_md *ctx, enum frame_hook hook)
 {
-	struct frame f = { .ctx = ctx, .hook = hook };
 	struct source_key key = {};
-	struct l4 l4;
 	__u32 bytes, side;
+	bool found;
 
 	if (!xdp_counts())
 		return XDP_PASS;
-	if (hook == FRAME_XDP_FRAGS)
-		bytes = frame_bytes(ctx);
-	else
-		bytes = ctx->data_end - ctx->data;
-	if (!find_address(&f, link_kind == LINK_ETHERNET ? LINK_ETHERNET : LINK_NO_HEADER, 0,
-			  DIRECTION_RX, &key, &l4))
+	bytes = hook == FRAME_XDP_FRAGS ? frame_bytes(ctx) : ctx->data_end - ctx->data;
+	found = find_in_xdp(ctx, FRAME_XDP, &key);
+	if (!found && hook == FRAME_XDP_FRAGS && bytes > ctx->data_end - ctx->data)
+		found = find_in_frags(ctx, &key);
+	if (!found)
 		key.family = 0;
 	if (count(&key, 1, bytes, &side)) {
 		if (hook == FRAME_XDP_FRAGS)
