@@ -37,6 +37,8 @@ struct sock_state {
 	__u8 told; /* enum told */
 	__u8 left_out;
 	__u16 pad;
+	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
+	__u32 pad2;
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -69,6 +71,8 @@ __u64 lost = 0;
 __u64 stateless = 0;
 /* Set by the reader: the run of `holders` makes a state for those that have none. */
 bool seeding = false;
+/* Set by the reader: the number of this run of `holders`, from 1. */
+__u32 walk = 0;
 /* Set by the reader: the run of `sample` tells of those too that did not change. */
 bool everything = false;
 
@@ -96,16 +100,22 @@ static __always_inline void fill_owner(struct owner_slot *slot, __u64 task, __u3
 	slot->from = from;
 }
 
-/* What TCP has carried since the socket was made. SOCK_DONE: the FIN is among what was received
- * in order, a byte that nobody sent. */
+/* What TCP has carried since the socket was made. SOCK_DONE: the FIN is among what was received in
+ * order, a byte that nobody sent. Of what is sent the sequence numbers tell, and what the peer has
+ * acknowledged of them in all: bytes_sent counts again what a queue of this machine drops. Our FIN
+ * has a number when it is sent, the SYN too: that one is `credited` from the start. */
 static __always_inline void tcp_totals(__u64 sk, struct conn_counts *to)
 {
 	bool fin = WORD(sock, sk, __sk_common.skc_flags) & (1 << SOCK_DONE);
+	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
+	__u32 next = HALF(tcp_sock, sk, snd_nxt);
 
 	to->rx_bytes = WORD(tcp_sock, sk, bytes_received);
 	if (fin && to->rx_bytes)
 		to->rx_bytes--;
-	to->tx_bytes = WORD(tcp_sock, sk, bytes_sent) - WORD(tcp_sock, sk, bytes_retrans);
+	to->tx_bytes = WORD(tcp_sock, sk, bytes_acked) + (next - HALF(tcp_sock, sk, snd_una));
+	if ((1 << state) & TCP_AFTER_FIN && next == HALF(tcp_sock, sk, write_seq) && to->tx_bytes)
+		to->tx_bytes--;
 	to->rx_packets = HALF(tcp_sock, sk, segs_in);
 	to->tx_packets = HALF(tcp_sock, sk, segs_out);
 }
@@ -195,6 +205,8 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 		tcp_totals(sk, &now);
 		head->not_yet.rx_bytes = now.rx_bytes - state->credited.rx_bytes;
 		head->not_yet.tx_bytes = now.tx_bytes - state->credited.tx_bytes;
+		if ((__s64)head->not_yet.tx_bytes < 0) /* the SYN is not sent yet */
+			head->not_yet.tx_bytes = 0;
 		head->not_yet.rx_packets = (__u32)(now.rx_packets - state->credited.rx_packets);
 		head->not_yet.tx_packets = (__u32)(now.tx_packets - state->credited.tx_packets);
 	} else {
@@ -289,6 +301,8 @@ int tcp_state(__u64 *ctx)
 	state->sk = addr;
 	switch (to) {
 	case TCP_SYN_SENT:
+		state->credited.tx_bytes = 1;
+		/* fallthrough */
 	case TCP_LISTEN:
 		/* inside connect() and listen() */
 		one_owner(state, bpf_get_current_task(), OWNER_MADE);
@@ -321,6 +335,22 @@ int tcp_state(__u64 *ctx)
 	}
 }
 
+static __always_inline __u64 sum_of(const struct conn_counts *counts)
+{
+	return counts->rx_bytes + counts->tx_bytes + counts->rx_packets + counts->tx_packets;
+}
+
+/* Changes with every packet that is counted in a slot. */
+static __always_inline __u64 sum_of_slots(const struct sock_state *state)
+{
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < OWNER_SLOTS; i++)
+		sum += sum_of(&state->slots[i].counts);
+	return sum;
+}
+
 /* UDP ends with its descriptor; TCP goes on until its state says so. */
 SEC("cgroup/sock_release")
 int sock_released(struct bpf_sock *sk)
@@ -330,12 +360,11 @@ int sock_released(struct bpf_sock *sk)
 	if (sk->protocol == IPPROTO_TCP)
 		return 1;
 	state = bpf_sk_storage_get(&socks, sk, 0, 0);
-	if (state && state->sk &&
-	    (state->told == TOLD || state->seen || state->slots[0].counts.rx_packets ||
-	     state->slots[0].counts.tx_packets))
+	if (!state)
+		return 1;
+	if (state->sk && (state->told == TOLD || sum_of_slots(state)))
 		tell(number_of(state), bpf_get_socket_cookie(sk), state, CONN_CLOSE, TCP_CLOSE, 0);
-	if (state)
-		state->sk = 0; /* nothing to sample any more */
+	state->sk = 0; /* nothing to sample any more */
 	return 1;
 }
 
@@ -430,26 +459,17 @@ static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_soc
 	}
 }
 
-/* Another process sends than the last time: what was carried until now was the last one's. The
- * segment that is being sent is counted already. */
-static __always_inline void change_hands(struct __sk_buff *skb, struct sock_state *state, __u64 sk,
-					 __u32 tgid, __u64 task)
+/* Another process has it than the last time: what was carried until now was the last one's. The
+ * segment that is being sent is among the packets already, not among the bytes. */
+static __always_inline void change_hands(struct sock_state *state, __u64 sk, __u32 tgid, __u64 task,
+					 __u32 under_way)
 {
 	struct owner_slot *old = &state->slots[state->current & (OWNER_SLOTS - 1)];
 	struct conn_counts now, before = state->credited;
-	__u8 version, doff;
-	__u32 header, n;
+	__u32 n;
 
-	if (bpf_skb_load_bytes(skb, 0, &version, 1))
-		return;
-	header = version >> 4 == 4 ? (version & 15) * 4 : 40;
-	if (bpf_skb_load_bytes(skb, header + 12, &doff, 1))
-		return;
-	header += (doff >> 4) * 4;
 	tcp_totals(sk, &now);
-	if (skb->len > header)
-		now.tx_bytes -= skb->len - header;
-	now.tx_packets -= skb->gso_segs ?: 1;
+	now.tx_packets -= under_way;
 	/* in this order a reader between the two sees too little for a moment, never too much */
 	state->credited = now;
 	old->counts.rx_bytes += now.rx_bytes - before.rx_bytes;
@@ -474,7 +494,7 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 		return;
 	if ((__u8)WORD(sock, sk, __sk_common.skc_state) == TCP_LISTEN || is_kernels(sk))
 		return;
-	change_hands(skb, state, sk, tgid, task);
+	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
 }
 
 static __always_inline void count(struct __sk_buff *skb, bool ingress)
@@ -570,6 +590,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 	__u64 create = seeding ? BPF_SK_STORAGE_GET_F_CREATE : 0;
 	__u16 family;
+	__u32 n;
 
 	if (!task || !file)
 		return 0;
@@ -593,17 +614,28 @@ int holders(struct bpf_iter__task_file *ctx)
 			tcp_totals((__u64)sk, &state->credited);
 		return 0;
 	}
-	if (state->slots[0].tgid == (__u32)task->tgid)
+	state->sk = (__u64)sk;
+	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == (__u32)task->tgid) {
+		state->held = walk;
 		return 0;
+	}
+	if (!state->held) {
+		state->held = walk;
+	} else if (state->held + 1 < walk) {
+		/* Not in its hands for a whole walk: whoever made it has ended or closed it. */
+		if (sk->sk_protocol == IPPROTO_TCP) {
+			change_hands(state, (__u64)sk, task->tgid, (__u64)task, 0);
+		} else {
+			slot_of(state, task->tgid, (__u64)task, &n);
+			state->current = n;
+		}
+		state->held = walk;
+		return 0;
+	}
 	holder.cookie = bpf_get_socket_cookie(sk);
 	fill_owner(&holder.who, (__u64)task, OWNER_FOUND);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
 	return 0;
-}
-
-static __always_inline __u64 sum_of(const struct conn_counts *counts)
-{
-	return counts->rx_bytes + counts->tx_bytes + counts->rx_packets + counts->tx_packets;
 }
 
 /* Walks the sockets that have a state: what those carried that have carried more since. */
@@ -622,14 +654,12 @@ int sample(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!state || !state->sk)
 		return 0;
 	now = sk->__sk_common.skc_state;
-	if (sk->sk_protocol == IPPROTO_TCP && (now == TCP_LISTEN || now == TCP_CLOSE))
+	if (sk->sk_protocol == IPPROTO_TCP &&
+	    (now == TCP_LISTEN || now == TCP_CLOSE || now == TCP_SYN_SENT))
 		return 0;
 	__builtin_memset(&head, 0, sizeof(head));
 	fill_head(&head, (__u64)sk, state);
-	seen = sum_of(&head.not_yet);
-#pragma unroll
-	for (int i = 0; i < OWNER_SLOTS; i++)
-		seen += sum_of(&state->slots[i].counts);
+	seen = sum_of(&head.not_yet) + sum_of_slots(state);
 	if (seen == state->seen && !everything)
 		return 0;
 	state->seen = seen;

@@ -56,6 +56,9 @@ enum {
 	TCP_LISTEN = 10,
 };
 
+/* FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: our FIN is sent, or the last that is to be */
+#define TCP_AFTER_FIN (1 << 4 | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 11)
+
 /* include/net/sock.h, enum sock_flags: set when a FIN has come, by nothing else */
 #define SOCK_DONE 1
 

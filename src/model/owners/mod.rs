@@ -113,6 +113,8 @@ pub struct Owners {
     processes: HashMap<ProcessKey, Net>,
     pairs: HashMap<(ProcessKey, IpAddr), Pair>,
     holders: HashMap<u64, Vec<Owner>>,
+    /// Sockets without a peer that ended in this interval: whom they talked to is told at its end.
+    gone: HashMap<u64, (Owner, Conn)>,
     told: Vec<Told>,
     /// What all sockets carried, and in the last interval.
     pub total: Carried,
@@ -163,6 +165,7 @@ impl Owners {
         for flow in &tick.flows {
             self.flow(flow, batch.at);
         }
+        self.gone.clear();
         self.hold(&tick.holders);
         self.end_interval();
         self.let_go_of_the_quiet();
@@ -250,6 +253,9 @@ impl Owners {
         self.left(&live);
         let owner = live.owner();
         live.name_shares(&mut conn);
+        if conn.remote.port() == 0 {
+            self.gone.extend(owner.map(|owner| (conn.cookie, (owner, conn.clone()))));
+        }
         if live.waits {
             self.tell(What::Accept, conn.clone(), owner, conn.since.unwrap_or(at));
         }
@@ -364,9 +370,12 @@ impl Owners {
 
     /// What a socket without a peer of its own exchanged with one; its process has it already.
     fn flow(&mut self, flow: &PeerFlow, at: Mono) {
-        let Some(live) = self.conns.get(&flow.cookie) else { return };
-        let Some(owner) = live.owner() else { return };
-        let service = Service::with_peer(&live.conn, flow.remote);
+        let (owner, service) = match (self.conns.get(&flow.cookie), self.gone.get(&flow.cookie)) {
+            (Some(live), _) => (live.owner(), Service::with_peer(&live.conn, flow.remote)),
+            (None, Some((owner, conn))) => (Some(*owner), Service::with_peer(conn, flow.remote)),
+            (None, None) => return,
+        };
+        let Some(owner) = owner else { return };
         self.pair(owner.key, flow.remote.ip(), service, flow.carried, at);
     }
 

@@ -148,7 +148,10 @@ impl Reader<'_, '_> {
         let lost = self.skel.maps.bss_data.as_deref().map_or(0, |bss| bss.lost);
         let complete = last || lost != self.lost;
         self.lost = lost;
-        set(&mut self.skel, |bss| bss.everything = complete);
+        set(&mut self.skel, |bss| {
+            bss.everything = complete;
+            bss.walk += 1;
+        });
         let mut tick = OwnersTick { complete, ..OwnersTick::default() };
         each_record::<CONN_BYTES>(&self.sample, |record| {
             tick.samples.extend(decode::conn(record))

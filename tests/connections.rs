@@ -1,0 +1,658 @@
+//! `ebpftop stream connections` as a whole program: known transfers between real processes, each test
+//! in a network namespace of its own. Needs root, and fails without it.
+//!
+//! Bytes are those of TCP's and UDP's payload, so what is told is what was written into the sockets.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use common::net::{ip, own_namespace};
+use common::program::{Ended, Stream};
+use nix::cmsg_space;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use serde_json::{Value, json};
+
+/// Runs `work` in a process of its own.
+fn process(work: impl FnOnce()) -> Pid {
+    // SAFETY: the child does nothing but socket calls on memory of its own, and ends with `_exit`.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
+            // SAFETY: ends the process at once: no destructors of the parent's run.
+            unsafe { libc::_exit(if done { 0 } else { 1 }) }
+        }
+    }
+}
+
+fn done(pid: Pid) {
+    assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+}
+
+/// A run, and the namespace that its test is in.
+struct Run {
+    ended: Ended,
+    netns: u64,
+}
+
+fn netns() -> u64 {
+    std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino()
+}
+
+/// The loopback interface with v6.
+fn lo_up() {
+    for conf in ["all", "lo"] {
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{conf}/disable_ipv6"), "0").unwrap();
+    }
+    ip("link set lo up");
+}
+
+/// The root of cgroup v2.
+fn cgroup2() -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>());
+    let mount = mounts.into_iter().find(|l| l[2] == "cgroup2");
+    mount.unwrap_or_else(|| panic!("no cgroup v2 is mounted"))[1].to_owned()
+}
+
+fn here() -> Stream {
+    own_namespace();
+    lo_up();
+    Stream::json(&["connections", "--interval", "200ms"])
+}
+
+fn end(stream: Stream) -> Run {
+    let ended = stream.interrupt();
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let run = Run { ended, netns: netns() };
+    let summary = &run.ended.of_type("summary")[0];
+    assert_eq!(summary["connections_lost"], 0);
+    for line in run.ended.of_type("owners") {
+        let parts = [&line["other"], &line["no_owner"]["kernel"], &line["no_owner"]["older"]];
+        let rows = line["processes"].as_array().unwrap().iter().chain(parts);
+        for key in ["rx_bytes", "tx_bytes", "rx_packets", "tx_packets"] {
+            let sum: u64 = rows.clone().map(|row| row[key].as_u64().unwrap()).sum();
+            assert_eq!(sum, line[key].as_u64().unwrap(), "{key}: {line}");
+        }
+    }
+    run
+}
+
+impl Run {
+    /// Lines of connections in this test's namespace.
+    fn of(&self, kind: &str) -> Vec<Value> {
+        let mut lines = self.ended.of_type(kind);
+        lines.retain(|line| line["netns"] == self.netns);
+        lines
+    }
+
+    fn by(&self, kind: &str, pid: Pid) -> Vec<Value> {
+        let mut lines = self.of(kind);
+        lines.retain(|line| line["pid"] == pid.as_raw());
+        lines
+    }
+
+    /// The last table's row of a process.
+    fn row(&self, pid: Pid) -> Value {
+        let table = self.ended.of_type("owners").pop().unwrap();
+        let rows = table["processes"].as_array().unwrap();
+        rows.iter()
+            .find(|row| row["pid"] == pid.as_raw())
+            .unwrap_or_else(|| panic!("{pid}: {table}"))
+            .clone()
+    }
+}
+
+/// What a row or a close says it received and sent.
+fn bytes(line: &Value) -> (u64, u64) {
+    (line["rx_bytes"].as_u64().unwrap(), line["tx_bytes"].as_u64().unwrap())
+}
+
+fn local(ip: &str) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), 0)
+}
+
+/// Accepts one connection, reads it to its end, answers with `answer` bytes.
+fn serve(listener: &TcpListener, answer: usize) {
+    let (mut conn, _) = listener.accept().unwrap();
+    conn.read_to_end(&mut Vec::new()).unwrap();
+    conn.write_all(&vec![b'a'; answer]).unwrap();
+}
+
+/// Sends `bytes`, then reads the answer to its end.
+fn ask(to: SocketAddr, bytes: usize) {
+    let mut conn = TcpStream::connect(to).unwrap();
+    conn.write_all(&vec![b'q'; bytes]).unwrap();
+    conn.shutdown(std::net::Shutdown::Write).unwrap();
+    conn.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn tcp_is_told_at_both_ends_to_the_byte() {
+    let stream = here();
+    let mut truths = Vec::new();
+    // v4-mapped is v4 on the wire, and is told as that.
+    for (listen, to, told) in [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("::1", "::1", "::1"),
+        ("::", "127.0.0.1", "127.0.0.1"),
+        ("::", "::ffff:127.0.0.1", "127.0.0.1"),
+    ] {
+        let listener = TcpListener::bind(local(listen)).unwrap();
+        let to = SocketAddr::new(to.parse().unwrap(), listener.local_addr().unwrap().port());
+        let server = process(|| serve(&listener, 70_001));
+        let client = process(|| ask(to, 1_000_003));
+        done(client);
+        done(server);
+        truths.push((client, server, to.port(), told));
+    }
+    let run = end(stream);
+    for (client, server, port, told) in truths {
+        for (kind, pid, key) in
+            [("connect", client, "remote_port"), ("accept", server, "local_port")]
+        {
+            let lines = run.by(kind, pid);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            let line = &lines[0];
+            assert_eq!(line[key], port, "{line}");
+            assert_eq!((&line["local_ip"], &line["remote_ip"]), (&json!(told), &json!(told)));
+            assert_eq!((&line["protocol"], &line["errno"]), (&json!("tcp"), &Value::Null));
+        }
+        for (pid, truth) in [(client, (70_001, 1_000_003)), (server, (1_000_003, 70_001))] {
+            let closes = run.by("close", pid);
+            assert_eq!(closes.len(), 1, "{closes:?}");
+            assert_eq!(bytes(&closes[0]), truth);
+            assert!(closes[0]["rx_packets"].as_u64() > Some(0));
+            assert_ne!(closes[0]["local_port"], 0);
+            assert_eq!(closes[0]["unseen"], false);
+            assert_eq!(bytes(&run.row(pid)), truth);
+            assert_eq!(run.row(pid)["live"], 0);
+            assert_eq!(run.row(pid)["begun"], 1);
+            assert_eq!(run.row(pid)["peers"], 1);
+        }
+    }
+}
+
+#[test]
+fn what_tcp_sends_again_counts_once() {
+    let stream = here();
+    // A queue that is too short for what comes loses frames.
+    common::net::run("tc", "qdisc add dev lo root tbf rate 100mbit burst 70kb limit 80kb");
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = process(|| serve(&listener, 10));
+    let client = process(|| ask(to, 2_000_003));
+    done(client);
+    done(server);
+    let again: u64 = {
+        let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+        let tcp: Vec<Vec<&str>> = text
+            .lines()
+            .filter(|l| l.starts_with("Tcp:"))
+            .map(|l| l.split(' ').collect())
+            .collect();
+        let at = tcp[0].iter().position(|k| *k == "RetransSegs").unwrap();
+        tcp[1][at].parse().unwrap()
+    };
+    assert!(again > 0, "nothing was sent again: the test shows nothing");
+    let run = end(stream);
+    assert_eq!(bytes(&run.by("close", client)[0]), (10, 2_000_003));
+    assert_eq!(bytes(&run.by("close", server)[0]), (2_000_003, 10));
+}
+
+#[test]
+fn udp_with_and_without_a_peer() {
+    let stream = here();
+    let mut truths = Vec::new();
+    for ip in ["127.0.0.1", "::1"] {
+        let to = SocketAddr::new(ip.parse().unwrap(), 5_000);
+        let (ready, say_ready) = nix::unistd::pipe().unwrap();
+        // The server talks to two, one of which has connected its socket.
+        let serving = process(|| {
+            let server = UdpSocket::bind(to).unwrap();
+            nix::unistd::write(&say_ready, b"!").unwrap();
+            let mut buffer = [0; 2_000];
+            for _ in 0..30 {
+                let (n, from) = server.recv_from(&mut buffer).unwrap();
+                server.send_to(&buffer[..n / 10], from).unwrap();
+            }
+        });
+        nix::unistd::read(&ready, &mut [0; 1]).unwrap();
+        let connected = process(|| {
+            let socket = UdpSocket::bind(local(ip)).unwrap();
+            socket.connect(to).unwrap();
+            for _ in 0..20 {
+                socket.send(&[b'c'; 1_000]).unwrap();
+                socket.recv(&mut [0; 2_000]).unwrap();
+            }
+        });
+        done(connected);
+        let loose = process(|| {
+            let socket = UdpSocket::bind(local(ip)).unwrap();
+            for _ in 0..10 {
+                socket.send_to(&[b'l'; 500], to).unwrap();
+                socket.recv_from(&mut [0; 2_000]).unwrap();
+            }
+        });
+        done(loose);
+        done(serving);
+        truths.push((serving, connected, loose, to.port()));
+    }
+    let run = end(stream);
+    for (serving, connected, loose, port) in truths {
+        let connects = run.by("connect", connected);
+        assert_eq!(connects.len(), 1);
+        assert_eq!(
+            (&connects[0]["protocol"], &connects[0]["remote_port"]),
+            (&json!("udp"), &json!(port))
+        );
+        assert!(run.by("connect", loose).is_empty());
+        for (pid, truth, packets) in [
+            (connected, (2_000, 20_000), 20),
+            (loose, (500, 5_000), 10),
+            (serving, (25_000, 2_500), 30),
+        ] {
+            let row = run.row(pid);
+            assert_eq!(bytes(&row), truth, "{row}");
+            assert_eq!(
+                (&row["rx_packets"], &row["tx_packets"]),
+                (&json!(packets), &json!(packets))
+            );
+            assert_eq!(row["peers"], 1, "both are on one address: {row}");
+        }
+        let close = &run.by("close", loose)[0];
+        assert_eq!((&close["remote_ip"], &close["remote_port"]), (&Value::Null, &Value::Null));
+        assert_eq!(bytes(close), (500, 5_000));
+    }
+}
+
+#[test]
+fn an_accepted_socket_belongs_to_who_accepted_it() {
+    let stream = here();
+    // Made by the parent, accepted by two children, of which each has as many as it took.
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let workers = [(); 2].map(|()| process(|| (0..3).for_each(|_| serve(&listener, 11))));
+    // One each with a socket of its own on the same port.
+    let shared = |port| {
+        use nix::sys::socket::{
+            AddressFamily, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
+        };
+        let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+        setsockopt(&fd, sockopt::ReusePort, &true).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).unwrap();
+        listen(&fd, nix::sys::socket::Backlog::new(16).unwrap()).unwrap();
+        TcpListener::from(fd)
+    };
+    let first = shared(0);
+    let port = first.local_addr().unwrap().port();
+    let second = shared(port);
+    let reusing = [first, second].map(|listener| {
+        process(move || {
+            listener.set_nonblocking(true).unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(3) {
+                match listener.accept() {
+                    Ok((mut conn, _)) => {
+                        conn.set_nonblocking(false).unwrap();
+                        conn.read_to_end(&mut Vec::new()).unwrap();
+                        conn.write_all(&[0; 11]).unwrap();
+                    }
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                }
+            }
+        })
+    });
+    let client = process(|| {
+        (0..6).for_each(|_| ask(to, 100));
+        let reused = SocketAddr::new(to.ip(), port);
+        (0..20).for_each(|_| ask(reused, 100));
+    });
+    done(client);
+    workers.into_iter().chain(reusing).for_each(done);
+    let run = end(stream);
+    for worker in workers {
+        assert_eq!(run.by("accept", worker).len(), 3);
+        assert_eq!(run.by("close", worker).len(), 3);
+        assert_eq!(bytes(&run.row(worker)), (300, 33));
+    }
+    let accepts = reusing.map(|pid| run.by("accept", pid).len());
+    assert_eq!(accepts.iter().sum::<usize>(), 20);
+    for (pid, accepts) in reusing.into_iter().zip(accepts) {
+        assert_eq!(run.by("close", pid).len(), accepts);
+        if accepts > 0 {
+            assert_eq!(bytes(&run.row(pid)), (100 * accepts as u64, 11 * accepts as u64));
+        }
+    }
+    assert_eq!(bytes(&run.row(client)), (26 * 11, 26 * 100));
+}
+
+/// Waits until the peer has read `bytes` more.
+fn read_exactly(conn: &mut TcpStream, bytes: usize) {
+    conn.read_exact(&mut vec![0; bytes]).unwrap();
+}
+
+#[test]
+fn a_socket_that_changes_hands_has_the_owners_shares() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    // Inherited: the parent sends, then its child, then the parent again.
+    let parent = process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[0; 1_000]).unwrap();
+        conn.read_exact(&mut [0; 1]).unwrap();
+        done(process(|| {
+            (&conn).write_all(&[0; 20_000]).unwrap();
+            (&conn).read_exact(&mut [0; 1]).unwrap();
+        }));
+        conn.write_all(&[0; 300]).unwrap();
+        conn.read_exact(&mut [0; 1]).unwrap();
+    });
+    let (mut conn, _) = listener.accept().unwrap();
+    for bytes in [1_000, 20_000, 300] {
+        read_exactly(&mut conn, bytes);
+        conn.write_all(b"!").unwrap();
+    }
+    done(parent);
+    drop(conn);
+    // Handed over: made and connected by one, used by another.
+    let (ours, theirs) = socketpair(
+        nix::sys::socket::AddressFamily::Unix,
+        SockType::Datagram,
+        None,
+        SockFlag::empty(),
+    )
+    .unwrap();
+    let giver = process(|| {
+        let conn = TcpStream::connect(to).unwrap();
+        let fds = [conn.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None)
+            .unwrap();
+    });
+    let taker = process(|| {
+        let mut byte = [0; 1];
+        let mut room = cmsg_space!(RawFd);
+        let mut iov = [IoSliceMut::new(&mut byte)];
+        let got = recvmsg::<()>(theirs.as_raw_fd(), &mut iov, Some(&mut room), MsgFlags::empty());
+        let got = got.unwrap();
+        let Some(ControlMessageOwned::ScmRights(fds)) = got.cmsgs().unwrap().next() else {
+            panic!("no descriptor came")
+        };
+        // SAFETY: a descriptor that has just been received and belongs to nobody else.
+        let mut conn = unsafe { TcpStream::from_raw_fd(fds[0]) };
+        conn.write_all(&[0; 4_321]).unwrap();
+        conn.read_exact(&mut [0; 1]).unwrap();
+    });
+    let (mut conn, _) = listener.accept().unwrap();
+    done(giver);
+    read_exactly(&mut conn, 4_321);
+    conn.write_all(b"!").unwrap();
+    done(taker);
+    drop(conn);
+    let run = end(stream);
+    let close = run
+        .of("close")
+        .into_iter()
+        .find(|line| line["owners"][0]["pid"] == parent.as_raw())
+        .unwrap();
+    let owners = close["owners"].as_array().unwrap();
+    assert_eq!(owners.len(), 2, "{close}");
+    assert_eq!(owners[0]["tx_bytes"], 1_300);
+    assert_eq!((&owners[1]["tx_bytes"], &owners[1]["from"]), (&json!(20_000), &json!("sent")));
+    assert_eq!(bytes(&close), (3, 21_300));
+    assert_eq!(bytes(&run.row(parent)).1, 1_300);
+    let given = run
+        .of("close")
+        .into_iter()
+        .find(|line| line["owners"][0]["pid"] == giver.as_raw())
+        .unwrap();
+    assert_eq!(given["pid"], taker.as_raw());
+    assert_eq!(bytes(&given), (1, 4_321));
+    assert_eq!(bytes(&run.row(taker)), (1, 4_321));
+}
+
+#[test]
+fn none_is_too_short_to_be_seen() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = process(|| (0..500).for_each(|_| serve(&listener, 5)));
+    let client = process(|| (0..490).for_each(|_| ask(to, 9)));
+    done(client);
+    let brief: Vec<Pid> = (0..10).map(|_| process(|| ask(to, 9))).collect();
+    brief.iter().copied().for_each(done);
+    done(server);
+    let run = end(stream);
+    for (kind, pid, count) in [
+        ("connect", client, 490),
+        ("close", client, 490),
+        ("accept", server, 500),
+        ("close", server, 500),
+    ] {
+        assert_eq!(run.by(kind, pid).len(), count, "{kind}");
+    }
+    assert_eq!(bytes(&run.row(client)), (490 * 5, 490 * 9));
+    assert_eq!(bytes(&run.row(server)), (500 * 9, 500 * 5));
+    for pid in brief {
+        assert_eq!(run.by("connect", pid).len(), 1);
+        assert_eq!(bytes(&run.by("close", pid)[0]), (5, 9));
+    }
+}
+
+#[test]
+fn what_was_there_before_is_found_with_its_process() {
+    own_namespace();
+    ip("link set lo up");
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let (go, wait) = nix::unistd::pipe().map(|(r, w)| (w, r)).unwrap();
+    let client = process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[0; 5_000]).unwrap();
+        nix::unistd::read(&wait, &mut [0; 1]).unwrap();
+        conn.write_all(&[0; 777]).unwrap();
+        conn.read_exact(&mut [0; 2]).unwrap();
+    });
+    let (mut conn, _) = listener.accept().unwrap();
+    read_exactly(&mut conn, 5_000);
+    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    nix::unistd::write(&go, b"!").unwrap();
+    read_exactly(&mut conn, 777);
+    conn.write_all(b"!!").unwrap();
+    done(client);
+    drop(conn);
+    let run = end(stream);
+    let close = &run.by("close", client)[0];
+    assert_eq!(bytes(close), (2, 777), "what was before is not counted: {close}");
+    assert_eq!((&close["from"], &close["since"]), (&json!("found"), &Value::Null));
+    assert_eq!(bytes(&run.row(client)), (2, 777));
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_says_why() {
+    let stream = here();
+    let to = TcpListener::bind(local("127.0.0.1")).unwrap().local_addr().unwrap();
+    let client = process(|| assert!(TcpStream::connect(to).is_err()));
+    done(client);
+    let run = end(stream);
+    let lines = run.by("connect", client);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["errno"], &lines[0]["remote_port"]),
+        (&json!("ECONNREFUSED"), &json!(to.port()))
+    );
+    assert!(run.by("close", client).is_empty());
+}
+
+#[test]
+fn another_namespace_and_a_cgroup_of_its_own_are_seen_alike() {
+    let stream = here();
+    let group = format!("{}/ebpftop-test-{}", cgroup2(), std::process::id());
+    std::fs::create_dir(&group).unwrap();
+    let both = process(|| {
+        std::fs::write(format!("{group}/cgroup.procs"), "0").unwrap();
+        own_namespace();
+        lo_up();
+        let listener = TcpListener::bind(local("::1")).unwrap();
+        let to = listener.local_addr().unwrap();
+        let client = process(|| ask(to, 1_234));
+        serve(&listener, 4_321);
+        done(client);
+    });
+    done(both);
+    std::fs::remove_dir(&group).unwrap();
+    let run = end(stream);
+    let lines = run.ended.of_type("accept");
+    let accept = lines.iter().find(|l| l["pid"] == both.as_raw()).unwrap();
+    assert_ne!(accept["netns"], run.netns);
+    assert_eq!(bytes(&run.row(both)), (1_234, 4_321));
+}
+
+#[test]
+fn lines_are_chosen_by_process_peer_and_port() {
+    own_namespace();
+    ip("link set lo up");
+    ip("addr add 10.9.8.7/32 dev lo");
+    let listener = TcpListener::bind(local("0.0.0.0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let at = |ip: &str| SocketAddr::new(ip.parse::<IpAddr>().unwrap(), port);
+    for (filter, connects, accepts) in [
+        ("peer:10.9.8.0/24", 1, 1),
+        ("!peer:10.9.8.0/24", 1, 1),
+        (&*format!("port:{port}"), 2, 2),
+        ("port:1", 0, 0),
+        ("uid:0 no-such-name", 0, 0),
+    ] {
+        let stream = Stream::json(&["connections", "-f", filter]);
+        let server = process(|| (0..2).for_each(|_| serve(&listener, 1)));
+        let client = process(|| ["127.0.0.1", "10.9.8.7"].iter().for_each(|ip| ask(at(ip), 1)));
+        done(client);
+        done(server);
+        let run = end(stream);
+        let told = |kind, pid| run.by(kind, pid).len();
+        assert_eq!(
+            (told("connect", client), told("accept", server)),
+            (connects, accepts),
+            "{filter}"
+        );
+    }
+    // CSV has a column for everything, and as many in each row.
+    let mut stream = Stream::text(&["connections", "--format", "csv", "--interval", "200ms"]);
+    let server = process(|| serve(&listener, 1));
+    done(process(|| ask(at("127.0.0.1"), 1)));
+    done(server);
+    let mut header = String::new();
+    std::io::BufRead::read_line(&mut stream.stdout, &mut header).unwrap();
+    let run = stream.interrupt();
+    let columns = header.split(',').count();
+    let text = run.text();
+    for kind in ["connect,", "accept,", "close,", "owners,"] {
+        let row =
+            text.lines().find(|l| l.starts_with(kind)).unwrap_or_else(|| panic!("{kind}: {text}"));
+        assert_eq!(row.split(',').count(), columns, "{row}");
+    }
+}
+
+#[test]
+fn a_socket_whose_maker_has_ended_belongs_to_who_holds_it() {
+    let stream = here();
+    let to = SocketAddr::new("127.0.0.1".parse().unwrap(), 5_001);
+    let (ready, say_ready) = nix::unistd::pipe().unwrap();
+    // As a daemon does it: the process that made the socket is gone, its child only receives.
+    let maker = process(|| {
+        let server = UdpSocket::bind(to).unwrap();
+        let daemon = process(|| {
+            while server.recv(&mut [0; 2_000]).unwrap() != 1 {}
+            nix::unistd::write(&say_ready, b"!").unwrap();
+        });
+        nix::unistd::write(&say_ready, &daemon.as_raw().to_ne_bytes()).unwrap();
+    });
+    done(maker);
+    let mut pid = [0; 4];
+    nix::unistd::read(&ready, &mut pid).unwrap();
+    let daemon = Pid::from_raw(i32::from_ne_bytes(pid));
+    let client = UdpSocket::bind(local("127.0.0.1")).unwrap();
+    // Until a few looks at who holds what have passed, the bytes are the maker's.
+    std::thread::sleep(Duration::from_secs(2));
+    for _ in 0..5 {
+        client.send_to(&[0; 1_000], to).unwrap();
+    }
+    client.send_to(&[0; 1], to).unwrap();
+    nix::unistd::read(&ready, &mut [0; 1]).unwrap();
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(daemon)), (5_001, 0));
+}
+
+/// The numbers of all programs on the root of cgroup v2.
+fn on_the_root() -> Vec<u32> {
+    let root = std::fs::File::open(cgroup2()).unwrap();
+    let kinds = [
+        libbpf_sys::BPF_CGROUP_INET_INGRESS,
+        libbpf_sys::BPF_CGROUP_INET_EGRESS,
+        libbpf_sys::BPF_CGROUP_INET_SOCK_CREATE,
+        libbpf_sys::BPF_CGROUP_INET_SOCK_RELEASE,
+        libbpf_sys::BPF_CGROUP_INET4_CONNECT,
+        libbpf_sys::BPF_CGROUP_INET6_CONNECT,
+    ];
+    let mut all = Vec::new();
+    for kind in kinds {
+        let (mut ids, mut count) = ([0u32; 64], 64u32);
+        // SAFETY: room for as many numbers as `count` says; no attach flags are asked for.
+        let ret = unsafe {
+            libbpf_sys::bpf_prog_query(
+                root.as_raw_fd(),
+                kind,
+                0,
+                std::ptr::null_mut(),
+                ids.as_mut_ptr(),
+                &raw mut count,
+            )
+        };
+        assert_eq!(ret, 0);
+        all.extend_from_slice(&ids[..count as usize]);
+    }
+    all
+}
+
+/// The numbers of the programs that a process has a link to.
+fn linked(pid: u32) -> Vec<u32> {
+    let dir = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let texts = dir.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let of_links = texts.filter(|text| text.contains("link_type:"));
+    of_links
+        .filter_map(|text| {
+            text.lines().find_map(|l| l.strip_prefix("prog_id:")?.trim().parse().ok())
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_stays_on_the_cgroup_even_after_a_kill() {
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let stream = here();
+        let ours = linked(stream.child.id());
+        let there = |ids: &[u32]| ids.iter().filter(|id| ours.contains(id)).count();
+        assert_eq!(there(&on_the_root()), 6);
+        stream.signal(signal);
+        let _ = stream.wait();
+        // The kernel frees what a killed process held in its own time.
+        let begun = Instant::now();
+        while there(&on_the_root()) > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
