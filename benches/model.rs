@@ -5,12 +5,15 @@
 mod fake;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ebpftop::model::ledger::{Ledger, Reading, Side, merged};
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
+use ebpftop::model::past::{PAST_BYTES, Past};
 use ebpftop::model::time::Mono;
+use ebpftop::model::wire::Wire;
 use ebpftop::probes::ProbeEvent;
 use ebpftop::recording::{Head, Seen, Writer};
 use fake::{at, meta};
@@ -41,6 +44,23 @@ fn count(c: &mut Criterion) {
         opens.add_batch(&batch, at(1.0));
         group.throughput(Throughput::Elements(batch.len() as u64));
         group.bench_function(name, |b| b.iter(|| opens.add_batch(&batch, at(1.0))));
+        // The last minutes are kept, a moment each second of 300,000 opens.
+        let mut past = Past::new(Duration::from_secs(1), PAST_BYTES);
+        let (mut wire, mut n) = (Wire::default(), 0u32);
+        group.bench_function(format!("{name}, the past kept"), |b| {
+            b.iter(|| {
+                if n.is_multiple_of(146) {
+                    let now = at(f64::from(n / 146));
+                    past.tick(&mut opens, &mut wire, now, (), now);
+                }
+                n += 1;
+                opens.add_batch(&batch, at(1.0));
+            });
+        });
+        if let Some(oldest) = past.oldest() {
+            let seconds = at(f64::from(n / 146)).since(oldest) / 1_000_000_000;
+            println!("{} KiB for {seconds} s of it", past.bytes() >> 10);
+        }
     }
     // Each open a process and a file that nobody has seen: tables full, room made all the time.
     let mut opens = Opens::default();

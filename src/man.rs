@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections that the command line's definition does not hold; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 7] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "FILTERS",
         &[
@@ -60,6 +60,16 @@ const SECTIONS: [(&str, &[&str]); 7] = [
          mode. The process starts no program (seccomp, no_new_privs).",
             "File capabilities do instead of root where tracefs is mounted: `ebpftop doctor` prints the \
          setcap line, and says what else is missing.",
+        ],
+    ),
+    (
+        "THE LAST MINUTES",
+        &[
+            "The dashboard keeps the last ten minutes, as far as what changed in them fits into 64 MiB. \
+         While it is paused (p), [ and ] step back and forth from refresh to refresh, one second apart at \
+         least, { and } a minute; the header tells the time that is shown, how far before the pause it is and \
+         how far back one can go. p returns to now: counting went on meanwhile. Ctrl-R, which starts the \
+         counts again, leaves nothing to go back to.",
         ],
     ),
     (

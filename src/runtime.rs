@@ -146,6 +146,7 @@ async fn session(
     let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
     app.arrange(screen);
     app.origins = origins;
+    app.remember(settings.interval);
 
     let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
         First::Running => {

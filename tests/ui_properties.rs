@@ -169,6 +169,7 @@ proptest! {
         };
         let before = Look::new(&settings);
         let mut app = App::new(&Settings::default(), "ho\u{202e}st", (80, 24), at(0.0));
+        app.remember(std::time::Duration::from_secs(1));
         for (i, step) in steps.iter().enumerate() {
             // A clock that stands still now and then, and one that goes back.
             let s = if back && i % 7 == 6 { i as f64 - 3.0 } else { i as f64 / 2.0 };

@@ -5,7 +5,7 @@ use super::kept::{MAX_LEVELS, SPLIT, UNDER};
 use super::opens_pane::{Crumb, FailGroup, Inside, OpensView, Row};
 use super::picker;
 use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
-use super::{App, Effect, Frozen, Notice, Overlay, Pane};
+use super::{App, Effect, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::link::{Choice, Link, XdpMode};
 use crate::model::slab::Slot;
@@ -98,6 +98,8 @@ impl App {
             Action::Save => return self.save(),
             Action::Restart => {
                 self.data.restart();
+                // What was counted before is not gone back to.
+                self.past.iter_mut().for_each(|past| past.clear());
                 self.screen.frozen = None;
                 self.opens_pane.crumbs.clear();
                 self.talkers_pane.inside = None;
@@ -106,12 +108,10 @@ impl App {
                 self.rebuild();
                 self.say("the counts start again");
             }
-            Action::Back
-            | Action::Forth
-            | Action::LeapBack
-            | Action::LeapForth
-            | Action::Slower
-            | Action::Faster => self.say("time and speed are for a replay"),
+            Action::Back | Action::Forth | Action::LeapBack | Action::LeapForth => {
+                return self.step_in_time(action);
+            }
+            Action::Slower | Action::Faster => self.say("speed is for a replay"),
             Action::Quit | Action::Accept | Action::Cancel => {}
         }
         Vec::new()
@@ -313,18 +313,6 @@ impl App {
             self.talkers_pane.sort = Default::default();
         }
         self.rebuild_talkers();
-    }
-
-    fn pause(&mut self) {
-        self.screen.frozen = match self.screen.frozen.take() {
-            Some(_) => None,
-            None => Some(Frozen {
-                opens: self.data.opens.clone(),
-                wire: self.data.wire.clone(),
-                now: self.now,
-            }),
-        };
-        self.rebuild();
     }
 
     fn new_only(&mut self) {

@@ -64,7 +64,7 @@ pub struct Data {
     pub owners: Rc<Owners>,
     pub owners_state: ProbeState<OwnersInfo>,
     pub opens_state: ProbeState<OpensInfo>,
-    pub watching: ProbeState<Vec<Watched>>,
+    pub watching: Rc<ProbeState<Vec<Watched>>>,
     pub links: Vec<Link>,
     /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
     pub cgroups: KnownCgroups,
@@ -100,10 +100,10 @@ impl Data {
                 true
             }
             ProbeEvent::Watching(result) => {
-                self.watching = match result {
+                self.watching = Rc::new(match result {
                     Ok(watched) => ProbeState::Running(watched),
                     Err(problem) => ProbeState::Failed(problem),
-                };
+                });
                 true
             }
             ProbeEvent::Talkers(samples) => {
@@ -137,7 +137,7 @@ impl Data {
                 true
             }
             ProbeEvent::TalkersEnded => {
-                self.watching = ProbeState::Ended;
+                self.watching = Rc::new(ProbeState::Ended);
                 true
             }
         }

@@ -18,6 +18,7 @@ mod overlays;
 pub mod picker;
 mod places;
 mod replay;
+mod rewind;
 pub mod talkers_pane;
 mod who;
 
@@ -33,9 +34,10 @@ use crate::model::filter;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::origin::Origins;
+use crate::model::past::Past;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::wire::Wire;
-use crate::probes::{LookAt, ProbeEvent};
+use crate::probes::{LookAt, ProbeEvent, Watched};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use help::Help;
@@ -47,6 +49,7 @@ pub use msg::{Effect, Msg};
 use opens_pane::OpensPane;
 use picker::Picker;
 pub use replay::{PlayerCommand, Replay};
+use rewind::Frozen;
 use talkers_pane::TalkersPane;
 
 /// How long a word about what was just done stays.
@@ -72,14 +75,6 @@ pub enum Overlay {
     Picker(Picker),
     /// May this mode be taken, though it may reset the link?
     Confirm(XdpMode),
-}
-
-/// A screen that stands still.
-#[derive(Debug)]
-struct Frozen {
-    opens: Rc<Opens>,
-    wire: Rc<Wire>,
-    now: Mono,
 }
 
 /// A word about what was just done.
@@ -146,6 +141,8 @@ pub struct App {
     asked: usize,
     /// How a recording is being played, when one is.
     pub replay: Option<Replay>,
+    /// The last minutes, with how was watched, where they are kept.
+    past: Option<Past<Rc<ProbeState<Vec<Watched>>>>>,
     /// What clocks here show.
     pub zone: TimeZone,
 }
@@ -187,6 +184,7 @@ impl App {
             looked: None,
             asked: 0,
             replay: None,
+            past: None,
             zone: TimeZone::UTC,
         }
     }
@@ -298,6 +296,7 @@ impl App {
         }
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));
+        self.keep_before(&event);
         let show = self.data.absorb(event, self.now);
         if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
             self.mode = mode;
@@ -310,6 +309,7 @@ impl App {
 
     fn tick(&mut self) -> Vec<Effect> {
         self.data.tick(self.now);
+        self.keep_moment();
         if self.seeking() {
             return Vec::new();
         }
@@ -407,9 +407,9 @@ impl App {
         let new_since = self.new_since();
         let now = self.now();
         let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);
-        let watched = self.data.watched().iter();
-        self.talkers_pane.ports = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
-        let ports = self.talkers_pane.ports.clone();
+        let watched = self.watched().iter();
+        let ports: Vec<usize> = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
+        self.talkers_pane.ports.clone_from(&ports);
         let filter = self.filter.filter();
         let choose = talkers_pane::Choose { wire, ports: &ports, filter, new_since, now };
         self.talkers_pane.build(&choose);

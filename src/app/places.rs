@@ -67,7 +67,7 @@ impl App {
 
     /// Lines above the column header in the talkers pane.
     pub fn told_of_talkers(&self) -> u16 {
-        let watched = self.data.watched();
+        let watched = self.watched();
         let gone = watched.iter().any(|w| w.gone.is_some() || w.rx.is_err() || w.tx.is_err());
         let partial = watched.iter().any(|w| w.partial.is_some());
         let differs = self.kernel_differs().is_some();

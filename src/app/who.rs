@@ -79,7 +79,8 @@ impl App {
 
     /// Asks what the talker talks that is looked into, and no longer what another one does.
     pub(super) fn ask_look(&mut self) -> Option<Effect> {
-        let wire = self.wire();
+        // What is looked at goes on while the screen stands still.
+        let wire = &self.data.wire;
         let inside = self.talkers_pane.inside.and_then(|slot| wire.talkers().get(slot));
         let looked = inside.and_then(|talker| {
             let interface = wire.ports().get(talker.port)?.name.clone();

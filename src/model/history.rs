@@ -1,12 +1,15 @@
 //! Rates and their recent past: lazy, so that what is idle costs nothing.
 
+use serde::{Deserialize, Serialize};
+
 use super::time::{Mono, NS_PER_SEC};
+use super::undo::{Reading, Writing};
 
 /// Seconds a [`History`] looks back.
 pub const HISTORY_SECONDS: usize = 60;
 
 /// The refresh that is under way, and how long the last one took.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Ticks {
     number: u32,
     last: Option<Mono>,
@@ -41,7 +44,7 @@ pub fn per_second(n: u64, interval_ns: u64) -> f64 {
 }
 
 /// Counts in the interval under way and the one before; touched only when something happens.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Meter {
     tick: u32,
     this: u32,
@@ -132,6 +135,32 @@ impl History {
     pub fn recent(&self, now: Mono, n: usize) -> u64 {
         let end = now.0 / NS_PER_SEC;
         self.last(now, n).fold(self.at(end), u64::saturating_add)
+    }
+
+    /// Writes it as far as it may change in the seconds that the window has: adding reaches from
+    /// the second under way to the last of them, spreading from the first.
+    pub fn write(&self, to: &mut Writing) {
+        let first = self.second.min(to.window.first);
+        let all = HISTORY_SECONDS as u64;
+        let n = to.window.last.saturating_sub(first).saturating_add(1).min(all);
+        let n = if self.second == 0 && self.current == 0 { 0 } else { n };
+        to.put(&(self.second, self.current, first % all, n));
+        for i in first..first + n {
+            to.put(&self.slots.get((i % all) as usize).copied().unwrap_or(0));
+        }
+    }
+
+    /// Takes over what was written.
+    pub fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        let (second, current, first, n): (u64, u64, u64, u64) = from.get()?;
+        if n == 0 {
+            *self = Self::default();
+        }
+        (self.second, self.current) = (second, current);
+        for i in first..first.checked_add(n)? {
+            *self.slot(i)? = from.get()?;
+        }
+        Some(())
     }
 
     fn at(&self, second: u64) -> u64 {

@@ -1,7 +1,12 @@
-//! Storage whose places are reused, with handles that notice when their entry has gone.
+//! Storage whose places are reused, with handles that notice when their entry has gone, and which
+//! can note what leads back to what it held.
+
+use super::undo::{Kept, Reading, Window, Writing};
 
 /// Where an entry is, and which of those that have been there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Slot {
     index: u32,
     serial: u32,
@@ -12,26 +17,55 @@ impl Slot {
     pub fn id(self) -> u64 {
         (u64::from(self.serial) << 32) | u64::from(self.index)
     }
+
+    /// Of those that are held the order in which they came.
+    pub fn order(self) -> u32 {
+        self.serial
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry<T> {
+    serial: u32,
+    /// The turn in which it was noted last, twice, and one more when it came in that turn.
+    noted: u32,
+    value: Option<T>,
 }
 
 /// Entries at stable places. Insertion takes the place freed last.
 #[derive(Clone, Debug)]
 pub struct Slab<T> {
-    entries: Vec<(u32, Option<T>)>,
+    entries: Vec<Entry<T>>,
     free: Vec<u32>,
     serial: u32,
+    held: usize,
+    /// What changes is noted once a turn; nothing is in turn 0.
+    turn: u32,
+    log: Log,
+}
+
+/// What leads back to the beginning of the turn.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    /// Places where something came.
+    came: Writing,
+    /// What went, as it was then.
+    went: Writing,
+    /// What changed, as it was before.
+    changed: Writing,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), serial: 0 }
+        let (entries, free, log) = Default::default();
+        Self { entries, free, serial: 0, held: 0, turn: 0, log }
     }
 }
 
 impl<T> Slab<T> {
     /// How many entries are held.
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.held
     }
 
     /// Whether none is held.
@@ -39,70 +73,160 @@ impl<T> Slab<T> {
         self.len() == 0
     }
 
-    /// Takes `value` in.
-    pub fn insert(&mut self, value: T) -> Slot {
-        self.serial = self.serial.wrapping_add(1);
-        let serial = self.serial;
-        if let Some(index) = self.free.pop()
-            && let Some(entry) = self.entries.get_mut(index as usize)
-        {
-            *entry = (serial, Some(value));
-            return Slot { index, serial };
-        }
-        let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        self.entries.push((serial, Some(value)));
-        Slot { index, serial }
-    }
-
     /// The entry, unless it has gone.
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&T> {
         match self.entries.get(slot.index as usize) {
-            Some((serial, value)) if *serial == slot.serial => value.as_ref(),
+            Some(entry) if entry.serial == slot.serial => entry.value.as_ref(),
             _ => None,
         }
+    }
+
+    /// Every entry with its handle, in the order of places.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
+        self.entries.iter().zip(0..).filter_map(|(entry, index)| {
+            Some((Slot { index, serial: entry.serial }, entry.value.as_ref()?))
+        })
+    }
+
+    /// Every entry with its handle. What is changed so is not noted: it must be what the table
+    /// works out, or nobody may go back before it.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut T)> {
+        self.entries.iter_mut().zip(0..).filter_map(|(entry, index)| {
+            Some((Slot { index, serial: entry.serial }, entry.value.as_mut()?))
+        })
+    }
+
+    /// The entry, for changes that are not noted, as those of [`Slab::iter_mut`].
+    pub fn unnoted_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        match self.entries.get_mut(slot.index as usize) {
+            Some(entry) if entry.serial == slot.serial => entry.value.as_mut(),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Kept> Slab<T> {
+    /// Takes `value` in.
+    pub fn insert(&mut self, value: T) -> Slot {
+        self.serial = self.serial.wrapping_add(1);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry { serial: 0, noted: 0, value: None });
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        let slot = Slot { index, serial: self.serial };
+        self.put(slot, value);
+        slot
+    }
+
+    /// Puts `value` to a place that is free.
+    fn put(&mut self, slot: Slot, value: T) {
+        let came = self.turn << 1 | 1;
+        let Some(entry) = self.entries.get_mut(slot.index as usize) else { return };
+        if self.turn > 0 && entry.noted != came {
+            self.log.came.put(&slot.index);
+        }
+        *entry = Entry { serial: slot.serial, noted: came, value: Some(value) };
+        self.held += 1;
     }
 
     /// The entry, unless it has gone.
     #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         match self.entries.get_mut(slot.index as usize) {
-            Some((serial, value)) if *serial == slot.serial => value.as_mut(),
+            Some(entry) if entry.serial == slot.serial => {
+                if entry.noted >> 1 != self.turn {
+                    entry.noted = self.turn << 1;
+                    self.log.change(slot, entry.value.as_ref());
+                }
+                entry.value.as_mut()
+            }
             _ => None,
         }
     }
 
     /// Lets the entry go and hands it out.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let (serial, value) = self.entries.get_mut(slot.index as usize)?;
-        if *serial != slot.serial {
+        let entry = self.entries.get_mut(slot.index as usize)?;
+        if entry.serial != slot.serial {
             return None;
         }
-        let value = value.take()?;
+        let value = entry.value.take()?;
+        // What came in this turn was not there before.
+        if self.turn > 0 && entry.noted != self.turn << 1 | 1 {
+            let went = &mut self.log.went;
+            went.put(&slot);
+            value.write_fixed(went);
+            value.write(went);
+        }
         self.free.push(slot.index);
+        self.held -= 1;
         Some(value)
     }
 
-    /// Every entry with its handle, in the order of places.
-    pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, (serial, value))| {
-            let slot = Slot { index: u32::try_from(index).unwrap_or(u32::MAX), serial: *serial };
-            value.as_ref().map(|v| (slot, v))
-        })
+    /// Writes what leads back to the beginning of the turn, and begins another: in it nothing
+    /// changes in histories but in the seconds of `window`. What the first call writes is of no use.
+    pub fn changes(&mut self, window: Window, to: &mut Writing) {
+        self.turn += 1;
+        let Log { came, went, changed } = std::mem::take(&mut self.log);
+        self.log.changed.window = window;
+        [came, went, changed].iter().for_each(|part| to.part(&part.bytes));
     }
 
-    /// Every entry with its handle, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut T)> {
-        self.entries.iter_mut().enumerate().filter_map(|(index, (serial, value))| {
-            let slot = Slot { index: u32::try_from(index).unwrap_or(u32::MAX), serial: *serial };
-            value.as_mut().map(|v| (slot, v))
-        })
+    /// Goes back by what [`Slab::changes`] wrote of the next turn. Nothing may be inserted after
+    /// that.
+    pub fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        let (mut came, mut went, mut changed) = (from.part()?, from.part()?, from.part()?);
+        while !came.is_done() {
+            let index: u32 = came.get()?;
+            let serial = self.entries.get(index as usize)?.serial;
+            self.remove(Slot { index, serial });
+        }
+        while !went.is_done() {
+            let slot = went.get()?;
+            let mut value = T::read_fixed(&mut went)?;
+            value.read(&mut went)?;
+            self.put(slot, value);
+        }
+        while !changed.is_done() {
+            let slot = changed.get()?;
+            self.get_mut(slot)?.read(&mut changed)?;
+        }
+        Some(())
+    }
+}
+
+impl Log {
+    #[cold]
+    #[inline(never)]
+    fn change<T: Kept>(&mut self, slot: Slot, value: Option<&T>) {
+        if let Some(value) = value {
+            self.changed.put(&slot);
+            value.write(&mut self.changed);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Kept for char {
+        fn write_fixed(&self, _: &mut Writing) {}
+
+        fn read_fixed(_: &mut Reading<'_>) -> Option<Self> {
+            Some(' ')
+        }
+
+        fn write(&self, to: &mut Writing) {
+            to.put(self);
+        }
+
+        fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+            *self = from.get()?;
+            Some(())
+        }
+    }
 
     #[test]
     fn a_handle_does_not_reach_the_next_tenant() {
@@ -113,5 +237,46 @@ mod tests {
         assert_eq!((slab.get(a), slab.get(b), slab.len()), (None, Some(&'b'), 1));
         assert_eq!(slab.remove(a), None);
         assert_ne!(a.id(), b.id());
+    }
+
+    /// Places that are left, taken over, and left again within one turn.
+    #[test]
+    fn every_turn_can_be_taken_back_and_made_again() {
+        let mut slab = Slab::default();
+        let held = |slab: &Slab<char>| slab.iter().map(|(s, c)| (s, *c)).collect::<Vec<_>>();
+        let turn = |slab: &mut Slab<char>| {
+            let mut writing = Writing::default();
+            slab.changes(Window::ALL, &mut writing);
+            writing.bytes
+        };
+        turn(&mut slab);
+        let slots = ['a', 'b', 'c', 'd'].map(|c| slab.insert(c));
+        let mut past = vec![(Vec::new(), turn(&mut slab))];
+        let before = held(&slab);
+        *slab.get_mut(slots[0]).unwrap() = 'A';
+        *slab.get_mut(slots[1]).unwrap() = 'B';
+        *slab.get_mut(slots[1]).unwrap() = 'X';
+        slab.remove(slots[1]);
+        let e = slab.insert('e');
+        *slab.get_mut(e).unwrap() = 'E';
+        slab.remove(e);
+        slab.insert('f');
+        slab.remove(slots[3]);
+        slab.insert('g');
+        slab.insert('h');
+        past.push((before, turn(&mut slab)));
+        let mut forth = Vec::new();
+        for (then, undo) in past.iter().rev() {
+            let now = held(&slab);
+            slab.go_back(&mut Reading(undo)).unwrap();
+            assert_eq!(held(&slab), *then);
+            assert_eq!(slab.len(), then.len());
+            forth.push((now, turn(&mut slab)));
+        }
+        while let Some((then, redo)) = forth.pop() {
+            slab.go_back(&mut Reading(&redo)).unwrap();
+            turn(&mut slab);
+            assert_eq!(held(&slab), then);
+        }
     }
 }

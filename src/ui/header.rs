@@ -48,7 +48,7 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
     // Losses and the pause stay longest: they say how far the rest can be believed.
     let state = state(app);
-    let paused = if state.is_empty() { String::new() } else { format!(" {state}") };
+    let paused = if state.is_empty() { String::new() } else { format!(" {state}{}", back(app)) };
     let paused = paused.as_str();
     let whole: usize = parts.iter().map(|p| cells(p) + 1).sum::<usize>() + cells(paused);
     if whole <= usize::from(area.width) + 1 {
@@ -84,7 +84,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     };
     let state = state(app);
     if !state.is_empty() {
-        let time = if area.width >= 80 { replay_time(app) } else { String::new() };
+        let time = if area.width >= 80 { shown_time(app) } else { back(app) };
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
@@ -119,7 +119,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
 
 /// What watching costs others: the one price, or on how many interfaces there is one.
 fn price(app: &App) -> Option<String> {
-    let watched = app.data.watched();
+    let watched = app.watched();
     let mut priced = watched.iter().filter(|w| w.gone.is_none() && !w.price.is_empty());
     let first = priced.next()?;
     let more = priced.clone().count();
@@ -156,15 +156,29 @@ fn state(app: &App) -> &'static str {
     }
 }
 
-/// Where a recording is: ` 12:03:04 0:12/1:30 ×2`.
-fn replay_time(app: &App) -> String {
-    let Some(replay) = &app.replay else { return String::new() };
-    let minutes = |ns: u64| {
-        let s = ns / NS_PER_SEC;
-        format!("{}:{:02}", s / 60, s % 60)
-    };
-    let now = app.now().min(replay.end);
+/// How far back the shown moment is, where it is not that of the pause: ` -0:37`.
+fn back(app: &App) -> String {
+    match app.rewound() {
+        Some((back, _)) if back > 0 => format!(" -{}", minutes(back)),
+        _ => String::new(),
+    }
+}
+
+/// Minutes and seconds: `4:10`.
+fn minutes(ns: u64) -> String {
+    let s = ns / NS_PER_SEC;
+    format!("{}:{:02}", s / 60, s % 60)
+}
+
+/// Where a recording is, ` 12:03:04 0:12/1:30 ×2`, or a paused screen, and how far back it can go:
+/// ` 12:03:04 -0:37/4:10`.
+fn shown_time(app: &App) -> String {
     let clock = app.clock().map(|c| format!(" {c}")).unwrap_or_default();
+    if let Some((back, most)) = app.rewound() {
+        return format!("{clock} -{}/{}", minutes(back), minutes(most));
+    }
+    let Some(replay) = &app.replay else { return String::new() };
+    let now = app.now().min(replay.end);
     let at = minutes(now.since(replay.start));
     let of = minutes(replay.end.since(replay.start));
     format!("{clock} {at}/{of} {}", replay.speed)
@@ -172,7 +186,7 @@ fn replay_time(app: &App) -> String {
 
 /// The interface and how it is watched: `eth0 generic`.
 fn watched(app: &App) -> String {
-    match &app.data.watching {
+    match app.watching() {
         ProbeState::Starting => "starting".into(),
         ProbeState::Failed(_) => "no interface".into(),
         ProbeState::Ended => "ended".into(),

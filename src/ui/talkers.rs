@@ -33,7 +33,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
         borders: at.borders,
     }
     .draw(area, buf);
-    match &app.data.watching {
+    match app.watching() {
         ProbeState::Failed(p) => return opens::problem(look, p, inside, buf),
         ProbeState::Starting => {
             Line::new(buf, inside).skip(1).put("starting", look.theme.quiet);
@@ -76,7 +76,7 @@ fn empty(app: &App) -> &'static str {
 
 fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let dot = look.glyphs.dot;
-    let on = match app.data.watched() {
+    let on = match app.watched() {
         [] => String::new(),
         [one] => format!(" {dot} {}", escape(one.interface.as_bytes())),
         many => format!(" {dot} all {}", many.len()),
@@ -141,7 +141,7 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
             _ => None,
         }
     };
-    let watched = app.data.watched();
+    let watched = app.watched();
     if let Some(text) = watched.iter().find_map(broken) {
         texts.push((text, look.theme.bad));
     }

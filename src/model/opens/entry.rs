@@ -26,7 +26,7 @@ impl ProcessKey {
 }
 
 /// How often, how often in vain, and when.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Every open.
     pub opens: u64,
@@ -41,7 +41,7 @@ pub struct Tally {
 }
 
 /// How long the timed opens took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// How many were timed.
     pub timed: u64,
@@ -135,32 +135,36 @@ pub struct Process {
 impl Process {
     pub(super) fn new(meta: &OpenMeta) -> Self {
         Self {
-            key: ProcessKey::of(meta),
             name: meta.process,
-            threads: Vec::new(),
             ppid: meta.ppid,
             uid: meta.uid,
             cgroup_id: meta.cgroup_id,
             tally: Tally::starting(meta.at),
-            meter: Meter::default(),
-            fail_meter: Meter::default(),
-            history: History::default(),
-            ended: None,
-            files: Vec::new(),
-            files_let_go: 0,
+            ..Self::empty(ProcessKey::of(meta))
         }
     }
 
     /// One of which nothing but losses is known yet.
     pub(super) fn unseen(lost: &LostOpens, at: Mono) -> Self {
+        let (tgid, start_boottime_ns) = (lost.tgid, lost.start_boottime_ns);
         Self {
-            key: ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns },
             name: lost.process,
+            uid: lost.uid,
+            tally: Tally::starting(at),
+            ..Self::empty(ProcessKey { tgid, start_boottime_ns })
+        }
+    }
+
+    /// One of which nothing but its key is known yet.
+    pub(super) fn empty(key: ProcessKey) -> Self {
+        Self {
+            key,
+            name: Comm::default(),
             threads: Vec::new(),
             ppid: 0,
-            uid: lost.uid,
+            uid: 0,
             cgroup_id: None,
-            tally: Tally::starting(at),
+            tally: Tally::default(),
             meter: Meter::default(),
             fail_meter: Meter::default(),
             history: History::default(),
@@ -244,7 +248,7 @@ pub struct Failure {
 pub const NO_FD: i32 = i32::MAX;
 
 /// One open of the live feed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct LiveOpen {
     /// Its number since the start, from 0.
     pub number: u64,

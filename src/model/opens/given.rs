@@ -4,7 +4,7 @@
 //! memory. What differs is kept for the last open of each use, within a budget of bytes.
 
 /// The path as passed, told by the resolved one where that is possible.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Given {
     /// The resolved path itself, or none that could be read.
     #[default]

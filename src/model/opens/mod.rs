@@ -9,6 +9,7 @@ mod found;
 mod given;
 mod read;
 mod room;
+mod undo;
 
 use std::hash::{BuildHasher, Hash};
 
@@ -55,7 +56,7 @@ impl Default for Limits {
 }
 
 /// What had to make room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LetGo {
     pub processes: u64,
     /// Opens and failures of those processes.
@@ -97,6 +98,8 @@ pub struct Opens {
     left_out: u64,
     /// What the probe told last of the losses of each process: cumulative since it began.
     lost_told: HashMap<ProcessKey, (u64, u64)>,
+    /// What was there when the turn began, where what changes is noted.
+    told: Option<Box<undo::Told>>,
 }
 
 impl Opens {

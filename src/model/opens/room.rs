@@ -100,10 +100,16 @@ impl Opens {
             self.forget_file(*slot);
         }
         let files = &self.files;
-        for (_, process) in self.processes.iter_mut() {
+        let mut fewer = Vec::new();
+        for (slot, process) in self.processes.iter_mut() {
             let before = process.files.len();
             process.files.retain(|s| files.get(*s).is_some());
-            process.files_let_go += (before - process.files.len()) as u64;
+            fewer.push((slot, (before - process.files.len()) as u64));
+        }
+        for (slot, gone) in fewer.into_iter().filter(|(_, gone)| *gone > 0) {
+            if let Some(process) = self.processes.get_mut(slot) {
+                process.files_let_go += gone;
+            }
         }
         let mut unused = Vec::new();
         for (slot, path) in self.paths.iter_mut() {

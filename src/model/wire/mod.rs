@@ -4,16 +4,18 @@
 //! [`Port::other`] are the interface's totals, always.
 
 pub mod talk;
+mod undo;
 
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::compare::Compared;
 use super::history::{History, per_second};
 use super::link::Hook;
 use super::slab::{Slab, Slot};
-use super::talkers::{Direction, TalkersSample, Traffic};
+use super::talkers::{Direction, Source, TalkersSample, Traffic};
 use super::time::Mono;
 use talk::Talk;
 
@@ -24,7 +26,7 @@ pub const MAX_TALKERS: usize = 32_768;
 pub const MAX_PORTS: usize = 64;
 
 /// Counts of one direction that can be started again without touching the probe.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Side {
     held: bool,
     sample: u64,
@@ -49,6 +51,14 @@ impl Side {
     /// In the last interval.
     pub fn delta(&self) -> Traffic {
         self.delta
+    }
+
+    /// Whether `source` tells nothing new: neither did it talk, nor had it just before.
+    fn rests(&self, source: &Source) -> bool {
+        let none = Traffic::default();
+        self.held
+            && (self.total, self.since) == (source.total, source.since)
+            && (self.delta, source.delta) == (none, none)
     }
 
     fn restart(&mut self) {
@@ -180,6 +190,19 @@ pub struct Talker {
 }
 
 impl Talker {
+    fn new(port: usize, ip: IpAddr, at: Mono) -> Self {
+        Self {
+            port,
+            ip,
+            rx: Side::default(),
+            tx: Side::default(),
+            rx_history: History::default(),
+            tx_history: History::default(),
+            first: at,
+            last: at,
+        }
+    }
+
     /// The side of `direction`.
     pub fn side(&self, direction: Direction) -> &Side {
         match direction {
@@ -212,6 +235,8 @@ pub struct Wire {
     by_key: HashMap<(usize, IpAddr), Slot>,
     samples: u64,
     talk: Talk,
+    /// What was there when the turn began, where what changes is noted.
+    told: Option<Box<undo::Told>>,
 }
 
 impl Wire {
@@ -224,6 +249,16 @@ impl Wire {
         let (mut sum, mut sum_delta, mut held) = (Traffic::default(), Traffic::default(), 0);
         for source in &sample.sources {
             let Some(slot) = self.talker_slot(index, source.ip, sample.at.mono) else { continue };
+            // Who rests, as most do, costs the past nothing.
+            if let Some(talker) = self.talkers.unnoted_mut(slot)
+                && let side = talker.side_mut(sample.direction).0
+                && side.rests(source)
+            {
+                side.sample = number;
+                sum = sum + side.total();
+                held += 1;
+                continue;
+            }
             let Some(talker) = self.talkers.get_mut(slot) else { continue };
             if source.delta.packets > 0 {
                 talker.last = talker.last.max(sample.at.mono);
@@ -351,35 +386,27 @@ impl Wire {
         if self.talkers.len() >= MAX_TALKERS {
             return None;
         }
-        let slot = self.talkers.insert(Talker {
-            port,
-            ip,
-            rx: Side::default(),
-            tx: Side::default(),
-            rx_history: History::default(),
-            tx_history: History::default(),
-            first: at,
-            last: at,
-        });
+        let slot = self.talkers.insert(Talker::new(port, ip, at));
         self.by_key.insert((port, ip), slot);
         Some(slot)
     }
 
     /// Forgets sources that are no longer in the snapshot: what they had is in `other` now.
     fn sweep(&mut self, port: usize, direction: Direction, number: u64) {
-        let mut gone = Vec::new();
-        for (slot, talker) in self.talkers.iter_mut().filter(|(_, t)| t.port == port) {
-            let (side, _) = talker.side_mut(direction);
-            if side.held && side.sample != number {
-                *side = Side::default();
-            }
+        let late = |t: &Talker| {
+            let side = t.side(direction);
+            t.port == port && side.held && side.sample != number
+        };
+        let late: Vec<Slot> =
+            self.talkers.iter().filter(|(_, t)| late(t)).map(|(slot, _)| slot).collect();
+        for slot in late {
+            let Some(talker) = self.talkers.get_mut(slot) else { continue };
+            *talker.side_mut(direction).0 = Side::default();
             if !talker.rx.held && !talker.tx.held {
-                gone.push((slot, talker.ip));
+                let ip = talker.ip;
+                self.talkers.remove(slot);
+                self.by_key.remove(&(port, ip));
             }
-        }
-        for (slot, ip) in gone {
-            self.talkers.remove(slot);
-            self.by_key.remove(&(port, ip));
         }
     }
 }

@@ -7,16 +7,18 @@
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::model::services;
 use crate::model::talkers::{Direction, Flow, FlowKind, LookSample, SIZES, TalkersSample, Traffic};
 use crate::model::time::Mono;
+use crate::model::undo::{Reading, Writing};
 
 /// Rows held at most; the rest is in [`TalkSide::left`].
 const MAX_ROWS: usize = 1_024;
 
 /// One row: what packets are gathered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Topic {
     /// A port of a protocol; whether it is at the address, or at the other end.
     Port { proto: u8, port: u16, there: bool },
@@ -44,7 +46,7 @@ impl Topic {
 }
 
 /// One direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TalkSide {
     /// Everything of the address since the look began.
     pub all: Traffic,
@@ -85,6 +87,22 @@ impl Talk {
     /// Whether this is about that address.
     pub fn is_of(&self, port: usize, ip: IpAddr) -> bool {
         self.of == Some((port, ip))
+    }
+
+    /// Whether somebody looks.
+    pub(super) fn is_some(&self) -> bool {
+        self.of.is_some()
+    }
+
+    pub(super) fn write(&self, to: &mut Writing) {
+        to.put(&(self.of, self.since, &self.since_text, &self.problem, self.rx, self.tx));
+        to.put(&self.rows.iter().collect::<Vec<_>>());
+    }
+
+    pub(super) fn read(from: &mut Reading<'_>) -> Option<Self> {
+        let (of, since, since_text, problem, rx, tx) = from.get()?;
+        let rows = from.get::<Vec<_>>()?.into_iter().collect();
+        Some(Self { of, since, since_text, problem, rx, tx, rows })
     }
 
     /// The rows with what was received and sent, the heaviest first.

@@ -1,0 +1,215 @@
+//! What leads the tables back to what they held, for those who look at the past.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
+use crate::model::history::{History, Meter, Ticks};
+use crate::model::open::OpenCounts;
+use crate::model::slab::Slot;
+use crate::model::undo::{Kept, Reading, Window, Writing};
+
+/// What is in no table, and the live feed, as they were when the turn began.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    sums: Sums,
+    history: History,
+    fail_history: History,
+    live: VecDeque<LiveOpen>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sums {
+    ticks: Ticks,
+    total: Tally,
+    meter: Meter,
+    fail_meter: Meter,
+    let_go: LetGo,
+    counts: OpenCounts,
+    counts_base: OpenCounts,
+    left_out: u64,
+    live_next: u64,
+}
+
+impl Told {
+    fn of(opens: &Opens) -> Self {
+        Self {
+            sums: Sums {
+                ticks: opens.ticks,
+                total: opens.total,
+                meter: opens.meter,
+                fail_meter: opens.fail_meter,
+                let_go: opens.let_go,
+                counts: opens.counts,
+                counts_base: opens.counts_base,
+                left_out: opens.left_out,
+                live_next: opens.live_next,
+            },
+            history: opens.history.clone(),
+            fail_history: opens.fail_history.clone(),
+            live: opens.live.clone(),
+        }
+    }
+
+    /// All but the opens that the live feed still has.
+    fn write(&self, now: &VecDeque<LiveOpen>, to: &mut Writing) {
+        to.put(&self.sums);
+        self.history.write(to);
+        self.fail_history.write(to);
+        let numbers = |live: &VecDeque<LiveOpen>| {
+            live.front().map_or(0, |l| l.number)..live.back().map_or(0, |l| l.number + 1)
+        };
+        let there = numbers(now);
+        to.put(&numbers(&self.live));
+        let gone: Vec<_> = self.live.iter().filter(|l| !there.contains(&l.number)).collect();
+        to.put(&gone);
+    }
+}
+
+impl Opens {
+    /// Writes what leads back to the last call, and notes anew what changes: see
+    /// [`crate::model::slab::Slab::changes`].
+    pub fn changes(&mut self, window: Window, to: &mut Writing) {
+        let now = Told::of(self);
+        self.told.take().unwrap_or_else(|| Box::new(now.clone())).write(&now.live, to);
+        self.told = Some(Box::new(now));
+        self.processes.changes(window, to);
+        self.paths.changes(window, to);
+        self.files.changes(window, to);
+        self.failures.changes(window, to);
+    }
+
+    /// Goes back by what [`Opens::changes`] wrote next. [`Opens::settle`] has to follow before
+    /// anybody looks; opens cannot be counted any more.
+    pub fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        let sums: Sums = from.get()?;
+        self.ticks = sums.ticks;
+        self.total = sums.total;
+        self.meter = sums.meter;
+        self.fail_meter = sums.fail_meter;
+        self.let_go = sums.let_go;
+        self.counts = sums.counts;
+        self.counts_base = sums.counts_base;
+        self.left_out = sums.left_out;
+        self.live_next = sums.live_next;
+        self.history.read(from)?;
+        self.fail_history.read(from)?;
+        let numbers: std::ops::Range<u64> = from.get()?;
+        let gone: Vec<LiveOpen> = from.get()?;
+        self.live.retain(|l| numbers.contains(&l.number));
+        self.live.extend(gone);
+        self.live.make_contiguous().sort_unstable_by_key(|l| l.number);
+        self.processes.go_back(from)?;
+        self.paths.go_back(from)?;
+        self.files.go_back(from)?;
+        self.failures.go_back(from)
+    }
+
+    /// Works out what was not written: which files a process has, who uses a path.
+    pub fn settle(&mut self) {
+        self.processes.iter_mut().for_each(|(_, p)| p.files.clear());
+        self.paths.iter_mut().for_each(|(_, p)| p.users.clear());
+        let mut slots: Vec<Slot> = self.files.iter().map(|(slot, _)| slot).collect();
+        slots.sort_unstable_by_key(|s| s.order());
+        let (files, hasher) = (&self.files, &self.hasher);
+        let hash = |s: &Slot| files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)));
+        self.by_pair.clear();
+        for slot in slots {
+            self.by_pair.insert_unique(hash(&slot), slot, hash);
+            let Some(file) = files.get(slot) else { continue };
+            if let Some(process) = self.processes.unnoted_mut(file.process) {
+                process.files.push(slot);
+            }
+            if let Some(path) = self.paths.unnoted_mut(file.path) {
+                path.users.push(slot);
+            }
+        }
+    }
+}
+
+impl Kept for Process {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.put(&self.key);
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        Some(Self::empty(from.get()?))
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.name, &self.threads, self.ppid, self.uid, self.cgroup_id));
+        to.put(&(self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go));
+        self.history.write(to);
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.name, self.threads, self.ppid, self.uid, self.cgroup_id) = from.get()?;
+        (self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go) = from.get()?;
+        self.history.read(from)
+    }
+}
+
+impl Kept for Path {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.part(&self.bytes);
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        let bytes = from.part()?.0.into();
+        let (tally, meter, users) = Default::default();
+        Some(Self { bytes, tally, meter, last_ret: 0, users })
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.tally, self.meter, self.last_ret));
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.tally, self.meter, self.last_ret) = from.get()?;
+        Some(())
+    }
+}
+
+impl Kept for FileUse {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.put(&(self.process, self.path));
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        let (process, path) = from.get()?;
+        let (tally, meter, given) = Default::default();
+        Some(Self { process, path, tally, meter, last_ret: 0, given, last_good: None })
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.tally, self.meter, self.last_ret, &self.given, self.last_good));
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.tally, self.meter, self.last_ret, self.given, self.last_good) = from.get()?;
+        Some(())
+    }
+}
+
+impl Kept for Failure {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.put(&(self.process, self.path, self.errno, self.first));
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        let (process, path, errno, first) = from.get()?;
+        let (count, meter, last) = Default::default();
+        Some(Self { process, path, errno, count, meter, first, last })
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.count, self.meter, self.last));
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.count, self.meter, self.last) = from.get()?;
+        Some(())
+    }
+}

@@ -1,0 +1,308 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::link::Hook;
+use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::opens::Limits;
+use crate::model::talkers::{
+    Direction, Flow, FlowKind, LookSample, Source, TalkersSample, Traffic,
+};
+use crate::model::time::{Stamp, WallOffset};
+
+const START: u64 = 1_000 * NS_PER_SEC;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Process, file, and what came of it.
+    Open(u32, u32, i64),
+    Lost(u32, u64),
+    Ended(u32),
+    /// Interface, addresses held, and whether somebody looks at one.
+    Talk(u8, Vec<(u8, u16)>, bool),
+    /// Milliseconds until the tick.
+    Tick(u64),
+    /// Milliseconds in which nothing is taken in.
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let talk = (0u8..3, prop::collection::vec((0u8..6, 0u16..3), 0..5), any::<bool>());
+    let step = prop_oneof![
+        12 => (0u32..9, 0u32..12, -3i64..4).prop_map(|(p, f, r)| Step::Open(p, f, r)),
+        1 => (0u32..9, 1u64..5).prop_map(|(p, n)| Step::Lost(p, n)),
+        1 => (0u32..9).prop_map(Step::Ended),
+        4 => talk.prop_map(|(i, t, look)| Step::Talk(i, t, look)),
+        4 => prop_oneof![4 => Just(1_000u64), 1 => 1u64..9_000, 1 => 50_000u64..90_000]
+            .prop_map(Step::Tick),
+        1 => (0u64..90_000).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+/// Tables, the past, and what was shown at each of its moments.
+struct World {
+    opens: Opens,
+    wire: Wire,
+    past: Past<usize>,
+    shown: Vec<String>,
+    now: u64,
+    sums: [[u64; 6]; 3],
+    lost: [u64; 9],
+}
+
+impl World {
+    fn new(most: usize) -> Self {
+        let limits = Limits {
+            processes: 5,
+            files: 9,
+            files_of_one: 4,
+            path_bytes: 60,
+            given_bytes: 12,
+            failures: 4,
+            live: 6,
+        };
+        Self {
+            opens: Opens::with_limits(limits),
+            wire: Wire::default(),
+            past: Past::new(Duration::from_secs(1), most),
+            shown: Vec::new(),
+            now: START,
+            sums: [[0; 6]; 3],
+            lost: [0; 9],
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let now = Mono(self.now);
+        let mut batch = OpenBatch::default();
+        let mut first = now;
+        let mut sample = None;
+        match step {
+            Step::Open(process, file, ret) => {
+                let path = format!("/d{}/{file}", file % 3);
+                let given = format!("{file}/..");
+                let given = if process % 2 == 0 { &path } else { &given };
+                let resolved = (ResolvedKind::Opened, path.as_bytes());
+                batch.push(meta(*process, now, *ret), Some(given.as_bytes()), Some(resolved));
+            }
+            Step::Lost(process, n) => {
+                let told = &mut self.lost[*process as usize];
+                *told += n;
+                let key = meta(*process, now, 0);
+                batch.lost_by.push(LostOpens {
+                    tgid: *process,
+                    start_boottime_ns: key.start_boottime_ns,
+                    process: key.process,
+                    uid: 0,
+                    opens: *told,
+                    failed: *told / 2,
+                });
+            }
+            Step::Ended(process) => {
+                let start_boottime_ns = meta(*process, now, 0).start_boottime_ns;
+                batch.ended.push(Ended { tgid: *process, start_boottime_ns, at: now });
+            }
+            Step::Talk(port, talkers, look) => {
+                first = Mono(self.now - 2_500_000_000);
+                sample = Some(self.sample(*port, talkers, *look));
+            }
+            Step::Wait(ms) => return self.now += ms * 1_000_000,
+            Step::Tick(ms) => {
+                self.now += ms * 1_000_000;
+                let now = Mono(self.now);
+                self.opens.tick(now);
+                let (next, with) = (self.past.next(), self.shown.len());
+                self.past.tick(&mut self.opens, &mut self.wire, now, with, now);
+                if self.past.next() > next {
+                    self.shown.push(shown(&self.opens, &self.wire, now));
+                }
+                return;
+            }
+        }
+        let (next, with) = (self.past.next(), self.shown.len());
+        self.past.before(&mut self.opens, &mut self.wire, now, first, || with);
+        if self.past.next() > next {
+            self.shown.push(shown(&self.opens, &self.wire, now));
+        }
+        self.opens.add_batch(&batch, now);
+        sample.iter().for_each(|s| self.wire.add_sample(s));
+    }
+
+    fn sample(&mut self, port: u8, talkers: &[(u8, u16)], look: bool) -> TalkersSample {
+        let of = |n: u64| Traffic { packets: n, bytes: n * 100 };
+        let mut sources: Vec<Source> = Vec::new();
+        for (last, n) in talkers {
+            let sum = &mut self.sums[usize::from(port)][usize::from(*last)];
+            let ip = IpAddr::from([10, 0, 0, *last]);
+            if sources.iter().any(|s| s.ip == ip) {
+                continue;
+            }
+            *sum += u64::from(*n);
+            let (total, delta) = (of(*sum), of(u64::from(*n)));
+            sources.push(Source { ip, since: Mono(START), total, delta });
+        }
+        let sum = |f: fn(&Source) -> Traffic| sources.iter().map(f).fold(of(1), |a, b| a + b);
+        let at = Mono(self.now);
+        let flow = FlowKind::Ports { there: 443, here: 40_000 + u16::from(port) };
+        let look = look.then(|| LookSample {
+            ip: Some(IpAddr::from([10, 0, 0, 1])),
+            since: Mono(START),
+            all: of(2),
+            flows: vec![(Flow { proto: 6, what: flow }, of(2))],
+            ..LookSample::default()
+        });
+        TalkersSample {
+            ifindex: u32::from(port) + 1,
+            interface: format!("eth{port}"),
+            direction: if self.now.is_multiple_of(2) { Direction::Rx } else { Direction::Tx },
+            hook: Hook::Generic,
+            at: Stamp { mono: at, wall: WallOffset(0) },
+            interval_ns: 2_500_000_000,
+            total: sum(|s| s.total),
+            delta: sum(|s| s.delta),
+            other: of(1),
+            other_delta: of(1),
+            partial: None,
+            sources: sources.clone(),
+            let_go: 0,
+            compared: Default::default(),
+            look,
+        }
+    }
+}
+
+fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
+    OpenMeta {
+        at,
+        tgid: process,
+        tid: process,
+        ppid: 1,
+        uid: 0,
+        start_boottime_ns: 77,
+        comm: Comm::new(format!("t{}", at.0 % 3).as_bytes()),
+        process: Comm::new(b"main"),
+        syscall: Syscall::Openat,
+        flags: None,
+        mode: 0,
+        ret,
+        slot: None,
+        latency_ns: Some(at.0 % 1_000),
+        cgroup_id: Some(at.0 % 2),
+    }
+}
+
+/// All that a screen could show at `now`.
+fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
+    let histories = |h: &crate::model::history::History| h.last(now, 59).collect::<Vec<_>>();
+    let mut text = format!(
+        "{:?} {} {} {:?} {:?} {} {} {:?}\n{:?}\n",
+        opens.total(),
+        opens.rate(),
+        opens.fail_rate(),
+        histories(opens.history()),
+        histories(opens.fail_history()),
+        opens.lost(),
+        opens.left_out(),
+        opens.let_go(),
+        opens.live().collect::<Vec<_>>(),
+    );
+    let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
+    for (slot, p) in opens.processes().iter() {
+        add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
+    }
+    opens.paths().iter().for_each(|(slot, p)| add(&(slot, p, opens.rate_of(&p.meter))));
+    for (slot, f) in opens.files().iter() {
+        let held = opens.use_of(f.process, f.path).map(|f| f.tally);
+        add(&(slot, f, opens.rate_of(&f.meter), held));
+    }
+    opens.failures().iter().for_each(|(slot, f)| add(&(slot, f, opens.rate_of(&f.meter))));
+    wire.ports().iter().for_each(|port| add(&(port, port.rx.other(), port.tx.other_delta())));
+    for (slot, t) in wire.talkers().iter() {
+        let (rx, tx) = (t.rx, t.tx);
+        add(&(slot, t.port, t.ip, t.first, t.last, rx.held(), tx.held()));
+        add(&(rx.total(), rx.delta(), tx.total(), tx.delta()));
+        add(&(histories(&t.rx_history), histories(&t.tx_history)));
+        add(&wire.talk(t).map(|talk| (talk.rx, talk.tx, talk.rows())));
+    }
+    add(&(opens.processes().len(), opens.files().len(), wire.talkers().len()));
+    text
+}
+
+/// Goes back as far as there is a way, and forth again; how many moments there were.
+fn there_and_back(world: &World) -> usize {
+    let (mut opens, mut wire) = (world.opens.clone(), world.wire.clone());
+    let begun = Changes::of(&mut opens, &mut wire, Window::ALL);
+    let mut forth = vec![(Mono(world.now), shown(&opens, &wire, Mono(world.now)))];
+    let mut redo = Vec::new();
+    let mut number = world.past.next();
+    while let Some(moment) = number.checked_sub(1).and_then(|n| world.past.moment(n)) {
+        number -= 1;
+        moment.until_next.as_ref().unwrap_or(&begun).take_back(&mut opens, &mut wire);
+        opens.settle();
+        redo.push(Changes::of(&mut opens, &mut wire, Window::ALL));
+        let now = shown(&opens, &wire, moment.at);
+        assert_eq!(now, world.shown[moment.with], "at {:?}", moment.at);
+        forth.push((moment.at, now));
+    }
+    forth.pop();
+    let steps = redo.len();
+    while let Some(changes) = redo.pop() {
+        changes.take_back(&mut opens, &mut wire);
+        opens.settle();
+        Changes::of(&mut opens, &mut wire, Window::ALL);
+        let (at, then) = forth.pop().expect("as many as back");
+        assert_eq!(shown(&opens, &wire, at), then, "forth to {at:?}");
+    }
+    steps
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    /// Whatever was counted, let go, ended or looked at between: each moment is as it was.
+    #[test]
+    fn every_moment_is_shown_as_it_was(steps in steps()) {
+        let mut world = World::new(PAST_BYTES);
+        steps.iter().for_each(|step| world.take(step));
+        let kept = there_and_back(&world);
+        let oldest = world.past.oldest();
+        let within = |m: &Mono| world.now - m.0 <= PAST_NS;
+        prop_assert!(oldest.is_none_or(|m| within(&m)));
+        prop_assert!(kept <= world.shown.len());
+    }
+}
+
+#[test]
+fn the_oldest_goes_when_there_are_too_many_bytes_and_what_is_left_is_as_it_was() {
+    const MOST: usize = 20_000;
+    let mut world = World::new(MOST);
+    let mut oldest = Vec::new();
+    for n in 0..300u32 {
+        for file in 0..12 {
+            world.take(&Step::Open(n % 9, (file + n) % 12, i64::from(n % 5) - 2));
+        }
+        world.take(&Step::Talk(0, vec![((n % 6) as u8, 1)], false));
+        world.take(&Step::Tick(1_000));
+        assert!(world.past.bytes() <= MOST);
+        oldest.extend(world.past.oldest());
+    }
+    assert!(oldest[299] > oldest[150], "the reach is told: {:?}", world.past.oldest());
+    let kept = there_and_back(&world);
+    assert!((10..290).contains(&kept), "{kept}");
+    assert_eq!(world.past.oldest(), Some(Mono(world.now - (kept as u64 - 1) * NS_PER_SEC)));
+}
+
+#[test]
+fn ten_minutes_are_kept_and_idle_ones_cost_next_to_nothing() {
+    let mut world = World::new(PAST_BYTES);
+    world.take(&Step::Open(1, 1, 3));
+    for _ in 0..700 {
+        world.take(&Step::Tick(1_000));
+    }
+    assert_eq!(world.past.oldest(), Some(Mono(world.now - PAST_NS)));
+    assert!(world.past.bytes() < 700 * 600, "{}", world.past.bytes());
+    assert_eq!(there_and_back(&world), 601);
+    world.past.clear();
+    assert_eq!((world.past.oldest(), world.past.bytes(), there_and_back(&world)), (None, 0, 0));
+}

@@ -1,0 +1,118 @@
+//! What leads the tables back to what they held, for those who look at the past.
+
+use super::{Port, PortSide, Talker, Wire};
+use crate::model::history::History;
+use crate::model::undo::{Kept, Reading, Window, Writing};
+
+/// What is in no table, as it was when the turn began.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    ports: Vec<Port>,
+    talk: super::Talk,
+}
+
+impl Wire {
+    /// Writes what leads back to the last call, and notes anew what changes: see
+    /// [`crate::model::slab::Slab::changes`].
+    pub fn changes(&mut self, window: Window, to: &mut Writing) {
+        let now = Told { ports: self.ports.clone(), talk: self.talk.clone() };
+        let then = self.told.take().unwrap_or_else(|| Box::new(now.clone()));
+        to.put(&then.ports.len());
+        for (i, port) in then.ports.iter().enumerate() {
+            let times = |p: &Port| (p.ifindex, p.rx.at, p.tx.at);
+            if now.ports.get(i).map(times) != Some(times(port)) {
+                to.put(&Some(i));
+                port.write(to);
+            }
+        }
+        to.put(&None::<usize>);
+        let talks = then.talk.is_some() || now.talk.is_some();
+        to.put(&talks);
+        if talks {
+            then.talk.write(to);
+        }
+        self.told = Some(Box::new(now));
+        self.talkers.changes(window, to);
+    }
+
+    /// Goes back by what [`Wire::changes`] wrote next. Nothing can be counted any more.
+    pub fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        let len = from.get()?;
+        self.ports.truncate(len);
+        while let Some(i) = from.get::<Option<usize>>()? {
+            let port = Port::read(from)?;
+            match self.ports.get_mut(i) {
+                Some(held) => *held = port,
+                None => self.ports.push(port),
+            }
+        }
+        if from.get()? {
+            self.talk = super::Talk::read(from)?;
+        }
+        self.talkers.go_back(from)
+    }
+}
+
+impl Port {
+    fn write(&self, to: &mut Writing) {
+        to.put(&(&self.name, self.ifindex));
+        self.rx.write(to);
+        self.tx.write(to);
+    }
+
+    fn read(from: &mut Reading<'_>) -> Option<Self> {
+        let (name, ifindex) = from.get()?;
+        Some(Self { name, ifindex, rx: PortSide::read(from)?, tx: PortSide::read(from)? })
+    }
+}
+
+impl PortSide {
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.side, self.hook, self.interval_ns, self.at, &self.partial));
+        to.put(&(self.compared, self.let_go, self.sources, self.sources_delta, self.held));
+        self.history.write(to);
+    }
+
+    fn read(from: &mut Reading<'_>) -> Option<Self> {
+        let (side, hook, interval_ns, at, partial) = from.get()?;
+        let (compared, let_go, sources, sources_delta, held) = from.get()?;
+        let mut history = History::default();
+        history.read(from)?;
+        Some(Self {
+            side,
+            hook,
+            interval_ns,
+            at,
+            partial,
+            compared,
+            let_go,
+            history,
+            sources,
+            sources_delta,
+            held,
+        })
+    }
+}
+
+impl Kept for Talker {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.put(&(self.port, self.ip, self.first));
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        let (port, ip, first) = from.get()?;
+        Some(Self::new(port, ip, first))
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.rx, self.tx, self.last));
+        self.rx_history.write(to);
+        self.tx_history.write(to);
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.rx, self.tx, self.last) = from.get()?;
+        self.rx_history.read(from)?;
+        self.tx_history.read(from)
+    }
+}
