@@ -25,6 +25,8 @@ pub struct Cli {
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
+    pub owners: OwnersArgs,
+    #[command(flatten)]
     pub screen: ScreenArgs,
 }
 
@@ -82,6 +84,14 @@ pub struct WatchArgs {
     /// Keep to what is watched at first, and give up all rights but those that reading counts takes
     #[arg(long)]
     pub lock: bool,
+}
+
+/// What the dashboard and `record` have in common.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OwnersArgs {
+    /// Do without the processes behind connections: nothing is attached for them
+    #[arg(long)]
+    pub no_owners: bool,
 }
 
 /// What only the dashboard takes.
@@ -146,6 +156,8 @@ pub struct RecordArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub owners: OwnersArgs,
     /// End after this time [default: until SIGINT or SIGTERM]
     #[arg(long, value_name = "TIME", value_parser = span::parse)]
     pub duration: Option<Duration>,
@@ -325,6 +337,9 @@ mod tests {
             ("man", true),
             ("config", true),
             ("record a.rec -i all --duration 5s --max-size 10M", true),
+            ("--no-owners", true),
+            ("record a.rec --no-owners", true),
+            ("stream --no-owners", false),
             ("replay", true),
             ("replay a.rec -f nginx --ascii", true),
             ("record", false),

@@ -7,7 +7,7 @@ mod save;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{ScreenArgs, WatchArgs};
+use crate::cli::{OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
 use crate::settings::{ScreenSettings, Settings, THEME_NAMES};
@@ -69,10 +69,17 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         filter: either(&args.filter, &file.filter),
         interval: args.interval.or(file.interval).unwrap_or(default.interval),
         xdp_mode: args.xdp_mode.or(file.xdp_mode).unwrap_or(default.xdp_mode),
+        owners: file.owners.unwrap_or(default.owners),
         netns: args.netns.clone(),
         locked: args.lock,
         latency: args.latency || file.latency.unwrap_or(default.latency),
     }
+}
+
+/// The same for those that can do without the processes behind connections.
+pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) -> Settings {
+    let settings = settings(args, file);
+    Settings { owners: settings.owners && !owners.no_owners, ..settings }
 }
 
 /// What only the dashboard needs. `NO_COLOR`, when not empty, turns colours off.
@@ -124,6 +131,10 @@ mod tests {
         let merged = settings(&args, &file);
         assert_eq!((merged.choice, merged.filter), (Choice::All, None));
         assert_eq!(merged.interval, Duration::from_secs(2));
+        let none = OwnersArgs { no_owners: true };
+        assert!(settings(&args, &file).owners && !settings_with(&args, none, &file).owners);
+        let file = FileConfig::parse("owners = false").unwrap();
+        assert!(!settings_with(&args, OwnersArgs::default(), &file).owners);
     }
 
     #[test]

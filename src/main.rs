@@ -33,7 +33,8 @@ fn run() -> anyhow::Result<ExitCode> {
             stream::run(&config::settings(&args.watch, &config::load(None)?), args)
         }
         Some(Command::Record(args)) => {
-            recording::run(&config::settings(&args.watch, &config::load(None)?), args)
+            let file = config::load(None)?;
+            recording::run(&config::settings_with(&args.watch, args.owners, &file), args)
         }
         Some(Command::Replay(args)) => replay(args),
         Some(Command::Doctor { format }) => {
@@ -82,7 +83,8 @@ fn dashboard(cli: &Cli, fence: &Result<(), String>) -> anyhow::Result<ExitCode> 
         }
     }
     let file = config::load(cli.screen.config.as_deref())?;
-    runtime::run(&config::settings(&cli.watch, &file), &config::screen_settings(&cli.screen, &file))
+    let settings = config::settings_with(&cli.watch, cli.owners, &file);
+    runtime::run(&settings, &config::screen_settings(&cli.screen, &file))
 }
 
 /// Prints a document; a reader that has seen enough is no error.

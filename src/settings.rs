@@ -26,6 +26,8 @@ pub struct Settings {
     pub xdp_mode: XdpMode,
     /// Time each open.
     pub latency: bool,
+    /// Which process is behind which connection, too.
+    pub owners: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
     /// What is watched stays as it is, and the rights to change it are given up.
@@ -41,6 +43,7 @@ impl Default for Settings {
             interval: Duration::from_secs(1),
             xdp_mode: XdpMode::Auto,
             latency: false,
+            owners: true,
             netns: None,
             locked: false,
         }

@@ -116,8 +116,14 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
     let mut tty = dashboard("", &["--interval", "100ms", "--xdp-mode", "off"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     let pid = tty.pid().unsigned_abs();
-    let others =
-        [("opens", OPENS), ("talkers", TALKERS), ("who", SYS_PTRACE), ("cgroups", 0), ("save", 0)];
+    let others = [
+        ("opens", OPENS),
+        ("owners", OPENS),
+        ("talkers", TALKERS),
+        ("who", SYS_PTRACE),
+        ("cgroups", 0),
+        ("save", 0),
+    ];
     assert_threads(pid, "ebpftop", &others);
     // What was kept is enough: another mode, another interface, who a process is, names.
     for mode in ["auto", "native", "generic"] {
@@ -138,7 +144,8 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
     let mut tty = dashboard("", &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    let others = [("opens", 0), ("talkers", 0), ("who", 0), ("cgroups", 0), ("save", 0)];
+    let names = ["opens", "owners", "talkers", "who", "cgroups", "save"];
+    let others = names.map(|name| (name, 0));
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {
         tty.send(key);

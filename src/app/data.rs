@@ -79,6 +79,13 @@ pub struct Data {
 }
 
 impl Data {
+    /// Empty; `owners`: whether processes behind connections are asked for.
+    pub fn with_owners(owners: bool) -> Self {
+        let off = || Problem::new("tell who is behind connections", "off: --no-owners", "");
+        let owners_state = if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
+        Self { owners_state, ..Self::default() }
+    }
+
     /// Takes an event in; true when the screen should show it before the next tick.
     pub fn absorb(&mut self, event: ProbeEvent, now: Mono) -> bool {
         match event {
@@ -143,7 +150,8 @@ impl Data {
         }
     }
 
-    /// Why each probe that does not run does not.
+    /// Why each probe that does not run does not. The owners' is not among them: what it tells is
+    /// shown beside what the others tell.
     pub fn problems(&self) -> Vec<&Problem> {
         self.opens_state.problem().into_iter().chain(self.watching.problem()).collect()
     }

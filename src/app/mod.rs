@@ -34,6 +34,7 @@ use crate::model::filter;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::origin::Origins;
+use crate::model::owners::Owners;
 use crate::model::past::Past;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::wire::Wire;
@@ -151,7 +152,7 @@ impl App {
     /// A dashboard that has seen nothing yet.
     pub fn new(settings: &Settings, host: &str, size: (u16, u16), now: Mono) -> Self {
         Self {
-            data: Data::default(),
+            data: Data::with_owners(settings.owners),
             screen: Screen {
                 area: Rect::new(0, 0, size.0, size.1),
                 focus: Pane::Opens,
@@ -368,6 +369,11 @@ impl App {
     /// The talkers that the screen shows.
     pub fn wire(&self) -> &Wire {
         self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire)
+    }
+
+    /// The processes behind connections that the screen shows.
+    pub fn owners(&self) -> &Owners {
+        self.screen.frozen.as_ref().map_or(&self.data.owners, |f| &f.owners)
     }
 
     /// A word about what was just done, and whether it is of no weight.

@@ -63,7 +63,7 @@ impl App {
     pub fn recorded(&mut self, seen: Seen, at: Mono) -> Vec<Effect> {
         match seen {
             // What was seen last stays to be looked at.
-            Seen::Probe(ProbeEvent::TalkersEnded) => Vec::new(),
+            Seen::Probe(ProbeEvent::TalkersEnded | ProbeEvent::OwnersEnded) => Vec::new(),
             Seen::Probe(ProbeEvent::OpensEnded(counts)) => {
                 self.data.set_counts(counts);
                 Vec::new()

@@ -7,6 +7,7 @@ use super::data::ProbeState;
 use super::{App, Effect};
 use crate::keys::Action;
 use crate::model::opens::Opens;
+use crate::model::owners::Owners;
 use crate::model::past::{Changes, PAST_BYTES, Past};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -25,6 +26,8 @@ const LEAP_NS: u64 = 60 * NS_PER_SEC;
 pub(super) struct Frozen {
     pub(super) opens: Rc<Opens>,
     pub(super) wire: Rc<Wire>,
+    /// As they were when it was paused: those of earlier moments are not kept.
+    pub(super) owners: Rc<Owners>,
     /// The moment that is shown.
     pub(super) now: Mono,
     /// When it was paused.
@@ -127,6 +130,7 @@ impl App {
             None => Some(Frozen {
                 opens: self.data.opens.clone(),
                 wire: self.data.wire.clone(),
+                owners: self.data.owners.clone(),
                 now: self.now,
                 at: self.now,
                 watching: None,

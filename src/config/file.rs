@@ -29,6 +29,7 @@ pub struct FileConfig {
     pub interval: Option<Duration>,
     pub xdp_mode: Option<XdpMode>,
     pub latency: Option<bool>,
+    pub owners: Option<bool>,
     /// What the screen begins with.
     pub kept: Vec<(&'static str, Value)>,
     pub columns: Columns,
@@ -40,13 +41,14 @@ pub struct FileConfig {
 }
 
 /// Every key there is, besides those of [`KEPT`].
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "interface",
     "process",
     "filter",
     "interval",
     "xdp_mode",
     "latency",
+    "owners",
     "mmdb",
     "mouse",
     "ascii",
@@ -88,6 +90,7 @@ impl FileConfig {
             "interval" => self.interval = Some(checked(key, value, span::parse_interval)?),
             "xdp_mode" => self.xdp_mode = Some(checked(key, value, xdp_mode)?),
             "latency" => self.latency = Some(boolean(key, value)?),
+            "owners" => self.owners = Some(boolean(key, value)?),
             "mouse" => self.mouse = Some(boolean(key, value)?),
             "ascii" => self.ascii = Some(boolean(key, value)?),
             other => {

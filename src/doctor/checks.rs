@@ -9,7 +9,7 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, TraceFsFound};
-use crate::probes::{OpensInfo, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -30,6 +30,7 @@ pub(super) fn examine() -> Report {
     checks.extend([interfaces(), xdp(held)]);
     let talkers = preflight::try_talkers();
     checks.push(talkers_probe(&talkers));
+    checks.push(owners_probe(&preflight::try_owners()));
     Report { checks, can_run: opens.is_ok() || talkers.is_ok() }
 }
 
@@ -336,6 +337,27 @@ fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
     }
 }
 
+/// The others run without it, so that it decides nothing.
+fn owners_probe(started: &Result<OwnersInfo, Problem>) -> Check {
+    match started {
+        Ok(info) if info.unseen.is_empty() => {
+            Check::ok("owners", "the probe runs: processes behind connections are known")
+        }
+        Ok(info) => {
+            let calls: Vec<_> =
+                info.unseen.iter().map(|(call, _)| escape(call.as_bytes())).collect();
+            let calls = calls.join(" and ");
+            Check::without(
+                "owners",
+                format!(
+                    "the probe runs; {calls} not seen: whose a socket is, is known when it sends"
+                ),
+            )
+        }
+        Err(problem) => Check::fix("owners", problem.why.clone(), &problem.fix),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,6 +407,16 @@ mod tests {
         assert_eq!(lockdown(None).status, Status::Ok);
         assert_eq!(lockdown(Some("none [integrity] confidentiality")).detail, "integrity");
         assert_eq!(lockdown(Some("none integrity [confidentiality]")).status, Status::Fix);
+    }
+
+    #[test]
+    fn connections_without_owners_have_a_fix_and_a_reason() {
+        let refused = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
+        let check = owners_probe(&Err(refused));
+        assert_eq!((check.status, &*check.fix), (Status::Fix, "mount it"));
+        let info = OwnersInfo { unseen: vec![("accept4".into(), "why".into())] };
+        assert_eq!(owners_probe(&Ok(info)).status, Status::Without);
+        assert_eq!(owners_probe(&Ok(OwnersInfo::default())).status, Status::Ok);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Facts only; `doctor` says what they mean.
 
 use std::fs;
+use std::time::Duration;
 
 use libbpf_rs::{MapType, ProgramType};
 use nix::ifaddrs::getifaddrs;
@@ -10,9 +11,11 @@ use nix::net::if_::InterfaceFlags;
 use tokio::sync::mpsc::channel;
 
 use super::opens::OpensProbe;
+use super::owners::{OwnersConfig, OwnersProbe};
 use super::talkers::TalkersProbe;
 use super::{
-    CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent, TalkersConfig, Watched, quiet_libbpf,
+    CHANNEL_DEPTH, OpensConfig, OpensInfo, OwnersInfo, ProbeEvent, TalkersConfig, Watched,
+    quiet_libbpf,
 };
 use crate::bpf::sys::tracepoint::TraceFs;
 use crate::model::link::{Choice, XdpMode};
@@ -98,6 +101,24 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
             Some(ProbeEvent::OpensStarted(started)) => break started,
             Some(_) => {}
             None => break Err(Problem::new("watch opens", "the probe ended without a word", "")),
+        }
+    };
+    drop(events);
+    probe.join();
+    started
+}
+
+/// Starts the owners probe and stops it again.
+pub fn try_owners() -> Result<OwnersInfo, Problem> {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let config = OwnersConfig { interval: Duration::from_secs(60), locked: false };
+    let probe = OwnersProbe::start(config, sink);
+    let what = "watch who is behind connections";
+    let started = loop {
+        match events.blocking_recv() {
+            Some(ProbeEvent::OwnersStarted(started)) => break started,
+            Some(_) => {}
+            None => break Err(Problem::new(what, "the probe ended without a word", "")),
         }
     };
     drop(events);

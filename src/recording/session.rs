@@ -61,6 +61,7 @@ struct Session {
     early: Vec<(Mono, Seen)>,
     opens: bool,
     talkers: bool,
+    owners: bool,
     cgroups: Cgroups,
     told: KnownCgroups,
     /// Something was not done as asked.
@@ -75,26 +76,35 @@ impl Session {
             early: Vec::new(),
             opens: false,
             talkers: false,
+            owners: false,
             cgroups: Cgroups::new(),
             told: KnownCgroups::default(),
             failed: false,
         }
     }
 
-    /// Starts both probes; whether one runs and nobody asked for the end.
+    /// Starts the probes; whether opens or talkers run and nobody asked for the end.
     async fn start(&mut self, probes: &mut Probes, settings: &Settings) -> bool {
         probes.start_opens(settings, self.choose.only());
         probes.start_talkers(settings);
+        if settings.owners {
+            probes.start_owners(settings);
+        }
         probes.all_started();
         let stop = self.stop.clone();
         let mut answered = 0;
-        while answered < 2 {
+        while answered < 2 + usize::from(settings.owners) {
             let event = tokio::select! {
                 event = probes.next() => event,
                 () = stop.heard() => return false,
             };
             let Some(event) = event else { break };
-            if matches!(event, ProbeEvent::OpensStarted(_) | ProbeEvent::Watching(_)) {
+            if matches!(
+                event,
+                ProbeEvent::OpensStarted(_)
+                    | ProbeEvent::Watching(_)
+                    | ProbeEvent::OwnersStarted(_)
+            ) {
                 answered += 1;
             }
             self.state(&event);
@@ -110,11 +120,17 @@ impl Session {
             ProbeEvent::Watching(watching) => self.talkers = watching.is_ok(),
             ProbeEvent::OpensEnded(_) => self.opens = false,
             ProbeEvent::TalkersEnded => self.talkers = false,
+            ProbeEvent::OwnersStarted(started) => self.owners = started.is_ok(),
+            ProbeEvent::OwnersEnded => self.owners = false,
             _ => {}
         }
         if let ProbeEvent::OpensStarted(Err(problem)) | ProbeEvent::Watching(Err(problem)) = event {
             self.failed = true;
             complain(&problem.to_string());
+        }
+        // Without it the recording is whole for what it is mostly about.
+        if let ProbeEvent::OwnersStarted(Err(problem)) = event {
+            complain(&format!("without the processes behind connections: {problem}"));
         }
     }
 
@@ -171,7 +187,7 @@ impl Session {
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let stop = self.stop.clone();
         let mut ending = false;
-        while self.opens || self.talkers {
+        while self.opens || self.talkers || self.owners {
             tokio::select! {
                 biased;
                 () = stop.heard(), if !ending => {

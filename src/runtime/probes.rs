@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use crate::probes::opens::OpensProbe;
+use crate::probes::owners::OwnersProbe;
 use crate::probes::talkers::TalkersProbe;
 use crate::probes::{ProbeEvent, Sink, TalkersCommand};
 use crate::settings::Settings;
@@ -29,6 +30,16 @@ impl Probe for OpensProbe {
     }
 }
 
+impl Probe for OwnersProbe {
+    fn stop(&mut self) {
+        OwnersProbe::stop(self);
+    }
+
+    fn join(self: Box<Self>) {
+        OwnersProbe::join(*self);
+    }
+}
+
 impl Probe for TalkersProbe {
     fn send(&self, command: TalkersCommand) {
         TalkersProbe::send(self, command);
@@ -48,7 +59,8 @@ pub type Start = Box<dyn FnOnce(Sink) -> Box<dyn Probe>>;
 
 /// The probes to run. Each one's first word is how its start went.
 pub struct Probes {
-    /// Each of them tells one [`ProbeEvent::OpensStarted`] or [`ProbeEvent::Watching`] first.
+    /// Each of them tells one [`ProbeEvent::OpensStarted`], [`ProbeEvent::Watching`] or
+    /// [`ProbeEvent::OwnersStarted`] first.
     pub starts: Vec<Start>,
     /// The processes are those of this machine, now: whether they are still there can be asked.
     pub alive: bool,
@@ -64,13 +76,15 @@ impl Probes {
     /// Those that look at this machine's kernel.
     pub fn real(settings: &Settings) -> Self {
         let (opens, talkers) = (settings.opens(), settings.talkers());
-        Self {
-            starts: vec![
-                Box::new(move |sink| Box::new(OpensProbe::start(opens, sink))),
-                Box::new(move |sink| Box::new(TalkersProbe::start(talkers, sink))),
-            ],
-            alive: super::alive::can_tell(),
+        let mut starts: Vec<Start> = vec![
+            Box::new(move |sink| Box::new(OpensProbe::start(opens, sink))),
+            Box::new(move |sink| Box::new(TalkersProbe::start(talkers, sink))),
+        ];
+        if settings.owners {
+            let owners = settings.owners();
+            starts.push(Box::new(move |sink| Box::new(OwnersProbe::start(owners, sink))));
         }
+        Self { starts, alive: super::alive::can_tell() }
     }
 
     /// Starts all of them.
