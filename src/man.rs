@@ -55,7 +55,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
         "RIGHTS",
         &[
             "After the start each thread keeps the capabilities that it still needs: CAP_BPF and \
-         CAP_PERFMON for opens and talkers, CAP_NET_ADMIN and CAP_NET_RAW for talkers, CAP_SYS_PTRACE \
+         CAP_PERFMON for opens, talkers and connections, CAP_NET_ADMIN and CAP_NET_RAW for talkers, CAP_SYS_PTRACE \
          to read who a process is. --lock gives up these too, and with them another interface or \
          mode. The process starts no program (seccomp, no_new_privs).",
             "File capabilities do instead of root where tracefs is mounted: `ebpftop doctor` prints the \

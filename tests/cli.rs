@@ -16,7 +16,7 @@ fn wrong_usage_is_exit_2() {
         (&["stream", "-p", "~("], "unclosed group"),
         (&["stream", "--path", ""], ""),
         (&["stream", "--format", "csv"], "stream opens"),
-        (&["stream", "opens", "talkers", "--format", "csv"], "stream talkers"),
+        (&["stream", "opens", "talkers", "--format", "csv"], "`talkers`"),
         (&["stream", "--xdp-mode", "fast"], "generic"),
         (&["stream", "--pid", "x"], "invalid"),
         (&["--no-such"], "--no-such"),
