@@ -33,7 +33,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels soak lint unit install uninstall bench screenshot demo clean setup-build setup-test
+.PHONY: help run build test test-kernels test-package soak fuzz lint unit install uninstall dist reproducible bench screenshot demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -64,6 +64,13 @@ test: setup-test ## every check: format, lints, all tests on this kernel, the wh
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
 
+test-package: setup-build ## install the .deb on a clean Debian made for it, run it there, remove it
+	@scripts/test-package.sh
+
+# An input that fails is kept in tests/corpus, and is a test from then on.
+fuzz: setup-test ## all that reads foreign bytes, with fifty times as many inputs as in `make test`
+	EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} $(CARGO) test --locked --lib any_
+
 soak: setup-test ## two minutes each: switching between interfaces under traffic, killed again and again; opens at full speed
 	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak --test opens_speed -- --nocapture'
 
@@ -91,6 +98,12 @@ bench: build ## criterion benches, then the real kernel against nobody looking a
 	$(SUDO) benches/dashboard.py
 	$(SUDO) benches/feel.py
 
+dist: setup-build ## what is released, in target/dist: archive, .deb, .rpm, SBOM, checksums
+	@scripts/dist.sh
+
+reproducible: setup-build ## make dist in two folders: is it the same, byte by byte?
+	@scripts/reproducible.sh
+
 screenshot: build ## assets/screenshot.svg, from the real program under a small load
 	@mkdir -p assets
 	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
@@ -111,8 +124,9 @@ endif
 	'$(BINARY)' completions bash >'$(bashdir)/ebpftop'
 	'$(BINARY)' completions zsh >'$(zshdir)/_ebpftop'
 	'$(BINARY)' completions fish >'$(fishdir)/ebpftop.fish'
+	'$(BINARY)' config >'$(docdir)/config.toml'
 	$(INSTALL) -m 644 LICENSE-MIT LICENSE-APACHE LICENSES/BSD-2-Clause.txt LICENSES/GPL-2.0-only.txt '$(docdir)'
-	chmod 644 '$(mandir)/ebpftop.1' '$(bashdir)/ebpftop' '$(zshdir)/_ebpftop' '$(fishdir)/ebpftop.fish'
+	chmod 644 '$(mandir)/ebpftop.1' '$(docdir)/config.toml' '$(bashdir)/ebpftop' '$(zshdir)/_ebpftop' '$(fishdir)/ebpftop.fish'
 
 uninstall: ## what install put there
 	rm -f '$(bindir)/ebpftop' '$(mandir)/ebpftop.1' '$(bashdir)/ebpftop' '$(zshdir)/_ebpftop' '$(fishdir)/ebpftop.fish'

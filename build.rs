@@ -23,13 +23,16 @@ fn check_target() -> Result<(), String> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     check_target()?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    // The objects' line information names files: without the folder that this is built in.
+    let here = std::env::var("CARGO_MANIFEST_DIR")?;
+    let map = format!("-ffile-prefix-map={here}=/ebpftop");
     for object in OBJECTS {
         let source = format!("src/bpf/{object}.bpf.c");
         SkeletonBuilder::new()
             .source(&source)
             // v3 (kernel 5.1) has 32-bit jumps: without them the verifier loses the bounds
             // of the path walk's indices and refuses it.
-            .clang_args(["-mcpu=v3", "-Wall", "-Wextra", "-Werror"])
+            .clang_args(["-mcpu=v3", "-Wall", "-Wextra", "-Werror", &map])
             .build_and_generate(out.join(format!("{object}.skel.rs")))
             .map_err(|e| format!("{source} does not compile: {e:#}"))?;
     }

@@ -7,6 +7,8 @@ pub mod app;
 pub mod bpf;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod corpus;
 pub mod doctor;
 pub mod files;
 pub mod keymap;

@@ -151,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn any_file_that_holds_still_does_with_the_change_in_it() {
+        crate::corpus::check("config", |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let new = edited(&text, &theme("contrast"));
+            assert_eq!(new.is_ok(), FileConfig::parse(&text).is_ok(), "{new:?}");
+        });
+    }
+
+    #[test]
     fn in_the_printed_default_each_goes_below_its_own_line() {
         let new = edited(&printed(), &theme("light")).unwrap();
         assert!(new.contains("#theme = \"terminal\"\ntheme = \"light\"\n"), "{new}");

@@ -102,7 +102,6 @@ pub(crate) fn push_byte(out: &mut String, byte: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// Reads an escaped text back.
     fn unescape(text: &str) -> Vec<u8> {
@@ -169,25 +168,12 @@ mod tests {
         assert!(INVISIBLE.iter().all(|(from, to)| from <= to));
     }
 
-    fn hostile() -> impl Strategy<Value = Vec<u8>> {
-        let piece = prop_oneof![
-            proptest::collection::vec(any::<u8>(), 0..8),
-            any::<String>().prop_map(String::into_bytes),
-            "[\\\\nxu{}0-9a-f\n\t\u{1b}\u{200b}-\u{206f}]{0,12}".prop_map(String::into_bytes),
-        ];
-        proptest::collection::vec(piece, 0..8).prop_map(|p| p.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_active_is_left(bytes in hostile()) {
-            let shown = escape(&bytes);
-            prop_assert!(!shown.chars().any(is_active));
-        }
-
-        #[test]
-        fn nothing_is_dropped(bytes in hostile()) {
-            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
-        }
+    #[test]
+    fn any_bytes_are_shown_inert_and_whole() {
+        crate::corpus::check("lines", |bytes| {
+            let shown = escape(bytes);
+            assert!(!shown.chars().any(is_active));
+            assert_eq!(unescape(&shown), bytes);
+        });
     }
 }

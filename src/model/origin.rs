@@ -64,3 +64,21 @@ impl std::fmt::Display for Origin<'_> {
         f.write_str(&known.join(" "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_database_does_no_harm() {
+        crate::corpus::check("mmdb", |bytes| {
+            let mut origins = Origins::default();
+            if origins.add(bytes.to_vec()).is_err() {
+                return;
+            }
+            for ip in ["1.1.1.1", "192.0.2.7", "255.255.255.255", "::", "2001:db8::1"] {
+                let _ = origins.get(ip.parse().unwrap()).to_string();
+            }
+        });
+    }
+}

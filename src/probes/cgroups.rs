@@ -192,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn any_text_of_proc_does_no_harm() {
+        crate::corpus::check("proc", |text| {
+            mount_point(text);
+            assert!(unoctal(text).len() <= text.len());
+        });
+    }
+
+    #[test]
     fn without_a_hierarchy_nothing_is_known() {
         assert_eq!(Cgroups::at(None).get(1, || Mono(0)), None);
     }

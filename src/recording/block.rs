@@ -54,7 +54,7 @@ pub(super) fn pack(kind: Kind, first: Mono, last: Mono, raw: &[u8]) -> Vec<u8> {
 }
 
 /// Of all that is before the checksum, and the payload.
-fn checksum(front: &[u8], packed: &[u8]) -> u32 {
+pub(super) fn checksum(front: &[u8], packed: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(front);
     hasher.update(packed);

@@ -6,6 +6,8 @@
 mod choose;
 mod conns;
 mod csv;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod lines;
 mod out;

@@ -65,10 +65,13 @@ pub(super) fn drain(
         sink,
     };
     loop {
-        if !drain.empty_rings(false)? {
-            return Ok(());
-        }
-        match stopped.recv_timeout(DRAIN_EVERY) {
+        // Between batches: under a load that is more than is taken the rings are never empty.
+        let rest = match drain.take_some(false)? {
+            Taken::All => DRAIN_EVERY,
+            Taken::Some => Duration::ZERO,
+            Taken::NobodyListens => return Ok(()),
+        };
+        match stopped.recv_timeout(rest) {
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
@@ -77,12 +80,20 @@ pub(super) fn drain(
     drain.compat = None;
     // A program that was running when its link went has written its record after this.
     grace_period();
-    drain.empty_rings(true)?;
+    while matches!(drain.take_some(true)?, Taken::Some) {}
     let mut counts = drain.counts()?;
     // What is still under way, or went without a word.
     counts.unfinished += drain.skel.maps.uring_pending.keys().count() as u64;
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
+}
+
+/// What a turn took of what the rings hold.
+enum Taken {
+    All,
+    /// There is more.
+    Some,
+    NobodyListens,
 }
 
 struct Drain<'a, 'obj> {
@@ -100,28 +111,24 @@ struct Drain<'a, 'obj> {
 }
 
 impl Drain<'_, '_> {
-    /// Sends all that the rings hold; false when nobody listens any more.
-    fn empty_rings(&mut self, last: bool) -> libbpf_rs::Result<bool> {
+    /// Sends a batch of what the rings hold.
+    fn take_some(&mut self, last: bool) -> libbpf_rs::Result<Taken> {
         let each = (BATCH_RECORDS / self.rings.len().max(1)).max(64);
-        loop {
-            let mut more = false;
-            for ring in &self.rings {
-                let read = ring.consume_raw_n(each);
-                if read < 0 {
-                    return Err(libbpf_rs::Error::from_raw_os_error(-read));
-                }
-                more |= usize::try_from(read).unwrap_or(0) >= each;
+        let mut taken = Taken::All;
+        for ring in &self.rings {
+            let read = ring.consume_raw_n(each);
+            if read < 0 {
+                return Err(libbpf_rs::Error::from_raw_os_error(-read));
             }
-            let batch = self.take_batch(last)?;
-            if self.told.is_news(&batch)
-                && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
-            {
-                return Ok(false);
-            }
-            if !more {
-                return Ok(true);
+            if usize::try_from(read).unwrap_or(0) >= each {
+                taken = Taken::Some;
             }
         }
+        let batch = self.take_batch(last)?;
+        if self.told.is_news(&batch) && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err() {
+            taken = Taken::NobodyListens;
+        }
+        Ok(taken)
     }
 
     /// What was drained since the last call, in the order of time, and where things stand.
