@@ -11,7 +11,7 @@ pub fn median(times: &mut [f64]) -> f64 {
 }
 
 /// CPU time of this process, ns: the reader's, since the load is a process of its own.
-fn own_cpu_ns() -> u64 {
+pub fn own_cpu_ns() -> u64 {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
     [usage.user_time(), usage.system_time()]
         .iter()
