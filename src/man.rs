@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections that the command line's definition does not hold; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 8] = [
+const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "FILTERS",
         &[
@@ -22,7 +22,9 @@ const SECTIONS: [(&str, &[&str]); 8] = [
             "An EXPR is terms with spaces between, all of which must hold: a bare PATTERN (name), \
          or pid:N, uid:N, path:PATTERN, err:NAME (ENOENT, 2, any), cgroup:PATTERN, ip:NET \
          (10.0.0.0/8). ! in front negates a term. Quotes, \" or ', hold spaces: path:\"a b\", ~'a b'.",
-            "ip: chooses talkers; what it leaves out is counted in `other`. All else chooses opens.",
+            "ip: chooses talkers; what it leaves out is counted in `other`. peer:NET and port:N choose \
+         connections by their other end, and by the port of either. All else chooses opens, and \
+         connections by their process.",
         ],
     ),
     (
@@ -33,6 +35,37 @@ const SECTIONS: [(&str, &[&str]); 8] = [
          p (path only), T (temporary file).",
             "Bytes that would act on a terminal are written \\n, \\t, \\\\, \\x1b or \\u{200b} \
          in every output.",
+        ],
+    ),
+    (
+        "CONNECTIONS",
+        &[
+            "stream connections writes a line for each TCP connection that begins from here (connect), that is \
+         accepted (accept) and that ends (close), and for each UDP socket: connect with the first datagram of one that \
+         is connected, close for every one that carried something. A connection that does not come about is a \
+         connect with an errno.",
+            "pid, uid and comm are the process in whose hands the socket is; from says how that is known: made \
+         (it called socket, connect or listen), accepted, listener (it listens; nobody has accepted yet), sent (it \
+         sent through it), found (it held it when ebpftop began). Where there is none, they are null and no_owner says \
+         why: a kernel socket, or one that is older than the probe and was in nobody's hands. holders are other \
+         processes that have it open. local_ip, local_port, remote_ip, remote_port: a v4-mapped address is \
+         told as v4; a UDP socket without a peer has no remote end. netns is the network namespace's inode number, cookie \
+         the kernel's number of the socket.",
+            "A close has since (null: before the probe began), duration_s, rx_bytes, tx_bytes, rx_packets and \
+         tx_packets, owners (what it carried while it was in the hands of each process, four of them; a process \
+         has it from when it sends until another one does), and unseen: true where the event was lost and the counts are \
+         those of the last look.",
+            "Bytes are the payload of TCP and UDP, counted from the probe's start. What TCP sends again counts once; what \
+         it receives counts when it is in order. Packets are segments in and out, those sent again and bare \
+         acknowledgements included, and datagrams before they are cut into fragments. Other protocols are counted \
+         behind the IP header, under their number.",
+            "owners, once each interval and a last time before summary: interval_s, live (connections that are \
+         followed), the bytes and packets of all sockets, and of these no_owner (kernel, older), other (processes that \
+         are not chosen or were let go) and processes, each with its own, with live, begun and peers, and with rx_bps and \
+         tx_bps, bits per second. They add up. let_go counts connections and processes that found no room.",
+            "ready has connections: true, lost may have connections (events), summary has connects, accepts, closes and \
+         connections_lost. CSV has the columns of all lines in each row; an owners row is one process; several \
+         processes stand in one field with | between, the numbers of each with a space.",
         ],
     ),
     (

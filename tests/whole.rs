@@ -7,7 +7,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::UdpSocket;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::MetadataExt as _;
 
 use common::net::{Sender, ethernet, ip, ipv4, ipv6, own_namespace, v4, veth};
 use common::opener::opener;
@@ -171,6 +173,51 @@ fn the_dashboard_shows_filters_switches_and_goes() {
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
     assert!(!ip("-d link show").contains("xdp"), "a program stayed");
+}
+
+/// Whose the connections are, where the kernel can tell; where it cannot, a sentence that says so.
+#[test]
+fn known_connections_are_told_with_their_process() {
+    own_namespace();
+    ip("link set lo up");
+    let release = nix::sys::utsname::uname().unwrap();
+    let release = release.release().to_str().unwrap().to_owned();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0u32));
+    if (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 12) {
+        let run = common::program::run(&["stream", "connections", "--duration", "1s"]);
+        assert_eq!(run.code(), 1);
+        assert!(run.stderr.contains("5.12"), "{}", run.stderr);
+        return;
+    }
+    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    say_programs();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = std::thread::spawn(move || {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[7; 100_001]).unwrap();
+    });
+    let mut got = Vec::new();
+    listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+    client.join().unwrap();
+    let one = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    one.send_to(&[7; 321], other.local_addr().unwrap()).unwrap();
+    other.recv(&mut [0; 400]).unwrap();
+    drop((one, other));
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let netns = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+    let of = |kind: &str| -> Vec<Value> {
+        let mut lines = run.of_type(kind);
+        lines.retain(|l| l["netns"] == netns && l["pid"] == std::process::id());
+        lines
+    };
+    assert_eq!((of("connect").len(), of("accept").len()), (1, 1));
+    let mut carried: Vec<(u64, u64)> =
+        of("close").iter().map(|l| (number(l, "rx_bytes"), number(l, "tx_bytes"))).collect();
+    carried.sort_unstable();
+    assert_eq!(carried, [(0, 321), (0, 100_001), (321, 0), (100_001, 0)]);
 }
 
 #[test]

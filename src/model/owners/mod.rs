@@ -298,8 +298,8 @@ impl Owners {
         let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
         let carried = live.advance(conn);
         let owner = live.owner();
-        let begins = owner.is_some() && live.counted_for != owner.map(|o| o.key);
-        let before = std::mem::replace(&mut live.counted_for, owner.map(|o| o.key));
+        let now = owner.map(|owner| owner.key);
+        let before = std::mem::replace(&mut live.counted_for, now);
         let (side, kernels, has_peer) = (live.side, conn.kernels, conn.remote.port() != 0);
         for (owner, carried) in carried {
             self.credit(owner, carried, kernels, conn.at);
@@ -310,7 +310,7 @@ impl Owners {
                 self.pair(owner.key, conn.remote.ip(), service, carried, conn.at);
             }
         }
-        if !begins {
+        if before == now {
             return;
         }
         if let Some(net) = before.and_then(|key| self.processes.get_mut(&key)) {

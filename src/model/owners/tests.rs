@@ -1,1 +1,188 @@
+use std::net::SocketAddr;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::conn::{OwnerFrom, OwnersTick, Share, TCP, UDP};
+use crate::model::open::Comm;
+
+fn owner(tgid: u32, from: OwnerFrom) -> Owner {
+    let key = ProcessKey { tgid, start_boottime_ns: 1 };
+    Owner { key, uid: 0, comm: Comm::new(b"one"), from }
+}
+
+fn carried(rx_bytes: u64, tx_bytes: u64, packets: u64) -> Carried {
+    Carried { rx_bytes, tx_bytes, rx_packets: packets, tx_packets: packets }
+}
+
+fn conn(cookie: u64, event: ConnEvent, shares: &[(u32, OwnerFrom, Carried)]) -> Conn {
+    let share = |(tgid, from, carried): &(u32, OwnerFrom, Carried)| Share {
+        owner: (*from != OwnerFrom::None).then(|| owner(*tgid, *from)),
+        carried: *carried,
+    };
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    Conn {
+        at: Mono(10),
+        since: Some(Mono(1)),
+        cookie,
+        event,
+        protocol: TCP,
+        local: at("10.0.0.1:4711"),
+        remote: at("10.0.0.2:443"),
+        netns: 1,
+        state: 1,
+        error: 0,
+        shares: shares.iter().map(share).collect(),
+        current: shares.len() - 1,
+        left_out: false,
+        kernels: false,
+        wrapping: true,
+    }
+}
+
+fn events(events: Vec<Conn>) -> OwnersBatch {
+    OwnersBatch { at: Mono(10), events, ..OwnersBatch::default() }
+}
+
+fn tick(samples: Vec<Conn>, complete: bool) -> OwnersBatch {
+    let tick = Some(OwnersTick { samples, complete, ..OwnersTick::default() });
+    OwnersBatch { at: Mono(20), tick, ..OwnersBatch::default() }
+}
+
+fn total_of(owners: &Owners) -> Carried {
+    owners.processes().fold(owners.no_owner.total() + owners.other, |sum, net| sum + net.total)
+}
+
+use ConnEvent::{Accept, Close, Connect, Passive, Sample};
+use OwnerFrom::{Accepted, Found, Listener, Made, Sent};
+
+#[test]
+fn what_was_accepted_is_the_acceptors_from_the_first_byte() {
+    let mut owners = Owners::default();
+    owners.apply(&events(vec![
+        conn(7, Passive, &[(1, Listener, carried(5, 0, 1))]),
+        conn(7, Accept, &[(2, Accepted, Carried::default())]),
+        conn(7, Close, &[(1, Listener, carried(9, 3, 4))]),
+    ]));
+    let told: Vec<_> =
+        owners.take_told().into_iter().map(|t| (t.what, t.owner.unwrap().key.tgid)).collect();
+    assert_eq!(told, [(What::Accept, 2), (What::Close, 2)]);
+    assert_eq!(owners.process(owner(2, Made).key).unwrap().total, carried(4, 3, 3));
+    assert_eq!(owners.live(), 0);
+    assert_eq!(total_of(&owners), owners.total);
+}
+
+#[test]
+fn what_nobody_is_told_to_have_accepted_is_told_at_its_end() {
+    let mut owners = Owners::default();
+    owners.apply(&events(vec![
+        conn(7, Passive, &[(1, Listener, Carried::default())]),
+        conn(7, Close, &[(1, Listener, carried(9, 0, 4)), (2, Sent, carried(0, 3, 1))]),
+    ]));
+    let told: Vec<_> =
+        owners.take_told().into_iter().map(|t| (t.what, t.owner.unwrap().key.tgid)).collect();
+    assert_eq!(told, [(What::Accept, 2), (What::Close, 2)]);
+}
+
+#[test]
+fn packets_of_tcp_wrap_and_bytes_go_on() {
+    let mut owners = Owners::default();
+    let near = u64::from(u32::MAX) - 1;
+    owners.apply(&events(vec![conn(1, Connect, &[(1, Made, carried(0, 0, 0))])]));
+    // More than half of the range in one step is no step.
+    for packets in [near / 2, near] {
+        owners.apply(&tick(vec![conn(1, Sample, &[(1, Made, carried(8, 9, packets))])], false));
+    }
+    owners.apply(&tick(vec![conn(1, Sample, &[(1, Made, carried(8, 9, 3))])], false));
+    let net = owners.process(owner(1, Made).key).unwrap();
+    assert_eq!(net.total, carried(8, 9, near + 5));
+    assert_eq!(net.delta, carried(0, 0, 5));
+}
+
+#[test]
+fn an_end_that_was_not_seen_is_missed() {
+    let mut owners = Owners::default();
+    let one = conn(1, Connect, &[(1, Made, carried(1, 1, 1))]);
+    let two = conn(2, Connect, &[(1, Made, carried(1, 1, 1))]);
+    owners.apply(&events(vec![one, two.clone()]));
+    owners.take_told();
+    assert_eq!(owners.process(owner(1, Made).key).unwrap().live, 2);
+    owners.apply(&tick(vec![two], true));
+    let told = owners.take_told();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].what, told[0].unseen, told[0].conn.cookie), (What::Close, true, 1));
+    assert_eq!(owners.process(owner(1, Made).key).unwrap().live, 1);
+}
+
+#[test]
+fn pairs_answer_from_both_sides() {
+    let mut owners = Owners::default();
+    owners.apply(&events(vec![
+        conn(1, Connect, &[(1, Made, carried(10, 1, 1))]),
+        conn(2, Connect, &[(2, Made, carried(20, 2, 1))]),
+    ]));
+    let ip = "10.0.0.2".parse().unwrap();
+    let behind: Vec<_> = owners.behind(ip).iter().map(|p| (p.key.tgid, p.total.rx_bytes)).collect();
+    assert_eq!(behind, [(2, 20), (1, 10)]);
+    assert_eq!(owners.peers_of(owner(1, Made).key)[0].ip, ip);
+    assert_eq!(owners.process(owner(1, Made).key).unwrap().peers, 1);
+}
+
+#[test]
+fn a_flow_of_a_socket_that_ended_since_is_a_peer_all_the_same() {
+    let mut owners = Owners::default();
+    let mut socket = conn(3, Close, &[(1, Made, carried(10, 1, 1))]);
+    socket.protocol = UDP;
+    socket.remote.set_port(0);
+    owners.apply(&events(vec![socket]));
+    let remote: SocketAddr = "10.0.0.9:53".parse().unwrap();
+    let flow = PeerFlow { cookie: 3, remote, carried: carried(10, 1, 1) };
+    let mut batch = tick(Vec::new(), false);
+    batch.tick.as_mut().unwrap().flows.push(flow);
+    owners.apply(&batch);
+    assert_eq!(owners.behind(remote.ip())[0].total, carried(10, 1, 1));
+    // Its process has the bytes once.
+    assert_eq!(owners.total, carried(10, 1, 1));
+}
+
+#[test]
+fn tables_are_bounded_and_the_sum_holds() {
+    let mut owners = Owners::default();
+    for n in 0..(MAX_PROCESSES as u32 + 4_000) {
+        let mut conn = conn(u64::from(n), Close, &[(n + 1, Made, carried(3, 2, 1))]);
+        conn.at = Mono(u64::from(n));
+        owners.apply(&events(vec![conn]));
+    }
+    owners.apply(&tick(Vec::new(), false));
+    assert!(owners.processes().count() <= MAX_PROCESSES);
+    assert!(owners.let_go > 0);
+    assert_eq!(total_of(&owners), owners.total);
+    assert_eq!(owners.total.rx_bytes, 3 * (MAX_PROCESSES as u64 + 4_000));
+    for cookie in 0..(MAX_CONNS as u64 + 10) {
+        owners.apply(&events(vec![conn(
+            1 << 32 | cookie,
+            Connect,
+            &[(1, Found, Carried::default())],
+        )]));
+    }
+    assert_eq!(owners.live(), MAX_CONNS);
+}
+
+proptest! {
+    /// Whatever is told in whatever order: the sum over all parts is the total, and nothing panics.
+    #[test]
+    fn the_parts_always_make_the_whole(steps in prop::collection::vec(
+        (0u64..4, 0u8..5, 0u32..3, 0u64..1_000, 0u64..1_000, any::<bool>()), 0..60)
+    ) {
+        let mut owners = Owners::default();
+        for (cookie, kind, tgid, rx, tx, ticks) in steps {
+            let event = [Sample, Connect, Passive, Accept, Close][usize::from(kind)];
+            let from = [OwnerFrom::None, Made, Listener][tgid as usize];
+            let conn = conn(cookie, event, &[(tgid, from, carried(rx, tx, rx))]);
+            owners.apply(&if ticks { tick(vec![conn], tx % 2 == 0) } else { events(vec![conn]) });
+            prop_assert_eq!(total_of(&owners), owners.total);
+            let live: u32 = owners.processes().map(|net| net.live).sum();
+            prop_assert!(live as usize <= owners.live());
+        }
+    }
+}
