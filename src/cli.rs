@@ -44,6 +44,8 @@ pub enum Command {
         /// How to write it
         #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
         format: DoctorFormat,
+        #[command(flatten)]
+        types: TypesArgs,
     },
     /// Print the commented default configuration
     Config,
@@ -81,6 +83,8 @@ pub struct WatchArgs {
     /// Time each open (a second program: it costs)
     #[arg(long)]
     pub latency: bool,
+    #[command(flatten)]
+    pub types: TypesArgs,
     /// Keep to what is watched at first, and give up all rights but those that reading counts takes
     #[arg(long)]
     pub lock: bool,
@@ -92,6 +96,15 @@ pub struct OwnersArgs {
     /// Do without the processes behind connections: nothing is attached for them
     #[arg(long)]
     pub no_owners: bool,
+}
+
+/// What everything that loads programs takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TypesArgs {
+    /// Take the kernel's types from this BTF file, where the kernel has none at
+    /// /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
 }
 
 /// What only the dashboard takes.

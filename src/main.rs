@@ -7,8 +7,9 @@ use anyhow::Context;
 use clap::Parser;
 use ebpftop::cli::{Cli, Command, ReplayArgs};
 use ebpftop::config::{self, ConfigError};
+use ebpftop::model::escape::escape;
 use ebpftop::settings::Settings;
-use ebpftop::{doctor, logging, man, recording, rights, runtime, stream};
+use ebpftop::{doctor, logging, man, probes, recording, rights, runtime, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let fence = rights::fence();
+    take_types(&cli)?;
     match &cli.command {
         None => dashboard(&cli, &fence),
         Some(Command::Stream(args)) => {
@@ -37,7 +39,7 @@ fn run() -> anyhow::Result<ExitCode> {
             recording::run(&config::settings_with(&args.watch, args.owners, &file), args)
         }
         Some(Command::Replay(args)) => replay(args),
-        Some(Command::Doctor { format }) => {
+        Some(Command::Doctor { format, .. }) => {
             let report = doctor::examine();
             print(doctor::render(&report, *format).as_bytes())?;
             Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -46,6 +48,20 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Completions { shell }) => print(&man::completions(*shell)),
         Some(Command::Man) => print(&man::page()?),
     }
+}
+
+/// The kernel's types from a file, if one was named.
+fn take_types(cli: &Cli) -> anyhow::Result<()> {
+    let types = match &cli.command {
+        None => &cli.watch.types,
+        Some(Command::Stream(args)) => &args.watch.types,
+        Some(Command::Record(args)) => &args.watch.types,
+        Some(Command::Doctor { types, .. }) => types,
+        _ => return Ok(()),
+    };
+    let Some(path) = &types.btf else { return Ok(()) };
+    let shown = escape(path.as_os_str().as_encoded_bytes());
+    probes::take_types_from(path).with_context(|| format!("read the kernel's types from {shown}"))
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {

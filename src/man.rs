@@ -123,6 +123,8 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "With --netns the namespace is let go when the name or the process that it was given by is no \
          more: the talkers end and say so, the opens go on. Names of addresses come from this machine's \
          resolver all the same.",
+            "With --btf, for a kernel without types of its own, opens of io_uring and owners of connections \
+         are not seen.",
             "Opens that the kernel's ring had no room for are counted and told as lost, never guessed. \
          A path of 4,096 bytes and more is refused by the kernel, and not shown.",
             "Names of errors without one are E and the number, E999.",

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::opener::opener;
-use common::program::{Stream, ended, program};
+use common::program::{Stream, ended};
 use common::spawn::public_copy;
 
 use common::net::*;
@@ -225,27 +225,4 @@ fn with_file_capabilities_it_runs_without_sudo() {
     };
     assert_eq!(tty.wait(), 1, "{}", tty.text());
     assert!(!tty.text().contains("`secret`") && tty.text().contains("denied"), "{}", tty.text());
-}
-
-/// Without /sys/kernel/btf: an empty file system lies over it.
-fn without_btf(args: &[&str]) -> common::program::Ended {
-    let script = "mount -t tmpfs tmpfs /sys/kernel/btf && exec \"$@\"";
-    let program = program();
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script, "sh"]).arg(program.get_program()).args(args);
-    ended(command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER"))
-}
-
-#[test]
-fn without_the_types_of_the_kernel_it_says_so() {
-    own_namespace();
-    ip("link set lo up");
-    let run = without_btf(&["stream", "-i", "lo", "--duration", "1s"]);
-    assert_eq!(run.code(), 1);
-    let told = "the kernel has no BTF at /sys/kernel/btf/vmlinux; use a kernel built with \
-                CONFIG_DEBUG_INFO_BTF=y";
-    assert_eq!(run.stderr.matches(told).count(), 2, "{}", run.stderr);
-    let doctor = without_btf(&["doctor"]);
-    assert_eq!(doctor.code(), 1);
-    assert!(doctor.text().contains("fix  BTF"), "{}", doctor.text());
 }

@@ -392,21 +392,3 @@ fn without_rights_it_says_what_to_do() {
     assert_eq!(run.text(), "");
     assert!(run.stderr.contains("watch opens") && run.stderr.contains("sudo"), "{}", run.stderr);
 }
-
-/// A kernel without BTF, as far as a mount namespace of its own can make one.
-#[test]
-fn without_btf_it_says_which_kernel_to_use() {
-    const HIDE: &str = "mount -t tmpfs none /sys/kernel/btf && exec \"$0\" stream --duration 1s";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", HIDE, env!("CARGO_BIN_EXE_ebpftop")]);
-    let run = ended(command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null()));
-    assert_eq!(run.code(), 1);
-    assert_eq!(run.text(), "");
-    assert_eq!(
-        run.stderr.matches("no BTF at /sys/kernel/btf/vmlinux").count(),
-        2,
-        "{}",
-        run.stderr
-    );
-    assert!(run.stderr.contains("CONFIG_DEBUG_INFO_BTF=y"), "{}", run.stderr);
-}

@@ -6,7 +6,13 @@
 /* Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests. */
 const volatile bool as_on_510 = false;
 
+/* WITHOUT_KFUNCS: for kernels whose BTF comes from a file (build.rs). */
+#ifndef WITHOUT_KFUNCS
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+#define LOADS_DIRECTLY (!as_on_510 && bpf_ksym_exists(bpf_rdonly_cast))
+#else
+#define LOADS_DIRECTLY false
+#endif
 
 /* The word at a kernel address, 0 where there is none.
  *
@@ -18,11 +24,13 @@ static __always_inline __u64 kernel_word(__u64 addr)
 {
 	__u64 word = 0;
 
-	if (!as_on_510 && bpf_ksym_exists(bpf_rdonly_cast)) {
+#ifndef WITHOUT_KFUNCS
+	if (LOADS_DIRECTLY) {
 		struct timespec64 *t = bpf_rdonly_cast((const void *)addr,
 						       bpf_core_type_id_kernel(struct timespec64));
 		return t->tv_sec;
 	}
+#endif
 	bpf_probe_read_kernel(&word, sizeof(word), (const void *)addr);
 	return word;
 }
@@ -30,7 +38,7 @@ static __always_inline __u64 kernel_word(__u64 addr)
 /* Two words, in one call where calls are what it takes and one follows on the other. */
 static __always_inline void kernel_words(__u64 addr, __u64 at, __u64 next, __u64 words[2])
 {
-	if (next == at + sizeof(*words) && (as_on_510 || !bpf_ksym_exists(bpf_rdonly_cast))) {
+	if (next == at + sizeof(*words) && !LOADS_DIRECTLY) {
 		if (bpf_probe_read_kernel(words, 2 * sizeof(*words), (const void *)(addr + at)))
 			words[0] = words[1] = 0;
 		return;

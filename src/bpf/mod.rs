@@ -22,3 +22,4 @@ pub(crate) mod talkers {
 }
 
 pub(crate) mod sys;
+pub(crate) mod types;

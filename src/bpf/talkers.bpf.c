@@ -132,12 +132,14 @@ extern void *bpf_cast_to_kern_ctx(void *ctx) __attribute__((section(".ksyms"), w
 /* bpf_xdp_get_buff_len costs 5 ns, so it is called only for a frame in several buffers. */
 static __always_inline __u32 frame_bytes(struct xdp_md *ctx)
 {
+#ifndef WITHOUT_KFUNCS /* for kernels whose BTF comes from a file (build.rs) */
 	if (bpf_cast_to_kern_ctx) {
 		const struct xdp_buff *buff = bpf_cast_to_kern_ctx(ctx);
 
 		if (!(buff->flags & XDP_FLAGS_HAS_FRAGS))
 			return ctx->data_end - ctx->data;
 	}
+#endif
 	return bpf_xdp_get_buff_len(ctx);
 }
 

@@ -3,13 +3,14 @@
 use caps::Capability;
 
 use super::{Check, Report};
+use crate::bpf::types;
 use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, TraceFsFound};
-use crate::probes::{OpensInfo, OwnersInfo, Watched};
+use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -130,14 +131,12 @@ fn container() -> Check {
 }
 
 fn btf() -> Check {
-    if preflight::has_btf() {
-        Check::ok("BTF", "/sys/kernel/btf/vmlinux")
+    if types::from_file() {
+        Check::ok("BTF", "from the file of --btf: programs as on kernel 5.10")
+    } else if types::known() {
+        Check::ok("BTF", types::OF_KERNEL)
     } else {
-        Check::fix(
-            "BTF",
-            "no /sys/kernel/btf/vmlinux",
-            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
-        )
+        Check::fix("BTF", format!("no {}", types::OF_KERNEL), NO_BTF_FIX)
     }
 }
 

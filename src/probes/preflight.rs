@@ -38,11 +38,6 @@ pub fn setting(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// Whether the kernel tells its types.
-pub fn has_btf() -> bool {
-    fs::File::open("/sys/kernel/btf/vmlinux").is_ok()
-}
-
 /// How tracefs can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceFsFound {

@@ -91,7 +91,12 @@ pub struct Stream {
 impl Stream {
     /// `stream ARGS --format json`.
     pub fn json(args: &[&str]) -> Self {
-        let mut stream = Self::spawn(&[args, &["--format", "json"]].concat());
+        Self::json_by(program().arg("stream").args(args))
+    }
+
+    /// The same by a command that ends with a `stream`.
+    pub fn json_by(command: &mut Command) -> Self {
+        let mut stream = Self::spawn_by(command.args(["--format", "json"]));
         let read = stream.stdout.read_until(b'\n', &mut stream.begin).unwrap();
         if read == 0 {
             let mut said = String::new();
@@ -112,13 +117,11 @@ impl Stream {
     }
 
     fn spawn(args: &[&str]) -> Self {
-        let mut child = program()
-            .arg("stream")
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn_by(program().arg("stream").args(args))
+    }
+
+    fn spawn_by(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Self { child, stdout, stderr, begin: Vec::new(), said: String::new() }

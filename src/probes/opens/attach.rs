@@ -11,9 +11,10 @@ use super::compat::Compat;
 use super::rings::Layout;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::bpf::sys::tracepoint::{self, TraceFs};
+use crate::bpf::types;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
-use crate::probes::{Only, OpensConfig, OpensInfo};
+use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
@@ -28,7 +29,7 @@ const SYSCALLS: [Syscall; 5] =
 pub(super) enum AttachError {
     #[error("this needs root")]
     Rights(#[source] io::Error),
-    #[error("the kernel has no BTF at /sys/kernel/btf/vmlinux")]
+    #[error("the kernel has no BTF at {}", types::OF_KERNEL)]
     NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
@@ -42,7 +43,7 @@ impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Rights(_) => "run it with sudo",
-            AttachError::NoBtf => "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+            AttachError::NoBtf => NO_BTF_FIX,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
             AttachError::Load(_) => "see `ebpftop doctor` and --log FILE",
             AttachError::Nothing(_) => "use a kernel built with CONFIG_FTRACE_SYSCALLS=y",
@@ -82,10 +83,11 @@ pub(super) fn attach<'obj>(
     config: &OpensConfig,
     storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
-    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+    if !types::known() {
         return Err(AttachError::NoBtf);
     }
-    let kernel = if config.as_on_510 { Kernel::V5_10 } else { Kernel::running() };
+    let as_on_510 = config.as_on_510 || types::from_file();
+    let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
     let at_entry = config.latency || !kernel.task_pt_regs;
     let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
@@ -130,6 +132,9 @@ pub(super) fn attach<'obj>(
         Ok(uring) => {
             links.extend(uring);
             info.seen.push(Syscall::IoUring);
+        }
+        Err(_) if types::from_file() => {
+            info.unseen.push((Syscall::IoUring.name().into(), "not with --btf".into()));
         }
         Err(e) => info.unseen.push((Syscall::IoUring.name().into(), reason(&e))),
     }
@@ -191,7 +196,9 @@ impl Form<'_> {
         parts: Parts,
         storage: &'obj mut MaybeUninit<OpenObject>,
     ) -> libbpf_rs::Result<OpensSkel<'obj>> {
-        let mut open = OpensSkelBuilder::default().open(storage)?;
+        let mut builder = OpensSkelBuilder::default();
+        types::prepare(&mut builder.obj_builder)?;
+        let mut open = builder.open(storage)?;
         self.configure(parts, &mut open)?;
         open.load()
     }
@@ -200,7 +207,7 @@ impl Form<'_> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = self.at_entry;
             rodata.latency = self.config.latency;
-            rodata.as_on_510 = self.config.as_on_510;
+            rodata.as_on_510 = self.config.as_on_510 || types::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             let Only { tgid, uid, name, failed } = self.config.only;

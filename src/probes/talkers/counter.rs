@@ -19,6 +19,7 @@ use crate::bpf::sys::xdp::XdpHook;
 use crate::bpf::sys::{packet_socket, tcx, xdp};
 use crate::bpf::talkers::TalkersSkelBuilder;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
+use crate::bpf::types;
 use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
 use crate::model::talkers::{Direction, LookSample, Traffic};
@@ -140,7 +141,9 @@ impl Counter {
         rung: Rung,
     ) -> libbpf_rs::Result<Self> {
         let mut storage = MaybeUninit::uninit();
-        let mut open = TalkersSkelBuilder::default().open(&mut storage)?;
+        let mut builder = TalkersSkelBuilder::default();
+        types::prepare(&mut builder.obj_builder)?;
+        let mut open = builder.open(&mut storage)?;
         let entries = u32::try_from(capacity).unwrap_or(u32::MAX);
         open.maps.side_0.set_max_entries(entries)?;
         open.maps.side_1.set_max_entries(entries)?;

@@ -8,12 +8,13 @@ use super::counter::{Counter, Rung, lacks_rights};
 use super::links::Row;
 use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
+use crate::bpf::types;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::Hook;
 use crate::model::problem::Problem;
 use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
-use crate::probes::{clock, grace_period};
+use crate::probes::{NO_BTF_FIX, clock, grace_period};
 
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
@@ -111,9 +112,9 @@ fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
     if lacks_rights(error) {
         return Problem::new(what, "this needs root", "run it with sudo");
     }
-    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        let why = "the kernel has no BTF at /sys/kernel/btf/vmlinux";
-        return Problem::new(what, why, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+    if !types::known() {
+        let why = format!("the kernel has no BTF at {}", types::OF_KERNEL);
+        return Problem::new(what, why, NO_BTF_FIX);
     }
     let why = format!("the kernel refused the programs: {error}");
     Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
