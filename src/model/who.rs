@@ -6,7 +6,7 @@ use super::cgroup::Cgroup;
 use super::opens::ProcessKey;
 
 /// Clock ticks a second in /proc (`USER_HZ`, 100 wherever eBPF runs), as nanoseconds a tick.
-const NS_PER_TICK: u64 = 10_000_000;
+pub const NS_PER_TICK: u64 = 10_000_000;
 
 /// A process that is asked about, with what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,9 @@
 //! The two clocks: the monotonic one that the kernel stamps with, and the wall's.
+//!
+//! In a time namespace the process's monotonic clocks are off from those that the kernel stamps with
+//! (`bpf_ktime_get_ns`, `task->start_boottime`) by what /proc/self/timens_offsets says.
+
+use std::sync::LazyLock;
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -12,14 +17,41 @@ fn read(clock: ClockId) -> u64 {
     })
 }
 
+/// How far this process's monotonic and boot-time clocks are ahead of the kernel's own, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ahead {
+    mono: i64,
+    boot: i64,
+}
+
+/// It cannot change while the process runs.
+static AHEAD: LazyLock<Ahead> = LazyLock::new(|| {
+    std::fs::read_to_string("/proc/self/timens_offsets").map_or(Ahead::default(), |t| ahead(&t))
+});
+
+/// Lines of a clock's name, seconds and nanoseconds.
+fn ahead(text: &str) -> Ahead {
+    let of = |clock: &str| {
+        let mut fields = text.lines().find_map(|l| l.strip_prefix(clock))?.split_whitespace();
+        let mut number = || fields.next()?.parse::<i64>().ok();
+        number()?.checked_mul(NS_PER_SEC.try_into().ok()?)?.checked_add(number()?)
+    };
+    Ahead { mono: of("monotonic").unwrap_or(0), boot: of("boottime").unwrap_or(0) }
+}
+
 /// Now, as `bpf_ktime_get_ns` tells it.
 pub fn mono() -> Mono {
-    Mono(read(ClockId::CLOCK_MONOTONIC))
+    Mono(read(ClockId::CLOCK_MONOTONIC).saturating_add_signed(AHEAD.mono.saturating_neg()))
+}
+
+/// What this process is told as a time since boot, as the kernel has it.
+pub fn boottime_of_kernel(ns: u64) -> u64 {
+    ns.saturating_add_signed(AHEAD.boot.saturating_neg())
 }
 
 /// Nanoseconds since boot, sleep included: what processes' starts are stamped with.
 pub fn boottime_ns() -> u64 {
-    read(ClockId::CLOCK_BOOTTIME)
+    boottime_of_kernel(read(ClockId::CLOCK_BOOTTIME))
 }
 
 /// What makes a wall-clock time of a monotonic one, at this moment.
@@ -31,4 +63,18 @@ pub fn wall_offset() -> WallOffset {
 /// Now, with the wall offset that holds now.
 pub fn now() -> Stamp {
     Stamp { mono: mono(), wall: wall_offset() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_namespace_is_read() {
+        let text = "monotonic      100000         5\nboottime           -2 500000000\n";
+        assert_eq!(ahead(text), Ahead { mono: 100_000_000_000_005, boot: -1_500_000_000 });
+        for text in ["", "monotonic\n", "monotonic x y\nboottime 9223372036854775807 0"] {
+            assert_eq!(ahead(text), Ahead::default(), "{text}");
+        }
+    }
 }

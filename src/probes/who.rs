@@ -11,7 +11,7 @@ use super::cgroups::Cgroups;
 use super::clock;
 use crate::model::cgroup::{Cgroup, Owner};
 use crate::model::opens::ProcessKey;
-use crate::model::who::{Asked, Facts, Parent, Stat, Unread, Who, arguments, counted};
+use crate::model::who::{Asked, Facts, NS_PER_TICK, Parent, Stat, Unread, Who, arguments, counted};
 
 /// Bytes of a command line that are read.
 const MOST_ARGS: u64 = 16 << 10;
@@ -37,7 +37,11 @@ pub fn describe(asked: &Asked, cgroups: &mut Cgroups) -> Who {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    let mut stat = Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    // /proc tells it in the reader's time namespace.
+    let started_ns = stat.start_ticks.saturating_mul(NS_PER_TICK);
+    stat.start_ticks = clock::boottime_of_kernel(started_ns) / NS_PER_TICK;
+    Some(stat)
 }
 
 fn is_it(pid: u32, key: ProcessKey) -> bool {

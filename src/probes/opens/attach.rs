@@ -45,6 +45,9 @@ impl From<AttachError> for Problem {
             AttachError::Rights(_) => "run it with sudo",
             AttachError::NoBtf => NO_BTF_FIX,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
+            AttachError::Load(e) if e.kind() == libbpf_rs::ErrorKind::OutOfMemory => {
+                "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
+            }
             AttachError::Load(_) => "see `ebpftop doctor` and --log FILE",
             AttachError::Nothing(_) => "use a kernel built with CONFIG_FTRACE_SYSCALLS=y",
         };
