@@ -64,6 +64,8 @@ struct Session {
     owners: bool,
     cgroups: Cgroups,
     told: KnownCgroups,
+    /// Opens that the kernel's side could not tell.
+    lost: u64,
     /// Something was not done as asked.
     failed: bool,
 }
@@ -79,6 +81,7 @@ impl Session {
             owners: false,
             cgroups: Cgroups::new(),
             told: KnownCgroups::default(),
+            lost: 0,
             failed: false,
         }
     }
@@ -118,7 +121,11 @@ impl Session {
         match event {
             ProbeEvent::OpensStarted(started) => self.opens = started.is_ok(),
             ProbeEvent::Watching(watching) => self.talkers = watching.is_ok(),
-            ProbeEvent::OpensEnded(_) => self.opens = false,
+            ProbeEvent::Opens(batch) => self.lost = batch.counts.lost,
+            ProbeEvent::OpensEnded(counts) => {
+                self.lost = counts.lost;
+                self.opens = false;
+            }
             ProbeEvent::TalkersEnded => self.talkers = false,
             ProbeEvent::OwnersStarted(started) => self.owners = started.is_ok(),
             ProbeEvent::OwnersEnded => self.owners = false,
@@ -158,7 +165,7 @@ impl Session {
         complain(&format!("recording to {name}; Ctrl-C ends it"));
         let done = self.pump(&mut writer, probes, settings, args.duration).await;
         let (totals, finished) = writer.finish(clock::mono());
-        let what = told(&head, &totals);
+        let what = told(&head, &totals, self.lost);
         match done.and(finished) {
             Ok(()) => complain(&format!("{name}: {what}")),
             Err(WriteError::Full) => complain(&format!("{name} is as large as it may be: {what}")),
@@ -250,9 +257,9 @@ impl Session {
 }
 
 /// What a recording came to, in words.
-fn told(head: &Head, totals: &Totals) -> String {
+fn told(head: &Head, totals: &Totals, lost: u64) -> String {
     let seconds = totals.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
-    let mut text = format!("{seconds:.1} s, {} opens", totals.opens);
+    let mut text = format!("{seconds:.1} s, {} opens, {lost} lost", totals.opens);
     if totals.unwritten > 0 {
         text.push_str(&format!(", {} events too large to be written", totals.unwritten));
     }
