@@ -95,6 +95,7 @@ bench: build ## criterion benches, then the real kernel against nobody looking a
 	$(CARGO) bench --locked
 	$(SUDO) benches/peers.sh
 	$(SUDO) benches/wire_cost.py
+	$(SUDO) benches/conn_peers.py
 	$(SUDO) benches/dashboard.py
 	$(SUDO) benches/feel.py
 

@@ -35,6 +35,10 @@ impl From<AttachError> for Problem {
         let fix = match &e {
             AttachError::Rights => "run it with sudo",
             AttachError::NoCgroup2 => "mount -t cgroup2 none /sys/fs/cgroup, or use --no-owners",
+            AttachError::Attach(_, e) if e.kind() == libbpf_rs::ErrorKind::PermissionDenied => {
+                "another program may have the root cgroup to itself, see `bpftool cgroup tree`; \
+                 --no-owners does without"
+            }
             AttachError::Load(_) | AttachError::Attach(..) => {
                 "it takes kernel 5.12 with BTF; --no-owners does without"
             }
