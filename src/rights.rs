@@ -114,11 +114,14 @@ pub fn keep(parts: &[Part], locked: bool) {
     kept.retain(|c| held.contains(c));
     if locked {
         let reads_maps =
-            [Part::Opens, Part::Talkers, Part::Owners].iter().any(|part| parts.contains(part));
+            parts.iter().any(|part| matches!(part, Part::Opens | Part::Talkers | Part::Owners));
         let puts_back = parts.contains(&Part::Features);
         // Not in force for a moment, to see whether the kernel asks for it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();
-        let asks = reads_maps && tried && !crate::bpf::sys::may_read_maps();
+        let iterates = parts.contains(&Part::Owners);
+        let asks = tried
+            && ((reads_maps && !crate::bpf::sys::may_read_maps())
+                || (iterates && !crate::bpf::sys::may_iterate()));
         kept.retain(|c| match c {
             Capability::CAP_BPF => asks,
             Capability::CAP_NET_ADMIN => puts_back,

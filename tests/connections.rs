@@ -640,6 +640,20 @@ fn linked(pid: u32) -> Vec<u32> {
 }
 
 #[test]
+fn locked_it_tells_the_same() {
+    own_namespace();
+    lo_up();
+    let stream = Stream::json(&["connections", "--interval", "200ms", "--lock"]);
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = process(|| serve(&listener, 5));
+    done(process(|| ask(to, 1_000)));
+    done(server);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(server)), (1_000, 5));
+}
+
+#[test]
 fn nothing_stays_on_the_cgroup_even_after_a_kill() {
     for signal in [Signal::SIGINT, Signal::SIGKILL] {
         let stream = here();

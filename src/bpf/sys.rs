@@ -22,6 +22,14 @@ pub(crate) fn may_read_maps() -> bool {
     ret != -libc::EPERM
 }
 
+/// Whether this thread may run an iterator: where `unprivileged_bpf_disabled` is set, that takes CAP_BPF
+/// on every kernel.
+pub(crate) fn may_iterate() -> bool {
+    // SAFETY: takes a descriptor, and none is -1.
+    let ret = unsafe { libbpf_sys::bpf_iter_create(-1) };
+    ret != -libc::EPERM
+}
+
 /// `membarrier(MEMBARRIER_CMD_GLOBAL)`: an RCU grace period. Where the kernel refuses it
 /// (`nohz_full`), 50 ms are waited instead, longer than any program may run.
 pub(crate) fn membarrier() {

@@ -202,7 +202,9 @@ pub struct OwnersTick {
     pub samples: Vec<Conn>,
     /// `samples` are all that there are: one that is missing has ended unseen.
     pub complete: bool,
-    /// Whoever else holds a socket, all of them.
+    /// Sockets that were not read any more, since they were too many.
+    pub left_out: u64,
+    /// Whoever else holds a socket, [`super::owners::MAX_CONNS`] of them at most.
     pub holders: Vec<Holder>,
     /// Peers of sockets without one, those that changed.
     pub flows: Vec<PeerFlow>,

@@ -159,6 +159,7 @@ impl Owners {
         for conn in &tick.samples {
             self.carry(conn);
         }
+        self.let_go += tick.left_out;
         if tick.complete {
             self.miss(&tick.samples, batch.at);
         }

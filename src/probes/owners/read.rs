@@ -13,12 +13,15 @@ use super::flows::Flows;
 use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
 use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
+use crate::model::owners::MAX_CONNS;
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
 /// Between drains. The ring holds 20,000 events: 100,000 connections a second, told at both ends.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Events in one batch, about 400 bytes each.
 const BATCH_EVENTS: usize = 1_024;
+/// Sockets, and others who hold one, that one look tells of: what the model follows.
+const MOST: usize = MAX_CONNS;
 /// What one read of an iterator takes: as much as the kernel's own buffer.
 const READ_BYTES: usize = 32 << 10;
 
@@ -154,10 +157,17 @@ impl Reader<'_, '_> {
         });
         let mut tick = OwnersTick { complete, ..OwnersTick::default() };
         each_record::<CONN_BYTES>(&self.sample, |record| {
-            tick.samples.extend(decode::conn(record))
+            if tick.samples.len() < MOST {
+                tick.samples.extend(decode::conn(record));
+            } else {
+                tick.complete = false;
+                tick.left_out += 1;
+            }
         })?;
         each_record::<{ size_of::<holder>() }>(&self.holders, |record| {
-            tick.holders.extend(decode::held(record));
+            if tick.holders.len() < MOST {
+                tick.holders.extend(decode::held(record));
+            }
         })?;
         tick.flows = self.flows.read(&self.skel.maps.flows)?;
         Ok(self.send(Vec::new(), Some(tick)))
