@@ -8,11 +8,11 @@ mod common;
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use common::net::{ip, own_namespace};
+use common::net::{ip, own_namespace, trivial_program};
 use common::program::{Ended, Stream};
 use nix::cmsg_space;
 use nix::sys::signal::Signal;
@@ -469,6 +469,11 @@ fn what_was_there_before_is_found_with_its_process() {
     let (mut conn, _) = listener.accept().unwrap();
     read_exactly(&mut conn, 5_000);
     let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    // Of a socket that listened before, a connection comes as of any; itself it is none.
+    let later = process(|| ask(to, 3));
+    serve(&listener, 4);
+    done(later);
+    drop(listener);
     nix::unistd::write(&go, b"!").unwrap();
     read_exactly(&mut conn, 777);
     conn.write_all(b"!!").unwrap();
@@ -479,6 +484,10 @@ fn what_was_there_before_is_found_with_its_process() {
     assert_eq!(bytes(close), (2, 777), "what was before is not counted: {close}");
     assert_eq!((&close["from"], &close["since"]), (&json!("found"), &Value::Null));
     assert_eq!(bytes(&run.row(client)), (2, 777));
+    assert_eq!(run.of("accept").len(), 1);
+    let closes = run.of("close");
+    assert_eq!(closes.len(), 4, "both ends of two connections: {closes:?}");
+    assert!(closes.iter().all(|line| line["remote_port"] != Value::Null));
 }
 
 #[test]
@@ -637,6 +646,55 @@ fn linked(pid: u32) -> Vec<u32> {
             text.lines().find_map(|l| l.strip_prefix("prog_id:")?.trim().parse().ok())
         })
         .collect()
+}
+
+/// A program of somebody else's on a cgroup below lets nothing out: that holds whether we look or not,
+/// and on the root a neighbour stays where it is.
+#[test]
+fn programs_of_others_do_as_they_did() {
+    let attach = |path: &str, ret| {
+        let group = std::fs::File::open(path).unwrap();
+        let program = trivial_program(libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB, ret);
+        // SAFETY: two descriptors that are open; no options.
+        let link = unsafe {
+            libbpf_sys::bpf_link_create(
+                program.as_raw_fd(),
+                group.as_raw_fd(),
+                libbpf_sys::BPF_CGROUP_INET_EGRESS,
+                std::ptr::null(),
+            )
+        };
+        assert!(link >= 0, "{link}");
+        // SAFETY: a descriptor of our own.
+        (program, unsafe { OwnedFd::from_raw_fd(link) })
+    };
+    let group = format!("{}/ebpftop-foreign-{}", cgroup2(), std::process::id());
+    std::fs::create_dir(&group).unwrap();
+    let drops = attach(&group, 0);
+    let neighbour = attach(&cgroup2(), 1);
+    let there = on_the_root();
+    let stream = here();
+    let to = UdpSocket::bind(local("127.0.0.1")).unwrap();
+    let to_ip = to.local_addr().unwrap();
+    let confined = process(|| {
+        std::fs::write(format!("{group}/cgroup.procs"), "0").unwrap();
+        let socket = UdpSocket::bind(local("127.0.0.1")).unwrap();
+        let sent = socket.send_to(&[0; 10], to_ip);
+        assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    });
+    let free = process(|| {
+        let socket = UdpSocket::bind(local("127.0.0.1")).unwrap();
+        assert_eq!(socket.send_to(&[0; 10], to_ip).unwrap(), 10);
+    });
+    done(confined);
+    done(free);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(free)), (0, 10));
+    let ours = linked(std::process::id());
+    assert!(ours.iter().any(|id| there.contains(id)));
+    assert!(ours.iter().filter(|id| there.contains(id)).all(|id| on_the_root().contains(id)));
+    drop((drops, neighbour));
+    std::fs::remove_dir(&group).unwrap();
 }
 
 #[test]

@@ -305,7 +305,8 @@ int tcp_state(__u64 *ctx)
 		/* fallthrough */
 	case TCP_LISTEN:
 		/* inside connect() and listen() */
-		one_owner(state, bpf_get_current_task(), OWNER_MADE);
+		if (!is_kernels(addr))
+			one_owner(state, bpf_get_current_task(), OWNER_MADE);
 		state->since_ns = bpf_ktime_get_ns();
 		return 0;
 	case TCP_ESTABLISHED:
@@ -328,7 +329,9 @@ int tcp_state(__u64 *ctx)
 		return 0;
 	default:
 		error = HALF(sock, addr, sk_err);
-		if (from == TCP_SYN_SENT || state->told == TOLD)
+		/* one that listens carries nothing; what came of it has its state until it stands */
+		if (from == TCP_SYN_SENT ||
+		    (state->told == TOLD && from != TCP_LISTEN && from != TCP_SYN_RECV))
 			tell(addr, bpf_get_socket_cookie(sk), state, CONN_CLOSE, from, error);
 		state->told = TOLD_NOT;
 		return 0;
