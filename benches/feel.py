@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How the dashboard feels: from a key to the screen while opens and packets arrive as fast as this
-machine makes them, and what a frame costs a slow line. Needs root.
+"""How the dashboard feels: from a key to the screen while 300,000 opens and 300,000 packets a second
+arrive, and what a frame costs a slow line. Needs root.
 
     sudo benches/feel.py [KEYS] [BINARY]
 
 Runs in a network namespace of its own, as benches/dashboard.py does. A key is `?`, which changes
 nearly every cell; it is timed from the write into the pseudo-terminal until the last byte of the frame
-that answers it was read. Frames are told apart by the marks of the synchronised updates.
+that answers it was read. Frames are told apart by the marks of the synchronised updates. Beside it stands
+what the machine takes under the same load to echo one byte: `cat` on another pseudo-terminal, in turn.
 """
 
 import fcntl
@@ -26,6 +27,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEYS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 BINARY = sys.argv[2] if len(sys.argv) > 2 else os.path.join(HERE, "../target/release/ebpftop")
+A_SECOND = "300000"
 END = b"\x1b[?2026l"
 
 
@@ -76,8 +78,9 @@ class Dashboard:
         self.until(text, 20)
         return (time.monotonic() - start) * 1000
 
-    def keys(self, n):
-        times = []
+    def keys(self, n, echo):
+        """Milliseconds of each key, and of each echo in between."""
+        times, echoes = [], []
         for i in range(n):
             # Not in step with the ticks, nor with the last frame.
             pause = time.monotonic() + 0.023 + (i * 7 % 31) / 1000
@@ -86,7 +89,8 @@ class Dashboard:
             # What the line at the foot says then; the cells around it do not stay the same.
             text = b"quit" if i % 2 else b"Help"
             times.append(self.press(b"?", text))
-        return times
+            echoes.append(echo.press())
+        return times, echoes
 
     def watch(self, seconds):
         self.frames.clear()
@@ -102,6 +106,28 @@ class Dashboard:
 
     def end(self):
         os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+class Echo:
+    """A program that does nothing but answer."""
+
+    def __init__(self):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvp("sh", ["sh", "-c", "stty raw -echo; echo ready; exec cat"])
+        while b"ready" not in os.read(self.fd, 100):
+            pass
+
+    def press(self):
+        start = time.monotonic()
+        os.write(self.fd, b"x")
+        os.read(self.fd, 1)
+        return (time.monotonic() - start) * 1000
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self.fd)
 
@@ -141,21 +167,31 @@ def main():
         for size in (80, 24), (200, 60):
             print(f"{size[0]}x{size[1]}")
             dashboard = Dashboard(size)
-            tell_times("key to screen, idle", dashboard.keys(KEYS // 4 * 2))
+            echo = Echo()
+            times, echoes = dashboard.keys(KEYS // 4 * 2, echo)
+            tell_times("key to screen, idle", times)
+            tell_times("  echo", echoes)
             tell_bytes("idle", dashboard.watch(10), 10)
             seconds = str(30 + KEYS / 10)
             sink = subprocess.Popen([f"{work}/load", "sink", seconds])
-            opens = subprocess.Popen([f"{work}/load", "opens", files, seconds],
+            opens = subprocess.Popen([f"{work}/load", "opens", files, seconds, A_SECOND],
                                      stdout=subprocess.PIPE, text=True)
-            sends = subprocess.Popen([*beyond, f"{work}/load", "send", "10.9.0.1", seconds],
+            mac = subprocess.run(["ip", "-j", "link", "show", "near"], check=True, capture_output=True,
+                                 text=True).stdout.split('"address":"')[1][:17]
+            sends = subprocess.Popen([*beyond, f"{work}/load", "frames", "far", mac, "rx", "50",
+                                      A_SECOND, seconds],
                                      stdout=subprocess.PIPE, text=True)
             loads = [sink, opens, sends]
             time.sleep(2)
-            tell_times("key to screen, under load", dashboard.keys(KEYS // 2 * 2))
+            times, echoes = dashboard.keys(KEYS // 2 * 2, echo)
+            tell_times("key to screen, under load", times)
+            tell_times("  echo", echoes)
             tell_bytes("under load", dashboard.watch(15), 15)
             pairs = int(opens.communicate()[0].split()[1])
-            packets = sends.communicate()[0].split()[0]
-            print(f"    {pairs / float(seconds):.0f} opens/s, {packets} packets/s, lost {dashboard.lost()}")
+            packets = int(sends.communicate()[0].split()[0])
+            print(f"    {pairs / float(seconds):.0f} opens/s, {packets / float(seconds):.0f} packets/s, "
+                  f"lost {dashboard.lost()}")
+            echo.end()
             sink.kill()
             sink.wait()
             dashboard.end()

@@ -1,5 +1,7 @@
 /* The load of benches/peers.sh, dashboard.py and wire_cost.py.
- *   load opens DIR SECONDS       opens and closes 100 files of DIR in turn; prints: us/pair, pairs
+ *   load opens DIR SECONDS [RATE]
+ *                                opens and closes 100 files of DIR in turn, RATE a second or as fast
+ *                                as it can; prints: us/pair, pairs
  *   load send ADDRESS SECONDS    sends 18-byte UDP payloads as fast as it can; prints: packets/s
  *   load sink SECONDS            owns the port and never reads, so that no ICMP answers
  *   load frames INTERFACE MAC rx|tx ADDRESSES RATE SECONDS
@@ -39,11 +41,11 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void opens(const char *dir, double seconds)
+static void opens(const char *dir, double seconds, double rate)
 {
 	static char paths[FILES][4096];
 	unsigned long pairs = 0;
-	double start, end;
+	double start, end, due;
 	int i, fd;
 
 	for (i = 0; i < FILES; i++) {
@@ -53,8 +55,12 @@ static void opens(const char *dir, double seconds)
 			die(paths[i]);
 		close(fd);
 	}
+	prctl(PR_SET_TIMERSLACK, 1000);
 	start = now();
 	do {
+		due = rate > 0 ? start + pairs / rate - now() : 0;
+		if (due > 0)
+			usleep(due * 1e6);
 		for (i = 0; i < FILES; i++) {
 			fd = open(paths[i], O_RDONLY | O_CLOEXEC);
 			if (fd < 0)
@@ -196,8 +202,8 @@ static void send_frames(char **argv)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "opens"))
-		opens(argv[2], atof(argv[3]));
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "opens"))
+		opens(argv[2], atof(argv[3]), argc == 5 ? atof(argv[4]) : 0);
 	else if (argc == 4 && !strcmp(argv[1], "send"))
 		send_packets(argv[2], atof(argv[3]));
 	else if (argc == 3 && !strcmp(argv[1], "sink"))
