@@ -33,7 +33,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels test-package soak fuzz lint unit install uninstall dist reproducible bench screenshot demo clean setup-build setup-test
+.PHONY: help run build test test-kernels test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -104,6 +104,15 @@ dist: setup-build ## what is released, in target/dist: archive, .deb, .rpm, SBOM
 
 reproducible: setup-build ## make dist in two folders: is it the same, byte by byte?
 	@scripts/reproducible.sh
+
+deny: setup-build ## cargo-deny: licences, sources, duplicates, advisories (fetches their database)
+	"$$(scripts/tool.sh cargo-deny)" --locked check
+
+# rustfmt: the build formats what it generates, and stops where rustup has none for this toolchain.
+msrv: setup-build ## does it build with the oldest Rust that Cargo.toml promises?
+	oldest=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) && \
+		rustup toolchain install --profile minimal --component rustfmt "$$oldest" && \
+		cargo "+$$oldest" check --locked --all-targets --target-dir '$(CARGO_TARGET_DIR)/msrv'
 
 screenshot: build ## assets/screenshot.svg, from the real program under a small load
 	@mkdir -p assets

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """What is inside the release binary, as CycloneDX 1.5 JSON on stdout: sbom.py BINARY.
 
-Crates come from the lock file by `cargo metadata` (normal and build dependencies of this target, with
-what they are for), the C libraries from what they say of themselves. The same input gives the same
+Crates are those that the build takes on this target (`cargo tree`, `cargo metadata`), the C libraries from what they say of themselves. The same input gives the same
 bytes: the time is SOURCE_DATE_EPOCH.
 """
 
@@ -30,25 +29,14 @@ def shared_libraries(binary):
     return [l.split("[")[1].rstrip("]") for l in lines if "(NEEDED)" in l]
 
 
-def reached(metadata):
-    """Package ids with the kinds ("build", "normal") by which the program comes to need them."""
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    found = {}
-    todo = [(metadata["resolve"]["root"], "normal")]
-    while todo:
-        at, kind = todo.pop()
-        if kind in found.setdefault(at, set()):
-            continue
-        found[at].add(kind)
-        for dep in nodes[at]["deps"]:
-            kinds = {k["kind"] or "normal" for k in dep["dep_kinds"]} - {"dev"}
-            for k in kinds:
-                # What a build dependency needs is needed to build alone.
-                todo.append((dep["pkg"], "build" if kind == "build" else k))
-    return found, nodes
+def built(*edges):
+    """Names and versions of the crates that the build takes, by these edges of its graph."""
+    lines = out(os.environ.get("CARGO", "cargo"), "tree", "--locked", "--prefix=none", "--no-dedupe",
+                "--target", host(), "--format={p}", "--edges", ",".join(edges)).splitlines()
+    return {tuple(l.split()[:2]) for l in lines if l}
 
 
-def crate(package, kinds, macros):
+def crate(package, is_inside):
     purl = f"pkg:cargo/{package['name']}@{package['version']}"
     component = {
         "type": "library",
@@ -57,7 +45,7 @@ def crate(package, kinds, macros):
         "version": package["version"],
         "purl": purl,
         # "excluded": it takes part in the build and is not in the binary.
-        "scope": "required" if "normal" in kinds and not macros else "excluded",
+        "scope": "required" if is_inside else "excluded",
     }
     if package["license"]:
         # Two crates still write "/" for OR.
@@ -87,10 +75,11 @@ def main():
             "--filter-platform", host())
     )
     packages = {p["id"]: p for p in metadata["packages"]}
-    found, nodes = reached(metadata)
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    key = lambda p: (p["name"], "v" + p["version"])
+    taken, inside = built("normal", "build"), built("normal", "no-proc-macro")
     root = packages[metadata["resolve"]["root"]]
-    del found[root["id"]]
-    is_macro = lambda p: any("proc-macro" in t["kind"] for t in p["targets"])
+    found = [i for i, p in packages.items() if key(p) in taken and p is not root]
     purl = lambda i: f"pkg:cargo/{packages[i]['name']}@{packages[i]['version']}"
 
     libbpf = next(p["version"].split("+v")[1] for p in packages.values() if p["name"] == "libbpf-sys")
@@ -104,7 +93,7 @@ def main():
     ]
     with open(binary, "rb") as f:
         digest = hashlib.sha256(f.read()).hexdigest()
-    components = [crate(packages[i], kinds, is_macro(packages[i])) for i, kinds in found.items()]
+    components = [crate(packages[i], key(packages[i]) in inside) for i in found]
     components.sort(key=lambda c: c["bom-ref"])
     dependencies = [
         {"ref": purl(i),
