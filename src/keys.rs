@@ -68,6 +68,7 @@ pub enum Action {
     Theme,
     Units,
     Save,
+    Record,
     Restart,
     Accept,
     Cancel,
@@ -169,6 +170,7 @@ pub const BINDINGS: &[Binding] = &[
     main(&[Char('T')], A::Theme, "next theme", ""),
     main(&[Char('u')], A::Units, "traffic in bits or in bytes", ""),
     main(&[Char('W')], A::Save, "save what was changed on screen as the configuration", ""),
+    main(&[Char('R')], A::Record, "record to a file, stop recording", ""),
     ctrl(M::Main, &[Char('r')], A::Restart, "start the counts again"),
 
     on(M::Filter, &[Enter], A::Accept, "keep the filter", "keep"),

@@ -111,6 +111,9 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "A recording is for its owner alone to read, and never written over. It ends at SIGINT or \
          SIGTERM, after --duration, or before it is larger than --max-size. One that was cut off or \
          damaged is shown up to there, and the exit status is 1.",
+            "The key R in the dashboard begins a recording, in the directory that it was started in and \
+         named after the time, and ends it. When the disk is slower than what comes, up to 32 MiB wait; \
+         opens beyond that are missing, which the header and the recording tell.",
             "In a replay p stands still, [ and ] go 5 s back and forth, { and } a minute, comma and full \
          stop change the speed; at the end p begins again.",
         ],

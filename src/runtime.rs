@@ -5,9 +5,11 @@
 
 mod alive;
 mod asker;
+mod input;
 mod line;
 mod player;
 mod probes;
+mod recorder;
 mod resolver;
 mod saver;
 mod signals;
@@ -22,10 +24,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use crossterm::event::{Event, EventStream, KeyModifiers, MouseButton, MouseEventKind};
+use crossterm::event::{Event, EventStream};
 use futures_util::{FutureExt, StreamExt};
 use jiff::tz::TimeZone;
-use ratatui::layout::Rect;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -34,15 +35,17 @@ use crate::files::as_caller;
 use crate::model::escape::escape;
 use crate::model::origin::Origins;
 use crate::model::problem::Problem;
-use crate::model::time::Mono;
 use crate::model::who::Who;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
+use crate::recording::Seen;
 use crate::rights;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
+use input::take;
 use player::Player;
 pub use probes::{Probe, Probes, Start};
+use recorder::Recorder;
 use saver::Saver;
 use signals::{Signal, Signals};
 use terminal::Screen;
@@ -248,6 +251,7 @@ async fn first_words(
 /// The threads that do for the loop what may block.
 struct Helpers {
     saver: Saver,
+    recorder: Recorder,
     asker: Asker,
     answers: Receiver<Msg>,
 }
@@ -256,7 +260,8 @@ impl Helpers {
     /// Starts them. All that takes rights has a thread of its own then: this one gives up its own.
     fn start(settings: &Settings, screen: &ScreenSettings) -> Self {
         let (asker, answers) = Asker::start(settings.locked);
-        let helpers = Self { saver: Saver::start(screen.file.clone()), asker, answers };
+        let (saver, recorder) = (Saver::start(screen.file.clone()), Recorder::start());
+        let helpers = Self { saver, recorder, asker, answers };
         rights::keep(&[], settings.locked);
         helpers
     }
@@ -279,7 +284,7 @@ async fn dashboard(
 ) -> anyhow::Result<End> {
     let time = |player: &Option<Player>| player.as_ref().map_or_else(clock::mono, Player::now);
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
-    let Helpers { mut saver, asker, mut answers } = helpers;
+    let Helpers { mut saver, mut recorder, asker, mut answers } = helpers;
     let mut size = terminal::size();
     let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.zone = TimeZone::system();
@@ -344,11 +349,32 @@ async fn dashboard(
             }
             _ = tick.tick() => match player {
                 Some(player) => app.update(Msg::Replay(player.state()), player.now()),
-                None => app.update(Msg::Tick, clock::mono()),
+                None => {
+                    let now = clock::mono();
+                    if recorder.runs() {
+                        recorder.take(now, Seen::Tick);
+                        app.update(Msg::Recorded(recorder.grown()), now);
+                    }
+                    app.update(Msg::Tick, now)
+                }
             },
             effects = play_on(player, app) => effects,
-            Some(event) = events.recv() => app.update(Msg::Probe(event), clock::mono()),
-            Some(answer) = answers.recv() => app.update(answer, time(player)),
+            Some(event) = events.recv() => {
+                let now = clock::mono();
+                if recorder.runs() {
+                    let mut event = event.clone();
+                    app.choose(&mut event);
+                    recorder.take(now, Seen::Probe(event));
+                }
+                app.update(Msg::Probe(event), now)
+            }
+            Some(answer) = answers.recv() => {
+                if let (Msg::Cgroups(known), true) = (&answer, recorder.runs()) {
+                    recorder.take(clock::mono(), Seen::Cgroups(known.clone()));
+                }
+                app.update(answer, time(player))
+            }
+            told = recorder.told() => app.update(Msg::Recorded(told), time(player)),
             saved = saver.done() => app.update(Msg::Saved(saved), time(player)),
             () = sleep_until(panic_at) => terminal::panic_as_asked(),
         };
@@ -369,6 +395,8 @@ async fn dashboard(
                     app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), time(player));
                 }
                 Effect::Save(changes) => saver.save(changes),
+                Effect::Record(true) => recorder.begin(app.known_before(), clock::mono()),
+                Effect::Record(false) => recorder.end(clock::mono()),
                 Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
                 Effect::Names(addresses) => asker.names(addresses),
                 Effect::Replay(command) => {
@@ -409,38 +437,5 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Hands what the terminal sent to the app.
-fn take(app: &mut App, event: Event, now: Mono) -> Vec<Effect> {
-    let area = app.screen.area;
-    let msg = match event {
-        Event::Key(key) => Msg::Key(key),
-        Event::Paste(text) => Msg::Paste(text),
-        Event::Resize(width, height) => Msg::Resize(width, height),
-        Event::Mouse(mouse) => match pointed(app, area, mouse) {
-            Some(msg) => msg,
-            None => return Vec::new(),
-        },
-        Event::FocusGained | Event::FocusLost => return Vec::new(),
-    };
-    app.update(msg, now)
-}
-
-fn pointed(app: &App, area: Rect, mouse: crossterm::event::MouseEvent) -> Option<Msg> {
-    let (x, y) = (mouse.column, mouse.row);
-    // Selecting text is the terminal's, also where it tells of it.
-    if mouse.modifiers.contains(KeyModifiers::SHIFT) {
-        return None;
-    }
-    let pane = || ui::pane_at(app, area, x, y).unwrap_or(app.screen.focus);
-    match mouse.kind {
-        MouseEventKind::Down(MouseButton::Left) => ui::hit(app, area, x, y).map(Msg::Click),
-        MouseEventKind::Drag(MouseButton::Left) => Some(Msg::Drag(x, y)),
-        MouseEventKind::Up(MouseButton::Left) => Some(Msg::Drop),
-        MouseEventKind::ScrollUp => Some(Msg::Wheel(pane(), -3)),
-        MouseEventKind::ScrollDown => Some(Msg::Wheel(pane(), 3)),
-        _ => None,
     }
 }

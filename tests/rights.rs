@@ -122,6 +122,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
         ("talkers", TALKERS),
         ("who", SYS_PTRACE),
         ("cgroups", 0),
+        ("record", 0),
         ("save", 0),
     ];
     assert_threads(pid, "ebpftop", &others);
@@ -144,7 +145,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
     let mut tty = dashboard("", &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    let names = ["opens", "owners", "talkers", "who", "cgroups", "save"];
+    let names = ["opens", "owners", "talkers", "who", "cgroups", "record", "save"];
     let others = names.map(|name| (name, 0));
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {

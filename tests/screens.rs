@@ -5,7 +5,7 @@
 mod fake;
 
 use ebpftop::app::kept::Kept;
-use ebpftop::app::{App, Effect, Msg};
+use ebpftop::app::{App, Effect, Msg, Recorded};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
@@ -153,6 +153,30 @@ fn paused_with_losses_ended_marked() {
     snapshots("paused", &mut app);
     app.update(key(KeyCode::Char('p')), at(37.0));
     assert_ne!(text(&app, (120, 40)), before);
+}
+
+#[test]
+fn while_it_records() {
+    let mut app = busy((80, 24));
+    assert!(app.update(key(KeyCode::Char('R')), at(30.0)).contains(&Effect::Record(true)));
+    app.update(
+        Msg::Recorded(Recorded::Begun("/root/ebpftop-20261123-051205.rec".into())),
+        at(30.0),
+    );
+    for size in [(80, 24), (120, 40)] {
+        app.update(Msg::Resize(size.0, size.1), at(30.5));
+        insta::assert_snapshot!(format!("recording_{}x{}", size.0, size.1), text(&app, size));
+    }
+    let grown = Recorded::Grown { bytes: 5_300_000, missing: 12_345 };
+    app.update(Msg::Recorded(grown), at(72.0));
+    for size in [(120, 40), (40, 12)] {
+        app.update(Msg::Resize(size.0, size.1), at(72.0));
+        insta::assert_snapshot!(format!("recording_slow_{}x{}", size.0, size.1), text(&app, size));
+    }
+    assert!(app.update(key(KeyCode::Char('R')), at(73.0)).contains(&Effect::Record(false)));
+    assert!(!app.update(key(KeyCode::Char('R')), at(73.0)).contains(&Effect::Record(false)));
+    app.update(Msg::Recorded(Recorded::Ended("recorded 43.0 s".into())), at(74.0));
+    assert!(!text(&app, (120, 40)).contains("REC "));
 }
 
 #[test]

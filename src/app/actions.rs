@@ -96,6 +96,7 @@ impl App {
             Action::Theme => self.next_theme(),
             Action::Units => self.next_units(),
             Action::Save => return self.save(),
+            Action::Record => return self.record(),
             Action::Restart => {
                 self.data.restart();
                 // What was counted before is not gone back to.

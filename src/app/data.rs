@@ -39,6 +39,18 @@ impl<T> ProbeState<T> {
         }
     }
 
+    /// What it told of its start, or of its end by a fault.
+    pub fn told(&self) -> Option<Result<T, Problem>>
+    where
+        T: Clone,
+    {
+        match self {
+            ProbeState::Running(t) => Some(Ok(t.clone())),
+            ProbeState::Failed(p) => Some(Err(p.clone())),
+            ProbeState::Starting | ProbeState::Ended => None,
+        }
+    }
+
     /// Why it does not run.
     pub fn problem(&self) -> Option<&Problem> {
         match self {

@@ -17,6 +17,7 @@ mod opens_rows;
 mod overlays;
 pub mod picker;
 mod places;
+mod record;
 mod replay;
 mod rewind;
 pub mod talkers_pane;
@@ -30,7 +31,6 @@ use ratatui::layout::Rect;
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
-use crate::model::filter;
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, ProcessKey};
 use crate::model::origin::Origins;
@@ -49,6 +49,7 @@ pub use mouse::Target;
 pub use msg::{Effect, Msg};
 use opens_pane::OpensPane;
 use picker::Picker;
+pub use record::{Recorded, Recording};
 pub use replay::{PlayerCommand, Replay};
 use rewind::Frozen;
 use talkers_pane::TalkersPane;
@@ -142,6 +143,8 @@ pub struct App {
     asked: usize,
     /// How a recording is being played, when one is.
     pub replay: Option<Replay>,
+    /// The recording that is being written.
+    recording: Option<Recording>,
     /// The last minutes, with how was watched, where they are kept.
     past: Option<Past<Rc<ProbeState<Vec<Watched>>>>>,
     /// What clocks here show.
@@ -185,6 +188,7 @@ impl App {
             looked: None,
             asked: 0,
             replay: None,
+            recording: None,
             past: None,
             zone: TimeZone::UTC,
         }
@@ -242,6 +246,7 @@ impl App {
             Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Saved(result) => self.take_saved(result),
+            Msg::Recorded(told) => self.take_recorded(told),
             Msg::Replay(replay) => self.take_replay(replay),
             Msg::Tick => self.tick(),
         }
@@ -288,13 +293,7 @@ impl App {
     }
 
     fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
-        // The command line's choice holds for the whole run: what it leaves out is never counted,
-        // so that every view shows opens by those processes alone.
-        if let (ProbeEvent::Opens(batch), Some(chosen)) = (&mut event, self.filter.fixed()) {
-            batch.retain(|tgid, uid, names| {
-                chosen.process(&filter::Who { names, tgid, uid, cgroup: None })
-            });
-        }
+        self.choose(&mut event);
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));
         self.keep_before(&event);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::kept::Value;
-use super::{Pane, PlayerCommand, Replay, Target};
+use super::{Pane, PlayerCommand, Recorded, Replay, Target};
 use crate::model::cgroup::Cgroup;
 use crate::model::names::Answer;
 use crate::model::opens::ProcessKey;
@@ -37,6 +37,8 @@ pub enum Msg {
     Named(IpAddr, Answer),
     /// The configuration's file that was written, or why none was.
     Saved(Result<String, String>),
+    /// How writing a recording goes on.
+    Recorded(Recorded),
     /// How a recording is being played.
     Replay(Replay),
     Tick,
@@ -60,6 +62,8 @@ pub enum Effect {
     Names(Vec<IpAddr>),
     /// Write these into the configuration.
     Save(Vec<(&'static str, Value)>),
+    /// Begin to record, or end it.
+    Record(bool),
     /// Play the recording in another way.
     Replay(PlayerCommand),
 }

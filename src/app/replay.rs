@@ -1,5 +1,7 @@
 //! A recording that is shown: where it is, and what the keys ask of it.
 
+use std::rc::Rc;
+
 use super::{App, Effect};
 use crate::app::data::Data;
 use crate::keys::Action;
@@ -71,6 +73,17 @@ impl App {
             Seen::Probe(event) => self.update(super::Msg::Probe(event), at),
             Seen::Tick => self.update(super::Msg::Tick, at),
             Seen::Cgroups(answers) => self.update(super::Msg::Cgroups(answers), at),
+            Seen::Before(before) => {
+                Rc::make_mut(&mut self.data.opens).begin_after(before);
+                Vec::new()
+            }
+            Seen::Missing { opens, .. } => {
+                Rc::make_mut(&mut self.data.opens).add_missing(opens);
+                self.say(&format!(
+                    "{opens} opens are missing here: they could not be written in time"
+                ));
+                vec![Effect::Redraw]
+            }
             Seen::Unwritten => {
                 self.say("something is missing here: it was too large to be recorded");
                 vec![Effect::Redraw]

@@ -32,6 +32,12 @@ impl KnownCgroups {
         self.known.get(&id)?.as_ref().ok()
     }
 
+    /// All that are known, as they were answered.
+    pub fn all(&self) -> Vec<(u64, Option<Cgroup>)> {
+        let known = self.known.iter();
+        known.filter_map(|(id, known)| Some((*id, Some(known.as_ref().ok()?.clone())))).collect()
+    }
+
     /// Whether it is worth asking for.
     pub fn is_wanted(&self, id: u64) -> bool {
         !matches!(self.known.get(&id), Some(Ok(_) | Err(TRIES..)))

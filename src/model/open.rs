@@ -286,6 +286,12 @@ impl OpenBatch {
         self.entries.len()
     }
 
+    /// About what it takes in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        let others = size_of_val(&*self.ended) + size_of_val(&*self.lost_by);
+        size_of::<Self>() + size_of_val(&*self.entries) + self.texts.len() + others
+    }
+
     /// Whether it holds no open.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -20,13 +20,14 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cgroup::Cgroup;
+use crate::model::opens::Before;
 use crate::model::time::{Mono, Stamp};
 use crate::probes::ProbeEvent;
 
 pub use host::host;
 pub use limit::parse_size;
 pub use read::{Damage, Item, Mark, Reader};
-pub use session::run;
+pub use session::{run, told};
 pub use write::{WriteError, Writer};
 
 #[cfg(test)]
@@ -43,6 +44,10 @@ pub enum Seen {
     Cgroups(Vec<(u64, Option<Cgroup>)>),
     /// Something came that is too large for a block, and was left out.
     Unwritten,
+    /// What was told before the recording began.
+    Before(Before),
+    /// These came faster than they could be written, and were left out.
+    Missing { opens: u64, events: u64 },
 }
 
 /// Where and when a recording was made.
@@ -63,6 +68,6 @@ pub struct Totals {
     pub ended: Mono,
     /// Opens written.
     pub opens: u64,
-    /// What came and was left out: too large for a block.
+    /// What came and was left out: too large for a block, or too fast for the disk.
     pub unwritten: u64,
 }

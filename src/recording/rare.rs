@@ -10,6 +10,7 @@ use crate::model::conn::OwnersBatch;
 use crate::model::escape::escape;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
@@ -29,6 +30,8 @@ pub(super) enum Rare<'a> {
     OwnersStarted(Result<OwnersInfo, Problem>),
     Owners(Cow<'a, OwnersBatch>),
     OwnersEnded,
+    Before(Before),
+    Missing { opens: u64, events: u64 },
 }
 
 impl<'a> Rare<'a> {
@@ -51,6 +54,8 @@ impl<'a> Rare<'a> {
                 Rare::Cgroups(answers.iter().map(|(id, c)| (*id, path(c))).collect())
             }
             Seen::Unwritten => Rare::Unwritten,
+            Seen::Before(before) => Rare::Before(before.clone()),
+            Seen::Missing { opens, events } => Rare::Missing { opens: *opens, events: *events },
         })
     }
 
@@ -76,6 +81,8 @@ impl<'a> Rare<'a> {
                 Seen::Cgroups(answers.into_iter().map(|(id, p)| (id, p.map(of))).collect())
             }
             Rare::Unwritten => Seen::Unwritten,
+            Rare::Before(before) => Seen::Before(before),
+            Rare::Missing { opens, events } => Seen::Missing { opens, events },
         }
     }
 

@@ -256,12 +256,12 @@ impl Session {
     }
 }
 
-/// What a recording came to, in words.
-fn told(head: &Head, totals: &Totals, lost: u64) -> String {
+/// What a recording came to, in words, with the opens that were lost meanwhile.
+pub fn told(head: &Head, totals: &Totals, lost: u64) -> String {
     let seconds = totals.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
     let mut text = format!("{seconds:.1} s, {} opens, {lost} lost", totals.opens);
     if totals.unwritten > 0 {
-        text.push_str(&format!(", {} events too large to be written", totals.unwritten));
+        text.push_str(&format!(", {} events left out", totals.unwritten));
     }
     text
 }

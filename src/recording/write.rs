@@ -68,6 +68,9 @@ impl Writer {
         if let Seen::Probe(ProbeEvent::Opens(batch)) = seen {
             self.pending += batch.len() as u64;
         }
+        if let Seen::Missing { events, .. } = seen {
+            self.totals.unwritten += events;
+        }
         if !self.encoder.add(at, seen) {
             self.encoder.add(at, &Seen::Unwritten);
             self.totals.unwritten += 1;

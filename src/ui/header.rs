@@ -49,6 +49,7 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     // Losses and the pause stay longest: they say how far the rest can be believed.
     let state = state(app);
     let paused = if state.is_empty() { String::new() } else { format!(" {state}{}", back(app)) };
+    let paused = if app.recording().is_some() { format!("{paused} REC") } else { paused };
     let paused = paused.as_str();
     let whole: usize = parts.iter().map(|p| cells(p) + 1).sum::<usize>() + cells(paused);
     if whole <= usize::from(area.width) + 1 {
@@ -88,6 +89,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
+    recording(app, look, &mut line);
     if let Some(mark) = app.screen.mark {
         let word = if app.screen.new_only { "new since" } else { "mark" };
         let age = num::age(app.now().since(mark));
@@ -115,6 +117,21 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             line.put(&price, theme.quiet);
         }
     }
+}
+
+/// That a recording is being written, for how long and how large it is: `REC 0:42 1.21Mi`.
+fn recording(app: &App, look: &Look, line: &mut Line<'_>) {
+    let Some((recording, ns)) = app.recording() else { return };
+    let size = num::scaled(recording.bytes as f64, true);
+    let mut words = format!("REC {} {size}B", minutes(ns));
+    let mut style = look.theme.note;
+    if recording.missing > 0 {
+        words.push_str(&format!(" missing {}", num::grouped(recording.missing)));
+        style = look.theme.bad;
+    }
+    // What is watched comes first.
+    let narrow = line.room() < cells(&words) + 36;
+    line.put_right(if narrow { "REC" } else { &words }, style).skip_right(3);
 }
 
 /// What watching costs others: the one price, or on how many interfaces there is one.

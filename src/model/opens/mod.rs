@@ -66,6 +66,21 @@ pub struct LetGo {
     pub failures: u64,
 }
 
+/// What the probe told before a recording began; cumulative since it started.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Before {
+    counts: OpenCounts,
+    /// Opens, and those that failed, lost by each process.
+    lost: Vec<(ProcessKey, u64, u64)>,
+}
+
+impl Before {
+    /// How many opens the kernel had lost.
+    pub fn lost(&self) -> u64 {
+        self.counts.lost
+    }
+}
+
 /// The tables.
 #[derive(Clone, Debug, Default)]
 pub struct Opens {
@@ -96,6 +111,8 @@ pub struct Opens {
     counts_base: OpenCounts,
     /// Opens of processes that were not asked for, as far as the kernel told of them.
     left_out: u64,
+    /// Opens that a recording has not.
+    missing: u64,
     /// What the probe told last of the losses of each process: cumulative since it began.
     lost_told: HashMap<ProcessKey, (u64, u64)>,
     /// What was there when the turn began, where what changes is noted.
@@ -227,6 +244,23 @@ impl Opens {
             lost_told,
             ..Self::with_limits(self.limits)
         };
+    }
+
+    /// What the probe has told so far: what is counted from now on begins there.
+    pub fn counted_before(&self) -> Before {
+        let lost = self.lost_told.iter().map(|(key, (opens, failed))| (*key, *opens, *failed));
+        Before { counts: self.counts, lost: lost.collect() }
+    }
+
+    /// Counts only what comes after that.
+    pub fn begin_after(&mut self, before: Before) {
+        (self.counts, self.counts_base) = (before.counts, before.counts);
+        self.lost_told = before.lost.into_iter().map(|(key, o, f)| (key, (o, f))).collect();
+    }
+
+    /// Counts opens of which a recording has the number alone.
+    pub fn add_missing(&mut self, opens: u64) {
+        self.missing = self.missing.saturating_add(opens);
     }
 
     /// Takes over the probe's last counts.

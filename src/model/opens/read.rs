@@ -33,11 +33,12 @@ impl Opens {
         &self.fail_history
     }
 
-    /// Opens whose record was lost in the kernel or could not be read: the totals have them where
+    /// Opens whose record was lost in the kernel or could not be read, or
+    /// could not be written in time to the recording that is shown: the totals have them where
     /// it is known whose they were, the files do not.
     pub fn lost(&self) -> u64 {
         let sum = |c: OpenCounts| c.lost.saturating_add(c.malformed);
-        sum(self.counts).saturating_sub(sum(self.counts_base))
+        sum(self.counts).saturating_sub(sum(self.counts_base)).saturating_add(self.missing)
     }
 
     /// Opens of processes that the command line did not ask for: in none of the other numbers.

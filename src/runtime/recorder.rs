@@ -1,0 +1,372 @@
+//! Writes a recording while the dashboard runs, on a thread of its own: a disk that is slow, full or
+//! hangs keeps nobody waiting. What waits is bounded; what does not fit is counted, and told in the
+//! recording.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use jiff::Zoned;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::app::Recorded;
+use crate::model::escape::escape;
+use crate::model::time::Mono;
+use crate::probes::{ProbeEvent, clock};
+use crate::recording::{Seen, WriteError, Writer, host, told};
+use crate::{files, rights};
+
+/// Bytes that may wait to be written, about.
+const MOST_WAITING: usize = 32 << 20;
+
+/// How often a block that waits is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long what is being written is waited for in the end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+enum Order {
+    Begin(Vec<Seen>, Mono),
+    /// What came, and how much it weighs.
+    Seen(Mono, Seen, usize),
+    End(Mono),
+}
+
+/// What both sides count.
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+/// The thread that writes, with no other rights than the user's who called sudo.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    orders: mpsc::Sender<Order>,
+    told: UnboundedReceiver<Recorded>,
+    shared: Arc<Shared>,
+    /// Something is to be written.
+    runs: bool,
+    /// It has not said yet how it ended.
+    writes: bool,
+    /// Opens and events that are missing since the last that was handed on, and opens in all.
+    gap: (u64, u64),
+    missing: u64,
+}
+
+impl Recorder {
+    /// Starts it. The rights to take on another user's are needed here alone.
+    pub(super) fn start() -> Self {
+        let (orders, ordered) = mpsc::channel();
+        let (tell, told) = unbounded_channel();
+        let shared = Arc::<Shared>::default();
+        let counts = shared.clone();
+        let work = move || {
+            let begun = files::become_caller().map_err(|e| e.to_string());
+            rights::keep(&[], false);
+            Thread { tell, shared: counts, open: None }.run(&ordered, &begun);
+        };
+        // Where there is no thread the first order says so.
+        let _ = std::thread::Builder::new().name("record".into()).spawn(work);
+        Self { orders, told, shared, runs: false, writes: false, gap: (0, 0), missing: 0 }
+    }
+
+    /// Begins a recording with what was known before.
+    pub(super) fn begin(&mut self, before: Vec<Seen>, now: Mono) {
+        (self.gap, self.missing, self.writes) = ((0, 0), 0, true);
+        self.shared.bytes.store(0, Ordering::Relaxed);
+        self.runs = self.orders.send(Order::Begin(before, now)).is_ok();
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self, now: Mono) {
+        self.tell_gap(now);
+        let _ = self.orders.send(Order::End(now));
+        self.runs = false;
+    }
+
+    /// Whether a recording is under way.
+    pub(super) fn runs(&self) -> bool {
+        self.runs
+    }
+
+    /// Hands on what came, as far as there is room.
+    pub(super) fn take(&mut self, now: Mono, seen: Seen) {
+        let weight = weight(&seen);
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + weight > MOST_WAITING {
+            let opens = match &seen {
+                Seen::Probe(ProbeEvent::Opens(batch)) => batch.len() as u64,
+                _ => 0,
+            };
+            self.gap = (self.gap.0 + opens, self.gap.1 + 1);
+            self.missing += opens;
+            return;
+        }
+        self.tell_gap(now);
+        self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
+        let _ = self.orders.send(Order::Seen(now, seen, weight));
+    }
+
+    fn tell_gap(&mut self, now: Mono) {
+        if let (opens, events @ 1..) = std::mem::take(&mut self.gap) {
+            let _ = self.orders.send(Order::Seen(now, Seen::Missing { opens, events }, 0));
+        }
+    }
+
+    /// How far it is.
+    pub(super) fn grown(&self) -> Recorded {
+        let bytes = self.shared.bytes.load(Ordering::Relaxed);
+        Recorded::Grown { bytes, missing: self.missing }
+    }
+
+    /// What is told of it; for ever pending while there is nothing.
+    pub(super) async fn told(&mut self) -> Recorded {
+        if !self.writes {
+            std::future::pending::<()>().await;
+        }
+        let gone = || Recorded::Ended("not recorded: it could not be begun".into());
+        let told = self.told.recv().await.unwrap_or_else(gone);
+        if matches!(told, Recorded::Ended(_)) {
+            (self.runs, self.writes) = (false, false);
+        }
+        told
+    }
+}
+
+impl Drop for Recorder {
+    /// What is there is ended as it should.
+    fn drop(&mut self) {
+        if self.runs {
+            self.end(clock::mono());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while self.writes && Instant::now() < deadline {
+            match self.told.try_recv() {
+                Ok(Recorded::Ended(words)) => {
+                    // The screen is given back by now.
+                    eprintln!("ebpftop: {words}");
+                    return;
+                }
+                Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => return,
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+}
+
+/// About what it takes while it waits, bytes.
+fn weight(seen: &Seen) -> usize {
+    match seen {
+        Seen::Probe(ProbeEvent::Opens(batch)) => batch.bytes(),
+        Seen::Probe(ProbeEvent::Talkers(samples)) => {
+            let look = |s: &crate::model::talkers::TalkersSample| {
+                s.look.as_ref().map_or(0, |l| size_of_val(&*l.flows))
+            };
+            samples.iter().map(|s| size_of_val(s) + size_of_val(&*s.sources) + look(s)).sum()
+        }
+        _ => 4_096,
+    }
+}
+
+/// The other side.
+struct Thread {
+    tell: UnboundedSender<Recorded>,
+    shared: Arc<Shared>,
+    open: Option<Open>,
+}
+
+/// A file that is being written.
+struct Open {
+    name: String,
+    head: crate::recording::Head,
+    writer: Writer,
+    /// Opens that the kernel had lost before, and that it has by now.
+    lost: (u64, u64),
+    /// Opens that did not get here.
+    missing: u64,
+}
+
+impl Open {
+    fn take(&mut self, at: Mono, seen: &Seen) -> Result<(), WriteError> {
+        match seen {
+            Seen::Before(before) => self.lost = (before.lost(), before.lost()),
+            Seen::Probe(ProbeEvent::Opens(batch)) => self.lost.1 = batch.counts.lost,
+            Seen::Missing { opens, .. } => self.missing += opens,
+            _ => {}
+        }
+        self.writer.take(at, seen)
+    }
+}
+
+impl Thread {
+    fn run(mut self, orders: &mpsc::Receiver<Order>, begun: &Result<(), String>) {
+        loop {
+            let done = match orders.recv_timeout(LOOK) {
+                Ok(Order::Begin(before, now)) => {
+                    self.begin(begun, before, now);
+                    Ok(())
+                }
+                Ok(Order::Seen(at, seen, weight)) => {
+                    let done = self.write(|open| open.take(at, &seen));
+                    self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                    done
+                }
+                Ok(Order::End(at)) => {
+                    self.end(at, None);
+                    Ok(())
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.write(|open| open.writer.idle(clock::mono()))
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if let Err(why) = done {
+                self.end(clock::mono(), Some(why));
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        work: impl FnOnce(&mut Open) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let done = work(open);
+        self.shared.bytes.store(open.writer.bytes(), Ordering::Relaxed);
+        done
+    }
+
+    fn begin(&mut self, begun: &Result<(), String>, before: Vec<Seen>, now: Mono) {
+        let stem = Zoned::now().strftime("ebpftop-%Y%m%d-%H%M%S").to_string();
+        let mut path = place(&format!("{stem}.rec"));
+        let mut head = host();
+        head.started.mono = now;
+        let made = begun.clone().and_then(|()| {
+            let mut file = files::create(&path);
+            // More than one a second.
+            for n in 2..10 {
+                if file.as_ref().is_err_and(|e| e.kind() == ErrorKind::AlreadyExists) {
+                    path = place(&format!("{stem}-{n}.rec"));
+                    file = files::create(&path);
+                }
+            }
+            let file = file.map_err(|e| e.to_string())?;
+            Writer::new(file, &head, u64::MAX).map_err(|e| {
+                // It holds nothing that could be read.
+                let _ = std::fs::remove_file(&path);
+                e.to_string()
+            })
+        });
+        let name = escape(path.as_os_str().as_encoded_bytes()).into_owned();
+        match made {
+            Err(why) => {
+                let words = format!("not recorded: {name}: {why}");
+                let _ = self.tell.send(Recorded::Ended(words));
+            }
+            Ok(writer) => {
+                let _ = self.tell.send(Recorded::Begun(name.clone()));
+                self.open = Some(Open { name, head, writer, lost: (0, 0), missing: 0 });
+                let all = |open: &mut Open| before.iter().try_for_each(|seen| open.take(now, seen));
+                if let Err(why) = self.write(all) {
+                    self.end(now, Some(why));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, at: Mono, why: Option<WriteError>) {
+        let Some(Open { name, head, writer, lost, missing }) = self.open.take() else { return };
+        let (totals, finished) = writer.finish(at);
+        let what = told(&head, &totals, lost.1.saturating_sub(lost.0) + missing);
+        let words = match why.or(finished.err()) {
+            None => format!("recorded {what} in {name}"),
+            Some(why) => format!("recording stopped: {name}: {why}; what is saved: {what}"),
+        };
+        let _ = self.tell.send(Recorded::Ended(words));
+    }
+}
+
+/// A file in the directory that the program was started in.
+fn place(name: &str) -> PathBuf {
+    std::env::current_dir().map_or_else(|_| Path::new(name).into(), |dir| dir.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::open::{Comm, OpenBatch, OpenMeta, Syscall};
+    use crate::recording::{Head, Item, Reader, Totals};
+
+    fn batch(n: usize) -> Seen {
+        let mut batch = OpenBatch::default();
+        let meta = OpenMeta {
+            at: Mono(1),
+            tgid: 1,
+            tid: 1,
+            ppid: 0,
+            uid: 0,
+            start_boottime_ns: 0,
+            comm: Comm::default(),
+            process: Comm::default(),
+            syscall: Syscall::Open,
+            flags: None,
+            mode: 0,
+            ret: 3,
+            slot: None,
+            latency_ns: None,
+            cgroup_id: None,
+        };
+        for _ in 0..n {
+            batch.push(meta, Some(&[b'x'; 4_000]), None);
+        }
+        Seen::Probe(ProbeEvent::Opens(batch))
+    }
+
+    /// A disk that takes nothing for a while: what waits is bounded, what is missing is told where
+    /// it is missing, and all adds up.
+    #[test]
+    fn what_a_slow_disk_does_not_take_is_counted_and_told() {
+        let (orders, ordered) = mpsc::channel();
+        let (tell, told) = unbounded_channel();
+        let shared = Arc::<Shared>::default();
+        let (runs, writes) = (true, true);
+        let counts = shared.clone();
+        let mut recorder = Recorder { orders, told, shared, runs, writes, gap: (0, 0), missing: 0 };
+        for _ in 0..200 {
+            recorder.take(Mono(1), batch(100));
+            assert!(recorder.shared.waiting.load(Ordering::Relaxed) <= MOST_WAITING);
+        }
+        let missing = recorder.missing;
+        assert!((5_000..19_000).contains(&missing), "{missing}");
+        assert_eq!(recorder.grown(), Recorded::Grown { bytes: 0, missing });
+        recorder.end(Mono(2));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        let file = std::fs::File::create_new(&path).unwrap();
+        let writer = Writer::new(file, &Head::default(), u64::MAX).unwrap();
+        let (name, head) = (String::new(), Head::default());
+        let open = Some(Open { name, head, writer, lost: (0, 0), missing: 0 });
+        recorder.writes = false;
+        drop(recorder);
+        Thread { tell, shared: counts.clone(), open }.run(&ordered, &Ok(()));
+        assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
+        let mut reader = Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let (mut opens, mut gone, mut of) = (0, 0, 0);
+        let totals: Totals = loop {
+            match reader.read().unwrap() {
+                Item::Seen(_, Seen::Probe(ProbeEvent::Opens(batch))) => opens += batch.len() as u64,
+                Item::Seen(_, Seen::Missing { opens, events }) => {
+                    (gone, of) = (gone + opens, of + events);
+                }
+                Item::Seen(..) | Item::Block(_) => {}
+                Item::End(totals) => break totals,
+            }
+        };
+        assert_eq!((opens + gone, gone, of), (20_000, missing, missing / 100));
+        assert_eq!((totals.opens, totals.unwritten), (opens, of));
+    }
+}
