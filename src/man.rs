@@ -23,7 +23,8 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          or pid:N, uid:N, path:PATTERN, err:NAME (ENOENT, 2, any), cgroup:PATTERN, ip:NET \
          (10.0.0.0/8). ! in front negates a term. Quotes, \" or ', hold spaces: path:\"a b\", ~'a b'.",
             "ip: chooses talkers; what it leaves out is counted in `other`. peer:NET and port:N choose \
-         connections by their other end, and by the port of either. All else chooses opens, and \
+         connections by their other end, and by the port of either. In the \
+         dashboard they choose the processes that have such connections. All else chooses opens, and \
          connections by their process.",
         ],
     ),

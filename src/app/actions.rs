@@ -2,9 +2,10 @@
 
 use super::help::Help;
 use super::kept::{MAX_LEVELS, SPLIT, UNDER};
-use super::opens_pane::{Crumb, FailGroup, Inside, OpensView, Row};
+use super::opens_pane::{FailGroup, Inside, OpensView, Row};
 use super::picker;
 use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
+use super::ties::{Tie, Ties};
 use super::{App, Effect, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::link::{Choice, Link, XdpMode};
@@ -104,6 +105,8 @@ impl App {
                 self.screen.frozen = None;
                 self.opens_pane.crumbs.clear();
                 self.talkers_pane.inside = None;
+                self.talkers_pane.trail.clear();
+                self.opens_pane.in_ties = false;
                 self.screen.mark = None;
                 self.screen.new_only = false;
                 self.rebuild();
@@ -131,6 +134,7 @@ impl App {
 
     pub(super) fn watch(&mut self, choice: Choice) -> Vec<Effect> {
         self.talkers_pane.inside = None;
+        self.talkers_pane.trail.clear();
         self.talkers_pane.list = Default::default();
         vec![Effect::Talkers(TalkersCommand::Watch(choice))]
     }
@@ -169,6 +173,35 @@ impl App {
 
     /// Moves the cursor of a pane.
     pub(super) fn wheel(&mut self, pane: Pane, by: isize) {
+        let last = self.opens_pane.list.cursor + 1 >= self.opens_pane.rows.len();
+        let in_ties = match pane {
+            Pane::Talkers => self.talkers_pane.inside.is_some(),
+            Pane::Opens => {
+                let ties = &self.opens_pane.ties;
+                let above = ties.list.cursor == 0 && !self.opens_pane.rows.is_empty();
+                match self.opens_pane.in_ties {
+                    true if by == -1 && above => {
+                        self.opens_pane.in_ties = false;
+                        return;
+                    }
+                    false if by == 1 && last && !ties.rows.is_empty() => {
+                        self.opens_pane.in_ties = true;
+                        return;
+                    }
+                    in_ties => in_ties,
+                }
+            }
+        };
+        if in_ties {
+            let room = self.ties_room(pane);
+            let ties = match pane {
+                Pane::Opens => &mut self.opens_pane.ties,
+                Pane::Talkers => &mut self.talkers_pane.ties,
+            };
+            ties.list.step(by, ties.rows.len());
+            ties.list.scroll(ties.rows.len(), room);
+            return;
+        }
         let room = self.room(pane);
         let (list, len) = match pane {
             Pane::Opens => (&mut self.opens_pane.list, self.opens_pane.rows.len()),
@@ -180,25 +213,23 @@ impl App {
 
     pub(super) fn enter_row(&mut self) {
         if self.screen.focus == Pane::Talkers {
-            if self.talkers_pane.inside.is_none()
-                && let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected()
-            {
-                self.talkers_pane.inside = Some(slot);
+            if self.talkers_pane.inside.is_some() {
+                self.enter_tie();
+            } else if let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected() {
+                self.enter_talker(slot, None);
             }
             return;
         }
+        if self.opens_pane.in_ties {
+            return self.enter_tie();
+        }
         let Some(row) = self.opens_pane.selected() else { return };
-        let Some(inside) = self.what_is_in(row) else { return };
-        let outside = std::mem::take(&mut self.opens_pane.list);
-        self.opens_pane.crumbs.push(Crumb { inside, outside });
-        self.rebuild_opens();
+        if let Some(inside) = self.what_is_in(row) {
+            self.enter(inside, None);
+        }
     }
 
     fn what_is_in(&self, row: Row) -> Option<Inside> {
-        // Round and round between a file and its processes would pile up crumbs.
-        if self.opens_pane.crumbs.len() >= 8 {
-            return None;
-        }
         let opens = self.opens();
         let path_of = |s: Slot| opens.files().get(s).map(|f| Inside::Path(f.path));
         match row {
@@ -219,21 +250,20 @@ impl App {
 
     fn out(&mut self) {
         if self.screen.focus == Pane::Talkers
-            && let Some(slot) = self.talkers_pane.inside.take()
+            && let Some(slot) = self.talkers_pane.inside
         {
-            // The rows went on changing places meanwhile.
-            let at = self.talkers_pane.rows.iter().position(|r| *r == TalkerRow::Talker(slot));
-            let len = self.talkers_pane.rows.len();
-            if let Some(at) = at {
-                self.talkers_pane.list.jump(at, len);
-                self.talkers_pane.settle(self.room(Pane::Talkers));
-            }
-            return;
+            return self.out_of_talker(slot);
         }
         if self.screen.focus == Pane::Opens
             && let Some(crumb) = self.opens_pane.crumbs.pop()
         {
-            self.opens_pane.list = crumb.outside;
+            let pane = &mut self.opens_pane;
+            pane.list = crumb.outside;
+            pane.ties.list = crumb.ties;
+            pane.in_ties = crumb.in_ties;
+            if crumb.via.is_some() {
+                self.screen.focus = Pane::Talkers;
+            }
         } else if self.filter.is_active() {
             self.filter.clear();
         } else {
@@ -243,6 +273,11 @@ impl App {
     }
 
     fn fold(&mut self, show: bool) {
+        if self.screen.focus == Pane::Opens && !self.opens_pane.ties.rows.is_empty() {
+            // Its files and its peers stand beside each other.
+            self.opens_pane.in_ties = show;
+            return self.rebuild_opens();
+        }
         let process = match self.opens_pane.selected() {
             Some(Row::Process(s)) => s,
             Some(Row::File(s)) => match self.opens().files().get(s) {
@@ -282,6 +317,7 @@ impl App {
     fn next_view(&mut self) {
         self.screen.focus = Pane::Opens;
         self.opens_pane.crumbs.clear();
+        self.opens_pane.in_ties = false;
         self.opens_pane.view = self.opens_pane.view.next();
         self.opens_pane.list = Default::default();
         self.rebuild();
@@ -350,6 +386,24 @@ impl App {
 
     /// What `y` copies: a path, a pid or an address.
     fn selected_bytes(&self) -> Option<Vec<u8>> {
+        let ties = match self.screen.focus {
+            Pane::Talkers if self.talkers_pane.inside.is_some() => Some(&self.talkers_pane.ties),
+            Pane::Opens if self.opens_pane.in_ties => Some(&self.opens_pane.ties),
+            _ => None,
+        };
+        let peers = matches!(
+            self.opens_pane.inside(),
+            Some(Inside::Process(_) | Inside::Path(_)) if self.screen.focus == Pane::Opens
+        );
+        match ties.and_then(Ties::selected) {
+            Some(Tie::Pair(_, ip)) if peers => return Some(ip.to_string().into_bytes()),
+            Some(Tie::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
+            Some(Tie::File(slot)) => {
+                let path = self.opens().files().get(slot)?.path;
+                return self.opens().paths().get(path).map(|p| p.bytes.to_vec());
+            }
+            _ => {}
+        }
         if self.screen.focus == Pane::Talkers {
             let selected = match self.talkers_pane.selected() {
                 Some(TalkerRow::Talker(slot)) => Some(slot),

@@ -75,6 +75,8 @@ pub struct Data {
     pub wire: Rc<Wire>,
     pub owners: Rc<Owners>,
     pub owners_state: ProbeState<OwnersInfo>,
+    /// The owners' probe has run.
+    pub owners_known: bool,
     pub opens_state: ProbeState<OpensInfo>,
     pub watching: Rc<ProbeState<Vec<Watched>>>,
     pub links: Vec<Link>,
@@ -96,6 +98,11 @@ impl Data {
         let off = || Problem::new("tell who is behind connections", "off: --no-owners", "");
         let owners_state = if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
         Self { owners_state, ..Self::default() }
+    }
+
+    /// Who is behind connections; `None` where nobody has looked.
+    pub fn known_owners(&self) -> Option<&Owners> {
+        self.owners_known.then_some(&*self.owners)
     }
 
     /// Takes an event in; true when the screen should show it before the next tick.
@@ -135,6 +142,7 @@ impl Data {
             }
             ProbeEvent::OwnersStarted(result) => {
                 Rc::make_mut(&mut self.owners).start(now);
+                self.owners_known |= result.is_ok();
                 self.owners_state = match result {
                     Ok(info) => ProbeState::Running(info),
                     Err(problem) => ProbeState::Failed(problem),

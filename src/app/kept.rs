@@ -25,7 +25,8 @@ pub enum Kind {
 }
 
 const VIEWS: [&str; 5] = ["process", "file", "directory", "failures", "live"];
-const SORTS: [&str; 7] = ["rate", "failed", "total", "age", "name", "pid", "latency"];
+const SORTS: [&str; 10] =
+    ["rate", "failed", "total", "age", "name", "pid", "latency", "rx", "tx", "peers"];
 const SHOWN: [&str; 6] = ["auto", "0", "1", "3", "10", "all"];
 const TALKERS_SORTS: [&str; 7] = ["bits", "rx", "tx", "packets", "total", "age", "address"];
 const DIRECTIONS: [&str; 4] = ["auto", "rx", "tx", "both"];
@@ -110,7 +111,7 @@ const ALL_VIEWS: [OpensView; 5] = [
     OpensView::Live,
 ];
 
-const ALL_SORTS: [OpensSort; 7] = [
+const ALL_SORTS: [OpensSort; 10] = [
     OpensSort::Rate,
     OpensSort::Failed,
     OpensSort::Total,
@@ -118,6 +119,9 @@ const ALL_SORTS: [OpensSort; 7] = [
     OpensSort::Name,
     OpensSort::Pid,
     OpensSort::Latency,
+    OpensSort::Rx,
+    OpensSort::Tx,
+    OpensSort::Peers,
 ];
 
 /// How many files can be shown under each process.

@@ -21,6 +21,7 @@ mod record;
 mod replay;
 mod rewind;
 pub mod talkers_pane;
+pub mod ties;
 mod who;
 
 use std::rc::Rc;
@@ -297,7 +298,11 @@ impl App {
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));
         self.keep_before(&event);
+        let owners = matches!(&event, ProbeEvent::Owners(batch) if batch.tick.is_some());
         let show = self.data.absorb(event, self.now);
+        if owners {
+            self.meet_owners();
+        }
         if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
             self.mode = mode;
         }
@@ -371,8 +376,10 @@ impl App {
     }
 
     /// The processes behind connections that the screen shows.
-    pub fn owners(&self) -> &Owners {
-        self.screen.frozen.as_ref().map_or(&self.data.owners, |f| &f.owners)
+    /// `None` where nothing is known of them: the probe never ran, or what is shown is before the
+    /// moment at which the screen was paused.
+    pub fn owners(&self) -> Option<&Owners> {
+        self.screen.frozen.as_ref().map_or_else(|| self.data.known_owners(), Frozen::owners)
     }
 
     /// A word about what was just done, and whether it is of no weight.
@@ -393,12 +400,21 @@ impl App {
     }
 
     pub(crate) fn rebuild_opens(&mut self) {
+        self.rebuild_ties_of_opens();
         let room = self.room(Pane::Opens);
+        let filters = [Some(self.filter.filter()), self.filter.fixed()];
+        let talking = ties::talking(self.owners(), filters.into_iter().flatten());
         let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
         let choose = opens_rows::Choose {
             opens,
             cgroups: &self.data.cgroups,
-            filters: [Some(self.filter.filter()), self.filter.fixed()],
+            owners: self
+                .screen
+                .frozen
+                .as_ref()
+                .map_or_else(|| self.data.known_owners(), Frozen::owners),
+            talking: talking.as_ref(),
+            filters,
             failed_only: self.opens_pane.failed_only,
             new_since: self.new_since(),
             now: self.now(),
@@ -419,5 +435,6 @@ impl App {
         let choose = talkers_pane::Choose { wire, ports: &ports, filter, new_since, now };
         self.talkers_pane.build(&choose);
         self.talkers_pane.settle(room);
+        self.rebuild_ties_of_talkers();
     }
 }

@@ -12,6 +12,8 @@ use crate::keys::{Action, Mode};
 pub enum Target {
     /// A row of a pane, by its place in the list.
     Row(Pane, usize),
+    /// A row of what belongs to what is looked into.
+    Tie(Pane, usize),
     /// A column's header.
     OpensHeader(OpensSort),
     TalkersHeader(TalkersSort),
@@ -29,11 +31,28 @@ impl App {
         self.screen.fresh = false;
         match target {
             Target::Row(pane, at) => {
-                let again = self.screen.focus == pane && self.cursor(pane) == at;
+                let in_ties = pane == Pane::Opens && self.opens_pane.in_ties;
+                let again = self.screen.focus == pane && self.cursor(pane) == at && !in_ties;
+                self.opens_pane.in_ties &= pane != Pane::Opens;
                 self.focus(pane);
                 self.jump(pane, at);
                 if again {
                     self.enter_row();
+                }
+            }
+            Target::Tie(pane, at) => {
+                self.focus(pane);
+                let (ties, was_in) = match pane {
+                    Pane::Opens => {
+                        let was_in = std::mem::replace(&mut self.opens_pane.in_ties, true);
+                        (&mut self.opens_pane.ties, was_in)
+                    }
+                    Pane::Talkers => (&mut self.talkers_pane.ties, true),
+                };
+                let again = was_in && ties.list.cursor == at;
+                ties.list.jump(at, ties.rows.len());
+                if again {
+                    self.enter_tie();
                 }
             }
             Target::OpensHeader(sort) => {

@@ -1,8 +1,12 @@
 //! The opens pane's state: which view, which order, which rows.
 
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 
 use super::list::{List, RowId};
+use super::ties::Ties;
+use crate::model::conn::Carried;
 use crate::model::open::Comm;
 use crate::model::opens::{Latency, Tally};
 use crate::model::slab::Slot;
@@ -55,6 +59,11 @@ pub enum OpensSort {
     Pid,
     /// The mean, where opens are timed.
     Latency,
+    /// What the process receives, and what it sends, where that is known.
+    Rx,
+    Tx,
+    /// How many it talks to.
+    Peers,
 }
 
 /// What `Enter` went into.
@@ -68,6 +77,8 @@ pub enum Inside {
     Directory(Box<[u8]>),
     /// Failures of one kind.
     Failures(FailGroup),
+    /// The processes behind an address that is not among the talkers.
+    Address(IpAddr),
 }
 
 /// What failures have in common that one row stands for.
@@ -159,6 +170,11 @@ pub struct About {
 pub struct Crumb {
     pub inside: Inside,
     pub outside: List,
+    /// The same of what belonged to what was outside.
+    pub ties: List,
+    pub in_ties: bool,
+    /// The talker from which it was gone into, in the other pane.
+    pub via: Option<IpAddr>,
 }
 
 /// The state of the pane.
@@ -186,6 +202,15 @@ pub struct OpensPane {
     pub about: About,
     /// Opens are timed.
     pub timed: bool,
+    /// What processes carry is known.
+    pub net: bool,
+    /// In the last interval: what all sockets carried, and what of it is no process's.
+    pub carried: Carried,
+    pub nobodys: Carried,
+    /// Whom what is looked into talks to.
+    pub ties: Ties,
+    /// The cursor is among those.
+    pub in_ties: bool,
     /// Of how many the rows are what the filter let through.
     pub of: usize,
     pub matched: usize,
@@ -212,6 +237,11 @@ impl Default for OpensPane {
             found: HashMap::new(),
             about: About::default(),
             timed: false,
+            net: false,
+            carried: Carried::default(),
+            nobodys: Carried::default(),
+            ties: Ties::default(),
+            in_ties: false,
             of: 0,
             matched: 0,
             most: 0,
@@ -227,8 +257,11 @@ impl OpensPane {
 
     /// The orders that this view can have, the one to begin with first.
     pub fn sorts(&self) -> &'static [OpensSort] {
-        use OpensSort::{Age, Failed, Latency, Name, Pid, Rate, Total};
+        use OpensSort::{Age, Failed, Latency, Name, Peers, Pid, Rate, Rx, Total, Tx};
         let sorts: &'static [OpensSort] = match (self.inside(), self.view) {
+            (None, OpensView::Processes) if self.net => {
+                &[Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency]
+            }
             (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
                 &[Rate, Failed, Total, Age, Name, Pid, Latency]
             }

@@ -4,12 +4,16 @@
 
 use std::cmp::Ordering;
 
+use hashbrown::HashSet;
+
 use super::failures::{failures, of_group};
 use super::opens_groups::{about, below, directories};
 use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row, Share};
 use crate::model::cgroup::KnownCgroups;
+use crate::model::conn::Carried;
 use crate::model::filter::{Filter, What, Who};
-use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
+use crate::model::opens::{FileUse, Opens, Path, Process, ProcessKey, Tally};
+use crate::model::owners::Owners;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -18,6 +22,10 @@ use crate::model::time::Mono;
 pub struct Choose<'a> {
     pub opens: &'a Opens,
     pub cgroups: &'a KnownCgroups,
+    /// Who is behind connections, where that is known.
+    pub owners: Option<&'a Owners>,
+    /// The processes that talk to whom the filters ask for, where they ask.
+    pub talking: Option<&'a HashSet<ProcessKey>>,
     /// What was typed, and what the command line asked for besides.
     pub filters: [Option<&'a Filter>; 2],
     pub failed_only: bool,
@@ -38,6 +46,9 @@ impl Choose<'_> {
 
     /// Whether the filters let this process through, whatever it opens.
     pub(super) fn who(&self, process: &Process) -> bool {
+        if self.talking.is_some_and(|talking| !talking.contains(&process.key)) {
+            return false;
+        }
         let (names, n) = process.names();
         let who = Who {
             names: names.get(..n).unwrap_or_default(),
@@ -77,6 +88,25 @@ impl Choose<'_> {
                 .files
                 .iter()
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
+    }
+
+    /// What a process is ordered by that is about connections, and then by.
+    fn wire_number(&self, sort: OpensSort, process: &Process) -> Option<(u64, u64)> {
+        let owners = self.owners?;
+        let of = |what: fn(Carried) -> u64| {
+            let net = owners.process(process.key);
+            let (delta, total) = net.map_or_else(Default::default, |n| (n.delta, n.total));
+            (step(what(delta) as f64), what(total))
+        };
+        match sort {
+            OpensSort::Rx => Some(of(|c| c.rx_bytes)),
+            OpensSort::Tx => Some(of(|c| c.tx_bytes)),
+            OpensSort::Peers => {
+                let net = owners.process(process.key);
+                Some(net.map_or((0, 0), |n| (u64::from(n.peers), n.total.bytes())))
+            }
+            _ => None,
+        }
     }
 
     /// An old process that opens something new is news as well.
@@ -157,7 +187,7 @@ pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
         OpensSort::Failed => tally.failed,
         OpensSort::Total => tally.opens,
         OpensSort::Age => tally.last.0,
-        OpensSort::Name => 0,
+        OpensSort::Name | OpensSort::Rx | OpensSort::Tx | OpensSort::Peers => 0,
         OpensSort::Latency => tally.latency.mean_ns().unwrap_or(0),
         // Small ones first, as with names.
         OpensSort::Pid => u64::from(u32::MAX - pid),
@@ -173,6 +203,12 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.found.clear();
     pane.timed = choose.opens.total().latency.timed > 0;
     pane.about = About::default();
+    pane.net = choose.owners.is_some();
+    if let Some(owners) = choose.owners {
+        pane.carried = owners.delta;
+        let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
+        pane.nobodys = owners.delta.minus(sum);
+    }
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {
         (Some(Inside::Process(slot)), _) => {
@@ -191,6 +227,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             paths(pane, choose, |p| below(&p.bytes, &dir));
         }
         (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
+        (Some(Inside::Address(_)), _) => pane.of = 0,
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
@@ -213,11 +250,14 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         .iter()
         .filter(|(_, p)| choose.process(p))
         .map(|(slot, p)| Ranked {
-            number: number(sort, &p.tally, opens.rate_of(&p.meter), p.key.tgid),
-            more: if sort == OpensSort::Rate {
-                step(p.history.recent(choose.now, 10) as f64)
-            } else {
-                p.tally.opens
+            number: match choose.wire_number(sort, p) {
+                Some((number, _)) => number,
+                None => number(sort, &p.tally, opens.rate_of(&p.meter), p.key.tgid),
+            },
+            more: match choose.wire_number(sort, p) {
+                Some((_, more)) => more,
+                None if sort == OpensSort::Rate => step(p.history.recent(choose.now, 10) as f64),
+                None => p.tally.opens,
             },
             name: p.name.as_bytes(),
             id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
@@ -257,7 +297,8 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         if files == 0 || process.files.is_empty() {
             continue;
         }
-        let by = if sort == OpensSort::Pid { OpensSort::Rate } else { sort };
+        let of_processes = [OpensSort::Pid, OpensSort::Rx, OpensSort::Tx, OpensSort::Peers];
+        let by = if of_processes.contains(&sort) { OpensSort::Rate } else { sort };
         let before = pane.rows.len();
         let shown = uses(choose, &process.files, by, pane.reverse && by == sort);
         pane.rows.extend(shown.into_iter().take(files).map(Row::File));

@@ -8,6 +8,12 @@ use super::{App, Pane};
 use crate::model::compare::Compared;
 use crate::model::wire::Port;
 
+/// From this width on a process's files and its peers are side by side.
+const SIDE: u16 = 96;
+
+/// From this height on they are one above the other; below, one at a time.
+const STACKED: u16 = 8;
+
 impl App {
     /// Where everything is on a screen of `area`.
     pub fn layout(&self, area: Rect) -> Layout {
@@ -35,7 +41,72 @@ impl App {
             Pane::Talkers => self.told_of_talkers(),
         };
         let told = told.min(inside.height);
-        Rect { y: inside.y + told, height: inside.height - told, ..inside }
+        let rows = Rect { y: inside.y + told, height: inside.height - told, ..inside };
+        self.with_ties(pane, rows).0
+    }
+
+    /// The same of what belongs to what is looked into: its rows without their header.
+    pub fn ties_area(&self, pane: Pane, inside: Rect) -> Option<Rect> {
+        let told = 1 + match pane {
+            Pane::Opens => self.told_of_opens(inside),
+            Pane::Talkers => self.told_of_talkers(),
+        };
+        let told = told.min(inside.height);
+        let rows = Rect { y: inside.y + told, height: inside.height - told, ..inside };
+        self.with_ties(pane, rows).1
+    }
+
+    /// Lines that those have on the screen as it is.
+    pub fn ties_room(&self, pane: Pane) -> usize {
+        let area = self.layout(self.screen.area).inside(pane);
+        let ties = area.and_then(|area| self.ties_area(pane, area));
+        ties.map_or(0, |a| usize::from(a.height))
+    }
+
+    /// Whether whom it talks to is known, and there is no room for it beside the rows.
+    pub fn ties_are_hidden(&self) -> bool {
+        !self.opens_pane.ties.rows.is_empty() && self.ties_room(Pane::Opens) == 0
+    }
+
+    /// Shares the rows' place: side by side, one above the other, or the one with the cursor alone.
+    /// Both begin with a header line above their place.
+    fn with_ties(&self, pane: Pane, rows: Rect) -> (Rect, Option<Rect>) {
+        let opens = &self.opens_pane;
+        if pane == Pane::Talkers {
+            let ties = self.talkers_pane.ties.rows.len();
+            if self.talkers_pane.inside.is_none() || ties == 0 {
+                return (rows, None);
+            }
+            // Who it is comes before what it talks, but not in its place.
+            let most = rows.height.saturating_sub(3).min((rows.height / 2).max(2));
+            let height = u16::try_from(ties + 1).unwrap_or(most).min(most);
+            let above = Rect { height: rows.height - height, ..rows };
+            let y = above.bottom() + u16::from(height > 0);
+            return (above, Some(Rect { y, height: height.saturating_sub(1), ..rows }));
+        }
+        let none = Rect { height: 0, ..rows };
+        match opens.inside() {
+            Some(Inside::Address(_)) => (none, Some(rows)),
+            Some(Inside::Process(_) | Inside::Path(_)) if !opens.ties.rows.is_empty() => {
+                if rows.width >= SIDE {
+                    let width = rows.width * 11 / 20;
+                    let x = rows.x + width + 1;
+                    let beside = Rect { x, width: rows.width - width - 1, ..rows };
+                    (Rect { width, ..rows }, Some(beside))
+                } else if rows.height >= STACKED {
+                    let wanted = u16::try_from(opens.ties.rows.len() + 1).unwrap_or(rows.height);
+                    let height = wanted.min(rows.height * 2 / 5);
+                    let above = Rect { height: rows.height - height, ..rows };
+                    let y = above.bottom() + 1;
+                    (above, Some(Rect { y, height: height - 1, ..rows }))
+                } else if opens.in_ties {
+                    (none, Some(rows))
+                } else {
+                    (rows, None)
+                }
+            }
+            _ => (rows, None),
+        }
     }
 
     /// Lines above the column header in the opens pane.
@@ -50,13 +121,12 @@ impl App {
             None => 0,
             // Eleven lines, and more for a long command line.
             Some(Inside::Process(_)) => {
-                if inside.height >= 30 {
-                    13
-                } else {
-                    11
-                }
+                let carried = self.inside_process().and_then(|p| self.owners()?.process(p.key));
+                let lines = if inside.height >= 30 { 13 } else { 11 };
+                lines + u16::from(carried.is_some())
             }
             Some(Inside::Path(_)) => 3,
+            Some(Inside::Address(_)) => 1,
             Some(Inside::Directory(_) | Inside::Failures(_)) => 1,
         };
         let least = wanted.min(3);

@@ -27,7 +27,7 @@ pub(super) struct Frozen {
     pub(super) opens: Rc<Opens>,
     pub(super) wire: Rc<Wire>,
     /// As they were when it was paused: those of earlier moments are not kept.
-    pub(super) owners: Rc<Owners>,
+    pub(super) owners: Option<Rc<Owners>>,
     /// The moment that is shown.
     pub(super) now: Mono,
     /// When it was paused.
@@ -56,6 +56,11 @@ impl Frozen {
         let (opens, wire) = (Rc::make_mut(&mut self.opens), Rc::make_mut(&mut self.wire));
         changes.take_back(opens, wire);
         Changes::of(opens, wire, Window::ALL)
+    }
+
+    /// Who is behind connections, where the moment is that at which it was paused.
+    pub(super) fn owners(&self) -> Option<&Owners> {
+        self.owners.as_deref().filter(|_| self.forth.is_empty())
     }
 
     /// A moment back; false where none is kept.
@@ -130,7 +135,7 @@ impl App {
             None => Some(Frozen {
                 opens: self.data.opens.clone(),
                 wire: self.data.wire.clone(),
-                owners: self.data.owners.clone(),
+                owners: self.data.owners_known.then(|| self.data.owners.clone()),
                 now: self.now,
                 at: self.now,
                 watching: None,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::list::{List, RowId};
 use super::opens_rows::step;
+use super::ties::Ties;
 use crate::model::filter::Filter;
 use crate::model::slab::Slot;
 use crate::model::talkers::Direction;
@@ -70,6 +71,16 @@ pub struct Choose<'a> {
     pub now: Mono,
 }
 
+/// Where one was before going into a talker.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    pub inside: Option<Slot>,
+    /// The cursor among what belongs to that one.
+    pub ties: List,
+    /// What was looked into in the other pane, where one came from there.
+    pub way: Option<String>,
+}
+
 /// The state of the pane.
 #[derive(Debug, Default)]
 pub struct TalkersPane {
@@ -83,6 +94,10 @@ pub struct TalkersPane {
     pub rows: Vec<TalkerRow>,
     /// The talker that is looked into.
     pub inside: Option<Slot>,
+    /// The processes behind it.
+    pub ties: Ties,
+    /// The way there.
+    pub trail: Vec<Trail>,
     /// Watched interfaces, as places among [`Wire::ports`].
     pub ports: Vec<usize>,
     pub matched: usize,
@@ -146,6 +161,7 @@ impl TalkersPane {
             }
             self.of += 1;
             if choose.filter.address(talker.ip)
+                && choose.filter.peer(talker.ip)
                 && choose.new_since.is_none_or(|mark| talker.first > mark)
             {
                 let (number, more) = self.key(wire, talker, ways, choose.now);

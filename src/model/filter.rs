@@ -195,6 +195,11 @@ impl Filter {
         !(self.peers.is_empty() && self.ports.is_empty())
     }
 
+    /// Whether there are terms on ports alone (`port:`).
+    pub fn chooses_ports(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
     /// Whether the terms on the peer (`peer:`) hold.
     pub fn peer(&self, ip: IpAddr) -> bool {
         self.peers.iter().all(|t| t.holds(|net| net.contains(ip)))

@@ -32,6 +32,10 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     }
     let busy = c.rates(row).pps > 0.0;
     let style = if busy { theme.text } else { theme.quiet };
+    let lit = c.app.is_lit_address(talker.ip);
+    if lit {
+        line.reach_left(0).put(c.look.glyphs.lit, theme.key);
+    }
     let sign = c.look.glyphs.cut;
     let address = talker.ip.to_string();
     let style = match c.app.data.marks.get(talker.ip) {
@@ -45,6 +49,7 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
         }
         None => style,
     };
+    let style = if lit { theme.key } else { style };
     let room = line.room();
     let Some(name) = name(c.app, talker.ip) else {
         line.put(&middle(&address, room, sign), style);

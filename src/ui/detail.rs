@@ -8,13 +8,14 @@ use ratatui::layout::Rect;
 
 use super::glyphs::graph;
 use super::text::{Line, cells, cut, middle};
-use super::{Look, num};
+use super::{Look, address, num};
 use crate::app::App;
 use crate::app::opens_pane::Inside;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
+use crate::model::owners::Net;
 use crate::model::time::Mono;
 use crate::model::who::{Facts, Unread, Who};
 
@@ -64,6 +65,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         },
         Some(Inside::Directory(dir)) => vec![path(0, "below", escape(dir))],
         Some(Inside::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
+        Some(Inside::Address(ip)) => {
+            let words = address::words(app, *ip).join("  ");
+            let text = format!("{ip}  {words}  not on what is watched");
+            vec![told(0, "address", text)]
+        }
         None => return,
     };
     let rows = usize::from(area.height);
@@ -169,7 +175,26 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
         None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
     };
     lines.push(told(10, "threads", threads));
+    if let Some(net) = app.owners().and_then(|owners| owners.process(p.key)) {
+        for line in lines.iter_mut().filter(|line| line.rank >= 3) {
+            line.rank += 1;
+        }
+        lines.insert(3, told(3, "carried", carried(net)));
+    }
     lines
+}
+
+fn carried(net: &Net) -> String {
+    let n =
+        |n: u64, what: &str| format!("{} {what}{}", num::grouped(n), if n == 1 { "" } else { "s" });
+    format!(
+        "rx {} bytes  tx {}  {}  {} live of {}",
+        num::grouped(net.total.rx_bytes),
+        num::grouped(net.total.tx_bytes),
+        n(net.peers.into(), "peer"),
+        net.live,
+        n(net.begun, "connection"),
+    )
 }
 
 fn identity(app: &App, p: &Process, who: Option<&Who>) -> String {

@@ -20,6 +20,8 @@ pub struct Glyphs {
     pub follow: &'static str,
     pub cursor: &'static str,
     pub tick: &'static str,
+    /// Belongs to what is selected in the other pane.
+    pub lit: &'static str,
     pub times: &'static str,
     /// A millionth.
     pub micro: &'static str,
@@ -41,6 +43,7 @@ pub const UNICODE: Glyphs = Glyphs {
     follow: "»",
     cursor: "▏",
     tick: "•",
+    lit: "◆",
     times: "×",
     micro: "µ",
 };
@@ -70,6 +73,7 @@ pub const ASCII: Glyphs = Glyphs {
     follow: ">",
     cursor: "_",
     tick: "*",
+    lit: "*",
     times: "x",
     micro: "u",
 };

@@ -16,7 +16,8 @@ pub const FILTER: &[(&str, &str)] = &[
         "a word or ~regex, tried on the cgroup's path; one that is not known does not match",
     ),
     ("err:", "ENOENT, EACCES, …"),
-    ("ip:", "an address or a network, 10.0.0.0/8"),
+    ("ip:", "an address or a network, 10.0.0.0/8: chooses talkers"),
+    ("peer: port:", "processes that talk to such an address, over such a port; peer: talkers too"),
 ];
 
 /// What stands in each column, by its header.
@@ -44,8 +45,14 @@ pub const COLUMNS: &[(&str, &str)] = &[
     ("ADDRESS", "who sends to this machine, or is sent to"),
     ("ORIGIN", "country and network (AS) of the address, by the files that --mmdb names"),
     ("ON", "the interface, where several are watched"),
-    ("RX b/s", "bits a second from it, in the last interval"),
-    ("TX b/s", "bits a second to it"),
+    ("RX b/s", "bits a second from it, in the last interval; of a process, what its sockets got"),
+    ("TX b/s", "bits a second to it; of a process, what its sockets sent: TCP's and UDP's payload"),
+    ("PEERS", "how many addresses the process has exchanged something with"),
+    ("PEER", "an address that the process exchanges something with; bold: among the talkers"),
+    ("PORTS", "protocol and port of the side that answers, and which side that is"),
+    ("LIVE", "connections with the address that are open"),
+    ("RX B", "bytes received from it, TCP's and UDP's payload"),
+    ("TX B", "bytes sent to it"),
     ("BITS/S", "bits a second in the direction that is shown"),
     ("PKT/S", "packets a second"),
     ("SHARE", "of all bits of the interface in the last interval"),
@@ -60,6 +67,11 @@ pub const MARKS: &[(&str, &str)] = &[
     ("a name", "beside an address (r): what reverse DNS says, proven by nobody"),
     ("new", "first seen after the mark"),
     ("ended", "the process is no longer there"),
+    ("◆ *", "belongs to what is selected in the other pane"),
+    (
+        "no owner",
+        "no process's: sockets of the kernel, or older than the program and held by nobody",
+    ),
     ("other", "frames that are not IP, and addresses that had to make room"),
     ("lost", "opens of which only the number is known: the ring was full"),
     ("let go", "rows that had to make room; totals stay exact"),

@@ -22,6 +22,7 @@ mod talkers;
 mod talkers_columns;
 mod text;
 mod theme;
+mod ties;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -66,7 +67,8 @@ impl Look {
 /// The tables whose columns can be chosen, with all their columns, by their headers.
 pub fn column_names() -> Vec<(&'static str, Vec<&'static str>)> {
     let opens = opens_columns::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
-    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).collect()
+    let ties = ties::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
+    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).chain(ties).collect()
 }
 
 /// Draws the whole screen.
@@ -128,11 +130,21 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         let Some(inside) = at.inside(pane).filter(|i| i.contains(place)) else {
             return Some(Target::Pane(pane));
         };
+        if let Some(ties) = app.ties_area(pane, inside).filter(|a| a.contains(place)) {
+            let list = match pane {
+                Pane::Opens => &app.opens_pane.ties,
+                Pane::Talkers => &app.talkers_pane.ties,
+            };
+            let first = list.list.first(list.rows.len(), usize::from(ties.height));
+            let line = usize::from(row - ties.y) + first;
+            let there = line < list.rows.len();
+            return Some(if there { Target::Tie(pane, line) } else { Target::Pane(pane) });
+        }
         let rows = app.rows_area(pane, inside);
-        if row + 1 == rows.y {
+        if row + 1 == rows.y && column < rows.right() {
             let x = column - inside.x;
             return match pane {
-                Pane::Opens => table::sort_at(&opens_columns::columns(app), inside.width, x)
+                Pane::Opens => table::sort_at(&opens_columns::columns(app), rows.width, x)
                     .map(Target::OpensHeader),
                 Pane::Talkers => table::sort_at(&talkers_columns::columns(app), inside.width, x)
                     .map(Target::TalkersHeader),
@@ -200,6 +212,8 @@ struct Frills<'a> {
     title: String,
     /// At the right of the upper edge.
     order: String,
+    /// At the left of the lower edge, where there is room.
+    sum: String,
     /// At the right of the lower edge.
     count: String,
     look: &'a Look,
@@ -231,6 +245,10 @@ impl Frills<'_> {
             let y = area.bottom() - 1;
             let mut bottom = Line::new(buf, Rect { y, height: 1, ..inner });
             bottom.skip_right(1).put_right(&self.count, theme.quiet);
+            let room = bottom.skip(1).room();
+            if text::cells(&self.sum) < room {
+                bottom.put(&self.sum, theme.quiet);
+            }
         }
     }
 }
@@ -249,6 +267,7 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
     let frills = Frills {
         title: format!(" {title} "),
         order: String::new(),
+        sum: String::new(),
         count: String::new(),
         look,
         focused: true,

@@ -7,13 +7,15 @@ use super::opens_cells::Ctx;
 use super::opens_columns::columns;
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{Frills, Look, detail, num};
+use super::{Frills, Look, detail, num, ties};
 use crate::app::data::ProbeState;
 use crate::app::layout::Layout;
 use crate::app::opens_pane::{Inside, OpensSort, OpensView};
 use crate::app::{App, Pane};
+use crate::keys::Action;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
+use crate::model::history::per_second;
 use crate::model::problem::Problem;
 
 /// Draws the pane with its edges.
@@ -23,6 +25,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     Frills {
         title: title(app, look),
         order: order(app, look),
+        sum: sum(app, look),
         count: count(app, look),
         look,
         focused,
@@ -38,6 +41,7 @@ pub fn order(app: &App, look: &Look) -> String {
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     match pane.view {
+        _ if matches!(pane.inside(), Some(Inside::Address(_))) => String::new(),
         OpensView::Live if pane.inside().is_none() => String::new(),
         OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
             format!(" {follow}fail/s {mark} ")
@@ -60,11 +64,15 @@ fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
     if height > 0 {
         detail::draw(app, look, Rect { height, ..top }.intersection(inside), buf);
     }
+    if let Some(area) = app.ties_area(Pane::Opens, inside) {
+        ties::draw(app, look, &pane.ties, area, focused && pane.in_ties, buf);
+    }
     let rows = app.rows_area(Pane::Opens, inside);
     if rows.height == 0 {
         return;
     }
     let columns = columns(app);
+    let focused = focused && !pane.in_ties;
     let table =
         Table { look, columns: &columns, sort: pane.sort(), reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
@@ -108,11 +116,15 @@ fn title(app: &App, look: &Look) -> String {
                 opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
             }
             Inside::Directory(dir) => escape(dir).into_owned(),
+            Inside::Address(ip) => ip.to_string(),
             Inside::Failures(f) => {
                 let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
                 format!("{name} {error} {}", escape(&f.dir))
             }
         };
+        if let Some(ip) = crumb.via {
+            title.push_str(&format!(" {} {ip}", look.glyphs.into));
+        }
         title.push_str(&format!(
             " {} {}",
             look.glyphs.into,
@@ -135,11 +147,18 @@ fn sort_name(sort: OpensSort) -> &'static str {
         OpensSort::Name => "name",
         OpensSort::Pid => "pid",
         OpensSort::Latency => "latency",
+        OpensSort::Rx => "rx",
+        OpensSort::Tx => "tx",
+        OpensSort::Peers => "peers",
     }
 }
 
 fn count(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
+    if let Some(Inside::Address(_)) = pane.inside() {
+        let n = pane.ties.of as u64;
+        return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
+    }
     let let_go = app.opens().let_go();
     let gone = match pane.view {
         OpensView::Processes => let_go.processes,
@@ -152,6 +171,12 @@ fn count(app: &App, look: &Look) -> String {
     if gone > 0 {
         text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
     }
+    if app.ties_are_hidden() {
+        let n = pane.ties.of as u64;
+        let peers = if n == 1 { "peer" } else { "peers" };
+        let key = app.keys.first(Action::Unfold);
+        text.push_str(&format!(" {} {key} {} {peers}", look.glyphs.dot, num::grouped(n)));
+    }
     let left_out = app.opens().left_out();
     if left_out > 0 {
         let others = num::grouped(left_out);
@@ -159,6 +184,26 @@ fn count(app: &App, look: &Look) -> String {
     }
     text.push(' ');
     text
+}
+
+/// What processes carry, all together, or why that is not known.
+fn sum(app: &App, look: &Look) -> String {
+    let pane = &app.opens_pane;
+    if pane.view != OpensView::Processes || pane.inside().is_some() {
+        return String::new();
+    }
+    if let Some(problem) = app.data.owners_state.problem() {
+        return format!(" no connections: {} ", problem.why);
+    }
+    let Some(owners) = app.owners() else { return String::new() };
+    let (units, dot) = (app.screen.units, look.glyphs.dot);
+    let rate = |bytes: u64| {
+        let bps = per_second(bytes.saturating_mul(8), owners.interval_ns);
+        num::traffic_unit(bps, units)
+    };
+    let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
+    let nobodys = rate(pane.nobodys.bytes());
+    format!(" payload rx {rx} tx {tx} {dot} no owner {nobodys} ")
 }
 
 /// A probe that does not run, in its pane: what, why, what to do.

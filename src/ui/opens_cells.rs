@@ -7,7 +7,9 @@ use super::text::Line;
 use super::{Look, num, outcome};
 use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
+use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
+use crate::model::history::per_second;
 use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
 
@@ -147,6 +149,10 @@ pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         return;
     }
     let Some(p) = c.process_of(row) else { return };
+    if c.app.is_lit_process(p.key) {
+        // Over the gap between the columns, so that nothing moves.
+        line.reach_left(7).put(glyphs.lit, theme.key);
+    }
     if c.is_new(&p.tally) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
@@ -246,10 +252,47 @@ pub fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         Row::Fail(i) => c.fail(i).map(|f| f.last),
         Row::Failed(s) => c.failure(s).map(|f| f.last),
         Row::Live(n) => c.live(n).map(|l| l.at),
-        _ => c.tally(row).map(|(t, _)| t.last),
+        _ => c.tally(row).filter(|(t, _)| t.opens > 0).map(|(t, _)| t.last),
     };
     if let Some(last) = last {
         c.number(line, &num::age(c.app.now().since(last)), true);
+    }
+}
+
+/// What a process carried in the last interval, of what all did.
+fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
+    let Row::Process(slot) = row else { return };
+    let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
+    let theme = c.look.theme;
+    let net = owners.process(p.key).filter(|_| c.app.data.owners_state.problem().is_none());
+    let Some(net) = net else {
+        line.put_right(c.look.glyphs.none, theme.quiet);
+        return;
+    };
+    let bps = |bytes: u64| per_second(bytes.saturating_mul(8), owners.interval_ns);
+    let (own, all) = (bps(what(net.delta)), bps(what(owners.delta)));
+    let style = if own > 0.0 { theme.heat(own, all) } else { theme.quiet };
+    line.put_right(&num::traffic(own, c.app.screen.units), style);
+}
+
+pub fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    carried(c, row, line, |carried| carried.rx_bytes);
+}
+
+pub fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    carried(c, row, line, |carried| carried.tx_bytes);
+}
+
+/// How many a process talks to.
+pub fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let Row::Process(slot) = row else { return };
+    let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
+    match owners.process(p.key) {
+        Some(net) => {
+            let width = line.room();
+            c.number(line, &num::count(net.peers.into(), width), net.peers == 0);
+        }
+        None => c.number(line, c.look.glyphs.none, true),
     }
 }
 

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::columns::{Column, chosen};
 use super::opens_cells::{
-    Ctx, age, dir, error, failed, file, files, found, mean, name_or_file, past, pid, rate, result,
-    slowest, thread, total, users,
+    Ctx, age, dir, error, failed, file, files, found, mean, name_or_file, past, peers, pid, rate,
+    result, rx, slowest, thread, total, tx, users,
 };
+use super::talkers_columns::in_bytes;
 use super::text::Line;
 use crate::app::App;
 use crate::app::opens_pane::{Inside, OpensSort, OpensView, Row};
@@ -34,7 +35,7 @@ pub fn columns(app: &App) -> Cow<'static, [Col]> {
     let table: &'static [Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
         (Some(Inside::Process(_)), _) => &USES,
         (Some(Inside::Path(_)), _) => &USERS,
-        (Some(Inside::Directory(_)), _) | (None, OpensView::Files) => &PATHS,
+        (Some(Inside::Directory(_) | Inside::Address(_)), _) | (None, OpensView::Files) => &PATHS,
         (Some(Inside::Failures(_)), _) => &FAILED,
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
@@ -44,12 +45,21 @@ pub fn columns(app: &App) -> Cow<'static, [Col]> {
     let timed = |c: &Col| [MEAN.header, MAX.header, TOOK.header].contains(&c.header);
     let name = TABLES.iter().find(|t| std::ptr::eq(t.1, table)).map_or("", |t| t.0);
     let names = app.columns.get(name);
-    if names.is_none() && (app.opens_pane.timed || !table.iter().any(timed)) {
+    let wire = |c: &Col| [RX.header, TX.header, PEERS.header].contains(&c.header);
+    let (is_timed, net) = (app.opens_pane.timed, app.opens_pane.net);
+    let says = |c: &&Col| (is_timed || !timed(c)) && (net || !wire(c));
+    let bytes = app.screen.units.bytes && net;
+    if names.is_none() && table.iter().all(|c| says(&c)) && !bytes {
         return Cow::Borrowed(table);
     }
-    let shown: Vec<Col> =
-        table.iter().filter(|c| app.opens_pane.timed || !timed(c)).copied().collect();
-    Cow::Owned(chosen(&shown, names))
+    let shown: Vec<Col> = table.iter().filter(says).copied().collect();
+    let mut columns = chosen(&shown, names);
+    if bytes {
+        for column in &mut columns {
+            column.header = in_bytes(column.header);
+        }
+    }
+    Cow::Owned(columns)
 }
 
 const fn col(
@@ -77,7 +87,12 @@ const MEAN: Col = col("MEAN", (6, 7), true, 4, Some(S::Latency), mean);
 const MAX: Col = col("MAX", (6, 7), true, 4, None, slowest);
 const TOOK: Col = col("TOOK", (6, 7), true, 2, None, mean);
 
-static PROCESSES: [Col; 8] = [
+/// What the process carries, in the last interval.
+const RX: Col = col("RX b/s", (7, 8), true, 3, Some(S::Rx), rx);
+const TX: Col = col("TX b/s", (7, 8), true, 3, Some(S::Tx), tx);
+const PEERS: Col = col("PEERS", (6, 6), true, 6, Some(S::Peers), peers);
+
+static PROCESSES: [Col; 11] = [
     PID,
     col("PROCESS", (18, 72), false, 0, Some(S::Name), name_or_file),
     RATE,
@@ -85,6 +100,9 @@ static PROCESSES: [Col; 8] = [
     TOTAL,
     MEAN,
     MAX,
+    RX,
+    TX,
+    PEERS,
     col("LAST 60s", (11, 30), false, 5, Some(S::Age), past),
 ];
 

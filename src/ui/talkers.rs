@@ -6,8 +6,8 @@ use ratatui::style::Style;
 
 use super::table::Table;
 use super::talkers_columns::{Ctx, columns};
-use super::text::Line;
-use super::{Frills, Look, num, opens, talker};
+use super::text::{self, Line};
+use super::{Frills, Look, num, opens, talker, ties};
 use crate::app::data::ProbeState;
 use crate::app::kept::Units;
 use crate::app::layout::Layout;
@@ -27,6 +27,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     Frills {
         title: title(app, look, &ctx),
         order: order(app, look),
+        sum: String::new(),
         count: count(app, look, &ctx),
         look,
         focused,
@@ -45,7 +46,11 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let rows = app.rows_area(Pane::Talkers, inside);
     if let Some(slot) = pane.inside {
         let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };
-        return talker::draw(&ctx, slot, whole.intersection(inside), buf);
+        talker::draw(&ctx, slot, whole.intersection(inside), buf);
+        if let Some(area) = app.ties_area(Pane::Talkers, inside) {
+            ties::draw(app, look, &pane.ties, area, focused, buf);
+        }
+        return;
     }
     if rows.height == 0 {
         return;
@@ -82,7 +87,12 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
         many => format!(" {dot} all {}", many.len()),
     };
     let inside = app.talkers_pane.inside.and_then(|s| app.wire().talkers().get(s));
-    let inside = inside.map_or(String::new(), |t| format!(" {} {}", look.glyphs.into, t.ip));
+    let inside = inside.map_or(String::new(), |t| {
+        let way = app.talkers_pane.trail.last().and_then(|trail| trail.way.as_deref());
+        let way = way.map(|way| text::middle(way, 40, look.glyphs.cut));
+        let way = way.map_or(String::new(), |way| format!(" {} {way}", look.glyphs.into));
+        format!("{way} {} {}", look.glyphs.into, t.ip)
+    });
     let names = if app.talkers_pane.names { format!(" {dot} names") } else { String::new() };
     format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
 }

@@ -22,7 +22,7 @@ pub use found::Found;
 pub use given::Given;
 
 use super::history::{History, Meter, Ticks};
-use super::open::{LostOpens, Open, OpenBatch, OpenCounts};
+use super::open::{Comm, LostOpens, Open, OpenBatch, OpenCounts};
 use super::slab::{Slab, Slot};
 use super::time::Mono;
 
@@ -214,6 +214,14 @@ impl Opens {
                 process.history.add(now, opens);
             }
         }
+    }
+
+    /// Takes in a process that is known from elsewhere and may never open anything.
+    pub fn meet(&mut self, key: ProcessKey, name: Comm, uid: u32, at: Mono) {
+        self.process_slot(key, || {
+            let tally = Tally::starting(at);
+            Process { name, uid, tally, ..Process::empty(key) }
+        });
     }
 
     /// Ends the interval that is under way.

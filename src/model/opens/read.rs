@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
+use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::history::{History, Meter};
 use crate::model::open::OpenCounts;
 use crate::model::slab::{Slab, Slot};
@@ -60,6 +60,13 @@ impl Opens {
     /// The processes held.
     pub fn processes(&self) -> &Slab<Process> {
         &self.processes
+    }
+
+    /// Where a process is held.
+    pub fn find(&self, key: ProcessKey) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        let same = |s: &Slot| self.processes.get(*s).is_some_and(|p| p.key == key);
+        self.by_key.find(hash, same).copied()
     }
 
     /// The paths held.

@@ -187,6 +187,16 @@ impl Owners {
         self.processes.values()
     }
 
+    /// What a process exchanges with an address.
+    pub fn between(&self, key: ProcessKey, ip: IpAddr) -> Option<&Pair> {
+        self.pairs.get(&(key, ip))
+    }
+
+    /// All processes with all their peers.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.values()
+    }
+
     /// Whom a process talks to, the largest first.
     pub fn peers_of(&self, key: ProcessKey) -> Vec<&Pair> {
         sorted(self.pairs.values().filter(|pair| pair.key == key))
@@ -227,10 +237,8 @@ impl Owners {
         let Some(live) = self.conns.get_mut(&conn.cookie) else { return };
         if conn.event == ConnEvent::Passive {
             live.waits = true;
-            live.side = Side::Ours;
             return;
         }
-        live.side = Side::Theirs;
         let owner = live.owner();
         self.tell(What::Connect, conn.clone(), owner, conn.at);
     }
@@ -297,6 +305,12 @@ impl Owners {
             return;
         }
         let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
+        // Known before anything is counted: what they talk over is told once.
+        match conn.event {
+            ConnEvent::Passive => live.side = Side::Ours,
+            ConnEvent::Connect => live.side = Side::Theirs,
+            ConnEvent::Sample | ConnEvent::Accept | ConnEvent::Close => {}
+        }
         let carried = live.advance(conn);
         let owner = live.owner();
         let now = owner.map(|owner| owner.key);

@@ -344,6 +344,11 @@ impl Wire {
         self.ports.iter().position(|p| p.name == name)
     }
 
+    /// An address on the interface at this place among [`Wire::ports`].
+    pub fn find(&self, port: usize, ip: IpAddr) -> Option<Slot> {
+        self.by_key.get(&(port, ip)).copied()
+    }
+
     /// Every address held.
     pub fn talkers(&self) -> &Slab<Talker> {
         &self.talkers

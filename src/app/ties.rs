@@ -1,0 +1,331 @@
+//! What processes, addresses and files have to do with each other: who is behind an address, whom
+//! a process talks to, and what of one pane belongs to what is selected in the other.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::list::List;
+use super::opens_pane::{Crumb, Inside, Row};
+use super::talkers_pane::{TalkerRow, Trail};
+use super::{App, Pane};
+use crate::model::conn::Carried;
+use crate::model::escape::escape;
+use crate::model::filter::Filter;
+use crate::model::opens::{Opens, ProcessKey};
+use crate::model::owners::{Owners, Pair};
+use crate::model::slab::Slot;
+
+/// Rows at most; the largest come first, and how many there are is told.
+const MOST: usize = 512;
+
+/// Files under each process behind an address.
+const FILES: usize = 5;
+
+/// Processes of one file whose peers are told.
+const USERS: usize = 64;
+
+/// How far one can go in.
+const DEPTH: usize = 8;
+
+/// One row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// A process and an address that talk to each other.
+    Pair(ProcessKey, IpAddr),
+    /// A file of the process above.
+    File(Slot),
+    /// Sockets to the address that are the kernel's own, or older than the probe and nobody's.
+    Kernels(Carried),
+    Older(Carried),
+}
+
+/// What belongs to something that is looked into.
+#[derive(Clone, Debug, Default)]
+pub struct Ties {
+    pub list: List,
+    pub rows: Vec<Tie>,
+    /// How many pairs there are.
+    pub of: usize,
+    /// Connections with the address that live, by their process.
+    pub live: HashMap<ProcessKey, u32>,
+}
+
+impl Ties {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.live.clear();
+        self.of = 0;
+    }
+
+    /// Who is behind an address, and what those open.
+    pub(super) fn behind(&mut self, owners: &Owners, opens: &Opens, ip: IpAddr) {
+        self.clear();
+        let pairs = owners.behind(ip);
+        self.of = pairs.len();
+        for pair in pairs.into_iter().take(MOST) {
+            self.rows.push(Tie::Pair(pair.key, ip));
+            let process = opens.find(pair.key).and_then(|slot| opens.processes().get(slot));
+            let uses = process.map_or(&[][..], |p| &p.files);
+            let last =
+                |slot: &Slot| opens.files().get(*slot).map(|f| (f.tally.last, f.tally.opens));
+            let mut files: Vec<_> = uses.iter().filter_map(|s| Some((last(s)?, *s))).collect();
+            files.sort_unstable_by(|a, b| b.cmp(a));
+            self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| Tie::File(slot)));
+        }
+        let (mut kernels, mut older) = (Carried::default(), Carried::default());
+        for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
+            if let Some(owner) = owner {
+                *self.live.entry(owner.key).or_default() += 1;
+            }
+            for share in conn.shares.iter().filter(|share| share.owner.is_none()) {
+                *if conn.kernels { &mut kernels } else { &mut older } += share.carried;
+            }
+        }
+        if !kernels.is_none() {
+            self.rows.push(Tie::Kernels(kernels));
+        }
+        if !older.is_none() {
+            self.rows.push(Tie::Older(older));
+        }
+        self.list.clamp(self.rows.len());
+    }
+
+    /// Whom these processes talk to.
+    pub(super) fn peers(&mut self, owners: &Owners, keys: &HashSet<ProcessKey>) {
+        self.clear();
+        let mut pairs: Vec<&Pair> = match keys.iter().next() {
+            Some(key) if keys.len() == 1 => owners.peers_of(*key),
+            Some(_) => owners.pairs().filter(|pair| keys.contains(&pair.key)).collect(),
+            None => Vec::new(),
+        };
+        let rank = |p: &&Pair| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.ip);
+        pairs.sort_unstable_by_key(rank);
+        self.of = pairs.len();
+        self.rows.extend(pairs.into_iter().take(MOST).map(|p| Tie::Pair(p.key, p.ip)));
+        self.list.clamp(self.rows.len());
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<Tie> {
+        self.rows.get(self.list.cursor).copied()
+    }
+}
+
+/// The processes that talk as these filters ask; `None` where they do not ask.
+pub(super) fn talking<'a>(
+    owners: Option<&Owners>,
+    filters: impl Iterator<Item = &'a Filter>,
+) -> Option<HashSet<ProcessKey>> {
+    let asking: Vec<&Filter> = filters.filter(|f| f.chooses_peers()).collect();
+    if asking.is_empty() {
+        return None;
+    }
+    let holds = |pair: &Pair| {
+        asking.iter().all(|f| {
+            let mut ports = pair.services.iter().map(|s| s.port);
+            f.peer(pair.ip) && (!f.chooses_ports() || ports.any(|port| f.port([port, port])))
+        })
+    };
+    let pairs = owners.into_iter().flat_map(Owners::pairs);
+    Some(pairs.filter(|pair| holds(pair)).map(|pair| pair.key).collect())
+}
+
+impl App {
+    /// Processes that are on the wire are among those that are shown, whatever they open.
+    pub(super) fn meet_owners(&mut self) {
+        let owners = self.data.owners.clone();
+        let opens = std::rc::Rc::make_mut(&mut self.data.opens);
+        for net in owners.processes().filter(|net| !net.delta.is_none()) {
+            opens.meet(net.who.key, net.who.comm, net.who.uid, self.now);
+        }
+    }
+
+    pub(super) fn rebuild_ties_of_opens(&mut self) {
+        let mut ties = std::mem::take(&mut self.opens_pane.ties);
+        ties.clear();
+        let (opens, owners) = (self.opens(), self.owners());
+        let key_of = |slot: Slot| opens.processes().get(slot).map(|p| p.key);
+        match (self.opens_pane.inside(), owners) {
+            (Some(Inside::Process(slot)), Some(owners)) => {
+                ties.peers(owners, &key_of(*slot).into_iter().collect());
+            }
+            (Some(Inside::Path(slot)), Some(owners)) => {
+                let users = opens.paths().get(*slot).map_or(&[][..], |p| &p.users);
+                let files = users.iter().take(USERS).filter_map(|s| opens.files().get(*s));
+                ties.peers(owners, &files.filter_map(|f| key_of(f.process)).collect());
+            }
+            (Some(Inside::Address(ip)), Some(owners)) => ties.behind(owners, opens, *ip),
+            _ => {}
+        }
+        let alone = matches!(self.opens_pane.inside(), Some(Inside::Address(_)));
+        self.opens_pane.in_ties = alone || self.opens_pane.in_ties && !ties.rows.is_empty();
+        self.opens_pane.ties = ties;
+        let room = self.ties_room(Pane::Opens);
+        let ties = &mut self.opens_pane.ties;
+        ties.list.scroll(ties.rows.len(), room);
+    }
+
+    pub(super) fn rebuild_ties_of_talkers(&mut self) {
+        let mut ties = std::mem::take(&mut self.talkers_pane.ties);
+        ties.clear();
+        let inside = self.talkers_pane.inside.and_then(|s| self.wire().talkers().get(s));
+        if let (Some(talker), Some(owners)) = (inside, self.owners()) {
+            ties.behind(owners, self.opens(), talker.ip);
+        }
+        self.talkers_pane.ties = ties;
+        let room = self.ties_room(Pane::Talkers);
+        let ties = &mut self.talkers_pane.ties;
+        ties.list.scroll(ties.rows.len(), room);
+    }
+
+    /// Goes into a row of what belongs to something; false where it leads nowhere.
+    pub(super) fn enter_tie(&mut self) {
+        let from_talkers = self.screen.focus == Pane::Talkers;
+        let ties = if from_talkers { &self.talkers_pane.ties } else { &self.opens_pane.ties };
+        let Some(tie) = ties.selected() else { return };
+        let behind = from_talkers || matches!(self.opens_pane.inside(), Some(Inside::Address(_)));
+        let inside = self.talkers_pane.inside.filter(|_| from_talkers);
+        let via = inside.and_then(|s| self.wire().talkers().get(s)).map(|t| t.ip);
+        match tie {
+            Tie::Pair(_, ip) if !behind => self.enter_address(ip),
+            Tie::Pair(key, _) => match self.opens().find(key) {
+                Some(slot) => self.enter(Inside::Process(slot), via),
+                None => self.say("this process has had to make room"),
+            },
+            Tie::File(slot) => {
+                if let Some(path) = self.opens().files().get(slot).map(|f| f.path) {
+                    self.enter(Inside::Path(path), via);
+                }
+            }
+            Tie::Kernels(_) => self.say("sockets of the kernel's own: no process has them"),
+            Tie::Older(_) => self.say("nobody held these sockets when ebpftop started"),
+        }
+    }
+
+    /// Goes into something of the opens pane.
+    pub(super) fn enter(&mut self, inside: Inside, via: Option<IpAddr>) {
+        // Round and round between a file and its processes would pile up crumbs.
+        if self.opens_pane.crumbs.len() >= DEPTH {
+            return;
+        }
+        let pane = &mut self.opens_pane;
+        let outside = std::mem::take(&mut pane.list);
+        let ties = std::mem::take(&mut pane.ties.list);
+        let in_ties = std::mem::take(&mut pane.in_ties);
+        pane.crumbs.push(Crumb { inside, outside, ties, in_ties, via });
+        self.screen.focus = Pane::Opens;
+        self.rebuild();
+    }
+
+    /// Goes into an address: among the talkers, where it is one of them.
+    fn enter_address(&mut self, ip: IpAddr) {
+        match self.talker_of(ip) {
+            Some(slot) if self.talkers_pane.trail.len() < DEPTH => {
+                let way = self.way();
+                self.enter_talker(slot, Some(way));
+            }
+            Some(_) => {}
+            None => self.enter(Inside::Address(ip), None),
+        }
+    }
+
+    /// The talker with this address, on what is watched.
+    pub fn talker_of(&self, ip: IpAddr) -> Option<Slot> {
+        let ports = &self.talkers_pane.ports;
+        let wire = self.wire();
+        ports.iter().find_map(|port| wire.find(*port, ip))
+    }
+
+    /// Goes into a talker; `way` is how one came from the other pane.
+    pub(super) fn enter_talker(&mut self, slot: Slot, way: Option<String>) {
+        let pane = &mut self.talkers_pane;
+        let ties = std::mem::take(&mut pane.ties.list);
+        pane.trail.push(Trail { inside: pane.inside, ties, way });
+        pane.inside = Some(slot);
+        self.screen.focus = Pane::Talkers;
+        self.rebuild();
+    }
+
+    /// What is looked into in the opens pane, in words.
+    fn way(&self) -> String {
+        let opens = self.opens();
+        match self.opens_pane.inside() {
+            Some(Inside::Process(slot)) => opens
+                .processes()
+                .get(*slot)
+                .map(|p| format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)),
+            Some(Inside::Path(slot)) => {
+                opens.paths().get(*slot).map(|p| escape(&p.bytes).into_owned())
+            }
+            _ => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// Out of a talker, to where one came from.
+    pub(super) fn out_of_talker(&mut self, slot: Slot) {
+        let trail = self.talkers_pane.trail.pop();
+        let (inside, ties, way) = match trail {
+            Some(trail) => (trail.inside, trail.ties, trail.way),
+            None => Default::default(),
+        };
+        self.talkers_pane.inside = inside;
+        self.talkers_pane.ties.list = ties;
+        if way.is_some() {
+            self.screen.focus = Pane::Opens;
+        }
+        self.rebuild();
+        // The rows went on changing places meanwhile.
+        let at = self.talkers_pane.rows.iter().position(|r| *r == TalkerRow::Talker(slot));
+        let len = self.talkers_pane.rows.len();
+        if let Some(at) = at.filter(|_| way.is_none()) {
+            self.talkers_pane.list.jump(at, len);
+            self.talkers_pane.settle(self.room(Pane::Talkers));
+        }
+    }
+
+    /// Whether an address belongs to what is selected among the opens.
+    pub fn is_lit_address(&self, ip: IpAddr) -> bool {
+        let Some(owners) = self.owners().filter(|_| self.screen.focus == Pane::Opens) else {
+            return false;
+        };
+        let (opens, pane) = (self.opens(), &self.opens_pane);
+        if pane.in_ties {
+            return matches!(pane.ties.selected(), Some(Tie::Pair(_, of)) if of == ip);
+        }
+        let talks = |slot: Slot| {
+            opens.processes().get(slot).is_some_and(|p| owners.between(p.key, ip).is_some())
+        };
+        let used = |slot: Slot| opens.files().get(slot).is_some_and(|f| talks(f.process));
+        match pane.selected() {
+            Some(Row::Process(slot)) => talks(slot),
+            Some(Row::File(slot) | Row::Use(slot) | Row::User(slot)) => used(slot),
+            Some(Row::Path(slot)) => {
+                let users = opens.paths().get(slot).map_or(&[][..], |p| &p.users);
+                users.iter().take(USERS).any(|slot| used(*slot))
+            }
+            Some(Row::Live(n)) => opens.live_at(n).is_some_and(|l| talks(l.process)),
+            _ => false,
+        }
+    }
+
+    /// Whether a process belongs to what is selected among the talkers.
+    pub fn is_lit_process(&self, key: ProcessKey) -> bool {
+        let Some(owners) = self.owners().filter(|_| self.screen.focus == Pane::Talkers) else {
+            return false;
+        };
+        let pane = &self.talkers_pane;
+        if pane.inside.is_some()
+            && let Some(Tie::Pair(of, _)) = pane.ties.selected()
+        {
+            return of == key;
+        }
+        let selected = match pane.selected() {
+            Some(TalkerRow::Talker(slot)) => Some(slot),
+            _ => None,
+        };
+        let talker = pane.inside.or(selected).and_then(|s| self.wire().talkers().get(s));
+        talker.is_some_and(|t| owners.between(key, t.ip).is_some())
+    }
+}

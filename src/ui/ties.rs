@@ -1,0 +1,245 @@
+//! What belongs to something that is looked into: the processes behind an address with their
+//! files, the peers of a process or of a file's processes.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::columns::{Column, chosen};
+use super::table::Table;
+use super::text::{Line, cells, cut};
+use super::{Look, num};
+use crate::app::App;
+use crate::app::opens_pane::Inside;
+use crate::app::ties::{Tie, Ties};
+use crate::model::conn::{Carried, TCP, UDP};
+use crate::model::opens::{FileUse, ProcessKey};
+use crate::model::owners::{Pair, Service, Side};
+use crate::model::services::service;
+use crate::model::time::Mono;
+
+/// What cells look things up in.
+pub struct Ctx<'a> {
+    app: &'a App,
+    look: &'a Look,
+    ties: &'a Ties,
+}
+
+/// Writes the cell of a row.
+type Cell = fn(&Ctx<'_>, Tie, &mut Line<'_>);
+
+type Col = Column<Cell, ()>;
+
+const fn col(
+    header: &'static str,
+    (min, max): (u16, u16),
+    right: bool,
+    priority: u8,
+    cell: Cell,
+) -> Col {
+    Column { header, min, max, right, priority, sort: None, cell }
+}
+
+const PID: Col = col("PID", (7, 7), true, 2, pid);
+const PROCESS: Col = col("PROCESS", (14, 72), false, 0, name);
+const PEER: Col = col("PEER", (15, 43), false, 0, peer);
+const PORTS: Col = col("PORTS", (11, 30), false, 3, ports);
+const LIVE: Col = col("LIVE", (4, 6), true, 4, live);
+const RX: Col = col("RX B", (7, 13), true, 1, rx);
+const TX: Col = col("TX B", (7, 13), true, 1, tx);
+const AGE: Col = col("AGE", (5, 5), true, 5, age);
+
+/// The tables as the configuration knows them.
+pub static TABLES: [(&str, &[Col]); 3] =
+    [("peers_of_process", &PEERS), ("peers_of_file", &USERS), ("processes_of_address", &BEHIND)];
+
+static PEERS: [Col; 5] = [PEER, PORTS, RX, TX, AGE];
+static USERS: [Col; 7] = [PID, PROCESS, PEER, PORTS, RX, TX, AGE];
+static BEHIND: [Col; 7] = [PID, PROCESS, PORTS, LIVE, RX, TX, AGE];
+
+/// Draws the rows into `area`, their header above it.
+pub fn draw(app: &App, look: &Look, ties: &Ties, area: Rect, focused: bool, buf: &mut Buffer) {
+    if area.y == 0 {
+        return;
+    }
+    let talker = std::ptr::eq(ties, &app.talkers_pane.ties);
+    let (name, table) = match app.opens_pane.inside() {
+        Some(Inside::Process(_)) if !talker => TABLES[0],
+        Some(Inside::Path(_)) if !talker => TABLES[1],
+        _ => TABLES[2],
+    };
+    let columns = chosen(table, app.columns.get(name));
+    let table = Table { look, columns: &columns, sort: (), reverse: false, focused };
+    let header = Rect { y: area.y - 1, height: 1, ..area };
+    table.header(header, buf);
+    if ties.rows.is_empty() {
+        Line::new(buf, area).skip(1).put("nobody is known to talk to it", look.theme.quiet);
+        return;
+    }
+    let len = ties.rows.len();
+    let first = ties.list.first(len, usize::from(area.height));
+    let ctx = Ctx { app, look, ties };
+    for (row, y) in ties.rows.iter().skip(first).zip(area.y..area.bottom()) {
+        across(&ctx, *row, Rect { y, height: 1, ..area }, buf);
+    }
+    table.rows(area, (first, len, ties.list.cursor), buf, |column, row, line| {
+        if let Some(row) = ties.rows.get(row) {
+            (column.cell)(&ctx, *row, line);
+        }
+    });
+}
+
+impl<'a> Ctx<'a> {
+    fn pair(&self, tie: Tie) -> Option<&'a Pair> {
+        match tie {
+            Tie::Pair(key, ip) => self.app.owners()?.between(key, ip),
+            _ => None,
+        }
+    }
+
+    fn file(&self, tie: Tie) -> Option<&'a FileUse> {
+        match tie {
+            Tie::File(slot) => self.app.opens().files().get(slot),
+            _ => None,
+        }
+    }
+
+    fn carried(&self, tie: Tie) -> Option<Carried> {
+        match tie {
+            Tie::Pair(..) => self.pair(tie).map(|p| p.total),
+            Tie::Kernels(carried) | Tie::Older(carried) => Some(carried),
+            Tie::File(_) => None,
+        }
+    }
+
+    fn number(&self, line: &mut Line<'_>, n: u64) {
+        let width = line.room();
+        let style = if n == 0 { self.look.theme.quiet } else { self.look.theme.text };
+        line.put_right(&num::count(n, width), style);
+    }
+}
+
+/// What a process is called.
+pub fn name_of(app: &App, key: ProcessKey) -> Option<&[u8]> {
+    let opens = app.opens();
+    let held = opens.find(key).and_then(|slot| opens.processes().get(slot));
+    match held {
+        Some(process) => Some(process.name.as_bytes()),
+        None => app.owners()?.process(key).map(|net| net.who.comm.as_bytes()),
+    }
+}
+
+fn pid(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    if let Tie::Pair(key, _) = tie {
+        line.put_right(&key.tgid.to_string(), c.look.theme.text);
+    }
+}
+
+fn name(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    // What is no process is written over the columns that are empty there.
+    if let Tie::Pair(key, _) = tie {
+        let name = name_of(c.app, key).unwrap_or_default();
+        line.put_bytes(name, c.look.glyphs.cut, c.look.theme.strong);
+    }
+}
+
+/// Rows that are not of the columns' kind: from the left over all that is empty there.
+fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
+    let theme = c.look.theme;
+    let numbers = row.width.min(16);
+    let mut line = Line::new(buf, row);
+    match tie {
+        Tie::Pair(..) => {}
+        Tie::File(_) => {
+            if let Some(path) = c.file(tie).and_then(|f| c.app.opens().paths().get(f.path)) {
+                line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
+            }
+        }
+        Tie::Kernels(_) => {
+            line.skip_right(numbers).skip(1).put("no owner: kernel socket", theme.note);
+        }
+        Tie::Older(_) => {
+            line.skip_right(numbers).skip(1).put("no owner: older than ebpftop", theme.note);
+        }
+    }
+}
+
+fn peer(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    let Tie::Pair(_, ip) = tie else { return };
+    let theme = c.look.theme;
+    let style: Style = if is_watched(c.app, ip) { theme.strong } else { theme.text };
+    let address = ip.to_string();
+    let room = line.room();
+    line.put(&cut(&address, room, c.look.glyphs.cut), style);
+    let name = c.app.data.names.name(ip).filter(|_| c.app.talkers_pane.names);
+    if let Some(name) = name.filter(|_| line.room() > 8) {
+        line.skip(1).put_bytes(name.as_bytes(), c.look.glyphs.cut, theme.quiet);
+    }
+}
+
+/// Whether an address is among the talkers.
+fn is_watched(app: &App, ip: IpAddr) -> bool {
+    app.talker_of(ip).is_some()
+}
+
+/// A service, as people say it: `tcp 443 https there`; what matters less gives way first.
+fn said(of: Service, named: bool, placed: bool) -> String {
+    let protocol = match of.protocol {
+        TCP => Cow::Borrowed("tcp"),
+        UDP => Cow::Borrowed("udp"),
+        other => Cow::Owned(other.to_string()),
+    };
+    let name = u8::try_from(of.protocol).ok().filter(|_| named);
+    let name = name.and_then(|protocol| service(protocol, of.port));
+    let name = name.map_or(String::new(), |name| format!(" {name}"));
+    let at = match of.side {
+        _ if !placed => "",
+        Side::Ours => " here",
+        Side::Theirs => " there",
+        Side::Unknown => "",
+    };
+    format!("{protocol} {}{name}{at}", of.port)
+}
+
+fn ports(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    let Some(pair) = c.pair(tie) else { return };
+    let more = if pair.more_services { format!(", {}", c.look.glyphs.cut) } else { String::new() };
+    let all = |named, placed| {
+        let services = pair.services.iter().map(|s| said(*s, named, placed));
+        services.collect::<Vec<_>>().join(", ") + &more
+    };
+    let room = line.room();
+    let ways = [(true, true), (true, false), (false, true)];
+    let text = ways.into_iter().map(|(named, placed)| all(named, placed));
+    let text = text.into_iter().find(|t| cells(t) <= room).unwrap_or_else(|| all(false, false));
+    line.put(&cut(&text, room, c.look.glyphs.cut), c.look.theme.quiet);
+}
+
+fn live(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    if let Tie::Pair(key, _) = tie {
+        c.number(line, c.ties.live.get(&key).copied().unwrap_or(0).into());
+    }
+}
+
+fn rx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    if let Some(carried) = c.carried(tie) {
+        c.number(line, carried.rx_bytes);
+    }
+}
+
+fn tx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    if let Some(carried) = c.carried(tie) {
+        c.number(line, carried.tx_bytes);
+    }
+}
+
+fn age(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    let last: Option<Mono> =
+        c.pair(tie).map(|p| p.last).or_else(|| c.file(tie).map(|f| f.tally.last));
+    if let Some(last) = last {
+        line.put_right(&num::age(c.app.now().since(last)), c.look.theme.quiet);
+    }
+}
