@@ -33,10 +33,10 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot demo clean setup-build setup-test
+.PHONY: help run build test test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot demo clean setup-build setup-test
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 # sudo keeps TERM, COLORTERM and the locale by itself.
 run: build ## build, then start the dashboard as root (ARGS=… are its options)
@@ -63,6 +63,9 @@ test: setup-test ## every check: format, lints, all tests on this kernel, the wh
 # KERNELS='6.1 newest' chooses, and so does TESTS='opens resolved'; see scripts/test-kernels.sh.
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
 	@scripts/test-kernels.sh $(KERNELS)
+
+test-aarch64: setup-test ## build for aarch64 on any machine, run opens and talkers tests in an emulated one
+	@ARCH=aarch64 scripts/test-kernels.sh $(KERNELS)
 
 test-package: setup-build ## install the .deb on a clean Debian made for it, run it there, remove it
 	@scripts/test-package.sh

@@ -10,6 +10,9 @@
 # the slowest first. The newest package of each series is taken. Needs apt, ip and cargo;
 # qemu-system-x86_64 and busybox are installed where they are missing, for which alone it needs root.
 # No KVM: the guests are emulated, since a /dev/kvm that exists need not work.
+#
+# ARCH=aarch64 builds the tests and the program (for debugging) with Debian's cross compiler and runs
+# them on the newest 6.12 kernel for that machine.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,17 +31,17 @@ x86_64)
 	program=$target/release/ebpftop strip=strip console=ttyS0
 	qemu=(qemu-system-x86_64 -machine q35 -cpu max) qemu_package=qemu-system-x86
 	default_guests=(newest 6.12 6.1 5.10 control)
-	default_tests="whole floor compat io_uring"
+	default_tests="whole floor compat io_uring" default_test_limit=400 default_guest_limit=600
 	;;
 aarch64)
 	cache=$target/kernels-aarch64
 	debian_arch=arm64 apt_options=(-o APT::Architecture=arm64 -o Dir::State::status=/dev/null)
 	build_options=(--target aarch64-unknown-linux-gnu) can_list=(:)
-	program=$target/aarch64-unknown-linux-gnu/release/ebpftop strip=aarch64-linux-gnu-strip
+	program=$target/aarch64-unknown-linux-gnu/debug/ebpftop strip=aarch64-linux-gnu-strip
 	console=ttyAMA0
 	qemu=(qemu-system-aarch64 -machine virt -cpu cortex-a72) qemu_package=qemu-system-arm
 	default_guests=(6.12)
-	default_tests="whole floor opens resolved talkers io_uring"
+	default_tests="whole floor opens resolved talkers io_uring" default_test_limit=1200 default_guest_limit=1800
 	;;
 *)
 	echo "test-kernels: ARCH is x86_64 or aarch64" >&2
@@ -49,8 +52,8 @@ esac
 # others instead.
 read -ra tests <<<"${TESTS:-$default_tests}"
 # Seconds for one test binary, for one guest: only a hang takes so long. Guests at a time.
-test_limit=${TEST_LIMIT:-400}
-guest_limit=${GUEST_LIMIT:-600}
+test_limit=${TEST_LIMIT:-$default_test_limit}
+guest_limit=${GUEST_LIMIT:-$default_guest_limit}
 at_once=${AT_ONCE:-2}
 
 die() {

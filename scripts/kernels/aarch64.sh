@@ -48,7 +48,8 @@ build_program() {
 	cp "$libraries"/usr/lib/aarch64-linux-gnu/lib{elf,z}.a "$libraries/static/"
 	export CFLAGS_aarch64_unknown_linux_gnu="-idirafter $libraries/usr/include"
 	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-L native=$libraries/static"
-	cargo build --locked --release "${build_options[@]}"
+	# Not for release: the tests need this one's libraries anyway.
+	cargo build --locked "${build_options[@]}"
 }
 
 fill_base() {
@@ -60,7 +61,7 @@ fill_base() {
 	cp -a "$cache/base/usr/lib/aarch64-linux-gnu" "$root/usr/lib/"
 	ln -s usr/lib "$root/lib"
 	ln -sf aarch64-linux-gnu/ld-linux-aarch64.so.1 "$root/usr/lib/ld-linux-aarch64.so.1"
-	find "$cache/base" -name busybox -type f -exec cp {} "$root/bin/busybox" \;
+	find "$cache/base" -path '*/bin/busybox' -exec cp {} "$root/bin/" \;
 	find "$cache/base" \( -path '*/sbin/ip' -o -path '*/bin/ip' -o -path '*/sbin/ethtool' \) -exec cp -L {} "$root/bin/" \;
 	rm -rf "$root/usr/lib/aarch64-linux-gnu"/{perl*,gconv,ossl-modules}
 }

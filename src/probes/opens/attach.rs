@@ -20,9 +20,12 @@ use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
 
-/// The calls that a tracepoint tells of.
+/// The calls that a tracepoint tells of: all that this architecture has.
+#[cfg(target_arch = "x86_64")]
 const SYSCALLS: [Syscall; 5] =
     [Syscall::Open, Syscall::Openat, Syscall::Openat2, Syscall::Creat, Syscall::OpenByHandleAt];
+#[cfg(not(target_arch = "x86_64"))]
+const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::OpenByHandleAt];
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
