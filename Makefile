@@ -74,7 +74,8 @@ test-package: setup-build ## install the .deb on a clean Debian made for it, run
 fuzz: setup-test ## all that reads foreign bytes, with fifty times as many inputs as in `make test`
 	EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} $(CARGO) test --locked --lib any_
 
-soak: setup-test ## two minutes each: switches under traffic, SIGKILL amid them, stream and record under load, opens at full speed
+soak: setup-test ## ten minutes of random keys and sizes; two each: switches under traffic, SIGKILL amid them, stream and record, opens
+	@EBPFTOP_SOAK_SECONDS=600 $(MAKE) --no-print-directory unit TESTARGS='--test soak_keys -- --nocapture'
 	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak --test soak_lines --test opens_speed -- --nocapture'
 
 lint: ## formats and lints alone

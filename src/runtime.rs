@@ -298,9 +298,11 @@ async fn dashboard(
 
     let mut due = Some(Instant::now());
     let mut drawn = Instant::now();
+    // A frame for data does not keep the answer to a key waiting: only the one to another key does.
+    let (mut asked, mut answered) = (false, drawn);
     let mut retry = RETRY;
     loop {
-        let mut soon = FRAME;
+        let mut key_came = false;
         let effects = tokio::select! {
             biased;
             signal = signals.next() => match signal {
@@ -332,6 +334,9 @@ async fn dashboard(
                     return Ok(End::Asked);
                 }
                 drawn = Instant::now();
+                if std::mem::take(&mut asked) {
+                    answered = drawn;
+                }
                 // What was not taken goes out without waiting for something to happen.
                 let Ok(behind) = screen.behind() else { return Ok(End::Asked) };
                 retry = RETRY;
@@ -339,7 +344,7 @@ async fn dashboard(
                 continue;
             }
             key = keys.next() => {
-                soon = KEY_FRAME;
+                key_came = true;
                 let Some(Ok(key)) = key else { return Ok(End::Asked) };
                 let mut effects = take(app, key, time(player));
                 while let Some(Ok(key)) = waiting(&mut keys).await {
@@ -382,7 +387,8 @@ async fn dashboard(
             match effect {
                 Effect::Quit => return Ok(End::Asked),
                 Effect::Redraw => {
-                    let at = drawn + soon;
+                    asked |= key_came;
+                    let at = if key_came { answered + KEY_FRAME } else { drawn + FRAME };
                     due = Some(due.map_or(at, |d| d.min(at)));
                 }
                 Effect::Talkers(command) => running.send(command),

@@ -361,3 +361,27 @@ fn every_theme_draws_the_same_text() {
         insta::assert_snapshot!(format!("styles_{}", theme.name), styles(&backend));
     }
 }
+
+/// Every view in every theme and at every size: the same text, whatever the colours.
+#[test]
+fn every_view_has_the_same_text_in_every_theme() {
+    let views =
+        ["", "t", "tt", "ttt", "tttt", "?", "?/rx", "i", "/nginx", "/pid:x", "p", "fm", "x"];
+    for keys in views {
+        let mut app = busy((120, 40));
+        type_text(&mut app, keys, at(30.0));
+        for size in SIZES {
+            app.update(Msg::Resize(size.0, size.1), at(30.0));
+            let plain = text(&app, size);
+            let colourless = ScreenSettings { colour: false, ..ScreenSettings::default() };
+            assert_eq!(drawn(&app, &colourless, size).to_string(), plain, "{keys} {size:?}");
+            for theme in THEMES {
+                let look = Look::new(&ScreenSettings::default()).themed(theme.name);
+                let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+                terminal.draw(|frame| view(&app, &look, frame)).unwrap();
+                let shown = terminal.backend().to_string();
+                assert_eq!(shown, plain, "{keys} {size:?} {}", theme.name);
+            }
+        }
+    }
+}
