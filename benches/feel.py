@@ -132,6 +132,13 @@ class Echo:
         os.close(self.fd)
 
 
+def taken():
+    """Seconds that the CPUs were not idle since the start, softirqs and steal included."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, *rest = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
 def tell_times(what, times):
     print(f"  {what:28} median {percentile(times, 0.5):5.1f} ms, p99 {percentile(times, 0.99):5.1f} ms, "
           f"max {max(times):5.1f} ms of {len(times)}")
@@ -183,9 +190,12 @@ def main():
                                      stdout=subprocess.PIPE, text=True)
             loads = [sink, opens, sends]
             time.sleep(2)
+            start, busy = time.monotonic(), taken()
             times, echoes = dashboard.keys(KEYS // 2 * 2, echo)
+            cpus = (taken() - busy) / (time.monotonic() - start)
             tell_times("key to screen, under load", times)
             tell_times("  echo", echoes)
+            print(f"    {cpus:.1f} of {os.cpu_count()} CPUs were taken meanwhile, by all that ran")
             tell_bytes("under load", dashboard.watch(15), 15)
             pairs = int(opens.communicate()[0].split()[1])
             packets = int(sends.communicate()[0].split()[0])
