@@ -210,6 +210,36 @@ fn from_a_process_to_its_peers_and_back() {
 }
 
 #[test]
+fn a_process_that_only_talks_has_a_view_as_well() {
+    let mut app = connected();
+    type_text(&mut app, "/quiet", at(32.0));
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Enter);
+    app.update(Msg::Resize(200, 60), at(32.0));
+    let screen = text(&app, (200, 60));
+    line(&screen, &["process", "pid 777", "parent ?"]);
+    line(&screen, &["opens", "none"]);
+    line(&screen, &["carried", "rx 10 bytes", "tx 20", "1 peer ", "1 live of 1 connection "]);
+    // There are no files: one step down is the first peer.
+    press(&mut app, KeyCode::Down);
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (200, 60)), &["Talkers", "› quiet 777 › 10.0.3.17"]);
+}
+
+#[test]
+fn who_talks_is_shown_once_the_opens_have_started() {
+    let mut app = App::new(&Settings::default(), "h", (120, 40), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
+    let quiet = Some(owner(777, "quiet"));
+    told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("starting") && !screen.contains("quiet"), "{screen}");
+    app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(Default::default()))), at(32.0));
+    app.update(Msg::Tick, at(33.0));
+    line(&text(&app, (120, 40)), &["777", "quiet"]);
+}
+
+#[test]
 fn peers_and_ports_choose() {
     for (filter, shown, hidden) in [
         ("peer:10.9.0.0/16", "nginx", "quiet"),

@@ -298,10 +298,11 @@ impl App {
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));
         self.keep_before(&event);
+        let opens_started = matches!(event, ProbeEvent::OpensStarted(_));
         let owners = matches!(&event, ProbeEvent::Owners(batch) if batch.tick.is_some());
         let show = self.data.absorb(event, self.now);
-        if owners {
-            self.meet_owners();
+        if owners || opens_started {
+            self.meet_owners(opens_started);
         }
         if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
             self.mode = mode;

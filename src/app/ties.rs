@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
+use super::data::ProbeState;
 use super::list::List;
 use super::opens_pane::{Crumb, Inside, Row};
 use super::talkers_pane::{TalkerRow, Trail};
@@ -132,11 +133,15 @@ pub(super) fn talking<'a>(
 }
 
 impl App {
-    /// Processes that are on the wire are among those that are shown, whatever they open.
-    pub(super) fn meet_owners(&mut self) {
+    /// Processes that are on the wire are among those that are shown, whatever they open. Not
+    /// before it is known how the opens are: an empty pane says so.
+    pub(super) fn meet_owners(&mut self, all: bool) {
+        if matches!(self.data.opens_state, ProbeState::Starting) {
+            return;
+        }
         let owners = self.data.owners.clone();
         let opens = std::rc::Rc::make_mut(&mut self.data.opens);
-        for net in owners.processes().filter(|net| !net.delta.is_none()) {
+        for net in owners.processes().filter(|net| all || !net.delta.is_none()) {
             opens.meet(net.who.key, net.who.comm, net.who.uid, self.now);
         }
     }

@@ -202,7 +202,12 @@ fn identity(app: &App, p: &Process, who: Option<&Who>) -> String {
     if let Some(at) = p.ended {
         text = format!("ended {} ago  ", num::age(app.now().since(at)));
     }
-    text.push_str(&format!("pid {}  parent {}  uid {}", p.key.tgid, p.ppid, p.uid));
+    // Only the first two have none; of others it is not known before they open something.
+    let parent = match p.ppid {
+        0 if p.key.tgid > 2 => "?".into(),
+        ppid => ppid.to_string(),
+    };
+    text.push_str(&format!("pid {}  parent {parent}  uid {}", p.key.tgid, p.uid));
     if let Some(user) = who.and_then(|w| w.user.as_ref()) {
         text.push_str(&format!(" {}", escape(user.as_bytes())));
     }
@@ -270,6 +275,9 @@ fn file<'a>(app: &App, look: &Look, held: &'a Path) -> Vec<Told<'a>> {
 }
 
 fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
+    if tally.opens == 0 {
+        return "none".into();
+    }
     let mut text = format!(
         "{}/s  {} in all  {} failed  last {} ago",
         num::rate(rate, 9),
