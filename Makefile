@@ -33,7 +33,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot demo clean setup-build setup-test
+.PHONY: help run build test test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -118,10 +118,14 @@ msrv: setup-build ## does it build with the oldest Rust that Cargo.toml promises
 		rustup toolchain install --profile minimal --component rustfmt "$$oldest" && \
 		cargo "+$$oldest" check --locked --all-targets --target-dir '$(CARGO_TARGET_DIR)/msrv'
 
-screenshot: build ## assets/screenshot.svg, from the real program under a small load
-	@mkdir -p assets
+screenshot: build ## assets/screenshot*.svg in two themes, from the real program under a small load
 	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot.svg \
 		-- --process '~^(web|indexer|backup)$$'
+	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot-light.svg \
+		--title 'sudo ebpftop --theme light' -- --theme light --process '~^(web|indexer|backup)$$'
+
+animation: build ## assets/animation.svg: `ebpftop replay` of its demo, driven by keys; needs no rights
+	python3 scripts/animation.py --program '$(BINARY)' --out assets/animation.svg
 
 demo: build ## assets/demo.ebpftop, which `ebpftop replay` shows: made-up processes, recorded for real
 	$(SUDO) python3 scripts/demo.py --program '$(BINARY)' --out assets/demo.ebpftop

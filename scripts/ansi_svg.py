@@ -279,13 +279,35 @@ def shapes(k, run, look, x, y):
     )
 
 
-def to_svg(capture, columns, lines, title):
-    rows = rows_of(capture)[:lines]
+def row_elements(cells, y):
+    """What draws one row: backgrounds, then what is on them."""
+    for column, run in runs_of(cells, lambda cell: cell[2][1]):
+        if run[0][2][1]:
+            cells_wide = sum(c[1] for c in run)
+            yield (
+                f'<rect x="{n(MARGIN + column * CELL_W)}" y="{n(y)}"'
+                f' width="{n(cells_wide * CELL_W)}" height="{CELL_H}" fill="{run[0][2][1]}"/>'
+            )
+    yield from (element for element in text_runs(cells, MARGIN, y) if element)
+
+
+def caption(text, columns):
+    """The words in the window's bar."""
+    x = columns * CELL_W / 2 + MARGIN
+    return (
+        f'<text x="{n(x)}" y="17.5" fill="#8b95a7" font-size="12" text-anchor="middle"'
+        f' font-family="sans-serif">{html.escape(text)}</text>'
+    )
+
+
+def in_window(elements, columns, lines, title, style=""):
+    """The SVG of a window with these elements in it, `style` being CSS for them."""
     w, h = columns * CELL_W + 2 * MARGIN, lines * CELL_H + BAR + MARGIN
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {n(w)} {n(h)}"'
         f' width="{n(w)}" height="{n(h)}" role="img">',
         f"<title>{html.escape(title)}</title>",
+        *([f"<style>{style}</style>"] if style else []),
         f'<rect width="{n(w)}" height="{n(h)}" rx="9" fill="{BACKGROUND}"/>',
         f'<path d="M0 {BAR - 4}V9a9 9 0 0 1 9-9H{n(w - 9)}a9 9 0 0 1 9 9V{BAR - 4}z"'
         ' fill="#1d232d"/>',
@@ -293,25 +315,53 @@ def to_svg(capture, columns, lines, title):
     for i, colour in enumerate(("#e06c75", "#e5c07b", "#98c379")):
         out.append(f'<circle cx="{18 + 18 * i}" cy="13" r="5.5" fill="{colour}"/>')
     out.append(
-        f'<text x="{n(w / 2)}" y="17.5" fill="#8b95a7" font-size="12" text-anchor="middle"'
-        f' font-family="sans-serif">{html.escape(title)}</text>'
-    )
-    out.append(
         "<g font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\""
         f' font-size="{FONT}" xml:space="preserve">'
     )
-    for i, cells in enumerate(rows):
-        y = BAR + i * CELL_H
-        for column, run in runs_of(cells, lambda cell: cell[2][1]):
-            if run[0][2][1]:
-                cells_wide = sum(c[1] for c in run)
-                out.append(
-                    f'<rect x="{n(MARGIN + column * CELL_W)}" y="{n(y)}"'
-                    f' width="{n(cells_wide * CELL_W)}" height="{CELL_H}" fill="{run[0][2][1]}"/>'
-                )
-        out.extend(element for element in text_runs(cells, MARGIN, y) if element)
-    out.append("</g></svg>\n")
-    return "\n".join(out)
+    return "\n".join([*out, *elements, "</g></svg>\n"])
+
+
+def to_svg(capture, columns, lines, title):
+    elements = [caption(title, columns)]
+    for i, cells in enumerate(rows_of(capture)[:lines]):
+        elements.extend(row_elements(cells, BAR + i * CELL_H))
+    return in_window(elements, columns, lines, title)
+
+
+def to_animation(frames, seconds, columns, lines, title):
+    """An SVG that shows (caption, capture) after (caption, capture), each for `seconds`, for ever.
+
+    Each row is there once for each of its contents, and seen in the frames that it belongs to.
+    Where nothing may move, the first frame stands still.
+    """
+    shown = {}
+    for at, (words, capture) in enumerate(frames):
+        shown.setdefault(caption(words, columns), []).append(at)
+        for i, cells in enumerate(rows_of(capture)[:lines]):
+            drawn = "\n".join(row_elements(cells, BAR + i * CELL_H))
+            if drawn:
+                shown.setdefault(drawn, []).append(at)
+    names, style, elements = {}, [], []
+    for drawn, when in shown.items():
+        if len(when) == len(frames):
+            elements.append(drawn)
+            continue
+        key = tuple(when)
+        if key not in names:
+            names[key] = name = f"f{len(names)}"
+            steps = "".join(
+                f"{n(100 * at / len(frames))}%{{visibility:{'visible' if at in key else 'hidden'}}}"
+                for at in range(len(frames))
+                if at == 0 or (at in key) != (at - 1 in key)
+            )
+            style.append(f"@keyframes {name}{{{steps}}}.{name}{{animation-name:{name}")
+            style.append("}" if 0 in key else ";visibility:hidden}")
+        elements.append(f'<g class="{names[key]}">{drawn}</g>')
+    length = n(len(frames) * seconds)
+    style.append(f"[class]{{animation-duration:{length}s;animation-timing-function:step-end;")
+    style.append("animation-iteration-count:infinite}@media(prefers-reduced-motion:reduce)")
+    style.append("{[class]{animation:none}}")
+    return in_window(elements, columns, lines, title, "".join(style))
 
 
 # --- tests -----------------------------------------------------------------------------------
@@ -336,6 +386,10 @@ def self_test():
     xml.dom.minidom.parseString(svg)
     for char in BOX:
         drawn_box(char, 0, 0)
+    moving = to_animation([("one", "same\na"), ("two", "same\nb")], 0.5, 10, 2, "two frames")
+    xml.dom.minidom.parseString(moving)
+    assert moving.count("<g class=") == 4 and moving.count(">same<") == 1, moving
+    assert "@keyframes f1{0%{visibility:hidden}50%{visibility:visible}}" in moving, moving
     print("ansi_svg: the converter's tests passed")
 
 
