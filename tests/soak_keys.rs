@@ -1,6 +1,6 @@
 //! Random keys, clicks and sizes under opens and packets for a while: 45 s, or
-//! `EBPFTOP_SOAK_SECONDS` (`make soak`: ten minutes). No panic, memory and descriptors steady, and the terminal
-//! given back. Needs root, and fails without it.
+//! `EBPFTOP_SOAK_SECONDS` (`make soak`: ten minutes); `EBPFTOP_SOAK_SEED` presses the same again. No panic,
+//! memory and descriptors steady, and the terminal given back. Needs root, and fails without it.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -12,56 +12,52 @@ use std::time::{Duration, Instant};
 
 use common::net::*;
 use common::tty::Tty;
+use crossterm::event::{KeyCode, KeyModifiers};
+use ebpftop::keys::{Action, BINDINGS, Binding};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ebpftop");
 
-/// Neither quits nor writes a file.
-const KEYS: [&str; 44] = [
-    "j",
-    "k",
-    "\r",
-    "\x1b",
-    "t",
-    "s",
-    "S",
-    "f",
-    "d",
-    "x",
-    "p",
-    "m",
-    "N",
-    "F",
-    "e",
-    "<",
-    ">",
-    "+",
-    "-",
-    "?",
-    "i",
-    "\t",
-    "g",
-    "G",
-    "u",
-    "T",
-    "n",
-    "b",
-    "y",
-    "1",
-    "2",
-    "\x1b[5~",
-    "\x1b[6~",
-    "\x1b[C",
-    "\x1b[D",
-    "/a~[",
-    "/pid:1 ",
-    "\x15",
-    "\x7f",
-    "?/rx",
-    "\x12",
-    "\x1b[200~a b\x1b[201~",
-    "Z",
-    " ",
-];
+/// What is typed beside the keys of the table: text for the inputs, a paste, a key that is none.
+const TEXTS: [&str; 6] = ["/a~[", "/pid:1 ", "?/rx", "\x15", "\x1b[200~a b\x1b[201~", "Z"];
+
+/// Every key of every mode, as a terminal sends it, but those that quit in one of them; and texts.
+fn keys() -> Vec<String> {
+    let quits = |b: &Binding, key: &KeyCode| {
+        let same = |o: &&Binding| o.action == Action::Quit && o.modifiers == b.modifiers;
+        BINDINGS.iter().filter(same).any(|o| o.keys.contains(key))
+    };
+    let mut all: Vec<_> = TEXTS.map(String::from).into();
+    for binding in BINDINGS {
+        for key in binding.keys.iter().filter(|key| !quits(binding, key)) {
+            all.push(match key {
+                KeyCode::Char(c) if binding.modifiers.contains(KeyModifiers::CONTROL) => {
+                    char::from(*c as u8 & 0x1f).into()
+                }
+                KeyCode::Char(c) => (*c).into(),
+                KeyCode::F(n @ 1..=4) => format!("\x1bO{}", char::from(b'O' + n)),
+                KeyCode::F(5) => "\x1b[15~".into(),
+                KeyCode::F(6) => "\x1b[17~".into(),
+                KeyCode::Enter => "\r".into(),
+                KeyCode::Esc => "\x1b".into(),
+                KeyCode::Tab => "\t".into(),
+                KeyCode::BackTab => "\x1b[Z".into(),
+                KeyCode::Backspace => "\x7f".into(),
+                KeyCode::Up => "\x1b[A".into(),
+                KeyCode::Down => "\x1b[B".into(),
+                KeyCode::Right => "\x1b[C".into(),
+                KeyCode::Left => "\x1b[D".into(),
+                KeyCode::End => "\x1b[F".into(),
+                KeyCode::Home => "\x1b[H".into(),
+                KeyCode::PageUp => "\x1b[5~".into(),
+                KeyCode::PageDown => "\x1b[6~".into(),
+                other => panic!("{other:?}: what does a terminal send for it?"),
+            });
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
 
 /// Resident memory of its own in KiB, and open descriptors.
 fn held(pid: i32) -> (usize, usize) {
@@ -121,13 +117,17 @@ fn random_keys_and_sizes_under_load() {
         }
         std::thread::sleep(Duration::from_millis(2));
     });
-    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
-    let args = ["--interval", "100ms", "-i", "lo"];
-    let mut tty = Tty::start(PROGRAM, &args, &env, (120, 40));
+    // What `W` and `R` write goes here, and with it.
+    let place = dir.path().to_str().unwrap();
+    let env = [("XDG_CONFIG_HOME", place), ("SUDO_USER", "")];
+    let args = ["-C", place, PROGRAM, "--interval", "100ms", "-i", "lo"];
+    let mut tty = Tty::start("env", &args, &env, (120, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
 
-    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
-    println!("the seed is {seed}");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    let seed: u32 = std::env::var("EBPFTOP_SOAK_SEED").map_or(now, |s| s.parse().unwrap());
+    println!("EBPFTOP_SOAK_SEED={seed} presses the same again");
+    let keys = keys();
     let mut state = seed;
     let mut random = |below: u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -144,7 +144,7 @@ fn random_keys_and_sizes_under_load() {
                 let button = [0, 32, 64, 65][random(4) as usize];
                 tty.send(&format!("\x1b[<{button};{x};{y}M\x1b[<0;{x};{y}m"));
             }
-            _ => tty.send(KEYS[random(KEYS.len() as u32) as usize]),
+            _ => tty.send(&keys[random(keys.len() as u32) as usize]),
         }
         std::thread::sleep(Duration::from_millis(u64::from(random(20))));
         if early.is_none() && Instant::now() > third {
@@ -156,8 +156,9 @@ fn random_keys_and_sizes_under_load() {
     println!("KiB and descriptors: {early:?}, then {late:?}");
     // What is held grows to its bounds, and no further: not with the keys that were pressed.
     assert!(late.0 < early.0 + 8 * 1024, "memory from {early:?} to {late:?}");
-    // A hook and a look at an address take some, and give them back. What each key would leave
-    // behind were hundreds.
+    // By what is on at the moment: a hook takes ten (maps, programs, links), and the one before it
+    // as many until it has gone; a look at an address four maps; a recording one file; what is read
+    // or saved meanwhile a few. What each key would leave behind were hundreds.
     let more: BTreeMap<_, _> =
         are.iter().filter(|(kind, n)| were.get(*kind).is_none_or(|then| then < n)).collect();
     println!("more of {more:?}");
