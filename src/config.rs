@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
+use crate::model::timeline::WatchedPaths;
 use crate::settings::{ScreenSettings, Settings, THEME_NAMES};
 
 pub use file::FileConfig;
@@ -100,6 +101,8 @@ pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
             [] => file.mmdb.iter().map(PathBuf::from).collect(),
             said => said.to_vec(),
         },
+        // Already checked.
+        watched: WatchedPaths::parse(file.watched.iter().map(String::as_str)).unwrap_or_default(),
         mouse: !args.no_mouse && file.mouse.unwrap_or(default.mouse),
         ascii: args.ascii || file.ascii.unwrap_or(default.ascii),
         colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),

@@ -8,6 +8,7 @@ use crate::app::kept::Kept;
 use crate::keymap::Keymap;
 use crate::model::filter::Pattern;
 use crate::model::link::{Choice, XdpMode};
+use crate::model::timeline::WatchedPaths;
 use crate::probes::owners::OwnersConfig;
 use crate::probes::{Only, OpensConfig, TalkersConfig};
 
@@ -94,6 +95,8 @@ pub struct ScreenSettings {
     pub file: Option<PathBuf>,
     /// MMDB files that tell where addresses are registered.
     pub mmdb: Vec<PathBuf>,
+    /// Paths that the timeline marks.
+    pub watched: WatchedPaths,
     /// Take the mouse.
     pub mouse: bool,
     /// No braille and no line drawing.
@@ -110,6 +113,7 @@ impl Default for ScreenSettings {
             columns: Columns::default(),
             file: None,
             mmdb: Vec::new(),
+            watched: WatchedPaths::default(),
             mouse: true,
             ascii: false,
             colour: true,

@@ -14,6 +14,7 @@ use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::time::WallOffset;
+use ebpftop::model::timeline::WatchedPaths;
 use ebpftop::probes::{OwnersInfo, ProbeEvent};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, view};
@@ -282,4 +283,49 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     press(&mut app, KeyCode::Enter);
     let screen = text(&app, (120, 40));
     assert!(!screen.contains("carried") && !screen.contains("PEER"), "{screen}");
+}
+
+#[test]
+fn a_timeline_tells_one_thing_after_the_other_and_marks_what_is_watched() {
+    let mut app = connected();
+    let watched = WatchedPaths::parse(["**/mime.types"].into_iter()).unwrap();
+    app.arrange(&ScreenSettings { watched, ..ScreenSettings::default() });
+    let mut ended = conn(2, Some(owner(812, "nginx")), "10.9.0.1:40000", "10.9.0.2:5432", 75, 30);
+    ended.event = ConnEvent::Close;
+    ended.at = at(31.5);
+    let mut refused = conn(9, Some(owner(812, "nginx")), "10.9.0.1:40001", "10.9.0.3:25", 0, 0);
+    (refused.event, refused.state, refused.error) = (ConnEvent::Close, 2, 111);
+    refused.at = at(31.6);
+    let batch =
+        OwnersBatch { at: at(31.7), events: vec![ended, refused], ..OwnersBatch::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.7));
+    type_text(&mut app, "/nginx", at(32.0));
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Char('l'));
+    let screen = text(&app, (120, 40));
+    line(&screen, &["Files", "› nginx 812 timeline"]);
+    line(&screen, &["a coincidence in time, not a proof"]);
+    let told = [
+        &["connect tcp 10.9.0.3:25 ECONNREFUSED"][..],
+        &["◆", "close tcp 10.9.0.2:5432  rx 75 tx 30 bytes"],
+        &["◆", "10.0.3.17  rx 2000 tx 125000 bytes"],
+        &["opened (1800 times)", "mime.types"],
+    ];
+    let rows: Vec<usize> =
+        told.iter().map(|words| screen.find(line(&screen, words)).unwrap()).collect();
+    assert!(rows.is_sorted(), "the latest first: {screen}");
+    assert!(!line(&screen, &["ECONNREFUSED"]).contains('◆'), "nothing was sent: {screen}");
+    snapshots("pivot_timeline", &mut app);
+    // From a deed to whom it was done with, and from an open to the file; back to the same place.
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (120, 40)), &["› 10.9.0.3"]);
+    press(&mut app, KeyCode::Esc);
+    for _ in 0..20 {
+        press(&mut app, KeyCode::Down);
+    }
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (120, 40)), &["› nginx 812 timeline › /"]);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Esc);
+    assert!(!text(&app, (120, 40)).contains("timeline"));
 }

@@ -70,6 +70,7 @@ impl App {
             Action::NextSort => self.next_sort(),
             Action::TurnRound => self.turn_round(),
             Action::NextView => self.next_view(),
+            Action::Timeline => self.enter_timeline(),
             Action::Fewer => self.levels(false),
             Action::More => self.levels(true),
             Action::FailedOnly => {

@@ -38,6 +38,7 @@ use crate::model::origin::Origins;
 use crate::model::owners::Owners;
 use crate::model::past::Past;
 use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::timeline::WatchedPaths;
 use crate::model::wire::Wire;
 use crate::probes::{LookAt, ProbeEvent, Watched};
 use crate::settings::{Columns, ScreenSettings, Settings};
@@ -129,6 +130,8 @@ pub struct App {
     pub netns: Option<String>,
     /// Where addresses are registered.
     pub origins: Origins,
+    /// Paths that the timeline marks.
+    watched: WatchedPaths,
     /// What is watched stays as it is.
     locked: bool,
     /// The mode that was asked for last.
@@ -180,6 +183,7 @@ impl App {
             host: host.to_owned(),
             netns: settings.netns.clone(),
             origins: Origins::default(),
+            watched: WatchedPaths::default(),
             locked: settings.locked,
             mode: settings.xdp_mode,
             now,
@@ -199,6 +203,7 @@ impl App {
     pub fn arrange(&mut self, screen: &ScreenSettings) {
         self.keys = screen.keys.clone();
         self.columns = screen.columns.clone();
+        self.watched = screen.watched.clone();
         self.keep(&screen.kept);
     }
 

@@ -8,7 +8,7 @@ use super::list::{List, RowId};
 use super::ties::Ties;
 use crate::model::conn::Carried;
 use crate::model::open::Comm;
-use crate::model::opens::{Latency, Tally};
+use crate::model::opens::{Latency, ProcessKey, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -79,6 +79,8 @@ pub enum Inside {
     Failures(FailGroup),
     /// The processes behind an address that is not among the talkers.
     Address(IpAddr),
+    /// What a process did, one thing after the other.
+    Timeline(ProcessKey),
 }
 
 /// What failures have in common that one row stands for.

@@ -227,7 +227,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             paths(pane, choose, |p| below(&p.bytes, &dir));
         }
         (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
-        (Some(Inside::Address(_)), _) => pane.of = 0,
+        (Some(Inside::Address(_) | Inside::Timeline(_)), _) => pane.of = 0,
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();

@@ -86,7 +86,7 @@ impl App {
         }
         let none = Rect { height: 0, ..rows };
         match opens.inside() {
-            Some(Inside::Address(_)) => (none, Some(rows)),
+            Some(Inside::Address(_) | Inside::Timeline(_)) => (none, Some(rows)),
             Some(Inside::Process(_) | Inside::Path(_)) if !opens.ties.rows.is_empty() => {
                 if rows.width >= SIDE {
                     let width = rows.width * 11 / 20;
@@ -127,6 +127,7 @@ impl App {
             }
             Some(Inside::Path(_)) => 3,
             Some(Inside::Address(_)) => 1,
+            Some(Inside::Timeline(_)) => 2,
             Some(Inside::Directory(_) | Inside::Failures(_)) => 1,
         };
         let least = wanted.min(3);

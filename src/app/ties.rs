@@ -14,8 +14,9 @@ use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::filter::Filter;
 use crate::model::opens::{Opens, ProcessKey};
-use crate::model::owners::{Owners, Pair};
+use crate::model::owners::{Deed, Owners, Pair};
 use crate::model::slab::Slot;
+use crate::model::timeline::{Did, Moment, timeline};
 
 /// Rows at most; the largest come first, and how many there are is told.
 const MOST: usize = 512;
@@ -39,6 +40,8 @@ pub enum Tie {
     /// Sockets to the address that are the kernel's own, or older than the probe and nobody's.
     Kernels(Carried),
     Older(Carried),
+    /// The number of a moment of the timeline.
+    Moment(usize),
 }
 
 /// What belongs to something that is looked into.
@@ -50,12 +53,15 @@ pub struct Ties {
     pub of: usize,
     /// Connections with the address that live, by their process.
     pub live: HashMap<ProcessKey, u32>,
+    /// What a process did, where that is looked into.
+    pub moments: Vec<Moment>,
 }
 
 impl Ties {
     fn clear(&mut self) {
         self.rows.clear();
         self.live.clear();
+        self.moments.clear();
         self.of = 0;
     }
 
@@ -104,6 +110,15 @@ impl Ties {
         pairs.sort_unstable_by_key(rank);
         self.of = pairs.len();
         self.rows.extend(pairs.into_iter().take(MOST).map(|p| Tie::Pair(p.key, p.ip)));
+        self.list.clamp(self.rows.len());
+    }
+
+    /// What a process did, the latest first.
+    pub(super) fn timeline(&mut self, moments: Vec<Moment>) {
+        self.clear();
+        self.of = moments.len();
+        self.rows.extend((0..moments.len()).rev().map(Tie::Moment));
+        self.moments = moments;
         self.list.clamp(self.rows.len());
     }
 
@@ -161,9 +176,13 @@ impl App {
                 ties.peers(owners, &files.filter_map(|f| key_of(f.process)).collect());
             }
             (Some(Inside::Address(ip)), Some(owners)) => ties.behind(owners, opens, *ip),
+            (Some(Inside::Timeline(key)), owners) => {
+                ties.timeline(timeline(opens, owners, &self.watched, *key));
+            }
             _ => {}
         }
-        let alone = matches!(self.opens_pane.inside(), Some(Inside::Address(_)));
+        let alone =
+            matches!(self.opens_pane.inside(), Some(Inside::Address(_) | Inside::Timeline(_)));
         self.opens_pane.in_ties = alone || self.opens_pane.in_ties && !ties.rows.is_empty();
         self.opens_pane.ties = ties;
         let room = self.ties_room(Pane::Opens);
@@ -203,6 +222,14 @@ impl App {
                     self.enter(Inside::Path(path), via);
                 }
             }
+            Tie::Moment(n) => match self.opens_pane.ties.moments.get(n).map(|m| m.did) {
+                Some(Did::Opened { path, .. }) => self.enter(Inside::Path(path), via),
+                Some(Did::OnTheWire(Deed::Conn { remote, .. })) if remote.port() != 0 => {
+                    self.enter_address(remote.ip());
+                }
+                Some(Did::OnTheWire(Deed::Carried { ip, .. })) => self.enter_address(ip),
+                _ => self.say("this socket has no peer of its own"),
+            },
             Tie::Kernels(_) => self.say("sockets of the kernel's own: no process has them"),
             Tie::Older(_) => self.say("nobody held these sockets when ebpftop started"),
         }
@@ -266,6 +293,33 @@ impl App {
             _ => None,
         }
         .unwrap_or_default()
+    }
+
+    /// Into what the selected process did, or the one that is looked into.
+    pub(super) fn enter_timeline(&mut self) {
+        let of = |slot: Slot| self.opens().processes().get(slot).map(|p| p.key);
+        let inside = match self.opens_pane.inside() {
+            Some(Inside::Process(slot)) => of(*slot),
+            Some(Inside::Timeline(_)) => return,
+            _ => None,
+        };
+        let ties = if self.screen.focus == Pane::Talkers {
+            self.talkers_pane.inside.and(self.talkers_pane.ties.selected())
+        } else {
+            self.opens_pane.in_ties.then(|| self.opens_pane.ties.selected()).flatten()
+        };
+        let selected = || match (ties, self.opens_pane.selected()) {
+            (Some(Tie::Pair(key, _)), _) => Some(key),
+            (None, Some(Row::Process(slot))) => of(slot),
+            (None, Some(Row::File(slot) | Row::User(slot))) => {
+                self.opens().files().get(slot).and_then(|f| of(f.process))
+            }
+            _ => None,
+        };
+        match inside.or_else(selected) {
+            Some(key) => self.enter(Inside::Timeline(key), None),
+            None => self.say("select a process first"),
+        }
     }
 
     /// Out of a talker, to where one came from.

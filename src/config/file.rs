@@ -14,6 +14,7 @@ use crate::keys::Action;
 use crate::model::escape::escape;
 use crate::model::link::XdpMode;
 use crate::model::span;
+use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
 use crate::ui;
 
@@ -36,12 +37,14 @@ pub struct FileConfig {
     /// `None` where no key is bound anew.
     pub keys: Option<Keymap>,
     pub mmdb: Vec<String>,
+    /// Patterns of paths that the timeline marks.
+    pub watched: Vec<String>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }
 
 /// Every key there is, besides those of [`KEPT`].
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "interface",
     "process",
     "filter",
@@ -50,6 +53,7 @@ const KEYS: [&str; 12] = [
     "latency",
     "owners",
     "mmdb",
+    "watched",
     "mouse",
     "ascii",
     "columns",
@@ -74,6 +78,13 @@ impl FileConfig {
                 "mmdb" => {
                     let files = texts(key, value).map_err(wrong)?;
                     config.mmdb = files.into_iter().map(|(file, _)| file.to_owned()).collect();
+                }
+                "watched" => {
+                    for (pattern, span) in texts(key, value).map_err(wrong)? {
+                        WatchedPaths::parse([pattern].into_iter())
+                            .map_err(|e| wrong((Some(span), escape(e.as_bytes()).into_owned())))?;
+                        config.watched.push(pattern.to_owned());
+                    }
                 }
                 "keys" => config.keys = Some(keys(value.get_ref()).map_err(wrong)?),
                 _ => config.set(name, value.get_ref()).map_err(|reason| (line, reason))?,

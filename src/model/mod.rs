@@ -25,6 +25,7 @@ pub mod slab;
 pub mod span;
 pub mod talkers;
 pub mod time;
+pub mod timeline;
 pub mod undo;
 pub mod who;
 pub mod wire;

@@ -70,6 +70,10 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             let text = format!("{ip}  {words}  not on what is watched");
             vec![told(0, "address", text)]
         }
+        Some(Inside::Timeline(_)) => vec![
+            told(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
+            told(1, "", "a coincidence in time, not a proof"),
+        ],
         None => return,
     };
     let rows = usize::from(area.height);

@@ -41,7 +41,9 @@ pub fn order(app: &App, look: &Look) -> String {
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     match pane.view {
-        _ if matches!(pane.inside(), Some(Inside::Address(_))) => String::new(),
+        _ if matches!(pane.inside(), Some(Inside::Address(_) | Inside::Timeline(_))) => {
+            String::new()
+        }
         OpensView::Live if pane.inside().is_none() => String::new(),
         OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
             format!(" {follow}fail/s {mark} ")
@@ -117,6 +119,10 @@ fn title(app: &App, look: &Look) -> String {
             }
             Inside::Directory(dir) => escape(dir).into_owned(),
             Inside::Address(ip) => ip.to_string(),
+            Inside::Timeline(key) => {
+                let name = ties::name_of(app, *key).unwrap_or_default();
+                format!("{} {} timeline", escape(name), key.tgid)
+            }
             Inside::Failures(f) => {
                 let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
                 format!("{name} {error} {}", escape(&f.dir))
@@ -155,7 +161,7 @@ fn sort_name(sort: OpensSort) -> &'static str {
 
 fn count(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    if let Some(Inside::Address(_)) = pane.inside() {
+    if let Some(Inside::Address(_) | Inside::Timeline(_)) = pane.inside() {
         let n = pane.ties.of as u64;
         return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
     }

@@ -35,7 +35,8 @@ pub fn columns(app: &App) -> Cow<'static, [Col]> {
     let table: &'static [Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
         (Some(Inside::Process(_)), _) => &USES,
         (Some(Inside::Path(_)), _) => &USERS,
-        (Some(Inside::Directory(_) | Inside::Address(_)), _) | (None, OpensView::Files) => &PATHS,
+        (Some(Inside::Directory(_) | Inside::Address(_) | Inside::Timeline(_)), _)
+        | (None, OpensView::Files) => &PATHS,
         (Some(Inside::Failures(_)), _) => &FAILED,
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,

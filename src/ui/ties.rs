@@ -16,10 +16,12 @@ use crate::app::App;
 use crate::app::opens_pane::Inside;
 use crate::app::ties::{Tie, Ties};
 use crate::model::conn::{Carried, TCP, UDP};
+use crate::model::errno::errno_name;
 use crate::model::opens::{FileUse, ProcessKey};
-use crate::model::owners::{Pair, Service, Side};
+use crate::model::owners::{Deed, Pair, Service, Side, What};
 use crate::model::services::service;
-use crate::model::time::Mono;
+use crate::model::time::{Mono, clock_time};
+use crate::model::timeline::{Did, Moment};
 
 /// What cells look things up in.
 pub struct Ctx<'a> {
@@ -50,14 +52,21 @@ const PORTS: Col = col("PORTS", (11, 30), false, 3, ports);
 const LIVE: Col = col("LIVE", (4, 6), true, 4, live);
 const RX: Col = col("RX B", (7, 13), true, 1, rx);
 const TX: Col = col("TX B", (7, 13), true, 1, tx);
+const TIME: Col = col("TIME", (12, 12), false, 1, time);
+const DEED: Col = col("WHAT IT DID", (20, 400), false, 0, deed);
 const AGE: Col = col("AGE", (5, 5), true, 5, age);
 
 /// The tables as the configuration knows them.
-pub static TABLES: [(&str, &[Col]); 3] =
-    [("peers_of_process", &PEERS), ("peers_of_file", &USERS), ("processes_of_address", &BEHIND)];
+pub static TABLES: [(&str, &[Col]); 4] = [
+    ("peers_of_process", &PEERS),
+    ("peers_of_file", &USERS),
+    ("processes_of_address", &BEHIND),
+    ("timeline", &DEEDS),
+];
 
 static PEERS: [Col; 5] = [PEER, PORTS, RX, TX, AGE];
 static USERS: [Col; 7] = [PID, PROCESS, PEER, PORTS, RX, TX, AGE];
+static DEEDS: [Col; 2] = [TIME, DEED];
 static BEHIND: [Col; 7] = [PID, PROCESS, PORTS, LIVE, RX, TX, AGE];
 
 /// Draws the rows into `area`, their header above it.
@@ -69,6 +78,7 @@ pub fn draw(app: &App, look: &Look, ties: &Ties, area: Rect, focused: bool, buf:
     let (name, table) = match app.opens_pane.inside() {
         Some(Inside::Process(_)) if !talker => TABLES[0],
         Some(Inside::Path(_)) if !talker => TABLES[1],
+        Some(Inside::Timeline(_)) if !talker => TABLES[3],
         _ => TABLES[2],
     };
     let columns = chosen(table, app.columns.get(name));
@@ -76,7 +86,10 @@ pub fn draw(app: &App, look: &Look, ties: &Ties, area: Rect, focused: bool, buf:
     let header = Rect { y: area.y - 1, height: 1, ..area };
     table.header(header, buf);
     if ties.rows.is_empty() {
-        Line::new(buf, area).skip(1).put("nobody is known to talk to it", look.theme.quiet);
+        let timeline = matches!(app.opens_pane.inside(), Some(Inside::Timeline(_))) && !talker;
+        let nothing =
+            if timeline { "nothing that is known" } else { "nobody is known to talk to it" };
+        Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
         return;
     }
     let len = ties.rows.len();
@@ -111,7 +124,7 @@ impl<'a> Ctx<'a> {
         match tie {
             Tie::Pair(..) => self.pair(tie).map(|p| p.total),
             Tie::Kernels(carried) | Tie::Older(carried) => Some(carried),
-            Tie::File(_) => None,
+            Tie::File(_) | Tie::Moment(_) => None,
         }
     }
 
@@ -152,7 +165,7 @@ fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
     let numbers = row.width.min(16);
     let mut line = Line::new(buf, row);
     match tie {
-        Tie::Pair(..) => {}
+        Tie::Pair(..) | Tie::Moment(_) => {}
         Tie::File(_) => {
             if let Some(path) = c.file(tie).and_then(|f| c.app.opens().paths().get(f.path)) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
@@ -241,5 +254,81 @@ fn age(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
         c.pair(tie).map(|p| p.last).or_else(|| c.file(tie).map(|f| f.tally.last));
     if let Some(last) = last {
         line.put_right(&num::age(c.app.now().since(last)), c.look.theme.quiet);
+    }
+}
+
+fn moment<'a>(c: &Ctx<'a>, tie: Tie) -> Option<&'a Moment> {
+    match tie {
+        Tie::Moment(n) => c.ties.moments.get(n),
+        _ => None,
+    }
+}
+
+/// The time of day with milliseconds; where no wall clock is known, how long ago.
+fn time(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    let Some(moment) = moment(c, tie) else { return };
+    let text = match c.app.data.wall {
+        Some(wall) => {
+            let ms = wall.unix_ns(moment.at).rem_euclid(1_000_000_000) / 1_000_000;
+            format!("{}.{ms:03}", clock_time(wall, moment.at, &c.app.zone))
+        }
+        None => num::age(c.app.now().since(moment.at)),
+    };
+    line.put(&text, c.look.theme.quiet);
+}
+
+fn deed(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+    let Some(moment) = moment(c, tie) else { return };
+    let theme = c.look.theme;
+    let sent = moment.watched.is_some() && matches!(moment.did, Did::OnTheWire(_));
+    line.put(if sent { c.look.glyphs.lit } else { " " }, theme.note);
+    match moment.did {
+        Did::Opened { path, opens, ret } => {
+            let (word, style) = match ret {
+                ret if ret < 0 => (format!("{} ", errno_name(ret.saturating_neg())), theme.bad),
+                _ => ("opened ".to_owned(), theme.quiet),
+            };
+            line.put(&word, style);
+            if opens > 1 {
+                line.put(&format!("({opens} times) "), theme.quiet);
+            }
+            let bytes = c.app.opens().paths().get(path).map_or(&[][..], |p| &p.bytes);
+            let style = if moment.watched.is_some() { theme.strong } else { theme.text };
+            line.put_path(bytes, c.look.glyphs.cut, style);
+        }
+        Did::OnTheWire(did) => {
+            let room = line.room();
+            line.put(&cut(&words(&did), room, c.look.glyphs.cut), theme.text);
+        }
+    }
+}
+
+/// What was done on the wire, in words.
+fn words(deed: &Deed) -> String {
+    let bytes =
+        |carried: &Carried| format!("rx {} tx {} bytes", carried.rx_bytes, carried.tx_bytes);
+    match deed {
+        Deed::Carried { ip, carried } => format!("{ip}  {}", bytes(carried)),
+        Deed::Conn { what, protocol, local, remote, error, carried } => {
+            let end = match (what, remote.port()) {
+                (What::Accept, _) => format!("on port {local} from {remote}"),
+                (_, 0) => format!("port {local}"),
+                _ => remote.to_string(),
+            };
+            let protocol = match *protocol {
+                TCP => "tcp".into(),
+                UDP => "udp".into(),
+                other => other.to_string(),
+            };
+            let error = match i32::try_from(*error) {
+                Ok(0) | Err(_) => String::new(),
+                Ok(error) => format!(" {}", errno_name(error)),
+            };
+            let carried = match what {
+                What::Close => format!("  {}", bytes(carried)),
+                _ => String::new(),
+            };
+            format!("{} {protocol} {end}{error}{carried}", what.name())
+        }
     }
 }

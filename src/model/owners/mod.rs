@@ -3,6 +3,7 @@
 //! Bytes go to the process in whose hands a socket was when it carried them. So the sum over
 //! processes, what they had that were let go, and what is nobody's is what all sockets carried.
 
+mod events;
 mod live;
 mod pairs;
 #[cfg(test)]
@@ -16,6 +17,8 @@ use super::conn::{Carried, Conn, ConnEvent, Holder, Owner, OwnersBatch, PeerFlow
 use super::opens::ProcessKey;
 use super::time::Mono;
 
+use events::Events;
+pub use events::{Deed, Event};
 use live::Live;
 pub use pairs::{Pair, Service, Side};
 
@@ -115,6 +118,7 @@ pub struct Owners {
     holders: HashMap<u64, Vec<Owner>>,
     /// Sockets without a peer that ended in this interval: whom they talked to is told at its end.
     gone: HashMap<u64, (Owner, Conn)>,
+    events: Events,
     told: Vec<Told>,
     /// What all sockets carried, and in the last interval.
     pub total: Carried,
@@ -220,11 +224,17 @@ impl Owners {
         self.conns.len()
     }
 
+    /// What a process did on the wire, as far as it is kept, the latest last.
+    pub fn events_of(&self, key: ProcessKey) -> impl Iterator<Item = &Event> {
+        self.events.of(key)
+    }
+
     /// Starts the counts again; what lives is followed on.
     pub fn restart(&mut self) {
         (self.total, self.delta, self.other) = Default::default();
         self.no_owner = NoOwner::default();
         self.let_go = 0;
+        self.events.clear();
         self.pairs.clear();
         self.processes.clear();
         for live in self.conns.values_mut() {
@@ -289,6 +299,21 @@ impl Owners {
     }
 
     fn tell(&mut self, what: What, conn: Conn, owner: Option<Owner>, at: Mono) {
+        if let Some(owner) = owner {
+            let carried = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
+            self.events.push(Event {
+                at,
+                key: owner.key,
+                deed: Deed::Conn {
+                    what,
+                    protocol: conn.protocol,
+                    local: conn.local.port(),
+                    remote: conn.remote,
+                    error: conn.error,
+                    carried,
+                },
+            });
+        }
         if self.told.len() >= MAX_TOLD {
             self.untold += 1;
             return;
@@ -411,8 +436,13 @@ impl Owners {
         for net in self.processes.values_mut() {
             net.delta = std::mem::take(&mut net.coming);
         }
+        let (events, now) = (&mut self.events, self.at);
         for pair in self.pairs.values_mut() {
             pair.end_interval();
+            let (key, ip, carried) = (pair.key, pair.ip, pair.delta);
+            if carried.bytes() > 0 {
+                events.push(Event { at: now, key, deed: Deed::Carried { ip, carried } });
+            }
         }
     }
 
