@@ -161,7 +161,10 @@ fn sort_name(sort: OpensSort) -> &'static str {
 
 fn count(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    if let Some(Inside::Address(_) | Inside::Timeline(_)) = pane.inside() {
+    if let Some(Inside::Timeline(_)) = pane.inside() {
+        return " the latest first ".to_owned();
+    }
+    if let Some(Inside::Address(_)) = pane.inside() {
         let n = pane.ties.of as u64;
         return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
     }

@@ -34,15 +34,17 @@ impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Rights => "run it with sudo",
-            AttachError::NoCgroup2 => "mount -t cgroup2 none /sys/fs/cgroup, or use --no-owners",
+            AttachError::NoCgroup2 => {
+                "mount -t cgroup2 none /sys/fs/cgroup; the dashboard does without"
+            }
             AttachError::Attach(_, e) if e.kind() == libbpf_rs::ErrorKind::PermissionDenied => {
                 "another program may have the root cgroup to itself, see `bpftool cgroup tree`; \
-                 --no-owners does without"
+                 the dashboard does without"
             }
             AttachError::Load(_) | AttachError::Attach(..) => {
-                "it takes kernel 5.12 with BTF; --no-owners does without"
+                "it takes kernel 5.12 with BTF; the dashboard does without"
             }
-            AttachError::Root(..) => "--no-owners does without",
+            AttachError::Root(..) => "the dashboard does without",
         };
         Problem::new("watch who is behind connections", e.to_string(), fix)
     }
