@@ -206,7 +206,7 @@ fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
 
 #[test]
 fn a_rewound_screen() {
-    for size in [(80, 24), (120, 40), (40, 12)] {
+    for size in [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)] {
         let mut app = app();
         for s in 0..40 {
             second(&mut app, s);

@@ -208,7 +208,8 @@ fn an_interface_that_has_gone_is_said() {
     gone.ifindex = 0;
     gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![gone]))), at(30.0));
-    insta::assert_snapshot!("gone_120x40", text(&app, (120, 40)));
+    snapshots("gone", &mut app);
+    app.update(Msg::Resize(120, 40), at(30.0));
 
     let mut down = fake::watched("eth0");
     down.gone = Some(Problem::new("watch eth0", "the interface is down", "ip link set eth0 up"));
@@ -223,7 +224,7 @@ fn into_a_process_and_a_talker() {
     app.update(key(KeyCode::Enter), at(30.0));
     app.update(key(KeyCode::Tab), at(30.0));
     app.update(key(KeyCode::Enter), at(30.0));
-    insta::assert_snapshot!("details_120x40", text(&app, (120, 40)));
+    snapshots("details", &mut app);
 }
 
 /// What a looked-at talker talks, at every size.
@@ -264,7 +265,7 @@ fn what_a_talker_talks() {
         sample.look = Some(look.clone());
         app.update(Msg::Probe(ProbeEvent::Talkers(vec![sample])), at(31.0));
     }
-    for size in [(120, 40), (80, 24), (60, 20), (40, 12)] {
+    for size in SIZES.into_iter().chain([(60, 20)]) {
         app.update(Msg::Resize(size.0, size.1), at(31.0));
         insta::assert_snapshot!(format!("talk_{}x{}", size.0, size.1), text(&app, size));
     }
