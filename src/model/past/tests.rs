@@ -265,6 +265,8 @@ proptest! {
     fn every_moment_is_shown_as_it_was(steps in steps()) {
         let mut world = World::new(PAST_BYTES);
         steps.iter().for_each(|step| world.take(step));
+        // What is too old is let go at a tick.
+        world.take(&Step::Tick(1));
         let kept = there_and_back(&world);
         let oldest = world.past.oldest();
         let within = |m: &Mono| world.now - m.0 <= PAST_NS;
