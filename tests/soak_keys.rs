@@ -1,4 +1,4 @@
-//! Random keys, clicks and sizes under opens and packets for a while: 45 s, or
+//! Random keys, clicks and sizes under opens and packets for a while: 60 s, or
 //! `EBPFTOP_SOAK_SECONDS` (`make soak`: ten minutes); `EBPFTOP_SOAK_SEED` presses the same again. No panic,
 //! memory and descriptors steady, and the terminal given back. Needs root, and fails without it.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -95,7 +95,7 @@ fn forever(stop: &Arc<AtomicBool>, mut work: impl FnMut() + Send + 'static) {
 fn random_keys_and_sizes_under_load() {
     own_namespace();
     ip("link set lo up");
-    let seconds = std::env::var("EBPFTOP_SOAK_SECONDS").map_or(45, |s| s.parse().unwrap());
+    let seconds = std::env::var("EBPFTOP_SOAK_SECONDS").map_or(60, |s| s.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<_> = (0..2_000).map(|i| dir.path().join(format!("{}/{i}", i % 40))).collect();
     let stop = Arc::new(AtomicBool::new(false));

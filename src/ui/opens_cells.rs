@@ -26,6 +26,12 @@ pub struct Ctx<'a> {
 }
 
 impl<'a> Ctx<'a> {
+    /// What the last open of a file under its process returned, where it failed.
+    fn failed_file(&self, row: Row) -> Option<i32> {
+        let Row::File(slot) = row else { return None };
+        self.file(slot).map(|f| f.last_ret).filter(|ret| *ret < 0)
+    }
+
     fn process(&self, slot: Slot) -> Option<&'a Process> {
         self.app.opens().processes().get(slot)
     }
@@ -275,7 +281,12 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
     line.put_right(&num::traffic(own, c.app.screen.units), style);
 }
 
+/// What a process receives; under it, why a file could not be opened: the place is free there, and
+/// on narrow screens it is the only one.
 pub fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(ret) = c.failed_file(row) {
+        return outcome(c.look, ret, line);
+    }
     carried(c, row, line, |carried| carried.rx_bytes);
 }
 
@@ -303,7 +314,10 @@ pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
             let width = line.room();
             line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
             line.skip_right(if width > 11 { 2 } else { 1 });
-            outcome(c.look, f.last_ret, line);
+            let told = c.app.opens_pane.net && c.app.columns.get("processes").is_none();
+            if !told || c.failed_file(row).is_none() {
+                outcome(c.look, f.last_ret, line);
+            }
         }
         return;
     }
