@@ -150,7 +150,7 @@ fn a_recording_that_was_killed_or_damaged_is_shown_up_to_there() {
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let (_program_dir, program) = public_copy();
-    let mut tty = replay(&program, Some(&file), (160, 40));
+    let mut tty = replay(&program, Some(&file), (220, 40));
     tty.wait_for("it was cut off; what could be saved is shown");
     tty.wait_for("file-of-opn-killed");
     tty.send("q");
