@@ -72,7 +72,23 @@ fn here() -> Stream {
     Stream::json(&["connections", "--interval", "200ms"])
 }
 
+/// Waits until TCP here has taken leave: the last FIN may still be on its way through ksoftirqd.
+fn at_rest() {
+    const LISTEN_OR_TIME_WAIT: [&str; 2] = ["0A", "06"];
+    let lively = |table: &str| {
+        let text = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
+        let mut states = text.lines().skip(1).filter_map(|l| l.split_whitespace().nth(3));
+        states.any(|state| !LISTEN_OR_TIME_WAIT.contains(&state))
+    };
+    let begun = Instant::now();
+    while ["tcp", "tcp6"].into_iter().any(lively) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "a connection stays");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn end(stream: Stream) -> Run {
+    at_rest();
     let ended = stream.interrupt();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     let run = Run { ended, netns: netns() };

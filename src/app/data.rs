@@ -152,7 +152,6 @@ impl Data {
             ProbeEvent::Owners(batch) => {
                 let owners = Rc::make_mut(&mut self.owners);
                 owners.apply(&batch);
-                owners.take_told();
                 batch.tick.is_some()
             }
             ProbeEvent::OwnersEnded => {

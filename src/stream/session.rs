@@ -70,7 +70,7 @@ impl Session {
             probes: Some(Probes::new()),
             cgroups: Cgroups::new(),
             tally: Tally::default(),
-            owners: Owners::default(),
+            owners: Owners::telling(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             running: NONE,
             ran: NONE,

@@ -314,7 +314,7 @@ pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
             let width = line.room();
             line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
             line.skip_right(if width > 11 { 2 } else { 1 });
-            let told = c.app.opens_pane.net && c.app.columns.get("processes").is_none();
+            let told = c.app.opens_pane.net && !c.app.columns.contains_key("processes");
             if !told || c.failed_file(row).is_none() {
                 outcome(c.look, f.last_ret, line);
             }

@@ -119,6 +119,8 @@ pub struct Owners {
     /// Sockets without a peer that ended in this interval: whom they talked to is told at its end.
     gone: HashMap<u64, (Owner, Conn)>,
     events: Events,
+    /// Told is what happened, to [`Self::take_told`].
+    tells: bool,
     told: Vec<Told>,
     /// What all sockets carried, and in the last interval.
     pub total: Carried,
@@ -142,6 +144,11 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// One that tells what happens, to [`Self::take_told`].
+    pub fn telling() -> Self {
+        Self { tells: true, ..Self::default() }
+    }
+
     /// From here on it is counted.
     pub fn start(&mut self, at: Mono) {
         self.at = at;
@@ -250,7 +257,7 @@ impl Owners {
             return;
         }
         let owner = live.owner();
-        self.tell(What::Connect, conn.clone(), owner, conn.at);
+        self.tell(What::Connect, conn, owner, conn.at);
     }
 
     fn accepted(&mut self, conn: &Conn) {
@@ -258,14 +265,14 @@ impl Owners {
         live.accepted = conn.shares.first().and_then(|share| share.owner);
         live.waits = false;
         let (owner, of) = (live.owner(), live.conn.clone());
-        self.tell(What::Accept, of, owner, conn.at);
+        self.tell(What::Accept, &of, owner, conn.at);
     }
 
     fn closed(&mut self, mut conn: Conn) {
         let at = conn.at;
         if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
             let owner = conn.shares.get(conn.current).and_then(|share| share.owner);
-            return self.tell(What::Failed, conn, owner, at);
+            return self.tell(What::Failed, &conn, owner, at);
         }
         self.carry(&conn);
         let Some(live) = self.conns.remove(&conn.cookie) else { return };
@@ -276,9 +283,9 @@ impl Owners {
             self.gone.extend(owner.map(|owner| (conn.cookie, (owner, conn.clone()))));
         }
         if live.waits {
-            self.tell(What::Accept, conn.clone(), owner, conn.since.unwrap_or(at));
+            self.tell(What::Accept, &conn, owner, conn.since.unwrap_or(at));
         }
-        self.tell(What::Close, conn, owner, at);
+        self.tell(What::Close, &conn, owner, at);
     }
 
     /// Connections that are not among those that live have ended unseen.
@@ -291,14 +298,14 @@ impl Owners {
             self.left(&live);
             let (owner, mut conn) = (live.owner(), live.conn.clone());
             live.name_shares(&mut conn);
-            self.tell(What::Close, conn, owner, at);
+            self.tell(What::Close, &conn, owner, at);
             if let Some(told) = self.told.last_mut() {
                 told.unseen = true;
             }
         }
     }
 
-    fn tell(&mut self, what: What, conn: Conn, owner: Option<Owner>, at: Mono) {
+    fn tell(&mut self, what: What, conn: &Conn, owner: Option<Owner>, at: Mono) {
         if let Some(owner) = owner {
             let carried = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
             self.events.push(Event {
@@ -314,11 +321,15 @@ impl Owners {
                 },
             });
         }
+        if !self.tells {
+            return;
+        }
         if self.told.len() >= MAX_TOLD {
             self.untold += 1;
             return;
         }
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
+        let conn = conn.clone();
         self.told.push(Told { what, conn, owner, holders, unseen: false, at });
     }
 

@@ -58,7 +58,7 @@ use OwnerFrom::{Accepted, Found, Listener, Made, Sent};
 
 #[test]
 fn what_was_accepted_is_the_acceptors_from_the_first_byte() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     owners.apply(&events(vec![
         conn(7, Passive, &[(1, Listener, carried(5, 0, 1))]),
         conn(7, Accept, &[(2, Accepted, Carried::default())]),
@@ -74,7 +74,7 @@ fn what_was_accepted_is_the_acceptors_from_the_first_byte() {
 
 #[test]
 fn what_nobody_is_told_to_have_accepted_is_told_at_its_end() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     owners.apply(&events(vec![
         conn(7, Passive, &[(1, Listener, Carried::default())]),
         conn(7, Close, &[(1, Listener, carried(9, 0, 4)), (2, Sent, carried(0, 3, 1))]),
@@ -86,7 +86,7 @@ fn what_nobody_is_told_to_have_accepted_is_told_at_its_end() {
 
 #[test]
 fn packets_of_tcp_wrap_and_bytes_go_on() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     let near = u64::from(u32::MAX) - 1;
     owners.apply(&events(vec![conn(1, Connect, &[(1, Made, carried(0, 0, 0))])]));
     // More than half of the range in one step is no step.
@@ -101,7 +101,7 @@ fn packets_of_tcp_wrap_and_bytes_go_on() {
 
 #[test]
 fn an_end_that_was_not_seen_is_missed() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     let one = conn(1, Connect, &[(1, Made, carried(1, 1, 1))]);
     let two = conn(2, Connect, &[(1, Made, carried(1, 1, 1))]);
     owners.apply(&events(vec![one, two.clone()]));
@@ -116,7 +116,7 @@ fn an_end_that_was_not_seen_is_missed() {
 
 #[test]
 fn pairs_answer_from_both_sides() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     owners.apply(&events(vec![
         conn(1, Connect, &[(1, Made, carried(10, 1, 1))]),
         conn(2, Connect, &[(2, Made, carried(20, 2, 1))]),
@@ -130,7 +130,7 @@ fn pairs_answer_from_both_sides() {
 
 #[test]
 fn a_flow_of_a_socket_that_ended_since_is_a_peer_all_the_same() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     let mut socket = conn(3, Close, &[(1, Made, carried(10, 1, 1))]);
     socket.protocol = UDP;
     socket.remote.set_port(0);
@@ -147,7 +147,7 @@ fn a_flow_of_a_socket_that_ended_since_is_a_peer_all_the_same() {
 
 #[test]
 fn tables_are_bounded_and_the_sum_holds() {
-    let mut owners = Owners::default();
+    let mut owners = Owners::telling();
     for n in 0..(MAX_PROCESSES as u32 + 4_000) {
         let mut conn = conn(u64::from(n), Close, &[(n + 1, Made, carried(3, 2, 1))]);
         conn.at = Mono(u64::from(n));
@@ -174,7 +174,7 @@ proptest! {
     fn the_parts_always_make_the_whole(steps in prop::collection::vec(
         (0u64..4, 0u8..5, 0u32..3, 0u64..1_000, 0u64..1_000, any::<bool>()), 0..60)
     ) {
-        let mut owners = Owners::default();
+        let mut owners = Owners::telling();
         for (cookie, kind, tgid, rx, tx, ticks) in steps {
             let event = [Sample, Connect, Passive, Accept, Close][usize::from(kind)];
             let from = [OwnerFrom::None, Made, Listener][tgid as usize];
