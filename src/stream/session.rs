@@ -263,7 +263,7 @@ impl Session {
             let at = Stamp { mono: batch.at, wall: batch.wall };
             self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
         }
-        if let Some(connections) = self.tally.lost_connections(batch.lost) {
+        if let Some(connections) = self.tally.lost_connections(batch.lost + self.owners.untold()) {
             self.note(&Note::LostConnections { at: clock::now(), connections });
         }
         Ok(())

@@ -6,8 +6,10 @@
 mod events;
 mod live;
 mod pairs;
+mod read;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::net::IpAddr;
 
@@ -21,6 +23,8 @@ use events::Events;
 pub use events::{Deed, Event};
 use live::Live;
 pub use pairs::{Pair, Service, Side};
+use told::Tells;
+pub use told::{Told, What};
 
 /// Connections that are followed at once, about 500 bytes each. One beyond is counted in
 /// [`Owners::let_go`] and nowhere else.
@@ -31,8 +35,6 @@ pub const MAX_PROCESSES: usize = 16_384;
 pub const MAX_PAIRS: usize = 65_536;
 /// Others that hold a socket, told for each.
 const MAX_HOLDERS: usize = 8;
-/// Told and not yet taken: more are let go with [`Owners::untold`].
-const MAX_TOLD: usize = 65_536;
 
 /// A process on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,43 +72,7 @@ impl NoOwner {
     }
 }
 
-/// Something that happened to a connection, with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub what: What,
-    pub conn: Conn,
-    /// Whose it is now; in a close, who had it last.
-    pub owner: Option<Owner>,
-    /// Others that were seen to hold it.
-    pub holders: Vec<Owner>,
-    /// A close that was not seen: the counts are those of the last look.
-    pub unseen: bool,
-    /// When it happened.
-    pub at: Mono,
-}
-
-/// See [`Told`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    Connect,
-    /// A connection that did not come about; the error is the connection's.
-    Failed,
-    Accept,
-    Close,
-}
-
-impl What {
-    /// The word in lines.
-    pub fn name(self) -> &'static str {
-        match self {
-            What::Connect | What::Failed => "connect",
-            What::Accept => "accept",
-            What::Close => "close",
-        }
-    }
-}
-
-/// Include `TCP_SYN_SENT` of `include/net/tcp_states.h`.
+/// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
 const TCP_SYN_SENT: u8 = 2;
 
 /// All of it.
@@ -119,9 +85,8 @@ pub struct Owners {
     /// Sockets without a peer that ended in this interval: whom they talked to is told at its end.
     gone: HashMap<u64, (Owner, Conn)>,
     events: Events,
-    /// Told is what happened, to [`Self::take_told`].
-    tells: bool,
-    told: Vec<Told>,
+    /// Where somebody asks for what happened.
+    tells: Option<Tells>,
     /// What all sockets carried, and in the last interval.
     pub total: Carried,
     pub delta: Carried,
@@ -136,8 +101,6 @@ pub struct Owners {
     pub lost: u64,
     /// Sockets that the kernel side could not follow.
     pub stateless: u64,
-    /// Events that nobody took in time.
-    pub untold: u64,
     at: Mono,
     /// Nanoseconds from the tick before to the last one.
     pub interval_ns: u64,
@@ -146,7 +109,7 @@ pub struct Owners {
 impl Owners {
     /// One that tells what happens, to [`Self::take_told`].
     pub fn telling() -> Self {
-        Self { tells: true, ..Self::default() }
+        Self { tells: Some(Tells::default()), ..Self::default() }
     }
 
     /// From here on it is counted.
@@ -183,62 +146,9 @@ impl Owners {
         self.let_go_of_the_quiet();
     }
 
-    /// What happened since this was asked last.
-    pub fn take_told(&mut self) -> Vec<Told> {
-        std::mem::take(&mut self.told)
-    }
-
-    /// A process on the wire.
-    pub fn process(&self, key: ProcessKey) -> Option<&Net> {
-        self.processes.get(&key)
-    }
-
-    /// All processes on the wire.
-    pub fn processes(&self) -> impl Iterator<Item = &Net> {
-        self.processes.values()
-    }
-
-    /// What a process exchanges with an address.
-    pub fn between(&self, key: ProcessKey, ip: IpAddr) -> Option<&Pair> {
-        self.pairs.get(&(key, ip))
-    }
-
-    /// All processes with all their peers.
-    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
-        self.pairs.values()
-    }
-
-    /// Whom a process talks to, the largest first.
-    pub fn peers_of(&self, key: ProcessKey) -> Vec<&Pair> {
-        sorted(self.pairs.values().filter(|pair| pair.key == key))
-    }
-
-    /// Which processes talk to an address, the largest first.
-    pub fn behind(&self, ip: IpAddr) -> Vec<&Pair> {
-        sorted(self.pairs.values().filter(|pair| pair.ip == ip))
-    }
-
-    /// Connections that live, with the process in whose hands each is.
-    pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>, &[Owner])> {
-        self.conns.iter().map(|(cookie, live)| {
-            let holders = self.holders.get(cookie).map_or(&[][..], Vec::as_slice);
-            (&live.conn, live.owner(), holders)
-        })
-    }
-
-    /// How many live.
-    pub fn live(&self) -> usize {
-        self.conns.len()
-    }
-
-    /// What a process did on the wire, as far as it is kept, the latest last.
-    pub fn events_of(&self, key: ProcessKey) -> impl Iterator<Item = &Event> {
-        self.events.of(key)
-    }
-
     /// Starts the counts again; what lives is followed on.
     pub fn restart(&mut self) {
-        (self.total, self.delta, self.other) = Default::default();
+        (self.total, self.delta, self.coming, self.other) = Default::default();
         self.no_owner = NoOwner::default();
         self.let_go = 0;
         self.events.clear();
@@ -257,7 +167,7 @@ impl Owners {
             return;
         }
         let owner = live.owner();
-        self.tell(What::Connect, conn, owner, conn.at);
+        self.tell(What::Connect, conn, owner, (conn.at, false));
     }
 
     fn accepted(&mut self, conn: &Conn) {
@@ -265,14 +175,14 @@ impl Owners {
         live.accepted = conn.shares.first().and_then(|share| share.owner);
         live.waits = false;
         let (owner, of) = (live.owner(), live.conn.clone());
-        self.tell(What::Accept, &of, owner, conn.at);
+        self.tell(What::Accept, &of, owner, (conn.at, false));
     }
 
     fn closed(&mut self, mut conn: Conn) {
         let at = conn.at;
         if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
             let owner = conn.shares.get(conn.current).and_then(|share| share.owner);
-            return self.tell(What::Failed, &conn, owner, at);
+            return self.tell(What::Failed, &conn, owner, (at, false));
         }
         self.carry(&conn);
         let Some(live) = self.conns.remove(&conn.cookie) else { return };
@@ -283,9 +193,9 @@ impl Owners {
             self.gone.extend(owner.map(|owner| (conn.cookie, (owner, conn.clone()))));
         }
         if live.waits {
-            self.tell(What::Accept, &conn, owner, conn.since.unwrap_or(at));
+            self.tell(What::Accept, &conn, owner, (conn.since.unwrap_or(at), false));
         }
-        self.tell(What::Close, &conn, owner, at);
+        self.tell(What::Close, &conn, owner, (at, false));
     }
 
     /// Connections that are not among those that live have ended unseen.
@@ -298,14 +208,11 @@ impl Owners {
             self.left(&live);
             let (owner, mut conn) = (live.owner(), live.conn.clone());
             live.name_shares(&mut conn);
-            self.tell(What::Close, &conn, owner, at);
-            if let Some(told) = self.told.last_mut() {
-                told.unseen = true;
-            }
+            self.tell(What::Close, &conn, owner, (at, true));
         }
     }
 
-    fn tell(&mut self, what: What, conn: &Conn, owner: Option<Owner>, at: Mono) {
+    fn tell(&mut self, what: What, conn: &Conn, owner: Option<Owner>, (at, unseen): (Mono, bool)) {
         if let Some(owner) = owner {
             let carried = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
             self.events.push(Event {
@@ -321,16 +228,9 @@ impl Owners {
                 },
             });
         }
-        if !self.tells {
-            return;
-        }
-        if self.told.len() >= MAX_TOLD {
-            self.untold += 1;
-            return;
-        }
+        let Some(tells) = &mut self.tells else { return };
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
-        let conn = conn.clone();
-        self.told.push(Told { what, conn, owner, holders, unseen: false, at });
+        tells.push(Told { what, conn: conn.clone(), owner, holders, unseen, at });
     }
 
     /// Counts what a connection carried since it was looked at last.
@@ -492,10 +392,4 @@ fn quietest(last: impl Iterator<Item = Mono>, most: usize) -> Option<Mono> {
     let nth = last.len() - most + most / 8;
     let nth = nth.min(last.len() - 1);
     Some(*last.select_nth_unstable(nth).1)
-}
-
-fn sorted<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<&'a Pair> {
-    let mut pairs: Vec<&Pair> = pairs.collect();
-    pairs.sort_by_key(|p| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.ip));
-    pairs
 }
