@@ -7,7 +7,7 @@
 //! reading costs with 10,000
 //! sockets alive (5,000 connections, both ends), of which some two hundred carry something each second.
 //!
-//! `cargo bench --bench conn_cost [-- ROUNDS]`
+//! `cargo bench --bench conn_cost [-- [ROUNDS] [LOAD]...]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -24,6 +24,8 @@ use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent};
 
 const LOADS: [&str; 4] = ["bulk", "rr", "close", "udp"];
 const RUN: Duration = Duration::from_millis(1_000);
+/// The kernel frees the programs of a run in its own time, and patches code for those of the next.
+const SETTLE: Duration = Duration::from_millis(200);
 const LIVE: usize = 5_000;
 
 fn main() {
@@ -32,14 +34,23 @@ fn main() {
         return load(&args[i + 1]);
     }
     let rounds = args.iter().find_map(|a| a.parse().ok()).unwrap_or(7);
+    let chosen: Vec<_> = LOADS.into_iter().filter(|l| args.iter().any(|a| a == l)).collect();
+    let loads = if chosen.is_empty() { LOADS.to_vec() } else { chosen };
     println!("load     nobody, /s   ebpftop, /s   ratio     lost  (medians of {rounds} rounds)");
-    for load in LOADS {
+    for load in loads {
         let (mut alone, mut looked, mut ratios) = (vec![], vec![], vec![]);
         let mut lost = 0;
-        for _ in 0..rounds {
-            let without = run(load);
-            let mut with = 0.0;
-            lost += with_probe(|| with = run(load)).lost;
+        for round in 0..rounds {
+            let (mut without, mut with) = (0.0, 0.0);
+            // Who goes first takes turns.
+            for looks in [round % 2 == 0, round % 2 == 1] {
+                if looks {
+                    lost += with_probe(|| with = run(load)).lost;
+                } else {
+                    std::thread::sleep(SETTLE);
+                    without = run(load);
+                }
+            }
             alone.push(without);
             looked.push(with);
             ratios.push(with / without);
@@ -89,6 +100,7 @@ fn with_probe(load: impl FnOnce()) -> Looked {
         }
         panic!("ended without a word")
     });
+    std::thread::sleep(SETTLE);
     let cpu = own_cpu_ns();
     load();
     let cpu_ns = own_cpu_ns() - cpu;

@@ -45,10 +45,13 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          accepted (accept) and that ends (close), and for each UDP socket: connect with the first datagram of one that \
          is connected, close for every one that carried something. A connection that does not come about is a \
          connect with an errno.",
+            "An accept is told in accept() where its caller asks for the peer's address, as nearly all do; else when a \
+         process first sends through the socket, or within an interval is found to hold it.",
             "pid, uid and comm are the process in whose hands the socket is; from says how that is known: made \
-         (it called socket, connect or listen), accepted, listener (it listens; nobody has accepted yet), sent (it \
-         sent through it), found (it held it when ebpftop began). Where there is none, they are null and no_owner says \
-         why: a kernel socket, or one that is older than the probe and was in nobody's hands. holders are other \
+         (it called socket or connect), accepted, sent (it sent through it), found (it held it when ebpftop looked). \
+         Where there is none, they are null and no_owner says \
+         why: a kernel socket, a connection that nobody has accepted, or a socket that is older than the probe and was in \
+         nobody's hands. holders are other \
          processes that have it open. local_ip, local_port, remote_ip, remote_port: a v4-mapped address is \
          told as v4; a UDP socket without a peer has no remote end. netns is the network namespace's inode number, cookie \
          the kernel's number of the socket.",
@@ -61,7 +64,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          acknowledgements included, and datagrams before they are cut into fragments. Other protocols are counted \
          behind the IP header, under their number.",
             "owners, once each interval and a last time before summary: interval_s, live (connections that are \
-         followed), the bytes and packets of all sockets, and of these no_owner (kernel, older), other (processes that \
+         followed), the bytes and packets of all sockets, and of these no_owner (kernel, older, and waiting: before they were accepted), other (processes that \
          are not chosen or were let go) and processes, each with its own, with live, begun and peers, and with rx_bps and \
          tx_bps, bits per second. They add up. let_go counts connections and processes that found no room.",
             "ready has connections: true, lost may have connections (events), summary has connects, accepts, closes and \

@@ -95,7 +95,8 @@ fn end(stream: Stream) -> Run {
     let summary = &run.ended.of_type("summary")[0];
     assert_eq!(summary["connections_lost"], 0);
     for line in run.ended.of_type("owners") {
-        let parts = [&line["other"], &line["no_owner"]["kernel"], &line["no_owner"]["older"]];
+        let nobodys = ["kernel", "older", "waiting"].map(|why| &line["no_owner"][why]);
+        let parts = [&line["other"], nobodys[0], nobodys[1], nobodys[2]];
         let rows = line["processes"].as_array().unwrap().iter().chain(parts);
         for key in ["rx_bytes", "tx_bytes", "rx_packets", "tx_packets"] {
             let sum: u64 = rows.clone().map(|row| row[key].as_u64().unwrap()).sum();
@@ -352,6 +353,75 @@ fn an_accepted_socket_belongs_to_who_accepted_it() {
         }
     }
     assert_eq!(bytes(&run.row(client)), (26 * 11, 26 * 100));
+}
+
+/// Accepts without asking who called, of which the kernel tells nobody.
+fn accept_blindly(listener: &TcpListener) -> TcpStream {
+    // SAFETY: no address is asked for, and the descriptor that is returned belongs to nobody else.
+    unsafe {
+        let fd = libc::accept(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut());
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        TcpStream::from_raw_fd(fd)
+    }
+}
+
+#[test]
+fn who_accepts_without_asking_who_called_is_known_all_the_same() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let answers = process(|| {
+        let mut conn = accept_blindly(&listener);
+        conn.read_to_end(&mut Vec::new()).unwrap();
+        conn.write_all(&[0; 7]).unwrap();
+    });
+    done(process(|| ask(to, 1_000)));
+    done(answers);
+    // One that says nothing, and has it for some intervals.
+    let listens = process(|| {
+        let mut conn = accept_blindly(&listener);
+        conn.read_to_end(&mut Vec::new()).unwrap();
+    });
+    done(process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[0; 50]).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+    }));
+    done(listens);
+    let run = end(stream);
+    for (pid, truth, from) in [(answers, (1_000, 7), "sent"), (listens, (50, 0), "found")] {
+        let accepts = run.by("accept", pid);
+        assert_eq!(accepts.len(), 1, "{accepts:?}");
+        assert_eq!(
+            (&accepts[0]["from"], &accepts[0]["local_port"]),
+            (&json!(from), &json!(to.port()))
+        );
+        assert_eq!(bytes(&run.by("close", pid)[0]), truth);
+    }
+    assert_eq!(bytes(&run.row(answers)), (1_000, 7));
+}
+
+#[test]
+fn what_nobody_accepts_has_no_owner_and_says_so() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[0; 50]).unwrap();
+    });
+    done(client);
+    drop(listener);
+    let run = end(stream);
+    assert!(run.of("accept").is_empty());
+    let mut closes = run.of("close");
+    closes.retain(|line| line["local_port"] == to.port());
+    assert_eq!(closes.len(), 1, "{closes:?}");
+    assert_eq!((&closes[0]["pid"], &closes[0]["no_owner"]), (&Value::Null, &json!("not accepted")));
+    assert_eq!(bytes(&closes[0]), (50, 0));
+    let table = run.ended.of_type("owners").pop().unwrap();
+    assert!(table["no_owner"]["waiting"]["rx_bytes"].as_u64() >= Some(50), "{table}");
+    assert_eq!(bytes(&run.row(client)), (0, 50));
 }
 
 /// Waits until the peer has read `bytes` more.
@@ -629,8 +699,8 @@ fn on_the_root() -> Vec<u32> {
         libbpf_sys::BPF_CGROUP_INET_EGRESS,
         libbpf_sys::BPF_CGROUP_INET_SOCK_CREATE,
         libbpf_sys::BPF_CGROUP_INET_SOCK_RELEASE,
-        libbpf_sys::BPF_CGROUP_INET4_CONNECT,
-        libbpf_sys::BPF_CGROUP_INET6_CONNECT,
+        libbpf_sys::BPF_CGROUP_INET4_GETPEERNAME,
+        libbpf_sys::BPF_CGROUP_INET6_GETPEERNAME,
     ];
     let mut all = Vec::new();
     for kind in kinds {
@@ -733,6 +803,7 @@ fn nothing_stays_on_the_cgroup_even_after_a_kill() {
         let stream = here();
         let ours = linked(stream.child.id());
         let there = |ids: &[u32]| ids.iter().filter(|id| ours.contains(id)).count();
+        // Both directions, sockets made and released, and the peer of an accepted one, v4 and v6.
         assert_eq!(there(&on_the_root()), 6);
         stream.signal(signal);
         let _ = stream.wait();

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Who is behind a connection, and what it carried.
  *
- * Each socket has a state of its own in socket storage: it is made with the socket, found
- * without a hash, and goes with it. What TCP carried is read where the kernel counts it, so that
- * a segment costs no more than a look at who sends it; datagrams are counted here. The end of a
+ * Each socket that carries something has a state, kept by the socket's address: a TCP socket
+ * from the start of its handshake to CLOSE, another from socket() to its release. (Socket storage
+ * would save the lookup, and costs two allocations and a grace period for every connection, four
+ * times what the hash does.) What TCP carried is read where the kernel counts it, so that a
+ * segment costs no more than a look at who sends it; datagrams are counted here. The end of a
  * connection is told with its last counts, so that none is too short to be seen.
  *
  * The programs on the root cgroup hang beside those of others (BPF_F_ALLOW_MULTI) and let
- * everything pass. Socket storage in tracing programs is kernel 5.11 (8e4597c627fb), the
- * compare-and-swap and cookies there 5.12 (5ffa25502b5a, c5dbb89fc2ac). */
+ * everything pass. The compare-and-swap and cookies in tracing programs are kernel 5.12
+ * (5ffa25502b5a, c5dbb89fc2ac). */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -19,34 +21,31 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-enum told {
-	TOLD_NOT,
-	TOLD_SOON, /* its beginning, with its first datagram */
-	TOLD, /* its beginning, or it was there before */
-};
-
 struct sock_state {
 	/* The address of the socket, read as a number: its fields are reached alike in every type
-	 * of program. 0 until it is known. */
+	 * of program. */
 	__u64 sk;
+	__u64 cookie; /* with which the memory at `sk` is still the same socket */
 	__u64 since_ns;
 	__u64 seen; /* a sum over all counts when it was sampled last */
 	/* TCP: what was there before `since_ns` or is in a slot already */
 	struct conn_counts credited;
+	struct conn_end peer; /* not TCP: the one that a connect was told of */
 	__u32 current; /* the slot of whoever sent last */
-	__u8 told; /* enum told */
+	__u8 told; /* TCP: it is established. Others: a connect, or it was there before */
 	__u8 left_out;
-	__u16 pad;
+	__u8 passive;
+	__u8 kernels;
 	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
 	__u32 pad2;
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
-/* Cloned with a listening socket: what is accepted begins with the listener's owner. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
 	__type(value, struct sock_state);
 } socks SEC(".maps");
 
@@ -67,7 +66,7 @@ struct {
 
 /* Records that found no room. */
 __u64 lost = 0;
-/* Sockets whose state found no memory. */
+/* Sockets, and packets of those that no process made, whose state found no room. */
 __u64 stateless = 0;
 /* Set by the reader: the run of `holders` makes a state for those that have none. */
 bool seeding = false;
@@ -76,16 +75,44 @@ __u32 walk = 0;
 /* Set by the reader: the run of `sample` tells of those too that did not change. */
 bool everything = false;
 
-struct conn_record {
-	struct conn_head head;
-	struct owner_slot slots[OWNER_SLOTS];
-};
+/* What a new state is copied from. */
+const struct sock_state no_state = {};
 
 /* A process that holds a socket which another one is told to be the owner of. */
 struct holder {
 	__u64 cookie;
 	struct owner_slot who;
 };
+
+static __always_inline struct sock_state *state_of(const void *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&socks, &key);
+}
+
+static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie)
+{
+	__u64 key = (__u64)sk;
+	struct sock_state *state = NULL;
+
+	if (!bpf_map_update_elem(&socks, &key, &no_state, BPF_ANY))
+		state = bpf_map_lookup_elem(&socks, &key);
+	if (!state) {
+		__sync_fetch_and_add(&stateless, 1);
+		return NULL;
+	}
+	state->cookie = cookie;
+	state->sk = (__u64)sk;
+	return state;
+}
+
+static __always_inline void end_state(const void *sk)
+{
+	__u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&socks, &key);
+}
 
 static __always_inline void fill_owner(struct owner_slot *slot, __u64 task, __u32 from)
 {
@@ -176,7 +203,15 @@ static __always_inline void read_end(struct conn_end *to, __u64 v6, __u32 v4, bo
 	}
 }
 
-/* All of it but the event, the cookie and the slots. */
+static __always_inline void read_remote(struct conn_end *to, __u64 sk)
+{
+	read_end(to, sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr),
+		 HALF(sock, sk, __sk_common.skc_daddr),
+		 (__u16)WORD(sock, sk, __sk_common.skc_family) == AF_INET6);
+	to->port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
+}
+
+/* All of it but the event and the slots. */
 static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct sock_state *state)
 {
 	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
@@ -184,22 +219,22 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 
 	head->ts_ns = bpf_ktime_get_ns();
 	head->since_ns = state->since_ns;
+	head->cookie = state->cookie;
 	head->family = (__u16)WORD(sock, sk, __sk_common.skc_family);
 	head->protocol = (__u16)WORD(sock, sk, sk_protocol);
 	head->state = (__u8)WORD(sock, sk, __sk_common.skc_state);
 	head->netns = HALF(net, net, ns.inum);
 	head->error = 0;
 	head->current = state->current;
-	head->flags = (state->left_out ? CONN_LEFT_OUT : 0) | (is_kernels(sk) ? CONN_KERNELS : 0);
+	head->flags = (state->left_out ? CONN_LEFT_OUT : 0) | (state->kernels ? CONN_KERNELS : 0) |
+		      (state->passive ? CONN_PASSIVE : 0);
 	read_end(&head->local,
 		 sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr),
 		 HALF(sock, sk, __sk_common.skc_rcv_saddr), head->family == AF_INET6);
-	read_end(&head->remote, sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr),
-		 HALF(sock, sk, __sk_common.skc_daddr), head->family == AF_INET6);
+	read_remote(&head->remote, sk);
 	head->local.port = (__u16)WORD(sock, sk, __sk_common.skc_num);
 	if (!head->local.port) /* closed: it is given back already */
 		head->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
-	head->remote.port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
 	head->wrapping = head->protocol == IPPROTO_TCP;
 	if (head->wrapping) {
 		tcp_totals(sk, &now);
@@ -214,66 +249,48 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 	}
 }
 
-/* The beginning takes one slot, the end all of them. */
-static __always_inline void tell(__u64 sk, __u64 cookie, struct sock_state *state, __u8 event,
-				 __u8 old_state, __u32 error)
+/* A record with room for `slots` of them. */
+static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __u8 event,
+				       __u8 old_state, __u32 error)
 {
-	struct conn_record *rec;
+	struct conn_head *head;
 
-	rec = bpf_ringbuf_reserve(&conns, sizeof(*rec), 0);
-	if (!rec) {
+	head = bpf_ringbuf_reserve(&conns, sizeof(*head) + slots * sizeof(struct owner_slot), 0);
+	if (!head) {
 		__sync_fetch_and_add(&lost, 1);
 		return;
 	}
-	fill_head(&rec->head, sk, state);
-	rec->head.cookie = cookie;
-	rec->head.event = event;
-	rec->head.state = old_state;
-	rec->head.error = error;
-	rec->head.slots = OWNER_SLOTS;
-	__builtin_memcpy(rec->slots, state->slots, sizeof(rec->slots));
-	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	fill_head(head, number_of(state), state);
+	head->event = event;
+	head->state = old_state;
+	head->error = error;
+	head->slots = slots;
+	__builtin_memcpy(head + 1, state->slots, slots * sizeof(struct owner_slot));
+	bpf_ringbuf_submit(head, BPF_RB_NO_WAKEUP);
 }
 
+/* Most sockets have one owner: the record is as long as it must be. */
+static __always_inline void tell(struct sock_state *state, __u8 event, __u8 old_state, __u32 error)
+{
+	if (state->slots[1].from == OWNER_NONE)
+		tell_slots(state, 1, event, old_state, error);
+	else
+		tell_slots(state, OWNER_SLOTS, event, old_state, error);
+}
+
+/* TCP has a state when its handshake begins. */
 SEC("cgroup/sock_create")
 int sock_made(struct bpf_sock *sk)
 {
 	struct sock_state *state;
 
-	state = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!state) {
-		__sync_fetch_and_add(&stateless, 1);
+	if (sk->protocol == IPPROTO_TCP)
 		return 1;
-	}
+	state = new_state(sk, bpf_get_socket_cookie(sk));
+	if (!state)
+		return 1;
 	one_owner(state, bpf_get_current_task(), OWNER_MADE);
 	state->since_ns = bpf_ktime_get_ns();
-	return 1;
-}
-
-/* Datagrams alone: TCP is told when it is established. With the first datagram the addresses are
- * there; until then it is remembered. */
-static __always_inline void connects(struct bpf_sock_addr *ctx)
-{
-	struct sock_state *state;
-
-	if (ctx->protocol == IPPROTO_TCP)
-		return;
-	state = bpf_sk_storage_get(&socks, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (state)
-		state->told = TOLD_SOON;
-}
-
-SEC("cgroup/connect4")
-int connect_v4(struct bpf_sock_addr *ctx)
-{
-	connects(ctx);
-	return 1;
-}
-
-SEC("cgroup/connect6")
-int connect_v6(struct bpf_sock_addr *ctx)
-{
-	connects(ctx);
 	return 1;
 }
 
@@ -283,59 +300,42 @@ int tcp_state(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	int from = ctx[1], to = ctx[2];
 	struct sock_state *state;
-	__u64 addr = (__u64)sk, create = 0;
-	__u32 error;
+	__u64 addr = (__u64)sk, cookie;
 
-	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_LISTEN && to != TCP_CLOSE)
+	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_CLOSE)
 		return 0;
 	if ((__u16)WORD(sock, addr, sk_protocol) != IPPROTO_TCP)
 		return 0;
-	if (to != TCP_CLOSE)
-		create = BPF_SK_STORAGE_GET_F_CREATE;
-	state = bpf_sk_storage_get(&socks, sk, 0, create);
-	if (!state) {
-		if (create)
-			__sync_fetch_and_add(&stateless, 1);
+	state = to == TCP_SYN_SENT ? NULL : state_of(sk);
+	if (to == TCP_CLOSE) {
+		if (!state)
+			return 0;
+		tell(state, CONN_CLOSE, state->told ? from : TCP_SYN_SENT,
+		     HALF(sock, addr, sk_err));
+		end_state(sk);
 		return 0;
 	}
-	state->sk = addr;
-	switch (to) {
-	case TCP_SYN_SENT:
-		state->credited.tx_bytes = 1;
-		/* fallthrough */
-	case TCP_LISTEN:
-		/* inside connect() and listen() */
-		if (!is_kernels(addr))
+	cookie = bpf_get_socket_cookie(sk);
+	if (!state || state->cookie != cookie) {
+		state = new_state(sk, cookie);
+		if (!state)
+			return 0;
+		state->passive = from == TCP_SYN_RECV;
+		if (!state->passive)
+			state->credited.tx_bytes = 1; /* the SYN */
+	}
+	state->since_ns = bpf_ktime_get_ns();
+	if (to == TCP_SYN_SENT) {
+		/* inside connect() */
+		state->kernels = is_kernels(addr);
+		if (!state->kernels)
 			one_owner(state, bpf_get_current_task(), OWNER_MADE);
-		state->since_ns = bpf_ktime_get_ns();
-		return 0;
-	case TCP_ESTABLISHED:
-		if (from == TCP_SYN_RECV) {
-			/* what was cloned is the listener's */
-			if (state->current)
-				state->slots[0] = state->slots[state->current & (OWNER_SLOTS - 1)];
-			__builtin_memset(&state->slots[1], 0, sizeof(state->slots[1]) * 3);
-			__builtin_memset(&state->slots[0].counts, 0, sizeof(struct conn_counts));
-			__builtin_memset(&state->credited, 0, sizeof(state->credited));
-			state->current = 0;
-			state->left_out = 0;
-			if (state->slots[0].from != OWNER_NONE)
-				state->slots[0].from = OWNER_LISTENER;
-		}
-		state->since_ns = bpf_ktime_get_ns();
-		state->told = TOLD;
-		tell(addr, bpf_get_socket_cookie(sk), state,
-		     from == TCP_SYN_RECV ? CONN_PASSIVE : CONN_CONNECT, TCP_ESTABLISHED, 0);
-		return 0;
-	default:
-		error = HALF(sock, addr, sk_err);
-		/* one that listens carries nothing; what came of it has its state until it stands */
-		if (from == TCP_SYN_SENT ||
-		    (state->told == TOLD && from != TCP_LISTEN && from != TCP_SYN_RECV))
-			tell(addr, bpf_get_socket_cookie(sk), state, CONN_CLOSE, from, error);
-		state->told = TOLD_NOT;
 		return 0;
 	}
+	state->told = 1;
+	if (!state->passive)
+		tell(state, CONN_CONNECT, TCP_ESTABLISHED, 0);
+	return 0;
 }
 
 static __always_inline __u64 sum_of(const struct conn_counts *counts)
@@ -362,12 +362,12 @@ int sock_released(struct bpf_sock *sk)
 
 	if (sk->protocol == IPPROTO_TCP)
 		return 1;
-	state = bpf_sk_storage_get(&socks, sk, 0, 0);
+	state = state_of(sk);
 	if (!state)
 		return 1;
-	if (state->sk && (state->told == TOLD || sum_of_slots(state)))
-		tell(number_of(state), bpf_get_socket_cookie(sk), state, CONN_CLOSE, TCP_CLOSE, 0);
-	state->sk = 0; /* nothing to sample any more */
+	if (state->told || sum_of_slots(state))
+		tell(state, CONN_CLOSE, TCP_CLOSE, 0);
+	end_state(sk);
 	return 1;
 }
 
@@ -435,6 +435,21 @@ static __always_inline void count_flow(struct __sk_buff *skb, bool ingress, __u3
 	__sync_fetch_and_add(ingress ? &counts->rx_packets : &counts->tx_packets, packets);
 }
 
+/* Remembers the peer of a connected socket; whether it is another than before. A connect() to the
+ * one that it had is none. */
+static __always_inline bool has_new_peer(struct sock_state *state, __u64 sk)
+{
+	__u64 *was = (__u64 *)&state->peer, *is;
+	struct conn_end peer = {};
+
+	read_remote(&peer, sk);
+	is = (__u64 *)&peer;
+	if (!peer.port || (was[0] == is[0] && was[1] == is[1] && was[2] == is[2]))
+		return false;
+	state->peer = peer;
+	return true;
+}
+
 static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_sock *sk,
 					   struct sock_state *state, bool ingress)
 {
@@ -445,7 +460,7 @@ static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_soc
 		__u64 task = bpf_get_current_task();
 		__u32 tgid = HALF(task_struct, task, tgid);
 
-		if (slot->tgid != tgid && !is_kernels(number_of(state))) {
+		if (slot->tgid != tgid && !state->kernels) {
 			slot = slot_of(state, tgid, task, &n);
 			state->current = n;
 		}
@@ -455,10 +470,9 @@ static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_soc
 			     packets);
 	if (!sk->dst_port) {
 		count_flow(skb, ingress, bytes, packets);
-	} else if (state->told == TOLD_SOON) {
-		state->told = TOLD;
-		tell(number_of(state), bpf_get_socket_cookie(skb), state, CONN_CONNECT,
-		     TCP_ESTABLISHED, 0);
+	} else if (has_new_peer(state, number_of(state))) {
+		state->told = 1;
+		tell(state, CONN_CONNECT, TCP_ESTABLISHED, 0);
 	}
 }
 
@@ -483,21 +497,51 @@ static __always_inline void change_hands(struct sock_state *state, __u64 sk, __u
 	state->current = n;
 }
 
+static __always_inline void was_there(struct sock_state *state, __u64 sk, bool tcp)
+{
+	state->told = 1;
+	state->kernels = is_kernels(sk);
+	if (tcp)
+		tcp_totals(sk, &state->credited);
+	else
+		has_new_peer(state, sk);
+}
+
 /* Who sends: a socket is locked by the process that uses it while that makes it send, and by
- * nobody where a timer or the peer's acknowledgement does. The lock of one that listens says
- * nothing, it answers without. */
+ * nobody where a timer or the peer's acknowledgement does. */
 static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_state *state)
 {
-	__u64 sk = number_of(state), task = bpf_get_current_task();
-	__u32 tgid = HALF(task_struct, task, tgid);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	bool first = state->passive && state->slots[0].from == OWNER_NONE;
+	__u64 sk;
 
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == tgid)
 		return;
+	sk = number_of(state);
 	if (!HALF(sock, sk, sk_lock.owned))
 		return;
-	if ((__u8)WORD(sock, sk, __sk_common.skc_state) == TCP_LISTEN || is_kernels(sk))
+	state->kernels = is_kernels(sk);
+	if (state->kernels)
 		return;
-	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
+	change_hands(state, sk, tgid, bpf_get_current_task(), skb->gso_segs ?: 1);
+	if (first)
+		tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
+}
+
+/* Older than the probe, and in nobody's hands when that looked. */
+static __always_inline struct sock_state *older(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	bool tcp = sk->protocol == IPPROTO_TCP;
+	struct sock_state *state;
+
+	/* what listens answers without being a connection; SYN_RECV has no state yet, CLOSE none any
+	 * more */
+	if (tcp && (sk->state == TCP_LISTEN || sk->state == TCP_SYN_RECV || sk->state == TCP_CLOSE))
+		return NULL;
+	state = new_state(sk, bpf_get_socket_cookie(skb));
+	if (state)
+		was_there(state, number_of(state), tcp);
+	return state;
 }
 
 static __always_inline void count(struct __sk_buff *skb, bool ingress)
@@ -510,22 +554,17 @@ static __always_inline void count(struct __sk_buff *skb, bool ingress)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || (ingress && sk->protocol == IPPROTO_TCP))
 		return;
-	state = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!state) {
-		__sync_fetch_and_add(&stateless, 1);
+	state = state_of(sk);
+	if (sk->protocol == IPPROTO_TCP) {
+		state = state ?: older(skb, sk);
+		if (state)
+			look_who_sends(skb, state);
 		return;
 	}
-	if (!state->sk) {
-		state->sk = (__u64)sk;
-		/* older than the probe, and in nobody's hands when that looked */
-		if (sk->protocol == IPPROTO_TCP && !state->since_ns) {
-			tcp_totals(number_of(state), &state->credited);
-			state->told = TOLD;
-		}
-	}
-	if (sk->protocol == IPPROTO_TCP)
-		look_who_sends(skb, state);
-	else
+	/* a socket that was refused after it was made leaves its state behind */
+	if (!state || state->cookie != bpf_get_socket_cookie(skb))
+		state = older(skb, sk);
+	if (state)
 		count_datagram(skb, sk, state, ingress);
 }
 
@@ -543,42 +582,41 @@ int count_tx(struct __sk_buff *skb)
 	return 1;
 }
 
-/* At the exits of accept and accept4. What is told is joined by the cookie, which the socket has
- * had since it was established. */
-SEC("tracepoint/syscalls/sys_exit_accept4")
-int accepted(struct trace_event_raw_sys_exit *ctx)
+/* accept() asks for the peer's address when its caller does, before anybody else can: who takes
+ * the connection. Where it does not, it is who sends first, or is found to hold it. */
+static __always_inline void accepts(struct bpf_sock_addr *ctx)
 {
-	__u64 files, fdt, table, file, socket, sk, cookie, task = bpf_get_current_task();
-	struct conn_record *rec;
-	long fd = ctx->ret;
+	struct sock_state *state = state_of(ctx->sk);
 
-	if (fd < 0)
-		return 0;
-	files = WORD(task_struct, task, files);
-	fdt = WORD(files_struct, files, fdt);
-	if (fd >= HALF(fdtable, fdt, max_fds))
-		return 0;
-	table = WORD(fdtable, fdt, fd);
-	file = kernel_word(table + fd * sizeof(__u64));
-	socket = WORD(file___socket, file, private_data);
-	sk = WORD(socket, socket, sk);
-	cookie = WORD(sock, sk, __sk_common.skc_cookie.counter);
-	if (!file || !socket || !sk || !cookie)
-		return 0;
-	rec = bpf_ringbuf_reserve(&conns, sizeof(*rec), 0);
-	if (!rec) {
-		__sync_fetch_and_add(&lost, 1);
-		return 0;
-	}
-	__builtin_memset(rec, 0, sizeof(*rec));
-	rec->head.ts_ns = bpf_ktime_get_ns();
-	rec->head.cookie = cookie;
-	rec->head.protocol = IPPROTO_TCP;
-	rec->head.event = CONN_ACCEPT;
-	rec->head.slots = 1;
-	fill_owner(&rec->slots[0], task, OWNER_ACCEPTED);
-	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
-	return 0;
+	if (!state || !state->passive || state->slots[0].from != OWNER_NONE)
+		return;
+	state->kernels = is_kernels(number_of(state));
+	if (state->kernels)
+		return;
+	one_owner(state, bpf_get_current_task(), OWNER_ACCEPTED);
+	tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
+}
+
+SEC("cgroup/getpeername4")
+int accepts_v4(struct bpf_sock_addr *ctx)
+{
+	accepts(ctx);
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int accepts_v6(struct bpf_sock_addr *ctx)
+{
+	accepts(ctx);
+	return 1;
+}
+
+static __always_inline bool has_state(struct sock *sk)
+{
+	__u8 now = sk->__sk_common.skc_state;
+
+	return sk->sk_protocol != IPPROTO_TCP ||
+	       (now != TCP_LISTEN && now != TCP_CLOSE && now != TCP_SYN_RECV);
 }
 
 /* Walks the open files of all processes: who holds a socket. */
@@ -591,7 +629,6 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct holder holder = {};
 	struct socket *socket;
 	struct sock *sk;
-	__u64 create = seeding ? BPF_SK_STORAGE_GET_F_CREATE : 0;
 	__u16 family;
 	__u32 n;
 
@@ -606,18 +643,21 @@ int holders(struct bpf_iter__task_file *ctx)
 	family = sk->__sk_common.skc_family;
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
-	state = bpf_sk_storage_get(&socks, sk, 0, create);
-	if (!state)
-		return 0;
-	if (seeding && state->slots[0].from == OWNER_NONE) {
+	state = state_of(sk);
+	if (!state) {
+		if (!seeding || !has_state(sk))
+			return 0;
+		state = new_state(sk, bpf_get_socket_cookie(sk));
+		if (!state)
+			return 0;
+		was_there(state, number_of(state), sk->sk_protocol == IPPROTO_TCP);
+	}
+	if (state->slots[0].from == OWNER_NONE) {
 		one_owner(state, (__u64)task, OWNER_FOUND);
-		state->sk = (__u64)sk;
-		state->told = TOLD;
-		if (sk->sk_protocol == IPPROTO_TCP && !state->credited.rx_packets)
-			tcp_totals((__u64)sk, &state->credited);
+		if (state->passive)
+			tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
 		return 0;
 	}
-	state->sk = (__u64)sk;
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == (__u32)task->tgid) {
 		state->held = walk;
 		return 0;
@@ -635,38 +675,40 @@ int holders(struct bpf_iter__task_file *ctx)
 		state->held = walk;
 		return 0;
 	}
-	holder.cookie = bpf_get_socket_cookie(sk);
+	holder.cookie = state->cookie;
 	fill_owner(&holder.who, (__u64)task, OWNER_FOUND);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
 	return 0;
 }
 
-/* Walks the sockets that have a state: what those carried that have carried more since. */
-SEC("iter/bpf_sk_storage_map")
-int sample(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* Walks the states: what those sockets carried that have carried more since. */
+SEC("iter/bpf_map_elem")
+int sample(struct bpf_iter__bpf_map_elem *ctx)
 {
-	struct sock *sk = ctx->sk;
+	__u64 key, sk, cookie, seen, *at = ctx->key;
 	struct sock_state *state;
 	struct conn_head head;
-	__u64 seen;
-	__u8 now;
 
-	if (!sk)
+	if (!at)
 		return 0;
-	state = bpf_sk_storage_get(&socks, sk, 0, 0);
-	if (!state || !state->sk)
+	key = *at;
+	state = bpf_map_lookup_elem(&socks, &key);
+	if (!state)
 		return 0;
-	now = sk->__sk_common.skc_state;
-	if (sk->sk_protocol == IPPROTO_TCP &&
-	    (now == TCP_LISTEN || now == TCP_CLOSE || now == TCP_SYN_SENT))
-		return 0;
+	sk = number_of(state);
+	cookie = state->cookie;
 	__builtin_memset(&head, 0, sizeof(head));
-	fill_head(&head, (__u64)sk, state);
+	fill_head(&head, sk, state);
+	/* where it ended meanwhile, the memory may be another socket's */
+	if (!cookie || cookie != WORD(sock, sk, __sk_common.skc_cookie.counter) ||
+	    cookie != state->cookie)
+		return 0;
+	if (head.protocol == IPPROTO_TCP && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
+		return 0;
 	seen = sum_of(&head.not_yet) + sum_of_slots(state);
 	if (seen == state->seen && !everything)
 		return 0;
 	state->seen = seen;
-	head.cookie = bpf_get_socket_cookie(sk);
 	head.slots = OWNER_SLOTS;
 	bpf_seq_write(ctx->meta->seq, &head, sizeof(head));
 	bpf_seq_write(ctx->meta->seq, state->slots, sizeof(state->slots));
@@ -675,4 +717,4 @@ int sample(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 /* A type that records are made of has to be in the object's BTF for Rust to have it. */
 const struct holder *unused_holder __attribute__((unused));
-const struct conn_record *unused_record __attribute__((unused));
+const struct conn_head *unused_head __attribute__((unused));

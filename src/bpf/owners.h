@@ -5,21 +5,20 @@
 
 enum conn_event {
 	CONN_SAMPLE, /* read while it lives, not an event */
-	CONN_CONNECT, /* TCP: established from here; others: connect() was called */
-	CONN_PASSIVE, /* TCP: established from outside, nobody has accepted it yet */
-	CONN_ACCEPT, /* accept() returned it: cookie and owner alone */
+	CONN_CONNECT, /* TCP: established from here; others: a datagram with a new peer */
+	CONN_ACCEPT, /* who took it is known: as a rule, in accept() */
 	CONN_CLOSE, /* the last word, with all counts */
 };
 
-/* There were more owners than slots; the socket is the kernel's own. */
+/* There were more owners than slots; the socket is the kernel's own; established from outside. */
 #define CONN_LEFT_OUT 1
 #define CONN_KERNELS 2
+#define CONN_PASSIVE 4
 
 /* How an owner is known. */
 enum owner_from {
 	OWNER_NONE, /* not */
-	OWNER_MADE, /* called socket(), connect() or listen() */
-	OWNER_LISTENER, /* an accepted socket: whoever listens */
+	OWNER_MADE, /* called socket() or connect() */
 	OWNER_ACCEPTED, /* called accept() */
 	OWNER_SENT, /* sent through it */
 	OWNER_FOUND, /* held it when the probe began */

@@ -18,6 +18,7 @@ struct bpf_sock {
 	__u16 : 16;
 	__u32 dst_ip4;
 	__u32 dst_ip6[4];
+	__u32 state;
 };
 
 struct bpf_sock_addr {
@@ -42,10 +43,6 @@ struct __sk_buff {
 };
 _Static_assert(__builtin_offsetof(struct __sk_buff, gso_segs) == 164, "as the kernel's");
 _Static_assert(__builtin_offsetof(struct bpf_sock_addr, sk) == 64, "as the kernel's");
-
-enum {
-	BPF_SK_STORAGE_GET_F_CREATE = 1,
-};
 
 /* include/net/tcp_states.h */
 enum {

@@ -246,10 +246,10 @@ struct bpf_iter__task_file {
 
 struct bpf_map;
 
-struct bpf_iter__bpf_sk_storage_map {
+struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
-	struct sock *sk;
+	void *key;
 	void *value;
 };
 

@@ -10,7 +10,7 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, TraceFsFound};
-use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
+use crate::probes::{NO_BTF_FIX, OpensInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -333,22 +333,9 @@ fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
 }
 
 /// The others run without it, so that it decides nothing.
-fn owners_probe(started: &Result<OwnersInfo, Problem>) -> Check {
+fn owners_probe(started: &Result<(), Problem>) -> Check {
     match started {
-        Ok(info) if info.unseen.is_empty() => {
-            Check::ok("owners", "the probe runs: processes behind connections are known")
-        }
-        Ok(info) => {
-            let calls: Vec<_> =
-                info.unseen.iter().map(|(call, _)| escape(call.as_bytes())).collect();
-            let calls = calls.join(" and ");
-            Check::without(
-                "owners",
-                format!(
-                    "the probe runs; {calls} not seen: whose a socket is, is known when it sends"
-                ),
-            )
-        }
+        Ok(()) => Check::ok("owners", "the probe runs: processes behind connections are known"),
         Err(problem) => Check::fix("owners", problem.why.clone(), &problem.fix),
     }
 }
@@ -409,9 +396,7 @@ mod tests {
         let refused = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
         let check = owners_probe(&Err(refused));
         assert_eq!((check.status, &*check.fix), (Status::Fix, "mount it"));
-        let info = OwnersInfo { unseen: vec![("accept4".into(), "why".into())] };
-        assert_eq!(owners_probe(&Ok(info)).status, Status::Without);
-        assert_eq!(owners_probe(&Ok(OwnersInfo::default())).status, Status::Ok);
+        assert_eq!(owners_probe(&Ok(())).status, Status::Ok);
     }
 
     #[test]

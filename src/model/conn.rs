@@ -18,11 +18,9 @@ pub const UDP: u16 = 17;
 pub enum ConnEvent {
     /// Read while it lives.
     Sample,
-    /// TCP: established from here. Others: the first datagram after `connect()`.
+    /// TCP: established from here. Others: the first datagram after a `connect()` to another peer.
     Connect,
-    /// TCP: established from outside; nobody has accepted it yet.
-    Passive,
-    /// `accept()` returned it: cookie, time and the owner, and nothing else.
+    /// TCP, established from outside: who took it is known. As a rule that is in `accept()`.
     Accept,
     /// It ended, and these are its last counts.
     Close,
@@ -34,10 +32,8 @@ pub enum OwnerFrom {
     /// It is not.
     #[default]
     None,
-    /// It called `socket()`, `connect()` or `listen()`.
+    /// It called `socket()` or `connect()`.
     Made,
-    /// It listens; the socket is one that came of that.
-    Listener,
     /// It called `accept()`.
     Accepted,
     /// It sent through the socket.
@@ -52,7 +48,6 @@ impl OwnerFrom {
         match self {
             OwnerFrom::None => "unknown",
             OwnerFrom::Made => "made",
-            OwnerFrom::Listener => "listener",
             OwnerFrom::Accepted => "accepted",
             OwnerFrom::Sent => "sent",
             OwnerFrom::Found => "found",
@@ -161,8 +156,17 @@ pub struct Conn {
     pub left_out: bool,
     /// It is the kernel's own, and no process's.
     pub kernels: bool,
+    /// It was established from outside.
+    pub passive: bool,
     /// The packets are known modulo 2^32 only.
     pub wrapping: bool,
+}
+
+impl Conn {
+    /// In whose hands it is.
+    pub fn owner(&self) -> Option<Owner> {
+        self.shares.get(self.current)?.owner
+    }
 }
 
 /// A process that holds a socket which another one sent through last.

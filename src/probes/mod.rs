@@ -47,7 +47,7 @@ pub enum ProbeEvent {
     /// The opens probe has detached and drained; nothing follows.
     OpensEnded(OpenCounts),
     /// The owners probe is attached, or why it is not. Sent once, first.
-    OwnersStarted(Result<OwnersInfo, Problem>),
+    OwnersStarted(Result<(), Problem>),
     /// Connections that began and ended, or what the living ones carried.
     Owners(OwnersBatch),
     /// The owners probe has read a last time and detached; nothing follows.
@@ -74,13 +74,6 @@ pub struct OpensInfo {
     pub ring_bytes: u64,
     /// How many rings there are.
     pub rings: u32,
-}
-
-/// What the owners probe does not see on this kernel, and why: (`accept4`, `…`). An owner is then
-/// known when it first sends.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnersInfo {
-    pub unseen: Vec<(String, String)>,
 }
 
 /// How one interface is watched.

@@ -13,7 +13,7 @@ use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
+use crate::probes::{OpensInfo, ProbeEvent, Watched};
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub(super) enum Rare<'a> {
     Tick,
     Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
     Unwritten,
-    OwnersStarted(Result<OwnersInfo, Problem>),
+    OwnersStarted(Result<(), Problem>),
     Owners(Cow<'a, OwnersBatch>),
     OwnersEnded,
     Before(Before),
@@ -92,8 +92,7 @@ impl<'a> Rare<'a> {
             Rare::OpensStarted(Err(problem))
             | Rare::Watching(Err(problem))
             | Rare::OwnersStarted(Err(problem)) => all_plain(problem),
-            Rare::OpensStarted(Ok(OpensInfo { unseen, .. }))
-            | Rare::OwnersStarted(Ok(OwnersInfo { unseen })) => {
+            Rare::OpensStarted(Ok(OpensInfo { unseen, .. })) => {
                 for (what, why) in unseen {
                     plain(what);
                     plain(why);

@@ -52,7 +52,11 @@ pub(super) fn protocol(number: u16) -> String {
 
 /// Why nobody is told, in words.
 pub(super) fn no_owner(conn: &Conn) -> &'static str {
-    if conn.kernels { "kernel socket" } else { "older than the probe, held by nobody" }
+    match (conn.kernels, conn.passive) {
+        (true, _) => "kernel socket",
+        (false, true) => "not accepted",
+        (false, false) => "older than the probe, held by nobody",
+    }
 }
 
 fn who(owner: &Owner) -> Row {
@@ -128,9 +132,9 @@ pub(super) fn process(net: &Net) -> Row {
 /// Everything of the interval's line but its type and time; `processes` are those that are chosen,
 /// what the others carried is in `other`.
 pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
-    let NoOwner { kernel, older } = owners.no_owner;
+    let NoOwner { kernel, older, waiting } = owners.no_owner;
     let told = processes.iter().fold(Carried::default(), |sum, net| sum + net.total);
-    let other = owners.total.minus(told + kernel + older);
+    let other = owners.total.minus(told + kernel + older + waiting);
     let mut row = vec![
         ("interval_s", Cell::Seconds(owners.interval_ns)),
         ("live", int(owners.live() as u64)),
@@ -141,6 +145,7 @@ pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
         Cell::Row(vec![
             ("kernel", Cell::Row(carried(kernel))),
             ("older", Cell::Row(carried(older))),
+            ("waiting", Cell::Row(carried(waiting))),
         ]),
     ));
     row.push(("other", Cell::Row(carried(other))));

@@ -1,7 +1,7 @@
 //! A connection that lives, and what of it is counted already.
 
 use super::pairs::Side;
-use crate::model::conn::{Carried, Conn, Owner, OwnerFrom, Share};
+use crate::model::conn::{Carried, Conn, Owner};
 use crate::model::opens::ProcessKey;
 
 /// Packets that went back by this much have wrapped; by less, the kernel was read in the moment in
@@ -14,10 +14,6 @@ pub(super) struct Live {
     pub(super) conn: Conn,
     /// What is counted, of each share.
     counted: Vec<Carried>,
-    /// Who accepted it.
-    pub(super) accepted: Option<Owner>,
-    /// Nobody has accepted it yet.
-    pub(super) waits: bool,
     pub(super) side: Side,
     /// The process among whose living connections it is.
     pub(super) counted_for: Option<ProcessKey>,
@@ -25,34 +21,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(conn: &Conn) -> Self {
-        Self {
-            conn: conn.clone(),
-            counted: Vec::new(),
-            accepted: None,
-            waits: false,
-            side: Side::Unknown,
-            counted_for: None,
-        }
-    }
-
-    /// In whose hands it is.
-    pub(super) fn owner(&self) -> Option<Owner> {
-        self.named(self.conn.shares.get(self.conn.current)?)
-    }
-
-    /// Whoever accepted it has what went through it before anybody sent.
-    fn named(&self, share: &Share) -> Option<Owner> {
-        match share.owner {
-            Some(Owner { from: OwnerFrom::Listener, .. }) => self.accepted.or(share.owner),
-            owner => owner,
-        }
-    }
-
-    /// Puts the processes into the shares of a later state of it.
-    pub(super) fn name_shares(&self, conn: &mut Conn) {
-        for share in &mut conn.shares {
-            share.owner = self.named(share);
-        }
+        Self { conn: conn.clone(), counted: Vec::new(), side: Side::Unknown, counted_for: None }
     }
 
     /// Takes over a later state; what each owner carried since the one before.
@@ -70,9 +39,9 @@ impl Live {
             };
             counted.rx_bytes += delta.rx_bytes;
             counted.tx_bytes += delta.tx_bytes;
-            since.push((share, delta));
+            since.push((share.owner, delta));
         }
-        since.into_iter().map(|(share, delta)| (self.named(share), delta)).collect()
+        since
     }
 }
 

@@ -63,12 +63,14 @@ pub struct NoOwner {
     pub kernel: Carried,
     /// Sockets that were there before, and in no process's hands when it was looked.
     pub older: Carried,
+    /// Connections from outside, while nobody had accepted them.
+    pub waiting: Carried,
 }
 
 impl NoOwner {
     /// All of it.
     pub fn total(&self) -> Carried {
-        self.kernel + self.older
+        self.kernel + self.older + self.waiting
     }
 }
 
@@ -122,9 +124,10 @@ impl Owners {
         (self.lost, self.stateless) = (batch.lost, batch.stateless);
         for conn in &batch.events {
             match conn.event {
-                ConnEvent::Accept => self.accepted(conn),
-                ConnEvent::Close => self.closed(conn.clone()),
-                ConnEvent::Connect | ConnEvent::Passive | ConnEvent::Sample => self.began(conn),
+                ConnEvent::Connect => self.began(What::Connect, conn),
+                ConnEvent::Accept => self.began(What::Accept, conn),
+                ConnEvent::Close => self.closed(conn),
+                ConnEvent::Sample => self.carry(conn),
             }
         }
         let Some(tick) = &batch.tick else { return };
@@ -159,43 +162,23 @@ impl Owners {
         }
     }
 
-    fn began(&mut self, conn: &Conn) {
+    fn began(&mut self, what: What, conn: &Conn) {
         self.carry(conn);
-        let Some(live) = self.conns.get_mut(&conn.cookie) else { return };
-        if conn.event == ConnEvent::Passive {
-            live.waits = true;
-            return;
-        }
-        let owner = live.owner();
-        self.tell(What::Connect, conn, owner, (conn.at, false));
+        self.tell(what, conn, conn.owner(), (conn.at, false));
     }
 
-    fn accepted(&mut self, conn: &Conn) {
-        let Some(live) = self.conns.get_mut(&conn.cookie) else { return };
-        live.accepted = conn.shares.first().and_then(|share| share.owner);
-        live.waits = false;
-        let (owner, of) = (live.owner(), live.conn.clone());
-        self.tell(What::Accept, &of, owner, (conn.at, false));
-    }
-
-    fn closed(&mut self, mut conn: Conn) {
-        let at = conn.at;
+    fn closed(&mut self, conn: &Conn) {
+        let (at, owner) = (conn.at, conn.owner());
         if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
-            let owner = conn.shares.get(conn.current).and_then(|share| share.owner);
-            return self.tell(What::Failed, &conn, owner, (at, false));
+            return self.tell(What::Failed, conn, owner, (at, false));
         }
-        self.carry(&conn);
+        self.carry(conn);
         let Some(live) = self.conns.remove(&conn.cookie) else { return };
         self.left(&live);
-        let owner = live.owner();
-        live.name_shares(&mut conn);
         if conn.remote.port() == 0 {
             self.gone.extend(owner.map(|owner| (conn.cookie, (owner, conn.clone()))));
         }
-        if live.waits {
-            self.tell(What::Accept, &conn, owner, (conn.since.unwrap_or(at), false));
-        }
-        self.tell(What::Close, &conn, owner, (at, false));
+        self.tell(What::Close, conn, owner, (at, false));
     }
 
     /// Connections that are not among those that live have ended unseen.
@@ -206,9 +189,7 @@ impl Owners {
         for cookie in gone {
             let Some(live) = self.conns.remove(&cookie) else { continue };
             self.left(&live);
-            let (owner, mut conn) = (live.owner(), live.conn.clone());
-            live.name_shares(&mut conn);
-            self.tell(What::Close, &conn, owner, (at, true));
+            self.tell(What::Close, &live.conn, live.conn.owner(), (at, true));
         }
     }
 
@@ -242,18 +223,18 @@ impl Owners {
         }
         let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
         // Known before anything is counted: what they talk over is told once.
-        match conn.event {
-            ConnEvent::Passive => live.side = Side::Ours,
-            ConnEvent::Connect => live.side = Side::Theirs,
-            ConnEvent::Sample | ConnEvent::Accept | ConnEvent::Close => {}
+        if conn.passive {
+            live.side = Side::Ours;
+        } else if conn.event == ConnEvent::Connect {
+            live.side = Side::Theirs;
         }
         let carried = live.advance(conn);
-        let owner = live.owner();
+        let owner = conn.owner();
         let now = owner.map(|owner| owner.key);
         let before = std::mem::replace(&mut live.counted_for, now);
-        let (side, kernels, has_peer) = (live.side, conn.kernels, conn.remote.port() != 0);
+        let (side, has_peer) = (live.side, conn.remote.port() != 0);
         for (owner, carried) in carried {
-            self.credit(owner, carried, kernels, conn.at);
+            self.credit(owner, carried, conn);
             if let Some(owner) = owner
                 && has_peer
             {
@@ -281,17 +262,18 @@ impl Owners {
         }
     }
 
-    fn credit(&mut self, owner: Option<Owner>, carried: Carried, kernels: bool, at: Mono) {
+    fn credit(&mut self, owner: Option<Owner>, carried: Carried, conn: &Conn) {
         self.total += carried;
         self.coming += carried;
         match owner {
             Some(owner) => {
-                let net = self.net(owner, at);
+                let net = self.net(owner, conn.at);
                 net.total += carried;
                 net.coming += carried;
-                net.last = at;
+                net.last = conn.at;
             }
-            None if kernels => self.no_owner.kernel += carried,
+            None if conn.kernels => self.no_owner.kernel += carried,
+            None if conn.passive => self.no_owner.waiting += carried,
             None => self.no_owner.older += carried,
         }
     }
@@ -322,7 +304,7 @@ impl Owners {
     /// What a socket without a peer of its own exchanged with one; its process has it already.
     fn flow(&mut self, flow: &PeerFlow, at: Mono) {
         let (owner, service) = match (self.conns.get(&flow.cookie), self.gone.get(&flow.cookie)) {
-            (Some(live), _) => (live.owner(), Service::with_peer(&live.conn, flow.remote)),
+            (Some(live), _) => (live.conn.owner(), Service::with_peer(&live.conn, flow.remote)),
             (None, Some((owner, conn))) => (Some(*owner), Service::with_peer(conn, flow.remote)),
             (None, None) => return,
         };
@@ -335,7 +317,7 @@ impl Owners {
         for holder in holders.iter().take(MAX_CONNS) {
             let Some(live) = self.conns.get(&holder.cookie) else { continue };
             let held = self.holders.entry(holder.cookie).or_default();
-            let known = held.iter().chain(&live.owner()).any(|o| o.key == holder.owner.key);
+            let known = held.iter().chain(&live.conn.owner()).any(|o| o.key == holder.owner.key);
             if !known && held.len() < MAX_HOLDERS {
                 held.push(holder.owner);
             }

@@ -51,7 +51,7 @@ impl Owners {
     pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>, &[Owner])> {
         self.conns.iter().map(|(cookie, live)| {
             let holders = self.holders.get(cookie).map_or(&[][..], Vec::as_slice);
-            (&live.conn, live.owner(), holders)
+            (&live.conn, live.conn.owner(), holders)
         })
     }
 

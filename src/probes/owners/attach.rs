@@ -1,4 +1,4 @@
-//! Loads the object and attaches it: to the root of cgroup v2, to TCP's changes of state, to accept.
+//! Loads the object and attaches it: to the root of cgroup v2 and to TCP's changes of state.
 
 use std::fs::File;
 use std::io;
@@ -10,10 +10,8 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
-use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::model::escape::escape;
 use crate::model::problem::Problem;
-use crate::probes::OwnersInfo;
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +63,6 @@ pub(super) struct Attached<'obj> {
     pub(super) sample: Link,
     pub(super) holders: Link,
     pub(super) skel: OwnersSkel<'obj>,
-    pub(super) info: OwnersInfo,
 }
 
 /// Loads and attaches. A connection that begins after this is told.
@@ -91,27 +88,14 @@ pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'
         (&progs.count_rx, "cgroup_skb/ingress"),
         (&progs.sock_made, "cgroup/sock_create"),
         (&progs.sock_released, "cgroup/sock_release"),
-        (&progs.connect_v4, "cgroup/connect4"),
-        (&progs.connect_v6, "cgroup/connect6"),
+        (&progs.accepts_v4, "cgroup/getpeername4"),
+        (&progs.accepts_v6, "cgroup/getpeername6"),
     ] {
         links.push(program.attach_cgroup(root.as_raw_fd()).map_err(refused(what))?);
     }
     links.push(progs.tcp_state.attach().map_err(refused("inet_sock_set_state"))?);
-    let mut unseen = Vec::new();
-    for call in ["accept", "accept4"] {
-        let attached = TraceFs::open()
-            .and_then(|fs| fs.id("syscalls", &format!("sys_exit_{call}")))
-            .map_err(|e| e.to_string())
-            .and_then(|id| tracepoint::attach(&progs.accepted, id).map_err(|e| e.to_string()));
-        match attached {
-            Ok(link) => links.push(link),
-            Err(e) => unseen.push((call.to_owned(), e)),
-        }
-    }
     let holders = progs.holders.attach().map_err(refused("iter/task_file"))?;
-    let sample = progs
-        .sample
-        .attach_iter(skel.maps.socks.as_fd())
-        .map_err(refused("iter/bpf_sk_storage_map"))?;
-    Ok(Attached { links, sample, holders, skel, info: OwnersInfo { unseen } })
+    let sample =
+        progs.sample.attach_iter(skel.maps.socks.as_fd()).map_err(refused("iter/bpf_map_elem"))?;
+    Ok(Attached { links, sample, holders, skel })
 }

@@ -13,7 +13,7 @@ use crate::model::time::Mono;
 
 /// As `OWNER_SLOTS` in `owners.h`.
 const SLOTS: usize = 4;
-/// A head with all its slots.
+/// A head with all its slots, as samples are; a record of the ring may have one.
 pub(super) const CONN_BYTES: usize = CONN_HEAD_BYTES + SLOTS * OWNER_SLOT_BYTES;
 
 pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
@@ -22,9 +22,8 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
     let event = match head.event {
         0 => ConnEvent::Sample,
         1 => ConnEvent::Connect,
-        2 => ConnEvent::Passive,
-        3 => ConnEvent::Accept,
-        4 => ConnEvent::Close,
+        2 => ConnEvent::Accept,
+        3 => ConnEvent::Close,
         _ => return None,
     };
     let current = usize::from(head.current);
@@ -59,6 +58,7 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
         current,
         left_out: head.flags & 1 != 0,
         kernels: head.flags & 2 != 0,
+        passive: head.flags & 4 != 0,
         wrapping: head.wrapping != 0,
     })
 }
@@ -79,10 +79,9 @@ fn owner(slot: &owner_slot) -> Option<Option<Owner>> {
     let from = match slot.from {
         0 => return Some(None),
         1 => OwnerFrom::Made,
-        2 => OwnerFrom::Listener,
-        3 => OwnerFrom::Accepted,
-        4 => OwnerFrom::Sent,
-        5 => OwnerFrom::Found,
+        2 => OwnerFrom::Accepted,
+        3 => OwnerFrom::Sent,
+        4 => OwnerFrom::Found,
         _ => return None,
     };
     Some(Some(Owner {

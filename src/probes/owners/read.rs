@@ -16,9 +16,9 @@ use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
 use crate::model::owners::MAX_CONNS;
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
-/// Between drains. The ring holds 20,000 events: 100,000 connections a second, told at both ends.
+/// Between drains. The ring holds 40,000 events: 200,000 connections a second, told at both ends.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
-/// Events in one batch, about 400 bytes each.
+/// Events in one batch, about 200 bytes each.
 const BATCH_EVENTS: usize = 1_024;
 /// Sockets, and others who hold one, that one look tells of: what the model follows.
 const MOST: usize = MAX_CONNS;
@@ -33,12 +33,12 @@ pub(super) fn read(
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, sample, holders, mut skel, info } = attached;
+    let Attached { links, sample, holders, mut skel } = attached;
     // Sockets that are older than the programs get a state, and who holds them.
     set(&mut skel, |bss| bss.seeding = true);
     each_record::<{ size_of::<holder>() }>(&holders, |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
-    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(info))).is_err() {
+    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(()))).is_err() {
         return Ok(());
     }
     let events = RefCell::new(Vec::new());
