@@ -183,7 +183,9 @@ fn help_lists_every_key() {
     tty.wait_until("what was found", found);
     tty.send("\x7f\x7f\x7f\x7f\x7f\x7f\x7fno such thing");
     tty.wait_for("nothing about that");
-    tty.send("\x15quit\r");
+    tty.send("\x15quit");
+    tty.wait_for("search quit\u{258f}");
+    tty.send("\r");
     tty.wait_until("quit", |s| s.contains("q F10") && !s.contains("search quit\u{258f}"));
     tty.send("\x1b");
     tty.wait_for("this page");

@@ -115,6 +115,47 @@ fn ten_thousand_threads_are_told_apart() {
     assert_eq!((all.lost_of(child), all.counts.malformed), (0, 0));
 }
 
+/// The table of sockets has room for 65,536.
+#[test]
+fn sockets_that_find_no_room_are_counted() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    const ROOM: u64 = 65_536;
+    const MORE: u64 = 1_000;
+    own_namespace();
+    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    in_child(|| {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+        let each = (most - 100).min(ROOM + MORE);
+        let one = || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None);
+        // A descriptor of a pipe that all have: it ends when this process does.
+        let (waits, until_the_end) = nix::unistd::pipe().unwrap();
+        let mut made = 0;
+        while made < ROOM + MORE {
+            let (all_there, there) = nix::unistd::pipe().unwrap();
+            // SAFETY: this process has one thread.
+            if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }.unwrap() {
+                drop(until_the_end);
+                let _all: Vec<_> = (0..each).map(|_| one().unwrap()).collect();
+                drop(there);
+                let _ = nix::unistd::read(&waits, &mut [0]);
+                // SAFETY: ends the process without running the test harness's own exit.
+                unsafe { libc::_exit(0) }
+            }
+            drop(there);
+            let _ = nix::unistd::read(&all_there, &mut [0]);
+            made += each;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        drop(until_the_end);
+    });
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let let_go = run.of_type("owners").pop().unwrap()["let_go"].as_u64().unwrap();
+    assert!(let_go >= MORE, "{let_go}");
+}
+
 #[test]
 fn one_of_two_thousand_interfaces_is_counted() {
     own_namespace();

@@ -229,6 +229,37 @@ fn a_process_that_only_talks_has_a_view_as_well() {
 }
 
 #[test]
+fn what_is_nobodys_says_why() {
+    let mut app = connected();
+    let mut waiting = conn(11, None, "10.0.3.1:8080", "10.0.3.17:40", 60, 0);
+    (waiting.kernels, waiting.passive) = (false, true);
+    let mut older = conn(12, None, "10.0.3.1:8081", "10.0.3.17:41", 0, 70);
+    older.kernels = false;
+    told(&mut app, vec![waiting, older]);
+    press(&mut app, KeyCode::Tab);
+    while !app.is_lit_process(owner(812, "nginx").key) {
+        press(&mut app, KeyCode::Down);
+    }
+    app.update(Msg::Resize(200, 60), at(32.0));
+    press(&mut app, KeyCode::Enter);
+    let screen = text(&app, (200, 60));
+    line(&screen, &["no owner: kernel socket", "400", "500"]);
+    line(&screen, &["no owner: not accepted", " 60 "]);
+    line(&screen, &["no owner: older than ebpftop", " 70 "]);
+}
+
+#[test]
+fn what_was_lost_and_let_go_is_beside_the_sum() {
+    let mut app = connected();
+    assert!(!text(&app, (200, 60)).contains("events lost"));
+    let tick = Some(OwnersTick { left_out: 40, ..OwnersTick::default() });
+    let at_31 = OwnersBatch { at: at(31.0), tick, lost: 1_200, stateless: 2, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(at_31)), at(31.0));
+    app.update(Msg::Tick, at(31.0));
+    line(&text(&app, (200, 60)), &["no owner", "1200 events lost", "42 let go"]);
+}
+
+#[test]
 fn who_talks_is_shown_once_the_opens_have_started() {
     let mut app = App::new(&Settings::default(), "h", (120, 40), at(0.0));
     app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(()))), at(30.0));

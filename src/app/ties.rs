@@ -14,7 +14,7 @@ use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::filter::Filter;
 use crate::model::opens::{Opens, ProcessKey};
-use crate::model::owners::{Deed, Owners, Pair};
+use crate::model::owners::{Deed, NoOwner, Owners, Pair, Why};
 use crate::model::slab::Slot;
 use crate::model::timeline::{Did, Moment, timeline};
 
@@ -37,9 +37,8 @@ pub enum Tie {
     Pair(ProcessKey, IpAddr),
     /// A file of the process above.
     File(Slot),
-    /// Sockets to the address that are the kernel's own, or older than the probe and nobody's.
-    Kernels(Carried),
-    Older(Carried),
+    /// What sockets to the address carried that are no process's, and why.
+    NoOwner(Why, Carried),
     /// The number of a moment of the timeline.
     Moment(usize),
 }
@@ -80,21 +79,17 @@ impl Ties {
             files.sort_unstable_by(|a, b| b.cmp(a));
             self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| Tie::File(slot)));
         }
-        let (mut kernels, mut older) = (Carried::default(), Carried::default());
+        let mut nobodys = NoOwner::default();
         for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
             if let Some(owner) = owner {
                 *self.live.entry(owner.key).or_default() += 1;
             }
             for share in conn.shares.iter().filter(|share| share.owner.is_none()) {
-                *if conn.kernels { &mut kernels } else { &mut older } += share.carried;
+                nobodys.add(conn, share.carried);
             }
         }
-        if !kernels.is_none() {
-            self.rows.push(Tie::Kernels(kernels));
-        }
-        if !older.is_none() {
-            self.rows.push(Tie::Older(older));
-        }
+        let parts = nobodys.parts().into_iter().filter(|(_, carried)| !carried.is_none());
+        self.rows.extend(parts.map(|(why, carried)| Tie::NoOwner(why, carried)));
         self.list.clamp(self.rows.len());
     }
 
@@ -230,8 +225,15 @@ impl App {
                 Some(Did::OnTheWire(Deed::Carried { ip, .. })) => self.enter_address(ip),
                 _ => self.say("this socket has no peer of its own"),
             },
-            Tie::Kernels(_) => self.say("sockets of the kernel's own: no process has them"),
-            Tie::Older(_) => self.say("nobody held these sockets when ebpftop started"),
+            Tie::NoOwner(Why::Kernel, _) => {
+                self.say("sockets of the kernel's own: no process has them");
+            }
+            Tie::NoOwner(Why::Older, _) => {
+                self.say("nobody held these sockets when ebpftop started");
+            }
+            Tie::NoOwner(Why::Waiting, _) => {
+                self.say("connections from outside that no process has accepted");
+            }
         }
     }
 

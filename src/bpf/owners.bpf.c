@@ -3,10 +3,10 @@
  *
  * Each socket that carries something has a state, kept by the socket's address: a TCP socket
  * from the start of its handshake to CLOSE, another from socket() to its release. (Socket storage
- * would save the lookup, and costs two allocations and a grace period for every connection, four
- * times what the hash does.) What TCP carried is read where the kernel counts it, so that a
- * segment costs no more than a look at who sends it; datagrams are counted here. The end of a
- * connection is told with its last counts, so that none is too short to be seen.
+ * would save the lookup, and costs two allocations and a grace period for every connection.) What
+ * TCP carried is read where the kernel counts it, so that a segment costs no more than a look at
+ * who sends it; datagrams are counted here. The end of a connection is told with its last counts,
+ * so that none is too short to be seen.
  *
  * The programs on the root cgroup hang beside those of others (BPF_F_ALLOW_MULTI) and let
  * everything pass. The compare-and-swap and cookies in tracing programs are kernel 5.12

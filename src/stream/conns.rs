@@ -2,7 +2,7 @@
 
 use crate::model::conn::{Carried, Conn, Owner, TCP, UDP};
 use crate::model::errno::errno_name;
-use crate::model::owners::{Net, NoOwner, Owners, Told, What};
+use crate::model::owners::{Net, Owners, Told, What, Why};
 use crate::model::time::Mono;
 
 /// What stands in a cell.
@@ -52,10 +52,10 @@ pub(super) fn protocol(number: u16) -> String {
 
 /// Why nobody is told, in words.
 pub(super) fn no_owner(conn: &Conn) -> &'static str {
-    match (conn.kernels, conn.passive) {
-        (true, _) => "kernel socket",
-        (false, true) => "not accepted",
-        (false, false) => "older than the probe, held by nobody",
+    match Why::of(conn) {
+        Why::Kernel => "kernel socket",
+        Why::Older => "older than the probe, held by nobody",
+        Why::Waiting => "not accepted",
     }
 }
 
@@ -132,22 +132,15 @@ pub(super) fn process(net: &Net) -> Row {
 /// Everything of the interval's line but its type and time; `processes` are those that are chosen,
 /// what the others carried is in `other`.
 pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
-    let NoOwner { kernel, older, waiting } = owners.no_owner;
     let told = processes.iter().fold(Carried::default(), |sum, net| sum + net.total);
-    let other = owners.total.minus(told + kernel + older + waiting);
+    let other = owners.total.minus(told + owners.no_owner.total());
     let mut row = vec![
         ("interval_s", Cell::Seconds(owners.interval_ns)),
         ("live", int(owners.live() as u64)),
     ];
     row.extend(carried(owners.total));
-    row.push((
-        "no_owner",
-        Cell::Row(vec![
-            ("kernel", Cell::Row(carried(kernel))),
-            ("older", Cell::Row(carried(older))),
-            ("waiting", Cell::Row(carried(waiting))),
-        ]),
-    ));
+    let parts = owners.no_owner.parts().map(|(why, part)| (why.name(), Cell::Row(carried(part))));
+    row.push(("no_owner", Cell::Row(parts.to_vec())));
     row.push(("other", Cell::Row(carried(other))));
     row.push(("let_go", int(owners.let_go + owners.stateless)));
     let rows = processes.iter().map(|net| {

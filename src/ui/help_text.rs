@@ -72,7 +72,7 @@ pub const MARKS: &[(&str, &str)] = &[
     ("◆ *", "belongs to what is selected in the other pane"),
     (
         "no owner",
-        "no process's: sockets of the kernel, or older than the program and held by nobody",
+        "no process's: sockets of the kernel, not accepted yet, or older than the program and nobody's",
     ),
     ("other", "frames that are not IP, and addresses that had to make room"),
     ("lost", "opens of which only the number is known: the ring was full"),

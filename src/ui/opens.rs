@@ -212,7 +212,13 @@ fn sum(app: &App, look: &Look) -> String {
     };
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
     let nobodys = rate(pane.nobodys.bytes());
-    format!(" payload rx {rx} tx {tx} {dot} no owner {nobodys} ")
+    let mut text = format!(" payload rx {rx} tx {tx} {dot} no owner {nobodys} ");
+    for (n, what) in [(owners.lost, "events lost"), (owners.let_go + owners.stateless, "let go")] {
+        if n > 0 {
+            text.push_str(&format!("{dot} {} {what} ", num::grouped(n)));
+        }
+    }
+    text
 }
 
 /// A probe that does not run, in its pane: what, why, what to do.

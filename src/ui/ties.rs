@@ -18,7 +18,7 @@ use crate::app::ties::{Tie, Ties};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::errno::errno_name;
 use crate::model::opens::{FileUse, ProcessKey};
-use crate::model::owners::{Deed, Pair, Service, Side, What};
+use crate::model::owners::{Deed, Pair, Service, Side, What, Why};
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
 use crate::model::timeline::{Did, Moment};
@@ -123,7 +123,7 @@ impl<'a> Ctx<'a> {
     fn carried(&self, tie: Tie) -> Option<Carried> {
         match tie {
             Tie::Pair(..) => self.pair(tie).map(|p| p.total),
-            Tie::Kernels(carried) | Tie::Older(carried) => Some(carried),
+            Tie::NoOwner(_, carried) => Some(carried),
             Tie::File(_) | Tie::Moment(_) => None,
         }
     }
@@ -171,11 +171,13 @@ fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
             }
         }
-        Tie::Kernels(_) => {
-            line.skip_right(numbers).skip(1).put("no owner: kernel socket", theme.note);
-        }
-        Tie::Older(_) => {
-            line.skip_right(numbers).skip(1).put("no owner: older than ebpftop", theme.note);
+        Tie::NoOwner(why, _) => {
+            let why = match why {
+                Why::Kernel => "no owner: kernel socket",
+                Why::Older => "no owner: older than ebpftop",
+                Why::Waiting => "no owner: not accepted",
+            };
+            line.skip_right(numbers).skip(1).put(why, theme.note);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod events;
 mod live;
+mod nobody;
 mod pairs;
 mod read;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use super::time::Mono;
 use events::Events;
 pub use events::{Deed, Event};
 use live::Live;
+pub use nobody::{NoOwner, Why};
 pub use pairs::{Pair, Service, Side};
 use told::Tells;
 pub use told::{Told, What};
@@ -54,24 +56,6 @@ pub struct Net {
     pub begun: u64,
     /// When it last carried something.
     pub last: Mono,
-}
-
-/// Why nobody is told to be the owner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NoOwner {
-    /// Sockets of the kernel's own.
-    pub kernel: Carried,
-    /// Sockets that were there before, and in no process's hands when it was looked.
-    pub older: Carried,
-    /// Connections from outside, while nobody had accepted them.
-    pub waiting: Carried,
-}
-
-impl NoOwner {
-    /// All of it.
-    pub fn total(&self) -> Carried {
-        self.kernel + self.older + self.waiting
-    }
 }
 
 /// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
@@ -272,9 +256,7 @@ impl Owners {
                 net.coming += carried;
                 net.last = conn.at;
             }
-            None if conn.kernels => self.no_owner.kernel += carried,
-            None if conn.passive => self.no_owner.waiting += carried,
-            None => self.no_owner.older += carried,
+            None => self.no_owner.add(conn, carried),
         }
     }
 

@@ -66,7 +66,7 @@ fn passive(event: ConnEvent, shares: &[(u32, OwnerFrom, Carried)]) -> Conn {
 fn what_came_before_it_was_accepted_waited() {
     let mut owners = Owners::telling();
     owners.apply(&tick(vec![passive(Sample, &[(0, OwnerFrom::None, carried(5, 0, 1))])], false));
-    assert_eq!(owners.no_owner.waiting, carried(5, 0, 1));
+    assert_eq!(owners.no_owner.parts()[2], (Why::Waiting, carried(5, 0, 1)));
     owners.apply(&events(vec![
         passive(Accept, &[(2, Accepted, carried(6, 0, 1))]),
         passive(Close, &[(2, Accepted, carried(9, 3, 4))]),
@@ -85,7 +85,7 @@ fn what_nobody_accepted_ends_without_an_owner() {
     owners.apply(&events(vec![passive(Close, &[(0, OwnerFrom::None, carried(9, 0, 4))])]));
     let told: Vec<_> = owners.take_told().into_iter().map(|t| (t.what, t.owner)).collect();
     assert_eq!(told, [(What::Close, None)]);
-    assert_eq!(owners.no_owner.waiting, carried(9, 0, 4));
+    assert_eq!(owners.no_owner.parts()[2], (Why::Waiting, carried(9, 0, 4)));
 }
 
 #[test]
