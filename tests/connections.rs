@@ -294,6 +294,30 @@ fn udp_with_and_without_a_peer() {
     }
 }
 
+/// A raw socket may have TCP's number, and is none of TCP's.
+#[test]
+fn raw_sockets_are_counted_behind_the_ip_header() {
+    use nix::sys::socket::{AddressFamily, SockProtocol, SockaddrIn, connect, socket};
+    let stream = here();
+    let raw = process(|| {
+        let protocol = SockProtocol::Tcp;
+        let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), protocol);
+        let socket = socket.unwrap();
+        connect(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(nix::unistd::write(&socket, &[0; 24]).unwrap(), 24);
+        }
+    });
+    done(raw);
+    let run = end(stream);
+    let row = run.row(raw);
+    assert_eq!(
+        (row["tx_bytes"].as_u64(), row["tx_packets"].as_u64()),
+        (Some(72), Some(3)),
+        "{row}"
+    );
+}
+
 #[test]
 fn an_accepted_socket_belongs_to_who_accepted_it() {
     let stream = here();

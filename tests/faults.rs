@@ -290,7 +290,8 @@ fn without_tracefs_it_mounts_its_own_or_says_how() {
 fn behind_hidepid_everybody_is_told() {
     let hide = "mount -t proc -o hidepid=2 proc /proc; \
                 set -- setpriv --reuid 65534 --clear-groups --inh-caps +bpf,+perfmon,+dac_read_search \
-                --ambient-caps +bpf,+perfmon,+dac_read_search \"$@\"; mount -t tracefs none /sys/kernel/tracing";
+                --ambient-caps +bpf,+perfmon,+dac_read_search \"$@\"; \
+                mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing";
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("of root");
     let stop = AtomicBool::new(false);

@@ -122,6 +122,15 @@ fn what_was_recorded_is_shown_without_rights() {
     assert!(row(&screen, "not-there").contains(" 10 "), "{screen}");
     // 50 frames of 972 and the headers: 14 + 20 + 8.
     assert!(row(&screen, "127.0.0.1").contains("51k") || screen.contains("50.7k"), "{screen}");
+    // Who is behind the address, with what its socket carried to itself.
+    tty.send("2\r");
+    let pid = std::process::id().to_string();
+    tty.wait_until("the process behind 127.0.0.1", |s| {
+        s.lines().any(|l| l.contains(&pid) && l.matches("48 600").count() == 2)
+    });
+    tty.send("\x1b");
+    tty.wait_for("by file");
+    tty.send("1");
     // Back to the start: nothing was opened yet.
     tty.send("{");
     tty.wait_until("the start", |s| !s.contains("opened-by-the-test"));

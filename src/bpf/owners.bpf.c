@@ -37,7 +37,8 @@ struct sock_state {
 	__u8 passive;
 	__u8 kernels;
 	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
-	__u32 pad2;
+	__u8 tcp; /* counts for itself; a raw socket may have its protocol number too */
+	__u8 pad[3];
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -66,7 +67,7 @@ struct {
 
 /* Records that found no room. */
 __u64 lost = 0;
-/* Sockets, and packets of those that no process made, whose state found no room. */
+/* Sockets that processes made or found established, whose state found no room. */
 __u64 stateless = 0;
 /* Set by the reader: the run of `holders` makes a state for those that have none. */
 bool seeding = false;
@@ -91,20 +92,24 @@ static __always_inline struct sock_state *state_of(const void *sk)
 	return bpf_map_lookup_elem(&socks, &key);
 }
 
-static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie)
+static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie, bool tcp)
 {
 	__u64 key = (__u64)sk;
 	struct sock_state *state = NULL;
 
 	if (!bpf_map_update_elem(&socks, &key, &no_state, BPF_ANY))
 		state = bpf_map_lookup_elem(&socks, &key);
-	if (!state) {
-		__sync_fetch_and_add(&stateless, 1);
+	if (!state)
 		return NULL;
-	}
 	state->cookie = cookie;
+	state->tcp = tcp;
 	state->sk = (__u64)sk;
 	return state;
+}
+
+static __always_inline void found_no_room(void)
+{
+	__sync_fetch_and_add(&stateless, 1);
 }
 
 static __always_inline void end_state(const void *sk)
@@ -235,7 +240,7 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 	head->local.port = (__u16)WORD(sock, sk, __sk_common.skc_num);
 	if (!head->local.port) /* closed: it is given back already */
 		head->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
-	head->wrapping = head->protocol == IPPROTO_TCP;
+	head->wrapping = state->tcp;
 	if (head->wrapping) {
 		tcp_totals(sk, &now);
 		head->not_yet.rx_bytes = now.rx_bytes - state->credited.rx_bytes;
@@ -284,11 +289,13 @@ int sock_made(struct bpf_sock *sk)
 {
 	struct sock_state *state;
 
-	if (sk->protocol == IPPROTO_TCP)
+	if (is_tcp(sk))
 		return 1;
-	state = new_state(sk, bpf_get_socket_cookie(sk));
-	if (!state)
+	state = new_state(sk, bpf_get_socket_cookie(sk), false);
+	if (!state) {
+		found_no_room();
 		return 1;
+	}
 	one_owner(state, bpf_get_current_task(), OWNER_MADE);
 	state->since_ns = bpf_ktime_get_ns();
 	return 1;
@@ -317,9 +324,13 @@ int tcp_state(__u64 *ctx)
 	}
 	cookie = bpf_get_socket_cookie(sk);
 	if (!state || state->cookie != cookie) {
-		state = new_state(sk, cookie);
-		if (!state)
+		state = new_state(sk, cookie, true);
+		if (!state) {
+			/* once for each */
+			if (to == TCP_SYN_SENT || from == TCP_SYN_RECV)
+				found_no_room();
 			return 0;
+		}
 		state->passive = from == TCP_SYN_RECV;
 		if (!state->passive)
 			state->credited.tx_bytes = 1; /* the SYN */
@@ -360,7 +371,7 @@ int sock_released(struct bpf_sock *sk)
 {
 	struct sock_state *state;
 
-	if (sk->protocol == IPPROTO_TCP)
+	if (is_tcp(sk))
 		return 1;
 	state = state_of(sk);
 	if (!state)
@@ -497,11 +508,17 @@ static __always_inline void change_hands(struct sock_state *state, __u64 sk, __u
 	state->current = n;
 }
 
-static __always_inline void was_there(struct sock_state *state, __u64 sk, bool tcp)
+/* What listens answers without being one; SYN_RECV has no state yet, CLOSE none any more. */
+static __always_inline bool is_connection(__u8 state)
+{
+	return state != TCP_LISTEN && state != TCP_SYN_RECV && state != TCP_CLOSE;
+}
+
+static __always_inline void was_there(struct sock_state *state, __u64 sk)
 {
 	state->told = 1;
 	state->kernels = is_kernels(sk);
-	if (tcp)
+	if (state->tcp)
 		tcp_totals(sk, &state->credited);
 	else
 		has_new_peer(state, sk);
@@ -531,16 +548,14 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 /* Older than the probe, and in nobody's hands when that looked. */
 static __always_inline struct sock_state *older(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	bool tcp = sk->protocol == IPPROTO_TCP;
+	bool tcp = is_tcp(sk);
 	struct sock_state *state;
 
-	/* what listens answers without being a connection; SYN_RECV has no state yet, CLOSE none any
-	 * more */
-	if (tcp && (sk->state == TCP_LISTEN || sk->state == TCP_SYN_RECV || sk->state == TCP_CLOSE))
+	if (tcp && !is_connection(sk->state))
 		return NULL;
-	state = new_state(sk, bpf_get_socket_cookie(skb));
+	state = new_state(sk, bpf_get_socket_cookie(skb), tcp);
 	if (state)
-		was_there(state, number_of(state), tcp);
+		was_there(state, number_of(state));
 	return state;
 }
 
@@ -552,10 +567,10 @@ static __always_inline void count(struct __sk_buff *skb, bool ingress)
 	if (!sk)
 		return;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || (ingress && sk->protocol == IPPROTO_TCP))
+	if (!sk || (ingress && is_tcp(sk)))
 		return;
 	state = state_of(sk);
-	if (sk->protocol == IPPROTO_TCP) {
+	if (is_tcp(sk)) {
 		state = state ?: older(skb, sk);
 		if (state)
 			look_who_sends(skb, state);
@@ -611,14 +626,6 @@ int accepts_v6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-static __always_inline bool has_state(struct sock *sk)
-{
-	__u8 now = sk->__sk_common.skc_state;
-
-	return sk->sk_protocol != IPPROTO_TCP ||
-	       (now != TCP_LISTEN && now != TCP_CLOSE && now != TCP_SYN_RECV);
-}
-
 /* Walks the open files of all processes: who holds a socket. */
 SEC("iter/task_file")
 int holders(struct bpf_iter__task_file *ctx)
@@ -630,6 +637,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct sock *sk;
 	__u16 family;
+	bool tcp;
 	__u32 n;
 
 	if (!task || !file)
@@ -645,12 +653,15 @@ int holders(struct bpf_iter__task_file *ctx)
 		return 0;
 	state = state_of(sk);
 	if (!state) {
-		if (!seeding || !has_state(sk))
+		tcp = sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+		if (!seeding || (tcp && !is_connection(sk->__sk_common.skc_state)))
 			return 0;
-		state = new_state(sk, bpf_get_socket_cookie(sk));
-		if (!state)
+		state = new_state(sk, bpf_get_socket_cookie(sk), tcp);
+		if (!state) {
+			found_no_room();
 			return 0;
-		was_there(state, number_of(state), sk->sk_protocol == IPPROTO_TCP);
+		}
+		was_there(state, number_of(state));
 	}
 	if (state->slots[0].from == OWNER_NONE) {
 		one_owner(state, (__u64)task, OWNER_FOUND);
@@ -666,7 +677,7 @@ int holders(struct bpf_iter__task_file *ctx)
 		state->held = walk;
 	} else if (state->held + 1 < walk) {
 		/* Not in its hands for a whole walk: whoever made it has ended or closed it. */
-		if (sk->sk_protocol == IPPROTO_TCP) {
+		if (state->tcp) {
 			change_hands(state, (__u64)sk, task->tgid, (__u64)task, 0);
 		} else {
 			slot_of(state, task->tgid, (__u64)task, &n);
@@ -703,7 +714,7 @@ int sample(struct bpf_iter__bpf_map_elem *ctx)
 	if (!cookie || cookie != WORD(sock, sk, __sk_common.skc_cookie.counter) ||
 	    cookie != state->cookie)
 		return 0;
-	if (head.protocol == IPPROTO_TCP && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
+	if (state->tcp && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
 		return 0;
 	seen = sum_of(&head.not_yet) + sum_of_slots(state);
 	if (seen == state->seen && !everything)

@@ -59,10 +59,16 @@ enum {
 /* include/net/sock.h, enum sock_flags: set when a FIN has come, by nothing else */
 #define SOCK_DONE 1
 
+#define SOCK_STREAM 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define IPPROTO_UDPLITE 136
+
+static __always_inline bool is_tcp(const struct bpf_sock *sk)
+{
+	return sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP;
+}
 
 #endif

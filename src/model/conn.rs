@@ -195,7 +195,7 @@ pub struct OwnersBatch {
     pub tick: Option<OwnersTick>,
     /// Events that found no room in the ring, since the start.
     pub lost: u64,
-    /// Sockets whose state found no memory, since the start.
+    /// Sockets that found no room, since the start.
     pub stateless: u64,
 }
 
