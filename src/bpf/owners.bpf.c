@@ -528,7 +528,8 @@ static __always_inline void was_there(struct sock_state *state, __u64 sk)
  * nobody where a timer or the peer's acknowledgement does. */
 static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_state *state)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 task = bpf_get_current_task();
+	__u32 tgid = HALF(task_struct, task, tgid);
 	bool first = state->passive && state->slots[0].from == OWNER_NONE;
 	__u64 sk;
 
@@ -540,7 +541,7 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 	state->kernels = is_kernels(sk);
 	if (state->kernels)
 		return;
-	change_hands(state, sk, tgid, bpf_get_current_task(), skb->gso_segs ?: 1);
+	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
 	if (first)
 		tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
 }
