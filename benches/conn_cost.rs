@@ -4,8 +4,8 @@
 //! Over loopback, each load in a process of its own with two threads: `bulk` one TCP stream in
 //! writes of 64 KiB, `rr` one byte each way, `close` connections that are made, accepted and closed,
 //! `udp` datagrams of 64 bytes each way on connected sockets; each end has a CPU of its own. Then what
-//! reading costs with 10,000
-//! sockets alive (5,000 connections, both ends), of which some two hundred carry something each second.
+//! reading costs with 10,000 sockets alive (5,000 connections, both ends), of which some two hundred
+//! carry something each second.
 //!
 //! `cargo bench --bench conn_cost [-- [ROUNDS] [LOAD]...]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]

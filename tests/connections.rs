@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::net::{ip, own_namespace, trivial_program};
 use common::program::{Ended, Stream};
+use common::tty::Tty;
 use nix::cmsg_space;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
@@ -640,6 +641,44 @@ fn another_namespace_and_a_cgroup_of_its_own_are_seen_alike() {
     assert_eq!(bytes(&run.row(both)), (1_234, 4_321));
 }
 
+/// What goes through a tunnel is what its programs wrote, and counts once.
+#[test]
+fn through_a_tunnel_it_is_told_once() {
+    let stream = here();
+    let (there, go) = (nix::unistd::pipe().unwrap(), nix::unistd::pipe().unwrap());
+    let server = process(|| {
+        own_namespace();
+        lo_up();
+        nix::unistd::write(&there.1, b"!").unwrap();
+        nix::unistd::read(&go.0, &mut [0]).unwrap();
+        ip("addr add 10.71.0.2/24 dev under");
+        ip("link set under up");
+        ip("link add over type vxlan id 7 dev under remote 10.71.0.1 dstport 4789");
+        ip("addr add 10.72.0.2/24 dev over");
+        ip("link set over up");
+        let listener = TcpListener::bind("10.72.0.2:7000").unwrap();
+        nix::unistd::write(&there.1, b"!").unwrap();
+        serve(&listener, 4_321);
+    });
+    nix::unistd::read(&there.0, &mut [0]).unwrap();
+    ip(&format!("link add wire type veth peer name under netns {server}"));
+    ip("addr add 10.71.0.1/24 dev wire");
+    ip("link set wire up");
+    ip("link add over type vxlan id 7 dev wire remote 10.71.0.2 dstport 4789");
+    ip("addr add 10.72.0.1/24 dev over");
+    ip("link set over up");
+    nix::unistd::write(&go.1, b"!").unwrap();
+    nix::unistd::read(&there.0, &mut [0]).unwrap();
+    let client = process(|| ask("10.72.0.2:7000".parse().unwrap(), 100_003));
+    done(client);
+    done(server);
+    let run = end(stream);
+    for (pid, truth) in [(client, (4_321, 100_003)), (server, (100_003, 4_321))] {
+        assert_eq!(bytes(&run.row(pid)), truth);
+        assert_eq!(run.row(pid)["peers"], 1);
+    }
+}
+
 #[test]
 fn lines_are_chosen_by_process_peer_and_port() {
     own_namespace();
@@ -668,6 +707,25 @@ fn lines_are_chosen_by_process_peer_and_port() {
             "{filter}"
         );
     }
+    let stream = Stream::text(&["connections", "--interval", "200ms"]);
+    let server = process(|| serve(&listener, 7));
+    let client = process(|| ask(at("127.0.0.1"), 9));
+    done(client);
+    done(server);
+    at_rest();
+    let run = stream.interrupt();
+    let text = run.text();
+    let has = |pid: Pid, what: &str| {
+        let pid = format!(" {} ", pid.as_raw());
+        text.lines().any(|l| l.contains(&pid) && l.contains(what))
+    };
+    let to = format!("\u{2192} 127.0.0.1:{port}");
+    assert!(has(client, "connect tcp 127.0.0.1:") && has(client, &to), "{text}");
+    assert!(has(server, &format!("accept  tcp 127.0.0.1:{port}")), "{text}");
+    assert!(
+        has(client, "received 7 B, sent 9 B") && has(server, "received 9 B, sent 7 B"),
+        "{text}"
+    );
     // CSV has a column for everything, and as many in each row.
     let mut stream = Stream::text(&["connections", "--format", "csv", "--interval", "200ms"]);
     let server = process(|| serve(&listener, 1));
@@ -819,6 +877,43 @@ fn locked_it_tells_the_same() {
     done(server);
     let run = end(stream);
     assert_eq!(bytes(&run.row(server)), (1_000, 5));
+}
+
+#[test]
+fn without_owners_nothing_is_on_the_cgroup() {
+    own_namespace();
+    lo_up();
+    let ebpftop = common::program::ebpftop();
+    let start = |args: &[&str], shows| {
+        let args = [args, &["-i", "lo"]].concat();
+        let tty = Tty::start(&ebpftop, &args, &[("XDG_CONFIG_HOME", "/nonexistent")], (120, 40));
+        tty.wait_for("127.0.0.1");
+        tty.wait_for(shows);
+        tty
+    };
+    let there = |tty: &Tty| {
+        let ours = linked(tty.pid() as u32);
+        on_the_root().iter().filter(|id| ours.contains(id)).count()
+    };
+    let socket = UdpSocket::bind(local("127.0.0.1")).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                socket.send_to(b"!", socket.local_addr().unwrap()).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let runs = [(&[][..], "no owner"), (&["--no-owners"], "no connections: off")];
+        let counts = runs.map(|(args, shows)| {
+            let mut tty = start(args, shows);
+            let count = there(&tty);
+            tty.send("q");
+            (tty.wait(), count)
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(counts, [(0, 6), (0, 0)]);
+    });
 }
 
 #[test]

@@ -317,8 +317,9 @@ int tcp_state(__u64 *ctx)
 	if (to == TCP_CLOSE) {
 		if (!state)
 			return 0;
-		tell(state, CONN_CLOSE, state->told ? from : TCP_SYN_SENT,
-		     HALF(sock, addr, sk_err));
+		if (state->cookie == WORD(sock, addr, __sk_common.skc_cookie.counter))
+			tell(state, CONN_CLOSE, state->told ? from : TCP_SYN_SENT,
+			     HALF(sock, addr, sk_err));
 		end_state(sk);
 		return 0;
 	}
@@ -514,6 +515,7 @@ static __always_inline bool is_connection(__u8 state)
 	return state != TCP_LISTEN && state != TCP_SYN_RECV && state != TCP_CLOSE;
 }
 
+/* It is older than its state: what TCP counted until now is nobody's here. */
 static __always_inline void was_there(struct sock_state *state, __u64 sk)
 {
 	state->told = 1;
@@ -530,8 +532,8 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 {
 	__u64 task = bpf_get_current_task();
 	__u32 tgid = HALF(task_struct, task, tgid);
-	bool first = state->passive && state->slots[0].from == OWNER_NONE;
 	__u64 sk;
+	bool first;
 
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == tgid)
 		return;
@@ -541,6 +543,7 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 	state->kernels = is_kernels(sk);
 	if (state->kernels)
 		return;
+	first = state->passive && state->slots[0].from == OWNER_NONE;
 	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
 	if (first)
 		tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);

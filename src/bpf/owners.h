@@ -21,7 +21,7 @@ enum owner_from {
 	OWNER_MADE, /* called socket() or connect() */
 	OWNER_ACCEPTED, /* called accept() */
 	OWNER_SENT, /* sent through it */
-	OWNER_FOUND, /* held it when the probe began */
+	OWNER_FOUND, /* held it when the reader looked */
 };
 
 /* Processes of one socket whose bytes are told apart; those of more go to the last one. A power

@@ -81,7 +81,7 @@ impl Choose {
     /// peer by `peer:`, `ip:` and `port:`.
     pub fn connection(&self, told: &Told) -> bool {
         let conn = &told.conn;
-        let chosen = match &told.owner {
+        let chosen = match &told.conn.owner() {
             Some(owner) => self.owner(owner),
             None => !self.chooses_owners(),
         };

@@ -80,11 +80,11 @@ fn carried(of: Carried) -> Row {
 /// Everything of a line but its type and time.
 pub(super) fn told(told: &Told) -> Row {
     let conn = &told.conn;
-    let mut row = match &told.owner {
+    let mut row = match &conn.owner() {
         Some(owner) => who(owner),
         None => ["pid", "uid", "comm", "from"].map(|key| (key, Cell::None)).to_vec(),
     };
-    let reason = told.owner.is_none().then(|| word(no_owner(conn)));
+    let reason = conn.owner().is_none().then(|| word(no_owner(conn)));
     row.push(("no_owner", reason.unwrap_or(Cell::None)));
     row.push(("holders", Cell::Rows(told.holders.iter().map(who).collect())));
     row.extend([

@@ -97,7 +97,7 @@ impl Lines for Text {
     fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
         let conn = &told.conn;
         self.times.short(out, wall, told.at);
-        match &told.owner {
+        match conn.owner() {
             Some(owner) => {
                 let mut digits = itoa::Buffer::new();
                 right(out, digits.format(owner.key.tgid), 8);

@@ -75,7 +75,10 @@ pub const MARKS: &[(&str, &str)] = &[
         "no process's: sockets of the kernel, not accepted yet, or older than the program and nobody's",
     ),
     ("other", "frames that are not IP, and addresses that had to make room"),
-    ("lost", "opens of which only the number is known: the ring was full"),
+    (
+        "lost",
+        "opens, or events of connections, of which only the number is known: the ring was full",
+    ),
     ("let go", "rows that had to make room; totals stay exact"),
 ];
 

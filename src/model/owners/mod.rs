@@ -69,7 +69,7 @@ pub struct Owners {
     pairs: HashMap<(ProcessKey, IpAddr), Pair>,
     holders: HashMap<u64, Vec<Owner>>,
     /// Sockets without a peer that ended in this interval: whom they talked to is told at its end.
-    gone: HashMap<u64, (Owner, Conn)>,
+    gone: HashMap<u64, Conn>,
     events: Events,
     /// Where somebody asks for what happened.
     tells: Option<Tells>,
@@ -148,21 +148,20 @@ impl Owners {
 
     fn began(&mut self, what: What, conn: &Conn) {
         self.carry(conn);
-        self.tell(what, conn, conn.owner(), (conn.at, false));
+        self.tell(what, conn, conn.at, false);
     }
 
     fn closed(&mut self, conn: &Conn) {
-        let (at, owner) = (conn.at, conn.owner());
         if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
-            return self.tell(What::Failed, conn, owner, (at, false));
+            return self.tell(What::Failed, conn, conn.at, false);
         }
         self.carry(conn);
         let Some(live) = self.conns.remove(&conn.cookie) else { return };
         self.left(&live);
         if conn.remote.port() == 0 {
-            self.gone.extend(owner.map(|owner| (conn.cookie, (owner, conn.clone()))));
+            self.gone.insert(conn.cookie, conn.clone());
         }
-        self.tell(What::Close, conn, owner, (at, false));
+        self.tell(What::Close, conn, conn.at, false);
     }
 
     /// Connections that are not among those that live have ended unseen.
@@ -173,12 +172,12 @@ impl Owners {
         for cookie in gone {
             let Some(live) = self.conns.remove(&cookie) else { continue };
             self.left(&live);
-            self.tell(What::Close, &live.conn, live.conn.owner(), (at, true));
+            self.tell(What::Close, &live.conn, at, true);
         }
     }
 
-    fn tell(&mut self, what: What, conn: &Conn, owner: Option<Owner>, (at, unseen): (Mono, bool)) {
-        if let Some(owner) = owner {
+    fn tell(&mut self, what: What, conn: &Conn, at: Mono, unseen: bool) {
+        if let Some(owner) = conn.owner() {
             let carried = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
             self.events.push(Event {
                 at,
@@ -195,7 +194,7 @@ impl Owners {
         }
         let Some(tells) = &mut self.tells else { return };
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
-        tells.push(Told { what, conn: conn.clone(), owner, holders, unseen, at });
+        tells.push(Told { what, conn: conn.clone(), holders, unseen, at });
     }
 
     /// Counts what a connection carried since it was looked at last.
@@ -285,12 +284,10 @@ impl Owners {
 
     /// What a socket without a peer of its own exchanged with one; its process has it already.
     fn flow(&mut self, flow: &PeerFlow, at: Mono) {
-        let (owner, service) = match (self.conns.get(&flow.cookie), self.gone.get(&flow.cookie)) {
-            (Some(live), _) => (live.conn.owner(), Service::with_peer(&live.conn, flow.remote)),
-            (None, Some((owner, conn))) => (Some(*owner), Service::with_peer(conn, flow.remote)),
-            (None, None) => return,
-        };
-        let Some(owner) = owner else { return };
+        let live = self.conns.get(&flow.cookie).map(|live| &live.conn);
+        let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
+        let Some(owner) = conn.owner() else { return };
+        let service = Service::with_peer(conn, flow.remote);
         self.pair(owner.key, flow.remote.ip(), service, flow.carried, at);
     }
 

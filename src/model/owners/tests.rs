@@ -71,8 +71,11 @@ fn what_came_before_it_was_accepted_waited() {
         passive(Accept, &[(2, Accepted, carried(6, 0, 1))]),
         passive(Close, &[(2, Accepted, carried(9, 3, 4))]),
     ]));
-    let told: Vec<_> =
-        owners.take_told().into_iter().map(|t| (t.what, t.owner.unwrap().key.tgid)).collect();
+    let told: Vec<_> = owners
+        .take_told()
+        .into_iter()
+        .map(|t| (t.what, t.conn.owner().unwrap().key.tgid))
+        .collect();
     assert_eq!(told, [(What::Accept, 2), (What::Close, 2)]);
     assert_eq!(owners.process(owner(2, Made).key).unwrap().total, carried(4, 3, 3));
     assert_eq!(owners.live(), 0);
@@ -83,7 +86,7 @@ fn what_came_before_it_was_accepted_waited() {
 fn what_nobody_accepted_ends_without_an_owner() {
     let mut owners = Owners::telling();
     owners.apply(&events(vec![passive(Close, &[(0, OwnerFrom::None, carried(9, 0, 4))])]));
-    let told: Vec<_> = owners.take_told().into_iter().map(|t| (t.what, t.owner)).collect();
+    let told: Vec<_> = owners.take_told().into_iter().map(|t| (t.what, t.conn.owner())).collect();
     assert_eq!(told, [(What::Close, None)]);
     assert_eq!(owners.no_owner.parts()[2], (Why::Waiting, carried(9, 0, 4)));
 }

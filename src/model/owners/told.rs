@@ -11,8 +11,6 @@ const MOST: usize = 65_536;
 pub struct Told {
     pub what: What,
     pub conn: Conn,
-    /// Whose it is now; in a close, who had it last.
-    pub owner: Option<Owner>,
     /// Others that were seen to hold it.
     pub holders: Vec<Owner>,
     /// A close that was not seen: the counts are those of the last look.
