@@ -2,6 +2,7 @@
 #![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod attached;
+pub mod conns;
 pub mod dns;
 pub mod i386;
 pub mod mmdb;
