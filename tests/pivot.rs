@@ -248,6 +248,21 @@ fn what_is_nobodys_says_why() {
     line(&screen, &["no owner: older than ebpftop", " 70 "]);
 }
 
+/// Between two ticks too.
+#[test]
+fn the_sum_is_of_the_same_interval_as_the_rows() {
+    let mut app = connected();
+    app.update(Msg::Resize(200, 60), at(31.5));
+    let nginx = Some(owner(812, "nginx"));
+    let samples = vec![conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_125, 125_000)];
+    let tick = Some(OwnersTick { samples, ..OwnersTick::default() });
+    let batch = OwnersBatch { at: at(32.0), tick, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(32.0));
+    let screen = text(&app, (200, 60));
+    line(&screen, &["812", "nginx", "1.00k"]);
+    line(&screen, &["payload rx 1.00 kb/s tx 0 b/s", "no owner 0 b/s"]);
+}
+
 #[test]
 fn what_was_lost_and_let_go_is_beside_the_sum() {
     let mut app = connected();

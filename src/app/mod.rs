@@ -309,6 +309,9 @@ impl App {
         if owners || opens_started {
             self.meet_owners(opens_started);
         }
+        if owners && !self.paused() && !self.seeking() {
+            opens_rows::sum_up(&mut self.opens_pane, &self.data.owners);
+        }
         if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
             self.mode = mode;
         }

@@ -194,6 +194,13 @@ pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
     }
 }
 
+/// What processes and nobody carry, of the same interval as the cells of rows.
+pub fn sum_up(pane: &mut OpensPane, owners: &Owners) {
+    pane.carried = owners.delta;
+    let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
+    pane.nobodys = owners.delta.minus(sum);
+}
+
 /// Fills the pane's rows; `room` is how many lines it has.
 pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
@@ -205,9 +212,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.about = About::default();
     pane.net = choose.owners.is_some();
     if let Some(owners) = choose.owners {
-        pane.carried = owners.delta;
-        let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
-        pane.nobodys = owners.delta.minus(sum);
+        sum_up(pane, owners);
     }
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {
