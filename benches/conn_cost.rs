@@ -3,7 +3,9 @@
 //!
 //! Over loopback, each load in a process of its own with two threads: `bulk` one TCP stream in
 //! writes of 64 KiB, `rr` one byte each way, `close` connections that are made, accepted and closed,
-//! `udp` datagrams of 64 bytes each way on connected sockets; each end has a CPU of its own. Then what
+//! `udp` datagrams of 64 bytes each way on connected sockets; each end has a CPU of its own,
+//! and how they wake each other makes one run unlike the next. In `bulk1`, `rr1` and `close1` one thread
+//! has both ends: nobody waits, every cost is in it, and a ratio holds to a hundredth. Then what
 //! reading costs with 10,000 sockets alive (5,000 connections, both ends), of which some two hundred
 //! carry something each second.
 //!
@@ -22,7 +24,7 @@ use ebpftop::model::owners::Owners;
 use ebpftop::probes::owners::{OwnersConfig, OwnersProbe};
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent};
 
-const LOADS: [&str; 4] = ["bulk", "rr", "close", "udp"];
+const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
 const RUN: Duration = Duration::from_millis(1_000);
 /// The kernel frees the programs of a run in its own time, and patches code for those of the next.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -188,6 +190,27 @@ fn load(name: &str) {
                 let _ = conn.read(&mut [0; 1]);
             })
         }
+        "bulk1" => {
+            let (mut one, mut other) = pair(&listener);
+            each_second(|| {
+                one.write_all(&[0; 1 << 16]).unwrap();
+                other.read_exact(&mut [0; 1 << 16]).unwrap();
+            })
+        }
+        "rr1" => {
+            let (mut one, mut other) = pair(&listener);
+            each_second(|| {
+                one.write_all(b"?").unwrap();
+                other.read_exact(&mut [0; 1]).unwrap();
+                other.write_all(b"!").unwrap();
+                one.read_exact(&mut [0; 1]).unwrap();
+            })
+        }
+        "close1" => each_second(|| {
+            let (mut one, other) = pair(&listener);
+            drop(other);
+            let _ = one.read(&mut [0; 1]);
+        }),
         "udp" => {
             let (a, b) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
             let (a, b) = (a.unwrap(), b.unwrap());
@@ -210,6 +233,15 @@ fn load(name: &str) {
     println!("{per_second}");
 }
 
+/// The two ends of a connection.
+fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let other = listener.accept().unwrap().0;
+    one.set_nodelay(true).unwrap();
+    other.set_nodelay(true).unwrap();
+    (one, other)
+}
+
 /// How often it can be done in a second.
 fn each_second(mut what: impl FnMut()) -> f64 {
     let begun = Instant::now();
@@ -223,10 +255,7 @@ fn each_second(mut what: impl FnMut()) -> f64 {
 
 /// Holds connections until it is killed.
 fn live(listener: &TcpListener) {
-    let to = listener.local_addr().unwrap();
-    let mut pairs: Vec<(TcpStream, TcpStream)> = (0..LIVE)
-        .map(|_| (TcpStream::connect(to).unwrap(), listener.accept().unwrap().0))
-        .collect();
+    let mut pairs: Vec<(TcpStream, TcpStream)> = (0..LIVE).map(|_| pair(listener)).collect();
     println!();
     std::io::stdout().flush().unwrap();
     let mut at = 0;
