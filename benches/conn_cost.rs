@@ -38,16 +38,20 @@ fn main() {
     let rounds = args.iter().find_map(|a| a.parse().ok()).unwrap_or(7);
     let chosen: Vec<_> = LOADS.into_iter().filter(|l| args.iter().any(|a| a == l)).collect();
     let loads = if chosen.is_empty() { LOADS.to_vec() } else { chosen };
-    println!("load     nobody, /s   ebpftop, /s   ratio     lost  (medians of {rounds} rounds)");
+    println!(
+        "load     nobody, /s   ebpftop, /s   ratio    reading     lost  (medians of {rounds} rounds)"
+    );
     for load in loads {
         let (mut alone, mut looked, mut ratios) = (vec![], vec![], vec![]);
-        let mut lost = 0;
+        let (mut lost, mut cpu) = (0, vec![]);
         for round in 0..rounds {
             let (mut without, mut with) = (0.0, 0.0);
             // Who goes first takes turns.
             for looks in [round % 2 == 0, round % 2 == 1] {
                 if looks {
-                    lost += with_probe(|| with = run(load)).lost;
+                    let looked = with_probe(|| with = run(load));
+                    lost += looked.lost;
+                    cpu.push(looked.cpu_ns as f64 / RUN.as_nanos() as f64 * 100.0);
                 } else {
                     std::thread::sleep(SETTLE);
                     without = run(load);
@@ -58,10 +62,11 @@ fn main() {
             ratios.push(with / without);
         }
         println!(
-            "{load:<6} {:>13.0} {:>13.0} {:>7.3} {lost:>8}",
+            "{load:<6} {:>13.0} {:>13.0} {:>7.3} {:>8.2} % {lost:>8}",
             median(&mut alone),
             median(&mut looked),
-            median(&mut ratios)
+            median(&mut ratios),
+            median(&mut cpu),
         );
     }
     let mut idle = child("live");

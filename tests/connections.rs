@@ -428,6 +428,39 @@ fn none_is_too_short_to_be_seen() {
     }
 }
 
+/// More sockets than one read of the kernel's table returns.
+#[test]
+fn what_many_carried_is_told_while_they_live() {
+    const CONNECTIONS: usize = 450;
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let both = process(|| {
+        let (_held, _accepted): (Vec<_>, Vec<_>) = (0..CONNECTIONS)
+            .map(|n| {
+                let mut conn = TcpStream::connect(to).unwrap();
+                let mut other = listener.accept().unwrap().0;
+                conn.write_all(&vec![0; 100 + n]).unwrap();
+                other.read_exact(&mut vec![0; 100 + n]).unwrap();
+                (conn, other)
+            })
+            .unzip();
+        // Some looks at what lives, after that in which all of it was new.
+        std::thread::sleep(Duration::from_millis(1_500));
+    });
+    done(both);
+    let run = end(stream);
+    let sent: usize = (0..CONNECTIONS).map(|n| 100 + n).sum();
+    let sent = sent as u64;
+    let rows = run.ended.of_type("owners").into_iter().filter_map(|table| {
+        let rows = table["processes"].as_array().unwrap();
+        rows.iter().find(|row| row["pid"] == both.as_raw()).cloned()
+    });
+    let all_live = rows.filter(|row| row["live"] == 2 * CONNECTIONS).last().unwrap();
+    assert_eq!(bytes(&all_live), (sent, sent));
+    assert_eq!(bytes(&run.row(both)), (sent, sent));
+}
+
 #[test]
 fn what_was_there_before_is_found_with_its_process() {
     own_namespace();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Who is behind a connection, and what it carried.
  *
- * Each socket that carries something has a state, kept by the socket's address: a TCP socket
- * from the start of its handshake to CLOSE, another from socket() to its release. (Socket storage
- * would save the lookup, and costs two allocations and a grace period for every connection.) What
- * TCP carried is read where the kernel counts it, so that a segment costs no more than a look at
- * who sends it; datagrams are counted here. The end of a connection is told with its last counts,
- * so that none is too short to be seen.
+ * Each socket that carries something has a state (socks.h): a TCP socket from the start of its
+ * handshake to CLOSE, another from socket() to its release. What TCP carried is read where the
+ * kernel counts it, so that a segment costs no more than a look at who sends it; datagrams are
+ * counted here. The end of a connection is told with its last counts, so that none is too short to
+ * be seen.
  *
  * The programs on the root cgroup hang beside those of others (BPF_F_ALLOW_MULTI) and let
  * everything pass. The compare-and-swap and cookies in tracing programs are kernel 5.12
@@ -17,38 +16,10 @@
 #include <bpf/bpf_helpers.h>
 #include "owners.h"
 #include "socket.h"
+#include "socks.h"
 #include "kernel.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-struct sock_state {
-	/* The address of the socket, read as a number: its fields are reached alike in every type
-	 * of program. */
-	__u64 sk;
-	__u64 cookie; /* with which the memory at `sk` is still the same socket */
-	__u64 since_ns;
-	__u64 seen; /* a sum over all counts when it was sampled last */
-	/* TCP: what was there before `since_ns` or is in a slot already */
-	struct conn_counts credited;
-	struct conn_end peer; /* not TCP: the one that a connect was told of */
-	__u32 current; /* the slot of whoever sent last */
-	__u8 told; /* TCP: it is established. Others: a connect, or it was there before */
-	__u8 left_out;
-	__u8 passive;
-	__u8 kernels;
-	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
-	__u8 tcp; /* counts for itself; a raw socket may have its protocol number too */
-	__u8 pad[3];
-	struct owner_slot slots[OWNER_SLOTS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct sock_state);
-} socks SEC(".maps");
 
 /* Datagrams of sockets that talk to many. A peer that finds no room is in the socket's counts
  * alone. */
@@ -76,47 +47,15 @@ __u32 walk = 0;
 /* Set by the reader: the run of `sample` tells of those too that did not change. */
 bool everything = false;
 
-/* What a new state is copied from. */
-const struct sock_state no_state = {};
-
 /* A process that holds a socket which another one is told to be the owner of. */
 struct holder {
 	__u64 cookie;
 	struct owner_slot who;
 };
 
-static __always_inline struct sock_state *state_of(const void *sk)
-{
-	__u64 key = (__u64)sk;
-
-	return bpf_map_lookup_elem(&socks, &key);
-}
-
-static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie, bool tcp)
-{
-	__u64 key = (__u64)sk;
-	struct sock_state *state = NULL;
-
-	if (!bpf_map_update_elem(&socks, &key, &no_state, BPF_ANY))
-		state = bpf_map_lookup_elem(&socks, &key);
-	if (!state)
-		return NULL;
-	state->cookie = cookie;
-	state->tcp = tcp;
-	state->sk = (__u64)sk;
-	return state;
-}
-
 static __always_inline void found_no_room(void)
 {
 	__sync_fetch_and_add(&stateless, 1);
-}
-
-static __always_inline void end_state(const void *sk)
-{
-	__u64 key = (__u64)sk;
-
-	bpf_map_delete_elem(&socks, &key);
 }
 
 static __always_inline void fill_owner(struct owner_slot *slot, __u64 task, __u32 from)
@@ -216,13 +155,12 @@ static __always_inline void read_remote(struct conn_end *to, __u64 sk)
 	to->port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
 }
 
-/* All of it but the event and the slots. */
+/* All of it but the event, the moment and the slots. */
 static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct sock_state *state)
 {
 	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
 	struct conn_counts now;
 
-	head->ts_ns = bpf_ktime_get_ns();
 	head->since_ns = state->since_ns;
 	head->cookie = state->cookie;
 	head->family = (__u16)WORD(sock, sk, __sk_common.skc_family);
@@ -255,8 +193,8 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 }
 
 /* A record with room for `slots` of them. */
-static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __u8 event,
-				       __u8 old_state, __u32 error)
+static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __u64 ts_ns,
+				       __u8 event, __u8 old_state, __u32 error)
 {
 	struct conn_head *head;
 
@@ -266,6 +204,7 @@ static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __
 		return;
 	}
 	fill_head(head, number_of(state), state);
+	head->ts_ns = ts_ns;
 	head->event = event;
 	head->state = old_state;
 	head->error = error;
@@ -275,12 +214,23 @@ static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __
 }
 
 /* Most sockets have one owner: the record is as long as it must be. */
-static __always_inline void tell(struct sock_state *state, __u8 event, __u8 old_state, __u32 error)
+static __always_inline void tell(struct sock_state *state, __u64 ts_ns, __u8 event, __u8 old_state,
+				 __u32 error)
 {
 	if (state->slots[1].from == OWNER_NONE)
-		tell_slots(state, 1, event, old_state, error);
+		tell_slots(state, 1, ts_ns, event, old_state, error);
 	else
-		tell_slots(state, OWNER_SLOTS, event, old_state, error);
+		tell_slots(state, OWNER_SLOTS, ts_ns, event, old_state, error);
+}
+
+static __always_inline void tell_begin(struct sock_state *state, __u8 event, __u64 ts_ns)
+{
+	tell(state, ts_ns, event, TCP_ESTABLISHED, 0);
+}
+
+static __always_inline void tell_end(struct sock_state *state, __u8 old_state, __u32 error)
+{
+	tell(state, bpf_ktime_get_ns(), CONN_CLOSE, old_state, error);
 }
 
 /* TCP has a state when its handshake begins. */
@@ -306,26 +256,27 @@ int tcp_state(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	int from = ctx[1], to = ctx[2];
-	struct sock_state *state;
+	struct sock_state *state = NULL;
 	__u64 addr = (__u64)sk, cookie;
 
 	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_CLOSE)
 		return 0;
 	if ((__u16)WORD(sock, addr, sk_protocol) != IPPROTO_TCP)
 		return 0;
-	state = to == TCP_SYN_SENT ? NULL : state_of(sk);
+	cookie = WORD(sock, addr, __sk_common.skc_cookie.counter);
+	if (cookie && to != TCP_SYN_SENT)
+		state = state_of(sk);
+	if (state && state->cookie != cookie)
+		state = NULL;
 	if (to == TCP_CLOSE) {
 		if (!state)
 			return 0;
-		if (state->cookie == WORD(sock, addr, __sk_common.skc_cookie.counter))
-			tell(state, CONN_CLOSE, state->told ? from : TCP_SYN_SENT,
-			     HALF(sock, addr, sk_err));
+		tell_end(state, state->told ? from : TCP_SYN_SENT, HALF(sock, addr, sk_err));
 		end_state(sk);
 		return 0;
 	}
-	cookie = bpf_get_socket_cookie(sk);
-	if (!state || state->cookie != cookie) {
-		state = new_state(sk, cookie, true);
+	if (!state) {
+		state = new_state(sk, bpf_get_socket_cookie(sk), true);
 		if (!state) {
 			/* once for each */
 			if (to == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -346,7 +297,7 @@ int tcp_state(__u64 *ctx)
 	}
 	state->told = 1;
 	if (!state->passive)
-		tell(state, CONN_CONNECT, TCP_ESTABLISHED, 0);
+		tell_begin(state, CONN_CONNECT, state->since_ns);
 	return 0;
 }
 
@@ -375,10 +326,10 @@ int sock_released(struct bpf_sock *sk)
 	if (is_tcp(sk))
 		return 1;
 	state = state_of(sk);
-	if (!state)
+	if (!state || state->cookie != bpf_get_socket_cookie(sk))
 		return 1;
 	if (state->told || sum_of_slots(state))
-		tell(state, CONN_CLOSE, TCP_CLOSE, 0);
+		tell_end(state, TCP_CLOSE, 0);
 	end_state(sk);
 	return 1;
 }
@@ -484,7 +435,7 @@ static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_soc
 		count_flow(skb, ingress, bytes, packets);
 	} else if (has_new_peer(state, number_of(state))) {
 		state->told = 1;
-		tell(state, CONN_CONNECT, TCP_ESTABLISHED, 0);
+		tell_begin(state, CONN_CONNECT, bpf_ktime_get_ns());
 	}
 }
 
@@ -546,7 +497,7 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 	first = state->passive && state->slots[0].from == OWNER_NONE;
 	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
 	if (first)
-		tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
+		tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
 }
 
 /* Older than the probe, and in nobody's hands when that looked. */
@@ -563,6 +514,7 @@ static __always_inline struct sock_state *older(struct __sk_buff *skb, struct bp
 	return state;
 }
 
+/* TCP's segments are the many: what is known to be one of them is seen first. */
 static __always_inline void count(struct __sk_buff *skb, bool ingress)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -570,20 +522,23 @@ static __always_inline void count(struct __sk_buff *skb, bool ingress)
 
 	if (!sk)
 		return;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || (ingress && is_tcp(sk)))
-		return;
 	state = state_of(sk);
-	if (is_tcp(sk)) {
-		state = state ?: older(skb, sk);
-		if (state)
+	if (state && state->tcp) {
+		if (!ingress)
 			look_who_sends(skb, state);
 		return;
 	}
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || (ingress && is_tcp(sk)))
+		return;
 	/* a socket that was refused after it was made leaves its state behind */
 	if (!state || state->cookie != bpf_get_socket_cookie(skb))
 		state = older(skb, sk);
-	if (state)
+	if (!state)
+		return;
+	if (state->tcp)
+		look_who_sends(skb, state);
+	else
 		count_datagram(skb, sk, state, ingress);
 }
 
@@ -613,7 +568,7 @@ static __always_inline void accepts(struct bpf_sock_addr *ctx)
 	if (state->kernels)
 		return;
 	one_owner(state, bpf_get_current_task(), OWNER_ACCEPTED);
-	tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
+	tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
 }
 
 SEC("cgroup/getpeername4")
@@ -670,7 +625,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (state->slots[0].from == OWNER_NONE) {
 		one_owner(state, (__u64)task, OWNER_FOUND);
 		if (state->passive)
-			tell(state, CONN_ACCEPT, TCP_ESTABLISHED, 0);
+			tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
 		return 0;
 	}
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == (__u32)task->tgid) {
@@ -696,37 +651,55 @@ int holders(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* Walks the states: what those sockets carried that have carried more since. */
+/* What one socket carried, where that is more than at the last walk. */
+static __always_inline void sample_one(struct seq_file *seq, __u64 addr, struct sock_state *state)
+{
+	__u64 sk = number_of(state), cookie = state->cookie, seen;
+	struct conn_head head;
+
+	__builtin_memset(&head, 0, sizeof(head));
+	fill_head(&head, sk, state);
+	/* where it ended meanwhile, the memory may be another socket's, and the state too */
+	if (sk != addr || !cookie || cookie != state->cookie ||
+	    cookie != WORD(sock, sk, __sk_common.skc_cookie.counter))
+		return;
+	if (state->tcp && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
+		return;
+	seen = sum_of(&head.not_yet) + sum_of_slots(state);
+	/* a set that did not fit into what was read is walked over again */
+	if (seen == state->seen && state->seen_in != walk && !everything)
+		return;
+	state->seen = seen;
+	state->seen_in = walk;
+	head.ts_ns = bpf_ktime_get_ns();
+	head.slots = OWNER_SLOTS;
+	bpf_seq_write(seq, &head, sizeof(head));
+	bpf_seq_write(seq, state->slots, sizeof(state->slots));
+}
+
+/* Walks the sets. */
 SEC("iter/bpf_map_elem")
 int sample(struct bpf_iter__bpf_map_elem *ctx)
 {
-	__u64 key, sk, cookie, seen, *at = ctx->key;
 	struct sock_state *state;
-	struct conn_head head;
+	struct sock_set *set;
+	__u32 at, *key = ctx->key;
+	__u64 sk;
 
-	if (!at)
+	if (!key)
 		return 0;
-	key = *at;
-	state = bpf_map_lookup_elem(&socks, &key);
-	if (!state)
+	at = *key;
+	set = bpf_map_lookup_elem(&sock_sets, &at);
+	if (!set)
 		return 0;
-	sk = number_of(state);
-	cookie = state->cookie;
-	__builtin_memset(&head, 0, sizeof(head));
-	fill_head(&head, sk, state);
-	/* where it ended meanwhile, the memory may be another socket's */
-	if (!cookie || cookie != WORD(sock, sk, __sk_common.skc_cookie.counter) ||
-	    cookie != state->cookie)
-		return 0;
-	if (state->tcp && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
-		return 0;
-	seen = sum_of(&head.not_yet) + sum_of_slots(state);
-	if (seen == state->seen && !everything)
-		return 0;
-	state->seen = seen;
-	head.slots = OWNER_SLOTS;
-	bpf_seq_write(ctx->meta->seq, &head, sizeof(head));
-	bpf_seq_write(ctx->meta->seq, state->slots, sizeof(state->slots));
+	for (__u32 way = 0; way < SOCK_WAYS; way++) {
+		sk = set->sk[way];
+		if (!sk)
+			continue;
+		state = state_at(at, way);
+		if (state)
+			sample_one(ctx->meta->seq, sk, state);
+	}
 	return 0;
 }
 

@@ -65,20 +65,38 @@ pub(super) struct Attached<'obj> {
     pub(super) skel: OwnersSkel<'obj>,
 }
 
+/// Sets of the table of sockets, `SOCK_WAYS` in each, by the machine's memory in bytes: one for
+/// each MiB, so that the table takes 0.3 % of it; 65,536 sockets from 8 GiB on.
+fn sets(memory: u64) -> u32 {
+    let sets = u32::try_from(memory >> 20).unwrap_or(u32::MAX).clamp(1 << 10, 1 << 13);
+    1 << sets.ilog2()
+}
+
+fn load(storage: &mut MaybeUninit<OpenObject>) -> libbpf_rs::Result<OwnersSkel<'_>> {
+    let mut open = OwnersSkelBuilder::default().open(storage)?;
+    let memory = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total());
+    let sets = sets(memory);
+    let ways = open.maps.socks.max_entries() / open.maps.sock_sets.max_entries();
+    open.maps.sock_sets.set_max_entries(sets)?;
+    open.maps.socks.set_max_entries(sets * ways)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.sock_sets_shift = u32::BITS - sets.ilog2();
+    }
+    open.load()
+}
+
 /// Loads and attaches. A connection that begins after this is told.
 pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'_>, AttachError> {
     let root = cgroup2_root().ok_or(AttachError::NoCgroup2)?;
     let root = File::open(&root).map_err(|e| {
         AttachError::Root(escape(root.as_os_str().as_encoded_bytes()).into_owned(), e)
     })?;
-    let skel = OwnersSkelBuilder::default().open(storage).and_then(|skel| skel.load()).map_err(
-        |e| match e.kind() {
-            libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
-                AttachError::Rights
-            }
-            _ => AttachError::Load(e),
-        },
-    )?;
+    let skel = load(storage).map_err(|e| match e.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
+            AttachError::Rights
+        }
+        _ => AttachError::Load(e),
+    })?;
     let progs = &skel.progs;
     let refused = |what| move |e| AttachError::Attach(what, e);
     let mut links = Vec::new();
@@ -95,7 +113,23 @@ pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'
     }
     links.push(progs.tcp_state.attach().map_err(refused("inet_sock_set_state"))?);
     let holders = progs.holders.attach().map_err(refused("iter/task_file"))?;
-    let sample =
-        progs.sample.attach_iter(skel.maps.socks.as_fd()).map_err(refused("iter/bpf_map_elem"))?;
+    let sample = progs
+        .sample
+        .attach_iter(skel.maps.sock_sets.as_fd())
+        .map_err(refused("iter/bpf_map_elem"))?;
     Ok(Attached { links, sample, holders, skel })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sets;
+
+    #[test]
+    fn the_table_of_sockets_goes_by_memory() {
+        assert_eq!(sets(0), 1_024);
+        assert_eq!(sets(512 << 20), 1_024);
+        assert_eq!(sets(3 << 30), 2_048);
+        assert_eq!(sets(24 << 30), 8_192);
+        assert_eq!(sets(u64::MAX), 8_192);
+    }
 }
