@@ -5,7 +5,8 @@
 //! writes of 64 KiB, `rr` one byte each way, `close` connections that are made, accepted and closed,
 //! `udp` datagrams of 64 bytes each way on connected sockets; each end has a CPU of its own,
 //! and how they wake each other makes one run unlike the next. In `bulk1`, `rr1` and `close1` one thread
-//! has both ends: nobody waits, every cost is in it, and a ratio holds to a hundredth. Then what
+//! has both ends: nobody waits, every cost is in it, and a ratio holds to a hundredth. `reading` is
+//! what the probe's and the model's threads take of a core meanwhile. Then what
 //! reading costs with 10,000 sockets alive (5,000 connections, both ends), of which some two hundred
 //! carry something each second.
 //!
@@ -39,7 +40,7 @@ fn main() {
     let chosen: Vec<_> = LOADS.into_iter().filter(|l| args.iter().any(|a| a == l)).collect();
     let loads = if chosen.is_empty() { LOADS.to_vec() } else { chosen };
     println!(
-        "load     nobody, /s   ebpftop, /s   ratio    reading     lost  (medians of {rounds} rounds)"
+        "load     nobody, /s   ebpftop, /s   ratio      quartiles    reading     lost  (medians of {rounds} rounds)"
     );
     for load in loads {
         let (mut alone, mut looked, mut ratios) = (vec![], vec![], vec![]);
@@ -62,10 +63,11 @@ fn main() {
             ratios.push(with / without);
         }
         println!(
-            "{load:<6} {:>13.0} {:>13.0} {:>7.3} {:>8.2} % {lost:>8}",
+            "{load:<6} {:>13.0} {:>13.0} {:>7.3} {:>14} {:>8.2} % {lost:>8}",
             median(&mut alone),
             median(&mut looked),
             median(&mut ratios),
+            quartiles(&ratios),
             median(&mut cpu),
         );
     }
@@ -80,6 +82,12 @@ fn main() {
     println!("{} sockets alive: reading takes {:.2} % of a core", 2 * LIVE, median(&mut cpu));
     idle.kill().unwrap();
     idle.wait().unwrap();
+}
+
+/// Of what `median` has sorted.
+fn quartiles(sorted: &[f64]) -> String {
+    let last = sorted.len() - 1;
+    format!("{:.2} to {:.2}", sorted[last / 4], sorted[last - last / 4])
 }
 
 struct Looked {

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -396,6 +397,11 @@ fn a_socket_that_changes_hands_has_the_owners_shares() {
         .find(|line| line["owners"][0]["pid"] == giver.as_raw())
         .unwrap();
     assert_eq!(given["pid"], taker.as_raw());
+    // However soon it was handed over: who connected is who connected.
+    for pid in [parent, giver] {
+        assert_eq!(run.by("connect", pid).len(), 1);
+    }
+    assert!(run.by("connect", taker).is_empty());
     assert_eq!(bytes(&given), (1, 4_321));
     assert_eq!(bytes(&run.row(taker)), (1, 4_321));
 }
@@ -426,6 +432,15 @@ fn none_is_too_short_to_be_seen() {
         assert_eq!(run.by("connect", pid).len(), 1);
         assert_eq!(bytes(&run.by("close", pid)[0]), (5, 9));
     }
+    // Each is told from its beginning to its end, even where both came at once.
+    let mut begun = HashSet::new();
+    for line in run.ended.lines().into_iter().filter(|line| line["netns"] == run.netns) {
+        match line["type"].as_str() {
+            Some("connect" | "accept") => assert!(begun.insert(line["cookie"].clone()), "{line}"),
+            Some("close") => assert!(begun.contains(&line["cookie"]), "{line}"),
+            _ => {}
+        }
+    }
 }
 
 /// More sockets than one read of the kernel's table returns.
@@ -452,12 +467,19 @@ fn what_many_carried_is_told_while_they_live() {
     let run = end(stream);
     let sent: usize = (0..CONNECTIONS).map(|n| 100 + n).sum();
     let sent = sent as u64;
-    let rows = run.ended.of_type("owners").into_iter().filter_map(|table| {
+    let mut rows = run.ended.of_type("owners").into_iter().filter_map(|table| {
         let rows = table["processes"].as_array().unwrap();
         rows.iter().find(|row| row["pid"] == both.as_raw()).cloned()
     });
-    let all_live = rows.filter(|row| row["live"] == 2 * CONNECTIONS).last().unwrap();
+    let all_live = rows.rfind(|row| row["live"] == 2 * CONNECTIONS).unwrap();
     assert_eq!(bytes(&all_live), (sent, sent));
+    // That they began is told then too.
+    let lines = run.ended.lines();
+    let before_the_end = lines.split(|line| line["type"] == "close").next().unwrap();
+    for kind in ["connect", "accept"] {
+        let of_both = |line: &&Value| line["type"] == kind && line["pid"] == both.as_raw();
+        assert_eq!(before_the_end.iter().filter(of_both).count(), CONNECTIONS, "{kind}");
+    }
     assert_eq!(bytes(&run.row(both)), (sent, sent));
 }
 

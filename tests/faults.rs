@@ -243,9 +243,9 @@ impl Tight {
         Self(dir)
     }
 
-    fn stream(&self) -> Ended {
+    fn stream(&self, kind: &str) -> Ended {
         let script = format!("echo $$ > {}", self.0.join("cgroup.procs").display());
-        after(&script, &["stream", "opens", "--duration", "200ms", "--format", "json"])
+        after(&script, &["stream", kind, "--duration", "200ms", "--format", "json"])
     }
 }
 
@@ -261,13 +261,15 @@ impl Drop for Tight {
 
 #[test]
 fn too_little_memory_is_told() {
-    let enough = Tight::new(40 << 20).stream();
-    assert_eq!(enough.code(), 0, "{}", enough.stderr);
-    let short = Tight::new(16 << 20).stream();
-    assert_eq!(short.code(), 1, "{}", short.stderr);
-    assert!(short.stderr.contains("Cannot allocate memory"), "{}", short.stderr);
-    assert!(short.stderr.contains("cgroup's memory"), "{}", short.stderr);
-    assert_eq!(short.text(), "");
+    for (kind, enough) in [("opens", 40 << 20), ("connections", 60 << 20)] {
+        let enough = Tight::new(enough).stream(kind);
+        assert_eq!(enough.code(), 0, "{}", enough.stderr);
+        let short = Tight::new(16 << 20).stream(kind);
+        assert_eq!(short.code(), 1, "{}", short.stderr);
+        assert!(short.stderr.contains("Cannot allocate memory"), "{}", short.stderr);
+        assert!(short.stderr.contains("cgroup's memory"), "{}", short.stderr);
+        assert_eq!(short.text(), "");
+    }
 }
 
 #[test]

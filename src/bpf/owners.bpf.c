@@ -14,10 +14,11 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "conns.h"
+#include "kernel.h"
 #include "owners.h"
 #include "socket.h"
 #include "socks.h"
-#include "kernel.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -31,13 +32,6 @@ struct {
 	__type(value, struct conn_counts);
 } flows SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
-} conns SEC(".maps");
-
-/* Records that found no room. */
-__u64 lost = 0;
 /* Sockets that processes made or found established, whose state found no room. */
 __u64 stateless = 0;
 /* Set by the reader: the run of `holders` makes a state for those that have none. */
@@ -69,32 +63,6 @@ static __always_inline void fill_owner(struct owner_slot *slot, __u64 task, __u3
 	comm[0] = WORD(task_struct, leader, comm);
 	comm[1] = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
 	slot->from = from;
-}
-
-/* What TCP has carried since the socket was made. SOCK_DONE: the FIN is among what was received in
- * order, a byte that nobody sent. Of what is sent the sequence numbers tell, and what the peer has
- * acknowledged of them in all: bytes_sent counts again what a queue of this machine drops. Our FIN
- * has a number when it is sent, the SYN too: that one is `credited` from the start. */
-static __always_inline void tcp_totals(__u64 sk, struct conn_counts *to)
-{
-	bool fin = WORD(sock, sk, __sk_common.skc_flags) & (1 << SOCK_DONE);
-	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
-	__u32 next = HALF(tcp_sock, sk, snd_nxt);
-
-	to->rx_bytes = WORD(tcp_sock, sk, bytes_received);
-	if (fin && to->rx_bytes)
-		to->rx_bytes--;
-	to->tx_bytes = WORD(tcp_sock, sk, bytes_acked) + (next - HALF(tcp_sock, sk, snd_una));
-	if ((1 << state) & TCP_AFTER_FIN && next == HALF(tcp_sock, sk, write_seq) && to->tx_bytes)
-		to->tx_bytes--;
-	to->rx_packets = HALF(tcp_sock, sk, segs_in);
-	to->tx_packets = HALF(tcp_sock, sk, segs_out);
-}
-
-/* The address that was kept, as a number also where the verifier has just seen it as a pointer. */
-static __always_inline __u64 number_of(struct sock_state *state)
-{
-	return *(volatile __u64 *)&state->sk;
 }
 
 static __always_inline bool is_kernels(__u64 sk)
@@ -131,106 +99,6 @@ static __always_inline struct owner_slot *slot_of(struct sock_state *state, __u3
 	}
 	state->left_out = 1;
 	return slot;
-}
-
-static __always_inline void read_end(struct conn_end *to, __u64 v6, __u32 v4, bool is_v6)
-{
-	__u64 *half = (__u64 *)to->ip;
-
-	if (is_v6) {
-		half[0] = kernel_word(v6);
-		half[1] = kernel_word(v6 + 8);
-	} else {
-		half[0] = 0;
-		((__u32 *)to->ip)[2] = bpf_htonl(0xffff);
-		((__u32 *)to->ip)[3] = v4;
-	}
-}
-
-static __always_inline void read_remote(struct conn_end *to, __u64 sk)
-{
-	read_end(to, sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr),
-		 HALF(sock, sk, __sk_common.skc_daddr),
-		 (__u16)WORD(sock, sk, __sk_common.skc_family) == AF_INET6);
-	to->port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
-}
-
-/* All of it but the event, the moment and the slots. */
-static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct sock_state *state)
-{
-	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
-	struct conn_counts now;
-
-	head->since_ns = state->since_ns;
-	head->cookie = state->cookie;
-	head->family = (__u16)WORD(sock, sk, __sk_common.skc_family);
-	head->protocol = (__u16)WORD(sock, sk, sk_protocol);
-	head->state = (__u8)WORD(sock, sk, __sk_common.skc_state);
-	head->netns = HALF(net, net, ns.inum);
-	head->error = 0;
-	head->current = state->current;
-	head->flags = (state->left_out ? CONN_LEFT_OUT : 0) | (state->kernels ? CONN_KERNELS : 0) |
-		      (state->passive ? CONN_PASSIVE : 0);
-	read_end(&head->local,
-		 sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr),
-		 HALF(sock, sk, __sk_common.skc_rcv_saddr), head->family == AF_INET6);
-	read_remote(&head->remote, sk);
-	head->local.port = (__u16)WORD(sock, sk, __sk_common.skc_num);
-	if (!head->local.port) /* closed: it is given back already */
-		head->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
-	head->wrapping = state->tcp;
-	if (head->wrapping) {
-		tcp_totals(sk, &now);
-		head->not_yet.rx_bytes = now.rx_bytes - state->credited.rx_bytes;
-		head->not_yet.tx_bytes = now.tx_bytes - state->credited.tx_bytes;
-		if ((__s64)head->not_yet.tx_bytes < 0) /* the SYN is not sent yet */
-			head->not_yet.tx_bytes = 0;
-		head->not_yet.rx_packets = (__u32)(now.rx_packets - state->credited.rx_packets);
-		head->not_yet.tx_packets = (__u32)(now.tx_packets - state->credited.tx_packets);
-	} else {
-		__builtin_memset(&head->not_yet, 0, sizeof(head->not_yet));
-	}
-}
-
-/* A record with room for `slots` of them. */
-static __always_inline void tell_slots(struct sock_state *state, __u32 slots, __u64 ts_ns,
-				       __u8 event, __u8 old_state, __u32 error)
-{
-	struct conn_head *head;
-
-	head = bpf_ringbuf_reserve(&conns, sizeof(*head) + slots * sizeof(struct owner_slot), 0);
-	if (!head) {
-		__sync_fetch_and_add(&lost, 1);
-		return;
-	}
-	fill_head(head, number_of(state), state);
-	head->ts_ns = ts_ns;
-	head->event = event;
-	head->state = old_state;
-	head->error = error;
-	head->slots = slots;
-	__builtin_memcpy(head + 1, state->slots, slots * sizeof(struct owner_slot));
-	bpf_ringbuf_submit(head, BPF_RB_NO_WAKEUP);
-}
-
-/* Most sockets have one owner: the record is as long as it must be. */
-static __always_inline void tell(struct sock_state *state, __u64 ts_ns, __u8 event, __u8 old_state,
-				 __u32 error)
-{
-	if (state->slots[1].from == OWNER_NONE)
-		tell_slots(state, 1, ts_ns, event, old_state, error);
-	else
-		tell_slots(state, OWNER_SLOTS, ts_ns, event, old_state, error);
-}
-
-static __always_inline void tell_begin(struct sock_state *state, __u8 event, __u64 ts_ns)
-{
-	tell(state, ts_ns, event, TCP_ESTABLISHED, 0);
-}
-
-static __always_inline void tell_end(struct sock_state *state, __u8 old_state, __u32 error)
-{
-	tell(state, bpf_ktime_get_ns(), CONN_CLOSE, old_state, error);
 }
 
 /* TCP has a state when its handshake begins. */
@@ -297,7 +165,7 @@ int tcp_state(__u64 *ctx)
 	}
 	state->told = 1;
 	if (!state->passive)
-		tell_begin(state, CONN_CONNECT, state->since_ns);
+		begins(state, state->since_ns);
 	return 0;
 }
 
@@ -435,7 +303,7 @@ static __always_inline void count_datagram(struct __sk_buff *skb, struct bpf_soc
 		count_flow(skb, ingress, bytes, packets);
 	} else if (has_new_peer(state, number_of(state))) {
 		state->told = 1;
-		tell_begin(state, CONN_CONNECT, bpf_ktime_get_ns());
+		tell_begin(state, bpf_ktime_get_ns());
 	}
 }
 
@@ -448,6 +316,7 @@ static __always_inline void change_hands(struct sock_state *state, __u64 sk, __u
 	struct conn_counts now, before = state->credited;
 	__u32 n;
 
+	tell_begun(state);
 	tcp_totals(sk, &now);
 	now.tx_packets -= under_way;
 	/* in this order a reader between the two sees too little for a moment, never too much */
@@ -497,7 +366,7 @@ static __always_inline void look_who_sends(struct __sk_buff *skb, struct sock_st
 	first = state->passive && state->slots[0].from == OWNER_NONE;
 	change_hands(state, sk, tgid, task, skb->gso_segs ?: 1);
 	if (first)
-		tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
+		begins(state, bpf_ktime_get_ns());
 }
 
 /* Older than the probe, and in nobody's hands when that looked. */
@@ -568,7 +437,7 @@ static __always_inline void accepts(struct bpf_sock_addr *ctx)
 	if (state->kernels)
 		return;
 	one_owner(state, bpf_get_current_task(), OWNER_ACCEPTED);
-	tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
+	begins(state, bpf_ktime_get_ns());
 }
 
 SEC("cgroup/getpeername4")
@@ -625,7 +494,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (state->slots[0].from == OWNER_NONE) {
 		one_owner(state, (__u64)task, OWNER_FOUND);
 		if (state->passive)
-			tell_begin(state, CONN_ACCEPT, bpf_ktime_get_ns());
+			tell_begin(state, bpf_ktime_get_ns());
 		return 0;
 	}
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == (__u32)task->tgid) {
@@ -648,6 +517,55 @@ int holders(struct bpf_iter__task_file *ctx)
 	holder.cookie = state->cookie;
 	fill_owner(&holder.who, (__u64)task, OWNER_FOUND);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
+	return 0;
+}
+
+/* Tells of one that has begun. Where it ends meanwhile, that takes `begun_ns` and tells of both; and
+ * what was read here may be another socket's. */
+static __always_inline void tell_if_begun(struct sock_state *state)
+{
+	__u64 sk = number_of(state), cookie = state->cookie, ts_ns = state->begun_ns;
+	struct {
+		struct conn_head head;
+		struct owner_slot slot;
+	} record = {};
+
+	if (!ts_ns)
+		return;
+	fill_head(&record.head, sk, state);
+	fill_begin(&record.head, state, ts_ns);
+	record.head.slots = 1;
+	record.slot = state->slots[0];
+	if (cookie == state->cookie && cookie == WORD(sock, sk, __sk_common.skc_cookie.counter) &&
+	    __sync_val_compare_and_swap(&state->begun_ns, ts_ns, 0) == ts_ns &&
+	    bpf_ringbuf_output(&conns, &record, sizeof(record), BPF_RB_NO_WAKEUP))
+		found_no_room_in_ring();
+}
+
+/* Walks the lists of those that have begun. */
+SEC("iter/bpf_map_elem")
+int tell_all_begun(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct begun_list *list;
+	struct sock_state *state;
+	__u32 at, *key = ctx->key;
+
+	if (!key)
+		return 0;
+	at = *key;
+	list = bpf_map_lookup_elem(&begun, &at);
+	if (!list)
+		return 0;
+	for (__u32 i = 0; i < BEGUN_IN_LIST; i++) {
+		at = list->at[i];
+		if (!at)
+			continue;
+		list->at[i] = 0;
+		at--;
+		state = bpf_map_lookup_elem(&socks, &at);
+		if (state)
+			tell_if_begun(state);
+	}
 	return 0;
 }
 

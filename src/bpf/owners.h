@@ -52,6 +52,7 @@ struct conn_end {
 struct conn_head {
 	__u64 ts_ns;
 	__u64 since_ns; /* when it was made or established; 0: before the probe */
+	__u64 begun_ns; /* of a CONN_CLOSE: its CONN_CONNECT or CONN_ACCEPT is told with it; or 0 */
 	__u64 cookie;
 	struct conn_end local, remote;
 	__u32 netns; /* the namespace's inode number */
@@ -73,7 +74,7 @@ struct flow_key {
 	struct conn_end remote;
 };
 
-#define CONN_HEAD_BYTES 128
+#define CONN_HEAD_BYTES 136
 #define OWNER_SLOT_BYTES 72
 _Static_assert(sizeof(struct conn_head) == CONN_HEAD_BYTES, "padding");
 _Static_assert(sizeof(struct owner_slot) == OWNER_SLOT_BYTES, "padding");

@@ -16,6 +16,7 @@ struct sock_state {
 	__u64 sk;
 	__u64 cookie; /* with which the memory at `sk` is still the same socket */
 	__u64 since_ns;
+	__u64 begun_ns; /* TCP: a connect() or accept() that is not told yet; or 0 */
 	__u64 seen; /* a sum over all counts when it was sampled last */
 	/* TCP: what was there before `since_ns` or is in a slot already */
 	struct conn_counts credited;
@@ -23,12 +24,13 @@ struct sock_state {
 	__u32 seen_in; /* the walk in which it was sampled last */
 	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
 	__u32 current; /* the slot of whoever sent last */
+	__u32 at; /* its number in `socks` */
 	__u8 told; /* TCP: it is established. Others: a connect, or it was there before */
 	__u8 left_out;
 	__u8 passive;
 	__u8 kernels;
 	__u8 tcp; /* counts for itself; a raw socket may have its protocol number too */
-	__u8 pad[7];
+	__u8 pad[3];
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -117,6 +119,7 @@ static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie
 			if (!state)
 				return NULL;
 			__builtin_memset(state, 0, sizeof(*state));
+			state->at = at * SOCK_WAYS + i;
 			state->cookie = cookie;
 			state->tcp = tcp;
 			state->sk = (__u64)sk;

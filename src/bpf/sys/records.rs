@@ -13,7 +13,7 @@ pub(crate) const NAME_HEAD_BYTES: usize = 32;
 const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
 
 /// Bytes of `struct conn_head`, as `owners.h` asserts it.
-pub(crate) const CONN_HEAD_BYTES: usize = 128;
+pub(crate) const CONN_HEAD_BYTES: usize = 136;
 const _: () = assert!(size_of::<conn_head>() == CONN_HEAD_BYTES);
 /// Bytes of `struct owner_slot`.
 pub(crate) const OWNER_SLOT_BYTES: usize = 72;

@@ -22,6 +22,8 @@ pub(super) enum AttachError {
     NoCgroup2,
     #[error("{0}: {1}")]
     Root(String, io::Error),
+    #[error("no memory for programs and tables: {0}")]
+    Memory(#[source] libbpf_rs::Error),
     #[error("the kernel refused the programs: {0}")]
     Load(#[source] libbpf_rs::Error),
     #[error("the kernel refused to attach {0}: {1}")]
@@ -38,6 +40,10 @@ impl From<AttachError> for Problem {
             AttachError::Attach(_, e) if e.kind() == libbpf_rs::ErrorKind::PermissionDenied => {
                 "another program may have the root cgroup to itself, see `bpftool cgroup tree`; \
                  the dashboard does without"
+            }
+            AttachError::Memory(_) => {
+                "ring and tables count as its cgroup's memory: allow that 48 MiB; the dashboard does \
+                 without"
             }
             AttachError::Load(_) | AttachError::Attach(..) => {
                 "it takes kernel 5.12 with BTF; the dashboard does without"
@@ -57,25 +63,33 @@ fn cgroup2_root() -> Option<PathBuf> {
     })
 }
 
+/// What runs when the reader asks for it.
+pub(super) struct Walks {
+    /// Tells, through the ring, of the connections that have begun and are not told yet.
+    pub(super) begun: Link,
+    /// Returns the sockets that have carried something since the last walk.
+    pub(super) sample: Link,
+    /// Returns who else holds a socket.
+    pub(super) holders: Link,
+}
+
 /// The loaded and attached programs. Links first: they go before the object does.
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
-    pub(super) sample: Link,
-    pub(super) holders: Link,
+    pub(super) walks: Walks,
     pub(super) skel: OwnersSkel<'obj>,
 }
 
-/// Sets of the table of sockets, `SOCK_WAYS` in each, by the machine's memory in bytes: one for
-/// each MiB, so that the table takes 0.3 % of it; 65,536 sockets from 8 GiB on.
+/// Sets of the table of sockets, `SOCK_WAYS` in each, by the machine's memory in bytes: a power of
+/// two, one for each MiB, so that the table takes 0.3 % of it; 65,536 sockets from 8 GiB on.
 fn sets(memory: u64) -> u32 {
-    let sets = u32::try_from(memory >> 20).unwrap_or(u32::MAX).clamp(1 << 10, 1 << 13);
-    1 << sets.ilog2()
+    let sets = u32::try_from(memory >> 20).unwrap_or(u32::MAX);
+    1 << sets.clamp(1 << 10, 1 << 13).ilog2()
 }
 
 fn load(storage: &mut MaybeUninit<OpenObject>) -> libbpf_rs::Result<OwnersSkel<'_>> {
     let mut open = OwnersSkelBuilder::default().open(storage)?;
-    let memory = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total());
-    let sets = sets(memory);
+    let sets = sets(nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total()));
     let ways = open.maps.socks.max_entries() / open.maps.sock_sets.max_entries();
     open.maps.sock_sets.set_max_entries(sets)?;
     open.maps.socks.set_max_entries(sets * ways)?;
@@ -95,6 +109,7 @@ pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'
         libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
             AttachError::Rights
         }
+        libbpf_rs::ErrorKind::OutOfMemory => AttachError::Memory(e),
         _ => AttachError::Load(e),
     })?;
     let progs = &skel.progs;
@@ -112,12 +127,15 @@ pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'
         links.push(program.attach_cgroup(root.as_raw_fd()).map_err(refused(what))?);
     }
     links.push(progs.tcp_state.attach().map_err(refused("inet_sock_set_state"))?);
-    let holders = progs.holders.attach().map_err(refused("iter/task_file"))?;
-    let sample = progs
-        .sample
-        .attach_iter(skel.maps.sock_sets.as_fd())
-        .map_err(refused("iter/bpf_map_elem"))?;
-    Ok(Attached { links, sample, holders, skel })
+    let over = |program: &libbpf_rs::ProgramMut<'_>, map: &libbpf_rs::MapMut<'_>| {
+        program.attach_iter(map.as_fd()).map_err(refused("iter/bpf_map_elem"))
+    };
+    let walks = Walks {
+        begun: over(&progs.tell_all_begun, &skel.maps.begun)?,
+        sample: over(&progs.sample, &skel.maps.sock_sets)?,
+        holders: progs.holders.attach().map_err(refused("iter/task_file"))?,
+    };
+    Ok(Attached { links, walks, skel })
 }
 
 #[cfg(test)]

@@ -11,12 +11,35 @@ use crate::model::open::Comm;
 use crate::model::opens::ProcessKey;
 use crate::model::time::Mono;
 
+/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
+const TCP_ESTABLISHED: u8 = 1;
 /// As `OWNER_SLOTS` in `owners.h`.
 const SLOTS: usize = 4;
 /// A head with all its slots, as samples are; a record of the ring may have one.
 pub(super) const CONN_BYTES: usize = CONN_HEAD_BYTES + SLOTS * OWNER_SLOT_BYTES;
 
-pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
+/// What a record of the ring tells, in its order: an end may tell of its beginning too.
+pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Conn> {
+    let told = conn(bytes);
+    let begun = told.as_ref().and_then(|(conn, begun)| begun_with(conn, (*begun)?));
+    begun.into_iter().chain(told.map(|(conn, _)| conn))
+}
+
+pub(super) fn sample(bytes: &[u8]) -> Option<Conn> {
+    Some(conn(bytes)?.0)
+}
+
+/// The beginning of one that ended before it was told. It has had one owner, and had carried
+/// nothing.
+fn begun_with(end: &Conn, at: Mono) -> Option<Conn> {
+    let event = if end.passive { ConnEvent::Accept } else { ConnEvent::Connect };
+    let owner = end.shares.first()?.owner;
+    let shares = vec![Share { owner, carried: Carried::default() }];
+    Some(Conn { at, event, state: TCP_ESTABLISHED, error: 0, shares, current: 0, ..end.clone() })
+}
+
+/// A socket, and when it began where that is told with it.
+fn conn(bytes: &[u8]) -> Option<(Conn, Option<Mono>)> {
     let (head, rest) = bytes.split_at_checked(CONN_HEAD_BYTES)?;
     let head: conn_head = copied(head)?;
     let event = match head.event {
@@ -43,7 +66,7 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
     if current >= shares.len() {
         return None;
     }
-    Some(Conn {
+    let conn = Conn {
         at: Mono(head.ts_ns),
         since: (head.since_ns != 0).then_some(Mono(head.since_ns)),
         cookie: head.cookie,
@@ -60,7 +83,8 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Conn> {
         kernels: head.flags & 2 != 0,
         passive: head.flags & 4 != 0,
         wrapping: head.wrapping != 0,
-    })
+    };
+    Some((conn, (head.begun_ns != 0).then_some(Mono(head.begun_ns))))
 }
 
 pub(super) fn held(bytes: &[u8]) -> Option<Holder> {
