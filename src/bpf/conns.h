@@ -208,8 +208,9 @@ static __always_inline void begins(struct sock_state *state, __u64 ts_ns)
 static __always_inline void tell_end_with(struct sock_state *state, __u32 slots, __u8 old_state,
 					  __u32 error)
 {
-	struct conn_head *head = new_record(state, slots);
 	__u64 begun_ns = take_begun(state);
+	/* tested at once: kernel 6.1 forgets that it is one */
+	struct conn_head *head = new_record(state, slots);
 
 	if (!head) {
 		if (begun_ns)

@@ -2,9 +2,8 @@
 /* The states of sockets, by address.
  *
  * A table of sets in the order of the addresses' hashes, and beside it the states: a lookup is a
- * look at one cache line. The kernel's hash map would allocate and free a state for each
- * connection and hash in a call of its own, twice the price; socket storage costs two allocations
- * and a grace period. */
+ * look at one cache line. With the kernel's hash map a connection costs a call for each packet, an
+ * allocation and a lock; with socket storage two allocations and a grace period. */
 #ifndef EBPFTOP_SOCKS_H
 #define EBPFTOP_SOCKS_H
 
