@@ -1,23 +1,23 @@
 //! What connections cost when somebody looks whose they are, on the real kernel: nobody looking and
 //! the owners probe, interleaved; medians of the rounds. Needs root.
 //!
-//! Over loopback, each load in a process of its own with two threads: `bulk` one TCP stream in
-//! writes of 64 KiB, `rr` one byte each way, `close` connections that are made, accepted and closed,
-//! `udp` datagrams of 64 bytes each way on connected sockets; each end has a CPU of its own,
-//! and how they wake each other makes one run unlike the next. In `bulk1`, `rr1` and `close1` one thread
-//! has both ends: nobody waits, every cost is in it, and a ratio holds to a hundredth. `reading` is
-//! what the probe's and the model's threads take of a core meanwhile. Then what
-//! reading costs with 10,000 sockets alive (5,000 connections, both ends), of which some two hundred
-//! carry something each second.
+//! Over loopback, each load in a process of its own that runs through all rounds, with two threads:
+//! `bulk` one TCP stream in writes of 64 KiB, `rr` one byte each way, `close` connections that are
+//! made, accepted and closed, `udp` datagrams of 64 bytes each way on connected sockets; each end has
+//! a CPU of its own, and how they wake each other makes one slice unlike the next. In `bulk1`, `rr1`
+//! and `close1` one thread has both ends: nobody waits, every cost is in it. `reading` is what the
+//! probe's and the model's threads take of a core meanwhile. Then what reading costs with 10,000
+//! sockets alive (5,000 connections, both ends), of which some two hundred carry something each second.
 //!
 //! `cargo bench --bench conn_cost [-- [ROUNDS] [LOAD]...]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{median, own_cpu_ns};
@@ -26,7 +26,8 @@ use ebpftop::probes::owners::{OwnersConfig, OwnersProbe};
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent};
 
 const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
-const RUN: Duration = Duration::from_millis(1_000);
+/// One look at how fast a load is.
+const SLICE: Duration = Duration::from_millis(500);
 /// The kernel frees the programs of a run in its own time, and patches code for those of the next.
 const SETTLE: Duration = Duration::from_millis(200);
 const LIVE: usize = 5_000;
@@ -45,17 +46,18 @@ fn main() {
     for load in loads {
         let (mut alone, mut looked, mut ratios) = (vec![], vec![], vec![]);
         let (mut lost, mut cpu) = (0, vec![]);
+        let mut running = Load::start(load);
         for round in 0..rounds {
             let (mut without, mut with) = (0.0, 0.0);
             // Who goes first takes turns.
             for looks in [round % 2 == 0, round % 2 == 1] {
                 if looks {
-                    let looked = with_probe(|| with = run(load));
+                    let looked = with_probe(|| with = running.per_second());
                     lost += looked.lost;
-                    cpu.push(looked.cpu_ns as f64 / RUN.as_nanos() as f64 * 100.0);
+                    cpu.push(looked.cpu_ns as f64 / SLICE.as_nanos() as f64 * 100.0);
                 } else {
                     std::thread::sleep(SETTLE);
-                    without = run(load);
+                    without = running.per_second();
                 }
             }
             alone.push(without);
@@ -71,8 +73,8 @@ fn main() {
             median(&mut cpu),
         );
     }
-    let mut idle = child("live");
-    idle.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+    let mut idle = Load::start("live");
+    idle.says.read_line(&mut String::new()).unwrap();
     let mut cpu = vec![];
     for _ in 0..rounds.min(5) {
         let seconds = 3.0;
@@ -80,8 +82,6 @@ fn main() {
         cpu.push(read.cpu_ns as f64 / 1e9 / seconds * 100.0);
     }
     println!("{} sockets alive: reading takes {:.2} % of a core", 2 * LIVE, median(&mut cpu));
-    idle.kill().unwrap();
-    idle.wait().unwrap();
 }
 
 /// Of what `median` has sorted.
@@ -125,19 +125,45 @@ fn with_probe(load: impl FnOnce()) -> Looked {
     Looked { lost, cpu_ns }
 }
 
-fn child(load: &str) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--load", load])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+/// A load that runs until this is dropped: one process for all rounds, since no two are alike.
+struct Load {
+    child: Child,
+    says: BufReader<ChildStdout>,
 }
 
-/// What a load reaches a second.
-fn run(load: &str) -> f64 {
-    let out = child(load).wait_with_output().unwrap();
-    assert!(out.status.success());
-    String::from_utf8(out.stdout).unwrap().trim().parse().unwrap()
+impl Load {
+    fn start(name: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--load", name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        Self { child, says }
+    }
+
+    fn done(&mut self) -> (u64, Instant) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        (line.trim().parse().unwrap(), Instant::now())
+    }
+
+    /// What it reaches a second, over a slice.
+    fn per_second(&mut self) -> f64 {
+        let (before, begun) = self.done();
+        std::thread::sleep(SLICE);
+        let (after, ended) = self.done();
+        (after - before) as f64 / (ended - begun).as_secs_f64()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Keeps this thread on one CPU, so that rounds differ by who looks and not by where they ran.
@@ -147,48 +173,53 @@ fn stay_on(cpu: usize) {
     let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus);
 }
 
+/// What a load has done: bytes, or how often.
+static DONE: AtomicU64 = AtomicU64::new(0);
+
+fn count(done: u64) {
+    DONE.fetch_add(done, Ordering::Relaxed);
+}
+
 fn load(name: &str) {
-    stay_on(0);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = listener.local_addr().unwrap();
-    let per_second = match name {
-        "bulk" => {
-            let sink = std::thread::spawn(move || {
-                stay_on(1);
-                let (mut conn, _) = listener.accept().unwrap();
-                let mut buffer = vec![0; 1 << 18];
-                let mut all = 0;
-                loop {
-                    match conn.read(&mut buffer).unwrap() {
-                        0 => return all,
-                        n => all += n,
-                    }
-                }
-            });
-            let mut conn = TcpStream::connect(to).unwrap();
-            let begun = Instant::now();
-            while begun.elapsed() < RUN {
-                conn.write_all(&[0; 1 << 16]).unwrap();
+    if name != "live" {
+        std::thread::spawn(|| {
+            for _ in std::io::stdin().lines() {
+                println!("{}", DONE.load(Ordering::Relaxed));
             }
-            drop(conn);
-            sink.join().unwrap() as f64 / begun.elapsed().as_secs_f64()
-        }
-        "rr" => {
+        });
+    }
+    stay_on(0);
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    match name {
+        "bulk" => {
+            let mut conn = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
             std::thread::spawn(move || {
                 stay_on(1);
                 let (mut conn, _) = listener.accept().unwrap();
-                conn.set_nodelay(true).unwrap();
-                let mut byte = [0; 1];
-                while conn.read_exact(&mut byte).is_ok() {
-                    conn.write_all(&byte).unwrap();
+                let mut buffer = vec![0; 1 << 18];
+                loop {
+                    count(conn.read(&mut buffer).unwrap() as u64);
                 }
             });
-            let mut conn = TcpStream::connect(to).unwrap();
-            conn.set_nodelay(true).unwrap();
-            each_second(|| {
-                conn.write_all(b"?").unwrap();
-                conn.read_exact(&mut [0; 1]).unwrap();
-            })
+            loop {
+                conn.write_all(&[0; 1 << 16]).unwrap();
+            }
+        }
+        "rr" => {
+            let (mut one, mut other) = pair(&listener, 0);
+            std::thread::spawn(move || {
+                stay_on(1);
+                let mut byte = [0; 1];
+                while other.read_exact(&mut byte).is_ok() {
+                    other.write_all(&byte).unwrap();
+                }
+            });
+            loop {
+                one.write_all(b"?").unwrap();
+                one.read_exact(&mut [0; 1]).unwrap();
+                count(1);
+            }
         }
         "close" => {
             std::thread::spawn(move || {
@@ -198,32 +229,38 @@ fn load(name: &str) {
                     drop(conn);
                 }
             });
-            each_second(|| {
-                let mut conn = TcpStream::connect(to).unwrap();
+            for n in 0.. {
+                let mut conn = TcpStream::connect(address(n, port)).unwrap();
                 let _ = conn.read(&mut [0; 1]);
-            })
+                count(1);
+            }
         }
         "bulk1" => {
-            let (mut one, mut other) = pair(&listener);
-            each_second(|| {
+            let (mut one, mut other) = pair(&listener, 0);
+            loop {
                 one.write_all(&[0; 1 << 16]).unwrap();
                 other.read_exact(&mut [0; 1 << 16]).unwrap();
-            })
+                count(1 << 16);
+            }
         }
         "rr1" => {
-            let (mut one, mut other) = pair(&listener);
-            each_second(|| {
+            let (mut one, mut other) = pair(&listener, 0);
+            loop {
                 one.write_all(b"?").unwrap();
                 other.read_exact(&mut [0; 1]).unwrap();
                 other.write_all(b"!").unwrap();
                 one.read_exact(&mut [0; 1]).unwrap();
-            })
+                count(1);
+            }
         }
-        "close1" => each_second(|| {
-            let (mut one, other) = pair(&listener);
-            drop(other);
-            let _ = one.read(&mut [0; 1]);
-        }),
+        "close1" => {
+            for n in 0.. {
+                let (mut one, other) = pair(&listener, n);
+                drop(other);
+                let _ = one.read(&mut [0; 1]);
+                count(1);
+            }
+        }
         "udp" => {
             let (a, b) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
             let (a, b) = (a.unwrap(), b.unwrap());
@@ -236,39 +273,35 @@ fn load(name: &str) {
                     b.send(&buffer).unwrap();
                 }
             });
-            each_second(|| {
+            loop {
                 a.send(&[0; 64]).unwrap();
                 a.recv(&mut [0; 64]).unwrap();
-            })
+                count(1);
+            }
         }
-        _ => return live(&listener),
-    };
-    println!("{per_second}");
+        _ => live(&listener),
+    }
+}
+
+/// Where the nth connection goes: a connection that is closed keeps its ports for a minute.
+fn address(n: u32, port: u16) -> SocketAddr {
+    let ip = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + n / 4_000);
+    (ip, port).into()
 }
 
 /// The two ends of a connection.
-fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+fn pair(listener: &TcpListener, n: u32) -> (TcpStream, TcpStream) {
+    let port = listener.local_addr().unwrap().port();
+    let one = TcpStream::connect(address(n, port)).unwrap();
     let other = listener.accept().unwrap().0;
     one.set_nodelay(true).unwrap();
     other.set_nodelay(true).unwrap();
     (one, other)
 }
 
-/// How often it can be done in a second.
-fn each_second(mut what: impl FnMut()) -> f64 {
-    let begun = Instant::now();
-    let mut times = 0u32;
-    while begun.elapsed() < RUN {
-        what();
-        times += 1;
-    }
-    f64::from(times) / begun.elapsed().as_secs_f64()
-}
-
 /// Holds connections until it is killed.
-fn live(listener: &TcpListener) {
-    let mut pairs: Vec<(TcpStream, TcpStream)> = (0..LIVE).map(|_| pair(listener)).collect();
+fn live(listener: &TcpListener) -> ! {
+    let mut pairs: Vec<(TcpStream, TcpStream)> = (0..LIVE).map(|_| pair(listener, 0)).collect();
     println!();
     std::io::stdout().flush().unwrap();
     let mut at = 0;
