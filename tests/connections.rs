@@ -475,10 +475,11 @@ fn what_many_carried_is_told_while_they_live() {
     assert_eq!(bytes(&all_live), (sent, sent));
     // That they began is told then too.
     let lines = run.ended.lines();
-    let before_the_end = lines.split(|line| line["type"] == "close").next().unwrap();
+    let of_both = |line: &Value, kind| line["type"] == kind && line["pid"] == both.as_raw();
+    let before_the_end = lines.split(|line| of_both(line, "close")).next().unwrap();
     for kind in ["connect", "accept"] {
-        let of_both = |line: &&Value| line["type"] == kind && line["pid"] == both.as_raw();
-        assert_eq!(before_the_end.iter().filter(of_both).count(), CONNECTIONS, "{kind}");
+        let told = before_the_end.iter().filter(|line| of_both(line, kind)).count();
+        assert_eq!(told, CONNECTIONS, "{kind}");
     }
     assert_eq!(bytes(&run.row(both)), (sent, sent));
 }

@@ -81,7 +81,7 @@ static __always_inline void read_remote(struct conn_end *to, __u64 sk)
 	to->port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
 }
 
-/* All of it but the event, the moment and the slots. */
+/* All but what happened, when, and the slots. */
 static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct sock_state *state)
 {
 	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
@@ -209,7 +209,7 @@ static __always_inline void tell_end_with(struct sock_state *state, __u32 slots,
 					  __u32 error)
 {
 	__u64 begun_ns = take_begun(state);
-	/* tested at once: kernel 6.1 forgets that it is one */
+	/* reserved last: kernel 6.1 takes it for NULL in a test that does not follow at once */
 	struct conn_head *head = new_record(state, slots);
 
 	if (!head) {

@@ -140,7 +140,7 @@ int tcp_state(__u64 *ctx)
 		if (!state)
 			return 0;
 		tell_end(state, state->told ? from : TCP_SYN_SENT, HALF(sock, addr, sk_err));
-		end_state(sk);
+		end_state(state);
 		return 0;
 	}
 	if (!state) {
@@ -198,7 +198,7 @@ int sock_released(struct bpf_sock *sk)
 		return 1;
 	if (state->told || sum_of_slots(state))
 		tell_end(state, TCP_CLOSE, 0);
-	end_state(sk);
+	end_state(state);
 	return 1;
 }
 

@@ -35,7 +35,8 @@ struct sock_state {
 
 /* A set is a cache line of addresses, 0 where there is room. */
 #define SOCK_WAYS 8
-/* A socket is in the set of its hash or, where that is full, in one of those beside it. */
+/* A socket is in the set of its hash or, where that is full, in one of those beside it. A power of
+ * two. */
 #define SOCK_SETS_PROBED 4
 
 struct sock_set {
@@ -128,23 +129,14 @@ static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie
 	return NULL;
 }
 
-static __always_inline void end_state(const void *sk)
+/* Gives the state back. */
+static __always_inline void end_state(struct sock_state *state)
 {
-	__u32 hash = sock_hash(sk);
+	__u32 at = state->at, key = at / SOCK_WAYS;
+	struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &key);
 
-	for (__u32 probe = 0; probe < SOCK_SETS_PROBED; probe++) {
-		__u32 at = hash ^ probe;
-		struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &at);
-
-		if (!set)
-			return;
-#pragma unroll
-		for (int i = 0; i < SOCK_WAYS; i++)
-			if (set->sk[i] == (__u64)sk) {
-				set->sk[i] = 0;
-				return;
-			}
-	}
+	if (set)
+		set->sk[at % SOCK_WAYS] = 0;
 }
 
 #endif

@@ -189,7 +189,7 @@ pub struct PeerFlow {
 pub struct OwnersBatch {
     pub at: Mono,
     pub wall: WallOffset,
-    /// What happened, in the kernel's order.
+    /// What happened, in the order of time.
     pub events: Vec<Conn>,
     /// There on a tick.
     pub tick: Option<OwnersTick>,

@@ -132,6 +132,7 @@ impl Reader<'_, '_> {
                 return Err(libbpf_rs::Error::from_raw_os_error(-read));
             }
             let mut events = std::mem::take(&mut *self.events.borrow_mut());
+            // An end may tell of a beginning that was before what stands in front of it.
             events.sort_by_cached_key(|event| event.at);
             let some = !events.is_empty();
             if some && !self.send(events, None) {
