@@ -15,7 +15,7 @@ use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
-use ebpftop::probes::ProbeEvent;
+use ebpftop::probes::{OwnersInfo, ProbeEvent};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, view};
 use fake::{at, busy, key, type_text};
@@ -86,7 +86,7 @@ fn told(app: &mut App, samples: Vec<Conn>) {
 /// address that is not on what is watched; a process that opens nothing talks as well.
 fn connected() -> App {
     let mut app = busy((120, 40));
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(()))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
     let nginx = Some(owner(812, "nginx"));
     let mut accepted = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 0, 0);
     (accepted.event, accepted.passive) = (ConnEvent::Accept, true);
@@ -277,7 +277,7 @@ fn what_was_lost_and_let_go_is_beside_the_sum() {
 #[test]
 fn who_talks_is_shown_once_the_opens_have_started() {
     let mut app = App::new(&Settings::default(), "h", (120, 40), at(0.0));
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(()))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
     let quiet = Some(owner(777, "quiet"));
     told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
     let screen = text(&app, (120, 40));

@@ -14,7 +14,7 @@ use crate::model::owners::Owners;
 use crate::model::problem::Problem;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
-use crate::probes::{OpensInfo, ProbeEvent, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// How a probe is doing.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
     pub owners: Rc<Owners>,
-    pub owners_state: ProbeState<()>,
+    pub owners_state: ProbeState<OwnersInfo>,
     /// The owners' probe has run.
     pub owners_known: bool,
     pub opens_state: ProbeState<OpensInfo>,

@@ -10,7 +10,7 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, TraceFsFound};
-use crate::probes::{NO_BTF_FIX, OpensInfo, Watched};
+use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -333,9 +333,9 @@ fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
 }
 
 /// The others run without it, so that it decides nothing.
-fn owners_probe(started: &Result<(), Problem>) -> Check {
+fn owners_probe(started: &Result<OwnersInfo, Problem>) -> Check {
     match started {
-        Ok(()) => Check::ok("owners", "the probe runs: processes behind connections are known"),
+        Ok(_) => Check::ok("owners", "the probe runs: processes behind connections are known"),
         Err(problem) => Check::fix("owners", problem.why.clone(), &problem.fix),
     }
 }
@@ -396,7 +396,7 @@ mod tests {
         let refused = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
         let check = owners_probe(&Err(refused));
         assert_eq!((check.status, &*check.fix), (Status::Fix, "mount it"));
-        assert_eq!(owners_probe(&Ok(())).status, Status::Ok);
+        assert_eq!(owners_probe(&Ok(OwnersInfo::default())).status, Status::Ok);
     }
 
     #[test]

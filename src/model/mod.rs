@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod compare;
 pub mod conn;
+pub mod coverage;
 pub mod errno;
 pub mod escape;
 pub mod filter;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::conn::OwnersBatch;
+use crate::model::coverage::{Attribution, Missing};
 use crate::model::link::{Choice, Hook, Link, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
@@ -47,7 +48,7 @@ pub enum ProbeEvent {
     /// The opens probe has detached and drained; nothing follows.
     OpensEnded(OpenCounts),
     /// The owners probe is attached, or why it is not. Sent once, first.
-    OwnersStarted(Result<(), Problem>),
+    OwnersStarted(Result<OwnersInfo, Problem>),
     /// Connections that began and ended, or what the living ones carried.
     Owners(OwnersBatch),
     /// The owners probe has read a last time and detached; nothing follows.
@@ -74,6 +75,17 @@ pub struct OpensInfo {
     pub ring_bytes: u64,
     /// How many rings there are.
     pub rings: u32,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
+}
+
+/// What the connections probe sees on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnersInfo {
+    /// How bytes are attributed to processes.
+    pub attribution: Attribution,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
 }
 
 /// How one interface is watched.

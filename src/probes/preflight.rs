@@ -14,7 +14,8 @@ use super::opens::OpensProbe;
 use super::owners::{OwnersConfig, OwnersProbe};
 use super::talkers::TalkersProbe;
 use super::{
-    CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent, TalkersConfig, Watched, quiet_libbpf,
+    CHANNEL_DEPTH, OpensConfig, OpensInfo, OwnersInfo, ProbeEvent, TalkersConfig, Watched,
+    quiet_libbpf,
 };
 use crate::bpf::sys::tracepoint::TraceFs;
 use crate::model::link::{Choice, XdpMode};
@@ -103,7 +104,7 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
 }
 
 /// Starts the owners probe and stops it again.
-pub fn try_owners() -> Result<(), Problem> {
+pub fn try_owners() -> Result<OwnersInfo, Problem> {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let config = OwnersConfig { interval: Duration::from_secs(60), locked: false };
     let probe = OwnersProbe::start(config, sink);

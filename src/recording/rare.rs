@@ -13,7 +13,7 @@ use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{OpensInfo, ProbeEvent, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub(super) enum Rare<'a> {
     Tick,
     Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
     Unwritten,
-    OwnersStarted(Result<(), Problem>),
+    OwnersStarted(Result<OwnersInfo, Problem>),
     Owners(Cow<'a, OwnersBatch>),
     OwnersEnded,
     Before(Before),
