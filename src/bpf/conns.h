@@ -30,6 +30,8 @@ struct {
 
 /* There may be some; unset by the reader before it walks over them. */
 bool some_begun = false;
+/* A walk (walk.h) is loaded, which takes them from their lists. */
+const volatile bool has_walk = true;
 /* Records that found no room. */
 __u64 lost = 0;
 
@@ -53,6 +55,18 @@ static __always_inline void tcp_totals(__u64 sk, struct conn_counts *to)
 	to->tx_packets = HALF(tcp_sock, sk, segs_out);
 }
 
+/* Takes away what is in a slot already. */
+static __always_inline void take_credited(struct conn_counts *counts,
+					  const struct sock_state *state)
+{
+	counts->rx_bytes -= state->credited.rx_bytes;
+	counts->tx_bytes -= state->credited.tx_bytes;
+	if ((__s64)counts->tx_bytes < 0) /* the SYN is not sent yet */
+		counts->tx_bytes = 0;
+	counts->rx_packets = (__u32)(counts->rx_packets - state->credited.rx_packets);
+	counts->tx_packets = (__u32)(counts->tx_packets - state->credited.tx_packets);
+}
+
 /* The address that was kept, as a number also where the verifier has just seen it as a pointer. */
 static __always_inline __u64 number_of(struct sock_state *state)
 {
@@ -63,6 +77,7 @@ static __always_inline void read_end(struct conn_end *to, __u64 v6, __u32 v4, bo
 {
 	__u64 *half = (__u64 *)to->ip;
 
+	half[2] = 0; /* port and padding */
 	if (is_v6) {
 		half[0] = kernel_word(v6);
 		half[1] = kernel_word(v6 + 8);
@@ -85,7 +100,6 @@ static __always_inline void read_remote(struct conn_end *to, __u64 sk)
 static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct sock_state *state)
 {
 	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
-	struct conn_counts now;
 
 	head->since_ns = state->since_ns;
 	head->cookie = state->cookie;
@@ -107,13 +121,8 @@ static __always_inline void fill_head(struct conn_head *head, __u64 sk, struct s
 		head->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
 	head->wrapping = state->tcp;
 	if (head->wrapping) {
-		tcp_totals(sk, &now);
-		head->not_yet.rx_bytes = now.rx_bytes - state->credited.rx_bytes;
-		head->not_yet.tx_bytes = now.tx_bytes - state->credited.tx_bytes;
-		if ((__s64)head->not_yet.tx_bytes < 0) /* the SYN is not sent yet */
-			head->not_yet.tx_bytes = 0;
-		head->not_yet.rx_packets = (__u32)(now.rx_packets - state->credited.rx_packets);
-		head->not_yet.tx_packets = (__u32)(now.tx_packets - state->credited.tx_packets);
+		tcp_totals(sk, &head->not_yet);
+		take_credited(&head->not_yet, state);
 	} else {
 		__builtin_memset(&head->not_yet, 0, sizeof(head->not_yet));
 	}
@@ -197,7 +206,7 @@ static __always_inline void begins(struct sock_state *state, __u64 ts_ns)
 	__u32 *place = begun_place(state);
 
 	__sync_lock_test_and_set(&state->begun_ns, ts_ns);
-	if (!place || __sync_val_compare_and_swap(place, 0, state->at + 1)) {
+	if (!has_walk || !place || __sync_val_compare_and_swap(place, 0, state->at + 1)) {
 		tell_begun(state);
 		return;
 	}

@@ -19,27 +19,19 @@
 #include "owners.h"
 #include "socket.h"
 #include "socks.h"
+#include "walk.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Datagrams of sockets that talk to many. A peer that finds no room is in the socket's counts
- * alone. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
-	__type(key, struct flow_key);
-	__type(value, struct conn_counts);
-} flows SEC(".maps");
 
 /* Sockets that processes made or found established, whose state found no room. */
 __u64 stateless = 0;
 /* Set by the reader: the run of `holders` makes a state for those that have none. */
 bool seeding = false;
 /* Set by the reader: the number of this run of `holders`, from 1. */
-__u32 walk = 0;
-/* Set by the reader: the run of `sample` tells of those too that did not change. */
-bool everything = false;
+__u32 holders_run = 0;
+
+/* Datagrams are counted: all the programs that this takes are loaded. */
+const volatile bool counts_datagrams = true;
 
 /* A process that holds a socket which another one is told to be the owner of. */
 struct holder {
@@ -107,7 +99,7 @@ int sock_made(struct bpf_sock *sk)
 {
 	struct sock_state *state;
 
-	if (is_tcp(sk))
+	if (is_tcp(sk) || !counts_datagrams)
 		return 1;
 	state = new_state(sk, bpf_get_socket_cookie(sk), false);
 	if (!state) {
@@ -119,11 +111,9 @@ int sock_made(struct bpf_sock *sk)
 	return 1;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int tcp_state(__u64 *ctx)
+/* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
+static __always_inline int tcp_changes(struct sock *sk, int from, int to, const bool typed)
 {
-	struct sock *sk = (struct sock *)ctx[0];
-	int from = ctx[1], to = ctx[2];
 	struct sock_state *state = NULL;
 	__u64 addr = (__u64)sk, cookie;
 
@@ -132,9 +122,9 @@ int tcp_state(__u64 *ctx)
 	if ((__u16)WORD(sock, addr, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	cookie = WORD(sock, addr, __sk_common.skc_cookie.counter);
-	if (cookie && to != TCP_SYN_SENT)
+	if ((cookie || !typed) && to != TCP_SYN_SENT)
 		state = state_of(sk);
-	if (state && state->cookie != cookie)
+	if (state && !is_cookie_of(state, cookie))
 		state = NULL;
 	if (to == TCP_CLOSE) {
 		if (!state)
@@ -144,7 +134,11 @@ int tcp_state(__u64 *ctx)
 		return 0;
 	}
 	if (!state) {
-		state = new_state(sk, bpf_get_socket_cookie(sk), true);
+		if (typed)
+			cookie = bpf_get_socket_cookie(sk);
+		else if (!cookie)
+			cookie = made_up_cookie();
+		state = new_state(sk, cookie, true);
 		if (!state) {
 			/* once for each */
 			if (to == TCP_SYN_SENT || from == TCP_SYN_RECV)
@@ -169,20 +163,18 @@ int tcp_state(__u64 *ctx)
 	return 0;
 }
 
-static __always_inline __u64 sum_of(const struct conn_counts *counts)
+SEC("tp_btf/inet_sock_set_state")
+int tcp_state(__u64 *ctx)
 {
-	return counts->rx_bytes + counts->tx_bytes + counts->rx_packets + counts->tx_packets;
+	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], true);
 }
 
-/* Changes with every packet that is counted in a slot. */
-static __always_inline __u64 sum_of_slots(const struct sock_state *state)
+/* Where the kernel refuses programs that are typed by BTF. Here the socket is a number, and no helper
+ * makes a cookie of it. */
+SEC("?raw_tp/inet_sock_set_state")
+int tcp_state_raw(__u64 *ctx)
 {
-	__u64 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < OWNER_SLOTS; i++)
-		sum += sum_of(&state->slots[i].counts);
-	return sum;
+	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], false);
 }
 
 /* UDP ends with its descriptor; TCP goes on until its state says so. */
@@ -237,7 +229,7 @@ static __always_inline void count_flow(struct __sk_buff *skb, bool ingress, __u3
 				       __u32 packets)
 {
 	struct flow_key key = { .cookie = bpf_get_socket_cookie(skb) };
-	struct conn_counts none = {}, *counts;
+	struct flow none = {}, *flow;
 	__u8 ip[40];
 	__be16 port;
 	__u32 at = 40;
@@ -255,15 +247,16 @@ static __always_inline void count_flow(struct __sk_buff *skb, bool ingress, __u3
 	}
 	if (!bpf_skb_load_bytes(skb, at + (ingress ? 0 : 2), &port, sizeof(port)))
 		key.remote.port = bpf_ntohs(port);
-	counts = bpf_map_lookup_elem(&flows, &key);
-	if (!counts) {
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow) {
 		bpf_map_update_elem(&flows, &key, &none, BPF_NOEXIST);
-		counts = bpf_map_lookup_elem(&flows, &key);
-		if (!counts)
+		flow = bpf_map_lookup_elem(&flows, &key);
+		if (!flow)
 			return;
 	}
-	__sync_fetch_and_add(ingress ? &counts->rx_bytes : &counts->tx_bytes, bytes);
-	__sync_fetch_and_add(ingress ? &counts->rx_packets : &counts->tx_packets, packets);
+	__sync_fetch_and_add(ingress ? &flow->counts.rx_bytes : &flow->counts.tx_bytes, bytes);
+	__sync_fetch_and_add(ingress ? &flow->counts.rx_packets : &flow->counts.tx_packets,
+			     packets);
 }
 
 /* Remembers the peer of a connected socket; whether it is another than before. A connect() to the
@@ -398,7 +391,7 @@ static __always_inline void count(struct __sk_buff *skb, bool ingress)
 		return;
 	}
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || (ingress && is_tcp(sk)))
+	if (!sk || (is_tcp(sk) ? ingress : !counts_datagrams))
 		return;
 	/* a socket that was refused after it was made leaves its state behind */
 	if (!state || state->cookie != bpf_get_socket_cookie(skb))
@@ -498,20 +491,20 @@ int holders(struct bpf_iter__task_file *ctx)
 		return 0;
 	}
 	if (state->slots[state->current & (OWNER_SLOTS - 1)].tgid == (__u32)task->tgid) {
-		state->held = walk;
+		state->held = holders_run;
 		return 0;
 	}
 	if (!state->held) {
-		state->held = walk;
-	} else if (state->held + 1 < walk) {
-		/* Not in its hands for a whole walk: whoever made it has ended or closed it. */
+		state->held = holders_run;
+	} else if (state->held + 1 < holders_run) {
+		/* Not in its hands for a whole holders_run: whoever made it has ended or closed it. */
 		if (state->tcp) {
 			change_hands(state, (__u64)sk, task->tgid, (__u64)task, 0);
 		} else {
 			slot_of(state, task->tgid, (__u64)task, &n);
 			state->current = n;
 		}
-		state->held = walk;
+		state->held = holders_run;
 		return 0;
 	}
 	holder.cookie = state->cookie;
@@ -520,107 +513,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* Tells of one that has begun. Where it ends meanwhile, that takes `begun_ns` and tells of both; and
- * what was read here may be another socket's. */
-static __always_inline void tell_if_begun(struct sock_state *state)
-{
-	__u64 sk = number_of(state), cookie = state->cookie, ts_ns = state->begun_ns;
-	struct {
-		struct conn_head head;
-		struct owner_slot slot;
-	} record = {};
-
-	if (!ts_ns)
-		return;
-	fill_head(&record.head, sk, state);
-	fill_begin(&record.head, state, ts_ns);
-	record.head.slots = 1;
-	record.slot = state->slots[0];
-	if (cookie == state->cookie && cookie == WORD(sock, sk, __sk_common.skc_cookie.counter) &&
-	    __sync_val_compare_and_swap(&state->begun_ns, ts_ns, 0) == ts_ns &&
-	    bpf_ringbuf_output(&conns, &record, sizeof(record), BPF_RB_NO_WAKEUP))
-		found_no_room_in_ring();
-}
-
-/* Walks the lists of those that have begun. */
-SEC("iter/bpf_map_elem")
-int tell_all_begun(struct bpf_iter__bpf_map_elem *ctx)
-{
-	struct begun_list *list;
-	struct sock_state *state;
-	__u32 at, *key = ctx->key;
-
-	if (!key)
-		return 0;
-	at = *key;
-	list = bpf_map_lookup_elem(&begun, &at);
-	if (!list)
-		return 0;
-	for (__u32 i = 0; i < BEGUN_IN_LIST; i++) {
-		at = list->at[i];
-		if (!at)
-			continue;
-		list->at[i] = 0;
-		at--;
-		state = bpf_map_lookup_elem(&socks, &at);
-		if (state)
-			tell_if_begun(state);
-	}
-	return 0;
-}
-
-/* What one socket carried, where that is more than at the last walk. */
-static __always_inline void sample_one(struct seq_file *seq, __u64 addr, struct sock_state *state)
-{
-	__u64 sk = number_of(state), cookie = state->cookie, seen;
-	struct conn_head head;
-
-	__builtin_memset(&head, 0, sizeof(head));
-	fill_head(&head, sk, state);
-	/* where it ended meanwhile, the memory may be another socket's, and the state too */
-	if (sk != addr || !cookie || cookie != state->cookie ||
-	    cookie != WORD(sock, sk, __sk_common.skc_cookie.counter))
-		return;
-	if (state->tcp && (head.state == TCP_CLOSE || head.state == TCP_SYN_SENT))
-		return;
-	seen = sum_of(&head.not_yet) + sum_of_slots(state);
-	/* a set that did not fit into what was read is walked over again */
-	if (seen == state->seen && state->seen_in != walk && !everything)
-		return;
-	state->seen = seen;
-	state->seen_in = walk;
-	head.ts_ns = bpf_ktime_get_ns();
-	head.slots = OWNER_SLOTS;
-	bpf_seq_write(seq, &head, sizeof(head));
-	bpf_seq_write(seq, state->slots, sizeof(state->slots));
-}
-
-/* Walks the sets. */
-SEC("iter/bpf_map_elem")
-int sample(struct bpf_iter__bpf_map_elem *ctx)
-{
-	struct sock_state *state;
-	struct sock_set *set;
-	__u32 at, *key = ctx->key;
-	__u64 sk;
-
-	if (!key)
-		return 0;
-	at = *key;
-	set = bpf_map_lookup_elem(&sock_sets, &at);
-	if (!set)
-		return 0;
-	for (__u32 way = 0; way < SOCK_WAYS; way++) {
-		sk = set->sk[way];
-		if (!sk)
-			continue;
-		state = state_at(at, way);
-		if (state)
-			sample_one(ctx->meta->seq, sk, state);
-	}
-	return 0;
-}
-
 /* A type that records are made of has to be in the object's BTF for Rust to have it. */
 const struct holder *unused_holder __attribute__((unused));
 const struct conn_head *unused_head __attribute__((unused));
+const struct flow_record *unused_flow __attribute__((unused));

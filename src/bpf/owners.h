@@ -74,6 +74,18 @@ struct flow_key {
 	struct conn_end remote;
 };
 
+struct flow_record {
+	struct flow_key key;
+	struct conn_counts counts;
+};
+
+/* What one run of `walk` walks over. */
+enum walk_over {
+	WALK_BEGUN, /* connections that have begun and are not reported */
+	WALK_SOCKETS, /* what they have carried */
+	WALK_FLOWS, /* what was exchanged with each peer */
+};
+
 #define CONN_HEAD_BYTES 136
 #define OWNER_SLOT_BYTES 72
 _Static_assert(sizeof(struct conn_head) == CONN_HEAD_BYTES, "padding");

@@ -16,12 +16,11 @@ struct sock_state {
 	__u64 cookie; /* with which the memory at `sk` is still the same socket */
 	__u64 since_ns;
 	__u64 begun_ns; /* TCP: a connect() or accept() that is not told yet; or 0 */
-	__u64 seen; /* a sum over all counts when it was sampled last */
+	__u64 reported; /* a sum over all counts when a walk reported it last */
 	/* TCP: what was there before `since_ns` or is in a slot already */
 	struct conn_counts credited;
 	struct conn_end peer; /* not TCP: the one that a connect was told of */
-	__u32 seen_in; /* the walk in which it was sampled last */
-	__u32 held; /* the last walk in which `current` held it; 0: not walked over yet */
+	__u32 held; /* the last run of `holders` in which `current` held it; 0: none yet */
 	__u32 current; /* the slot of whoever sent last */
 	__u32 at; /* its number in `socks` */
 	__u8 told; /* TCP: it is established. Others: a connect, or it was there before */
@@ -29,7 +28,7 @@ struct sock_state {
 	__u8 passive;
 	__u8 kernels;
 	__u8 tcp; /* counts for itself; a raw socket may have its protocol number too */
-	__u8 pad[3];
+	__u8 pad[7];
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -93,6 +92,21 @@ static __always_inline struct sock_state *state_of(const void *sk)
 				return state_at(at, i);
 	}
 	return NULL;
+}
+
+/* A cookie of ours has this bit. The kernel counts up from 1 (net/core/sock_diag.c). */
+#define MADE_UP_COOKIE (1ull << 63)
+__u64 made_up_cookies = 0;
+
+static __always_inline __u64 made_up_cookie(void)
+{
+	return MADE_UP_COOKIE | __sync_fetch_and_add(&made_up_cookies, 1);
+}
+
+/* Whether the socket that now has this cookie is the one that the state is of. */
+static __always_inline bool is_cookie_of(const struct sock_state *state, __u64 cookie)
+{
+	return state->cookie == cookie || state->cookie & MADE_UP_COOKIE;
 }
 
 /* An empty state, in place of the one that the address may have; NULL where there is no room. */

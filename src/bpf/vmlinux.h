@@ -247,13 +247,6 @@ struct bpf_iter__task_file {
 
 struct bpf_map;
 
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	void *key;
-	void *value;
-};
-
 typedef struct {
 	__u32 val;
 } kuid_t;

@@ -1,4 +1,5 @@
-//! libbpf's own words go to the log, never to the screen.
+//! What libbpf prints goes to the log, never to the screen; a refused program's name and the verifier's
+//! last line are noted for the error message.
 
 use std::sync::Once;
 
@@ -11,7 +12,10 @@ pub(crate) fn quiet_libbpf() {
         set_print(Some((PrintLevel::Debug, |level, text| {
             let text = text.trim_end();
             match level {
-                PrintLevel::Warn => tracing::warn!(target: "libbpf", "{text}"),
+                PrintLevel::Warn => {
+                    super::refusal::listen(text);
+                    tracing::warn!(target: "libbpf", "{text}");
+                }
                 PrintLevel::Info => tracing::info!(target: "libbpf", "{text}"),
                 PrintLevel::Debug => tracing::debug!(target: "libbpf", "{text}"),
             }

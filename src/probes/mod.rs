@@ -10,6 +10,8 @@ pub mod log;
 pub mod opens;
 pub mod owners;
 pub mod preflight;
+pub mod programs;
+mod refusal;
 pub mod talkers;
 pub mod who;
 

@@ -3,7 +3,9 @@
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
-use crate::bpf::owners::types::{conn_counts, conn_head, flow_key, holder, owner_slot};
+use crate::bpf::owners::types::{
+    conn_counts, conn_head, flow_key, flow_record, holder, owner_slot,
+};
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
 pub(crate) const OPEN_HEAD_BYTES: usize = 128;
@@ -27,7 +29,7 @@ macro_rules! plain {
     )*};
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
-plain!(conn_counts, conn_head, flow_key, holder, owner_slot);
+plain!(conn_counts, conn_head, flow_key, flow_record, holder, owner_slot);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

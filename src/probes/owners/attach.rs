@@ -1,82 +1,64 @@
 //! Loads the object and attaches it: to the root of cgroup v2 and to TCP's changes of state.
 
 use std::fs::File;
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
+use crate::model::coverage::{Attribution, Missing};
 use crate::model::escape::escape;
 use crate::model::problem::Problem;
+use crate::probes::OwnersInfo;
+use crate::probes::programs::{self, Choice, Load, Object, Storage};
+use crate::probes::refusal::LoadError;
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("this needs root")]
-    Rights,
-    #[error("cgroup v2 is not mounted")]
-    NoCgroup2,
-    #[error("{0}: {1}")]
-    Root(String, io::Error),
-    #[error("no memory for programs and tables: {0}")]
-    Memory(#[source] libbpf_rs::Error),
-    #[error("the kernel refused the programs: {0}")]
-    Load(#[source] libbpf_rs::Error),
-    #[error("the kernel refused to attach {0}: {1}")]
-    Attach(&'static str, #[source] libbpf_rs::Error),
+    #[error(transparent)]
+    Load(LoadError),
+    #[error("{}", .0.error)]
+    NoTcp(Missing),
 }
 
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::Rights => "run it with sudo",
-            AttachError::NoCgroup2 => {
-                "mount -t cgroup2 none /sys/fs/cgroup; the dashboard does without"
-            }
-            AttachError::Attach(_, e) if e.kind() == libbpf_rs::ErrorKind::PermissionDenied => {
-                "another program may have the root cgroup to itself, see `bpftool cgroup tree`; \
-                 the dashboard does without"
-            }
-            AttachError::Memory(_) => {
+            AttachError::Load(LoadError::Privileges) => "run it with sudo",
+            AttachError::Load(e) if e.is_out_of_memory() => {
                 "ring and tables count as its cgroup's memory: allow that 48 MiB; the dashboard does \
                  without"
             }
-            AttachError::Load(_) | AttachError::Attach(..) => {
-                "it takes kernel 5.12 with BTF; the dashboard does without"
+            AttachError::Load(_) | AttachError::NoTcp(_) => {
+                "see `ebpftop doctor`; the dashboard does without"
             }
-            AttachError::Root(..) => "the dashboard does without",
         };
         Problem::new("watch who is behind connections", e.to_string(), fix)
     }
 }
 
-/// The root of cgroup v2, wherever it is mounted.
-fn cgroup2_root() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
-        [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
-        _ => None,
-    })
-}
-
-/// What runs when the reader asks for it.
-pub(super) struct Walks {
-    /// Tells, through the ring, of the connections that have begun and are not told yet.
-    pub(super) begun: Link,
-    /// Returns the sockets that have carried something since the last walk.
-    pub(super) sample: Link,
-    /// Returns who else holds a socket.
-    pub(super) holders: Link,
+/// The root of cgroup v2, wherever it is mounted, or why there is none.
+fn cgroup2_root() -> Result<File, String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|e| e.to_string())?;
+    let root = mounts
+        .lines()
+        .find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
+            [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
+            _ => None,
+        })
+        .ok_or("cgroup v2 is not mounted; mount -t cgroup2 none /sys/fs/cgroup")?;
+    File::open(&root).map_err(|e| format!("{}: {e}", escape(root.as_os_str().as_encoded_bytes())))
 }
 
 /// The loaded and attached programs. Links first: they go before the object does.
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
-    pub(super) walks: Walks,
+    /// Returns who else holds a socket, when it is run.
+    pub(super) holders: Option<Link>,
     pub(super) skel: OwnersSkel<'obj>,
 }
 
@@ -87,7 +69,32 @@ fn sets(memory: u64) -> u32 {
     1 << sets.clamp(1 << 10, 1 << 13).ilog2()
 }
 
-fn load(storage: &mut MaybeUninit<OpenObject>) -> libbpf_rs::Result<OwnersSkel<'_>> {
+/// The programs of the root cgroup.
+const CGROUP_PROGRAMS: [&str; 6] =
+    ["count_tx", "count_rx", "sock_made", "sock_released", "accepts_v4", "accepts_v6"];
+
+/// The object, with the root of cgroup v2 where there is one.
+struct Owners {
+    root: Option<File>,
+}
+
+impl Load for Owners {
+    type Loaded<'obj> = Attached<'obj>;
+
+    fn load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<Attached<'obj>, LoadError> {
+        let skel = open_and_load(storage, choice).map_err(LoadError::of_load)?;
+        self.attach(skel, choice)
+    }
+}
+
+fn open_and_load<'obj>(
+    storage: &'obj mut MaybeUninit<OpenObject>,
+    choice: &Choice,
+) -> libbpf_rs::Result<OwnersSkel<'obj>> {
     let mut open = OwnersSkelBuilder::default().open(storage)?;
     let sets = sets(nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total()));
     let ways = open.maps.socks.max_entries() / open.maps.sock_sets.max_entries();
@@ -95,47 +102,65 @@ fn load(storage: &mut MaybeUninit<OpenObject>) -> libbpf_rs::Result<OwnersSkel<'
     open.maps.socks.set_max_entries(sets * ways)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.sock_sets_shift = u32::BITS - sets.ilog2();
+        rodata.counts_datagrams = choice.has(programs::DATAGRAMS);
+        rodata.has_walk = choice.has(programs::WALK);
     }
+    choice.prepare(open.open_object_mut());
     open.load()
 }
 
-/// Loads and attaches. A connection that begins after this is told.
-pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'_>, AttachError> {
-    let root = cgroup2_root().ok_or(AttachError::NoCgroup2)?;
-    let root = File::open(&root).map_err(|e| {
-        AttachError::Root(escape(root.as_os_str().as_encoded_bytes()).into_owned(), e)
-    })?;
-    let skel = load(storage).map_err(|e| match e.kind() {
-        libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
-            AttachError::Rights
+impl Owners {
+    fn attach<'obj>(
+        &self,
+        skel: OwnersSkel<'obj>,
+        choice: &Choice,
+    ) -> Result<Attached<'obj>, LoadError> {
+        let progs = &skel.progs;
+        let mut links = Vec::new();
+        // Counting first: the counts are whole for what is reported from its beginning.
+        for (program, name) in [
+            (&progs.count_tx, "count_tx"),
+            (&progs.count_rx, "count_rx"),
+            (&progs.sock_made, "sock_made"),
+            (&progs.sock_released, "sock_released"),
+            (&progs.accepts_v4, "accepts_v4"),
+            (&progs.accepts_v6, "accepts_v6"),
+        ] {
+            if let Some(root) = self.root.as_ref().filter(|_| choice.uses(name)) {
+                let link = program.attach_cgroup(root.as_raw_fd());
+                links.push(link.map_err(|e| LoadError::of_attach(name, &e))?);
+            }
         }
-        libbpf_rs::ErrorKind::OutOfMemory => AttachError::Memory(e),
-        _ => AttachError::Load(e),
-    })?;
-    let progs = &skel.progs;
-    let refused = |what| move |e| AttachError::Attach(what, e);
-    let mut links = Vec::new();
-    // Counting first: what is told from its beginning has all its bytes counted.
-    for (program, what) in [
-        (&progs.count_tx, "cgroup_skb/egress"),
-        (&progs.count_rx, "cgroup_skb/ingress"),
-        (&progs.sock_made, "cgroup/sock_create"),
-        (&progs.sock_released, "cgroup/sock_release"),
-        (&progs.accepts_v4, "cgroup/getpeername4"),
-        (&progs.accepts_v6, "cgroup/getpeername6"),
-    ] {
-        links.push(program.attach_cgroup(root.as_raw_fd()).map_err(refused(what))?);
+        for (program, name) in
+            [(&progs.tcp_state, "tcp_state"), (&progs.tcp_state_raw, "tcp_state_raw")]
+        {
+            if choice.uses(name) {
+                links.push(program.attach().map_err(|e| LoadError::of_attach(name, &e))?);
+            }
+        }
+        let holders = choice
+            .uses("holders")
+            .then(|| progs.holders.attach())
+            .transpose()
+            .map_err(|e| LoadError::of_attach("holders", &e))?;
+        Ok(Attached { links, holders, skel })
     }
-    links.push(progs.tcp_state.attach().map_err(refused("inet_sock_set_state"))?);
-    let over = |program: &libbpf_rs::ProgramMut<'_>, map: &libbpf_rs::MapMut<'_>| {
-        program.attach_iter(map.as_fd()).map_err(refused("iter/bpf_map_elem"))
+}
+
+/// Loads and attaches. A connection that begins after this is reported.
+pub(super) fn attach(storage: &mut Storage) -> Result<(Attached<'_>, OwnersInfo), AttachError> {
+    let choice = Choice::of(Object::Owners);
+    let (root, choice) = match cgroup2_root() {
+        Ok(root) => (Some(root), choice),
+        Err(why) => (None, choice.unavailable(&CGROUP_PROGRAMS, &why)),
     };
-    let walks = Walks {
-        begun: over(&progs.tell_all_begun, &skel.maps.begun)?,
-        sample: over(&progs.sample, &skel.maps.sock_sets)?,
-        holders: progs.holders.attach().map_err(refused("iter/task_file"))?,
-    };
-    Ok(Attached { links, walks, skel })
+    let (attached, choice) =
+        programs::load(&Owners { root }, storage, choice).map_err(AttachError::Load)?;
+    let missing = choice.missing();
+    if let Some(tcp) = missing.iter().find(|missing| missing.feature == programs::TCP) {
+        return Err(AttachError::NoTcp(tcp.clone()));
+    }
+    Ok((attached, OwnersInfo { attribution: Attribution::Connection, missing }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::bpf::owners::types::{conn_counts, conn_end, conn_head, flow_key, holder, owner_slot};
+use crate::bpf::owners::types::{
+    conn_counts, conn_end, conn_head, flow_record, holder, owner_slot,
+};
 use crate::bpf::sys::records::{CONN_HEAD_BYTES, OWNER_SLOT_BYTES};
 use crate::model::conn::{
     Carried, Conn, ConnEvent, Holder, Owner, OwnerFrom, PeerFlow, Share, wire_ip,
@@ -17,6 +19,9 @@ const TCP_ESTABLISHED: u8 = 1;
 const SLOTS: usize = 4;
 /// A head with all its slots, as samples are; a record of the ring may have one.
 pub(super) const CONN_BYTES: usize = CONN_HEAD_BYTES + SLOTS * OWNER_SLOT_BYTES;
+
+/// A peer's counts, as walks report them. They begin with the key in the map.
+pub(super) const FLOW_BYTES: usize = size_of::<flow_record>();
 
 /// What a record of the ring tells, in its order: an end may tell of its beginning too.
 pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Conn> {
@@ -92,9 +97,10 @@ pub(super) fn held(bytes: &[u8]) -> Option<Holder> {
     Some(Holder { cookie: record.cookie, owner: owner(&record.who)?? })
 }
 
-pub(super) fn flow(key: &[u8], value: &[u8]) -> Option<PeerFlow> {
-    let (key, value): (flow_key, conn_counts) = (copied(key)?, copied(value)?);
-    Some(PeerFlow { cookie: key.cookie, remote: end(&key.remote), carried: counts(&value) })
+pub(super) fn flow(bytes: &[u8]) -> Option<PeerFlow> {
+    let record: flow_record = copied(bytes)?;
+    let (cookie, remote) = (record.key.cookie, end(&record.key.remote));
+    Some(PeerFlow { cookie, remote, carried: counts(&record.counts) })
 }
 
 /// `None`: the slot says what no kernel says; `Some(None)`: it is nobody's.

@@ -69,8 +69,8 @@ impl OwnersProbe {
 
 fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
-    let mut storage = std::mem::MaybeUninit::uninit();
-    let attached = match attach::attach(&mut storage) {
+    let mut storage = super::programs::storage();
+    let (attached, info) = match attach::attach(&mut storage) {
         Ok(attached) => attached,
         Err(e) => {
             let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(e.into())));
@@ -78,7 +78,7 @@ fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
         }
     };
     rights::keep(&[Part::Owners], config.locked);
-    if let Err(e) = read::read(attached, config.interval, stopped, sink) {
+    if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
         tracing::error!("the owners probe ended: {e}");
         let problem = Problem::new("read the connections", e.to_string(), "start ebpftop again");
         let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));

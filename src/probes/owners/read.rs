@@ -5,10 +5,10 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{Iter, Link, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Iter, Link, MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
 
-use super::attach::{Attached, Walks};
-use super::decode::{self, CONN_BYTES};
+use super::attach::Attached;
+use super::decode;
 use super::flows::Flows;
 use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
@@ -22,6 +22,10 @@ const DRAIN_EVERY: Duration = Duration::from_millis(50);
 const BATCH_RECORDS: usize = 1_024;
 /// Sockets, and others who hold one, that one look tells of: what the model follows.
 const MOST: usize = MAX_CONNS;
+/// As `enum walk_over` in `owners.h`.
+const WALK_BEGUN: u32 = 0;
+const WALK_SOCKETS: u32 = 1;
+const WALK_FLOWS: u32 = 2;
 /// What one read of an iterator takes: as much as the kernel's own buffer.
 const READ_BYTES: usize = 32 << 10;
 
@@ -29,28 +33,44 @@ const READ_BYTES: usize = 32 << 10;
 /// and reads what is left.
 pub(super) fn read(
     attached: Attached<'_>,
+    info: OwnersInfo,
     interval: Duration,
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, walks, mut skel } = attached;
+    let Attached { links, holders, mut skel } = attached;
     // Sockets that are older than the programs get a state, and who holds them.
     set(&mut skel, |bss| bss.seeding = true);
-    each_record::<{ size_of::<holder>() }>(&walks.holders, |_| {})?;
+    each_holder(holders.as_ref(), |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
-    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))).is_err() {
+    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(info))).is_err() {
         return Ok(());
     }
-    let events = RefCell::new(Vec::new());
+    let (events, walked) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    let (conns, found) =
+        (MapHandle::try_from(&skel.maps.conns)?, MapHandle::try_from(&skel.maps.walked)?);
     let mut builder = RingBufferBuilder::new();
-    let conns = libbpf_rs::MapHandle::try_from(&skel.maps.conns)?;
     builder.add(&conns, |record| {
         events.borrow_mut().extend(decode::events(record));
         0
     })?;
     let ring = builder.build()?;
-    let mut reader =
-        Reader { skel, ring, events: &events, walks, flows: Flows::default(), lost: 0, sink };
+    let mut builder = RingBufferBuilder::new();
+    builder.add(&found, |record| {
+        walked.borrow_mut().extend_from_slice(record);
+        0
+    })?;
+    let walk = Walk { ring: builder.build()?, found: &walked };
+    let mut reader = Reader {
+        skel,
+        ring,
+        events: &events,
+        walk,
+        holders,
+        flows: Flows::default(),
+        lost: 0,
+        sink,
+    };
     let mut next = Instant::now() + interval;
     loop {
         if !reader.drain()? {
@@ -86,8 +106,10 @@ fn set(skel: &mut OwnersSkel<'_>, change: impl FnOnce(&mut crate::bpf::owners::t
     }
 }
 
-/// Runs an iterator to its end, and hands over its records, `N` bytes each.
-fn each_record<const N: usize>(link: &Link, mut take: impl FnMut(&[u8])) -> libbpf_rs::Result<()> {
+/// Runs the iterator over open files to its end, and hands over its records.
+fn each_holder(link: Option<&Link>, mut take: impl FnMut(&[u8])) -> libbpf_rs::Result<()> {
+    const BYTES: usize = size_of::<holder>();
+    let Some(link) = link else { return Ok(()) };
     let mut iter = Iter::new(link)?;
     let mut buffer = vec![0; READ_BYTES];
     let mut have = 0;
@@ -100,10 +122,44 @@ fn each_record<const N: usize>(link: &Link, mut take: impl FnMut(&[u8])) -> libb
             Err(e) => return Err(e.into()),
         };
         have += read;
-        let whole = have - have % N;
-        buffer.get(..whole).unwrap_or_default().chunks_exact(N).for_each(&mut take);
+        let whole = have - have % BYTES;
+        buffer.get(..whole).unwrap_or_default().chunks_exact(BYTES).for_each(&mut take);
         buffer.copy_within(whole..have, 0);
         have -= whole;
+    }
+}
+
+/// The ring that walks write into, and what was read from it.
+struct Walk<'a> {
+    ring: RingBuffer<'a>,
+    found: &'a RefCell<Vec<u8>>,
+}
+
+impl Walk<'_> {
+    /// Walks over a table to its end, and hands over the records, `bytes` each.
+    fn run(
+        &self,
+        skel: &mut OwnersSkel<'_>,
+        over: u32,
+        bytes: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> libbpf_rs::Result<()> {
+        set(skel, |bss| {
+            bss.walk_over = over;
+            bss.walk_next = 0;
+        });
+        loop {
+            let programs = [&skel.progs.walk, &skel.progs.walk_raw];
+            let Some(program) = programs.into_iter().find(|p| p.autoload()) else { return Ok(()) };
+            program.test_run(ProgramInput::default())?;
+            self.ring.consume()?;
+            let mut found = self.found.borrow_mut();
+            found.chunks_exact(bytes).for_each(&mut take);
+            found.clear();
+            if !skel.maps.bss_data.as_deref().is_some_and(|bss| bss.walk_more) {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -111,7 +167,8 @@ struct Reader<'a, 'obj> {
     ring: RingBuffer<'a>,
     skel: OwnersSkel<'obj>,
     events: &'a RefCell<Vec<Conn>>,
-    walks: Walks,
+    walk: Walk<'a>,
+    holders: Option<Link>,
     flows: Flows,
     /// Events that were lost, as told last.
     lost: u64,
@@ -123,8 +180,8 @@ impl Reader<'_, '_> {
     fn drain(&mut self) -> libbpf_rs::Result<bool> {
         if self.skel.maps.bss_data.as_deref().is_some_and(|bss| bss.some_begun) {
             set(&mut self.skel, |bss| bss.some_begun = false);
-            // They come through the ring too.
-            each_record::<1>(&self.walks.begun, |_| {})?;
+            // They come through the ring of events.
+            self.walk.run(&mut self.skel, WALK_BEGUN, 1, |_| {})?;
         }
         loop {
             let read = self.ring.consume_raw_n(BATCH_RECORDS);
@@ -150,11 +207,13 @@ impl Reader<'_, '_> {
         let complete = last || lost != self.lost;
         self.lost = lost;
         set(&mut self.skel, |bss| {
-            bss.everything = complete;
-            bss.walk += 1;
+            bss.walk_everything = complete;
+            bss.holders_run += 1;
         });
+        // Without a walk nothing is known to be missing.
+        let complete = complete && self.has_walk();
         let mut tick = OwnersTick { complete, ..OwnersTick::default() };
-        each_record::<CONN_BYTES>(&self.walks.sample, |record| {
+        self.walk.run(&mut self.skel, WALK_SOCKETS, decode::CONN_BYTES, |record| {
             if tick.samples.len() < MOST {
                 tick.samples.extend(decode::sample(record));
             } else {
@@ -162,13 +221,21 @@ impl Reader<'_, '_> {
                 tick.left_out += 1;
             }
         })?;
-        each_record::<{ size_of::<holder>() }>(&self.walks.holders, |record| {
+        each_holder(self.holders.as_ref(), |record| {
             if tick.holders.len() < MOST {
                 tick.holders.extend(decode::held(record));
             }
         })?;
-        tick.flows = self.flows.read(&self.skel.maps.flows)?;
+        let flows = &mut self.flows;
+        self.walk.run(&mut self.skel, WALK_FLOWS, decode::FLOW_BYTES, |record| {
+            tick.flows.extend(flows.report(record));
+        })?;
+        flows.end_tick(&self.skel.maps.flows)?;
         Ok(self.send(Vec::new(), Some(tick)))
+    }
+
+    fn has_walk(&self) -> bool {
+        self.skel.progs.walk.autoload() || self.skel.progs.walk_raw.autoload()
     }
 
     fn send(&self, events: Vec<Conn>, tick: Option<OwnersTick>) -> bool {

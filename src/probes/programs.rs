@@ -1,0 +1,282 @@
+//! Every BPF program: the feature that needs it, and what takes its place where the kernel refuses it.
+//!
+//! A kernel may refuse any program: it is too old for it, or a policy (an LSM, lockdown, a vendor's
+//! kernel) forbids its type. A refused program costs its feature and no other. [`load`] finds out by
+//! loading: nothing here compares versions.
+
+use std::mem::MaybeUninit;
+
+use libbpf_rs::OpenObject;
+
+use super::refusal::{LoadError, Refusal};
+use crate::model::coverage::Missing;
+
+/// A BPF object, one file `src/bpf/NAME.bpf.c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// Opens of files.
+    Opens,
+    /// Connections and their processes.
+    Owners,
+    /// Addresses on the wire.
+    Talkers,
+}
+
+/// What is lost where none of its forms can be loaded and attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    /// The object that has the programs.
+    pub object: Object,
+    /// The feature's name in `ready`, `doctor` and on the screen.
+    pub name: &'static str,
+    /// The ways to have it, the best first: each is the programs that it needs, all of them.
+    pub forms: &'static [&'static [&'static str]],
+}
+
+const fn feature(
+    object: Object,
+    name: &'static str,
+    forms: &'static [&'static [&'static str]],
+) -> Feature {
+    Feature { object, name, forms }
+}
+
+/// The calls that open files; without it the others below are all that is seen.
+pub const OPEN_CALLS: &str = "opens: open, openat, openat2, creat, open_by_handle_at";
+/// Arguments read at the call's entry: latency, and below kernel 5.15 flags and requested paths.
+pub const OPEN_ENTRY: &str = "opens: latency, and below kernel 5.15 flags and requested paths";
+/// Opens through io_uring.
+pub const IO_URING: &str = "opens: io_uring";
+/// Opens by 32-bit programs.
+pub const COMPAT: &str = "opens: 32-bit tasks";
+/// Ends of processes.
+pub const PROCESS_EXIT: &str = "opens: ends of processes";
+/// Connections of TCP: all else about connections hangs on it.
+pub const TCP: &str = "connections: TCP";
+/// Datagrams.
+pub const DATAGRAMS: &str = "connections: UDP and other datagrams";
+/// The process that made a datagram socket.
+pub const SOCKET_MAKER: &str = "connections: the process that made a UDP socket, until one sends";
+/// Processes that send through a connection that another one made.
+pub const HAND_OVER: &str = "connections: another process that sends through the same TCP socket";
+/// The process that accepts over IPv4.
+pub const ACCEPTS_V4: &str = "connections: the process that accepts over IPv4, until it is polled";
+/// The process that accepts over IPv6.
+pub const ACCEPTS_V6: &str = "connections: the process that accepts over IPv6, until it is polled";
+/// Who holds a socket.
+pub const HOLDERS: &str =
+    "connections: processes of connections older than the start, and others that hold a socket";
+/// What living connections carry.
+pub const WALK: &str = "connections: what they carry while they live";
+/// XDP.
+pub const XDP: &str = "talkers: XDP";
+/// TCX, arriving.
+pub const TCX_RX: &str = "talkers: TCX ingress";
+/// TCX, leaving.
+pub const TCX_TX: &str = "talkers: TCX egress";
+/// A filter of a packet socket.
+pub const PACKET_SOCKET: &str = "talkers: packet socket";
+
+/// All features of all objects. A feature that needs another one's programs names these too.
+pub const FEATURES: [Feature; 17] = [
+    feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
+    feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
+    feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
+    feature(
+        Object::Opens,
+        COMPAT,
+        &[
+            &["compat_exec", "compat_tasks", "compat_exit"],
+            &["compat_exec", "compat_tasks", "compat_exit_516"],
+        ],
+    ),
+    feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
+    feature(Object::Owners, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
+    feature(Object::Owners, DATAGRAMS, &[&["count_tx", "count_rx", "sock_released"]]),
+    feature(
+        Object::Owners,
+        SOCKET_MAKER,
+        &[&["sock_made", "count_tx", "count_rx", "sock_released"]],
+    ),
+    feature(Object::Owners, HAND_OVER, &[&["count_tx"]]),
+    feature(Object::Owners, ACCEPTS_V4, &[&["accepts_v4"]]),
+    feature(Object::Owners, ACCEPTS_V6, &[&["accepts_v6"]]),
+    feature(Object::Owners, HOLDERS, &[&["holders"]]),
+    feature(Object::Owners, WALK, &[&["walk"], &["walk_raw"]]),
+    feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
+    feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),
+    feature(Object::Talkers, TCX_TX, &[&["tcx_egress"]]),
+    feature(Object::Talkers, PACKET_SOCKET, &[&["socket_filter"]]),
+];
+
+/// Which form of each feature of an object is loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    chosen: Vec<(Feature, Chosen)>,
+}
+
+#[derive(Clone, Debug)]
+enum Chosen {
+    /// The number of a form.
+    Form(usize),
+    /// Nobody asked for it.
+    Unwanted,
+    /// All its forms were refused: the last one's refusal.
+    Missing(Missing),
+}
+
+impl Choice {
+    /// The best form of each feature.
+    pub(crate) fn of(object: Object) -> Self {
+        let own = FEATURES.into_iter().filter(|f| f.object == object);
+        Self { chosen: own.map(|feature| (feature, Chosen::Form(0))).collect() }
+    }
+
+    /// Does without a feature that nobody asks for.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        for (feature, chosen) in &mut self.chosen {
+            if feature.name == name {
+                *chosen = Chosen::Unwanted;
+            }
+        }
+        self
+    }
+
+    /// Begins at the next form of each feature that has one without this program: the kernel is known
+    /// to lack what the program needs.
+    pub(crate) fn skip(mut self, program: &str) -> Self {
+        for (feature, chosen) in &mut self.chosen {
+            if let Some(next) = next_form(feature, chosen, program) {
+                *chosen = Chosen::Form(next);
+            }
+        }
+        self
+    }
+
+    /// Goes on without a program; false where no feature used it.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) -> bool {
+        let mut used = false;
+        for (feature, chosen) in &mut self.chosen {
+            if !uses(feature, chosen, &refusal.program) {
+                continue;
+            }
+            used = true;
+            *chosen = match next_form(feature, chosen, &refusal.program) {
+                Some(next) => Chosen::Form(next),
+                None => Chosen::Missing(Missing {
+                    feature: feature.name.into(),
+                    program: refusal.program.clone(),
+                    error: refusal.to_string(),
+                }),
+            };
+        }
+        used
+    }
+
+    /// Does without the features of these programs, since what they attach to is not there.
+    pub(crate) fn unavailable(mut self, programs: &[&str], why: &str) -> Self {
+        for program in programs {
+            self.refuse(&Refusal::unavailable(program, why));
+        }
+        self
+    }
+
+    /// Whether a program is loaded.
+    pub(crate) fn uses(&self, program: &str) -> bool {
+        self.chosen.iter().any(|(feature, chosen)| uses(feature, chosen, program))
+    }
+
+    /// Whether a feature is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.chosen
+            .iter()
+            .any(|(feature, chosen)| feature.name == name && matches!(chosen, Chosen::Form(_)))
+    }
+
+    /// The features that were refused.
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        let missing = |chosen: &Chosen| match chosen {
+            Chosen::Missing(missing) => Some(missing.clone()),
+            _ => None,
+        };
+        self.chosen.iter().filter_map(|(_, chosen)| missing(chosen)).collect()
+    }
+
+    /// Marks the programs that are to be loaded. To be called for an object before it is.
+    pub(crate) fn prepare(&self, open: &mut OpenObject) {
+        for mut program in open.progs_mut() {
+            let name = program.name().to_string_lossy().into_owned();
+            program.set_autoload(self.uses(&name));
+            if super::refusal::is_injected(&name) {
+                // No kernel knows this flag.
+                program.set_flags(1 << 31);
+            }
+        }
+    }
+}
+
+fn form(feature: &Feature, chosen: &Chosen) -> Option<&'static [&'static str]> {
+    match chosen {
+        Chosen::Form(n) => feature.forms.get(*n).copied(),
+        _ => None,
+    }
+}
+
+fn uses(feature: &Feature, chosen: &Chosen, program: &str) -> bool {
+    form(feature, chosen).is_some_and(|programs| programs.contains(&program))
+}
+
+fn next_form(feature: &Feature, chosen: &Chosen, without: &str) -> Option<usize> {
+    let Chosen::Form(now) = chosen else { return None };
+    let after = feature.forms.iter().enumerate().skip(now + 1);
+    let fits = |programs: &&'static [&'static str]| !programs.contains(&without);
+    if !uses(feature, chosen, without) {
+        return None;
+    }
+    after.into_iter().find(|(_, programs)| fits(programs)).map(|(n, _)| n)
+}
+
+/// What loads an object with the programs of a choice, and attaches what it wants to attach at once.
+pub(crate) trait Load {
+    /// The loaded object.
+    type Loaded<'obj>;
+
+    /// Loads it. [`Choice::prepare`] is to be called in between.
+    fn load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<Self::Loaded<'obj>, LoadError>;
+}
+
+/// Where the loaded object lives: a place for each attempt, since each refuses one program more.
+pub(crate) type Storage = [MaybeUninit<OpenObject>; 20];
+
+/// Places for [`load`].
+pub(crate) fn storage() -> Storage {
+    [const { MaybeUninit::uninit() }; 20]
+}
+
+/// Loads as much of an object as the kernel takes: after each refusal once more, without the program
+/// that was refused.
+pub(crate) fn load<'obj, L: Load>(
+    what: &L,
+    storage: &'obj mut Storage,
+    mut choice: Choice,
+) -> Result<(L::Loaded<'obj>, Choice), LoadError> {
+    let mut last = None;
+    for place in storage {
+        match what.load(place, &choice) {
+            Ok(loaded) => return Ok((loaded, choice)),
+            Err(LoadError::Refused(refusal)) => {
+                tracing::info!("{refusal}");
+                if !choice.refuse(&refusal) {
+                    return Err(LoadError::Refused(refusal));
+                }
+                last = Some(refusal);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last.map_or(LoadError::NoRoom, LoadError::Refused))
+}
