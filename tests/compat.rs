@@ -13,6 +13,7 @@ use common::opens::{Seen, watch};
 use common::spawn::fresh;
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
+use ebpftop::probes::programs::COMPAT;
 
 /// Between two opens.
 const PAUSE_NS: u32 = 5_000_000;
@@ -29,7 +30,7 @@ fn opens_of_32_bit_tasks_are_seen_while_there_are_any() {
     let dir = tempfile::tempdir().unwrap();
     let mut early = start(&program(dir.path(), "early", "/etc/hostname", 100_000, PAUSE_NS));
     let mut watch = watch(OpensConfig::default());
-    assert!(watch.info.unseen.iter().all(|(what, _)| what != "32-bit tasks"));
+    assert!(watch.info.missing.iter().all(|missing| missing.feature != COMPAT));
     let whole = program(dir.path(), "whole", "/no such file", 50, PAUSE_NS);
     let mut second = start(&whole);
     let second_pid = second.id();

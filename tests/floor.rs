@@ -6,7 +6,7 @@ mod common;
 
 use common::opens::{in_child, watch};
 use ebpftop::model::open::{ResolvedKind, Syscall};
-use ebpftop::probes::OpensConfig;
+use ebpftop::probes::{OpensConfig, programs};
 use libbpf_rs::query::ProgInfoIter;
 
 /// The running kernel's version.
@@ -27,11 +27,13 @@ fn what_is_not_seen_is_what_this_kernel_cannot_show() {
         // For those who compare kernels: how long the verifier's way through the program was.
         println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
     }
-    println!("@@ unseen {:?}", watch.info.unseen);
-    let unseen: Vec<&str> = watch.info.unseen.iter().map(|(what, _)| what.as_str()).collect();
-    let expected: &[&str] = if kernel() < (6, 4) { &["io_uring"] } else { &[] };
-    assert_eq!(unseen, expected);
-    assert!(watch.info.unseen.iter().all(|(_, why)| !why.is_empty()));
+    for missing in &watch.info.missing {
+        println!("@@ missing {}: {}", missing.feature, missing.error);
+    }
+    let missing: Vec<&str> = watch.info.missing.iter().map(|m| m.feature.as_str()).collect();
+    let expected: &[&str] = if kernel() < (6, 4) { &[programs::IO_URING] } else { &[] };
+    assert_eq!(missing, expected);
+    assert!(watch.info.missing.iter().all(|m| !m.error.is_empty()));
     for call in [Syscall::Openat, Syscall::Openat2, Syscall::OpenByHandleAt] {
         assert!(watch.info.seen.contains(&call), "{:?}", watch.info.seen);
     }

@@ -179,7 +179,12 @@ fn latency_is_measured_when_asked_for() {
     }
     let old = [(Syscall::Open, c"/etc/hostname/open"), (Syscall::Creat, c"/etc/hostname/creat")];
     let has_old_calls = by_old_calls(old[0].1, old[1].1);
-    assert_eq!(watch.info.seen.contains(&Syscall::Creat), has_old_calls, "{:?}", watch.info.unseen);
+    assert_eq!(
+        watch.info.seen.contains(&Syscall::Creat),
+        has_old_calls,
+        "{:?}",
+        watch.info.missing
+    );
     let (seen, _) = watch.finish(own_thread());
     for (call, path) in old.into_iter().filter(|_| has_old_calls) {
         let path = path.to_str().unwrap();

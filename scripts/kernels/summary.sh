@@ -107,7 +107,7 @@ summarise() {
 			while read -r _ name _; do
 				echo "  $name: $(passed_tests "$dir" "$name") passed"
 			done <"$dir/list"
-			sed -nE 's/^@@ (unseen|note) /  \1 /p' "$dir/said" | sort -u
+			sed -nE 's/^@@ (missing|note) /  \1 /p' "$dir/said" | sort -u
 			[ ! -e "$dir/unavailable" ] || sed 's/^/  not on this kernel: /' "$dir/unavailable"
 		fi
 		if [ -z "$wrong" ]; then

@@ -40,3 +40,15 @@ pub(crate) fn membarrier() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
+
+/// The errno in an error of libbpf-rs.
+pub(crate) fn errno_of(error: &libbpf_rs::Error) -> Option<i32> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if let Some(io) = e.downcast_ref::<std::io::Error>() {
+            return io.raw_os_error();
+        }
+        source = e.source();
+    }
+    None
+}

@@ -4,12 +4,14 @@ use caps::Capability;
 
 use super::{Check, Report};
 use crate::bpf::types;
+use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::preflight::{self, TraceFsFound};
+use crate::probes::programs;
 use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
@@ -272,25 +274,28 @@ fn calls(info: Option<&OpensInfo>) -> Vec<Check> {
     let mut checks: Vec<Check> = Syscall::ALL
         .into_iter()
         .filter_map(|call| {
-            let name = format!("opens: {}", call.name());
+            let name = programs::of_call(call);
             if info.seen.contains(&call) {
                 return Some(Check::ok(&name, "seen"));
             }
-            // Neither seen nor unseen: not a call of this architecture.
-            let (_, why) = info.unseen.iter().find(|(what, _)| what == call.name())?;
-            Some(Check::without(&name, format!("not seen: {}", escape(why.as_bytes()))))
+            // Neither seen nor missing: not a call of this architecture.
+            let missing = info.missing.iter().find(|missing| missing.feature == name)?;
+            Some(refused(missing))
         })
         .collect();
-    let others =
-        info.unseen.iter().filter(|(what, _)| Syscall::ALL.iter().all(|call| call.name() != what));
-    for (what, why) in others {
-        let name = format!("opens: {}", escape(what.as_bytes()));
-        checks.push(Check::without(&name, format!("not seen: {}", escape(why.as_bytes()))));
-    }
-    if !info.unseen.iter().any(|(what, _)| what == "32-bit tasks") {
-        checks.push(Check::ok("opens: 32-bit tasks", "seen while there are any"));
+    let is_call = |missing: &Missing| {
+        Syscall::ALL.iter().any(|call| missing.feature == programs::of_call(*call))
+    };
+    checks.extend(info.missing.iter().filter(|missing| !is_call(missing)).map(refused));
+    if !info.missing.iter().any(|missing| missing.feature == programs::COMPAT) {
+        checks.push(Check::ok(programs::COMPAT, "seen while there are any"));
     }
     checks
+}
+
+/// A feature that the kernel refused.
+fn refused(missing: &Missing) -> Check {
+    Check::without(&missing.feature, format!("not seen: {}", escape(missing.error.as_bytes())))
 }
 
 fn opens_probe(started: Result<&OpensInfo, &Problem>) -> Check {
@@ -403,10 +408,13 @@ mod tests {
     fn each_call_has_a_row() {
         let info = OpensInfo {
             seen: vec![Syscall::Openat],
-            unseen: vec![
-                ("creat".into(), "no tracepoint".into()),
-                ("32-bit tasks".into(), "why".into()),
-            ],
+            missing: [("opens: creat", "no tracepoint"), (programs::COMPAT, "why")]
+                .map(|(feature, error)| Missing {
+                    feature: feature.into(),
+                    program: "open_exit".into(),
+                    error: error.into(),
+                })
+                .to_vec(),
             ..OpensInfo::default()
         };
         let rows = calls(Some(&info));

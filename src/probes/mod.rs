@@ -71,13 +71,11 @@ pub enum ProbeEvent {
 pub struct OpensInfo {
     /// The calls that are seen.
     pub seen: Vec<Syscall>,
-    /// What is not seen, and why: (`io_uring`, `kernel 5.10 has no …`).
-    pub unseen: Vec<(String, String)>,
     /// Bytes of ring-buffer memory, all rings together.
     pub ring_bytes: u64,
     /// How many rings there are.
     pub rings: u32,
-    /// Features that this kernel refused.
+    /// Features that this kernel refused, a call that is not seen as `opens: NAME`.
     pub missing: Vec<Missing>,
 }
 
@@ -107,6 +105,8 @@ pub struct Watched {
     pub partial: Option<String>,
     /// What the hook does to others, in words (`software GRO off`); empty when nothing.
     pub price: String,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
     /// The interface was deleted or is down: it is taken up again when it returns.
     pub gone: Option<Problem>,
 }

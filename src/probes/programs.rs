@@ -10,6 +10,7 @@ use libbpf_rs::OpenObject;
 
 use super::refusal::{LoadError, Refusal};
 use crate::model::coverage::Missing;
+use crate::model::open::Syscall;
 
 /// A BPF object, one file `src/bpf/NAME.bpf.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,11 @@ pub const TCX_TX: &str = "talkers: TCX egress";
 /// A filter of a packet socket.
 pub const PACKET_SOCKET: &str = "talkers: packet socket";
 
+/// The name of the feature to see one call.
+pub fn of_call(call: Syscall) -> String {
+    format!("opens: {}", call.name())
+}
+
 /// All features of all objects. A feature that needs another one's programs names these too.
 pub const FEATURES: [Feature; 17] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
@@ -113,6 +119,8 @@ pub const FEATURES: [Feature; 17] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     chosen: Vec<(Feature, Chosen)>,
+    /// The programs that were refused on the way here.
+    refused: Vec<Refusal>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +137,10 @@ impl Choice {
     /// The best form of each feature.
     pub(crate) fn of(object: Object) -> Self {
         let own = FEATURES.into_iter().filter(|f| f.object == object);
-        Self { chosen: own.map(|feature| (feature, Chosen::Form(0))).collect() }
+        Self {
+            chosen: own.map(|feature| (feature, Chosen::Form(0))).collect(),
+            refused: Vec::new(),
+        }
     }
 
     /// Does without a feature that nobody asks for.
@@ -170,7 +181,15 @@ impl Choice {
                 }),
             };
         }
+        if used {
+            self.refused.push(refusal.clone());
+        }
         used
+    }
+
+    /// The programs that were refused.
+    pub(crate) fn refused(&self) -> &[Refusal] {
+        &self.refused
     }
 
     /// Does without the features of these programs, since what they attach to is not there.

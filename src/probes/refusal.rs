@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
 
 use caps::{CapSet, Capability};
 
+use crate::bpf::sys::errno_of;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 
@@ -141,18 +141,6 @@ impl fmt::Display for Refusal {
         }
         Ok(())
     }
-}
-
-/// The errno in an error of libbpf-rs.
-pub(crate) fn errno_of(error: &libbpf_rs::Error) -> Option<i32> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = source {
-        if let Some(io) = e.downcast_ref::<io::Error>() {
-            return io.raw_os_error();
-        }
-        source = e.source();
-    }
-    None
 }
 
 /// Whether this thread may load programs: CAP_SYS_ADMIN stands for both (include/linux/capability.h).

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Seen;
 use crate::model::cgroup::{Cgroup, Owner};
 use crate::model::conn::OwnersBatch;
+use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
@@ -92,15 +93,12 @@ impl<'a> Rare<'a> {
             Rare::OpensStarted(Err(problem))
             | Rare::Watching(Err(problem))
             | Rare::OwnersStarted(Err(problem)) => all_plain(problem),
-            Rare::OpensStarted(Ok(OpensInfo { unseen, .. })) => {
-                for (what, why) in unseen {
-                    plain(what);
-                    plain(why);
-                }
-            }
+            Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
+            | Rare::OwnersStarted(Ok(OwnersInfo { missing, .. })) => all_missing_plain(missing),
             Rare::Watching(Ok(watched)) => {
                 for w in watched {
                     plain(&mut w.price);
+                    all_missing_plain(&mut w.missing);
                     w.partial.as_mut().map(plain);
                     let sides = [&mut w.rx, &mut w.tx].into_iter().filter_map(|s| s.as_mut().err());
                     sides.chain(&mut w.gone).for_each(all_plain);
@@ -127,6 +125,12 @@ impl<'a> Rare<'a> {
             }
             _ => {}
         }
+    }
+}
+
+fn all_missing_plain(missing: &mut [Missing]) {
+    for Missing { feature, program, error } in missing {
+        [feature, program, error].into_iter().for_each(plain);
     }
 }
 

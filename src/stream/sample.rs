@@ -95,6 +95,7 @@ pub fn watched() -> Vec<Watched> {
         mode: XdpMode::Auto,
         partial: None,
         price: String::new(),
+        missing: Vec::new(),
         gone: None,
     };
     vec![watched(2, "eth0", Hook::Native), watched(1, "lo", Hook::Generic)]

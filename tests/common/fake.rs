@@ -82,6 +82,7 @@ pub fn watched(name: &str) -> Watched {
         mode: XdpMode::Auto,
         partial: None,
         price: "software GRO off".into(),
+        missing: Vec::new(),
         gone: None,
     }
 }
@@ -200,7 +201,7 @@ pub fn second(app: &mut App, s: u32) {
 /// A dashboard whose probes have just started.
 pub fn started(settings: &Settings, size: (u16, u16)) -> App {
     let mut app = App::new(settings, "web-3", size, at(0.0));
-    let info = OpensInfo { seen: vec![Syscall::Openat], unseen: vec![], ..OpensInfo::default() };
+    let info = OpensInfo { seen: vec![Syscall::Openat], ..OpensInfo::default() };
     app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(info))), at(0.0));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![watched("eth0")]))), at(0.0));
     let mut down = link(5, "eth1", false, "192.168.7.1");

@@ -96,9 +96,9 @@ pub(crate) fn attach(program: &ProgramMut<'_>, tracepoint: u64) -> io::Result<Li
             libbpf_sys::PERF_FLAG_FD_CLOEXEC,
         )
     })?;
-    let link = program
-        .attach_perf_event(event.as_raw_fd())
-        .map_err(|e| io::Error::other(format!("{e:#}")))?;
+    let link = program.attach_perf_event(event.as_raw_fd()).map_err(|e| {
+        super::errno_of(&e).map_or_else(|| io::Error::other(e), io::Error::from_raw_os_error)
+    })?;
     // The link closes the event when it is dropped (libbpf, bpf_link_perf_detach).
     let _ = event.into_raw_fd();
     Ok(link)

@@ -10,10 +10,16 @@ use libbpf_rs::{Link, MapHandle, OpenObject};
 use super::compat::Compat;
 use super::rings::Layout;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
+use crate::bpf::sys::errno_of;
 use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::bpf::types;
+use crate::model::coverage::Missing;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
+use crate::probes::programs::{
+    self, COMPAT, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXIT, Storage,
+};
+use crate::probes::refusal::{LoadError, Refusal};
 use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
@@ -30,14 +36,12 @@ const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::Open
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("this needs root")]
-    Rights(#[source] io::Error),
     #[error("the kernel has no BTF at {}", types::OF_KERNEL)]
     NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
-    #[error("the kernel refused the programs: {0}")]
-    Load(#[source] libbpf_rs::Error),
+    #[error(transparent)]
+    Load(LoadError),
     #[error("no open can be seen: {0}")]
     Nothing(String),
 }
@@ -45,10 +49,10 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::Rights(_) => "run it with sudo",
             AttachError::NoBtf => NO_BTF_FIX,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
-            AttachError::Load(e) if e.kind() == libbpf_rs::ErrorKind::OutOfMemory => {
+            AttachError::Load(LoadError::Privileges) => "run it with sudo",
+            AttachError::Load(e) if e.is_out_of_memory() => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
             }
             AttachError::Load(_) => "see `ebpftop doctor` and --log FILE",
@@ -67,23 +71,6 @@ pub(super) struct Attached<'obj> {
     pub(super) info: OpensInfo,
 }
 
-/// The optional parts of the object, tried in this order: with io_uring (where its tracepoint is)
-/// and 32-bit tasks, without io_uring, with neither.
-const PARTS: [Parts; 3] = [
-    Parts { uring: true, compat: true },
-    Parts { uring: false, compat: true },
-    Parts { uring: false, compat: false },
-];
-
-#[derive(Clone, Copy)]
-struct Parts {
-    uring: bool,
-    compat: bool,
-}
-
-/// Where the loaded object lives: one place for each form that may be tried.
-pub(super) type Storage = [MaybeUninit<OpenObject>; PARTS.len()];
-
 /// Loads and attaches. Nothing that returns from an open after this is missed.
 pub(super) fn attach<'obj>(
     config: &OpensConfig,
@@ -94,19 +81,29 @@ pub(super) fn attach<'obj>(
     }
     let as_on_510 = config.as_on_510 || types::from_file();
     let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
-    let at_entry = config.latency || !kernel.task_pt_regs;
-    let cpus = libbpf_rs::num_possible_cpus().map_err(load_error)?;
+    let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
-    let form = Form { config, layout, at_entry, kernel };
-    let (skel, parts) = form.load_best(storage)?;
-    let rings = layout.create(&skel.maps.rings).map_err(load_error)?;
+    let form = Form { config, layout };
+    let (skel, choice) =
+        programs::load(&form, storage, kernel.choice(config)).map_err(AttachError::Load)?;
+    let rings = layout.create(&skel.maps.rings).map_err(other)?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
-    let mut info =
-        OpensInfo { ring_bytes: layout.total_bytes(), rings: layout.rings, ..OpensInfo::default() };
+    let mut info = OpensInfo {
+        ring_bytes: layout.total_bytes(),
+        rings: layout.rings,
+        missing: choice.missing(),
+        ..OpensInfo::default()
+    };
     let mut links = Vec::new();
-    let open_exit = if kernel.bpf_loop { &skel.progs.open_exit } else { &skel.progs.open_exit_516 };
-    for syscall in SYSCALLS {
+    let at_entry = choice.uses("open_enter");
+    let (open_exit, name) = if choice.uses("open_exit") {
+        (&skel.progs.open_exit, "open_exit")
+    } else {
+        (&skel.progs.open_exit_516, "open_exit_516")
+    };
+    let calls = if choice.has(OPEN_CALLS) { &SYSCALLS[..] } else { &[] };
+    for syscall in calls.iter().copied() {
         let attach_one = |program, edge| {
             let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
             tracepoint::attach(program, id)
@@ -122,38 +119,41 @@ pub(super) fn attach<'obj>(
                 links.push(link);
                 info.seen.push(syscall);
             }
-            Err(e) => info.unseen.push((syscall.name().into(), reason(&e))),
+            Err(e) => info.missing.push(not_attached(&programs::of_call(syscall), name, &e)),
         }
     }
+    if choice.has(IO_URING) {
+        match attach_uring(&skel, &tracefs) {
+            Ok(uring) => {
+                links.extend(uring);
+                info.seen.push(Syscall::IoUring);
+            }
+            Err(e) => info.missing.push(not_attached(IO_URING, "uring_submit", &e)),
+        }
+    }
+    if choice.has(PROCESS_EXIT) {
+        match skel.progs.process_exit.attach() {
+            Ok(link) => links.push(link),
+            Err(e) => {
+                let e = io::Error::from_raw_os_error(errno_of(&e).unwrap_or(libc::EINVAL));
+                info.missing.push(not_attached(PROCESS_EXIT, "process_exit", &e));
+            }
+        }
+    }
+    let compat = if choice.has(COMPAT) {
+        let started = Compat::start(&skel, choice.uses("compat_exit"));
+        if let Err(e) = &started {
+            let e = io::Error::from_raw_os_error(errno_of(e).unwrap_or(libc::EINVAL));
+            info.missing.push(not_attached(COMPAT, "compat_tasks", &e));
+        }
+        started.ok()
+    } else {
+        None
+    };
     if info.seen.is_empty() {
-        let (_, why) = info.unseen.first().cloned().unwrap_or_default();
+        let why = info.missing.first().map_or_else(String::new, |m| m.error.clone());
         return Err(AttachError::Nothing(why));
     }
-    let uring = match parts.uring {
-        true => attach_uring(&skel, &tracefs),
-        false if kernel.uring => Err(not_loaded()),
-        false => Err(io::ErrorKind::NotFound.into()),
-    };
-    match uring {
-        Ok(uring) => {
-            links.extend(uring);
-            info.seen.push(Syscall::IoUring);
-        }
-        Err(_) if types::from_file() => {
-            info.unseen.push((Syscall::IoUring.name().into(), "not with --btf".into()));
-        }
-        Err(e) => info.unseen.push((Syscall::IoUring.name().into(), reason(&e))),
-    }
-    match skel.progs.process_exit.attach() {
-        Ok(link) => links.push(link),
-        Err(e) => info.unseen.push(("ends of processes".into(), e.to_string())),
-    }
-    let compat =
-        if parts.compat { Compat::start(&skel, kernel.bpf_loop) } else { Err(not_loaded().into()) };
-    if let Err(e) = &compat {
-        info.unseen.push(("32-bit tasks".into(), e.to_string()));
-    }
-    let compat = compat.ok();
     Ok(Attached { links, skel, rings, compat, info })
 }
 
@@ -167,52 +167,43 @@ fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]
     ])
 }
 
-/// The form of the object that is tried.
+/// How the object is opened.
 #[derive(Clone, Copy)]
 struct Form<'a> {
     config: &'a OpensConfig,
     layout: Layout,
-    at_entry: bool,
-    kernel: Kernel,
+}
+
+impl Load for Form<'_> {
+    type Loaded<'obj> = OpensSkel<'obj>;
+
+    fn load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<OpensSkel<'obj>, LoadError> {
+        self.open_and_load(storage, choice).map_err(LoadError::of_load)
+    }
 }
 
 impl Form<'_> {
-    /// The object with as many of its parts as this kernel takes.
-    fn load_best(self, storage: &mut Storage) -> Result<(OpensSkel<'_>, Parts), AttachError> {
-        let mut refused = None;
-        let possible = |parts: &Parts| self.kernel.uring || !parts.uring;
-        for (parts, place) in PARTS.into_iter().filter(possible).zip(storage) {
-            match self.load(parts, place) {
-                Ok(skel) => return Ok((skel, parts)),
-                Err(e) => {
-                    tracing::info!(
-                        "refused with io_uring {}, 32-bit {}: {e}",
-                        parts.uring,
-                        parts.compat
-                    );
-                    refused = Some(e);
-                }
-            }
-        }
-        Err(refused.map_or_else(|| AttachError::Nothing(String::new()), load_error))
-    }
-
-    fn load<'obj>(
+    fn open_and_load<'obj>(
         self,
-        parts: Parts,
         storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
     ) -> libbpf_rs::Result<OpensSkel<'obj>> {
         let mut builder = OpensSkelBuilder::default();
         types::prepare(&mut builder.obj_builder)?;
         let mut open = builder.open(storage)?;
-        self.configure(parts, &mut open)?;
+        self.configure(choice.uses("open_enter"), &mut open)?;
+        choice.prepare(open.open_object_mut());
         open.load()
     }
 
-    fn configure(self, parts: Parts, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
+    fn configure(self, at_entry: bool, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.at_entry = self.at_entry;
-            rodata.latency = self.config.latency;
+            rodata.at_entry = at_entry;
+            rodata.latency = self.config.latency && at_entry;
             rodata.as_on_510 = self.config.as_on_510 || types::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
@@ -231,25 +222,14 @@ impl Form<'_> {
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();
         open.maps.known.set_max_entries(sets * rings)?;
-        let progs = &mut open.progs;
-        progs.open_exit.set_autoload(self.kernel.bpf_loop);
-        progs.open_exit_516.set_autoload(!self.kernel.bpf_loop);
-        progs.uring_submit.set_autoload(parts.uring);
-        progs.uring_complete.set_autoload(parts.uring);
-        progs.compat_exec.set_autoload(parts.compat);
-        progs.compat_exit.set_autoload(parts.compat && self.kernel.bpf_loop);
-        progs.compat_exit_516.set_autoload(parts.compat && !self.kernel.bpf_loop);
-        progs.compat_tasks.set_autoload(parts.compat);
-        if self.at_entry {
+        if at_entry {
             open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
-        } else {
-            open.progs.open_enter.set_autoload(false);
         }
         Ok(())
     }
 }
 
-/// What the form of the object depends on.
+/// What this kernel is known to have before anything is loaded.
 #[derive(Clone, Copy)]
 struct Kernel {
     /// `bpf_task_pt_regs` (5.15, dd6e10fbd9fb): the arguments at exit.
@@ -281,22 +261,31 @@ impl Kernel {
     }
 }
 
-fn load_error(e: libbpf_rs::Error) -> AttachError {
-    if e.kind() == libbpf_rs::ErrorKind::PermissionDenied {
-        AttachError::Rights(io::Error::other(e.to_string()))
-    } else {
-        AttachError::Load(e)
+impl Kernel {
+    /// The programs to begin with.
+    fn choice(self, config: &OpensConfig) -> Choice {
+        let mut choice = Choice::of(Object::Opens);
+        if !self.bpf_loop {
+            choice = choice.skip("open_exit").skip("compat_exit");
+        }
+        if self.task_pt_regs && !config.latency {
+            choice = choice.without(OPEN_ENTRY);
+        }
+        if types::from_file() {
+            choice = choice.unavailable(&["uring_submit"], "not with --btf");
+        } else if !self.uring {
+            let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
+            choice = choice.unavailable(&["uring_submit"], why);
+        }
+        choice
     }
 }
 
-fn not_loaded() -> io::Error {
-    io::ErrorKind::Unsupported.into()
+fn other(e: libbpf_rs::Error) -> AttachError {
+    AttachError::Load(LoadError::Other(e))
 }
 
-fn reason(e: &io::Error) -> String {
-    match e.kind() {
-        io::ErrorKind::NotFound => "this kernel has no tracepoint for it".into(),
-        io::ErrorKind::Unsupported => "this kernel does not take the program for it".into(),
-        _ => e.to_string(),
-    }
+fn not_attached(feature: &str, program: &str, e: &io::Error) -> Missing {
+    let refusal = Refusal::attach(program, e.raw_os_error(), e.to_string());
+    Missing { feature: feature.into(), program: program.into(), error: refusal.to_string() }
 }

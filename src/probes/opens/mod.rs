@@ -61,7 +61,7 @@ impl OpensProbe {
 
 fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
-    let mut storage = [const { std::mem::MaybeUninit::uninit() }; 3];
+    let mut storage = super::programs::storage();
     let attached = match attach::attach(config, &mut storage) {
         Ok(attached) => attached,
         Err(e) => {

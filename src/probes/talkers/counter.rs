@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject, ProgramMut};
 
 use super::choose::LinkKind;
 use super::look::Look;
@@ -17,13 +17,16 @@ use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
 use crate::bpf::sys::xdp::XdpHook;
 use crate::bpf::sys::{packet_socket, tcx, xdp};
-use crate::bpf::talkers::TalkersSkelBuilder;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
+use crate::bpf::talkers::{TalkersSkel, TalkersSkelBuilder};
 use crate::bpf::types;
+use crate::model::coverage::Missing;
 use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
 use crate::model::talkers::{Direction, LookSample, Traffic};
 use crate::model::time::Stamp;
+use crate::probes::programs::{self, Choice, Load, Object, PACKET_SOCKET, TCX_RX, TCX_TX, XDP};
+use crate::probes::refusal::{LoadError, Refusal};
 
 /// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
 /// more), so that 65,536 sources are held.
@@ -45,40 +48,6 @@ pub(super) fn entries_for(cpus: usize, budget_bytes: usize) -> usize {
     (budget_bytes / (2 * entry)).clamp(MIN_ENTRIES, MAX_ENTRIES)
 }
 
-/// What this kernel loads, the best first: tried once, then known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Rung {
-    /// `xdp.frags` (kernel 5.18).
-    #[default]
-    Frags,
-    /// Plain XDP.
-    Plain,
-    /// TCX and socket alone.
-    NoXdp,
-}
-
-impl Rung {
-    fn next(self) -> Option<Self> {
-        match self {
-            Rung::Frags => Some(Rung::Plain),
-            Rung::Plain => Some(Rung::NoXdp),
-            Rung::NoXdp => None,
-        }
-    }
-}
-
-/// `EPERM`: the verifier's own refusal is `EACCES`, which Rust does not tell from it.
-pub(super) fn lacks_rights(error: &libbpf_rs::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = source {
-        if let Some(io) = e.downcast_ref::<io::Error>() {
-            return io.raw_os_error() == Some(libc::EPERM);
-        }
-        source = e.source();
-    }
-    false
-}
-
 const _: () = assert!(VALUE_BYTES == COUNT_BYTES);
 
 /// A bit of `talkers_control.active` (talkers.h).
@@ -94,13 +63,86 @@ pub(super) enum HandOver {
     SkbAlone = 3,
 }
 
+/// How the object is opened.
+struct Form {
+    direction: Direction,
+    kind: LinkKind,
+    capacity: usize,
+}
+
+impl Form {
+    fn open_and_load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> libbpf_rs::Result<TalkersSkel<'obj>> {
+        let mut builder = TalkersSkelBuilder::default();
+        types::prepare(&mut builder.obj_builder)?;
+        let mut open = builder.open(storage)?;
+        let entries = u32::try_from(self.capacity).unwrap_or(u32::MAX);
+        open.maps.side_0.set_max_entries(entries)?;
+        open.maps.side_1.set_max_entries(entries)?;
+        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+            rodata.direction = u32::from(self.direction == Direction::Tx);
+            rodata.link_kind = self.kind.number();
+        }
+        choice.prepare(open.open_object_mut());
+        open.load()
+    }
+
+    fn keep(&self, skel: &TalkersSkel<'_>, choice: &Choice) -> libbpf_rs::Result<Counter> {
+        let program = |program: &ProgramMut<'_>, name| -> libbpf_rs::Result<_> {
+            Ok(choice.uses(name).then(|| program.as_fd().try_clone_to_owned()).transpose()?)
+        };
+        let progs = &skel.progs;
+        let xdp = program(&progs.xdp_frags, "xdp_frags")?;
+        let tcx = program(&progs.tcx_ingress, "tcx_ingress")?;
+        Ok(Counter {
+            direction: self.direction,
+            xdp: xdp.map_or_else(|| program(&progs.xdp_plain, "xdp_plain"), |xdp| Ok(Some(xdp)))?,
+            tcx: tcx
+                .map_or_else(|| program(&progs.tcx_egress, "tcx_egress"), |tcx| Ok(Some(tcx)))?,
+            socket: program(&progs.socket_filter, "socket_filter")?,
+            missing: Vec::new(),
+            control: MapHandle::try_from(&skel.maps.bss)?,
+            phase: HandOver::None,
+            sides: [
+                MapHandle::try_from(&skel.maps.side_0)?,
+                MapHandle::try_from(&skel.maps.side_1)?,
+            ],
+            records: MapHandle::try_from(&skel.maps.records)?,
+            look_maps: MapHandle::try_from(&skel.maps.look_maps)?,
+            look_records: MapHandle::try_from(&skel.maps.look_records)?,
+            look: None,
+            looking: false,
+            capacity: self.capacity,
+            active: Side::Zero,
+        })
+    }
+}
+
+impl Load for Form {
+    type Loaded<'obj> = Counter;
+
+    fn load(
+        &self,
+        storage: &mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<Counter, LoadError> {
+        let skel = self.open_and_load(storage, choice).map_err(LoadError::of_load)?;
+        self.keep(&skel, choice).map_err(LoadError::Other)
+    }
+}
+
 /// The loaded programs and maps. Descriptors only: the object itself is gone after loading.
 #[derive(Debug)]
 pub(super) struct Counter {
     direction: Direction,
     xdp: Option<OwnedFd>,
-    tcx: OwnedFd,
-    socket: OwnedFd,
+    tcx: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
+    /// Features that this kernel refused.
+    missing: Vec<Missing>,
     /// `struct talkers_control`, in .bss.
     control: MapHandle,
     phase: HandOver,
@@ -117,106 +159,79 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Loads the programs of one direction for frames of `kind`; `rung` goes down to what loads.
+    /// Loads the programs of one direction for frames of `kind`, but for those that the kernel is
+    /// known to have `refused`; what it refuses now is added to these.
     pub(super) fn load(
         direction: Direction,
         kind: LinkKind,
         capacity: usize,
-        rung: &mut Rung,
-    ) -> libbpf_rs::Result<Self> {
-        loop {
-            match Self::load_at(direction, kind, capacity, *rung) {
-                Ok(counter) => return Ok(counter),
-                // Less does not help against a want of rights.
-                Err(e) if lacks_rights(&e) => return Err(e),
-                Err(e) => *rung = rung.next().ok_or(e)?,
+        refused: &mut Vec<Refusal>,
+    ) -> Result<Self, LoadError> {
+        let other = match direction {
+            Direction::Rx => [TCX_TX, ""],
+            Direction::Tx => [TCX_RX, XDP],
+        };
+        let mut choice = Choice::of(Object::Talkers);
+        for feature in other {
+            choice = choice.without(feature);
+        }
+        for refusal in refused.iter() {
+            choice.refuse(refusal);
+        }
+        let mut storage = programs::storage();
+        let form = Form { direction, kind, capacity };
+        let (counter, choice) = programs::load(&form, &mut storage, choice)?;
+        for refusal in choice.refused() {
+            if !refused.contains(refusal) {
+                refused.push(refusal.clone());
             }
         }
-    }
-
-    fn load_at(
-        direction: Direction,
-        kind: LinkKind,
-        capacity: usize,
-        rung: Rung,
-    ) -> libbpf_rs::Result<Self> {
-        let mut storage = MaybeUninit::uninit();
-        let mut builder = TalkersSkelBuilder::default();
-        types::prepare(&mut builder.obj_builder)?;
-        let mut open = builder.open(&mut storage)?;
-        let entries = u32::try_from(capacity).unwrap_or(u32::MAX);
-        open.maps.side_0.set_max_entries(entries)?;
-        open.maps.side_1.set_max_entries(entries)?;
-        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.direction = u32::from(direction == Direction::Tx);
-            rodata.link_kind = kind.number();
-        }
-        let rx = direction == Direction::Rx;
-        open.progs.xdp_frags.set_autoload(rx && rung == Rung::Frags);
-        open.progs.xdp_plain.set_autoload(rx && rung == Rung::Plain);
-        open.progs.tcx_ingress.set_autoload(rx);
-        open.progs.tcx_egress.set_autoload(!rx);
-        let skel = open.load()?;
-        let keep = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(libbpf_rs::Error::from);
-        Ok(Self {
-            direction,
-            xdp: match rung {
-                Rung::Frags if rx => Some(keep(skel.progs.xdp_frags.as_fd())?),
-                Rung::Plain if rx => Some(keep(skel.progs.xdp_plain.as_fd())?),
-                _ => None,
-            },
-            tcx: keep(if rx {
-                skel.progs.tcx_ingress.as_fd()
-            } else {
-                skel.progs.tcx_egress.as_fd()
-            })?,
-            socket: keep(skel.progs.socket_filter.as_fd())?,
-            control: MapHandle::try_from(&skel.maps.bss)?,
-            phase: HandOver::None,
-            sides: [
-                MapHandle::try_from(&skel.maps.side_0)?,
-                MapHandle::try_from(&skel.maps.side_1)?,
-            ],
-            records: MapHandle::try_from(&skel.maps.records)?,
-            look_maps: MapHandle::try_from(&skel.maps.look_maps)?,
-            look_records: MapHandle::try_from(&skel.maps.look_records)?,
-            look: None,
-            looking: false,
-            capacity,
-            active: Side::Zero,
-        })
+        Ok(Self { missing: choice.missing(), ..counter })
     }
 
     /// The ids of the programs that an interface may carry, by which their owner is told.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        let programs = self.xdp.iter().chain(std::iter::once(&self.tcx));
+        let programs = self.xdp.iter().chain(&self.tcx);
         programs.filter_map(|p| libbpf_rs::Program::id_from_fd(p.as_fd()).ok())
     }
 
     /// Attaches the program for `hook`; it stays until the attachment is dropped.
     pub(super) fn attach(&self, hook: Hook, ifindex: u32) -> io::Result<Attachment> {
-        let xdp = |mode| match &self.xdp {
-            Some(program) => xdp::attach(program.as_fd(), ifindex, mode),
-            None => Err(io::Error::other("this kernel does not load the XDP program")),
-        };
+        let program = self.program(hook)?;
         match hook {
-            Hook::Native => xdp(XdpHook::Native),
-            Hook::Generic => xdp(XdpHook::Generic),
-            Hook::Tcx => tcx::attach(self.tcx.as_fd(), ifindex, self.direction),
-            Hook::Socket => packet_socket::attach(self.socket.as_fd(), ifindex, self.direction),
+            Hook::Native => xdp::attach(program, ifindex, XdpHook::Native),
+            Hook::Generic => xdp::attach(program, ifindex, XdpHook::Generic),
+            Hook::Tcx => tcx::attach(program, ifindex, self.direction),
+            Hook::Socket => packet_socket::attach(program, ifindex, self.direction),
         }
+    }
+
+    fn program(&self, hook: Hook) -> io::Result<BorrowedFd<'_>> {
+        let (program, feature) = match hook {
+            Hook::Native | Hook::Generic => (&self.xdp, XDP),
+            Hook::Tcx if self.direction == Direction::Rx => (&self.tcx, TCX_RX),
+            Hook::Tcx => (&self.tcx, TCX_TX),
+            Hook::Socket => (&self.socket, PACKET_SOCKET),
+        };
+        let refused = || {
+            let why = self.missing.iter().find(|missing| missing.feature == feature);
+            io::Error::other(why.map_or("not loaded", |missing| &missing.error).to_owned())
+        };
+        program.as_ref().map(AsFd::as_fd).ok_or_else(refused)
+    }
+
+    /// Features that this kernel refused.
+    pub(super) fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Puts this counter's program in the place of the one that is attached: every frame is
     /// counted by the one or the other.
     pub(super) fn replace(&self, hook: Hook, attachment: BorrowedFd<'_>) -> io::Result<()> {
-        match (hook, &self.xdp) {
-            (Hook::Native | Hook::Generic, Some(program)) => {
-                xdp::replace(attachment, program.as_fd())
-            }
-            (Hook::Native | Hook::Generic, None) => Err(io::Error::other("no XDP program")),
-            (Hook::Tcx, _) => xdp::replace(attachment, self.tcx.as_fd()),
-            (Hook::Socket, _) => packet_socket::replace(attachment, self.socket.as_fd()),
+        let program = self.program(hook)?;
+        match hook {
+            Hook::Native | Hook::Generic | Hook::Tcx => xdp::replace(attachment, program),
+            Hook::Socket => packet_socket::replace(attachment, program),
         }
     }
 

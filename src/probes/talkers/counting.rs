@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::choose::{self, LinkKind};
-use super::counter::{Counter, Rung, lacks_rights};
+use super::counter::Counter;
 use super::links::Row;
 use crate::bpf::sys::attachment::Attachment;
 use crate::bpf::sys::percpu::Batch;
@@ -14,6 +14,7 @@ use crate::model::link::Hook;
 use crate::model::problem::Problem;
 use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
+use crate::probes::refusal::{LoadError, Refusal};
 use crate::probes::{NO_BTF_FIX, clock, grace_period};
 
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
@@ -33,7 +34,8 @@ pub(super) struct Counting {
 /// What loading needs to know of the machine, and learns of the kernel.
 #[derive(Debug)]
 pub(super) struct Means {
-    pub(super) rung: Rung,
+    /// Programs that this kernel refused.
+    pub(super) refused: Vec<Refusal>,
     pub(super) batch: Batch,
     /// Possible CPUs.
     pub(super) cpus: usize,
@@ -57,7 +59,7 @@ pub(super) fn begin(
     let kind = LinkKind::of(row.link.arphrd);
     // As many as are held already, twice, or what it begins with.
     let first = (book.len() * 2).max(entries / means.first_part).min(entries);
-    let counter = Counter::load(direction, kind, first, &mut means.rung)
+    let counter = Counter::load(direction, kind, first, &mut means.refused)
         .map_err(|e| load_problem(row, &e))?;
     let held = book.open(counter.capacity, entries, clock::mono());
     if let Err(e) = counter.hold(&held, &mut means.batch) {
@@ -106,18 +108,17 @@ pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Att
     counter.attach(hook, row.link.ifindex)
 }
 
-fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
+fn load_problem(row: &Row, error: &LoadError) -> Problem {
     let name = crate::model::escape::escape(row.link.name.as_bytes());
     let what = format!("count on {name}");
-    if lacks_rights(error) {
-        return Problem::new(what, "this needs root", "run it with sudo");
+    if matches!(error, LoadError::Privileges) {
+        return Problem::new(what, error.to_string(), "run it with sudo");
     }
     if !types::known() {
         let why = format!("the kernel has no BTF at {}", types::OF_KERNEL);
         return Problem::new(what, why, NO_BTF_FIX);
     }
-    let why = format!("the kernel refused the programs: {error}");
-    Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
+    Problem::new(what, error.to_string(), "see `ebpftop doctor` and --log FILE")
 }
 
 /// Loads a counter with more room and puts it in the place of the present one.
@@ -132,7 +133,7 @@ pub(super) fn grow_one(
         return None;
     }
     let kind = LinkKind::of(row.link.arphrd);
-    let mut counter = Counter::load(direction, kind, counting.most, &mut means.rung)
+    let mut counter = Counter::load(direction, kind, counting.most, &mut means.refused)
         .inspect_err(|e| {
             tracing::warn!("no larger table: {e}");
             // Not tried again: the smaller one is right too.

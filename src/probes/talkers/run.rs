@@ -13,7 +13,7 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::counter::{FIRST_PART, Rung, entries_for};
+use super::counter::{FIRST_PART, entries_for};
 use super::counting::Means;
 use super::links::{Links, Row};
 use super::netns::Netns;
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             watches: Vec::new(),
             kept: Vec::new(),
             means: Means {
-                rung: Rung::default(),
+                refused: Vec::new(),
                 batch: Batch::new(cpus),
                 cpus,
                 // What cannot grow later begins as large as it may be.

@@ -146,6 +146,17 @@ impl Watch {
             mode: self.mode,
             partial: self.partial.clone(),
             price: self.price.clone(),
+            missing: [&self.rx, &self.tx]
+                .into_iter()
+                .flatten()
+                .flat_map(|counting| counting.counter.missing())
+                .fold(Vec::new(), |mut all, missing| {
+                    // both directions have the packet socket's
+                    if !all.contains(missing) {
+                        all.push(missing.clone());
+                    }
+                    all
+                }),
             gone,
         }
     }

@@ -39,6 +39,7 @@ impl Run<'_> {
                 mode: self.mode,
                 partial: None,
                 price: String::new(),
+                missing: Vec::new(),
                 gone: Some(problem),
             });
         }
