@@ -141,7 +141,9 @@ impl Data {
                 true
             }
             ProbeEvent::OwnersStarted(result) => {
-                Rc::make_mut(&mut self.owners).start(now);
+                let attribution =
+                    result.as_ref().map_or_else(|_| self.owners.attribution, |i| i.attribution);
+                Rc::make_mut(&mut self.owners).start(now, attribution);
                 self.owners_known |= result.is_ok();
                 self.owners_state = match result {
                     Ok(info) => ProbeState::Running(info),

@@ -4,7 +4,7 @@ use caps::Capability;
 
 use super::{Check, Report};
 use crate::bpf::types;
-use crate::model::coverage::Missing;
+use crate::model::coverage::{Attribution, Missing, POLLED, add_missing};
 use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
@@ -33,7 +33,12 @@ pub(super) fn examine() -> Report {
     checks.extend([interfaces(), xdp(held)]);
     let talkers = preflight::try_talkers();
     checks.push(talkers_probe(&talkers));
-    checks.push(owners_probe(&preflight::try_owners()));
+    let owners = preflight::try_owners();
+    checks.push(owners_probe(&owners));
+    let mut missing = Vec::new();
+    add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
+    add_missing(&mut missing, owners.iter().flat_map(|info| &info.missing));
+    checks.extend(missing.iter().map(refused));
     Report { checks, can_run: opens.is_ok() || talkers.is_ok() }
 }
 
@@ -295,7 +300,7 @@ fn calls(info: Option<&OpensInfo>) -> Vec<Check> {
 
 /// A feature that the kernel refused.
 fn refused(missing: &Missing) -> Check {
-    Check::without(&missing.feature, format!("not seen: {}", escape(missing.error.as_bytes())))
+    Check::without(&missing.feature, format!("missing: {}", missing.error))
 }
 
 fn opens_probe(started: Result<&OpensInfo, &Problem>) -> Check {
@@ -340,7 +345,12 @@ fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
 /// The others run without it, so that it decides nothing.
 fn owners_probe(started: &Result<OwnersInfo, Problem>) -> Check {
     match started {
-        Ok(_) => Check::ok("owners", "the probe runs: processes behind connections are known"),
+        Ok(OwnersInfo { attribution: Attribution::Connection, .. }) => {
+            Check::ok("owners", "the probe runs: connections and their bytes have their process")
+        }
+        Ok(OwnersInfo { attribution: Attribution::Procfs, .. }) => {
+            Check::without("owners", format!("connections are {POLLED}"))
+        }
         Err(problem) => Check::fix("owners", problem.why.clone(), &problem.fix),
     }
 }
@@ -402,6 +412,19 @@ mod tests {
         let check = owners_probe(&Err(refused));
         assert_eq!((check.status, &*check.fix), (Status::Fix, "mount it"));
         assert_eq!(owners_probe(&Ok(OwnersInfo::default())).status, Status::Ok);
+        let polled = OwnersInfo { attribution: Attribution::Procfs, missing: Vec::new() };
+        let check = owners_probe(&Ok(polled));
+        assert_eq!(check.status, Status::Without);
+        assert!(check.detail.contains("procfs"), "{}", check.detail);
+        let check = super::refused(&Missing {
+            feature: "processes of older connections".into(),
+            program: "holders".into(),
+            error: "EPERM".into(),
+        });
+        assert_eq!(
+            (&*check.check, &*check.detail),
+            ("processes of older connections", "missing: EPERM")
+        );
     }
 
     #[test]
@@ -423,7 +446,7 @@ mod tests {
             rows.iter().any(|c| c.check == "opens: 32-bit tasks" && c.status == Status::Without)
         );
         assert!(rows.iter().any(|c| c.check == "opens: openat" && c.status == Status::Ok));
-        assert!(rows.iter().any(|c| c.detail == "not seen: no tracepoint"));
+        assert!(rows.iter().any(|c| c.detail == "missing: no tracepoint"));
         assert!(calls(None).is_empty());
     }
 }

@@ -24,6 +24,8 @@ pub enum ConnEvent {
     Accept,
     /// It ended, and these are its last counts.
     Close,
+    /// A poll found it and the one before did not: it began in between, and who began it is unknown.
+    Seen,
 }
 
 /// How an owner is known.

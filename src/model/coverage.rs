@@ -1,6 +1,12 @@
 //! What a probe can see on this machine, and which features its kernel refused.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+/// The limits of [`Attribution::Procfs`], in a line.
+pub const POLLED: &str = "attributed by polling /proc and sock_diag (procfs): short connections may be missing, \
+    bytes per process are unknown";
 
 /// How bytes of connections are attributed to processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,4 +40,19 @@ pub struct Missing {
     pub program: String,
     /// Why: the errno, the verifier's last line, and what that means here.
     pub error: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "missing: {}: {}", self.feature, self.error)
+    }
+}
+
+/// Adds features to a list, each once: probes share programs, and interfaces have the same ones.
+pub fn add_missing<'a>(to: &mut Vec<Missing>, more: impl IntoIterator<Item = &'a Missing>) {
+    for missing in more {
+        if !to.contains(missing) {
+            to.push(missing.clone());
+        }
+    }
 }

@@ -125,7 +125,9 @@ fn address(moment: &Moment) -> Option<IpAddr> {
 
 fn sends(deed: &Deed) -> bool {
     match deed {
-        Deed::Conn { what, carried, .. } => *what == What::Connect || carried.tx_bytes > 0,
+        Deed::Conn { what, carried, .. } => {
+            *what == What::Connect || carried.is_some_and(|c| c.tx_bytes > 0)
+        }
         Deed::Carried { carried, .. } => carried.tx_bytes > 0,
     }
 }

@@ -94,11 +94,13 @@ impl<'a> Rare<'a> {
             | Rare::Watching(Err(problem))
             | Rare::OwnersStarted(Err(problem)) => all_plain(problem),
             Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
-            | Rare::OwnersStarted(Ok(OwnersInfo { missing, .. })) => all_missing_plain(missing),
+            | Rare::OwnersStarted(Ok(OwnersInfo { missing, .. })) => {
+                missing.iter_mut().for_each(missing_plain);
+            }
             Rare::Watching(Ok(watched)) => {
                 for w in watched {
                     plain(&mut w.price);
-                    all_missing_plain(&mut w.missing);
+                    w.missing.iter_mut().for_each(missing_plain);
                     w.partial.as_mut().map(plain);
                     let sides = [&mut w.rx, &mut w.tx].into_iter().filter_map(|s| s.as_mut().err());
                     sides.chain(&mut w.gone).for_each(all_plain);
@@ -128,20 +130,48 @@ impl<'a> Rare<'a> {
     }
 }
 
-fn all_missing_plain(missing: &mut [Missing]) {
-    for Missing { feature, program, error } in missing {
-        [feature, program, error].into_iter().for_each(plain);
-    }
-}
-
 fn all_plain(problem: &mut Problem) {
     let Problem { what, why, fix } = problem;
     [what, why, fix].into_iter().for_each(plain);
+}
+
+fn missing_plain(missing: &mut Missing) {
+    let Missing { feature, program, error } = missing;
+    [feature, program, error].into_iter().for_each(plain);
 }
 
 /// Escapes a text that holds anything that acts. One that was escaped stays as it is.
 fn plain(text: &mut String) {
     if let Cow::Owned(_) = escape(text.replace('\\', "").as_bytes()) {
         *text = escape(text.as_bytes()).into_owned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::coverage::Attribution;
+
+    #[test]
+    fn texts_of_missing_features_do_nothing_on_a_terminal() {
+        let text = || "a\x1b[31m".to_owned();
+        let hostile = Missing { feature: text(), program: text(), error: text() };
+        let info = OwnersInfo { attribution: Attribution::Procfs, missing: vec![hostile.clone()] };
+        let opens = OpensInfo { missing: vec![hostile], ..OpensInfo::default() };
+        let plain = |text: &String| text == "a\\x1b[31m";
+        let checked = |missing: &[Missing]| {
+            missing.iter().all(|m| plain(&m.feature) && plain(&m.program) && plain(&m.error))
+        };
+        match Rare::OwnersStarted(Ok(info)).seen() {
+            Seen::Probe(ProbeEvent::OwnersStarted(Ok(info))) => {
+                assert_eq!(info.attribution, Attribution::Procfs);
+                assert!(checked(&info.missing));
+            }
+            seen => panic!("{seen:?}"),
+        }
+        match Rare::OpensStarted(Ok(opens)).seen() {
+            Seen::Probe(ProbeEvent::OpensStarted(Ok(info))) => assert!(checked(&info.missing)),
+            seen => panic!("{seen:?}"),
+        }
     }
 }

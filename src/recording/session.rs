@@ -12,6 +12,7 @@ use super::{Head, Seen, Totals, WriteError, Writer, host};
 use crate::cli::{RecordArgs, StreamArgs};
 use crate::files;
 use crate::model::cgroup::KnownCgroups;
+use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
 use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -134,6 +135,11 @@ impl Session {
         if let ProbeEvent::OpensStarted(Err(problem)) | ProbeEvent::Watching(Err(problem)) = event {
             self.failed = true;
             complain(&problem.to_string());
+        }
+        if let ProbeEvent::OwnersStarted(Ok(info)) = event
+            && info.attribution == Attribution::Procfs
+        {
+            complain(&format!("connections: {POLLED}"));
         }
         // Without it the recording is whole for what it is mostly about.
         if let ProbeEvent::OwnersStarted(Err(problem)) = event {

@@ -1,6 +1,7 @@
 //! Connections as rows of cells: the one table from which JSON and CSV are written.
 
-use crate::model::conn::{Carried, Conn, Owner, TCP, UDP};
+use crate::model::conn::{Carried, Owner, TCP, UDP};
+use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::owners::{Net, Owners, Told, What, Why};
 use crate::model::time::Mono;
@@ -31,7 +32,7 @@ pub(super) type Row = Vec<(&'static str, Cell)>;
 /// process fills as far as it has them.
 pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,no_owner,holders,protocol,local_ip,\
     local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,rx_bytes,tx_bytes,\
-    rx_packets,tx_packets,owners,unseen,live,begun,peers\n";
+    rx_packets,tx_packets,owners,unseen,live,begun,peers,attribution\n";
 
 fn int(n: impl Into<u64>) -> Cell {
     Cell::Int(n.into())
@@ -51,8 +52,11 @@ pub(super) fn protocol(number: u16) -> String {
 }
 
 /// Why nobody is told, in words.
-pub(super) fn no_owner(conn: &Conn) -> &'static str {
-    match Why::of(conn) {
+pub(super) fn no_owner(told: &Told) -> &'static str {
+    if told.attribution == Attribution::Procfs {
+        return "held by no process that /proc shows";
+    }
+    match Why::of(&told.conn) {
         Why::Kernel => "kernel socket",
         Why::Older => "older than the probe, held by nobody",
         Why::Waiting => "not accepted",
@@ -69,12 +73,25 @@ fn who(owner: &Owner) -> Row {
 }
 
 fn carried(of: Carried) -> Row {
+    counts(Some(of))
+}
+
+/// `None`: not known.
+fn counts(of: Option<Carried>) -> Row {
+    let cell = |count: fn(Carried) -> u64| of.map_or(Cell::None, |of| int(count(of)));
     vec![
-        ("rx_bytes", int(of.rx_bytes)),
-        ("tx_bytes", int(of.tx_bytes)),
-        ("rx_packets", int(of.rx_packets)),
-        ("tx_packets", int(of.tx_packets)),
+        ("rx_bytes", cell(|of| of.rx_bytes)),
+        ("tx_bytes", cell(|of| of.tx_bytes)),
+        ("rx_packets", cell(|of| of.rx_packets)),
+        ("tx_packets", cell(|of| of.tx_packets)),
     ]
+}
+
+/// Rows that were polled say so.
+fn mark(row: &mut Row, attribution: Attribution) {
+    if attribution == Attribution::Procfs {
+        row.push(("attribution", word(attribution.name())));
+    }
 }
 
 /// Everything of a line but its type and time.
@@ -84,7 +101,7 @@ pub(super) fn told(told: &Told) -> Row {
         Some(owner) => who(owner),
         None => ["pid", "uid", "comm", "from"].map(|key| (key, Cell::None)).to_vec(),
     };
-    let reason = conn.owner().is_none().then(|| word(no_owner(conn)));
+    let reason = conn.owner().is_none().then(|| word(no_owner(told)));
     row.push(("no_owner", reason.unwrap_or(Cell::None)));
     row.push(("holders", Cell::Rows(told.holders.iter().map(who).collect())));
     row.extend([
@@ -106,26 +123,29 @@ pub(super) fn told(told: &Told) -> Row {
         row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
         let lasted = conn.since.map(|since| Cell::Seconds(told.at.since(since)));
         row.push(("duration_s", lasted.unwrap_or(Cell::None)));
-        let all = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
-        row.extend(carried(all));
+        row.extend(counts(told.carried()));
         let shares = conn.shares.iter().filter(|s| s.owner.is_some() || !s.carried.is_none());
+        let polled = told.attribution == Attribution::Procfs;
         let share = |owner: &Option<Owner>, of| {
             let mut row = owner.as_ref().map(who).unwrap_or_default();
-            row.extend(carried(of));
+            // A poll knows the socket's counts, and not who caused them.
+            row.extend(counts((!polled).then_some(of)));
             row
         };
         row.push(("owners", Cell::Rows(shares.map(|s| share(&s.owner, s.carried)).collect())));
         row.push(("unseen", word(if told.unseen { "true" } else { "false" })));
     }
+    mark(&mut row, told.attribution);
     row
 }
 
 /// A process in the interval's table.
-pub(super) fn process(net: &Net) -> Row {
+pub(super) fn process(net: &Net, attribution: Attribution) -> Row {
     let mut row = who(&net.who);
     row.retain(|(key, _)| *key != "from");
-    row.extend(carried(net.total));
+    row.extend(counts((attribution == Attribution::Connection).then_some(net.total)));
     row.extend([("live", int(net.live)), ("begun", int(net.begun)), ("peers", int(net.peers))]);
+    mark(&mut row, attribution);
     row
 }
 
@@ -138,18 +158,24 @@ pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
         ("interval_s", Cell::Seconds(owners.interval_ns)),
         ("live", int(owners.live() as u64)),
     ];
-    row.extend(carried(owners.total));
+    let polled = owners.polled();
+    row.extend(counts((!polled).then_some(owners.total)));
     let parts = owners.no_owner.parts().map(|(why, part)| (why.name(), Cell::Row(carried(part))));
-    row.push(("no_owner", Cell::Row(parts.to_vec())));
-    row.push(("other", Cell::Row(carried(other))));
+    let known = |row: Row| if polled { Cell::None } else { Cell::Row(row) };
+    row.push(("no_owner", known(parts.to_vec())));
+    row.push(("other", known(carried(other))));
     row.push(("let_go", int(owners.let_go + owners.stateless)));
     let rows = processes.iter().map(|net| {
-        let mut row = process(net);
-        let bits = |bytes: u64| Cell::Rate(bytes.saturating_mul(8), owners.interval_ns);
+        let mut row = process(net, owners.attribution);
+        let bits = |bytes: u64| match polled {
+            true => Cell::None,
+            false => Cell::Rate(bytes.saturating_mul(8), owners.interval_ns),
+        };
         row.push(("rx_bps", bits(net.delta.rx_bytes)));
         row.push(("tx_bps", bits(net.delta.tx_bytes)));
         row
     });
     row.push(("processes", Cell::Rows(rows.collect())));
+    mark(&mut row, owners.attribution);
     row
 }

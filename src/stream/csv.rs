@@ -115,9 +115,9 @@ impl Lines for Csv {
         self.cells(out, told.what.name(), wall, told.at, &conns::told(told));
     }
 
-    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, _owners: &Owners, processes: &[&Net]) {
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
         for net in processes {
-            self.cells(out, "owners", at.wall, at.mono, &conns::process(net));
+            self.cells(out, "owners", at.wall, at.mono, &conns::process(net, owners.attribution));
         }
     }
 }

@@ -4,9 +4,10 @@
 use super::conns::{self, Cell, Row};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::{self, Times};
-use super::tally::{Ready, Summary, hook};
+use super::tally::{Coverage, Ready, Summary, hook};
+use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
-use crate::model::escape::escape;
+use crate::model::escape::{escape, is_active};
 use crate::model::flags;
 use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::{Direction, Source, TalkersSample};
@@ -249,6 +250,7 @@ impl Json {
             raw(out, ",\"netns\":");
             string(out, netns.as_bytes());
         }
+        coverage(out, &ready.coverage);
         raw(out, "}\n");
     }
 
@@ -281,9 +283,31 @@ impl Json {
                 raw(out, key);
                 put::int(out, value);
             }
+            if let Some(seen) = c.seen {
+                raw(out, ",\"seen\":");
+                put::int(out, seen);
+            }
         }
+        coverage(out, &summary.coverage);
         raw(out, "}\n");
     }
+}
+
+/// How connections are attributed, and which features the kernel refused.
+fn coverage(out: &mut Vec<u8>, coverage: &Coverage) {
+    raw(out, ",\"attribution\":");
+    word(out, coverage.attribution.map(Attribution::name));
+    raw(out, ",\"missing\":[");
+    for (at, missing) in coverage.missing.iter().enumerate() {
+        raw(out, if at > 0 { ",{\"feature\":" } else { "{\"feature\":" });
+        plain(out, &missing.feature);
+        raw(out, ",\"program\":");
+        plain(out, &missing.program);
+        raw(out, ",\"error\":");
+        plain(out, &missing.error);
+        out.push(b'}');
+    }
+    out.push(b']');
 }
 
 fn raw(out: &mut Vec<u8>, text: &str) {
@@ -333,6 +357,21 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
             }
             out.push(byte);
         }
+    }
+    out.push(b'"');
+}
+
+/// A text of ours, or one that is escaped already: JSON's own specials are escaped on top.
+fn plain(out: &mut Vec<u8>, text: &str) {
+    if text.chars().any(is_active) {
+        return string(out, text.as_bytes());
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
     }
     out.push(b'"');
 }

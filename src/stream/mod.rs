@@ -34,7 +34,7 @@ pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
 pub(crate) use probes::Probes;
 pub(crate) use stop::Stop;
-pub use tally::{ConnectionsSummary, OpensSummary, Ready, Summary};
+pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
 pub use text::Text;
 
 use out::{Out, OutError};

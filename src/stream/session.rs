@@ -11,9 +11,10 @@ use super::lines::{Lines, Note, OpenLine};
 use super::out::{Out, OutError};
 use super::probes::Probes;
 use super::stop::Stop;
-use super::tally::{Ready, Tally};
+use super::tally::{Coverage, Ready, Tally};
 use super::{Wanted, text};
 use crate::model::conn::OwnersBatch;
+use crate::model::coverage::{Attribution, POLLED, add_missing};
 use crate::model::escape::escape;
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::owners::{Net, Owners};
@@ -21,7 +22,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{ProbeEvent, Watched, clock};
+use crate::probes::{OwnersInfo, ProbeEvent, Watched, clock};
 use crate::rights;
 use crate::settings::Settings;
 
@@ -47,6 +48,7 @@ pub(super) struct Session {
     running: Wanted,
     ran: Wanted,
     watched: Vec<Watched>,
+    coverage: Coverage,
     /// Something asked for was not done.
     failed: bool,
 }
@@ -75,6 +77,7 @@ impl Session {
             running: NONE,
             ran: NONE,
             watched: Vec::new(),
+            coverage: Coverage::default(),
             failed: false,
         }
     }
@@ -112,15 +115,16 @@ impl Session {
             connections: self.running.connections,
             watched: self.watched.clone(),
             netns: settings.netns.clone(),
+            coverage: self.coverage.clone(),
         };
         self.tally.ready(ready.at.mono);
-        self.owners.start(ready.at.mono);
+        self.owners.start(ready.at.mono, self.coverage.attribution.unwrap_or_default());
         self.ran = self.running;
         self.lines.header(&mut self.buffer);
         self.note(&Note::Ready(&ready));
         self.flush()?;
         self.pump(probes, stop).await?;
-        let summary = self.tally.summary(clock::now(), self.ran);
+        let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
         self.flush()
     }
@@ -284,13 +288,18 @@ impl Session {
     /// What an event says of the probes themselves.
     fn state(&mut self, event: ProbeEvent) {
         match event {
-            ProbeEvent::OpensStarted(Ok(_)) => self.running.opens = true,
+            ProbeEvent::OpensStarted(Ok(info)) => {
+                self.running.opens = true;
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
             ProbeEvent::OpensStarted(Err(problem)) => {
                 self.running.opens = false;
                 self.fail(&problem);
             }
             ProbeEvent::Watching(Ok(watched)) => {
                 self.running.talkers = true;
+                let missing = watched.iter().flat_map(|watched| &watched.missing);
+                add_missing(&mut self.coverage.missing, missing);
                 self.watching(watched);
             }
             ProbeEvent::Watching(Err(problem)) => {
@@ -298,7 +307,7 @@ impl Session {
                 self.fail(&problem);
             }
             ProbeEvent::TalkersEnded => self.running.talkers = false,
-            ProbeEvent::OwnersStarted(Ok(_)) => self.running.connections = true,
+            ProbeEvent::OwnersStarted(Ok(info)) => self.connections_start(info),
             ProbeEvent::OwnersStarted(Err(problem)) => {
                 self.running.connections = false;
                 self.fail(&problem);
@@ -310,6 +319,20 @@ impl Session {
             | ProbeEvent::Owners(_)
             | ProbeEvent::Links(_) => {}
         }
+    }
+
+    /// Polling is an answer in part to who asked for connections by name.
+    fn connections_start(&mut self, info: OwnersInfo) {
+        self.running.connections = true;
+        self.coverage.attribution = Some(info.attribution);
+        if info.attribution == Attribution::Procfs {
+            self.failed = true;
+            complain(&format!("connections: {POLLED}"));
+            for missing in &info.missing {
+                complain(&format!("connections: {missing}"));
+            }
+        }
+        add_missing(&mut self.coverage.missing, &info.missing);
     }
 
     /// Says what changed of how the interfaces are watched.

@@ -1,6 +1,7 @@
 //! What the summary says: exact counts since `ready`.
 
 use super::Wanted;
+use crate::model::coverage::{Attribution, Missing};
 use crate::model::link::Hook;
 use crate::model::open::OpenCounts;
 use crate::model::owners::What;
@@ -23,6 +24,17 @@ pub struct Ready {
     pub watched: Vec<Watched>,
     /// The network namespace, where it is not our own.
     pub netns: Option<String>,
+    /// What the kernel refused to the probes that run.
+    pub coverage: Coverage,
+}
+
+/// How far the probes of a run see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// How connections are attributed to processes; `None` while the owners probe does not run.
+    pub attribution: Option<Attribution>,
+    /// The features that the kernel or its policy refused, of all probes.
+    pub missing: Vec<Missing>,
 }
 
 impl Ready {
@@ -60,6 +72,8 @@ pub struct Summary {
     pub opens: Option<OpensSummary>,
     pub talkers: Option<(Traffic, Traffic)>,
     pub connections: Option<ConnectionsSummary>,
+    /// As in `ready`, and what was reported since.
+    pub coverage: Coverage,
 }
 
 /// The connections' part of it.
@@ -70,6 +84,8 @@ pub struct ConnectionsSummary {
     pub connects: u64,
     pub accepts: u64,
     pub closes: u64,
+    /// Connections that a poll found, where they are polled.
+    pub seen: Option<u64>,
     /// Events that were lost.
     pub lost: u64,
 }
@@ -176,6 +192,7 @@ impl Tally {
             What::Connect | What::Failed => &mut of.connects,
             What::Accept => &mut of.accepts,
             What::Close => &mut of.closes,
+            What::Seen => of.seen.get_or_insert(0),
         } += 1;
     }
 
@@ -187,7 +204,7 @@ impl Tally {
     }
 
     /// The summary; `ran` says which probes ran.
-    pub(super) fn summary(&self, at: Stamp, ran: Wanted) -> Summary {
+    pub(super) fn summary(&self, at: Stamp, ran: Wanted, coverage: Coverage) -> Summary {
         Summary {
             at,
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
@@ -202,6 +219,7 @@ impl Tally {
             }),
             talkers: ran.talkers.then_some((self.rx, self.tx)),
             connections: ran.connections.then_some(self.connections),
+            coverage,
         }
     }
 }
@@ -231,7 +249,8 @@ mod tests {
         assert_eq!(tally.drained(counts(20, 8)), Some(5));
         assert_eq!(tally.drained(counts(20, 8)), None);
         let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
-        let summary = tally.summary(at, Wanted { opens: true, ..Wanted::default() });
+        let summary =
+            tally.summary(at, Wanted { opens: true, ..Wanted::default() }, Coverage::default());
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
@@ -251,8 +270,11 @@ mod tests {
         tally.sampled(&sample);
         sample.direction = Direction::Tx;
         tally.sampled(&sample);
-        let summary =
-            tally.summary(Stamp::default(), Wanted { talkers: true, ..Wanted::default() });
+        let summary = tally.summary(
+            Stamp::default(),
+            Wanted { talkers: true, ..Wanted::default() },
+            Coverage::default(),
+        );
         assert_eq!(summary.talkers, Some((sample.delta + sample.delta, sample.delta)));
         assert_eq!(summary.opens, None);
     }

@@ -7,8 +7,8 @@ use unicode_width::UnicodeWidthStr;
 use super::conns::{no_owner, protocol};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::Times;
-use super::tally::{Ready, Summary, hook};
-use crate::model::conn::Carried;
+use super::tally::{Coverage, Ready, Summary, hook};
+use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
@@ -104,7 +104,7 @@ impl Lines for Text {
                 out.push(b' ');
                 left(out, &escape(owner.comm.as_bytes()), 15);
             }
-            None => left(out, &format!("        - ({})", no_owner(conn)), 24),
+            None => left(out, &format!("        - ({})", no_owner(told)), 24),
         }
         let mut text =
             format!(" {:<7} {} {}", told.what.name(), protocol(conn.protocol), conn.local);
@@ -115,14 +115,20 @@ impl Lines for Text {
             let _ = write!(text, " {}", errno_name(i32::try_from(conn.error).unwrap_or(0)));
         }
         if told.what == What::Close {
-            let all = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
-            let _ = write!(text, " received {} B, sent {} B", all.rx_bytes, all.tx_bytes);
+            let _ = match told.carried() {
+                Some(all) => {
+                    write!(text, " received {} B, sent {} B", all.rx_bytes, all.tx_bytes)
+                }
+                None => write!(text, " bytes unknown"),
+            };
             if let Some(since) = conn.since {
                 let _ = write!(text, ", {:.3} s", told.at.since(since) as f64 / NS_PER_SEC as f64);
             }
         }
-        if told.unseen {
-            text.push_str(" (its end was not seen)");
+        match told.attribution {
+            Attribution::Procfs => text.push_str(" (procfs)"),
+            Attribution::Connection if told.unseen => text.push_str(" (its end was not seen)"),
+            Attribution::Connection => {}
         }
         raw(out, &text);
         out.push(b'\n');
@@ -130,6 +136,9 @@ impl Lines for Text {
 
     fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
         self.times.short(out, at.wall, at.mono);
+        if owners.polled() {
+            return polled(out, owners, processes);
+        }
         let all = owners.total;
         let title = format!(
             " connections: {} live; received {} B, sent {} B, of which nobody's {} B\n",
@@ -157,6 +166,25 @@ impl Lines for Text {
 
     fn tells_cgroup(&self) -> bool {
         false
+    }
+}
+
+/// The table of an interval where sockets are polled: no bytes are known.
+fn polled(out: &mut Vec<u8>, owners: &Owners, processes: &[&Net]) {
+    raw(
+        out,
+        &format!(" connections: {} live (procfs: bytes per process are unknown)\n", owners.live()),
+    );
+    raw(out, "   live    seen  peers     PID process\n");
+    let mut digits = itoa::Buffer::new();
+    for net in processes {
+        right(out, digits.format(net.live), 7);
+        right(out, digits.format(net.begun), 8);
+        right(out, digits.format(net.peers), 7);
+        right(out, digits.format(net.who.key.tgid), 8);
+        out.push(b' ');
+        raw(out, &escape(net.who.comm.as_bytes()));
+        out.push(b'\n');
     }
 }
 
@@ -269,9 +297,12 @@ fn ready(ready: &Ready) -> String {
         ));
     }
     if ready.connections {
-        parts.push("connections".to_owned());
+        parts.push(match ready.coverage.attribution {
+            Some(Attribution::Procfs) => "connections (procfs)".to_owned(),
+            _ => "connections".to_owned(),
+        });
     }
-    format!("ready: {}", parts.join(", "))
+    format!("ready: {}{}", parts.join(", "), missing(&ready.coverage))
 }
 
 fn summary(summary: &Summary) -> String {
@@ -296,8 +327,21 @@ fn summary(summary: &Summary) -> String {
             "; {} connects, {} accepts, {} closes, {} lost",
             c.connects, c.accepts, c.closes, c.lost
         );
+        if let Some(seen) = c.seen {
+            let _ = write!(out, ", {seen} seen by polling (procfs)");
+        }
     }
+    out.push_str(&missing(&summary.coverage));
     out
+}
+
+/// The features that the kernel refused, by name.
+fn missing(coverage: &Coverage) -> String {
+    if coverage.missing.is_empty() {
+        return String::new();
+    }
+    let features: Vec<&str> = coverage.missing.iter().map(|m| m.feature.as_str()).collect();
+    format!("; missing: {}", features.join(", "))
 }
 
 #[cfg(test)]

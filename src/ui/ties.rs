@@ -327,7 +327,9 @@ fn words(deed: &Deed) -> String {
                 Ok(error) => format!(" {}", errno_name(error)),
             };
             let carried = match what {
-                What::Close => format!("  {}", bytes(carried)),
+                What::Close => {
+                    carried.as_ref().map_or(String::new(), |c| format!("  {}", bytes(c)))
+                }
                 _ => String::new(),
             };
             format!("{} {protocol} {end}{error}{carried}", what.name())

@@ -1,5 +1,7 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
+use std::hash::{Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 
 use super::given::Given;
@@ -7,18 +9,40 @@ use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
+use crate::model::who::NS_PER_TICK;
 
 /// Names of threads kept of one process.
 pub const MAX_THREAD_NAMES: usize = 8;
 
 /// What names a process for ever: thread group id and start, ns of `CLOCK_BOOTTIME`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// Starts are compared in the ticks of /proc (10 ms): BPF knows nanoseconds and /proc does not, and
+/// both name the same process. An id does not come back within a tick.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ProcessKey {
     pub tgid: u32,
     pub start_boottime_ns: u64,
 }
 
+impl PartialEq for ProcessKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.tgid, self.start_tick()) == (other.tgid, other.start_tick())
+    }
+}
+
+impl Eq for ProcessKey {}
+
+impl Hash for ProcessKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.tgid, self.start_tick()).hash(state);
+    }
+}
+
 impl ProcessKey {
+    fn start_tick(self) -> u64 {
+        self.start_boottime_ns / NS_PER_TICK
+    }
+
     /// The process that did this open.
     pub fn of(meta: &OpenMeta) -> Self {
         Self { tgid: meta.tgid, start_boottime_ns: meta.start_boottime_ns }

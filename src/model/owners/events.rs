@@ -14,8 +14,16 @@ const MOST: usize = 8_192;
 /// What a process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// A connection began, was accepted, did not come about (with the errno) or ended; what it carried.
-    Conn { what: What, protocol: u16, local: u16, remote: SocketAddr, error: u32, carried: Carried },
+    /// A connection began, was accepted, did not come about (with the errno), ended, or was found by a
+    /// poll; what it carried, where that is counted.
+    Conn {
+        what: What,
+        protocol: u16,
+        local: u16,
+        remote: SocketAddr,
+        error: u32,
+        carried: Option<Carried>,
+    },
     /// What it exchanged with an address in one interval.
     Carried { ip: IpAddr, carried: Carried },
 }

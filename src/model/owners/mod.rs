@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::conn::{Carried, Conn, ConnEvent, Holder, Owner, OwnersBatch, PeerFlow};
+use super::coverage::Attribution;
 use super::opens::ProcessKey;
 use super::time::Mono;
 
@@ -87,6 +88,9 @@ pub struct Owners {
     pub lost: u64,
     /// Sockets that the kernel side could not follow.
     pub stateless: u64,
+    /// How bytes are attributed. With [`Attribution::Procfs`] no bytes are: all sums stay 0, and are
+    /// to be shown as unknown.
+    pub attribution: Attribution,
     at: Mono,
     /// Nanoseconds from the tick before to the last one.
     pub interval_ns: u64,
@@ -99,8 +103,13 @@ impl Owners {
     }
 
     /// From here on it is counted.
-    pub fn start(&mut self, at: Mono) {
-        self.at = at;
+    pub fn start(&mut self, at: Mono, attribution: Attribution) {
+        (self.at, self.attribution) = (at, attribution);
+    }
+
+    /// Sockets are polled: bytes of processes are not known.
+    pub fn polled(&self) -> bool {
+        self.attribution == Attribution::Procfs
     }
 
     /// Takes in what the probe found.
@@ -111,6 +120,7 @@ impl Owners {
                 ConnEvent::Connect => self.began(What::Connect, conn),
                 ConnEvent::Accept => self.began(What::Accept, conn),
                 ConnEvent::Close => self.closed(conn),
+                ConnEvent::Seen => self.began(What::Seen, conn),
                 ConnEvent::Sample => self.carry(conn),
             }
         }
@@ -178,7 +188,7 @@ impl Owners {
 
     fn tell(&mut self, what: What, conn: &Conn, at: Mono, unseen: bool) {
         if let Some(owner) = conn.owner() {
-            let carried = conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried);
+            let carried = told::carried(conn, self.attribution);
             self.events.push(Event {
                 at,
                 key: owner.key,
@@ -194,11 +204,13 @@ impl Owners {
         }
         let Some(tells) = &mut self.tells else { return };
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
-        tells.push(Told { what, conn: conn.clone(), holders, unseen, at });
+        let attribution = self.attribution;
+        tells.push(Told { what, conn: conn.clone(), holders, unseen, at, attribution });
     }
 
     /// Counts what a connection carried since it was looked at last.
     fn carry(&mut self, conn: &Conn) {
+        let polled = self.polled();
         let known = self.conns.contains_key(&conn.cookie);
         if !known && self.conns.len() >= MAX_CONNS {
             self.let_go += 1;
@@ -211,7 +223,11 @@ impl Owners {
         } else if conn.event == ConnEvent::Connect {
             live.side = Side::Theirs;
         }
-        let carried = live.advance(conn);
+        let mut carried = live.advance(conn);
+        if polled {
+            // A process may have had sockets that no poll saw, and may share this one.
+            carried.iter_mut().for_each(|(_, carried)| *carried = Carried::default());
+        }
         let owner = conn.owner();
         let now = owner.map(|owner| owner.key);
         let before = std::mem::replace(&mut live.counted_for, now);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::conn::{OwnerFrom, OwnersTick, Share, TCP, UDP};
+use crate::model::coverage::Attribution;
 use crate::model::open::Comm;
 
 fn owner(tgid: u32, from: OwnerFrom) -> Owner {
@@ -54,7 +55,7 @@ fn total_of(owners: &Owners) -> Carried {
     owners.processes().fold(owners.no_owner.total() + owners.other, |sum, net| sum + net.total)
 }
 
-use ConnEvent::{Accept, Close, Connect, Sample};
+use ConnEvent::{Accept, Close, Connect, Sample, Seen};
 use OwnerFrom::{Accepted, Found, Made};
 
 /// One from outside.
@@ -193,4 +194,49 @@ proptest! {
             prop_assert!(live as usize <= owners.live());
         }
     }
+}
+
+#[test]
+fn where_sockets_are_polled_no_process_has_bytes() {
+    let mut owners = Owners::telling();
+    owners.start(Mono(1), Attribution::Procfs);
+    let udp = Conn { protocol: UDP, ..conn(2, Seen, &[(1, Found, carried(0, 0, 0))]) };
+    owners.apply(&events(vec![conn(1, Seen, &[(1, Found, carried(5, 7, 2))]), udp.clone()]));
+    owners.apply(&tick(
+        vec![conn(1, Sample, &[(1, Found, carried(50, 70, 20))]), Conn { event: Sample, ..udp }],
+        true,
+    ));
+    let net = owners.process(owner(1, Found).key).unwrap();
+    assert_eq!((net.total, net.live, net.begun, net.peers), (carried(0, 0, 0), 2, 2, 1));
+    assert!(owners.total.is_none() && owners.no_owner.total().is_none());
+    owners.apply(&tick(Vec::new(), true));
+    let mut told: Vec<_> = owners
+        .take_told()
+        .into_iter()
+        .map(|t| (t.what, t.conn.cookie, t.unseen, t.carried(), t.attribution))
+        .collect();
+    told.sort_by_key(|t| (t.2, t.1));
+    // The socket's own counts are known, where TCP has some.
+    let procfs = Attribution::Procfs;
+    assert_eq!(
+        told,
+        [
+            (What::Seen, 1, false, Some(carried(5, 7, 2)), procfs),
+            (What::Seen, 2, false, None, procfs),
+            (What::Close, 1, true, Some(carried(50, 70, 20)), procfs),
+            (What::Close, 2, true, None, procfs),
+        ]
+    );
+    assert_eq!(owners.process(owner(1, Found).key).unwrap().live, 0);
+}
+
+#[test]
+fn a_process_is_the_same_by_bpf_and_by_proc() {
+    let key = |start_boottime_ns| ProcessKey { tgid: 1, start_boottime_ns };
+    let exact = key(1_234_567_890);
+    let mut known = HashMap::new();
+    known.insert(exact, ());
+    assert!(known.contains_key(&key(1_230_000_000)));
+    assert!(!known.contains_key(&key(1_240_000_000)));
+    assert!(!known.contains_key(&ProcessKey { tgid: 2, ..exact }));
 }

@@ -1,6 +1,7 @@
 //! What happened to connections, for those who ask for it.
 
-use crate::model::conn::{Conn, Owner};
+use crate::model::conn::{Carried, Conn, Owner, TCP};
+use crate::model::coverage::Attribution;
 use crate::model::time::Mono;
 
 /// Told and not yet taken: more are counted in [`Tells::untold`].
@@ -17,6 +18,21 @@ pub struct Told {
     pub unseen: bool,
     /// When it happened.
     pub at: Mono,
+    /// How its process is known.
+    pub attribution: Attribution,
+}
+
+impl Told {
+    /// What the socket carried; `None` where nobody counts it.
+    pub fn carried(&self) -> Option<Carried> {
+        carried(&self.conn, self.attribution)
+    }
+}
+
+/// What a socket carried. A poll reads the counters of TCP; datagrams have none.
+pub(super) fn carried(conn: &Conn, attribution: Attribution) -> Option<Carried> {
+    let counted = attribution == Attribution::Connection || conn.protocol == TCP;
+    counted.then(|| conn.shares.iter().fold(Carried::default(), |sum, s| sum + s.carried))
 }
 
 /// See [`Told`].
@@ -27,6 +43,8 @@ pub enum What {
     Failed,
     Accept,
     Close,
+    /// A poll found it.
+    Seen,
 }
 
 impl What {
@@ -36,6 +54,7 @@ impl What {
             What::Connect | What::Failed => "connect",
             What::Accept => "accept",
             What::Close => "close",
+            What::Seen => "seen",
         }
     }
 }

@@ -11,6 +11,7 @@ use super::look::Look;
 use super::yardstick::is_comparable;
 use crate::bpf::sys::percpu::Batch;
 use crate::model::compare::{Compared, Comparison};
+use crate::model::coverage::{Missing, add_missing};
 use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
@@ -146,19 +147,16 @@ impl Watch {
             mode: self.mode,
             partial: self.partial.clone(),
             price: self.price.clone(),
-            missing: [&self.rx, &self.tx]
-                .into_iter()
-                .flatten()
-                .flat_map(|counting| counting.counter.missing())
-                .fold(Vec::new(), |mut all, missing| {
-                    // both directions have the packet socket's
-                    if !all.contains(missing) {
-                        all.push(missing.clone());
-                    }
-                    all
-                }),
+            missing: self.missing(),
             gone,
         }
+    }
+
+    fn missing(&self) -> Vec<Missing> {
+        let counting = [&self.rx, &self.tx].into_iter().flatten();
+        let mut all = Vec::new();
+        add_missing(&mut all, counting.flat_map(|counting| counting.counter.missing()));
+        all
     }
 
     /// Whether a device is to be put back as it was.

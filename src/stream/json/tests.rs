@@ -1,7 +1,8 @@
 //! JSON lines, key by key.
 
 use super::*;
-use crate::stream::sample;
+use crate::model::coverage::Missing;
+use crate::stream::{ConnectionsSummary, sample};
 use proptest::prelude::*;
 
 fn written(write: impl FnOnce(&mut Json, &mut Vec<u8>)) -> String {
@@ -86,7 +87,8 @@ fn notes_key_by_key() {
             r#"{"type":"ready","time":"2026-11-22T12:00:00.000000000Z","opens":true,"#,
             r#""talkers":false,"interface":null,"xdp_mode":null,"tx_mode":null,"version":""#,
             env!("CARGO_PKG_VERSION"),
-            "\"}\n"
+            r#"","attribution":null,"missing":[]}"#,
+            "\n"
         )
     );
     let watched = sample::watched();
@@ -103,7 +105,7 @@ fn notes_key_by_key() {
 
     let elsewhere = Ready { netns: Some("b\x1b".into()), ..one };
     let text = written(|json, out| assert!(json.note(out, &Note::Ready(&elsewhere))));
-    assert!(text.ends_with(",\"netns\":\"b\\\\x1b\"}\n"), "{text}");
+    assert!(text.contains(",\"netns\":\"b\\\\x1b\","), "{text}");
 
     let lost = written(|json, out| assert!(json.note(out, &Note::Lost { at, opens: 512 })));
     assert_eq!(
@@ -116,10 +118,36 @@ fn notes_key_by_key() {
         concat!(
             r#"{"type":"summary","time":"2026-11-22T12:00:00.000000000Z","duration_s":5.0,"#,
             r#""opens":null,"opens_seen":null,"opens_lost":null,"opens_unfinished":null,"#,
-            r#""rx_packets":null,"rx_bytes":null,"tx_packets":null,"tx_bytes":null}"#,
+            r#""rx_packets":null,"rx_bytes":null,"tx_packets":null,"tx_bytes":null,"attribution":null,"missing":[]}"#,
             "\n"
         )
     );
+}
+
+#[test]
+fn ready_and_summary_name_what_is_missing() {
+    let missing = Missing {
+        feature: "bytes".into(),
+        program: "holders".into(),
+        error: "EPERM \"\\x1b\"".into(),
+    };
+    let coverage = Coverage {
+        attribution: Some(Attribution::Procfs),
+        missing: vec![missing.clone(), missing],
+    };
+    let ready = Ready { connections: true, coverage: coverage.clone(), ..Ready::default() };
+    let seen = ConnectionsSummary { seen: Some(2), ..ConnectionsSummary::default() };
+    let summary = Summary { connections: Some(seen), coverage, ..Summary::default() };
+    for note in [Note::Ready(&ready), Note::Summary(&summary)] {
+        let text = written(|json, out| assert!(json.note(out, &note)));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["attribution"], "procfs");
+        assert_eq!(value["missing"][1]["feature"], "bytes");
+        assert_eq!(value["missing"][1]["program"], "holders");
+        assert_eq!(value["missing"][1]["error"], "EPERM \"\\x1b\"");
+    }
+    let text = written(|json, out| assert!(json.note(out, &Note::Summary(&summary))));
+    assert!(text.contains(",\"seen\":2,"), "{text}");
 }
 
 proptest! {
