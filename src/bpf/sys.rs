@@ -41,14 +41,26 @@ pub(crate) fn membarrier() {
     }
 }
 
-/// The errno in an error of libbpf-rs.
+/// The errno in an error of libbpf-rs, which keeps the `io::Error` to itself and shows its text alone:
+/// `… (os error 22)`.
 pub(crate) fn errno_of(error: &libbpf_rs::Error) -> Option<i32> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = source {
-        if let Some(io) = e.downcast_ref::<std::io::Error>() {
-            return io.raw_os_error();
-        }
-        source = e.source();
+    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    None
+    let text = innermost.to_string();
+    let (_, number) = text.rsplit_once("(os error ")?;
+    number.strip_suffix(')')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_errno_is_found_under_its_contexts() {
+        use libbpf_rs::ErrorExt as _;
+        let error = libbpf_rs::Error::from_raw_os_error(libc::EPERM);
+        assert_eq!(super::errno_of(&error), Some(libc::EPERM));
+        let error = error.context("failed to load").context("the object");
+        assert_eq!(super::errno_of(&error), Some(libc::EPERM));
+    }
 }

@@ -43,9 +43,9 @@ const fn feature(
 }
 
 /// The calls that open files; without it the others below are all that is seen.
-pub const OPEN_CALLS: &str = "opens: open, openat, openat2, creat, open_by_handle_at";
-/// Arguments read at the call's entry: latency, and below kernel 5.15 flags and requested paths.
-pub const OPEN_ENTRY: &str = "opens: latency, and below kernel 5.15 flags and requested paths";
+pub const OPEN_CALLS: &str = "opens: system calls";
+/// Arguments read at the call's entry: latency and, below kernel 5.15, flags and requested paths.
+pub const OPEN_ENTRY: &str = "opens: latency";
 /// Opens through io_uring.
 pub const IO_URING: &str = "opens: io_uring";
 /// Opens by 32-bit programs.
@@ -55,20 +55,19 @@ pub const PROCESS_EXIT: &str = "opens: ends of processes";
 /// Connections of TCP: all else about connections hangs on it.
 pub const TCP: &str = "connections: TCP";
 /// Datagrams.
-pub const DATAGRAMS: &str = "connections: UDP and other datagrams";
-/// The process that made a datagram socket.
-pub const SOCKET_MAKER: &str = "connections: the process that made a UDP socket, until one sends";
-/// Processes that send through a connection that another one made.
-pub const HAND_OVER: &str = "connections: another process that sends through the same TCP socket";
-/// The process that accepts over IPv4.
-pub const ACCEPTS_V4: &str = "connections: the process that accepts over IPv4, until it is polled";
-/// The process that accepts over IPv6.
-pub const ACCEPTS_V6: &str = "connections: the process that accepts over IPv6, until it is polled";
-/// Who holds a socket.
-pub const HOLDERS: &str =
-    "connections: processes of connections older than the start, and others that hold a socket";
-/// What living connections carry.
-pub const WALK: &str = "connections: what they carry while they live";
+pub const DATAGRAMS: &str = "connections: datagrams";
+/// The process that made a datagram socket, until one sends through it or is found to hold it.
+pub const SOCKET_MAKER: &str = "connections: makers of UDP sockets";
+/// Processes that send through a TCP socket that another one made.
+pub const HAND_OVER: &str = "connections: shared TCP sockets";
+/// The process that accepts over IPv4, before it sends or is found to hold the socket.
+pub const ACCEPTS_V4: &str = "connections: accepting process, IPv4";
+/// The process that accepts over IPv6, before it sends or is found to hold the socket.
+pub const ACCEPTS_V6: &str = "connections: accepting process, IPv6";
+/// Processes of connections older than the start, and others that hold a socket.
+pub const HOLDERS: &str = "connections: older ones, other holders";
+/// What connections have carried, before they end.
+pub const WALK: &str = "connections: counts while they live";
 /// XDP.
 pub const XDP: &str = "talkers: XDP";
 /// TCX, arriving.
@@ -298,4 +297,69 @@ pub(crate) fn load<'obj, L: Load>(
         }
     }
     Err(last.map_or(LoadError::NoRoom, LoadError::Refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use libbpf_rs::OpenObject;
+    use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+
+    use super::*;
+    use crate::bpf::{opens, owners, talkers};
+
+    fn programs(open: &OpenObject) -> BTreeSet<String> {
+        open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn in_table(object: Object) -> BTreeSet<String> {
+        let features = FEATURES.iter().filter(|feature| feature.object == object);
+        features.flat_map(|f| f.forms.iter().copied().flatten()).map(|p| (*p).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_table_names_each_program() {
+        let mut storage = MaybeUninit::uninit();
+        let open = opens::OpensSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Opens), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = owners::OwnersSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Owners), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = talkers::TalkersSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Talkers), programs(open.open_object()));
+    }
+
+    #[test]
+    fn there_is_a_place_for_each_attempt() {
+        for object in [Object::Opens, Object::Owners, Object::Talkers] {
+            assert!(in_table(object).len() < size_of::<Storage>() / size_of::<OpenObject>());
+        }
+    }
+
+    #[test]
+    fn a_refused_program_costs_its_feature_or_takes_the_next_form() {
+        let refusal = |program| Refusal::attach(program, Some(libc::EPERM), String::new());
+        let mut choice = Choice::of(Object::Owners);
+        assert!(choice.refuse(&refusal("walk")));
+        assert!(choice.has(WALK) && choice.uses("walk_raw") && !choice.uses("walk"));
+        assert_eq!(choice.missing(), []);
+        assert!(choice.refuse(&refusal("walk_raw")));
+        assert!(!choice.has(WALK));
+        assert!(!choice.refuse(&refusal("walk_raw")), "nobody uses it any more");
+        // A program that two features need.
+        assert!(choice.refuse(&refusal("count_rx")));
+        assert!(!choice.has(DATAGRAMS) && !choice.has(SOCKET_MAKER) && choice.has(HAND_OVER));
+        assert!(choice.uses("count_tx") && !choice.uses("sock_made"));
+        let missing = choice.missing();
+        let missing: Vec<_> = missing.iter().map(|m| (&*m.feature, &*m.program)).collect();
+        assert_eq!(
+            missing,
+            [(DATAGRAMS, "count_rx"), (SOCKET_MAKER, "count_rx"), (WALK, "walk_raw")]
+        );
+        let choice = Choice::of(Object::Opens).skip("open_exit").skip("compat_exit");
+        assert!(choice.uses("open_exit_516") && choice.uses("compat_exit_516"));
+        assert_eq!(choice.missing(), [], "what is known beforehand is no refusal");
+    }
 }
