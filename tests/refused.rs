@@ -1,0 +1,220 @@
+//! A kernel that refuses programs, one at a time: the probe starts, the rest is exact, and `ready` names
+//! the feature that is missing. Needs root, and fails without it.
+//!
+//! `EBPFTOP_REFUSE` makes the kernel refuse a program (a flag that no kernel knows). Release builds know
+//! nothing of it.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
+use common::net::own_namespace;
+use common::program::{Ended, Stream, program};
+use ebpftop::probes::programs::{self, FEATURES, Object};
+use io_uring::{IoUring, opcode, types};
+use serde_json::Value;
+
+/// What is refused together in one run: each program of an object alone, and the first program of each
+/// form of a feature that has several.
+fn cases(object: Object) -> Vec<Vec<&'static str>> {
+    let features = || FEATURES.iter().filter(|feature| feature.object == object);
+    let alone: BTreeSet<_> = features().flat_map(|f| f.forms.iter().copied().flatten()).collect();
+    let all_forms = features()
+        .filter(|f| f.forms.len() > 1)
+        .map(|f| f.forms.iter().map(|form| *form.last().unwrap()).collect());
+    alone.into_iter().map(|program| vec![*program]).chain(all_forms).collect()
+}
+
+/// The features that are lost where these programs are refused.
+fn lost(object: Object, refused: &[&str]) -> BTreeSet<&'static str> {
+    FEATURES
+        .iter()
+        .filter(|feature| feature.object == object)
+        .filter(|f| f.forms.iter().all(|form| form.iter().any(|p| refused.contains(p))))
+        .map(|feature| feature.name)
+        .collect()
+}
+
+fn stream(refused: &[&str], args: &[&str]) -> Stream {
+    let mut command = program();
+    Stream::json_by(command.env("EBPFTOP_REFUSE", refused.join(",")).arg("stream").args(args))
+}
+
+/// What `ready` says is missing, with a reason each that names a refused program.
+fn missing(ended: &Ended, refused: &[&str]) -> BTreeSet<String> {
+    let ready = &ended.of_type("ready")[0];
+    let missing = ready["missing"].as_array().unwrap();
+    for entry in missing {
+        assert!(refused.contains(&entry["program"].as_str().unwrap()), "{entry}");
+        let error = entry["error"].as_str().unwrap();
+        assert!(
+            error.starts_with("the kernel refused to load ") && error.contains("EINVAL"),
+            "{entry}"
+        );
+    }
+    assert_eq!(ended.of_type("summary")[0]["missing"], ready["missing"]);
+    missing.iter().map(|entry| entry["feature"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn opens_without_one_program_are_exact_but_for_its_feature() {
+    const TIMES: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::write(root.join("file"), "x").unwrap();
+    let path = CString::new(root.join("file").to_str().unwrap()).unwrap();
+    for refused in cases(Object::Opens) {
+        let lost = lost(Object::Opens, &refused);
+        let stream = stream(&refused, &["opens", "--latency"]);
+        let child = process(|| {
+            for _ in 0..TIMES {
+                std::fs::File::open(root.join("file")).unwrap();
+            }
+            let mut ring = IoUring::new(8).unwrap();
+            let entry = opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).build();
+            // SAFETY: the path lives through the wait.
+            unsafe { ring.submission().push(&entry).unwrap() };
+            ring.submit_and_wait(1).unwrap();
+            assert!(ring.completion().next().unwrap().result() >= 0);
+        });
+        done(child);
+        let ended = stream.interrupt();
+        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        assert_eq!(missing(&ended, &refused), lost.iter().map(ToString::to_string).collect());
+        let mut opens = ended.of_type("open");
+        opens.retain(|open| {
+            open["pid"] == child.as_raw() && open["resolved"] == path.to_str().unwrap()
+        });
+        let by =
+            |call: &str| opens.iter().filter(|open| open["syscall"] == call).collect::<Vec<_>>();
+        let calls = by("openat");
+        assert_eq!(
+            calls.len(),
+            if lost.contains(programs::OPEN_CALLS) { 0 } else { TIMES },
+            "{refused:?}"
+        );
+        let rings = if lost.contains(programs::IO_URING) { 0 } else { 1 };
+        assert_eq!(by("io_uring").len(), rings, "{refused:?}");
+        for open in calls {
+            assert_eq!(open["path"], path.to_str().unwrap(), "{refused:?}");
+            assert_eq!(
+                open["latency_ns"].is_u64(),
+                !lost.contains(programs::OPEN_ENTRY),
+                "{refused:?}: {open}"
+            );
+        }
+    }
+}
+
+/// One TCP connection over each family, and datagrams.
+#[test]
+fn connections_without_one_program_are_exact_but_for_its_feature() {
+    const DATAGRAMS: usize = 7;
+    const BYTES: usize = 100;
+    own_namespace();
+    lo_up();
+    for refused in cases(Object::Owners) {
+        let lost = lost(Object::Owners, &refused);
+        if lost.contains(programs::TCP) {
+            continue; // nothing is left: see `tests/procfs.rs`
+        }
+        let stream = stream(&refused, &["connections", "--interval", "200ms"]);
+        let ends = ["127.0.0.1", "::1"].map(|ip| {
+            let listener = TcpListener::bind(local(ip)).unwrap();
+            let to = listener.local_addr().unwrap();
+            let server = process(|| serve(&listener, 70_001));
+            let client = process(|| ask(to, 100_003));
+            done(client);
+            done(server);
+            (client, server, to.port())
+        });
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to: SocketAddr = receiver.local_addr().unwrap();
+        let sender = process(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for _ in 0..DATAGRAMS {
+                socket.send_to(&[b'd'; BYTES], to).unwrap();
+            }
+        });
+        done(sender);
+        drop(receiver);
+        at_rest();
+        let ended = stream.interrupt();
+        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        assert_eq!(missing(&ended, &refused), lost.iter().map(ToString::to_string).collect());
+        let run = Run { ended, netns: netns() };
+        for (client, server, port) in ends {
+            let closes = run.of("close");
+            let of = |key: &str| {
+                closes
+                    .iter()
+                    .find(|close| close[key] == port)
+                    .unwrap_or_else(|| panic!("{refused:?}: {closes:?}"))
+            };
+            assert_eq!(bytes(of("remote_port")), (70_001, 100_003), "{refused:?}");
+            assert_eq!(bytes(of("local_port")), (100_003, 70_001), "{refused:?}");
+            assert_eq!(of("remote_port")["pid"], client.as_raw(), "{refused:?}");
+            // Without `accept` being seen, the server is known when it sends.
+            assert_eq!(of("local_port")["pid"], server.as_raw(), "{refused:?}");
+        }
+        let mut datagrams = run.by("close", sender);
+        datagrams.retain(|close| close["protocol"] == "udp");
+        let sent: Vec<_> = datagrams.iter().map(bytes).collect();
+        let whole = vec![(0, (DATAGRAMS * BYTES) as u64)];
+        assert_eq!(
+            sent,
+            if lost.contains(programs::DATAGRAMS) { vec![] } else { whole },
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn talkers_without_one_program_are_exact_by_another_hook() {
+    const DATAGRAMS: u64 = 10;
+    const BYTES: u64 = 100;
+    own_namespace();
+    lo_up();
+    for refused in cases(Object::Talkers) {
+        let lost = lost(Object::Talkers, &refused);
+        let stream = stream(&refused, &["talkers", "-i", "lo"]);
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..DATAGRAMS {
+            sender.send_to(&[b'd'; BYTES as usize], receiver.local_addr().unwrap()).unwrap();
+        }
+        let ended = stream.interrupt();
+        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        let ready = &ended.of_type("ready")[0];
+        assert_eq!(missing(&ended, &refused), lost.iter().map(ToString::to_string).collect());
+        assert_eq!(ready["xdp_mode"] == "generic", !lost.contains(programs::XDP), "{ready}");
+        assert_eq!(ready["tx_mode"] == "tcx", !lost.contains(programs::TCX_TX), "{ready}");
+        let summary = &ended.of_type("summary")[0];
+        for way in ["rx", "tx"] {
+            let counted =
+                [format!("{way}_packets"), format!("{way}_bytes")].map(|key| summary[key].as_u64());
+            // Ethernet, IP and UDP headers.
+            assert_eq!(counted, [Some(DATAGRAMS), Some(DATAGRAMS * (BYTES + 42))], "{refused:?}");
+        }
+    }
+}
+
+#[test]
+fn doctor_names_what_was_refused_and_why() {
+    own_namespace();
+    lo_up();
+    let mut command = program();
+    let out =
+        command.env("EBPFTOP_REFUSE", "holders").args(["doctor", "--format", "json"]).output();
+    let checks: Value = serde_json::from_slice(&out.unwrap().stdout).unwrap();
+    let check =
+        checks.as_array().unwrap().iter().find(|c| c["check"] == programs::HOLDERS).unwrap();
+    assert_eq!(check["ok"], false, "{check}");
+    let detail = check["detail"].as_str().unwrap();
+    assert!(detail.contains("the kernel refused to load holders: EINVAL"), "{detail}");
+    assert!(!detail.contains("5.1"), "the version is not the reason: {detail}");
+}
