@@ -194,16 +194,33 @@ static long walk_flow(__unused void *map, const struct flow_key *key, struct flo
 	return 0;
 }
 
+/* Functions of their own: else the compiler makes one call of the three, and kernel 6.1 wants to know
+ * the map of each ("abusing map_ptr"). */
+static __noinline void walk_all_begun(struct walk *walk)
+{
+	bpf_for_each_map_elem(&begun, walk_begun, walk, 0);
+}
+
+static __noinline void walk_sockets(struct walk *walk)
+{
+	bpf_for_each_map_elem(&sock_sets, walk_set, walk, 0);
+}
+
+static __noinline void walk_flows(struct walk *walk)
+{
+	bpf_for_each_map_elem(&flows, walk_flow, walk, 0);
+}
+
 static __always_inline int run_walk(void)
 {
 	struct walk walk = { .next = walk_next };
 
 	if (walk_over == WALK_BEGUN)
-		bpf_for_each_map_elem(&begun, walk_begun, &walk, 0);
+		walk_all_begun(&walk);
 	else if (walk_over == WALK_SOCKETS)
-		bpf_for_each_map_elem(&sock_sets, walk_set, &walk, 0);
+		walk_sockets(&walk);
 	else
-		bpf_for_each_map_elem(&flows, walk_flow, &walk, 0);
+		walk_flows(&walk);
 	walk_next = walk.next;
 	walk_more = walk.stopped;
 	return 0;

@@ -12,6 +12,7 @@ use super::decode;
 use super::flows::Flows;
 use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
+use crate::bpf::sys::misses;
 use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
 use crate::model::owners::MAX_CONNS;
 use crate::probes::{OwnersInfo, ProbeEvent, Sink, clock, grace_period};
@@ -69,6 +70,7 @@ pub(super) fn read(
         holders,
         flows: Flows::default(),
         lost: 0,
+        missed: 0,
         sink,
     };
     let mut next = Instant::now() + interval;
@@ -172,6 +174,8 @@ struct Reader<'a, 'obj> {
     flows: Flows,
     /// Events that were lost, as told last.
     lost: u64,
+    /// Changes of TCP's state for which the kernel did not run the program, as of the last tick.
+    missed: u64,
     sink: &'a Sink,
 }
 
@@ -203,7 +207,10 @@ impl Reader<'_, '_> {
 
     /// Reads what lives. After a loss all of it, so that what ended unseen is missed.
     fn tick(&mut self, last: bool) -> libbpf_rs::Result<bool> {
-        let lost = self.skel.maps.bss_data.as_deref().map_or(0, |bss| bss.lost);
+        let progs = &self.skel.progs;
+        let changes = [&progs.tcp_state, &progs.tcp_state_raw];
+        self.missed = changes.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
+        let lost = self.lost_events();
         let complete = last || lost != self.lost;
         self.lost = lost;
         set(&mut self.skel, |bss| {
@@ -234,6 +241,11 @@ impl Reader<'_, '_> {
         Ok(self.send(Vec::new(), Some(tick)))
     }
 
+    /// Events that found no room in the ring, or for which the kernel did not run the program.
+    fn lost_events(&self) -> u64 {
+        self.skel.maps.bss_data.as_deref().map_or(0, |bss| bss.lost) + self.missed
+    }
+
     fn has_walk(&self) -> bool {
         self.skel.progs.walk.autoload() || self.skel.progs.walk_raw.autoload()
     }
@@ -246,7 +258,7 @@ impl Reader<'_, '_> {
             wall: now.wall,
             events,
             tick,
-            lost: bss.map_or(0, |bss| bss.lost),
+            lost: self.lost_events(),
             stateless: bss.map_or(0, |bss| bss.stateless),
         };
         self.sink.blocking_send(ProbeEvent::Owners(batch)).is_ok()
