@@ -75,8 +75,8 @@ fuzz: setup-test ## all that reads foreign bytes, with fifty times as many input
 	EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} $(CARGO) test --locked --lib any_
 
 soak: setup-test ## ten minutes of random keys and sizes; two each: switches under traffic, SIGKILL amid them, stream and record, opens
-	@EBPFTOP_SOAK_SECONDS=600 $(MAKE) --no-print-directory unit TESTARGS='--test soak_keys -- --nocapture'
-	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak --test soak_lines --test opens_speed -- --nocapture'
+	@EBPFTOP_SOAK_SECONDS=600 $(MAKE) --no-print-directory unit TESTARGS='--test soak keys:: -- --nocapture'
+	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak -- --skip keys:: --nocapture'
 
 lint: ## formats and lints alone
 	$(CARGO) fmt --check

@@ -8,6 +8,9 @@
 #[allow(dead_code)]
 #[path = "../tests/common/net.rs"]
 mod net;
+#[allow(dead_code)]
+#[path = "../tests/common/patience.rs"]
+mod patience;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 

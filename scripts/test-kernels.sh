@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Boots Debian's cloud kernels and runs the real-kernel tests in each; tests/whole.rs runs the one
-# release binary there.
+# Boots Debian's cloud kernels and runs the real-kernel tests in each; tests/kernel/whole.rs runs
+# the one release binary there.
 #
 #   scripts/test-kernels.sh [SERIES…]
 #
@@ -48,10 +48,10 @@ aarch64)
 	exit 2
 	;;
 esac
-# The test binaries that are run; one that does not exist is a failure. TESTS='opens resolved' runs
-# others instead.
+# The modules of tests/kernel that are run; one that does not exist is a failure.
+# TESTS='opens resolved' runs others instead.
 read -ra tests <<<"${TESTS:-$default_tests}"
-# Seconds for one test binary, for one guest: only a hang takes so long. Guests at a time.
+# Seconds for one module, for one guest: only a hang takes so long. Guests at a time.
 test_limit=${TEST_LIMIT:-$default_test_limit}
 guest_limit=${GUEST_LIMIT:-$default_guest_limit}
 at_once=${AT_ONCE:-2}

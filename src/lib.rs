@@ -19,6 +19,11 @@ pub mod model;
 pub mod probes;
 pub mod recording;
 pub mod rights;
+/// Each unit test in a process of its own, within a time limit.
+#[cfg(test)]
+#[path = "../tests/common/runner.rs"]
+#[allow(unsafe_code, clippy::unwrap_used)]
+mod runner;
 pub mod runtime;
 pub mod settings;
 pub mod stream;

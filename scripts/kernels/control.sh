@@ -30,5 +30,6 @@ control_tests() {
 	printf '#!/bin/sh\necho c >/proc/sysrq-trigger\n' >"$root/tests/crash"
 	cp "$root/tests/hang" "$root/tests/after"
 	chmod +x "$root/tests"/{wrong,hang,crash,after}
-	printf '%s\n' '10 wrong' "$test_limit resolved bind_mounts" '3 hang' '10 crash' '10 after'
+	printf '%s\n' '10 wrong wrong' "$test_limit resolved kernel resolved::bind_mounts" '3 hang hang' \
+		'10 crash crash' '10 after after'
 }

@@ -11,12 +11,11 @@ build_program() { scripts/build.sh --release; }
 # Builds the tests and the release binary that they run; copies them, without debug information,
 # to $cache/tests.
 build_tests() {
-	local name path wanted=("${build_options[@]}")
-	for name in "${tests[@]}" "${CONTROL_TESTS[@]}"; do wanted+=(--test "$name"); done
+	local name path
 	build_program >"$cache/cargo.log" 2>&1 ||
 		die "the program does not build:
 $(tail -30 "$cache/cargo.log")"
-	cargo test --locked --no-run "${wanted[@]}" --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
+	cargo test --locked --no-run "${build_options[@]}" --test kernel --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
 		die "the tests do not build:
 $(tail -30 "$cache/cargo.log")"
 	rm -rf "$cache/tests" && mkdir -p "$cache/tests"
@@ -27,8 +26,8 @@ $(tail -30 "$cache/cargo.log")"
 	done < <(sed -nE 's/.*"kind":\["test"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\1 \2/p' \
 		"$cache/cargo.json")
 	"$strip" -g -o "$cache/tests/ebpftop" "$program"
-	for name in "${tests[@]}"; do
-		[ -x "$cache/tests/$name" ] || die "there is no test tests/$name.rs"
+	for name in "${tests[@]}" "${CONTROL_TESTS[@]}"; do
+		[ -e "tests/kernel/$name.rs" ] || die "there is no tests/kernel/$name.rs"
 	done
 	"${can_list[@]}" check_floors
 }
@@ -37,8 +36,8 @@ $(tail -30 "$cache/cargo.log")"
 check_floors() {
 	local version name test
 	while read -r version name test; do
-		[ "$test" = '*' ] || "$cache/tests/$name" --list | grep -qx "$test: test" ||
-			die "scripts/kernels/floors: tests/$name.rs has no test $test"
+		[ "$test" = '*' ] || "$cache/tests/kernel" --list | grep -qx "$name::$test: test" ||
+			die "scripts/kernels/floors: tests/kernel/$name.rs has no test $test"
 	done < <(floors)
 }
 
@@ -114,7 +113,7 @@ fill_root() {
 	done
 }
 
-# "seconds name arguments" a line: what the guest is to run.
+# "seconds name program arguments" a line: what the guest is to run.
 list_tests() {
 	local guest=$1 running=$2 dir="$cache/guests/$1" name version test args
 	if [ "$guest" = control ]; then
@@ -127,12 +126,12 @@ list_tests() {
 			below "$running" "$version" || continue
 			echo "$name $test needs $version" >>"$dir/unavailable"
 			if [ "$test" = '*' ]; then continue 2; fi
-			args+=" --skip $test"
+			args+=" --skip $name::$test"
 		done < <(floors | awk -v name="$name" '$2 == name')
 		# these two say what the kernel took
 		case $name in floor | whole) args+=' --nocapture' ;; esac
 		# one at a time: what one test attaches and detaches is work for all of the guest
-		echo "$test_limit $name --exact --test-threads=1$args"
+		echo "$test_limit $name kernel $name:: --test-threads=1$args"
 	done
 }
 

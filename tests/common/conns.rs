@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{ForkResult, Pid, fork};
 use serde_json::Value;
 
 use super::net::{ip, own_namespace};
+use super::patience::reaped;
 use super::program::{Ended, Stream};
 
 /// Runs `work` in a process of its own.
@@ -26,7 +27,7 @@ pub fn process(work: impl FnOnce()) -> Pid {
 }
 
 pub fn done(pid: Pid) {
-    assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+    assert_eq!(reaped(pid), WaitStatus::Exited(pid, 0));
 }
 
 /// A run, and the namespace that its test is in.

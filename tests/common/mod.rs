@@ -9,6 +9,7 @@ pub mod mmdb;
 pub mod net;
 pub mod opener;
 pub mod opens;
+pub mod patience;
 pub mod program;
 pub mod spawn;
 pub mod speed;

@@ -13,8 +13,7 @@ use ebpftop::probes::talkers::TalkersProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent, TalkersCommand, TalkersConfig, Watched};
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// How long anything may take before a test is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::patience::{PATIENCE, next};
 
 /// Puts this thread into a network namespace of its own; it ends with the thread and with what
 /// the thread has started.
@@ -314,7 +313,7 @@ pub fn try_probe(choice: Choice, mode: XdpMode) -> Result<Probe, Problem> {
     let interval = Duration::from_millis(100);
     let config = TalkersConfig { choice, mode, interval, ..TalkersConfig::default() };
     let probe = TalkersProbe::start(config, sink);
-    match events.blocking_recv() {
+    match next(&mut events) {
         Some(ProbeEvent::Watching(Ok(watched))) => {
             Ok(Probe { probe, events, samples: vec![], watched, links: vec![], ended: false })
         }
@@ -341,7 +340,7 @@ impl Probe {
 
     /// Takes one event in, and checks what must hold for every sample.
     fn take(&mut self) {
-        match self.events.blocking_recv().expect("the probe runs") {
+        match next(&mut self.events).expect("the probe runs") {
             ProbeEvent::Watching(Ok(watched)) => self.watched = watched,
             ProbeEvent::Talkers(samples) => {
                 for sample in samples {

@@ -1,11 +1,13 @@
 //! Runs the opens probe and collects what it tells of chosen processes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::opens::OpensProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
 use tokio::sync::mpsc::{Receiver, channel};
+
+use super::patience::{PATIENCE, next};
 
 /// An open that owns its texts.
 #[derive(Clone, Debug)]
@@ -65,7 +67,7 @@ pub struct Watch {
 pub fn watch(config: OpensConfig) -> Watch {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let probe = OpensProbe::start(config, sink);
-    match events.blocking_recv() {
+    match next(&mut events) {
         Some(ProbeEvent::OpensStarted(Ok(info))) => Watch { probe, events, info },
         other => panic!("the opens probe must start here (the tests need root): {other:?}"),
     }
@@ -74,9 +76,9 @@ pub fn watch(config: OpensConfig) -> Watch {
 impl Watch {
     /// Receives until a batch is as asked for; every open until then.
     pub fn wait_for(&mut self, mut asked: impl FnMut(&OpenBatch) -> bool) -> Vec<Seen> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
-        while let Some(event) = self.events.blocking_recv() {
+        while let Some(event) = next(&mut self.events) {
             let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
             seen.extend(batch.iter().map(Seen::of));
             if asked(&batch) {
@@ -97,8 +99,8 @@ impl Watch {
     pub fn finish_all(mut self, keep: impl Fn(&OpenMeta) -> bool) -> All {
         self.probe.stop();
         let mut all = All::default();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while let Some(event) = self.events.blocking_recv() {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(event) = next(&mut self.events) {
             match event {
                 ProbeEvent::Opens(batch) => {
                     all.seen.extend(batch.iter().filter(|o| keep(o.meta)).map(Seen::of));
@@ -133,7 +135,7 @@ pub fn in_child(act: impl FnOnce()) -> u32 {
             unsafe { libc::_exit(i32::from(done.is_err())) }
         }
         nix::unistd::ForkResult::Parent { child } => {
-            let status = nix::sys::wait::waitpid(child, None).unwrap();
+            let status = super::patience::reaped(child);
             assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0), "in the child");
             child.as_raw() as u32
         }

@@ -3,17 +3,22 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::patience::Leash;
 use super::spawn::public_copy;
 
 /// The program's path: the one that was built with the tests, unless `EBPFTOP_PROGRAM` names
 /// another, as where the tests run on other kernels.
-pub fn ebpftop() -> String {
-    std::env::var("EBPFTOP_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ebpftop").into())
+pub fn ebpftop() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        std::env::var("EBPFTOP_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ebpftop").into())
+    })
 }
 
 /// The program with no configuration of the user's.
@@ -62,9 +67,12 @@ pub fn run(args: &[&str]) -> Ended {
     ended(program().args(args))
 }
 
-/// Runs `ebpftop ARGS` to its end as a user without any rights. The program is copied to where
-/// that user can reach it, wherever it was built.
+/// Runs `ebpftop ARGS` to its end as a user without any rights: the one that runs the tests, or
+/// nobody where that is root. The program is then copied to where nobody can reach it.
 pub fn run_without_rights(args: &[&str]) -> Ended {
+    if !nix::unistd::geteuid().is_root() {
+        return run(args);
+    }
     let (_dir, copy) = public_copy();
     let mut command = Command::new(copy);
     command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").current_dir("/");
@@ -73,7 +81,15 @@ pub fn run_without_rights(args: &[&str]) -> Ended {
 
 /// Runs a command to its end.
 pub fn ended(command: &mut Command) -> Ended {
-    let out = command.output().unwrap();
+    ended_into(command, Stdio::piped())
+}
+
+/// Runs a command to its end that writes its lines into `stdout`.
+pub fn ended_into(command: &mut Command, stdout: Stdio) -> Ended {
+    let command = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let _leash = Leash::on(child.id());
+    let out = child.wait_with_output().unwrap();
     Ended { stdout: out.stdout, stderr: String::from_utf8(out.stderr).unwrap(), status: out.status }
 }
 
@@ -97,6 +113,7 @@ impl Stream {
     /// The same by a command that ends with a `stream`.
     pub fn json_by(command: &mut Command) -> Self {
         let mut stream = Self::spawn_by(command.args(["--format", "json"]));
+        let _leash = Leash::on(stream.child.id());
         let read = stream.stdout.read_until(b'\n', &mut stream.begin).unwrap();
         if read == 0 {
             let mut said = String::new();
@@ -109,6 +126,7 @@ impl Stream {
     /// `stream ARGS` in a format that says `ready` on stderr.
     pub fn text(args: &[&str]) -> Self {
         let mut stream = Self::spawn(args);
+        let _leash = Leash::on(stream.child.id());
         while !stream.said.contains("ready: ") {
             let read = stream.stderr.read_line(&mut stream.said).unwrap();
             assert!(read > 0, "stream must start here (the tests need root): {}", stream.said);
@@ -140,6 +158,7 @@ impl Stream {
 
     /// Reads all it writes until it ends.
     pub fn wait(mut self) -> Ended {
+        let _leash = Leash::on(self.child.id());
         let mut stdout = self.begin;
         self.stdout.read_to_end(&mut stdout).unwrap();
         Self::rest(stdout, self.said, self.stderr, self.child)
@@ -157,6 +176,7 @@ impl Stream {
         mut stderr: BufReader<ChildStderr>,
         mut child: Child,
     ) -> Ended {
+        let _leash = Leash::on(child.id());
         stderr.read_to_string(&mut said).unwrap();
         Ended { stdout, stderr: said, status: child.wait().unwrap() }
     }

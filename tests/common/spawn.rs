@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::patience::exited;
+use super::program::ebpftop;
+
 /// Spawns a program whose file has just been written. Another test that forked in between holds
 /// it open for writing until it has called exec: the kernel says "text file busy" until then.
 pub fn fresh(command: &mut Command) -> Child {
@@ -25,8 +28,8 @@ pub fn public_copy() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("ebpftop");
-    std::fs::copy(env!("CARGO_BIN_EXE_ebpftop"), &copy).unwrap();
-    let run = fresh(Command::new(&copy).arg("--version").stdout(Stdio::null())).wait().unwrap();
-    assert!(run.success());
+    std::fs::copy(ebpftop(), &copy).unwrap();
+    let mut run = fresh(Command::new(&copy).arg("--version").stdout(Stdio::null()));
+    assert!(exited(&mut run).success());
     (dir, copy)
 }

@@ -10,6 +10,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use super::opens::in_child;
+use super::patience::next;
 
 /// Opens, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,7 @@ fn opens_until(end: Instant) -> Opened {
 pub fn full_speed(time: Duration) -> Run {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let mut probe = OpensProbe::start(OpensConfig::default(), sink);
-    match events.blocking_recv() {
+    match next(&mut events) {
         Some(ProbeEvent::OpensStarted(Ok(_))) => {}
         other => panic!("the opens probe must start here (this needs root): {other:?}"),
     }
@@ -70,7 +71,7 @@ pub fn full_speed(time: Duration) -> Run {
     let reader = std::thread::spawn(move || {
         let mut told = std::collections::HashMap::<u32, Opened>::new();
         let mut lost = std::collections::HashMap::<u32, Opened>::new();
-        while let Some(event) = events.blocking_recv() {
+        while let Some(event) = next(&mut events) {
             match event {
                 ProbeEvent::Opens(batch) => {
                     for open in batch.iter() {

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::patience::{PATIENCE, until};
 
 /// How long the rest of a frame may take before it is looked at as it is.
 const WHOLE: Duration = Duration::from_millis(500);
@@ -112,10 +111,12 @@ impl Tty {
     /// Waits until everything that was written has been read.
     pub fn settle(&self) {
         let mut before = usize::MAX;
-        while before != self.bytes().len() {
-            before = self.bytes().len();
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        until("silence of the terminal", || {
+            let now = self.bytes().len();
+            let silent = std::mem::replace(&mut before, now) == now;
+            std::thread::sleep(Duration::from_millis(if silent { 0 } else { 200 }));
+            silent.then_some(())
+        });
     }
 
     /// Makes the terminal another size.
@@ -205,6 +206,18 @@ impl Drop for Tty {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts `program` in a terminal for the user that runs the tests, or for nobody where that is root:
+/// without any privileges.
+pub fn without_rights(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let program = program.to_str().unwrap();
+    if !nix::unistd::geteuid().is_root() {
+        return Tty::start(program, args, &env, size);
+    }
+    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];
+    Tty::start("setpriv", &[&nobody[..], args].concat(), &env, size)
 }
 
 /// The terminal's modes, as text to compare.

@@ -3,7 +3,7 @@
 use crate::model::link::Hook;
 
 /// Drivers and rx hooks, each with its source (Linux 6.18) and the test that tries it
-/// (tests/talkers_links.rs, `the_kernels_counter_is_compared`). Bytes are comparable nowhere: some lack
+/// (tests/kernel/talkers_links.rs, `the_kernels_counter_is_compared`). Bytes are comparable nowhere: some lack
 /// the Ethernet header, some have the FCS. Neither is tx, nor rx by TCX or a socket: those count
 /// the segments of a merged buffer, the kernel's counters the buffer.
 const COMPARABLE: [(&str, Hook); 4] = [

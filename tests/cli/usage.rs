@@ -1,0 +1,101 @@
+//! The command line of the whole program: usage, configuration, documents, and `doctor` and
+//! `stream` where nothing may be watched.
+
+use crate::common::program::{ended, program, run, run_without_rights};
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for (args, says) in [
+        (&["stream", "files"][..], "opens"),
+        (&["stream", "--interval", "99ms"], "100ms to 60s"),
+        (&["stream", "--interval", "61s"], "100ms to 60s"),
+        (&["stream", "--duration", "5"], "unit"),
+        (&["stream", "-f", "err:ENOSUCH"], "no such error"),
+        (&["stream", "-p", "~("], "unclosed group"),
+        (&["stream", "--path", ""], ""),
+        (&["stream", "--format", "csv"], "stream opens"),
+        (&["stream", "opens", "talkers", "--format", "csv"], "`talkers`"),
+        (&["stream", "--xdp-mode", "fast"], "generic"),
+        (&["stream", "--pid", "x"], "invalid"),
+        (&["--no-such"], "--no-such"),
+        (&["nothing"], "nothing"),
+    ] {
+        let run = run(args);
+        assert_eq!(run.code(), 2, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{args:?}: {}", run.stderr);
+        assert!(run.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_dashboard_needs_a_terminal() {
+    let run = run(&[]);
+    assert_eq!(run.code(), 2);
+    assert!(run.stderr.contains("ebpftop stream"), "{}", run.stderr);
+    assert!(run.stdout.is_empty());
+}
+
+#[test]
+fn documents_are_printed() {
+    for (args, holds) in [
+        (&["config"][..], "#interval = \"1s\""),
+        (&["man"], "EXIT STATUS"),
+        (&["man"], "OPTIONS OF RECORD"),
+        (&["record", "--help"], "--max-size"),
+        (&["replay", "--help"], "demo"),
+        (&["completions", "bash"], "_ebpftop"),
+        (&["completions", "zsh"], "#compdef ebpftop"),
+        (&["completions", "fish"], "complete -c ebpftop"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["--help"], "stream"),
+        (&["stream", "--help"], "--duration"),
+    ] {
+        let run = run(args);
+        assert_eq!(run.code(), 0, "{args:?}: {}", run.stderr);
+        assert!(run.text().contains(holds), "{args:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_names_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ebpftop/config.toml");
+    std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
+    for (text, says) in [
+        ("\ninterva = '1s'\n", ":2: there is no key `interva`; the nearest is `interval`"),
+        ("mouse = 'yes'", ":1: `mouse` wants true or false"),
+        ("mouse = \n", ":1: "),
+        ("filter = 'pid:x'", ":1: `filter` is \"pid:x\""),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let run = ended(program().args(["stream", "opens"]).env("XDG_CONFIG_HOME", dir.path()));
+        assert_eq!(run.code(), 2, "{}", run.stderr);
+        let says = format!("{}{says}", file.display());
+        assert!(run.stderr.contains(&says), "{says}: {}", run.stderr);
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let run = ended(program().args(["stream", "opens"]).env("XDG_CONFIG_HOME", dir.path()));
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("not a regular file"), "{}", run.stderr);
+}
+
+#[test]
+fn doctor_says_what_is_missing_without_rights() {
+    let run = run_without_rights(&["doctor", "--format", "json"]);
+    assert_eq!(run.code(), 1);
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).unwrap();
+    let find = |name: &str| checks.iter().find(|c| c["check"] == name).unwrap();
+    for name in ["CAP_BPF", "CAP_NET_ADMIN", "opens"] {
+        assert_eq!(find(name)["ok"], false, "{name}");
+        assert!(find(name)["fix"].as_str().unwrap().contains("sudo"), "{name}");
+    }
+}
+
+#[test]
+fn without_rights_stream_says_what_to_do() {
+    let run = run_without_rights(&["stream", "opens", "--format", "json"]);
+    assert_eq!(run.code(), 1);
+    assert_eq!(run.text(), "");
+    assert!(run.stderr.contains("watch opens") && run.stderr.contains("sudo"), "{}", run.stderr);
+}

@@ -1,0 +1,38 @@
+//! `doctor` and the configuration file where everything may be watched.
+
+use crate::common::program::{ended, program, run};
+
+#[test]
+fn what_the_file_says_holds_and_the_command_line_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
+    std::fs::write(dir.path().join("ebpftop/config.toml"), "filter = 'path:/no/such'").unwrap();
+    let stream = |filter: &[&str]| {
+        let mut command = program();
+        command.args(["stream", "opens", "--format", "json", "--duration", "300ms"]);
+        let run = ended(command.args(filter).env("XDG_CONFIG_HOME", dir.path()));
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        run.of_type("open").len()
+    };
+    assert_eq!(stream(&[]), 0);
+    // Its own look at the cgroups is seen at least.
+    assert!(stream(&["-f", "path:/"]) > 0);
+}
+
+#[test]
+fn doctor_says_that_root_can_run_it() {
+    let text = run(&["doctor"]);
+    assert_eq!(text.code(), 0, "{}", text.text());
+    let json = run(&["doctor", "--format", "json"]);
+    assert_eq!(json.code(), 0);
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(checks.len() > 15);
+    for check in &checks {
+        let keys: Vec<_> = check.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["check", "detail", "fix", "ok"]);
+        assert!(check["ok"].is_boolean() && check["detail"].is_string());
+        assert!(text.text().contains(check["check"].as_str().unwrap()));
+    }
+    let ok = |name: &str| checks.iter().any(|c| c["check"] == name && c["ok"] == true);
+    assert!(ok("opens") && ok("opens: openat") && ok("ring buffer") && ok("BTF"));
+}

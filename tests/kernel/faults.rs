@@ -1,0 +1,340 @@
+//! What goes wrong around the program, and what it does then, on the real kernel; ARCHITECTURE.md lists
+//! the faults and where each is tested.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::common::net::*;
+use crate::common::opens::{in_child, watch};
+use crate::common::patience::{alone, next};
+use crate::common::program::{Ended, Stream, ebpftop, ended};
+use ebpftop::model::link::XdpMode;
+use ebpftop::model::talkers::Direction;
+use ebpftop::probes::opens::OpensProbe;
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeEvent};
+use serde_json::Value;
+
+/// `SCRIPT`, in a mount namespace of its own, then `ebpftop ARGS` in its place.
+fn after(script: &str, args: &[&str]) -> Ended {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", &format!("{script}; exec \"$@\""), "sh", ebpftop()]);
+    command.args(args).env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER");
+    ended(&mut command)
+}
+
+/// Opens as fast as it can on every core, until dropped.
+struct Load {
+    stop: &'static AtomicBool,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start() -> Self {
+        let stop: &AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let work = move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = File::open("/no such file");
+            }
+        };
+        Self { stop, threads: (0..cores).map(|_| std::thread::spawn(work)).collect() }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|t| t.join().unwrap());
+    }
+}
+
+/// The reader is slower than the load, so the ring is never empty.
+#[test]
+fn stopping_does_not_wait_for_the_end_of_the_load() {
+    let _ring = alone();
+    let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
+    let config = OpensConfig { ring_bytes: Some(1 << 20), ..OpensConfig::default() };
+    let mut probe = OpensProbe::start(config, sink);
+    let load = Load::start();
+    let mut stopped = None;
+    let mut lost = 0;
+    loop {
+        match next(&mut events) {
+            Some(ProbeEvent::Opens(batch)) => lost = batch.counts.lost,
+            Some(ProbeEvent::OpensStarted(started)) => {
+                started.unwrap_or_else(|e| panic!("the tests need root: {e}"));
+            }
+            Some(ProbeEvent::OpensEnded(counts)) => break assert!(counts.lost >= lost),
+            other => panic!("unexpected {other:?}"),
+        }
+        // More than a batch comes meanwhile.
+        std::thread::sleep(Duration::from_millis(60));
+        if lost > 0 && stopped.is_none() {
+            probe.stop();
+            stopped = Some(Instant::now());
+        }
+        let patience = Duration::from_secs(60);
+        assert!(stopped.is_none_or(|at| at.elapsed() < patience), "it does not end");
+    }
+    probe.join();
+    drop(load);
+}
+
+#[test]
+fn ten_thousand_threads_are_told_apart() {
+    const THREADS: usize = 10_000;
+    let _ring = alone();
+    let watch = watch(OpensConfig::default());
+    let child = in_child(|| {
+        let open = || {
+            let _ = File::open("/no such file of a thread");
+            // All of them live at once.
+            std::thread::park();
+        };
+        let spawn = |_| std::thread::Builder::new().stack_size(64 << 10).spawn(open).unwrap();
+        let threads: Vec<_> = (0..THREADS).map(spawn).collect();
+        threads.iter().for_each(|t| t.thread().unpark());
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    });
+    let all = watch.finish_all(|m| m.tgid == child);
+    let theirs = all.seen.iter().filter(|s| s.path_str() == "/no such file of a thread");
+    let tids: HashSet<u32> = theirs.map(|s| s.meta.tid).collect();
+    assert_eq!(tids.len() as u64 + all.lost_of(child), THREADS as u64);
+    assert_eq!((all.lost_of(child), all.counts.malformed), (0, 0));
+}
+
+/// The table of sockets has room for 65,536.
+#[test]
+fn sockets_that_find_no_room_are_counted() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    const ROOM: u64 = 65_536;
+    const MORE: u64 = 1_000;
+    own_namespace();
+    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    in_child(|| {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+        let each = (most - 100).min(ROOM + MORE);
+        let one = || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None);
+        // A descriptor of a pipe that all have: it ends when this process does.
+        let (waits, until_the_end) = nix::unistd::pipe().unwrap();
+        let mut made = 0;
+        while made < ROOM + MORE {
+            let (all_there, there) = nix::unistd::pipe().unwrap();
+            // SAFETY: this process has one thread.
+            if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }.unwrap() {
+                drop(until_the_end);
+                let _all: Vec<_> = (0..each).map(|_| one().unwrap()).collect();
+                drop(there);
+                let _ = nix::unistd::read(&waits, &mut [0]);
+                // SAFETY: ends the process without running the test harness's own exit.
+                unsafe { libc::_exit(0) }
+            }
+            drop(there);
+            let _ = nix::unistd::read(&all_there, &mut [0]);
+            made += each;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        drop(until_the_end);
+    });
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let let_go = run.of_type("owners").pop().unwrap()["let_go"].as_u64().unwrap();
+    assert!(let_go >= MORE, "{let_go}");
+}
+
+#[test]
+fn one_of_two_thousand_interfaces_is_counted() {
+    own_namespace();
+    let mut batch = tempfile::NamedTempFile::new().unwrap();
+    for n in 0..1_000 {
+        writeln!(batch, "link add va{n} type veth peer name vb{n}").unwrap();
+    }
+    for side in ["va777", "vb777"] {
+        writeln!(batch, "link set {side} up").unwrap();
+    }
+    ip(&format!("-batch {}", batch.path().display()));
+    let mut probe = probe("va777", XdpMode::Auto);
+    probe.until("all links", |p| p.links.len() == 2_001);
+    let frames: Vec<_> = (0..100).map(|_| ethernet(0x0800, &ipv4(v4(1), v4(99), 46))).collect();
+    Sender::on("vb777").send(&frames);
+    probe.until_packets("va777", Direction::Rx, 100);
+    // A change among so many is taken up.
+    ip("link set va777 name renamed");
+    probe.until("the new name", |p| p.links.iter().any(|l| l.name == "renamed"));
+    probe.finish();
+}
+
+#[test]
+fn two_streams_at_once_tell_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("seen twice");
+    File::create(&path).unwrap();
+    let args = ["opens", "--path", path.to_str().unwrap()];
+    let _ring = alone();
+    let streams = [Stream::json(&args), Stream::json(&args)];
+    for _ in 0..1_000 {
+        File::open(&path).unwrap();
+    }
+    for run in streams.map(Stream::interrupt) {
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        assert_eq!(run.of_type("open").len(), 1_000);
+    }
+}
+
+/// As a service at boot: no interface is up, not even `lo`.
+#[test]
+fn before_the_network_it_starts_and_then_counts() {
+    own_namespace();
+    let _ring = alone();
+    let mut stream =
+        Stream::json(&["opens", "talkers", "--path", "/at boot", "--interval", "100ms"]);
+    let _ = File::open("/at boot");
+    ip("link set lo up");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < deadline, "nothing is counted");
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        let mut line = String::new();
+        assert!(stream.stdout.read_line(&mut line).unwrap() > 0, "it ended");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        if line["type"] == "talkers" && line["packets"].as_u64().unwrap() > 0 {
+            break;
+        }
+    }
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.stderr.contains("watch lo: the interface is down"), "{}", run.stderr);
+    assert_eq!(run.lines().last().unwrap()["opens"], 1);
+}
+
+/// A cgroup with a bound on its memory, of either version; gone with this.
+struct Tight(PathBuf);
+
+impl Tight {
+    fn new(bytes: u64) -> Self {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (root, file) = if v1.exists() {
+            (v1.to_owned(), "memory.limit_in_bytes")
+        } else {
+            let root = PathBuf::from("/sys/fs/cgroup");
+            // Where that is refused the file is not there, and the test says so.
+            let _ = std::fs::write(root.join("cgroup.subtree_control"), "+memory");
+            (root, "memory.max")
+        };
+        let dir = root.join(format!("ebpftop-test-{}-{bytes}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join(file), bytes.to_string())
+            .unwrap_or_else(|e| panic!("{file}: {e}; this needs cgroups that bound memory"));
+        Self(dir)
+    }
+
+    fn stream(&self, kind: &str) -> Ended {
+        let script = format!("echo $$ > {}", self.0.join("cgroup.procs").display());
+        after(&script, &["stream", kind, "--duration", "200ms", "--format", "json"])
+    }
+}
+
+impl Drop for Tight {
+    fn drop(&mut self) {
+        // What a dead process held is given back a little later.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn too_little_memory_is_told() {
+    for (kind, enough) in [("opens", 40 << 20), ("connections", 60 << 20)] {
+        let enough = Tight::new(enough).stream(kind);
+        assert_eq!(enough.code(), 0, "{}", enough.stderr);
+        let short = Tight::new(16 << 20).stream(kind);
+        assert_eq!(short.code(), 1, "{}", short.stderr);
+        assert!(short.stderr.contains("Cannot allocate memory"), "{}", short.stderr);
+        assert!(short.stderr.contains("cgroup's memory"), "{}", short.stderr);
+        assert_eq!(short.text(), "");
+    }
+}
+
+#[test]
+fn without_tracefs_it_mounts_its_own_or_says_how() {
+    let hide = "for at in tracing debug; do \
+                test ! -d /sys/kernel/$at || mount -t tmpfs none /sys/kernel/$at; done";
+    let args = ["stream", "opens", "--duration", "500ms", "--format", "json"];
+    let run = after(hide, &args);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.lines().last().unwrap()["opens_seen"].as_u64() > Some(0));
+    // Without the right to mount.
+    let bound = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin --no-new-privs";
+    let run = after(&format!("{hide}; set -- {bound} \"$@\""), &args);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("mount -t tracefs"), "{}", run.stderr);
+}
+
+/// What is told comes from the kernel's own records, not from /proc.
+#[test]
+fn behind_hidepid_everybody_is_told() {
+    let hide = "mount -t proc -o hidepid=2 proc /proc; \
+                set -- setpriv --reuid 65534 --clear-groups --inh-caps +bpf,+perfmon,+dac_read_search \
+                --ambient-caps +bpf,+perfmon,+dac_read_search \"$@\"; \
+                mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("of root");
+    let stop = AtomicBool::new(false);
+    let run = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = File::open(&path);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let args = ["stream", "opens", "--path", path.to_str().unwrap(), "--duration", "1s"];
+        let run = after(hide, &[&args[..], &["--format", "json"]].concat());
+        stop.store(true, Ordering::Relaxed);
+        run
+    });
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let opens = run.of_type("open");
+    assert!(!opens.is_empty());
+    for open in opens {
+        assert_eq!((&open["pid"], &open["uid"]), (&std::process::id().into(), &0.into()));
+        assert!(open["process"].as_str().unwrap().starts_with("kernel"), "{open}");
+    }
+}
+
+/// Where the process's clocks are not those that the kernel stamps with.
+#[test]
+fn in_a_time_namespace_times_are_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("timed");
+    let script =
+        format!("(while sleep 0.05; do true < '{}'; done) 2>/dev/null & loop=$!", path.display());
+    for ahead in ["1000000", "-100"] {
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--fork", "--monotonic", ahead, "--boottime", ahead, "sh", "-c"]);
+        command.arg(format!("{script}; \"$@\"; kill $loop")).arg("sh").arg(ebpftop());
+        command.args(["stream", "opens", "--path", path.to_str().unwrap()]);
+        command
+            .args(["--duration", "1s", "--format", "json"])
+            .env("XDG_CONFIG_HOME", "/nonexistent");
+        let before = jiff::Timestamp::now();
+        let run = ended(&mut command);
+        let between = before..=jiff::Timestamp::now();
+        let opens = run.of_type("open");
+        assert!(!opens.is_empty(), "{}", run.stderr);
+        for open in opens {
+            let time: jiff::Timestamp = open["time"].as_str().unwrap().parse().unwrap();
+            assert!(between.contains(&time), "{ahead}: {time} is not within {between:?}");
+        }
+    }
+}

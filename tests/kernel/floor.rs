@@ -1,0 +1,113 @@
+//! What the opens probe sees on this kernel, whichever it is: all that the kernel can show, and a
+//! word on the rest.
+
+use crate::common::opens::{in_child, watch};
+use ebpftop::model::open::{ResolvedKind, Syscall};
+use ebpftop::probes::{OpensConfig, programs};
+use libbpf_rs::query::ProgInfoIter;
+
+/// The running kernel's version.
+fn kernel() -> (u32, u32) {
+    let uname = nix::sys::utsname::uname().unwrap();
+    let release = uname.release().to_str().unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn what_is_not_seen_is_what_this_kernel_cannot_show() {
+    // The log tells why programs were refused; it is shown when the test fails.
+    tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
+    let watch = watch(OpensConfig::default());
+    println!(); // from the harness's own line
+    for program in ProgInfoIter::default() {
+        // For those who compare kernels: how long the verifier's way through the program was.
+        println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
+    }
+    for missing in &watch.info.missing {
+        println!("@@ missing {}: {}", missing.feature, missing.error);
+    }
+    let missing: Vec<&str> = watch.info.missing.iter().map(|m| m.feature.as_str()).collect();
+    let expected: &[&str] = if kernel() < (6, 4) { &[programs::IO_URING] } else { &[] };
+    assert_eq!(missing, expected);
+    assert!(watch.info.missing.iter().all(|m| !m.error.is_empty()));
+    for call in [Syscall::Openat, Syscall::Openat2, Syscall::OpenByHandleAt] {
+        assert!(watch.info.seen.contains(&call), "{:?}", watch.info.seen);
+    }
+    let old = [Syscall::Open, Syscall::Creat];
+    assert!(
+        old.iter().all(|c| watch.info.seen.contains(c) == cfg!(target_arch = "x86_64")),
+        "{:?}",
+        watch.info.seen
+    );
+    watch.finish(|_| true);
+}
+
+/// However the walk is made on this kernel.
+#[test]
+fn a_deep_path_is_resolved() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let file_at = |depth: usize| {
+        let at = root.join("d/".repeat(depth));
+        std::fs::create_dir_all(&at).unwrap();
+        std::fs::write(at.join("file"), "x").unwrap();
+        at.join("file")
+    };
+    let (shallow, deep) = (file_at(40), file_at(200));
+    for as_on_510 in [false, true] {
+        let watch = watch(OpensConfig { as_on_510, ..OpensConfig::default() });
+        let child = in_child(|| {
+            std::fs::File::open(&shallow).unwrap();
+            std::fs::File::open(&deep).unwrap();
+        });
+        let (seen, counts) = watch.finish(|m| m.tgid == child);
+        assert_eq!(counts.lost, 0, "{counts:?}");
+        let resolved = |path: &std::path::Path| {
+            let open = seen.iter().find(|s| s.path_str() == path.to_str().unwrap()).unwrap();
+            open.resolved.clone()
+        };
+        let whole = |path: &std::path::Path| {
+            Some((ResolvedKind::Opened, path.as_os_str().as_encoded_bytes().to_vec()))
+        };
+        assert_eq!(resolved(&shallow), whole(&shallow), "{as_on_510}");
+        assert_eq!(resolved(&deep), whole(&deep), "{as_on_510}");
+    }
+}
+
+/// What kernel 5.10 can do is enough for calls, flags, paths, names and results, here as there.
+#[test]
+fn the_form_for_the_oldest_kernel_tells_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("sub")).unwrap();
+    std::fs::write(root.join("file"), "x").unwrap();
+    let told = [false, true].map(|as_on_510| {
+        let watch = watch(OpensConfig { as_on_510, ..OpensConfig::default() });
+        let child = in_child(|| {
+            std::env::set_current_dir(root.join("sub")).unwrap();
+            for path in ["../file", "none/../x", "/", "."] {
+                drop(std::fs::File::open(path));
+            }
+            drop(std::fs::File::create(root.join("made")));
+        });
+        let (seen, counts) = watch.finish(|m| m.tgid == child);
+        assert_eq!((counts.malformed, counts.lost), (0, 0), "{counts:?}");
+        let of = |s: &crate::common::opens::Seen| {
+            let m = &s.meta;
+            (
+                m.syscall,
+                m.flags,
+                m.mode,
+                m.errno(),
+                m.comm,
+                m.process,
+                s.path.clone(),
+                s.resolved.clone(),
+            )
+        };
+        seen.iter().map(of).collect::<Vec<_>>()
+    });
+    assert_eq!(told[0].len(), 5);
+    assert_eq!(told[0], told[1]);
+}

@@ -1,0 +1,52 @@
+//! Tests on the real kernel: probes, the dashboard in a pseudo-terminal, the lines of `stream`. They
+//! load BPF programs and make network namespaces, so they need root, and fail without it. `make
+//! test` runs them in a QEMU guest where this kernel lets nobody load BPF.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/fake.rs"]
+mod fake;
+#[path = "../common/runner.rs"]
+mod runner;
+
+mod btf;
+mod compat;
+mod connections;
+mod dashboard;
+mod dashboard_config;
+mod dashboard_names;
+mod dashboard_pivot;
+mod dashboard_record;
+mod dashboard_rewind;
+mod dashboard_terminal;
+mod dashboard_wire;
+mod doctor;
+mod faults;
+mod floor;
+mod hostile;
+mod io_uring;
+mod netns;
+mod opens;
+mod opens_processes;
+mod owners;
+mod recording;
+mod resolved;
+mod rights;
+mod stream;
+mod stream_wire;
+mod talk;
+mod talkers;
+mod talkers_links;
+mod whole;
+
+// Short forms of what `make soak` runs for minutes.
+#[path = "../soak/speed.rs"]
+mod speed;
+#[path = "../soak/switches.rs"]
+mod switches;
+
+/// Seconds that a short form lasts.
+fn soak_seconds(_long: u64) -> u64 {
+    3
+}

@@ -1,0 +1,383 @@
+//! `ebpftop stream` as a whole program on the real kernel.
+
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::program::{Ended, Stream, ended_into, program};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// The opens whose path ends with `name`.
+fn opens_of(run: &Ended, name: &str) -> Vec<Value> {
+    let ends = |l: &Value| l["path"].as_str().is_some_and(|p| p.ends_with(name));
+    run.of_type("open").into_iter().filter(ends).collect()
+}
+
+/// Runs a program on `args` in `dir`, whatever comes of it; its pid.
+fn child(program: &str, args: &[&OsStr], dir: &Path) -> u32 {
+    let mut child = Command::new(program)
+        .args(args)
+        .current_dir(dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.wait().unwrap();
+    child.id()
+}
+
+fn dir_with(name: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(name), "x").unwrap();
+    dir
+}
+
+#[test]
+fn n_opens_are_n_lines() {
+    let dir = dir_with("counted");
+    let path = dir.path().join("counted");
+    let stream = Stream::json(&["opens", "--pid", &std::process::id().to_string()]);
+    for _ in 0..1_000 {
+        File::open(&path).unwrap();
+    }
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let opens = opens_of(&run, "/counted");
+    assert_eq!(opens.len(), 1_000);
+    for open in &opens {
+        assert_eq!(open["path"], path.to_str().unwrap());
+        assert_eq!(open["pid"], std::process::id());
+        assert_eq!(open["ppid"], nix::unistd::getppid().as_raw());
+        assert_eq!(open["uid"], 0);
+        assert_eq!(open["syscall"], "openat");
+        assert_eq!(open["flags"], json!(["O_RDONLY", "O_CLOEXEC"]));
+        assert!(open["fd"].as_i64().unwrap() > 2);
+        for key in ["errno", "mode", "latency_ns"] {
+            assert_eq!(open[key], Value::Null, "{key}");
+        }
+    }
+    let lines = run.lines();
+    assert_eq!(lines[0]["type"], "ready");
+    assert_eq!((&lines[0]["opens"], &lines[0]["talkers"]), (&json!(true), &json!(false)));
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["type"], "summary");
+    assert_eq!(summary["opens"], run.of_type("open").len());
+    assert_eq!(summary["opens_lost"], 0);
+    assert!(summary["opens_seen"].as_u64() >= summary["opens"].as_u64());
+    assert_eq!(summary["rx_packets"], Value::Null);
+}
+
+#[test]
+fn the_resolved_path_is_told_beside_the_one_passed() {
+    let dir = dir_with("there");
+    let whole = |name: &str| json!(dir.path().canonicalize().unwrap().join(name).to_str().unwrap());
+    let stream = Stream::json(&["opens", "-p", "cat"]);
+    let pid = child("cat", &["./there", "absent"].map(OsStr::new), dir.path());
+    let run = stream.interrupt();
+    let find = |path: &str| {
+        let opens = opens_of(&run, path);
+        opens.into_iter().find(|o| o["pid"] == pid && o["path"] == path).unwrap()
+    };
+    let there = find("./there");
+    assert_eq!((&there["resolved"], &there["resolved_kind"]), (&whole("there"), &json!("opened")));
+    let absent = find("absent");
+    assert_eq!(
+        (&absent["resolved"], &absent["resolved_kind"]),
+        (&whole("absent"), &json!("tried"))
+    );
+}
+
+#[test]
+fn keys_stand_in_their_order() {
+    let stream = Stream::json(&["opens"]);
+    File::open("/etc/hostname").unwrap();
+    let run = stream.interrupt();
+    let text = run.text();
+    let open = text.lines().find(|l| l.starts_with("{\"type\":\"open\"")).unwrap();
+    let keys = [
+        "type",
+        "time",
+        "pid",
+        "tid",
+        "ppid",
+        "uid",
+        "comm",
+        "process",
+        "syscall",
+        "path",
+        "resolved",
+        "resolved_kind",
+        "flags",
+        "mode",
+        "fd",
+        "errno",
+        "latency_ns",
+        "cgroup",
+        "container",
+        "pod",
+    ];
+    let places: Vec<_> = keys.iter().map(|k| open.find(&format!("\"{k}\":")).unwrap()).collect();
+    assert!(places.is_sorted(), "{open}");
+}
+
+#[test]
+fn results_flags_and_modes_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = |n: &str| dir.path().join(n);
+    let stream = Stream::json(&["opens", "--latency", "--path", dir.path().to_str().unwrap()]);
+    File::create(name("made")).unwrap();
+    File::open(name("absent")).unwrap_err();
+    File::options().append(true).open(name("made")).unwrap();
+    File::create(dir.path()).unwrap_err();
+    let run = stream.interrupt();
+    let opens = run.of_type("open");
+    assert_eq!(opens.len(), 4, "{opens:?}");
+    assert_eq!(opens[0]["flags"], json!(["O_WRONLY", "O_CREAT", "O_TRUNC", "O_CLOEXEC"]));
+    assert_eq!(opens[0]["mode"], "0666");
+    assert_eq!((&opens[1]["errno"], &opens[1]["fd"]), (&json!("ENOENT"), &Value::Null));
+    assert_eq!(opens[2]["flags"], json!(["O_WRONLY", "O_APPEND", "O_CLOEXEC"]));
+    assert_eq!(opens[3]["errno"], "EISDIR");
+    assert!(opens.iter().all(|o| o["latency_ns"].as_u64().unwrap() > 0));
+    let times: Vec<_> = opens.iter().map(|o| o["time"].as_str().unwrap().to_owned()).collect();
+    assert!(times.is_sorted() && times[0].ends_with('Z') && times[0].len() == 30, "{times:?}");
+}
+
+#[test]
+fn the_cgroup_is_told_where_there_is_one() {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap();
+    let stream = Stream::json(&["opens", "--path", "/etc/host.conf"]);
+    let _ = File::open("/etc/host.conf");
+    let run = stream.interrupt();
+    assert_eq!(run.of_type("open")[0]["cgroup"], own);
+}
+
+/// Names that act on a terminal, a line, a cell; how they have to be shown.
+const HOSTILE: [(&[u8], &str); 5] = [
+    (b"new\nline", "new\\nline"),
+    (b"esc\x1b[31m\x07", "esc\\x1b[31m\\x07"),
+    (b"not\xffutf8\xc3", "not\\xffutf8\\xc3"),
+    (b"back\\slash\t", "back\\\\slash\\t"),
+    (b"bidi\xe2\x80\xae,\"q\"", "bidi\\u{202e},\"q\""),
+];
+
+fn open_hostile(dir: &Path) {
+    let names: Vec<_> = HOSTILE.iter().map(|(name, _)| OsStr::from_bytes(name)).collect();
+    child("cat", &names, dir);
+}
+
+/// Nothing that a terminal acts on, and whole lines.
+fn assert_inert(run: &Ended) {
+    assert!(run.text().chars().all(|c| c == '\n' || (c >= ' ' && c != '\x7f' && c != '\u{202e}')));
+    assert!(run.text().ends_with('\n'));
+}
+
+#[test]
+fn hostile_names_are_inert_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = Stream::json(&["opens", "-p", "cat"]);
+    open_hostile(dir.path());
+    let run = stream.interrupt();
+    assert_inert(&run);
+    for (_, shown) in HOSTILE {
+        assert!(run.of_type("open").iter().any(|o| o["path"] == shown), "{shown}");
+    }
+}
+
+#[test]
+fn hostile_names_are_inert_in_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = Stream::text(&["opens", "-f", "cat err:ENOENT"]);
+    open_hostile(dir.path());
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0);
+    assert_inert(&run);
+    for (_, shown) in HOSTILE {
+        let lines: Vec<_> =
+            run.text().lines().filter(|l| l.ends_with(shown)).map(str::to_owned).collect();
+        assert_eq!(lines.len(), 1, "{shown}: {}", run.text());
+        assert!(lines[0].contains(" cat ") && lines[0].contains(" ENOENT "), "{lines:?}");
+    }
+    assert!(run.stderr.contains("summary: "), "{}", run.stderr);
+}
+
+/// The fields of a row.
+fn fields(row: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = row.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => field.push(chars.next().unwrap()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+#[test]
+fn hostile_names_are_inert_in_csv() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = Stream::text(&["opens", "--format", "csv", "-p", "cat"]);
+    open_hostile(dir.path());
+    let formulas = ["=1+1", "+1", "@a"];
+    child("cat", &formulas.map(OsStr::new), dir.path());
+    let run = stream.interrupt();
+    assert_inert(&run);
+    let rows: Vec<_> = run.text().lines().map(fields).collect();
+    let header = &rows[0];
+    assert_eq!(header.len(), 20);
+    let path = header.iter().position(|name| name == "path").unwrap();
+    let resolved = header.iter().position(|name| name == "resolved").unwrap();
+    assert!(rows.iter().all(|row| row.len() == header.len()));
+    let shown = HOSTILE.iter().map(|(_, shown)| *shown);
+    for shown in shown.chain(["\\x3d1+1", "\\x2b1", "\\x40a"]) {
+        assert!(rows.iter().any(|row| row[path] == shown), "{shown}");
+    }
+    for row in &rows {
+        assert!(!row[path].starts_with(['=', '+', '-', '@']), "{row:?}");
+        assert!(!row[resolved].starts_with(['=', '+', '-', '@']), "{row:?}");
+    }
+}
+
+#[test]
+fn opens_are_chosen() {
+    let dir = dir_with("there");
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    let path = |n: &str| dir.path().join(n).to_str().unwrap().to_owned();
+    let act = || {
+        let cat = child("cat", &["there", "absent"].map(OsStr::new), dir.path());
+        child("head", &["there"].map(OsStr::new), dir.path());
+        File::open(path("there")).unwrap();
+        Command::new("cat").arg(path("there")).uid(65534).gid(65534).output().unwrap();
+        cat
+    };
+    // The last component told, with the process's name, of the opens of the files in question.
+    let told = |args: &[&str]| {
+        let stream = Stream::json(&[&["opens"], args].concat());
+        act();
+        let run = stream.interrupt();
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        let mut told: Vec<_> = ["there", "absent"]
+            .into_iter()
+            .flat_map(|n| opens_of(&run, n))
+            .filter(|o| {
+                let path = o["path"].as_str().unwrap();
+                !path.starts_with('/') || path.starts_with(dir.path().to_str().unwrap())
+            })
+            .map(|o| {
+                let path = o["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                let error = o["errno"].as_str().unwrap_or("").to_owned();
+                let name = o["process"].as_str().unwrap();
+                (if name.starts_with("kernel") { "test" } else { name }.to_owned(), path, error)
+            })
+            .collect();
+        told.sort();
+        told.into_iter().map(|(a, b, c)| format!("{a} {b} {c}")).collect::<Vec<_>>()
+    };
+    let me = std::process::id().to_string();
+    assert_eq!(
+        told(&[]),
+        ["cat absent ENOENT", "cat there ", "cat there EACCES", "head there ", "test there "]
+    );
+    assert_eq!(told(&["--failed"]), ["cat absent ENOENT", "cat there EACCES"]);
+    assert_eq!(told(&["--pid", &me]), ["test there "]);
+    assert_eq!(told(&["--uid", "65534"]), ["cat there EACCES"]);
+    assert_eq!(told(&["--path", "ABSENT"]), ["cat absent ENOENT"]);
+    assert_eq!(told(&["--path", "!absent", "-p", "~^c"]), ["cat there ", "cat there EACCES"]);
+    assert_eq!(told(&["-p", "head"]), ["head there "]);
+    assert_eq!(told(&["-p", "!cat", "--uid", "0"]), ["head there ", "test there "]);
+    assert_eq!(told(&["-f", "err:EACCES uid:65534"]), ["cat there EACCES"]);
+    assert_eq!(told(&["-f", "cat !err:any"]), ["cat there "]);
+    assert_eq!(told(&["-f", &format!("!cat !pid:{me}")]), ["head there "]);
+}
+
+#[test]
+fn everything_seen_is_written_or_lost() {
+    // More than pipe, buffers and channel hold, while the reader sleeps: then all is read.
+    let dir = dir_with("many");
+    let path = dir.path().join("many");
+    let stream = Stream::json(&["opens"]);
+    for _ in 0..60_000 {
+        File::open(&path).unwrap();
+    }
+    let run = stream.interrupt();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let summary = run.lines().pop().unwrap();
+    let number = |key: &str| summary[key].as_u64().unwrap();
+    assert_eq!(number("opens"), run.of_type("open").len() as u64);
+    assert_eq!(number("opens_seen"), number("opens") + number("opens_lost"));
+    let lost: u64 = run.of_type("lost").iter().map(|l| l["opens"].as_u64().unwrap()).sum();
+    assert_eq!(lost, number("opens_lost"));
+    assert!(opens_of(&run, "/many").len() as u64 + lost >= 60_000);
+}
+
+#[test]
+fn the_duration_counts_from_ready() {
+    let run = Stream::json(&["opens", "--duration", "200ms"]).wait();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(run.lines().pop().unwrap()["duration_s"], 0.2);
+}
+
+#[test]
+fn sigterm_ends_it_too() {
+    let stream = Stream::json(&["opens"]);
+    stream.signal(Signal::SIGTERM);
+    let run = stream.wait();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(run.lines().pop().unwrap()["type"], "summary");
+}
+
+#[test]
+fn a_closed_stdout_is_the_quiet_end() {
+    let busy = Stream::json(&["opens"]).hang_up();
+    assert_eq!((busy.code(), busy.stderr.as_str()), (0, ""));
+    // Nothing to write: the reader's going is noticed all the same.
+    let idle = Stream::json(&["opens", "--path", "no such path"]).hang_up();
+    assert_eq!((idle.code(), idle.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let run = ended_into(program().args(["stream", "opens", "--format", "json"]), full.into());
+    assert_eq!(run.code(), 1);
+    assert!(run.stderr.contains("write to stdout: No space left on device"), "{}", run.stderr);
+}
+
+#[test]
+fn a_reader_that_stops_reading_does_not_hold_up_the_end() {
+    let mut stream = Stream::json(&["opens"]);
+    for _ in 0..2_000 {
+        File::open("/etc/hostname").unwrap();
+    }
+    // It writes; then nobody reads on.
+    stream.stdout.read_exact(&mut [0; 100]).unwrap();
+    stream.signal(Signal::SIGINT);
+    stream.signal(Signal::SIGTERM);
+    let status = stream.child.wait().unwrap();
+    // All of it fits the pipe, or not: an end with a word, never a hang.
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}");
+}
+
+#[test]
+fn one_probe_that_fails_leaves_the_other() {
+    let args = ["opens", "talkers", "-i", "nosuch0", "--path", "/etc/hostname"];
+    let stream = Stream::json(&args);
+    File::open("/etc/hostname").unwrap();
+    let run = stream.interrupt();
+    let ready = &run.lines()[0];
+    assert_eq!((&ready["opens"], &ready["talkers"]), (&json!(true), &json!(false)));
+    assert_eq!((&ready["interface"], &ready["xdp_mode"]), (&Value::Null, &Value::Null));
+    assert!(!run.of_type("open").is_empty());
+    assert!(!run.stderr.is_empty());
+    assert_eq!(run.code(), 1);
+}

@@ -1,0 +1,43 @@
+//! What keys ask for, at fixed times: no kernel, no terminal.
+
+use crate::fake::{at, batch, key, started, type_text};
+use ebpftop::app::{Effect, Msg, Overlay};
+use ebpftop::model::problem::Problem;
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::Settings;
+use ratatui::crossterm::event::KeyCode;
+
+#[test]
+fn what_is_copied_has_nothing_in_it_that_acts() {
+    let mut app = started(&Settings::default(), (120, 40));
+    let opens = batch(at(1.0), &[(7, "sh", b"/tmp/a\n\x1b[2J\xff", 3, 1)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
+    type_text(&mut app, "t", at(1.0));
+    let effects = app.update(key(KeyCode::Char('y')), at(1.0));
+    assert_eq!(effects[0], Effect::Copy("/tmp/a\\n\\x1b[2J\\xff".into()));
+}
+
+#[test]
+fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
+    let mut app = started(&Settings::default(), (120, 40));
+    let problem = Problem::new("watch eth7", "no such interface", "choose another");
+    app.update(Msg::Probe(ProbeEvent::Watching(Err(problem))), at(1.0));
+    for c in ['i', 'n', 'b', 'x'] {
+        assert_eq!(app.update(key(KeyCode::Char(c)), at(2.0)), [Effect::Redraw]);
+        assert!(matches!(app.screen.overlay, Overlay::None));
+        let notice = app.notice().unwrap().0;
+        assert_eq!(notice, "the talkers do not run: watch eth7: no such interface; choose another");
+    }
+    assert_eq!(app.data.problems().len(), 1);
+}
+
+/// `--process`: only opens by processes whose name matches, in every view.
+#[test]
+fn the_command_lines_processes_are_the_only_ones_counted() {
+    let settings = Settings { process: Some("alpha".into()), ..Settings::default() };
+    let mut app = started(&settings, (120, 40));
+    let before = app.opens().total().opens;
+    let opens = batch(at(1.0), &[(7, "alpha", b"/shared", 3, 10), (8, "beta", b"/shared", 3, 100)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
+    assert_eq!(app.opens().total().opens - before, 10);
+}

@@ -1,0 +1,303 @@
+//! What is shown of one process, one file, one kind of failure, and how it comes there.
+
+use crate::fake::{at, busy, key, meta, started, type_text};
+use ebpftop::app::opens_pane::{Inside, OpensView};
+use ebpftop::app::{App, Effect, Msg};
+use ebpftop::model::cgroup::{Cgroup, Owner};
+use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
+use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::time::Mono;
+use ebpftop::model::who::{Facts, Parent, Unread, Who};
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+
+const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    let look = Look::new(&ScreenSettings::default());
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn snapshots(name: &str, app: &mut App) {
+    for size in SIZES {
+        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
+    }
+}
+
+fn press(app: &mut App, code: KeyCode, now: Mono) -> Vec<Effect> {
+    app.update(key(code), now)
+}
+
+fn who() -> Who {
+    let id = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e";
+    let path = format!("/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0/{id}");
+    let parent = |pid, name: &[u8]| Parent { pid, name: name.to_vec() };
+    let args = ["/usr/lib/gcc/x86_64-linux-gnu/12/cc1", "-quiet", "-I", "a b", "", "-o\n\x1b[2J"];
+    Who {
+        user: Some("builder".into()),
+        cgroup: Some(Cgroup { path: path.as_bytes().into(), owner: Owner::of(path.as_bytes()) }),
+        facts: Ok(Facts {
+            exe: Some(b"/usr/lib/gcc/x86_64-linux-gnu/12/cc1".to_vec()),
+            args: args
+                .iter()
+                .copied()
+                .chain(["-std=gnu17"; 16])
+                .map(|a| a.as_bytes().to_vec())
+                .collect(),
+            args_cut: false,
+            parents: vec![parent(18201, b"make"), parent(902, b"ba\x1bsh"), parent(1, b"systemd")],
+            started_ns: 7_200_000_000_000,
+            started: "2026-11-22 12:00:00".into(),
+            threads: vec![(b"worker".to_vec(), 8), (b"cc1".to_vec(), 1)],
+            thread_count: 9,
+        }),
+    }
+}
+
+fn asked(effects: &[Effect]) -> Option<ProcessKey> {
+    effects.iter().find_map(|e| match e {
+        Effect::Describe(asked) => Some(asked.key),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_a_process_is() {
+    let mut app = busy((120, 40));
+    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    assert_eq!(key.tgid, 18220);
+    assert!(text(&app, (120, 40)).contains("reading"));
+    app.update(Msg::Described(key, Box::new(who())), at(30.0));
+    snapshots("process", &mut app);
+    press(&mut app, KeyCode::Char('e'), at(30.0));
+    app.update(Msg::Resize(80, 24), at(30.0));
+    insta::assert_snapshot!("process_alone_80x24", text(&app, (80, 24)));
+    app.update(Msg::Resize(120, 40), at(30.0));
+    let shown = text(&app, (120, 40));
+    for told in
+        ["builder", "make", "ba\\x1bsh", "worker ×8", "'a b' ''", "-o\\n\\x1b[2J", "pod 0f1e"]
+    {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+}
+
+#[test]
+fn it_is_asked_again_now_and_then_and_what_was_known_stays() {
+    let mut app = busy((120, 40));
+    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    app.update(Msg::Described(key, Box::new(who())), at(30.1));
+    assert_eq!(asked(&app.update(Msg::Tick, at(31.0))), None);
+    assert_eq!(asked(&app.update(Msg::Tick, at(34.0))), Some(key));
+    let gone = Who { user: None, cgroup: None, facts: Err(Unread::Gone) };
+    app.update(Msg::Described(key, Box::new(gone.clone())), at(34.0));
+    assert!(text(&app, (120, 40)).contains("make"));
+    // An answer for another process, late, says nothing about this one.
+    let other = ProcessKey { tgid: key.tgid, start_boottime_ns: 1 };
+    app.update(Msg::Described(other, Box::new(gone)), at(34.0));
+    assert!(text(&app, (120, 40)).contains("make"));
+    app.update(Msg::Ended(vec![key]), at(35.0));
+    assert_eq!(asked(&app.update(Msg::Tick, at(40.0))), None, "it has ended and was answered");
+}
+
+#[test]
+fn one_that_has_gone_says_so() {
+    let mut app = busy((120, 40));
+    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    let gone = Who { user: Some("root".into()), cgroup: None, facts: Err(Unread::Gone) };
+    app.update(Msg::Described(key, Box::new(gone)), at(30.0));
+    app.update(Msg::Ended(vec![key]), at(30.0));
+    insta::assert_snapshot!("process_gone_120x40", text(&app, (120, 40)));
+}
+
+/// A program that looks for its libraries in the wrong places first.
+fn searching() -> App {
+    let mut app = started(&Settings::default(), (120, 40));
+    let mut opens: Vec<(u32, &str, Vec<u8>, i64, usize)> = Vec::new();
+    for n in 0..4 {
+        let file = |dir: &str| format!("{dir}/libfoo{n}.so").into_bytes();
+        opens.push((700, "daemon", file("/usr/lib"), -2, 53));
+        if n > 0 {
+            opens.push((700, "daemon", file("/opt/lib"), 3, 1));
+        }
+    }
+    opens.push((700, "daemon", b"/etc/daemon.key".to_vec(), -13, 2));
+    let opens: Vec<_> =
+        opens.iter().map(|(p, name, f, r, n)| (*p, *name, f.as_slice(), *r, *n)).collect();
+    app.update(Msg::Probe(ProbeEvent::Opens(crate::fake::batch(at(0.5), &opens))), at(0.5));
+    app.update(Msg::Tick, at(1.0));
+    for _ in 0..3 {
+        press(&mut app, KeyCode::Char('t'), at(30.0));
+    }
+    assert_eq!(app.opens_pane.view, OpensView::Failures);
+    app
+}
+
+#[test]
+fn the_failure_lens_tells_where_it_was_found() {
+    let mut app = searching();
+    snapshots("lens", &mut app);
+    app.update(Msg::Resize(120, 40), at(30.0));
+    press(&mut app, KeyCode::Char('s'), at(30.0));
+    press(&mut app, KeyCode::Enter, at(30.0));
+    assert!(matches!(app.opens_pane.inside(), Some(Inside::Failures(f)) if f.errno == 2));
+    snapshots("lens_inside", &mut app);
+    press(&mut app, KeyCode::Enter, at(30.0));
+    assert!(matches!(app.opens_pane.inside(), Some(Inside::Process(_))));
+    for _ in 0..2 {
+        press(&mut app, KeyCode::Esc, at(30.0));
+    }
+    assert!(app.opens_pane.inside().is_none());
+    assert_eq!(app.opens_pane.view, OpensView::Failures);
+}
+
+#[test]
+fn every_view_can_be_gone_into_and_out_of() {
+    let mut app = busy((120, 40));
+    let inside = |app: &App| app.opens_pane.inside().cloned();
+    for (view, is) in [
+        (OpensView::Processes, (|i| matches!(i, Inside::Process(_))) as fn(&Inside) -> bool),
+        (OpensView::Files, |i| matches!(i, Inside::Path(_))),
+        (OpensView::Directories, |i| matches!(i, Inside::Directory(_))),
+        (OpensView::Failures, |i| matches!(i, Inside::Failures(_))),
+        (OpensView::Live, |i| matches!(i, Inside::Process(_))),
+    ] {
+        assert_eq!(app.opens_pane.view, view);
+        // In the first view the second row is a file.
+        if view != OpensView::Processes {
+            press(&mut app, KeyCode::Down, at(30.0));
+        }
+        let cursor = app.opens_pane.list.cursor;
+        press(&mut app, KeyCode::Enter, at(30.0));
+        assert!(inside(&app).is_some_and(|i| is(&i)), "{view:?}");
+        assert!(!app.opens_pane.rows.is_empty(), "{view:?}");
+        press(&mut app, KeyCode::Enter, at(30.0));
+        press(&mut app, KeyCode::Esc, at(30.0));
+        assert!(inside(&app).is_some_and(|i| is(&i)), "{view:?}");
+        press(&mut app, KeyCode::Esc, at(30.0));
+        assert_eq!((inside(&app), app.opens_pane.list.cursor), (None, cursor), "{view:?}");
+        press(&mut app, KeyCode::Char('t'), at(30.0));
+    }
+    assert_eq!(app.opens_pane.view, OpensView::Processes);
+}
+
+#[test]
+fn directories_collapse_and_unfold() {
+    let mut app = busy((120, 40));
+    press(&mut app, KeyCode::Char('t'), at(30.0));
+    press(&mut app, KeyCode::Char('t'), at(30.0));
+    let dirs = |app: &App| app.opens_pane.dirs.iter().map(|d| d.path.to_vec()).collect::<Vec<_>>();
+    let usr = |app: &App| {
+        let mut of: Vec<_> = dirs(app).into_iter().filter(|d| d.starts_with(b"/usr")).collect();
+        of.sort();
+        of.into_iter().map(|d| String::from_utf8(d).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(usr(&app), ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/local/include"]);
+    press(&mut app, KeyCode::Char('-'), at(30.0));
+    assert_eq!(usr(&app), ["/usr/include", "/usr/local"]);
+    press(&mut app, KeyCode::Char('-'), at(30.0));
+    assert_eq!(usr(&app), ["/usr"]);
+    for _ in 0..3 {
+        press(&mut app, KeyCode::Char('+'), at(30.0));
+    }
+    assert!(usr(&app).contains(&"/usr/include/x86_64-linux-gnu/bits".to_owned()));
+}
+
+fn opened(app: &mut App, opens: &[(OpenMeta, &str, &str)]) {
+    let mut batch = OpenBatch::default();
+    for (meta, passed, resolved) in opens {
+        let resolved = (ResolvedKind::Opened, resolved.as_bytes());
+        batch.push(*meta, Some(passed.as_bytes()), Some(resolved));
+    }
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(0.5));
+}
+
+#[test]
+fn a_path_filter_is_tried_on_the_path_as_passed_too() {
+    for (expr, rows) in [
+        ("path:~^conf/", 1),
+        ("path:~^/etc/nginx/conf/", 1),
+        ("path:link.conf", 1),
+        ("path:~^link", 0),
+        ("path:real.conf", 1),
+        ("!path:link.conf", 1),
+        ("path:~.", 2),
+    ] {
+        for view in 0..5 {
+            let mut app = started(&Settings::default(), (120, 40));
+            let of = |pid, name: &str| meta(pid, name, at(0.4), 3);
+            opened(
+                &mut app,
+                &[
+                    (of(5, "nginx"), "conf/site.conf", "/etc/nginx/conf/site.conf"),
+                    (of(6, "other"), "/run/link.conf", "/etc/real.conf"),
+                ],
+            );
+            app.update(Msg::Tick, at(1.0));
+            for _ in 0..view {
+                press(&mut app, KeyCode::Char('t'), at(1.0));
+            }
+            if app.opens_pane.view == OpensView::Failures {
+                continue;
+            }
+            type_text(&mut app, &format!("/{expr}"), at(1.0));
+            press(&mut app, KeyCode::Enter, at(1.0));
+            let of_files = |r: &&ebpftop::app::opens_pane::Row| {
+                !matches!(r, ebpftop::app::opens_pane::Row::File(_))
+            };
+            let n = app.opens_pane.rows.iter().filter(of_files).count();
+            assert_eq!(n, rows, "{expr} {:?}", app.opens_pane.view);
+        }
+    }
+}
+
+#[test]
+fn a_cgroup_filter_waits_for_what_cgroups_are_called() {
+    let mut app = started(&Settings::default(), (120, 40));
+    let of = |pid, cgroup_id| OpenMeta { cgroup_id, ..meta(pid, "x", at(0.4), 3) };
+    let opens =
+        [(of(5, Some(50)), "/a", "/a"), (of(6, Some(60)), "/a", "/a"), (of(7, None), "/a", "/a")];
+    opened(&mut app, &opens);
+    let ids = app.update(Msg::Tick, at(1.0)).into_iter().find_map(|e| match e {
+        Effect::Cgroups(ids) => Some(ids),
+        _ => None,
+    });
+    let mut ids = ids.unwrap();
+    ids.sort_unstable();
+    assert_eq!(ids, [50, 60]);
+    type_text(&mut app, "/cgroup:nginx", at(1.0));
+    press(&mut app, KeyCode::Enter, at(1.0));
+    assert_eq!(app.opens_pane.matched, 0, "unknown does not match");
+    let nginx = Cgroup { path: b"/system.slice/nginx.service"[..].into(), owner: Owner::default() };
+    app.update(Msg::Cgroups(vec![(50, Some(nginx)), (60, None)]), at(1.1));
+    assert_eq!(app.opens_pane.matched, 1);
+    press(&mut app, KeyCode::Enter, at(1.1));
+    assert!(text(&app, (120, 40)).contains("/system.slice/nginx.service"));
+}
+
+#[test]
+fn timed_opens_show_how_long_they_took() {
+    let mut app = started(&Settings::default(), (120, 40));
+    let of = |ns| OpenMeta { latency_ns: Some(ns), ..meta(5, "slow", at(0.4), 3) };
+    opened(&mut app, &[(of(1_000), "/a", "/a"), (of(3_000_000), "/mnt/nfs/b", "/mnt/nfs/b")]);
+    app.update(Msg::Tick, at(1.0));
+    press(&mut app, KeyCode::Char('e'), at(1.0));
+    for name in ["processes", "files", "directories", "failures", "live"] {
+        insta::assert_snapshot!(format!("timed_{name}_120x40"), text(&app, (120, 40)));
+        press(&mut app, KeyCode::Char('t'), at(1.0));
+    }
+}
+
+#[test]
+fn the_first_key_takes_the_hint_away() {
+    let mut app = started(&Settings::default(), (120, 40));
+    assert!(text(&app, (120, 40)).contains("Enter looks into a row"));
+    press(&mut app, KeyCode::Down, at(1.0));
+    assert!(!text(&app, (120, 40)).contains("Enter looks into a row"));
+}

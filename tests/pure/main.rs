@@ -1,0 +1,17 @@
+//! Tests on made-up data at fixed times: models, screens, keys. They need neither root nor BPF nor a
+//! terminal.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/fake.rs"]
+mod fake;
+#[path = "../common/runner.rs"]
+mod runner;
+
+mod dashboard_keys;
+mod detail;
+mod opens_views;
+mod pivot;
+mod rewind;
+mod screens;
+mod supply;
+mod ui_properties;

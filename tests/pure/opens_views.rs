@@ -1,0 +1,148 @@
+//! The opens pane's views: what their numbers count when opens are chosen.
+
+use crate::fake::{at, batch, key, started, type_text};
+use ebpftop::app::opens_pane::{OpensSort, OpensView, Row};
+use ebpftop::app::{App, Effect, Msg};
+use ebpftop::model::open::OpenBatch;
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+
+const SIZE: (u16, u16) = (150, 30);
+
+fn text(app: &App) -> String {
+    let look = Look::new(&ScreenSettings::default());
+    let mut terminal = Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn press(app: &mut App, c: char) -> Vec<Effect> {
+    app.update(key(KeyCode::Char(c)), at(2.0))
+}
+
+fn told(app: &mut App, opens: OpenBatch) {
+    app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
+    app.update(Msg::Tick, at(2.0));
+}
+
+/// Two processes that open one file, and one of them another.
+fn shared() -> App {
+    let mut app = started(&Settings::default(), SIZE);
+    told(
+        &mut app,
+        batch(
+            at(1.0),
+            &[
+                (10, "make", b"/src/a.h", 3, 5),
+                (20, "vim", b"/src/a.h", 3, 2),
+                (20, "vim", b"/src/a.h", -13, 1),
+                (20, "vim", b"/home/vimrc", 3, 4),
+            ],
+        ),
+    );
+    app
+}
+
+fn view_of(app: &mut App, view: OpensView) {
+    for _ in 0..5 {
+        if app.opens_pane.view == view {
+            return;
+        }
+        press(app, 't');
+    }
+    panic!("no such view");
+}
+
+/// The row of the screen with `what` in it, its words.
+fn words(app: &App, what: &str) -> Vec<String> {
+    let text = text(app);
+    let row = text.lines().find(|l| l.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
+    row.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn numbers_by_file_and_directory_are_those_of_the_chosen_processes() {
+    let mut app = shared();
+    view_of(&mut app, OpensView::Files);
+    assert!(words(&app, "/src/a.h").contains(&"8".into()), "{}", text(&app));
+    type_text(&mut app, "/vim", at(2.0));
+    app.update(key(KeyCode::Enter), at(2.0));
+    // FILE, OPENS/S, FAIL, TOTAL, BY, RESULT, AGE
+    let row = words(&app, "/src/a.h");
+    assert!(row.contains(&"3".into()) && row.contains(&"33".into()), "{row:?}");
+    assert!(row.contains(&"EACCES".into()) && !row.contains(&"8".into()), "{row:?}");
+    assert_eq!(app.opens_pane.shares.len(), 2);
+    assert_eq!(app.opens_pane.shares.values().map(|s| s.users).max(), Some(1));
+    view_of(&mut app, OpensView::Directories);
+    let row = words(&app, "/src");
+    assert!(row.contains(&"3".into()) && !row.contains(&"8".into()), "{row:?}");
+    app.update(key(KeyCode::Esc), at(2.0));
+    type_text(&mut app, "/!vim", at(2.0));
+    app.update(key(KeyCode::Enter), at(2.0));
+    let dirs: Vec<_> = app.opens_pane.dirs.iter().map(|d| (&*d.path, d.opens)).collect();
+    assert_eq!(dirs, [(&b"/src"[..], 5)]);
+}
+
+#[test]
+fn failed_only_puts_the_most_failures_first_and_gives_the_order_back() {
+    let mut app = started(&Settings::default(), SIZE);
+    let opens: [(u32, &str, &[u8], i64, usize); 4] = [
+        (1, "busy", b"/a", 3, 90),
+        (1, "busy", b"/b", -2, 1),
+        (2, "failing", b"/c", -2, 9),
+        (3, "good", b"/d", 3, 9),
+    ];
+    told(&mut app, batch(at(1.0), &opens));
+    let first = |app: &App| match app.opens_pane.rows[0] {
+        Row::Process(s) => app.opens().processes().get(s).unwrap().key.tgid,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((first(&app), app.opens_pane.matched), (1, 3));
+    press(&mut app, 'f');
+    assert_eq!((first(&app), app.opens_pane.matched), (2, 2));
+    press(&mut app, 'f');
+    assert_eq!((first(&app), app.opens_pane.matched), (1, 3));
+    app.opens_pane.sort_by(OpensSort::Pid);
+    press(&mut app, 'f');
+    press(&mut app, 'f');
+    assert_eq!(app.opens_pane.sort(), OpensSort::Pid, "a chosen order stays");
+}
+
+#[test]
+fn copying_a_failure_gives_the_file_where_there_is_one() {
+    let mut app = started(&Settings::default(), SIZE);
+    told(&mut app, batch(at(1.0), &[(1, "app", b"/etc/app/one.conf", -2, 3)]));
+    view_of(&mut app, OpensView::Failures);
+    let copied = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|e| if let Effect::Copy(text) = e { Some(text) } else { None })
+    };
+    assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app/one.conf"));
+    told(&mut app, batch(at(1.5), &[(1, "app", b"/etc/app/two.conf", -2, 3)]));
+    assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app"));
+}
+
+#[test]
+fn opens_that_nobody_asked_for_are_counted() {
+    let settings = Settings { process: Some("v".into()), ..Settings::default() };
+    let mut app = started(&settings, SIZE);
+    let opens: [(u32, &str, &[u8], i64, usize); 2] =
+        [(1, "make", b"/a", 3, 7), (2, "vim", b"/b", 3, 2)];
+    let mut batch = batch(at(1.0), &opens);
+    batch.counts.skipped = 1_000;
+    told(&mut app, batch);
+    assert_eq!(app.opens().left_out(), 1_007);
+    assert_eq!(app.opens().total().opens, 2);
+    assert!(text(&app).contains("1007 opens by others left out"), "{}", text(&app));
+    app.update(
+        Msg::Key(ratatui::crossterm::event::KeyEvent::new(
+            KeyCode::Char('r'),
+            ratatui::crossterm::event::KeyModifiers::CONTROL,
+        )),
+        at(3.0),
+    );
+    assert_eq!(app.opens().left_out(), 0);
+}

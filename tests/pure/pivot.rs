@@ -1,0 +1,374 @@
+//! Process, talker, file: from each to the others and back, on a fed model.
+
+use std::net::IpAddr;
+
+use crate::fake::{at, busy, key, type_text};
+use ebpftop::app::{App, Msg, Pane};
+use ebpftop::model::conn::{
+    Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP,
+};
+use ebpftop::model::open::Comm;
+use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::problem::Problem;
+use ebpftop::model::time::WallOffset;
+use ebpftop::model::timeline::WatchedPaths;
+use ebpftop::probes::{OwnersInfo, ProbeEvent};
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (40, 12)];
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    let look = Look::new(&ScreenSettings::default());
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn snapshots(name: &str, app: &mut App) {
+    for size in SIZES {
+        app.update(Msg::Resize(size.0, size.1), at(32.0));
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
+    }
+    app.update(Msg::Resize(120, 40), at(32.0));
+}
+
+/// What stands on the screen that has all these words in it.
+fn line<'a>(screen: &'a str, words: &[&str]) -> &'a str {
+    let found = screen.lines().find(|l| words.iter().all(|w| l.contains(w)));
+    found.unwrap_or_else(|| panic!("no line with {words:?}\n{screen}"))
+}
+
+fn owner(pid: u32, name: &str) -> Owner {
+    let key = ProcessKey { tgid: pid, start_boottime_ns: u64::from(pid) * 1_000_000 };
+    Owner { key, uid: 0, comm: Comm::new(name.as_bytes()), from: OwnerFrom::Made }
+}
+
+/// A socket with what it has received and sent.
+fn conn(cookie: u64, who: Option<Owner>, local: &str, remote: &str, rx: u64, tx: u64) -> Conn {
+    let carried = Carried { rx_bytes: rx, tx_bytes: tx, rx_packets: 1, tx_packets: 1 };
+    Conn {
+        at: at(30.5),
+        since: Some(at(29.0)),
+        cookie,
+        event: ConnEvent::Sample,
+        protocol: TCP,
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        netns: 1,
+        state: 1,
+        error: 0,
+        shares: vec![Share { owner: who, carried }],
+        current: 0,
+        left_out: false,
+        kernels: who.is_none(),
+        passive: false,
+        wrapping: false,
+    }
+}
+
+fn told(app: &mut App, samples: Vec<Conn>) {
+    let tick = OwnersTick { samples, ..OwnersTick::default() };
+    let batch =
+        OwnersBatch { at: at(31.0), wall: WallOffset(0), tick: Some(tick), ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.0));
+    app.update(Msg::Tick, at(31.0));
+}
+
+/// A busy dashboard that knows who is behind connections: nginx talks to 10.0.3.17, and to an
+/// address that is not on what is watched; a process that opens nothing talks as well.
+fn connected() -> App {
+    let mut app = busy((120, 40));
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
+    let nginx = Some(owner(812, "nginx"));
+    let mut accepted = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 0, 0);
+    (accepted.event, accepted.passive) = (ConnEvent::Accept, true);
+    let events = vec![accepted];
+    let batch = OwnersBatch { at: at(30.2), events, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(30.2));
+    told(
+        &mut app,
+        vec![
+            conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_000, 125_000),
+            conn(2, nginx, "10.9.0.1:40000", "10.9.0.2:5432", 70, 30),
+            conn(3, Some(owner(777, "quiet")), "10.0.3.1:40001", "10.0.3.17:22", 10, 20),
+            conn(4, None, "10.0.3.1:2049", "10.0.3.17:700", 400, 500),
+        ],
+    );
+    app
+}
+
+fn press(app: &mut App, code: KeyCode) {
+    app.update(key(code), at(32.0));
+}
+
+#[test]
+fn processes_have_what_they_carry() {
+    let mut app = connected();
+    app.update(Msg::Resize(200, 60), at(32.0));
+    let screen = text(&app, (200, 60));
+    // 2,070 bytes and 125,030 in a second.
+    for words in [&["812", "nginx", "16.6k", "1.00M"][..], &["777", "quiet"], &["cc1", " – "]] {
+        line(&screen, words);
+    }
+    line(&screen, &["payload rx 19.8 kb/s tx 1.00 Mb/s", "no owner 7.20 kb/s"]);
+    snapshots("pivot_main", &mut app);
+    // By what they send: nginx, quiet, the others.
+    for _ in 0..4 {
+        press(&mut app, KeyCode::Char('s'));
+    }
+    let screen = text(&app, (200, 60));
+    assert!(screen.contains(" tx ▼"), "{screen}");
+    let rows: Vec<_> =
+        ["nginx", "quiet", "cc1"].map(|n| screen.find(&format!(" {n} ")).unwrap()).into();
+    assert!(rows.is_sorted(), "{screen}");
+    let mut app =
+        App::new(&Settings { owners: false, ..Settings::default() }, "h", (120, 40), at(0.0));
+    app.update(Msg::Tick, at(1.0));
+    let screen = text(&app, (120, 40));
+    assert!(
+        screen.contains("no connections: off: --no-owners") && !screen.contains("RX b/s "),
+        "{screen}"
+    );
+}
+
+#[test]
+fn from_a_talker_to_a_process_to_a_file_and_back() {
+    let mut app = connected();
+    press(&mut app, KeyCode::Tab);
+    // 10.0.3.17 is not the largest: further down.
+    while !app.is_lit_process(owner(812, "nginx").key) {
+        press(&mut app, KeyCode::Down);
+    }
+    assert!(!app.is_lit_process(owner(18220, "cc1").key));
+    let screen = text(&app, (120, 40));
+    line(&screen, &["◆", "nginx"]);
+    press(&mut app, KeyCode::Enter);
+    snapshots("pivot_talker", &mut app);
+    let screen = text(&app, (120, 40));
+    line(&screen, &["812", "nginx", "tcp 443", "2000", "125 000"]);
+    line(&screen, &["/etc/nginx/mime.types"]);
+    line(&screen, &["777", "quiet"]);
+    line(&screen, &["no owner: kernel socket", "400", "500"]);
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(app.screen.focus, Pane::Opens);
+    let screen = text(&app, (120, 40));
+    line(&screen, &["› 10.0.3.17 › nginx 812"]);
+    line(&screen, &["carried", "rx 2070 bytes", "tx 125 030", "2 peers"]);
+    snapshots("pivot_process", &mut app);
+    press(&mut app, KeyCode::Enter);
+    app.update(Msg::Resize(200, 60), at(32.0));
+    let screen = text(&app, (200, 60));
+    line(&screen, &["› 10.0.3.17 › nginx 812 › /"]);
+    snapshots("pivot_file", &mut app);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.screen.focus, Pane::Talkers);
+    let screen = text(&app, (120, 40));
+    line(&screen, &["Talkers", "› 10.0.3.17"]);
+    press(&mut app, KeyCode::Esc);
+    assert!(app.talkers_pane.inside.is_none());
+    assert!(app.is_lit_process(owner(812, "nginx").key), "the cursor is where it was");
+}
+
+#[test]
+fn from_a_process_to_its_peers_and_back() {
+    let mut app = connected();
+    type_text(&mut app, "/nginx", at(32.0));
+    press(&mut app, KeyCode::Enter);
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert!(app.is_lit_address(ip("10.0.3.17")) && !app.is_lit_address(ip("2001:db8::7")));
+    line(&text(&app, (120, 40)), &["◆10.0.3.17"]);
+    press(&mut app, KeyCode::Enter);
+    // Over to the peers: the largest one is a talker.
+    press(&mut app, KeyCode::Right);
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(app.screen.focus, Pane::Talkers);
+    app.update(Msg::Resize(200, 60), at(32.0));
+    line(&text(&app, (200, 60)), &["Talkers", "› nginx 812 › 10.0.3.17"]);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.screen.focus, Pane::Opens);
+    assert!(app.opens_pane.in_ties && app.talkers_pane.inside.is_none());
+    // The other one is not on what is watched.
+    press(&mut app, KeyCode::Down);
+    press(&mut app, KeyCode::Enter);
+    let screen = text(&app, (120, 40));
+    line(&screen, &["Files", "› nginx 812 › 10.9.0.2"]);
+    line(&screen, &["812", "nginx", "70", "30"]);
+    snapshots("pivot_address", &mut app);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.opens_pane.ties.list.cursor, 1);
+    press(&mut app, KeyCode::Left);
+    assert!(!app.opens_pane.in_ties);
+    press(&mut app, KeyCode::Esc);
+    assert!(app.opens_pane.inside().is_none());
+}
+
+#[test]
+fn a_process_that_only_talks_has_a_view_as_well() {
+    let mut app = connected();
+    type_text(&mut app, "/quiet", at(32.0));
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Enter);
+    app.update(Msg::Resize(200, 60), at(32.0));
+    let screen = text(&app, (200, 60));
+    line(&screen, &["process", "pid 777", "parent ?"]);
+    line(&screen, &["opens", "none"]);
+    line(&screen, &["carried", "rx 10 bytes", "tx 20", "1 peer ", "1 live of 1 connection "]);
+    // There are no files: one step down is the first peer.
+    press(&mut app, KeyCode::Down);
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (200, 60)), &["Talkers", "› quiet 777 › 10.0.3.17"]);
+}
+
+#[test]
+fn what_is_nobodys_says_why() {
+    let mut app = connected();
+    let mut waiting = conn(11, None, "10.0.3.1:8080", "10.0.3.17:40", 60, 0);
+    (waiting.kernels, waiting.passive) = (false, true);
+    let mut older = conn(12, None, "10.0.3.1:8081", "10.0.3.17:41", 0, 70);
+    older.kernels = false;
+    told(&mut app, vec![waiting, older]);
+    press(&mut app, KeyCode::Tab);
+    while !app.is_lit_process(owner(812, "nginx").key) {
+        press(&mut app, KeyCode::Down);
+    }
+    app.update(Msg::Resize(200, 60), at(32.0));
+    press(&mut app, KeyCode::Enter);
+    let screen = text(&app, (200, 60));
+    line(&screen, &["no owner: kernel socket", "400", "500"]);
+    line(&screen, &["no owner: not accepted", " 60 "]);
+    line(&screen, &["no owner: older than ebpftop", " 70 "]);
+}
+
+/// Between two ticks too.
+#[test]
+fn the_sum_is_of_the_same_interval_as_the_rows() {
+    let mut app = connected();
+    app.update(Msg::Resize(200, 60), at(31.5));
+    let nginx = Some(owner(812, "nginx"));
+    let samples = vec![conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_125, 125_000)];
+    let tick = Some(OwnersTick { samples, ..OwnersTick::default() });
+    let batch = OwnersBatch { at: at(32.0), tick, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(32.0));
+    let screen = text(&app, (200, 60));
+    line(&screen, &["812", "nginx", "1.00k"]);
+    line(&screen, &["payload rx 1.00 kb/s tx 0 b/s", "no owner 0 b/s"]);
+}
+
+#[test]
+fn what_was_lost_and_let_go_is_beside_the_sum() {
+    let mut app = connected();
+    assert!(!text(&app, (200, 60)).contains("events lost"));
+    let tick = Some(OwnersTick { left_out: 40, ..OwnersTick::default() });
+    let at_31 = OwnersBatch { at: at(31.0), tick, lost: 1_200, stateless: 2, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(at_31)), at(31.0));
+    app.update(Msg::Tick, at(31.0));
+    line(&text(&app, (200, 60)), &["no owner", "1200 events lost", "42 let go"]);
+}
+
+#[test]
+fn who_talks_is_shown_once_the_opens_have_started() {
+    let mut app = App::new(&Settings::default(), "h", (120, 40), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
+    let quiet = Some(owner(777, "quiet"));
+    told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("starting") && !screen.contains("quiet"), "{screen}");
+    app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(Default::default()))), at(32.0));
+    app.update(Msg::Tick, at(33.0));
+    line(&text(&app, (120, 40)), &["777", "quiet"]);
+}
+
+#[test]
+fn peers_and_ports_choose() {
+    for (filter, shown, hidden) in [
+        ("peer:10.9.0.0/16", "nginx", "quiet"),
+        ("port:22", "quiet", "nginx"),
+        ("peer:10.0.3.17 port:443", "nginx", "quiet"),
+    ] {
+        let mut app = connected();
+        type_text(&mut app, &format!("/{filter}"), at(32.0));
+        press(&mut app, KeyCode::Enter);
+        let screen = text(&app, (200, 60));
+        assert!(screen.contains(&format!(" {shown} ")), "{filter}\n{screen}");
+        assert!(!screen.contains(&format!(" {hidden} ")), "{filter}\n{screen}");
+        assert!(!screen.contains(" cc1 "), "{filter}\n{screen}");
+        let talker = screen.contains("10.0.3.17 ");
+        assert_eq!(talker, filter != "peer:10.9.0.0/16", "{filter}\n{screen}");
+    }
+}
+
+#[test]
+fn a_paused_screen_keeps_its_owners() {
+    let mut app = connected();
+    press(&mut app, KeyCode::Char('p'));
+    let before = text(&app, (200, 60));
+    let more = conn(9, Some(owner(18220, "cc1")), "10.0.3.1:1", "10.0.3.17:2", 9_999, 9_999);
+    told(&mut app, vec![more]);
+    assert_eq!(text(&app, (200, 60)), before);
+    press(&mut app, KeyCode::Char('p'));
+    assert_ne!(text(&app, (200, 60)), before);
+}
+
+#[test]
+fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
+    let mut app = busy((120, 40));
+    let problem = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Err(problem))), at(30.0));
+    app.update(Msg::Tick, at(31.0));
+    let screen = text(&app, (120, 40));
+    line(&screen, &["no connections: cgroup v2 is not mounted"]);
+    assert!(app.data.problems().is_empty());
+    press(&mut app, KeyCode::Enter);
+    let screen = text(&app, (120, 40));
+    assert!(!screen.contains("carried") && !screen.contains("PEER"), "{screen}");
+}
+
+#[test]
+fn a_timeline_tells_one_thing_after_the_other_and_marks_what_is_watched() {
+    let mut app = connected();
+    let watched = WatchedPaths::parse(["**/mime.types"].into_iter()).unwrap();
+    app.arrange(&ScreenSettings { watched, ..ScreenSettings::default() });
+    let mut ended = conn(2, Some(owner(812, "nginx")), "10.9.0.1:40000", "10.9.0.2:5432", 75, 30);
+    ended.event = ConnEvent::Close;
+    ended.at = at(31.5);
+    let mut refused = conn(9, Some(owner(812, "nginx")), "10.9.0.1:40001", "10.9.0.3:25", 0, 0);
+    (refused.event, refused.state, refused.error) = (ConnEvent::Close, 2, 111);
+    refused.at = at(31.6);
+    let batch =
+        OwnersBatch { at: at(31.7), events: vec![ended, refused], ..OwnersBatch::default() };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.7));
+    type_text(&mut app, "/nginx", at(32.0));
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Char('l'));
+    let screen = text(&app, (120, 40));
+    line(&screen, &["Files", "› nginx 812 timeline"]);
+    line(&screen, &["a coincidence in time, not a proof"]);
+    let told = [
+        &["connect tcp 10.9.0.3:25 ECONNREFUSED"][..],
+        &["◆", "close tcp 10.9.0.2:5432  rx 75 tx 30 bytes"],
+        &["◆", "10.0.3.17  rx 2000 tx 125000 bytes"],
+        &["opened (1800 times)", "mime.types"],
+    ];
+    let rows: Vec<usize> =
+        told.iter().map(|words| screen.find(line(&screen, words)).unwrap()).collect();
+    assert!(rows.is_sorted(), "the latest first: {screen}");
+    assert!(!line(&screen, &["ECONNREFUSED"]).contains('◆'), "nothing was sent: {screen}");
+    snapshots("pivot_timeline", &mut app);
+    // From a deed to whom it was done with, and from an open to the file; back to the same place.
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (120, 40)), &["› 10.9.0.3"]);
+    press(&mut app, KeyCode::Esc);
+    for _ in 0..20 {
+        press(&mut app, KeyCode::Down);
+    }
+    press(&mut app, KeyCode::Enter);
+    line(&text(&app, (120, 40)), &["› nginx 812 timeline › /"]);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Esc);
+    assert!(!text(&app, (120, 40)).contains("timeline"));
+}

@@ -1,0 +1,217 @@
+//! Stepping through the last minutes of the dashboard while it is paused.
+
+use crate::fake::{at, key, second, started, type_text};
+use std::time::Duration;
+
+use ebpftop::app::{App, Msg};
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+
+const SIZE: (u16, u16) = (140, 50);
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    let look = Look::new(&ScreenSettings::default());
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+/// Everything but the first line, which says that it is paused, and the last, which tells keys.
+fn body(app: &App) -> String {
+    let text = text(app, SIZE);
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    lines[..lines.len() - 1].join("\n")
+}
+
+fn header(app: &App) -> String {
+    text(app, SIZE).lines().next().unwrap().to_owned()
+}
+
+/// A second in which next to nothing happens.
+fn quiet(app: &mut App, s: u32) {
+    let now = at(f64::from(s) + 0.5);
+    let batch = crate::fake::batch(now, &[(812, "nginx", b"/etc/hosts", 3, s as usize % 3)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), now);
+    app.update(Msg::Tick, at(f64::from(s) + 1.0));
+}
+
+fn app() -> App {
+    let mut app = started(&Settings::default(), SIZE);
+    app.remember(Duration::from_secs(1));
+    type_text(&mut app, "F", at(0.0));
+    app
+}
+
+/// Each pane, each view, the details: what was on the screen at a tick is there again, number by
+/// number, and what came meanwhile is there after the pause.
+#[test]
+fn each_moment_shows_what_was_on_the_screen_then() {
+    for keys in ["", "t", "tt", "ttt", "tttt", "\r", "2\r", "f"] {
+        let (mut app, mut other) = (app(), app());
+        second(&mut app, 0);
+        second(&mut other, 0);
+        for c in keys.chars() {
+            let code = if c == '\r' { KeyCode::Enter } else { KeyCode::Char(c) };
+            app.update(key(code), at(1.2));
+            other.update(key(code), at(1.2));
+        }
+        let mut shown = Vec::new();
+        for s in 1..10 {
+            second(&mut app, s);
+            second(&mut other, s);
+            shown.push(body(&app));
+        }
+        app.update(key(KeyCode::Char('p')), at(10.0));
+        // It goes on meanwhile.
+        for s in 10..13 {
+            second(&mut app, s);
+            second(&mut other, s);
+        }
+        assert_eq!(body(&app), shown[8], "{keys:?}: paused");
+        for n in (0..9).rev() {
+            app.update(key(KeyCode::Char('[')), at(13.2));
+            assert_eq!(body(&app), shown[n], "{keys:?}: back to {n}");
+        }
+        for (n, then) in shown.iter().enumerate().skip(1) {
+            app.update(key(KeyCode::Char(']')), at(13.2));
+            assert_eq!(body(&app), *then, "{keys:?}: forth to {n}");
+        }
+        app.update(key(KeyCode::Char('[')), at(13.2));
+        app.update(key(KeyCode::Char('p')), at(13.2));
+        other.update(Msg::Tick, at(13.2));
+        app.update(Msg::Tick, at(13.2));
+        assert_eq!(body(&app), body(&other), "{keys:?}: now");
+    }
+}
+
+#[test]
+fn the_header_tells_the_time_and_how_far_back_one_can_go() {
+    let mut app = app();
+    for s in 0..700 {
+        quiet(&mut app, s);
+        if s == 100 {
+            app.update(key(KeyCode::Char('p')), at(101.0));
+            assert!(header(&app).contains(" PAUSED 00:18:21 -0:00/1:40"), "{}", header(&app));
+            app.update(key(KeyCode::Char('p')), at(101.0));
+        }
+    }
+    app.update(key(KeyCode::Char('p')), at(700.0));
+    assert!(header(&app).contains("-0:00/10:00"), "{}", header(&app));
+    // The first step is to the moment at which it was paused.
+    for _ in 0..6 {
+        app.update(key(KeyCode::Char('[')), at(700.0));
+    }
+    assert!(header(&app).contains(" PAUSED 00:28:15 -0:05/10:00"), "{}", header(&app));
+    app.update(key(KeyCode::Char('{')), at(700.0));
+    assert!(header(&app).contains(" -1:05/10:00"), "{}", header(&app));
+    app.update(key(KeyCode::Char('}')), at(700.0));
+    assert!(header(&app).contains(" -0:05/10:00"), "{}", header(&app));
+    for _ in 0..11 {
+        app.update(key(KeyCode::Char('{')), at(700.0));
+    }
+    assert!(header(&app).contains(" -10:00/10:00"), "{}", header(&app));
+    app.update(key(KeyCode::Char('[')), at(700.0));
+    assert!(text(&app, SIZE).contains("nothing older is kept: ten minutes, or 64 MiB of changes"));
+    // What is looked at stays, and so do ten minutes before the pause.
+    let before = body(&app);
+    for s in 700..720 {
+        quiet(&mut app, s);
+    }
+    assert_eq!(body(&app), before);
+    assert!(header(&app).contains(" -10:00/10:00"), "{}", header(&app));
+    for _ in 0..11 {
+        app.update(key(KeyCode::Char('}')), at(720.0));
+    }
+    app.update(key(KeyCode::Char(']')), at(720.0));
+    assert!(header(&app).contains(" -0:00/10:00"), "{}", header(&app));
+    assert!(text(&app, SIZE).contains("this is where it was paused; p returns to now"));
+}
+
+#[test]
+fn with_a_small_bound_the_reach_is_shorter_and_is_told() {
+    let mut app = app();
+    app.remember_within(Duration::from_secs(1), 40_000);
+    for s in 0..30 {
+        second(&mut app, s);
+    }
+    app.update(key(KeyCode::Char('p')), at(30.0));
+    let told = header(&app);
+    let most = told.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
+    let (minutes, seconds) = most.split_once(':').unwrap();
+    let s: u64 = minutes.parse::<u64>().unwrap() * 60 + seconds.parse::<u64>().unwrap();
+    assert!((3..20).contains(&s), "{told}");
+    for _ in 0..=s {
+        app.update(key(KeyCode::Char('[')), at(30.0));
+    }
+    assert!(header(&app).contains(&format!(" -{most}/{most}")), "{}", header(&app));
+    app.update(key(KeyCode::Char('[')), at(30.0));
+    assert!(header(&app).contains(&format!(" -{most}/{most}")), "{}", header(&app));
+}
+
+/// Another interface is watched now than was then.
+#[test]
+fn what_was_watched_then_is_what_is_shown() {
+    let mut app = app();
+    second(&mut app, 0);
+    second(&mut app, 1);
+    let lo = crate::fake::watched("lo");
+    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![lo]))), at(2.1));
+    app.update(Msg::Tick, at(3.0));
+    assert!(header(&app).contains(" lo generic"), "{}", header(&app));
+    app.update(key(KeyCode::Char('p')), at(3.0));
+    app.update(key(KeyCode::Char('[')), at(3.0));
+    app.update(key(KeyCode::Char('[')), at(3.0));
+    assert!(header(&app).contains(" eth0 generic"), "{}", header(&app));
+    assert!(body(&app).contains("10.0.3.17"), "{}", body(&app));
+    app.update(key(KeyCode::Char(']')), at(3.0));
+    assert!(header(&app).contains(" lo generic"), "{}", header(&app));
+}
+
+#[test]
+fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
+    let mut app = app();
+    second(&mut app, 0);
+    app.update(key(KeyCode::Char('[')), at(1.0));
+    assert!(text(&app, SIZE).contains("p pauses: then it steps through what has been"));
+    app.update(
+        Msg::Key(ratatui::crossterm::event::KeyEvent::new(
+            KeyCode::Char('r'),
+            ratatui::crossterm::event::KeyModifiers::CONTROL,
+        )),
+        at(1.5),
+    );
+    app.update(key(KeyCode::Char('p')), at(1.6));
+    app.update(key(KeyCode::Char('[')), at(1.6));
+    assert!(text(&app, SIZE).contains("nothing older is kept"), "{}", text(&app, SIZE));
+    app.update(key(KeyCode::Char('p')), at(1.6));
+    for s in 1..4 {
+        second(&mut app, s);
+    }
+    app.update(key(KeyCode::Char('p')), at(4.0));
+    for _ in 0..9 {
+        app.update(key(KeyCode::Char('[')), at(4.0));
+    }
+    assert!(header(&app).contains(" -0:02/0:02"), "{}", header(&app));
+}
+
+#[test]
+fn a_rewound_screen() {
+    for size in [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)] {
+        let mut app = app();
+        for s in 0..40 {
+            second(&mut app, s);
+        }
+        app.update(Msg::Resize(size.0, size.1), at(40.0));
+        app.update(key(KeyCode::Char('p')), at(40.0));
+        for _ in 0..12 {
+            app.update(key(KeyCode::Char('[')), at(40.0));
+        }
+        // The word about the key that was pressed has gone.
+        app.update(Msg::Tick, at(50.0));
+        insta::assert_snapshot!(format!("rewound_{}x{}", size.0, size.1), text(&app, size));
+    }
+}

@@ -1,0 +1,234 @@
+//! Whatever the size, the data and the keys: no panic, the selection on a row, the order total.
+
+use crate::fake::{at, batch, sample, watched};
+use ebpftop::app::kept::Kept;
+use ebpftop::app::opens_pane::OpensSort;
+use ebpftop::app::talkers_pane::TalkersSort;
+use ebpftop::app::{App, Msg, Pane, Target};
+use ebpftop::keys::{BINDINGS, Mode};
+use ebpftop::model::cgroup::{Cgroup, Owner};
+use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::problem::Problem;
+use ebpftop::model::talkers::Direction;
+use ebpftop::model::who::{Facts, Parent, Unread, Who};
+use ebpftop::probes::ProbeEvent;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, THEMES, draw, hit, pane_at};
+use proptest::prelude::*;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::layout::Rect;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(usize),
+    Type(char),
+    Opens(Vec<(u32, Vec<u8>, i64, usize)>),
+    Talkers(bool, bool, Vec<(u8, u64, u64)>),
+    Links(u8),
+    Watch(u8),
+    Ended(u32),
+    Described(Vec<u8>, bool),
+    Cgroup(u64, Vec<u8>),
+    Resize(u16, u16),
+    Click(u16, u16),
+    Drag(u16, u16),
+    Drop,
+    Wheel(u16, u16, isize),
+    Tick,
+}
+
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "(/[a-z]{1,3}){1,6}".prop_map(String::into_bytes),
+        ".{0,20}".prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 0..40),
+        Just(vec![b'/'; 4095]),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let open = (0u32..12, path(), -140i64..9, 1usize..4);
+    let source = (any::<u8>(), any::<u64>(), any::<u64>());
+    let step = prop_oneof![
+        8 => (0..BINDINGS.len()).prop_map(Step::Key),
+        2 => any::<char>().prop_map(Step::Type),
+        4 => proptest::collection::vec(open, 0..12).prop_map(Step::Opens),
+        3 => (any::<bool>(), any::<bool>(), proptest::collection::vec(source, 0..9))
+            .prop_map(|(lo, tx, s)| Step::Talkers(lo, tx, s)),
+        1 => (0u8..5).prop_map(Step::Links),
+        1 => (0u8..5).prop_map(Step::Watch),
+        1 => (0u32..12).prop_map(Step::Ended),
+        1 => (path(), any::<bool>()).prop_map(|(text, gone)| Step::Described(text, gone)),
+        1 => (0u64..4, path()).prop_map(|(id, path)| Step::Cgroup(id, path)),
+        2 => (0u16..220, 0u16..70).prop_map(|(w, h)| Step::Resize(w, h)),
+        2 => (0u16..220, 0u16..70).prop_map(|(x, y)| Step::Click(x, y)),
+        2 => (0u16..220, 0u16..70).prop_map(|(x, y)| Step::Drag(x, y)),
+        1 => Just(Step::Drop),
+        1 => (0u16..220, 0u16..70, -9isize..9).prop_map(|(x, y, by)| Step::Wheel(x, y, by)),
+        3 => Just(Step::Tick),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
+    let now = at(s);
+    Some(match step {
+        Step::Key(i) => {
+            let binding = &BINDINGS[*i];
+            Msg::Key(KeyEvent::new(binding.keys[0], binding.modifiers))
+        }
+        Step::Type(c) => crate::fake::key(KeyCode::Char(*c)),
+        Step::Opens(opens) => {
+            let opens: Vec<_> = opens
+                .iter()
+                .map(|(pid, path, ret, n)| (*pid, "na\x1bme", path.as_slice(), *ret, *n))
+                .collect();
+            Msg::Probe(ProbeEvent::Opens(batch(now, &opens)))
+        }
+        Step::Talkers(lo, tx, sources) => {
+            let sources: Vec<_> = sources
+                .iter()
+                .map(|(n, total, delta)| {
+                    let v4 = std::net::IpAddr::from([10, 0, 0, *n]);
+                    let v6 = std::net::IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(*n)]);
+                    (if n % 2 == 0 { v4 } else { v6 }, *total, *delta)
+                })
+                .collect();
+            let way = if *tx { Direction::Tx } else { Direction::Rx };
+            let name = if *lo { "lo" } else { "eth0" };
+            Msg::Probe(ProbeEvent::Talkers(vec![sample(name, way, now, &sources)]))
+        }
+        Step::Links(n) => {
+            let link =
+                |i| crate::fake::link(i, if i == 1 { "lo" } else { "eth\x1b0" }, i != 2, "::1");
+            Msg::Probe(ProbeEvent::Links((1..=u32::from(*n)).map(link).collect()))
+        }
+        Step::Watch(n) => {
+            let problem = || Problem::new("watch it", "it \u{65e5}\u{672c} is so", "do that");
+            Msg::Probe(ProbeEvent::Watching(match n {
+                0 => Err(problem()),
+                1 => Ok(vec![watched("eth0"), watched("lo")]),
+                2 => {
+                    let mut w = watched("eth0");
+                    w.gone = Some(problem());
+                    w.partial = Some("after foreign XDP".into());
+                    Ok(vec![w])
+                }
+                3 => Ok(vec![]),
+                _ => Ok(vec![watched("lo")]),
+            }))
+        }
+        Step::Ended(pid) => {
+            let start_boottime_ns = u64::from(*pid) * 1_000_000;
+            Msg::Ended(vec![ProcessKey { tgid: *pid, start_boottime_ns }])
+        }
+        Step::Described(text, gone) => {
+            let facts = Facts {
+                exe: Some(text.clone()),
+                args: vec![text.clone(), vec![], text.clone()],
+                parents: vec![Parent { pid: 1, name: text.clone() }],
+                threads: vec![(text.clone(), 9)],
+                ..Facts::default()
+            };
+            let key = app.inside_process()?.key;
+            let facts = if *gone { Err(Unread::Gone) } else { Ok(facts) };
+            let user = Some(String::from_utf8_lossy(text).into_owned());
+            Msg::Described(key, Box::new(Who { user, cgroup: None, facts }))
+        }
+        Step::Cgroup(id, path) => {
+            let owner = Owner::of(path);
+            Msg::Cgroups(vec![(*id, Some(Cgroup { path: path.as_slice().into(), owner }))])
+        }
+        Step::Resize(w, h) => Msg::Resize(*w, *h),
+        Step::Click(x, y) => Msg::Click(hit(app, app.screen.area, *x, *y)?),
+        Step::Drag(x, y) => Msg::Drag(*x, *y),
+        Step::Drop => Msg::Drop,
+        Step::Wheel(x, y, by) => Msg::Wheel(pane_at(app, app.screen.area, *x, *y)?, *by),
+        Step::Tick => Msg::Tick,
+    })
+}
+
+fn in_range(cursor: usize, len: usize) -> bool {
+    cursor < len || (len == 0 && cursor == 0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+
+    #[test]
+    fn anything_goes(steps in steps(), theme in 0usize..5, ascii: bool, back: bool) {
+        let settings = ScreenSettings {
+            kept: Kept { theme: THEMES.get(theme).map_or("none", |t| t.name), ..Kept::default() },
+            colour: theme < 4,
+            ascii,
+            ..ScreenSettings::default()
+        };
+        let before = Look::new(&settings);
+        let mut app = App::new(&Settings::default(), "ho\u{202e}st", (80, 24), at(0.0));
+        app.remember(std::time::Duration::from_secs(1));
+        for (i, step) in steps.iter().enumerate() {
+            // A clock that stands still now and then, and one that goes back.
+            let s = if back && i % 7 == 6 { i as f64 - 3.0 } else { i as f64 / 2.0 };
+            if let Some(msg) = message(&app, step, s) {
+                app.update(msg, at(s));
+            }
+            let area = app.screen.area;
+            let mut buf = Buffer::empty(area);
+            let look = before.themed(if theme < 4 { app.screen.theme } else { "none" });
+            draw(&app, &look, area, &mut buf);
+            // A frame may come before the word of a new size does.
+            let other = Rect::new(0, 0, area.width / 2, area.height * 2);
+            draw(&app, &look, other, &mut Buffer::empty(other));
+            prop_assert!(in_range(app.opens_pane.list.cursor, app.opens_pane.rows.len()));
+            prop_assert!(in_range(app.talkers_pane.list.cursor, app.talkers_pane.rows.len()));
+            for cell in buf.content() {
+                prop_assert!(!cell.symbol().chars().any(char::is_control), "{:?}", cell.symbol());
+                prop_assert!(!ascii || cell.symbol().is_ascii() || step_has_text(&steps));
+            }
+        }
+    }
+
+    #[test]
+    fn every_order_is_the_same_each_time_and_whole(
+        opens in proptest::collection::vec((0u32..9, "(/[a-c]){1,3}", -3i64..4, 1usize..3), 1..40),
+    ) {
+        let mut app = crate::fake::started(&Settings::default(), (120, 40));
+        let opens: Vec<_> =
+            opens.iter().map(|(p, f, r, n)| (*p, "x", f.as_bytes(), *r, *n)).collect();
+        app.update(Msg::Probe(ProbeEvent::Opens(batch(at(0.5), &opens))), at(0.5));
+        for _ in 0..5 {
+            for sort in [OpensSort::Rate, OpensSort::Failed, OpensSort::Total, OpensSort::Age,
+                         OpensSort::Name, OpensSort::Pid] {
+                app.update(Msg::Click(Target::OpensHeader(sort)), at(1.0));
+                let first = app.opens_pane.rows.clone();
+                app.update(Msg::Resize(120, 40), at(1.0));
+                prop_assert_eq!(&first, &app.opens_pane.rows);
+                let mut ids: Vec<_> = first.iter().map(|r| app.opens_pane.id(*r)).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                prop_assert_eq!(ids.len(), first.len());
+            }
+            app.update(crate::fake::key(KeyCode::Char('t')), at(1.0));
+        }
+        app.update(Msg::Click(Target::TalkersHeader(TalkersSort::Address)), at(1.0));
+        prop_assert_eq!(app.screen.focus, Pane::Talkers);
+    }
+}
+
+/// Names and paths of the data may go beyond ASCII, and are shown as they are.
+fn step_has_text(steps: &[Step]) -> bool {
+    steps.iter().any(|s| {
+        matches!(
+            s,
+            Step::Described(..) | Step::Opens(_) | Step::Type(_) | Step::Watch(_) | Step::Links(_)
+        )
+    })
+}
+
+#[test]
+fn every_binding_has_words_for_help() {
+    for binding in BINDINGS.iter().filter(|b| b.mode == Mode::Main) {
+        assert!(!binding.help.is_empty() && !binding.names().is_empty());
+    }
+}
