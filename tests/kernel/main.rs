@@ -31,6 +31,7 @@ mod opens;
 mod opens_processes;
 mod owners;
 mod recording;
+mod refused;
 mod resolved;
 mod rights;
 mod stream;

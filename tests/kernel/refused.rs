@@ -1,19 +1,16 @@
 //! A kernel that refuses programs, one at a time: the probe starts, the rest is exact, and `ready` names
-//! the feature that is missing. Needs root, and fails without it.
+//! the feature that is missing.
 //!
 //! `EBPFTOP_REFUSE` makes the kernel refuse a program (a flag that no kernel knows). Release builds know
 //! nothing of it.
-#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
-use common::net::own_namespace;
-use common::program::{Ended, Stream, program};
+use crate::common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
+use crate::common::net::own_namespace;
+use crate::common::program::{Ended, Stream, program};
 use ebpftop::probes::programs::{self, FEATURES, Object};
 use io_uring::{IoUring, opcode, types};
 use serde_json::Value;
