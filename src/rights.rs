@@ -103,6 +103,21 @@ pub fn for_setcap() -> String {
     format!("{}=ep", names.join(","))
 }
 
+/// The capabilities that this thread lacks and without which no probe starts. CAP_SYS_ADMIN stands
+/// for CAP_BPF and CAP_PERFMON (include/linux/capability.h). Empty where /proc does not say.
+pub fn missing() -> Vec<&'static Need> {
+    let Ok(held) = caps::read(None, CapSet::Effective) else { return Vec::new() };
+    let has = |capability| held.contains(&capability);
+    let lacks = |need: &&Need| match need.capability {
+        c @ (Capability::CAP_BPF | Capability::CAP_PERFMON) => {
+            !has(c) && !has(Capability::CAP_SYS_ADMIN)
+        }
+        c @ Capability::CAP_NET_ADMIN => !has(c),
+        _ => false,
+    };
+    NEEDS.iter().filter(lacks).collect()
+}
+
 /// This thread keeps what `parts` need of what it holds, for good, and the threads that it starts
 /// from now on no more. With `locked` nothing is attached any more: then reading maps is all, which
 /// takes CAP_BPF on kernels below 5.19 alone, and what undoes what was done to devices.
