@@ -158,37 +158,6 @@ pub fn keep(parts: &[Part], locked: bool) {
 mod tests {
     use super::*;
 
-    fn held() -> (CapsHashSet, CapsHashSet) {
-        let read = |set| caps::read(None, set).unwrap();
-        (read(CapSet::Effective), read(CapSet::Permitted))
-    }
-
-    fn after(parts: &'static [Part], locked: bool) -> CapsHashSet {
-        let kept = std::thread::spawn(move || {
-            keep(parts, locked);
-            let (effective, permitted) = held();
-            assert_eq!(effective, permitted);
-            // It does not come back.
-            assert!(caps::set(None, CapSet::Permitted, &caps::all()).is_err());
-            permitted
-        });
-        kept.join().unwrap()
-    }
-
-    #[test]
-    fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
-        use Capability::*;
-        let before = held();
-        assert!(before.1.contains(&CAP_SYS_ADMIN), "the tests need root");
-        assert_eq!(after(&[], false), CapsHashSet::new());
-        assert_eq!(after(&[Part::Who], false), CapsHashSet::from([CAP_SYS_PTRACE]));
-        assert_eq!(after(&[Part::Opens], false), CapsHashSet::from([CAP_BPF, CAP_PERFMON]));
-        assert_eq!(after(&[Part::Who], true), CapsHashSet::new());
-        let features = after(&[Part::Talkers, Part::Features], true);
-        assert!(features.contains(&CAP_NET_ADMIN) && !features.contains(&CAP_PERFMON));
-        assert_eq!(held(), before);
-    }
-
     #[test]
     fn the_readme_tells_all() {
         let readme = include_str!("../README.md");
