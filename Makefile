@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # Options for the program: make run ARGS='-i eth0 --theme mono'
 ARGS ?=
-# Options for the test binaries: make test TESTARGS=talkers
+# Options for the test binaries: make unit TESTARGS=talkers
 TESTARGS ?=
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
@@ -24,7 +24,12 @@ SCRIPTS := $(wildcard scripts/*.sh scripts/kernels/*.sh benches/*.sh) scripts/ke
 SETCAP ?=
 CAPABILITIES := 'cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search=ep'
 
-SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || command -v sudo)
+
+# What cargo puts in front of a test binary that needs root.
+ifneq ($(SUDO),)
+AS_ROOT = env "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER=$(SUDO) -E"
+endif
 
 bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man/man1
@@ -33,7 +38,7 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: help run build test test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
+.PHONY: help run build test check kernel test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,7 +48,7 @@ run: build ## build, then start the dashboard as root (ARGS=… are its options)
 ifeq ($(SUDO),)
 	@exec '$(BINARY)' $(ARGS)
 else
-	@exec sudo --preserve-env=NO_COLOR,XDG_CONFIG_HOME '$(BINARY)' $(ARGS)
+	@exec $(SUDO) --preserve-env=NO_COLOR,XDG_CONFIG_HOME '$(BINARY)' $(ARGS)
 endif
 
 build: setup-build ## the release binary, after installing the packages it needs
@@ -55,13 +60,20 @@ setup-build:
 setup-test:
 	@scripts/setup.sh test
 
-test: setup-test ## every check: format, lints, all tests on this kernel, the whole on four others
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory test-kernels
+# A run that takes longer hangs: 2 cores need about 12 minutes, and half an hour more where the
+# kernel tests need a guest (WHERE=guest).
+test: setup-test ## every check: lint, check, kernel, and the program on four other kernels
+	@timeout --foreground -k 30 70m $(MAKE) --no-print-directory lint check kernel test-kernels
+
+# The build itself needs clang, for the BPF programs.
+check: setup-build ## after the build two minutes: the tests that need neither root nor BPF
+	timeout -k 30 20m $(CARGO) test --locked --lib --test pure --test cli $(TESTARGS)
+
+kernel: setup-test ## the tests of tests/kernel: here as root, or in a QEMU guest where BPF is refused
+	@CARGO='$(CARGO)' timeout --foreground -k 30 60m scripts/kernel-tests.sh $(TESTARGS)
 
 # KERNELS='6.1 newest' chooses, and so does TESTS='opens resolved'; see scripts/test-kernels.sh.
-test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run the tests there
+test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run tests of the whole program there
 	@scripts/test-kernels.sh $(KERNELS)
 
 test-aarch64: setup-test ## build for aarch64 on any machine, run opens and talkers tests in an emulated one
@@ -74,9 +86,11 @@ test-package: setup-build ## install the .deb on a clean Debian made for it, run
 fuzz: setup-test ## all that reads foreign bytes, with fifty times as many inputs as in `make test`
 	EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} $(CARGO) test --locked --lib any_
 
+# As root, through sudo where needed: cargo itself does not run as root.
 soak: setup-test ## ten minutes of random keys and sizes; two each: switches under traffic, SIGKILL amid them, stream and record, opens
-	@EBPFTOP_SOAK_SECONDS=600 $(MAKE) --no-print-directory unit TESTARGS='--test soak keys:: -- --nocapture'
-	@EBPFTOP_SOAK_SECONDS=120 $(MAKE) --no-print-directory unit TESTARGS='--test soak -- --skip keys:: --nocapture'
+	$(CARGO) test --locked --no-run --test soak
+	@EBPFTOP_SOAK_SECONDS=600 $(AS_ROOT) timeout -k 30 20m $(CARGO) test --locked --test soak keys:: -- --nocapture
+	@EBPFTOP_SOAK_SECONDS=120 $(AS_ROOT) timeout -k 30 30m $(CARGO) test --locked --test soak -- --skip keys:: --nocapture
 
 lint: ## formats and lints alone
 	$(CARGO) fmt --check
@@ -84,16 +98,7 @@ lint: ## formats and lints alone
 	shellcheck -x $(SCRIPTS)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-# The tests load BPF programs and make network namespaces: their binaries run as root, cargo does
-# not. CARGO_TARGET_<triple>_RUNNER is what cargo puts in front of them.
-unit: ## all tests alone, as root through sudo where needed
-ifeq ($(SUDO),)
-	$(CARGO) test --locked $(TESTARGS)
-else
-	@sudo -v || { echo 'make: the tests load BPF programs and need root, and sudo says no.' >&2; exit 1; }
-	triple=$$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_) && \
-		env "CARGO_TARGET_$${triple}_RUNNER=sudo -E" $(CARGO) test --locked $(TESTARGS)
-endif
+unit: check kernel ## all tests without lints and other kernels
 
 bench: build ## criterion benches, then the real kernel against nobody looking and the peers
 	$(CARGO) bench --locked

@@ -104,6 +104,8 @@ look() {
 	has ip || need "ip" iproute2 iproute iproute2
 	has ethtool || need ethtool ethtool ethtool ethtool
 	has ps || need "ps" procps procps-ng procps-ng
+	has tc || need "tc" iproute2 iproute-tc iproute2
+	has setcap || need "setcap" libcap2-bin libcap libcap
 }
 
 as_root() {
@@ -112,7 +114,7 @@ as_root() {
 	elif has sudo; then
 		sudo "$@"
 	else
-		fail "this needs root and there is no sudo here. As root, run: $*"
+		fail "installing packages needs root, and there is no sudo here. As root, run: $*"
 	fi
 }
 
@@ -189,13 +191,4 @@ if [ "$purpose" = test ]; then
 		fail "clippy is missing. With rustup: rustup component add clippy"
 fi
 
-# --- rights and kernel, for the tests ------------------------------------------------------------
-
-if [ "$purpose" = test ]; then
-	if [ "$(id -u)" -ne 0 ] && ! has sudo; then
-		fail "the tests load BPF programs: run them as root, or install sudo."
-	fi
-	[ -e /sys/kernel/btf/vmlinux ] ||
-		fail "the tests need a kernel with CONFIG_DEBUG_INFO_BTF=y (no /sys/kernel/btf/vmlinux)."
-fi
 say "everything needed to $purpose is here (Rust $rust, clang ${clang_version:-of unknown version})."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Boots Debian's cloud kernels and runs the real-kernel tests in each; tests/kernel/whole.rs runs
-# the one release binary there.
+# Boots Debian's cloud kernels and runs the real-kernel tests in each; each runs
+# the same program and the same test binary.
 #
 #   scripts/test-kernels.sh [SERIES…]
 #
@@ -11,7 +11,7 @@
 # qemu-system-x86_64 and busybox are installed where they are missing, for which alone it needs root.
 # No KVM: the guests are emulated, since a /dev/kvm that exists need not work.
 #
-# ARCH=aarch64 builds the tests and the program (for debugging) with Debian's cross compiler and runs
+# ARCH=aarch64 builds the tests and the program with Debian's cross compiler and runs
 # them on the newest 6.12 kernel for that machine.
 
 set -euo pipefail
@@ -28,7 +28,7 @@ case ${ARCH:-x86_64} in
 x86_64)
 	cache=$target/kernels
 	debian_arch=amd64 apt_options=() build_options=() can_list=()
-	program=$target/release/ebpftop strip=strip console=ttyS0
+	program=$target/debug/ebpftop strip=strip console=ttyS0
 	qemu=(qemu-system-x86_64 -machine q35 -cpu max) qemu_package=qemu-system-x86
 	default_guests=(newest 6.12 6.1 5.10 control)
 	default_tests="whole floor compat io_uring" default_test_limit=400 default_guest_limit=600
@@ -49,11 +49,13 @@ aarch64)
 	;;
 esac
 # The modules of tests/kernel that are run; one that does not exist is a failure.
-# TESTS='opens resolved' runs others instead.
+# TESTS='opens resolved' runs others instead, TESTS=all every one.
 read -ra tests <<<"${TESTS:-$default_tests}"
 # Seconds for one module, for one guest: only a hang takes so long. Guests at a time.
 test_limit=${TEST_LIMIT:-$default_test_limit}
 guest_limit=${GUEST_LIMIT:-$default_guest_limit}
+# One at a time: what a test attaches and detaches is work for all of the guest.
+test_threads=${TEST_THREADS:-1}
 at_once=${AT_ONCE:-2}
 
 die() {

@@ -103,6 +103,21 @@ pub fn for_setcap() -> String {
     format!("{}=ep", names.join(","))
 }
 
+/// The capabilities that this thread lacks and without which no probe starts. CAP_SYS_ADMIN stands
+/// for CAP_BPF and CAP_PERFMON (include/linux/capability.h). Empty where /proc does not say.
+pub fn missing() -> Vec<&'static Need> {
+    let Ok(held) = caps::read(None, CapSet::Effective) else { return Vec::new() };
+    let has = |capability| held.contains(&capability);
+    let lacks = |need: &&Need| match need.capability {
+        c @ (Capability::CAP_BPF | Capability::CAP_PERFMON) => {
+            !has(c) && !has(Capability::CAP_SYS_ADMIN)
+        }
+        c @ Capability::CAP_NET_ADMIN => !has(c),
+        _ => false,
+    };
+    NEEDS.iter().filter(lacks).collect()
+}
+
 /// This thread keeps what `parts` need of what it holds, for good, and the threads that it starts
 /// from now on no more. With `locked` nothing is attached any more: then reading maps is all, which
 /// takes CAP_BPF on kernels below 5.19 alone, and what undoes what was done to devices.
@@ -142,37 +157,6 @@ pub fn keep(parts: &[Part], locked: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn held() -> (CapsHashSet, CapsHashSet) {
-        let read = |set| caps::read(None, set).unwrap();
-        (read(CapSet::Effective), read(CapSet::Permitted))
-    }
-
-    fn after(parts: &'static [Part], locked: bool) -> CapsHashSet {
-        let kept = std::thread::spawn(move || {
-            keep(parts, locked);
-            let (effective, permitted) = held();
-            assert_eq!(effective, permitted);
-            // It does not come back.
-            assert!(caps::set(None, CapSet::Permitted, &caps::all()).is_err());
-            permitted
-        });
-        kept.join().unwrap()
-    }
-
-    #[test]
-    fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
-        use Capability::*;
-        let before = held();
-        assert!(before.1.contains(&CAP_SYS_ADMIN), "the tests need root");
-        assert_eq!(after(&[], false), CapsHashSet::new());
-        assert_eq!(after(&[Part::Who], false), CapsHashSet::from([CAP_SYS_PTRACE]));
-        assert_eq!(after(&[Part::Opens], false), CapsHashSet::from([CAP_BPF, CAP_PERFMON]));
-        assert_eq!(after(&[Part::Who], true), CapsHashSet::new());
-        let features = after(&[Part::Talkers, Part::Features], true);
-        assert!(features.contains(&CAP_NET_ADMIN) && !features.contains(&CAP_PERFMON));
-        assert_eq!(held(), before);
-    }
 
     #[test]
     fn the_readme_tells_all() {

@@ -143,6 +143,8 @@ async fn session(
     // Before anything is started: a signal that comes meanwhile is not lost.
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
+    // Before the helpers start: this thread then gives up its own.
+    let missing = rights::missing();
     let running = probes.start(sink);
     let helpers = Helpers::start(settings, screen);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -165,6 +167,7 @@ async fn session(
             for problem in &problems {
                 eprintln!("ebpftop: {problem}");
             }
+            explain(&missing);
             running.end(&mut events, FAREWELL).await;
             return Ok(ExitCode::from(1));
         }
@@ -181,6 +184,22 @@ async fn session(
         End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
         End::Asked | End::Panicked => Ok(ExitCode::from(101)),
     }
+}
+
+/// Says which privileges are missing, and what works without them.
+fn explain(missing: &[&rights::Need]) {
+    if !missing.is_empty() {
+        let named = missing.iter().map(|need| format!("{} ({})", need.capability, need.why));
+        let named = named.collect::<Vec<_>>().join(", ");
+        eprintln!("ebpftop: missing privileges: {named}");
+        if nix::unistd::geteuid().is_root() {
+            eprintln!(
+                "ebpftop: root lacks them here, as in a container: run it on the host, or start the \
+                 container with --privileged"
+            );
+        }
+    }
+    eprintln!("ebpftop: to see the dashboard without privileges: ebpftop replay");
 }
 
 /// Reads the databases that the user named.

@@ -37,7 +37,7 @@ $(tail -5 "$cache/download.log")"
 	touch "$into/.whole"
 }
 
-build_program() {
+prepare_build() {
 	local libraries="$cache/libraries"
 	need_cross_compiler
 	unpack_into "$libraries" private_apt apt-get download "${LIBRARIES[@]/%//bookworm}"
@@ -48,8 +48,6 @@ build_program() {
 	cp "$libraries"/usr/lib/aarch64-linux-gnu/lib{elf,z}.a "$libraries/static/"
 	export CFLAGS_aarch64_unknown_linux_gnu="-idirafter $libraries/usr/include"
 	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-L native=$libraries/static"
-	# Not for release: the tests need this one's libraries anyway.
-	cargo build --locked "${build_options[@]}"
 }
 
 fill_base() {

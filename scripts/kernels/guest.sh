@@ -3,18 +3,16 @@
 # shellcheck disable=SC2154
 
 # Modules that the tests need where they are none of the kernel's own parts, in loading order.
-MODULES=(sch_ingress cls_bpf veth dummy tun)
+MODULES=(sch_ingress cls_bpf veth dummy tun sch_tbf udp_tunnel ip6_udp_tunnel vxlan)
 
-# Builds the release binary.
-build_program() { scripts/build.sh --release; }
+# Programs that the tests run and that busybox lacks, or has with fewer options.
+PROGRAMS=(ip ethtool tc setcap setpriv unshare mount umount mountpoint)
 
-# Builds the tests and the release binary that they run; copies them, without debug information,
-# to $cache/tests.
+# Builds the tests and the program that they run, as for the tests on this kernel; copies them,
+# without debug information, to $cache/tests.
 build_tests() {
 	local name path
-	build_program >"$cache/cargo.log" 2>&1 ||
-		die "the program does not build:
-$(tail -30 "$cache/cargo.log")"
+	prepare_build
 	cargo test --locked --no-run "${build_options[@]}" --test kernel --message-format=json >"$cache/cargo.json" 2>"$cache/cargo.log" ||
 		die "the tests do not build:
 $(tail -30 "$cache/cargo.log")"
@@ -26,8 +24,11 @@ $(tail -30 "$cache/cargo.log")"
 	done < <(sed -nE 's/.*"kind":\["test"\].*"name":"([^"]+)","src_path".*"executable":"([^"]+)".*/\1 \2/p' \
 		"$cache/cargo.json")
 	"$strip" -g -o "$cache/tests/ebpftop" "$program"
+	if [ "${tests[*]}" = all ]; then
+		mapfile -t tests < <("$cache/tests/kernel" --list | sed -n 's/::.*: test$//p' | sort -u)
+	fi
 	for name in "${tests[@]}" "${CONTROL_TESTS[@]}"; do
-		[ -e "tests/kernel/$name.rs" ] || die "there is no tests/kernel/$name.rs"
+		[ -e "tests/kernel/$name.rs" ] || [ -e "tests/soak/$name.rs" ] || die "there is no tests/kernel/$name.rs"
 	done
 	"${can_list[@]}" check_floors
 }
@@ -76,15 +77,18 @@ prepare_guest() {
 	ln -sf "$kernel" "$dir/vmlinuz"
 }
 
-# busybox, ip, ethtool and the libraries of these and of the tests.
+# Nothing: the machine's own compiler is the one.
+prepare_build() { :; }
+
+# busybox, PROGRAMS and the libraries of these and of the tests.
 fill_base() {
 	local root=$1 file program
 	cp "$(command -v busybox)" "$root/bin/busybox"
-	for program in ip ethtool; do
-		file=$(command -v "$program") || die "no $program here: install iproute2 and ethtool"
+	for program in "${PROGRAMS[@]}"; do
+		file=$(command -v "$program") || die "no $program here: scripts/setup.sh test installs it"
 		cp -L "$file" "$root/bin/$program"
 	done
-	for file in $(ldd "$root"/bin/{ip,ethtool} "$root/tests"/* | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
+	for file in $(ldd "$root"/bin/* "$root/tests"/* 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
 		mkdir -p "$root$(dirname "$file")"
 		cp -L "$file" "$root$file"
 	done
@@ -98,8 +102,8 @@ fill_root() {
 	cp "$cache/tests"/* "$root/tests/"
 	fill_base "$root"
 	echo guest >"$root/etc/hostname"
-	echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
-	echo 'root:x:0:' >"$root/etc/group"
+	printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'nobody:x:65534:65534:nobody:/:/bin/sh' >"$root/etc/passwd"
+	printf '%s\n' 'root:x:0:' 'nogroup:x:65534:' >"$root/etc/group"
 	: >"$root/modules/order"
 	for module in "${MODULES[@]}"; do
 		file=$(find "$tree" -name "$module.ko*" | head -1)
@@ -130,8 +134,7 @@ list_tests() {
 		done < <(floors | awk -v name="$name" '$2 == name')
 		# these two say what the kernel took
 		case $name in floor | whole) args+=' --nocapture' ;; esac
-		# one at a time: what one test attaches and detaches is work for all of the guest
-		echo "$test_limit $name kernel $name:: --test-threads=1$args"
+		echo "$test_limit $name kernel $name:: --test-threads=$test_threads$args"
 	done
 }
 

@@ -10,8 +10,12 @@ fn without_any_probe_the_screen_is_never_taken() {
     assert_eq!(tty.wait(), 1);
     tty.settle();
     let said = String::from_utf8_lossy(&tty.bytes()).into_owned();
-    assert_eq!(said.matches("ebpftop: ").count(), 2, "{said}");
+    assert!(said.contains("ebpftop: watch opens: "), "{said}");
+    assert!(said.contains("ebpftop: count on "), "{said}");
     assert!(said.contains("sudo"), "what to do: {said}");
+    assert!(said.contains("missing privileges: CAP_BPF (loads programs and maps), "), "{said}");
+    assert!(said.contains("without privileges: ebpftop replay"), "{said}");
+    assert!(said.lines().count() <= 24, "one screen: {said}");
     assert!(!said.contains('\x1b'), "{said:?}");
     tty.assert_given_back();
 }

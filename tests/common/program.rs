@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::patience::Leash;
-use super::spawn::public_copy;
+use super::spawn::{may_become_nobody, public_copy};
 
 /// The program's path: the one that was built with the tests, unless `EBPFTOP_PROGRAM` names
 /// another, as where the tests run on other kernels.
@@ -67,10 +67,10 @@ pub fn run(args: &[&str]) -> Ended {
     ended(program().args(args))
 }
 
-/// Runs `ebpftop ARGS` to its end as a user without any rights: the one that runs the tests, or
-/// nobody where that is root. The program is then copied to where nobody can reach it.
+/// Runs `ebpftop ARGS` to its end as nobody, from a copy that nobody can reach; as the user
+/// that runs the tests where that is not root.
 pub fn run_without_rights(args: &[&str]) -> Ended {
-    if !nix::unistd::geteuid().is_root() {
+    if !may_become_nobody() {
         return run(args);
     }
     let (_dir, copy) = public_copy();

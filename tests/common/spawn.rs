@@ -33,3 +33,10 @@ pub fn public_copy() -> (tempfile::TempDir, PathBuf) {
     assert!(exited(&mut run).success());
     (dir, copy)
 }
+
+/// Whether a program can be started as another user: by root, unless it is that of a container that
+/// has no capabilities.
+pub fn may_become_nobody() -> bool {
+    let has = |capability| caps::has_cap(None, caps::CapSet::Effective, capability).unwrap();
+    has(caps::Capability::CAP_SETUID) && has(caps::Capability::CAP_SETGID)
+}

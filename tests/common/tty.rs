@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use super::patience::{PATIENCE, until};
+use super::spawn::may_become_nobody;
 
 /// How long the rest of a frame may take before it is looked at as it is.
 const WHOLE: Duration = Duration::from_millis(500);
@@ -60,6 +61,8 @@ impl Tty {
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
         command.env_remove("NO_COLOR");
+        // Else it starts in the home directory, which not every user has.
+        command.cwd("/");
         for (name, value) in env {
             command.env(name, value);
         }
@@ -208,12 +211,12 @@ impl Drop for Tty {
     }
 }
 
-/// Starts `program` in a terminal for the user that runs the tests, or for nobody where that is root:
-/// without any privileges.
+/// Starts `program` in a terminal without any privileges, for nobody; for the user that runs the
+/// tests where that is not root.
 pub fn without_rights(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let program = program.to_str().unwrap();
-    if !nix::unistd::geteuid().is_root() {
+    if !may_become_nobody() {
         return Tty::start(program, args, &env, size);
     }
     let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];

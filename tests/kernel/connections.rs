@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::conns::*;
 use crate::common::net::{ip, own_namespace};
+use crate::common::patience::pause;
 use crate::common::program::Stream;
 use nix::cmsg_space;
 use nix::sys::socket::{
@@ -458,7 +459,7 @@ fn what_many_carried_is_told_while_they_live() {
             })
             .unzip();
         // Some looks at what lives, after that in which all of it was new.
-        std::thread::sleep(Duration::from_millis(1_500));
+        pause(Duration::from_millis(1_500));
     });
     done(both);
     let run = end(stream);

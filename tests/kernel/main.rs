@@ -30,6 +30,7 @@ mod netns;
 mod opens;
 mod opens_processes;
 mod owners;
+mod privileges;
 mod recording;
 mod refused;
 mod resolved;

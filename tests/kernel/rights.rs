@@ -221,3 +221,19 @@ fn with_file_capabilities_it_runs_without_sudo() {
     assert_eq!(tty.wait(), 1, "{}", tty.text());
     assert!(!tty.text().contains("`secret`") && tty.text().contains("denied"), "{}", tty.text());
 }
+
+/// As in a container, where root has only some capabilities.
+#[test]
+fn root_without_capabilities_is_told_which_and_what_works() {
+    let args = ["--bounding-set", "-sys_admin,-bpf,-perfmon", ebpftop(), "-i", "lo"];
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let mut tty = Tty::start("setpriv", &args, &env, (200, 24));
+    assert_eq!(tty.wait(), 1);
+    let said = tty.text();
+    let missing = said.lines().find(|l| l.contains("missing privileges: ")).unwrap();
+    assert!(missing.contains("CAP_BPF") && missing.contains("CAP_PERFMON"), "{said}");
+    assert!(!missing.contains("CAP_NET_ADMIN"), "{said}");
+    assert!(said.contains("root lacks them here"), "{said}");
+    assert!(said.contains("without privileges: ebpftop replay"), "{said}");
+    tty.assert_given_back();
+}

@@ -1,5 +1,5 @@
 //! The program as a whole on this kernel, whichever it is: what it tells, what it shows, and that
-//! nothing of it stays. Runs on every kernel of the matrix, on the release binary there.
+//! nothing of it stays. Runs on every kernel of the matrix.
 
 use std::collections::BTreeMap;
 use std::fs::File;
