@@ -18,6 +18,11 @@ pub(crate) enum LoadError {
     /// This user may not load programs at all.
     #[error("this needs root or the capabilities CAP_BPF and CAP_PERFMON")]
     Privileges,
+    /// Capabilities in a user namespace do not apply to the kernel.
+    #[error(
+        "this container's capabilities do not apply to the host kernel (it has a user namespace of its own)"
+    )]
+    UserNamespace,
     /// It was not about a program: maps, memory, the kernel's types.
     #[error("{0}")]
     Other(#[source] libbpf_rs::Error),
@@ -32,6 +37,7 @@ impl LoadError {
         let errno = errno_of(&error);
         match take_said() {
             _ if errno == Some(libc::EPERM) && !may_load() => Self::Privileges,
+            _ if errno == Some(libc::EPERM) && in_user_namespace() => Self::UserNamespace,
             Some(said) => Self::Refused(Refusal {
                 program: said.program,
                 stage: Stage::Load,
@@ -48,12 +54,23 @@ impl LoadError {
         Self::Refused(Refusal::attach(program, errno_of(error), error.to_string()))
     }
 
+    /// What to do, where the user can do something.
+    pub(crate) fn fix(&self) -> Option<&'static str> {
+        match self {
+            Self::Privileges => Some("run it with sudo"),
+            Self::UserNamespace => Some(
+                "run it on the host, or in a container of the host's user namespace (--privileged)",
+            ),
+            Self::Refused(_) | Self::Other(_) | Self::NoRoom => None,
+        }
+    }
+
     /// Whether memory was short.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.errno == Some(libc::ENOMEM),
             Self::Other(e) => e.kind() == libbpf_rs::ErrorKind::OutOfMemory,
-            Self::Privileges | Self::NoRoom => false,
+            Self::Privileges | Self::UserNamespace | Self::NoRoom => false,
         }
     }
 }
@@ -147,6 +164,13 @@ impl fmt::Display for Refusal {
 fn may_load() -> bool {
     let has = |c| caps::has_cap(None, CapSet::Effective, c).unwrap_or(false);
     has(Capability::CAP_SYS_ADMIN) || (has(Capability::CAP_BPF) && has(Capability::CAP_PERFMON))
+}
+
+/// Whether this is a user namespace other than the machine's. /proc tells: only the initial one maps all
+/// ids to themselves (kernel/user.c, init_user_ns).
+fn in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// What libbpf said of a program that was refused.

@@ -51,11 +51,10 @@ impl From<AttachError> for Problem {
         let fix = match &e {
             AttachError::NoBtf => NO_BTF_FIX,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
-            AttachError::Load(LoadError::Privileges) => "run it with sudo",
             AttachError::Load(e) if e.is_out_of_memory() => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
             }
-            AttachError::Load(_) => "see `ebpftop doctor` and --log FILE",
+            AttachError::Load(e) => e.fix().unwrap_or("see `ebpftop doctor` and --log FILE"),
             AttachError::Nothing(_) => "use a kernel built with CONFIG_FTRACE_SYSCALLS=y",
         };
         Problem::new("watch opens", e.to_string(), fix)

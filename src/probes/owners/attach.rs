@@ -28,14 +28,14 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::Load(LoadError::Privileges) => "run it with sudo",
             AttachError::Load(e) if e.is_out_of_memory() => {
                 "ring and tables count as its cgroup's memory: allow that 48 MiB; the dashboard does \
                  without"
             }
-            AttachError::Load(_) | AttachError::NoTcp(_) => {
-                "see `ebpftop doctor`; the dashboard does without"
+            AttachError::Load(e) => {
+                e.fix().unwrap_or("see `ebpftop doctor`; the dashboard does without")
             }
+            AttachError::NoTcp(_) => "see `ebpftop doctor`; the dashboard does without",
         };
         Problem::new("watch who is behind connections", e.to_string(), fix)
     }

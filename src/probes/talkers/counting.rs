@@ -111,8 +111,8 @@ pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Att
 fn load_problem(row: &Row, error: &LoadError) -> Problem {
     let name = crate::model::escape::escape(row.link.name.as_bytes());
     let what = format!("count on {name}");
-    if matches!(error, LoadError::Privileges) {
-        return Problem::new(what, error.to_string(), "run it with sudo");
+    if let Some(fix) = error.fix() {
+        return Problem::new(what, error.to_string(), fix);
     }
     if !types::known() {
         let why = format!("the kernel has no BTF at {}", types::OF_KERNEL);
