@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use nix::mount::{MsFlags, mount};
 
+use super::patience::slowness;
+
 /// Gives this thread, and what it starts, an `/etc` of its own: names come from these lines of
 /// hosts, then from a server on 127.0.0.1.
 pub fn own_etc(hosts: &[u8]) {
@@ -15,7 +17,9 @@ pub fn own_etc(hosts: &[u8]) {
     mount(Some("etc"), "/etc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
     std::fs::write("/etc/hosts", hosts).unwrap();
     std::fs::write("/etc/nsswitch.conf", "hosts: files dns\npasswd: files\n").unwrap();
-    std::fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\n").unwrap();
+    // Ten seconds until there is no answer; in an emulator as long as a resolver takes.
+    let options = if slowness() > 1 { "options timeout:30 attempts:1\n" } else { "" };
+    std::fs::write("/etc/resolv.conf", format!("nameserver 127.0.0.1\n{options}")).unwrap();
     std::fs::write("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n").unwrap();
 }
 

@@ -48,11 +48,14 @@ pub fn exited(child: &mut Child) -> ExitStatus {
     until("the end of a program", || child.try_wait().unwrap())
 }
 
-/// Sleeps so long, and longer where `EBPFTOP_TEST_SLOWNESS` says that everything takes longer: for
-/// what has to happen meanwhile and cannot be waited for.
+/// Sleeps so long, times [`slowness`]: for what has to happen meanwhile and cannot be waited for.
 pub fn pause(time: Duration) {
-    let slowness = std::env::var("EBPFTOP_TEST_SLOWNESS").map_or(1, |s| s.parse().unwrap());
-    std::thread::sleep(time * slowness);
+    std::thread::sleep(time * slowness());
+}
+
+/// How many times slower than usual everything is, as `EBPFTOP_TEST_SLOWNESS` says: in an emulator.
+pub fn slowness() -> u32 {
+    std::env::var("EBPFTOP_TEST_SLOWNESS").map_or(1, |s| s.parse().unwrap())
 }
 
 /// Kills a process unless it is dropped in time: reading what the process writes then ends, too.
