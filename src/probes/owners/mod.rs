@@ -1,18 +1,20 @@
 //! The owners probe: which processes are behind which connections, and what those carry.
 //!
 //! A thread that owns the skeleton on its stack. Everything is attached through links beside those
-//! of others, and ends with the handle or the process.
+//! of others, and ends with the handle or the process. Where no program can be attached, `procfs` polls.
 
 mod attach;
 mod decode;
 mod flows;
+mod procfs;
 mod read;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{ProbeEvent, Sink};
+use super::programs::Storage;
+use super::{OwnersInfo, ProbeEvent, Sink, refusal};
 use crate::model::problem::Problem;
 use crate::rights::{self, Part};
 
@@ -70,17 +72,40 @@ impl OwnersProbe {
 fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
     let mut storage = super::programs::storage();
-    let (attached, info) = match attach::attach(&mut storage) {
+    let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
-        Err(e) => {
-            let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(e.into())));
-            return;
-        }
+        Err(refused) => return poll(&refused, config, stopped, sink),
     };
     rights::keep(&[Part::Owners], config.locked);
     if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
         tracing::error!("the owners probe ended: {e}");
         let problem = Problem::new("read the connections", e.to_string(), "start ebpftop again");
+        let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
+    }
+}
+
+/// A loaded and attached object, or what refuses it: for tests all of it, where `EBPFTOP_REFUSE` says so.
+fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), (Problem, String)> {
+    if refusal::is_injected("all") {
+        let why = Problem::new(attach::WATCH, "refused by EBPFTOP_REFUSE", "");
+        return Err((why, "all".to_owned()));
+    }
+    attach::attach(storage).map_err(|e| {
+        let program = e.program().to_owned();
+        (e.into(), program)
+    })
+}
+
+/// Goes on by polling, where no program can be attached: `program` was refused, and why.
+fn poll(
+    (why, program): &(Problem, String),
+    config: &OwnersConfig,
+    stopped: &mpsc::Receiver<()>,
+    sink: &Sink,
+) {
+    tracing::warn!("connections are polled: {why}");
+    rights::keep(&[Part::Polling], config.locked);
+    if let Err(problem) = procfs::read(why, program, config.interval, stopped, sink) {
         let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
     }
 }
