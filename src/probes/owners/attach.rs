@@ -37,13 +37,17 @@ impl AttachError {
             AttachError::Load(_) => "owners",
         }
     }
+
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        matches!(self, AttachError::Load(e) if e.is_out_of_memory())
+    }
 }
 
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Load(LoadError::Privileges) => "run it with sudo",
-            AttachError::Load(e) if e.is_out_of_memory() => {
+            _ if e.is_out_of_memory() => {
                 "ring and tables count as its cgroup's memory: allow that 48 MiB; the dashboard does \
                  without"
             }

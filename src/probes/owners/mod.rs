@@ -74,7 +74,11 @@ fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
-        Err(refused) => return poll(&refused, config, stopped, sink),
+        Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
+        Err(Refused { why, .. }) => {
+            let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(why)));
+            return;
+        }
     };
     rights::keep(&[Part::Owners], config.locked);
     if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
@@ -84,21 +88,31 @@ fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     }
 }
 
+/// Why no program watches.
+struct Refused {
+    why: Problem,
+    /// The program that the kernel refused; the object's name, where it was not about one.
+    program: String,
+    /// Not where memory is short: that is to be put right.
+    can_poll: bool,
+}
+
 /// A loaded and attached object, or what refuses it: for tests all of it, where `EBPFTOP_REFUSE` says so.
-fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), (Problem, String)> {
+fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), Refused> {
     if refusal::is_injected("all") {
         let why = Problem::new(attach::WATCH, "refused by EBPFTOP_REFUSE", "");
-        return Err((why, "all".to_owned()));
+        return Err(Refused { why, program: "all".to_owned(), can_poll: true });
     }
-    attach::attach(storage).map_err(|e| {
-        let program = e.program().to_owned();
-        (e.into(), program)
+    attach::attach(storage).map_err(|e| Refused {
+        program: e.program().to_owned(),
+        can_poll: !e.is_out_of_memory(),
+        why: e.into(),
     })
 }
 
-/// Goes on by polling, where no program can be attached: `program` was refused, and why.
+/// Goes on by polling, where no program can be attached.
 fn poll(
-    (why, program): &(Problem, String),
+    Refused { why, program, .. }: &Refused,
     config: &OwnersConfig,
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,

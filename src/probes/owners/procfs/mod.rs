@@ -221,7 +221,7 @@ impl Poller {
             program: program.to_owned(),
             error,
         };
-        let mut all = vec![missing("short ones, and bytes per process", program, why.why.clone())];
+        let mut all = vec![missing("short ones, bytes per process", program, why.why.clone())];
         for (module, e) in &self.refused {
             all.push(missing("UDP", module, e.to_string()));
         }
@@ -237,10 +237,10 @@ impl Poller {
             all.push(missing("processes of other users", "/proc", error));
         }
         if let Some((spaces, sockets, e)) = self.spaces.closed() {
-            let feature = format!(
-                "{sockets} sockets, listeners included, in {spaces} other network namespaces"
+            let error = format!(
+                "{sockets} sockets, listeners included, in {spaces} of them are not seen: {e}"
             );
-            all.push(missing(&feature, "setns", e));
+            all.push(missing("other network namespaces", "setns", error));
         }
         all
     }
