@@ -80,14 +80,7 @@ impl Scan {
             Err(_) => return,
         };
         self.processes += 1;
-        if let Ok(link) = readlinkat(process, "ns/net")
-            && let Some(namespace) = number(link.as_encoded_bytes(), b"net:[")
-        {
-            let guides = self.namespaces.entry(namespace).or_default();
-            if guides.len() < MOST_GUIDES {
-                guides.push(pid);
-            }
-        }
+        guide(&mut self.namespaces, pid, readlinkat(process, "ns/net"));
         let Ok(links) = fds.as_fd().try_clone_to_owned() else { return };
         let mut owner = None;
         for fd in fds.iter().flatten() {
@@ -108,6 +101,30 @@ impl Scan {
                 holders.push(owner);
             }
         }
+    }
+}
+
+/// Network namespaces with processes that are in them.
+pub(super) fn namespaces() -> io::Result<HashMap<u32, Vec<u32>>> {
+    let mut found = HashMap::new();
+    let proc = Dir::open("/proc", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let links = proc.as_fd().try_clone_to_owned()?;
+    for entry in proc.into_iter().flatten() {
+        let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        guide(&mut found, pid, readlinkat(&links, &*format!("{pid}/ns/net")));
+    }
+    Ok(found)
+}
+
+/// Remembers that a process is in the namespace that `link` says.
+fn guide(namespaces: &mut HashMap<u32, Vec<u32>>, pid: u32, link: nix::Result<std::ffi::OsString>) {
+    let Ok(link) = link else { return };
+    let Some(namespace) = number(link.as_encoded_bytes(), b"net:[") else { return };
+    let guides = namespaces.entry(namespace).or_default();
+    if guides.len() < MOST_GUIDES {
+        guides.push(pid);
     }
 }
 
@@ -185,7 +202,11 @@ mod tests {
         assert_eq!(holders[0].key.tgid, std::process::id());
         assert_eq!(holders[0].uid, nix::unistd::getuid().as_raw());
         assert_eq!(found.holders(inode + 1).count(), 0);
-        assert!(found.processes > 0 && !found.namespaces.is_empty());
+        assert!(found.processes > 0);
+        let link = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let own = number(link.as_os_str().as_encoded_bytes(), b"net:[").unwrap();
+        assert!(found.namespaces.contains_key(&own));
+        assert!(namespaces().unwrap().contains_key(&own));
     }
 
     #[test]

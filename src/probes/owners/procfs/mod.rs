@@ -30,6 +30,9 @@ use spaces::Spaces;
 /// so many times the CPU time that it took.
 const PAUSE_SHARE: u32 = 100;
 
+/// Between scans of all descriptors while no socket is new.
+const SCAN_ANYHOW: Duration = Duration::from_secs(10);
+
 /// A socket that is followed.
 struct Followed {
     conn: Conn,
@@ -105,6 +108,8 @@ struct Poller {
     first: bool,
     polls: u64,
     next_scan: Instant,
+    /// When descriptors were scanned last.
+    scanned: Instant,
     /// CPU time of the scan within the last poll.
     scan_took: Duration,
     /// Of the last scan.
@@ -124,6 +129,7 @@ impl Poller {
             first: true,
             polls: 0,
             next_scan: Instant::now(),
+            scanned: Instant::now(),
             scan_took: Duration::ZERO,
             processes: 0,
             unreadable: 0,
@@ -146,7 +152,7 @@ impl Poller {
         self.scan_took = Duration::ZERO;
         if Instant::now() >= self.next_scan {
             let begun = cpu_time();
-            self.scan()?;
+            self.look_around()?;
             self.scan_took = cpu_time().saturating_sub(begun);
             self.next_scan = Instant::now() + (self.scan_took * PAUSE_SHARE).max(interval / 2);
         }
@@ -178,6 +184,18 @@ impl Poller {
             }
         })?;
         Ok(left_out)
+    }
+
+    /// Scans the descriptors where a socket has no process yet, and every [`SCAN_ANYHOW`]: a socket
+    /// may have been handed on. Else only learns the namespaces, for which nothing is opened.
+    fn look_around(&mut self) -> io::Result<()> {
+        let unsought = self.followed.values().any(|f| !f.sought);
+        if self.first || unsought || self.scanned.elapsed() >= SCAN_ANYHOW {
+            self.scanned = Instant::now();
+            return self.scan();
+        }
+        self.spaces.learn(fds::namespaces()?);
+        Ok(())
     }
 
     fn scan(&mut self) -> io::Result<()> {
