@@ -70,6 +70,18 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "ready has connections: true, lost may have connections (events), summary has connects, accepts, closes and \
          connections_lost. CSV has the columns of all lines in each row; an owners row is one process; several \
          processes stand in one field with | between, the numbers of each with a space.",
+            "Where the kernel refuses the programs that watch connections, they are polled from sock_diag and \
+         /proc/PID/fd: ready and summary have attribution: procfs (else connection, or null without connections), \
+         and so has each row. Connections shorter than an interval may be missing. There is no connect and no accept, since polling does \
+         not tell who began a connection: seen is one that a poll found and the one before did not, with the time of \
+         that poll; summary counts them in seen. A close has the time of the poll that no longer found it, unseen: true, since: null, \
+         and the counts that TCP had at the last poll, from the beginning of the connection or the first poll; \
+         of UDP they are null. Bytes and packets of processes, of no_owner and of other are null. UDP sockets without a peer \
+         and raw sockets are not listed. The exit status is 1.",
+            "missing, in ready and summary, is an array of the features that the kernel or its policy refused, each \
+         with feature, program and error. It says, too, which processes and network namespaces cannot be \
+         read where connections are polled: that takes CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and \
+         CAP_SYS_ADMIN.",
         ],
     ),
     (
@@ -93,7 +105,8 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         &[
             "After the start each thread keeps the capabilities that it still needs: CAP_BPF and \
          CAP_PERFMON for opens, talkers and connections, CAP_NET_ADMIN and CAP_NET_RAW for talkers, CAP_SYS_PTRACE \
-         to read who a process is. --lock gives up these too, and with them another interface or \
+         to read who a process is. Where connections are polled, their thread keeps CAP_SYS_PTRACE, \
+         CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN instead, to read descriptors and enter network namespaces. --lock gives up these too, and with them another interface or \
          mode. The process starts no program (seccomp, no_new_privs).",
             "File capabilities do instead of root where tracefs is mounted: `ebpftop doctor` prints the \
          setcap line, and says what else is missing.",

@@ -18,6 +18,8 @@ pub enum Part {
     Talkers,
     /// Reads the connections.
     Owners,
+    /// Polls the connections, where no program watches them.
+    Polling,
     /// Looks after the process by which a network namespace was named.
     Namespace,
     /// Puts features of devices back that attaching changed.
@@ -74,16 +76,22 @@ pub const NEEDS: [Need; 8] = [
     ),
     need(
         Capability::CAP_SYS_PTRACE,
-        &[Part::Who, Part::Namespace],
+        &[Part::Who, Part::Namespace, Part::Polling],
         true,
         "reads which program another user's process runs, and /proc behind hidepid",
     ),
-    need(Capability::CAP_DAC_READ_SEARCH, &[], true, "at start: tracefs, which is root's alone"),
+    need(
+        Capability::CAP_DAC_READ_SEARCH,
+        &[Part::Polling],
+        true,
+        "at start: tracefs, which is root's alone; where connections are polled, descriptors of others",
+    ),
     need(
         Capability::CAP_SYS_ADMIN,
-        &[],
+        &[Part::Polling],
         false,
-        "at start: mounts tracefs where nobody has, enters `--netns`, names the XDP and TC programs of others",
+        "at start: mounts tracefs where nobody has, enters `--netns`, names the XDP and TC programs of others; \
+         where connections are polled, enters their network namespaces",
     ),
     need(
         Capability::CAP_SYS_RESOURCE,

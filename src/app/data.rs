@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
+use crate::model::coverage::Missing;
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
@@ -169,6 +170,25 @@ impl Data {
                 true
             }
         }
+    }
+
+    /// The features that the kernel refused to the probes that run, each once.
+    pub fn missing(&self) -> Vec<&Missing> {
+        let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
+        let owners = self.owners_state.running().into_iter().flat_map(|info| &info.missing);
+        let talkers = self.watched().iter().flat_map(|w| &w.missing);
+        let mut all: Vec<&Missing> = Vec::new();
+        for missing in opens.chain(owners).chain(talkers) {
+            if !all.contains(&missing) {
+                all.push(missing);
+            }
+        }
+        all
+    }
+
+    /// Connections are polled: what is known of them comes from /proc and `sock_diag`.
+    pub fn polled(&self) -> bool {
+        self.owners_known && self.owners.polled()
     }
 
     /// Why each probe that does not run does not. The owners' is not among them: what it tells is

@@ -14,7 +14,7 @@ use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::filter::Filter;
 use crate::model::opens::{Opens, ProcessKey};
-use crate::model::owners::{Deed, NoOwner, Owners, Pair, Why};
+use crate::model::owners::{Deed, Net, NoOwner, Owners, Pair, Why};
 use crate::model::slab::Slot;
 use crate::model::timeline::{Did, Moment, timeline};
 
@@ -39,6 +39,8 @@ pub enum Tie {
     File(Slot),
     /// What sockets to the address carried that are no process's, and why.
     NoOwner(Why, Carried),
+    /// So many sockets to the address that no process in /proc is seen to hold, where they are polled.
+    Unheld(u32),
     /// The number of a moment of the timeline.
     Moment(usize),
 }
@@ -79,15 +81,20 @@ impl Ties {
             files.sort_unstable_by(|a, b| b.cmp(a));
             self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| Tie::File(slot)));
         }
-        let mut nobodys = NoOwner::default();
+        let (mut nobodys, mut unheld) = (NoOwner::default(), 0);
         for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
             if let Some(owner) = owner {
                 *self.live.entry(owner.key).or_default() += 1;
+            }
+            if owners.polled() {
+                unheld += u32::from(owner.is_none());
+                continue;
             }
             for share in conn.shares.iter().filter(|share| share.owner.is_none()) {
                 nobodys.add(conn, share.carried);
             }
         }
+        self.rows.extend((unheld > 0).then_some(Tie::Unheld(unheld)));
         let parts = nobodys.parts().into_iter().filter(|(_, carried)| !carried.is_none());
         self.rows.extend(parts.map(|(why, carried)| Tie::NoOwner(why, carried)));
         self.list.clamp(self.rows.len());
@@ -151,7 +158,11 @@ impl App {
         }
         let owners = self.data.owners.clone();
         let opens = std::rc::Rc::make_mut(&mut self.data.opens);
-        for net in owners.processes().filter(|net| all || !net.delta.is_none()) {
+        let talks = |net: &&Net| match owners.polled() {
+            true => net.live > 0,
+            false => !net.delta.is_none(),
+        };
+        for net in owners.processes().filter(|net| all || talks(net)) {
             opens.meet(net.who.key, net.who.comm, net.who.uid, self.now);
         }
     }
@@ -225,6 +236,7 @@ impl App {
                 Some(Did::OnTheWire(Deed::Carried { ip, .. })) => self.enter_address(ip),
                 _ => self.say("this socket has no peer of its own"),
             },
+            Tie::Unheld(_) => self.say("no process that may be read in /proc holds these sockets"),
             Tie::NoOwner(Why::Kernel, _) => {
                 self.say("sockets of the kernel's own: no process has them");
             }

@@ -329,7 +329,7 @@ impl Session {
             self.failed = true;
             complain(&format!("connections: {POLLED}"));
             for missing in &info.missing {
-                complain(&format!("connections: {missing}"));
+                complain(&missing.to_string());
             }
         }
         add_missing(&mut self.coverage.missing, &info.missing);

@@ -205,6 +205,10 @@ impl Tally {
 
     /// The summary; `ran` says which probes ran.
     pub(super) fn summary(&self, at: Stamp, ran: Wanted, coverage: Coverage) -> Summary {
+        let mut connections = self.connections;
+        if coverage.attribution == Some(Attribution::Procfs) {
+            connections.seen.get_or_insert(0);
+        }
         Summary {
             at,
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
@@ -218,7 +222,7 @@ impl Tally {
                 unfinished: self.counts.unfinished,
             }),
             talkers: ran.talkers.then_some((self.rx, self.tx)),
-            connections: ran.connections.then_some(self.connections),
+            connections: ran.connections.then_some(connections),
             coverage,
         }
     }

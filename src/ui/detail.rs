@@ -15,7 +15,7 @@ use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
-use crate::model::owners::Net;
+use crate::model::owners::{Net, Owners};
 use crate::model::time::Mono;
 use crate::model::who::{Facts, Unread, Who};
 
@@ -183,21 +183,27 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
         for line in lines.iter_mut().filter(|line| line.rank >= 3) {
             line.rank += 1;
         }
-        lines.insert(3, told(3, "carried", carried(net)));
+        let polled = app.owners().is_some_and(Owners::polled);
+        lines.insert(3, told(3, "carried", carried(look, net, polled)));
     }
     lines
 }
 
-fn carried(net: &Net) -> String {
+fn carried(look: &Look, net: &Net, polled: bool) -> String {
     let n =
         |n: u64, what: &str| format!("{} {what}{}", num::grouped(n), if n == 1 { "" } else { "s" });
+    let bytes = |bytes: u64| match polled {
+        true => look.glyphs.none.to_owned(),
+        false => num::grouped(bytes),
+    };
     format!(
-        "rx {} bytes  tx {}  {}  {} live of {}",
-        num::grouped(net.total.rx_bytes),
-        num::grouped(net.total.tx_bytes),
+        "rx {} bytes  tx {}  {}  {} live of {}{}",
+        bytes(net.total.rx_bytes),
+        bytes(net.total.tx_bytes),
         n(net.peers.into(), "peer"),
         net.live,
         n(net.begun, "connection"),
+        if polled { "  (procfs)" } else { "" },
     )
 }
 

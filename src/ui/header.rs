@@ -89,6 +89,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
+    coverage(app, look, &mut line);
     recording(app, look, &mut line);
     if let Some(mark) = app.screen.mark {
         let word = if app.screen.new_only { "new since" } else { "mark" };
@@ -116,6 +117,24 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         if cells(&price) <= line.room() {
             line.put(&price, theme.quiet);
         }
+    }
+}
+
+/// How connections are attributed where no program does, and how many features the kernel refused:
+/// `connections: procfs   missing 2`. The help page names them.
+fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
+    let missing = match app.data.missing().len() {
+        0 => String::new(),
+        n => format!("missing {n}"),
+    };
+    // What is watched comes first.
+    let polled = match app.data.polled() {
+        false => "",
+        true if line.room() < 60 => "procfs",
+        true => "connections: procfs",
+    };
+    for word in [&*missing, polled].into_iter().filter(|word| !word.is_empty()) {
+        line.put_right(word, look.theme.note).skip_right(3);
     }
 }
 

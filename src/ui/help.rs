@@ -11,12 +11,13 @@ use super::{Look, window};
 use crate::app::App;
 use crate::app::help::Help;
 use crate::keys::Mode;
+use crate::model::coverage::{Missing, POLLED};
 
 /// The page's width.
 const WIDTH: u16 = 84;
 
 /// What is told: of what, in which style, the text.
-type Entry = (String, StyleOf, &'static str);
+type Entry<'a> = (String, StyleOf, Cow<'a, str>);
 
 /// One line of the page.
 struct Told {
@@ -30,12 +31,15 @@ struct Told {
 fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
     let key: StyleOf = |t| t.key;
     let keys = app.keys.of(Mode::Main).filter(|r| !r.keys.is_empty());
-    let keys = keys.map(|r| (r.names(), key, r.help)).collect();
+    let keys = keys.map(|r| (r.names(), key, r.help.into())).collect();
     let plain = |table: &[(&str, &'static str)]| {
-        table.iter().map(|(a, b)| ((*a).to_owned(), key, *b)).collect::<Vec<_>>()
+        let entry = |(a, b): &(&str, &'static str)| ((*a).to_owned(), key, Cow::Borrowed(*b));
+        table.iter().map(entry).collect::<Vec<_>>()
     };
-    let colours = COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, *b)).collect();
-    let sections: [(&str, Vec<Entry>); 5] = [
+    let colours =
+        COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, (*b).into())).collect();
+    let sections: [(&str, Vec<Entry<'_>>); 6] = [
+        ("missing here", missing(app)),
         ("keys", keys),
         ("filter", plain(FILTER)),
         ("columns", plain(COLUMNS)),
@@ -69,6 +73,18 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
         }
     }
     lines
+}
+
+/// What the kernel refused, and how connections are attributed where that is why they are polled.
+fn missing(app: &App) -> Vec<Entry<'_>> {
+    let note: StyleOf = |t| t.note;
+    let polled = app
+        .data
+        .polled()
+        .then(|| ("procfs".to_owned(), note, Cow::Owned(format!("connections are {POLLED}"))));
+    let refused =
+        |m: &Missing| (m.program.clone(), note, Cow::Owned(format!("{}: {}", m.feature, m.error)));
+    polled.into_iter().chain(app.data.missing().into_iter().map(refused)).collect()
 }
 
 /// Cells for the left part.

@@ -74,6 +74,8 @@ pub const MARKS: &[(&str, &str)] = &[
         "no owner",
         "no process's: sockets of the kernel, not accepted yet, or older than the program and nobody's",
     ),
+    ("~", "found by polling /proc (procfs): short connections may be missing, bytes are unknown"),
+    ("missing 1", "features that this kernel refused: at the top of this page"),
     ("other", "frames that are not IP, and addresses that had to make room"),
     (
         "lost",

@@ -206,6 +206,16 @@ fn sum(app: &App, look: &Look) -> String {
     }
     let Some(owners) = app.owners() else { return String::new() };
     let (units, dot) = (app.screen.units, look.glyphs.dot);
+    if owners.polled() {
+        let live = num::grouped(owners.live() as u64);
+        let left_out = match owners.let_go {
+            0 => String::new(),
+            n => format!("{dot} {} let go ", num::grouped(n)),
+        };
+        return format!(
+            " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}"
+        );
+    }
     let rate = |bytes: u64| {
         let bps = per_second(bytes.saturating_mul(8), owners.interval_ns);
         num::traffic_unit(bps, units)

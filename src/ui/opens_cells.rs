@@ -4,6 +4,7 @@ use ratatui::style::Style;
 
 use super::glyphs::graph;
 use super::text::Line;
+use super::ties::POLLED_MARK;
 use super::{Look, num, outcome};
 use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
@@ -275,6 +276,10 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
         line.put_right(c.look.glyphs.none, theme.quiet);
         return;
     };
+    if owners.polled() {
+        line.put_right(c.look.glyphs.none, theme.quiet).put_right(POLLED_MARK, theme.note);
+        return;
+    }
     let bps = |bytes: u64| per_second(bytes.saturating_mul(8), owners.interval_ns);
     let (own, all) = (bps(what(net.delta)), bps(what(owners.delta)));
     let style = if own > 0.0 { theme.heat(own, all) } else { theme.quiet };
@@ -302,6 +307,9 @@ pub fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         Some(net) => {
             let width = line.room();
             c.number(line, &num::count(net.peers.into(), width), net.peers == 0);
+            if owners.polled() {
+                line.put_right(POLLED_MARK, c.look.theme.note);
+            }
         }
         None => c.number(line, c.look.glyphs.none, true),
     }

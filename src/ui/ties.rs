@@ -18,7 +18,7 @@ use crate::app::ties::{Tie, Ties};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::errno::errno_name;
 use crate::model::opens::{FileUse, ProcessKey};
-use crate::model::owners::{Deed, Pair, Service, Side, What, Why};
+use crate::model::owners::{Deed, Owners, Pair, Service, Side, What, Why};
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
 use crate::model::timeline::{Did, Moment};
@@ -29,6 +29,9 @@ pub struct Ctx<'a> {
     look: &'a Look,
     ties: &'a Ties,
 }
+
+/// Stands before what was found by polling /proc.
+pub const POLLED_MARK: &str = "~";
 
 /// Writes the cell of a row.
 type Cell = fn(&Ctx<'_>, Tie, &mut Line<'_>);
@@ -120,11 +123,16 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    /// What rows say that were found by polling.
+    fn mark(&self) -> &'static str {
+        if self.app.owners().is_some_and(Owners::polled) { POLLED_MARK } else { "" }
+    }
+
     fn carried(&self, tie: Tie) -> Option<Carried> {
         match tie {
             Tie::Pair(..) => self.pair(tie).map(|p| p.total),
             Tie::NoOwner(_, carried) => Some(carried),
-            Tie::File(_) | Tie::Moment(_) => None,
+            Tie::File(_) | Tie::Moment(_) | Tie::Unheld(_) => None,
         }
     }
 
@@ -155,6 +163,7 @@ fn name(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
     // What is no process is written over the columns that are empty there.
     if let Tie::Pair(key, _) = tie {
         let name = name_of(c.app, key).unwrap_or_default();
+        line.put(c.mark(), c.look.theme.note);
         line.put_bytes(name, c.look.glyphs.cut, c.look.theme.strong);
     }
 }
@@ -166,6 +175,11 @@ fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
     let mut line = Line::new(buf, row);
     match tie {
         Tie::Pair(..) | Tie::Moment(_) => {}
+        Tie::Unheld(n) => {
+            let sockets = if n == 1 { "socket" } else { "sockets" };
+            let text = format!("no owner: {n} {sockets}, not in /proc");
+            line.skip_right(numbers).skip(1).put(&text, theme.note);
+        }
         Tie::File(_) => {
             if let Some(path) = c.file(tie).and_then(|f| c.app.opens().paths().get(f.path)) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
@@ -185,6 +199,7 @@ fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
 fn peer(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
     let Tie::Pair(_, ip) = tie else { return };
     let theme = c.look.theme;
+    line.put(c.mark(), theme.note);
     let style: Style = if is_watched(c.app, ip) { theme.strong } else { theme.text };
     let address = ip.to_string();
     let room = line.room();
@@ -240,14 +255,19 @@ fn live(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
 }
 
 fn rx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
-    if let Some(carried) = c.carried(tie) {
-        c.number(line, carried.rx_bytes);
-    }
+    bytes(c, tie, line, |carried| carried.rx_bytes);
 }
 
 fn tx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
-    if let Some(carried) = c.carried(tie) {
-        c.number(line, carried.tx_bytes);
+    bytes(c, tie, line, |carried| carried.tx_bytes);
+}
+
+fn bytes(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>, of: fn(Carried) -> u64) {
+    let Some(carried) = c.carried(tie) else { return };
+    if c.mark().is_empty() {
+        c.number(line, of(carried));
+    } else {
+        line.put_right(c.look.glyphs.none, c.look.theme.quiet);
     }
 }
 

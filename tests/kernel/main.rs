@@ -31,6 +31,7 @@ mod opens;
 mod opens_processes;
 mod owners;
 mod privileges;
+mod procfs;
 mod recording;
 mod refused;
 mod resolved;

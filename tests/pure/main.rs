@@ -11,6 +11,7 @@ mod dashboard_keys;
 mod detail;
 mod opens_views;
 mod pivot;
+mod procfs;
 mod rewind;
 mod screens;
 mod supply;

@@ -16,6 +16,9 @@ use crate::probes::OwnersInfo;
 use crate::probes::programs::{self, Choice, Load, Object, Storage};
 use crate::probes::refusal::LoadError;
 
+/// What the probe does, as problems name it.
+pub(super) const WATCH: &str = "watch who is behind connections";
+
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
@@ -23,6 +26,21 @@ pub(super) enum AttachError {
     Load(LoadError),
     #[error("{}", .0.error)]
     NoTcp(Missing),
+}
+
+impl AttachError {
+    /// The program that was refused; the object's name, where it was not about one.
+    pub(super) fn program(&self) -> &str {
+        match self {
+            AttachError::NoTcp(missing) => &missing.program,
+            AttachError::Load(LoadError::Refused(refusal)) => &refusal.program,
+            AttachError::Load(_) => "owners",
+        }
+    }
+
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        matches!(self, AttachError::Load(e) if e.is_out_of_memory())
+    }
 }
 
 impl From<AttachError> for Problem {
@@ -37,7 +55,7 @@ impl From<AttachError> for Problem {
             }
             AttachError::NoTcp(_) => "see `ebpftop doctor`; the dashboard does without",
         };
-        Problem::new("watch who is behind connections", e.to_string(), fix)
+        Problem::new(WATCH, e.to_string(), fix)
     }
 }
 

@@ -1,18 +1,20 @@
 //! The owners probe: which processes are behind which connections, and what those carry.
 //!
 //! A thread that owns the skeleton on its stack. Everything is attached through links beside those
-//! of others, and ends with the handle or the process.
+//! of others, and ends with the handle or the process. Where no program can be attached, `procfs` polls.
 
 mod attach;
 mod decode;
 mod flows;
+mod procfs;
 mod read;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{ProbeEvent, Sink};
+use super::programs::Storage;
+use super::{OwnersInfo, ProbeEvent, Sink, refusal};
 use crate::model::problem::Problem;
 use crate::rights::{self, Part};
 
@@ -70,10 +72,11 @@ impl OwnersProbe {
 fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
     let mut storage = super::programs::storage();
-    let (attached, info) = match attach::attach(&mut storage) {
+    let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
-        Err(e) => {
-            let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(e.into())));
+        Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
+        Err(Refused { why, .. }) => {
+            let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(why)));
             return;
         }
     };
@@ -81,6 +84,42 @@ fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
         tracing::error!("the owners probe ended: {e}");
         let problem = Problem::new("read the connections", e.to_string(), "start ebpftop again");
+        let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
+    }
+}
+
+/// Why no program watches.
+struct Refused {
+    why: Problem,
+    /// The program that the kernel refused; the object's name, where it was not about one.
+    program: String,
+    /// Not where memory is short: that is to be put right.
+    can_poll: bool,
+}
+
+/// A loaded and attached object, or what refuses it: for tests all of it, where `EBPFTOP_REFUSE` says so.
+fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), Refused> {
+    if refusal::is_injected("all") {
+        let why = Problem::new(attach::WATCH, "refused by EBPFTOP_REFUSE", "");
+        return Err(Refused { why, program: "all".to_owned(), can_poll: true });
+    }
+    attach::attach(storage).map_err(|e| Refused {
+        program: e.program().to_owned(),
+        can_poll: !e.is_out_of_memory(),
+        why: e.into(),
+    })
+}
+
+/// Goes on by polling, where no program can be attached.
+fn poll(
+    Refused { why, program, .. }: &Refused,
+    config: &OwnersConfig,
+    stopped: &mpsc::Receiver<()>,
+    sink: &Sink,
+) {
+    tracing::warn!("connections are polled: {why}");
+    rights::keep(&[Part::Polling], config.locked);
+    if let Err(problem) = procfs::read(why, program, config.interval, stopped, sink) {
         let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
     }
 }

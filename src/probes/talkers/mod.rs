@@ -15,7 +15,7 @@ mod foreign;
 mod hand_over;
 mod links;
 mod look;
-mod netlink;
+pub(in crate::probes) mod netlink;
 mod netns;
 mod routes;
 mod run;

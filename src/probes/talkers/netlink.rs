@@ -165,7 +165,7 @@ impl Netlink {
 }
 
 /// (type, flags, body, what follows).
-pub(super) fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
+pub(in crate::probes) fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
     let length = usize::try_from(u32_at(data, 0)?).ok()?;
     let body = data.get(16..length)?;
     let next = data.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -173,7 +173,7 @@ pub(super) fn split_message(data: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
 }
 
 /// The attributes of a message: (type, value).
-pub(super) fn attributes(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(in crate::probes) fn attributes(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(data, 0)?);
         let kind = u16_at(data, 2)? & NLA_TYPE_MASK;
@@ -251,11 +251,11 @@ pub(super) fn parse_ip(value: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(value).ok().map(|v6| IpAddr::V6(Ipv6Addr::from(v6)))
 }
 
-pub(super) fn u16_at(data: &[u8], at: usize) -> Option<u16> {
+pub(in crate::probes) fn u16_at(data: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(data.get(at..at + 2)?.try_into().ok()?))
 }
 
-pub(super) fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+pub(in crate::probes) fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(data.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -263,7 +263,7 @@ fn i32_at(data: &[u8], at: usize) -> Option<i32> {
     Some(i32::from_ne_bytes(data.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u64_at(data: &[u8], at: usize) -> Option<u64> {
+pub(in crate::probes) fn u64_at(data: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(data.get(at..at + 8)?.try_into().ok()?))
 }
 

@@ -1,0 +1,255 @@
+//! Connected sockets of a network namespace, as `sock_diag` lists them (`ss` asks the same).
+//!
+//! Layouts: `include/uapi/linux/inet_diag.h`, `netlink.h`, `sock_diag.h`, `tcp.h`. The kernel fills
+//! in what it knows; a message that is short or odd is skipped.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use netlink_sys::{Socket, SocketAddr as KernelAddr};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use crate::model::conn::{Carried, TCP, UDP, wire_ip};
+use crate::probes::talkers::netlink::{attributes, split_message, u16_at, u32_at, u64_at};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST_DUMP: u16 = 0x301;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const INET_DIAG_INFO: u16 = 2;
+const HEADER_BYTES: usize = 16;
+const REQUEST_BYTES: usize = 56;
+const MESSAGE_BYTES: usize = 72;
+
+/// Bytes of one read: the kernel makes its answers as large as the reader's buffer, up to this.
+const READ_BYTES: usize = 32 << 10;
+/// No answer of the kernel takes longer: it writes them while it is asked for them.
+const PATIENCE_SECONDS: i64 = 2;
+
+/// `TCP_ESTABLISHED` and so on of `include/net/tcp_states.h`.
+const ESTABLISHED: u8 = 1;
+const FIN_WAIT1: u8 = 4;
+const FIN_WAIT2: u8 = 5;
+const CLOSE_WAIT: u8 = 8;
+const LAST_ACK: u8 = 9;
+const CLOSING: u8 = 11;
+
+/// States of TCP in which there is a connection: neither a listener nor one that is still being made.
+const CONNECTED: [u8; 6] = [ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING];
+
+/// A connected socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) protocol: u16,
+    pub(super) state: u8,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// The kernel's number of the socket.
+    pub(super) cookie: u64,
+    /// Of the file through which processes hold it; 0: none does any more.
+    pub(super) inode: u32,
+    /// What TCP counted since the connection began; nothing for datagrams.
+    pub(super) carried: Carried,
+}
+
+/// Lists the connected TCP and UDP sockets of the thread's network namespace.
+///
+/// Returns the kernel's modules that cannot answer (`udp_diag`); without TCP it is an error.
+pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str, io::Error)>> {
+    let mut refused = Vec::new();
+    for (protocol, states) in [(TCP, &CONNECTED[..]), (UDP, &[ESTABLISHED][..])] {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            match dump(protocol, family, states, &mut each) {
+                Ok(()) => {}
+                // A kernel without IPv6 has no such sockets.
+                Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
+                Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// No handler for the protocol, and none could be loaded.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP))
+}
+
+/// One dump, on a socket of its own: nothing of another one can be left in it.
+fn dump(protocol: u16, family: i32, states: &[u8], each: &mut impl FnMut(Entry)) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&KernelAddr::new(0, 0))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
+    socket.send(&request(protocol, family, states), 0)?;
+    let mut buffer = Vec::with_capacity(READ_BYTES);
+    loop {
+        buffer.clear();
+        match socket.recv(&mut buffer, 0) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        }
+        if take(protocol, &buffer, each)? {
+            return Ok(());
+        }
+    }
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+fn request(protocol: u16, family: i32, states: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEADER_BYTES + REQUEST_BYTES);
+    message.extend_from_slice(&((HEADER_BYTES + REQUEST_BYTES) as u32).to_ne_bytes());
+    message.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    message.extend_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
+    message.resize(HEADER_BYTES, 0);
+    let byte = |n: i64| u8::try_from(n).unwrap_or(0);
+    message.extend_from_slice(&[byte(family.into()), byte(protocol.into())]);
+    message.extend_from_slice(&[1 << (INET_DIAG_INFO - 1), 0]);
+    let states = states.iter().fold(0u32, |mask, state| mask | 1 << state);
+    message.extend_from_slice(&states.to_ne_bytes());
+    // No address, no port, no cookie: all of them.
+    message.resize(HEADER_BYTES + REQUEST_BYTES, 0);
+    message
+}
+
+/// Hands over the sockets of one read; true when it was the last one.
+fn take(protocol: u16, mut rest: &[u8], each: &mut impl FnMut(Entry)) -> io::Result<bool> {
+    while let Some((kind, _, body, next)) = split_message(rest) {
+        rest = next;
+        match kind {
+            NLMSG_DONE => return Ok(true),
+            NLMSG_ERROR => {
+                let errno = u32_at(body, 0).unwrap_or(0).cast_signed();
+                return Err(io::Error::from_raw_os_error(errno.saturating_neg()));
+            }
+            SOCK_DIAG_BY_FAMILY => parse(protocol, body).into_iter().for_each(&mut *each),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// `struct inet_diag_msg` and its attributes. `None`: short, odd, or not a connection: what is left
+/// of TCP's in TIME_WAIT has no `tcp_info`.
+fn parse(protocol: u16, body: &[u8]) -> Option<Entry> {
+    let (head, rest) = body.split_at_checked(MESSAGE_BYTES)?;
+    let family = i32::from(*head.first()?);
+    let state = *head.get(1)?;
+    let end = |ip: usize, port: usize| -> Option<SocketAddr> {
+        let port = u16::from_be(u16_at(head, port)?);
+        let ip = head.get(ip..ip + 16)?;
+        let ip = match family {
+            libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(ip.get(..4)?).ok()?),
+            libc::AF_INET6 => wire_ip(ip.try_into().ok()?),
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip, port))
+    };
+    let (local, remote) = (end(8, 4)?, end(24, 6)?);
+    let cookie = u64::from(u32_at(head, 44)?) | u64::from(u32_at(head, 48)?) << 32;
+    let carried = match protocol {
+        TCP => {
+            let (_, info) = attributes(rest).find(|(kind, _)| *kind == INET_DIAG_INFO)?;
+            tcp_counts(info, state)?
+        }
+        _ => Carried::default(),
+    };
+    if !CONNECTED.contains(&state) || remote.port() == 0 {
+        return None;
+    }
+    Some(Entry { protocol, state, local, remote, cookie, inode: u32_at(head, 68)?, carried })
+}
+
+/// Payload and segments of `struct tcp_info`. `bytes_received` has the peer's FIN in it, where that
+/// has come; `bytes_sent` has what was sent again.
+fn tcp_counts(info: &[u8], state: u8) -> Option<Carried> {
+    let fin = u64::from(matches!(state, CLOSE_WAIT | LAST_ACK | CLOSING));
+    Some(Carried {
+        rx_bytes: u64_at(info, 128)?.saturating_sub(fin),
+        tx_bytes: u64_at(info, 200)?.saturating_sub(u64_at(info, 208)?),
+        rx_packets: u32_at(info, 140)?.into(),
+        tx_packets: u32_at(info, 136)?.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    fn listed() -> Vec<Entry> {
+        let mut all = Vec::new();
+        assert!(list(|entry| all.push(entry)).unwrap().is_empty());
+        all
+    }
+
+    fn with_port(port: u16) -> Vec<Entry> {
+        let all = listed();
+        all.into_iter().filter(|e| e.local.port() == port || e.remote.port() == port).collect()
+    }
+
+    #[test]
+    fn connections_are_listed_with_their_counts_and_listeners_are_not() {
+        for ip in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            let listener = TcpListener::bind((ip.trim_start_matches("::ffff:"), 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            assert!(with_port(port).is_empty(), "a listener is no connection");
+            let mut client = TcpStream::connect((ip, port)).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            client.write_all(&[0; 1_000]).unwrap();
+            server.read_exact(&mut [0; 1_000]).unwrap();
+            server.write_all(&[0; 70]).unwrap();
+            client.read_exact(&mut [0; 70]).unwrap();
+            let mut both = with_port(port);
+            both.sort_by_key(|e| e.local.port() == port);
+            let counts: Vec<_> =
+                both.iter().map(|e| (e.carried.rx_bytes, e.carried.tx_bytes)).collect();
+            assert_eq!(counts, [(70, 1_000), (1_000, 70)], "{both:?}");
+            assert_eq!(both[0].local, both[1].remote);
+            assert!(both.iter().all(|e| e.protocol == TCP && e.inode != 0 && e.cookie != 0));
+            assert!(!both[0].local.ip().to_string().starts_with("::ffff"), "{both:?}");
+            // With the FIN of the peer, and the socket that nobody holds any more.
+            drop(client);
+            server.read_to_end(&mut Vec::new()).unwrap();
+            let rest = with_port(port);
+            let rest: Vec<_> = rest.iter().filter(|e| e.local.port() == port).collect();
+            assert_eq!((rest[0].state, rest[0].carried.rx_bytes), (CLOSE_WAIT, 1_000), "{rest:?}");
+        }
+    }
+
+    #[test]
+    fn connected_datagram_sockets_are_listed_without_counts() {
+        for ip in ["127.0.0.1", "::1"] {
+            let loose = UdpSocket::bind((ip, 0)).unwrap();
+            let port = loose.local_addr().unwrap().port();
+            let socket = UdpSocket::bind((ip, 0)).unwrap();
+            socket.connect((ip, port)).unwrap();
+            socket.send(b"x").unwrap();
+            let found = with_port(port);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(
+                (found[0].protocol, found[0].remote.port(), found[0].carried),
+                (UDP, port, Carried::default())
+            );
+        }
+    }
+
+    #[test]
+    fn any_answer_does_no_harm() {
+        crate::corpus::check("sock_diag", |bytes| {
+            for protocol in [TCP, UDP] {
+                let mut found = 0;
+                let _ = take(protocol, bytes, &mut |entry: Entry| {
+                    assert!(entry.remote.port() != 0 && CONNECTED.contains(&entry.state));
+                    found += 1;
+                });
+                assert!(found * (HEADER_BYTES + MESSAGE_BYTES) <= bytes.len());
+            }
+        });
+    }
+}

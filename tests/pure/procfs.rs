@@ -1,0 +1,137 @@
+//! The screen where connections are polled from `sock_diag` and /proc.
+
+use ebpftop::app::{App, Msg};
+use ebpftop::model::conn::{
+    Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP, UDP,
+};
+use ebpftop::model::coverage::{Attribution, Missing};
+use ebpftop::model::open::Comm;
+use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::time::WallOffset;
+use ebpftop::probes::{OwnersInfo, ProbeEvent};
+use ebpftop::settings::ScreenSettings;
+use ebpftop::ui::{Look, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+
+use crate::fake::{at, busy, key};
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    let look = Look::new(&ScreenSettings::default());
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn owner(pid: u32, name: &str) -> Owner {
+    // As /proc tells it: in ticks. The process's opens have it in nanoseconds.
+    let start_boottime_ns = u64::from(pid) * 1_000_000 / 10_000_000 * 10_000_000;
+    let key = ProcessKey { tgid: pid, start_boottime_ns };
+    Owner { key, uid: 0, comm: Comm::new(name.as_bytes()), from: OwnerFrom::Found }
+}
+
+fn conn(cookie: u64, who: Option<Owner>, protocol: u16, local: &str, remote: &str) -> Conn {
+    let carried = Carried { rx_bytes: 700, tx_bytes: 30, rx_packets: 1, tx_packets: 1 };
+    Conn {
+        at: at(30.5),
+        since: None,
+        cookie,
+        event: ConnEvent::Sample,
+        protocol,
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        netns: 1,
+        state: 1,
+        error: 0,
+        shares: vec![Share { owner: who, carried }],
+        current: 0,
+        left_out: false,
+        kernels: false,
+        passive: false,
+        wrapping: true,
+    }
+}
+
+/// A busy dashboard whose connections are polled.
+fn dashboard() -> App {
+    let mut app = busy((120, 40));
+    let missing = Missing {
+        feature: "connections: short ones, bytes per process".into(),
+        program: "tcp_state_raw".into(),
+        error: "tcp_state_raw: load: EPERM; a policy of this kernel forbids it".into(),
+    };
+    let info = OwnersInfo { attribution: Attribution::Procfs, missing: vec![missing] };
+    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(info))), at(30.0));
+    let nginx = Some(owner(812, "nginx"));
+    let seen =
+        Conn { event: ConnEvent::Seen, ..conn(1, nginx, TCP, "10.0.3.1:443", "10.0.3.17:50000") };
+    let samples = vec![
+        Conn { event: ConnEvent::Sample, ..seen.clone() },
+        conn(2, nginx, TCP, "10.9.0.1:40000", "10.9.0.2:5432"),
+        conn(3, Some(owner(777, "quiet")), UDP, "10.0.3.1:40001", "10.0.3.17:53"),
+        conn(4, None, TCP, "10.0.3.1:2049", "10.0.3.17:700"),
+    ];
+    let tick = OwnersTick { samples, complete: true, ..OwnersTick::default() };
+    let batch = OwnersBatch {
+        at: at(31.0),
+        wall: WallOffset(0),
+        events: vec![seen],
+        tick: Some(tick),
+        ..OwnersBatch::default()
+    };
+    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.0));
+    app.update(Msg::Tick, at(31.0));
+    app
+}
+
+fn snapshots(name: &str, app: &mut App) {
+    for size in [(80, 24), (120, 40), (200, 60), (40, 12)] {
+        app.update(Msg::Resize(size.0, size.1), at(32.0));
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
+    }
+    app.update(Msg::Resize(120, 40), at(32.0));
+}
+
+#[test]
+fn the_screen_says_that_connections_are_polled() {
+    let mut app = dashboard();
+    app.update(Msg::Resize(80, 24), at(32.0));
+    let screen = text(&app, (80, 24));
+    assert!(screen.contains("procfs") && screen.contains("missing 1"), "{screen}");
+    app.update(Msg::Resize(200, 60), at(32.0));
+    let screen = text(&app, (200, 60));
+    assert!(screen.contains("connections: procfs") && screen.contains("missing 1"), "{screen}");
+    assert!(screen.contains("bytes per process unknown"), "{screen}");
+    let rows = |name: &str| screen.lines().filter(|l| l.contains(&format!(" {name} "))).count();
+    assert!(rows("nginx") == 1, "by /proc it is the process that opens: {screen}");
+    let nginx = screen.lines().find(|l| l.contains(" nginx ")).unwrap();
+    assert!(nginx.contains("~–") && nginx.contains("~2"), "{nginx}");
+    snapshots("procfs_main", &mut app);
+    app.update(key(KeyCode::Char('?')), at(32.0));
+    let screen = text(&app, (120, 40));
+    for words in ["missing here", "tcp_state_raw", "short connections may be missing"] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    snapshots("procfs_help", &mut app);
+}
+
+#[test]
+fn behind_an_address_sockets_without_a_process_are_counted() {
+    let mut app = dashboard();
+    app.update(key(KeyCode::Tab), at(32.0));
+    while !app.is_lit_process(owner(812, "nginx").key) {
+        app.update(key(KeyCode::Down), at(32.0));
+    }
+    app.update(key(KeyCode::Enter), at(32.0));
+    app.update(Msg::Resize(120, 40), at(32.0));
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("no owner: 1 socket, not in /proc"), "{screen}");
+    assert!(screen.contains("~nginx") && screen.contains("~quiet"), "{screen}");
+    snapshots("procfs_behind", &mut app);
+    // The timeline of the second one.
+    app.update(key(KeyCode::Down), at(32.0));
+    app.update(key(KeyCode::Char('l')), at(32.0));
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("seen tcp 10.0.3.17:50000"), "{screen}");
+}
