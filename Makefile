@@ -38,6 +38,9 @@ bashdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
+# One after the other also with -j: each uses all CPUs.
+.NOTPARALLEL:
+
 .PHONY: help run build test check kernel test-kernels test-aarch64 test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
 
 help: ## what there is to make

@@ -13,7 +13,7 @@ use ebpftop::probes::talkers::TalkersProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent, TalkersCommand, TalkersConfig, Watched};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::patience::{PATIENCE, next};
+use super::patience::{next, patience};
 
 /// Puts this thread into a network namespace of its own; it ends with the thread and with what
 /// the thread has started.
@@ -362,7 +362,7 @@ impl Probe {
 
     /// Takes events in until `done` holds.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !done(self) {
             assert!(
                 Instant::now() < deadline,

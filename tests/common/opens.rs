@@ -7,7 +7,7 @@ use ebpftop::probes::opens::OpensProbe;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::patience::{PATIENCE, next};
+use super::patience::{next, patience};
 
 /// An open that owns its texts.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub fn watch(config: OpensConfig) -> Watch {
 impl Watch {
     /// Receives until a batch is as asked for; every open until then.
     pub fn wait_for(&mut self, mut asked: impl FnMut(&OpenBatch) -> bool) -> Vec<Seen> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let mut seen = Vec::new();
         while let Some(event) = next(&mut self.events) {
             let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
@@ -99,7 +99,7 @@ impl Watch {
     pub fn finish_all(mut self, keep: impl Fn(&OpenMeta) -> bool) -> All {
         self.probe.stop();
         let mut all = All::default();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while let Some(event) = next(&mut self.events) {
             match event {
                 ProbeEvent::Opens(batch) => {

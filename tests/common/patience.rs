@@ -1,4 +1,4 @@
-//! Waits that end: what must come fails the test when it does not come within [`PATIENCE`].
+//! Waits that end: what must come fails the test when it does not come within [`patience`].
 
 use std::fs::File;
 use std::process::{Child, ExitStatus};
@@ -12,19 +12,21 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::sync::mpsc::Receiver;
 
-/// How long a test waits for one thing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for one thing: a minute, and three where everything is slower.
+pub fn patience() -> Duration {
+    Duration::from_secs(if slowness() > 1 { 180 } else { 60 })
+}
 
 /// The next event of a probe; nothing after its end.
 pub fn next(events: &mut Receiver<ProbeEvent>) -> Option<ProbeEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let event = runtime.block_on(async { tokio::time::timeout(PATIENCE, events.recv()).await });
-    event.unwrap_or_else(|_| panic!("the probe sent nothing for {} s", PATIENCE.as_secs()))
+    let event = runtime.block_on(async { tokio::time::timeout(patience(), events.recv()).await });
+    event.unwrap_or_else(|_| panic!("the probe sent nothing for {} s", patience().as_secs()))
 }
 
 /// Waits until `done` returns something.
 pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(value) = done() {
             return value;
@@ -68,8 +70,8 @@ impl Leash {
     pub fn on(pid: u32) -> Self {
         let (held, dropped) = channel();
         std::thread::spawn(move || {
-            if dropped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("process {pid} took over {} s: killed", PATIENCE.as_secs());
+            if dropped.recv_timeout(patience()) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {pid} took over {} s: killed", patience().as_secs());
                 let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
             }
         });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use super::patience::{PATIENCE, until};
+use super::patience::{patience, until};
 use super::spawn::may_become_nobody;
 
 /// How long the rest of a frame may take before it is looked at as it is.
@@ -150,7 +150,7 @@ impl Tty {
 
     /// Waits until the screen is as wanted.
     pub fn wait_until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let text = self.text();
             if wanted(&text) {
@@ -178,7 +178,7 @@ impl Tty {
 
     /// Waits for the end; the exit status.
     pub fn wait(&mut self) -> u32 {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 // What it wrote last is still on its way.
