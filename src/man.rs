@@ -64,7 +64,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          acknowledgements included, and datagrams before they are cut into fragments. Other protocols are counted \
          behind the IP header, under their number.",
             "owners, once each interval and a last time before summary: interval_s, live (connections that are \
-         followed), the bytes and packets of all sockets, and of these no_owner (kernel, older, and waiting: before they were accepted), other (processes that \
+         followed), the bytes and packets of all sockets, and of these no_owner (kernel, older, and waiting: not accepted yet; whoever accepts gets it), other (processes that \
          are not chosen or were let go) and processes, each with its own, with live, begun and peers, and with rx_bps and \
          tx_bps, bits per second. They add up. let_go counts connections and processes that found no room.",
             "ready has connections: true, lost may have connections (events), summary has connects, accepts, closes and \

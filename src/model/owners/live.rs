@@ -1,5 +1,6 @@
 //! A connection that lives, and what of it is counted already.
 
+use super::nobody::Why;
 use super::pairs::Side;
 use crate::model::conn::{Carried, Conn, Owner};
 use crate::model::opens::ProcessKey;
@@ -17,11 +18,36 @@ pub(super) struct Live {
     pub(super) side: Side,
     /// The process among whose living connections it is.
     pub(super) counted_for: Option<ProcessKey>,
+    /// What is counted as waiting to be accepted: the accepting process gets it.
+    waiting: Carried,
 }
 
 impl Live {
     pub(super) fn new(conn: &Conn) -> Self {
-        Self { conn: conn.clone(), counted: Vec::new(), side: Side::Unknown, counted_for: None }
+        Self {
+            conn: conn.clone(),
+            counted: Vec::new(),
+            side: Side::Unknown,
+            counted_for: None,
+            waiting: Carried::default(),
+        }
+    }
+
+    /// Notes what `advance` returned that waits for `accept`. Once there is an owner: what waited.
+    pub(super) fn accepted(&mut self, since: &[(Option<Owner>, Carried)]) -> Carried {
+        if self.conn.owner().is_some() {
+            return std::mem::take(&mut self.waiting);
+        }
+        if Why::of(&self.conn) == Why::Waiting {
+            since.iter().for_each(|(_, carried)| self.waiting += *carried);
+        }
+        Carried::default()
+    }
+
+    /// Counts begin again: nothing waits any more.
+    pub(super) fn restart(&mut self) {
+        self.counted_for = None;
+        self.waiting = Carried::default();
     }
 
     /// Takes over a later state; what each owner carried since the one before.

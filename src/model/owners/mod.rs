@@ -152,7 +152,7 @@ impl Owners {
         self.pairs.clear();
         self.processes.clear();
         for live in self.conns.values_mut() {
-            live.counted_for = None;
+            live.restart();
         }
     }
 
@@ -228,6 +228,7 @@ impl Owners {
             // A process may have had sockets that no poll saw, and may share this one.
             carried.iter_mut().for_each(|(_, carried)| *carried = Carried::default());
         }
+        let waited = live.accepted(&carried);
         let owner = conn.owner();
         let now = owner.map(|owner| owner.key);
         let before = std::mem::replace(&mut live.counted_for, now);
@@ -239,6 +240,16 @@ impl Owners {
             {
                 let service = Service::of(conn, side);
                 self.pair(owner.key, conn.remote.ip(), service, carried, conn.at);
+            }
+        }
+        if let Some(owner) = owner
+            && !waited.is_none()
+        {
+            self.no_owner.accepted(waited);
+            self.net(owner, conn.at).total += waited;
+            if has_peer {
+                let service = Service::of(conn, side);
+                self.pair(owner.key, conn.remote.ip(), service, waited, conn.at);
             }
         }
         if before == now {

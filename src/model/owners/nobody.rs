@@ -52,6 +52,11 @@ impl NoOwner {
         [(Why::Kernel, self.kernel), (Why::Older, self.older), (Why::Waiting, self.waiting)]
     }
 
+    /// A process accepted connections that carried this while they waited.
+    pub(super) fn accepted(&mut self, carried: Carried) {
+        self.waiting = self.waiting.minus(carried);
+    }
+
     /// Counts what a connection carried while it was nobody's.
     pub fn add(&mut self, conn: &Conn, carried: Carried) {
         *match Why::of(conn) {

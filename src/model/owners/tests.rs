@@ -64,7 +64,7 @@ fn passive(event: ConnEvent, shares: &[(u32, OwnerFrom, Carried)]) -> Conn {
 }
 
 #[test]
-fn what_came_before_it_was_accepted_waited() {
+fn what_came_before_it_was_accepted_waits_for_who_accepts() {
     let mut owners = Owners::telling();
     owners.apply(&tick(vec![passive(Sample, &[(0, OwnerFrom::None, carried(5, 0, 1))])], false));
     assert_eq!(owners.no_owner.parts()[2], (Why::Waiting, carried(5, 0, 1)));
@@ -78,7 +78,8 @@ fn what_came_before_it_was_accepted_waited() {
         .map(|t| (t.what, t.conn.owner().unwrap().key.tgid))
         .collect();
     assert_eq!(told, [(What::Accept, 2), (What::Close, 2)]);
-    assert_eq!(owners.process(owner(2, Made).key).unwrap().total, carried(4, 3, 3));
+    assert_eq!(owners.process(owner(2, Made).key).unwrap().total, carried(9, 3, 4));
+    assert_eq!(owners.no_owner.total(), Carried::default());
     assert_eq!(owners.live(), 0);
     assert_eq!(total_of(&owners), owners.total);
 }
@@ -239,4 +240,25 @@ fn a_process_is_the_same_by_bpf_and_by_proc() {
     assert!(known.contains_key(&key(1_230_000_000)));
     assert!(!known.contains_key(&key(1_240_000_000)));
     assert!(!known.contains_key(&ProcessKey { tgid: 2, ..exact }));
+}
+
+#[test]
+fn what_waited_to_be_accepted_goes_to_the_process_that_accepts() {
+    let mut owners = Owners::default();
+    let passive = |event, shares: &[_]| Conn { passive: true, ..conn(1, event, shares) };
+    owners.apply(&tick(vec![passive(Sample, &[(0, OwnerFrom::None, carried(90, 0, 2))])], false));
+    assert_eq!(owners.no_owner.parts()[2].1, carried(90, 0, 2));
+    owners.apply(&events(vec![passive(Accept, &[(7, Accepted, carried(100, 0, 3))])]));
+    owners.apply(&tick(vec![passive(Sample, &[(7, Accepted, carried(100, 11, 4))])], false));
+    let process = owners.processes().next().unwrap();
+    assert_eq!(process.total, carried(100, 11, 4));
+    assert_eq!(owners.no_owner.total(), Carried::default());
+    assert_eq!(total_of(&owners), owners.total);
+    // After the counts began anew nothing of before is given to anybody.
+    let mut owners = Owners::default();
+    owners.apply(&tick(vec![passive(Sample, &[(0, OwnerFrom::None, carried(90, 0, 2))])], false));
+    owners.restart();
+    owners.apply(&tick(vec![passive(Sample, &[(7, Accepted, carried(100, 0, 3))])], false));
+    assert_eq!(owners.processes().next().unwrap().total, carried(10, 0, 1));
+    assert_eq!(total_of(&owners), owners.total);
 }
