@@ -14,6 +14,7 @@ use crate::bpf::sys::tracepoint::{self, TraceFs};
 use crate::bpf::types;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
+use crate::probes::cgroups;
 use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
@@ -213,6 +214,8 @@ impl Form<'_> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = self.at_entry;
             rodata.latency = self.config.latency;
+            rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
+            rodata.pids_hierarchy = cgroups::pids_hierarchy();
             rodata.as_on_510 = self.config.as_on_510 || types::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();

@@ -1,27 +1,22 @@
 //! Loads the object and attaches it: to the root of cgroup v2 and to TCP's changes of state.
 
-use std::fs::File;
-use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
-use crate::model::escape::escape;
 use crate::model::problem::Problem;
+use crate::probes::cgroups::hierarchy_root;
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
     #[error("this needs root")]
     Rights,
-    #[error("cgroup v2 is not mounted")]
+    #[error("cgroup v2 is not mounted, and cannot be")]
     NoCgroup2,
-    #[error("{0}: {1}")]
-    Root(String, io::Error),
     #[error("no memory for programs and tables: {0}")]
     Memory(#[source] libbpf_rs::Error),
     #[error("the kernel refused the programs: {0}")]
@@ -48,19 +43,9 @@ impl From<AttachError> for Problem {
             AttachError::Load(_) | AttachError::Attach(..) => {
                 "it takes kernel 5.12 with BTF; the dashboard does without"
             }
-            AttachError::Root(..) => "the dashboard does without",
         };
         Problem::new("watch who is behind connections", e.to_string(), fix)
     }
-}
-
-/// The root of cgroup v2, wherever it is mounted.
-fn cgroup2_root() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
-        [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
-        _ => None,
-    })
 }
 
 /// What runs when the reader asks for it.
@@ -101,10 +86,7 @@ fn load(storage: &mut MaybeUninit<OpenObject>) -> libbpf_rs::Result<OwnersSkel<'
 
 /// Loads and attaches. A connection that begins after this is told.
 pub(super) fn attach(storage: &mut MaybeUninit<OpenObject>) -> Result<Attached<'_>, AttachError> {
-    let root = cgroup2_root().ok_or(AttachError::NoCgroup2)?;
-    let root = File::open(&root).map_err(|e| {
-        AttachError::Root(escape(root.as_os_str().as_encoded_bytes()).into_owned(), e)
-    })?;
+    let root = &hierarchy_root().ok_or(AttachError::NoCgroup2)?.dir;
     let skel = load(storage).map_err(|e| match e.kind() {
         libbpf_rs::ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
             AttachError::Rights

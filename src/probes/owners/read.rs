@@ -14,7 +14,7 @@ use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
 use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
 use crate::model::owners::MAX_CONNS;
-use crate::probes::{OwnersInfo, ProbeEvent, Sink, clock, grace_period};
+use crate::probes::{OwnersInfo, ProbeEvent, Sink, cgroups, clock, grace_period};
 
 /// Between drains. The ring holds 38,000 records: 380,000 connections a second, told at both ends.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
@@ -38,7 +38,9 @@ pub(super) fn read(
     set(&mut skel, |bss| bss.seeding = true);
     each_record::<{ size_of::<holder>() }>(&walks.holders, |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
-    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))).is_err() {
+    let missing = cgroups::missing(cgroups::OUTSIDE_CONNECTIONS).into_iter().collect();
+    let info = OwnersInfo { missing, ..OwnersInfo::default() };
+    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(info))).is_err() {
         return Ok(());
     }
     let events = RefCell::new(Vec::new());
