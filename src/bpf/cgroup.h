@@ -23,13 +23,33 @@ static volatile __u64 set_of_roots;
 
 static __always_inline __u64 tag_of(__u64 id, __u32 hierarchy)
 {
-	if (id >> CGROUP_HIERARCHY_SHIFT || hierarchy > CGROUP_MOST_HIERARCHY)
+	if (!id || id >> CGROUP_HIERARCHY_SHIFT || hierarchy > CGROUP_MOST_HIERARCHY)
 		return 0;
 	return id | (__u64)hierarchy << CGROUP_HIERARCHY_SHIFT;
 }
 
+static __always_inline __u64 id_of(__u64 cgrp)
+{
+	return WORD(kernfs_node, WORD(cgroup, cgrp, kn), id);
+}
+
+/* The cgroup in pids, without the walk; 0 where that is the root. */
+static __always_inline __u64 cgroup_in_pids(__u64 set)
+{
+	__u64 at, css, id;
+
+	if (!pids_hierarchy || !bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id))
+		return 0;
+	at = set + bpf_core_field_offset(struct css_set, subsys);
+	at += bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id) * sizeof(css);
+	css = kernel_word(at);
+	id = id_of(WORD(cgroup_subsys_state, css, cgroup));
+	return id == CGROUP_ROOT_ID ? 0 : tag_of(id, pids_hierarchy);
+}
+
 /* The cgroup in name=systemd, else in v2, else in pids, else in the v1 hierarchy that was mounted
- * first; roots do not count. A global function: the verifier walks it once, not once for each open program. */
+ * first; roots do not count. A global function: the verifier walks it once, not once for each
+ * program that calls it. */
 __noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
 {
 	__u64 head = set + bpf_core_field_offset(struct css_set, cgrp_links);
@@ -37,6 +57,11 @@ __noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
 	bool roots = true;
 	int i;
 
+	if (!systemd_hierarchy) {
+		tag = cgroup_in_pids(set);
+		if (tag)
+			return tag;
+	}
 	for (i = 0; i < MOST_HIERARCHIES; i++) {
 		__u64 link, cgrp, id;
 		__u32 hierarchy;
@@ -46,7 +71,7 @@ __noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
 		link = at - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
 		at = kernel_word(at);
 		cgrp = WORD(cgrp_cset_link, link, cgrp);
-		id = WORD(kernfs_node, WORD(cgroup, cgrp, kn), id);
+		id = id_of(cgrp);
 		if (id == CGROUP_ROOT_ID)
 			continue;
 		roots = false;
@@ -60,7 +85,7 @@ __noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
 			return tag;
 		if (!other || hierarchy == pids_hierarchy)
 			other = tag;
-		if (!systemd_hierarchy && (!pids_hierarchy || hierarchy == pids_hierarchy))
+		if (!systemd_hierarchy)
 			break;
 	}
 	if (roots && at == head)

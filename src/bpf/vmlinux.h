@@ -295,8 +295,14 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+/* A controller's part of a cgroup. */
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
 /* The cgroups of a task, one in each hierarchy. */
 struct css_set {
+	struct cgroup_subsys_state *subsys[1];
 	struct list_head cgrp_links;
 };
 
@@ -340,6 +346,11 @@ struct trace_event_raw_sys_exit {
 
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
+};
+
+/* Differs by configuration: the value comes from the running kernel. */
+enum cgroup_subsys_id {
+	pids_cgrp_id = 12,
 };
 
 /* Only those that are asked for by name: the answer comes from the running kernel. */
