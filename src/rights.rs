@@ -83,7 +83,7 @@ pub const NEEDS: [Need; 8] = [
         Capability::CAP_SYS_ADMIN,
         &[],
         false,
-        "at start: mounts tracefs where nobody has, enters `--netns`, names the XDP and TC programs of others",
+        "at start: mounts tracefs, sysfs and cgroups where nobody has, enters `--netns` and the cgroup namespace of process 1, names the XDP and TC programs of others",
     ),
     need(
         Capability::CAP_SYS_RESOURCE,

@@ -10,7 +10,7 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, Reached};
 use crate::probes::preflight::{self, TraceFsFound};
-use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -131,13 +131,11 @@ fn container() -> Check {
 }
 
 fn btf() -> Check {
-    if types::from_file() {
-        Check::ok("BTF", "from the file of --btf: programs as on kernel 5.10")
-    } else if types::known() {
-        Check::ok("BTF", types::OF_KERNEL)
-    } else {
-        Check::fix("BTF", format!("no {}", types::OF_KERNEL), NO_BTF_FIX)
+    if types::known() {
+        return Check::ok("BTF", types::place());
     }
+    let (why, fix) = types::unknown();
+    Check::fix("BTF", why, fix)
 }
 
 fn tracefs() -> Check {

@@ -26,12 +26,8 @@ use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 
 pub use self::cgroups::made::CgroupsMade;
-pub use crate::bpf::types::take_from as take_types_from;
+pub use crate::bpf::types::{mount_sysfs, take_from as take_types_from};
 pub(crate) use log::quiet_libbpf;
-
-/// What helps where no BTF is.
-pub(crate) const NO_BTF_FIX: &str =
-    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf FILE";
 
 /// Where probes send what they find out.
 pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;

@@ -77,7 +77,11 @@ impl Watch {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut seen = Vec::new();
         while let Some(event) = self.events.blocking_recv() {
-            let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
+            let batch = match event {
+                ProbeEvent::Opens(batch) => batch,
+                ProbeEvent::Cgroups(_) => continue,
+                other => panic!("unexpected {other:?}"),
+            };
             seen.extend(batch.iter().map(Seen::of));
             if asked(&batch) {
                 return seen;
@@ -114,6 +118,7 @@ impl Watch {
                     all.counts = counts;
                     return all;
                 }
+                ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }
             assert!(Instant::now() < deadline, "the probe does not end");

@@ -101,7 +101,7 @@ pub fn pids_hierarchy() -> u32 {
 pub fn missing(feature: &str) -> Option<Missing> {
     let roots = hierarchies().iter().filter_map(|h| h.root.as_ref());
     let error = roots.into_iter().find_map(|root| root.partial.clone())?;
-    Some(Missing { feature: feature.into(), program: String::new(), error })
+    Some(Missing { feature: feature.into(), program: "cgroup namespace".into(), error })
 }
 
 fn find() -> Vec<Hierarchy> {

@@ -15,7 +15,7 @@ use crate::bpf::types;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups;
-use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
+use crate::probes::{Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
@@ -33,7 +33,7 @@ const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::Open
 pub(super) enum AttachError {
     #[error("this needs root")]
     Rights(#[source] io::Error),
-    #[error("the kernel has no BTF at {}", types::OF_KERNEL)]
+    #[error("{}", types::unknown().0)]
     NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
@@ -47,7 +47,7 @@ impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Rights(_) => "run it with sudo",
-            AttachError::NoBtf => NO_BTF_FIX,
+            AttachError::NoBtf => types::unknown().1,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
             AttachError::Load(e) if e.kind() == libbpf_rs::ErrorKind::OutOfMemory => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"

@@ -14,7 +14,7 @@ use crate::model::link::Hook;
 use crate::model::problem::Problem;
 use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
-use crate::probes::{NO_BTF_FIX, clock, grace_period};
+use crate::probes::{clock, grace_period};
 
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
@@ -113,8 +113,8 @@ fn load_problem(row: &Row, error: &libbpf_rs::Error) -> Problem {
         return Problem::new(what, "this needs root", "run it with sudo");
     }
     if !types::known() {
-        let why = format!("the kernel has no BTF at {}", types::OF_KERNEL);
-        return Problem::new(what, why, NO_BTF_FIX);
+        let (why, fix) = types::unknown();
+        return Problem::new(what, why, fix);
     }
     let why = format!("the kernel refused the programs: {error}");
     Problem::new(what, why, "see `ebpftop doctor` and --log FILE")
