@@ -1,5 +1,6 @@
 //! Cgroups of every kind on the real kernel: v1, hybrid, brief, renamed, seen from a namespace, mounted
-//! at odd places or nowhere. Needs root, and fails without it.
+//! at odd places or nowhere. Needs root, and fails without it. Those about namespaces and rights need
+//! unshare and setpriv of util-linux: busybox has fewer options.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
