@@ -27,6 +27,12 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    if !matches!(
+        &cli.command,
+        Some(Command::Replay(_) | Command::Config | Command::Completions { .. } | Command::Man)
+    ) {
+        probes::mount_sysfs();
+    }
     let fence = rights::fence();
     take_types(&cli)?;
     match &cli.command {

@@ -147,6 +147,9 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          are not seen.",
             "Opens that the kernel's ring had no room for are counted and told as lost, never guessed. \
          A path of 4,096 bytes and more is refused by the kernel, and not shown.",
+            "A task is in one cgroup of each hierarchy; the one shown is that of name=systemd where a systemd \
+         on cgroup v1 uses it, else of v2, else of pids, else of the v1 hierarchy mounted first. In a \
+         cgroup namespace cgroups outside have no name where process 1 cannot be followed; doctor says so.",
             "Names of errors without one are E and the number, E999.",
         ],
     ),

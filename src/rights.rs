@@ -90,7 +90,7 @@ pub const NEEDS: [Need; 8] = [
         Capability::CAP_SYS_ADMIN,
         &[Part::Polling],
         false,
-        "at start: mounts tracefs where nobody has, enters `--netns`, names the XDP and TC programs of others; \
+        "at start: mounts tracefs, sysfs and cgroups where nobody has, enters `--netns` and the cgroup namespace of process 1, names the XDP and TC programs of others; \
          where connections are polled, enters their network namespaces",
     ),
     need(

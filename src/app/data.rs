@@ -83,6 +83,8 @@ pub struct Data {
     pub links: Vec<Link>,
     /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
     pub cgroups: KnownCgroups,
+    /// Names of new cgroups that were lost.
+    pub cgroups_lost: u64,
     /// What addresses are to this machine.
     pub marks: Marks,
     /// What addresses are called.
@@ -161,6 +163,8 @@ impl Data {
                 self.owners_state = ProbeState::Ended;
                 true
             }
+            // The app takes these: their names may be what a filter waits for.
+            ProbeEvent::Cgroups(_) => false,
             ProbeEvent::Links(links) => {
                 self.take_links(links, now);
                 true

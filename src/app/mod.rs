@@ -299,6 +299,9 @@ impl App {
     }
 
     fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
+        if let ProbeEvent::Cgroups(made) = event {
+            return self.take_made(made);
+        }
         self.choose(&mut event);
         let watching = matches!(event, ProbeEvent::Watching(_));
         let talkers = matches!(event, ProbeEvent::Talkers(_));

@@ -10,7 +10,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::opens::{Process, ProcessKey};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::who::{Asked, Who};
-use crate::probes::{LookAt, TalkersCommand};
+use crate::probes::{CgroupsMade, LookAt, TalkersCommand};
 
 /// Between two questions about the same process.
 const AGAIN_NS: u64 = 3 * NS_PER_SEC;
@@ -108,6 +108,16 @@ impl App {
             }
         }
         (!ids.is_empty()).then_some(Effect::Cgroups(ids))
+    }
+
+    /// Takes in cgroups that were made.
+    pub(super) fn take_made(&mut self, made: CgroupsMade) -> Vec<Effect> {
+        if made.lost > self.data.cgroups_lost {
+            let more = made.lost - std::mem::replace(&mut self.data.cgroups_lost, made.lost);
+            self.say(&format!("lost {more} names of new cgroups: the reader was too slow"));
+        }
+        let named = |(id, path): (u64, Vec<u8>)| (id, Some(Cgroup::at(&path)));
+        self.take_cgroups(made.paths.into_iter().map(named).collect())
     }
 
     /// Takes names of cgroups in.

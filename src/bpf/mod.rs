@@ -3,6 +3,12 @@
 // The only module that may: the rest of the crate denies it.
 #![allow(unsafe_code)]
 
+/// Skeleton of `cgroups.bpf.c`.
+pub(crate) mod cgroups {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/cgroups.skel.rs"));
+}
+
 /// Skeleton of `opens.bpf.c`.
 pub(crate) mod opens {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

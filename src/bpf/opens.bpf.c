@@ -17,6 +17,7 @@ const volatile bool at_entry = false, latency = false;
 
 #include "rings.h"
 #include "place.h"
+#include "cgroup.h"
 #include "request.h"
 #include "wanted.h"
 
@@ -57,7 +58,7 @@ static __always_inline void fill_who(struct open_head *head)
 	head->tid = (__u32)pid_tgid;
 	head->ppid = HALF(task_struct, parent, tgid);
 	head->start_boottime_ns = WORD(task_struct, leader, start_boottime);
-	head->cgroup_id = bpf_get_current_cgroup_id();
+	head->cgroup_id = cgroup_of(task);
 }
 
 /* The path as passed. A path of 4096 bytes and more is no path to the kernel either

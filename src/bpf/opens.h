@@ -8,6 +8,8 @@
 #define PATH_BYTES 4096
 #define COMM_BYTES 16
 
+#include "cgroup_id.h"
+
 /* What a record of the ring is: its first word. */
 enum record_kind {
 	RECORD_OPEN = 1, /* struct open_record */
@@ -57,7 +59,7 @@ struct open_head {
 	__u64 start_boottime_ns; /* of the group leader */
 	__u64 latency_ns;
 	__u64 flags;
-	__u64 cgroup_id;
+	__u64 cgroup_id; /* in its hierarchy, CGROUP_HIERARCHY_SHIFT */
 	__s64 ret;
 	__u64 key; /* of the name_record that says where the file is; 0: not known */
 	__u32 tgid;

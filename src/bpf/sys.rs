@@ -5,6 +5,7 @@
 pub(crate) mod attachment;
 pub(crate) mod ethtool;
 pub(crate) mod misses;
+pub(crate) mod mount;
 pub(crate) mod packet_socket;
 pub(crate) mod percpu;
 pub(crate) mod programs;

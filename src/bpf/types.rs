@@ -11,9 +11,24 @@ use std::sync::OnceLock;
 
 use libbpf_rs::ObjectBuilder;
 use libbpf_rs::btf::Btf;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statfs::{FsType, statfs};
 
 /// Where kernels tell them.
 pub const OF_KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// What helps where no types are.
+const NO_BTF_FIX: &str =
+    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf FILE";
+const NO_SYSFS_FIX: &str =
+    "run it with sudo, mount -t sysfs sysfs /sys, or give the kernel's BTF with --btf FILE";
+
+/// `include/uapi/linux/magic.h`
+const SYSFS_MAGIC: FsType = FsType(0x6265_6572);
+
+/// sysfs is mounted for this process alone.
+static PRIVATE_SYSFS: OnceLock<()> = OnceLock::new();
 
 /// The file, held open: whoever loads may have no right to open it any more.
 static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
@@ -28,6 +43,47 @@ pub fn take_from(path: &Path) -> io::Result<()> {
         return Err(io::Error::other("not a kernel's BTF: no task_struct"));
     }
     FILE.set((file, held)).map_err(|_| io::Error::other("told twice"))
+}
+
+/// Mounts sysfs where nobody has, in a mount namespace of this process's own: libbpf reads the types by
+/// their path. To be called before there are other threads. Where that is not allowed, [`unknown`] says
+/// what is missing.
+pub fn mount_sysfs() {
+    if File::open(OF_KERNEL).is_ok() || is_sysfs_mounted() {
+        return;
+    }
+    let mounted = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| {
+        // What the machine mounts later is seen here, but nothing of ours there.
+        let slave = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+        mount(None::<&str>, "/", None::<&str>, slave, None::<&str>)?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)
+    });
+    if mounted.is_ok() {
+        PRIVATE_SYSFS.get_or_init(|| ());
+    }
+}
+
+fn is_sysfs_mounted() -> bool {
+    statfs("/sys").is_ok_and(|fs| fs.filesystem_type() == SYSFS_MAGIC)
+}
+
+/// Where they are, in words.
+pub fn place() -> String {
+    match (from_file(), PRIVATE_SYSFS.get()) {
+        (true, _) => "from the file of --btf: programs as on kernel 5.10".into(),
+        (false, Some(())) => format!("{OF_KERNEL}, by a private mount of sysfs"),
+        (false, None) => OF_KERNEL.into(),
+    }
+}
+
+/// Why there are none, and what helps.
+pub fn unknown() -> (String, &'static str) {
+    if is_sysfs_mounted() {
+        (format!("the kernel has no BTF at {OF_KERNEL}"), NO_BTF_FIX)
+    } else {
+        (format!("sysfs is not mounted at /sys, and so there is no {OF_KERNEL}"), NO_SYSFS_FIX)
+    }
 }
 
 /// Whether they come from a file.

@@ -271,6 +271,39 @@ struct mm_struct {
 	unsigned long task_size;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup_root {
+	int hierarchy_id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+/* A controller's part of a cgroup. */
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+/* The cgroups of a task, one in each hierarchy. */
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct list_head cgrp_links;
+};
+
+struct cgrp_cset_link {
+	struct cgroup *cgrp;
+	struct list_head cgrp_link;
+};
+
 struct thread_info {
 	__u32 status; /* x86 alone */
 };
@@ -289,6 +322,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 };
 
 struct trace_event_raw_sys_enter {
@@ -305,6 +339,11 @@ struct trace_event_raw_sys_exit {
 
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
+};
+
+/* Differs by configuration: the value comes from the running kernel. */
+enum cgroup_subsys_id {
+	pids_cgrp_id = 12,
 };
 
 /* Only those that are asked for by name: the answer comes from the running kernel. */

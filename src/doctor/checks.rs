@@ -9,10 +9,10 @@ use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
-use crate::probes::cgroups::Cgroups;
+use crate::probes::cgroups::{self, Reached};
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
-use crate::probes::{NO_BTF_FIX, OpensInfo, OwnersInfo, Watched};
+use crate::probes::{OpensInfo, OwnersInfo, Watched};
 use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
@@ -25,7 +25,7 @@ pub(super) fn examine() -> Report {
     checks.extend([fence(), container()]);
     checks.extend([btf(), tracefs(), ring_buffer(held), registers(held)]);
     checks.extend(settings(held, &release));
-    checks.push(cgroups());
+    checks.extend(cgroups());
 
     let opens = preflight::try_opens();
     checks.extend(calls(opens.as_ref().ok()));
@@ -138,13 +138,11 @@ fn container() -> Check {
 }
 
 fn btf() -> Check {
-    if types::from_file() {
-        Check::ok("BTF", "from the file of --btf: programs as on kernel 5.10")
-    } else if types::known() {
-        Check::ok("BTF", types::OF_KERNEL)
-    } else {
-        Check::fix("BTF", format!("no {}", types::OF_KERNEL), NO_BTF_FIX)
+    if types::known() {
+        return Check::ok("BTF", types::place());
     }
+    let (why, fix) = types::unknown();
+    Check::fix("BTF", why, fix)
 }
 
 fn tracefs() -> Check {
@@ -266,11 +264,52 @@ fn lockdown(text: Option<&str>) -> Check {
     }
 }
 
-fn cgroups() -> Check {
-    match Cgroups::new().root() {
-        Some(root) => Check::ok("cgroup v2", escape(root.as_os_str().as_encoded_bytes())),
-        None => Check::without("cgroup v2", "not mounted: opens have no cgroup and no container"),
+/// A row for v2, and one for the hierarchies of v1 where there are any.
+fn cgroups() -> Vec<Check> {
+    let name = "cgroup v2";
+    let v2 = match cgroups::hierarchy_root() {
+        None => Check::without(name, "not mounted, and cannot be: connections are not attributed"),
+        Some(root) => match (&root.partial, &root.reached) {
+            (Some(why), _) => Check::fix(
+                name,
+                format!(
+                    "only a subtree is seen: {why}; cgroups outside have no name, and connections of their processes may have no process"
+                ),
+                "run it on the host, or in the host's cgroup and PID namespaces (docker run --cgroupns host --pid host)",
+            ),
+            (None, Reached::At(point)) => {
+                Check::ok(name, escape(point.as_os_str().as_encoded_bytes()))
+            }
+            (None, Reached::PrivateMount) => Check::ok(name, "not mounted; a private mount works"),
+            (None, Reached::NamespaceOfInit) => Check::ok(
+                name,
+                "mounted in part; a private mount in the namespace of process 1 works",
+            ),
+            (None, Reached::FilesOfInit) => {
+                Check::ok(name, "mounted in part; it is reached through /proc/1/root")
+            }
+        },
+    };
+    let (mut seen, mut unseen) = (Vec::new(), Vec::new());
+    for hierarchy in cgroups::hierarchies().iter().filter(|h| h.number > 0) {
+        let whole = hierarchy.root.as_ref().is_some_and(|root| root.partial.is_none());
+        let controllers = escape(&hierarchy.controllers).into_owned();
+        if whole {
+            seen.push(controllers)
+        } else {
+            unseen.push(controllers)
+        };
     }
+    let name = "cgroup v1";
+    let v1 = match (seen.is_empty(), unseen.is_empty()) {
+        (true, true) => None,
+        (_, true) => Some(Check::ok(name, seen.join(", "))),
+        (_, false) => {
+            let text = format!("not mounted, or in part: {}", unseen.join(", "));
+            Some(Check::without(name, format!("{text}; cgroups there have no name")))
+        }
+    };
+    [Some(v2), v1].into_iter().flatten().collect()
 }
 
 /// A row for each way to open.

@@ -1,6 +1,8 @@
-//! What a cgroup's path says of containers: docker, containerd, cri-o and podman, with the
-//! systemd driver (`docker-ID.scope`) and the cgroupfs one (`docker/ID`), and Kubernetes' pods.
-//! And which cgroups are known by their id.
+//! Cgroups by id, and the containers that their paths name: docker, containerd, cri-o and podman, with
+//! the systemd driver (`docker-ID.scope`) and the cgroupfs one (`docker/ID`), Kubernetes' pods, LXC,
+//! Incus, and containers of systemd-machined.
+//!
+//! An id holds the number of its hierarchy in its upper bits (`src/bpf/cgroup_id.h`); v2 is 0 there.
 
 use hashbrown::HashMap;
 
@@ -9,68 +11,158 @@ use hashbrown::HashMap;
 pub struct Cgroup {
     /// The path from the hierarchy's root, `/` for the root itself.
     pub path: Box<[u8]>,
-    /// The container and the pod that the path tells of.
+    /// The container and the pod that the path names.
     pub owner: Owner,
 }
 
-/// Cgroups held; beyond that all are forgotten and asked for again: about 2 MiB with long paths.
+impl Cgroup {
+    /// The cgroup at a path.
+    pub fn at(path: &[u8]) -> Self {
+        Self { path: path.into(), owner: Owner::of(path) }
+    }
+}
+
+/// The bit at which the number of a hierarchy begins in an id.
+const HIERARCHY_SHIFT: u32 = 48;
+
+/// The hierarchy of an id; 0 is v2.
+pub fn hierarchy_of(id: u64) -> u32 {
+    u32::try_from(id >> HIERARCHY_SHIFT).unwrap_or(0)
+}
+
+/// An id that is `id` in a hierarchy; `None` where one of them has no room.
+pub fn id_in(hierarchy: u32, id: u64) -> Option<u64> {
+    let fits = u16::try_from(hierarchy).is_ok() && id >> HIERARCHY_SHIFT == 0;
+    fits.then_some(u64::from(hierarchy) << HIERARCHY_SHIFT | id)
+}
+
+/// Cgroups by id, in two generations: when the younger one is full it becomes the older one, which
+/// goes. Ids are never used twice, so a cgroup that is gone keeps its path.
+#[derive(Clone, Debug)]
+pub struct CgroupNames {
+    young: HashMap<u64, Cgroup>,
+    old: HashMap<u64, Cgroup>,
+    most: usize,
+}
+
+impl CgroupNames {
+    /// Room for `most` in each generation.
+    pub fn new(most: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), most }
+    }
+
+    /// The cgroup of this id.
+    pub fn get(&self, id: u64) -> Option<&Cgroup> {
+        self.young.get(&id).or_else(|| self.old.get(&id))
+    }
+
+    /// All that are held.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Cgroup)> {
+        let older = self.old.iter().filter(|(id, _)| !self.young.contains_key(*id));
+        self.young.iter().chain(older).map(|(id, cgroup)| (*id, cgroup))
+    }
+
+    /// Takes a path; true where it is new. Another path than before is a rename (cgroup v1 alone): the
+    /// cgroups below it have moved with it.
+    pub fn insert(&mut self, id: u64, path: &[u8]) -> bool {
+        match self.get(id) {
+            Some(held) if *held.path == *path => {
+                if let Some(cgroup) = self.old.remove(&id) {
+                    self.put(id, cgroup);
+                }
+                false
+            }
+            Some(held) => {
+                let from = held.path.clone();
+                self.move_below(hierarchy_of(id), &from, path);
+                self.put(id, Cgroup::at(path));
+                true
+            }
+            None => {
+                self.put(id, Cgroup::at(path));
+                true
+            }
+        }
+    }
+
+    fn put(&mut self, id: u64, cgroup: Cgroup) {
+        if self.young.len() >= self.most && !self.young.contains_key(&id) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id, cgroup);
+    }
+
+    fn move_below(&mut self, hierarchy: u32, from: &[u8], to: &[u8]) {
+        let same = |id: &u64| hierarchy_of(*id) == hierarchy;
+        for (_, cgroup) in self.young.iter_mut().chain(&mut self.old).filter(|(id, _)| same(id)) {
+            if let Some(rest) = cgroup.path.strip_prefix(from).filter(|r| r.starts_with(b"/")) {
+                *cgroup = Cgroup::at(&[to, rest].concat());
+            }
+        }
+    }
+}
+
+/// Cgroups held in a generation of [`KnownCgroups`], and ids that nobody knew: about 4 MiB in all with
+/// long paths.
 const MOST: usize = 8_192;
 
 /// How often is asked for an id before it is taken as one that nobody knows.
 const TRIES: u8 = 5;
 
-/// The cgroups that are known by their id, which is never used twice.
-#[derive(Clone, Debug, Default)]
+/// The cgroups that the app knows, and those that it asked for.
+#[derive(Clone, Debug)]
 pub struct KnownCgroups {
-    /// Known, or how often it was asked for in vain.
-    known: HashMap<u64, Result<Cgroup, u8>>,
+    known: CgroupNames,
+    /// How often it was asked for in vain.
+    unknown: HashMap<u64, u8>,
+}
+
+impl Default for KnownCgroups {
+    fn default() -> Self {
+        Self { known: CgroupNames::new(MOST), unknown: HashMap::new() }
+    }
 }
 
 impl KnownCgroups {
     /// The cgroup of this id.
     pub fn get(&self, id: u64) -> Option<&Cgroup> {
-        self.known.get(&id)?.as_ref().ok()
+        self.known.get(id)
     }
 
     /// All that are known, as they were answered.
     pub fn all(&self) -> Vec<(u64, Option<Cgroup>)> {
-        let known = self.known.iter();
-        known.filter_map(|(id, known)| Some((*id, Some(known.as_ref().ok()?.clone())))).collect()
+        self.known.iter().map(|(id, cgroup)| (id, Some(cgroup.clone()))).collect()
     }
 
     /// Whether it is worth asking for.
     pub fn is_wanted(&self, id: u64) -> bool {
-        !matches!(self.known.get(&id), Some(Ok(_) | Err(TRIES..)))
+        self.known.get(id).is_none() && self.unknown.get(&id).is_none_or(|tries| *tries < TRIES)
     }
 
-    /// Takes an answer in; true when something is known that was not.
+    /// Takes an answer; true when something is known that was not.
     pub fn answer(&mut self, id: u64, cgroup: Option<Cgroup>) -> bool {
-        if self.known.len() >= MOST && !self.known.contains_key(&id) {
-            self.known.clear();
+        if let Some(cgroup) = cgroup {
+            self.unknown.remove(&id);
+            return self.known.insert(id, &cgroup.path);
         }
-        match (cgroup, self.known.get_mut(&id)) {
-            (_, Some(Ok(_))) => false,
-            (None, Some(Err(tries))) => {
-                *tries = tries.saturating_add(1);
-                false
-            }
-            (None, None) => {
-                self.known.insert(id, Err(1));
-                false
-            }
-            (Some(cgroup), _) => {
-                self.known.insert(id, Ok(cgroup));
-                true
-            }
+        if self.unknown.len() >= MOST && !self.unknown.contains_key(&id) {
+            self.unknown.clear();
         }
+        if self.known.get(id).is_none() {
+            let tries = self.unknown.entry(id).or_default();
+            *tries = tries.saturating_add(1);
+        }
+        false
     }
 }
+
+/// A container's id or name: its bytes, and how many.
+type Name = ([u8; 64], u8);
 
 /// The container that a cgroup belongs to, and its pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// The container's id, 64 hex digits.
-    container: Option<[u8; 64]>,
+    container: Option<Name>,
     /// The pod's uid as Kubernetes writes it, and its length: 36 with dashes, or the 32 hex
     /// digits of a static pod.
     pod: Option<([u8; 36], u8)>,
@@ -80,10 +172,12 @@ impl Owner {
     /// Reads a path from the hierarchy's root. Where containers are nested, the innermost counts.
     pub fn of(path: &[u8]) -> Self {
         let mut owner = Self::default();
+        let mut parent: &[u8] = b"";
         for component in path.split(|b| *b == b'/') {
-            if let Some(id) = container(component) {
-                owner.container = Some(id);
+            if let Some(found) = container(component).or_else(|| named(component, parent)) {
+                owner.container = Some(found);
             }
+            parent = component;
             // `kubepods-pod….slice:cri-containerd:ID` is containerd's when it was not told of systemd.
             let first = component.split(|b| *b == b':').next().unwrap_or_default();
             if let Some(uid) = pod(first) {
@@ -93,9 +187,11 @@ impl Owner {
         owner
     }
 
-    /// The container's id, 64 hex digits.
+    /// The container's id, 64 hex digits, or its name: ASCII letters, digits, `.`, `_`, `-`, the
+    /// first one a letter or a digit.
     pub fn container(&self) -> Option<&str> {
-        self.container.as_ref().and_then(|id| std::str::from_utf8(id).ok())
+        let (name, len) = self.container.as_ref()?;
+        std::str::from_utf8(name.get(..usize::from(*len))?).ok()
     }
 
     /// The pod's uid.
@@ -107,13 +203,55 @@ impl Owner {
 
 /// The id in `ID`, `docker-ID.scope`, `libpod-ID`, `…:cri-containerd:ID`. A `conmon` scope
 /// holds the container's monitor, which is outside.
-fn container(component: &[u8]) -> Option<[u8; 64]> {
+fn container(component: &[u8]) -> Option<Name> {
     let name = component.strip_suffix(b".scope").unwrap_or(component);
     let (before, id) = name.split_at_checked(name.len().checked_sub(64)?)?;
     let id: &[u8; 64] = id.try_into().ok()?;
     let separated = matches!(before.last(), None | Some(b'-' | b':'));
     let hex = id.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (separated && hex && !before.ends_with(b"conmon-")).then_some(*id)
+    (separated && hex && !before.ends_with(b"conmon-")).then_some((*id, 64))
+}
+
+/// The name in `lxc.payload.NAME`, `lxc/NAME` (LXC, Incus), `machine-NAME.scope` and
+/// `systemd-nspawn@NAME.service` (systemd-machined). libvirt's virtual machines, `machine-qemu…`, are
+/// no containers.
+fn named(component: &[u8], parent: &[u8]) -> Option<Name> {
+    let between = |before: &[u8], after: &[u8]| {
+        component.strip_prefix(before).and_then(|rest| rest.strip_suffix(after))
+    };
+    let unit = between(b"machine-", b".scope").or_else(|| between(b"systemd-nspawn@", b".service"));
+    let name = match unit {
+        Some(unit) => unescaped(unit).filter(|name| !name.starts_with(b"qemu-")),
+        None if matches!(parent, b"lxc" | b"lxc.payload") => {
+            Some(component.to_vec()).filter(|name| !name.starts_with(b"lxc."))
+        }
+        None => component.strip_prefix(b"lxc.payload.").map(<[u8]>::to_vec),
+    }?;
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if !name.first()?.is_ascii_alphanumeric() || !name.iter().all(plain) {
+        return None;
+    }
+    let mut out = [0; 64];
+    out.get_mut(..name.len())?.copy_from_slice(&name);
+    Some((out, u8::try_from(name.len()).ok()?))
+}
+
+/// A part of a unit's name, where systemd writes `-` as `\x2d` (systemd.unit(5)).
+fn unescaped(unit: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(unit.len());
+    let mut rest = unit;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'\\' {
+            out.push(*first);
+            continue;
+        }
+        let code = after.strip_prefix(b"x").and_then(|a| a.get(..2));
+        let code = std::str::from_utf8(code?).ok()?;
+        out.push(u8::from_str_radix(code, 16).ok()?);
+        rest = after.get(3..).unwrap_or_default();
+    }
+    Some(out)
 }
 
 /// The uid in `podUID` or `kubepods-burstable-podUID.slice`, where systemd wants `_` for `-`.
@@ -187,6 +325,20 @@ mod tests {
             (format!("/docker/{}", &ID[1..]), None, None),
             (format!("/docker/{}", ID.to_uppercase()), None, None),
             (format!("/podcast{UID}"), None, None),
+            ("/lxc.payload.web".into(), Some("web"), None),
+            ("/lxc.payload.web/system.slice/nginx.service".into(), Some("web"), None),
+            ("/lxc.monitor.web".into(), None, None),
+            ("/lxc/db-1/init.scope".into(), Some("db-1"), None),
+            ("/lxc/lxc.pivot".into(), None, None),
+            (format!("/lxc.payload.web/docker/{ID}"), Some(ID), None),
+            ("/machine.slice/systemd-nspawn@web.service/payload".into(), Some("web"), None),
+            (r"/machine.slice/machine-my\x2dbox.scope".into(), Some("my-box"), None),
+            (r"/machine.slice/machine-qemu\x2d1\x2dvm.scope".into(), None, None),
+            (r"/machine.slice/machine-a\x0ab.scope".into(), None, None),
+            (r"/machine.slice/machine-a\x.scope".into(), None, None),
+            (format!("/lxc.payload.{}", "n".repeat(65)), None, None),
+            ("/lxc.payload.".into(), None, None),
+            ("/lxc/-1+1".into(), None, None),
         ] {
             let owner = Owner::of(path.as_bytes());
             assert_eq!((owner.container(), owner.pod()), (container, pod), "{path}");
@@ -201,14 +353,56 @@ mod tests {
             assert!(!known.answer(7, None));
         }
         assert!(!known.is_wanted(7));
-        let cgroup = Cgroup { path: b"/a"[..].into(), owner: Owner::default() };
+        let cgroup = Cgroup::at(b"/a");
         assert!(known.answer(8, Some(cgroup.clone())));
         assert!(!known.answer(8, None) && !known.is_wanted(8));
         assert_eq!(known.get(8), Some(&cgroup));
-        for id in 0..20_000 {
+        // It is known after all.
+        assert!(known.answer(7, Some(cgroup.clone())));
+        assert!(known.get(7).is_some());
+        for id in 0..40_000 {
             known.answer(id, Some(cgroup.clone()));
+            known.answer(id + 100_000, None);
         }
-        assert!(known.known.len() <= MOST);
+        assert!(known.all().len() <= 2 * MOST && known.unknown.len() <= MOST);
+        assert!(known.get(39_999).is_some());
+    }
+
+    #[test]
+    fn what_is_seen_again_outlives_a_generation() {
+        let mut names = CgroupNames::new(2);
+        for id in 1..=9 {
+            names.insert(id, b"/x");
+            assert!(!names.insert(1, b"/x"));
+        }
+        assert!(names.get(1).is_some() && names.get(9).is_some());
+        assert_eq!(names.get(2), None);
+        assert!(names.iter().count() <= 4);
+    }
+
+    #[test]
+    fn a_rename_moves_what_is_below() {
+        let mut names = CgroupNames::new(3);
+        let in_v1 = |id| id_in(4, id).unwrap();
+        for (id, path) in
+            [(in_v1(2), &b"/a"[..]), (in_v1(3), b"/a/b"), (in_v1(4), b"/ab"), (3, b"/a/b")]
+        {
+            assert!(names.insert(id, path));
+        }
+        assert!(names.insert(in_v1(2), b"/lxc"));
+        let path = |id| names.get(id).map(|c| &*c.path);
+        assert_eq!(path(in_v1(2)), Some(&b"/lxc"[..]));
+        assert_eq!(path(in_v1(3)), Some(&b"/lxc/b"[..]));
+        assert_eq!(names.get(in_v1(3)).unwrap().owner.container(), Some("b"));
+        assert_eq!((path(in_v1(4)), path(3)), (Some(&b"/ab"[..]), Some(&b"/a/b"[..])));
+    }
+
+    #[test]
+    fn an_id_has_its_hierarchy() {
+        assert_eq!(id_in(0, 7), Some(7));
+        assert_eq!(id_in(9, 7), Some(9 << 48 | 7));
+        assert_eq!(hierarchy_of(9 << 48 | 7), 9);
+        assert_eq!((id_in(1 << 16, 7), id_in(1, 1 << 48)), (None, None));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod history;
 pub mod ledger;
 pub mod link;
 pub mod marks;
+pub mod mounts;
 pub mod names;
 pub mod open;
 pub mod opens;

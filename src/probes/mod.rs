@@ -27,12 +27,9 @@ use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 
-pub use crate::bpf::types::take_from as take_types_from;
+pub use self::cgroups::made::CgroupsMade;
+pub use crate::bpf::types::{mount_sysfs, take_from as take_types_from};
 pub(crate) use log::quiet_libbpf;
-
-/// What helps where no BTF is.
-pub(crate) const NO_BTF_FIX: &str =
-    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf FILE";
 
 /// Where probes send what they find out.
 pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;
@@ -47,6 +44,8 @@ pub enum ProbeEvent {
     OpensStarted(Result<OpensInfo, Problem>),
     /// What one drain of the ring brought; not sent when empty and nothing was lost.
     Opens(OpenBatch),
+    /// Cgroups that were made or renamed. Sent before the first open in one of them.
+    Cgroups(CgroupsMade),
     /// The opens probe has detached and drained; nothing follows.
     OpensEnded(OpenCounts),
     /// The owners probe is attached, or why it is not. Sent once, first.

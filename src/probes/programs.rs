@@ -21,6 +21,8 @@ pub enum Object {
     Owners,
     /// Addresses on the wire.
     Talkers,
+    /// Names of cgroups.
+    Cgroups,
 }
 
 /// What is lost where none of its forms can be loaded and attached.
@@ -52,6 +54,8 @@ pub const IO_URING: &str = "opens: io_uring";
 pub const COMPAT: &str = "opens: 32-bit tasks";
 /// Ends of processes.
 pub const PROCESS_EXIT: &str = "opens: ends of processes";
+/// The names of cgroups that are gone before the hierarchy is walked.
+pub const BRIEF_CGROUPS: &str = "opens: cgroups that live briefly";
 /// Connections of TCP: all else about connections hangs on it.
 pub const TCP: &str = "connections: TCP";
 /// Datagrams.
@@ -83,7 +87,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 17] = [
+pub const FEATURES: [Feature; 18] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -96,6 +100,7 @@ pub const FEATURES: [Feature; 17] = [
         ],
     ),
     feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
+    feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
     feature(Object::Owners, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
     feature(Object::Owners, DATAGRAMS, &[&["count_tx", "count_rx", "sock_released"]]),
     feature(
@@ -307,7 +312,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{opens, owners, talkers};
+    use crate::bpf::{cgroups, opens, owners, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -326,6 +331,9 @@ mod tests {
         let mut storage = MaybeUninit::uninit();
         let open = owners::OwnersSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Owners), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = cgroups::CgroupsSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Cgroups), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = talkers::TalkersSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Talkers), programs(open.open_object()));

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 
 use nix::unistd::{Uid, User};
 
-use super::cgroups::Cgroups;
+use super::cgroups::{Cgroups, systemd_hierarchy};
 use super::clock;
-use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::cgroup::Cgroup;
+use crate::model::mounts::cgroup_path;
 use crate::model::opens::ProcessKey;
 use crate::model::who::{Asked, Facts, NS_PER_TICK, Parent, Stat, Unread, Who, arguments, counted};
 
@@ -93,11 +94,10 @@ fn parents(pid: u32) -> Vec<Parent> {
     parents
 }
 
-/// Its cgroup of the v2 hierarchy, as this process sees it.
+/// Its cgroup, as this process sees it.
 fn in_cgroup(pid: u32) -> Option<Cgroup> {
     let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
-    Some(Cgroup { path: path.into(), owner: Owner::of(path) })
+    cgroup_path(&text, systemd_hierarchy() > 0).map(Cgroup::at)
 }
 
 fn wall_clock(ago_ns: u64) -> String {

@@ -42,6 +42,10 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Opens(batch)) => return Err(batch),
             Seen::Probe(ProbeEvent::OpensStarted(result)) => Rare::OpensStarted(result.clone()),
             Seen::Probe(ProbeEvent::OpensEnded(counts)) => Rare::OpensEnded(*counts),
+            Seen::Probe(ProbeEvent::Cgroups(made)) => {
+                let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
+                Rare::Cgroups(made.paths.iter().map(named).collect())
+            }
             Seen::Probe(ProbeEvent::Watching(result)) => Rare::Watching(result.clone()),
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
             Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),

@@ -17,7 +17,7 @@ use crate::model::escape::escape;
 use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{ProbeEvent, clock};
+use crate::probes::{CgroupsMade, ProbeEvent, clock};
 use crate::rights;
 use crate::settings::Settings;
 use crate::stream::{Choose, Probes, Stop, complain};
@@ -64,6 +64,8 @@ struct Session {
     talkers: bool,
     owners: bool,
     cgroups: Cgroups,
+    /// Names of new cgroups that were lost.
+    cgroups_lost: u64,
     told: KnownCgroups,
     /// Opens that the kernel's side could not tell.
     lost: u64,
@@ -81,6 +83,7 @@ impl Session {
             talkers: false,
             owners: false,
             cgroups: Cgroups::new(),
+            cgroups_lost: 0,
             told: KnownCgroups::default(),
             lost: 0,
             failed: false,
@@ -226,6 +229,11 @@ impl Session {
     }
 
     fn write(&mut self, writer: &mut Writer, at: Mono, mut seen: Seen) -> Result<(), WriteError> {
+        if let Seen::Probe(ProbeEvent::Cgroups(made)) = &seen {
+            // Written with the first open in one of them.
+            self.cgroups_made(made);
+            return Ok(());
+        }
         if let Seen::Probe(ProbeEvent::Opens(batch)) = &mut seen {
             let news = self.news(batch);
             if !news.is_empty() {
@@ -242,6 +250,16 @@ impl Session {
             samples.iter_mut().for_each(|sample| self.choose.talkers(sample));
         }
         writer.take(at, &seen)
+    }
+
+    fn cgroups_made(&mut self, made: &CgroupsMade) {
+        for (id, path) in &made.paths {
+            self.cgroups.insert(*id, path);
+        }
+        if made.lost > self.cgroups_lost {
+            let more = made.lost - std::mem::replace(&mut self.cgroups_lost, made.lost);
+            complain(&format!("lost {more} names of new cgroups: the reader was too slow"));
+        }
     }
 
     /// The cgroups of a batch that were not told yet.

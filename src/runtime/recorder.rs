@@ -168,6 +168,7 @@ fn weight(seen: &Seen) -> usize {
             };
             samples.iter().map(|s| size_of_val(s) + size_of_val(&*s.sources) + look(s)).sum()
         }
+        Seen::Probe(ProbeEvent::Cgroups(made)) => made.bytes(),
         _ => 4_096,
     }
 }

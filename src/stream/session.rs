@@ -22,7 +22,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{OwnersInfo, ProbeEvent, Watched, clock};
+use crate::probes::{CgroupsMade, OwnersInfo, ProbeEvent, Watched, clock};
 use crate::rights;
 use crate::settings::Settings;
 
@@ -41,6 +41,8 @@ pub(super) struct Session {
     duration: Option<Duration>,
     probes: Option<Probes>,
     cgroups: Cgroups,
+    /// Names of new cgroups that were lost.
+    cgroups_lost: u64,
     tally: Tally,
     owners: Owners,
     buffer: Vec<u8>,
@@ -71,6 +73,7 @@ impl Session {
             duration,
             probes: Some(Probes::new()),
             cgroups: Cgroups::new(),
+            cgroups_lost: 0,
             tally: Tally::default(),
             owners: Owners::telling(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
@@ -208,6 +211,7 @@ impl Session {
     fn take(&mut self, event: ProbeEvent) -> Result<(), OutError> {
         match event {
             ProbeEvent::Opens(batch) => self.opens(&batch)?,
+            ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             ProbeEvent::OpensEnded(counts) => {
                 self.running.opens = false;
                 self.lost(counts);
@@ -240,6 +244,16 @@ impl Session {
         }
         self.lost(batch.counts);
         Ok(())
+    }
+
+    fn cgroups_made(&mut self, made: &CgroupsMade) {
+        for (id, path) in &made.paths {
+            self.cgroups.insert(*id, path);
+        }
+        if made.lost > self.cgroups_lost {
+            let more = made.lost - std::mem::replace(&mut self.cgroups_lost, made.lost);
+            complain(&format!("lost {more} names of new cgroups: the reader was too slow"));
+        }
     }
 
     fn lost(&mut self, counts: OpenCounts) {
@@ -313,6 +327,7 @@ impl Session {
                 self.fail(&problem);
             }
             ProbeEvent::OwnersEnded => self.running.connections = false,
+            ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             ProbeEvent::Opens(_)
             | ProbeEvent::OpensEnded(_)
             | ProbeEvent::Talkers(_)

@@ -159,7 +159,7 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let pod = cgroup.and_then(|c| c.owner.pod()).map(|pod| format!("pod {pod}"));
     // Beside a pod's uid the container's first twelve digits, as people write it: the cgroup has all.
     let digits = if pod.is_some() { 12 } else { 64 };
-    let container = container.and_then(|id| id.get(..digits)).map(str::to_owned);
+    let container = container.map(|id| id.get(..digits).unwrap_or(id).to_owned());
     let owner: Vec<String> = container.into_iter().chain(pod).collect();
     let cgroup = cgroup.map_or(Cow::Borrowed("?"), |c| escape(&c.path));
     let mut lines = vec![

@@ -79,7 +79,11 @@ impl Watch {
         let deadline = Instant::now() + patience();
         let mut seen = Vec::new();
         while let Some(event) = next(&mut self.events) {
-            let ProbeEvent::Opens(batch) = event else { panic!("unexpected {event:?}") };
+            let batch = match event {
+                ProbeEvent::Opens(batch) => batch,
+                ProbeEvent::Cgroups(_) => continue,
+                other => panic!("unexpected {other:?}"),
+            };
             seen.extend(batch.iter().map(Seen::of));
             if asked(&batch) {
                 return seen;
@@ -116,6 +120,7 @@ impl Watch {
                     all.counts = counts;
                     return all;
                 }
+                ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }
             assert!(Instant::now() < deadline, "the probe does not end");

@@ -84,6 +84,7 @@ pub fn full_speed(time: Duration) -> Run {
                     }
                 }
                 ProbeEvent::OpensEnded(counts) => return (told, lost, counts),
+                ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }
         }

@@ -67,6 +67,7 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
     loop {
         match next(&mut events) {
             Some(ProbeEvent::Opens(batch)) => lost = batch.counts.lost,
+            Some(ProbeEvent::Cgroups(_)) => {}
             Some(ProbeEvent::OpensStarted(started)) => {
                 started.unwrap_or_else(|e| panic!("the tests need root: {e}"));
             }

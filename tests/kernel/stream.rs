@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::program::{Ended, Stream, ended_into, program};
+use ebpftop::model::mounts::cgroup_path;
+use ebpftop::probes::cgroups::systemd_hierarchy;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -150,8 +152,9 @@ fn results_flags_and_modes_are_told() {
 
 #[test]
 fn the_cgroup_is_told_where_there_is_one() {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap();
+    let own = std::fs::read("/proc/self/cgroup").unwrap();
+    let own = cgroup_path(&own, systemd_hierarchy() > 0).unwrap();
+    let own = std::str::from_utf8(own).unwrap();
     let stream = Stream::json(&["opens", "--path", "/etc/host.conf"]);
     let _ = File::open("/etc/host.conf");
     let run = stream.interrupt();

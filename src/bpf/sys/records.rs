@@ -1,5 +1,6 @@
 //! The records that programs write, as plain data.
 
+use crate::bpf::cgroups::types::cgroup_head;
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
@@ -21,14 +22,19 @@ const _: () = assert!(size_of::<conn_head>() == CONN_HEAD_BYTES);
 pub(crate) const OWNER_SLOT_BYTES: usize = 72;
 const _: () = assert!(size_of::<owner_slot>() == OWNER_SLOT_BYTES);
 
+/// Bytes of `struct cgroup_head`, as `cgroups.h` asserts it.
+pub(crate) const CGROUP_HEAD_BYTES: usize = 24;
+const _: () = assert!(size_of::<cgroup_head>() == CGROUP_HEAD_BYTES);
+
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
     ($($name:ty),*) => {$(
-        // SAFETY: `repr(C)`, integers and byte arrays only, padding explicit in opens.h and owners.h.
+        // SAFETY: `repr(C)`, integers and byte arrays only, padding explicit in the headers of src/bpf.
         unsafe impl plain::Plain for $name {}
     )*};
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
+plain!(cgroup_head);
 plain!(conn_counts, conn_head, flow_key, flow_record, holder, owner_slot);
 
 /// The bytes of a record.

@@ -1,13 +1,14 @@
 //! Syscall tracepoints as perf events, also where nobody has mounted tracefs.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use libbpf_rs::{Link, ProgramMut};
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
+
+use super::mount::{owned, private_mount};
 
 /// An open tracefs: one that is mounted, else a mount of our own that nobody else sees.
 #[derive(Debug)]
@@ -16,11 +17,6 @@ pub(crate) struct TraceFs {
 }
 
 const MOUNTED: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-
-/// `include/uapi/linux/mount.h`
-const FSOPEN_CLOEXEC: libc::c_uint = 1;
-const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
-const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 
 impl TraceFs {
     /// Opens tracefs. Mounting needs CAP_SYS_ADMIN and kernel 5.2; the mount ends with the descriptor.
@@ -32,7 +28,7 @@ impl TraceFs {
                 return Ok(Self { root });
             }
         }
-        Ok(Self { root: private_mount(c"tracefs")? })
+        Ok(Self { root: private_mount(c"tracefs", &[])? })
     }
 
     /// The number of a tracepoint; `NotFound` where the kernel does not have it.
@@ -44,36 +40,6 @@ impl TraceFs {
         File::from(fd).read_to_string(&mut text)?;
         text.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
-}
-
-fn private_mount(kind: &CStr) -> io::Result<OwnedFd> {
-    // SAFETY: fsopen takes a NUL-terminated name and flags, and returns a new descriptor or -1.
-    let fs = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
-    // SAFETY: FSCONFIG_CMD_CREATE takes no key and no value: null pointers and 0.
-    let made = unsafe {
-        libc::syscall(
-            libc::SYS_fsconfig,
-            fs.as_raw_fd(),
-            FSCONFIG_CMD_CREATE,
-            std::ptr::null::<libc::c_char>(),
-            std::ptr::null::<libc::c_void>(),
-            0,
-        )
-    };
-    if made != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: fsmount takes the context's descriptor and flags, and returns a new descriptor or -1.
-    owned(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
-}
-
-fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
-    let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just returned this descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Attaches a tracepoint program; it runs on every CPU and for every task until the link is dropped.

@@ -16,11 +16,12 @@ use crate::bpf::types;
 use crate::model::coverage::Missing;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
+use crate::probes::cgroups;
 use crate::probes::programs::{
     self, COMPAT, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{LoadError, Refusal};
-use crate::probes::{NO_BTF_FIX, Only, OpensConfig, OpensInfo};
+use crate::probes::{Only, OpensConfig, OpensInfo};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
@@ -36,7 +37,7 @@ const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::Open
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("the kernel has no BTF at {}", types::OF_KERNEL)]
+    #[error("{}", types::unknown().0)]
     NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
@@ -49,7 +50,7 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::NoBtf => NO_BTF_FIX,
+            AttachError::NoBtf => types::unknown().1,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
             AttachError::Load(e) if e.is_out_of_memory() => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
@@ -203,6 +204,8 @@ impl Form<'_> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = at_entry;
             rodata.latency = self.config.latency && at_entry;
+            rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
+            rodata.pids_hierarchy = cgroups::pids_hierarchy();
             rodata.as_on_510 = self.config.as_on_510 || types::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();

@@ -18,6 +18,7 @@ use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::bpf::sys::misses;
 use crate::bpf::sys::records::bytes_of;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
+use crate::probes::cgroups::made::Made;
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
@@ -36,6 +37,7 @@ const LOST_EVERY: Duration = Duration::from_millis(250);
 /// Drains until told to stop, then detaches and drains what is left.
 pub(super) fn drain(
     attached: Attached<'_>,
+    made: Option<Made>,
     stopped: &mpsc::Receiver<()>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
@@ -58,6 +60,7 @@ pub(super) fn drain(
         rings,
         decoder: &decoder,
         compat,
+        made,
         told: Told::default(),
         missed: 0,
         asked: Instant::now(),
@@ -101,6 +104,7 @@ struct Drain<'a, 'obj> {
     rings: Vec<RingBuffer<'a>>,
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
+    made: Option<Made>,
     told: Told,
     /// Opens at which the kernel did not run the program, when that was last asked.
     missed: u64,
@@ -125,6 +129,12 @@ impl Drain<'_, '_> {
             }
         }
         let batch = self.take_batch(last)?;
+        // After the opens: a cgroup was made before the first open in it.
+        if let Some(made) = self.made.as_ref().and_then(Made::take)
+            && self.sink.blocking_send(ProbeEvent::Cgroups(made)).is_err()
+        {
+            return Ok(Taken::NobodyListens);
+        }
         if self.told.is_news(&batch) && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err() {
             taken = Taken::NobodyListens;
         }

@@ -13,7 +13,8 @@ mod rings;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use super::{OpensConfig, ProbeEvent, Sink};
+use super::cgroups::made::Made;
+use super::{OpensConfig, ProbeEvent, Sink, cgroups};
 use crate::model::problem::Problem;
 use crate::rights::{self, Part};
 
@@ -61,19 +62,23 @@ impl OpensProbe {
 
 fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     super::quiet_libbpf();
+    let made = Made::attach();
     let mut storage = super::programs::storage();
-    let attached = match attach::attach(config, &mut storage) {
+    let mut attached = match attach::attach(config, &mut storage) {
         Ok(attached) => attached,
         Err(e) => {
             let _ = sink.blocking_send(ProbeEvent::OpensStarted(Err(e.into())));
             return;
         }
     };
+    let missing = &mut attached.info.missing;
+    missing.extend(cgroups::missing(cgroups::OUTSIDE_NAMES));
+    missing.extend(made.as_ref().err().cloned());
     rights::keep(&[Part::Opens], config.locked);
     if sink.blocking_send(ProbeEvent::OpensStarted(Ok(attached.info.clone()))).is_err() {
         return;
     }
-    if let Err(e) = drain::drain(attached, stopped, sink) {
+    if let Err(e) = drain::drain(attached, made.ok(), stopped, sink) {
         tracing::error!("the opens probe ended: {e}");
         let problem = Problem::new("read the opens", e.to_string(), "start ebpftop again");
         let _ = sink.blocking_send(ProbeEvent::OpensStarted(Err(problem)));

@@ -1,18 +1,16 @@
 //! Loads the object and attaches it: to the root of cgroup v2 and to TCP's changes of state.
 
-use std::fs::File;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
 use crate::model::coverage::{Attribution, Missing};
-use crate::model::escape::escape;
 use crate::model::problem::Problem;
 use crate::probes::OwnersInfo;
+use crate::probes::cgroups::{self, hierarchy_root};
 use crate::probes::programs::{self, Choice, Load, Object, Storage};
 use crate::probes::refusal::LoadError;
 
@@ -59,19 +57,6 @@ impl From<AttachError> for Problem {
     }
 }
 
-/// The root of cgroup v2, wherever it is mounted, or why there is none.
-fn cgroup2_root() -> Result<File, String> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|e| e.to_string())?;
-    let root = mounts
-        .lines()
-        .find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
-            [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
-            _ => None,
-        })
-        .ok_or("cgroup v2 is not mounted; mount -t cgroup2 none /sys/fs/cgroup")?;
-    File::open(&root).map_err(|e| format!("{}: {e}", escape(root.as_os_str().as_encoded_bytes())))
-}
-
 /// The loaded and attached programs. Links first: they go before the object does.
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
@@ -93,7 +78,7 @@ const CGROUP_PROGRAMS: [&str; 6] =
 
 /// The object, with the root of cgroup v2 where there is one.
 struct Owners {
-    root: Option<File>,
+    root: Option<&'static OwnedFd>,
 }
 
 impl Load for Owners {
@@ -144,7 +129,7 @@ impl Owners {
             (&progs.accepts_v4, "accepts_v4"),
             (&progs.accepts_v6, "accepts_v6"),
         ] {
-            if let Some(root) = self.root.as_ref().filter(|_| choice.uses(name)) {
+            if let Some(root) = self.root.filter(|_| choice.uses(name)) {
                 let link = program.attach_cgroup(root.as_raw_fd());
                 links.push(link.map_err(|e| LoadError::of_attach(name, &e))?);
             }
@@ -168,16 +153,18 @@ impl Owners {
 /// Loads and attaches. A connection that begins after this is reported.
 pub(super) fn attach(storage: &mut Storage) -> Result<(Attached<'_>, OwnersInfo), AttachError> {
     let choice = Choice::of(Object::Owners);
-    let (root, choice) = match cgroup2_root() {
-        Ok(root) => (Some(root), choice),
-        Err(why) => (None, choice.unavailable(&CGROUP_PROGRAMS, &why)),
+    let root = hierarchy_root().map(|root| &root.dir);
+    let choice = match root {
+        Some(_) => choice,
+        None => choice.unavailable(&CGROUP_PROGRAMS, "cgroup v2 is not mounted, and cannot be"),
     };
     let (attached, choice) =
         programs::load(&Owners { root }, storage, choice).map_err(AttachError::Load)?;
-    let missing = choice.missing();
+    let mut missing = choice.missing();
     if let Some(tcp) = missing.iter().find(|missing| missing.feature == programs::TCP) {
         return Err(AttachError::NoTcp(tcp.clone()));
     }
+    missing.extend(cgroups::missing(cgroups::OUTSIDE_CONNECTIONS));
     Ok((attached, OwnersInfo { attribution: Attribution::Connection, missing }))
 }
 

@@ -15,7 +15,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
 use crate::probes::refusal::{LoadError, Refusal};
-use crate::probes::{NO_BTF_FIX, clock, grace_period};
+use crate::probes::{clock, grace_period};
 
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ fn load_problem(row: &Row, error: &LoadError) -> Problem {
         return Problem::new(what, error.to_string(), fix);
     }
     if !types::known() {
-        let why = format!("the kernel has no BTF at {}", types::OF_KERNEL);
-        return Problem::new(what, why, NO_BTF_FIX);
+        let (why, fix) = types::unknown();
+        return Problem::new(what, why, fix);
     }
     Problem::new(what, error.to_string(), "see `ebpftop doctor` and --log FILE")
 }
