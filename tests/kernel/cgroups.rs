@@ -263,9 +263,7 @@ fn a_hostile_name_is_inert() {
 fn apart(options: &[&str], script: &str, args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args([BOUND, "unshare", "--mount"]).args(options);
-    command
-        .args(["sh", "-ec", &format!("{script}; exec \"$@\""), "sh", ebpftop().as_str()])
-        .args(args);
+    command.args(["sh", "-ec", &format!("{script}; exec \"$@\""), "sh"]).arg(ebpftop()).args(args);
     command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER");
     command
 }
