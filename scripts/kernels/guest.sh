@@ -88,6 +88,8 @@ fill_base() {
 		file=$(command -v "$program") || die "no $program here: scripts/setup.sh test installs it"
 		cp -L "$file" "$root/bin/$program"
 	done
+	# busybox's own shell takes its own setpriv before that of the path
+	ln -s bash "$root/bin/sh"
 	for file in $(ldd "$root"/bin/* "$root/tests"/* 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*' | sort -u); do
 		mkdir -p "$root$(dirname "$file")"
 		cp -L "$file" "$root$file"
