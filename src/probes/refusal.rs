@@ -127,6 +127,9 @@ impl Refusal {
             (ENOTSUPP | libc::EOPNOTSUPP | libc::ENOSYS, ..) => {
                 Some("this kernel was built without it")
             }
+            (libc::ESRCH, Stage::Load, _) => {
+                Some("the kernel's types (BTF) do not have what it attaches to")
+            }
             (libc::ENOENT | libc::ESRCH, ..) => Some("this kernel has no such hook"),
             (libc::ENOMEM, ..) => Some("memory is short"),
             (libc::EBUSY, ..) => Some("another program has the hook to itself"),
@@ -188,14 +191,16 @@ thread_local! {
 const MOST_LINE: usize = 200;
 
 /// Notes a warning of libbpf's: `prog 'NAME': BPF program load failed: …`, then, where there is one,
-/// the verifier's log (`bpf_object_load_prog` of libbpf.c).
+/// the verifier's log; or that libbpf itself finds no type of the kernel to attach the program to
+/// (`bpf_object_load_prog` of libbpf.c).
 pub(super) fn listen(warning: &str) {
     let Some((program, text)) =
         warning.trim_start().strip_prefix("libbpf: prog '").and_then(|rest| rest.split_once("': "))
     else {
         return;
     };
-    if text.starts_with("BPF program load failed") {
+    let refused = ["BPF program load failed", "failed to prepare load attributes"];
+    if refused.iter().any(|text_of| text.starts_with(text_of)) {
         SAID.set(Some(Said { program: program.to_owned(), verifier: None }));
     } else if let Some(log) = text.strip_prefix("-- BEGIN PROG LOAD LOG --") {
         let line = last_line(log.split("-- END PROG LOAD LOG --").next().unwrap_or_default());

@@ -16,8 +16,9 @@ pub const MAX_THREAD_NAMES: usize = 8;
 
 /// What names a process for ever: thread group id and start, ns of `CLOCK_BOOTTIME`.
 ///
-/// Starts are compared in the ticks of /proc (10 ms): BPF knows nanoseconds and /proc does not, and
-/// both name the same process. An id does not come back within a tick.
+/// /proc knows the start in ticks of 10 ms alone. Such a key equals that of every process with this id
+/// which started in that tick; two exact keys are equal when they are the same. (So equality is not
+/// transitive: of two processes that had one id within 10 ms, a polled socket goes to either.)
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ProcessKey {
     pub tgid: u32,
@@ -26,7 +27,11 @@ pub struct ProcessKey {
 
 impl PartialEq for ProcessKey {
     fn eq(&self, other: &Self) -> bool {
-        (self.tgid, self.start_tick()) == (other.tgid, other.start_tick())
+        let starts = match self.is_of_proc() || other.is_of_proc() {
+            true => self.start_tick() == other.start_tick(),
+            false => self.start_boottime_ns == other.start_boottime_ns,
+        };
+        self.tgid == other.tgid && starts
     }
 }
 
@@ -41,6 +46,11 @@ impl Hash for ProcessKey {
 impl ProcessKey {
     fn start_tick(self) -> u64 {
         self.start_boottime_ns / NS_PER_TICK
+    }
+
+    /// A start in whole ticks is one of /proc: of others one in ten million is.
+    fn is_of_proc(self) -> bool {
+        self.start_boottime_ns.is_multiple_of(NS_PER_TICK)
     }
 
     /// The process that did this open.

@@ -274,7 +274,7 @@ impl Kernel {
             choice = choice.without(OPEN_ENTRY);
         }
         if types::from_file() {
-            choice = choice.unavailable(&["uring_submit"], "not with --btf");
+            choice = choice.unavailable(&["uring_submit", "compat_tasks"], "not with --btf");
         } else if !self.uring {
             let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
             choice = choice.unavailable(&["uring_submit"], why);
