@@ -35,14 +35,17 @@ $(tail -30 "$cache/cargo.log")"
 
 # A floor for a test that does not exist (any more) would say nothing.
 check_floors() {
-	local version name test
-	while read -r version name test; do
+	local name test
+	while read -r name test; do
 		[ "$test" = '*' ] || "$cache/tests/kernel" --list | grep -qx "$name::$test: test" ||
-			die "scripts/kernels/floors: tests/kernel/$name.rs has no test $test"
-	done < <(floors)
+			die "scripts/kernels: tests/kernel/$name.rs has no test $test"
+	done < <(floors | cut -d' ' -f2-; grep -v '^#' "$here/emulated" | cut -d' ' -f1,2)
 }
 
 floors() { grep -v '^#' "$here/floors"; }
+
+# What is left out where the guest takes the machine's place.
+emulated() { if [ "${TESTS:-}" = all ]; then grep -v '^#' "$here/emulated"; fi; }
 
 # Whether version $1 (two numbers) is below $2.
 below() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]; }
@@ -121,7 +124,7 @@ fill_root() {
 
 # "seconds name program arguments" a line: what the guest is to run.
 list_tests() {
-	local guest=$1 running=$2 dir="$cache/guests/$1" name version test args
+	local guest=$1 running=$2 dir="$cache/guests/$1" name version test args reason
 	if [ "$guest" = control ]; then
 		control_tests "$dir/root"
 		return
@@ -134,6 +137,11 @@ list_tests() {
 			if [ "$test" = '*' ]; then continue 2; fi
 			args+=" --skip $name::$test"
 		done < <(floors | awk -v name="$name" '$2 == name')
+		while read -r _ test reason; do
+			echo "$name $test: $reason" >>"$dir/unavailable"
+			if [ "$test" = '*' ]; then continue 2; fi
+			args+=" --skip $name::$test"
+		done < <(emulated | awk -v name="$name" '$1 == name')
 		# these two say what the kernel took
 		case $name in floor | whole) args+=' --nocapture' ;; esac
 		echo "$test_limit $name kernel $name:: --test-threads=$test_threads$args"

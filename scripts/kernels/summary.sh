@@ -108,7 +108,7 @@ summarise() {
 				echo "  $name: $(passed_tests "$dir" "$name") passed"
 			done <"$dir/list"
 			sed -nE 's/^@@ (missing|note) /  \1 /p' "$dir/said" | sort -u
-			[ ! -e "$dir/unavailable" ] || sed 's/^/  not on this kernel: /' "$dir/unavailable"
+			[ ! -e "$dir/unavailable" ] || sed 's/^/  not here: /' "$dir/unavailable"
 		fi
 		if [ -z "$wrong" ]; then
 			passed=$((passed + 1))

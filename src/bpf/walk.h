@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Walks over the tables, run by the reader (BPF_PROG_RUN).
  *
- * Iterators over map elements would do, but kernels that allow programs to write nothing refuse
- * them. A walk writes into a ring; where that is full it stops, and goes on from there in the next
+ * Iterators over map elements hand over values that a program may write to, and hardened kernels
+ * refuse them. A walk writes into a ring; where that is full it stops, and goes on from there in the next
  * run. bpf_for_each_map_elem is kernel 5.13 (69c087ba6225). */
 #ifndef EBPFTOP_WALK_H
 #define EBPFTOP_WALK_H

@@ -1,4 +1,4 @@
-//! Records as they come from the ring and the iterators. An odd one is `None`, never a panic.
+//! Records as they come from the rings and the iterator over open files. An odd one is `None`, never a panic.
 
 use std::net::SocketAddr;
 
