@@ -66,11 +66,16 @@ pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str,
                 // A kernel without IPv6 has no such sockets.
                 Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
                 Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
+                Err(e) if is_absent(&e) => return Err(no_module("tcp_diag", &e)),
                 Err(e) => return Err(e),
             }
         }
     }
     Ok(refused)
+}
+
+fn no_module(module: &str, e: &io::Error) -> io::Error {
+    io::Error::other(format!("this kernel lists no sockets, try modprobe {module} ({e})"))
 }
 
 /// No handler for the protocol, and none could be loaded.
