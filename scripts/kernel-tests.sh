@@ -52,5 +52,5 @@ if ! command -v qemu-system-x86_64 >/dev/null || ! command -v busybox >/dev/null
 	}
 fi
 export TESTS=all
-export GUEST_LIMIT="${GUEST_LIMIT:-2700}" TEST_LIMIT="${TEST_LIMIT:-900}" TEST_THREADS="${TEST_THREADS:-2}"
+export GUEST_LIMIT="${GUEST_LIMIT:-2700}" TEST_LIMIT="${TEST_LIMIT:-900}" TEST_THREADS="${TEST_THREADS:-1}"
 exec scripts/test-kernels.sh newest

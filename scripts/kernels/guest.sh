@@ -6,7 +6,7 @@
 MODULES=(sch_ingress cls_bpf veth dummy tun sch_tbf udp_tunnel ip6_udp_tunnel vxlan inet_diag tcp_diag udp_diag)
 
 # Programs that the tests run and that busybox lacks, or has with fewer options.
-PROGRAMS=(ip ethtool tc setcap setpriv unshare mount umount mountpoint env bash)
+PROGRAMS=(ip ss ethtool tc setcap setpriv unshare mount umount mountpoint env bash)
 
 # Builds the tests and the program that they run, as for the tests on this kernel; copies them,
 # without debug information, to $cache/tests.
