@@ -278,13 +278,13 @@ mod tests {
         }
     }
 
-    /// The README's table is written by hand.
+    /// The table there is written by hand.
     #[test]
-    fn the_readme_names_every_key() {
-        let readme = include_str!("../README.md");
+    fn the_documentation_names_every_key() {
+        let page = include_str!("../docs/keys.md");
         for binding in of(M::Main) {
             for key in binding.names().split(' ') {
-                assert!(readme.contains(&format!("`{key}`")), "{key}: {}", binding.help);
+                assert!(page.contains(&format!("`{key}`")), "{key}: {}", binding.help);
             }
         }
     }

@@ -1,7 +1,9 @@
-//! `ebpftop`: which process opens which files, and who is on the wire, live from eBPF.
+//! `ebpftop` shows live, from eBPF, which process opens which files, and which addresses and
+//! processes are on the wire.
 //!
-//! Data flows one way: [`probes`] read the kernel and send messages, [`app`] decides,
-//! [`model`] keeps the numbers, [`ui`] draws them. [`stream`] writes the same numbers as lines.
+//! Data flows one way. Three [`probes`] (opens, talkers, connections) read the kernel and send
+//! events; [`app`] decides, [`model`] stores the numbers, [`ui`] draws them. [`stream`] writes the
+//! same events as lines, [`recording`] as a file.
 
 pub mod app;
 pub mod bpf;
