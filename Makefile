@@ -20,7 +20,7 @@ C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
 SCRIPTS := $(wildcard scripts/*.sh scripts/kernels/*.sh benches/*.sh) scripts/kernels/init .ci/run
 
 # Set to anything, `make install` gives the program its rights, so that it runs without sudo: for
-# everybody who may run it. src/rights.rs says what each is for, and a test that they are the same.
+# everybody who may run it. src/privileges.rs says what each is for, and a test that they are the same.
 SETCAP ?=
 CAPABILITIES := 'cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search=ep'
 

@@ -7,7 +7,7 @@ use libbpf_cargo::SkeletonBuilder;
 const OBJECTS: [&str; 4] = ["cgroups", "opens", "owners", "talkers"];
 
 /// Those that use kfuncs. libbpf looks these up in the kernel's own BTF, used or not: so they are
-/// there once more without, for kernels whose BTF comes from a file (src/bpf/types.rs).
+/// there once more without, for kernels whose BTF comes from a file (src/bpf/btf.rs).
 const WITH_KFUNCS: [&str; 2] = ["opens", "talkers"];
 
 /// The programs read saved registers, which are another architecture's own, and share their records
@@ -65,7 +65,7 @@ fn add_plain(skeleton: &Path, plain: &Path) -> Result<(), Box<dyn std::error::Er
         return Err(format!("the skeleton does not open its object by {OPENED}").into());
     }
     let either = format!(
-        "ObjectSkeletonConfigBuilder::new(crate::bpf::types::object(&DATA, include_bytes!({plain:?})))"
+        "ObjectSkeletonConfigBuilder::new(crate::bpf::btf::object(&DATA, include_bytes!({plain:?})))"
     );
     std::fs::write(skeleton, text.replace(OPENED, &either))?;
     Ok(())

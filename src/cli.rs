@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::duration;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::link::XdpMode;
-use crate::model::span;
 use crate::recording::parse_size;
 use crate::settings::THEME_NAMES;
 
@@ -45,7 +45,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
         format: DoctorFormat,
         #[command(flatten)]
-        types: TypesArgs,
+        types: BtfArgs,
     },
     /// Print the commented default configuration
     Config,
@@ -75,7 +75,7 @@ pub struct WatchArgs {
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     /// Time between refreshes, 100ms to 60s [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = span::parse_interval)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_interval)]
     pub interval: Option<Duration>,
     /// How arriving packets are counted [default: auto]
     #[arg(long, value_name = "MODE", value_enum)]
@@ -84,7 +84,7 @@ pub struct WatchArgs {
     #[arg(long)]
     pub latency: bool,
     #[command(flatten)]
-    pub types: TypesArgs,
+    pub types: BtfArgs,
     /// Keep to what is watched at first, and give up all rights but those that reading counts takes
     #[arg(long)]
     pub lock: bool,
@@ -100,7 +100,7 @@ pub struct OwnersArgs {
 
 /// What everything that loads programs takes.
 #[derive(Clone, Debug, Default, Args)]
-pub struct TypesArgs {
+pub struct BtfArgs {
     /// Take the kernel's types from this BTF file, where the kernel has none at
     /// /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "FILE")]
@@ -142,7 +142,7 @@ pub struct StreamArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// End after this time, counted from `ready` [default: until SIGINT or SIGTERM]
-    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
     /// Only opens that failed
     #[arg(long)]
@@ -172,7 +172,7 @@ pub struct RecordArgs {
     #[command(flatten)]
     pub owners: OwnersArgs,
     /// End after this time [default: until SIGINT or SIGTERM]
-    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
     /// End before the file is larger: bytes, or with K, M or G [default: no bound]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

@@ -9,8 +9,6 @@ pub mod app;
 pub mod bpf;
 pub mod cli;
 pub mod config;
-#[cfg(test)]
-mod corpus;
 pub mod doctor;
 pub mod files;
 pub mod keymap;
@@ -18,9 +16,9 @@ pub mod keys;
 pub mod logging;
 pub mod man;
 pub mod model;
+pub mod privileges;
 pub mod probes;
 pub mod recording;
-pub mod rights;
 /// Each unit test in a process of its own, within a time limit.
 #[cfg(test)]
 #[path = "../tests/common/runner.rs"]
@@ -29,4 +27,7 @@ mod runner;
 pub mod runtime;
 pub mod settings;
 pub mod stream;
+mod sys;
+#[cfg(test)]
+mod testing;
 pub mod ui;

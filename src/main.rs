@@ -9,7 +9,7 @@ use ebpftop::cli::{Cli, Command, ReplayArgs};
 use ebpftop::config::{self, ConfigError};
 use ebpftop::model::escape::escape;
 use ebpftop::settings::Settings;
-use ebpftop::{doctor, logging, man, probes, recording, rights, runtime, stream};
+use ebpftop::{doctor, logging, man, privileges, probes, recording, runtime, stream};
 
 fn main() -> ExitCode {
     match run() {
@@ -33,10 +33,10 @@ fn run() -> anyhow::Result<ExitCode> {
     ) {
         probes::mount_sysfs();
     }
-    let fence = rights::fence();
+    let seccomp = privileges::seccomp();
     take_types(&cli)?;
     match &cli.command {
-        None => dashboard(&cli, &fence),
+        None => dashboard(&cli, &seccomp),
         Some(Command::Stream(args)) => {
             stream::run(&config::settings(&args.watch, &config::load(None)?), args)
         }
@@ -67,7 +67,7 @@ fn take_types(cli: &Cli) -> anyhow::Result<()> {
     };
     let Some(path) = &types.btf else { return Ok(()) };
     let shown = escape(path.as_os_str().as_encoded_bytes());
-    probes::take_types_from(path).with_context(|| format!("read the kernel's types from {shown}"))
+    probes::use_btf_file(path).with_context(|| format!("read the kernel's types from {shown}"))
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -89,7 +89,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     runtime::replay(&settings, &screen, args.file.as_deref())
 }
 
-fn dashboard(cli: &Cli, fence: &Result<(), String>) -> anyhow::Result<ExitCode> {
+fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode> {
     if !std::io::stdout().is_terminal() {
         let _ = writeln!(
             std::io::stderr(),
@@ -99,7 +99,7 @@ fn dashboard(cli: &Cli, fence: &Result<(), String>) -> anyhow::Result<ExitCode> 
     }
     if let Some(log) = &cli.screen.log {
         logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
-        match fence {
+        match seccomp {
             Ok(()) => tracing::info!("behind the fence"),
             Err(e) => tracing::warn!("no fence: {e}"),
         }

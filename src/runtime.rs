@@ -35,10 +35,10 @@ use crate::files::as_caller;
 use crate::model::escape::escape;
 use crate::model::origin::Origins;
 use crate::model::problem::Problem;
-use crate::model::who::Who;
+use crate::model::process_info::ProcessInfo;
+use crate::privileges;
 use crate::probes::{CHANNEL_DEPTH, ProbeEvent, clock};
 use crate::recording::Seen;
-use crate::rights;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
@@ -70,7 +70,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 enum End {
     /// As asked, by a key or a signal, or because the terminal has gone.
-    Asked,
+    ProcessQuery,
     /// A thread panicked; what it said is on stderr.
     Panicked,
 }
@@ -110,8 +110,8 @@ async fn play(
     let work = dashboard(watch, &mut app, events, signals, &running, helpers, &mut player);
     let end = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))?;
     match end {
-        End::Asked if !terminal::panicked() => {}
-        End::Asked | End::Panicked => return Ok(ExitCode::from(101)),
+        End::ProcessQuery if !terminal::panicked() => {}
+        End::ProcessQuery | End::Panicked => return Ok(ExitCode::from(101)),
     }
     if let Some(damage) = player.as_ref().and_then(Player::damage) {
         eprintln!("ebpftop: replay {damage}");
@@ -144,7 +144,7 @@ async fn session(
     let mut signals = Signals::new()?;
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     // Before the helpers start: this thread then gives up its own.
-    let missing = rights::missing();
+    let missing = privileges::missing();
     let running = probes.start(sink);
     let helpers = Helpers::start(settings, screen);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -162,7 +162,7 @@ async fn session(
             // A panic ends the dashboard, not the program: the probes still have to detach.
             AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))
         }
-        First::Asked => Ok(End::Asked),
+        First::ProcessQuery => Ok(End::ProcessQuery),
         First::None(problems) => {
             for problem in &problems {
                 eprintln!("ebpftop: {problem}");
@@ -175,19 +175,19 @@ async fn session(
     running.end(&mut events, FAREWELL).await;
     match result? {
         // Done only in part: on the screen it is gone now.
-        End::Asked if !terminal::panicked() && !app.data.problems().is_empty() => {
+        End::ProcessQuery if !terminal::panicked() && !app.data.problems().is_empty() => {
             for problem in app.data.problems() {
                 eprintln!("ebpftop: {problem}");
             }
             Ok(ExitCode::FAILURE)
         }
-        End::Asked if !terminal::panicked() => Ok(ExitCode::SUCCESS),
-        End::Asked | End::Panicked => Ok(ExitCode::from(101)),
+        End::ProcessQuery if !terminal::panicked() => Ok(ExitCode::SUCCESS),
+        End::ProcessQuery | End::Panicked => Ok(ExitCode::from(101)),
     }
 }
 
 /// Says which privileges are missing, and what works without them.
-fn explain(missing: &[&rights::Need]) {
+fn explain(missing: &[&privileges::Need]) {
     if !missing.is_empty() {
         let named = missing.iter().map(|need| format!("{} ({})", need.capability, need.why));
         let named = named.collect::<Vec<_>>().join(", ");
@@ -224,7 +224,7 @@ enum First {
     /// None does, and why.
     None(Vec<Problem>),
     /// A signal came first.
-    Asked,
+    ProcessQuery,
 }
 
 /// Waits until one probe runs, or all have said why they do not.
@@ -240,7 +240,7 @@ async fn first_words(
         let event = tokio::select! {
             event = events.recv() => event,
             signal = signals.next() => match signal {
-                Signal::End => return First::Asked,
+                Signal::End => return First::ProcessQuery,
                 Signal::Stop | Signal::Panic => continue,
             },
         };
@@ -281,7 +281,7 @@ impl Helpers {
         let (asker, answers) = Asker::start(settings.locked);
         let (saver, recorder) = (Saver::start(screen.file.clone()), Recorder::start());
         let helpers = Self { saver, recorder, asker, answers };
-        rights::keep(&[], settings.locked);
+        privileges::keep(&[], settings.locked);
         helpers
     }
 }
@@ -325,7 +325,7 @@ async fn dashboard(
         let effects = tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                Signal::End => return Ok(End::Asked),
+                Signal::End => return Ok(End::ProcessQuery),
                 Signal::Panic => return Ok(End::Panicked),
                 Signal::Stop => {
                     size = screen.stop()?;
@@ -341,7 +341,7 @@ async fn dashboard(
                         retry = (retry * 2).min(FRAME);
                         continue;
                     }
-                    Err(_) => return Ok(End::Asked),
+                    Err(_) => return Ok(End::ProcessQuery),
                 }
                 // The terminal has gone, or a panic elsewhere has given it back.
                 let now = (app.screen.area.width, app.screen.area.height);
@@ -350,21 +350,21 @@ async fn dashboard(
                     screen.resize(size)?;
                 }
                 if screen.draw(|frame| ui::view(app, &look.themed(app.screen.theme), frame)).is_err() {
-                    return Ok(End::Asked);
+                    return Ok(End::ProcessQuery);
                 }
                 drawn = Instant::now();
                 if std::mem::take(&mut asked) {
                     answered = drawn;
                 }
                 // What was not taken goes out without waiting for something to happen.
-                let Ok(behind) = screen.behind() else { return Ok(End::Asked) };
+                let Ok(behind) = screen.behind() else { return Ok(End::ProcessQuery) };
                 retry = RETRY;
                 due = behind.then(|| drawn + retry);
                 continue;
             }
             key = keys.next() => {
                 key_came = true;
-                let Some(Ok(key)) = key else { return Ok(End::Asked) };
+                let Some(Ok(key)) = key else { return Ok(End::ProcessQuery) };
                 let mut effects = take(app, key, time(player));
                 while let Some(Ok(key)) = waiting(&mut keys).await {
                     effects.extend(take(app, key, time(player)));
@@ -404,7 +404,7 @@ async fn dashboard(
         };
         for effect in effects {
             match effect {
-                Effect::Quit => return Ok(End::Asked),
+                Effect::Quit => return Ok(End::ProcessQuery),
                 Effect::Redraw => {
                     asked |= key_came;
                     let at = if key_came { answered + KEY_FRAME } else { drawn + FRAME };
@@ -417,7 +417,10 @@ async fn dashboard(
                 }
                 Effect::Describe(asked) if running.alive => asker.who(asked),
                 Effect::Describe(asked) => {
-                    app.update(Msg::Described(asked.key, Box::new(Who::ELSEWHERE)), time(player));
+                    app.update(
+                        Msg::Described(asked.key, Box::new(ProcessInfo::ELSEWHERE)),
+                        time(player),
+                    );
                 }
                 Effect::Save(changes) => saver.save(changes),
                 Effect::Record(true) => recorder.begin(app.known_before(), clock::mono()),

@@ -2,10 +2,10 @@
 
 use super::help::Help;
 use super::kept::{MAX_LEVELS, SPLIT, UNDER};
-use super::opens_pane::{FailGroup, Inside, OpensView, Row};
+use super::opens_pane::{Detail, FailGroup, OpensView, Row};
 use super::picker;
-use super::talkers_pane::{TalkerRow, TalkersPane, Ways};
-use super::ties::{Tie, Ties};
+use super::related::{Related, RelatedRow};
+use super::talkers_pane::{DirectionFilter, TalkerRow, TalkersPane};
 use super::{App, Effect, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::link::{Choice, Link, XdpMode};
@@ -63,14 +63,14 @@ impl App {
             Action::PageDown => self.step(self.page()),
             Action::Top => self.step(isize::MIN / 2),
             Action::Bottom => self.step(isize::MAX / 2),
-            Action::Into => self.enter_row(),
-            Action::Out => self.out(),
+            Action::Into => self.open_row(),
+            Action::Out => self.close_detail(),
             Action::Unfold => self.fold(true),
             Action::Fold => self.fold(false),
             Action::NextSort => self.next_sort(),
             Action::TurnRound => self.turn_round(),
             Action::NextView => self.next_view(),
-            Action::Timeline => self.enter_timeline(),
+            Action::Timeline => self.open_timeline(),
             Action::Fewer => self.levels(false),
             Action::More => self.levels(true),
             Action::FailedOnly => {
@@ -80,7 +80,7 @@ impl App {
             Action::Direction => self.next_direction(),
             Action::Pause => self.pause(),
             Action::Mark => {
-                self.screen.mark = Some(self.now);
+                self.screen.mark = Some(self.clock);
                 let new_only = self.keys.first(Action::NewOnly);
                 self.say(&format!("marked: {new_only} shows what is new since now"));
             }
@@ -123,7 +123,7 @@ impl App {
     }
 
     fn neighbour(&mut self, by: isize) -> Vec<Effect> {
-        let from = self.data.watched().first().map(|w| w.interface.clone());
+        let from = self.data.interfaces().first().map(|w| w.interface.clone());
         match picker::neighbour(&self.data.links, from.as_deref(), by) {
             Some(choice) => self.watch(choice),
             None => {
@@ -142,7 +142,7 @@ impl App {
 
     fn next_mode(&mut self) -> Vec<Effect> {
         let mode = picker::next_mode(self.mode);
-        let watched = self.data.watched();
+        let watched = self.data.interfaces();
         let link =
             |w: &crate::probes::Watched| self.data.links.iter().find(|l| l.ifindex == w.ifindex);
         let links: Vec<Option<&Link>> = watched.iter().map(link).collect();
@@ -178,14 +178,14 @@ impl App {
         let in_ties = match pane {
             Pane::Talkers => self.talkers_pane.inside.is_some(),
             Pane::Opens => {
-                let ties = &self.opens_pane.ties;
-                let above = ties.list.cursor == 0 && !self.opens_pane.rows.is_empty();
+                let related = &self.opens_pane.related;
+                let above = related.list.cursor == 0 && !self.opens_pane.rows.is_empty();
                 match self.opens_pane.in_ties {
                     true if by == -1 && above => {
                         self.opens_pane.in_ties = false;
                         return;
                     }
-                    false if by == 1 && last && !ties.rows.is_empty() => {
+                    false if by == 1 && last && !related.rows.is_empty() => {
                         self.opens_pane.in_ties = true;
                         return;
                     }
@@ -195,12 +195,12 @@ impl App {
         };
         if in_ties {
             let room = self.ties_room(pane);
-            let ties = match pane {
-                Pane::Opens => &mut self.opens_pane.ties,
-                Pane::Talkers => &mut self.talkers_pane.ties,
+            let related = match pane {
+                Pane::Opens => &mut self.opens_pane.related,
+                Pane::Talkers => &mut self.talkers_pane.related,
             };
-            ties.list.step(by, ties.rows.len());
-            ties.list.scroll(ties.rows.len(), room);
+            related.list.step(by, related.rows.len());
+            related.list.scroll(related.rows.len(), room);
             return;
         }
         let room = self.room(pane);
@@ -212,44 +212,44 @@ impl App {
         list.scroll(len, room);
     }
 
-    pub(super) fn enter_row(&mut self) {
+    pub(super) fn open_row(&mut self) {
         if self.screen.focus == Pane::Talkers {
             if self.talkers_pane.inside.is_some() {
-                self.enter_tie();
+                self.open_related();
             } else if let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected() {
-                self.enter_talker(slot, None);
+                self.open_talker(slot, None);
             }
             return;
         }
         if self.opens_pane.in_ties {
-            return self.enter_tie();
+            return self.open_related();
         }
         let Some(row) = self.opens_pane.selected() else { return };
         if let Some(inside) = self.what_is_in(row) {
-            self.enter(inside, None);
+            self.open_detail(inside, None);
         }
     }
 
-    fn what_is_in(&self, row: Row) -> Option<Inside> {
+    fn what_is_in(&self, row: Row) -> Option<Detail> {
         let opens = self.opens();
-        let path_of = |s: Slot| opens.files().get(s).map(|f| Inside::Path(f.path));
+        let path_of = |s: Slot| opens.files().get(s).map(|f| Detail::Path(f.path));
         match row {
-            Row::Process(s) => Some(Inside::Process(s)),
-            Row::File(s) | Row::Use(s) => path_of(s),
-            Row::Path(s) => Some(Inside::Path(s)),
-            Row::User(s) => opens.files().get(s).map(|f| Inside::Process(f.process)),
-            Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| Inside::Directory(d.path.clone())),
-            Row::Fail(i) => {
+            Row::Process(s) => Some(Detail::Process(s)),
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path_of(s),
+            Row::Path(s) => Some(Detail::Path(s)),
+            Row::ProcessOfFile(s) => opens.files().get(s).map(|f| Detail::Process(f.process)),
+            Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| Detail::Directory(d.path.clone())),
+            Row::FailureGroup(i) => {
                 let (depth, fail) = (self.opens_pane.depth, self.opens_pane.fails.get(i)?);
                 let (name, errno, dir) = (fail.name, fail.errno, fail.dir.clone());
-                Some(Inside::Failures(FailGroup { name, errno, dir, depth }))
+                Some(Detail::Failures(FailGroup { name, errno, dir, depth }))
             }
-            Row::Failed(s) => opens.failures().get(s).map(|f| Inside::Process(f.process)),
-            Row::Live(n) => opens.live_at(n).map(|l| Inside::Process(l.process)),
+            Row::Failure(s) => opens.failures().get(s).map(|f| Detail::Process(f.process)),
+            Row::Live(n) => opens.live_at(n).map(|l| Detail::Process(l.process)),
         }
     }
 
-    fn out(&mut self) {
+    fn close_detail(&mut self) {
         if self.screen.focus == Pane::Talkers
             && let Some(slot) = self.talkers_pane.inside
         {
@@ -260,7 +260,7 @@ impl App {
         {
             let pane = &mut self.opens_pane;
             pane.list = crumb.outside;
-            pane.ties.list = crumb.ties;
+            pane.related.list = crumb.related;
             pane.in_ties = crumb.in_ties;
             if crumb.via.is_some() {
                 self.screen.focus = Pane::Talkers;
@@ -274,14 +274,14 @@ impl App {
     }
 
     fn fold(&mut self, show: bool) {
-        if self.screen.focus == Pane::Opens && !self.opens_pane.ties.rows.is_empty() {
+        if self.screen.focus == Pane::Opens && !self.opens_pane.related.rows.is_empty() {
             // Its files and its peers stand beside each other.
             self.opens_pane.in_ties = show;
             return self.rebuild_opens();
         }
         let process = match self.opens_pane.selected() {
             Some(Row::Process(s)) => s,
-            Some(Row::File(s)) => match self.opens().files().get(s) {
+            Some(Row::FileUnderProcess(s)) => match self.opens().files().get(s) {
                 Some(file) => file.process,
                 None => return,
             },
@@ -342,9 +342,9 @@ impl App {
 
     fn next_direction(&mut self) {
         let next = match self.talkers_pane.ways(self.wire()) {
-            Ways::Rx => Ways::Tx,
-            Ways::Tx => Ways::Both,
-            Ways::Both => Ways::Rx,
+            DirectionFilter::Rx => DirectionFilter::Tx,
+            DirectionFilter::Tx => DirectionFilter::Both,
+            DirectionFilter::Both => DirectionFilter::Rx,
         };
         self.talkers_pane.chosen = Some(next);
         if !TalkersPane::sorts(next).contains(&self.talkers_pane.sort) {
@@ -355,7 +355,7 @@ impl App {
 
     fn new_only(&mut self) {
         if self.screen.mark.is_none() {
-            self.screen.mark = Some(self.now);
+            self.screen.mark = Some(self.clock);
         }
         self.screen.new_only = !self.screen.new_only;
         self.rebuild();
@@ -387,19 +387,19 @@ impl App {
 
     /// What `y` copies: a path, a pid or an address.
     fn selected_bytes(&self) -> Option<Vec<u8>> {
-        let ties = match self.screen.focus {
-            Pane::Talkers if self.talkers_pane.inside.is_some() => Some(&self.talkers_pane.ties),
-            Pane::Opens if self.opens_pane.in_ties => Some(&self.opens_pane.ties),
+        let related = match self.screen.focus {
+            Pane::Talkers if self.talkers_pane.inside.is_some() => Some(&self.talkers_pane.related),
+            Pane::Opens if self.opens_pane.in_ties => Some(&self.opens_pane.related),
             _ => None,
         };
         let peers = matches!(
             self.opens_pane.inside(),
-            Some(Inside::Process(_) | Inside::Path(_)) if self.screen.focus == Pane::Opens
+            Some(Detail::Process(_) | Detail::Path(_)) if self.screen.focus == Pane::Opens
         );
-        match ties.and_then(Ties::selected) {
-            Some(Tie::Pair(_, ip)) if peers => return Some(ip.to_string().into_bytes()),
-            Some(Tie::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
-            Some(Tie::File(slot)) => {
+        match related.and_then(Related::selected) {
+            Some(RelatedRow::Pair(_, ip)) if peers => return Some(ip.to_string().into_bytes()),
+            Some(RelatedRow::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
+            Some(RelatedRow::File(slot)) => {
                 let path = self.opens().files().get(slot)?.path;
                 return self.opens().paths().get(path).map(|p| p.bytes.to_vec());
             }
@@ -418,15 +418,15 @@ impl App {
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match self.opens_pane.selected()? {
             Row::Process(s) => pid(s),
-            Row::File(s) | Row::Use(s) => path(opens.files().get(s)?.path),
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path(opens.files().get(s)?.path),
             Row::Path(s) => path(s),
-            Row::User(s) => pid(opens.files().get(s)?.process),
+            Row::ProcessOfFile(s) => pid(opens.files().get(s)?.process),
             Row::Dir(i) => self.opens_pane.dirs.get(i).map(|d| d.path.to_vec()),
-            Row::Fail(i) => match self.opens_pane.fails.get(i)? {
+            Row::FailureGroup(i) => match self.opens_pane.fails.get(i)? {
                 one if one.files == 1 => path(one.path),
                 many => Some(many.dir.to_vec()),
             },
-            Row::Failed(s) => path(opens.failures().get(s)?.path),
+            Row::Failure(s) => path(opens.failures().get(s)?.path),
             Row::Live(n) => path(opens.live_at(n)?.path?),
         }
     }
@@ -438,6 +438,6 @@ impl App {
 
     pub(super) fn say(&mut self, text: &str) {
         let text = text.to_owned();
-        self.screen.notice = Some(Notice { text, at: self.now, quiet: false });
+        self.screen.notice = Some(Notice { text, at: self.clock, quiet: false });
     }
 }

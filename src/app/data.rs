@@ -180,7 +180,7 @@ impl Data {
     pub fn missing(&self) -> Vec<&Missing> {
         let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
         let owners = self.owners_state.running().into_iter().flat_map(|info| &info.missing);
-        let talkers = self.watched().iter().flat_map(|w| &w.missing);
+        let talkers = self.interfaces().iter().flat_map(|w| &w.missing);
         let mut all: Vec<&Missing> = Vec::new();
         for missing in opens.chain(owners).chain(talkers) {
             if !all.contains(&missing) {
@@ -227,7 +227,7 @@ impl Data {
     }
 
     /// What is watched now.
-    pub fn watched(&self) -> &[Watched] {
+    pub fn interfaces(&self) -> &[Watched] {
         self.watching.running().map_or(&[], Vec::as_slice)
     }
 

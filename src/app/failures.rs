@@ -7,7 +7,7 @@ use super::opens_groups::directory;
 use super::opens_pane::{FailGroup, FailRow, OpensPane, OpensSort, Row};
 use super::opens_rows::{Choose, Ranked, number, order};
 use crate::model::open::Comm;
-use crate::model::opens::{Failure, Found, Path, Process, Tally};
+use crate::model::opens::{Failure, LaterSuccess, Path, Process, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
@@ -16,7 +16,7 @@ type Group<'a> = (Comm, i32, &'a [u8]);
 
 pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
-    let found = Found::new(opens);
+    let found = LaterSuccess::new(opens);
     let mut groups: HashMap<Group<'_>, (FailRow, HashSet<Slot>)> = HashMap::new();
     for (_, f) in opens.failures().iter() {
         let (Some(process), Some(path)) =
@@ -89,7 +89,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     order(&mut items, sort == OpensSort::Name, pane.reverse);
     let sorted = items.iter().filter_map(|i| rows.get(i.what).cloned()).collect();
     pane.fails = sorted;
-    pane.rows = (0..pane.fails.len()).map(Row::Fail).collect();
+    pane.rows = (0..pane.fails.len()).map(Row::FailureGroup).collect();
     pane.of = pane.rows.len();
 }
 
@@ -130,10 +130,10 @@ pub(super) fn of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGr
         });
     }
     order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let found = Found::new(opens);
+    let found = LaterSuccess::new(opens);
     pane.found = items
         .iter()
         .filter_map(|i| Some((i.what, found.after(opens.failures().get(i.what)?)?.path)))
         .collect();
-    pane.rows = items.into_iter().map(|i| Row::Failed(i.what)).collect();
+    pane.rows = items.into_iter().map(|i| Row::Failure(i.what)).collect();
 }

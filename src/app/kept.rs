@@ -2,7 +2,7 @@
 //! what `W` asks to be written.
 
 use super::opens_pane::{OpensSort, OpensView};
-use super::talkers_pane::{TalkersSort, Ways};
+use super::talkers_pane::{DirectionFilter, TalkersSort};
 use super::{App, Effect};
 use crate::settings::THEME_NAMES;
 
@@ -77,7 +77,7 @@ pub struct Kept {
     pub talkers_sort: TalkersSort,
     pub talkers_reverse: bool,
     /// By the interface when nobody said.
-    pub direction: Option<Ways>,
+    pub direction: Option<DirectionFilter>,
     /// Addresses by their names.
     pub names: bool,
     pub split: u16,
@@ -140,7 +140,8 @@ const ALL_TALKERS_SORTS: [TalkersSort; 7] = [
     TalkersSort::Address,
 ];
 
-const ALL_DIRECTIONS: [Option<Ways>; 4] = [None, Some(Ways::Rx), Some(Ways::Tx), Some(Ways::Both)];
+const ALL_DIRECTIONS: [Option<DirectionFilter>; 4] =
+    [None, Some(DirectionFilter::Rx), Some(DirectionFilter::Tx), Some(DirectionFilter::Both)];
 
 /// The word for `what`, which is one of `all`.
 fn word<T: PartialEq, const N: usize>(words: [&'static str; N], all: [T; N], what: &T) -> Value {

@@ -18,11 +18,11 @@ mod overlays;
 pub mod picker;
 mod places;
 mod record;
+pub mod related;
 mod replay;
+mod requests;
 mod rewind;
 pub mod talkers_pane;
-pub mod ties;
-mod who;
 
 use std::rc::Rc;
 
@@ -131,13 +131,13 @@ pub struct App {
     /// Where addresses are registered.
     pub origins: Origins,
     /// Paths that the timeline marks.
-    watched: WatchedPaths,
+    path_watchlist: WatchedPaths,
     /// What is watched stays as it is.
     locked: bool,
     /// The mode that was asked for last.
     mode: XdpMode,
-    now: Mono,
-    described: who::Described,
+    clock: Mono,
+    described: requests::Described,
     /// What the configuration has, and what it is to have.
     saved: Kept,
     saving: Option<Kept>,
@@ -183,11 +183,11 @@ impl App {
             host: host.to_owned(),
             netns: settings.netns.clone(),
             origins: Origins::default(),
-            watched: WatchedPaths::default(),
+            path_watchlist: WatchedPaths::default(),
             locked: settings.locked,
             mode: settings.xdp_mode,
-            now,
-            described: who::Described::default(),
+            clock: now,
+            described: requests::Described::default(),
             saved: Kept::default(),
             saving: None,
             looked: None,
@@ -203,13 +203,13 @@ impl App {
     pub fn arrange(&mut self, screen: &ScreenSettings) {
         self.keys = screen.keys.clone();
         self.columns = screen.columns.clone();
-        self.watched = screen.watched.clone();
+        self.path_watchlist = screen.watched.clone();
         self.keep(&screen.kept);
     }
 
     /// Takes in what happened at `now`, and tells what is to be done about it.
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
-        self.now = self.now.max(now);
+        self.clock = self.clock.max(now);
         let mut effects = self.take(msg);
         effects.extend(self.ask_who());
         effects.extend(self.ask_names());
@@ -245,7 +245,7 @@ impl App {
             }
             Msg::Probe(event) => self.probe(event),
             Msg::Ended(gone) => {
-                self.data.ended(&gone, self.now);
+                self.data.ended(&gone, self.clock);
                 Vec::new()
             }
             Msg::Described(key, who) => self.take_who(key, *who),
@@ -294,7 +294,7 @@ impl App {
         let name = crate::model::escape::escape(name.as_bytes()).into_owned();
         let help = self.keys.first(Action::Help);
         let text = format!("{name} does nothing here; {help} tells all keys");
-        self.screen.notice = Some(Notice { text, at: self.now, quiet: true });
+        self.screen.notice = Some(Notice { text, at: self.clock, quiet: true });
         vec![Effect::Redraw]
     }
 
@@ -308,14 +308,14 @@ impl App {
         self.keep_before(&event);
         let opens_started = matches!(event, ProbeEvent::OpensStarted(_));
         let owners = matches!(&event, ProbeEvent::Owners(batch) if batch.tick.is_some());
-        let show = self.data.absorb(event, self.now);
+        let show = self.data.absorb(event, self.clock);
         if owners || opens_started {
             self.meet_owners(opens_started);
         }
         if owners && !self.paused() && !self.seeking() {
             opens_rows::sum_up(&mut self.opens_pane, &self.data.owners);
         }
-        if watching && let Some(mode) = self.data.watched().first().map(|w| w.mode) {
+        if watching && let Some(mode) = self.data.interfaces().first().map(|w| w.mode) {
             self.mode = mode;
         }
         if (watching || talkers) && !self.paused() && !self.seeking() {
@@ -325,7 +325,7 @@ impl App {
     }
 
     fn tick(&mut self) -> Vec<Effect> {
-        self.data.tick(self.now);
+        self.data.tick(self.clock);
         self.keep_moment();
         if self.seeking() {
             return Vec::new();
@@ -373,8 +373,8 @@ impl App {
     }
 
     /// The moment that the screen shows.
-    pub fn now(&self) -> Mono {
-        self.screen.frozen.as_ref().map_or(self.now, |f| f.now)
+    pub fn shown_at(&self) -> Mono {
+        self.screen.frozen.as_ref().map_or(self.clock, |f| f.now)
     }
 
     /// The opens that the screen shows.
@@ -397,7 +397,7 @@ impl App {
     /// A word about what was just done, and whether it is of no weight.
     pub fn notice(&self) -> Option<(&str, bool)> {
         let notice = self.screen.notice.as_ref()?;
-        (self.now.since(notice.at) < NOTICE_NS).then_some((&notice.text, notice.quiet))
+        (self.clock.since(notice.at) < NOTICE_NS).then_some((&notice.text, notice.quiet))
     }
 
     /// The mark, when only what is new since then is shown.
@@ -415,7 +415,7 @@ impl App {
         self.rebuild_ties_of_opens();
         let room = self.room(Pane::Opens);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
-        let talking = ties::talking(self.owners(), filters.into_iter().flatten());
+        let talking = related::talking(self.owners(), filters.into_iter().flatten());
         let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
         let choose = opens_rows::Choose {
             opens,
@@ -429,7 +429,7 @@ impl App {
             filters,
             failed_only: self.opens_pane.failed_only,
             new_since: self.new_since(),
-            now: self.now(),
+            now: self.shown_at(),
         };
         opens_rows::build(&mut self.opens_pane, &choose, room);
         self.opens_pane.settle(room);
@@ -438,9 +438,9 @@ impl App {
     pub(crate) fn rebuild_talkers(&mut self) {
         let room = self.room(Pane::Talkers);
         let new_since = self.new_since();
-        let now = self.now();
+        let now = self.shown_at();
         let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);
-        let watched = self.watched().iter();
+        let watched = self.interfaces().iter();
         let ports: Vec<usize> = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
         self.talkers_pane.ports.clone_from(&ports);
         let filter = self.filter.filter();

@@ -13,7 +13,7 @@ pub enum Target {
     /// A row of a pane, by its place in the list.
     Row(Pane, usize),
     /// A row of what belongs to what is looked into.
-    Tie(Pane, usize),
+    RelatedRow(Pane, usize),
     /// A column's header.
     OpensHeader(OpensSort),
     TalkersHeader(TalkersSort),
@@ -37,22 +37,22 @@ impl App {
                 self.focus(pane);
                 self.jump(pane, at);
                 if again {
-                    self.enter_row();
+                    self.open_row();
                 }
             }
-            Target::Tie(pane, at) => {
+            Target::RelatedRow(pane, at) => {
                 self.focus(pane);
-                let (ties, was_in) = match pane {
+                let (related, was_in) = match pane {
                     Pane::Opens => {
                         let was_in = std::mem::replace(&mut self.opens_pane.in_ties, true);
-                        (&mut self.opens_pane.ties, was_in)
+                        (&mut self.opens_pane.related, was_in)
                     }
-                    Pane::Talkers => (&mut self.talkers_pane.ties, true),
+                    Pane::Talkers => (&mut self.talkers_pane.related, true),
                 };
-                let again = was_in && ties.list.cursor == at;
-                ties.list.jump(at, ties.rows.len());
+                let again = was_in && related.list.cursor == at;
+                related.list.jump(at, related.rows.len());
                 if again {
-                    self.enter_tie();
+                    self.open_related();
                 }
             }
             Target::OpensHeader(sort) => {

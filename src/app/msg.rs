@@ -9,7 +9,7 @@ use super::{Pane, PlayerCommand, Recorded, Replay, Target};
 use crate::model::cgroup::Cgroup;
 use crate::model::names::Answer;
 use crate::model::opens::ProcessKey;
-use crate::model::who::{Asked, Who};
+use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::probes::{ProbeEvent, TalkersCommand};
 
 /// What happened.
@@ -30,7 +30,7 @@ pub enum Msg {
     /// These processes are no longer there.
     Ended(Vec<ProcessKey>),
     /// Who a process is, as far as it could be found out.
-    Described(ProcessKey, Box<Who>),
+    Described(ProcessKey, Box<ProcessInfo>),
     /// What these cgroups are called; `None` where nobody knows.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
     /// What an address is called.
@@ -55,7 +55,7 @@ pub enum Effect {
     /// Find out which of these processes are no longer there.
     AskAfter(Vec<ProcessKey>),
     /// Find out who this is.
-    Describe(Asked),
+    Describe(ProcessQuery),
     /// Find out what these cgroups are called.
     Cgroups(Vec<u64>),
     /// Find out what these addresses are called.

@@ -33,13 +33,13 @@ impl App {
         let talkers = self.wire().talkers();
         let slots = pane.inside.into_iter().chain(rows);
         let shown: Vec<IpAddr> = slots.filter_map(|s| talkers.get(s)).map(|t| t.ip).collect();
-        let asked = self.data.names.ask(shown.into_iter(), self.now);
+        let asked = self.data.names.ask(shown.into_iter(), self.clock);
         (!asked.is_empty()).then_some(Effect::Names(asked))
     }
 
     /// Takes an answer in.
     pub(super) fn take_name(&mut self, ip: IpAddr, answer: Answer) -> Vec<Effect> {
-        let news = self.data.names.answer(ip, answer, self.now);
+        let news = self.data.names.answer(ip, answer, self.clock);
         if news && self.talkers_pane.names { vec![Effect::Redraw] } else { Vec::new() }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::list::{List, RowId};
-use super::ties::Ties;
+use super::related::Related;
 use crate::model::conn::Carried;
 use crate::model::open::Comm;
 use crate::model::opens::{Latency, ProcessKey, Tally};
@@ -68,7 +68,7 @@ pub enum OpensSort {
 
 /// What `Enter` went into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inside {
+pub enum Detail {
     /// The files of a process.
     Process(Slot),
     /// The processes that use a file.
@@ -98,19 +98,19 @@ pub struct FailGroup {
 pub enum Row {
     Process(Slot),
     /// A file under its process.
-    File(Slot),
+    FileUnderProcess(Slot),
     /// A file of the process that is looked into.
-    Use(Slot),
+    FileOfProcess(Slot),
     /// A path, whoever uses it.
     Path(Slot),
     /// A process that uses the path that is looked into.
-    User(Slot),
+    ProcessOfFile(Slot),
     /// A place among [`OpensPane::dirs`].
     Dir(usize),
     /// A place among [`OpensPane::fails`].
-    Fail(usize),
+    FailureGroup(usize),
     /// One failure of the group that is looked into.
-    Failed(Slot),
+    Failure(Slot),
     /// The number of an open in the live feed.
     Live(u64),
 }
@@ -170,10 +170,10 @@ pub struct About {
 /// How far in, and where the cursor was outside.
 #[derive(Clone, Debug)]
 pub struct Crumb {
-    pub inside: Inside,
+    pub inside: Detail,
     pub outside: List,
     /// The same of what belonged to what was outside.
-    pub ties: List,
+    pub related: List,
     pub in_ties: bool,
     /// The talker from which it was gone into, in the other pane.
     pub via: Option<IpAddr>,
@@ -210,7 +210,7 @@ pub struct OpensPane {
     pub carried: Carried,
     pub nobodys: Carried,
     /// Whom what is looked into talks to.
-    pub ties: Ties,
+    pub related: Related,
     /// The cursor is among those.
     pub in_ties: bool,
     /// Of how many the rows are what the filter let through.
@@ -242,7 +242,7 @@ impl Default for OpensPane {
             net: false,
             carried: Carried::default(),
             nobodys: Carried::default(),
-            ties: Ties::default(),
+            related: Related::default(),
             in_ties: false,
             of: 0,
             matched: 0,
@@ -253,7 +253,7 @@ impl Default for OpensPane {
 
 impl OpensPane {
     /// What is looked into.
-    pub fn inside(&self) -> Option<&Inside> {
+    pub fn inside(&self) -> Option<&Detail> {
         self.crumbs.last().map(|c| &c.inside)
     }
 
@@ -264,10 +264,10 @@ impl OpensPane {
             (None, OpensView::Processes) if self.net => {
                 &[Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency]
             }
-            (Some(Inside::Path(_)), _) | (None, OpensView::Processes) => {
+            (Some(Detail::Path(_)), _) | (None, OpensView::Processes) => {
                 &[Rate, Failed, Total, Age, Name, Pid, Latency]
             }
-            (Some(Inside::Failures(_)), _) => &[Total, Age, Name, Pid],
+            (Some(Detail::Failures(_)), _) => &[Total, Age, Name, Pid],
             (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
             (None, OpensView::Live) => &[Age],
             _ => &[Rate, Failed, Total, Age, Name, Latency],
@@ -318,19 +318,19 @@ impl OpensPane {
     pub fn id(&self, row: Row) -> RowId {
         match row {
             Row::Process(s) => (0, s.id()),
-            Row::File(s) => (1, s.id()),
-            Row::Use(s) => (3, s.id()),
+            Row::FileUnderProcess(s) => (1, s.id()),
+            Row::FileOfProcess(s) => (3, s.id()),
             Row::Path(s) => (4, s.id()),
-            Row::User(s) => (5, s.id()),
+            Row::ProcessOfFile(s) => (5, s.id()),
             Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
-            Row::Fail(i) => {
+            Row::FailureGroup(i) => {
                 let of = |f: &FailRow| {
                     let errno = u64::from(f.errno.unsigned_abs());
                     fingerprint(&f.dir, fingerprint(&f.name.0, errno))
                 };
                 (7, self.fails.get(i).map_or(0, of))
             }
-            Row::Failed(s) => (9, s.id()),
+            Row::Failure(s) => (9, s.id()),
             Row::Live(n) => (8, n),
         }
     }

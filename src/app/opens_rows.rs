@@ -8,10 +8,10 @@ use hashbrown::HashSet;
 
 use super::failures::{failures, of_group};
 use super::opens_groups::{about, below, directories};
-use super::opens_pane::{About, Inside, OpensPane, OpensSort, OpensView, Row, Share};
+use super::opens_pane::{About, Detail, OpensPane, OpensSort, OpensView, Row, Share};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::conn::Carried;
-use crate::model::filter::{Filter, What, Who};
+use crate::model::filter::{Filter, ProcessInfo, What};
 use crate::model::opens::{FileUse, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::owners::Owners;
 use crate::model::slab::Slot;
@@ -50,7 +50,7 @@ impl Choose<'_> {
             return false;
         }
         let (names, n) = process.names();
-        let who = Who {
+        let who = ProcessInfo {
             names: names.get(..n).unwrap_or_default(),
             tgid: process.key.tgid,
             uid: process.uid,
@@ -216,23 +216,25 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     }
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.inside().cloned(), pane.view) {
-        (Some(Inside::Process(slot)), _) => {
+        (Some(Detail::Process(slot)), _) => {
             let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
             pane.of = files.len();
             pane.about = about(choose.opens, slot, files, pane.depth);
-            pane.rows.extend(uses(choose, files, sort, reverse).into_iter().map(Row::Use));
+            pane.rows
+                .extend(uses(choose, files, sort, reverse).into_iter().map(Row::FileOfProcess));
         }
-        (Some(Inside::Path(slot)), _) => {
+        (Some(Detail::Path(slot)), _) => {
             let users = choose.opens.paths().get(slot).map_or(&[][..], |p| &p.users);
             pane.of = users.len();
-            pane.rows.extend(users_of(choose, users, sort, reverse).into_iter().map(Row::User));
+            pane.rows
+                .extend(users_of(choose, users, sort, reverse).into_iter().map(Row::ProcessOfFile));
         }
-        (Some(Inside::Directory(dir)), _) => {
+        (Some(Detail::Directory(dir)), _) => {
             pane.of = choose.opens.paths().len();
             paths(pane, choose, |p| below(&p.bytes, &dir));
         }
-        (Some(Inside::Failures(group)), _) => of_group(pane, choose, &group),
-        (Some(Inside::Address(_) | Inside::Timeline(_)), _) => pane.of = 0,
+        (Some(Detail::Failures(group)), _) => of_group(pane, choose, &group),
+        (Some(Detail::Address(_) | Detail::Timeline(_)), _) => pane.of = 0,
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
@@ -306,7 +308,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         let by = if of_processes.contains(&sort) { OpensSort::Rate } else { sort };
         let before = pane.rows.len();
         let shown = uses(choose, &process.files, by, pane.reverse && by == sort);
-        pane.rows.extend(shown.into_iter().take(files).map(Row::File));
+        pane.rows.extend(shown.into_iter().take(files).map(Row::FileUnderProcess));
         lines += pane.rows.len() - before;
     }
 }

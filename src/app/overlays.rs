@@ -48,7 +48,7 @@ impl App {
 
     pub(super) fn open_picker(&mut self) {
         let choices = picker::choices(&self.data.links);
-        let watched = self.data.watched();
+        let watched = self.data.interfaces();
         let now = match watched {
             [one] => Choice::Named(one.interface.clone()),
             _ => Choice::All,

@@ -3,10 +3,10 @@
 use ratatui::layout::Rect;
 
 use super::layout::{Layout, Wishes, layout};
-use super::opens_pane::Inside;
+use super::opens_pane::Detail;
 use super::{App, Pane};
 use crate::model::compare::Compared;
-use crate::model::wire::Port;
+use crate::model::wire::Interface;
 
 /// From this width on a process's files and its peers are side by side.
 const SIDE: u16 = 96;
@@ -59,13 +59,13 @@ impl App {
     /// Lines that those have on the screen as it is.
     pub fn ties_room(&self, pane: Pane) -> usize {
         let area = self.layout(self.screen.area).inside(pane);
-        let ties = area.and_then(|area| self.ties_area(pane, area));
-        ties.map_or(0, |a| usize::from(a.height))
+        let related = area.and_then(|area| self.ties_area(pane, area));
+        related.map_or(0, |a| usize::from(a.height))
     }
 
     /// Whether whom it talks to is known, and there is no room for it beside the rows.
     pub fn ties_are_hidden(&self) -> bool {
-        !self.opens_pane.ties.rows.is_empty() && self.ties_room(Pane::Opens) == 0
+        !self.opens_pane.related.rows.is_empty() && self.ties_room(Pane::Opens) == 0
     }
 
     /// Shares the rows' place: side by side, one above the other, or the one with the cursor alone.
@@ -73,28 +73,28 @@ impl App {
     fn with_ties(&self, pane: Pane, rows: Rect) -> (Rect, Option<Rect>) {
         let opens = &self.opens_pane;
         if pane == Pane::Talkers {
-            let ties = self.talkers_pane.ties.rows.len();
-            if self.talkers_pane.inside.is_none() || ties == 0 {
+            let related = self.talkers_pane.related.rows.len();
+            if self.talkers_pane.inside.is_none() || related == 0 {
                 return (rows, None);
             }
             // Who it is comes before what it talks, but not in its place.
             let most = rows.height.saturating_sub(3).min((rows.height / 2).max(2));
-            let height = u16::try_from(ties + 1).unwrap_or(most).min(most);
+            let height = u16::try_from(related + 1).unwrap_or(most).min(most);
             let above = Rect { height: rows.height - height, ..rows };
             let y = above.bottom() + u16::from(height > 0);
             return (above, Some(Rect { y, height: height.saturating_sub(1), ..rows }));
         }
         let none = Rect { height: 0, ..rows };
         match opens.inside() {
-            Some(Inside::Address(_) | Inside::Timeline(_)) => (none, Some(rows)),
-            Some(Inside::Process(_) | Inside::Path(_)) if !opens.ties.rows.is_empty() => {
+            Some(Detail::Address(_) | Detail::Timeline(_)) => (none, Some(rows)),
+            Some(Detail::Process(_) | Detail::Path(_)) if !opens.related.rows.is_empty() => {
                 if rows.width >= SIDE {
                     let width = rows.width * 11 / 20;
                     let x = rows.x + width + 1;
                     let beside = Rect { x, width: rows.width - width - 1, ..rows };
                     (Rect { width, ..rows }, Some(beside))
                 } else if rows.height >= STACKED {
-                    let wanted = u16::try_from(opens.ties.rows.len() + 1).unwrap_or(rows.height);
+                    let wanted = u16::try_from(opens.related.rows.len() + 1).unwrap_or(rows.height);
                     let height = wanted.min(rows.height * 2 / 5);
                     let above = Rect { height: rows.height - height, ..rows };
                     let y = above.bottom() + 1;
@@ -120,15 +120,15 @@ impl App {
         let wanted = match self.opens_pane.inside() {
             None => 0,
             // Eleven lines, and more for a long command line.
-            Some(Inside::Process(_)) => {
+            Some(Detail::Process(_)) => {
                 let carried = self.inside_process().and_then(|p| self.owners()?.process(p.key));
                 let lines = if inside.height >= 30 { 13 } else { 11 };
                 lines + u16::from(carried.is_some())
             }
-            Some(Inside::Path(_)) => 3,
-            Some(Inside::Address(_)) => 1,
-            Some(Inside::Timeline(_)) => 2,
-            Some(Inside::Directory(_) | Inside::Failures(_)) => 1,
+            Some(Detail::Path(_)) => 3,
+            Some(Detail::Address(_)) => 1,
+            Some(Detail::Timeline(_)) => 2,
+            Some(Detail::Directory(_) | Detail::Failures(_)) => 1,
         };
         let least = wanted.min(3);
         Some(inside.height.saturating_sub(6))
@@ -138,7 +138,7 @@ impl App {
 
     /// Lines above the column header in the talkers pane.
     pub fn told_of_talkers(&self) -> u16 {
-        let watched = self.watched();
+        let watched = self.interfaces();
         let gone = watched.iter().any(|w| w.gone.is_some() || w.rx.is_err() || w.tx.is_err());
         let partial = watched.iter().any(|w| w.partial.is_some());
         let differs = self.kernel_differs().is_some();
@@ -146,9 +146,9 @@ impl App {
     }
 
     /// A watched interface of which the kernel itself has counted more or less packets, for good.
-    pub fn kernel_differs(&self) -> Option<(&Port, i64)> {
+    pub fn kernel_differs(&self) -> Option<(&Interface, i64)> {
         let ports = self.talkers_pane.ports.iter().filter_map(|p| self.wire().ports().get(*p));
-        let differs = |port: &Port| match port.rx.compared {
+        let differs = |port: &Interface| match port.rx.compared {
             Compared::Differs(more) => Some(more),
             _ => None,
         };

@@ -41,14 +41,14 @@ impl App {
                 return Vec::new();
             }
             Some(recording) => recording.ending = true,
-            None => self.recording = Some(Recording { since: self.now, ..Recording::default() }),
+            None => self.recording = Some(Recording { since: self.clock, ..Recording::default() }),
         }
         vec![Effect::Record(self.recording.as_ref().is_some_and(|r| !r.ending))]
     }
 
     /// The recording that is being written, and for how long already, ns.
     pub fn recording(&self) -> Option<(&Recording, u64)> {
-        self.recording.as_ref().map(|r| (r, self.now.since(r.since)))
+        self.recording.as_ref().map(|r| (r, self.clock.since(r.since)))
     }
 
     /// Takes in what is told of the recording.
@@ -90,7 +90,12 @@ impl App {
     pub fn choose(&self, event: &mut ProbeEvent) {
         if let (ProbeEvent::Opens(batch), Some(chosen)) = (event, self.filter.fixed()) {
             batch.retain(|tgid, uid, names| {
-                chosen.process(&crate::model::filter::Who { names, tgid, uid, cgroup: None })
+                chosen.process(&crate::model::filter::ProcessInfo {
+                    names,
+                    tgid,
+                    uid,
+                    cgroup: None,
+                })
             });
         }
     }

@@ -111,9 +111,9 @@ impl App {
     /// Keeps the moment of a tick.
     pub(super) fn keep_moment(&mut self) {
         let Some(past) = &mut self.past else { return };
-        let from = self.screen.frozen.as_ref().map_or(self.now, |f| f.at);
+        let from = self.screen.frozen.as_ref().map_or(self.clock, |f| f.at);
         let (opens, wire) = (Rc::make_mut(&mut self.data.opens), Rc::make_mut(&mut self.data.wire));
-        past.tick(opens, wire, self.now, self.data.watching.clone(), from);
+        past.tick(opens, wire, self.clock, self.data.watching.clone(), from);
     }
 
     /// Keeps a moment before an event that touches seconds that the last one did not reckon with.
@@ -126,7 +126,7 @@ impl App {
         };
         let (opens, wire) = (Rc::make_mut(&mut self.data.opens), Rc::make_mut(&mut self.data.wire));
         let with = || self.data.watching.clone();
-        past.before(opens, wire, self.now, first.unwrap_or(self.now), with);
+        past.before(opens, wire, self.clock, first.unwrap_or(self.clock), with);
     }
 
     pub(super) fn pause(&mut self) {
@@ -136,8 +136,8 @@ impl App {
                 opens: self.data.opens.clone(),
                 wire: self.data.wire.clone(),
                 owners: self.data.owners_known.then(|| self.data.owners.clone()),
-                now: self.now,
-                at: self.now,
+                now: self.clock,
+                at: self.clock,
                 watching: None,
                 number: self.past.as_ref().map_or(0, Past::next),
                 begun: None,
@@ -192,7 +192,7 @@ impl App {
     }
 
     /// What was watched at the moment that the screen shows.
-    pub fn watched(&self) -> &[Watched] {
+    pub fn interfaces(&self) -> &[Watched] {
         self.watching().running().map_or(&[], Vec::as_slice)
     }
 }

@@ -4,37 +4,37 @@ use std::net::IpAddr;
 
 use super::list::{List, RowId};
 use super::opens_rows::step;
-use super::ties::Ties;
+use super::related::Related;
 use crate::model::filter::Filter;
 use crate::model::slab::Slot;
 use crate::model::talkers::Direction;
 use crate::model::time::Mono;
-use crate::model::wire::{Port, Rate, Talker, Wire};
+use crate::model::wire::{Interface, Rate, Talker, Wire};
 
 /// Which directions are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ways {
+pub enum DirectionFilter {
     Rx,
     Tx,
     Both,
 }
 
-impl Ways {
+impl DirectionFilter {
     /// The directions in it.
     pub fn directions(self) -> &'static [Direction] {
         match self {
-            Ways::Rx => &[Direction::Rx],
-            Ways::Tx => &[Direction::Tx],
-            Ways::Both => &[Direction::Rx, Direction::Tx],
+            DirectionFilter::Rx => &[Direction::Rx],
+            DirectionFilter::Tx => &[Direction::Tx],
+            DirectionFilter::Both => &[Direction::Rx, Direction::Tx],
         }
     }
 
     /// In the pane's title.
     pub fn title(self) -> &'static str {
         match self {
-            Ways::Rx => "rx",
-            Ways::Tx => "tx",
-            Ways::Both => "rx+tx",
+            DirectionFilter::Rx => "rx",
+            DirectionFilter::Tx => "tx",
+            DirectionFilter::Both => "rx+tx",
         }
     }
 }
@@ -76,7 +76,7 @@ pub struct Choose<'a> {
 pub struct Trail {
     pub inside: Option<Slot>,
     /// The cursor among what belongs to that one.
-    pub ties: List,
+    pub related: List,
     /// What was looked into in the other pane, where one came from there.
     pub way: Option<String>,
 }
@@ -85,7 +85,7 @@ pub struct Trail {
 #[derive(Debug, Default)]
 pub struct TalkersPane {
     /// Chosen with a key; else by the interface.
-    pub chosen: Option<Ways>,
+    pub chosen: Option<DirectionFilter>,
     pub sort: TalkersSort,
     pub reverse: bool,
     /// Addresses are shown with their names.
@@ -95,7 +95,7 @@ pub struct TalkersPane {
     /// The talker that is looked into.
     pub inside: Option<Slot>,
     /// The processes behind it.
-    pub ties: Ties,
+    pub related: Related,
     /// The way there.
     pub trail: Vec<Trail>,
     /// Watched interfaces, as places among [`Wire::ports`].
@@ -106,23 +106,23 @@ pub struct TalkersPane {
 
 impl TalkersPane {
     /// Which directions are shown: on `lo` alone each packet is there twice, so one of them.
-    pub fn ways(&self, wire: &Wire) -> Ways {
+    pub fn ways(&self, wire: &Wire) -> DirectionFilter {
         let mut ports = self.ports.iter().filter_map(|p| wire.ports().get(*p)).peekable();
-        let lo = ports.peek().is_some() && ports.all(Port::loopback);
-        self.chosen.unwrap_or(if lo { Ways::Rx } else { Ways::Both })
+        let lo = ports.peek().is_some() && ports.all(Interface::loopback);
+        self.chosen.unwrap_or(if lo { DirectionFilter::Rx } else { DirectionFilter::Both })
     }
 
     /// The orders there are.
-    pub fn sorts(ways: Ways) -> &'static [TalkersSort] {
+    pub fn sorts(ways: DirectionFilter) -> &'static [TalkersSort] {
         use TalkersSort::{Address, Age, Bits, Packets, RxBits, Total, TxBits};
         match ways {
-            Ways::Both => &[Bits, RxBits, TxBits, Packets, Total, Age, Address],
+            DirectionFilter::Both => &[Bits, RxBits, TxBits, Packets, Total, Age, Address],
             _ => &[Bits, Packets, Total, Age, Address],
         }
     }
 
     /// The next order.
-    pub fn next_sort(&mut self, ways: Ways) {
+    pub fn next_sort(&mut self, ways: DirectionFilter) {
         let sorts = Self::sorts(ways);
         let at = sorts.iter().position(|s| *s == self.sort).unwrap_or(0);
         self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
@@ -188,7 +188,7 @@ impl TalkersPane {
         }
     }
 
-    fn key(&self, wire: &Wire, talker: &Talker, ways: Ways, now: Mono) -> (u64, u64) {
+    fn key(&self, wire: &Wire, talker: &Talker, ways: DirectionFilter, now: Mono) -> (u64, u64) {
         let rate = |direction| wire.rate(talker, direction, now);
         let all = ways.directions().iter().map(|d| rate(*d)).fold(Rate::default(), |a, b| a + b);
         let bytes = |d: &Direction| talker.side(*d).total().bytes;

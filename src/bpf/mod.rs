@@ -1,6 +1,6 @@
-//! The BPF programs' skeletons, and every `unsafe` of the crate.
+//! The BPF programs' skeletons.
 
-// The only module that may: the rest of the crate denies it.
+// Generated code; beside `crate::sys` the only module that may.
 #![allow(unsafe_code)]
 
 /// Skeleton of `cgroups.bpf.c`.
@@ -27,5 +27,4 @@ pub(crate) mod talkers {
     include!(concat!(env!("OUT_DIR"), "/talkers.skel.rs"));
 }
 
-pub(crate) mod sys;
-pub(crate) mod types;
+pub(crate) mod btf;

@@ -11,9 +11,9 @@ use crate::app::kept::{KEPT, Kind, Value};
 use crate::cli;
 use crate::keymap::{self, Key, Keymap};
 use crate::keys::Action;
+use crate::model::duration;
 use crate::model::escape::escape;
 use crate::model::link::XdpMode;
-use crate::model::span;
 use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
 use crate::ui;
@@ -98,7 +98,7 @@ impl FileConfig {
             "interface" => self.interface = Some(optional(key, value, cli::interface)?),
             "process" => self.process = Some(optional(key, value, cli::process)?),
             "filter" => self.filter = Some(checked(key, value, cli::filter)?),
-            "interval" => self.interval = Some(checked(key, value, span::parse_interval)?),
+            "interval" => self.interval = Some(checked(key, value, duration::parse_interval)?),
             "xdp_mode" => self.xdp_mode = Some(checked(key, value, xdp_mode)?),
             "latency" => self.latency = Some(boolean(key, value)?),
             "owners" => self.owners = Some(boolean(key, value)?),
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn any_text_is_read_or_refused_with_a_line() {
-        crate::corpus::check("config", |bytes| {
+        crate::testing::fuzz::check("config", |bytes| {
             let text = String::from_utf8_lossy(bytes);
             if let Err((line, reason)) = FileConfig::parse(&text) {
                 assert!((1..=text.matches('\n').count() + 1).contains(&line), "{reason}");

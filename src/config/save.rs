@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn any_file_that_holds_still_does_with_the_change_in_it() {
-        crate::corpus::check("config", |bytes| {
+        crate::testing::fuzz::check("config", |bytes| {
             let text = String::from_utf8_lossy(bytes);
             let new = edited(&text, &theme("contrast"));
             assert_eq!(new.is_ok(), FileConfig::parse(&text).is_ok(), "{new:?}");

@@ -3,17 +3,17 @@
 use caps::Capability;
 
 use super::{Check, Report};
-use crate::bpf::types;
+use crate::bpf::btf;
 use crate::model::coverage::{Attribution, Missing, POLLED, add_missing};
 use crate::model::escape::escape;
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
+use crate::privileges::{self, NEEDS, Need};
 use crate::probes::cgroups::{self, Reached};
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
 use crate::probes::{OpensInfo, OwnersInfo, Watched};
-use crate::rights::{self, NEEDS, Need};
 
 const SUDO: &str = "run it with sudo";
 
@@ -22,7 +22,7 @@ pub(super) fn examine() -> Report {
     let release = preflight::release().unwrap_or_default();
     let mut checks = vec![kernel(&release), architecture(std::env::consts::ARCH)];
     checks.extend(rights(held));
-    checks.extend([fence(), container()]);
+    checks.extend([seccomp(), container()]);
     checks.extend([btf(), tracefs(), ring_buffer(held), registers(held)]);
     checks.extend(settings(held, &release));
     checks.extend(cgroups());
@@ -109,12 +109,12 @@ fn rights(held: Held) -> Vec<Check> {
 fn with_rights() -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| "ebpftop".into());
     let program = escape(program.as_os_str().as_encoded_bytes()).into_owned();
-    format!("{SUDO}, or sudo setcap {} {program}", rights::for_setcap())
+    format!("{SUDO}, or sudo setcap {} {program}", privileges::for_setcap())
 }
 
 /// No system call but those that are needed.
-fn fence() -> Check {
-    if rights::fenced() {
+fn seccomp() -> Check {
+    if privileges::fenced() {
         Check::ok("fence", "seccomp refuses to start programs, mount, load modules, change ids")
     } else {
         Check::without("fence", "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")
@@ -138,10 +138,10 @@ fn container() -> Check {
 }
 
 fn btf() -> Check {
-    if types::known() {
-        return Check::ok("BTF", types::place());
+    if btf::known() {
+        return Check::ok("BTF", btf::place());
     }
-    let (why, fix) = types::unknown();
+    let (why, fix) = btf::unknown();
     Check::fix("BTF", why, fix)
 }
 

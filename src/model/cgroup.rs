@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn any_path_does_no_harm() {
-        crate::corpus::check("cgroup", |path| {
+        crate::testing::fuzz::check("cgroup", |path| {
             Owner::of(path);
         });
     }

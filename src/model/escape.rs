@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn any_bytes_are_shown_inert_and_whole() {
-        crate::corpus::check("lines", |bytes| {
+        crate::testing::fuzz::check("lines", |bytes| {
             let shown = escape(bytes);
             assert!(!shown.chars().any(is_active));
             assert_eq!(unescape(&shown), bytes);

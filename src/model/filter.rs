@@ -86,7 +86,7 @@ pub struct FilterError {
 
 /// What is known of a process (or of one of its threads).
 #[derive(Clone, Copy, Debug)]
-pub struct Who<'a> {
+pub struct ProcessInfo<'a> {
     /// Names that a bare PATTERN is tried on: threads' names and the process's.
     pub names: &'a [&'a [u8]],
     /// Thread group id.
@@ -158,7 +158,7 @@ impl Filter {
     /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) hold.
     ///
     /// A name term holds when one of the names matches; negated, when none does.
-    pub fn process(&self, who: &Who<'_>) -> bool {
+    pub fn process(&self, who: &ProcessInfo<'_>) -> bool {
         self.tgids.iter().all(|t| t.holds(|tgid| *tgid == who.tgid))
             && self.uids.iter().all(|t| t.holds(|uid| *uid == who.uid))
             && self.names.iter().all(|t| t.holds(|p| p.matches_any(who.names)))

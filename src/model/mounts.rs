@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn any_text_of_proc_does_no_harm() {
-        crate::corpus::check("proc", |text| {
+        crate::testing::fuzz::check("proc", |text| {
             assert!(mounts(text).all(|m| m.point.len() <= text.len()));
             memberships(text).for_each(|m| assert!(m.path.len() <= text.len()));
             cgroup_path(text, true);

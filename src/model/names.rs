@@ -90,7 +90,7 @@ impl Names {
                 break;
             }
             if self.held.get(&ip).is_none_or(|e| e.is_due(now)) {
-                self.make_room();
+                self.evict();
                 let entry =
                     self.held.entry(ip).or_insert(Entry { asked: now, out: true, answer: None });
                 (entry.asked, entry.out) = (now, true);
@@ -135,7 +135,7 @@ impl Names {
         }
     }
 
-    fn make_room(&mut self) {
+    fn evict(&mut self) {
         if self.held.len() < MOST {
             return;
         }

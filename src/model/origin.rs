@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn any_database_does_no_harm() {
-        crate::corpus::check("mmdb", |bytes| {
+        crate::testing::fuzz::check("mmdb", |bytes| {
             let mut origins = Origins::default();
             if origins.add(bytes.to_vec()).is_err() {
                 return;

@@ -1,7 +1,7 @@
 //! Storage whose places are reused, with handles that notice when their entry has gone, and which
 //! can note what leads back to what it held.
 
-use super::undo::{Kept, Reading, Window, Writing};
+use super::undo::{Reading, Undoable, Window, Writing};
 
 /// Where an entry is, and which of those that have been there.
 #[derive(
@@ -106,7 +106,7 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T: Kept> Slab<T> {
+impl<T: Undoable> Slab<T> {
     /// Takes `value` in.
     pub fn insert(&mut self, value: T) -> Slot {
         self.serial = self.serial.wrapping_add(1);
@@ -199,7 +199,7 @@ impl<T: Kept> Slab<T> {
 impl Log {
     #[cold]
     #[inline(never)]
-    fn change<T: Kept>(&mut self, slot: Slot, value: Option<&T>) {
+    fn change<T: Undoable>(&mut self, slot: Slot, value: Option<&T>) {
         if let Some(value) = value {
             self.changed.put(&slot);
             value.write(&mut self.changed);
@@ -211,7 +211,7 @@ impl Log {
 mod tests {
     use super::*;
 
-    impl Kept for char {
+    impl Undoable for char {
         fn write_fixed(&self, _: &mut Writing) {}
 
         fn read_fixed(_: &mut Reading<'_>) -> Option<Self> {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::opens::{Opens, ProcessKey};
-use super::owners::{Deed, Owners, What};
+use super::owners::{NetActivity, Owners, What};
 use super::slab::Slot;
 use super::time::{Mono, NS_PER_SEC};
 
@@ -18,23 +18,23 @@ pub const MOST: usize = 512;
 
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct TimelineEntry {
     pub at: Mono,
-    pub did: Did,
+    pub did: TimelineAction,
     /// A watched path that was opened shortly before this was sent; of an open: it is watched.
     pub watched: Option<Slot>,
 }
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Did {
+pub enum TimelineAction {
     /// Opened a path, so often in all; what the last one returned.
     Opened {
         path: Slot,
         opens: u64,
         ret: i32,
     },
-    OnTheWire(Deed),
+    OnTheWire(NetActivity),
 }
 
 /// Paths that are watched: `/` and names, `*` for anything within a name, `**/` for any directories.
@@ -77,23 +77,27 @@ pub fn timeline(
     owners: Option<&Owners>,
     watched: &WatchedPaths,
     key: ProcessKey,
-) -> Vec<Moment> {
+) -> Vec<TimelineEntry> {
     let process = opens.find(key).and_then(|slot| opens.processes().get(slot));
     let uses = process.map_or(&[][..], |p| &p.files).iter().filter_map(|s| opens.files().get(*s));
-    let mut moments: Vec<Moment> = uses
+    let mut moments: Vec<TimelineEntry> = uses
         .map(|used| {
             let bytes = opens.paths().get(used.path).map_or(&[][..], |p| &p.bytes);
-            Moment {
+            TimelineEntry {
                 at: used.tally.last,
-                did: Did::Opened { path: used.path, opens: used.tally.opens, ret: used.last_ret },
+                did: TimelineAction::Opened {
+                    path: used.path,
+                    opens: used.tally.opens,
+                    ret: used.last_ret,
+                },
                 watched: watched.has(bytes).then_some(used.path),
             }
         })
         .collect();
     let deeds = owners.into_iter().flat_map(|owners| owners.events_of(key));
-    moments.extend(deeds.map(|event| Moment {
+    moments.extend(deeds.map(|event| TimelineEntry {
         at: event.at,
-        did: Did::OnTheWire(event.deed),
+        did: TimelineAction::OnTheWire(event.deed),
         watched: None,
     }));
     // What happened in one interval has one time: told in a steady order.
@@ -101,12 +105,12 @@ pub fn timeline(
     let mut before: Option<(Mono, Slot)> = None;
     for moment in &mut moments {
         match moment.did {
-            Did::Opened { ret, .. } => {
+            TimelineAction::Opened { ret, .. } => {
                 if let Some(path) = moment.watched.filter(|_| ret >= 0) {
                     before = Some((moment.at, path));
                 }
             }
-            Did::OnTheWire(deed) => {
+            TimelineAction::OnTheWire(deed) => {
                 let soon = before.filter(|(at, _)| moment.at.since(*at) <= SOON_NS);
                 moment.watched = soon.filter(|_| sends(&deed)).map(|(_, path)| path);
             }
@@ -116,19 +120,19 @@ pub fn timeline(
     moments.split_off(cut)
 }
 
-fn address(moment: &Moment) -> Option<IpAddr> {
+fn address(moment: &TimelineEntry) -> Option<IpAddr> {
     match moment.did {
-        Did::OnTheWire(Deed::Carried { ip, .. }) => Some(ip),
+        TimelineAction::OnTheWire(NetActivity::Carried { ip, .. }) => Some(ip),
         _ => None,
     }
 }
 
-fn sends(deed: &Deed) -> bool {
+fn sends(deed: &NetActivity) -> bool {
     match deed {
-        Deed::Conn { what, carried, .. } => {
+        NetActivity::Conn { what, carried, .. } => {
             *what == What::Connect || carried.is_some_and(|c| c.tx_bytes > 0)
         }
-        Deed::Carried { carried, .. } => carried.tx_bytes > 0,
+        NetActivity::Carried { carried, .. } => carried.tx_bytes > 0,
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> Reading<'a> {
 }
 
 /// A row of a table whose changes can be taken back.
-pub trait Kept: Sized {
+pub trait Undoable: Sized {
     /// Writes what stays as it is as long as the row is held.
     fn write_fixed(&self, to: &mut Writing);
     /// Makes a row of that; the rest is read after it.

@@ -10,10 +10,10 @@ pub mod log;
 pub mod opens;
 pub mod owners;
 pub mod preflight;
+pub mod process_info;
 pub mod programs;
 mod refusal;
 pub mod talkers;
-pub mod who;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 
 pub use self::cgroups::made::CgroupsMade;
-pub use crate::bpf::types::{mount_sysfs, take_from as take_types_from};
+pub use crate::bpf::btf::{mount_sysfs, take_from as use_btf_file};
 pub(crate) use log::quiet_libbpf;
 
 /// Where probes send what they find out.
@@ -207,5 +207,5 @@ impl Default for TalkersConfig {
 /// `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu()` on more than one CPU
 /// (kernel/sched/membarrier.c), and on one CPU a program that was running has ended already.
 pub(crate) fn grace_period() {
-    crate::bpf::sys::membarrier();
+    crate::sys::membarrier();
 }

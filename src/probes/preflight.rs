@@ -17,9 +17,9 @@ use super::{
     CHANNEL_DEPTH, OpensConfig, OpensInfo, OwnersInfo, ProbeEvent, TalkersConfig, Watched,
     quiet_libbpf,
 };
-use crate::bpf::sys::tracepoint::TraceFs;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
+use crate::sys::tracepoint::TraceFs;
 
 /// The capabilities in force, as bits; 0 where /proc does not tell.
 pub fn capabilities() -> u64 {

@@ -5,9 +5,9 @@ use std::fmt;
 
 use caps::{CapSet, Capability};
 
-use crate::bpf::sys::errno_of;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
+use crate::sys::errno_of;
 
 /// Why an object was not loaded.
 #[derive(Debug, thiserror::Error)]

@@ -16,9 +16,9 @@ use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
 use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
+use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{CgroupsMade, ProbeEvent, clock};
-use crate::rights;
 use crate::settings::Settings;
 use crate::stream::{Choose, Probes, Stop, complain};
 
@@ -170,7 +170,7 @@ impl Session {
             }
             Err(e) => anyhow::bail!("record to {name}: {e}"),
         };
-        rights::keep(&[], settings.locked);
+        privileges::keep(&[], settings.locked);
         complain(&format!("recording to {name}; Ctrl-C ends it"));
         let done = self.pump(&mut writer, probes, settings, args.duration).await;
         let (totals, finished) = writer.finish(clock::mono());

@@ -235,7 +235,7 @@ fn with_new_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn any_file_does_no_harm() {
-    crate::corpus::check("recording", |bytes| {
+    crate::testing::fuzz::check("recording", |bytes| {
         let _ = read(bytes);
         let _ = read(&with_new_checksums(bytes.to_vec()));
     });
@@ -244,7 +244,7 @@ fn any_file_does_no_harm() {
 /// Past the checksum: records that somebody made to look right.
 #[test]
 fn any_records_are_read_without_harm() {
-    crate::corpus::check("block", |raw| {
+    crate::testing::fuzz::check("block", |raw| {
         let mut decoder = Decoder::new(raw.to_vec());
         let mut records = 0;
         while !decoder.is_done() {

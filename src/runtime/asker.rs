@@ -12,10 +12,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::resolver::Resolver;
 use crate::app::Msg;
-use crate::model::who::Asked;
+use crate::model::process_info::ProcessQuery;
+use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{clock, who};
-use crate::rights::{self, Part};
+use crate::probes::{clock, process_info};
 
 /// Questions of one kind, and answers of both, that may wait.
 const WAITING: usize = 4;
@@ -23,7 +23,7 @@ const WAITING: usize = 4;
 /// The threads that are asked. They end when this does; one that hangs is not waited for.
 #[derive(Debug)]
 pub(super) struct Asker {
-    who: Option<SyncSender<Asked>>,
+    who: Option<SyncSender<ProcessQuery>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
     /// Started with the first question: most never ask.
     resolver: OnceCell<Resolver>,
@@ -33,24 +33,24 @@ pub(super) struct Asker {
 impl Asker {
     /// Starts the threads; the answers are for the app.
     pub(super) fn start(locked: bool) -> (Self, Receiver<Msg>) {
-        let rights = |parts: &'static [Part]| move || rights::keep(parts, locked);
+        let rights = |parts: &'static [ThreadRole]| move || privileges::keep(parts, locked);
         let (answers, out) = channel(WAITING);
         let mut known = Cgroups::new();
-        let describe = move |asked: Asked| {
-            Msg::Described(asked.key, Box::new(who::describe(&asked, &mut known)))
+        let describe = move |asked: ProcessQuery| {
+            Msg::Described(asked.key, Box::new(process_info::describe(&asked, &mut known)))
         };
         let mut known = Cgroups::new();
         let name = move |ids: Vec<u64>| {
             let of = |id| (id, known.get(id, clock::mono).cloned());
             Msg::Cgroups(ids.into_iter().map(of).collect())
         };
-        let who = spawn("who", rights(&[Part::Who]), answers.clone(), describe);
+        let who = spawn("who", rights(&[ThreadRole::ProcessInfo]), answers.clone(), describe);
         let cgroups = spawn("cgroups", rights(&[]), answers.clone(), name);
         (Self { who, cgroups, resolver: OnceCell::new(), answers }, out)
     }
 
     /// Asks who a process is.
-    pub(super) fn who(&self, asked: Asked) {
+    pub(super) fn who(&self, asked: ProcessQuery) {
         ask(self.who.as_ref(), asked);
     }
 

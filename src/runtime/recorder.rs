@@ -17,7 +17,7 @@ use crate::model::escape::escape;
 use crate::model::time::Mono;
 use crate::probes::{ProbeEvent, clock};
 use crate::recording::{Seen, WriteError, Writer, host, told};
-use crate::{files, rights};
+use crate::{files, privileges};
 
 /// Bytes that may wait to be written, about.
 const MOST_WAITING: usize = 32 << 20;
@@ -66,7 +66,7 @@ impl Recorder {
         let counts = shared.clone();
         let work = move || {
             let begun = files::become_caller().map_err(|e| e.to_string());
-            rights::keep(&[], false);
+            privileges::keep(&[], false);
             Thread { tell, shared: counts, open: None }.run(&ordered, &begun);
         };
         // Where there is no thread the first order says so.

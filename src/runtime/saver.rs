@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::config::{self, Changes};
-use crate::{files, rights};
+use crate::{files, privileges};
 
 /// How long what is being written is waited for in the end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ impl Saver {
         let (told, results) = channel(1);
         let work = move || {
             let begun = files::become_caller().map_err(|e| e.to_string());
-            rights::keep(&[], false);
+            privileges::keep(&[], false);
             for changes in asked {
                 let result = match (&begun, &file) {
                     (Err(why), _) => Err(why.clone()),

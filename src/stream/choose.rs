@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::cli::StreamArgs;
 use crate::model::conn::Owner;
-use crate::model::filter::{Filter, FilterError, Pattern, What, Who, path_matches};
+use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
 use crate::model::owners::Told;
 use crate::model::talkers::{TalkersSample, Traffic};
@@ -66,7 +66,12 @@ impl Choose {
         let resolved = open.resolved.map(|(_, path)| path);
         self.process.as_ref().is_none_or(|p| p.matches_any(&names))
             && self.path.as_ref().is_none_or(|p| path_matches(p, open.path, resolved))
-            && self.filter.process(&Who { names: &names, tgid: meta.tgid, uid: meta.uid, cgroup })
+            && self.filter.process(&ProcessInfo {
+                names: &names,
+                tgid: meta.tgid,
+                uid: meta.uid,
+                cgroup,
+            })
             && self.filter.file(&What { path: open.path, resolved, errno })
     }
 
@@ -94,7 +99,7 @@ impl Choose {
     /// Whether a process is among those of the interval's table.
     pub fn owner(&self, owner: &Owner) -> bool {
         let names = [owner.comm.as_bytes()];
-        let who = Who { names: &names, tgid: owner.key.tgid, uid: owner.uid, cgroup: None };
+        let who = ProcessInfo { names: &names, tgid: owner.key.tgid, uid: owner.uid, cgroup: None };
         self.process(owner.key.tgid, owner.uid, &names) && self.filter.process(&who)
     }
 

@@ -29,7 +29,7 @@ fn fields(row: &str) -> Vec<String> {
 
 #[test]
 fn any_names_make_lines_that_do_nothing() {
-    crate::corpus::check("lines", |bytes| {
+    crate::testing::fuzz::check("lines", |bytes| {
         // Path, resolved path, thread, process, cgroup, interface.
         let mut parts = bytes.split(|b| *b == 0);
         let mut part = || parts.next().unwrap_or_default();

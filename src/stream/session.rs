@@ -21,9 +21,9 @@ use crate::model::owners::{Net, Owners};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
+use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{CgroupsMade, OwnersInfo, ProbeEvent, Watched, clock};
-use crate::rights;
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -110,7 +110,7 @@ impl Session {
             // Told to end before it began, or nothing to run.
             return Ok(());
         }
-        rights::keep(&[], settings.locked);
+        privileges::keep(&[], settings.locked);
         let ready = Ready {
             at: clock::now(),
             opens: self.running.opens,

@@ -10,7 +10,7 @@ use std::thread;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::Notify;
 
-use crate::rights;
+use crate::privileges;
 
 /// What would end the process where it stands, with a device's features not put back.
 const ENDING: [Signal; 7] = [
@@ -43,7 +43,7 @@ impl Stop {
         thread::Builder::new().name("signals".into()).spawn({
             let stop = stop.clone();
             move || {
-                rights::keep(&[], false);
+                privileges::keep(&[], false);
                 while signals.wait().is_ok() {
                     stop.ask();
                 }

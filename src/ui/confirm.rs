@@ -14,7 +14,7 @@ use crate::model::link::XdpMode;
 pub fn draw(app: &App, look: &Look, mode: XdpMode, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let names: Vec<String> =
-        app.data.watched().iter().map(|w| escape(w.interface.as_bytes()).into_owned()).collect();
+        app.data.interfaces().iter().map(|w| escape(w.interface.as_bytes()).into_owned()).collect();
     let inside = window(look, area, 62, 7, "XDP mode", buf);
     let texts = [
         (format!("{} on {} may reset the link:", mode_name(mode), names.join(" ")), theme.strong),

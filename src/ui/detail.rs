@@ -10,14 +10,14 @@ use super::glyphs::graph;
 use super::text::{Line, cells, cut, middle};
 use super::{Look, address, num};
 use crate::app::App;
-use crate::app::opens_pane::Inside;
+use crate::app::opens_pane::Detail;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
 use crate::model::owners::{Net, Owners};
+use crate::model::process_info::{ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
-use crate::model::who::{Facts, Unread, Who};
 
 /// Cells of the graph: a minute in braille.
 const GRAPH: u16 = 30;
@@ -54,23 +54,23 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let opens = app.opens();
     let mut values = Vec::new();
     let lines = match app.opens_pane.inside() {
-        Some(Inside::Process(slot)) => {
+        Some(Detail::Process(slot)) => {
             let Some(p) = opens.processes().get(*slot) else { return };
-            values = p.history.last(app.now(), HISTORY_SECONDS - 1).collect();
+            values = p.history.last(app.shown_at(), HISTORY_SECONDS - 1).collect();
             process(app, look, p)
         }
-        Some(Inside::Path(slot)) => match opens.paths().get(*slot) {
+        Some(Detail::Path(slot)) => match opens.paths().get(*slot) {
             Some(held) => file(app, look, held),
             None => return,
         },
-        Some(Inside::Directory(dir)) => vec![path(0, "below", escape(dir))],
-        Some(Inside::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
-        Some(Inside::Address(ip)) => {
+        Some(Detail::Directory(dir)) => vec![path(0, "below", escape(dir))],
+        Some(Detail::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
+        Some(Detail::Address(ip)) => {
             let words = address::words(app, *ip).join("  ");
             let text = format!("{ip}  {words}  not on what is watched");
             vec![told(0, "address", text)]
         }
-        Some(Inside::Timeline(_)) => vec![
+        Some(Detail::Timeline(_)) => vec![
             told(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
             told(1, "", "a coincidence in time, not a proof"),
         ],
@@ -139,7 +139,7 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
         Some(_) => "?",
     };
     let known = facts.and_then(|(f, at)| f.ok().map(|f| (f, at)));
-    let of = |text: &dyn Fn(&Facts) -> String| known.map_or("?".into(), |(f, _)| text(f));
+    let of = |text: &dyn Fn(&ProcessDetails) -> String| known.map_or("?".into(), |(f, _)| text(f));
     let none = look.glyphs.none;
     let who = answer.map(|(who, _)| who);
     let about = &app.opens_pane.about;
@@ -207,10 +207,10 @@ fn carried(look: &Look, net: &Net, polled: bool) -> String {
     )
 }
 
-fn identity(app: &App, p: &Process, who: Option<&Who>) -> String {
+fn identity(app: &App, p: &Process, who: Option<&ProcessInfo>) -> String {
     let mut text = String::new();
     if let Some(at) = p.ended {
-        text = format!("ended {} ago  ", num::age(app.now().since(at)));
+        text = format!("ended {} ago  ", num::age(app.shown_at().since(at)));
     }
     // Only the first two have none; of others it is not known before they open something.
     let parent = match p.ppid {
@@ -224,12 +224,12 @@ fn identity(app: &App, p: &Process, who: Option<&Who>) -> String {
     text
 }
 
-fn exe(facts: &Facts, none: &str) -> String {
+fn exe(facts: &ProcessDetails, none: &str) -> String {
     facts.exe.as_ref().map_or(none.into(), |path| escape(path).into_owned())
 }
 
 /// The command line, with quotes where one argument could be taken for several or for none.
-fn command(facts: &Facts, sign: &str) -> String {
+fn command(facts: &ProcessDetails, sign: &str) -> String {
     let mut text = String::new();
     for arg in &facts.args {
         if !text.is_empty() {
@@ -244,18 +244,18 @@ fn command(facts: &Facts, sign: &str) -> String {
     if text.is_empty() { "(none)".into() } else { text }
 }
 
-fn started(app: &App, facts: &Facts, read: Mono) -> String {
-    let ns = facts.started_ns.saturating_add(app.now().since(read));
+fn started(app: &App, facts: &ProcessDetails, read: Mono) -> String {
+    let ns = facts.started_ns.saturating_add(app.shown_at().since(read));
     format!("{}, {} ago", facts.started, num::age(ns))
 }
 
-fn parents(facts: &Facts, sign: &str, none: &str) -> String {
+fn parents(facts: &ProcessDetails, sign: &str, none: &str) -> String {
     let names = facts.parents.iter().map(|p| format!("{} {}", p.pid, escape(&p.name)));
     let names: Vec<_> = names.collect();
     if names.is_empty() { none.into() } else { names.join(&format!(" {sign} ")) }
 }
 
-fn threads(facts: &Facts, times: &str) -> String {
+fn threads(facts: &ProcessDetails, times: &str) -> String {
     let mut text = facts.thread_count.to_string();
     for (name, n) in &facts.threads {
         text.push_str(&format!("  {}", escape(name)));
@@ -293,7 +293,7 @@ fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
         num::rate(rate, 9),
         num::grouped(tally.opens),
         num::grouped(tally.failed),
-        num::age(app.now().since(tally.last)),
+        num::age(app.shown_at().since(tally.last)),
     );
     if let Some(mean) = tally.latency.mean_ns() {
         let ns = |ns| num::latency(ns, look.glyphs.micro);

@@ -93,7 +93,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     recording(app, look, &mut line);
     if let Some(mark) = app.screen.mark {
         let word = if app.screen.new_only { "new since" } else { "mark" };
-        let age = num::age(app.now().since(mark));
+        let age = num::age(app.shown_at().since(mark));
         line.put_right(&format!("{word} {age}"), theme.fresh).skip_right(3);
     }
     line.put(" ebpftop", theme.strong).skip(2);
@@ -155,7 +155,7 @@ fn recording(app: &App, look: &Look, line: &mut Line<'_>) {
 
 /// What watching costs others: the one price, or on how many interfaces there is one.
 fn price(app: &App) -> Option<String> {
-    let watched = app.watched();
+    let watched = app.interfaces();
     let mut priced = watched.iter().filter(|w| w.gone.is_none() && !w.price.is_empty());
     let first = priced.next()?;
     let more = priced.clone().count();
@@ -214,7 +214,7 @@ fn shown_time(app: &App) -> String {
         return format!("{clock} -{}/{}", minutes(back), minutes(most));
     }
     let Some(replay) = &app.replay else { return String::new() };
-    let now = app.now().min(replay.end);
+    let now = app.shown_at().min(replay.end);
     let at = minutes(now.since(replay.start));
     let of = minutes(replay.end.since(replay.start));
     format!("{clock} {at}/{of} {}", replay.speed)
@@ -292,7 +292,7 @@ fn stretch(values: &[u64], width: usize, braille: bool) -> Vec<u64> {
 fn gather(app: &App, look: &Look) -> [Figure; 4] {
     let theme = look.theme;
     let opens = app.opens();
-    let last = |h: &History| h.last(app.now(), HISTORY_SECONDS - 1).collect::<Vec<u64>>();
+    let last = |h: &History| h.last(app.shown_at(), HISTORY_SECONDS - 1).collect::<Vec<u64>>();
     let (rx, rx_values) = traffic(app, Direction::Rx);
     let (tx, tx_values) = traffic(app, Direction::Tx);
     let strong = |on: bool| if on { theme.strong } else { theme.quiet };
@@ -333,7 +333,7 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
 /// counts in both directions: each packet is sent once and received once.
 fn traffic(app: &App, direction: Direction) -> (f64, Vec<u64>) {
     let wire = app.wire();
-    let now: Mono = app.now();
+    let now: Mono = app.shown_at();
     let mut bits = 0.0;
     let mut values = vec![0u64; HISTORY_SECONDS - 1];
     for port in app.talkers_pane.ports.iter().filter_map(|p| wire.ports().get(*p)) {

@@ -16,13 +16,13 @@ mod opens;
 mod opens_cells;
 mod opens_columns;
 mod picker;
+mod related;
 mod table;
 mod talker;
 mod talkers;
 mod talkers_columns;
 mod text;
 mod theme;
-mod ties;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -67,8 +67,8 @@ impl Look {
 /// The tables whose columns can be chosen, with all their columns, by their headers.
 pub fn column_names() -> Vec<(&'static str, Vec<&'static str>)> {
     let opens = opens_columns::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
-    let ties = ties::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
-    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).chain(ties).collect()
+    let related = related::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
+    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).chain(related).collect()
 }
 
 /// Draws the whole screen.
@@ -130,15 +130,15 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         let Some(inside) = at.inside(pane).filter(|i| i.contains(place)) else {
             return Some(Target::Pane(pane));
         };
-        if let Some(ties) = app.ties_area(pane, inside).filter(|a| a.contains(place)) {
+        if let Some(related) = app.ties_area(pane, inside).filter(|a| a.contains(place)) {
             let list = match pane {
-                Pane::Opens => &app.opens_pane.ties,
-                Pane::Talkers => &app.talkers_pane.ties,
+                Pane::Opens => &app.opens_pane.related,
+                Pane::Talkers => &app.talkers_pane.related,
             };
-            let first = list.list.first(list.rows.len(), usize::from(ties.height));
-            let line = usize::from(row - ties.y) + first;
+            let first = list.list.first(list.rows.len(), usize::from(related.height));
+            let line = usize::from(row - related.y) + first;
             let there = line < list.rows.len();
-            return Some(if there { Target::Tie(pane, line) } else { Target::Pane(pane) });
+            return Some(if there { Target::RelatedRow(pane, line) } else { Target::Pane(pane) });
         }
         let rows = app.rows_area(pane, inside);
         if row + 1 == rows.y && column < rows.right() {
@@ -208,7 +208,7 @@ fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
 }
 
 /// What stands on a pane's edges.
-struct Frills<'a> {
+struct PaneFrame<'a> {
     title: String,
     /// At the right of the upper edge.
     order: String,
@@ -221,7 +221,7 @@ struct Frills<'a> {
     borders: bool,
 }
 
-impl Frills<'_> {
+impl PaneFrame<'_> {
     /// Draws the edges; without borders there is nothing to write on.
     fn draw(&self, area: Rect, buf: &mut Buffer) {
         if !self.borders {
@@ -264,7 +264,7 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
     };
     ratatui::widgets::Clear.render(place, buf);
     buf.set_style(place, look.theme.text);
-    let frills = Frills {
+    let frills = PaneFrame {
         title: format!(" {title} "),
         order: String::new(),
         sum: String::new(),

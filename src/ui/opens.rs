@@ -7,10 +7,10 @@ use super::opens_cells::Ctx;
 use super::opens_columns::columns;
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{Frills, Look, detail, num, ties};
+use super::{Look, PaneFrame, detail, num, related};
 use crate::app::data::ProbeState;
 use crate::app::layout::Layout;
-use crate::app::opens_pane::{Inside, OpensSort, OpensView};
+use crate::app::opens_pane::{Detail, OpensSort, OpensView};
 use crate::app::{App, Pane};
 use crate::keys::Action;
 use crate::model::errno::errno_name;
@@ -22,7 +22,7 @@ use crate::model::problem::Problem;
 pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let (Some(area), Some(inside)) = (at.pane(Pane::Opens), at.inside(Pane::Opens)) else { return };
     let focused = app.screen.focus == Pane::Opens;
-    Frills {
+    PaneFrame {
         title: title(app, look),
         order: order(app, look),
         sum: sum(app, look),
@@ -41,7 +41,7 @@ pub fn order(app: &App, look: &Look) -> String {
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     match pane.view {
-        _ if matches!(pane.inside(), Some(Inside::Address(_) | Inside::Timeline(_))) => {
+        _ if matches!(pane.inside(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
             String::new()
         }
         OpensView::Live if pane.inside().is_none() => String::new(),
@@ -67,7 +67,7 @@ fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
         detail::draw(app, look, Rect { height, ..top }.intersection(inside), buf);
     }
     if let Some(area) = app.ties_area(Pane::Opens, inside) {
-        ties::draw(app, look, &pane.ties, area, focused && pane.in_ties, buf);
+        related::draw(app, look, &pane.related, area, focused && pane.in_ties, buf);
     }
     let rows = app.rows_area(Pane::Opens, inside);
     if rows.height == 0 {
@@ -111,19 +111,19 @@ fn title(app: &App, look: &Look) -> String {
     let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.inside {
-            Inside::Process(s) => opens.processes().get(*s).map_or("let go".into(), |p| {
+            Detail::Process(s) => opens.processes().get(*s).map_or("let go".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
             }),
-            Inside::Path(s) => {
+            Detail::Path(s) => {
                 opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
             }
-            Inside::Directory(dir) => escape(dir).into_owned(),
-            Inside::Address(ip) => ip.to_string(),
-            Inside::Timeline(key) => {
-                let name = ties::name_of(app, *key).unwrap_or_default();
+            Detail::Directory(dir) => escape(dir).into_owned(),
+            Detail::Address(ip) => ip.to_string(),
+            Detail::Timeline(key) => {
+                let name = related::name_of(app, *key).unwrap_or_default();
                 format!("{} {} timeline", escape(name), key.tgid)
             }
-            Inside::Failures(f) => {
+            Detail::Failures(f) => {
                 let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
                 format!("{name} {error} {}", escape(&f.dir))
             }
@@ -161,11 +161,11 @@ fn sort_name(sort: OpensSort) -> &'static str {
 
 fn count(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    if let Some(Inside::Timeline(_)) = pane.inside() {
+    if let Some(Detail::Timeline(_)) = pane.inside() {
         return " the latest first ".to_owned();
     }
-    if let Some(Inside::Address(_)) = pane.inside() {
-        let n = pane.ties.of as u64;
+    if let Some(Detail::Address(_)) = pane.inside() {
+        let n = pane.related.of as u64;
         return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
     }
     let let_go = app.opens().let_go();
@@ -181,7 +181,7 @@ fn count(app: &App, look: &Look) -> String {
         text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
     }
     if app.ties_are_hidden() {
-        let n = pane.ties.of as u64;
+        let n = pane.related.of as u64;
         let peers = if n == 1 { "peer" } else { "peers" };
         let key = app.keys.first(Action::Unfold);
         text.push_str(&format!(" {} {key} {} {peers}", look.glyphs.dot, num::grouped(n)));

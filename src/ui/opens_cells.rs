@@ -3,8 +3,8 @@
 use ratatui::style::Style;
 
 use super::glyphs::graph;
+use super::related::POLLED_MARK;
 use super::text::Line;
-use super::ties::POLLED_MARK;
 use super::{Look, num, outcome};
 use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
@@ -29,7 +29,7 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// What the last open of a file under its process returned, where it failed.
     fn failed_file(&self, row: Row) -> Option<i32> {
-        let Row::File(slot) = row else { return None };
+        let Row::FileUnderProcess(slot) = row else { return None };
         self.file(slot).map(|f| f.last_ret).filter(|ret| *ret < 0)
     }
 
@@ -65,9 +65,9 @@ impl<'a> Ctx<'a> {
     fn process_of(&self, row: Row) -> Option<&'a Process> {
         match row {
             Row::Process(s) => self.process(s),
-            Row::User(s) => self.process(self.file(s)?.process),
-            Row::Fail(i) => self.process(self.fail(i)?.process),
-            Row::Failed(s) => self.process(self.failure(s)?.process),
+            Row::ProcessOfFile(s) => self.process(self.file(s)?.process),
+            Row::FailureGroup(i) => self.process(self.fail(i)?.process),
+            Row::Failure(s) => self.process(self.failure(s)?.process),
             Row::Live(n) => self.process(self.live(n)?.process),
             _ => None,
         }
@@ -78,7 +78,7 @@ impl<'a> Ctx<'a> {
         let told = |tally, meter| (tally, self.app.opens().rate_of(meter));
         match row {
             Row::Process(s) => self.process(s).map(|p| told(&p.tally, &p.meter)),
-            Row::File(s) | Row::Use(s) | Row::User(s) => {
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) | Row::ProcessOfFile(s) => {
                 self.file(s).map(|f| told(&f.tally, &f.meter))
             }
             Row::Path(s) => match self.share(s) {
@@ -96,9 +96,9 @@ impl<'a> Ctx<'a> {
 
     fn path_of(&self, row: Row) -> Option<&'a [u8]> {
         let slot = match row {
-            Row::File(s) | Row::Use(s) => self.file(s)?.path,
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => self.file(s)?.path,
             Row::Path(s) => s,
-            Row::Failed(s) => self.failure(s)?.path,
+            Row::Failure(s) => self.failure(s)?.path,
             Row::Live(n) => self.live(n)?.path?,
             _ => return None,
         };
@@ -107,7 +107,9 @@ impl<'a> Ctx<'a> {
 
     fn last_ret(&self, row: Row) -> Option<i32> {
         match row {
-            Row::File(s) | Row::Use(s) | Row::User(s) => self.file(s).map(|f| f.last_ret),
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) | Row::ProcessOfFile(s) => {
+                self.file(s).map(|f| f.last_ret)
+            }
             Row::Path(s) => match self.share(s) {
                 Some(share) => Some(share.last_ret),
                 None => self.path(s).map(|p| p.last_ret),
@@ -129,7 +131,7 @@ impl<'a> Ctx<'a> {
 }
 
 pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Fail(i) = row
+    if let Row::FailureGroup(i) = row
         && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
     {
         let many = format!("{}{}", c.look.glyphs.times, num::count(f.processes as u64, 5));
@@ -144,12 +146,12 @@ pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    if let Row::File(_) = row {
+    if let Row::FileUnderProcess(_) = row {
         // The column for the pid is empty here.
         line.reach_left(4);
         return file(c, row, line);
     }
-    if let Row::Fail(i) = row {
+    if let Row::FailureGroup(i) = row {
         if let Some(f) = c.fail(i) {
             line.put_bytes(f.name.as_bytes(), glyphs.cut, theme.text);
         }
@@ -164,7 +166,7 @@ pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
     if let Some(at) = p.ended {
-        let whole = format!("ended {}", num::age(c.app.now().since(at)));
+        let whole = format!("ended {}", num::age(c.app.shown_at().since(at)));
         let room = line.room().saturating_sub(p.name.as_bytes().len() + 2);
         let word = if room >= whole.len() { &whole } else { "ended" };
         line.put_right(word, theme.quiet).skip_right(1);
@@ -188,9 +190,9 @@ pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (value, heat) = match row {
         Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
-        Row::Fail(i) => (c.fail(i).map(|f| f.rate), false),
-        Row::Failed(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
-        _ => (c.tally(row).map(|(_, rate)| rate), !matches!(row, Row::File(_))),
+        Row::FailureGroup(i) => (c.fail(i).map(|f| f.rate), false),
+        Row::Failure(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
+        _ => (c.tally(row).map(|(_, rate)| rate), !matches!(row, Row::FileUnderProcess(_))),
     };
     let Some(value) = value else { return };
     let theme = c.look.theme;
@@ -220,13 +222,13 @@ pub fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.opens),
-        Row::Fail(i) => c.fail(i).map(|f| f.count),
-        Row::Failed(s) => c.failure(s).map(|f| f.count),
+        Row::FailureGroup(i) => c.fail(i).map(|f| f.count),
+        Row::Failure(s) => c.failure(s).map(|f| f.count),
         _ => c.tally(row).map(|(t, _)| t.opens),
     };
     let Some(n) = n else { return };
     let width = line.room();
-    let quiet = matches!(row, Row::File(_));
+    let quiet = matches!(row, Row::FileUnderProcess(_));
     c.number(line, &num::count(n, width), quiet);
 }
 
@@ -243,7 +245,11 @@ pub fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         _ => latency(c, row).and_then(|l| l.mean_ns()),
     };
     if let Some(ns) = ns {
-        c.number(line, &num::latency(ns, c.look.glyphs.micro), matches!(row, Row::File(_)));
+        c.number(
+            line,
+            &num::latency(ns, c.look.glyphs.micro),
+            matches!(row, Row::FileUnderProcess(_)),
+        );
     }
 }
 
@@ -256,13 +262,13 @@ pub fn slowest(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let last = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.last),
-        Row::Fail(i) => c.fail(i).map(|f| f.last),
-        Row::Failed(s) => c.failure(s).map(|f| f.last),
+        Row::FailureGroup(i) => c.fail(i).map(|f| f.last),
+        Row::Failure(s) => c.failure(s).map(|f| f.last),
         Row::Live(n) => c.live(n).map(|l| l.at),
         _ => c.tally(row).filter(|(t, _)| t.opens > 0).map(|(t, _)| t.last),
     };
     if let Some(last) = last {
-        c.number(line, &num::age(c.app.now().since(last)), true);
+        c.number(line, &num::age(c.app.shown_at().since(last)), true);
     }
 }
 
@@ -317,10 +323,10 @@ pub fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 /// A process's last minute; under it, each file's last result and when that was.
 pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::File(slot) = row {
+    if let Row::FileUnderProcess(slot) = row {
         if let Some(f) = c.file(slot) {
             let width = line.room();
-            line.put_right(&num::age(c.app.now().since(f.tally.last)), c.look.theme.quiet);
+            line.put_right(&num::age(c.app.shown_at().since(f.tally.last)), c.look.theme.quiet);
             line.skip_right(if width > 11 { 2 } else { 1 });
             let told = c.app.opens_pane.net && !c.app.columns.contains_key("processes");
             if !told || c.failed_file(row).is_none() {
@@ -333,7 +339,7 @@ pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let Some(p) = c.process(slot) else { return };
     let width = line.room();
     let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
-    let values: Vec<u64> = p.history.last(c.app.now(), width * per_cell).collect();
+    let values: Vec<u64> = p.history.last(c.app.shown_at(), width * per_cell).collect();
     let own = values.iter().copied().max().unwrap_or(0);
     if own == 0 {
         return;
@@ -357,7 +363,8 @@ pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
-    let style: Style = if matches!(row, Row::File(_)) { theme.quiet } else { theme.text };
+    let style: Style =
+        if matches!(row, Row::FileUnderProcess(_)) { theme.quiet } else { theme.text };
     let others = c.shown.iter().filter_map(|row| c.path_of(*row));
     line.put_path_apart(path, others, glyphs.cut, style);
 }
@@ -380,7 +387,7 @@ pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let path = match row {
         Row::Dir(i) => c.dir(i).map(|d| &d.path),
-        Row::Fail(i) => c.fail(i).map(|f| &f.dir),
+        Row::FailureGroup(i) => c.fail(i).map(|f| &f.dir),
         _ => None,
     };
     if let Some(path) = path {
@@ -391,7 +398,7 @@ pub fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.files),
-        Row::Fail(i) => c.fail(i).map(|f| f.files),
+        Row::FailureGroup(i) => c.fail(i).map(|f| f.files),
         _ => None,
     };
     if let Some(n) = n {
@@ -401,7 +408,7 @@ pub fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 }
 
 pub fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::Fail(i) = row
+    if let Row::FailureGroup(i) = row
         && let Some(f) = c.fail(i)
     {
         line.put(&errno_name(f.errno), c.look.theme.bad);
@@ -413,11 +420,11 @@ pub fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 pub fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let (at, many) = match row {
-        Row::Fail(i) => {
+        Row::FailureGroup(i) => {
             let Some(f) = c.fail(i) else { return };
             (f.found_at.map(|(_, path)| path), Some((f.found, f.files)).filter(|_| f.files > 1))
         }
-        Row::Failed(s) => (c.app.opens_pane.found.get(&s).copied(), None),
+        Row::Failure(s) => (c.app.opens_pane.found.get(&s).copied(), None),
         _ => return,
     };
     let Some(path) = at.and_then(|s| c.path(s)) else {

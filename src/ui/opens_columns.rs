@@ -10,7 +10,7 @@ use super::opens_cells::{
 use super::talkers_columns::in_bytes;
 use super::text::Line;
 use crate::app::App;
-use crate::app::opens_pane::{Inside, OpensSort, OpensView, Row};
+use crate::app::opens_pane::{Detail, OpensSort, OpensView, Row};
 
 /// Writes the cell of a row.
 pub type Cell = fn(&Ctx<'_>, Row, &mut Line<'_>);
@@ -33,11 +33,11 @@ pub static TABLES: [(&str, &[Col]); 8] = [
 /// show, since not always opens are timed.
 pub fn columns(app: &App) -> Cow<'static, [Col]> {
     let table: &'static [Col] = match (app.opens_pane.inside(), app.opens_pane.view) {
-        (Some(Inside::Process(_)), _) => &USES,
-        (Some(Inside::Path(_)), _) => &USERS,
-        (Some(Inside::Directory(_) | Inside::Address(_) | Inside::Timeline(_)), _)
+        (Some(Detail::Process(_)), _) => &USES,
+        (Some(Detail::Path(_)), _) => &USERS,
+        (Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)), _)
         | (None, OpensView::Files) => &PATHS,
-        (Some(Inside::Failures(_)), _) => &FAILED,
+        (Some(Detail::Failures(_)), _) => &FAILED,
         (None, OpensView::Processes) => &PROCESSES,
         (None, OpensView::Directories) => &DIRS,
         (None, OpensView::Failures) => &FAILS,

@@ -54,7 +54,7 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
     let first = (cursor + 1).saturating_sub(rows.max(1));
     let shown = choices.iter().enumerate().skip(first).take(rows);
     for (y, (i, choice)) in (1..inside.height).zip(shown) {
-        let watched = app.data.watched();
+        let watched = app.data.interfaces();
         let now = match choice {
             Choice::Named(name) => matches!(watched, [one] if one.interface == *name),
             _ => watched.len() > 1,

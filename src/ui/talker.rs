@@ -40,7 +40,7 @@ pub fn draw(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
         Line::new(buf, area).skip(1).put(gone, theme.quiet);
         return;
     };
-    let now = app.now();
+    let now = app.shown_at();
     let first = num::age(now.since(talker.first));
     let last = num::age(now.since(talker.last));
     let mut lines = Lines { area, y: area.y };
@@ -104,10 +104,11 @@ fn side(
     buf: &mut Buffer,
 ) {
     let (app, look, theme) = (ctx.app, ctx.look, ctx.look.theme);
-    let rate = app.wire().rate(talker, direction, app.now());
+    let rate = app.wire().rate(talker, direction, app.shown_at());
     let total = talker.side(direction).total();
     let width = lines.area.width;
-    let values: Vec<u64> = talker.history(direction).last(app.now(), HISTORY_SECONDS - 1).collect();
+    let values: Vec<u64> =
+        talker.history(direction).last(app.shown_at(), HISTORY_SECONDS - 1).collect();
     let most = values.iter().copied().max().unwrap_or(0).max(1);
     let all =
         format!("{} bytes in {} packets", num::grouped(total.bytes), num::grouped(total.packets));

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::table::Table;
 use super::talkers_columns::{Ctx, columns};
 use super::text::{self, Line};
-use super::{Frills, Look, num, opens, talker, ties};
+use super::{Look, PaneFrame, num, opens, related, talker};
 use crate::app::data::ProbeState;
 use crate::app::kept::Units;
 use crate::app::layout::Layout;
@@ -24,7 +24,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let pane = &app.talkers_pane;
     let focused = app.screen.focus == Pane::Talkers;
     let ctx = Ctx::new(app, look);
-    Frills {
+    PaneFrame {
         title: title(app, look, &ctx),
         order: order(app, look),
         sum: String::new(),
@@ -48,7 +48,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
         let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };
         talker::draw(&ctx, slot, whole.intersection(inside), buf);
         if let Some(area) = app.ties_area(Pane::Talkers, inside) {
-            ties::draw(app, look, &pane.ties, area, focused, buf);
+            related::draw(app, look, &pane.related, area, focused, buf);
         }
         return;
     }
@@ -81,7 +81,7 @@ fn empty(app: &App) -> &'static str {
 
 fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let dot = look.glyphs.dot;
-    let on = match app.watched() {
+    let on = match app.interfaces() {
         [] => String::new(),
         [one] => format!(" {dot} {}", escape(one.interface.as_bytes())),
         many => format!(" {dot} all {}", many.len()),
@@ -120,7 +120,7 @@ fn sort_name(sort: TalkersSort, units: Units) -> &'static str {
 
 fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let pane = &app.talkers_pane;
-    let sides = |port: &crate::model::wire::Port| {
+    let sides = |port: &crate::model::wire::Interface| {
         let sides = ctx.ways.directions().iter().map(|d| port.side(*d).let_go);
         sides.fold(0, u64::saturating_add)
     };
@@ -151,7 +151,7 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
             _ => None,
         }
     };
-    let watched = app.watched();
+    let watched = app.interfaces();
     if let Some(text) = watched.iter().find_map(broken) {
         texts.push((text, look.theme.bad));
     }

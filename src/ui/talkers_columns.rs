@@ -7,17 +7,17 @@ use super::glyphs::graph;
 use super::num;
 use super::text::Line;
 use crate::app::App;
-use crate::app::talkers_pane::{TalkerRow, TalkersSort, Ways};
+use crate::app::talkers_pane::{DirectionFilter, TalkerRow, TalkersSort};
 use crate::model::escape::escape;
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, Traffic};
-use crate::model::wire::{Port, Rate, Talker};
+use crate::model::wire::{Interface, Rate, Talker};
 
 /// What cells look things up in.
 pub struct Ctx<'a> {
     pub app: &'a App,
     pub look: &'a Look,
-    pub ways: Ways,
+    pub ways: DirectionFilter,
     /// Of all that is watched, in the directions that are shown.
     pub all: Rate,
     pub all_bytes: u64,
@@ -44,16 +44,16 @@ impl<'a> Ctx<'a> {
         for port in ctx.ports() {
             for direction in ctx.ways.directions() {
                 let side = port.side(*direction);
-                ctx.all = ctx.all + side.rate(side.side.delta(), app.now());
+                ctx.all = ctx.all + side.rate(side.side.delta(), app.shown_at());
                 ctx.all_bytes = ctx.all_bytes.saturating_add(side.side.total().bytes);
-                ctx.most = side.history.last(app.now(), 59).fold(ctx.most, u64::max);
+                ctx.most = side.history.last(app.shown_at(), 59).fold(ctx.most, u64::max);
             }
         }
         ctx
     }
 
     /// The interfaces that are watched.
-    pub fn ports(&self) -> impl Iterator<Item = &'a Port> + use<'a> {
+    pub fn ports(&self) -> impl Iterator<Item = &'a Interface> + use<'a> {
         let app = self.app;
         app.talkers_pane.ports.iter().filter_map(move |p| app.wire().ports().get(*p))
     }
@@ -64,7 +64,7 @@ impl<'a> Ctx<'a> {
 
     /// What a row does a second, in one direction.
     fn rate(&self, row: TalkerRow, direction: Direction) -> Rate {
-        let now = self.app.now();
+        let now = self.app.shown_at();
         match row {
             TalkerRow::Talker(slot) => self
                 .talker(slot)
@@ -101,7 +101,7 @@ impl<'a> Ctx<'a> {
 
 /// The columns for what is shown: those chosen, and of them those that have something to say.
 pub fn columns(app: &App) -> Vec<Col> {
-    let both = app.talkers_pane.ways(app.wire()) == Ways::Both;
+    let both = app.talkers_pane.ways(app.wire()) == DirectionFilter::Both;
     let says = |c: &&Col| match c.header {
         h if h == ORIGIN.header => !app.origins.is_empty(),
         h if h == INTERFACE.header => app.talkers_pane.ports.len() > 1,
@@ -220,7 +220,7 @@ fn past(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
     let mut values = vec![0u64; (width * per_cell).min(59)];
     for direction in c.ways.directions() {
-        let last = talker.history(*direction).last(c.app.now(), values.len());
+        let last = talker.history(*direction).last(c.app.shown_at(), values.len());
         for (sum, v) in values.iter_mut().zip(last) {
             *sum = sum.saturating_add(v);
         }

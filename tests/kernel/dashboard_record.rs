@@ -74,7 +74,7 @@ fn what_was_before_is_known_and_not_counted_again() {
     for seen in live.known_before() {
         shown.recorded(seen, at(31.0));
     }
-    assert_eq!(shown.watched(), live.watched());
+    assert_eq!(shown.interfaces(), live.interfaces());
     assert_eq!(shown.data.links, live.data.links);
     assert!(shown.data.opens_state.running().is_some());
     assert_eq!((shown.opens().lost(), shown.opens().total().opens), (0, 0));

@@ -37,9 +37,9 @@ fn frames(n: u32, count: usize) -> Vec<Vec<u8>> {
 }
 
 /// A process in `blue`.
-struct Inside(Child);
+struct Detail(Child);
 
-impl Inside {
+impl Detail {
     fn new() -> Self {
         let child = Command::new("ip").args(["netns", "exec", "blue", "sleep", "600"]).spawn();
         let inside = Self(child.unwrap());
@@ -58,7 +58,7 @@ impl Inside {
     }
 }
 
-impl Drop for Inside {
+impl Drop for Detail {
     fn drop(&mut self) {
         self.end();
     }
@@ -67,7 +67,7 @@ impl Drop for Inside {
 #[test]
 fn a_name_a_process_and_a_path_lead_there_and_opens_are_everybodys() {
     outside_of_blue();
-    let inside = Inside::new();
+    let inside = Detail::new();
     let pid = inside.0.id().to_string();
     let dir = tempfile::tempdir().unwrap();
     for named in ["blue", &pid, "/run/netns/blue"] {
@@ -140,7 +140,7 @@ fn a_namespace_that_goes_is_let_go_and_the_rest_goes_on() {
     for by_name in [true, false] {
         let test = move || {
             outside_of_blue();
-            let mut inside = Inside::new();
+            let mut inside = Detail::new();
             let pid = inside.0.id().to_string();
             let named = if by_name { "blue" } else { &pid };
             // Its last tick is a minute away: what goes is seen before.

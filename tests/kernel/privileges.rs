@@ -4,14 +4,14 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use caps::Capability::*;
 use caps::{CapSet, CapsHashSet};
-use ebpftop::rights::{Part, keep};
+use ebpftop::privileges::{ThreadRole, keep};
 
 fn held() -> (CapsHashSet, CapsHashSet) {
     let read = |set| caps::read(None, set).unwrap();
     (read(CapSet::Effective), read(CapSet::Permitted))
 }
 
-fn after(parts: &'static [Part], locked: bool) -> CapsHashSet {
+fn after(parts: &'static [ThreadRole], locked: bool) -> CapsHashSet {
     let kept = std::thread::spawn(move || {
         keep(parts, locked);
         let (effective, permitted) = held();
@@ -28,10 +28,10 @@ fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
     let before = held();
     assert!(before.1.contains(&CAP_SYS_ADMIN), "the tests need root");
     assert_eq!(after(&[], false), CapsHashSet::new());
-    assert_eq!(after(&[Part::Who], false), CapsHashSet::from([CAP_SYS_PTRACE]));
-    assert_eq!(after(&[Part::Opens], false), CapsHashSet::from([CAP_BPF, CAP_PERFMON]));
-    assert_eq!(after(&[Part::Who], true), CapsHashSet::new());
-    let features = after(&[Part::Talkers, Part::Features], true);
+    assert_eq!(after(&[ThreadRole::ProcessInfo], false), CapsHashSet::from([CAP_SYS_PTRACE]));
+    assert_eq!(after(&[ThreadRole::Opens], false), CapsHashSet::from([CAP_BPF, CAP_PERFMON]));
+    assert_eq!(after(&[ThreadRole::ProcessInfo], true), CapsHashSet::new());
+    let features = after(&[ThreadRole::Talkers, ThreadRole::Features], true);
     assert!(features.contains(&CAP_NET_ADMIN) && !features.contains(&CAP_PERFMON));
     assert_eq!(held(), before);
 }

@@ -190,7 +190,7 @@ fn with_file_capabilities_it_runs_without_sudo() {
     own_namespace();
     ip("link set lo up");
     let (_dir, copy) = public_copy();
-    let set = ebpftop::rights::for_setcap();
+    let set = ebpftop::privileges::for_setcap();
     assert!(Command::new("setcap").arg(&set).arg(&copy).status().unwrap().success());
     // A tracefs that is root's alone, as on any system; nobody looks.
     let script = "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; } && \

@@ -1,13 +1,13 @@
 //! What is shown of one process, one file, one kind of failure, and how it comes there.
 
 use crate::fake::{at, busy, key, meta, started, type_text};
-use ebpftop::app::opens_pane::{Inside, OpensView};
+use ebpftop::app::opens_pane::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::time::Mono;
-use ebpftop::model::who::{Facts, Parent, Unread, Who};
 use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, view};
@@ -35,15 +35,15 @@ fn press(app: &mut App, code: KeyCode, now: Mono) -> Vec<Effect> {
     app.update(key(code), now)
 }
 
-fn who() -> Who {
+fn who() -> ProcessInfo {
     let id = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e";
     let path = format!("/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0/{id}");
     let parent = |pid, name: &[u8]| Parent { pid, name: name.to_vec() };
     let args = ["/usr/lib/gcc/x86_64-linux-gnu/12/cc1", "-quiet", "-I", "a b", "", "-o\n\x1b[2J"];
-    Who {
+    ProcessInfo {
         user: Some("builder".into()),
         cgroup: Some(Cgroup { path: path.as_bytes().into(), owner: Owner::of(path.as_bytes()) }),
-        facts: Ok(Facts {
+        facts: Ok(ProcessDetails {
             exe: Some(b"/usr/lib/gcc/x86_64-linux-gnu/12/cc1".to_vec()),
             args: args
                 .iter()
@@ -95,7 +95,7 @@ fn it_is_asked_again_now_and_then_and_what_was_known_stays() {
     app.update(Msg::Described(key, Box::new(who())), at(30.1));
     assert_eq!(asked(&app.update(Msg::Tick, at(31.0))), None);
     assert_eq!(asked(&app.update(Msg::Tick, at(34.0))), Some(key));
-    let gone = Who { user: None, cgroup: None, facts: Err(Unread::Gone) };
+    let gone = ProcessInfo { user: None, cgroup: None, facts: Err(Unread::Gone) };
     app.update(Msg::Described(key, Box::new(gone.clone())), at(34.0));
     assert!(text(&app, (120, 40)).contains("make"));
     // An answer for another process, late, says nothing about this one.
@@ -110,7 +110,7 @@ fn it_is_asked_again_now_and_then_and_what_was_known_stays() {
 fn one_that_has_gone_says_so() {
     let mut app = busy((120, 40));
     let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
-    let gone = Who { user: Some("root".into()), cgroup: None, facts: Err(Unread::Gone) };
+    let gone = ProcessInfo { user: Some("root".into()), cgroup: None, facts: Err(Unread::Gone) };
     app.update(Msg::Described(key, Box::new(gone)), at(30.0));
     app.update(Msg::Ended(vec![key]), at(30.0));
     insta::assert_snapshot!("process_gone_120x40", text(&app, (120, 40)));
@@ -146,10 +146,10 @@ fn the_failure_lens_tells_where_it_was_found() {
     app.update(Msg::Resize(120, 40), at(30.0));
     press(&mut app, KeyCode::Char('s'), at(30.0));
     press(&mut app, KeyCode::Enter, at(30.0));
-    assert!(matches!(app.opens_pane.inside(), Some(Inside::Failures(f)) if f.errno == 2));
+    assert!(matches!(app.opens_pane.inside(), Some(Detail::Failures(f)) if f.errno == 2));
     snapshots("lens_inside", &mut app);
     press(&mut app, KeyCode::Enter, at(30.0));
-    assert!(matches!(app.opens_pane.inside(), Some(Inside::Process(_))));
+    assert!(matches!(app.opens_pane.inside(), Some(Detail::Process(_))));
     for _ in 0..2 {
         press(&mut app, KeyCode::Esc, at(30.0));
     }
@@ -162,11 +162,11 @@ fn every_view_can_be_gone_into_and_out_of() {
     let mut app = busy((120, 40));
     let inside = |app: &App| app.opens_pane.inside().cloned();
     for (view, is) in [
-        (OpensView::Processes, (|i| matches!(i, Inside::Process(_))) as fn(&Inside) -> bool),
-        (OpensView::Files, |i| matches!(i, Inside::Path(_))),
-        (OpensView::Directories, |i| matches!(i, Inside::Directory(_))),
-        (OpensView::Failures, |i| matches!(i, Inside::Failures(_))),
-        (OpensView::Live, |i| matches!(i, Inside::Process(_))),
+        (OpensView::Processes, (|i| matches!(i, Detail::Process(_))) as fn(&Detail) -> bool),
+        (OpensView::Files, |i| matches!(i, Detail::Path(_))),
+        (OpensView::Directories, |i| matches!(i, Detail::Directory(_))),
+        (OpensView::Failures, |i| matches!(i, Detail::Failures(_))),
+        (OpensView::Live, |i| matches!(i, Detail::Process(_))),
     ] {
         assert_eq!(app.opens_pane.view, view);
         // In the first view the second row is a file.
@@ -249,7 +249,7 @@ fn a_path_filter_is_tried_on_the_path_as_passed_too() {
             type_text(&mut app, &format!("/{expr}"), at(1.0));
             press(&mut app, KeyCode::Enter, at(1.0));
             let of_files = |r: &&ebpftop::app::opens_pane::Row| {
-                !matches!(r, ebpftop::app::opens_pane::Row::File(_))
+                !matches!(r, ebpftop::app::opens_pane::Row::FileUnderProcess(_))
             };
             let n = app.opens_pane.rows.iter().filter(of_files).count();
             assert_eq!(n, rows, "{expr} {:?}", app.opens_pane.view);

@@ -200,7 +200,7 @@ fn from_a_process_to_its_peers_and_back() {
     line(&screen, &["812", "nginx", "70", "30"]);
     snapshots("pivot_address", &mut app);
     press(&mut app, KeyCode::Esc);
-    assert_eq!(app.opens_pane.ties.list.cursor, 1);
+    assert_eq!(app.opens_pane.related.list.cursor, 1);
     press(&mut app, KeyCode::Left);
     assert!(!app.opens_pane.in_ties);
     press(&mut app, KeyCode::Esc);

@@ -9,8 +9,8 @@ use ebpftop::keys::{BINDINGS, Mode};
 use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
+use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::talkers::Direction;
-use ebpftop::model::who::{Facts, Parent, Unread, Who};
 use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, draw, hit, pane_at};
@@ -124,17 +124,17 @@ fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
             Msg::Ended(vec![ProcessKey { tgid: *pid, start_boottime_ns }])
         }
         Step::Described(text, gone) => {
-            let facts = Facts {
+            let facts = ProcessDetails {
                 exe: Some(text.clone()),
                 args: vec![text.clone(), vec![], text.clone()],
                 parents: vec![Parent { pid: 1, name: text.clone() }],
                 threads: vec![(text.clone(), 9)],
-                ..Facts::default()
+                ..ProcessDetails::default()
             };
             let key = app.inside_process()?.key;
             let facts = if *gone { Err(Unread::Gone) } else { Ok(facts) };
             let user = Some(String::from_utf8_lossy(text).into_owned());
-            Msg::Described(key, Box::new(Who { user, cgroup: None, facts }))
+            Msg::Described(key, Box::new(ProcessInfo { user, cgroup: None, facts }))
         }
         Step::Cgroup(id, path) => {
             let owner = Owner::of(path);

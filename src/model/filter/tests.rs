@@ -7,8 +7,8 @@ fn filter(text: &str) -> Filter {
     Filter::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-fn who<'a>(names: &'a [&'a [u8]]) -> Who<'a> {
-    Who { names, tgid: 812, uid: 1000, cgroup: Some(b"/system.slice/nginx.service") }
+fn who<'a>(names: &'a [&'a [u8]]) -> ProcessInfo<'a> {
+    ProcessInfo { names, tgid: 812, uid: 1000, cgroup: Some(b"/system.slice/nginx.service") }
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn terms_on_the_process() {
     ] {
         assert_eq!(filter(expr).process(&who(names)), holds, "{expr}");
     }
-    let no_cgroup = Who { cgroup: None, ..who(names) };
+    let no_cgroup = ProcessInfo { cgroup: None, ..who(names) };
     assert!(!filter("cgroup:a").process(&no_cgroup));
     assert!(filter("!cgroup:a").process(&no_cgroup));
 }
@@ -175,7 +175,7 @@ fn case_is_nothing_beyond_ascii_too() {
 
 #[test]
 fn any_text_parses_or_points_into_itself() {
-    crate::corpus::check("filter", |bytes| {
+    crate::testing::fuzz::check("filter", |bytes| {
         let text = &String::from_utf8_lossy(bytes);
         match Filter::parse(text) {
             Ok(f) => {

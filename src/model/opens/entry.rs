@@ -4,12 +4,12 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::given::Given;
+use super::requested_path::RequestedPath;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
+use crate::model::process_info::NS_PER_TICK;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
-use crate::model::who::NS_PER_TICK;
 
 /// Names of threads kept of one process.
 pub const MAX_THREAD_NAMES: usize = 8;
@@ -261,7 +261,7 @@ pub struct FileUse {
     /// What the last open returned: a descriptor, or a negated errno.
     pub last_ret: i32,
     /// The path as the program passed it to the last open.
-    pub given: Given,
+    pub given: RequestedPath,
     /// When it was last opened with success.
     pub last_good: Option<Mono>,
 }

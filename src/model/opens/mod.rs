@@ -5,10 +5,10 @@
 //! not account for is in [`Opens::let_go`].
 
 mod entry;
-mod found;
-mod given;
-mod read;
-mod room;
+mod evict;
+mod later_success;
+mod queries;
+mod requested_path;
 mod undo;
 
 use std::hash::{BuildHasher, Hash};
@@ -18,8 +18,8 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 pub use entry::{
     Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
 };
-pub use found::Found;
-pub use given::Given;
+pub use later_success::LaterSuccess;
+pub use requested_path::RequestedPath;
 
 use super::history::{History, Meter, Ticks};
 use super::open::{Comm, LostOpens, Open, OpenBatch, OpenCounts};
@@ -288,7 +288,7 @@ impl Opens {
             self.by_key.find(hash, |s| processes.get(*s).is_some_and(|p| p.key == key)).copied();
         let slot = found.unwrap_or_else(|| {
             if self.processes.len() >= self.limits.processes {
-                self.make_room_for_processes();
+                self.evict_processes();
             }
             let slot = self.processes.insert(new());
             let (processes, hasher) = (&self.processes, &self.hasher);
@@ -333,7 +333,7 @@ impl Opens {
             return *slot;
         }
         if self.path_bytes + bytes.len() > self.limits.path_bytes {
-            self.make_room_for_files();
+            self.evict_files();
         }
         self.path_bytes += bytes.len();
         let slot = self.paths.insert(Path {
@@ -358,10 +358,10 @@ impl Opens {
             return *slot;
         }
         if self.processes.get(process).is_some_and(|p| p.files.len() >= self.limits.files_of_one) {
-            self.make_room_in(process);
+            self.evict_files_of(process);
         }
         if self.files.len() >= self.limits.files {
-            self.make_room_for_files_but(path);
+            self.evict_files_but(path);
         }
         let slot = self.files.insert(FileUse {
             process,
@@ -369,7 +369,7 @@ impl Opens {
             tally: Tally::starting(open.meta.at),
             meter: Meter::default(),
             last_ret: 0,
-            given: Given::Same,
+            given: RequestedPath::Same,
             last_good: None,
         });
         let (files, hasher) = (&self.files, &self.hasher);
@@ -396,7 +396,7 @@ impl Opens {
         let found = self.by_failure.find(hash, same).copied();
         let slot = found.unwrap_or_else(|| {
             if self.failures.len() >= self.limits.failures {
-                self.make_room_for_failures();
+                self.evict_failures();
             }
             let at = open.meta.at;
             let (count, meter) = (0, Meter::default());

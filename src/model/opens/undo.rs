@@ -9,7 +9,7 @@ use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
-use crate::model::undo::{Kept, Reading, Window, Writing};
+use crate::model::undo::{Reading, Undoable, Window, Writing};
 
 /// What is in no table, and the live feed, as they were when the turn began.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ impl Opens {
     }
 }
 
-impl Kept for Process {
+impl Undoable for Process {
     fn write_fixed(&self, to: &mut Writing) {
         to.put(&self.key);
     }
@@ -151,7 +151,7 @@ impl Kept for Process {
     }
 }
 
-impl Kept for Path {
+impl Undoable for Path {
     fn write_fixed(&self, to: &mut Writing) {
         to.part(&self.bytes);
     }
@@ -172,7 +172,7 @@ impl Kept for Path {
     }
 }
 
-impl Kept for FileUse {
+impl Undoable for FileUse {
     fn write_fixed(&self, to: &mut Writing) {
         to.put(&(self.process, self.path));
     }
@@ -193,7 +193,7 @@ impl Kept for FileUse {
     }
 }
 
-impl Kept for Failure {
+impl Undoable for Failure {
     fn write_fixed(&self, to: &mut Writing) {
         to.put(&(self.process, self.path, self.errno, self.first));
     }

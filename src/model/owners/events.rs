@@ -13,7 +13,7 @@ const MOST: usize = 8_192;
 
 /// What a process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum NetActivity {
     /// A connection began, was accepted, did not come about (with the errno), ended, or was found by a
     /// poll; what it carried, where that is counted.
     Conn {
@@ -33,7 +33,7 @@ pub enum Deed {
 pub struct Event {
     pub at: Mono,
     pub key: ProcessKey,
-    pub deed: Deed,
+    pub deed: NetActivity,
 }
 
 /// The latest events.

@@ -22,7 +22,7 @@ use super::opens::ProcessKey;
 use super::time::Mono;
 
 use events::Events;
-pub use events::{Deed, Event};
+pub use events::{Event, NetActivity};
 use live::Live;
 pub use nobody::{NoOwner, Why};
 pub use pairs::{Pair, Service, Side};
@@ -192,7 +192,7 @@ impl Owners {
             self.events.push(Event {
                 at,
                 key: owner.key,
-                deed: Deed::Conn {
+                deed: NetActivity::Conn {
                     what,
                     protocol: conn.protocol,
                     local: conn.local.port(),
@@ -340,7 +340,7 @@ impl Owners {
             pair.end_interval();
             let (key, ip, carried) = (pair.key, pair.ip, pair.delta);
             if carried.bytes() > 0 {
-                events.push(Event { at: now, key, deed: Deed::Carried { ip, carried } });
+                events.push(Event { at: now, key, deed: NetActivity::Carried { ip, carried } });
             }
         }
     }

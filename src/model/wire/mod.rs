@@ -1,7 +1,7 @@
 //! Who is on the wire: rx and tx of each address joined, for every interface ever watched.
 //!
 //! What was counted on an interface stays when another is watched. Held sources plus
-//! [`Port::other`] are the interface's totals, always.
+//! [`Interface::other`] are the interface's totals, always.
 
 pub mod talk;
 mod undo;
@@ -70,7 +70,7 @@ impl Side {
 
 /// One direction of an interface.
 #[derive(Clone, Debug)]
-pub struct PortSide {
+pub struct InterfaceSide {
     /// Everything on the interface.
     pub side: Side,
     /// What counted last.
@@ -91,7 +91,7 @@ pub struct PortSide {
     held: usize,
 }
 
-impl PortSide {
+impl InterfaceSide {
     fn new() -> Self {
         Self {
             side: Side::default(),
@@ -151,16 +151,16 @@ impl std::ops::Add for Rate {
 
 /// One interface and its totals.
 #[derive(Clone, Debug)]
-pub struct Port {
+pub struct Interface {
     pub name: String,
     pub ifindex: u32,
-    pub rx: PortSide,
-    pub tx: PortSide,
+    pub rx: InterfaceSide,
+    pub tx: InterfaceSide,
 }
 
-impl Port {
+impl Interface {
     /// The side of `direction`.
-    pub fn side(&self, direction: Direction) -> &PortSide {
+    pub fn side(&self, direction: Direction) -> &InterfaceSide {
         match direction {
             Direction::Rx => &self.rx,
             Direction::Tx => &self.tx,
@@ -230,7 +230,7 @@ impl Talker {
 /// The tables.
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
-    ports: Vec<Port>,
+    ports: Vec<Interface>,
     talkers: Slab<Talker>,
     by_key: HashMap<(usize, IpAddr), Slot>,
     samples: u64,
@@ -335,7 +335,7 @@ impl Wire {
     }
 
     /// Every interface ever watched.
-    pub fn ports(&self) -> &[Port] {
+    pub fn ports(&self) -> &[Interface] {
         &self.ports
     }
 
@@ -368,11 +368,11 @@ impl Wire {
         let index = match found {
             Some(index) => index,
             None if self.ports.len() < MAX_PORTS => {
-                self.ports.push(Port {
+                self.ports.push(Interface {
                     name: sample.interface.clone(),
                     ifindex: sample.ifindex,
-                    rx: PortSide::new(),
-                    tx: PortSide::new(),
+                    rx: InterfaceSide::new(),
+                    tx: InterfaceSide::new(),
                 });
                 self.ports.len() - 1
             }

@@ -1,13 +1,13 @@
 //! What leads the tables back to what they held, for those who look at the past.
 
-use super::{Port, PortSide, Talker, Wire};
+use super::{Interface, InterfaceSide, Talker, Wire};
 use crate::model::history::History;
-use crate::model::undo::{Kept, Reading, Window, Writing};
+use crate::model::undo::{Reading, Undoable, Window, Writing};
 
 /// What is in no table, as it was when the turn began.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
-    ports: Vec<Port>,
+    ports: Vec<Interface>,
     talk: super::Talk,
 }
 
@@ -19,7 +19,7 @@ impl Wire {
         let then = self.told.take().unwrap_or_else(|| Box::new(now.clone()));
         to.put(&then.ports.len());
         for (i, port) in then.ports.iter().enumerate() {
-            let times = |p: &Port| (p.ifindex, p.rx.at, p.tx.at);
+            let times = |p: &Interface| (p.ifindex, p.rx.at, p.tx.at);
             if now.ports.get(i).map(times) != Some(times(port)) {
                 to.put(&Some(i));
                 port.write(to);
@@ -40,7 +40,7 @@ impl Wire {
         let len = from.get()?;
         self.ports.truncate(len);
         while let Some(i) = from.get::<Option<usize>>()? {
-            let port = Port::read(from)?;
+            let port = Interface::read(from)?;
             match self.ports.get_mut(i) {
                 Some(held) => *held = port,
                 None => self.ports.push(port),
@@ -53,7 +53,7 @@ impl Wire {
     }
 }
 
-impl Port {
+impl Interface {
     fn write(&self, to: &mut Writing) {
         to.put(&(&self.name, self.ifindex));
         self.rx.write(to);
@@ -62,11 +62,11 @@ impl Port {
 
     fn read(from: &mut Reading<'_>) -> Option<Self> {
         let (name, ifindex) = from.get()?;
-        Some(Self { name, ifindex, rx: PortSide::read(from)?, tx: PortSide::read(from)? })
+        Some(Self { name, ifindex, rx: InterfaceSide::read(from)?, tx: InterfaceSide::read(from)? })
     }
 }
 
-impl PortSide {
+impl InterfaceSide {
     fn write(&self, to: &mut Writing) {
         to.put(&(self.side, self.hook, self.interval_ns, self.at, &self.partial));
         to.put(&(self.compared, self.let_go, self.sources, self.sources_delta, self.held));
@@ -94,7 +94,7 @@ impl PortSide {
     }
 }
 
-impl Kept for Talker {
+impl Undoable for Talker {
     fn write_fixed(&self, to: &mut Writing) {
         to.put(&(self.port, self.ip, self.first));
     }

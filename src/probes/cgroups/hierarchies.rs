@@ -17,10 +17,10 @@ use std::sync::OnceLock;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, fstatfs};
 
-use crate::bpf::sys::mount::private_mount;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::mounts::{self, Mount, SYSTEMD};
+use crate::sys::mount::private_mount;
 
 /// The inode number of a hierarchy's root.
 const ROOT_INO: u64 = 1;

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapHandle, OpenObject, RingBuffer, RingBufferBuilder};
 
+use crate::bpf::btf;
 use crate::bpf::cgroups::types::cgroup_head;
 use crate::bpf::cgroups::{CgroupsSkel, CgroupsSkelBuilder, OpenCgroupsSkel};
-use crate::bpf::sys::records::CGROUP_HEAD_BYTES;
-use crate::bpf::types;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::probes::programs::{self, BRIEF_CGROUPS, Choice, Load, Object};
 use crate::probes::refusal::LoadError;
+use crate::sys::records::CGROUP_HEAD_BYTES;
 
 const PROGRAM: &str = "cgroup_made";
 
@@ -47,7 +47,7 @@ impl Load for Cgroups {
     ) -> Result<Self::Loaded<'obj>, LoadError> {
         let open_and_load = |storage| {
             let mut builder = CgroupsSkelBuilder::default();
-            types::prepare(&mut builder.obj_builder)?;
+            btf::prepare(&mut builder.obj_builder)?;
             let mut open: OpenCgroupsSkel<'obj> = builder.open(storage)?;
             choice.prepare(open.open_object_mut());
             open.load()
@@ -129,7 +129,7 @@ fn take_in(taken: &mut CgroupsMade, record: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::sys::records::bytes_of;
+    use crate::sys::records::bytes_of;
 
     #[test]
     fn records_are_read_and_odd_ones_left_out() {

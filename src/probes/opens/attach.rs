@@ -9,10 +9,8 @@ use libbpf_rs::{Link, MapHandle, OpenObject};
 
 use super::compat::Compat;
 use super::rings::Layout;
+use crate::bpf::btf;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
-use crate::bpf::sys::errno_of;
-use crate::bpf::sys::tracepoint::{self, TraceFs};
-use crate::bpf::types;
 use crate::model::coverage::Missing;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
@@ -22,6 +20,8 @@ use crate::probes::programs::{
 };
 use crate::probes::refusal::{LoadError, Refusal};
 use crate::probes::{Only, OpensConfig, OpensInfo};
+use crate::sys::errno_of;
+use crate::sys::tracepoint::{self, TraceFs};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
@@ -37,7 +37,7 @@ const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::Open
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("{}", types::unknown().0)]
+    #[error("{}", btf::unknown().0)]
     NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
@@ -50,7 +50,7 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::NoBtf => types::unknown().1,
+            AttachError::NoBtf => btf::unknown().1,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
             AttachError::Load(e) if e.is_out_of_memory() => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
@@ -76,10 +76,10 @@ pub(super) fn attach<'obj>(
     config: &OpensConfig,
     storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
-    if !types::known() {
+    if !btf::known() {
         return Err(AttachError::NoBtf);
     }
-    let as_on_510 = config.as_on_510 || types::from_file();
+    let as_on_510 = config.as_on_510 || btf::from_file();
     let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
     let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
@@ -193,7 +193,7 @@ impl Form<'_> {
         choice: &Choice,
     ) -> libbpf_rs::Result<OpensSkel<'obj>> {
         let mut builder = OpensSkelBuilder::default();
-        types::prepare(&mut builder.obj_builder)?;
+        btf::prepare(&mut builder.obj_builder)?;
         let mut open = builder.open(storage)?;
         self.configure(choice.uses("open_enter"), &mut open)?;
         choice.prepare(open.open_object_mut());
@@ -206,7 +206,7 @@ impl Form<'_> {
             rodata.latency = self.config.latency && at_entry;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
             rodata.pids_hierarchy = cgroups::pids_hierarchy();
-            rodata.as_on_510 = self.config.as_on_510 || types::from_file();
+            rodata.as_on_510 = self.config.as_on_510 || btf::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             let Only { tgid, uid, name, failed } = self.config.only;
@@ -273,7 +273,7 @@ impl Kernel {
         if self.task_pt_regs && !config.latency {
             choice = choice.without(OPEN_ENTRY);
         }
-        if types::from_file() {
+        if btf::from_file() {
             choice = choice.unavailable(&["uring_submit", "compat_tasks"], "not with --btf");
         } else if !self.uring {
             let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";

@@ -4,9 +4,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::names::{Names, Place};
 use crate::bpf::opens::types::{exit_record, name_head, open_head};
-use crate::bpf::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
 use crate::model::open::{Comm, Ended, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::time::Mono;
+use crate::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
 
 /// `enum record_kind` of `opens.h`.
 const RECORD_OPEN: u32 = 1;
@@ -178,7 +178,7 @@ fn tried(text: &mut Vec<u8>, base: &[u8], path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::sys::records::bytes_of;
+    use crate::sys::records::bytes_of;
 
     /// The words of a record: aligned as the ring's records are.
     fn words(bytes: &[u8]) -> Vec<u64> {
@@ -344,7 +344,7 @@ mod tests {
     /// Records one after the other, each with its length of two bytes in front.
     #[test]
     fn any_records_do_no_harm() {
-        crate::corpus::check("opens", |mut bytes| {
+        crate::testing::fuzz::check("opens", |mut bytes| {
             let mut decoder = Decoder::default();
             while let Some((len, rest)) = bytes.split_first_chunk() {
                 let (record, rest) =

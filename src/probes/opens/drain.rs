@@ -15,11 +15,11 @@ use super::compat::Compat;
 use super::decode::Decoder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
-use crate::bpf::sys::misses;
-use crate::bpf::sys::records::bytes_of;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::probes::cgroups::made::Made;
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
+use crate::sys::misses;
+use crate::sys::records::bytes_of;
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);

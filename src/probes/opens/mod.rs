@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use super::cgroups::made::Made;
 use super::{OpensConfig, ProbeEvent, Sink, cgroups};
 use crate::model::problem::Problem;
-use crate::rights::{self, Part};
+use crate::privileges::{self, ThreadRole};
 
 /// A running opens probe.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     let missing = &mut attached.info.missing;
     missing.extend(cgroups::missing(cgroups::OUTSIDE_NAMES));
     missing.extend(made.as_ref().err().cloned());
-    rights::keep(&[Part::Opens], config.locked);
+    privileges::keep(&[ThreadRole::Opens], config.locked);
     if sink.blocking_send(ProbeEvent::OpensStarted(Ok(attached.info.clone()))).is_err() {
         return;
     }

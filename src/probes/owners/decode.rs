@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use crate::bpf::owners::types::{
     conn_counts, conn_end, conn_head, flow_record, holder, owner_slot,
 };
-use crate::bpf::sys::records::{CONN_HEAD_BYTES, OWNER_SLOT_BYTES};
 use crate::model::conn::{
     Carried, Conn, ConnEvent, Holder, Owner, OwnerFrom, PeerFlow, Share, wire_ip,
 };
 use crate::model::open::Comm;
 use crate::model::opens::ProcessKey;
 use crate::model::time::Mono;
+use crate::sys::records::{CONN_HEAD_BYTES, OWNER_SLOT_BYTES};
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
 const TCP_ESTABLISHED: u8 = 1;

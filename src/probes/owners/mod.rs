@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::programs::Storage;
 use super::{OwnersInfo, ProbeEvent, Sink, refusal};
 use crate::model::problem::Problem;
-use crate::rights::{self, Part};
+use crate::privileges::{self, ThreadRole};
 
 /// A running owners probe.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
             return;
         }
     };
-    rights::keep(&[Part::Owners], config.locked);
+    privileges::keep(&[ThreadRole::Owners], config.locked);
     if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
         tracing::error!("the owners probe ended: {e}");
         let problem = Problem::new("read the connections", e.to_string(), "start ebpftop again");
@@ -118,7 +118,7 @@ fn poll(
     sink: &Sink,
 ) {
     tracing::warn!("connections are polled: {why}");
-    rights::keep(&[Part::Polling], config.locked);
+    privileges::keep(&[ThreadRole::Polling], config.locked);
     if let Err(problem) = procfs::read(why, program, config.interval, stopped, sink) {
         let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
     }

@@ -1,10 +1,10 @@
 //! Which hook counts: pure rules over what an interface tells of itself.
 
 use super::links::Row;
-use crate::bpf::sys::ethtool::Feature;
 use crate::model::escape::escape;
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
+use crate::sys::ethtool::Feature;
 
 /// Drivers for which `auto` takes native: attaching neither resets the link nor slows bulk
 /// traffic, each with its source. None is known to do so for certain: ixgbe, i40e, ice, mlx5,

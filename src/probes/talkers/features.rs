@@ -1,7 +1,7 @@
 //! Device features that attaching changed, put back when we detach.
 
 use super::links::{Links, Row};
-use crate::bpf::sys::ethtool::Feature;
+use crate::sys::ethtool::Feature;
 
 /// A feature that was different before we attached.
 #[derive(Debug)]

@@ -2,15 +2,15 @@
 
 use std::io;
 
+use super::bpf_object::{Counter, HandOver};
 use super::choose;
-use super::counter::{Counter, HandOver};
-use super::counting::{Counting, attach, attach_first, is_xdp};
+use super::direction::{Counting, attach, attach_first, is_xdp};
 use super::features::Features;
 use super::links::{Links, Row};
-use crate::bpf::sys::attachment::Attachment;
 use crate::model::link::Hook;
 use crate::model::problem::Problem;
 use crate::probes::grace_period;
+use crate::sys::attachment::Attachment;
 
 /// Lets the first hook that can be had take over from the present one.
 ///

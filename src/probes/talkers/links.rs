@@ -5,11 +5,11 @@ use std::ffi::CString;
 use std::io;
 
 use super::choose;
-use super::foreign::AtTc;
 use super::netlink::{Netlink, RawLink};
 use super::routes::Routes;
-use crate::bpf::sys::ethtool::{Ethtool, Feature};
+use super::third_party::AtTc;
 use crate::model::link::{Link, XdpMode};
+use crate::sys::ethtool::{Ethtool, Feature};
 
 /// What the driver tells, asked for once and again when a link changes.
 #[derive(Clone, Debug, Default)]

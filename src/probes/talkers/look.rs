@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
 
-use super::counter::counted;
-use crate::bpf::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
+use super::bpf_object::counted;
 use crate::bpf::talkers::types::{look_key, look_record};
 use crate::model::ledger::{Side, merged};
 use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES};
 use crate::model::time::{Mono, Stamp};
+use crate::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
 
 /// Memory of the look map of one side. It is emptied at each tick, so it holds one interval.
 const BUDGET_BYTES: usize = 2 << 20;

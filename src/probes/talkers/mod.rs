@@ -7,12 +7,12 @@
 //! counters can be compared, `foreign` what others attached.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
+mod bpf_object;
 mod choose;
-mod counter;
-mod counting;
+mod direction;
 mod features;
-mod foreign;
 mod hand_over;
+mod kernel_counters;
 mod links;
 mod look;
 pub(in crate::probes) mod netlink;
@@ -20,8 +20,8 @@ mod netns;
 mod routes;
 mod run;
 mod target;
+mod third_party;
 mod watch;
-mod yardstick;
 
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};

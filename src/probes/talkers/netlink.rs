@@ -300,10 +300,10 @@ mod tests {
 
     #[test]
     fn any_answer_does_no_harm() {
-        crate::corpus::check("netlink", |mut rest| {
+        crate::testing::fuzz::check("netlink", |mut rest| {
             while let Some((_, _, body, next)) = split_message(rest) {
                 let _ = (parse_link(body), parse_address(body));
-                super::super::foreign::any_bytes(body);
+                super::super::third_party::any_bytes(body);
                 super::super::routes::any_bytes(body);
                 assert!(next.len() < rest.len());
                 rest = next;

@@ -1,6 +1,6 @@
 //! The probe's loop: commands, changes of links, and ticks on a steady schedule.
 
-mod told;
+mod report;
 
 use std::collections::HashSet;
 use std::io;
@@ -13,22 +13,22 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::counter::{FIRST_PART, entries_for};
-use super::counting::Means;
+use super::bpf_object::{FIRST_PART, entries_for};
+use super::direction::Means;
 use super::links::{Links, Row};
 use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
-use crate::bpf::sys::percpu::Batch;
 use crate::model::escape::escape;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
+use crate::privileges::{self, ThreadRole};
 use crate::probes::{
     LookAt, ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period,
     quiet_libbpf,
 };
-use crate::rights::{self, Part};
+use crate::sys::percpu::Batch;
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -159,10 +159,12 @@ impl<'a> Run<'a> {
 
     /// From here on nothing is done that takes more.
     fn keep_rights(&self) {
-        let mut parts = vec![Part::Talkers];
-        parts.extend(self.netns.as_ref().map(|_| Part::Namespace));
-        parts.extend(self.watches.iter().any(Watch::changed_features).then_some(Part::Features));
-        rights::keep(&parts, self.locked);
+        let mut parts = vec![ThreadRole::Talkers];
+        parts.extend(self.netns.as_ref().map(|_| ThreadRole::Namespace));
+        parts.extend(
+            self.watches.iter().any(Watch::changed_features).then_some(ThreadRole::Features),
+        );
+        privileges::keep(&parts, self.locked);
     }
 
     fn nothing_counts(&self) -> bool {

@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 
 use super::choose::{self, AFTER_FOREIGN_XDP};
-use super::counting::{Counting, Means, absorb_one, begin, grow_one, is_xdp, last, read_one};
+use super::direction::{Counting, Means, absorb_one, begin, grow_one, is_xdp, last, read_one};
 use super::features::Features;
 use super::hand_over::take_over;
+use super::kernel_counters::is_comparable;
 use super::links::{Links, Row};
 use super::look::Look;
-use super::yardstick::is_comparable;
-use crate::bpf::sys::percpu::Batch;
 use crate::model::compare::{Compared, Comparison};
 use crate::model::coverage::{Missing, add_missing};
 use crate::model::ledger::{Folded, Ledger};
@@ -18,6 +17,7 @@ use crate::model::problem::Problem;
 use crate::model::talkers::{Direction, TalkersSample};
 use crate::model::time::Stamp;
 use crate::probes::{Watched, clock, grace_period};
+use crate::sys::percpu::Batch;
 
 /// The books of one interface: rx and tx.
 #[derive(Clone, Debug, Default)]

@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn any_answer_does_no_harm() {
-        crate::corpus::check("sock_diag", |bytes| {
+        crate::testing::fuzz::check("sock_diag", |bytes| {
             for protocol in [TCP, UDP] {
                 let mut found = 0;
                 let _ = take(protocol, bytes, &mut |entry: Entry| {

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, fstatat};
 use crate::model::conn::{Owner, OwnerFrom};
 use crate::model::open::Comm;
 use crate::model::opens::ProcessKey;
-use crate::model::who::{NS_PER_TICK, Stat};
+use crate::model::process_info::{NS_PER_TICK, Stat};
 use crate::probes::clock;
 
 /// Processes that are listed for one socket.
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn any_text_of_proc_does_no_harm() {
-        crate::corpus::check("proc", |text| {
+        crate::testing::fuzz::check("proc", |text| {
             real_uid(text);
             in_use(text);
             number(text, b"socket:[");

@@ -25,7 +25,7 @@ fn least(mut candidates: Vec<(u64, Slot)>) -> Vec<Slot> {
 }
 
 impl Opens {
-    pub(super) fn make_room_for_processes(&mut self) {
+    pub(super) fn evict_processes(&mut self) {
         let rank = |(slot, p): (Slot, &super::Process)| {
             let worth = worth(p.tally.last.0, p.tally.opens);
             (if p.ended.is_some() { worth / 2 } else { worth }, slot)
@@ -47,18 +47,18 @@ impl Opens {
         self.drop_files(&files, None);
     }
 
-    pub(super) fn make_room_for_files(&mut self) {
+    pub(super) fn evict_files(&mut self) {
         let victims = least(rank_files(&self.files, self.files.iter().map(|(slot, _)| slot)));
         self.drop_files(&victims, None);
     }
 
     /// The same, but `path` stays though nobody may use it yet.
-    pub(super) fn make_room_for_files_but(&mut self, path: Slot) {
+    pub(super) fn evict_files_but(&mut self, path: Slot) {
         let victims = least(rank_files(&self.files, self.files.iter().map(|(slot, _)| slot)));
         self.drop_files(&victims, Some(path));
     }
 
-    pub(super) fn make_room_in(&mut self, process: Slot) {
+    pub(super) fn evict_files_of(&mut self, process: Slot) {
         let Some(held) = self.processes.get(process) else { return };
         let victims = least(rank_files(&self.files, held.files.iter().copied()));
         for slot in &victims {
@@ -67,7 +67,7 @@ impl Opens {
         self.drop_orphans();
     }
 
-    pub(super) fn make_room_for_failures(&mut self) {
+    pub(super) fn evict_failures(&mut self) {
         let rank = |(slot, f): (Slot, &super::Failure)| (worth(f.last.0, f.count), slot);
         let victims = least(self.failures.iter().map(rank).collect());
         self.drop_failures(&victims);

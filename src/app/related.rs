@@ -7,16 +7,16 @@ use hashbrown::{HashMap, HashSet};
 
 use super::data::ProbeState;
 use super::list::List;
-use super::opens_pane::{Crumb, Inside, Row};
+use super::opens_pane::{Crumb, Detail, Row};
 use super::talkers_pane::{TalkerRow, Trail};
 use super::{App, Pane};
 use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::filter::Filter;
 use crate::model::opens::{Opens, ProcessKey};
-use crate::model::owners::{Deed, Net, NoOwner, Owners, Pair, Why};
+use crate::model::owners::{Net, NetActivity, NoOwner, Owners, Pair, Why};
 use crate::model::slab::Slot;
-use crate::model::timeline::{Did, Moment, timeline};
+use crate::model::timeline::{TimelineAction, TimelineEntry, timeline};
 
 /// Rows at most; the largest come first, and how many there are is told.
 const MOST: usize = 512;
@@ -32,7 +32,7 @@ const DEPTH: usize = 8;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tie {
+pub enum RelatedRow {
     /// A process and an address that talk to each other.
     Pair(ProcessKey, IpAddr),
     /// A file of the process above.
@@ -42,23 +42,23 @@ pub enum Tie {
     /// So many sockets to the address that no process in /proc is seen to hold, where they are polled.
     Unheld(u32),
     /// The number of a moment of the timeline.
-    Moment(usize),
+    TimelineEntry(usize),
 }
 
 /// What belongs to something that is looked into.
 #[derive(Clone, Debug, Default)]
-pub struct Ties {
+pub struct Related {
     pub list: List,
-    pub rows: Vec<Tie>,
+    pub rows: Vec<RelatedRow>,
     /// How many pairs there are.
     pub of: usize,
     /// Connections with the address that live, by their process.
     pub live: HashMap<ProcessKey, u32>,
     /// What a process did, where that is looked into.
-    pub moments: Vec<Moment>,
+    pub moments: Vec<TimelineEntry>,
 }
 
-impl Ties {
+impl Related {
     fn clear(&mut self) {
         self.rows.clear();
         self.live.clear();
@@ -72,14 +72,14 @@ impl Ties {
         let pairs = owners.behind(ip);
         self.of = pairs.len();
         for pair in pairs.into_iter().take(MOST) {
-            self.rows.push(Tie::Pair(pair.key, ip));
+            self.rows.push(RelatedRow::Pair(pair.key, ip));
             let process = opens.find(pair.key).and_then(|slot| opens.processes().get(slot));
             let uses = process.map_or(&[][..], |p| &p.files);
             let last =
                 |slot: &Slot| opens.files().get(*slot).map(|f| (f.tally.last, f.tally.opens));
             let mut files: Vec<_> = uses.iter().filter_map(|s| Some((last(s)?, *s))).collect();
             files.sort_unstable_by(|a, b| b.cmp(a));
-            self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| Tie::File(slot)));
+            self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| RelatedRow::File(slot)));
         }
         let (mut nobodys, mut unheld) = (NoOwner::default(), 0);
         for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
@@ -94,9 +94,9 @@ impl Ties {
                 nobodys.add(conn, share.carried);
             }
         }
-        self.rows.extend((unheld > 0).then_some(Tie::Unheld(unheld)));
+        self.rows.extend((unheld > 0).then_some(RelatedRow::Unheld(unheld)));
         let parts = nobodys.parts().into_iter().filter(|(_, carried)| !carried.is_none());
-        self.rows.extend(parts.map(|(why, carried)| Tie::NoOwner(why, carried)));
+        self.rows.extend(parts.map(|(why, carried)| RelatedRow::NoOwner(why, carried)));
         self.list.clamp(self.rows.len());
     }
 
@@ -111,21 +111,21 @@ impl Ties {
         let rank = |p: &&Pair| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.ip);
         pairs.sort_unstable_by_key(rank);
         self.of = pairs.len();
-        self.rows.extend(pairs.into_iter().take(MOST).map(|p| Tie::Pair(p.key, p.ip)));
+        self.rows.extend(pairs.into_iter().take(MOST).map(|p| RelatedRow::Pair(p.key, p.ip)));
         self.list.clamp(self.rows.len());
     }
 
     /// What a process did, the latest first.
-    pub(super) fn timeline(&mut self, moments: Vec<Moment>) {
+    pub(super) fn timeline(&mut self, moments: Vec<TimelineEntry>) {
         self.clear();
         self.of = moments.len();
-        self.rows.extend((0..moments.len()).rev().map(Tie::Moment));
+        self.rows.extend((0..moments.len()).rev().map(RelatedRow::TimelineEntry));
         self.moments = moments;
         self.list.clamp(self.rows.len());
     }
 
     /// The row under the cursor.
-    pub fn selected(&self) -> Option<Tie> {
+    pub fn selected(&self) -> Option<RelatedRow> {
         self.rows.get(self.list.cursor).copied()
     }
 }
@@ -163,116 +163,127 @@ impl App {
             false => !net.delta.is_none(),
         };
         for net in owners.processes().filter(|net| all || talks(net)) {
-            opens.meet(net.who.key, net.who.comm, net.who.uid, self.now);
+            opens.meet(net.who.key, net.who.comm, net.who.uid, self.clock);
         }
     }
 
     pub(super) fn rebuild_ties_of_opens(&mut self) {
-        let mut ties = std::mem::take(&mut self.opens_pane.ties);
-        ties.clear();
+        let mut related = std::mem::take(&mut self.opens_pane.related);
+        related.clear();
         let (opens, owners) = (self.opens(), self.owners());
         let key_of = |slot: Slot| opens.processes().get(slot).map(|p| p.key);
         match (self.opens_pane.inside(), owners) {
-            (Some(Inside::Process(slot)), Some(owners)) => {
-                ties.peers(owners, &key_of(*slot).into_iter().collect());
+            (Some(Detail::Process(slot)), Some(owners)) => {
+                related.peers(owners, &key_of(*slot).into_iter().collect());
             }
-            (Some(Inside::Path(slot)), Some(owners)) => {
+            (Some(Detail::Path(slot)), Some(owners)) => {
                 let users = opens.paths().get(*slot).map_or(&[][..], |p| &p.users);
                 let files = users.iter().take(USERS).filter_map(|s| opens.files().get(*s));
-                ties.peers(owners, &files.filter_map(|f| key_of(f.process)).collect());
+                related.peers(owners, &files.filter_map(|f| key_of(f.process)).collect());
             }
-            (Some(Inside::Address(ip)), Some(owners)) => ties.behind(owners, opens, *ip),
-            (Some(Inside::Timeline(key)), owners) => {
-                ties.timeline(timeline(opens, owners, &self.watched, *key));
+            (Some(Detail::Address(ip)), Some(owners)) => related.behind(owners, opens, *ip),
+            (Some(Detail::Timeline(key)), owners) => {
+                related.timeline(timeline(opens, owners, &self.path_watchlist, *key));
             }
             _ => {}
         }
         let alone =
-            matches!(self.opens_pane.inside(), Some(Inside::Address(_) | Inside::Timeline(_)));
-        self.opens_pane.in_ties = alone || self.opens_pane.in_ties && !ties.rows.is_empty();
-        self.opens_pane.ties = ties;
+            matches!(self.opens_pane.inside(), Some(Detail::Address(_) | Detail::Timeline(_)));
+        self.opens_pane.in_ties = alone || self.opens_pane.in_ties && !related.rows.is_empty();
+        self.opens_pane.related = related;
         let room = self.ties_room(Pane::Opens);
-        let ties = &mut self.opens_pane.ties;
-        ties.list.scroll(ties.rows.len(), room);
+        let related = &mut self.opens_pane.related;
+        related.list.scroll(related.rows.len(), room);
     }
 
     pub(super) fn rebuild_ties_of_talkers(&mut self) {
-        let mut ties = std::mem::take(&mut self.talkers_pane.ties);
-        ties.clear();
+        let mut related = std::mem::take(&mut self.talkers_pane.related);
+        related.clear();
         let inside = self.talkers_pane.inside.and_then(|s| self.wire().talkers().get(s));
         if let (Some(talker), Some(owners)) = (inside, self.owners()) {
-            ties.behind(owners, self.opens(), talker.ip);
+            related.behind(owners, self.opens(), talker.ip);
         }
-        self.talkers_pane.ties = ties;
+        self.talkers_pane.related = related;
         let room = self.ties_room(Pane::Talkers);
-        let ties = &mut self.talkers_pane.ties;
-        ties.list.scroll(ties.rows.len(), room);
+        let related = &mut self.talkers_pane.related;
+        related.list.scroll(related.rows.len(), room);
     }
 
     /// Goes into a row of what belongs to something; false where it leads nowhere.
-    pub(super) fn enter_tie(&mut self) {
+    pub(super) fn open_related(&mut self) {
         let from_talkers = self.screen.focus == Pane::Talkers;
-        let ties = if from_talkers { &self.talkers_pane.ties } else { &self.opens_pane.ties };
-        let Some(tie) = ties.selected() else { return };
-        let behind = from_talkers || matches!(self.opens_pane.inside(), Some(Inside::Address(_)));
+        let related =
+            if from_talkers { &self.talkers_pane.related } else { &self.opens_pane.related };
+        let Some(tie) = related.selected() else { return };
+        let behind = from_talkers || matches!(self.opens_pane.inside(), Some(Detail::Address(_)));
         let inside = self.talkers_pane.inside.filter(|_| from_talkers);
         let via = inside.and_then(|s| self.wire().talkers().get(s)).map(|t| t.ip);
         match tie {
-            Tie::Pair(_, ip) if !behind => self.enter_address(ip),
-            Tie::Pair(key, _) => match self.opens().find(key) {
-                Some(slot) => self.enter(Inside::Process(slot), via),
+            RelatedRow::Pair(_, ip) if !behind => self.open_address(ip),
+            RelatedRow::Pair(key, _) => match self.opens().find(key) {
+                Some(slot) => self.open_detail(Detail::Process(slot), via),
                 None => self.say("this process has had to make room"),
             },
-            Tie::File(slot) => {
+            RelatedRow::File(slot) => {
                 if let Some(path) = self.opens().files().get(slot).map(|f| f.path) {
-                    self.enter(Inside::Path(path), via);
+                    self.open_detail(Detail::Path(path), via);
                 }
             }
-            Tie::Moment(n) => match self.opens_pane.ties.moments.get(n).map(|m| m.did) {
-                Some(Did::Opened { path, .. }) => self.enter(Inside::Path(path), via),
-                Some(Did::OnTheWire(Deed::Conn { remote, .. })) if remote.port() != 0 => {
-                    self.enter_address(remote.ip());
+            RelatedRow::TimelineEntry(n) => {
+                match self.opens_pane.related.moments.get(n).map(|m| m.did) {
+                    Some(TimelineAction::Opened { path, .. }) => {
+                        self.open_detail(Detail::Path(path), via)
+                    }
+                    Some(TimelineAction::OnTheWire(NetActivity::Conn { remote, .. }))
+                        if remote.port() != 0 =>
+                    {
+                        self.open_address(remote.ip());
+                    }
+                    Some(TimelineAction::OnTheWire(NetActivity::Carried { ip, .. })) => {
+                        self.open_address(ip)
+                    }
+                    _ => self.say("this socket has no peer of its own"),
                 }
-                Some(Did::OnTheWire(Deed::Carried { ip, .. })) => self.enter_address(ip),
-                _ => self.say("this socket has no peer of its own"),
-            },
-            Tie::Unheld(_) => self.say("no process that may be read in /proc holds these sockets"),
-            Tie::NoOwner(Why::Kernel, _) => {
+            }
+            RelatedRow::Unheld(_) => {
+                self.say("no process that may be read in /proc holds these sockets")
+            }
+            RelatedRow::NoOwner(Why::Kernel, _) => {
                 self.say("sockets of the kernel's own: no process has them");
             }
-            Tie::NoOwner(Why::Older, _) => {
+            RelatedRow::NoOwner(Why::Older, _) => {
                 self.say("nobody held these sockets when ebpftop started");
             }
-            Tie::NoOwner(Why::Waiting, _) => {
+            RelatedRow::NoOwner(Why::Waiting, _) => {
                 self.say("connections from outside that no process has accepted");
             }
         }
     }
 
     /// Goes into something of the opens pane.
-    pub(super) fn enter(&mut self, inside: Inside, via: Option<IpAddr>) {
+    pub(super) fn open_detail(&mut self, inside: Detail, via: Option<IpAddr>) {
         // Round and round between a file and its processes would pile up crumbs.
         if self.opens_pane.crumbs.len() >= DEPTH {
             return;
         }
         let pane = &mut self.opens_pane;
         let outside = std::mem::take(&mut pane.list);
-        let ties = std::mem::take(&mut pane.ties.list);
+        let related = std::mem::take(&mut pane.related.list);
         let in_ties = std::mem::take(&mut pane.in_ties);
-        pane.crumbs.push(Crumb { inside, outside, ties, in_ties, via });
+        pane.crumbs.push(Crumb { inside, outside, related, in_ties, via });
         self.screen.focus = Pane::Opens;
         self.rebuild();
     }
 
     /// Goes into an address: among the talkers, where it is one of them.
-    fn enter_address(&mut self, ip: IpAddr) {
+    fn open_address(&mut self, ip: IpAddr) {
         match self.talker_of(ip) {
             Some(slot) if self.talkers_pane.trail.len() < DEPTH => {
                 let way = self.way();
-                self.enter_talker(slot, Some(way));
+                self.open_talker(slot, Some(way));
             }
             Some(_) => {}
-            None => self.enter(Inside::Address(ip), None),
+            None => self.open_detail(Detail::Address(ip), None),
         }
     }
 
@@ -284,10 +295,10 @@ impl App {
     }
 
     /// Goes into a talker; `way` is how one came from the other pane.
-    pub(super) fn enter_talker(&mut self, slot: Slot, way: Option<String>) {
+    pub(super) fn open_talker(&mut self, slot: Slot, way: Option<String>) {
         let pane = &mut self.talkers_pane;
-        let ties = std::mem::take(&mut pane.ties.list);
-        pane.trail.push(Trail { inside: pane.inside, ties, way });
+        let related = std::mem::take(&mut pane.related.list);
+        pane.trail.push(Trail { inside: pane.inside, related, way });
         pane.inside = Some(slot);
         self.screen.focus = Pane::Talkers;
         self.rebuild();
@@ -297,11 +308,11 @@ impl App {
     fn way(&self) -> String {
         let opens = self.opens();
         match self.opens_pane.inside() {
-            Some(Inside::Process(slot)) => opens
+            Some(Detail::Process(slot)) => opens
                 .processes()
                 .get(*slot)
                 .map(|p| format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)),
-            Some(Inside::Path(slot)) => {
+            Some(Detail::Path(slot)) => {
                 opens.paths().get(*slot).map(|p| escape(&p.bytes).into_owned())
             }
             _ => None,
@@ -310,28 +321,28 @@ impl App {
     }
 
     /// Into what the selected process did, or the one that is looked into.
-    pub(super) fn enter_timeline(&mut self) {
+    pub(super) fn open_timeline(&mut self) {
         let of = |slot: Slot| self.opens().processes().get(slot).map(|p| p.key);
         let inside = match self.opens_pane.inside() {
-            Some(Inside::Process(slot)) => of(*slot),
-            Some(Inside::Timeline(_)) => return,
+            Some(Detail::Process(slot)) => of(*slot),
+            Some(Detail::Timeline(_)) => return,
             _ => None,
         };
-        let ties = if self.screen.focus == Pane::Talkers {
-            self.talkers_pane.inside.and(self.talkers_pane.ties.selected())
+        let related = if self.screen.focus == Pane::Talkers {
+            self.talkers_pane.inside.and(self.talkers_pane.related.selected())
         } else {
-            self.opens_pane.in_ties.then(|| self.opens_pane.ties.selected()).flatten()
+            self.opens_pane.in_ties.then(|| self.opens_pane.related.selected()).flatten()
         };
-        let selected = || match (ties, self.opens_pane.selected()) {
-            (Some(Tie::Pair(key, _)), _) => Some(key),
+        let selected = || match (related, self.opens_pane.selected()) {
+            (Some(RelatedRow::Pair(key, _)), _) => Some(key),
             (None, Some(Row::Process(slot))) => of(slot),
-            (None, Some(Row::File(slot) | Row::User(slot))) => {
+            (None, Some(Row::FileUnderProcess(slot) | Row::ProcessOfFile(slot))) => {
                 self.opens().files().get(slot).and_then(|f| of(f.process))
             }
             _ => None,
         };
         match inside.or_else(selected) {
-            Some(key) => self.enter(Inside::Timeline(key), None),
+            Some(key) => self.open_detail(Detail::Timeline(key), None),
             None => self.say("select a process first"),
         }
     }
@@ -339,12 +350,12 @@ impl App {
     /// Out of a talker, to where one came from.
     pub(super) fn out_of_talker(&mut self, slot: Slot) {
         let trail = self.talkers_pane.trail.pop();
-        let (inside, ties, way) = match trail {
-            Some(trail) => (trail.inside, trail.ties, trail.way),
+        let (inside, related, way) = match trail {
+            Some(trail) => (trail.inside, trail.related, trail.way),
             None => Default::default(),
         };
         self.talkers_pane.inside = inside;
-        self.talkers_pane.ties.list = ties;
+        self.talkers_pane.related.list = related;
         if way.is_some() {
             self.screen.focus = Pane::Opens;
         }
@@ -365,7 +376,7 @@ impl App {
         };
         let (opens, pane) = (self.opens(), &self.opens_pane);
         if pane.in_ties {
-            return matches!(pane.ties.selected(), Some(Tie::Pair(_, of)) if of == ip);
+            return matches!(pane.related.selected(), Some(RelatedRow::Pair(_, of)) if of == ip);
         }
         let talks = |slot: Slot| {
             opens.processes().get(slot).is_some_and(|p| owners.between(p.key, ip).is_some())
@@ -373,7 +384,9 @@ impl App {
         let used = |slot: Slot| opens.files().get(slot).is_some_and(|f| talks(f.process));
         match pane.selected() {
             Some(Row::Process(slot)) => talks(slot),
-            Some(Row::File(slot) | Row::Use(slot) | Row::User(slot)) => used(slot),
+            Some(
+                Row::FileUnderProcess(slot) | Row::FileOfProcess(slot) | Row::ProcessOfFile(slot),
+            ) => used(slot),
             Some(Row::Path(slot)) => {
                 let users = opens.paths().get(slot).map_or(&[][..], |p| &p.users);
                 users.iter().take(USERS).any(|slot| used(*slot))
@@ -390,7 +403,7 @@ impl App {
         };
         let pane = &self.talkers_pane;
         if pane.inside.is_some()
-            && let Some(Tie::Pair(of, _)) = pane.ties.selected()
+            && let Some(RelatedRow::Pair(of, _)) = pane.related.selected()
         {
             return of == key;
         }

@@ -1,17 +1,17 @@
 //! What each thread may still do after its start, and the fence around the whole process.
 //!
 //! Capabilities belong to threads: each gives up its own when it no longer needs them. What is
-//! given up cannot be had back: there is no program to become, see [`fence`].
+//! given up cannot be had back: there is no program to become, see [`seccomp`].
 
-mod fence;
+mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-pub use fence::{fence, fenced};
+pub use seccomp::{fenced, seccomp};
 
 /// What a thread does after the start that takes rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ThreadRole {
     /// Drains the opens, and follows 32-bit tasks.
     Opens,
     /// Counts frames, on another interface or in another mode as well.
@@ -25,7 +25,7 @@ pub enum Part {
     /// Puts features of devices back that attaching changed.
     Features,
     /// Reads who a process is.
-    Who,
+    ProcessInfo,
 }
 
 /// A capability, who keeps it after the start, and what for.
@@ -33,7 +33,7 @@ pub enum Part {
 pub struct Need {
     pub capability: Capability,
     /// Nobody: it is for the start alone.
-    pub kept_by: &'static [Part],
+    pub kept_by: &'static [ThreadRole],
     /// It is given with `setcap` to do without sudo.
     pub in_setcap: bool,
     pub why: &'static str,
@@ -41,7 +41,7 @@ pub struct Need {
 
 const fn need(
     capability: Capability,
-    kept_by: &'static [Part],
+    kept_by: &'static [ThreadRole],
     in_setcap: bool,
     why: &'static str,
 ) -> Need {
@@ -52,43 +52,43 @@ const fn need(
 pub const NEEDS: [Need; 8] = [
     need(
         Capability::CAP_BPF,
-        &[Part::Opens, Part::Talkers, Part::Owners],
+        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Owners],
         true,
         "loads programs and maps",
     ),
     need(
         Capability::CAP_PERFMON,
-        &[Part::Opens, Part::Talkers, Part::Owners],
+        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Owners],
         true,
         "attaches to tracepoints, reads kernel memory",
     ),
     need(
         Capability::CAP_NET_ADMIN,
-        &[Part::Talkers, Part::Features],
+        &[ThreadRole::Talkers, ThreadRole::Features],
         true,
         "attaches to interfaces, puts their features back",
     ),
     need(
         Capability::CAP_NET_RAW,
-        &[Part::Talkers],
+        &[ThreadRole::Talkers],
         true,
         "counts on a packet socket where there is no other hook",
     ),
     need(
         Capability::CAP_SYS_PTRACE,
-        &[Part::Who, Part::Namespace, Part::Polling],
+        &[ThreadRole::ProcessInfo, ThreadRole::Namespace, ThreadRole::Polling],
         true,
         "reads which program another user's process runs, and /proc behind hidepid",
     ),
     need(
         Capability::CAP_DAC_READ_SEARCH,
-        &[Part::Polling],
+        &[ThreadRole::Polling],
         true,
         "at start: tracefs, which is root's alone; where connections are polled, descriptors of others",
     ),
     need(
         Capability::CAP_SYS_ADMIN,
-        &[Part::Polling],
+        &[ThreadRole::Polling],
         false,
         "at start: mounts tracefs, sysfs and cgroups where nobody has, enters `--netns` and the cgroup namespace of process 1, names the XDP and TC programs of others; \
          where connections are polled, enters their network namespaces",
@@ -129,22 +129,23 @@ pub fn missing() -> Vec<&'static Need> {
 /// This thread keeps what `parts` need of what it holds, for good, and the threads that it starts
 /// from now on no more. With `locked` nothing is attached any more: then reading maps is all, which
 /// takes CAP_BPF on kernels below 5.19 alone, and what undoes what was done to devices.
-pub fn keep(parts: &[Part], locked: bool) {
+pub fn keep(parts: &[ThreadRole], locked: bool) {
     let Ok(held) = caps::read(None, CapSet::Permitted) else { return };
     let is_needed = |need: &Need| need.kept_by.iter().any(|part| parts.contains(part));
     let mut kept: CapsHashSet =
         NEEDS.iter().filter(|n| is_needed(n)).map(|n| n.capability).collect();
     kept.retain(|c| held.contains(c));
     if locked {
-        let reads_maps =
-            parts.iter().any(|part| matches!(part, Part::Opens | Part::Talkers | Part::Owners));
-        let puts_back = parts.contains(&Part::Features);
+        let reads_maps = parts.iter().any(|part| {
+            matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Owners)
+        });
+        let puts_back = parts.contains(&ThreadRole::Features);
         // Not in force for a moment, to see whether the kernel asks for it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();
-        let iterates = parts.contains(&Part::Owners);
+        let iterates = parts.contains(&ThreadRole::Owners);
         let asks = tried
-            && ((reads_maps && !crate::bpf::sys::may_read_maps())
-                || (iterates && !crate::bpf::sys::may_iterate()));
+            && ((reads_maps && !crate::sys::may_read_maps())
+                || (iterates && !crate::sys::may_iterate()));
         kept.retain(|c| match c {
             Capability::CAP_BPF => asks,
             Capability::CAP_NET_ADMIN => puts_back,

@@ -13,28 +13,28 @@ use super::table::Table;
 use super::text::{Line, cells, cut};
 use super::{Look, num};
 use crate::app::App;
-use crate::app::opens_pane::Inside;
-use crate::app::ties::{Tie, Ties};
+use crate::app::opens_pane::Detail;
+use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::errno::errno_name;
 use crate::model::opens::{FileUse, ProcessKey};
-use crate::model::owners::{Deed, Owners, Pair, Service, Side, What, Why};
+use crate::model::owners::{NetActivity, Owners, Pair, Service, Side, What, Why};
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
-use crate::model::timeline::{Did, Moment};
+use crate::model::timeline::{TimelineAction, TimelineEntry};
 
 /// What cells look things up in.
 pub struct Ctx<'a> {
     app: &'a App,
     look: &'a Look,
-    ties: &'a Ties,
+    related: &'a Related,
 }
 
 /// Stands before what was found by polling /proc.
 pub const POLLED_MARK: &str = "~";
 
 /// Writes the cell of a row.
-type Cell = fn(&Ctx<'_>, Tie, &mut Line<'_>);
+type Cell = fn(&Ctx<'_>, RelatedRow, &mut Line<'_>);
 
 type Col = Column<Cell, ()>;
 
@@ -73,52 +73,59 @@ static DEEDS: [Col; 2] = [TIME, DEED];
 static BEHIND: [Col; 7] = [PID, PROCESS, PORTS, LIVE, RX, TX, AGE];
 
 /// Draws the rows into `area`, their header above it.
-pub fn draw(app: &App, look: &Look, ties: &Ties, area: Rect, focused: bool, buf: &mut Buffer) {
+pub fn draw(
+    app: &App,
+    look: &Look,
+    related: &Related,
+    area: Rect,
+    focused: bool,
+    buf: &mut Buffer,
+) {
     if area.y == 0 {
         return;
     }
-    let talker = std::ptr::eq(ties, &app.talkers_pane.ties);
+    let talker = std::ptr::eq(related, &app.talkers_pane.related);
     let (name, table) = match app.opens_pane.inside() {
-        Some(Inside::Process(_)) if !talker => TABLES[0],
-        Some(Inside::Path(_)) if !talker => TABLES[1],
-        Some(Inside::Timeline(_)) if !talker => TABLES[3],
+        Some(Detail::Process(_)) if !talker => TABLES[0],
+        Some(Detail::Path(_)) if !talker => TABLES[1],
+        Some(Detail::Timeline(_)) if !talker => TABLES[3],
         _ => TABLES[2],
     };
     let columns = chosen(table, app.columns.get(name));
     let table = Table { look, columns: &columns, sort: (), reverse: false, focused };
     let header = Rect { y: area.y - 1, height: 1, ..area };
     table.header(header, buf);
-    if ties.rows.is_empty() {
-        let timeline = matches!(app.opens_pane.inside(), Some(Inside::Timeline(_))) && !talker;
+    if related.rows.is_empty() {
+        let timeline = matches!(app.opens_pane.inside(), Some(Detail::Timeline(_))) && !talker;
         let nothing =
             if timeline { "nothing that is known" } else { "nobody is known to talk to it" };
         Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
         return;
     }
-    let len = ties.rows.len();
-    let first = ties.list.first(len, usize::from(area.height));
-    let ctx = Ctx { app, look, ties };
-    for (row, y) in ties.rows.iter().skip(first).zip(area.y..area.bottom()) {
+    let len = related.rows.len();
+    let first = related.list.first(len, usize::from(area.height));
+    let ctx = Ctx { app, look, related };
+    for (row, y) in related.rows.iter().skip(first).zip(area.y..area.bottom()) {
         across(&ctx, *row, Rect { y, height: 1, ..area }, buf);
     }
-    table.rows(area, (first, len, ties.list.cursor), buf, |column, row, line| {
-        if let Some(row) = ties.rows.get(row) {
+    table.rows(area, (first, len, related.list.cursor), buf, |column, row, line| {
+        if let Some(row) = related.rows.get(row) {
             (column.cell)(&ctx, *row, line);
         }
     });
 }
 
 impl<'a> Ctx<'a> {
-    fn pair(&self, tie: Tie) -> Option<&'a Pair> {
+    fn pair(&self, tie: RelatedRow) -> Option<&'a Pair> {
         match tie {
-            Tie::Pair(key, ip) => self.app.owners()?.between(key, ip),
+            RelatedRow::Pair(key, ip) => self.app.owners()?.between(key, ip),
             _ => None,
         }
     }
 
-    fn file(&self, tie: Tie) -> Option<&'a FileUse> {
+    fn file(&self, tie: RelatedRow) -> Option<&'a FileUse> {
         match tie {
-            Tie::File(slot) => self.app.opens().files().get(slot),
+            RelatedRow::File(slot) => self.app.opens().files().get(slot),
             _ => None,
         }
     }
@@ -128,11 +135,11 @@ impl<'a> Ctx<'a> {
         if self.app.owners().is_some_and(Owners::polled) { POLLED_MARK } else { "" }
     }
 
-    fn carried(&self, tie: Tie) -> Option<Carried> {
+    fn carried(&self, tie: RelatedRow) -> Option<Carried> {
         match tie {
-            Tie::Pair(..) => self.pair(tie).map(|p| p.total),
-            Tie::NoOwner(_, carried) => Some(carried),
-            Tie::File(_) | Tie::Moment(_) | Tie::Unheld(_) => None,
+            RelatedRow::Pair(..) => self.pair(tie).map(|p| p.total),
+            RelatedRow::NoOwner(_, carried) => Some(carried),
+            RelatedRow::File(_) | RelatedRow::TimelineEntry(_) | RelatedRow::Unheld(_) => None,
         }
     }
 
@@ -153,15 +160,15 @@ pub fn name_of(app: &App, key: ProcessKey) -> Option<&[u8]> {
     }
 }
 
-fn pid(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
-    if let Tie::Pair(key, _) = tie {
+fn pid(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    if let RelatedRow::Pair(key, _) = tie {
         line.put_right(&key.tgid.to_string(), c.look.theme.text);
     }
 }
 
-fn name(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     // What is no process is written over the columns that are empty there.
-    if let Tie::Pair(key, _) = tie {
+    if let RelatedRow::Pair(key, _) = tie {
         let name = name_of(c.app, key).unwrap_or_default();
         line.put(c.mark(), c.look.theme.note);
         line.put_bytes(name, c.look.glyphs.cut, c.look.theme.strong);
@@ -169,23 +176,23 @@ fn name(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
 }
 
 /// Rows that are not of the columns' kind: from the left over all that is empty there.
-fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
+fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
     let theme = c.look.theme;
     let numbers = row.width.min(16);
     let mut line = Line::new(buf, row);
     match tie {
-        Tie::Pair(..) | Tie::Moment(_) => {}
-        Tie::Unheld(n) => {
+        RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
+        RelatedRow::Unheld(n) => {
             let sockets = if n == 1 { "socket" } else { "sockets" };
             let text = format!("no owner: {n} {sockets}, not in /proc");
             line.skip_right(numbers).skip(1).put(&text, theme.note);
         }
-        Tie::File(_) => {
+        RelatedRow::File(_) => {
             if let Some(path) = c.file(tie).and_then(|f| c.app.opens().paths().get(f.path)) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
             }
         }
-        Tie::NoOwner(why, _) => {
+        RelatedRow::NoOwner(why, _) => {
             let why = match why {
                 Why::Kernel => "no owner: kernel socket",
                 Why::Older => "no owner: older than ebpftop",
@@ -196,8 +203,8 @@ fn across(c: &Ctx<'_>, tie: Tie, row: Rect, buf: &mut Buffer) {
     }
 }
 
-fn peer(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
-    let Tie::Pair(_, ip) = tie else { return };
+fn peer(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    let RelatedRow::Pair(_, ip) = tie else { return };
     let theme = c.look.theme;
     line.put(c.mark(), theme.note);
     let style: Style = if is_watched(c.app, ip) { theme.strong } else { theme.text };
@@ -234,7 +241,7 @@ fn said(of: Service, named: bool, placed: bool) -> String {
     format!("{protocol} {}{name}{at}", of.port)
 }
 
-fn ports(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn ports(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     let Some(pair) = c.pair(tie) else { return };
     let more = if pair.more_services { format!(", {}", c.look.glyphs.cut) } else { String::new() };
     let all = |named, placed| {
@@ -248,21 +255,21 @@ fn ports(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
     line.put(&cut(&text, room, c.look.glyphs.cut), c.look.theme.quiet);
 }
 
-fn live(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
-    if let Tie::Pair(key, _) = tie {
-        c.number(line, c.ties.live.get(&key).copied().unwrap_or(0).into());
+fn live(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    if let RelatedRow::Pair(key, _) = tie {
+        c.number(line, c.related.live.get(&key).copied().unwrap_or(0).into());
     }
 }
 
-fn rx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn rx(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     bytes(c, tie, line, |carried| carried.rx_bytes);
 }
 
-fn tx(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn tx(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     bytes(c, tie, line, |carried| carried.tx_bytes);
 }
 
-fn bytes(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>, of: fn(Carried) -> u64) {
+fn bytes(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>, of: fn(Carried) -> u64) {
     let Some(carried) = c.carried(tie) else { return };
     if c.mark().is_empty() {
         c.number(line, of(carried));
@@ -271,41 +278,41 @@ fn bytes(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>, of: fn(Carried) -> u64) {
     }
 }
 
-fn age(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn age(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     let last: Option<Mono> =
         c.pair(tie).map(|p| p.last).or_else(|| c.file(tie).map(|f| f.tally.last));
     if let Some(last) = last {
-        line.put_right(&num::age(c.app.now().since(last)), c.look.theme.quiet);
+        line.put_right(&num::age(c.app.shown_at().since(last)), c.look.theme.quiet);
     }
 }
 
-fn moment<'a>(c: &Ctx<'a>, tie: Tie) -> Option<&'a Moment> {
+fn moment<'a>(c: &Ctx<'a>, tie: RelatedRow) -> Option<&'a TimelineEntry> {
     match tie {
-        Tie::Moment(n) => c.ties.moments.get(n),
+        RelatedRow::TimelineEntry(n) => c.related.moments.get(n),
         _ => None,
     }
 }
 
 /// The time of day with milliseconds; where no wall clock is known, how long ago.
-fn time(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn time(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     let Some(moment) = moment(c, tie) else { return };
     let text = match c.app.data.wall {
         Some(wall) => {
             let ms = wall.unix_ns(moment.at).rem_euclid(1_000_000_000) / 1_000_000;
             format!("{}.{ms:03}", clock_time(wall, moment.at, &c.app.zone))
         }
-        None => num::age(c.app.now().since(moment.at)),
+        None => num::age(c.app.shown_at().since(moment.at)),
     };
     line.put(&text, c.look.theme.quiet);
 }
 
-fn deed(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
+fn deed(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     let Some(moment) = moment(c, tie) else { return };
     let theme = c.look.theme;
-    let sent = moment.watched.is_some() && matches!(moment.did, Did::OnTheWire(_));
+    let sent = moment.watched.is_some() && matches!(moment.did, TimelineAction::OnTheWire(_));
     line.put(if sent { c.look.glyphs.lit } else { " " }, theme.note);
     match moment.did {
-        Did::Opened { path, opens, ret } => {
+        TimelineAction::Opened { path, opens, ret } => {
             let (word, style) = match ret {
                 ret if ret < 0 => (format!("{} ", errno_name(ret.saturating_neg())), theme.bad),
                 _ => ("opened ".to_owned(), theme.quiet),
@@ -318,7 +325,7 @@ fn deed(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
             let style = if moment.watched.is_some() { theme.strong } else { theme.text };
             line.put_path(bytes, c.look.glyphs.cut, style);
         }
-        Did::OnTheWire(did) => {
+        TimelineAction::OnTheWire(did) => {
             let room = line.room();
             line.put(&cut(&words(&did), room, c.look.glyphs.cut), theme.text);
         }
@@ -326,12 +333,12 @@ fn deed(c: &Ctx<'_>, tie: Tie, line: &mut Line<'_>) {
 }
 
 /// What was done on the wire, in words.
-fn words(deed: &Deed) -> String {
+fn words(deed: &NetActivity) -> String {
     let bytes =
         |carried: &Carried| format!("rx {} tx {} bytes", carried.rx_bytes, carried.tx_bytes);
     match deed {
-        Deed::Carried { ip, carried } => format!("{ip}  {}", bytes(carried)),
-        Deed::Conn { what, protocol, local, remote, error, carried } => {
+        NetActivity::Carried { ip, carried } => format!("{ip}  {}", bytes(carried)),
+        NetActivity::Conn { what, protocol, local, remote, error, carried } => {
             let end = match (what, remote.port()) {
                 (What::Accept, _) => format!("on port {local} from {remote}"),
                 (_, 0) => format!("port {local}"),

@@ -3,12 +3,10 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::bpf_object::Counter;
 use super::choose::{self, LinkKind};
-use super::counter::Counter;
 use super::links::Row;
-use crate::bpf::sys::attachment::Attachment;
-use crate::bpf::sys::percpu::Batch;
-use crate::bpf::types;
+use crate::bpf::btf;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::Hook;
 use crate::model::problem::Problem;
@@ -16,6 +14,8 @@ use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
 use crate::probes::refusal::{LoadError, Refusal};
 use crate::probes::{clock, grace_period};
+use crate::sys::attachment::Attachment;
+use crate::sys::percpu::Batch;
 
 /// A counter with a hook on the interface. The attachment is declared first, and so goes first.
 #[derive(Debug)]
@@ -114,8 +114,8 @@ fn load_problem(row: &Row, error: &LoadError) -> Problem {
     if let Some(fix) = error.fix() {
         return Problem::new(what, error.to_string(), fix);
     }
-    if !types::known() {
-        let (why, fix) = types::unknown();
+    if !btf::known() {
+        let (why, fix) = btf::unknown();
         return Problem::new(what, why, fix);
     }
     Problem::new(what, error.to_string(), "see `ebpftop doctor` and --log FILE")

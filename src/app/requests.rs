@@ -4,12 +4,12 @@
 
 use std::rc::Rc;
 
-use super::opens_pane::Inside;
+use super::opens_pane::Detail;
 use super::{App, Effect, Pane};
 use crate::model::cgroup::Cgroup;
 use crate::model::opens::{Process, ProcessKey};
+use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::model::who::{Asked, Who};
 use crate::probes::{CgroupsMade, LookAt, TalkersCommand};
 
 /// Between two questions about the same process.
@@ -24,20 +24,20 @@ pub struct Described {
     key: Option<ProcessKey>,
     asked: Mono,
     /// What was answered, and when.
-    answer: Option<(Who, Mono)>,
+    answer: Option<(ProcessInfo, Mono)>,
 }
 
 impl App {
     /// The process that is looked into.
     pub fn inside_process(&self) -> Option<&Process> {
         match self.opens_pane.inside() {
-            Some(Inside::Process(slot)) => self.opens().processes().get(*slot),
+            Some(Detail::Process(slot)) => self.opens().processes().get(*slot),
             _ => None,
         }
     }
 
     /// What was found out about a process, and when; `None` while nothing was answered.
-    pub fn who(&self, key: ProcessKey) -> Option<&(Who, Mono)> {
+    pub fn who(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
         self.described.answer.as_ref().filter(|_| self.described.key == Some(key))
     }
 
@@ -49,21 +49,22 @@ impl App {
     /// Asks who the process is that is looked into, if that is due.
     pub(super) fn ask_who(&mut self) -> Option<Effect> {
         let process = self.inside_process()?;
-        let asked = Asked { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
+        let asked =
+            ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
         let ended = process.ended.is_some();
         if self.described.key != Some(asked.key) {
             self.described = Described { key: Some(asked.key), ..Described::default() };
         } else if ended && self.described.answer.is_some()
-            || self.now.since(self.described.asked) < AGAIN_NS
+            || self.clock.since(self.described.asked) < AGAIN_NS
         {
             return None;
         }
-        self.described.asked = self.now;
+        self.described.asked = self.clock;
         Some(Effect::Describe(asked))
     }
 
     /// Takes an answer in. What was read from a process while it lived stays.
-    pub(super) fn take_who(&mut self, key: ProcessKey, who: Who) -> Vec<Effect> {
+    pub(super) fn take_who(&mut self, key: ProcessKey, who: ProcessInfo) -> Vec<Effect> {
         if self.described.key != Some(key) {
             return Vec::new();
         }
@@ -72,7 +73,7 @@ impl App {
                 held.user = who.user.or(held.user.take());
                 held.cgroup = who.cgroup.or(held.cgroup.take());
             }
-            answer => *answer = Some((who, self.now)),
+            answer => *answer = Some((who, self.clock)),
         }
         vec![Effect::Redraw]
     }

@@ -13,13 +13,9 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject, ProgramMut};
 
 use super::choose::LinkKind;
 use super::look::Look;
-use crate::bpf::sys::attachment::Attachment;
-use crate::bpf::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
-use crate::bpf::sys::xdp::XdpHook;
-use crate::bpf::sys::{packet_socket, tcx, xdp};
+use crate::bpf::btf;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
 use crate::bpf::talkers::{TalkersSkel, TalkersSkelBuilder};
-use crate::bpf::types;
 use crate::model::coverage::Missing;
 use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
@@ -27,6 +23,10 @@ use crate::model::talkers::{Direction, LookSample, Traffic};
 use crate::model::time::Stamp;
 use crate::probes::programs::{self, Choice, Load, Object, PACKET_SOCKET, TCX_RX, TCX_TX, XDP};
 use crate::probes::refusal::{LoadError, Refusal};
+use crate::sys::attachment::Attachment;
+use crate::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
+use crate::sys::xdp::XdpHook;
+use crate::sys::{packet_socket, tcx, xdp};
 
 /// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
 /// more), so that 65,536 sources are held.
@@ -77,7 +77,7 @@ impl Form {
         choice: &Choice,
     ) -> libbpf_rs::Result<TalkersSkel<'obj>> {
         let mut builder = TalkersSkelBuilder::default();
-        types::prepare(&mut builder.obj_builder)?;
+        btf::prepare(&mut builder.obj_builder)?;
         let mut open = builder.open(storage)?;
         let entries = u32::try_from(self.capacity).unwrap_or(u32::MAX);
         open.maps.side_0.set_max_entries(entries)?;

@@ -5,7 +5,7 @@
 
 /// The path as passed, told by the resolved one where that is possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Given {
+pub enum RequestedPath {
     /// The resolved path itself, or none that could be read.
     #[default]
     Same,
@@ -15,24 +15,24 @@ pub enum Given {
     Other(Box<[u8]>),
 }
 
-impl Given {
+impl RequestedPath {
     /// The path as passed, when `held` is the path it was resolved to.
     pub fn of<'a>(&'a self, held: &'a [u8]) -> &'a [u8] {
         match self {
-            Given::Same => held,
-            Given::End(len) => {
+            RequestedPath::Same => held,
+            RequestedPath::End(len) => {
                 { held.len().checked_sub(usize::from(*len)).and_then(|at| held.get(at..)) }
                     .unwrap_or(held)
             }
-            Given::Other(path) => path,
+            RequestedPath::Other(path) => path,
         }
     }
 
     /// Bytes of memory that it takes of its own.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Given::Other(path) => path.len(),
-            Given::Same | Given::End(_) => 0,
+            RequestedPath::Other(path) => path.len(),
+            RequestedPath::Same | RequestedPath::End(_) => 0,
         }
     }
 
@@ -47,22 +47,23 @@ impl Given {
         budget: usize,
     ) {
         let Some(passed) = passed.filter(|p| !p.is_empty() && *p != held) else {
-            return self.replace(Given::Same, used);
+            return self.replace(RequestedPath::Same, used);
         };
         if held.ends_with(passed) {
-            return self.replace(Given::End(u16::try_from(passed.len()).unwrap_or(0)), used);
+            return self
+                .replace(RequestedPath::End(u16::try_from(passed.len()).unwrap_or(0)), used);
         }
-        if matches!(self, Given::Other(path) if **path == *passed) {
+        if matches!(self, RequestedPath::Other(path) if **path == *passed) {
             return;
         }
-        self.replace(Given::Same, used);
+        self.replace(RequestedPath::Same, used);
         if used.saturating_add(passed.len()) <= budget {
-            self.replace(Given::Other(passed.into()), used);
+            self.replace(RequestedPath::Other(passed.into()), used);
         }
     }
 
     #[inline]
-    fn replace(&mut self, with: Given, used: &mut usize) {
+    fn replace(&mut self, with: RequestedPath, used: &mut usize) {
         if *self != with {
             *used = used.saturating_sub(self.bytes()).saturating_add(with.bytes());
             *self = with;
@@ -78,22 +79,22 @@ mod tests {
     fn what_was_passed_is_told_by_what_it_became() {
         let held = &b"/usr/lib/libc.so.6"[..];
         let mut used = 0;
-        let mut given = Given::default();
+        let mut given = RequestedPath::default();
         for (passed, is, bytes) in [
-            (Some(held), Given::Same, 0),
-            (None, Given::Same, 0),
-            (Some(&b""[..]), Given::Same, 0),
-            (Some(b"/lib/libc.so.6"), Given::End(14), 0),
-            (Some(b"libc.so.6"), Given::End(9), 0),
-            (Some(b"/opt/libc.so"), Given::Other(b"/opt/libc.so"[..].into()), 12),
-            (Some(b"../x"), Given::Other(b"../x"[..].into()), 4),
-            (Some(b"longer than there is room"), Given::Same, 0),
+            (Some(held), RequestedPath::Same, 0),
+            (None, RequestedPath::Same, 0),
+            (Some(&b""[..]), RequestedPath::Same, 0),
+            (Some(b"/lib/libc.so.6"), RequestedPath::End(14), 0),
+            (Some(b"libc.so.6"), RequestedPath::End(9), 0),
+            (Some(b"/opt/libc.so"), RequestedPath::Other(b"/opt/libc.so"[..].into()), 12),
+            (Some(b"../x"), RequestedPath::Other(b"../x"[..].into()), 4),
+            (Some(b"longer than there is room"), RequestedPath::Same, 0),
         ] {
             given.set(passed, held, &mut used, 20);
             assert_eq!((&given, used), (&is, bytes));
             let shown = passed.filter(|p| !p.is_empty() && p.len() <= 20).unwrap_or(held);
             assert_eq!(given.of(held), shown);
         }
-        assert_eq!(Given::End(9).of(b"short"), b"short");
+        assert_eq!(RequestedPath::End(9).of(b"short"), b"short");
     }
 }

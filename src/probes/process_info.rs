@@ -12,7 +12,10 @@ use super::clock;
 use crate::model::cgroup::Cgroup;
 use crate::model::mounts::cgroup_path;
 use crate::model::opens::ProcessKey;
-use crate::model::who::{Asked, Facts, NS_PER_TICK, Parent, Stat, Unread, Who, arguments, counted};
+use crate::model::process_info::{
+    NS_PER_TICK, Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread, arguments,
+    counted,
+};
 
 /// Bytes of a command line that are read.
 const MOST_ARGS: u64 = 16 << 10;
@@ -24,7 +27,7 @@ const MOST_PARENTS: usize = 12;
 
 /// Finds out who `asked` is. Nothing of another process that has its id by now is told: the
 /// start is checked before and after.
-pub fn describe(asked: &Asked, cgroups: &mut Cgroups) -> Who {
+pub fn describe(asked: &ProcessQuery, cgroups: &mut Cgroups) -> ProcessInfo {
     let pid = asked.key.tgid;
     let found =
         Some(pid).filter(|pid| is_it(*pid, asked.key)).map(|pid| (facts(asked), in_cgroup(pid)));
@@ -34,7 +37,7 @@ pub fn describe(asked: &Asked, cgroups: &mut Cgroups) -> Who {
     };
     let by_id = asked.cgroup_id.and_then(|id| cgroups.get(id, clock::mono)).cloned();
     let user = User::from_uid(Uid::from_raw(asked.uid)).ok().flatten().map(|u| u.name);
-    Who { user, cgroup: by_id.or(cgroup), facts }
+    ProcessInfo { user, cgroup: by_id.or(cgroup), facts }
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -49,7 +52,7 @@ fn is_it(pid: u32, key: ProcessKey) -> bool {
     stat(pid).is_some_and(|s| s.started_at(key.start_boottime_ns))
 }
 
-fn facts(asked: &Asked) -> Facts {
+fn facts(asked: &ProcessQuery) -> ProcessDetails {
     let pid = asked.key.tgid;
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let mut text = Vec::new();
@@ -71,7 +74,7 @@ fn facts(asked: &Asked) -> Facts {
     let thread_count =
         fs::read_dir(format!("/proc/{pid}/task")).map_or(names.len(), Iterator::count);
     let started_ns = clock::boottime_ns().saturating_sub(asked.key.start_boottime_ns);
-    Facts {
+    ProcessDetails {
         exe: exe.map(|path| path.into_os_string().into_vec()),
         args_cut: text.len() as u64 >= MOST_ARGS,
         args: arguments(&text),
@@ -110,11 +113,11 @@ fn wall_clock(ago_ns: u64) -> String {
 mod tests {
     use super::*;
 
-    fn this_process() -> Asked {
+    fn this_process() -> ProcessQuery {
         let tgid = std::process::id();
         let start_boottime_ns = stat(tgid).unwrap().start_ticks * 10_000_000;
         let uid = nix::unistd::getuid().as_raw();
-        Asked { key: ProcessKey { tgid, start_boottime_ns }, uid, cgroup_id: None }
+        ProcessQuery { key: ProcessKey { tgid, start_boottime_ns }, uid, cgroup_id: None }
     }
 
     #[test]

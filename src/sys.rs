@@ -1,6 +1,9 @@
 //! What libbpf-rs does not wrap, each use with the reason why it is sound.
 //!
-//! One file a kernel interface: `src/bpf/sys/…`.
+//! One file for each kernel interface: `src/sys/…`.
+
+// Beside the generated skeletons the only module with `unsafe`: the rest of the crate denies it.
+#![allow(unsafe_code)]
 
 pub(crate) mod attachment;
 pub(crate) mod ethtool;

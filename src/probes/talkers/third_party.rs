@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::netlink::{Netlink, attributes, u32_at};
-use crate::bpf::sys::programs;
 use crate::model::link::{Foreign, ForeignHook};
 use crate::model::talkers::Direction;
+use crate::sys::programs;
 
 /// A program that comes or goes by a link makes no netlink event, so they are looked for; sooner
 /// after a change, but not with each of a thousand.

@@ -67,7 +67,7 @@ const NEVER: [c_long; 50] = [
 /// From now on this thread, and those that it starts, get EPERM for all of [`NEVER`], and no
 /// program that they became would have more rights (`no_new_privs`). To be called before there are
 /// other threads; why there is no fence otherwise.
-pub fn fence() -> Result<(), String> {
+pub fn seccomp() -> Result<(), String> {
     // Held without seccomp as well.
     nix::sys::prctl::set_no_new_privs().map_err(|e| e.to_string())?;
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn behind_the_fence_no_program_is_started() {
         let behind = || {
-            fence().unwrap();
+            seccomp().unwrap();
             let started = std::process::Command::new("/bin/true").status();
             let hidden = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS);
             (started.map_err(|e| e.raw_os_error()), hidden, fenced())

@@ -1,6 +1,6 @@
 //! Who a process is, beyond what its opens tell: read on demand, and only as long as it lives.
 //!
-//! Owns the facts and how the texts of /proc are read; who reads them is `probes::who`.
+//! Owns the facts and how the texts of /proc are read; who reads them is `probes::process_info`.
 
 use super::cgroup::Cgroup;
 use super::opens::ProcessKey;
@@ -10,7 +10,7 @@ pub const NS_PER_TICK: u64 = 10_000_000;
 
 /// A process that is asked about, with what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ProcessQuery {
     pub key: ProcessKey,
     pub uid: u32,
     pub cgroup_id: Option<u64>,
@@ -18,15 +18,15 @@ pub struct Asked {
 
 /// What could be found out about a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
+pub struct ProcessInfo {
     /// The name of its user.
     pub user: Option<String>,
     pub cgroup: Option<Cgroup>,
     /// What only the living tell.
-    pub facts: Result<Facts, Unread>,
+    pub facts: Result<ProcessDetails, Unread>,
 }
 
-impl Who {
+impl ProcessInfo {
     /// A process of another machine, or of another time.
     pub const ELSEWHERE: Self = Self { user: None, cgroup: None, facts: Err(Unread::Elsewhere) };
 }
@@ -42,7 +42,7 @@ pub enum Unread {
 
 /// What is read from a process that lives. Texts are bytes that the process chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ProcessDetails {
     /// The file that it runs; a thread of the kernel has none.
     pub exe: Option<Vec<u8>>,
     /// Its arguments, the first being its own name for itself.
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn any_text_of_proc_does_no_harm() {
-        crate::corpus::check("proc", |text| {
+        crate::testing::fuzz::check("proc", |text| {
             Stat::parse(text);
             assert!(arguments(text).iter().all(|argument| !argument.contains(&0)));
         });

@@ -9,12 +9,12 @@ use crate::model::slab::Slot;
 
 /// The good opens of processes that have failures, by the last part of the path.
 #[derive(Debug)]
-pub struct Found<'a> {
+pub struct LaterSuccess<'a> {
     opens: &'a Opens,
     by_name: HashMap<(Slot, &'a [u8]), &'a FileUse>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> LaterSuccess<'a> {
     /// Looks through what `opens` holds.
     pub fn new(opens: &'a Opens) -> Self {
         let failing: HashSet<Slot> = opens.failures().iter().map(|(_, f)| f.process).collect();
@@ -58,7 +58,7 @@ mod tests {
             for (tgid, at, ret, path) in tried {
                 add(&mut opens, *tgid, *at, *ret, path.as_bytes());
             }
-            let found = Found::new(&opens);
+            let found = LaterSuccess::new(&opens);
             let failure = opens.failures().iter().next().unwrap().1;
             let file = found.after(failure)?;
             let path = &opens.paths().get(file.path).unwrap().bytes;

@@ -1,0 +1,3 @@
+//! Helpers of tests in the crate.
+
+pub(crate) mod fuzz;
