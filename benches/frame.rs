@@ -5,7 +5,7 @@
 mod fake;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ebpftop::app::{App, Msg};
+use ebpftop::app::Msg;
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::talkers::Direction;
 use ebpftop::probes::ProbeEvent;
@@ -34,7 +34,7 @@ fn opens(s: f64) -> OpenBatch {
     batch
 }
 
-fn full() -> App {
+fn full() -> fake::Dashboard {
     let mut app = fake::started(&Settings::default(), (200, 60));
     for s in 0..20 {
         let s = f64::from(s);

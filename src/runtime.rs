@@ -99,7 +99,7 @@ async fn play(
     let origins = origins(&screen.mmdb)?;
     let mut signals = Signals::new()?;
     let (_, mut events) = channel(1);
-    let mut app = App::new(settings, &player.head().host, (80, 24), player.now());
+    let mut app = App::new(settings, &player.head().host, player.now());
     app.arrange(screen);
     app.origins = origins;
     let running = Probes { starts: Vec::new(), alive: false }.start(channel(1).0);
@@ -148,7 +148,7 @@ async fn session(
     let running = probes.start(sink);
     let helpers = Helpers::start(settings, screen);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let mut app = App::new(settings, host.trim(), (80, 24), clock::mono());
+    let mut app = App::new(settings, host.trim(), clock::mono());
     app.arrange(screen);
     app.origins = origins;
     app.remember(settings.interval);
@@ -305,9 +305,9 @@ async fn dashboard(
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
     let Helpers { mut saver, mut recorder, asker, mut answers } = helpers;
     let mut size = terminal::size();
+    let mut drawn_size = size;
     let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.zone = TimeZone::system();
-    app.update(Msg::Resize(size.0, size.1), time(player));
     let mut keys = EventStream::new();
     // A recording has ticks of its own; the time that it shows goes on between them.
     let between = if player.is_some() { REPLAY_FRAME } else { wants.settings.interval };
@@ -321,6 +321,7 @@ async fn dashboard(
     let (mut asked, mut answered) = (false, drawn);
     let mut retry = RETRY;
     loop {
+        input::fit(app, &look, size);
         let mut key_came = false;
         let effects = tokio::select! {
             biased;
@@ -329,7 +330,8 @@ async fn dashboard(
                 Signal::Panic => return Ok(End::Panicked),
                 Signal::Stop => {
                     size = screen.stop()?;
-                    app.update(Msg::Resize(size.0, size.1), time(player))
+                    drawn_size = size;
+                    vec![Effect::Redraw]
                 }
             },
             () = sleep_until(due) => {
@@ -344,9 +346,8 @@ async fn dashboard(
                     Err(_) => return Ok(End::ProcessQuery),
                 }
                 // The terminal has gone, or a panic elsewhere has given it back.
-                let now = (app.screen.area.width, app.screen.area.height);
-                if now != size {
-                    size = now;
+                if drawn_size != size {
+                    drawn_size = size;
                     screen.resize(size)?;
                 }
                 if screen.draw(|frame| ui::view(app, &look.themed(app.screen.theme), frame)).is_err() {
@@ -365,9 +366,10 @@ async fn dashboard(
             key = keys.next() => {
                 key_came = true;
                 let Some(Ok(key)) = key else { return Ok(End::ProcessQuery) };
-                let mut effects = take(app, key, time(player));
+                let mut effects = take(app, &look, &mut size, key, time(player));
                 while let Some(Ok(key)) = waiting(&mut keys).await {
-                    effects.extend(take(app, key, time(player)));
+                    input::fit(app, &look, size);
+                    effects.extend(take(app, &look, &mut size, key, time(player)));
                 }
                 effects
             }

@@ -89,7 +89,6 @@ impl App {
             Action::Copy => return self.copy(),
             Action::Expand => {
                 self.screen.expanded = !self.screen.expanded;
-                self.rebuild();
             }
             Action::SplitLeft => self.move_split(-5),
             Action::SplitRight => self.move_split(5),
@@ -161,11 +160,10 @@ impl App {
 
     pub(super) fn focus(&mut self, pane: Pane) {
         self.screen.focus = pane;
-        self.rebuild();
     }
 
     fn page(&self) -> isize {
-        isize::try_from(self.room(self.screen.focus).saturating_sub(1)).unwrap_or(1).max(1)
+        isize::try_from(self.room(self.screen.focus).rows.saturating_sub(1)).unwrap_or(1).max(1)
     }
 
     fn step(&mut self, by: isize) {
@@ -194,7 +192,7 @@ impl App {
             }
         };
         if in_ties {
-            let room = self.ties_room(pane);
+            let room = self.room(pane).related;
             let related = match pane {
                 Pane::Opens => &mut self.opens_pane.related,
                 Pane::Talkers => &mut self.talkers_pane.related,
@@ -203,7 +201,7 @@ impl App {
             related.list.scroll(related.rows.len(), room);
             return;
         }
-        let room = self.room(pane);
+        let room = self.room(pane).rows;
         let (list, len) = match pane {
             Pane::Opens => (&mut self.opens_pane.list, self.opens_pane.rows.len()),
             Pane::Talkers => (&mut self.talkers_pane.list, self.talkers_pane.rows.len()),
@@ -433,7 +431,6 @@ impl App {
 
     fn move_split(&mut self, by: i16) {
         self.screen.split = self.screen.split.saturating_add_signed(by).clamp(SPLIT.0, SPLIT.1);
-        self.rebuild();
     }
 
     pub(super) fn say(&mut self, text: &str) {

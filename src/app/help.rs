@@ -65,13 +65,13 @@ impl App {
     }
 
     pub(super) fn act_help(&mut self, action: Action) -> Vec<Effect> {
-        let page = usize::from(self.screen.area.height.saturating_sub(6)).max(1);
+        let page = self.screen.measured.overlay_page.max(1);
         let Overlay::Help(help) = &mut self.screen.overlay else { return Vec::new() };
         match action {
             Action::Up => help.first = help.first.saturating_sub(1),
-            Action::Down => help.first += 1,
+            Action::Down => help.first = help.first.saturating_add(1),
             Action::PageUp => help.first = help.first.saturating_sub(page),
-            Action::PageDown => help.first += page,
+            Action::PageDown => help.first = help.first.saturating_add(page),
             Action::Top => help.first = 0,
             Action::Bottom => help.first = usize::MAX,
             Action::Filter => help.typing = true,
@@ -82,10 +82,6 @@ impl App {
                 self.screen.overlay = Overlay::None;
                 return Vec::new();
             }
-        }
-        if let Overlay::Help(help) = &self.screen.overlay {
-            let first = help.first.min(crate::ui::help_last_line(self, help, self.screen.area));
-            self.screen.overlay = Overlay::Help(Help { first, ..help.clone() });
         }
         Vec::new()
     }

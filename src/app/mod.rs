@@ -6,8 +6,8 @@ mod failures;
 pub mod help;
 pub mod input;
 pub mod kept;
-pub mod layout;
 pub mod list;
+mod measured;
 mod mouse;
 mod msg;
 mod names;
@@ -16,7 +16,6 @@ pub mod opens_pane;
 mod opens_rows;
 mod overlays;
 pub mod picker;
-mod places;
 mod record;
 pub mod related;
 mod replay;
@@ -28,7 +27,6 @@ use std::rc::Rc;
 
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::Rect;
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
@@ -47,6 +45,7 @@ use help::Help;
 use input::FilterLine;
 use kept::{Kept, Units};
 
+pub use measured::{Measured, PaneRoom};
 pub use mouse::Target;
 pub use msg::{Effect, Msg};
 use opens_pane::OpensPane;
@@ -93,7 +92,7 @@ struct Notice {
 /// What belongs to the screen as a whole.
 #[derive(Debug)]
 pub struct Screen {
-    pub area: Rect,
+    measured: Measured,
     pub focus: Pane,
     pub expanded: bool,
     /// Percent of the first pane.
@@ -157,11 +156,11 @@ pub struct App {
 
 impl App {
     /// A dashboard that has seen nothing yet.
-    pub fn new(settings: &Settings, host: &str, size: (u16, u16), now: Mono) -> Self {
+    pub fn new(settings: &Settings, host: &str, now: Mono) -> Self {
         Self {
             data: Data::with_owners(settings.owners),
             screen: Screen {
-                area: Rect::new(0, 0, size.0, size.1),
+                measured: Measured::default(),
                 focus: Pane::Opens,
                 expanded: false,
                 split: Kept::default().split,
@@ -229,18 +228,13 @@ impl App {
                 vec![Effect::Redraw]
             }
             Msg::Click(target) => self.click(target),
-            Msg::Drag(x, y) => self.drag(x, y),
+            Msg::Drag(percent) => self.drag(percent),
             Msg::Drop => {
                 self.screen.dragging = false;
                 Vec::new()
             }
             Msg::Wheel(pane, by) => {
                 self.turn_wheel(pane, by);
-                vec![Effect::Redraw]
-            }
-            Msg::Resize(w, h) => {
-                self.screen.area = Rect::new(0, 0, w, h);
-                self.rebuild();
                 vec![Effect::Redraw]
             }
             Msg::Probe(event) => self.probe(event),
@@ -413,7 +407,7 @@ impl App {
 
     pub(crate) fn rebuild_opens(&mut self) {
         self.rebuild_ties_of_opens();
-        let room = self.room(Pane::Opens);
+        let room = self.room(Pane::Opens).rows;
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
         let talking = related::talking(self.owners(), filters.into_iter().flatten());
         let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
@@ -436,7 +430,7 @@ impl App {
     }
 
     pub(crate) fn rebuild_talkers(&mut self) {
-        let room = self.room(Pane::Talkers);
+        let room = self.room(Pane::Talkers).rows;
         let new_since = self.new_since();
         let now = self.shown_at();
         let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);

@@ -1,7 +1,6 @@
 //! Clicks, on what the view says is at that place.
 
 use super::kept::SPLIT;
-use super::layout::Shape;
 use super::opens_pane::OpensSort;
 use super::talkers_pane::TalkersSort;
 use super::{App, Effect, Pane};
@@ -72,22 +71,12 @@ impl App {
         vec![Effect::Redraw]
     }
 
-    /// The line between the panes goes where the mouse is.
-    pub(super) fn drag(&mut self, x: u16, y: u16) -> Vec<Effect> {
-        let at = self.layout(self.screen.area);
-        let (Some(first), Some(second)) = (at.opens, at.talkers) else { return Vec::new() };
+    /// Moves the line between the panes: `percent` of the first pane.
+    pub(super) fn drag(&mut self, percent: u16) -> Vec<Effect> {
         if !self.screen.dragging {
             return Vec::new();
         }
-        let (cells, whole) = match at.shape {
-            Shape::Side => (x.saturating_sub(first.x), first.width + second.width),
-            _ => (y.saturating_sub(first.y), first.height + second.height),
-        };
-        // The last cell of the first pane is the one under the mouse.
-        let percent = (u32::from(cells) + 1) * 100 / u32::from(whole.max(1));
-        let percent = u16::try_from(percent).unwrap_or(SPLIT.1);
         self.screen.split = percent.clamp(SPLIT.0, SPLIT.1);
-        self.rebuild();
         vec![Effect::Redraw]
     }
 
@@ -114,7 +103,7 @@ impl App {
     }
 
     fn jump(&mut self, pane: Pane, at: usize) {
-        let room = self.room(pane);
+        let room = self.room(pane).rows;
         let (list, len) = match pane {
             Pane::Opens => (&mut self.opens_pane.list, self.opens_pane.rows.len()),
             Pane::Talkers => (&mut self.talkers_pane.list, self.talkers_pane.rows.len()),

@@ -19,13 +19,12 @@ pub enum Msg {
     Paste(String),
     /// A click, on what the view says is there.
     Click(Target),
-    /// The button is held and moved to this place.
-    Drag(u16, u16),
+    /// The mouse drags the line between the panes: percent of the first pane.
+    Drag(u16),
     /// The button is let go.
     Drop,
     /// The wheel, over a pane, by rows.
     Wheel(Pane, isize),
-    Resize(u16, u16),
     Probe(ProbeEvent),
     /// These processes are no longer there.
     Ended(Vec<ProcessKey>),

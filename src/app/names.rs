@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::talkers_pane::TalkerRow;
-use super::{App, Effect, Pane};
+use super::{App, Effect};
 use crate::model::names::Answer;
 
 impl App {
@@ -19,14 +19,13 @@ impl App {
 
     /// Asks what the addresses on the screen are called that are not known.
     pub(super) fn ask_names(&mut self) -> Option<Effect> {
-        let shown = self.layout(self.screen.area).inside(Pane::Talkers)?;
+        let room = self.screen.measured.talkers?.rows;
         if !self.talkers_pane.names {
             return None;
         }
         let pane = &self.talkers_pane;
-        let height = usize::from(shown.height);
-        let first = pane.list.first(pane.rows.len(), self.room(Pane::Talkers));
-        let rows = pane.rows.iter().skip(first).take(height).filter_map(|row| match row {
+        let first = pane.list.first(pane.rows.len(), room);
+        let rows = pane.rows.iter().skip(first).take(room).filter_map(|row| match row {
             TalkerRow::Talker(slot) => Some(*slot),
             TalkerRow::Other => None,
         });

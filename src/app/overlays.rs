@@ -18,7 +18,7 @@ impl App {
 
     pub(super) fn act_picker(&mut self, action: Action) -> Vec<Effect> {
         let choices = picker::choices(&self.data.links);
-        let page = usize::from(self.screen.area.height / 2).max(1);
+        let page = self.screen.measured.overlay_page.max(1);
         let Overlay::Picker(open) = &mut self.screen.overlay else { return Vec::new() };
         let last = choices.len().saturating_sub(1);
         open.cursor = open.cursor.min(last);
@@ -54,6 +54,6 @@ impl App {
             _ => Choice::All,
         };
         let cursor = choices.iter().position(|c| *c == now).unwrap_or(0);
-        self.screen.overlay = Overlay::Picker(Picker { cursor, offset: 0 });
+        self.screen.overlay = Overlay::Picker(Picker { cursor });
     }
 }

@@ -6,7 +6,6 @@ use crate::model::link::{Choice, Link, XdpMode};
 #[derive(Clone, Debug, Default)]
 pub struct Picker {
     pub cursor: usize,
-    pub offset: usize,
 }
 
 /// The choices, in the picker's order: every interface that is up by index, `lo` after them, those

@@ -191,7 +191,7 @@ impl App {
             matches!(self.opens_pane.inside(), Some(Detail::Address(_) | Detail::Timeline(_)));
         self.opens_pane.in_ties = alone || self.opens_pane.in_ties && !related.rows.is_empty();
         self.opens_pane.related = related;
-        let room = self.ties_room(Pane::Opens);
+        let room = self.room(Pane::Opens).related;
         let related = &mut self.opens_pane.related;
         related.list.scroll(related.rows.len(), room);
     }
@@ -204,7 +204,7 @@ impl App {
             related.behind(owners, self.opens(), talker.ip);
         }
         self.talkers_pane.related = related;
-        let room = self.ties_room(Pane::Talkers);
+        let room = self.room(Pane::Talkers).related;
         let related = &mut self.talkers_pane.related;
         related.list.scroll(related.rows.len(), room);
     }
@@ -365,7 +365,7 @@ impl App {
         let len = self.talkers_pane.rows.len();
         if let Some(at) = at.filter(|_| way.is_none()) {
             self.talkers_pane.list.jump(at, len);
-            self.talkers_pane.settle(self.room(Pane::Talkers));
+            self.talkers_pane.settle(self.room(Pane::Talkers).rows);
         }
     }
 

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::opens_pane::Detail;
-use super::{App, Effect, Pane};
+use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
 use crate::model::opens::{Process, ProcessKey};
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
@@ -131,7 +131,7 @@ impl App {
             return Vec::new();
         }
         self.rebuild_opens();
-        let shown = self.layout(self.screen.area).pane(Pane::Opens).is_some();
+        let shown = self.screen.measured.opens.is_some();
         if shown { vec![Effect::Redraw] } else { Vec::new() }
     }
 }

@@ -49,20 +49,35 @@ fn path<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told
     Told { fit: Fit::Middle, ..told(rank, name, text) }
 }
 
-/// Draws what fits into `area`.
-pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+/// From this height of the pane on, a long command line may take more lines.
+const TALL: u16 = 30;
+
+/// Lines that it may take then beside its first.
+const MORE_OF_COMMAND: u16 = 2;
+
+/// Lines of the pane that are for its rows at least.
+const LEFT_FOR_ROWS: u16 = 6;
+
+/// Lines about the open detail view, in a pane of `inside` lines: all of them, as many as leave some
+/// for the rows, or none where that would be fewer than three.
+pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
+    let process = matches!(app.opens_pane.inside(), Some(Detail::Process(_)));
+    let more = if process && inside >= TALL { MORE_OF_COMMAND } else { 0 };
+    let wanted = u16::try_from(lines(app, look).len()).unwrap_or(u16::MAX).saturating_add(more);
+    let room = inside.saturating_sub(LEFT_FOR_ROWS);
+    if room < wanted.min(3) { 0 } else { wanted.min(room) }
+}
+
+/// The lines about the open detail view; none where its process or file has been evicted.
+fn lines<'a>(app: &'a App, look: &Look) -> Vec<Told<'a>> {
     let opens = app.opens();
-    let mut values = Vec::new();
-    let lines = match app.opens_pane.inside() {
+    match app.opens_pane.inside() {
         Some(Detail::Process(slot)) => {
-            let Some(p) = opens.processes().get(*slot) else { return };
-            values = p.history.last(app.shown_at(), HISTORY_SECONDS - 1).collect();
-            process(app, look, p)
+            opens.processes().get(*slot).map_or(Vec::new(), |p| process(app, look, p))
         }
-        Some(Detail::Path(slot)) => match opens.paths().get(*slot) {
-            Some(held) => file(app, look, held),
-            None => return,
-        },
+        Some(Detail::Path(slot)) => {
+            opens.paths().get(*slot).map_or(Vec::new(), |held| file(app, look, held))
+        }
         Some(Detail::Directory(dir)) => vec![path(0, "below", escape(dir))],
         Some(Detail::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
         Some(Detail::Address(ip)) => {
@@ -74,8 +89,15 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             told(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
             told(1, "", "a coincidence in time, not a proof"),
         ],
-        None => return,
-    };
+        None => Vec::new(),
+    }
+}
+
+/// Draws what fits into `area`.
+pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
+    let lines = lines(app, look);
+    let history = app.inside_process().map(|p| p.history.last(app.shown_at(), HISTORY_SECONDS - 1));
+    let values: Vec<u64> = history.into_iter().flatten().collect();
     let rows = usize::from(area.height);
     let chart = values.iter().any(|v| *v > 0) && area.width >= 70;
     let chart_rows = if chart { area.height.min(4) } else { 0 };

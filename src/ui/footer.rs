@@ -11,8 +11,8 @@ use super::{Look, opens, talkers};
 use crate::app::{App, Pane};
 use crate::keys::{Action, Mode};
 
-/// Where the second tab begins.
-pub const SECOND_TAB: u16 = 10;
+/// The tabs of a screen that shows one pane at a time.
+const TABS: [(Pane, &str); 2] = [(Pane::Opens, " 1 Files  "), (Pane::Talkers, " 2 Talkers  ")];
 
 /// Until the first key; those that matter most come first.
 const FIRST_WORDS: [(Action, &str); 6] = [
@@ -91,11 +91,17 @@ fn marked(
     line.put(text.get(to..).unwrap_or(""), style);
 }
 
+/// The pane whose tab is at a column; right of all, the last one's.
+pub fn tab_at(column: u16) -> Pane {
+    let [first, last] = TABS;
+    if usize::from(column) < cells(first.1) { first.0 } else { last.0 }
+}
+
 /// Which pane is shown, and that there is another.
 pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
-    for (pane, name) in [(Pane::Opens, " 1 Files  "), (Pane::Talkers, " 2 Talkers  ")] {
+    for (pane, name) in TABS {
         let style = if app.screen.focus == pane { theme.sorted } else { theme.quiet };
         line.put(name, style);
     }

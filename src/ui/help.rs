@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::help_text::{COLOURS, COLUMNS, FILTER, MARKS, StyleOf};
+use super::measure::layout_of;
 use super::text::{Line, cells, cut, wrapped};
 use super::{Look, window};
 use crate::app::App;
@@ -103,15 +104,16 @@ fn size(lines: usize, help: &Help, area: Rect) -> (u16, u16, usize) {
 
 /// The line at the foot stays: it tells how to search and how to get out.
 fn above_footer(app: &App, area: Rect) -> Rect {
-    let footer = app.layout(area).footer.map_or(0, |f| f.height);
+    let footer = layout_of(app, area).footer.map_or(0, |f| f.height);
     Rect { height: area.height.saturating_sub(footer), ..area }
 }
 
-/// The last line that the page can begin with.
-pub fn last_line(app: &App, help: &Help, area: Rect) -> usize {
+/// Lines of the page that are shown at once, and the last line that it can begin with.
+pub fn measure(app: &App, help: &Help, area: Rect) -> (usize, usize) {
     let area = above_footer(app, area);
     let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4)).len();
-    lines.saturating_sub(size(lines, help, area).2)
+    let shown = size(lines, help, area).2;
+    (shown, lines.saturating_sub(shown))
 }
 
 /// The text with the signs that this screen has.

@@ -11,6 +11,8 @@ mod glyphs;
 mod header;
 mod help;
 mod help_text;
+mod layout;
+mod measure;
 mod num;
 mod opens;
 mod opens_cells;
@@ -30,13 +32,14 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Block, Borders, Widget};
 
-use crate::app::layout::{Layout, Shape};
 use crate::app::{App, Overlay, Pane, Target};
 use crate::model::errno::errno_name;
 use crate::model::opens::NO_FD;
 use crate::settings::ScreenSettings;
 pub use glyphs::Glyphs;
-pub use help::last_line as help_last_line;
+use layout::{Layout, Shape};
+pub use measure::measure;
+use measure::{layout_of, parts};
 use text::Line;
 pub use theme::{THEMES, Theme};
 
@@ -84,7 +87,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         return;
     }
     buf.set_style(area, look.theme.text);
-    let at = app.layout(area);
+    let at = layout_of(app, area);
     if at.shape == Shape::Tiny {
         return header::one_line(app, look, area, buf);
     }
@@ -113,12 +116,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
 }
 
 /// What is at a place of the screen, for clicks.
-pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
-    let at = app.layout(area);
+pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<Target> {
+    let at = layout_of(app, area);
     let place = Position::new(column, row);
     if at.tabs.is_some_and(|t| t.contains(place)) {
-        let pane = if column < footer::SECOND_TAB { Pane::Opens } else { Pane::Talkers };
-        return Some(Target::Pane(pane));
+        return Some(Target::Pane(footer::tab_at(column)));
     }
     if let Some(pane) = split_at(&at, column, row) {
         return Some(Target::Split(pane));
@@ -130,7 +132,8 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
         let Some(inside) = at.inside(pane).filter(|i| i.contains(place)) else {
             return Some(Target::Pane(pane));
         };
-        if let Some(related) = app.ties_area(pane, inside).filter(|a| a.contains(place)) {
+        let parts = parts(app, look, pane, inside);
+        if let Some(related) = parts.related.filter(|a| a.contains(place)) {
             let list = match pane {
                 Pane::Opens => &app.opens_pane.related,
                 Pane::Talkers => &app.talkers_pane.related,
@@ -140,7 +143,7 @@ pub fn hit(app: &App, area: Rect, column: u16, row: u16) -> Option<Target> {
             let there = line < list.rows.len();
             return Some(if there { Target::RelatedRow(pane, line) } else { Target::Pane(pane) });
         }
-        let rows = app.rows_area(pane, inside);
+        let rows = parts.rows;
         if row + 1 == rows.y && column < rows.right() {
             let x = column - inside.x;
             return match pane {
@@ -182,9 +185,23 @@ fn split_at(at: &Layout, column: u16, row: u16) -> Option<Pane> {
     }
 }
 
+/// Percent of the first pane when the line between the panes is dragged to a place; `None` where
+/// they do not share the screen.
+pub fn split_for(app: &App, area: Rect, column: u16, row: u16) -> Option<u16> {
+    let at = layout_of(app, area);
+    let (first, second) = (at.opens?, at.talkers?);
+    let (cells, whole) = match at.shape {
+        Shape::Side => (column.saturating_sub(first.x), first.width + second.width),
+        _ => (row.saturating_sub(first.y), first.height + second.height),
+    };
+    // The last cell of the first pane is the one under the mouse.
+    let percent = (u32::from(cells) + 1) * 100 / u32::from(whole.max(1));
+    Some(u16::try_from(percent).unwrap_or(100))
+}
+
 /// Which pane is at a place, for the wheel.
 pub fn pane_at(app: &App, area: Rect, column: u16, row: u16) -> Option<Pane> {
-    let at = app.layout(area);
+    let at = layout_of(app, area);
     let place = Position::new(column, row);
     [Pane::Opens, Pane::Talkers]
         .into_iter()

@@ -3,13 +3,14 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::layout::Layout;
+use super::measure::{Parts, parts};
 use super::opens_cells::Ctx;
 use super::opens_columns::columns;
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
 use super::{Look, PaneFrame, detail, num, related};
 use crate::app::data::ProbeState;
-use crate::app::layout::Layout;
 use crate::app::opens_pane::{Detail, OpensSort, OpensView};
 use crate::app::{App, Pane};
 use crate::keys::Action;
@@ -18,21 +19,25 @@ use crate::model::escape::escape;
 use crate::model::history::per_second;
 use crate::model::problem::Problem;
 
+/// Lines of the warning above rows of a probe that has stopped.
+const WARNING: u16 = 2;
+
 /// Draws the pane with its edges.
 pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let (Some(area), Some(inside)) = (at.pane(Pane::Opens), at.inside(Pane::Opens)) else { return };
     let focused = app.screen.focus == Pane::Opens;
+    let parts = parts(app, look, Pane::Opens, inside);
     PaneFrame {
         title: title(app, look),
         order: order(app, look),
         sum: sum(app, look),
-        count: count(app, look),
+        count: count(app, look, &parts),
         look,
         focused,
         borders: at.borders,
     }
     .draw(area, buf);
-    body(app, look, inside, focused, buf);
+    body(app, look, inside, &parts, focused, buf);
 }
 
 /// What the rows are ordered by, also where that column is not shown.
@@ -52,24 +57,22 @@ pub fn order(app: &App, look: &Look) -> String {
     }
 }
 
-fn body(app: &App, look: &Look, inside: Rect, focused: bool, buf: &mut Buffer) {
+fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf: &mut Buffer) {
     let pane = &app.opens_pane;
-    let mut top = inside;
     match &app.data.opens_state {
         ProbeState::Failed(p) if app.opens().total().opens == 0 => {
             return problem(look, p, inside, buf);
         }
-        ProbeState::Failed(p) => top = warning(look, p, top, buf),
+        ProbeState::Failed(p) => warning(look, p, inside, buf),
         _ => {}
     }
-    let height = app.told_in_detail(inside);
-    if height > 0 {
-        detail::draw(app, look, Rect { height, ..top }.intersection(inside), buf);
+    if parts.detail.height > 0 {
+        detail::draw(app, look, parts.detail, buf);
     }
-    if let Some(area) = app.ties_area(Pane::Opens, inside) {
+    if let Some(area) = parts.related {
         related::draw(app, look, &pane.related, area, focused && pane.in_ties, buf);
     }
-    let rows = app.rows_area(Pane::Opens, inside);
+    let rows = parts.rows;
     if rows.height == 0 {
         return;
     }
@@ -159,7 +162,7 @@ fn sort_name(sort: OpensSort) -> &'static str {
     }
 }
 
-fn count(app: &App, look: &Look) -> String {
+fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let pane = &app.opens_pane;
     if let Some(Detail::Timeline(_)) = pane.inside() {
         return " the latest first ".to_owned();
@@ -180,7 +183,8 @@ fn count(app: &App, look: &Look) -> String {
     if gone > 0 {
         text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
     }
-    if app.ties_are_hidden() {
+    let hidden = parts.related.is_none_or(|area| area.height == 0);
+    if hidden && !pane.related.rows.is_empty() {
         let n = pane.related.of as u64;
         let peers = if n == 1 { "peer" } else { "peers" };
         let key = app.keys.first(Action::Unfold);
@@ -252,14 +256,18 @@ pub fn problem(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// The same over rows that are still there: two lines in red.
-fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) -> Rect {
-    let texts = [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];
+/// Lines that [`warning`] takes above the rows.
+pub fn warning_lines(app: &App) -> u16 {
+    if app.data.opens_state.problem().is_some() { WARNING } else { 0 }
+}
+
+/// The same over rows that are still there: [`WARNING`] lines in red.
+fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
+    let texts: [String; WARNING as usize] =
+        [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];
     for (text, y) in texts.iter().zip(area.y..area.bottom()) {
         let mut line = Line::new(buf, Rect { y, height: 1, ..area });
         let room = line.skip(1).room();
         line.put(&cut(text, room, look.glyphs.cut), look.theme.bad);
     }
-    let used = area.height.min(2);
-    Rect { y: area.y + used, height: area.height - used, ..area }
 }

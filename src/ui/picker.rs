@@ -23,12 +23,27 @@ const REST: u16 = 54;
 /// Lines about the one under the cursor: device, addresses, price, others' programs.
 const ABOUT: u16 = 4;
 
+/// Lines of the window: a header, the choices, a line of space, those about the selected one, edges.
+fn window_height(choices: usize) -> u16 {
+    u16::try_from(choices).unwrap_or(u16::MAX).saturating_add(4).saturating_add(ABOUT)
+}
+
+/// Lines below the table; on a low screen the table needs them all.
+fn lines_below(inside: u16) -> u16 {
+    if inside >= 2 * ABOUT + 2 { ABOUT + 1 } else { 0 }
+}
+
+/// Rows of the table that are shown at once on a screen of size `area`.
+pub fn rows(app: &App, area: Rect) -> usize {
+    let inside = window_height(choices(&app.data.links).len()).min(area.height).saturating_sub(2);
+    usize::from(inside.saturating_sub(1 + lines_below(inside)))
+}
+
 /// Draws the picker over the panes.
 pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let choices = choices(&app.data.links);
-    let height =
-        u16::try_from(choices.len()).unwrap_or(u16::MAX).saturating_add(4).saturating_add(ABOUT);
+    let height = window_height(choices.len());
     let title = match &app.netns {
         Some(name) => format!("Interfaces of netns {}", escape(name.as_bytes())),
         None => "Interfaces".to_owned(),
@@ -47,8 +62,7 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
     ] {
         put(buf, inside, 0, at, name, theme.heading, right);
     }
-    // A line stays empty before what is below; on a low screen the table needs it all.
-    let below = if inside.height >= 2 * ABOUT + 2 { ABOUT + 1 } else { 0 };
+    let below = lines_below(inside.height);
     let rows = usize::from(inside.height - 1 - below);
     let cursor = picker.cursor.min(choices.len().saturating_sub(1));
     let first = (cursor + 1).saturating_sub(rows.max(1));

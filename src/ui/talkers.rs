@@ -4,15 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::layout::Layout;
+use super::measure::parts;
 use super::table::Table;
 use super::talkers_columns::{Ctx, columns};
 use super::text::{self, Line};
 use super::{Look, PaneFrame, num, opens, related, talker};
 use crate::app::data::ProbeState;
 use crate::app::kept::Units;
-use crate::app::layout::Layout;
 use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
+use crate::model::compare::Compared;
 use crate::model::escape::escape;
 use crate::probes::Watched;
 
@@ -42,12 +44,13 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
         }
         _ => {}
     }
-    warnings(app, look, inside, buf);
-    let rows = app.rows_area(Pane::Talkers, inside);
+    draw_warnings(app, look, inside, buf);
+    let parts = parts(app, look, Pane::Talkers, inside);
+    let rows = parts.rows;
     if let Some(slot) = pane.inside {
         let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };
         talker::draw(&ctx, slot, whole.intersection(inside), buf);
-        if let Some(area) = app.ties_area(Pane::Talkers, inside) {
+        if let Some(area) = parts.related {
             related::draw(app, look, &pane.related, area, focused, buf);
         }
         return;
@@ -134,8 +137,8 @@ fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     )
 }
 
-/// What keeps the counts from being whole, said in red where nothing is counted at all.
-fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
+/// Why the counts are incomplete, a line each; in red where nothing is counted at all.
+pub fn warnings(app: &App, look: &Look) -> Vec<(String, Style)> {
     let mut texts: Vec<(String, Style)> = Vec::new();
     let broken = |w: &Watched| {
         let name = escape(w.interface.as_bytes()).into_owned();
@@ -161,6 +164,11 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
     if let Some(text) = difference(app) {
         texts.push((text, look.theme.note));
     }
+    texts
+}
+
+fn draw_warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
+    let texts = warnings(app, look);
     for ((text, style), y) in texts.iter().zip(inside.y..inside.bottom()) {
         let mut line = Line::new(buf, Rect { y, height: 1, ..inside });
         let room = line.skip(1).room();
@@ -170,7 +178,12 @@ fn warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
 
 /// What the kernel's own counter has more or less than was counted, where that stays so.
 fn difference(app: &App) -> Option<String> {
-    let (port, more) = app.kernel_differs()?;
+    let ports = app.talkers_pane.ports.iter().filter_map(|p| app.wire().ports().get(*p));
+    let differing = ports.filter_map(|port| match port.rx.compared {
+        Compared::Differs(more) => Some((port, more)),
+        _ => None,
+    });
+    let (port, more) = differing.max_by_key(|(_, more)| more.unsigned_abs())?;
     let word = if more < 0 { "less" } else { "more" };
     let (name, n) = (escape(port.name.as_bytes()), num::grouped(more.unsigned_abs()));
     Some(format!("{name} rx: the kernel's own counter has {n} packets {word}"))

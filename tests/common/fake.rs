@@ -3,14 +3,18 @@
 
 use std::net::IpAddr;
 
-use ebpftop::app::{App, Msg};
+use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::link::{Foreign, ForeignHook, Hook, Link, LinkCounters, XdpMode};
 use ebpftop::model::open::{Comm, OpenBatch, OpenCounts, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use ebpftop::model::time::{Mono, Stamp, WallOffset};
 use ebpftop::probes::{OpensInfo, ProbeEvent, Watched};
-use ebpftop::settings::Settings;
+use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::ui::{Look, measure, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Rect;
 
 /// Second `s` of the made-up time.
 pub fn at(s: f64) -> Mono {
@@ -130,15 +134,89 @@ pub fn key(code: KeyCode) -> Msg {
     Msg::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
+/// A dashboard on a screen of some size, which measures itself after each message as in the program.
+#[derive(Debug)]
+pub struct Dashboard {
+    app: App,
+    pub size: (u16, u16),
+    look: Look,
+}
+
+impl Dashboard {
+    pub fn new(settings: &Settings, host: &str, size: (u16, u16), now: Mono) -> Self {
+        let look = Look::new(&ScreenSettings::default());
+        let mut dashboard = Self { app: App::new(settings, host, now), size, look };
+        dashboard.fit();
+        dashboard
+    }
+
+    pub fn area(&self) -> Rect {
+        Rect::new(0, 0, self.size.0, self.size.1)
+    }
+
+    fn fit(&mut self) {
+        let measured = measure(&self.app, &self.look, self.area());
+        self.app.fit(measured);
+    }
+
+    pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
+        let effects = self.app.update(msg, now);
+        self.fit();
+        effects
+    }
+
+    pub fn resize(&mut self, size: (u16, u16), now: Mono) {
+        self.size = size;
+        // Nothing is dragged: this only moves the clock.
+        self.update(Msg::Drop, now);
+    }
+
+    pub fn press(&mut self, code: KeyCode, now: Mono) -> Vec<Effect> {
+        self.update(key(code), now)
+    }
+
+    /// The text of the screen.
+    pub fn text(&self) -> String {
+        text(&self.app, self.size)
+    }
+}
+
+impl std::ops::Deref for Dashboard {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl std::ops::DerefMut for Dashboard {
+    fn deref_mut(&mut self) -> &mut App {
+        &mut self.app
+    }
+}
+
+/// The text of a screen of some size.
+pub fn text(app: &App, size: (u16, u16)) -> String {
+    drawn(app, &ScreenSettings::default(), size).to_string()
+}
+
+/// A screen of some size, with its styles.
+pub fn drawn(app: &App, settings: &ScreenSettings, size: (u16, u16)) -> TestBackend {
+    let look = Look::new(settings);
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| view(app, &look, frame)).unwrap();
+    terminal.backend().clone()
+}
+
 /// Types text.
-pub fn type_text(app: &mut App, text: &str, now: Mono) {
+pub fn type_text(app: &mut Dashboard, text: &str, now: Mono) {
     for c in text.chars() {
         app.update(key(KeyCode::Char(c)), now);
     }
 }
 
 /// One second of a machine that does a bit of everything.
-pub fn second(app: &mut App, s: u32) {
+pub fn second(app: &mut Dashboard, s: u32) {
     let now = at(f64::from(s) + 0.5);
     let wave = |n: usize| n + (s as usize * 7 + n) % (n / 2 + 1);
     let mut opens = batch(
@@ -199,8 +277,8 @@ pub fn second(app: &mut App, s: u32) {
 }
 
 /// A dashboard whose probes have just started.
-pub fn started(settings: &Settings, size: (u16, u16)) -> App {
-    let mut app = App::new(settings, "web-3", size, at(0.0));
+pub fn started(settings: &Settings, size: (u16, u16)) -> Dashboard {
+    let mut app = Dashboard::new(settings, "web-3", size, at(0.0));
     let info = OpensInfo { seen: vec![Syscall::Openat], ..OpensInfo::default() };
     app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(info))), at(0.0));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![watched("eth0")]))), at(0.0));
@@ -227,7 +305,7 @@ pub fn started(settings: &Settings, size: (u16, u16)) -> App {
 }
 
 /// A dashboard after half a minute.
-pub fn busy(size: (u16, u16)) -> App {
+pub fn busy(size: (u16, u16)) -> Dashboard {
     let mut app = started(&Settings::default(), size);
     for s in 0..30 {
         second(&mut app, s);

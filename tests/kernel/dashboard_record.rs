@@ -70,7 +70,7 @@ fn what_was_before_is_known_and_not_counted_again() {
     };
     live.recorded(lost(512), at(31.0));
     assert_eq!(live.opens().lost(), 512);
-    let mut shown = App::new(&Settings::default(), "elsewhere", (120, 40), at(31.0));
+    let mut shown = App::new(&Settings::default(), "elsewhere", at(31.0));
     for seen in live.known_before() {
         shown.recorded(seen, at(31.0));
     }

@@ -1,6 +1,6 @@
 //! What is shown of one process, one file, one kind of failure, and how it comes there.
 
-use crate::fake::{at, busy, key, meta, started, type_text};
+use crate::fake::{Dashboard, at, busy, key, meta, started, text, type_text};
 use ebpftop::app::opens_pane::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
@@ -9,29 +9,19 @@ use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::time::Mono;
 use ebpftop::probes::ProbeEvent;
-use ebpftop::settings::{ScreenSettings, Settings};
-use ebpftop::ui::{Look, view};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
 const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
 
-fn text(app: &App, size: (u16, u16)) -> String {
-    let look = Look::new(&ScreenSettings::default());
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().to_string()
-}
-
-fn snapshots(name: &str, app: &mut App) {
+fn snapshots(name: &str, app: &mut Dashboard) {
     for size in SIZES {
-        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        app.resize(size, at(30.0));
         insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
     }
 }
 
-fn press(app: &mut App, code: KeyCode, now: Mono) -> Vec<Effect> {
+fn press(app: &mut Dashboard, code: KeyCode, now: Mono) -> Vec<Effect> {
     app.update(key(code), now)
 }
 
@@ -77,9 +67,9 @@ fn who_a_process_is() {
     app.update(Msg::Described(key, Box::new(who())), at(30.0));
     snapshots("process", &mut app);
     press(&mut app, KeyCode::Char('e'), at(30.0));
-    app.update(Msg::Resize(80, 24), at(30.0));
+    app.resize((80, 24), at(30.0));
     insta::assert_snapshot!("process_alone_80x24", text(&app, (80, 24)));
-    app.update(Msg::Resize(120, 40), at(30.0));
+    app.resize((120, 40), at(30.0));
     let shown = text(&app, (120, 40));
     for told in
         ["builder", "make", "ba\\x1bsh", "worker ×8", "'a b' ''", "-o\\n\\x1b[2J", "pod 0f1e"]
@@ -117,7 +107,7 @@ fn one_that_has_gone_says_so() {
 }
 
 /// A program that looks for its libraries in the wrong places first.
-fn searching() -> App {
+fn searching() -> Dashboard {
     let mut app = started(&Settings::default(), (120, 40));
     let mut opens: Vec<(u32, &str, Vec<u8>, i64, usize)> = Vec::new();
     for n in 0..4 {
@@ -143,7 +133,7 @@ fn searching() -> App {
 fn the_failure_lens_tells_where_it_was_found() {
     let mut app = searching();
     snapshots("lens", &mut app);
-    app.update(Msg::Resize(120, 40), at(30.0));
+    app.resize((120, 40), at(30.0));
     press(&mut app, KeyCode::Char('s'), at(30.0));
     press(&mut app, KeyCode::Enter, at(30.0));
     assert!(matches!(app.opens_pane.inside(), Some(Detail::Failures(f)) if f.errno == 2));
@@ -209,7 +199,7 @@ fn directories_collapse_and_unfold() {
     assert!(usr(&app).contains(&"/usr/include/x86_64-linux-gnu/bits".to_owned()));
 }
 
-fn opened(app: &mut App, opens: &[(OpenMeta, &str, &str)]) {
+fn opened(app: &mut Dashboard, opens: &[(OpenMeta, &str, &str)]) {
     let mut batch = OpenBatch::default();
     for (meta, passed, resolved) in opens {
         let resolved = (ResolvedKind::Opened, resolved.as_bytes());

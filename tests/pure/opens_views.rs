@@ -1,36 +1,30 @@
 //! The opens pane's views: what their numbers count when opens are chosen.
 
-use crate::fake::{at, batch, key, started, type_text};
+use crate::fake::{Dashboard, at, batch, key, started, type_text};
 use ebpftop::app::opens_pane::{OpensSort, OpensView, Row};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::open::OpenBatch;
 use ebpftop::probes::ProbeEvent;
-use ebpftop::settings::{ScreenSettings, Settings};
-use ebpftop::ui::{Look, view};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
 const SIZE: (u16, u16) = (150, 30);
 
 fn text(app: &App) -> String {
-    let look = Look::new(&ScreenSettings::default());
-    let mut terminal = Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().to_string()
+    crate::fake::text(app, SIZE)
 }
 
-fn press(app: &mut App, c: char) -> Vec<Effect> {
+fn press(app: &mut Dashboard, c: char) -> Vec<Effect> {
     app.update(key(KeyCode::Char(c)), at(2.0))
 }
 
-fn told(app: &mut App, opens: OpenBatch) {
+fn told(app: &mut Dashboard, opens: OpenBatch) {
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
     app.update(Msg::Tick, at(2.0));
 }
 
 /// Two processes that open one file, and one of them another.
-fn shared() -> App {
+fn shared() -> Dashboard {
     let mut app = started(&Settings::default(), SIZE);
     told(
         &mut app,
@@ -47,7 +41,7 @@ fn shared() -> App {
     app
 }
 
-fn view_of(app: &mut App, view: OpensView) {
+fn view_of(app: &mut Dashboard, view: OpensView) {
     for _ in 0..5 {
         if app.opens_pane.view == view {
             return;

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::fake::{at, busy, key, type_text};
-use ebpftop::app::{App, Msg, Pane};
+use crate::fake::{Dashboard, at, busy, key, text, type_text};
+use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP,
 };
@@ -14,26 +14,16 @@ use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
 use ebpftop::probes::{OwnersInfo, ProbeEvent};
 use ebpftop::settings::{ScreenSettings, Settings};
-use ebpftop::ui::{Look, view};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (40, 12)];
 
-fn text(app: &App, size: (u16, u16)) -> String {
-    let look = Look::new(&ScreenSettings::default());
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().to_string()
-}
-
-fn snapshots(name: &str, app: &mut App) {
+fn snapshots(name: &str, app: &mut Dashboard) {
     for size in SIZES {
-        app.update(Msg::Resize(size.0, size.1), at(32.0));
+        app.resize(size, at(32.0));
         insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
     }
-    app.update(Msg::Resize(120, 40), at(32.0));
+    app.resize((120, 40), at(32.0));
 }
 
 /// What stands on the screen that has all these words in it.
@@ -70,7 +60,7 @@ fn conn(cookie: u64, who: Option<Owner>, local: &str, remote: &str, rx: u64, tx:
     }
 }
 
-fn told(app: &mut App, samples: Vec<Conn>) {
+fn told(app: &mut Dashboard, samples: Vec<Conn>) {
     let tick = OwnersTick { samples, ..OwnersTick::default() };
     let batch =
         OwnersBatch { at: at(31.0), wall: WallOffset(0), tick: Some(tick), ..Default::default() };
@@ -80,7 +70,7 @@ fn told(app: &mut App, samples: Vec<Conn>) {
 
 /// A busy dashboard that knows who is behind connections: nginx talks to 10.0.3.17, and to an
 /// address that is not on what is watched; a process that opens nothing talks as well.
-fn connected() -> App {
+fn connected() -> Dashboard {
     let mut app = busy((120, 40));
     app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
     let nginx = Some(owner(812, "nginx"));
@@ -101,14 +91,14 @@ fn connected() -> App {
     app
 }
 
-fn press(app: &mut App, code: KeyCode) {
+fn press(app: &mut Dashboard, code: KeyCode) {
     app.update(key(code), at(32.0));
 }
 
 #[test]
 fn processes_have_what_they_carry() {
     let mut app = connected();
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     // 2,070 bytes and 125,030 in a second.
     for words in [&["812", "nginx", "16.6k", "1.00M"][..], &["777", "quiet"], &["cc1", " – "]] {
@@ -126,7 +116,7 @@ fn processes_have_what_they_carry() {
         ["nginx", "quiet", "cc1"].map(|n| screen.find(&format!(" {n} ")).unwrap()).into();
     assert!(rows.is_sorted(), "{screen}");
     let mut app =
-        App::new(&Settings { owners: false, ..Settings::default() }, "h", (120, 40), at(0.0));
+        Dashboard::new(&Settings { owners: false, ..Settings::default() }, "h", (120, 40), at(0.0));
     app.update(Msg::Tick, at(1.0));
     let screen = text(&app, (120, 40));
     assert!(
@@ -160,7 +150,7 @@ fn from_a_talker_to_a_process_to_a_file_and_back() {
     line(&screen, &["carried", "rx 2070 bytes", "tx 125 030", "2 peers"]);
     snapshots("pivot_process", &mut app);
     press(&mut app, KeyCode::Enter);
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["› 10.0.3.17 › nginx 812 › /"]);
     snapshots("pivot_file", &mut app);
@@ -187,7 +177,7 @@ fn from_a_process_to_its_peers_and_back() {
     press(&mut app, KeyCode::Right);
     press(&mut app, KeyCode::Enter);
     assert_eq!(app.screen.focus, Pane::Talkers);
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     line(&text(&app, (200, 60)), &["Talkers", "› nginx 812 › 10.0.3.17"]);
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.screen.focus, Pane::Opens);
@@ -213,7 +203,7 @@ fn a_process_that_only_talks_has_a_view_as_well() {
     type_text(&mut app, "/quiet", at(32.0));
     press(&mut app, KeyCode::Enter);
     press(&mut app, KeyCode::Enter);
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["process", "pid 777", "parent ?"]);
     line(&screen, &["opens", "none"]);
@@ -236,7 +226,7 @@ fn what_is_nobodys_says_why() {
     while !app.is_lit_process(owner(812, "nginx").key) {
         press(&mut app, KeyCode::Down);
     }
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     press(&mut app, KeyCode::Enter);
     let screen = text(&app, (200, 60));
     line(&screen, &["no owner: kernel socket", "400", "500"]);
@@ -248,7 +238,7 @@ fn what_is_nobodys_says_why() {
 #[test]
 fn the_sum_is_of_the_same_interval_as_the_rows() {
     let mut app = connected();
-    app.update(Msg::Resize(200, 60), at(31.5));
+    app.resize((200, 60), at(31.5));
     let nginx = Some(owner(812, "nginx"));
     let samples = vec![conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_125, 125_000)];
     let tick = Some(OwnersTick { samples, ..OwnersTick::default() });
@@ -272,7 +262,7 @@ fn what_was_lost_and_let_go_is_beside_the_sum() {
 
 #[test]
 fn who_talks_is_shown_once_the_opens_have_started() {
-    let mut app = App::new(&Settings::default(), "h", (120, 40), at(0.0));
+    let mut app = Dashboard::new(&Settings::default(), "h", (120, 40), at(0.0));
     app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
     let quiet = Some(owner(777, "quiet"));
     told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);

@@ -1,6 +1,6 @@
 //! The screen where connections are polled from `sock_diag` and /proc.
 
-use ebpftop::app::{App, Msg};
+use ebpftop::app::Msg;
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP, UDP,
 };
@@ -9,20 +9,9 @@ use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::time::WallOffset;
 use ebpftop::probes::{OwnersInfo, ProbeEvent};
-use ebpftop::settings::ScreenSettings;
-use ebpftop::ui::{Look, view};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 
-use crate::fake::{at, busy, key};
-
-fn text(app: &App, size: (u16, u16)) -> String {
-    let look = Look::new(&ScreenSettings::default());
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().to_string()
-}
+use crate::fake::{Dashboard, at, busy, key, text};
 
 fn owner(pid: u32, name: &str) -> Owner {
     // As /proc tells it: in ticks. The process's opens have it in nanoseconds.
@@ -54,7 +43,7 @@ fn conn(cookie: u64, who: Option<Owner>, protocol: u16, local: &str, remote: &st
 }
 
 /// A busy dashboard whose connections are polled.
-fn dashboard() -> App {
+fn dashboard() -> Dashboard {
     let mut app = busy((120, 40));
     let missing = Missing {
         feature: "connections: short ones, bytes per process".into(),
@@ -85,21 +74,21 @@ fn dashboard() -> App {
     app
 }
 
-fn snapshots(name: &str, app: &mut App) {
+fn snapshots(name: &str, app: &mut Dashboard) {
     for size in [(80, 24), (120, 40), (200, 60), (40, 12)] {
-        app.update(Msg::Resize(size.0, size.1), at(32.0));
+        app.resize(size, at(32.0));
         insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
     }
-    app.update(Msg::Resize(120, 40), at(32.0));
+    app.resize((120, 40), at(32.0));
 }
 
 #[test]
 fn the_screen_says_that_connections_are_polled() {
     let mut app = dashboard();
-    app.update(Msg::Resize(80, 24), at(32.0));
+    app.resize((80, 24), at(32.0));
     let screen = text(&app, (80, 24));
     assert!(screen.contains("procfs") && screen.contains("missing 1"), "{screen}");
-    app.update(Msg::Resize(200, 60), at(32.0));
+    app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     assert!(screen.contains("connections: procfs") && screen.contains("missing 1"), "{screen}");
     assert!(screen.contains("bytes per process unknown"), "{screen}");
@@ -124,7 +113,7 @@ fn behind_an_address_sockets_without_a_process_are_counted() {
         app.update(key(KeyCode::Down), at(32.0));
     }
     app.update(key(KeyCode::Enter), at(32.0));
-    app.update(Msg::Resize(120, 40), at(32.0));
+    app.resize((120, 40), at(32.0));
     let screen = text(&app, (120, 40));
     assert!(screen.contains("no owner: 1 socket, not in /proc"), "{screen}");
     assert!(screen.contains("~nginx") && screen.contains("~quiet"), "{screen}");

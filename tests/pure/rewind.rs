@@ -1,24 +1,14 @@
 //! Stepping through the last minutes of the dashboard while it is paused.
 
-use crate::fake::{at, key, second, started, type_text};
+use crate::fake::{Dashboard, at, key, second, started, text, type_text};
 use std::time::Duration;
 
 use ebpftop::app::{App, Msg};
 use ebpftop::probes::ProbeEvent;
-use ebpftop::settings::{ScreenSettings, Settings};
-use ebpftop::ui::{Look, view};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
 const SIZE: (u16, u16) = (140, 50);
-
-fn text(app: &App, size: (u16, u16)) -> String {
-    let look = Look::new(&ScreenSettings::default());
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().to_string()
-}
 
 /// Everything but the first line, which says that it is paused, and the last, which tells keys.
 fn body(app: &App) -> String {
@@ -32,14 +22,14 @@ fn header(app: &App) -> String {
 }
 
 /// A second in which next to nothing happens.
-fn quiet(app: &mut App, s: u32) {
+fn quiet(app: &mut Dashboard, s: u32) {
     let now = at(f64::from(s) + 0.5);
     let batch = crate::fake::batch(now, &[(812, "nginx", b"/etc/hosts", 3, s as usize % 3)]);
     app.update(Msg::Probe(ProbeEvent::Opens(batch)), now);
     app.update(Msg::Tick, at(f64::from(s) + 1.0));
 }
 
-fn app() -> App {
+fn app() -> Dashboard {
     let mut app = started(&Settings::default(), SIZE);
     app.remember(Duration::from_secs(1));
     type_text(&mut app, "F", at(0.0));
@@ -205,7 +195,7 @@ fn a_rewound_screen() {
         for s in 0..40 {
             second(&mut app, s);
         }
-        app.update(Msg::Resize(size.0, size.1), at(40.0));
+        app.resize(size, at(40.0));
         app.update(key(KeyCode::Char('p')), at(40.0));
         for _ in 0..12 {
             app.update(key(KeyCode::Char('[')), at(40.0));

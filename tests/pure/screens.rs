@@ -1,6 +1,6 @@
 //! What the screen shows, at fixed times and several sizes.
 
-use crate::fake::{at, busy, key, started, type_text};
+use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
 use ebpftop::app::kept::Kept;
 use ebpftop::app::{App, Effect, Msg, Recorded};
 use ebpftop::model::open::OpenCounts;
@@ -16,20 +16,9 @@ use ratatui::style::{Color, Modifier};
 
 const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
 
-fn drawn(app: &App, settings: &ScreenSettings, size: (u16, u16)) -> TestBackend {
-    let look = Look::new(settings);
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| view(app, &look, frame)).unwrap();
-    terminal.backend().clone()
-}
-
-fn text(app: &App, size: (u16, u16)) -> String {
-    drawn(app, &ScreenSettings::default(), size).to_string()
-}
-
-fn snapshots(name: &str, app: &mut App) {
+fn snapshots(name: &str, app: &mut Dashboard) {
     for size in SIZES {
-        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        app.resize(size, at(30.0));
         insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
     }
 }
@@ -41,7 +30,7 @@ fn both_panes() {
 
 #[test]
 fn nothing_yet() {
-    let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+    let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
     app.update(Msg::Tick, at(30.0));
     snapshots("starting", &mut app);
 }
@@ -98,12 +87,12 @@ fn nothing_at_the_edges_is_cut_in_a_word() {
     };
     let mut whole: Vec<String> = Vec::new();
     for size in [(300, 40), (118, 40), (70, 20), (40, 20)] {
-        app.update(Msg::Resize(size.0, size.1), at(30.0));
+        app.resize(size, at(30.0));
         whole.extend(words(&text(&app, size)));
     }
     for width in 20..=220 {
         for height in [12, 24, 40] {
-            app.update(Msg::Resize(width, height), at(30.0));
+            app.resize((width, height), at(30.0));
             let shown = edges(&text(&app, (width, height)));
             for word in words(&shown) {
                 assert!(whole.contains(&word), "{word:?} at {width}x{height}: {shown}");
@@ -160,13 +149,13 @@ fn while_it_records() {
         at(30.0),
     );
     for size in [(80, 24), (120, 40)] {
-        app.update(Msg::Resize(size.0, size.1), at(30.5));
+        app.resize(size, at(30.5));
         insta::assert_snapshot!(format!("recording_{}x{}", size.0, size.1), text(&app, size));
     }
     let grown = Recorded::Grown { bytes: 5_300_000, missing: 12_345 };
     app.update(Msg::Recorded(grown), at(72.0));
     for size in [(120, 40), (40, 12)] {
-        app.update(Msg::Resize(size.0, size.1), at(72.0));
+        app.resize(size, at(72.0));
         insta::assert_snapshot!(format!("recording_slow_{}x{}", size.0, size.1), text(&app, size));
     }
     assert!(app.update(key(KeyCode::Char('R')), at(73.0)).contains(&Effect::Record(false)));
@@ -181,7 +170,7 @@ fn a_probe_that_cannot_start() {
     let problem = Problem::new("watch eth7", "no such interface", "choose one with -i: eth0, lo");
     app.update(Msg::Probe(ProbeEvent::Watching(Err(problem))), at(30.0));
     snapshots("no_talkers", &mut app);
-    let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+    let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
     let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
     app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![crate::fake::watched("eth0")]))), at(0.0));
@@ -189,7 +178,7 @@ fn a_probe_that_cannot_start() {
         crate::fake::second(&mut app, s);
     }
     insta::assert_snapshot!("no_opens_80x24", {
-        let mut app = App::new(&Settings::default(), "web-3", (80, 24), at(0.0));
+        let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
         let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
         app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
         text(&app, (80, 24))
@@ -205,7 +194,7 @@ fn an_interface_that_has_gone_is_said() {
     gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
     app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![gone]))), at(30.0));
     snapshots("gone", &mut app);
-    app.update(Msg::Resize(120, 40), at(30.0));
+    app.resize((120, 40), at(30.0));
 
     let mut down = crate::fake::watched("eth0");
     down.gone = Some(Problem::new("watch eth0", "the interface is down", "ip link set eth0 up"));
@@ -263,7 +252,7 @@ fn what_a_talker_talks() {
         app.update(Msg::Probe(ProbeEvent::Talkers(vec![sample])), at(31.0));
     }
     for size in SIZES.into_iter().chain([(60, 20)]) {
-        app.update(Msg::Resize(size.0, size.1), at(31.0));
+        app.resize(size, at(31.0));
         insta::assert_snapshot!(format!("talk_{}x{}", size.0, size.1), text(&app, size));
     }
     let effects = app.update(key(KeyCode::Esc), at(31.0));
@@ -369,7 +358,7 @@ fn every_view_has_the_same_text_in_every_theme() {
         let mut app = busy((120, 40));
         type_text(&mut app, keys, at(30.0));
         for size in SIZES {
-            app.update(Msg::Resize(size.0, size.1), at(30.0));
+            app.resize(size, at(30.0));
             let plain = text(&app, size);
             let colourless = ScreenSettings { colour: false, ..ScreenSettings::default() };
             assert_eq!(drawn(&app, &colourless, size).to_string(), plain, "{keys} {size:?}");

@@ -1,10 +1,10 @@
 //! Whatever the size, the data and the keys: no panic, the selection on a row, the order total.
 
-use crate::fake::{at, batch, sample, watched};
+use crate::fake::{Dashboard, at, batch, sample, watched};
 use ebpftop::app::kept::Kept;
 use ebpftop::app::opens_pane::OpensSort;
 use ebpftop::app::talkers_pane::TalkersSort;
-use ebpftop::app::{App, Msg, Pane, Target};
+use ebpftop::app::{Msg, Pane, Target};
 use ebpftop::keys::{BINDINGS, Mode};
 use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::opens::ProcessKey;
@@ -13,7 +13,7 @@ use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::talkers::Direction;
 use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::{ScreenSettings, Settings};
-use ebpftop::ui::{Look, THEMES, draw, hit, pane_at};
+use ebpftop::ui::{Look, THEMES, draw, hit, pane_at, split_for};
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
@@ -71,8 +71,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
-    let now = at(s);
+fn message(app: &mut Dashboard, step: &Step, s: f64) -> Option<Msg> {
+    let (now, area) = (at(s), app.area());
+    let look = Look::new(&ScreenSettings::default());
     Some(match step {
         Step::Key(i) => {
             let binding = &BINDINGS[*i];
@@ -140,11 +141,14 @@ fn message(app: &App, step: &Step, s: f64) -> Option<Msg> {
             let owner = Owner::of(path);
             Msg::Cgroups(vec![(*id, Some(Cgroup { path: path.as_slice().into(), owner }))])
         }
-        Step::Resize(w, h) => Msg::Resize(*w, *h),
-        Step::Click(x, y) => Msg::Click(hit(app, app.screen.area, *x, *y)?),
-        Step::Drag(x, y) => Msg::Drag(*x, *y),
+        Step::Resize(w, h) => {
+            app.resize((*w, *h), now);
+            return None;
+        }
+        Step::Click(x, y) => Msg::Click(hit(app, &look, area, *x, *y)?),
+        Step::Drag(x, y) => Msg::Drag(split_for(app, area, *x, *y)?),
         Step::Drop => Msg::Drop,
-        Step::Wheel(x, y, by) => Msg::Wheel(pane_at(app, app.screen.area, *x, *y)?, *by),
+        Step::Wheel(x, y, by) => Msg::Wheel(pane_at(app, area, *x, *y)?, *by),
         Step::Tick => Msg::Tick,
     })
 }
@@ -165,15 +169,15 @@ proptest! {
             ..ScreenSettings::default()
         };
         let before = Look::new(&settings);
-        let mut app = App::new(&Settings::default(), "ho\u{202e}st", (80, 24), at(0.0));
+        let mut app = Dashboard::new(&Settings::default(), "ho\u{202e}st", (80, 24), at(0.0));
         app.remember(std::time::Duration::from_secs(1));
         for (i, step) in steps.iter().enumerate() {
             // A clock that stands still now and then, and one that goes back.
             let s = if back && i % 7 == 6 { i as f64 - 3.0 } else { i as f64 / 2.0 };
-            if let Some(msg) = message(&app, step, s) {
+            if let Some(msg) = message(&mut app, step, s) {
                 app.update(msg, at(s));
             }
-            let area = app.screen.area;
+            let area = app.area();
             let mut buf = Buffer::empty(area);
             let look = before.themed(if theme < 4 { app.screen.theme } else { "none" });
             draw(&app, &look, area, &mut buf);
@@ -202,7 +206,7 @@ proptest! {
                          OpensSort::Name, OpensSort::Pid] {
                 app.update(Msg::Click(Target::OpensHeader(sort)), at(1.0));
                 let first = app.opens_pane.rows.clone();
-                app.update(Msg::Resize(120, 40), at(1.0));
+                app.resize((120, 40), at(1.0));
                 prop_assert_eq!(&first, &app.opens_pane.rows);
                 let mut ids: Vec<_> = first.iter().map(|r| app.opens_pane.id(*r)).collect();
                 ids.sort_unstable();

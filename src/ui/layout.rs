@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::Pane;
+use crate::app::Pane;
 
 /// How the panes share the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
