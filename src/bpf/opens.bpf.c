@@ -155,7 +155,8 @@ static __always_inline void place_tried(struct open_record *rec, const struct re
 		path_of_file(file_of(req->dirfd), &dentry, &mnt);
 	}
 	rec->head.key = place_of(dentry, mnt, &anon, repeat);
-	if (rec->head.key)
+	/* nothing lies below a file outside of the tree */
+	if (rec->head.key && !anon)
 		rec->head.resolved = RESOLVED_TRIED;
 }
 

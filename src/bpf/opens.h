@@ -85,15 +85,17 @@ struct open_record {
 	__u8 path[PATH_BYTES + 8];
 };
 
-/* Values of name_head.place. */
+/* Values of name_head.place: how the kernel writes the file's name (d_path, fs/d_path.c). All but
+ * the first are of files outside of the tree. */
 enum name_place {
-	PLACE_TREE,
-	PLACE_NAMED, /* outside of the tree, with a name of its own */
-	PLACE_UNNAMED, /* outside of the tree: the name is the file system's */
+	PLACE_TREE, /* a path: the names from the file up to the root, each with its NUL */
+	PLACE_NAMED, /* "/NAME" (simple_dname: memfd, hugetlbfs) */
+	PLACE_NUMBERED, /* "NAME:[INODE]" (pipes, sockets, namespaces) */
+	PLACE_ANON_INODE, /* "anon_inode:NAME" (eventfd, pidfd) */
 };
 
-/* Where a file is: names_len bytes follow, the names from the file up to the root, each with
- * its NUL; none for the root itself. Written before the first open that refers to its key. */
+/* The name of a file; names_len bytes follow, none for the root of the tree. Written before the
+ * first open that refers to its key. */
 struct name_head {
 	__u32 record; /* RECORD_NAME */
 	__u32 epoch;
@@ -108,7 +110,9 @@ _Static_assert(sizeof(struct name_head) == NAME_HEAD_BYTES, "the head has no hid
 
 struct name_record {
 	struct name_head head;
-	__u8 names[PATH_BYTES + 256];
+	/* The last name may begin at any of the first PATH_BYTES and be as long: NAME_MAX is 255
+	 * for most file systems, 1,023 for FUSE, more than 700 for vfat in UTF-8. */
+	__u8 names[2 * PATH_BYTES];
 };
 
 /* A process (its last thread) has ended. */

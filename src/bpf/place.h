@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Where a file is: the walk from its dentry to the root of the task's mount namespace.
+/* Resolves a file: the walk from its dentry to the root of the task's mount namespace.
  *
  * Every open walks once and folds what it meets into a 64-bit key: the leaf's dentry and inode,
- * each name's hash and length as the dentry keeps them, each mount. Names are copied only for a
- * key that was not met before, by a second walk that must give the same key: a tree that changed
- * under the walk gives no name rather than a wrong one. A rename changes a hash and so the key. */
+ * each name's hash and length as the dentry keeps them, each mount. A file system with a hash of
+ * its own (casefold, vfat, exfat, cifs) may ignore case in it: there the names themselves are
+ * folded in. So a rename changes the key. Names are copied only for a key that is not known yet, by
+ * a second walk that must give the same key: a tree that changes under the walk gives no name
+ * rather than a wrong one. */
 #ifndef EBPFTOP_PLACE_H
 #define EBPFTOP_PLACE_H
 
@@ -35,6 +37,7 @@ struct walk {
 	__u64 key;
 	__u32 names_len;
 	__u32 end;
+	__u64 by_text; /* names are folded in, not their hashes alone */
 };
 
 /* Keys met in this epoch: sets of eight in a cache line, written without a lock. A write that is
@@ -75,6 +78,53 @@ static __always_inline __u64 real_mount(__u64 vfsmount)
 	return vfsmount - bpf_core_field_offset(struct mount, mnt);
 }
 
+/* include/linux/dcache.h: the file system hashes names its own way. In the lower half of the word. */
+#define DCACHE_OP_HASH 1
+
+static __always_inline bool has_own_hash(__u64 dentry)
+{
+	return WORD(dentry, dentry, d_flags) & DCACHE_OP_HASH;
+}
+
+/* Bytes of a name that are folded in; file systems with a hash of their own have no longer ones. */
+#define TEXT_BYTES 1024
+
+struct text {
+	__u64 words[TEXT_BYTES / sizeof(__u64)];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text);
+} text_scratch SEC(".maps");
+
+/* Folds a dentry's name into the key. A global function: the verifier walks its loop once. */
+__noinline __u64 fold_text(__u64 key, __u64 dentry)
+{
+	__u32 first = 0, i;
+	struct text *text = bpf_map_lookup_elem(&text_scratch, &first);
+	__u64 name = WORD(dentry, dentry, d_name.name);
+	long n;
+
+	if (!text)
+		return key;
+	n = bpf_probe_read_kernel_str(text, sizeof(*text), (const void *)name);
+	for (i = 0; i < TEXT_BYTES / sizeof(__u64); i++) {
+		long left = n - (long)(i * sizeof(__u64));
+		__u64 word = text->words[i];
+
+		if (left <= 0)
+			break;
+		/* beyond the NUL stand the bytes of other names */
+		if (left < (long)sizeof(word))
+			word &= (1ULL << (left * 8)) - 1;
+		key = fold(key, word);
+	}
+	return key;
+}
+
 /* One step up; `names` is where names are copied to, if they are. */
 static __always_inline long step(struct walk *w, struct name_record *names)
 {
@@ -91,6 +141,7 @@ static __always_inline long step(struct walk *w, struct name_record *names)
 		w->dentry = words[1];
 		w->mnt = parent;
 		w->root = WORD(mount, parent, mnt.mnt_root);
+		w->by_text = has_own_hash(w->dentry);
 		return 0;
 	}
 	WORDS(dentry, w->dentry, d_parent, d_name.hash_len, words);
@@ -101,6 +152,8 @@ static __always_inline long step(struct walk *w, struct name_record *names)
 	}
 	hash_len = words[1];
 	w->key = fold(w->key, hash_len);
+	if (w->by_text)
+		w->key = fold_text(w->key, w->dentry);
 	if (names) {
 		__u64 name;
 		long n;
@@ -110,8 +163,8 @@ static __always_inline long step(struct walk *w, struct name_record *names)
 			w->end = WALK_FAILED;
 			return 1;
 		}
-		n = bpf_probe_read_kernel_str(&names->names[w->names_len & (PATH_BYTES - 1)], 256,
-					      (const void *)name);
+		n = bpf_probe_read_kernel_str(&names->names[w->names_len & (PATH_BYTES - 1)],
+					      PATH_BYTES, (const void *)name);
 		/* the length stands in the upper half on both byte orders that Linux has */
 		if (n < 1 || (__u64)n != (hash_len >> 32) + 1) {
 			w->end = WALK_FAILED;
@@ -186,13 +239,14 @@ __noinline int steps_256(__u32 copy)
 }
 
 /* The first steps of a walk that copies nothing: most are no longer than this, and stay in
- * registers, without a call and its stores for each step. False where steps are left. */
+ * registers, without a call and its stores for each step. False where steps are left, from a file
+ * system on whose names are folded in as well. */
 static __always_inline bool first_steps(struct walk *w)
 {
 	__u64 dentry = w->dentry, mnt = w->mnt, root = w->root, key = w->key;
 	int i;
 
-	for (i = 0; i < FIRST_STEPS; i++) {
+	for (i = 0; i < FIRST_STEPS && !w->by_text; i++) {
 		__u64 parent, words[2];
 
 		if (dentry == root) {
@@ -206,6 +260,7 @@ static __always_inline bool first_steps(struct walk *w)
 			dentry = words[1];
 			mnt = parent;
 			root = WORD(mount, parent, mnt.mnt_root);
+			w->by_text = has_own_hash(dentry);
 			continue;
 		}
 		WORDS(dentry, dentry, d_parent, d_name.hash_len, words);
@@ -250,6 +305,7 @@ static __always_inline void walk_from(struct walk *w, __u64 dentry, __u64 vfsmou
 	w->mnt = real_mount(vfsmount);
 	w->end = WALK_ON;
 	w->names_len = 0;
+	w->by_text = has_own_hash(dentry);
 	w->root = WORD(vfsmount, vfsmount, mnt_root);
 	inode = WORD(dentry, dentry, d_inode);
 	if (inode)
@@ -317,22 +373,50 @@ static __always_inline void make_known(__u64 key)
 	s->keys[(bpf_ktime_get_ns() >> 4) & 7] = key;
 }
 
-/* Names without a place in the tree: the dentry's own name, or the file system's. */
+/* include/uapi/linux/magic.h */
+#define PIPEFS_MAGIC 0x50495045
+#define SOCKFS_MAGIC 0x534f434b
+#define NSFS_MAGIC 0x6e736673
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define PID_FS_MAGIC 0x50494446
+#define DMA_BUF_MAGIC 0x444d4142
+
+/* The name of a file outside of the tree, as the d_dname of its file system writes it; its length
+ * with the NUL, 0 where it is not known. */
 static __always_inline long copy_anon(struct name_record *rec, __u64 dentry, __u64 vfsmount)
 {
-	__u64 name;
-	__u64 hash_len, sb, type;
+	__u64 name = WORD(dentry, dentry, d_name.name);
+	__u64 inode = WORD(dentry, dentry, d_inode);
+	__u64 sb = WORD(vfsmount, vfsmount, mnt_sb);
 
-	hash_len = WORD(dentry, dentry, d_name.hash_len);
-	name = WORD(dentry, dentry, d_name.name);
-	rec->head.place = PLACE_NAMED;
-	if (!(hash_len >> 32) || !name) {
-		rec->head.place = PLACE_UNNAMED;
-		sb = WORD(vfsmount, vfsmount, mnt_sb);
-		type = WORD(super_block, sb, s_type);
-		name = WORD(file_system_type, type, name);
+	switch ((__u32)WORD(super_block, sb, s_magic)) {
+	case PIPEFS_MAGIC:
+		rec->head.place = PLACE_NUMBERED;
+		__builtin_memcpy(rec->names, "pipe", 5);
+		return 5;
+	case SOCKFS_MAGIC:
+		rec->head.place = PLACE_NUMBERED;
+		__builtin_memcpy(rec->names, "socket", 7);
+		return 7;
+	case NSFS_MAGIC:
+		rec->head.place = PLACE_NUMBERED;
+		name = WORD(inode, inode, i_private);
+		name = WORD(ns_common, name, ops);
+		name = WORD(proc_ns_operations, name, name);
+		break;
+	case PID_FS_MAGIC:
+		rec->head.place = PLACE_ANON_INODE;
+		__builtin_memcpy(rec->names, "[pidfd]", 8);
+		return 8;
+	case ANON_INODE_FS_MAGIC:
+		rec->head.place = PLACE_ANON_INODE;
+		break;
+	case DMA_BUF_MAGIC: /* has a second name that only its driver knows */
+		return 0;
+	default:
+		rec->head.place = PLACE_NAMED;
 	}
-	return bpf_probe_read_kernel_str(rec->names, 256, (const void *)name);
+	return bpf_probe_read_kernel_str(rec->names, PATH_BYTES, (const void *)name);
 }
 
 /* The key of the place of a file: 0 where it is not known. Says it in the ring the first time. */

@@ -61,9 +61,11 @@ struct qstr {
 
 struct inode {
 	unsigned long i_ino;
+	void *i_private;
 };
 
 struct dentry {
+	unsigned int d_flags;
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
@@ -75,6 +77,7 @@ struct file_system_type {
 };
 
 struct super_block {
+	unsigned long s_magic;
 	struct file_system_type *s_type;
 };
 
@@ -110,7 +113,12 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct proc_ns_operations {
+	const char *name;
+};
+
 struct ns_common {
+	const struct proc_ns_operations *ops;
 	unsigned int inum;
 };
 

@@ -6,11 +6,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::common::fuse;
 use crate::common::opens::{Seen, in_child, watch};
 use ebpftop::model::open::ResolvedKind;
 use ebpftop::probes::OpensConfig;
 use nix::fcntl::{OFlag, open, openat};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, chroot};
@@ -182,6 +183,115 @@ fn deleted_temporary_and_anonymous_files_are_said_to_be_so() {
     assert_eq!(resolved(&seen, &pipe), Some((ResolvedKind::Anon, pipe_name)));
     assert_eq!(resolved(&seen, &memfd), Some((ResolvedKind::Anon, "/memfd:na/me".into())));
     assert_eq!(resolved(&seen, &root), Some((ResolvedKind::Tmpfile, root.clone())));
+}
+
+/// Files outside of the tree are named as `readlink` names them.
+#[test]
+fn files_outside_of_the_tree_have_the_names_that_readlink_has() {
+    use nix::sys::eventfd::EventFd;
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (pipe, _end) = nix::unistd::pipe().unwrap();
+    let event = EventFd::new().unwrap();
+    // SAFETY: takes a process id and flags.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) } as RawFd;
+    assert!(pidfd >= 0);
+    let memfd = nix::sys::memfd::memfd_create("x", nix::sys::memfd::MFdFlags::empty()).unwrap();
+    let fds = [socket.as_raw_fd(), tcp.as_raw_fd(), pipe.as_raw_fd(), memfd.as_raw_fd(), pidfd];
+    let fds = fds.into_iter().chain([std::os::fd::AsFd::as_fd(&event).as_raw_fd()]);
+    let mut paths: Vec<String> = fds.map(|fd| format!("/proc/self/fd/{fd}")).collect();
+    for name in fs::read_dir("/proc/self/ns").unwrap() {
+        paths.push(name.unwrap().path().to_str().unwrap().into());
+    }
+    let mut names = Vec::new();
+    for path in &paths {
+        let name = fs::read_link(path).unwrap().into_os_string().into_string().unwrap();
+        names.push(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned());
+    }
+    let seen = told_of(|| {
+        for path in &paths {
+            // O_PATH opens also what cannot be opened to read.
+            open(path.as_str(), OFlag::O_PATH, Mode::empty()).unwrap();
+        }
+        openat(&socket, "below", RDONLY, Mode::empty()).unwrap_err();
+    });
+    for (path, name) in paths.iter().zip(names) {
+        assert_eq!(resolved(&seen, path), Some((ResolvedKind::Anon, name)), "{path}");
+    }
+    assert_eq!(resolved(&seen, "below"), None, "nothing is below a socket");
+}
+
+/// Names that are longer than 255 bytes.
+#[test]
+fn the_longest_names_are_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fuse::serve(&root);
+    let names = [200, 255, 256, 300, 800, 1_023].map(|len| "n".repeat(len));
+    let seen = told_of(|| {
+        chdir(&root).unwrap();
+        for name in &names {
+            open(name.as_str(), RDONLY, Mode::empty()).unwrap();
+        }
+    });
+    umount(&root).unwrap();
+    for name in &names {
+        let whole = root.join(name).to_str().unwrap().to_owned();
+        assert_eq!(resolved(&seen, name), Some((ResolvedKind::Opened, whole)), "{}", name.len());
+    }
+}
+
+const FS_IOC_SETFLAGS: u64 = 0x4008_6602;
+static FS_CASEFOLD_FL: libc::c_long = 0x4000_0000;
+
+/// A file system that hashes names without regard to case: a rename that changes the case alone
+/// leaves the hash as it is.
+///
+/// tmpfs can do so since kernel 6.13, where that has CONFIG_UNICODE.
+#[test]
+fn a_rename_that_changes_the_case_alone_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let options = Some("casefold=utf8-12.1.0");
+    let mounted = mount(Some("none"), &root, Some("tmpfs"), MsFlags::empty(), options);
+    let folds = mounted.is_ok();
+    println!("tmpfs with casefold: {mounted:?}");
+    let inside = root.join("dir");
+    fs::create_dir(&inside).unwrap();
+    if folds {
+        let fd = File::open(&inside).unwrap();
+        // SAFETY: a descriptor, and a word that lives through the call.
+        let set =
+            unsafe { libc::ioctl(fd.as_raw_fd(), FS_IOC_SETFLAGS, &raw const FS_CASEFOLD_FL) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+    fs::create_dir(inside.join("deep")).unwrap();
+    fs::write(inside.join("deep/name"), "x").unwrap();
+    let steps = ["deep/name", "deep/NAME", "Deep/NAME", "Deep/Name"];
+    let seen = told_of(|| {
+        chdir(&inside).unwrap();
+        for (n, path) in steps.iter().enumerate() {
+            if let Some(before) = n.checked_sub(1).map(|n| steps[n]) {
+                // By another name: for the kernel the two are one.
+                let (from, to) = match before.split_once('/').unwrap() {
+                    (dir, _) if !path.starts_with(dir) => (dir.to_owned(), path.split('/').next()),
+                    _ => (before.to_owned(), Some(*path)),
+                };
+                fs::rename(&from, "other").unwrap();
+                fs::rename("other", to.unwrap()).unwrap();
+            }
+            let copy = format!("./{path}");
+            open(copy.as_str(), RDONLY, Mode::empty()).unwrap();
+        }
+    });
+    if folds {
+        umount(&root).unwrap();
+    }
+    for path in steps {
+        let whole = inside.join(path).to_str().unwrap().to_owned();
+        let found = resolved(&seen, &format!("./{path}"));
+        assert_eq!(found, Some((ResolvedKind::Opened, whole)), "{path}, casefold: {folds}");
+    }
 }
 
 /// The same dentry and inode under a name that changes, itself and above.

@@ -109,7 +109,8 @@ impl Decoder {
         let place = match head.place {
             0 => Place::Tree(names),
             1 => Place::Named(names),
-            2 => Place::Unnamed(names, head.ino),
+            2 => Place::Numbered(names, head.ino),
+            3 => Place::AnonInode(names),
             _ => return Err(Malformed),
         };
         self.names.insert(head.key, head.epoch, place);

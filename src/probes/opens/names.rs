@@ -37,10 +37,12 @@ impl Generation {
 pub(super) enum Place<'a> {
     /// The names from the file up to the root, each with its NUL; none for the root.
     Tree(&'a [u8]),
-    /// A file outside of the tree that has a name of its own.
+    /// `/NAME`: a memfd, for example.
     Named(&'a [u8]),
-    /// A file outside of the tree without a name: its file system's and its inode number.
-    Unnamed(&'a [u8], u64),
+    /// `NAME:[INODE]`: a pipe, a socket, a namespace.
+    Numbered(&'a [u8], u64),
+    /// `anon_inode:NAME`: an eventfd, a pidfd.
+    AnonInode(&'a [u8]),
 }
 
 /// Two generations of names.
@@ -105,9 +107,13 @@ impl Place<'_> {
                 text.push(b'/');
                 text.extend_from_slice(name);
             }
-            Place::Unnamed(fs, ino) => {
-                text.extend_from_slice(fs.strip_suffix(b"fs").unwrap_or(fs));
-                text.extend_from_slice(format!(":[{ino}]").as_bytes());
+            Place::Numbered(name, inode) => {
+                text.extend_from_slice(name);
+                text.extend_from_slice(format!(":[{inode}]").as_bytes());
+            }
+            Place::AnonInode(name) => {
+                text.extend_from_slice(b"anon_inode:");
+                text.extend_from_slice(name);
             }
         }
     }
@@ -129,7 +135,8 @@ mod tests {
         assert_eq!(written(Place::Tree(b"etc\0")), b"/etc");
         assert_eq!(written(Place::Tree(b"")), b"/");
         assert_eq!(written(Place::Named(b"memfd:a/b")), b"/memfd:a/b");
-        assert_eq!(written(Place::Unnamed(b"pipefs", 7)), b"pipe:[7]");
+        assert_eq!(written(Place::Numbered(b"pipe", 7)), b"pipe:[7]");
+        assert_eq!(written(Place::AnonInode(b"[eventfd]")), b"anon_inode:[eventfd]");
     }
 
     #[test]
