@@ -15,6 +15,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Whether the entry program is attached, and whether to tell latencies. */
 const volatile bool at_entry = false, latency = false;
 
+/* The window, CLOCK_MONOTONIC: an open that returns outside of it is neither counted nor reported.
+ * Written by the reader while programs run. */
+volatile __u64 from_ns = 0, until_ns = ~0ULL;
+
 #include "rings.h"
 #include "place.h"
 #include "cgroup.h"
@@ -184,12 +188,20 @@ static __always_inline void count_lost(struct open_counts *count, const struct o
 		__sync_fetch_and_add(&l->failed, 1);
 }
 
-/* Counts a return; the place to put its record together in where it is wanted. */
+static __always_inline bool in_window(__u64 ts_ns)
+{
+	return ts_ns >= from_ns && ts_ns <= until_ns;
+}
+
+/* Counts a return; the scratch record, with its time, uid and names, where the open is wanted. */
 static __always_inline struct open_record *begin(struct open_counts *count, long ret)
 {
 	struct open_record *rec = bpf_map_lookup_elem(&scratch, &zero);
 
 	if (!rec) /* never: it has one element a CPU */
+		return 0;
+	rec->head.ts_ns = bpf_ktime_get_ns();
+	if (!in_window(rec->head.ts_ns))
 		return 0;
 	count->seen++;
 	rec->head.uid = (__u32)bpf_get_current_uid_gid();
@@ -201,11 +213,10 @@ static __always_inline struct open_record *begin(struct open_counts *count, long
 	return rec;
 }
 
-/* All of a record's head but who it was, by begin(), and what the request and the result say. */
+/* The head but for what begin() sets, and for request and result. */
 static __always_inline void fill_head(struct open_head *head, __u8 syscall)
 {
 	head->record = RECORD_OPEN;
-	head->ts_ns = bpf_ktime_get_ns();
 	head->syscall = syscall;
 	head->bits = 0;
 	head->latency_ns = 0;

@@ -158,6 +158,8 @@ pub struct OpensConfig {
     pub cpus_per_ring: u32,
     /// Nothing more is attached after the start, and the rights for that are given up.
     pub locked: bool,
+    /// Count and report nothing before [`opens::OpensProbe::begin`].
+    pub waits: bool,
     /// Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests.
     pub as_on_510: bool,
 }
@@ -170,6 +172,7 @@ impl Default for OpensConfig {
             ring_bytes: None,
             cpus_per_ring: 4,
             locked: false,
+            waits: false,
             as_on_510: false,
         }
     }

@@ -1,7 +1,11 @@
 //! The probes that were asked for: started one after the other, stopped together.
 
-use tokio::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::oneshot;
+
+use crate::model::time::Mono;
 use crate::probes::opens::OpensProbe;
 use crate::probes::owners::OwnersProbe;
 use crate::probes::talkers::TalkersProbe;
@@ -44,6 +48,22 @@ impl Probes {
         if let Some(sink) = &self.sink {
             self.owners = Some(OwnersProbe::start(settings.owners(), sink.clone()));
         }
+    }
+
+    /// As [`Self::start_opens`], but nothing is counted or reported before [`Self::begin_opens`].
+    pub(crate) fn prepare_opens(&mut self, settings: &Settings, only: Only) {
+        if let Some(sink) = &self.sink {
+            let config = OpensConfig { only, waits: true, ..settings.opens() };
+            self.opens = Some(OpensProbe::start(config, sink.clone()));
+        }
+    }
+
+    /// Begins to count opens; `None` where the probe was not started.
+    pub(crate) fn begin_opens(
+        &self,
+        duration: Option<Duration>,
+    ) -> Option<oneshot::Receiver<Mono>> {
+        self.opens.as_ref().map(|probe| probe.begin(duration))
     }
 
     /// Nothing more is started: when the last probe has ended, so have the events.

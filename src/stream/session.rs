@@ -46,6 +46,8 @@ pub(super) struct Session {
     tally: Tally,
     owners: Owners,
     buffer: Vec<u8>,
+    /// Samples from before `ready`: a start takes a second or two at most.
+    early: Vec<Vec<TalkersSample>>,
     /// What runs now, and what has run.
     running: Wanted,
     ran: Wanted,
@@ -77,6 +79,7 @@ impl Session {
             tally: Tally::default(),
             owners: Owners::telling(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
+            early: Vec::new(),
             running: NONE,
             ran: NONE,
             watched: Vec::new(),
@@ -111,8 +114,9 @@ impl Session {
             return Ok(());
         }
         privileges::keep(&[], settings.locked);
+        let at = self.begin(probes).await;
         let ready = Ready {
-            at: clock::now(),
+            at,
             opens: self.running.opens,
             talkers: self.running.talkers,
             connections: self.running.connections,
@@ -121,10 +125,15 @@ impl Session {
             coverage: self.coverage.clone(),
         };
         self.tally.ready(ready.at.mono);
+        self.owners.restart();
         self.owners.start(ready.at.mono, self.coverage.attribution.unwrap_or_default());
         self.ran = self.running;
         self.lines.header(&mut self.buffer);
         self.note(&Note::Ready(&ready));
+        self.flush()?;
+        for samples in std::mem::take(&mut self.early) {
+            self.talkers(samples)?;
+        }
         self.flush()?;
         self.pump(probes, stop).await?;
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
@@ -134,20 +143,20 @@ impl Session {
 
     /// Starts what was asked for; whether at least one runs and nobody asked for the end.
     ///
-    /// One after the other: the talkers' totals run from their start, and so that is `ready`.
+    /// One after the other. The totals of talkers run from their start: so they are the last.
     async fn start(&mut self, probes: &mut Probes, settings: &Settings, stop: &Stop) -> bool {
         let started = async {
             if self.wanted.opens {
-                probes.start_opens(settings, self.choose.only());
+                probes.prepare_opens(settings, self.choose.only());
                 self.until_started(probes, |s| s.opens).await;
-            }
-            if self.wanted.talkers {
-                probes.start_talkers(settings);
-                self.until_started(probes, |s| s.talkers).await;
             }
             if self.wanted.connections {
                 probes.start_owners(settings);
                 self.until_started(probes, |s| s.connections).await;
+            }
+            if self.wanted.talkers {
+                probes.start_talkers(settings);
+                self.until_started(probes, |s| s.talkers).await;
             }
             self.running != NONE
         };
@@ -159,14 +168,32 @@ impl Session {
         running
     }
 
+    /// The moment from which on everything is counted. Takes events until then.
+    async fn begin(&mut self, probes: &mut Probes) -> Stamp {
+        let Some(mut began) = probes.begin_opens(self.duration) else { return clock::now() };
+        loop {
+            tokio::select! {
+                biased;
+                from = &mut began => {
+                    // The probe has ended: an event says why.
+                    let Ok(from) = from else { return clock::now() };
+                    let ahead = from.since(clock::mono());
+                    tokio::time::sleep(Duration::from_nanos(ahead)).await;
+                    return Stamp { mono: from, ..clock::now() };
+                }
+                event = probes.next() => match event {
+                    Some(event) => self.state(event),
+                    None => return clock::now(),
+                },
+            }
+        }
+    }
+
     /// Takes events until the probe runs, or a start has failed.
     async fn until_started(&mut self, probes: &mut Probes, runs: fn(&Wanted) -> bool) {
         let failed = std::mem::take(&mut self.failed);
         while !runs(&self.running) && !self.failed {
             match probes.next().await {
-                Some(ProbeEvent::Opens(batch)) => {
-                    self.tally.before_ready(batch.len(), batch.counts);
-                }
                 Some(event) => self.state(event),
                 None => self.failed = true,
             }
@@ -226,9 +253,6 @@ impl Session {
     fn opens(&mut self, batch: &OpenBatch) -> Result<(), OutError> {
         let tells_cgroup = self.lines.tells_cgroup() || self.choose.wants_cgroup();
         for open in batch.iter() {
-            if !self.tally.counts(open.meta.at) {
-                continue;
-            }
             let cgroup = match open.meta.cgroup_id {
                 Some(id) if tells_cgroup => self.cgroups.get(id, clock::mono),
                 _ => None,
@@ -328,11 +352,14 @@ impl Session {
             }
             ProbeEvent::OwnersEnded => self.running.connections = false,
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
-            ProbeEvent::Opens(_)
-            | ProbeEvent::OpensEnded(_)
-            | ProbeEvent::Talkers(_)
-            | ProbeEvent::Owners(_)
-            | ProbeEvent::Links(_) => {}
+            // What comes before `ready`: the first samples count from the start of talkers on, of
+            // connections what lives is known from then on.
+            ProbeEvent::Talkers(samples) => self.early.push(samples),
+            ProbeEvent::Owners(batch) => {
+                self.owners.apply(&batch);
+                self.owners.take_told();
+            }
+            ProbeEvent::Opens(_) | ProbeEvent::OpensEnded(_) | ProbeEvent::Links(_) => {}
         }
     }
 

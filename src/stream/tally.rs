@@ -107,13 +107,8 @@ pub struct OpensSummary {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     ready_at: Mono,
-    /// When the end was asked for: what returns later is not told, though it is still seen.
+    /// When the end was asked for.
     end: Option<Mono>,
-    /// Lost and not wanted before `ready`, as far as the probe has told.
-    lost_before: u64,
-    skipped_before: u64,
-    /// Records of opens that returned before `ready`, or after the end.
-    read_outside: u64,
     written: u64,
     counts: OpenCounts,
     lost_told: u64,
@@ -124,21 +119,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Everything before is not counted.
+    /// The run begins. The opens probe counts from this moment on by itself.
     pub(super) fn ready(&mut self, at: Mono) {
         self.ready_at = at;
-        self.lost_before = lost(&self.counts);
-        self.lost_told = self.lost_before;
-        self.skipped_before = self.counts.skipped;
-    }
-
-    /// Whether an open that returned at `at` counts; one that does not is remembered as such.
-    pub(super) fn counts(&mut self, at: Mono) -> bool {
-        let counts = at >= self.ready_at && self.end.is_none_or(|end| at <= end);
-        if !counts {
-            self.read_outside += 1;
-        }
-        counts
     }
 
     /// Whether what happened to a connection at `at` counts.
@@ -154,12 +137,6 @@ impl Tally {
     /// When an end after `ns` is.
     pub(super) fn end_after(&self, ns: u64) -> Mono {
         Mono(self.ready_at.0.saturating_add(ns))
-    }
-
-    /// Opens of a batch that came before `ready`.
-    pub(super) fn before_ready(&mut self, opens: usize, counts: OpenCounts) {
-        self.read_outside += opens as u64;
-        self.counts = counts;
     }
 
     /// An open was written.
@@ -214,12 +191,10 @@ impl Tally {
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
             opens: ran.opens.then(|| OpensSummary {
                 written: self.written,
-                seen: self
-                    .counts
-                    .seen
-                    .saturating_sub(self.read_outside + self.lost_before + self.skipped_before),
-                lost: lost(&self.counts).saturating_sub(self.lost_before),
+                seen: self.counts.seen,
+                lost: lost(&self.counts),
                 unfinished: self.counts.unfinished,
+                unnamed: self.counts.unnamed,
             }),
             talkers: ran.talkers.then_some((self.rx, self.tx)),
             connections: ran.connections.then_some(connections),
@@ -238,27 +213,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_before_ready_is_not_counted() {
+    fn losses_are_reported_once_and_the_summary_has_the_probes_counts() {
         let mut tally = Tally::default();
         let counts = |seen, lost| OpenCounts { seen, lost, ..OpenCounts::default() };
-        tally.before_ready(10, counts(13, 3));
         tally.ready(Mono(100));
-        assert!(!tally.counts(Mono(99)));
-        assert!(tally.counts(Mono(100)));
         tally.wrote();
         tally.end(Mono(5_100));
-        assert!(tally.counts(Mono(5_100)));
-        assert!(!tally.counts(Mono(5_101)));
-        assert_eq!(tally.drained(counts(15, 3)), None);
-        assert_eq!(tally.drained(counts(20, 8)), Some(5));
-        assert_eq!(tally.drained(counts(20, 8)), None);
+        assert_eq!(tally.drained(counts(2, 0)), None);
+        assert_eq!(tally.drained(counts(7, 5)), Some(5));
+        assert_eq!(tally.drained(counts(7, 5)), None);
         let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
         let summary =
             tally.summary(at, Wanted { opens: true, ..Wanted::default() }, Coverage::default());
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
-            Some(OpensSummary { written: 1, seen: 5, lost: 5, unfinished: 0 })
+            Some(OpensSummary { written: 1, seen: 7, lost: 5, ..OpensSummary::default() })
         );
         assert_eq!(summary.talkers, None);
     }

@@ -9,9 +9,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::program::{Ended, Stream, ended_into, program};
+use crate::common::program::{Ended, Stream, ended, ended_into, program};
 use ebpftop::model::mounts::cgroup_path;
 use ebpftop::probes::cgroups::systemd_hierarchy;
+use ebpftop::probes::clock;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -383,4 +384,52 @@ fn one_probe_that_fails_leaves_the_other() {
     assert!(!run.of_type("open").is_empty());
     assert!(!run.stderr.is_empty());
     assert_eq!(run.code(), 1);
+}
+
+/// Opens by one thread, with the time before and after each.
+fn opener(stop: &std::sync::atomic::AtomicBool) -> Vec<(u64, u64)> {
+    let mut opens = Vec::new();
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let before = clock::mono().0;
+        File::open("/etc/hostname").unwrap();
+        opens.push((before, clock::mono().0));
+    }
+    opens
+}
+
+/// What is seen, skipped or lost is what returned between `ready` and the end, and nothing besides.
+#[test]
+fn opens_are_counted_from_ready_to_the_end() {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    // This machine's clocks do not move against each other meanwhile.
+    let wall = clock::wall_offset();
+    std::thread::scope(|scope| {
+        let opens = scope.spawn(|| opener(&stop));
+        let nobodys = ["stream", "opens", "--pid", "999999999", "--format", "json"];
+        let runs = [&nobodys[..], &["stream", "opens", "talkers", "-i", "lo", "--format", "json"]]
+            .map(|args| ended(program().args(args).args(["--duration", "1s"])));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let opens = opens.join().unwrap();
+        for run in runs {
+            let (ready, summary) = (&run.of_type("ready")[0], &run.of_type("summary")[0]);
+            let at: jiff::Timestamp = ready["time"].as_str().unwrap().parse().unwrap();
+            let from = u64::try_from(at.as_nanosecond() as i64 - wall.0).unwrap();
+            let until = from + 1_000_000_000;
+            let inside = opens.iter().filter(|(before, after)| *before > from && *after < until);
+            let touching = opens.iter().filter(|(before, after)| *after > from && *before < until);
+            let (inside, touching) = (inside.count() as u64, touching.count() as u64);
+            let seen = summary["opens_seen"].as_u64().unwrap();
+            let others = seen / 25 + 1_000;
+            assert!(
+                inside <= seen && seen <= touching + others,
+                "{inside} <= {seen} <= {touching} and others': {summary}"
+            );
+            assert_eq!(summary["duration_s"], 1.0);
+            let written = run.of_type("open").len() as u64;
+            assert_eq!(summary["opens"], written);
+            if written > 0 {
+                assert_eq!(written + summary["opens_lost"].as_u64().unwrap(), seen);
+            }
+        }
+    });
 }

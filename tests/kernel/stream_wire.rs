@@ -157,3 +157,36 @@ fn an_option_about_what_is_not_written_is_told() {
         assert!(run.stderr.contains(&told), "{}", run.stderr);
     }
 }
+
+/// Packets arrive while the probes start, one after the other: lines and summary agree.
+#[test]
+fn the_last_line_and_the_summary_agree_whatever_is_started_besides() {
+    own_namespace();
+    veth("vt0", "vt1");
+    let sender = Sender::on("vt1");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                sender.send(&frames());
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        let kinds = ["opens", "talkers", "connections"];
+        let run = Stream::json(
+            &[&kinds[..], &["-i", "vt0", "--interval", "100ms", "--pid", "1"]].concat(),
+        );
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        let run = run.interrupt();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let summary = run.lines().pop().unwrap();
+        for direction in ["rx", "tx"] {
+            let last = last(&run, direction);
+            for key in ["packets", "bytes"] {
+                let of_summary = number(&summary, &format!("{direction}_{key}"));
+                assert_eq!(number(&last, key), of_summary, "{direction} {key}: {}", run.stderr);
+            }
+        }
+        assert!(number(&summary, "rx_packets") > 0);
+    });
+}

@@ -220,6 +220,11 @@ impl Form<'_> {
                 rodata.want_name_len = name.as_bytes().len() as u32;
             }
         }
+        if let Some(bss) = open.maps.bss_data.as_deref_mut()
+            && self.config.waits
+        {
+            bss.from_ns = u64::MAX;
+        }
         let rings = self.layout.rings;
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();

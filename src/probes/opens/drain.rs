@@ -10,16 +10,22 @@ use std::time::{Duration, Instant};
 
 use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
+use super::Begin;
 use super::attach::Attached;
 use super::compat::Compat;
 use super::decode::Decoder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
+use crate::model::time::Mono;
 use crate::probes::cgroups::made::Made;
 use crate::probes::{ProbeEvent, Sink, clock, grace_period};
 use crate::sys::misses;
 use crate::sys::records::bytes_of;
+
+/// How far ahead a window begins, so that programs know it before it does: a grace period on a busy
+/// machine takes some tens of milliseconds.
+const LEAD_NS: u64 = 50_000_000;
 
 /// Between drains. At 16 MiB the ring holds 100 ms of the fastest that two cores can open.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
@@ -38,7 +44,7 @@ const LOST_EVERY: Duration = Duration::from_millis(250);
 pub(super) fn drain(
     attached: Attached<'_>,
     made: Option<Made>,
-    stopped: &mpsc::Receiver<()>,
+    commands: &mpsc::Receiver<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, skel, rings, compat, info: _ } = attached;
@@ -63,6 +69,7 @@ pub(super) fn drain(
         made,
         told: Told::default(),
         missed: 0,
+        missed_before: 0,
         asked: Instant::now(),
         gone: Vec::new(),
         sink,
@@ -74,9 +81,10 @@ pub(super) fn drain(
             Taken::Some => Duration::ZERO,
             Taken::NobodyListens => return Ok(()),
         };
-        match stopped.recv_timeout(rest) {
+        match commands.recv_timeout(rest) {
+            Ok(begin) => drain.begin(begin),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
     drop(links);
@@ -108,6 +116,8 @@ struct Drain<'a, 'obj> {
     told: Told,
     /// Opens at which the kernel did not run the program, when that was last asked.
     missed: u64,
+    /// Those before the window.
+    missed_before: u64,
     asked: Instant,
     /// Processes that have ended since it was last read whose opens were lost.
     gone: Vec<Ended>,
@@ -115,6 +125,32 @@ struct Drain<'a, 'obj> {
 }
 
 impl Drain<'_, '_> {
+    /// Opens the window, and reports since when it is open. Programs compare the time of a return
+    /// with it, so what they count is exact once they know it before it comes.
+    fn begin(&mut self, begin: Begin) {
+        self.ask_for_misses(true);
+        self.missed_before = self.missed;
+        let from = loop {
+            let from = Mono(clock::mono().0.saturating_add(LEAD_NS));
+            let until = begin.duration.map_or(u64::MAX, |d| {
+                from.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+            });
+            if let Some(data) = self.skel.maps.data_data.as_deref_mut() {
+                data.until_ns = until;
+            }
+            if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+                bss.from_ns = from.0;
+            }
+            // A program that runs after this reads what was written.
+            grace_period();
+            if clock::mono() < from {
+                break from;
+            }
+        };
+        // Nobody waits for it any more: the run has ended.
+        let _ = begin.began.send(from);
+    }
+
     /// Sends a batch of what the rings hold.
     fn take_some(&mut self, last: bool) -> libbpf_rs::Result<Taken> {
         let each = (BATCH_RECORDS / self.rings.len().max(1)).max(64);
@@ -189,9 +225,10 @@ impl Drain<'_, '_> {
     fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
         let mut counts = read_counts(&self.skel.maps.counts)?;
         counts.malformed = self.decoder.borrow().malformed;
-        counts.seen += self.missed;
-        counts.lost += self.missed;
-        counts.lost_unowned += self.missed;
+        let missed = self.missed.saturating_sub(self.missed_before);
+        counts.seen += missed;
+        counts.lost += missed;
+        counts.lost_unowned += missed;
         Ok(counts)
     }
 

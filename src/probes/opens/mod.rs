@@ -12,43 +12,67 @@ mod rings;
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::cgroups::made::Made;
 use super::{OpensConfig, ProbeEvent, Sink, cgroups};
 use crate::model::problem::Problem;
+use crate::model::time::Mono;
 use crate::privileges::{self, ThreadRole};
+
+/// Asks the thread to count and report from now on.
+#[derive(Debug)]
+struct Begin {
+    /// For how long; `None`: until the probe stops.
+    duration: Option<Duration>,
+    /// Where it answers since when.
+    began: oneshot::Sender<Mono>,
+}
 
 /// A running opens probe.
 #[derive(Debug)]
 pub struct OpensProbe {
-    /// Dropped to say stop.
-    stop: Option<mpsc::Sender<()>>,
+    /// Dropped to stop the thread.
+    commands: Option<mpsc::Sender<Begin>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl OpensProbe {
     /// Starts the thread; [`ProbeEvent::OpensStarted`] tells how that went.
     pub fn start(config: OpensConfig, sink: Sink) -> Self {
-        let (stop, stopped) = mpsc::channel();
+        let (sender, commands) = mpsc::channel();
         let spawned = thread::Builder::new().name("opens".into()).spawn({
             let sink = sink.clone();
-            move || run(&config, &stopped, &sink)
+            move || run(&config, &commands, &sink)
         });
         match spawned {
-            Ok(thread) => Self { stop: Some(stop), thread: Some(thread) },
+            Ok(thread) => Self { commands: Some(sender), thread: Some(thread) },
             Err(e) => {
                 let problem = Problem::new("start the opens probe", e.to_string(), "");
                 // A thread that did not start sends nothing, so there is room for this one.
                 let _ = sink.try_send(ProbeEvent::OpensStarted(Err(problem)));
-                Self { stop: None, thread: None }
+                Self { commands: None, thread: None }
             }
         }
+    }
+
+    /// Begins to count and report, where [`OpensConfig::waits`], for `duration` or until it stops. The
+    /// answer is when: a moment ahead, so that counts are exact from it on. No answer: it has ended.
+    pub fn begin(&self, duration: Option<Duration>) -> oneshot::Receiver<Mono> {
+        let (began, answer) = oneshot::channel();
+        if let Some(commands) = &self.commands {
+            // A thread that has ended drops the sender with the message.
+            let _ = commands.send(Begin { duration, began });
+        }
+        answer
     }
 
     /// Asks it to detach, to drain what is left, and to end; [`ProbeEvent::OpensEnded`] is its
     /// last word. Does not wait: the events have to be received meanwhile.
     pub fn stop(&mut self) {
-        self.stop = None;
+        self.commands = None;
     }
 
     /// Waits for the thread's end. The channel must be drained or closed by then.
@@ -60,7 +84,7 @@ impl OpensProbe {
     }
 }
 
-fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
+fn run(config: &OpensConfig, commands: &mpsc::Receiver<Begin>, sink: &Sink) {
     super::quiet_libbpf();
     let made = Made::attach();
     let mut storage = super::programs::storage();
@@ -78,7 +102,7 @@ fn run(config: &OpensConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
     if sink.blocking_send(ProbeEvent::OpensStarted(Ok(attached.info.clone()))).is_err() {
         return;
     }
-    if let Err(e) = drain::drain(attached, made.ok(), stopped, sink) {
+    if let Err(e) = drain::drain(attached, made.ok(), commands, sink) {
         tracing::error!("the opens probe ended: {e}");
         let problem = Problem::new("read the opens", e.to_string(), "start ebpftop again");
         let _ = sink.blocking_send(ProbeEvent::OpensStarted(Err(problem)));
