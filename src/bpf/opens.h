@@ -126,14 +126,14 @@ struct exit_record {
 #define EXIT_BYTES 24
 _Static_assert(sizeof(struct exit_record) == EXIT_BYTES, "the record has no hidden padding");
 
-/* Per CPU, cumulative since attach. */
+/* Per CPU, cumulative over the window; differences wrap. */
 struct open_counts {
 	__u64 seen; /* returns from an open */
 	__u64 skipped; /* of those: not wanted, so no record */
 	__u64 lost; /* of those: no room for the record */
-	__u64 lost_unowned; /* of the lost: no room to say whose either */
-	__u64 unfinished; /* io_uring requests that never completed where it could be seen */
-	__u64 unnamed; /* io_uring requests for whose name there was no room */
+	__u64 lost_unowned; /* of the lost: no room for an entry of its process either */
+	__u64 unfinished; /* io_uring requests whose completion has not been seen */
+	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */
 };
 
 /* A process, for ever: pids are used again, start times with them are not. */

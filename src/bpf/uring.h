@@ -11,6 +11,8 @@
 #define IORING_OP_OPENAT 18
 #define IORING_OP_OPENAT2 28
 #define IORING_FILE_INDEX_ALLOC 0xffffffff
+/* The lower byte of io_kiocb.flags is that of the submission (io_uring_types.h). */
+#define IOSQE_CQE_SKIP_SUCCESS (1 << 6)
 
 #if defined(__TARGET_ARCH_x86)
 #define O_LARGEFILE_BIT 00100000ULL
@@ -18,7 +20,7 @@
 #define O_LARGEFILE_BIT 00400000ULL
 #endif
 
-/* By request. Not preallocated: 4 KiB each, and few machines have any. */
+/* Requests under way. Not preallocated: 4 KiB each, and few machines have any. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -26,6 +28,15 @@ struct {
 	__type(key, __u64);
 	__type(value, struct open_record);
 } uring_pending SEC(".maps");
+
+/* Requests with IOSQE_CQE_SKIP_SUCCESS: they complete visibly only when they fail, so most stay
+ * here until the oldest ones are evicted. Apart from the others, whose room they would take. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64);
+	__type(value, struct open_record);
+} uring_silent SEC(".maps");
 
 static __always_inline bool opens(__u8 opcode)
 {
@@ -56,6 +67,7 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	if (!count || !rec)
 		return 0;
 	io = (__u64)ctx->req;
+	rec->head.ts_ns = bpf_ktime_get_ns();
 	rec->head.uid = (__u32)bpf_get_current_uid_gid();
 	read_names(&rec->head.names);
 	fill_head(&rec->head, CALL_IO_URING);
@@ -76,12 +88,15 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	}
 	/* The directory that it starts from, in case it fails: it may be another one by then. */
 	place_tried(rec, &req, BY_LOOP);
-	/* A request object is used again: one that is still here never completed visibly
-	 * (IOSQE_CQE_SKIP_SUCCESS). */
-	if (!bpf_map_delete_elem(&uring_pending, &io))
-		count->unfinished++;
-	if (bpf_map_update_elem(&uring_pending, &io, rec, BPF_NOEXIST))
-		count->unnamed++;
+	/* A request object is used again: an entry that is still here never completed visibly, and
+	 * stays counted. */
+	bpf_map_delete_elem(&uring_pending, &io);
+	count->unfinished++;
+	/* Without room the completion finds no entry, and counts that. */
+	if (HALF(io_kiocb, io, flags) & IOSQE_CQE_SKIP_SUCCESS)
+		bpf_map_update_elem(&uring_silent, &io, rec, BPF_ANY);
+	else
+		bpf_map_update_elem(&uring_pending, &io, rec, BPF_NOEXIST);
 	return 0;
 }
 
@@ -89,7 +104,6 @@ static __always_inline void finish(struct open_counts *count, struct open_record
 {
 	__u32 slot = rec->head.slot;
 
-	rec->head.ts_ns = bpf_ktime_get_ns();
 	rec->head.ret = res;
 	rec->head.slot = 0;
 	if (res >= 0) {
@@ -119,19 +133,27 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 	if (!count)
 		return 0;
 	rec = bpf_map_lookup_elem(&uring_pending, &io);
+	if (!rec)
+		rec = bpf_map_lookup_elem(&uring_silent, &io);
 	if (rec) {
-		count->seen++;
-		if (wanted(res, rec->head.uid, &rec->head.names))
-			finish(count, rec, res);
-		else
-			count->skipped++;
+		count->unfinished--;
+		rec->head.ts_ns = bpf_ktime_get_ns();
+		if (in_window(rec->head.ts_ns)) {
+			count->seen++;
+			if (wanted(res, rec->head.uid, &rec->head.names))
+				finish(count, rec, res);
+			else
+				count->skipped++;
+		}
 		bpf_map_delete_elem(&uring_pending, &io);
+		bpf_map_delete_elem(&uring_silent, &io);
 		return 0;
 	}
 	/* Submitted before we were here, refused before it was submitted, or no room was left. */
 	rec = begin(count, res);
 	if (!rec)
 		return 0;
+	count->unnamed++;
 	fill_head(&rec->head, CALL_IO_URING);
 	rec->head.flags = 0;
 	rec->head.mode = 0;

@@ -223,6 +223,7 @@ struct io_open___delayed {
 
 struct io_kiocb {
 	__u8 opcode;
+	__u64 flags; /* 4 bytes below kernel 6.8 */
 };
 
 struct trace_event_raw_io_uring_submit_req {

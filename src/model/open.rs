@@ -183,9 +183,9 @@ pub struct OpenCounts {
     pub lost: u64,
     /// Of the lost: it could not be kept either whose they were.
     pub lost_unowned: u64,
-    /// Requests that never completed where it could be seen (io_uring): not among the seen.
+    /// Requests of io_uring whose completion has not been seen: not among the seen.
     pub unfinished: u64,
-    /// Requests for whose name there was no room while they were under way (io_uring).
+    /// Of the seen: by io_uring, without a path, since the request was not known.
     pub unnamed: u64,
     /// Records that user space could not read: never expected, never hidden.
     pub malformed: u64,

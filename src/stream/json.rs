@@ -265,6 +265,7 @@ impl Json {
             (",\"opens_seen\":", opens.map(|o| o.seen)),
             (",\"opens_lost\":", opens.map(|o| o.lost)),
             (",\"opens_unfinished\":", opens.map(|o| o.unfinished)),
+            (",\"opens_unnamed\":", opens.map(|o| o.unnamed)),
             (",\"rx_packets\":", rx.map(|t| t.packets)),
             (",\"rx_bytes\":", rx.map(|t| t.bytes)),
             (",\"tx_packets\":", tx.map(|t| t.packets)),

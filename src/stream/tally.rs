@@ -99,8 +99,10 @@ pub struct OpensSummary {
     pub seen: u64,
     /// Of those, the ones whose record was lost.
     pub lost: u64,
-    /// Requests that never completed where it could be seen.
+    /// Requests of io_uring whose completion has not been seen.
     pub unfinished: u64,
+    /// Of the seen: by io_uring, without a path, since the request was not known.
+    pub unnamed: u64,
 }
 
 /// Counts on the way to the summary.

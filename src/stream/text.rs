@@ -313,6 +313,9 @@ fn summary(summary: &Summary) -> String {
             "; {} opens written of {} seen, {} lost, {} unfinished",
             opens.written, opens.seen, opens.lost, opens.unfinished
         );
+        if opens.unnamed > 0 {
+            let _ = write!(out, ", {} without a path", opens.unnamed);
+        }
     }
     if let Some((rx, tx)) = summary.talkers {
         let _ = write!(

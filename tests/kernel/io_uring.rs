@@ -112,3 +112,38 @@ fn a_completion_that_never_shows_is_counted() {
     assert_eq!(seen.len(), 1);
     assert!(counts.unfinished >= QUIET, "{counts:?}");
 }
+
+/// Requests that complete without a word stay where they are; others keep their names.
+#[test]
+fn silent_completions_take_no_room_from_others() {
+    const RINGS: usize = 640;
+    const EACH: u32 = 8;
+    let there = CString::new("/etc/hostname").unwrap();
+    let none = CString::new("/no such file").unwrap();
+    let (seen, counts) = told_of(|| {
+        let mut rings = Vec::new();
+        for _ in 0..RINGS {
+            // A ring of its own each: the memory of a request is not used again.
+            let mut ring = IoUring::new(EACH).unwrap();
+            for _ in 0..EACH {
+                let silent = openat(&there).flags(Flags::SKIP_SUCCESS);
+                // SAFETY: the path lives to the end of the process.
+                unsafe { ring.submission().push(&silent).unwrap() };
+            }
+            ring.submit().unwrap();
+            rings.push(ring);
+            for fd in 3 + RINGS as i32..3 + RINGS as i32 + 64 {
+                // Opened files are in the way of more rings.
+                let _ = nix::unistd::close(fd);
+            }
+        }
+        let mut ring = IoUring::new(8).unwrap();
+        assert_eq!(one(&mut ring, openat(&none)), -libc::ENOENT);
+    });
+    assert_eq!(seen.len(), 1);
+    assert_eq!(
+        (seen[0].path_str(), seen[0].resolved_str()),
+        ("/no such file".into(), "/no such file".into())
+    );
+    assert!(counts.unfinished >= (RINGS * EACH as usize) as u64, "{counts:?}");
+}

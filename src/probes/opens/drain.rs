@@ -92,9 +92,7 @@ pub(super) fn drain(
     // A program that was running when its link went has written its record after this.
     grace_period();
     while matches!(drain.take_some(true)?, Taken::Some) {}
-    let mut counts = drain.counts()?;
-    // What is still under way, or went without a word.
-    counts.unfinished += drain.skel.maps.uring_pending.keys().count() as u64;
+    let counts = drain.counts()?;
     let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
     Ok(())
 }
@@ -292,7 +290,7 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
             sum.skipped += counts.skipped;
             sum.lost += counts.lost;
             sum.lost_unowned += counts.lost_unowned;
-            sum.unfinished += counts.unfinished;
+            sum.unfinished = sum.unfinished.wrapping_add(counts.unfinished);
             sum.unnamed += counts.unnamed;
         }
     }

@@ -118,6 +118,7 @@ fn notes_key_by_key() {
         concat!(
             r#"{"type":"summary","time":"2026-11-22T12:00:00.000000000Z","duration_s":5.0,"#,
             r#""opens":null,"opens_seen":null,"opens_lost":null,"opens_unfinished":null,"#,
+            r#""opens_unnamed":null,"#,
             r#""rx_packets":null,"rx_bytes":null,"tx_packets":null,"tx_bytes":null,"attribution":null,"missing":[]}"#,
             "\n"
         )
