@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use nix::unistd::{Uid, User};
 
@@ -54,12 +55,7 @@ fn is_it(pid: u32, key: ProcessKey) -> bool {
 
 fn facts(asked: &ProcessQuery) -> ProcessDetails {
     let pid = asked.key.tgid;
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let mut text = Vec::new();
-    if let Ok(file) = File::open(format!("/proc/{pid}/cmdline")) {
-        // What was read until an error stays.
-        let _ = file.take(MOST_ARGS).read_to_end(&mut text);
-    }
+    let (exe, text) = program(pid);
     let names: Vec<Vec<u8>> = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
         .flatten()
@@ -84,6 +80,27 @@ fn facts(asked: &ProcessQuery) -> ProcessDetails {
         threads: counted(names, MOST_NAMES),
         thread_count,
     }
+}
+
+/// The executable and the command line. A main thread that has ended has neither, while others of its
+/// process still run them: then the first of those that has.
+fn program(pid: u32) -> (Option<PathBuf>, Vec<u8>) {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let tasks = || fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    let of = |dir: PathBuf| Some((fs::read_link(dir.join("exe")).ok()?, dir));
+    let found =
+        of(process.clone()).or_else(|| tasks().take(MOST_THREADS).find_map(|task| of(task.path())));
+    let (exe, dir) = match found {
+        Some((exe, dir)) => (Some(exe), dir),
+        // Threads of the kernel have none; another user's may not be read.
+        None => (None, process),
+    };
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(dir.join("cmdline")) {
+        // What was read until an error stays.
+        let _ = file.take(MOST_ARGS).read_to_end(&mut text);
+    }
+    (exe, text)
 }
 
 fn parents(pid: u32) -> Vec<Parent> {

@@ -12,6 +12,7 @@ use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
+use ebpftop::model::process_info::ProcessQuery;
 use ebpftop::model::time::Mono;
 use ebpftop::probes::OpensConfig;
 use nix::sys::wait::WaitStatus;
@@ -276,4 +277,49 @@ fn a_reused_pid_has_two_rows() {
     };
     let screen = tty.wait_until("two rows", |s| s.lines().filter(row).count() == 2);
     assert!(screen.contains("/etc/hostname") && screen.contains("/no such file by a twin"));
+}
+
+/// The main thread has ended and others work on: /proc/PID tells nothing of the program, the other
+/// threads do.
+#[test]
+fn a_process_whose_main_thread_has_ended_has_its_program() {
+    use ebpftop::model::opens::ProcessKey;
+    use ebpftop::probes::cgroups::Cgroups;
+    use ebpftop::probes::process_info::describe;
+    let mut watch = watch(OpensConfig::default());
+    // SAFETY: as `in_child`.
+    let child = match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            std::thread::spawn(|| {
+                for _ in 0..1_000 {
+                    raw_open(c"/etc/hostname");
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+            });
+            // SAFETY: ends this thread alone, and nothing of it is needed by the other.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+            unreachable!("the thread has ended");
+        }
+    };
+    let pid = child.as_raw() as u32;
+    let status = format!("/proc/{pid}/status");
+    let seen = watch.wait_for(|batch| {
+        batch.iter().any(|o| o.meta.tgid == pid && o.meta.tid != pid)
+            && std::fs::read_to_string(&status).unwrap().contains("State:\tZ")
+    });
+    let open = seen.iter().find(|s| s.meta.tgid == pid).unwrap();
+    let start_boottime_ns = open.meta.start_boottime_ns;
+    let asked = ProcessQuery {
+        key: ProcessKey { tgid: pid, start_boottime_ns },
+        uid: open.meta.uid,
+        cgroup_id: open.meta.cgroup_id,
+    };
+    let facts = describe(&asked, &mut Cgroups::new()).facts.unwrap();
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+    reaped(child);
+    watch.finish(|_| false);
+    let exe = std::env::current_exe().unwrap();
+    assert_eq!(facts.exe, Some(exe.into_os_string().into_encoded_bytes()));
+    assert_eq!(facts.args.len(), std::env::args_os().len());
 }
