@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Opens by 32-bit tasks: syscall tracepoints leave those out (kernel/trace/trace_syscalls.c,
+/* Opens by 32-bit calls: syscall tracepoints leave those out (kernel/trace/trace_syscalls.c,
  * arch_trace_is_compat_syscall).
  *
- * The raw sys_exit tracepoint sees them, at a price for every system call of the machine. So it
- * is attached only while a 32-bit process lives: the exec program and the iterator find those. */
+ * A probe on the return of the functions that only such calls enter (kprobe.multi, kernel 5.18, where
+ * it is built in) sees each of them, by 64-bit programs too, and costs no other call anything. Calls
+ * that seccomp refuses do not get there.
+ * Without it the raw sys_exit tracepoint sees them, at a price for every system call of the machine.
+ * So it is attached only while a 32-bit process lives: the exec program and the iterator find those.
+ * 32-bit calls of 64-bit programs (int $0x80) are not seen then. */
 #ifndef EBPFTOP_COMPAT_H
 #define EBPFTOP_COMPAT_H
 
@@ -73,9 +77,9 @@ static __always_inline __u8 compat_call_of(__u32 nr)
 #define TS_COMPAT 2 /* arch/x86/include/asm/thread_info.h: a 32-bit call is under way */
 #define PSR_MODE32_BIT 0x10 /* arch/arm64/include/uapi/asm/ptrace.h */
 
-static __always_inline int told_by_raw_exit(struct bpf_raw_tracepoint_args *ctx, enum repeat repeat)
+/* A call of the current task returned `ret`; `regs` are its saved registers. */
+static __always_inline int emit_compat(__u64 regs, long ret, enum repeat repeat)
 {
-	__u64 regs = ctx->args[0];
 	__u64 args[4];
 	struct request req = {};
 	__u32 nr;
@@ -103,19 +107,33 @@ static __always_inline int told_by_raw_exit(struct bpf_raw_tracepoint_args *ctx,
 	for (nr = 0; nr < 4; nr++)
 		args[nr] = (__u32)args[nr];
 	decode(&req, args);
-	return emit(&req, (long)ctx->args[1], 0, repeat);
+	return emit(&req, ret, 0, repeat);
+}
+
+/* Attached to the functions of all 32-bit calls that open. Runs with preemption off, as the others
+ * do (kernel/trace/bpf_trace.c, kprobe_multi_link_prog_run). */
+SEC("?kretprobe.multi")
+int compat_return(struct pt_regs *ctx)
+{
+	__u64 regs = (__u64)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+#if defined(__TARGET_ARCH_x86)
+	return emit_compat(regs, (long)BPF_CORE_READ(ctx, ax), BY_LOOP);
+#elif defined(__TARGET_ARCH_arm64)
+	return emit_compat(regs, (long)BPF_CORE_READ(ctx, regs[0]), BY_LOOP);
+#endif
 }
 
 SEC("raw_tp/sys_exit")
 int compat_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return told_by_raw_exit(ctx, BY_LOOP);
+	return emit_compat(ctx->args[0], (long)ctx->args[1], BY_LOOP);
 }
 
 SEC("?raw_tp/sys_exit")
 int compat_exit_516(struct bpf_raw_tracepoint_args *ctx)
 {
-	return told_by_raw_exit(ctx, BY_CALL);
+	return emit_compat(ctx->args[0], (long)ctx->args[1], BY_CALL);
 }
 
 #endif

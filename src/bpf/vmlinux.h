@@ -31,6 +31,7 @@ enum { false = 0, true = 1 };
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long r10;
+	unsigned long ax;
 	unsigned long bx;
 	unsigned long cx;
 	unsigned long orig_ax;

@@ -52,6 +52,8 @@ pub const OPEN_ENTRY: &str = "opens: latency";
 pub const IO_URING: &str = "opens: io_uring";
 /// Opens by 32-bit programs.
 pub const COMPAT: &str = "opens: 32-bit tasks";
+/// Opens by 32-bit calls (`int $0x80`) of 64-bit programs.
+pub const COMPAT_CALLS: &str = "opens: 32-bit calls of 64-bit programs";
 /// Ends of processes.
 pub const PROCESS_EXIT: &str = "opens: ends of processes";
 /// The names of cgroups that are gone before the hierarchy is walked.
@@ -87,7 +89,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 18] = [
+pub const FEATURES: [Feature; 19] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -95,10 +97,12 @@ pub const FEATURES: [Feature; 18] = [
         Object::Opens,
         COMPAT,
         &[
+            &["compat_return"],
             &["compat_exec", "compat_tasks", "compat_exit"],
             &["compat_exec", "compat_tasks", "compat_exit_516"],
         ],
     ),
+    feature(Object::Opens, COMPAT_CALLS, &[&["compat_return"]]),
     feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
     feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
     feature(Object::Owners, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
@@ -366,7 +370,11 @@ mod tests {
             missing,
             [(DATAGRAMS, "count_rx"), (SOCKET_MAKER, "count_rx"), (WALK, "walk_raw")]
         );
-        let choice = Choice::of(Object::Opens).skip("open_exit").skip("compat_exit");
+        let choice = Choice::of(Object::Opens)
+            .skip("open_exit")
+            .without(COMPAT_CALLS)
+            .skip("compat_return")
+            .skip("compat_exit");
         assert!(choice.uses("open_exit_516") && choice.uses("compat_exit_516"));
         assert_eq!(choice.missing(), [], "what is known beforehand is no refusal");
     }

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapHandle, OpenObject};
 
-use super::compat::Compat;
+use super::compat::{self, Compat};
 use super::rings::Layout;
 use crate::bpf::btf;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
@@ -16,7 +16,8 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups;
 use crate::probes::programs::{
-    self, COMPAT, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXIT, Storage,
+    self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
+    PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{LoadError, Refusal};
 use crate::probes::{Only, OpensConfig, OpensInfo};
@@ -84,7 +85,7 @@ pub(super) fn attach<'obj>(
     let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
     let form = Form { config, layout };
-    let (skel, choice) =
+    let ((skel, compat_calls), choice) =
         programs::load(&form, storage, kernel.choice(config)).map_err(AttachError::Load)?;
     let rings = layout.create(&skel.maps.rings).map_err(other)?;
 
@@ -95,7 +96,7 @@ pub(super) fn attach<'obj>(
         missing: choice.missing(),
         ..OpensInfo::default()
     };
-    let mut links = Vec::new();
+    let mut links: Vec<Link> = compat_calls.into_iter().collect();
     let at_entry = choice.uses("open_enter");
     let (open_exit, name) = if choice.uses("open_exit") {
         (&skel.progs.open_exit, "open_exit")
@@ -140,8 +141,8 @@ pub(super) fn attach<'obj>(
             }
         }
     }
-    let compat = if choice.has(COMPAT) {
-        let started = Compat::start(&skel, choice.uses("compat_exit"));
+    let compat = if choice.uses("compat_tasks") {
+        let started = Compat::start(&skel, &choice);
         if let Err(e) = &started {
             let e = io::Error::from_raw_os_error(errno_of(e).unwrap_or(libc::EINVAL));
             info.missing.push(not_attached(COMPAT, "compat_tasks", &e));
@@ -175,14 +176,19 @@ struct Form<'a> {
 }
 
 impl Load for Form<'_> {
-    type Loaded<'obj> = OpensSkel<'obj>;
+    /// With the link of the 32-bit calls, where they are probed: whether the kernel lets a program
+    /// attach there decides how it is loaded.
+    type Loaded<'obj> = (OpensSkel<'obj>, Option<Link>);
 
     fn load<'obj>(
         &self,
         storage: &'obj mut MaybeUninit<OpenObject>,
         choice: &Choice,
-    ) -> Result<OpensSkel<'obj>, LoadError> {
-        self.open_and_load(storage, choice).map_err(LoadError::of_load)
+    ) -> Result<Self::Loaded<'obj>, LoadError> {
+        let skel = self.open_and_load(storage, choice).map_err(LoadError::of_load)?;
+        let calls = choice.uses("compat_return").then(|| compat::attach_calls(&skel)).transpose();
+        let calls = calls.map_err(|e| LoadError::of_attach("compat_return", &e))?;
+        Ok((skel, calls))
     }
 }
 
@@ -245,14 +251,24 @@ struct Kernel {
     bpf_loop: bool,
     /// The tracepoint `io_uring_submit_req` (6.4): names of opens through io_uring.
     uring: bool,
+    /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
+    kprobe_multi: bool,
+    /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
+    compat: bool,
 }
 
 impl Kernel {
-    const V5_10: Self = Self { task_pt_regs: false, bpf_loop: false, uring: false };
+    const V5_10: Self = Self {
+        task_pt_regs: false,
+        bpf_loop: false,
+        uring: false,
+        kprobe_multi: false,
+        compat: true,
+    };
 
     /// As the running kernel's BTF tells; nothing of it where that cannot be read.
     fn running() -> Self {
-        use libbpf_rs::btf::types::{Enum, Struct};
+        use libbpf_rs::btf::types::{Enum, Func, Struct};
         let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {
             return Self::V5_10;
         };
@@ -260,10 +276,14 @@ impl Kernel {
         let has = |name| {
             helpers.is_some_and(|ids| ids.iter().any(|id| id.name.is_some_and(|n| n == name)))
         };
+        let has_struct = |name| btf.type_by_name::<Struct<'_>>(name).is_some();
+        let has_function = |name: &&str| btf.type_by_name::<Func<'_>>(name).is_some();
         Self {
             task_pt_regs: has("BPF_FUNC_task_pt_regs"),
             bpf_loop: has("BPF_FUNC_loop"),
-            uring: btf.type_by_name::<Struct<'_>>("trace_event_raw_io_uring_submit_req").is_some(),
+            uring: has_struct("trace_event_raw_io_uring_submit_req"),
+            kprobe_multi: has_struct("bpf_kprobe_multi_link"),
+            compat: compat::FUNCTIONS.iter().any(has_function),
         }
     }
 }
@@ -272,6 +292,12 @@ impl Kernel {
     /// The programs to begin with.
     fn choice(self, config: &OpensConfig) -> Choice {
         let mut choice = Choice::of(Object::Opens);
+        if !self.compat {
+            choice = choice.without(COMPAT_CALLS).without(COMPAT);
+        } else if !self.kprobe_multi {
+            let why = "this kernel has no kprobe.multi (CONFIG_FPROBE, 5.18)";
+            choice = choice.unavailable(&["compat_return"], why);
+        }
         if !self.bpf_loop {
             choice = choice.skip("open_exit").skip("compat_exit");
         }

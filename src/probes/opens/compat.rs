@@ -1,8 +1,10 @@
-//! Opens by 32-bit tasks: watched only while there are any, since it costs every system call.
+//! Opens by 32-bit calls.
 //!
-//! A program at exec says when the first one comes, an iterator over the tasks when the last one
-//! is gone. What the first one opened before the record was read, some milliseconds, is missed:
-//! a documented limit.
+//! A probe on the functions of those calls sees all of them. Where the kernel has no such probes, the
+//! raw `sys_exit` tracepoint serves, attached only while there are 32-bit tasks, since it costs every
+//! system call: a program at exec reports the first one, an iterator over the tasks finds that the
+//! last one has ended. Opens of the first one before its record is read, some milliseconds, are
+//! missed, and so are 32-bit calls of 64-bit programs: both are documented limits.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -10,25 +12,50 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{Iter, Link};
 
 use crate::bpf::opens::OpensSkel;
+use crate::probes::programs::Choice;
 
-/// Between two looks at whether 32-bit tasks are left: one walk over the tasks each.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two walks over the tasks while 32-bit ones are watched.
+const WALK_EVERY: Duration = Duration::from_secs(2);
+
+/// The functions of 32-bit calls that open: no other call enters them (on aarch64 64-bit calls do,
+/// which the program leaves out).
+#[cfg(target_arch = "x86_64")]
+pub(super) const FUNCTIONS: [&str; 5] = [
+    "__ia32_compat_sys_open",
+    "__ia32_compat_sys_openat",
+    "__ia32_sys_creat",
+    "__ia32_sys_openat2",
+    "__ia32_compat_sys_open_by_handle_at",
+];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const FUNCTIONS: [&str; 5] = [
+    "__arm64_compat_sys_open",
+    "__arm64_compat_sys_openat",
+    "__arm64_sys_creat",
+    "__arm64_sys_openat2",
+    "__arm64_compat_sys_open_by_handle_at",
+];
+
+/// Attaches to [`FUNCTIONS`].
+pub(super) fn attach_calls(skel: &OpensSkel<'_>) -> libbpf_rs::Result<Link> {
+    skel.progs.compat_return.attach_kprobe_multi(true, FUNCTIONS.to_vec())
+}
 
 /// Watches 32-bit tasks while there are any.
 #[derive(Debug)]
 pub(super) struct Compat {
     _exec: Link,
     exit: Option<Link>,
-    looked: Instant,
+    walked: Instant,
     bpf_loop: bool,
 }
 
 impl Compat {
-    /// Attaches at exec, and at the calls too where there are 32-bit tasks already. `bpf_loop`:
-    /// the kernel has it.
-    pub(super) fn start(skel: &OpensSkel<'_>, bpf_loop: bool) -> libbpf_rs::Result<Self> {
+    /// Attaches at exec, and at the calls too where there are 32-bit tasks already.
+    pub(super) fn start(skel: &OpensSkel<'_>, choice: &Choice) -> libbpf_rs::Result<Self> {
         let exec = skel.progs.compat_exec.attach()?;
-        let mut compat = Self { _exec: exec, exit: None, looked: Instant::now(), bpf_loop };
+        let bpf_loop = choice.uses("compat_exit");
+        let mut compat = Self { _exec: exec, exit: None, walked: Instant::now(), bpf_loop };
         if any(skel)? {
             compat.exit = Some(compat.attach_exit(skel)?);
         }
@@ -45,13 +72,13 @@ impl Compat {
         self.exit.is_some()
     }
 
-    /// After a drain: `came` says that a 32-bit program was started.
-    pub(super) fn follow(&mut self, skel: &OpensSkel<'_>, came: bool) -> libbpf_rs::Result<()> {
-        if came && self.exit.is_none() {
+    /// After a drain: `started` says that a 32-bit program was started.
+    pub(super) fn follow(&mut self, skel: &OpensSkel<'_>, started: bool) -> libbpf_rs::Result<()> {
+        if started && self.exit.is_none() {
             self.exit = Some(self.attach_exit(skel)?);
-            self.looked = Instant::now();
-        } else if self.exit.is_some() && self.looked.elapsed() >= LOOK_EVERY {
-            self.looked = Instant::now();
+            self.walked = Instant::now();
+        } else if self.exit.is_some() && self.walked.elapsed() >= WALK_EVERY {
+            self.walked = Instant::now();
             if !any(skel)? {
                 self.exit = None;
             }

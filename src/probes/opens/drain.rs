@@ -236,7 +236,7 @@ impl Drain<'_, '_> {
             self.asked = Instant::now();
             let progs = &self.skel.progs;
             // The raw sys_exit program is left out: most that it misses is no open.
-            let programs = [&progs.open_exit, &progs.open_exit_516];
+            let programs = [&progs.open_exit, &progs.open_exit_516, &progs.compat_return];
             self.missed =
                 programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
         }
