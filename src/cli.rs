@@ -3,14 +3,19 @@
 //! Nothing is done here, and no default is set: [`crate::config`] merges what was said with
 //! the file and the defaults.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{
+    OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser as _,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::duration;
 use crate::model::filter::{Filter, Pattern};
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::recording::parse_size;
 use crate::settings::THEME_NAMES;
@@ -62,8 +67,9 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
     /// Interface to watch; `all` for every one that is up [default: the default route's]
-    #[arg(short, long, value_name = "IFACE", value_parser = interface)]
-    pub interface: Option<String>,
+    #[arg(short, long, value_name = "IFACE")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|name: OsString| interface(name.as_bytes())))]
+    pub interface: Option<InterfaceName>,
     /// Watch the interfaces of this network namespace: a name of `ip netns`, a process id, or a
     /// path [default: our own]; opens are those of the whole machine all the same
     #[arg(long, value_name = "NAME|PID", value_parser = netns)]
@@ -244,14 +250,15 @@ impl ValueEnum for XdpMode {
 }
 
 /// The words that clap's derive would not check: each is parsed where it is used, too.
-pub(crate) fn interface(text: &str) -> Result<String, String> {
-    // IFNAMSIZ is 16 with the NUL; the kernel takes no slash and no space (dev_valid_name).
-    let fits = !text.is_empty() && text.len() < 16 && !text.contains(['/', ':']);
-    if fits && !text.contains(char::is_whitespace) {
-        Ok(text.to_owned())
-    } else {
-        Err("no interface can have this name".into())
+pub(crate) fn interface(name: &[u8]) -> Result<InterfaceName, String> {
+    // The kernel takes no slash, no colon and no white space in a name (dev_valid_name). An alternative
+    // name has 127 bytes at most (ALTIFNAMSIZ), here each perhaps as an escape.
+    const LONGEST: usize = 127 * "\\x1b".len();
+    let excluded = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
+    if name.is_empty() || name.len() > LONGEST || name.iter().any(excluded) {
+        return Err("no interface can have this name".into());
     }
+    Ok(InterfaceName::from(name))
 }
 
 fn uid(text: &str) -> Result<u32, String> {

@@ -61,10 +61,11 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         said.clone().or_else(|| written.clone()).filter(|text| !text.is_empty())
     };
     Settings {
-        choice: match either(&args.interface, &file.interface).as_deref() {
+        choice: match args.interface.as_ref().or(file.interface.as_ref()) {
             None => Choice::Default,
-            Some("all") => Choice::All,
-            Some(name) => Choice::Named(name.to_owned()),
+            Some(name) if *name == "" => Choice::Default,
+            Some(name) if *name == "all" => Choice::All,
+            Some(name) => Choice::Named(name.clone()),
         },
         process: either(&args.process, &file.process),
         filter: either(&args.filter, &file.filter),

@@ -123,7 +123,7 @@ impl App {
 
     fn neighbour(&mut self, by: isize) -> Vec<Effect> {
         let from = self.data.interfaces().first().map(|w| w.interface.clone());
-        match picker::neighbour(&self.data.links, from.as_deref(), by) {
+        match picker::neighbour(&self.data.links, from.as_ref(), by) {
             Some(choice) => self.watch(choice),
             None => {
                 self.say("no interface is up");

@@ -1,5 +1,6 @@
 //! Interfaces to choose from: the picker, and the next one by a key.
 
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, Link, XdpMode};
 
 /// The picker that is open.
@@ -18,11 +19,11 @@ pub fn choices(links: &[Link]) -> Vec<Choice> {
 }
 
 /// The interface that comes `by` after the one called `from`, among those that are up; `lo` last.
-pub fn neighbour(links: &[Link], from: Option<&str>, by: isize) -> Option<Choice> {
+pub fn neighbour(links: &[Link], from: Option<&InterfaceName>, by: isize) -> Option<Choice> {
     let mut up: Vec<&Link> = links.iter().filter(|l| l.up).collect();
     up.sort_by_key(|l| (l.loopback, l.ifindex));
     let len = isize::try_from(up.len()).ok().filter(|n| *n > 0)?;
-    let at = from.and_then(|name| up.iter().position(|l| l.name == name));
+    let at = from.and_then(|name| up.iter().position(|l| l.name == *name));
     let next = match at.and_then(|at| isize::try_from(at).ok()) {
         Some(at) => (at + by).rem_euclid(len),
         None if by < 0 => len - 1,
@@ -78,9 +79,13 @@ mod tests {
 
     #[test]
     fn neighbours_go_by_index_with_lo_last() {
-        let next = |from, by| match neighbour(&links(), from, by) {
+        let next = |from: Option<&str>, by| match neighbour(
+            &links(),
+            from.map(InterfaceName::from).as_ref(),
+            by,
+        ) {
             Some(Choice::Named(name)) => name,
-            other => format!("{other:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(next(Some("a"), 1), "b");
         assert_eq!(next(Some("b"), 1), "lo");

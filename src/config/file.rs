@@ -13,6 +13,7 @@ use crate::keymap::{self, Key, Keymap};
 use crate::keys::Action;
 use crate::model::duration;
 use crate::model::escape::escape;
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
@@ -24,7 +25,7 @@ pub(super) const DEFAULT: &str = include_str!("default.toml");
 /// What the file says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileConfig {
-    pub interface: Option<String>,
+    pub interface: Option<InterfaceName>,
     pub process: Option<String>,
     pub filter: Option<String>,
     pub interval: Option<Duration>,
@@ -95,7 +96,7 @@ impl FileConfig {
 
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), String> {
         match key {
-            "interface" => self.interface = Some(optional(key, value, cli::interface)?),
+            "interface" => self.interface = Some(checked(key, value, interface)?),
             "process" => self.process = Some(optional(key, value, cli::process)?),
             "filter" => self.filter = Some(checked(key, value, cli::filter)?),
             "interval" => self.interval = Some(checked(key, value, duration::parse_interval)?),
@@ -278,6 +279,11 @@ fn optional(
     check: impl Fn(&str) -> Result<String, String>,
 ) -> Result<String, String> {
     checked(key, value, |text| if text.is_empty() { Ok(String::new()) } else { check(text) })
+}
+
+/// Empty: the default.
+fn interface(name: &str) -> Result<InterfaceName, String> {
+    if name.is_empty() { Ok(InterfaceName::default()) } else { cli::interface(name.as_bytes()) }
 }
 
 fn xdp_mode(text: &str) -> Result<XdpMode, String> {

@@ -355,7 +355,7 @@ fn interfaces() -> Check {
     let up: Vec<String> = preflight::interfaces()
         .into_iter()
         .filter(|(_, up)| *up)
-        .map(|(name, _)| escape(name.as_bytes()).into_owned())
+        .map(|(name, _)| name.to_string())
         .collect();
     if up.is_empty() {
         Check::fix("interfaces", "none is up", "ip link set lo up")

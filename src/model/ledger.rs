@@ -223,6 +223,13 @@ impl Ledger {
         self.doomed.clear();
     }
 
+    /// Evicts every source, while nothing is attached. What they had is in `other` from now on.
+    pub fn evict_all(&mut self) {
+        let evicted = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        self.let_go = self.let_go.saturating_add(evicted);
+        self.entries.clear();
+    }
+
     /// Counts start again at nothing: `at` is when a side was turned away from that has been
     /// folded since.
     pub fn restart(&mut self, at: Mono) {

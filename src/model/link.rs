@@ -1,16 +1,17 @@
-//! Network interfaces as people choose between them, and how they are watched.
+//! Network interfaces, and the hooks that count on them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::interface_name::InterfaceName;
 use super::talkers::Direction;
 
-/// What the user asked for with `--xdp-mode` or `x`.
+/// The mode of `--xdp-mode` and of the key `x`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum XdpMode {
-    /// The best mode that disturbs nothing.
+    /// The best mode that disturbs no other traffic.
     #[default]
     Auto,
     /// In the driver.
@@ -46,7 +47,7 @@ impl Hook {
     }
 }
 
-/// Which interfaces the user wants watched.
+/// The interfaces to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The default route's; else the first that is up and not `lo`; else `lo`.
@@ -54,17 +55,17 @@ pub enum Choice {
     Default,
     /// Every one that is up.
     All,
-    /// This one.
-    Named(String),
+    /// The one that the user called this: see [`InterfaceName::meanings`].
+    Named(InterfaceName),
 }
 
-/// One interface as the kernel tells of it.
+/// One interface, as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The kernel's index.
     pub ifindex: u32,
-    /// The name, as bytes that somebody chose.
-    pub name: String,
+    /// The name.
+    pub name: InterfaceName,
     /// Administratively up.
     pub up: bool,
     /// The carrier is there (`IFF_LOWER_UP`).
@@ -77,25 +78,25 @@ pub struct Link {
     pub mtu: u32,
     /// Addresses, in the kernel's order.
     pub addresses: Vec<IpAddr>,
-    /// Where default routes over this interface lead to.
+    /// Gateways of the default routes over this interface.
     pub gateways: Vec<IpAddr>,
-    /// The driver's name, where the kernel tells it.
+    /// The driver's name, where the kernel has it.
     pub driver: Option<String>,
-    /// The link speed in Mb/s, where the driver tells it.
+    /// The link speed in Mb/s, where the driver has it.
     pub speed_mbit: Option<u32>,
     /// The kernel's own byte counters (rx, tx): for the picker's rates, not for the talkers.
     pub counters: LinkCounters,
-    /// The XDP program somebody attached: its kind (`native`, `generic`, `offload`) and id.
+    /// The XDP program that somebody else attached: its mode (`native`, `generic`, `offload`) and id.
     pub xdp: Option<(String, u32)>,
     /// Every program somebody else attached, XDP's too.
     pub foreign: Vec<Foreign>,
-    /// The hook that `auto` would take for rx, or why there is none.
+    /// The hook that `auto` would take for rx; `None` where there is none.
     pub would_get: Option<Hook>,
-    /// What that hook costs others, in words (`switches software GRO off`); empty when nothing.
+    /// What that hook changes for other traffic (`switches software GRO off`); empty when nothing.
     pub price: String,
 }
 
-/// Where a program of somebody else's sits.
+/// The hook of somebody else's program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForeignHook {
     /// XDP: `native`, `generic`, `offload`.

@@ -12,6 +12,7 @@ pub mod escape;
 pub mod filter;
 pub mod flags;
 pub mod history;
+pub mod interface_name;
 pub mod ledger;
 pub mod link;
 pub mod marks;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Compared;
+use super::interface_name::InterfaceName;
 use super::link::Hook;
 use super::time::{Mono, Stamp};
 
@@ -125,7 +126,7 @@ pub struct TalkersSample {
     /// The interface's index.
     pub ifindex: u32,
     /// The interface's name at that moment.
-    pub interface: String,
+    pub interface: InterfaceName,
     /// The direction.
     pub direction: Direction,
     /// The hook that counted.

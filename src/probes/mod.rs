@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::conn::OwnersBatch;
 use crate::model::coverage::{Attribution, Missing};
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, Hook, Link, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use crate::model::problem::Problem;
@@ -93,7 +94,7 @@ pub struct Watched {
     /// The index; 0 while the interface is gone.
     pub ifindex: u32,
     /// The name.
-    pub interface: String,
+    pub interface: InterfaceName,
     /// What counts arriving packets, or why nothing does.
     pub rx: Result<Hook, Problem>,
     /// What counts leaving packets, or why nothing does.
@@ -125,7 +126,7 @@ pub enum TalkersCommand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookAt {
     /// The interface's name.
-    pub interface: String,
+    pub interface: InterfaceName,
     /// The address.
     pub ip: IpAddr,
 }

@@ -6,8 +6,6 @@ use std::fs;
 use std::time::Duration;
 
 use libbpf_rs::{MapType, ProgramType};
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
 use tokio::sync::mpsc::channel;
 
 use super::opens::OpensProbe;
@@ -17,6 +15,7 @@ use super::{
     CHANNEL_DEPTH, OpensConfig, OpensInfo, OwnersInfo, ProbeEvent, TalkersConfig, Watched,
     quiet_libbpf,
 };
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::sys::tracepoint::TraceFs;
@@ -76,15 +75,8 @@ pub fn has_task_pt_regs() -> bool {
 }
 
 /// The names of interfaces, and whether each is up.
-pub fn interfaces() -> Vec<(String, bool)> {
-    let mut found: Vec<(String, bool)> = Vec::new();
-    for address in getifaddrs().into_iter().flatten() {
-        if !found.iter().any(|(name, _)| *name == address.interface_name) {
-            let up = address.flags.contains(InterfaceFlags::IFF_UP);
-            found.push((address.interface_name, up));
-        }
-    }
-    found
+pub fn interfaces() -> Vec<(InterfaceName, bool)> {
+    super::talkers::interfaces().unwrap_or_default()
 }
 
 /// Starts the opens probe and stops it again.

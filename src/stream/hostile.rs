@@ -44,8 +44,8 @@ fn any_names_make_lines_that_do_nothing() {
         }
         let cgroup = Cgroup { path: group.into(), owner: Owner::of(group) };
         let mut talkers = sample::talkers();
-        talkers.interface = String::from_utf8_lossy(interface).into_owned();
-        talkers.partial = Some(talkers.interface.clone());
+        talkers.interface = interface.into();
+        talkers.partial = Some(talkers.interface.to_string());
 
         let written = |lines: &mut dyn Lines, opens: bool| {
             let mut out = Vec::new();

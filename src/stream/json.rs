@@ -221,7 +221,7 @@ impl Json {
         raw(out, ",\"talkers\":");
         raw(out, if ready.talkers { "true" } else { "false" });
         raw(out, ",\"interface\":");
-        optional(out, ready.interface().map(str::as_bytes));
+        optional(out, ready.interface());
         raw(out, ",\"xdp_mode\":");
         word(out, ready.hook(Direction::Rx).map(|h| h.name()));
         raw(out, ",\"tx_mode\":");

@@ -136,6 +136,8 @@ impl Session {
         }
         self.flush()?;
         self.pump(probes, stop).await?;
+        // Gone or down in the end: the rest of the time nothing was counted.
+        self.failed |= self.watched.iter().any(|watched| watched.gone.is_some());
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
         self.flush()
@@ -396,7 +398,8 @@ impl Session {
                 if let Some(problem) = side
                     && told != side
                 {
-                    self.failed = true;
+                    // An interface that is gone may come back: the end decides.
+                    self.failed |= now.gone.is_none();
                     say(problem.to_string());
                 }
             }

@@ -39,11 +39,11 @@ pub struct Coverage {
 
 impl Ready {
     /// The interface's name, `all` where there are several, `None` where there is none.
-    pub fn interface(&self) -> Option<&str> {
+    pub fn interface(&self) -> Option<&[u8]> {
         match self.watched.as_slice() {
             [] => None,
-            [one] => Some(&one.interface),
-            _ => Some("all"),
+            [one] => Some(one.interface.as_bytes()),
+            _ => Some(b"all"),
         }
     }
 

@@ -291,7 +291,7 @@ fn ready(ready: &Ready) -> String {
             .map_or(String::new(), |name| format!(" in netns {}", escape(name.as_bytes())));
         parts.push(format!(
             "talkers on {}{netns} (rx {}, tx {})",
-            escape(ready.interface().unwrap_or("nothing").as_bytes()),
+            escape(ready.interface().unwrap_or(b"nothing")),
             mode(Direction::Rx),
             mode(Direction::Tx)
         ));

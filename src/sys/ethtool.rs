@@ -1,8 +1,9 @@
-//! What a driver tells of an interface, and its features, by `SIOCETHTOOL`.
+//! What a driver reports of an interface, and its features, by `SIOCETHTOOL`.
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::model::interface_name::InterfaceName;
 
 /// `include/uapi/linux/ethtool.h`
 const ETHTOOL_GDRVINFO: u32 = 0x03;
@@ -14,16 +15,16 @@ const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 const ETH_SS_FEATURES: u32 = 4;
 const ETH_GSTRING_LEN: usize = 32;
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
-/// `SFEATURES` set what it could, and a feature that was asked for cannot be had.
+/// `SFEATURES` set what it could; a requested feature is not available.
 const ETHTOOL_F_UNSUPPORTED: libc::c_int = 1;
 
-/// A socket in the current network namespace to ask through.
+/// A socket for requests in the current network namespace.
 #[derive(Debug)]
 pub(crate) struct Ethtool {
     socket: OwnedFd,
 }
 
-/// One feature of an interface, as `ethtool -k` tells it.
+/// One feature of an interface, as `ethtool -k` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feature {
     /// The kernel's name, `rx-lro`.
@@ -32,9 +33,9 @@ pub(crate) struct Feature {
     pub(crate) bit: usize,
     /// On.
     pub(crate) active: bool,
-    /// Asked for by somebody.
+    /// Requested.
     pub(crate) requested: bool,
-    /// Nobody can change it.
+    /// It cannot be changed.
     pub(crate) fixed: bool,
 }
 
@@ -51,13 +52,13 @@ impl Ethtool {
     }
 
     /// One call; `buffer` begins with the command and has the room that the command wants.
-    fn call(&self, name: &CStr, buffer: &mut [u32]) -> io::Result<libc::c_int> {
-        let bytes = name.to_bytes_with_nul();
+    fn call(&self, name: &InterfaceName, buffer: &mut [u32]) -> io::Result<libc::c_int> {
+        let bytes = name.as_bytes();
         let mut request: libc::ifreq = libc::ifreq {
             ifr_name: [0; libc::IFNAMSIZ],
             ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: buffer.as_mut_ptr().cast() },
         };
-        if bytes.len() > request.ifr_name.len() {
+        if bytes.len() >= request.ifr_name.len() {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         }
         for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
@@ -70,8 +71,8 @@ impl Ethtool {
         if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
     }
 
-    /// The driver's name, as bytes of its own choice made text.
-    pub(crate) fn driver(&self, name: &CStr) -> io::Result<String> {
+    /// The driver's name; bytes that are not UTF-8 are replaced.
+    pub(crate) fn driver(&self, name: &InterfaceName) -> io::Result<String> {
         // struct ethtool_drvinfo: cmd, driver[32], … 196 bytes.
         let mut buffer = [0u32; 52];
         put(&mut buffer, 0, ETHTOOL_GDRVINFO);
@@ -81,7 +82,7 @@ impl Ethtool {
     }
 
     /// The speed in Mb/s; `None` where it is not known.
-    pub(crate) fn speed_mbit(&self, name: &CStr) -> Option<u32> {
+    pub(crate) fn speed_mbit(&self, name: &InterfaceName) -> Option<u32> {
         // struct ethtool_link_settings: cmd, speed, …, s8 link_mode_masks_nwords at byte 15
         // (in the first answer the negative of what the kernel wants), 32 bytes, then at most 3 * 127 words of masks.
         let mut buffer = [0u32; 12 + 3 * 127];
@@ -100,7 +101,7 @@ impl Ethtool {
     }
 
     /// Every feature of the interface.
-    pub(crate) fn features(&self, name: &CStr) -> io::Result<Vec<Feature>> {
+    pub(crate) fn features(&self, name: &InterfaceName) -> io::Result<Vec<Feature>> {
         // struct ethtool_sset_info: cmd, reserved, u64 mask, u32 data[].
         let mut info = [0u32; 8];
         put(&mut info, 0, ETHTOOL_GSSET_INFO);
@@ -136,8 +137,8 @@ impl Ethtool {
             .collect())
     }
 
-    /// Asks for the feature of number `bit` to be on or off.
-    pub(crate) fn set_feature(&self, name: &CStr, bit: usize, on: bool) -> io::Result<()> {
+    /// Requests that the feature of number `bit` be on or off.
+    pub(crate) fn set_feature(&self, name: &InterfaceName, bit: usize, on: bool) -> io::Result<()> {
         let blocks = self.features(name)?.len().div_ceil(32);
         // struct ethtool_sfeatures: cmd, size, {valid, requested}[].
         let mut buffer = vec![0u32; 2 + blocks * 2];

@@ -56,7 +56,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
     ("RX B", "bytes received from it, TCP's and UDP's payload"),
     ("TX B", "bytes sent to it"),
     ("BITS/S", "bits a second in the direction that is shown"),
-    ("PKT/S", "packets a second"),
+    ("PKT/S", "packets a second; XDP counts a merged buffer as one"),
     ("SHARE", "of all bits of the interface in the last interval"),
     ("BYTES", "since the address came into the table"),
 ];

@@ -172,8 +172,10 @@ fn talk(ctx: &Ctx<'_>, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
 fn notes(ctx: &Ctx<'_>, talk: &Talk, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
     let theme = ctx.look.theme;
     let port = ctx.app.wire().ports().get(talker.port);
-    if let Some(partial) = port.and_then(|p| p.rx.partial.as_deref()) {
-        lines.put(ctx, &format!("rx is partial: {partial}"), theme.note, buf);
+    for (way, side) in port.into_iter().flat_map(|p| [("rx", &p.rx), ("tx", &p.tx)]) {
+        if let Some(partial) = &side.partial {
+            lines.put(ctx, &format!("{way} is partial: {partial}"), theme.note, buf);
+        }
     }
     let compared = match port.map(|p| p.rx.compared) {
         Some(Compared::Agrees) => "the kernel's own counter agrees",

@@ -158,8 +158,8 @@ pub fn warnings(app: &App, look: &Look) -> Vec<(String, Style)> {
     if let Some(text) = watched.iter().find_map(broken) {
         texts.push((text, look.theme.bad));
     }
-    if let Some(partial) = watched.iter().find_map(|w| w.partial.as_deref()) {
-        texts.push((format!("counts are partial: {partial}"), look.theme.note));
+    if let Some(text) = partial(app) {
+        texts.push((text, look.theme.note));
     }
     if let Some(text) = difference(app) {
         texts.push((text, look.theme.note));
@@ -174,6 +174,17 @@ fn draw_warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
         let room = line.skip(1).room();
         line.put(&super::text::cut(text, room, look.glyphs.cut), *style);
     }
+}
+
+/// The first interface whose counts are not exact, and why.
+fn partial(app: &App) -> Option<String> {
+    let wire = app.wire();
+    let shown = app.talkers_pane.ports.iter().filter_map(|at| wire.ports().get(*at));
+    let sides = shown.flat_map(|port| [(port, "rx", &port.rx), (port, "tx", &port.tx)]);
+    let mut partial =
+        sides.filter_map(|(port, way, side)| Some((port, way, side.partial.as_ref()?)));
+    let (port, way, why) = partial.next()?;
+    Some(format!("{} {way} is partial: {}", port.name, escape(why.as_bytes())))
 }
 
 /// What the kernel's own counter has more or less than was counted, where that stays so.

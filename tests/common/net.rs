@@ -266,6 +266,29 @@ pub fn link(
     }
 }
 
+/// The hook that takes the place of XDP: TCX where the kernel has it (6.6).
+pub fn skb_hook() -> Hook {
+    let release = nix::sys::utsname::uname().unwrap();
+    let release = release.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    if version >= (6, 6) { Hook::Tcx } else { Hook::Socket }
+}
+
+/// Whether probes that are started from now on find packet sockets refused, so that tx is counted by
+/// TCX.
+pub fn refuse_sockets(refuse: bool) {
+    const REFUSE: &str = "EBPFTOP_REFUSE";
+    // SAFETY: each test has a process of its own, and its other threads read no environment now.
+    unsafe {
+        if refuse {
+            std::env::set_var(REFUSE, "socket_filter");
+        } else {
+            std::env::remove_var(REFUSE);
+        }
+    }
+}
+
 /// Fills the TCX hook, so that nobody else can attach there (BPF_MPROG_MAX is 64).
 pub fn fill_tcx(name: &str) -> Vec<(OwnedFd, OwnedFd)> {
     let mut all = Vec::new();
@@ -348,7 +371,10 @@ impl Probe {
                     assert_eq!(held + sample.other, sample.total, "{sample:?}");
                     let held = sum(&sample.sources, |s| s.delta);
                     assert_eq!(held + sample.other_delta, sample.delta, "{sample:?}");
-                    if let Some(before) = self.last(&sample.interface, sample.direction) {
+                    let same = |s: &&TalkersSample| {
+                        (&s.interface, s.direction) == (&sample.interface, sample.direction)
+                    };
+                    if let Some(before) = self.samples.iter().rfind(same) {
                         assert_eq!(before.total + sample.delta, sample.total, "{sample:?}");
                     }
                     self.samples.push(sample);

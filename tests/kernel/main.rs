@@ -42,6 +42,7 @@ mod stream_wire;
 mod talk;
 mod talkers;
 mod talkers_links;
+mod talkers_path;
 mod whole;
 
 // Short forms of what `make soak` runs for minutes.

@@ -89,7 +89,10 @@ fn a_name_a_process_and_a_path_lead_there_and_opens_are_everybodys() {
     }
     // Without an interface it is the one that is up there, and `all` are those there are there.
     let text = Stream::text(&["talkers", "--netns", "blue"]).interrupt();
-    assert!(text.stderr.contains("talkers on vb in netns blue (rx generic, tx tcx)"), "{text:?}");
+    assert!(
+        text.stderr.contains("talkers on vb in netns blue (rx generic, tx socket)"),
+        "{text:?}"
+    );
     run_in_blue("ip link set lo up");
     let all = Stream::json(&["talkers", "--netns", "blue", "-i", "all"]).interrupt();
     let ready = all.of_type("ready")[0].clone();

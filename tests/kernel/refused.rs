@@ -201,7 +201,11 @@ fn talkers_without_one_program_are_exact_by_another_hook() {
         let ready = &ended.of_type("ready")[0];
         assert_eq!(missing(&ended, &refused, &[]), lost.iter().map(ToString::to_string).collect());
         assert_eq!(ready["xdp_mode"] == "generic", !lost.contains(programs::XDP), "{ready}");
-        assert_eq!(ready["tx_mode"] == "tcx", !lost.contains(programs::TCX_TX), "{ready}");
+        assert_eq!(
+            ready["tx_mode"] == "socket",
+            !lost.contains(programs::PACKET_SOCKET),
+            "{ready}"
+        );
         let summary = &ended.of_type("summary")[0];
         for way in ["rx", "tx"] {
             let counted =

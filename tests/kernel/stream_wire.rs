@@ -64,7 +64,7 @@ fn every_frame_is_told_once() {
     let lines = run.lines();
     let ready = &lines[0];
     assert_eq!((&ready["opens"], &ready["talkers"]), (&json!(false), &json!(true)));
-    assert_eq!((&ready["interface"], &ready["tx_mode"]), (&json!("vt0"), &json!("tcx")));
+    assert_eq!((&ready["interface"], &ready["tx_mode"]), (&json!("vt0"), &json!("socket")));
     assert!(ready["xdp_mode"].is_string());
     let rx = last(&run, "rx");
     let known = sources(&rx);
@@ -135,6 +135,29 @@ fn an_interface_that_goes_is_told_and_nothing_ends() {
     let run = stream.interrupt();
     let summary = run.lines().pop().unwrap();
     assert_eq!(number(&summary, "rx_packets"), 130, "{}", run.stderr);
+    assert_eq!(run.code(), 1, "it was gone in the end");
+}
+
+/// Deleted or down: as long as it comes back, everything that passed was counted.
+#[test]
+fn an_interface_that_comes_back_is_no_failure() {
+    for (away, back) in [
+        ("link del vt0", "link add vt0 type veth peer name vt1"),
+        ("link set vt0 down", "link show"),
+    ] {
+        own_namespace();
+        veth("vt0", "vt1");
+        let stream = Stream::json(&["talkers", "-i", "vt0", "--interval", "100ms"]);
+        ip(away);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        ip(back);
+        ip("link set vt0 up");
+        ip("link set vt1 up");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let run = stream.interrupt();
+        assert!(run.stderr.contains("vt0: watched again"), "{}", run.stderr);
+        assert_eq!(run.code(), 0, "{away}: {}", run.stderr);
+    }
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn frames_are_told_apart_by_native_xdp() {
 
 #[test]
 fn frames_are_told_apart_by_tcx() {
-    rx_is_told(XdpMode::Off, Hook::Tcx);
+    rx_is_told(XdpMode::Off, skb_hook());
 }
 
 #[test]
@@ -261,13 +261,13 @@ fn frames_are_told_apart_by_a_socket() {
 /// Sent frames, by destination, with the ports the other way round; by TCX and by a socket.
 #[test]
 fn sent_frames_are_told_apart_by_destination() {
-    for fill in [false, true] {
+    for hook in [Hook::Socket, skb_hook()] {
         std::thread::spawn(move || {
             own_namespace();
             veth("va", "vb");
-            let taken = if fill { fill_tcx("va") } else { vec![] };
+            refuse_sockets(hook == Hook::Tcx);
             let mut probe = probe("va", XdpMode::Auto);
-            assert_eq!(probe.hooks().1, if fill { Hook::Socket } else { Hook::Tcx });
+            assert_eq!(probe.hooks().1, hook);
             look_at(&mut probe, "va", v4(99).into());
             let cases: Vec<Case> = zoo4()
                 .into_iter()
@@ -288,9 +288,8 @@ fn sent_frames_are_told_apart_by_destination() {
             }
             probe.until_packets("va", Direction::Tx, 10 * frames.len() as u64);
             let samples = probe.finish();
-            assert_eq!(told(&samples, Direction::Tx), expected(&cases, 10), "{fill}");
+            assert_eq!(told(&samples, Direction::Tx), expected(&cases, 10), "{hook:?}");
             assert_eq!(told(&samples, Direction::Rx), Told::default());
-            drop(taken);
         })
         .join()
         .unwrap();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::common::net::*;
 use ebpftop::model::link::{Hook, XdpMode};
-use ebpftop::model::talkers::{Direction, Traffic};
+use ebpftop::model::talkers::{Direction, TalkersSample, Traffic};
 
 /// Frames of every kind, with the address each belongs to.
 fn zoo() -> Vec<(Vec<u8>, Option<IpAddr>)> {
@@ -120,7 +120,7 @@ fn frames_of_every_kind_by_native_xdp() {
 
 #[test]
 fn frames_of_every_kind_by_tcx() {
-    zoo_is_exact(XdpMode::Off, Hook::Tcx, || ());
+    zoo_is_exact(XdpMode::Off, skb_hook(), || ());
 }
 
 #[test]
@@ -169,13 +169,13 @@ fn a_million_frames_by_tcx() {
 
 #[test]
 fn sent_frames_count_by_destination() {
-    for fill in [false, true] {
+    for hook in [Hook::Socket, skb_hook()] {
         std::thread::spawn(move || {
             own_namespace();
             veth("va", "vb");
-            let taken = if fill { fill_tcx("va") } else { vec![] };
+            refuse_sockets(hook == Hook::Tcx);
             let mut probe = probe("va", XdpMode::Auto);
-            assert_eq!(probe.hooks().1, if fill { Hook::Socket } else { Hook::Tcx });
+            assert_eq!(probe.hooks().1, hook);
             let to6: Ipv6Addr = "2001:db8::99".parse().unwrap();
             let frames = [
                 ethernet(0x0800, &ipv4(v4(1), v4(50), 100)),
@@ -200,7 +200,6 @@ fn sent_frames_count_by_destination() {
             );
             assert_eq!(sample.other, Traffic { packets: 100, bytes: 4_200 });
             assert_eq!(last(&samples, "va", Direction::Rx).total, Traffic::default());
-            drop(taken);
         })
         .join()
         .unwrap();
@@ -345,26 +344,30 @@ fn a_crowded_table_grows() {
 /// Bulk TCP through segmentation offload: packets and bytes are those of the wire.
 #[test]
 fn merged_buffers_count_as_the_segments_they_are() {
-    for fill in [false, true] {
+    for hooks in
+        [(skb_hook(), Hook::Socket), (Hook::Socket, Hook::Socket), (skb_hook(), skb_hook())]
+    {
         // A stalled machine makes TCP send again what had arrived; such a run bounds the bytes,
         // and one without it tells them exactly.
         assert!(
-            (0..8).any(|_| bulk_tcp_counted(fill) == 0),
+            (0..8).any(|_| bulk_tcp_counted(hooks) == 0),
             "TCP sent something twice in each of eight runs"
         );
     }
 }
 
-/// Sends bulk TCP, checks what was counted of it, and returns how many segments were sent twice.
-fn bulk_tcp_counted(fill: bool) -> u64 {
+/// Bytes of payload in one direction of [`bulk_tcp_counted`].
+const BULK: usize = 8 << 20;
+
+/// Sends bulk TCP in both directions, checks what was counted by these hooks for rx and tx, and returns
+/// how many segments were sent twice.
+fn bulk_tcp_counted(hooks: (Hook, Hook)) -> u64 {
     use std::io::{Read as _, Write as _};
-    const BYTES: usize = 8 << 20;
-    /// What a segment carries at an MTU of 1500.
-    const SEGMENT: u64 = 1448;
     own_namespace();
     veth("va", "vb");
     ip("addr add 192.0.2.1/24 dev va");
-    let taken = if fill { fill_tcx("va") } else { vec![] };
+    let taken = if hooks == (Hook::Socket, Hook::Socket) { fill_tcx("va") } else { vec![] };
+    refuse_sockets(hooks.1 == Hook::Tcx);
     // The other end lives in a namespace of its own, or the two would talk over lo.
     let (tell, told) = std::sync::mpsc::channel();
     let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -376,35 +379,50 @@ fn bulk_tcp_counted(fill: bool) -> u64 {
         ip("addr add 192.0.2.2/24 dev vb");
         wait.recv().unwrap();
         let mut stream = std::net::TcpStream::connect("192.0.2.1:7777").unwrap();
-        stream.write_all(&vec![7; BYTES]).unwrap();
+        stream.write_all(&vec![7; BULK]).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let _ = stream.read(&mut [0; 1]).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
         retransmitted_segments()
     });
     ip(&format!("link set vb netns {}", told.recv().unwrap()));
     let listener = std::net::TcpListener::bind("192.0.2.1:7777").unwrap();
     go.send(()).unwrap();
     let probe = probe("va", XdpMode::Off);
-    let hook = if fill { Hook::Socket } else { Hook::Tcx };
-    assert_eq!(probe.hooks(), (hook, hook));
+    assert_eq!(probe.hooks(), hooks);
     go.send(()).unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
-    assert_eq!(all.len(), BYTES);
+    assert_eq!(all.len(), BULK);
+    stream.write_all(&all).unwrap();
     drop(stream);
     drop(all);
-    let again = client.join().unwrap();
+    let again = client.join().unwrap() + retransmitted_segments();
     let samples = probe.finish();
     drop(taken);
-    let sample = last(&samples, "va", Direction::Rx);
-    let from = sample.sources.iter().find(|s| s.ip.to_string() == "192.0.2.2").unwrap().total;
-    // 14 + 20 + 32 bytes of headers a segment, and 8 more of options in the SYN.
-    let once = BYTES as u64 + from.packets * 66 + 8;
-    assert!((once..=once + again * SEGMENT).contains(&from.bytes), "{from:?} {hook:?} {again}");
-    // Merged buffers would be far fewer packets.
-    assert!(from.packets >= BYTES as u64 / SEGMENT, "{from:?}");
+    refuse_sockets(false);
+    for direction in [Direction::Rx, Direction::Tx] {
+        bulk_is_exact(last(&samples, "va", direction), again);
+    }
     again
+}
+
+/// One direction of [`bulk_tcp_counted`], where `again` segments were sent twice.
+fn bulk_is_exact(sample: &TalkersSample, again: u64) {
+    /// Payload of a segment at an MTU of 1500.
+    const SEGMENT: u64 = 1448;
+    let peer = sample.sources.iter().find(|s| s.ip.to_string() == "192.0.2.2").unwrap().total;
+    // 14 + 20 + 32 bytes of headers a segment, and 8 more of options in the SYN.
+    let once = BULK as u64 + peer.packets * 66 + 8;
+    let bytes = once..=once + again * SEGMENT;
+    assert!(
+        bytes.contains(&peer.bytes),
+        "{peer:?} {:?} {:?} {again}",
+        sample.hook,
+        sample.direction
+    );
+    // Merged buffers would be far fewer packets.
+    assert!(peer.packets >= BULK as u64 / SEGMENT, "{peer:?}");
 }
 
 /// Segments that TCP has sent again in this thread's network namespace.

@@ -112,7 +112,7 @@ fn every_mode_follows_every_other() {
     veth("va", "vb");
     let sender = Sender::on("vb");
     let mut probe = probe("va", XdpMode::Auto);
-    assert_eq!(probe.hooks(), (Hook::Generic, Hook::Tcx));
+    assert_eq!(probe.hooks(), (Hook::Generic, Hook::Socket));
     let mut sent = 0;
     for (mode, hook) in [
         (XdpMode::Native, Hook::Native),
@@ -144,7 +144,7 @@ fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
         problem.to_string(),
         "attach native XDP to lo: the driver has no native XDP; use --xdp-mode generic or auto"
     );
-    assert_eq!(probe.watched[0].tx, Ok(Hook::Tcx));
+    assert_eq!(probe.watched[0].tx, Ok(Hook::Socket));
     probe.send(TalkersCommand::Mode(XdpMode::Generic));
     probe.until("generic", |p| p.watched[0].rx == Ok(Hook::Generic));
     assert_eq!(probe.watched[0].price, "switches software GRO off");
@@ -179,7 +179,7 @@ fn an_interface_that_goes_is_taken_up_when_it_returns() {
     assert_eq!(probe.watched[0].ifindex, 0);
     veth("va", "vb");
     probe.until("back", |p| p.watched[0].gone.is_none() && p.watched[0].ifindex == ifindex("va"));
-    assert_eq!(probe.hooks(), (Hook::Generic, Hook::Tcx));
+    assert_eq!(probe.hooks(), (Hook::Generic, Hook::Socket));
     Sender::on("vb").send(&frames(1, 5));
     probe.until_packets("va", Direction::Rx, 15);
     let samples = probe.finish();
@@ -187,6 +187,42 @@ fn an_interface_that_goes_is_taken_up_when_it_returns() {
 }
 
 /// Until then the kernel drops what is sent, and says nothing (noop_qdisc).
+/// The reader of the events stands still, so the probe sees the deletion and the new interface at once.
+#[test]
+fn another_interface_with_the_same_name_and_index_is_another() {
+    own_namespace();
+    let make = || {
+        ip("link add va index 777 type veth peer name vb");
+        ip("link set va up");
+        ip("link set vb up");
+    };
+    make();
+    let mut probe = probe("va", XdpMode::Auto);
+    Sender::on("vb").send(&frames(1, 10));
+    probe.until_packets("va", Direction::Rx, 10);
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    ip("link del va");
+    make();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut sent = 10;
+    // Until the probe has attached to the new one nothing counts.
+    let seen = probe.samples.len();
+    probe.until("the backlog", |p| p.samples.len() > seen + 40);
+    for _ in 0..3 {
+        Sender::on("vb").send(&frames(1, 10));
+        Sender::on("va").send(&frames(2, 10));
+        sent += 10;
+        probe.until_packets("va", Direction::Rx, sent);
+        probe.until_packets("va", Direction::Tx, sent - 10);
+    }
+    // The index goes to an interface of another name: the chosen name is gone.
+    ip("link del va");
+    ip("link add wa index 777 type veth peer name wb");
+    probe.until("gone", |p| p.watched[0].gone.is_some());
+    assert_eq!(probe.watched[0].interface, "va");
+    probe.finish();
+}
+
 fn carrier_is_back(name: &str) {
     for _ in 0..600 {
         if ip(&format!("link show dev {name}")).contains("state UP") {
@@ -263,7 +299,7 @@ fn a_foreign_program_is_never_touched() {
             assert!(xdp_line(&before).is_some(), "{before}");
 
             let mut ours = probe("va", XdpMode::Auto);
-            assert_eq!(ours.hooks(), (Hook::Tcx, Hook::Tcx));
+            assert_eq!(ours.hooks(), (Hook::Tcx, Hook::Socket));
             assert_eq!(ours.watched[0].partial.as_deref(), Some("after foreign XDP"));
             Sender::on("vb").send(&frames(1, 10));
             ours.until_packets("va", Direction::Rx, 10);
@@ -374,9 +410,11 @@ fn links_without_a_header_are_known_by_their_type() {
             let tun = open_tun(c"tun0", Some(arphrd));
             ip("link set tun0 up");
             let taken = if arphrd == 776 { fill_tcx("tun0") } else { vec![] };
+            refuse_sockets(arphrd == 512);
             let mut probe = probe("tun0", XdpMode::Auto);
-            let hook = if arphrd == 776 { Hook::Socket } else { Hook::Tcx };
-            assert_eq!(probe.hooks(), (hook, hook), "{arphrd}");
+            let rx = if arphrd == 776 { Hook::Socket } else { Hook::Tcx };
+            let tx = if arphrd == 512 { Hook::Tcx } else { Hook::Socket };
+            assert_eq!(probe.hooks(), (rx, tx), "{arphrd}");
             let six: [std::net::Ipv6Addr; 2] =
                 ["2001:db8::5".parse().unwrap(), "2001:db8::6".parse().unwrap()];
             // A first byte that a MAC address could begin with too.
@@ -553,8 +591,8 @@ fn a_name_of_any_bytes_is_an_interface() {
         .status()
         .unwrap();
     assert!(made.success());
-    let shown = "v\u{fffd}\x1b[31m";
-    let mut probe = probe(shown, XdpMode::Auto);
+    // As it is shown, so it can be typed.
+    let mut probe = probe("v\\xff\\x1b[31m", XdpMode::Auto);
     assert!(probe.watched[0].gone.is_some(), "it is down");
     let up = std::process::Command::new("ip").args(["link", "set"]).arg(name).arg("up").status();
     assert!(up.unwrap().success());
@@ -562,9 +600,61 @@ fn a_name_of_any_bytes_is_an_interface() {
     probe.until("up", |p| p.watched[0].gone.is_none());
     carrier_is_back("vb");
     Sender::on("vb").send(&frames(1, 10));
-    probe.until_packets(shown, Direction::Rx, 10);
-    let told = probe.links.iter().find(|l| l.name == shown).unwrap();
-    assert_eq!(told.driver.as_deref(), Some("veth"));
+    let counted = |p: &Probe| {
+        let rx = p.samples.iter().rfind(|s| s.direction == Direction::Rx)?;
+        (rx.interface.as_bytes() == name.as_bytes()).then_some(rx.total.packets)
+    };
+    probe.until("10 packets", |p| counted(p) == Some(10));
+    let link = probe.links.iter().find(|l| l.name.as_bytes() == name.as_bytes()).unwrap();
+    assert_eq!(link.driver.as_deref(), Some("veth"));
+    probe.finish();
+}
+
+/// Two names that are the same text once what is not UTF-8 is replaced.
+#[test]
+fn names_that_look_alike_are_two_interfaces() {
+    use std::os::unix::ffi::OsStrExt as _;
+    own_namespace();
+    for (name, peer) in [(&b"v\xff"[..], "va"), (b"v\xfe", "vb")] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        let ip = |args: [&std::ffi::OsStr; 2], rest: &str| {
+            let mut ip = std::process::Command::new("ip");
+            assert!(
+                ip.arg("link").args(args).args(rest.split_whitespace()).status().unwrap().success()
+            );
+        };
+        ip(["add".as_ref(), name], &format!("type veth peer name {peer}"));
+        ip(["set".as_ref(), name], "up");
+        ip(["set".as_ref(), peer.as_ref()], "up");
+    }
+    let mut probe = try_probe(Choice::All, XdpMode::Auto).ok().unwrap();
+    Sender::on("va").send(&frames(1, 5));
+    Sender::on("vb").send(&frames(2, 7));
+    let counted = |p: &Probe, name: &[u8]| {
+        let of =
+            |s: &&TalkersSample| s.interface.as_bytes() == name && s.direction == Direction::Rx;
+        p.samples.iter().rfind(of).map(|s| s.total.packets)
+    };
+    probe.until("both", |p| (counted(p, b"v\xff"), counted(p, b"v\xfe")) == (Some(5), Some(7)));
+    probe.finish();
+}
+
+#[test]
+fn an_interface_is_found_by_its_alternative_names_and_with_its_peer() {
+    own_namespace();
+    veth("va", "vb");
+    ip("link property add dev va altname uplink-of-the-web-server");
+    for typed in ["uplink-of-the-web-server", "va@vb", "va@if2", "uplink-of-the-web-server@vb"] {
+        let probe = probe(typed, XdpMode::Auto);
+        assert_eq!(probe.watched[0].interface, "va", "{typed}");
+        probe.finish();
+    }
+    // Renamed, it is still the one that was chosen.
+    let mut probe = probe("uplink-of-the-web-server", XdpMode::Auto);
+    ip("link property del dev va altname uplink-of-the-web-server");
+    ip("link set va down");
+    ip("link set va name vc");
+    probe.until("the new name", |p| p.watched[0].interface == "vc");
     probe.finish();
 }
 
@@ -625,8 +715,8 @@ fn gateways_are_followed_as_they_change() {
     probe.finish();
 }
 
-/// A filter of clsact, as tools from before TCX attach it.
-fn attach_clsact(program: &OwnedFd, name: &str) {
+/// A filter at the egress of clsact, as tools from before TCX attach it.
+pub fn attach_clsact(program: &OwnedFd, name: &str) {
     let mut hook = libbpf_sys::bpf_tc_hook {
         sz: size_of::<libbpf_sys::bpf_tc_hook>() as u64,
         ifindex: ifindex(name) as i32,

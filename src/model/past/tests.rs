@@ -155,7 +155,7 @@ impl World {
         });
         TalkersSample {
             ifindex: u32::from(port) + 1,
-            interface: format!("eth{port}"),
+            interface: format!("eth{port}").as_str().into(),
             direction: if self.now.is_multiple_of(2) { Direction::Rx } else { Direction::Tx },
             hook: Hook::Generic,
             at: Stamp { mono: at, wall: WallOffset(0) },

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Compared;
 use super::history::{History, per_second};
+use super::interface_name::InterfaceName;
 use super::link::Hook;
 use super::slab::{Slab, Slot};
 use super::talkers::{Direction, Source, TalkersSample, Traffic};
@@ -152,7 +153,7 @@ impl std::ops::Add for Rate {
 /// One interface and its totals.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    pub name: String,
+    pub name: InterfaceName,
     pub ifindex: u32,
     pub rx: InterfaceSide,
     pub tx: InterfaceSide,
@@ -340,8 +341,8 @@ impl Wire {
     }
 
     /// The place among [`Wire::ports`] of the interface with this name.
-    pub fn port_named(&self, name: &str) -> Option<usize> {
-        self.ports.iter().position(|p| p.name == name)
+    pub fn port_named(&self, name: &InterfaceName) -> Option<usize> {
+        self.ports.iter().position(|p| p.name == *name)
     }
 
     /// An address on the interface at this place among [`Wire::ports`].

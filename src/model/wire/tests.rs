@@ -75,7 +75,7 @@ fn another_interface_does_not_disturb_what_was_counted() {
     wire.add_sample(&sample("eth0", Direction::Rx, 10, &[(1, 1, 500, 100)], 0));
     wire.add_sample(&sample("eth1", Direction::Rx, 11, &[(2, 1, 300, 100)], 0));
     assert_eq!(talker(&wire, 1).unwrap().rx.total().bytes, 500);
-    assert_eq!(wire.port_named("eth1"), Some(1));
+    assert_eq!(wire.port_named(&"eth1".into()), Some(1));
 }
 
 #[test]

@@ -1,15 +1,11 @@
-//! Which hook counts: pure rules over what an interface tells of itself.
+//! Which hook counts: pure rules over the properties of an interface.
 
-use super::links::Row;
-use crate::model::escape::escape;
+use super::interface::Row;
+use super::third_party::Detour;
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
 use crate::sys::ethtool::Feature;
-
-/// Drivers for which `auto` takes native: attaching neither resets the link nor slows bulk
-/// traffic, each with its source. None is known to do so for certain: ixgbe, i40e, ice, mlx5,
-/// bnxt rebuild their queues (cilium#18636), veth loses TSO (three quarters of bulk TCP).
-const NATIVE_IS_GENTLE: [&str; 0] = [];
 
 /// Drivers for which losing GRO_HW or LRO is harmless and can be put back.
 ///
@@ -17,8 +13,17 @@ const NATIVE_IS_GENTLE: [&str; 0] = [];
 /// up (virtnet_set_features, drivers/net/virtio_net.c).
 const GENERIC_IS_HARMLESS: [&str; 1] = ["virtio_net"];
 
-/// Why rx by an skb hook is not all that arrived.
-pub(super) const AFTER_FOREIGN_XDP: &str = "after foreign XDP";
+/// Why rx by a TCX program or a socket is not all that arrived.
+const AFTER_FOREIGN_XDP: &str = "after foreign XDP";
+/// Somebody's TCX program runs before ours and may take frames out.
+const AFTER_FOREIGN_TCX: &str = "after foreign TCX";
+/// Why XDP does not see all that arrives, or sees some twice.
+const WITHOUT_REDIRECTED: &str = "without frames that tc redirects here";
+const THROUGH_IFB: &str = "frames that ifb returns count twice";
+/// XDP_TX and XDP_REDIRECT pass neither the queueing layer nor a packet socket.
+const WITHOUT_FOREIGN_XDP: &str = "without frames that foreign XDP sends";
+/// Where no socket is to be had: TCX runs before the queue and before filters of clsact.
+const BEFORE_QUEUE: &str = "counted before queue and tc filters";
 
 /// What the frames of an interface begin with, by ARPHRD type (include/uapi/linux/if_arp.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +65,12 @@ pub(super) fn rx_hooks(row: &Row, mode: XdpMode) -> Vec<Hook> {
         XdpMode::Off => vec![Hook::Tcx, Hook::Socket],
         XdpMode::Auto => {
             let mut hooks = Vec::new();
-            if row.link.xdp.is_none() && LinkKind::of(row.link.arphrd) == LinkKind::Ethernet {
+            let ethernet = LinkKind::of(row.link.arphrd) == LinkKind::Ethernet;
+            if ethernet && row.link.xdp.is_none() && row.detour.is_none() {
                 let driver = row.driver.name.as_deref().unwrap_or_default();
-                if NATIVE_IS_GENTLE.contains(&driver) {
-                    hooks.push(Hook::Native);
-                }
+                // Native is never taken: no driver is known for certain to attach it without a reset
+                // of the link and without a loss for bulk traffic. ixgbe, i40e, ice, mlx5 and bnxt
+                // rebuild their queues (cilium#18636), veth loses TSO (three quarters of bulk TCP).
                 if GENERIC_IS_HARMLESS.contains(&driver) || changed_by_generic(row) == Some(vec![])
                 {
                     hooks.push(Hook::Generic);
@@ -76,8 +82,36 @@ pub(super) fn rx_hooks(row: &Row, mode: XdpMode) -> Vec<Hook> {
     }
 }
 
+/// The hooks for tx to try, the best first. A packet socket is handed a frame right before the driver
+/// (`xmit_one`, net/core/dev.c): frames that the queue or a filter dropped are not among these. TCX
+/// runs before both.
+pub(super) const TX_HOOKS: [Hook; 2] = [Hook::Socket, Hook::Tcx];
+
+/// Why rx by `hook` is not exactly what arrived.
+pub(super) fn rx_doubts(row: &Row, hook: Hook) -> Vec<&'static str> {
+    match hook {
+        Hook::Tcx | Hook::Socket => {
+            let xdp = row.link.xdp.is_some().then_some(AFTER_FOREIGN_XDP);
+            let tcx = (hook == Hook::Tcx && row.behind_tcx).then_some(AFTER_FOREIGN_TCX);
+            xdp.into_iter().chain(tcx).collect()
+        }
+        Hook::Native | Hook::Generic => match row.detour {
+            Some(Detour::Redirected) => vec![WITHOUT_REDIRECTED],
+            Some(Detour::ThroughIfb) if hook == Hook::Generic => vec![THROUGH_IFB],
+            _ => vec![],
+        },
+    }
+}
+
+/// Why tx by `hook` is not exactly what was handed to the driver.
+pub(super) fn tx_doubts(row: &Row, hook: Hook) -> Vec<&'static str> {
+    let xdp = row.link.xdp.is_some().then_some(WITHOUT_FOREIGN_XDP);
+    let queue = (hook == Hook::Tcx).then_some(BEFORE_QUEUE);
+    xdp.into_iter().chain(queue).collect()
+}
+
 /// The features that attaching generic XDP would switch off (`generic_xdp_install` calls
-/// `dev_disable_lro` and `dev_disable_gro_hw`, net/core/dev.c); `None` where nobody can say.
+/// `dev_disable_lro` and `dev_disable_gro_hw`, net/core/dev.c); `None` where they cannot be read.
 fn changed_by_generic(row: &Row) -> Option<Vec<&str>> {
     let features = &row.driver.features;
     if features.is_empty() {
@@ -89,7 +123,7 @@ fn changed_by_generic(row: &Row) -> Option<Vec<&str>> {
     Some(features.iter().filter(changes).map(|f| f.name.as_str()).collect())
 }
 
-/// What `hook` does to the interface's other users, in words; empty when nothing.
+/// What `hook` changes for other traffic on the interface; empty when nothing.
 pub(super) fn price(row: &Row, hook: Hook) -> String {
     match hook {
         Hook::Tcx | Hook::Socket => String::new(),
@@ -104,10 +138,9 @@ pub(super) fn price(row: &Row, hook: Hook) -> String {
     }
 }
 
-/// Why `hook` cannot be had, told with what can be done.
+/// Why `hook` cannot be attached, and what to do.
 pub(super) fn refusal(row: &Row, hook: Hook, error: &std::io::Error) -> Problem {
-    let name = escape(row.link.name.as_bytes());
-    let what = format!("attach {} to {name}", word(hook));
+    let what = format!("attach {} to {}", word(hook), row.link.name);
     let (why, fix) = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => ("this needs root".into(), "run it with sudo"),
         Some(libc::EBUSY | libc::EEXIST) => (
@@ -122,7 +155,7 @@ pub(super) fn refusal(row: &Row, hook: Hook, error: &std::io::Error) -> Problem 
             "use --xdp-mode off",
         ),
         Some(libc::ENODEV | libc::ENXIO) => {
-            ("the interface is gone".into(), "it is taken up again when it returns")
+            ("the interface is gone".into(), "it is watched again when it returns")
         }
         _ => (error.to_string(), "use --xdp-mode off"),
     };
@@ -138,43 +171,30 @@ fn word(hook: Hook) -> &'static str {
     }
 }
 
-/// No interface of that name: the names there are, the nearest first.
-pub(super) fn unknown<'a>(wanted: &str, there: impl Iterator<Item = &'a str>) -> Problem {
-    let mut names: Vec<(usize, &str)> = there.map(|n| (distance(wanted, n), n)).collect();
+/// No interface has this name: lists the names that exist, the nearest first.
+pub(super) fn unknown<'a>(
+    wanted: &InterfaceName,
+    there: impl Iterator<Item = &'a InterfaceName>,
+) -> Problem {
+    let shown = wanted.escaped();
+    let distance = |name: &str| strsim::levenshtein(&shown, name);
+    let mut names: Vec<_> = there.map(|n| (distance(&n.escaped()), n.escaped())).collect();
     names.sort_unstable();
-    let list: Vec<_> = names.into_iter().map(|(_, n)| escape(n.as_bytes())).collect();
+    let list: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
     let fix = if list.is_empty() {
         "this network namespace has no interface".to_owned()
     } else {
         format!("choose another with -i: {}", list.join(", "))
     };
-    Problem::new(format!("watch {}", escape(wanted.as_bytes())), "no such interface", fix)
-}
-
-/// How many characters have to be put in, taken out or changed.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (above, y) in row.iter_mut().skip(1).zip(&b) {
-            let best = (diagonal + usize::from(x != *y)).min(*above + 1).min(left + 1);
-            diagonal = std::mem::replace(above, best);
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
+    Problem::new(format!("watch {shown}"), "no such interface", fix)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::link::Link;
-    use crate::probes::talkers::links::Driver;
+    use crate::probes::talkers::interface::Driver;
+    use std::rc::Rc;
 
     fn row(driver: &str, features: &[(&str, bool, bool)]) -> Row {
         let features = features
@@ -190,10 +210,11 @@ mod tests {
             .collect();
         let mut row = Row {
             link: Link { arphrd: 1, ..Link::default() },
-            raw_name: c"x0".into(),
-            driver: Driver { features, ..Driver::default() },
+            altnames: Vec::new(),
+            driver: Rc::new(Driver { features, name: Some(driver.into()), speed_mbit: None }),
+            detour: None,
+            behind_tcx: false,
         };
-        row.driver.name = Some(driver.into());
         row.link.driver = Some(driver.into());
         row
     }
@@ -214,6 +235,22 @@ mod tests {
         let mut taken = row("veth", &[("rx-lro", false, true)]);
         taken.link.xdp = Some(("native".into(), 7));
         assert_eq!(first(&taken), Hook::Tcx);
+        for detour in [Detour::Redirected, Detour::ThroughIfb] {
+            let bypassed = Row { detour: Some(detour), ..row("veth", &[("rx-lro", false, true)]) };
+            assert_eq!(first(&bypassed), Hook::Tcx);
+            assert_eq!(rx_doubts(&bypassed, Hook::Tcx), Vec::<&str>::new());
+            assert_eq!(rx_doubts(&bypassed, Hook::Generic).len(), 1);
+        }
+    }
+
+    #[test]
+    fn tx_is_in_doubt_before_the_queue_and_beside_foreign_xdp() {
+        let mut row = row("veth", &[]);
+        assert_eq!(tx_doubts(&row, Hook::Socket), Vec::<&str>::new());
+        assert_eq!(tx_doubts(&row, Hook::Tcx), [BEFORE_QUEUE]);
+        row.link.xdp = Some(("native".into(), 7));
+        assert_eq!(tx_doubts(&row, Hook::Socket), [WITHOUT_FOREIGN_XDP]);
+        assert_eq!(rx_doubts(&row, Hook::Tcx), [AFTER_FOREIGN_XDP]);
     }
 
     #[test]
@@ -233,9 +270,8 @@ mod tests {
 
     #[test]
     fn unknown_names_come_with_the_nearest_first() {
-        let problem = unknown("eht0", ["lo", "wlan0", "eth0"].into_iter());
+        let there = ["lo", "wlan0", "eth0"].map(InterfaceName::from);
+        let problem = unknown(&"eht0".into(), there.iter());
         assert_eq!(problem.fix, "choose another with -i: eth0, lo, wlan0");
-        assert_eq!((distance("", "abc"), distance("abc", ""), distance("eth0", "eth0")), (3, 3, 0));
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use super::bpf_object::Counter;
 use super::choose::{self, LinkKind};
-use super::links::Row;
+use super::interface::Row;
 use crate::bpf::btf;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::Hook;
@@ -80,7 +80,7 @@ pub(super) fn attach_first(
         match attach(counter, row, hook) {
             Ok(attachment) => return Ok((hook, attachment)),
             Err(e) => {
-                tracing::info!("{} on {}: {e}", hook.name(), row.link.name.escape_default());
+                tracing::info!("{} on {}: {e}", hook.name(), row.link.name);
                 first.get_or_insert_with(|| choose::refusal(row, hook, &e));
             }
         }
@@ -109,8 +109,7 @@ pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Att
 }
 
 fn load_problem(row: &Row, error: &LoadError) -> Problem {
-    let name = crate::model::escape::escape(row.link.name.as_bytes());
-    let what = format!("count on {name}");
+    let what = format!("count on {}", row.link.name);
     if let Some(fix) = error.fix() {
         return Problem::new(what, error.to_string(), fix);
     }

@@ -1,16 +1,17 @@
-//! Device features that attaching changed, put back when we detach.
+//! Device features that attaching changed, restored after detaching.
 
-use super::links::{Links, Row};
+use super::interface::Row;
+use super::links::Links;
 use crate::sys::ethtool::Feature;
 
-/// A feature that was different before we attached.
+/// A feature that attaching changed.
 #[derive(Debug)]
 struct Changed {
     before: Feature,
     after: Feature,
 }
 
-/// What one interface's features were, and what attaching made of them.
+/// The features of one interface before attaching, and those that it changed.
 #[derive(Debug, Default)]
 pub(super) struct Features {
     before: Vec<Feature>,
@@ -18,14 +19,14 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// To be called right before attaching.
+    /// Reads the features; to be called right before attaching.
     pub(super) fn before(&mut self, links: &Links, row: &Row) {
-        self.before = links.ethtool.features(&row.raw_name).unwrap_or_default();
+        self.before = links.ethtool.features(&row.link.name).unwrap_or_default();
     }
 
-    /// To be called right after: remembers what changed.
+    /// Notes what attaching changed; to be called right after it.
     pub(super) fn after(&mut self, links: &Links, row: &Row) {
-        let after = links.ethtool.features(&row.raw_name).unwrap_or_default();
+        let after = links.ethtool.features(&row.link.name).unwrap_or_default();
         let changed = std::mem::take(&mut self.before)
             .into_iter()
             .zip(after)
@@ -33,25 +34,26 @@ impl Features {
         self.changed.extend(changed.map(|(before, after)| Changed { before, after }));
     }
 
-    /// Whether anything is to be put back.
+    /// Whether there is anything to restore.
     pub(super) fn changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// To be called after detaching. What somebody else has changed since is left alone.
+    /// Restores them after detaching, but for those that somebody else has changed since.
     pub(super) fn restore(&mut self, links: &Links, row: &Row) {
         if self.changed.is_empty() {
             return;
         }
-        let now = links.ethtool.features(&row.raw_name).unwrap_or_default();
+        let now = links.ethtool.features(&row.link.name).unwrap_or_default();
         for Changed { before, after } in self.changed.drain(..) {
             let untouched =
                 now.iter().any(|f| f.bit == after.bit && f.requested == after.requested);
             if !untouched {
                 continue;
             }
-            if let Err(e) = links.ethtool.set_feature(&row.raw_name, before.bit, before.requested) {
-                tracing::warn!("{} of {:?} cannot be put back: {e}", before.name, row.raw_name);
+            if let Err(e) = links.ethtool.set_feature(&row.link.name, before.bit, before.requested)
+            {
+                tracing::warn!("{} of {} cannot be restored: {e}", before.name, row.link.name);
             }
         }
     }

@@ -12,6 +12,7 @@ mod choose;
 mod direction;
 mod features;
 mod hand_over;
+mod interface;
 mod kernel_counters;
 mod links;
 mod look;
@@ -29,7 +30,14 @@ use std::thread::{self, JoinHandle};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{ProbeEvent, Sink, TalkersCommand, TalkersConfig};
+use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
+
+/// The names of the interfaces in the caller's network namespace, and whether each is up.
+pub fn interfaces() -> std::io::Result<Vec<(InterfaceName, bool)>> {
+    let links = netlink::Netlink::open()?.links()?;
+    Ok(links.into_iter().map(|link| (link.name, link.up)).collect())
+}
 
 /// A running talkers probe.
 #[derive(Debug)]

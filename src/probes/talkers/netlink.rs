@@ -1,30 +1,44 @@
-//! What the kernel tells of links and addresses, read from rtnetlink; and how a table is read.
+//! Interfaces and their addresses from rtnetlink: dumps, single requests and notifications.
 //!
-//! Read by hand: an interface's name is bytes that somebody chose, and a reader that wants
-//! UTF-8 loses the interface.
+//! Parsed by hand: an interface's name is arbitrary bytes, and the crates that parse these messages
+//! expect UTF-8.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::LinkCounters;
 
 /// `include/uapi/linux/rtnetlink.h`, `netlink.h`, `if_link.h`, `if_addr.h`, `if.h`
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_REQUEST_DUMP: u16 = 0x301;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
+/// Qdiscs, classes and filters lie between these.
+const RTM_NEWQDISC: u16 = 36;
+const RTM_GETTFILTER: u16 = 46;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_WIRELESS: u16 = 11;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
 const IFLA_STATS64: u16 = 23;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_XDP: u16 = 43;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFF_UP: u32 = 1;
@@ -32,28 +46,54 @@ const IFF_LOOPBACK: u32 = 8;
 const IFF_LOWER_UP: u32 = 0x10000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_TC: u32 = 4;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 
-/// One interface as a dump tells of it.
+/// One interface as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RawLink {
     pub(super) ifindex: u32,
-    /// The name as it is.
-    pub(super) name: CString,
+    pub(super) name: InterfaceName,
+    /// Alternative names (`ip link property add … altname`).
+    pub(super) altnames: Vec<InterfaceName>,
     pub(super) up: bool,
     pub(super) carrier: bool,
     pub(super) loopback: bool,
     pub(super) arphrd: u16,
     pub(super) mtu: u32,
     pub(super) counters: LinkCounters,
-    /// XDP programs attached: (`IFLA_XDP_*_PROG_ID`'s word, program id).
+    /// Packets that the device or its driver dropped instead of sending them.
+    pub(super) tx_dropped: u64,
+    /// The bridge, bond or VRF that this interface belongs to.
+    pub(super) master: Option<u32>,
+    /// The interface below (VLAN, macvlan, a bound tunnel), or the peer of a veth.
+    pub(super) lower: Option<u32>,
+    /// An ifb device.
+    pub(super) ifb: bool,
+    /// XDP programs attached: (mode, program id).
     pub(super) xdp: Vec<(&'static str, u32)>,
 }
 
-/// The two sockets: one is asked, the other listens for changes.
+/// One notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The interface with this index is new, or something about it changed. What the notification says
+    /// of it is not used: it may be older than our own programs on it.
+    Link(u32),
+    /// The interface with this index was deleted or moved to another namespace.
+    Gone(u32),
+    /// An address was added (`true`) or removed.
+    Address { ifindex: u32, ip: IpAddr, added: bool },
+    /// A queueing discipline or a filter was added or removed.
+    TrafficControl,
+    /// Notifications were lost: only a dump tells the present state.
+    Lost,
+}
+
+/// Two sockets: one for requests, one for notifications.
 pub(super) struct Netlink {
-    asked: Socket,
+    requests: Socket,
     pub(super) changes: Socket,
 }
 
@@ -66,32 +106,37 @@ impl std::fmt::Debug for Netlink {
 impl Netlink {
     /// Opens both in the thread's network namespace.
     pub(super) fn open() -> io::Result<Self> {
-        let mut asked = Socket::new(NETLINK_ROUTE)?;
-        asked.bind_auto()?;
-        asked.connect(&SocketAddr::new(0, 0))?;
-        let mut changes = Socket::new(NETLINK_ROUTE)?;
-        changes.bind_auto()?;
-        changes.set_non_blocking(true)?;
-        for group in [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
-            changes.add_membership(group)?;
-        }
-        Ok(Self { asked, changes })
+        let mut requests = Socket::new(NETLINK_ROUTE)?;
+        requests.bind_auto()?;
+        requests.connect(&SocketAddr::new(0, 0))?;
+        let groups = [RTNLGRP_LINK, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
+        Ok(Self { requests, changes: notifications(&groups)? })
     }
 
-    /// Takes what changes are waiting; true when there was one, or when some were lost.
-    pub(super) fn take_changes(&self) -> bool {
-        let mut any = false;
-        let mut buffer = Vec::with_capacity(32 << 10);
-        loop {
-            buffer.clear();
-            match self.changes.recv(&mut buffer, 0) {
-                Ok(_) => any = true,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return any,
-                // ENOBUFS: some were lost, and the next dump tells all anyway.
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => any = true,
-                Err(_) => return any,
-            }
+    /// Takes the notifications that are waiting, in order.
+    pub(super) fn take_changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        receive(&self.changes, |message| match message {
+            Some((kind, body)) => changes.extend(parse_change(kind, body)),
+            None => changes.push(Change::Lost),
+        });
+        changes
+    }
+
+    /// One interface; `None` where there is none of this index.
+    pub(super) fn link(&self, ifindex: u32) -> io::Result<Option<RawLink>> {
+        // struct ifinfomsg: family u8, pad, type u16, index i32, flags u32, change u32.
+        let mut header = [0; 16];
+        header[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+        self.requests.send(&request(RTM_GETLINK, NLM_F_REQUEST, &header), 0)?;
+        let (data, _) = self.requests.recv_from_full()?;
+        match split_message(&data) {
+            Some((RTM_NEWLINK, _, body, _)) => Ok(parse_link(body)),
+            Some((NLMSG_ERROR, _, body, _)) => match i32_at(body, 0).unwrap_or(0) {
+                errno if -errno == libc::ENODEV => Ok(None),
+                errno => Err(io::Error::from_raw_os_error(-errno)),
+            },
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
         }
     }
 
@@ -116,42 +161,36 @@ impl Netlink {
         Ok(all)
     }
 
-    /// One dump: request, then the bodies of its messages of one type, until it is done.
-    /// Begun anew when the tables changed under it.
+    /// One dump: passes the bodies of its messages of type `answer` to `each`. Repeated where the
+    /// table changed meanwhile.
     pub(super) fn dump<T: Default>(
         &self,
-        request: u16,
+        kind: u16,
         answer: u16,
         header: &[u8],
         into: &mut T,
         mut each: impl FnMut(&mut T, &[u8]),
     ) -> io::Result<()> {
         const ATTEMPTS: usize = 5;
+        let message = request(kind, NLM_F_REQUEST_DUMP, header);
         for attempt in 1..=ATTEMPTS {
-            let bytes = 16 + header.len();
-            let mut message = Vec::with_capacity(bytes);
-            message.extend_from_slice(&u32::try_from(bytes).unwrap_or(0).to_ne_bytes());
-            message.extend_from_slice(&request.to_ne_bytes());
-            message.extend_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
-            message.resize(16, 0);
-            message.extend_from_slice(header);
-            self.asked.send(&message, 0)?;
+            self.requests.send(&message, 0)?;
             *into = T::default();
             let mut interrupted = false;
             'answers: loop {
-                let (data, _) = self.asked.recv_from_full()?;
+                let (data, _) = self.requests.recv_from_full()?;
                 let mut rest = data.as_slice();
-                while let Some((kind, flags, body, next)) = split_message(rest) {
+                while let Some((got, flags, body, next)) = split_message(rest) {
                     rest = next;
                     interrupted |= flags & NLM_F_DUMP_INTR != 0;
-                    if kind == NLMSG_DONE {
+                    if got == NLMSG_DONE {
                         break 'answers;
                     }
-                    if kind == NLMSG_ERROR {
+                    if got == NLMSG_ERROR {
                         let errno = i32_at(body, 0).unwrap_or(0);
                         return Err(io::Error::from_raw_os_error(-errno));
                     }
-                    if kind == answer {
+                    if got == answer {
                         each(into, body);
                     }
                 }
@@ -162,6 +201,49 @@ impl Netlink {
         }
         Ok(())
     }
+}
+
+/// A socket that receives the notifications of these groups in the thread's network namespace.
+pub(super) fn notifications(groups: &[u32]) -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.set_non_blocking(true)?;
+    for group in groups {
+        socket.add_membership(*group)?;
+    }
+    Ok(socket)
+}
+
+/// Passes the waiting messages to `each`, as type and body; `None` where some were lost.
+pub(super) fn receive(socket: &Socket, mut each: impl FnMut(Option<(u16, &[u8])>)) {
+    let mut buffer = Vec::with_capacity(32 << 10);
+    loop {
+        buffer.clear();
+        match socket.recv(&mut buffer, 0) {
+            Ok(_) => {
+                let mut rest = buffer.as_slice();
+                while let Some((kind, _, body, next)) = split_message(rest) {
+                    rest = next;
+                    each(Some((kind, body)));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => each(None),
+            Err(_) => return,
+        }
+    }
+}
+
+/// The bytes of a request with this header of its own.
+fn request(kind: u16, flags: u16, header: &[u8]) -> Vec<u8> {
+    let bytes = 16 + header.len();
+    let mut message = Vec::with_capacity(bytes);
+    message.extend_from_slice(&u32::try_from(bytes).unwrap_or(0).to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(&flags.to_ne_bytes());
+    message.resize(16, 0);
+    message.extend_from_slice(header);
+    message
 }
 
 /// (type, flags, body, what follows).
@@ -183,6 +265,23 @@ pub(in crate::probes) fn attributes(mut data: &[u8]) -> impl Iterator<Item = (u1
     })
 }
 
+fn parse_change(kind: u16, body: &[u8]) -> Option<Change> {
+    match kind {
+        // Bridges describe their ports by messages of a family of their own.
+        RTM_NEWLINK | RTM_DELLINK if *body.first()? != 0 => None,
+        // Wireless events carry nothing but themselves.
+        RTM_NEWLINK if attributes(body.get(16..)?).any(|(kind, _)| kind == IFLA_WIRELESS) => None,
+        RTM_NEWLINK => Some(Change::Link(u32_at(body, 4)?)),
+        RTM_DELLINK => Some(Change::Gone(u32_at(body, 4)?)),
+        RTM_NEWADDR | RTM_DELADDR => {
+            let (ifindex, ip) = parse_address(body)?;
+            Some(Change::Address { ifindex, ip, added: kind == RTM_NEWADDR })
+        }
+        RTM_NEWQDISC..=RTM_GETTFILTER => Some(Change::TrafficControl),
+        _ => None,
+    }
+}
+
 fn parse_link(body: &[u8]) -> Option<RawLink> {
     // struct ifinfomsg: family u8, pad, type u16, index i32, flags u32, change u32.
     let flags = u32_at(body, 8)?;
@@ -194,13 +293,22 @@ fn parse_link(body: &[u8]) -> Option<RawLink> {
         loopback: flags & IFF_LOOPBACK != 0,
         ..RawLink::default()
     };
+    let mut elsewhere = false;
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
-            IFLA_IFNAME => {
-                let end = value.iter().position(|&b| b == 0).unwrap_or(value.len());
-                link.name = CString::new(value.get(..end)?).ok()?;
+            IFLA_IFNAME => link.name = parse_name(value),
+            IFLA_PROP_LIST => {
+                let names = attributes(value).filter(|(kind, _)| *kind == IFLA_ALT_IFNAME);
+                link.altnames = names.map(|(_, name)| parse_name(name)).collect();
             }
             IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            IFLA_MASTER => link.master = u32_at(value, 0),
+            IFLA_LINK => link.lower = u32_at(value, 0).filter(|&lower| lower != link.ifindex),
+            IFLA_LINK_NETNSID => elsewhere = true,
+            IFLA_LINKINFO => {
+                link.ifb = attributes(value)
+                    .any(|(kind, name)| kind == IFLA_INFO_KIND && parse_name(name) == "ifb");
+            }
             IFLA_STATS64 => {
                 link.counters = LinkCounters {
                     rx_packets: u64_at(value, 0)?,
@@ -208,12 +316,23 @@ fn parse_link(body: &[u8]) -> Option<RawLink> {
                     rx_bytes: u64_at(value, 16)?,
                     tx_bytes: u64_at(value, 24)?,
                 };
+                link.tx_dropped = u64_at(value, 56)?;
             }
             IFLA_XDP => link.xdp = parse_xdp(value),
             _ => {}
         }
     }
+    // An index of another namespace.
+    if elsewhere {
+        link.lower = None;
+    }
     Some(link)
+}
+
+/// Up to the NUL.
+fn parse_name(value: &[u8]) -> InterfaceName {
+    let end = value.iter().position(|&b| b == 0).unwrap_or(value.len());
+    InterfaceName::from(value.get(..end).unwrap_or_default())
 }
 
 /// `IFLA_XDP_DRV_PROG_ID` 5, `_SKB_` 6, `_HW_` 7.
@@ -289,20 +408,36 @@ mod tests {
         body.extend([0; 4]);
         body.extend(attribute(IFLA_IFNAME, b"e\xff\x1b[31m\0"));
         body.extend(attribute(IFLA_MTU, &9000u32.to_ne_bytes()));
+        let names = attribute(IFLA_ALT_IFNAME, b"uplink of the server\0");
+        body.extend(attribute(IFLA_PROP_LIST | 0x8000, &names));
         let xdp = [attribute(2, &[2]), attribute(6, &33u32.to_ne_bytes())].concat();
         body.extend(attribute(IFLA_XDP | 0x8000, &xdp));
         let link = parse_link(&body).unwrap();
         assert_eq!(link.name.as_bytes(), b"e\xff\x1b[31m");
+        assert_eq!(link.altnames, [InterfaceName::from("uplink of the server")]);
         assert_eq!((link.ifindex, link.mtu, link.arphrd), (7, 9000, 1));
         assert!(link.up && link.carrier && !link.loopback);
         assert_eq!(link.xdp, [("generic", 33)]);
     }
 
     #[test]
+    fn a_message_about_part_of_a_link_is_no_change() {
+        let mut body = vec![0; 16];
+        body[4] = 7;
+        assert_eq!(parse_change(RTM_DELLINK, &body), Some(Change::Gone(7)));
+        body[0] = libc::AF_BRIDGE as u8;
+        assert_eq!(parse_change(RTM_DELLINK, &body), None);
+        body[0] = 0;
+        body.extend(attribute(IFLA_WIRELESS, &[0; 8]));
+        assert_eq!(parse_change(RTM_NEWLINK, &body), None);
+        assert_eq!(parse_change(RTM_GETTFILTER, &[]), Some(Change::TrafficControl));
+    }
+
+    #[test]
     fn any_answer_does_no_harm() {
         crate::testing::fuzz::check("netlink", |mut rest| {
-            while let Some((_, _, body, next)) = split_message(rest) {
-                let _ = (parse_link(body), parse_address(body));
+            while let Some((kind, _, body, next)) = split_message(rest) {
+                let _ = (parse_link(body), parse_address(body), parse_change(kind, body));
                 super::super::third_party::any_bytes(body);
                 super::super::routes::any_bytes(body);
                 assert!(next.len() < rest.len());

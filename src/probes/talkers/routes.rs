@@ -1,12 +1,12 @@
-//! The default routes, followed without reading a table of a million routes again and again.
+//! The default routes. A table of a million routes is read at most 2 % of the time.
 
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use netlink_sys::Socket;
 
-use super::netlink::{Netlink, attributes, parse_ip, split_message, u16_at, u32_at};
+use super::netlink::{Netlink, attributes, notifications, parse_ip, receive, u16_at, u32_at};
 
 /// `include/uapi/linux/rtnetlink.h`
 const RTM_NEWROUTE: u16 = 24;
@@ -21,15 +21,15 @@ const RTN_UNICAST: u8 = 1;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV6_ROUTE: u32 = 11;
 
-/// The table is not read again before so many times as long as reading it took.
-const REST: u32 = 50;
+/// The pause after a dump, as a multiple of the time that it took.
+const PAUSE: u32 = 50;
 
 /// One default route of the main table: IPv4 before IPv6, then by metric.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DefaultRoute {
     six: bool,
     metric: u32,
-    /// Where it leads to: interface, and the gateway where there is one.
+    /// Next hops: the interface, and the gateway where there is one.
     hops: Vec<(u32, Option<IpAddr>)>,
 }
 
@@ -48,24 +48,19 @@ impl std::fmt::Debug for Routes {
 }
 
 impl Routes {
-    /// Begins to listen in the thread's network namespace.
+    /// Subscribes to changes in the thread's network namespace.
     pub(super) fn open() -> io::Result<Self> {
-        let mut changes = Socket::new(NETLINK_ROUTE)?;
-        changes.bind_auto()?;
-        changes.set_non_blocking(true)?;
-        for group in [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE] {
-            changes.add_membership(group)?;
-        }
+        let changes = notifications(&[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
         Ok(Self { changes, held: Vec::new(), stale: true, read: None })
     }
 
-    /// Reads the table where a default route may have changed: `changed` says that a link or an
-    /// address did, with which the kernel drops IPv4 routes without a word.
-    pub(super) fn refresh(&mut self, netlink: &Netlink, changed: bool) {
+    /// Reads the table where a default route may have changed; true when it was read. `changed`: an
+    /// interface or an address did, with which the kernel drops IPv4 routes without a notification.
+    pub(super) fn refresh(&mut self, netlink: &Netlink, changed: bool) -> bool {
         self.stale |= changed | self.take_changes();
-        let rests = self.read.is_some_and(|(at, took)| at.elapsed() < took * REST);
-        if !self.stale || rests {
-            return;
+        let pausing = self.read.is_some_and(|(at, took)| at.elapsed() < took * PAUSE);
+        if !self.stale || pausing {
+            return false;
         }
         let begun = Instant::now();
         let held = &mut self.held;
@@ -78,27 +73,17 @@ impl Routes {
         self.held.sort();
         self.stale = false;
         self.read = Some((Instant::now(), begun.elapsed()));
+        true
     }
 
-    /// Takes what changes are waiting; true when one was of a default route, or some were lost.
+    /// Takes the notifications that are waiting; true when one was about a default route, or some
+    /// were lost.
     fn take_changes(&self) -> bool {
         let mut any = false;
-        let mut buffer = Vec::with_capacity(32 << 10);
-        loop {
-            buffer.clear();
-            match self.changes.recv(&mut buffer, 0) {
-                Ok(_) => {
-                    let mut rest = buffer.as_slice();
-                    while let Some((_, _, body, next)) = split_message(rest) {
-                        rest = next;
-                        any |= parse_default_route(body).is_some();
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => any = true,
-                Err(_) => return any,
-            }
-        }
+        receive(&self.changes, |message| {
+            any |= message.is_none_or(|(_, body)| parse_default_route(body).is_some());
+        });
+        any
     }
 
     /// The interface of the best one.

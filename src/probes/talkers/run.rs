@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,11 +16,12 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use super::bpf_object::{FIRST_PART, entries_for};
 use super::direction::Means;
-use super::links::{Links, Row};
+use super::interface::Row;
+use super::links::{Changed, Links};
 use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
-use crate::model::escape::escape;
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
@@ -34,10 +36,11 @@ use crate::sys::percpu::Batch;
 const BUDGET_BYTES: usize = 64 << 20;
 const BUDGET_BYTES_OF_ALL: usize = 8 << 20;
 
-/// Interfaces whose books are kept while they are not watched: beyond that the one that was left
-/// first begins anew when it is watched again.
-const KEPT_BOOKS: usize = 256;
-/// Sources in all books that are kept, both directions: about 170 bytes each.
+/// Interfaces whose books are kept while they are not watched. Beyond that those of the one that was
+/// left first are dropped, and interfaces watched from then on say so (`partial`).
+const KEPT_BOOKS: usize = 4_096;
+/// Sources in all books that are kept, both directions: about 170 bytes each. Beyond that the oldest
+/// books lose theirs, which count as evicted; their totals stay.
 const KEPT_SOURCES: usize = 131_072;
 
 /// Why the loop ends without having been asked to.
@@ -48,8 +51,11 @@ enum End {
     NoNamespace(Problem),
 }
 
-/// How often a namespace that is not our own is looked after, ms.
-const LOOK_AFTER_MS: u16 = 500;
+/// How often to check that a namespace which is not our own still exists.
+const CHECK_NAMESPACE: Duration = Duration::from_millis(500);
+
+/// The table of interfaces is sent at most so often when notifications come, and on each tick.
+const SEND_LINKS: Duration = Duration::from_millis(250);
 
 struct Run<'a> {
     sink: &'a Sink,
@@ -62,13 +68,18 @@ struct Run<'a> {
     locked: bool,
     watches: Vec<Watch>,
     /// Books of interfaces that are not watched now.
-    kept: Vec<((u32, String), Books)>,
+    kept: Vec<((u32, InterfaceName), Books)>,
+    /// Some of those were dropped.
+    forgot: bool,
     means: Means,
     told: Option<Vec<Watched>>,
     /// Whom somebody looks at, on the interface of this name.
     looked: Option<LookAt>,
     /// Last readings of watches that ended, to be sent.
     last: Vec<TalkersSample>,
+    /// When the table of interfaces was last sent, and whether it has changed since.
+    links_sent: Instant,
+    links_changed: bool,
 }
 
 /// The thread.
@@ -124,7 +135,7 @@ impl<'a> Run<'a> {
         let mut links =
             Links::open().map_err(|e| system_problem("list the interfaces (netlink)", &e))?;
         links
-            .refresh(true, &HashSet::new())
+            .read_all(&HashSet::new())
             .map_err(|e| system_problem("list the interfaces (netlink)", &e))?;
         let target = resolve(&links, &config.choice)?;
         let cpus = libbpf_rs::num_possible_cpus()
@@ -138,6 +149,7 @@ impl<'a> Run<'a> {
             locked: false,
             watches: Vec::new(),
             kept: Vec::new(),
+            forgot: false,
             means: Means {
                 refused: Vec::new(),
                 batch: Batch::new(cpus),
@@ -148,6 +160,8 @@ impl<'a> Run<'a> {
             told: None,
             looked: None,
             last: Vec::new(),
+            links_sent: Instant::now(),
+            links_changed: false,
         };
         run.reconcile();
         run.locked = config.locked;
@@ -181,7 +195,7 @@ impl<'a> Run<'a> {
         // What came while it was being attached is not asked for.
         self.snapshot(&mut Vec::new(), true);
         self.tell()?;
-        self.send(ProbeEvent::Links(self.links.told()))?;
+        self.send_links()?;
         loop {
             let (woken, changed, ticked) = self.wait(wake, timer);
             if woken {
@@ -195,11 +209,12 @@ impl<'a> Run<'a> {
                 }
                 self.tell()?;
             }
-            if changed && self.links.netlink.take_changes() {
-                self.refresh(true);
-                self.reconcile();
+            if changed {
+                self.follow_changes();
                 self.tell()?;
-                self.send(ProbeEvent::Links(self.links.told()))?;
+            }
+            if self.links_due() == Some(Duration::ZERO) {
+                self.send_links()?;
             }
             if let Some(problem) = self.netns.as_ref().and_then(Netns::gone) {
                 return Err(End::NoNamespace(problem));
@@ -219,8 +234,12 @@ impl<'a> Run<'a> {
             PollFd::new(self.links.netlink.changes.as_fd(), PollFlags::POLLIN),
             PollFd::new(timer.as_fd(), PollFlags::POLLIN),
         ];
-        let timeout = match self.netns {
-            Some(_) => PollTimeout::from(LOOK_AFTER_MS),
+        let check = self.netns.as_ref().map(|_| CHECK_NAMESPACE);
+        let timeout = match check.into_iter().chain(self.links_due()).min() {
+            // Rounded up, so that it is over when it ends.
+            Some(rest) => {
+                PollTimeout::try_from(rest + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
             None => PollTimeout::NONE,
         };
         match poll(&mut fds, timeout) {
@@ -235,31 +254,88 @@ impl<'a> Run<'a> {
         self.sink.blocking_send(event).map_err(|_| End::Closed)
     }
 
-    /// Reads the table of links anew; an error leaves the old one.
-    fn refresh(&mut self, changed: bool) {
-        let ours = self.watches.iter().flat_map(Watch::program_ids).collect();
-        if let Err(e) = self.links.refresh(changed, &ours) {
-            tracing::warn!("the links cannot be read: {e}");
+    /// How long until the changed table of interfaces may be sent; `None` where it has not changed.
+    fn links_due(&self) -> Option<Duration> {
+        self.links_changed.then(|| SEND_LINKS.saturating_sub(self.links_sent.elapsed()))
+    }
+
+    fn send_links(&mut self) -> Result<(), End> {
+        self.links_changed = false;
+        self.links_sent = Instant::now();
+        self.send(ProbeEvent::Links(self.links.links()))
+    }
+
+    /// Ids of our own programs.
+    fn ours(&self) -> HashSet<u32> {
+        self.watches.iter().flat_map(Watch::program_ids).collect()
+    }
+
+    /// Reads the table of interfaces; an error leaves the old one.
+    fn refresh(&mut self) {
+        if let Err(e) = self.links.refresh(&self.ours(), false) {
+            tracing::warn!("the interfaces cannot be read: {e}");
+        }
+    }
+
+    /// Takes the waiting notifications and acts on them.
+    fn follow_changes(&mut self) {
+        match self.links.take_changes(&self.ours()) {
+            Ok(changed) if changed.any => {
+                self.links_changed = true;
+                self.end_orphans(&changed);
+                self.reconcile();
+            }
+            Ok(_) => {}
+            Err(e) => tracing::warn!("the interfaces cannot be read: {e}"),
+        }
+    }
+
+    /// Ends watches whose interface was deleted, though another one may have its index by now.
+    fn end_orphans(&mut self, changed: &Changed) {
+        let mut gone = changed.gone.clone();
+        for watch in std::mem::take(&mut self.watches) {
+            let suspect = changed.lost || changed.gone.contains(&watch.ifindex);
+            if suspect && watch.is_orphaned() {
+                gone.insert(watch.ifindex);
+                self.end(watch, false);
+            } else {
+                self.watches.push(watch);
+            }
+        }
+        if let Target::One { ifindex, .. } = &mut self.target
+            && gone.contains(ifindex)
+        {
+            *ifindex = 0;
         }
     }
 
     fn obey(&mut self, command: TalkersCommand) {
-        if self.locked && !matches!(command, TalkersCommand::Look(_)) {
-            return;
-        }
-        self.refresh(true);
         match command {
-            TalkersCommand::Look(looked) => self.looked = looked,
+            TalkersCommand::Look(looked) => {
+                self.looked = looked;
+                self.look();
+            }
+            _ if self.locked => {}
             TalkersCommand::Watch(choice) => {
+                self.read_present_state();
                 self.target = resolve(&self.links, &choice).unwrap_or(match choice {
-                    // It is taken up when it comes; until then the pane says that it is gone.
+                    // Watched when it appears; until then the pane says that it is gone.
                     Choice::Named(name) => Target::One { ifindex: 0, name },
                     Choice::Default | Choice::All => Target::All,
                 });
+                self.reconcile();
             }
-            TalkersCommand::Mode(mode) => self.set_mode(mode),
+            TalkersCommand::Mode(mode) => {
+                self.read_present_state();
+                self.set_mode(mode);
+                self.reconcile();
+            }
         }
-        self.reconcile();
+    }
+
+    fn read_present_state(&mut self) {
+        self.follow_changes();
+        self.refresh();
     }
 
     /// Has the programs look at whom somebody looks at, and at nobody else. A look begins with a
@@ -291,12 +367,12 @@ impl<'a> Run<'a> {
         self.mode = mode;
         for mut watch in std::mem::take(&mut self.watches) {
             let Some(row) = self.links.by_index(watch.ifindex) else {
-                self.end(watch);
+                self.end(watch, false);
                 continue;
             };
             if watch.is_broken() {
-                // Begun anew by `reconcile`, with the books as they are.
-                self.end(watch);
+                // `reconcile` starts it again, with the books as they are.
+                self.end(watch, true);
             } else {
                 let (batch, last) = (&mut self.means.batch, &mut self.last);
                 watch.take_mode(row, mode, &self.links, batch, last);
@@ -327,7 +403,10 @@ impl<'a> Run<'a> {
                     watch.follow(row, &self.links, batch, last, self.locked);
                     self.watches.push(watch);
                 }
-                _ => self.end(watch),
+                row => {
+                    let there = row.is_some();
+                    self.end(watch, there);
+                }
             }
         }
         let budget = match self.target {
@@ -335,6 +414,7 @@ impl<'a> Run<'a> {
             Target::One { .. } => BUDGET_BYTES,
         };
         let entries = entries_for(self.means.cpus, budget);
+        let before = self.ours();
         for ifindex in wanted {
             if self.locked || self.watches.iter().any(|w| w.ifindex == ifindex) {
                 continue;
@@ -346,43 +426,53 @@ impl<'a> Run<'a> {
         }
         self.watches.sort_by_key(|w| w.ifindex);
         self.look();
-        // Programs came or went: what is ours is not foreign.
-        self.refresh(false);
+        // What is ours now is not foreign.
+        if self.ours() != before {
+            self.refresh();
+        }
     }
 
-    fn end(&mut self, watch: Watch) {
+    /// Detaches and keeps the books; `there`: the interface still exists.
+    fn end(&mut self, watch: Watch, there: bool) {
         let (ifindex, name) = (watch.ifindex, watch.name.clone());
-        let row = self.links.by_index(ifindex);
+        let row = self.links.by_index(ifindex).filter(|_| there);
         let books = watch.end(row, &self.links, &mut self.means.batch, &mut self.last);
         let key = (ifindex, name);
         self.kept.retain(|(kept, _)| *kept != key);
         if self.kept.len() >= KEPT_BOOKS {
-            let (ifindex, name) = self.kept.remove(0).0;
-            tracing::info!("{} ({ifindex}): what was counted is let go", escape(name.as_bytes()));
+            self.kept.remove(0);
+            self.forgot = true;
         }
         self.kept.push((key, books));
-        while self.kept.iter().map(|(_, b)| b.len()).sum::<usize>() > KEPT_SOURCES {
-            self.kept.remove(0);
+        let mut excess =
+            self.kept.iter().map(|(_, b)| b.len()).sum::<usize>().saturating_sub(KEPT_SOURCES);
+        for (_, books) in &mut self.kept {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(books.len());
+            books.evict_all();
         }
     }
 
-    /// The books of an interface: its own, or those of one of the same name that is no more.
-    fn take_books(&mut self, row: &Row) -> Books {
+    /// The books of an interface: its own, or those of a deleted one of the same name; and whether
+    /// there may have been some that were dropped.
+    fn take_books(&mut self, row: &Row) -> (Books, bool) {
         let (ifindex, name) = (row.link.ifindex, &row.link.name);
         let there = |ifindex| self.links.by_index(ifindex).is_some();
-        let find = |is: &dyn Fn(u32, &String) -> bool| {
+        let find = |is: &dyn Fn(u32, &InterfaceName) -> bool| {
             self.kept.iter().position(|((index, kept), _)| is(*index, kept))
         };
         find(&|index, kept| index == ifindex && kept == name)
             .or_else(|| find(&|index, kept| kept == name && !there(index)))
-            .map(|at| self.kept.remove(at).1)
-            .unwrap_or_default()
+            .map_or_else(|| (Books::default(), self.forgot), |at| (self.kept.remove(at).1, false))
     }
 
     /// Detaches; what was counted last.
     fn finish(&mut self) -> Vec<TalkersSample> {
         for watch in std::mem::take(&mut self.watches) {
-            self.end(watch);
+            let there = !watch.is_orphaned();
+            self.end(watch, there);
         }
         std::mem::take(&mut self.last)
     }

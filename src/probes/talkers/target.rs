@@ -1,22 +1,24 @@
-//! What is to be watched: a choice, resolved against the links there are.
+//! The interfaces to watch: the user's choice, resolved against those that exist.
 
 use super::choose;
-use super::links::{Links, Row};
+use super::interface::Row;
+use super::links::Links;
+use crate::model::interface_name::InterfaceName;
 use crate::model::link::Choice;
 use crate::model::problem::Problem;
 
-/// What is to be watched, resolved.
+/// The interfaces to watch.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     All,
-    /// Followed by its index, so a new name changes nothing; taken up by name when it returns.
+    /// Followed by its index, so that a rename changes nothing; by name once it was deleted.
     One {
         ifindex: u32,
-        name: String,
+        name: InterfaceName,
     },
 }
 
-/// What a choice means with the links as they are.
+/// Resolves a choice against the interfaces that exist now.
 pub(super) fn resolve(links: &Links, choice: &Choice) -> Result<Target, Problem> {
     let one = |row: &Row| Target::One { ifindex: row.link.ifindex, name: row.link.name.clone() };
     match choice {
@@ -25,8 +27,8 @@ pub(super) fn resolve(links: &Links, choice: &Choice) -> Result<Target, Problem>
             Problem::new("choose an interface", "this network namespace has none", "")
         }),
         Choice::Named(name) => links
-            .by_name(name)
+            .find(name)
             .map(one)
-            .ok_or_else(|| choose::unknown(name, links.rows.iter().map(|r| r.link.name.as_str()))),
+            .ok_or_else(|| choose::unknown(name, links.rows.iter().map(|r| &r.link.name))),
     }
 }

@@ -1,4 +1,5 @@
-//! Programs that others attached to the interfaces, at XDP, at TCX and as filters of clsact.
+//! What others attached to the interfaces: programs at XDP, at TCX and as filters of qdiscs, and
+//! `mirred` actions, which move frames from one interface to another.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -8,12 +9,12 @@ use crate::model::link::{Foreign, ForeignHook};
 use crate::model::talkers::Direction;
 use crate::sys::programs;
 
-/// A program that comes or goes by a link makes no netlink event, so they are looked for; sooner
-/// after a change, but not with each of a thousand.
+/// A program that is attached or detached by a link makes no notification, so the hooks are polled.
 const EVERY: Duration = Duration::from_secs(5);
-const SOONER: Duration = Duration::from_secs(1);
+/// The pause after a change of traffic control.
+const AFTER_CHANGE: Duration = Duration::from_secs(1);
 
-/// `include/uapi/linux/rtnetlink.h`, `pkt_sched.h`, `pkt_cls.h`
+/// `include/uapi/linux/rtnetlink.h`, `pkt_sched.h`, `pkt_cls.h`, `tc_act/tc_mirred.h`
 const RTM_NEWQDISC: u16 = 36;
 const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
@@ -23,28 +24,63 @@ const TC_H_CLSACT_EGRESS: u32 = 0xffff_fff3;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_ID: u16 = 11;
+const TCA_ACT_KIND: u16 = 1;
+const TCA_ACT_OPTIONS: u16 = 2;
+const TCA_MIRRED_PARMS: u16 = 2;
+const TCA_INGRESS_REDIR: u32 = 3;
+const TCA_INGRESS_MIRROR: u32 = 4;
 
-/// Names of programs that are kept.
-const MOST_NAMES: usize = 1_024;
+/// Cached names of programs; the cache is emptied beyond that.
+const MAX_NAMES: usize = 1_024;
 
-/// What is attached at TC, by interface, and names of programs.
+/// A place where filters hang: interface, parent, and the direction that they see.
+type FilterBlock = (u32, u32, Direction);
+
+/// A `mirred` action of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Redirect {
+    from: u32,
+    to: u32,
+    /// The frame arrives on `to`, instead of leaving there.
+    arrives: bool,
+}
+
+/// How frames reach an interface, or come back to it, past the driver: XDP does not see them as the
+/// stack does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detour {
+    /// A filter elsewhere redirects frames to this interface's ingress. XDP skips these
+    /// (`netif_receive_generic_xdp`, net/core/dev.c).
+    Redirected,
+    /// A filter sends arriving frames through an ifb device, which receives them here a second time,
+    /// also for generic XDP (`ifb_ri_tasklet`, drivers/net/ifb.c).
+    ThroughIfb,
+}
+
+/// Programs at TC by interface, redirects, and names of programs.
 #[derive(Debug, Default)]
 pub(super) struct AtTc {
-    held: HashMap<u32, Vec<(Direction, u32)>>,
+    /// In the order in which they run.
+    attached: HashMap<u32, Vec<(Direction, u32)>>,
+    redirects: Vec<Redirect>,
     names: HashMap<u32, String>,
-    looked: Option<Instant>,
+    read_at: Option<Instant>,
     stale: bool,
 }
 
 impl AtTc {
-    /// Looks again, where something changed or it is time.
-    pub(super) fn refresh(&mut self, netlink: &Netlink, links: &[u32], changed: bool) {
-        self.stale |= changed;
-        let rest = if self.stale { SOONER } else { EVERY };
-        if self.looked.is_some_and(|at| at.elapsed() < rest) {
+    /// Traffic control changed.
+    pub(super) fn changed(&mut self) {
+        self.stale = true;
+    }
+
+    /// Reads the hooks of these interfaces again where it is time.
+    pub(super) fn refresh(&mut self, netlink: &Netlink, links: &[u32]) {
+        let pause = if self.stale { AFTER_CHANGE } else { EVERY };
+        if self.read_at.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
-        // Who has given up the right to ask knows what was so then.
+        // A thread that has given up CAP_NET_ADMIN keeps what it read before.
         let refused = |&ifindex: &u32| {
             let asked = programs::at_tcx(ifindex, Direction::Rx);
             asked.is_err_and(|e| e.raw_os_error() == Some(libc::EPERM))
@@ -53,32 +89,34 @@ impl AtTc {
             return;
         }
         self.stale = false;
-        self.looked = Some(Instant::now());
-        // Ids come again only after all others did; after the start no name can be had any more.
-        if self.names.len() > MOST_NAMES {
+        self.read_at = Some(Instant::now());
+        // Ids come again only after all others did.
+        if self.names.len() > MAX_NAMES {
             self.names.clear();
         }
-        self.held.clear();
-        // Dumps wait for the lock of all network configuration: one, and more where there is need.
-        let clsact = with_clsact(netlink);
+        self.attached.clear();
+        self.redirects.clear();
         for &ifindex in links {
-            let mut all = Vec::new();
             for direction in [Direction::Rx, Direction::Tx] {
                 let tcx = programs::at_tcx(ifindex, direction).unwrap_or_default();
-                let filters = if clsact.contains(&ifindex) {
-                    filters(netlink, ifindex, direction)
-                } else {
-                    Vec::new()
-                };
-                all.extend(tcx.into_iter().chain(filters).map(|id| (direction, id)));
+                if !tcx.is_empty() {
+                    let attached = self.attached.entry(ifindex).or_default();
+                    attached.extend(tcx.into_iter().map(|id| (direction, id)));
+                }
             }
-            if !all.is_empty() {
-                self.held.insert(ifindex, all);
+        }
+        // Dumps wait for the lock of all network configuration: one, and one for each block of filters.
+        for block in filter_blocks(netlink) {
+            let (programs, redirects) = filters(netlink, block);
+            if !programs.is_empty() {
+                let attached = self.attached.entry(block.0).or_default();
+                attached.extend(programs.into_iter().map(|id| (block.2, id)));
             }
+            self.redirects.extend(redirects);
         }
     }
 
-    /// What others attached to an interface; `xdp` is what netlink tells of it.
+    /// Programs that others attached to an interface; `xdp` as netlink lists them.
     pub(super) fn foreign(
         &mut self,
         ifindex: u32,
@@ -86,7 +124,7 @@ impl AtTc {
         ours: &HashSet<u32>,
     ) -> Vec<Foreign> {
         let xdp = xdp.iter().map(|(kind, id)| (ForeignHook::Xdp((*kind).into()), *id));
-        let tc = self.held.get(&ifindex).into_iter().flatten();
+        let tc = self.attached.get(&ifindex).into_iter().flatten();
         let all = xdp.chain(tc.map(|(direction, id)| (ForeignHook::Tc(*direction), *id)));
         let others = all.filter(|(_, id)| !ours.contains(id));
         let name = |names: &mut HashMap<u32, String>, id| {
@@ -94,42 +132,64 @@ impl AtTc {
         };
         others.map(|(hook, id)| Foreign { hook, id, name: name(&mut self.names, id) }).collect()
     }
+
+    /// Whether somebody's TCX program runs before ours at the ingress of an interface.
+    pub(super) fn before_ours(&self, ifindex: u32, ours: &HashSet<u32>) -> bool {
+        let attached = self.attached.get(&ifindex).into_iter().flatten();
+        let mut ids = attached.filter(|(direction, _)| *direction == Direction::Rx);
+        ids.position(|(_, id)| ours.contains(id)).is_some_and(|at| at > 0)
+    }
+
+    /// How frames reach an interface past its driver; `is_ifb` tells devices of that kind.
+    pub(super) fn detour(&self, ifindex: u32, is_ifb: impl Fn(u32) -> bool) -> Option<Detour> {
+        let mut redirects = self.redirects.iter();
+        let through = |r: &&Redirect| r.from == ifindex && !r.arrives && is_ifb(r.to);
+        if redirects.clone().any(|r| r.to == ifindex && r.arrives) {
+            Some(Detour::Redirected)
+        } else {
+            redirects.find(through).map(|_| Detour::ThroughIfb)
+        }
+    }
 }
 
-/// The interfaces that have a qdisc for filters of both sides.
-fn with_clsact(netlink: &Netlink) -> HashSet<u32> {
-    let mut found = HashSet::new();
+/// Every place of the namespace where filters hang.
+fn filter_blocks(netlink: &Netlink) -> Vec<FilterBlock> {
+    let mut found = Vec::new();
     // struct tcmsg, 20 bytes. A kernel without traffic control has none.
     let _ = netlink.dump(RTM_GETQDISC, RTM_NEWQDISC, &[0; 20], &mut found, |found, body| {
-        found.extend(parse_clsact(body));
+        found.extend(parse_qdisc(body).into_iter().flatten());
     });
     found
 }
 
-fn parse_clsact(body: &[u8]) -> Option<u32> {
-    let mut kinds = attributes(body.get(20..)?).filter(|(kind, _)| *kind == TCA_KIND);
-    let is = kinds.any(|(_, name)| name == b"clsact\0" || name == b"ingress\0");
-    u32_at(body, 4).filter(|_| is)
+/// The places of a qdisc where filters hang: clsact has two, `ingress` one. Others can have filters
+/// where they have a handle, which those have not that the kernel made by itself.
+fn parse_qdisc(body: &[u8]) -> Option<Vec<FilterBlock>> {
+    let (ifindex, handle) = (u32_at(body, 4)?, u32_at(body, 8)?);
+    let (_, kind) = attributes(body.get(20..)?).find(|(kind, _)| *kind == TCA_KIND)?;
+    let ingress = (ifindex, TC_H_CLSACT_INGRESS, Direction::Rx);
+    let egress = (ifindex, TC_H_CLSACT_EGRESS, Direction::Tx);
+    Some(match kind {
+        b"clsact\0" => vec![ingress, egress],
+        b"ingress\0" => vec![ingress],
+        _ if handle != 0 => vec![(ifindex, handle, Direction::Tx)],
+        _ => vec![],
+    })
 }
 
-/// Ids of the BPF filters at one side of an interface; none where there is no clsact.
-fn filters(netlink: &Netlink, ifindex: u32, direction: Direction) -> Vec<u32> {
-    let parent = match direction {
-        Direction::Rx => TC_H_CLSACT_INGRESS,
-        Direction::Tx => TC_H_CLSACT_EGRESS,
-    };
+/// Ids of the BPF filters of a block, and its redirects.
+fn filters(netlink: &Netlink, block: FilterBlock) -> (Vec<u32>, Vec<Redirect>) {
+    let (ifindex, parent, _) = block;
     // struct tcmsg: family u8, pad[3], ifindex i32, handle u32, parent u32, info u32.
     let words = [0, ifindex, 0, parent, 0];
     let header: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
-    let mut ids = Vec::new();
-    let read = netlink.dump(RTM_GETTFILTER, RTM_NEWTFILTER, &header, &mut ids, |ids, body| {
-        ids.extend(parse_filter(body));
+    let mut found = (Vec::new(), Vec::new());
+    let read = netlink.dump(RTM_GETTFILTER, RTM_NEWTFILTER, &header, &mut found, |found, body| {
+        found.0.extend(parse_filter(body));
+        found.1.extend(parse_redirects(body, ifindex).into_iter().flatten());
     });
-    if read.is_err() {
-        // An interface that has just gone, or a kernel without traffic control.
-        ids.clear();
-    }
-    ids
+    // An interface that has just gone, a qdisc without filters, or a kernel without traffic control.
+    if read.is_err() { Default::default() } else { found }
 }
 
 /// The id of the program of a filter of kind `bpf`.
@@ -141,10 +201,30 @@ fn parse_filter(body: &[u8]) -> Option<u32> {
     u32_at(id, 0).filter(|id| is_bpf && *id != 0)
 }
 
+/// The `mirred` actions of a filter. Each classifier has a number of its own for the attribute that
+/// holds its actions, so all are searched.
+fn parse_redirects(body: &[u8], from: u32) -> Option<Vec<Redirect>> {
+    let (_, options) = attributes(body.get(20..)?).find(|(kind, _)| *kind == TCA_OPTIONS)?;
+    let actions = attributes(options).flat_map(|(_, value)| attributes(value));
+    Some(actions.filter_map(|(_, action)| parse_mirred(action, from)).collect())
+}
+
+fn parse_mirred(action: &[u8], from: u32) -> Option<Redirect> {
+    let get = |wanted| attributes(action).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    if get(TCA_ACT_KIND)? != b"mirred\0" {
+        return None;
+    }
+    let (_, parms) =
+        attributes(get(TCA_ACT_OPTIONS)?).find(|(kind, _)| *kind == TCA_MIRRED_PARMS)?;
+    // struct tc_mirred: 20 bytes that all actions begin with, eaction i32, ifindex u32.
+    let arrives = [TCA_INGRESS_REDIR, TCA_INGRESS_MIRROR].contains(&u32_at(parms, 20)?);
+    Some(Redirect { from, to: u32_at(parms, 24)?, arrives })
+}
+
 /// For the tests of all that netlink answers.
 #[cfg(test)]
 pub(super) fn any_bytes(body: &[u8]) {
-    let _ = (parse_clsact(body), parse_filter(body));
+    let _ = (parse_qdisc(body), parse_filter(body), parse_redirects(body, 1));
 }
 
 #[cfg(test)]
@@ -153,14 +233,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn qdiscs_for_filters_are_found() {
-        let qdisc = |kind: &[u8]| {
+    fn places_of_filters_are_found() {
+        let qdisc = |kind: &[u8], handle: u8| {
             let mut body = vec![0; 20];
-            body[4] = 7;
+            (body[4], body[10]) = (7, handle);
             body.extend(attribute(TCA_KIND, kind));
-            parse_clsact(&body)
+            let blocks = parse_qdisc(&body).unwrap();
+            blocks.into_iter().map(|(_, parent, direction)| (parent, direction)).collect::<Vec<_>>()
         };
-        assert_eq!((qdisc(b"clsact\0"), qdisc(b"fq_codel\0")), (Some(7), None));
+        let (rx, tx) = (Direction::Rx, Direction::Tx);
+        let both = [(TC_H_CLSACT_INGRESS, rx), (TC_H_CLSACT_EGRESS, tx)];
+        assert_eq!(qdisc(b"clsact\0", 255), both);
+        assert_eq!(qdisc(b"ingress\0", 255), both[..1]);
+        assert_eq!(qdisc(b"fq_codel\0", 0), []);
+        assert_eq!(qdisc(b"prio\0", 1), [(0x1_0000, tx)]);
+    }
+
+    #[test]
+    fn redirects_are_found_in_any_classifier() {
+        let filter = |attribute_of_actions: u16, eaction: u32| {
+            let mut parms = vec![0; 20];
+            parms.extend(eaction.to_ne_bytes());
+            parms.extend(9u32.to_ne_bytes());
+            let action = [
+                attribute(TCA_ACT_KIND, b"mirred\0"),
+                attribute(TCA_ACT_OPTIONS, &attribute(TCA_MIRRED_PARMS, &parms)),
+            ];
+            let actions = attribute(1, &action.concat());
+            let mut body = vec![0; 20];
+            body.extend(attribute(TCA_KIND, b"u32\0"));
+            body.extend(attribute(TCA_OPTIONS, &attribute(attribute_of_actions, &actions)));
+            parse_redirects(&body, 7).unwrap()
+        };
+        let redirect = |arrives| Redirect { from: 7, to: 9, arrives };
+        assert_eq!(filter(7, TCA_INGRESS_REDIR), [redirect(true)]);
+        assert_eq!(filter(3, 1), [redirect(false)]);
+        let at_tc = AtTc { redirects: vec![redirect(true), redirect(false)], ..AtTc::default() };
+        assert_eq!(at_tc.detour(9, |_| false), Some(Detour::Redirected));
+        assert_eq!(at_tc.detour(7, |to| to == 9), Some(Detour::ThroughIfb));
+        assert_eq!(at_tc.detour(7, |_| false), None);
     }
 
     #[test]

@@ -1,16 +1,19 @@
-//! One watched interface: its two directions, its books, and what is told of it.
+//! One watched interface: its two directions, its ledgers, and what its counts lack.
 
 use std::net::IpAddr;
 
-use super::choose::{self, AFTER_FOREIGN_XDP};
+use super::choose;
 use super::direction::{Counting, Means, absorb_one, begin, grow_one, is_xdp, last, read_one};
 use super::features::Features;
 use super::hand_over::take_over;
+use super::interface::Row;
 use super::kernel_counters::is_comparable;
-use super::links::{Links, Row};
+use super::links::{KernelCounters, Links};
 use super::look::Look;
+use super::third_party::Detour;
 use crate::model::compare::{Compared, Comparison};
 use crate::model::coverage::{Missing, add_missing};
+use crate::model::interface_name::InterfaceName;
 use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
@@ -19,7 +22,7 @@ use crate::model::time::Stamp;
 use crate::probes::{Watched, clock, grace_period};
 use crate::sys::percpu::Batch;
 
-/// The books of one interface: rx and tx.
+/// The ledgers of one interface.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     pub(super) rx: Ledger,
@@ -27,9 +30,35 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Sources held in both.
+    /// Number of sources in both.
     pub(super) fn len(&self) -> usize {
         self.rx.len() + self.tx.len()
+    }
+
+    /// Evicts all sources; the totals stay.
+    pub(super) fn evict_all(&mut self) {
+        self.rx.evict_all();
+        self.tx.evict_all();
+    }
+}
+
+/// The properties of an interface that decide how it is counted, and what the counts lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Circumstances {
+    foreign_xdp: bool,
+    detour: Option<Detour>,
+    behind_tcx: bool,
+}
+
+impl Circumstances {
+    fn of(row: &Row) -> Self {
+        let (detour, behind_tcx) = (row.detour, row.behind_tcx);
+        Self { foreign_xdp: row.link.xdp.is_some(), detour, behind_tcx }
+    }
+
+    /// Whether `auto` may choose another hook than with `other`.
+    fn choose_alike(self, other: Self) -> bool {
+        (self.foreign_xdp, self.detour.is_some()) == (other.foreign_xdp, other.detour.is_some())
     }
 }
 
@@ -37,34 +66,41 @@ impl Books {
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) ifindex: u32,
-    pub(super) name: String,
+    pub(super) name: InterfaceName,
     pub(super) mode: XdpMode,
     rx: Result<Counting, Problem>,
     tx: Result<Counting, Problem>,
     books: Books,
-    partial: Option<String>,
-    /// The hook whose count is compared with the kernel's, what is known of that, and the kernel's
-    /// counts before and after the last turn.
+    rx_doubts: Vec<&'static str>,
+    tx_doubts: Vec<&'static str>,
+    /// Counts from before the interface was last watched were dropped.
+    forgotten: bool,
+    /// Packets that the device itself had dropped when counting began, and since then.
+    tx_dropped: (u64, u64),
+    /// The hook whose count is compared with the kernel's, the comparison, and the kernel's counts
+    /// before and after the last turn.
     compared_hook: Option<Hook>,
     comparison: Comparison,
     compared: Compared,
     kernel: Option<(u64, u64)>,
     price: String,
-    /// Somebody else's XDP program, as seen when the hook was chosen.
-    foreign: bool,
+    /// As they were when the hook was chosen.
+    circumstances: Circumstances,
     features: Features,
 }
 
 impl Watch {
-    /// Loads and attaches both directions. What cannot be attached is told in its place.
+    /// Loads and attaches both directions. A direction that cannot be attached holds the problem.
     pub(super) fn start(
         row: &Row,
         mode: XdpMode,
         entries: usize,
-        books: Books,
+        (books, forgotten): (Books, bool),
         links: &Links,
         means: &mut Means,
     ) -> Self {
+        let dropped = links.kernel_counters(&[row.link.ifindex]);
+        let dropped = dropped.get(&row.link.ifindex).copied().unwrap_or_default().tx_dropped;
         let mut watch = Self {
             ifindex: row.link.ifindex,
             name: row.link.name.clone(),
@@ -72,32 +108,29 @@ impl Watch {
             rx: Err(Problem::new("watch", "not attached yet", "")),
             tx: Err(Problem::new("watch", "not attached yet", "")),
             books,
-            partial: None,
+            rx_doubts: Vec::new(),
+            tx_doubts: Vec::new(),
+            forgotten,
+            tx_dropped: (dropped, 0),
             compared_hook: None,
             comparison: Comparison::default(),
             compared: Compared::default(),
             kernel: None,
             price: String::new(),
-            foreign: row.link.xdp.is_some(),
+            circumstances: Circumstances::of(row),
             features: Features::default(),
         };
         let hooks = choose::rx_hooks(row, mode);
         watch.features.before(links, row);
         watch.rx = begin(row, Direction::Rx, &hooks, entries, &mut watch.books.rx, means);
         watch.features.after(links, row);
-        watch.tx = begin(
-            row,
-            Direction::Tx,
-            &[Hook::Tcx, Hook::Socket],
-            entries,
-            &mut watch.books.tx,
-            means,
-        );
+        watch.tx =
+            begin(row, Direction::Tx, &choose::TX_HOOKS, entries, &mut watch.books.tx, means);
         watch.describe(row);
         watch
     }
 
-    /// What the hook costs and lacks, as the interface is now.
+    /// Works out what the hooks cost and lack, with the interface as it is now.
     fn describe(&mut self, row: &Row) {
         let hook = self.rx_hook();
         self.price = hook.map_or(String::new(), |hook| choose::price(row, hook));
@@ -111,8 +144,9 @@ impl Watch {
             self.compared = Compared::default();
             self.compared_hook = comparable;
         }
-        let skb = matches!(hook, Some(Hook::Tcx | Hook::Socket));
-        self.partial = (skb && row.link.xdp.is_some()).then(|| AFTER_FOREIGN_XDP.to_owned());
+        self.rx_doubts = hook.map_or(Vec::new(), |hook| choose::rx_doubts(row, hook));
+        let tx_hook = self.tx.as_ref().ok().map(|c| c.hook);
+        self.tx_doubts = tx_hook.map_or(Vec::new(), |hook| choose::tx_doubts(row, hook));
     }
 
     /// Whether the kernel counts what the rx hook does.
@@ -120,9 +154,23 @@ impl Watch {
         self.compared_hook.is_some()
     }
 
-    /// What the kernel had counted before and after the turn that is read next.
-    pub(super) fn compare_with(&mut self, kernel: Option<(u64, u64)>) {
-        self.kernel = kernel;
+    /// Takes the kernel's counters before and after the turn that is read next.
+    pub(super) fn compare_with(&mut self, before: Option<&KernelCounters>, after: &KernelCounters) {
+        self.kernel = before.map(|before| (before.rx_packets, after.rx_packets));
+        self.note_dropped(*after);
+    }
+
+    fn note_dropped(&mut self, now: KernelCounters) {
+        let (before, dropped) = &mut self.tx_dropped;
+        // A driver may set its counters back.
+        *dropped = (*dropped).max(now.tx_dropped.saturating_sub(*before));
+    }
+
+    /// Whether nothing is attached any more: the interface was deleted, and one that has its index now
+    /// is another.
+    pub(super) fn is_orphaned(&self) -> bool {
+        let mut counting = [&self.rx, &self.tx].into_iter().flatten();
+        !counting.any(|counting| counting.attachment.is_attached())
     }
 
     fn compare(&mut self, total: u64) {
@@ -135,7 +183,7 @@ impl Watch {
         self.rx.as_ref().ok().map(|c| c.hook)
     }
 
-    /// For people; `gone` is told by who knows.
+    /// How the interface is watched; `gone`: why nothing can pass it now.
     pub(super) fn watched(&self, gone: Option<Problem>) -> Watched {
         let hook =
             |side: &Result<Counting, Problem>| side.as_ref().map(|c| c.hook).map_err(Clone::clone);
@@ -145,7 +193,7 @@ impl Watch {
             rx: hook(&self.rx),
             tx: hook(&self.tx),
             mode: self.mode,
-            partial: self.partial.clone(),
+            partial: self.partial(Direction::Rx).or_else(|| self.partial(Direction::Tx)),
             price: self.price.clone(),
             missing: self.missing(),
             gone,
@@ -159,7 +207,7 @@ impl Watch {
         all
     }
 
-    /// Whether a device is to be put back as it was.
+    /// Whether features of the device are to be restored.
     pub(super) fn changed_features(&self) -> bool {
         self.features.changed()
     }
@@ -169,12 +217,12 @@ impl Watch {
         [&self.rx, &self.tx].into_iter().flatten().flat_map(|c| c.counter.ids())
     }
 
-    /// Whether `row` is not what this was made for.
+    /// Whether the interface has changed in a way that [`Watch::follow`] acts on.
     pub(super) fn is_stale(&self, row: &Row) -> bool {
-        row.link.xdp.is_some() != self.foreign || row.link.name != self.name
+        Circumstances::of(row) != self.circumstances || row.link.name != self.name
     }
 
-    /// The interface changed: its name, or whether somebody else's XDP program is there.
+    /// Adapts to the interface as it is now: its name, and what others attached.
     pub(super) fn follow(
         &mut self,
         row: &Row,
@@ -184,11 +232,10 @@ impl Watch {
         locked: bool,
     ) {
         self.name.clone_from(&row.link.name);
-        if row.link.xdp.is_some() != self.foreign {
-            self.foreign = row.link.xdp.is_some();
-            if self.mode == XdpMode::Auto && !locked {
-                self.take_mode(row, self.mode, links, batch, samples);
-            }
+        let before = std::mem::replace(&mut self.circumstances, Circumstances::of(row));
+        let alike = before.choose_alike(self.circumstances);
+        if !alike && self.mode == XdpMode::Auto && !locked {
+            self.take_mode(row, self.mode, links, batch, samples);
         }
         self.describe(row);
     }
@@ -342,6 +389,8 @@ impl Watch {
         grace_period();
         if let Some(row) = row {
             self.features.restore(links, row);
+            let counters = links.kernel_counters(&[self.ifindex]);
+            counters.get(&self.ifindex).into_iter().for_each(|now| self.note_dropped(*now));
         }
         if let Some((hook, counter)) = rx {
             let folded = last(&counter, &mut self.books.rx, at.mono, batch);
@@ -352,6 +401,29 @@ impl Watch {
             samples.extend(folded.map(|f| self.sample(Direction::Tx, hook, f, at)));
         }
         self.books
+    }
+
+    /// Why a direction's counts may not be exact.
+    fn partial(&self, direction: Direction) -> Option<String> {
+        let doubts = match direction {
+            Direction::Rx => &self.rx_doubts,
+            Direction::Tx => &self.tx_doubts,
+        };
+        let forgotten = self.forgotten.then_some("since it was watched again");
+        let all: Vec<&str> = doubts.iter().copied().chain(forgotten).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// The same, with the number of packets that the device dropped after they were counted.
+    fn partial_with_drops(&self, direction: Direction) -> Option<String> {
+        let partial = self.partial(direction);
+        match self.tx_dropped.1 {
+            n if n > 0 && direction == Direction::Tx => {
+                let dropped = format!("the device reports {n} dropped");
+                Some(partial.map_or(dropped.clone(), |doubts| format!("{doubts}; {dropped}")))
+            }
+            _ => partial,
+        }
     }
 
     fn sample(&self, direction: Direction, hook: Hook, f: Folded, at: Stamp) -> TalkersSample {
@@ -366,7 +438,7 @@ impl Watch {
             delta: f.delta,
             other: f.other,
             other_delta: f.other_delta,
-            partial: if direction == Direction::Rx { self.partial.clone() } else { None },
+            partial: self.partial_with_drops(direction),
             sources: f.sources,
             let_go: f.let_go,
             compared: match direction {

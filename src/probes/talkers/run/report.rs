@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::super::links::KernelCounters;
 use super::super::target::Target;
 use super::super::watch::Watch;
 use super::{End, Run};
-use crate::model::escape::escape;
+use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::probes::{ProbeEvent, Watched, clock, grace_period};
@@ -23,12 +24,12 @@ impl Run<'_> {
             .collect();
         if let (true, Target::One { name, .. }) = (watched.is_empty(), &self.target) {
             let problem = Problem::new(
-                format!("watch {}", escape(name.as_bytes())),
+                format!("watch {name}"),
                 "the interface is gone",
                 if self.locked {
                     "start again when it is back: --lock attaches nothing more"
                 } else {
-                    "it is taken up again when it returns"
+                    "it is watched again when it returns"
                 },
             );
             watched.push(Watched {
@@ -60,27 +61,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What the kernel itself has counted of arriving packets, where that can be compared.
-    pub(super) fn kernel_packets(&self) -> HashMap<u32, u64> {
-        if !self.watches.iter().any(Watch::is_comparable) {
-            return HashMap::new();
-        }
-        let links = self.links.netlink.links().unwrap_or_default();
-        links.iter().map(|l| (l.ifindex, l.counters.rx_packets)).collect()
+    /// The kernel's counters of the interfaces that `which` chooses.
+    fn kernel_counters(&self, which: fn(&Watch) -> bool) -> HashMap<u32, KernelCounters> {
+        let watches = self.watches.iter().filter(|watch| which(watch));
+        let indexes: Vec<u32> = watches.map(|watch| watch.ifindex).collect();
+        self.links.kernel_counters(&indexes)
     }
 
     /// One snapshot of everything: all sides turn, one grace period, all idle sides are read.
     pub(super) fn snapshot(&mut self, samples: &mut Vec<TalkersSample>, restart: bool) {
-        let before = self.kernel_packets();
+        let before = self.kernel_counters(Watch::is_comparable);
         for watch in &mut self.watches {
             watch.turn();
         }
         let at = clock::now();
         grace_period();
-        let after = self.kernel_packets();
+        let after = self.kernel_counters(|_| true);
         for watch in &mut self.watches {
-            let kernel = before.get(&watch.ifindex).zip(after.get(&watch.ifindex));
-            watch.compare_with(kernel.map(|(before, after)| (*before, *after)));
+            if let Some(after) = after.get(&watch.ifindex) {
+                watch.compare_with(before.get(&watch.ifindex), after);
+            }
             watch.read(at, &mut self.means.batch, samples);
             if restart {
                 watch.restart(at);
@@ -104,19 +104,17 @@ impl Run<'_> {
         if !grown.is_empty() {
             self.send(ProbeEvent::Talkers(grown))?;
         }
-        self.refresh(false);
-        // An XDP program that is attached or detached by a link makes no netlink event.
+        self.refresh();
+        // An XDP program that is attached or detached by a link makes no notification.
         let stale = |w: &Watch| self.links.by_index(w.ifindex).is_none_or(|row| w.is_stale(row));
         if self.watches.iter().any(stale) {
-            self.refresh(true);
             self.reconcile();
             self.tell()?;
         }
-        self.send(ProbeEvent::Links(self.links.told()))
+        self.send_links()
     }
 }
 
-fn is_down(name: &str) -> Problem {
-    let name = escape(name.as_bytes());
+fn is_down(name: &InterfaceName) -> Problem {
     Problem::new(format!("watch {name}"), "the interface is down", format!("ip link set {name} up"))
 }
