@@ -19,7 +19,7 @@ from screenshot import Tmux, wait
 COLUMNS, LINES = 110, 30
 # Seconds from one frame to the next.
 PACE = 0.5
-# Keys as tmux names them, what they do, and for how many frames that is looked at.
+# Keys as tmux names them, a caption, and the number of frames to show.
 SCENES = [
     ([], "what opens files, what is on the wire", 4),
     (["Enter"], "Enter: into a process", 4),
@@ -44,7 +44,7 @@ def frames(program):
             for keys, words, count in SCENES:
                 for key in keys:
                     tmux.run("send-keys", key)
-                    # Esc is a key of its own where nothing follows at once.
+                    # Esc is a key of its own only when nothing follows at once.
                     wait(tmux, 0.15)
                 due = max(due, time.monotonic()) + 0.1
                 for _ in range(count):

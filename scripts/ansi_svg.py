@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the text of a terminal's screen, as `tmux capture-pane -e -p` gives it, into an SVG.
+"""Converts the text of a terminal's screen, as `tmux capture-pane -e -p` prints it, to an SVG.
 
     ansi_svg.py CAPTURE COLUMNS LINES TITLE >FILE.svg
     ansi_svg.py --self-test
@@ -36,7 +36,7 @@ def indexed(n):
 
 
 class Style:
-    """What SGR sequences have set."""
+    """The style that SGR sequences have set."""
 
     __slots__ = ("fg", "bg", "bold", "dim", "italic", "underline", "reverse")
 
@@ -85,7 +85,7 @@ class Style:
             i += 1
 
     def look(self):
-        """(foreground, background or None, bold, dim, italic, underline), reverse worked in."""
+        """(foreground, background or None, bold, dim, italic, underline), reverse applied."""
         fg, bg = self.fg or FOREGROUND, self.bg
         if self.reverse:
             fg, bg = bg or BACKGROUND, fg
@@ -93,7 +93,7 @@ class Style:
 
 
 def width(char):
-    """How many cells a character takes."""
+    """The number of cells of a character."""
     if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -106,7 +106,7 @@ ESCAPE = re.compile(
 
 
 def rows_of(capture):
-    """For each line, its cells: (text, width, look). A style goes on into the next line."""
+    """For each line, its cells: (text, width, style). A style continues on the next line."""
     style, rows = Style(), []
     for line in capture.rstrip("\n").split("\n"):
         cells, at = [], 0
@@ -164,7 +164,7 @@ BOX = {
 
 
 def drawn_box(char, x, y):
-    """A path through the cell: lines of neighbours meet whatever the font does."""
+    """A path through the cell, so that lines of neighbours meet in any font."""
     middle_x, middle_y = x + CELL_W / 2, y + CELL_H / 2
     ends = {
         "l": (x, middle_y), "r": (x + CELL_W, middle_y),
@@ -181,7 +181,7 @@ def drawn_box(char, x, y):
 
 
 def n(number):
-    """A number as short as it can be."""
+    """The shortest form of a number."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
@@ -280,7 +280,7 @@ def shapes(k, run, look, x, y):
 
 
 def row_elements(cells, y):
-    """What draws one row: backgrounds, then what is on them."""
+    """The elements of one row: backgrounds, then text."""
     for column, run in runs_of(cells, lambda cell: cell[2][1]):
         if run[0][2][1]:
             cells_wide = sum(c[1] for c in run)
@@ -292,7 +292,7 @@ def row_elements(cells, y):
 
 
 def caption(text, columns):
-    """The words in the window's bar."""
+    """The title in the window's bar."""
     x = columns * CELL_W / 2 + MARGIN
     return (
         f'<text x="{n(x)}" y="17.5" fill="#8b95a7" font-size="12" text-anchor="middle"'

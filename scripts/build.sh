@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs `cargo build --locked` with the options given. libelf and zlib become part of the binary where
-# their static libraries are here and need no others; else it takes the shared ones. The folders that
-# it is built in stay out of the binary, so that it is the same from every folder.
+# Runs `cargo build --locked` with the given options. It links libelf and zlib statically where their
+# static libraries are installed and need no others, else dynamically. Paths of the build are remapped,
+# so the binary is the same from every folder.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ here=$(pwd -P)
 there=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 home=$(realpath -m "${CARGO_HOME:-$HOME/.cargo}")
 
-# Of two that begin a path alike the later one holds. \037 stands between words that may hold spaces.
+# Of two matching prefixes the later one applies. \037 separates words that may contain spaces.
 flags=$(
 	[ -z "${RUSTFLAGS:-}" ] || echo "$RUSTFLAGS" | tr -s ' ' '\037' | tr -d '\n'
 	[ -z "${RUSTFLAGS:-}" ] || printf '\037'
@@ -21,7 +21,7 @@ flags=$(
 export CARGO_ENCODED_RUSTFLAGS="${CARGO_ENCODED_RUSTFLAGS:-$flags}"
 export LIBBPF_SYS_EXTRA_CFLAGS="-ffile-prefix-map=$home=/cargo ${LIBBPF_SYS_EXTRA_CFLAGS:-}"
 
-folder=$(dirname "$(cc -print-file-name=libelf.a)") # "." where there is none
+folder=$(dirname "$(cc -print-file-name=libelf.a)") # "." if there is none
 test=$(mktemp)
 trap 'rm -f "$test"' EXIT
 if [ "$folder" != . ] &&

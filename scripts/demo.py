@@ -66,7 +66,7 @@ def start_load(deadline):
     pids.append(opener("indexer", notes, 40, deadline))
     release = files("/srv/app/release-7", [f"module-{n}.so" for n in range(40)])
     pids.append(later("deploy", 9, 6, 30, release))
-    # After the deployment something is not there any more.
+    # The deployment removed a file.
     lost = ["/srv/app/release-6/settings.toml", "/srv/app/release-7/module-3.so"]
     pids.append(later("worker", 13, 22, 60, lost))
     archive = files("/srv/archive", [f"mail-{n:03}.mbox" for n in range(120)])

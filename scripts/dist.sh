@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes what is released, in target/dist: an archive, a .deb, an .rpm, their checksums and a list of
-# what is inside (SBOM, CycloneDX). `dist.sh deb` (archive, rpm) makes that one alone.
+# Makes a release in target/dist: an archive, a .deb, an .rpm, an SBOM (CycloneDX) and checksums.
+# `dist.sh deb` (archive, rpm) makes that one alone.
 #
-# The same source gives the same bytes, whatever folder it is in: scripts/reproducible.sh shows it. Needs
+# The same source gives the same bytes from any folder: scripts/reproducible.sh tests it. Needs
 # git (or SOURCE_DATE_EPOCH), python3, pkg-config and binutils; the .deb dpkg-dev too.
 
 set -euo pipefail
@@ -20,14 +20,14 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR=$target
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null)}" ||
-	die "this is no git checkout: SOURCE_DATE_EPOCH has to say of when it is"
+	die "this is no git checkout: set SOURCE_DATE_EPOCH to the time of the source"
 export SOURCE_DATE_EPOCH
 dist=$target/dist
-# Where Cargo.toml's lists of files look for it.
+# The directory that the file lists in Cargo.toml name.
 staged=$target/release/dist
 binary=$target/release/ebpftop
 
-# The binary needs what every system has, or it is not released.
+# Refuses a binary that needs a library which not every system has.
 check_needed() {
 	local name odd=()
 	while read -r name; do
@@ -39,7 +39,7 @@ check_needed() {
 	[ ${#odd[@]} -eq 0 ] || die "the binary needs ${odd[*]} beside the C library; static libraries are missing here"
 }
 
-# What the program itself prints, and the list of what is inside.
+# Writes the documents that the program prints, and the SBOM.
 stage() {
 	rm -rf "$staged"
 	mkdir -p "$staged" "$dist"
@@ -72,7 +72,7 @@ archive() {
 deb() { "$(scripts/tool.sh cargo-deb)" --quiet --no-build --no-strip -o "$dist/"; }
 
 rpm() {
-	# rpm's own tools, which would find the libraries, are not everywhere.
+	# The tools of rpm, which would find the libraries, are not on every system.
 	"$(scripts/tool.sh cargo-generate-rpm)" --auto-req builtin --source-date "$SOURCE_DATE_EPOCH" \
 		--target-dir "$target" -o "$dist/"
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the release twice, in two folders with names of different length and with target folders of
-# their own, and compares every file of it byte by byte. Takes the files that git knows, as they are
-# here. What is the same for both, and so not shown: compiler, C library, cargo's downloads, the user.
-# libbpf's own Makefile wants folders without spaces.
+# their own, and compares every file byte by byte. It copies the files that git tracks, with their local
+# changes. Both builds share compiler, C library, cargo's downloads and user, so differences of these are
+# not tested. libbpf's Makefile needs folders without spaces.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
 export SOURCE_DATE_EPOCH
-# Built once, not once a folder.
+# Build the tools once, not once for each folder.
 for tool in cargo-deb cargo-generate-rpm; do
 	PATH=$PATH:$(dirname "$(scripts/tool.sh "$tool")")
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What is inside the release binary, as CycloneDX 1.5 JSON on stdout: sbom.py BINARY.
+"""Prints the components of the release binary as CycloneDX 1.5 JSON: sbom.py BINARY.
 
-Crates are those that the build takes on this target (`cargo tree`, `cargo metadata`), the C libraries from what they say of themselves. The same input gives the same
+Crates are those of the build for this target (`cargo tree`, `cargo metadata`); the C libraries name their
+own versions. The same input gives the same
 bytes: the time is SOURCE_DATE_EPOCH.
 """
 
@@ -24,13 +25,13 @@ def host():
 
 
 def shared_libraries(binary):
-    """The names that the dynamic linker looks for."""
+    """The names of the shared libraries that the binary needs."""
     lines = out("readelf", "-d", binary).splitlines()
     return [l.split("[")[1].rstrip("]") for l in lines if "(NEEDED)" in l]
 
 
 def built(*edges):
-    """Names and versions of the crates that the build takes, by these edges of its graph."""
+    """Names and versions of the crates in the build, along these edges of its graph."""
     lines = out(os.environ.get("CARGO", "cargo"), "tree", "--locked", "--prefix=none", "--no-dedupe",
                 "--target", host(), "--format={p}", "--edges", ",".join(edges)).splitlines()
     return {tuple(l.split()[:2]) for l in lines if l}
@@ -44,7 +45,7 @@ def crate(package, is_inside):
         "name": package["name"],
         "version": package["version"],
         "purl": purl,
-        # "excluded": it takes part in the build and is not in the binary.
+        # "excluded": a part of the build that is not in the binary.
         "scope": "required" if is_inside else "excluded",
     }
     if package["license"]:

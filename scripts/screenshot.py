@@ -7,7 +7,7 @@
 The program runs in tmux, on a server of its own. The load: processes `web`, `indexer` and
 `backup` that open files that exist and some that do not, and packets from and to three addresses
 over a veth pair. Network, host name and /srv are this script's own (namespaces), and everything
-ends with it. Opens are seen machine-wide: choose with `-- --process '~^(web|indexer|backup)$'`.
+ends with it. Opens are seen machine-wide: select with `-- --process '~^(web|indexer|backup)$'`.
 Needs Python 3.8, tmux, ip and root.
 """
 
@@ -96,7 +96,7 @@ def opener(name, paths, per_second, deadline):
 
 
 def sender(near_ready, deadline):
-    """The other end of the veth pair: three addresses that send, each at its own pace."""
+    """The other end of the veth pair: three addresses that send, each at its own rate."""
     def work():
         own_network()
         rename_self("sender")
@@ -149,12 +149,12 @@ def answerer(deadline):
 
 
 def prefixed(address):
-    """What `ip address add` takes for it."""
+    """The arguments of `ip address add` for this address."""
     return [address + "/64", "nodad"] if ":" in address else [address + "/24"]
 
 
 class Meeting:
-    """Two pipes: the child tells that it has moved, the parent that the veth end is there."""
+    """Two pipes: the child reports that it has moved, the parent that the veth end exists."""
 
     def __init__(self):
         self.up, self.down = os.pipe(), os.pipe()
@@ -177,7 +177,7 @@ class Meeting:
 
 
 def start_load(seconds):
-    """Files, processes and packets for so many seconds. Returns the processes."""
+    """Starts files, processes and packets for some seconds. Returns the processes."""
     deadline = time.monotonic() + seconds
     os.mkdir("/srv/www")
     sites = ["/srv/www/" + name for name in ("index.html", "style.css", "logo.svg")]
@@ -262,7 +262,7 @@ def shoot(options):
 
 
 def wait(tmux, seconds):
-    """Waits; the program has to run on meanwhile."""
+    """Waits, and fails when the program ends meanwhile."""
     end = time.monotonic() + seconds
     while True:
         if tmux.dead():

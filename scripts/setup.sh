@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks what this machine lacks for `make run` (setup.sh build) or `make test` (setup.sh test),
-# says which packages it installs, and installs them. Knows apt, dnf and pacman.
-# With --check it only says what is missing.
+# Finds the packages that `make run` (setup.sh build) or `make test` (setup.sh test) needs and this
+# machine lacks, prints their names and installs them with apt, dnf or pacman. With --check it only
+# prints what is missing.
 set -eu
 
 usage() {
@@ -35,7 +35,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 [ "$(uname -s)" = Linux ] || fail "ebpftop runs on Linux only."
 case $(uname -m) in
 x86_64 | aarch64) ;;
-*) fail "ebpftop knows the registers of x86_64 and aarch64 only, this is $(uname -m)." ;;
+*) fail "ebpftop supports x86_64 and aarch64; this machine is $(uname -m)." ;;
 esac
 
 # --- packages ------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ clang_works() {
 	echo 'int x;' | clang -target bpf -c -x c - -o /dev/null 2>/dev/null
 }
 
-look() {
+find_missing() {
 	missing_what=
 	missing_packages=
 	has make || need make make make make
@@ -141,18 +141,18 @@ install_packages() {
 # /usr/sbin holds ip and ethtool, and is not on every user's PATH.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-look
+find_missing
 if [ -n "$missing_what" ]; then
 	say "missing: $missing_what"
 	if [ "$manager" = none ]; then
-		fail "there is no apt, dnf or pacman here: install these with this system's own tool."
+		fail "there is no apt, dnf or pacman here: install these with the package manager of this system."
 	fi
 	if $check_only; then
 		fail "$manager would install: $missing_packages"
 	fi
 	say "installing with $manager: $missing_packages"
 	install_packages || fail "$manager could not install: $missing_packages"
-	look
+	find_missing
 	[ -z "$missing_what" ] || fail "still missing after the installation: $missing_what"
 fi
 
@@ -181,7 +181,7 @@ if [ "$(printf '%s\n' "$oldest_rust" "$rust" | sort -V | head -n 1)" != "$oldest
 		"With rustup: rustup update stable. Else: $rustup_hint"
 fi
 
-# The build formats what it generates, if there is a rustfmt: one that does not run stops it.
+# The build formats generated code if there is a rustfmt; one that does not run stops the build.
 if has rustfmt || [ "$purpose" = test ]; then
 	rustfmt --version >/dev/null 2>&1 ||
 		fail "rustfmt does not run. With rustup: rustup component add rustfmt"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the .deb, installs it on a clean, minimal Debian made for this (debootstrap, from the mirror
-# that this machine's apt names), runs what was installed there on the kernel that runs here, and
-# removes it again. Needs root, or sudo, and Debian.
+# Makes the .deb, installs it on a minimal Debian (debootstrap, from the mirror of this machine's apt),
+# runs the installed program there on the running kernel, and removes it again. Needs root, or sudo,
+# and Debian.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ fi
 scripts/dist.sh deb
 deb=$(echo "$target"/dist/*.deb)
 
-# --- a clean Debian, kept as a tar file for the next time ------------------------------------------
+# --- a minimal Debian, saved as a tar file for the next run ------------------------------------------
 
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(apt-get indextargets --format "\$(LABEL)|\$(REPO_URI)" 'Created-By: Packages' |
@@ -62,7 +62,7 @@ $sudo mount --bind /dev "$root/dev"
 # --- installed, run, removed -----------------------------------------------------------------------
 
 $sudo cp "$deb" "$root/ebpftop.deb"
-# dpkg refuses it where what it depends on is not there.
+# dpkg refuses a package whose dependencies are missing.
 inside dpkg -i /ebpftop.deb >"$target/package/log" 2>&1 || die "dpkg: $(cat "$target/package/log")"
 [ -z "$(inside dpkg --verify ebpftop)" ] || die "installed files are not those of the package"
 
@@ -76,7 +76,7 @@ for text in copyright LICENSE-MIT LICENSE-APACHE GPL-2.0-only.txt BSD-2-Clause.t
 done
 inside ebpftop doctor || die "doctor says that it cannot run"
 
-# Real programs in the real kernel: an open within the root, told by its path in the mount namespace.
+# Real programs on the real kernel: an open within the root is reported by its path in the mount namespace.
 lines=$target/package/lines
 (inside ebpftop stream opens --path /etc/debian_version --duration 5s --format json >"$lines") &
 stream=$!
@@ -88,10 +88,10 @@ grep -q '"type":"ready"' "$lines" || die "stream does not become ready"
 inside cat /etc/debian_version >/dev/null
 wait "$stream" || die "stream ends with status $?"
 grep '"type":"open"' "$lines" | grep '"process":"cat"' | grep '"resolved":"'"$(realpath "$root")"'/etc/debian_version"' |
-	grep -q '"errno":null' || die "the open was not told: $(cat "$lines")"
+	grep -q '"errno":null' || die "the open was not reported: $(cat "$lines")"
 grep -q '"type":"summary".*"opens_lost":0' "$lines" || die "there is no summary: $(tail -n 1 "$lines")"
 
 inside dpkg --purge ebpftop >"$target/package/log" 2>&1 || die "dpkg: $(cat "$target/package/log")"
 left=$(inside find / -xdev -name '*ebpftop*' ! -name ebpftop.deb)
 [ -z "$left" ] || die "purged, it leaves $left"
-say "$(basename "$deb") installs, runs and goes on a clean $suite"
+say "$(basename "$deb") installs, runs and uninstalls on a minimal $suite"

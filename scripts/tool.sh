@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the path of a cargo tool, in the one version that is known to do: `tool.sh cargo-deb`.
-# One that is there is taken; else it is built into target/tools, where nothing else sees it.
+# Prints the path of a cargo tool in its tested version: `tool.sh cargo-deb`. An installed one is used;
+# else it is built into target/tools.
 set -eu
 cd "$(dirname "$0")/.."
 
