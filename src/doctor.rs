@@ -1,6 +1,8 @@
-//! `ebpftop doctor`: what this machine, kernel and user can do, told to people, with the fix.
+//! `ebpftop doctor`: checks of this machine, kernel and user, with the fix where something is missing.
 
 mod checks;
+mod host;
+mod privileges;
 
 use std::fmt::Write as _;
 
@@ -8,27 +10,27 @@ use serde::Serialize;
 
 use crate::cli::DoctorFormat;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// As it should be.
     Ok,
-    /// Missing, and the program does without.
+    /// Missing; the program runs without it.
     Without,
-    /// Missing, and something can be done about it.
+    /// Missing; [`Check::fix`] says what to do.
     Fix,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at, a word or two.
+    /// Its subject, one or two words.
     pub check: String,
-    /// How it came out.
+    /// Its result.
     pub status: Status,
-    /// What was found.
+    /// The finding.
     pub detail: String,
-    /// What to do; empty where there is nothing to be done.
+    /// What to do; empty if nothing can or need be done.
     pub fix: String,
 }
 
@@ -50,21 +52,21 @@ impl Check {
     }
 }
 
-/// What the checks come to.
+/// All checks.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// In the order in which they are told.
+    /// In the order of the output.
     pub checks: Vec<Check>,
     /// At least one probe can run.
     pub can_run: bool,
 }
 
-/// Looks at everything; takes about a second, since the opens probe is started for real.
+/// Runs all checks. Takes about a second, since it starts the probes.
 pub fn examine() -> Report {
     checks::examine()
 }
 
-/// The report as it is printed.
+/// The report as text or JSON.
 pub fn render(report: &Report, format: DoctorFormat) -> String {
     match format {
         DoctorFormat::Text => text(&report.checks),
@@ -76,7 +78,7 @@ fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|c| c.check.len()).max().unwrap_or(0);
     let mut out = String::new();
     for check in checks {
-        // Both dashes and words are as wide as they have characters.
+        // Each character of a mark is one cell wide.
         let mark = match check.status {
             Status::Ok => "ok",
             Status::Without => "–",
