@@ -3,7 +3,7 @@
 
 One process sends 10,000,000 bytes over one connection in four seconds, another one 5,000 bytes over
 each of 200 connections that are closed at once, both to a third process in another network
-namespace. Each looks at the same time; what each says of every process is printed beside the truth.
+namespace. All tools watch at the same time; the numbers of each by process are printed beside the true ones.
 Needs root, ip, nethogs and ss; the namespaces are removed at the end.
 
     benches/conn_peers.py [--program target/release/ebpftop]

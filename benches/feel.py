@@ -6,7 +6,7 @@ arrive, and what a frame costs a slow line. Needs root.
 
 Runs in a network namespace of its own, as benches/dashboard.py does. A key is `?`, which changes
 nearly every cell; it is timed from the write into the pseudo-terminal until the last byte of the frame
-that answers it was read. Frames are told apart by the marks of the synchronised updates. Beside it stands
+that answers it was read. Marks of the synchronised updates separate the frames. Beside it stands
 what the machine takes under the same load to echo one byte: `cat` on another pseudo-terminal, in turn.
 """
 
@@ -54,7 +54,7 @@ class Dashboard:
         self.until(b"OPENS/S", 20)
 
     def read(self, until):
-        """Takes what is there; true when something came before the time `until`."""
+        """Reads available output; true when something came before the time `until`."""
         if not select.select([self.fd], [], [], max(until - time.monotonic(), 0))[0]:
             return False
         self.rest += os.read(self.fd, 65536)
@@ -68,7 +68,7 @@ class Dashboard:
         while not any(text in frame for frame in self.frames[seen:]):
             seen = len(self.frames)
             if not self.read(deadline) and time.monotonic() > deadline:
-                sys.exit(f"waited in vain for {text}")
+                sys.exit(f"no frame with {text} within the time limit")
 
     def press(self, key, text):
         """Milliseconds from a key to the frame that has `text` in it."""
@@ -86,7 +86,7 @@ class Dashboard:
             pause = time.monotonic() + 0.023 + (i * 7 % 31) / 1000
             while time.monotonic() < pause:
                 self.read(pause)
-            # What the line at the foot says then; the cells around it do not stay the same.
+            # The footer has this word then; the cells around it change.
             text = b"quit" if i % 2 else b"Help"
             times.append(self.press(b"?", text))
             echoes.append(echo.press())
@@ -100,9 +100,9 @@ class Dashboard:
         return [len(frame) for frame in self.frames]
 
     def lost(self):
-        """As the last frames said; the header writes it out."""
-        told = re.findall(rb"lost[^0-9]{0,12}([0-9]+)", b"".join(self.frames))
-        return int(told[-1]) if told else 0
+        """The number of lost events in the header of the last frames."""
+        counts = re.findall(rb"lost[^0-9]{0,12}([0-9]+)", b"".join(self.frames))
+        return int(counts[-1]) if counts else 0
 
     def end(self):
         os.kill(self.pid, signal.SIGTERM)
@@ -111,7 +111,7 @@ class Dashboard:
 
 
 class Echo:
-    """A program that does nothing but answer."""
+    """A program that only echoes."""
 
     def __init__(self):
         self.pid, self.fd = pty.fork()
@@ -139,12 +139,12 @@ def taken():
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
-def tell_times(what, times):
+def print_times(what, times):
     print(f"  {what:28} median {percentile(times, 0.5):5.1f} ms, p99 {percentile(times, 0.99):5.1f} ms, "
           f"max {max(times):5.1f} ms of {len(times)}")
 
 
-def tell_bytes(what, sizes, seconds):
+def print_bytes(what, sizes, seconds):
     print(f"  {what:28} {len(sizes) / seconds:4.1f} frames/s, mean {sum(sizes) / max(len(sizes), 1):6.0f} bytes, "
           f"p99 {percentile(sizes, 0.99) if sizes else 0:6} bytes, {sum(sizes) * 8 / seconds / 1000:5.1f} kbit/s")
 
@@ -176,9 +176,9 @@ def main():
             dashboard = Dashboard(size)
             echo = Echo()
             times, echoes = dashboard.keys(KEYS // 4 * 2, echo)
-            tell_times("key to screen, idle", times)
-            tell_times("  echo", echoes)
-            tell_bytes("idle", dashboard.watch(10), 10)
+            print_times("key to screen, idle", times)
+            print_times("  echo", echoes)
+            print_bytes("idle", dashboard.watch(10), 10)
             seconds = str(30 + KEYS / 10)
             sink = subprocess.Popen([f"{work}/load", "sink", seconds])
             opens = subprocess.Popen([f"{work}/load", "opens", files, seconds, A_SECOND],
@@ -193,10 +193,10 @@ def main():
             start, busy = time.monotonic(), taken()
             times, echoes = dashboard.keys(KEYS // 2 * 2, echo)
             cpus = (taken() - busy) / (time.monotonic() - start)
-            tell_times("key to screen, under load", times)
-            tell_times("  echo", echoes)
-            print(f"    {cpus:.1f} of {os.cpu_count()} CPUs were taken meanwhile, by all that ran")
-            tell_bytes("under load", dashboard.watch(15), 15)
+            print_times("key to screen, under load", times)
+            print_times("  echo", echoes)
+            print(f"    {cpus:.1f} of {os.cpu_count()} CPUs were busy meanwhile, with everything that ran")
+            print_bytes("under load", dashboard.watch(15), 15)
             pairs = int(opens.communicate()[0].split()[1])
             packets = int(sends.communicate()[0].split()[0])
             print(f"    {pairs / float(seconds):.0f} opens/s, {packets / float(seconds):.0f} packets/s, "

@@ -62,7 +62,7 @@ fn count(c: &mut Criterion) {
             println!("{} KiB for {seconds} s of it", past.bytes() >> 10);
         }
     }
-    // Each open a process and a file that nobody has seen: tables full, room made all the time.
+    // A new process and a new file with each open: tables are full and evict all the time.
     let mut opens = Opens::default();
     let mut next = 0u32;
     group.throughput(Throughput::Elements(2048));

@@ -1,8 +1,8 @@
-//! What an open costs the program that does it, on the real kernel: nobody looking, the probe
+//! The overhead of an open for the program that opens, on the real kernel: the baseline, the probe
 //! in its forms, and `opensnoop`, interleaved; medians of the rounds. Needs root.
 //!
 //! The load: one thread opens and closes 100 cached files, paths of five components, as fast as
-//! it can, pinned to CPU 0; whoever looks runs where the scheduler puts it.
+//! it can, pinned to CPU 0; the tool runs where the scheduler puts it.
 //!
 //! `cargo bench --bench opens_cost [-- ROUNDS]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -19,13 +19,13 @@ use ebpftop::probes::{Only, OpensConfig};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-const NOBODY: &str = "nobody looking";
+const BASELINE: &str = "baseline";
 const OTHERS: &str = "another process only";
 const NAMED: &str = "another name only";
 const LATENCY: &str = "ebpftop --latency";
 const OLDEST: &str = "ebpftop as on 5.10";
 const PEER: &str = "opensnoop";
-const LOOKERS: [&str; 7] = [NOBODY, "ebpftop", OTHERS, NAMED, LATENCY, OLDEST, PEER];
+const TOOLS: [&str; 7] = [BASELINE, "ebpftop", OTHERS, NAMED, LATENCY, OLDEST, PEER];
 const FILES: usize = 100;
 const RUN: Duration = Duration::from_millis(700);
 
@@ -45,7 +45,7 @@ fn main() {
 
     for load in ["cached", "failing", "new"] {
         let mut table: Vec<(&str, Vec<f64>, Read)> =
-            LOOKERS.into_iter().map(|name| (name, vec![], Read::default())).collect();
+            TOOLS.into_iter().map(|name| (name, vec![], Read::default())).collect();
         for _ in 0..rounds {
             for (name, times, sum) in &mut table {
                 let config = match *name {
@@ -66,7 +66,7 @@ fn main() {
                 };
                 let mut run = || times.push(run_load(load, deep));
                 match *name {
-                    NOBODY => run(),
+                    BASELINE => run(),
                     PEER => with_opensnoop(run),
                     _ => {
                         let read = with_probe(config, run);
@@ -113,7 +113,7 @@ fn load(kind: &str, dir: &str) {
     let all = Instant::now();
     while all.elapsed() < RUN {
         if kind == "new" {
-            // Ever new files: made outside of what is timed.
+            // Ever new files: made outside of the timed part.
             for (i, path) in paths.iter().enumerate() {
                 let from = path.to_str().unwrap();
                 std::fs::rename(from, format!("{dir}/r{round}-{i}")).unwrap();
@@ -134,7 +134,7 @@ fn load(kind: &str, dir: &str) {
     println!("{}", spent.as_nanos() as f64 / pairs as f64);
 }
 
-/// opensnoop needs tracefs mounted: a mount namespace of its own gives it one.
+/// opensnoop needs a mounted tracefs: it gets a mount namespace of its own.
 fn with_opensnoop(load: impl FnOnce()) {
     const START: &str = "test -d /sys/kernel/tracing/events \
         || mount -t tracefs tracefs /sys/kernel/tracing; \

@@ -1,7 +1,7 @@
-//! What each part of the opens probe costs, on the real kernel: parts are switched on and off by
-//! what is asked for and by what is opened, in turn; medians of the rounds. Needs root.
+//! The overhead of each part of the opens probe, on the real kernel: parts are switched on and off by
+//! the configuration and by the files opened, in turn; medians of the rounds. Needs root.
 //!
-//! Times are CPU time of the program that opens, per call: others on the machine disturb less.
+//! Times are CPU time of the program that opens, per call, so that other load disturbs less.
 //!
 //! `cargo bench --bench opens_parts [-- ROUNDS]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unsafe_code)]
@@ -19,18 +19,18 @@ use common::{median, with_probe};
 use ebpftop::probes::{Only, OpensConfig};
 use nix::time::{ClockId, clock_gettime};
 
-/// What a run of the load is measured over.
+/// CPU time of one run of the load.
 const RUN_NS: u64 = 200_000_000;
-/// Directories between the root and what the load of that name fails to open.
+/// Directories between the root and the missing file of the load `deep`.
 const DEEP: usize = 20;
 const FILES: usize = 100;
 
-const NOBODY: &str = "nobody";
-const UNWANTED: &str = "not wanted";
+const BASELINE: &str = "baseline";
+const UNSELECTED: &str = "not selected";
 const WHOLE: &str = "all";
 const LATENCY: &str = "--latency";
 const COMPAT: &str = "32-bit task";
-const LOOKERS: [&str; 5] = [NOBODY, UNWANTED, WHOLE, LATENCY, COMPAT];
+const SETUPS: [&str; 5] = [BASELINE, UNSELECTED, WHOLE, LATENCY, COMPAT];
 
 const LOADS: [&str; 6] = ["no path", "at root", "deep", "cached", "new", "getppid"];
 
@@ -48,19 +48,19 @@ fn main() {
     producers(dir.path(), rounds);
 }
 
-/// One producer, each looker with each load.
+/// One producer, each setup with each load.
 fn parts(dir: &Path, rounds: usize) {
-    let mut times = vec![vec![Vec::new(); LOADS.len()]; LOOKERS.len()];
-    let mut lost = [0; LOOKERS.len()];
+    let mut times = vec![vec![Vec::new(); LOADS.len()]; SETUPS.len()];
+    let mut lost = [0; SETUPS.len()];
     for _ in 0..rounds {
-        for ((name, times), lost) in LOOKERS.iter().zip(&mut times).zip(&mut lost) {
+        for ((name, times), lost) in SETUPS.iter().zip(&mut times).zip(&mut lost) {
             let run = || {
                 for (load, times) in LOADS.iter().zip(times) {
                     times.push(finish(start(load, dir, 0)));
                 }
             };
             let asleep = (*name == COMPAT).then(|| sleeper(dir)).flatten();
-            if *name == NOBODY {
+            if *name == BASELINE {
                 run();
             } else {
                 *lost += with_probe(config(name), run).lost;
@@ -71,32 +71,32 @@ fn parts(dir: &Path, rounds: usize) {
             }
         }
     }
-    println!("ns a call, medians of {rounds} rounds; in brackets more than with nobody looking");
+    println!("ns a call, medians of {rounds} rounds; in brackets the difference from the baseline");
     print!("{:12}", "");
     LOADS.iter().for_each(|load| print!("{load:>16}"));
     println!("{:>10}", "lost");
     let all: Vec<Vec<f64>> =
         times.iter_mut().map(|t| t.iter_mut().map(|t| median(t)).collect()).collect();
-    for ((name, row), lost) in LOOKERS.iter().zip(&all).zip(lost) {
+    for ((name, row), lost) in SETUPS.iter().zip(&all).zip(lost) {
         print!("{name:12}");
         for (ns, bare) in row.iter().zip(&all[0]) {
             print!("{:>16}", format!("{ns:.0} ({:+.0})", ns - bare));
         }
         println!("{lost:>10}");
     }
-    let more = |looker: &str, load: &str| {
+    let more = |setup: &str, load: &str| {
         let of = |all: &[&str], one: &str| all.iter().position(|n| *n == one).unwrap();
-        let (looker, load) = (of(&LOOKERS, looker), of(&LOADS, load));
-        all[looker][load] - all[0][load]
+        let (setup, load) = (of(&SETUPS, setup), of(&LOADS, load));
+        all[setup][load] - all[0][load]
     };
     println!("from these, ns:");
     for (part, ns) in [
         ("any other system call", more(WHOLE, "getppid")),
-        ("exit: tracepoint, count, not wanted", more(UNWANTED, "no path")),
-        ("exit: registers, ids, names, ring", more(WHOLE, "no path") - more(UNWANTED, "no path")),
+        ("exit: tracepoint, count, not selected", more(UNSELECTED, "no path")),
+        ("exit: registers, ids, names, ring", more(WHOLE, "no path") - more(UNSELECTED, "no path")),
         ("path as passed, start of the walk", more(WHOLE, "at root") - more(WHOLE, "no path")),
         ("walk, each directory", (more(WHOLE, "deep") - more(WHOLE, "at root")) / DEEP as f64),
-        ("names of a file not met before", more(WHOLE, "new") - more(WHOLE, "cached")),
+        ("names of a new file", more(WHOLE, "new") - more(WHOLE, "cached")),
         ("entry, for latencies", more(LATENCY, "no path") - more(WHOLE, "no path")),
         ("32-bit task: any other call", more(COMPAT, "getppid") - more(WHOLE, "getppid")),
         ("32-bit task: an open and a close", more(COMPAT, "cached") - more(WHOLE, "cached")),
@@ -105,16 +105,16 @@ fn parts(dir: &Path, rounds: usize) {
     }
 }
 
-/// A producer on each of two CPUs, which meet at one ring or do not.
+/// A producer on each of two CPUs, with one ring for both or one each.
 fn producers(dir: &Path, rounds: usize) {
-    let mut table = [NOBODY, SHARED, OWN].map(|name| (name, Vec::new(), 0, 0));
+    let mut table = [BASELINE, SHARED, OWN].map(|name| (name, Vec::new(), 0, 0));
     for _ in 0..rounds {
         for (name, times, seen, lost) in &mut table {
             let mut run = || {
                 let both = [start("no path", dir, 0), start("no path", dir, 1)];
                 times.push(both.map(finish).iter().sum::<f64>() / 2.0);
             };
-            if *name == NOBODY {
+            if *name == BASELINE {
                 run();
             } else {
                 let read = with_probe(config(name), run);
@@ -128,10 +128,10 @@ fn producers(dir: &Path, rounds: usize) {
     }
 }
 
-fn config(looker: &str) -> OpensConfig {
+fn config(setup: &str) -> OpensConfig {
     let whole = OpensConfig::default();
-    match looker {
-        UNWANTED => {
+    match setup {
+        UNSELECTED => {
             let only = Only { tgid: Some(std::process::id()), ..Only::default() };
             OpensConfig { only, ..whole }
         }
@@ -151,7 +151,7 @@ fn sleeper(dir: &Path) -> Option<Child> {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn sleeper(_dir: &Path) -> Option<Child> {
-    println!("the program of a 32-bit task is for x86 alone: its rows say nothing");
+    println!("the program of a 32-bit task is for x86 alone: its rows are meaningless");
     None
 }
 
@@ -207,7 +207,7 @@ fn load(kind: &str, dir: &str, cpu: usize) -> f64 {
     let (mut spent, mut calls) = (0, 0);
     while spent < RUN_NS {
         if kind == "new" {
-            // Made under names of their own, which nobody has met.
+            // New files, whose names the probe does not know yet.
             for i in 0..FILES {
                 std::fs::rename(path(i), format!("{place}/gone")).unwrap();
                 make(i);

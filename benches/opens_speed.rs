@@ -1,4 +1,4 @@
-//! Opens at full speed with as many threads as cores: what is told, what is lost. Needs root.
+//! Opens at full speed with as many threads as cores: events reported and lost. Needs root.
 //!
 //! `cargo bench --bench opens_speed [-- SECONDS]` (60)
 

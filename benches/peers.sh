@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What watching costs: ebpftop, its peers and nobody looking, in turn, medians of ROUNDS rounds.
+# Overhead of ebpftop and its peers beside the baseline, in turn; medians of ROUNDS rounds.
 #
 #   benches/peers.sh [opens] [traffic]      both when neither is named; needs root
 #   ROUNDS=9 LOAD_S=5 BINARY=path benches/peers.sh
@@ -19,7 +19,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "peers: this loads BPF programs and makes network namespaces: run it with sudo" >&2
 	exit 1
 fi
-# Mounts and interfaces of its own: nothing stays behind however it ends.
+# Mounts and interfaces in namespaces of its own, which end with it.
 if [ -z "${PEERS_UNSHARED:-}" ]; then
 	PEERS_UNSHARED=1 exec unshare --mount --net "$0" "$@"
 fi
@@ -87,17 +87,17 @@ median() {
 		END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }
 
-# available NAME PROGRAM: whether PROGRAM can be run; says so when not.
+# available NAME PROGRAM: whether PROGRAM can be run; prints a line when it cannot.
 available() {
 	command -v "$2" >/dev/null 2>&1 && return 0
-	echo "peers: $1 is left out: $2 is not here"
+	echo "peers: $1 is left out: $2 is not installed"
 	return 1
 }
 
 # The command of a watcher, into the array `command`.
 command_of() {
 	case $1 in
-	nobody) command=() ;;
+	baseline) command=() ;;
 	ebpftop-json) command=("$BINARY" stream opens --format json) ;;
 	ebpftop-csv) command=("$BINARY" stream opens --format csv) ;;
 	opensnoop) command=("$opensnoop") ;;
@@ -108,7 +108,7 @@ command_of() {
 }
 
 opens() {
-	local watchers=(nobody) name us pairs lost base
+	local watchers=(baseline) name us pairs lost base
 	opensnoop=$(command -v opensnoop || command -v opensnoop-libbpf || true)
 	available ebpftop "$BINARY" && watchers+=(ebpftop-json ebpftop-csv)
 	available opensnoop "${opensnoop:-opensnoop}" && watchers+=(opensnoop)
@@ -126,9 +126,9 @@ opens() {
 			esac
 		done
 	done
-	base=$(median <"$work/us.nobody")
+	base=$(median <"$work/us.baseline")
 	printf '\nopens, %s rounds of %s s\n' "$ROUNDS" "$LOAD_S"
-	printf '%-14s %9s %7s  %s\n' "who looks" "us/pair" ratio lost
+	printf '%-14s %9s %7s  %s\n' "tool" "us/pair" ratio lost
 	for name in "${watchers[@]}"; do
 		us=$(median <"$work/us.$name")
 		lost=-
@@ -147,7 +147,7 @@ opens() {
 }
 
 traffic() {
-	local watchers=(nobody) name before after far
+	local watchers=(baseline) name before after far
 	available ebpftop "$BINARY" && watchers+=(ebpftop)
 	available iftop iftop && watchers+=(iftop)
 	available nethogs nethogs && watchers+=(nethogs)
@@ -181,8 +181,8 @@ traffic() {
 		done
 	done
 	printf '\ntraffic, %s rounds of %s s\n' "$ROUNDS" "$LOAD_S"
-	printf '%-14s %12s %7s %14s\n' "who looks" packets/s ratio "% of a core"
-	base=$(median <"$work/pps.nobody")
+	printf '%-14s %12s %7s %14s\n' "tool" packets/s ratio "% of a core"
+	base=$(median <"$work/pps.baseline")
 	for name in "${watchers[@]}"; do
 		awk -v name="$name" -v base="$base" \
 			-v pps="$(median <"$work/pps.$name")" -v cpu="$(median <"$work/cpu.$name")" \

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What watching the wire costs: others' throughput, and a core, beside nobody looking and iftop.
+"""Overhead of watching the wire: throughput of others, and CPU of the tool, beside the baseline and iftop.
 
     sudo benches/wire_cost.py [ROUNDS] [PART...]
 
 Parts: small (60-byte frames through a veth pair as fast as one thread can), bulk (one TCP stream,
-iperf3) and user (CPU of who looks at 300,000 frames a second, and the share of them that it has).
-Runs in network namespaces of its own. Those who look take turns within a round; a figure is the
+iperf3) and user (CPU of the tool at 300,000 frames a second, and the share of them that it counts).
+Runs in network namespaces of its own. The tools take turns within a round; a figure is the
 median of ROUNDS (default 5), a ratio the median of the rounds' own ratios. Compare within a run
-only. The binary is target/release/ebpftop or what BINARY says; iftop is left out where it
-is not installed.
+only. The binary is target/release/ebpftop or $BINARY; iftop is left out where it is
+not installed.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ USER_SECONDS = 5
 # Until the maps have grown and every address has come into them.
 SETTLE_SECONDS = 6
 FRAMES_A_SECOND = 300_000
-# What one frame of the load is to iftop: without the Ethernet header.
+# Bytes of one frame of the load as iftop counts them: without the Ethernet header.
 IFTOP_BYTES = 46
 PASS = '__attribute__((section("xdp"), used)) int pass(void *ctx) { return 2; }\n'
 
@@ -47,7 +47,7 @@ def sh(*command):
 
 
 class Bench:
-    """A veth pair: `near` is here and looked at, `far` in another namespace."""
+    """A veth pair: `near` is here and watched, `far` in another namespace."""
 
     def __init__(self, work):
         self.work = work
@@ -108,15 +108,15 @@ class Bench:
                 break
             time.sleep(0.05)
         try:
-            told = sh(*self.beyond, "iperf3", "-J", "-c", "10.0.0.1", "-t", str(SECONDS))
+            report = sh(*self.beyond, "iperf3", "-J", "-c", "10.0.0.1", "-t", str(SECONDS))
         finally:
             server.kill()
             server.wait()
-        return json.loads(told)["end"]["sum_received"]["bits_per_second"]
+        return json.loads(report)["end"]["sum_received"]["bits_per_second"]
 
 
-class Nobody:
-    """Who looks, beginning with nobody. A watcher is attached once it is made."""
+class Baseline:
+    """The base of all tools, which does nothing. A tool is attached once it is constructed."""
 
     def __init__(self, _bench):
         self.process = None
@@ -137,15 +137,15 @@ class Nobody:
                    for task in os.listdir(tasks)) / 1e9
 
     def begin(self):
-        """All addresses have come: what is counted by address is told from here on."""
+        """All addresses have come: counts by address start here."""
 
     def share(self, _sent):
-        """What it has of the frames sent, as text."""
+        """The share of the sent frames that it counts, as text."""
         return "-"
 
 
 def bare(mode):
-    class Pass(Nobody):
+    class Pass(Baseline):
         def __init__(self, bench):
             super().__init__(bench)
             sh("ip", "link", "set", "dev", "near", mode, "obj", f"{bench.work}/pass.o", "sec", "xdp")
@@ -156,13 +156,13 @@ def bare(mode):
 
 
 def ebpftop(*options):
-    class Stream(Nobody):
-        """Its lines are read all the time; the numbers of the last are kept."""
+    class Stream(Baseline):
+        """Its lines are read all the time; the numbers of the last one are stored."""
 
         def __init__(self, _bench):
             self.summary = None
-            # Packets, and those of no address told, by direction.
-            self.told = {}
+            # Packets, and those in `other`, by direction.
+            self.counted = {}
             self.since = {}
             self.process = subprocess.Popen(
                 [BINARY, "stream", "talkers", "-i", "near", "--format", "json", *options],
@@ -178,14 +178,14 @@ def ebpftop(*options):
                 if b'"type":"summary"' in line:
                     self.summary = json.loads(line)
                 elif head := HEAD.search(line, 0, 1000):
-                    self.told[head[1]] = (int(head[2]), int(head[3]))
+                    self.counted[head[1]] = (int(head[2]), int(head[3]))
 
         def begin(self):
-            self.since = dict(self.told)
+            self.since = dict(self.counted)
 
         def share(self, sent):
-            told = self.told
-            packets, other = (sum(told[d][n] - self.since.get(d, (0, 0))[n] for d in told)
+            counted = self.counted
+            packets, other = (sum(counted[d][n] - self.since.get(d, (0, 0))[n] for d in counted)
                               for n in (0, 1))
             self.end()
             self.reader.join()
@@ -194,7 +194,7 @@ def ebpftop(*options):
     return Stream
 
 
-class Screen(Nobody):
+class Screen(Baseline):
     """The dashboard in a terminal of 200x60 whose output is read all the time."""
 
     def __init__(self, _bench):
@@ -219,66 +219,66 @@ class Screen(Nobody):
         os.close(self.terminal)
 
 
-class Iftop(Nobody):
+class Iftop(Baseline):
     """Its totals come every two seconds; a line at a time, so that the last is there."""
 
     def __init__(self, bench):
-        self.told = open(f"{bench.work}/told", "w+")
+        self.output = open(f"{bench.work}/iftop", "w+")
         self.process = subprocess.Popen(
             ["stdbuf", "-oL", "iftop", "-t", "-n", "-N", "-B", "-i", "near"],
-            stdout=self.told, stderr=subprocess.DEVNULL)
+            stdout=self.output, stderr=subprocess.DEVNULL)
         time.sleep(2)
         if self.process.poll() is not None:
             sys.exit("wire_cost: iftop ended at once")
 
     def share(self, sent):
         time.sleep(3)
-        self.told.seek(0)
-        last = re.findall(r"^Cumulative.*?([\d.]+)([KMG]?)B\s*$", self.told.read(), re.M)
+        self.output.seek(0)
+        last = re.findall(r"^Cumulative.*?([\d.]+)([KMG]?)B\s*$", self.output.read(), re.M)
         if not last:
-            return "nothing was told"
+            return "no totals"
         number, unit = last[-1]
-        told = float(number) * 1024 ** " KMG".index(unit or " ")
-        return f"{100 * told / IFTOP_BYTES / sent:.0f} %"
+        total = float(number) * 1024 ** " KMG".index(unit or " ")
+        return f"{100 * total / IFTOP_BYTES / sent:.0f} %"
 
 
-class Bandwhich(Nobody):
-    """Tells what came in a second, by address, a line each."""
+class Bandwhich(Baseline):
+    """It prints the traffic of each second by address, a line each."""
 
     def __init__(self, bench):
-        self.told = open(f"{bench.work}/bandwhich", "w+")
+        self.output = open(f"{bench.work}/bandwhich", "w+")
         self.process = subprocess.Popen(
             ["bandwhich", "--raw", "--no-resolve", "-a", "-i", "near"],
-            stdout=self.told, stderr=subprocess.DEVNULL)
+            stdout=self.output, stderr=subprocess.DEVNULL)
         time.sleep(2)
         if self.process.poll() is not None:
             sys.exit("wire_cost: bandwhich ended at once")
 
     def share(self, sent):
         time.sleep(3)
-        self.told.seek(0)
-        told = re.findall(r"^remote_address: .*up/down Bps: \d+/(\d+)", self.told.read(), re.M)
-        return f"{100 * sum(map(int, told)) / IFTOP_BYTES / sent:.0f} %"
+        self.output.seek(0)
+        found = re.findall(r"^remote_address: .*up/down Bps: \d+/(\d+)", self.output.read(), re.M)
+        return f"{100 * sum(map(int, found)) / IFTOP_BYTES / sent:.0f} %"
 
 
 def peers():
     found = [(name, kind) for name, kind in (("iftop", Iftop), ("bandwhich", Bandwhich))
              if shutil.which(name)]
     for name in {"iftop", "bandwhich"} - {name for name, _ in found}:
-        print(f"wire_cost: {name} is left out: it is not here")
+        print(f"wire_cost: {name} is left out: it is not installed")
     return found
 
 
-def turns(bench, rounds, who, measure):
-    """What `measure` says with each of `who` looking, a list of rounds for each."""
-    found = {name: [] for name, _ in who}
+def turns(bench, rounds, tools, measure):
+    """The results of `measure` with each tool attached, a list of rounds for each."""
+    found = {name: [] for name, _ in tools}
     for _ in range(rounds):
-        for name, watcher in who:
-            looking = watcher(bench)
+        for name, tool in tools:
+            attached = tool(bench)
             try:
                 found[name].append(measure())
             finally:
-                looking.end()
+                attached.end()
     return found
 
 
@@ -287,13 +287,13 @@ def ratio(found, name, to):
 
 
 def report(found, unit, scale, against):
-    """A line for each who looked; `against` says whom else it is compared with."""
-    print(f"{'who looks':34} {unit:>10}  of nobody")
+    """A line for each tool; `against` names another tool to compare it with."""
+    print(f"{'tool':34} {unit:>10}  of the baseline")
     for name, values in found.items():
         also = against.get(name)
         beside = f", {ratio(found, name, also):.2f} of {also}" if also else ""
         print(f"{name:34} {statistics.median(values) / scale:10,.1f}  "
-              f"{ratio(found, name, 'nobody'):.2f}{beside}")
+              f"{ratio(found, name, 'baseline'):.2f}{beside}")
 
 
 GENERIC, NATIVE = ("ebpftop --xdp-mode generic", "ebpftop --xdp-mode native")
@@ -304,45 +304,45 @@ MODES = [(GENERIC, ebpftop("--xdp-mode", "generic")), (NATIVE, ebpftop("--xdp-mo
 def small(bench, rounds):
     print(f"\nsmall frames, {rounds} rounds of {SECONDS} s")
     passes = [("XDP_PASS, generic", bare("xdpgeneric")), ("XDP_PASS, native", bare("xdpdrv"))]
-    who = [("nobody", Nobody), passes[0], MODES[0], passes[1], MODES[1], MODES[2], *peers()]
-    found = turns(bench, rounds, who, bench.small)
+    tools = [("baseline", Baseline), passes[0], MODES[0], passes[1], MODES[1], MODES[2], *peers()]
+    found = turns(bench, rounds, tools, bench.small)
     report(found, "1,000/s", 1e3, {GENERIC: "XDP_PASS, generic", NATIVE: "XDP_PASS, native"})
 
 
 def bulk(bench, rounds):
     if not shutil.which("iperf3"):
-        print("wire_cost: bulk is left out: iperf3 is not here")
+        print("wire_cost: bulk is left out: iperf3 is not installed")
         return
     print(f"\nbulk TCP, {rounds} rounds of {SECONDS} s")
-    report(turns(bench, rounds, [("nobody", Nobody), *MODES], bench.bulk), "Gb/s", 1e9, {})
+    report(turns(bench, rounds, [("baseline", Baseline), *MODES], bench.bulk), "Gb/s", 1e9, {})
 
 
 def user(bench, rounds):
-    looking = [("ebpftop stream, 10 talkers told", ebpftop("--top", "10")),
-               ("ebpftop stream, all told", ebpftop()), ("ebpftop, the dashboard", Screen), *peers()]
+    tools = [("ebpftop stream, 10 talkers", ebpftop("--top", "10")),
+               ("ebpftop stream, all talkers", ebpftop()), ("ebpftop, the dashboard", Screen), *peers()]
     for addresses, directions in ((50, ("rx",)), (65_536, ("rx",)), (65_536, ("rx", "tx"))):
         print(f"\n{FRAMES_A_SECOND:,} frames/s, {addresses:,} addresses each in "
               f"{' and '.join(directions)}, {USER_SECONDS} s, {rounds} rounds")
-        found = {name: ([], [], []) for name, _ in looking}
+        found = {name: ([], [], []) for name, _ in tools}
         for _ in range(rounds):
-            for name, watcher in looking:
+            for name, tool in tools:
                 rate = FRAMES_A_SECOND // len(directions)
-                watching = watcher(bench)
+                attached = tool(bench)
                 try:
                     seconds = SETTLE_SECONDS + USER_SECONDS + 1
                     loads = [bench.frames(d, addresses, rate, seconds) for d in directions]
                     time.sleep(SETTLE_SECONDS)
-                    watching.begin()
-                    before, started = watching.cpu(), time.monotonic()
+                    attached.begin()
+                    before, started = attached.cpu(), time.monotonic()
                     time.sleep(USER_SECONDS)
-                    used = 100 * (watching.cpu() - before) / (time.monotonic() - started)
+                    used = 100 * (attached.cpu() - before) / (time.monotonic() - started)
                     sent = sum(int(load.communicate()[0]) for load in loads)
                     found[name][0].append(used)
                     found[name][1].append(sent / seconds)
-                    found[name][2].append(watching.share(sent))
+                    found[name][2].append(attached.share(sent))
                 finally:
-                    watching.end()
-        print(f"{'who looks':34} {'% of a core':>11} {'frames/s':>9}  has of them, last round")
+                    attached.end()
+        print(f"{'tool':34} {'% of a core':>11} {'frames/s':>9}  share counted, last round")
         for name, (used, rates, shares) in found.items():
             print(f"{name:34} {statistics.median(used):11.2f} {statistics.median(rates):9,.0f}  "
                   f"{shares[-1]}")
