@@ -6,7 +6,7 @@
 #
 # SERIES is `5.10`, `6.1`, …; `newest`, the newest kernel there is, which must be above 6.16; or
 # `control`, a guest in which a program that reads kernel fields at another kernel's offsets, a
-# hang and a crash must each be told as the failure they are. Default: newest 6.12 6.1 5.10 control,
+# hang and a crash must each be reported as the failure they are. Default: newest 6.12 6.1 5.10 control,
 # the slowest first. The newest package of each series is taken. Needs apt, ip and cargo;
 # qemu-system-x86_64 and busybox are installed where they are missing, for which alone it needs root.
 # No KVM: the guests are emulated, since a /dev/kvm that exists need not work.
@@ -23,7 +23,7 @@ command -v apt-get >/dev/null || {
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 here=$PWD/scripts/kernels
-# What the machine that is emulated is like.
+# The emulated machine.
 case ${ARCH:-x86_64} in
 x86_64)
 	cache=$target/kernels

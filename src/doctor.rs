@@ -17,7 +17,7 @@ pub enum Status {
     Ok,
     /// Missing; the program runs without it.
     Without,
-    /// Missing; [`Check::fix`] says what to do.
+    /// Missing; [`field@Check::fix`] says what to do.
     Fix,
 }
 

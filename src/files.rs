@@ -83,7 +83,7 @@ impl Rights {
             // A user id other than 0 also takes the capabilities over permissions out of force.
             let gid = setfsgid(user.gid);
             rights.ids = Some((setfsuid(user.uid), gid));
-            // The calls tell what held before, not whether they were allowed.
+            // The calls return the previous id, not whether they were allowed.
             if setfsuid(user.uid) != user.uid || setfsgid(user.gid) != user.gid {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_link_is_followed_and_nobody_else_reads_it() {
+    fn no_link_is_followed_and_only_the_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         symlink(path("target"), path("link")).unwrap();

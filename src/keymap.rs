@@ -1,4 +1,4 @@
-//! The keys as they are: the table of [`crate::keys`], with what the configuration binds anew.
+//! The bindings in force: the default table of [`crate::keys`] with those of the configuration.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -46,10 +46,10 @@ impl Key {
             let mut letters = rest.chars().map(|c| c.to_ascii_lowercase());
             let c =
                 letters.next().filter(|c| c.is_ascii_lowercase() && letters.next().is_none())?;
-            // Terminals send these for Tab and Enter: they could not be told apart.
-            let told_apart = !matches!(c, 'i' | 'm' | 'j' | 'h');
+            // Terminals send these for Tab and Enter: they cannot be distinguished.
+            let distinct = !matches!(c, 'i' | 'm' | 'j' | 'h');
             let code = KeyCode::Char(c);
-            return told_apart.then_some(Self { code, modifiers: KeyModifiers::CONTROL });
+            return distinct.then_some(Self { code, modifiers: KeyModifiers::CONTROL });
         }
         if let Some(n) = text.strip_prefix('F').and_then(|n| n.parse::<u8>().ok()) {
             return (1..=12).contains(&n).then_some(plain(KeyCode::F(n)));

@@ -1,4 +1,4 @@
-//! The log that `--log FILE` asks for: what libbpf says and what went wrong.
+//! The log of `--log FILE`: messages of libbpf, and errors.
 
 use std::io;
 use std::path::Path;

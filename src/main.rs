@@ -100,8 +100,8 @@ fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode
     if let Some(log) = &cli.screen.log {
         logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
         match seccomp {
-            Ok(()) => tracing::info!("behind the fence"),
-            Err(e) => tracing::warn!("no fence: {e}"),
+            Ok(()) => tracing::info!("under the seccomp filter"),
+            Err(e) => tracing::warn!("no seccomp filter: {e}"),
         }
     }
     let file = config::load(cli.screen.config.as_deref())?;

@@ -1,40 +1,40 @@
-//! What each thread may still do after its start, and the fence around the whole process.
+//! Capabilities of each thread after its start, and the seccomp filter of the process.
 //!
-//! Capabilities belong to threads: each gives up its own when it no longer needs them. What is
-//! given up cannot be had back: there is no program to become, see [`seccomp`].
+//! Capabilities belong to threads: each drops those that it no longer needs. Dropped capabilities
+//! cannot be regained: seccomp forbids `execve`, see [`mod@seccomp`].
 
 mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-pub use seccomp::{fenced, seccomp};
+pub use seccomp::{is_filtered, seccomp};
 
-/// What a thread does after the start that takes rights.
+/// A task of a thread after the start that needs capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadRole {
     /// Drains the opens, and follows 32-bit tasks.
     Opens,
     /// Counts frames, on another interface or in another mode as well.
     Talkers,
-    /// Reads the connections.
+    /// Tracks connections.
     Owners,
-    /// Polls the connections, where no program watches them.
+    /// Polls connections, where the kernel refuses the programs for them.
     Polling,
-    /// Looks after the process by which a network namespace was named.
+    /// Checks the process that names a network namespace.
     Namespace,
-    /// Puts features of devices back that attaching changed.
+    /// Restores features of devices that attaching changed.
     Features,
-    /// Reads who a process is.
+    /// Reads the details of processes.
     ProcessInfo,
 }
 
-/// A capability, who keeps it after the start, and what for.
+/// A capability, the tasks that keep it after the start, and the reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     pub capability: Capability,
-    /// Nobody: it is for the start alone.
+    /// Empty: needed at the start alone.
     pub kept_by: &'static [ThreadRole],
-    /// It is given with `setcap` to do without sudo.
+    /// Whether `setcap` gives it, to run without sudo.
     pub in_setcap: bool,
     pub why: &'static str,
 }
@@ -90,7 +90,7 @@ pub const NEEDS: [Need; 8] = [
         Capability::CAP_SYS_ADMIN,
         &[ThreadRole::Polling],
         false,
-        "at start: mounts tracefs, sysfs and cgroups where nobody has, enters `--netns` and the cgroup namespace of process 1, names the XDP and TC programs of others; \
+        "at start: mounts tracefs, sysfs and cgroups where they are not, enters `--netns` and the cgroup namespace of process 1, names the XDP and TC programs of others; \
          where connections are polled, enters their network namespaces",
     ),
     need(
@@ -101,7 +101,7 @@ pub const NEEDS: [Need; 8] = [
     ),
 ];
 
-/// What `setcap` is given to do without sudo; `Makefile` has it too.
+/// The argument of `setcap` to run without sudo; `Makefile` has it too.
 pub fn for_setcap() -> String {
     let names: Vec<String> = NEEDS
         .iter()
@@ -126,9 +126,9 @@ pub fn missing() -> Vec<&'static Need> {
     NEEDS.iter().filter(lacks).collect()
 }
 
-/// This thread keeps what `parts` need of what it holds, for good, and the threads that it starts
-/// from now on no more. With `locked` nothing is attached any more: then reading maps is all, which
-/// takes CAP_BPF on kernels below 5.19 alone, and what undoes what was done to devices.
+/// Drops all capabilities of this thread but those that `parts` need, for good; threads that it starts
+/// later have no more. With `locked` nothing is attached any more: then only reading maps, which needs
+/// CAP_BPF below kernel 5.19, and restoring features of devices remain.
 pub fn keep(parts: &[ThreadRole], locked: bool) {
     let Ok(held) = caps::read(None, CapSet::Permitted) else { return };
     let is_needed = |need: &Need| need.kept_by.iter().any(|part| parts.contains(part));
@@ -140,7 +140,7 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
             matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Owners)
         });
         let puts_back = parts.contains(&ThreadRole::Features);
-        // Not in force for a moment, to see whether the kernel asks for it.
+        // Drop it for a moment, to see whether the kernel requires it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();
         let iterates = parts.contains(&ThreadRole::Owners);
         let asks = tried
@@ -152,13 +152,13 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
             _ => false,
         });
     }
-    // Less than was permitted is always allowed; in force before permitted, which bounds it.
+    // Reducing is always allowed; effective before permitted, which bounds it.
     let none = CapsHashSet::new();
     for (set, which) in
         [(&kept, CapSet::Effective), (&kept, CapSet::Permitted), (&none, CapSet::Inheritable)]
     {
         if let Err(e) = caps::set(None, which, set) {
-            tracing::warn!("capabilities are kept: {e}");
+            tracing::warn!("cannot drop capabilities: {e}");
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The negative control: a guest in which everything goes wrong, each in a way that must be told.
+# The negative control: a guest in which everything goes wrong, each of which must be reported.
 # Sourced by test-kernels.sh.
 # shellcheck disable=SC2034,SC2154
 
@@ -10,7 +10,7 @@ case $(uname -r) in 5.10.*) control_series=6.12 ;; esac
 
 # The tests that the control runs.
 CONTROL_TESTS=(resolved)
-# How problems() has to tell of it.
+# The lines that problems() has to print.
 CONTROL_EXPECTED=(
 	"resolved: exit status"
 	"hang: killed"

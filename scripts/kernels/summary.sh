@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Reads what the guests said and judges it. Sourced by test-kernels.sh.
+# Reads the output of the guests and judges it. Sourced by test-kernels.sh.
 # shellcheck disable=SC2154
 
-# The failed tests of a binary, from what it said.
+# The failed tests of a binary, from its output.
 failed_tests() {
 	awk -v begin="@@ begin $2" -v end="@@ end $2 " '
 		$0 == begin { on = 1 } index($0, end) == 1 { on = 0 }
@@ -40,16 +40,16 @@ problems() {
 	grep -qx '@@ done' "$dir/said" || echo "guest: did not come to its end"
 }
 
-# The control passes when each of its failures was told, and told as what it is.
+# The control passes when each of its failures was reported, with the right reason.
 control_problems() {
-	local told want
-	told=$(problems control)
+	local reported want
+	reported=$(problems control)
 	for want in "${CONTROL_EXPECTED[@]}"; do
-		grep -q "^$want" <<<"$told" || echo "not told by the control guest: $want"
+		grep -q "^$want" <<<"$reported" || echo "not reported by the control guest: $want"
 	done
 }
 
-# What the verifier walked through, by program and kernel; kernels below 5.16 do not tell.
+# Instructions that the verifier processed, by program and kernel; kernels below 5.16 do not report them.
 print_instructions() {
 	local guest
 	for guest in "${guests[@]}"; do
@@ -102,7 +102,7 @@ summarise() {
 		echo
 		echo "$guest: $(cat "$dir/package" 2>/dev/null || echo "no kernel"), $(cat "$dir/seconds" 2>/dev/null || echo 0) s"
 		if [ "$guest" = control ]; then
-			problems control | sed 's/^/  told, as it must be: /' | cut -c1-120
+			problems control | sed 's/^/  reported, as it must be: /' | cut -c1-120
 		elif [ -e "$dir/said" ]; then
 			while read -r _ name _; do
 				echo "  $name: $(passed_tests "$dir" "$name") passed"

@@ -1,6 +1,6 @@
 //! A cursor in a list that changes under it.
 
-/// What names a row as long as it is held: its kind, and a number within the kind.
+/// The identity of a row while it exists: its kind, and a number within the kind.
 pub type RowId = (u8, u64);
 
 /// Cursor, scroll position, and the row that the cursor sticks to.
@@ -13,14 +13,14 @@ pub struct List {
 }
 
 impl List {
-    /// Moves by `by` rows of `len`; a followed row is let go.
+    /// Moves by `by` rows of `len`; following ends.
     pub fn step(&mut self, by: isize, len: usize) {
         self.follow = None;
         self.cursor = self.cursor.saturating_add_signed(by);
         self.clamp(len);
     }
 
-    /// Goes to row `to` of `len`; a followed row is let go.
+    /// Goes to row `to` of `len`; following ends.
     pub fn jump(&mut self, to: usize, len: usize) {
         self.follow = None;
         self.cursor = to;

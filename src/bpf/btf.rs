@@ -1,7 +1,7 @@
-//! Where the kernel's types (BTF) come from: from itself, or from a file (`--btf`).
+//! The source of the kernel's types (BTF): the kernel, or a file (`--btf`).
 //!
-//! A fact of the machine, told once before anything is loaded. With a file the programs are loaded in
-//! a form that asks the kernel for none of its types: no kfuncs, no iterators, as on kernel 5.10.
+//! It is set once, before anything is loaded. With a file the programs are loaded in a form that needs
+//! none of the kernel's own types: no kfuncs, no iterators, as on kernel 5.10.
 
 use std::fs::File;
 use std::io;
@@ -15,10 +15,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, statfs};
 
-/// Where kernels tell them.
+/// The path at which kernels provide them.
 pub const OF_KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
-/// What helps where no types are.
+/// The advice where there are no types.
 const NO_BTF_FIX: &str =
     "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf FILE";
 const NO_SYSFS_FIX: &str =
@@ -30,7 +30,7 @@ const SYSFS_MAGIC: FsType = FsType(0x6265_6572);
 /// sysfs is mounted for this process alone.
 static PRIVATE_SYSFS: OnceLock<()> = OnceLock::new();
 
-/// The file, held open: whoever loads may have no right to open it any more.
+/// The open file: the thread that loads may have no privilege to open it.
 static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
 
 /// Takes the types from `path` from now on: a raw BTF file, or an ELF file with a section `.BTF`. To be
@@ -42,18 +42,18 @@ pub fn take_from(path: &Path) -> io::Result<()> {
     if btf.type_by_name::<libbpf_rs::btf::types::Struct<'_>>("task_struct").is_none() {
         return Err(io::Error::other("not a kernel's BTF: no task_struct"));
     }
-    FILE.set((file, held)).map_err(|_| io::Error::other("told twice"))
+    FILE.set((file, held)).map_err(|_| io::Error::other("set twice"))
 }
 
-/// Mounts sysfs where nobody has, in a mount namespace of this process's own: libbpf reads the types by
-/// their path. To be called before there are other threads. Where that is not allowed, [`unknown`] says
+/// Mounts sysfs if it is not mounted, in a mount namespace of this process: libbpf reads the types by
+/// their path. To be called before there are other threads. Where that is not allowed, `unknown` says
 /// what is missing.
 pub fn mount_sysfs() {
     if File::open(OF_KERNEL).is_ok() || is_sysfs_mounted() {
         return;
     }
     let mounted = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| {
-        // What the machine mounts later is seen here, but nothing of ours there.
+        // Later mounts of the machine appear here, but none of ours there.
         let slave = MsFlags::MS_REC | MsFlags::MS_SLAVE;
         mount(None::<&str>, "/", None::<&str>, slave, None::<&str>)?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -68,7 +68,7 @@ fn is_sysfs_mounted() -> bool {
     statfs("/sys").is_ok_and(|fs| fs.filesystem_type() == SYSFS_MAGIC)
 }
 
-/// Where they are, in words.
+/// The source, in words.
 pub fn place() -> String {
     match (from_file(), PRIVATE_SYSFS.get()) {
         (true, _) => "from the file of --btf: programs as on kernel 5.10".into(),
@@ -77,7 +77,7 @@ pub fn place() -> String {
     }
 }
 
-/// Why there are none, and what helps.
+/// The reason why there are none, and the advice.
 pub fn unknown() -> (String, &'static str) {
     if is_sysfs_mounted() {
         (format!("the kernel has no BTF at {OF_KERNEL}"), NO_BTF_FIX)
@@ -101,7 +101,7 @@ pub(super) fn object(full: &'static [u8], plain: &'static [u8]) -> &'static [u8]
     if from_file() { plain } else { full }
 }
 
-/// To be done to an object before it is opened.
+/// Options of libbpf for opening an object.
 pub(crate) fn prepare(builder: &mut ObjectBuilder) -> libbpf_rs::Result<()> {
     if let Some((_, path)) = FILE.get() {
         builder.btf_custom_path(path)?;

@@ -19,7 +19,7 @@ use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
 use crate::ui;
 
-/// What the commented default begins with; see [`super::printed`].
+/// What the commented default begins with; see [`super::printed()`].
 pub(super) const DEFAULT: &str = include_str!("default.toml");
 
 /// What the file says; `None` where it says nothing.

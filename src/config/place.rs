@@ -1,4 +1,4 @@
-//! Where the configuration is, and how a file of somebody else's is read with root's rights.
+//! The path of the configuration, and how root reads a file of the user who called sudo.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -58,7 +58,7 @@ pub(super) fn how_to_get() -> String {
 
 /// The filter that refuses system calls which are not needed.
 pub(super) fn seccomp() -> Check {
-    if privileges::fenced() {
+    if privileges::is_filtered() {
         Check::ok("seccomp", "refuses to start programs, mount, load modules, change ids")
     } else {
         Check::without("seccomp", "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")

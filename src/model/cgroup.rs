@@ -2,7 +2,7 @@
 //! the systemd driver (`docker-ID.scope`) and the cgroupfs one (`docker/ID`), Kubernetes' pods, LXC,
 //! Incus, and containers of systemd-machined.
 //!
-//! An id holds the number of its hierarchy in its upper bits (`src/bpf/cgroup_id.h`); v2 is 0 there.
+//! An id has the number of its hierarchy in its upper bits (`src/bpf/cgroup_id.h`); v2 is 0 there.
 
 use hashbrown::HashMap;
 
@@ -56,13 +56,13 @@ impl CgroupNames {
         self.young.get(&id).or_else(|| self.old.get(&id))
     }
 
-    /// All that are held.
+    /// All known cgroups.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Cgroup)> {
         let older = self.old.iter().filter(|(id, _)| !self.young.contains_key(*id));
         self.young.iter().chain(older).map(|(id, cgroup)| (*id, cgroup))
     }
 
-    /// Takes a path; true where it is new. Another path than before is a rename (cgroup v1 alone): the
+    /// Stores a path; true if it is new. Another path than before is a rename (cgroup v1 alone): the
     /// cgroups below it have moved with it.
     pub fn insert(&mut self, id: u64, path: &[u8]) -> bool {
         match self.get(id) {
@@ -102,18 +102,18 @@ impl CgroupNames {
     }
 }
 
-/// Cgroups held in a generation of [`KnownCgroups`], and ids that nobody knew: about 4 MiB in all with
-/// long paths.
+/// Maximum cgroups in a generation of [`KnownCgroups`], and unknown ids: about 4 MiB in all with long
+/// paths.
 const MOST: usize = 8_192;
 
-/// How often is asked for an id before it is taken as one that nobody knows.
+/// Number of requests after which an id counts as unknown.
 const TRIES: u8 = 5;
 
 /// The cgroups that the app knows, and those that it asked for.
 #[derive(Clone, Debug)]
 pub struct KnownCgroups {
     known: CgroupNames,
-    /// How often it was asked for in vain.
+    /// Requests without an answer.
     unknown: HashMap<u64, u8>,
 }
 
@@ -134,12 +134,12 @@ impl KnownCgroups {
         self.known.iter().map(|(id, cgroup)| (id, Some(cgroup.clone()))).collect()
     }
 
-    /// Whether it is worth asking for.
+    /// Whether to request it.
     pub fn is_wanted(&self, id: u64) -> bool {
         self.known.get(id).is_none() && self.unknown.get(&id).is_none_or(|tries| *tries < TRIES)
     }
 
-    /// Takes an answer; true when something is known that was not.
+    /// Stores an answer; true when it is new.
     pub fn answer(&mut self, id: u64, cgroup: Option<Cgroup>) -> bool {
         if let Some(cgroup) = cgroup {
             self.unknown.remove(&id);
@@ -178,7 +178,7 @@ impl Owner {
                 owner.container = Some(found);
             }
             parent = component;
-            // `kubepods-pod….slice:cri-containerd:ID` is containerd's when it was not told of systemd.
+            // `kubepods-pod….slice:cri-containerd:ID` is containerd's without its systemd driver.
             let first = component.split(|b| *b == b':').next().unwrap_or_default();
             if let Some(uid) = pod(first) {
                 owner.pod = Some(uid);

@@ -1,14 +1,14 @@
 //! Our count of an interface's packets beside the kernel's own.
 //!
 //! The two are never read at one instant. The kernel's counter is read before a turn and after it, so
-//! that it is known to lie in between when the turn happens; a difference is what is beyond that.
+//! its value at the turn lies in between; a difference is the part beyond these bounds.
 
 use serde::{Deserialize, Serialize};
 
 /// Turns in a row after which a difference is one that stays.
 const STAYS: u32 = 3;
 
-/// How the two compare.
+/// The result of the comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compared {
     /// The kernel counts something else here than the hook does.
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_when_it_stays() {
+    fn a_difference_that_stays_is_reported() {
         let mut c = Comparison::default();
         c.turn(0, (0, 0));
         assert_eq!(c.turn(10, (15, 15)), Compared::Agrees);
@@ -86,10 +86,10 @@ mod tests {
         assert_eq!(c.turn(30, (35, 36)), Compared::Differs(4));
         assert_eq!(c.turn(40, (40, 40)), Compared::Agrees);
         for n in 1..=3 {
-            let told = c.turn(50 * n, (45 * n, 45 * n));
-            assert_eq!(matches!(told, Compared::Differs(d) if d < 0), n == 3, "{told:?}");
+            let compared = c.turn(50 * n, (45 * n, 45 * n));
+            assert_eq!(matches!(compared, Compared::Differs(d) if d < 0), n == 3, "{compared:?}");
         }
-        // The kernel's counter begins anew.
+        // The kernel's counter restarts.
         assert_eq!(c.turn(500, (3, 3)), Compared::Agrees);
         assert_eq!(c.turn(510, (13, 13)), Compared::Agrees);
     }

@@ -28,8 +28,7 @@ const O_DSYNC: u64 = 0o10000;
 const SYNC_BIT: u64 = 0o4000000;
 const TMPFILE_BIT: u64 = 0o20000000;
 
-/// In the order in which they are told. A name that holds another's bits comes first and takes
-/// them: `O_SYNC` has `O_DSYNC`'s, `O_TMPFILE` has `O_DIRECTORY`'s.
+/// In the order of the output. A name that contains another's bits comes first and takes them: `O_SYNC` has `O_DSYNC`'s, `O_TMPFILE` has `O_DIRECTORY`'s.
 const NAMES: [(u64, &str); 19] = [
     (O_CREAT, "O_CREAT"),
     (0o200, "O_EXCL"),
@@ -132,7 +131,7 @@ mod tests {
 
     #[test]
     fn names_in_their_order() {
-        for (flags, told) in [
+        for (flags, expected) in [
             (0, "O_RDONLY"),
             (c(libc::O_CLOEXEC), "O_RDONLY|O_CLOEXEC"),
             (c(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC), "O_WRONLY|O_CREAT|O_TRUNC"),
@@ -151,7 +150,7 @@ mod tests {
             (1 << 32 | 1 << 27 | 2, "O_RDWR|0x108000000"),
             (0o4, "O_RDONLY|0x4"),
         ] {
-            assert_eq!(text(flags), told);
+            assert_eq!(text(flags), expected);
         }
     }
 
@@ -174,15 +173,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_bit_is_told_once(flags in any::<u64>()) {
-            let mut told = 0u64;
+        fn every_bit_is_named_once(flags in any::<u64>()) {
+            let mut named = 0u64;
             let left = each_name(flags, |name| {
                 let bits = NAMES.iter().find(|(_, n)| *n == name).map_or(0, |(b, _)| *b);
-                assert_eq!(told & bits, 0);
-                told |= bits;
+                assert_eq!(named & bits, 0);
+                named |= bits;
             });
-            prop_assert_eq!(told | left | (flags & O_ACCMODE), flags);
-            prop_assert_eq!(told & left, 0);
+            prop_assert_eq!(named | left | (flags & O_ACCMODE), flags);
+            prop_assert_eq!(named & left, 0);
         }
     }
 }

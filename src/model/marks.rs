@@ -1,11 +1,11 @@
-//! What an address is to this machine: its own, the gateway's, or one of a private range.
+//! Marks of addresses: this machine's own, a gateway's, or one of a private range.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::link::Link;
 
-/// What is known of an address without asking anybody; the first that holds.
+/// The mark of an address, from local facts alone; the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// An address of one of the interfaces, or of loopback.

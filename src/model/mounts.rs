@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_that_tells_most_is_chosen() {
+    fn the_most_specific_cgroup_is_chosen() {
         let hybrid = b"9:memory:/docker/x\n2:name=systemd:/user.slice\n0::/system.slice\n";
         let v1 = b"9:name=systemd:/\n8:pids:/docker/x\n4:memory:/limit\n0::/\n";
         for (text, systemd, path) in [

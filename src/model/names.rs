@@ -1,6 +1,6 @@
-//! Names of addresses: what is known, what was asked, what is worth asking now.
+//! Names of addresses: answers, pending requests, and the addresses to ask for next.
 //!
-//! Bounded, and nothing is believed for ever. Who asks, and how, is not known here.
+//! Bounded, and every answer expires. The resolver itself is elsewhere.
 
 use std::net::IpAddr;
 
@@ -8,29 +8,29 @@ use hashbrown::HashMap;
 
 use super::time::{Mono, NS_PER_SEC};
 
-/// Addresses held; beyond that the half that was asked for longest ago is let go, and asked for
-/// again when it is shown.
+/// Maximum addresses; beyond, the half requested longest ago is evicted, and requested again when
+/// it is shown.
 const MOST: usize = 4_096;
 
-/// Questions under way at most.
+/// Maximum pending requests.
 pub const MOST_ASKED: usize = 32;
 
-/// Without an answer for so long there is none: the next address may be asked for.
+/// A request without an answer for so long counts as unanswered.
 const PATIENCE_NS: u64 = 6 * NS_PER_SEC;
 
-/// What an address is called.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// This, as bytes that somebody chose.
+    /// This name, chosen by whoever owns the address.
     Name(Box<str>),
     /// It has no name.
     Nameless,
-    /// Nobody answered, or answered that it cannot say.
+    /// No server answered, or it could not say.
     Silence,
 }
 
 impl Answer {
-    /// How long it is believed.
+    /// How long it is valid.
     fn lasts_ns(&self) -> u64 {
         match self {
             Answer::Name(_) => 600 * NS_PER_SEC,
@@ -40,12 +40,12 @@ impl Answer {
     }
 }
 
-/// What can be said of an address's name.
+/// The state of an address's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known<'a> {
-    /// It was not asked for, or the answer was let go.
+    /// Not requested, or the answer was evicted.
     Unasked,
-    /// The answer is still out.
+    /// The request is pending.
     Asking,
     Answered(&'a Answer),
 }
@@ -53,9 +53,9 @@ pub enum Known<'a> {
 #[derive(Clone, Debug)]
 struct Entry {
     asked: Mono,
-    /// The question is under way.
+    /// The request is pending.
     out: bool,
-    /// The last answer; an old one stays until there is a new one.
+    /// The last answer; an expired one stays until there is a new one.
     answer: Option<(Answer, Mono)>,
 }
 
@@ -65,14 +65,14 @@ impl Entry {
     }
 }
 
-/// The names that are known.
+/// The table of names.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     held: HashMap<IpAddr, Entry>,
 }
 
 impl Names {
-    /// Those of `shown` to be asked for now; they count as asked.
+    /// The addresses of `shown` to request now; they count as requested.
     pub fn ask(&mut self, shown: impl Iterator<Item = IpAddr>, now: Mono) -> Vec<IpAddr> {
         let mut under_way = 0;
         for entry in self.held.values_mut().filter(|e| e.out) {
@@ -101,16 +101,16 @@ impl Names {
         asked
     }
 
-    /// Takes an answer in, a late one too; true when it says something new.
+    /// Stores an answer, also a late one; true when it is a new one.
     pub fn answer(&mut self, ip: IpAddr, answer: Answer, now: Mono) -> bool {
         let answer = match answer {
-            // Who names an address after another one only means to deceive.
+            // A name that is an address can only deceive.
             Answer::Name(name) if name.is_empty() || name.parse::<IpAddr>().is_ok() => {
                 Answer::Nameless
             }
             answer => answer,
         };
-        // Let go meanwhile: it is asked for again when it is shown.
+        // Evicted meanwhile: it is requested again when it is shown.
         let Some(entry) = self.held.get_mut(&ip) else { return false };
         entry.out = false;
         let news = entry.answer.as_ref().is_none_or(|(held, _)| *held != answer);
@@ -118,7 +118,7 @@ impl Names {
         news
     }
 
-    /// What is known of an address.
+    /// The state of an address.
     pub fn get(&self, ip: IpAddr) -> Known<'_> {
         match self.held.get(&ip) {
             None => Known::Unasked,
@@ -127,7 +127,7 @@ impl Names {
         }
     }
 
-    /// The name of an address, where there is one.
+    /// The name of an address, if it has one.
     pub fn name(&self, ip: IpAddr) -> Option<&str> {
         match self.get(ip) {
             Known::Answered(Answer::Name(name)) => Some(name),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_nobody_answers_make_way() {
+    fn unanswered_requests_expire() {
         let mut names = Names::default();
         let many = || (0..100).map(ip);
         assert_eq!(names.ask(many(), at(1)).len(), MOST_ASKED);
@@ -206,7 +206,7 @@ mod tests {
             names.answer(ip(1), name(text), at(1));
             assert_eq!(names.get(ip(1)), Known::Answered(&Answer::Nameless));
         }
-        assert!(!names.answer(ip(2), name("nobody asked"), at(1)));
+        assert!(!names.answer(ip(2), name("not requested"), at(1)));
         assert_eq!(names.name(ip(2)), None);
     }
 

@@ -1,8 +1,8 @@
-//! The last minutes: what leads the tables back to what they held at each of a row of moments.
+//! The last minutes: undo records that lead the tables back to each of a row of moments.
 //!
-//! The tables note what was in a row before it changed, once between two moments, so that keeping
-//! a moment costs what changed and nothing else, and no second copy of a table is needed until
-//! somebody looks. Going back begins at the tables as they are; the oldest moments are let go.
+//! The tables note the contents of a row before it changes, once between two moments, so a moment
+//! costs its changes and nothing else, and no second copy of a table is needed until the user goes
+//! back. Going back begins at the tables as they are; the oldest moments are dropped.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use super::time::{Mono, NS_PER_SEC};
 use super::undo::{Reading, Window, Writing};
 use super::wire::Wire;
 
-/// Bytes that the moments may take.
+/// Maximum bytes of all moments.
 pub const PAST_BYTES: usize = 64 << 20;
 
-/// How far back is kept, where the bytes allow it.
+/// How far back moments reach, if the bytes allow it.
 pub const PAST_NS: u64 = 600 * NS_PER_SEC;
 
-/// Between two moments, less what a tick may come early.
+/// Minimum time between two moments: a second, less the jitter of a tick.
 const BETWEEN_NS: u64 = 900_000_000;
 
-/// What a moment takes beside its changes, about.
+/// Approximate bytes of a moment beside its changes.
 const MOMENT_BYTES: usize = 128;
 
-/// Changes, packed.
+/// Packed undo records of one moment.
 #[derive(Debug)]
 pub struct Changes {
     packed: Box<[u8]>,
@@ -32,8 +32,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// What changed in the tables since the last call, and what changes from now on is noted in
-    /// histories for the seconds of `window`.
+    /// Takes the changes of the tables since the last call. Histories note further changes for the
+    /// seconds of `window`.
     pub fn of(opens: &mut Opens, wire: &mut Wire, window: Window) -> Self {
         let mut raw = Writing::default();
         opens.changes(window, &mut raw);
@@ -42,7 +42,7 @@ impl Changes {
         Self { packed, raw_len: raw.bytes.len() }
     }
 
-    /// Leads the tables to what they held before these changes.
+    /// Undoes these changes in the tables.
     pub fn take_back(&self, opens: &mut Opens, wire: &mut Wire) {
         let raw = lz4_flex::block::decompress(&self.packed, self.raw_len).unwrap_or_default();
         let mut raw = Reading(&raw);
@@ -51,13 +51,13 @@ impl Changes {
     }
 }
 
-/// A moment that can be gone back to.
+/// A moment that one can go back to.
 #[derive(Debug)]
 pub struct Moment<W> {
     pub at: Mono,
-    /// What else held then.
+    /// Other state of that time.
     pub with: W,
-    /// What was changed until the next moment; `None` for the last one.
+    /// The changes until the next moment; `None` for the last one.
     pub until_next: Option<Changes>,
 }
 
@@ -74,14 +74,14 @@ pub struct Past<W> {
 }
 
 impl<W> Past<W> {
-    /// Keeps `most` bytes at most, with so much time between refreshes.
+    /// Stores `most` bytes at most; `interval` is the time between refreshes.
     pub fn new(interval: Duration, most: usize) -> Self {
         let (window, moments) = Default::default();
         Self { most, spare_s: interval.as_secs() + 3, bytes: 0, first: 0, moments, window }
     }
 
-    /// Keeps a moment unless the last one was just before. Moments more than [`PAST_NS`] before
-    /// `from` are let go.
+    /// Stores a moment unless the last one was just before. Moments more than [`PAST_NS`] before
+    /// `from` are dropped.
     pub fn tick(&mut self, opens: &mut Opens, wire: &mut Wire, at: Mono, with: W, from: Mono) {
         if self.moments.back().is_none_or(|last| at.since(last.at) >= BETWEEN_NS) {
             self.take(opens, wire, at, with, at);
@@ -95,7 +95,7 @@ impl<W> Past<W> {
         }
     }
 
-    /// Keeps a moment; histories are not touched before `first` from now on.
+    /// Stores a moment; from now on histories do not change before `first`.
     fn take(&mut self, opens: &mut Opens, wire: &mut Wire, at: Mono, with: W, first: Mono) {
         let second = |at: Mono| at.0 / NS_PER_SEC;
         self.window = Window {
@@ -111,8 +111,8 @@ impl<W> Past<W> {
         self.moments.push_back(Moment { at, with, until_next: None });
     }
 
-    /// Before something is taken in at `now` that touches histories from `first` on: keeps a moment
-    /// first where it reaches further than a refresh does.
+    /// To be called before an event at `now` that changes histories from `first` on: stores a moment
+    /// first if the event reaches further back than a refresh.
     pub fn before(
         &mut self,
         opens: &mut Opens,
@@ -127,7 +127,7 @@ impl<W> Past<W> {
         }
     }
 
-    /// Forgets all.
+    /// Drops all moments.
     pub fn clear(&mut self) {
         self.first += self.moments.len() as u64;
         self.moments.clear();
@@ -144,12 +144,12 @@ impl<W> Past<W> {
         self.first + self.moments.len() as u64
     }
 
-    /// The moment of that number; `None` where it was let go.
+    /// The moment of that number; `None` if it was dropped.
     pub fn moment(&self, number: u64) -> Option<&Moment<W>> {
         self.moments.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    /// Bytes that the moments take.
+    /// Bytes of all moments.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! A failure as people need it told: what failed, why, and what to do.
+//! A failure for people: what failed, why, and what to do.
 
 use std::fmt;
 

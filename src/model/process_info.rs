@@ -1,6 +1,6 @@
-//! Who a process is, beyond what its opens tell: read on demand, and only as long as it lives.
+//! Details of a process beyond its events: read on demand, and only while it lives.
 //!
-//! Owns the facts and how the texts of /proc are read; who reads them is `probes::process_info`.
+//! Owns the data and the parsers of /proc's texts; `probes::process_info` reads the files.
 
 use super::cgroup::Cgroup;
 use super::opens::ProcessKey;
@@ -8,7 +8,7 @@ use super::opens::ProcessKey;
 /// Clock ticks a second in /proc (`USER_HZ`, 100 wherever eBPF runs), as nanoseconds a tick.
 pub const NS_PER_TICK: u64 = 10_000_000;
 
-/// A process that is asked about, with what is known of it.
+/// A request for the details of a process, with the facts that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessQuery {
     pub key: ProcessKey,
@@ -16,22 +16,22 @@ pub struct ProcessQuery {
     pub cgroup_id: Option<u64>,
 }
 
-/// What could be found out about a process.
+/// The details of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessInfo {
     /// The name of its user.
     pub user: Option<String>,
     pub cgroup: Option<Cgroup>,
-    /// What only the living tell.
+    /// Details of a live process, or why there are none.
     pub facts: Result<ProcessDetails, Unread>,
 }
 
 impl ProcessInfo {
-    /// A process of another machine, or of another time.
+    /// A process of another machine, or of another boot.
     pub const ELSEWHERE: Self = Self { user: None, cgroup: None, facts: Err(Unread::Elsewhere) };
 }
 
-/// Why nothing could be read.
+/// The reason why nothing could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// It has ended, or its id belongs to another process by now.
@@ -40,14 +40,14 @@ pub enum Unread {
     Elsewhere,
 }
 
-/// What is read from a process that lives. Texts are bytes that the process chose.
+/// Details of a live process. Texts are bytes that the process chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessDetails {
     /// The file that it runs; a thread of the kernel has none.
     pub exe: Option<Vec<u8>>,
     /// Its arguments, the first being its own name for itself.
     pub args: Vec<Vec<u8>>,
-    /// There were more.
+    /// There were more arguments.
     pub args_cut: bool,
     /// Its parent first, then the parent's parent.
     pub parents: Vec<Parent>,
@@ -67,7 +67,7 @@ pub struct Parent {
     pub name: Vec<u8>,
 }
 
-/// What /proc/PID/stat tells.
+/// The parsed parts of /proc/PID/stat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
     pub name: Vec<u8>,
@@ -90,7 +90,7 @@ impl Stat {
         Some(Self { name, ppid, start_ticks })
     }
 
-    /// Whether this is the process that started then: another one that got its id started later.
+    /// Whether this is the process with that start time: one that got the same id later started later.
     pub fn started_at(&self, start_boottime_ns: u64) -> bool {
         (start_boottime_ns / NS_PER_TICK).abs_diff(self.start_ticks) <= 1
     }

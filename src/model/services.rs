@@ -1,5 +1,5 @@
-//! What ports and protocols are called: the names that people who run machines know, not all that
-//! the IANA has given out. A port is a number; that its service is what talks there is a guess.
+//! Names of ports and protocols: those that administrators know, not all that the IANA has assigned.
+//! A port is a number; the name of its service is a guess about the traffic.
 
 const TCP: u8 = 1;
 const UDP: u8 = 2;
@@ -121,7 +121,7 @@ const SERVICES: &[(u16, u8, &str)] = &[
     (51820, UDP, "wireguard"),
 ];
 
-/// What usually listens on `port` of the protocol with this number.
+/// The service that usually listens on `port` of the protocol with this number.
 pub fn service(proto: u8, port: u16) -> Option<&'static str> {
     let of = match proto {
         6 => TCP,
@@ -133,7 +133,7 @@ pub fn service(proto: u8, port: u16) -> Option<&'static str> {
     SERVICES.get(at).filter(|s| s.1 & of != 0).map(|s| s.2)
 }
 
-/// What a protocol of IP is called (IANA, Assigned Internet Protocol Numbers).
+/// The name of an IP protocol (IANA, Assigned Internet Protocol Numbers).
 pub fn protocol(proto: u8) -> Option<&'static str> {
     Some(match proto {
         0 => "hopopts",
@@ -166,7 +166,7 @@ pub fn protocol(proto: u8) -> Option<&'static str> {
     })
 }
 
-/// What a type of ICMP (`proto` 1) or ICMPv6 (58) is called.
+/// The name of a type of ICMP (`proto` 1) or ICMPv6 (58).
 pub fn icmp(proto: u8, kind: u8) -> Option<&'static str> {
     Some(match (proto, kind) {
         (1, 0) | (58, 129) => "echo reply",

@@ -1,9 +1,8 @@
-//! Storage whose places are reused, with handles that notice when their entry has gone, and which
-//! can note what leads back to what it held.
+//! A generational slab with an undo log.
 
 use super::undo::{Reading, Undoable, Window, Writing};
 
-/// Where an entry is, and which of those that have been there.
+/// A handle: the index of an entry, and a serial number that distinguishes it from earlier entries there.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -13,12 +12,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A number that stands for the entry as long as it is held.
+    /// A number that identifies the entry as long as it exists.
     pub fn id(self) -> u64 {
         (u64::from(self.serial) << 32) | u64::from(self.index)
     }
 
-    /// Of those that are held the order in which they came.
+    /// The order of insertion among live entries.
     pub fn order(self) -> u32 {
         self.serial
     }
@@ -27,31 +26,31 @@ impl Slot {
 #[derive(Clone, Debug)]
 struct Entry<T> {
     serial: u32,
-    /// The turn in which it was noted last, twice, and one more when it came in that turn.
+    /// Twice the turn in which it was noted last, plus one if it was inserted in that turn.
     noted: u32,
     value: Option<T>,
 }
 
-/// Entries at stable places. Insertion takes the place freed last.
+/// Entries at stable indices. Insertion takes the index freed last.
 #[derive(Clone, Debug)]
 pub struct Slab<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
     serial: u32,
     held: usize,
-    /// What changes is noted once a turn; nothing is in turn 0.
+    /// A changed entry is noted once a turn; turn 0 notes nothing.
     turn: u32,
     log: Log,
 }
 
-/// What leads back to the beginning of the turn.
+/// Undo records back to the beginning of the turn.
 #[derive(Clone, Debug, Default)]
 struct Log {
-    /// Places where something came.
+    /// Indices of inserted entries.
     came: Writing,
-    /// What went, as it was then.
+    /// Removed entries, as they were then.
     went: Writing,
-    /// What changed, as it was before.
+    /// Changed entries, as they were before.
     changed: Writing,
 }
 
@@ -63,17 +62,17 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// How many entries are held.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.held
     }
 
-    /// Whether none is held.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entry, unless it has gone.
+    /// The entry; `None` if it was removed.
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&T> {
         match self.entries.get(slot.index as usize) {
@@ -82,22 +81,22 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Every entry with its handle, in the order of places.
+    /// Every entry with its handle, in the order of indices.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         self.entries.iter().zip(0..).filter_map(|(entry, index)| {
             Some((Slot { index, serial: entry.serial }, entry.value.as_ref()?))
         })
     }
 
-    /// Every entry with its handle. What is changed so is not noted: it must be what the table
-    /// works out, or nobody may go back before it.
+    /// Every entry with its handle. Changes made this way are not noted: they must be derived data,
+    /// or the table must never go back before them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut T)> {
         self.entries.iter_mut().zip(0..).filter_map(|(entry, index)| {
             Some((Slot { index, serial: entry.serial }, entry.value.as_mut()?))
         })
     }
 
-    /// The entry, for changes that are not noted, as those of [`Slab::iter_mut`].
+    /// The entry, for changes that are not noted: see [`Slab::iter_mut`].
     pub fn unnoted_mut(&mut self, slot: Slot) -> Option<&mut T> {
         match self.entries.get_mut(slot.index as usize) {
             Some(entry) if entry.serial == slot.serial => entry.value.as_mut(),
@@ -107,7 +106,7 @@ impl<T> Slab<T> {
 }
 
 impl<T: Undoable> Slab<T> {
-    /// Takes `value` in.
+    /// Inserts `value`.
     pub fn insert(&mut self, value: T) -> Slot {
         self.serial = self.serial.wrapping_add(1);
         let index = self.free.pop().unwrap_or_else(|| {
@@ -119,7 +118,7 @@ impl<T: Undoable> Slab<T> {
         slot
     }
 
-    /// Puts `value` to a place that is free.
+    /// Puts `value` at a free index.
     fn put(&mut self, slot: Slot, value: T) {
         let came = self.turn << 1 | 1;
         let Some(entry) = self.entries.get_mut(slot.index as usize) else { return };
@@ -130,7 +129,7 @@ impl<T: Undoable> Slab<T> {
         self.held += 1;
     }
 
-    /// The entry, unless it has gone.
+    /// The entry; `None` if it was removed.
     #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         match self.entries.get_mut(slot.index as usize) {
@@ -145,14 +144,14 @@ impl<T: Undoable> Slab<T> {
         }
     }
 
-    /// Lets the entry go and hands it out.
+    /// Removes the entry and returns it.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
         let entry = self.entries.get_mut(slot.index as usize)?;
         if entry.serial != slot.serial {
             return None;
         }
         let value = entry.value.take()?;
-        // What came in this turn was not there before.
+        // An entry inserted in this turn did not exist before it.
         if self.turn > 0 && entry.noted != self.turn << 1 | 1 {
             let went = &mut self.log.went;
             went.put(&slot);
@@ -164,8 +163,8 @@ impl<T: Undoable> Slab<T> {
         Some(value)
     }
 
-    /// Writes what leads back to the beginning of the turn, and begins another: in it nothing
-    /// changes in histories but in the seconds of `window`. What the first call writes is of no use.
+    /// Writes the undo records of this turn and begins another, in which histories change only in the
+    /// seconds of `window`. The records of the first call are of no use.
     pub fn changes(&mut self, window: Window, to: &mut Writing) {
         self.turn += 1;
         let Log { came, went, changed } = std::mem::take(&mut self.log);
@@ -173,8 +172,8 @@ impl<T: Undoable> Slab<T> {
         [came, went, changed].iter().for_each(|part| to.part(&part.bytes));
     }
 
-    /// Goes back by what [`Slab::changes`] wrote of the next turn. Nothing may be inserted after
-    /// that.
+    /// Goes back by the records that [`Slab::changes`] wrote of the next turn. Nothing may be inserted
+    /// after that.
     pub fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
         let (mut came, mut went, mut changed) = (from.part()?, from.part()?, from.part()?);
         while !came.is_done() {
@@ -239,7 +238,7 @@ mod tests {
         assert_ne!(a.id(), b.id());
     }
 
-    /// Places that are left, taken over, and left again within one turn.
+    /// Indices that are freed, used again, and freed again within one turn.
     #[test]
     fn every_turn_can_be_taken_back_and_made_again() {
         let mut slab = Slab::default();
@@ -265,15 +264,15 @@ mod tests {
         slab.insert('g');
         slab.insert('h');
         past.push((before, turn(&mut slab)));
-        let mut forth = Vec::new();
+        let mut redos = Vec::new();
         for (then, undo) in past.iter().rev() {
             let now = held(&slab);
             slab.go_back(&mut Reading(undo)).unwrap();
             assert_eq!(held(&slab), *then);
             assert_eq!(slab.len(), then.len());
-            forth.push((now, turn(&mut slab)));
+            redos.push((now, turn(&mut slab)));
         }
-        while let Some((then, redo)) = forth.pop() {
+        while let Some((then, redo)) = redos.pop() {
             slab.go_back(&mut Reading(&redo)).unwrap();
             turn(&mut slab);
             assert_eq!(held(&slab), then);

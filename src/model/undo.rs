@@ -1,10 +1,10 @@
-//! Bytes that lead a table back to what it was: how they are put together and taken apart.
+//! Encoding of undo records.
 //!
-//! They stay in the memory of the program that wrote them: nothing here is a format.
+//! They stay in the memory of the process that wrote them: this is no file format.
 
 use serde::{Deserialize, Serialize};
 
-/// The seconds in which histories change until the next moment is kept.
+/// The seconds in which histories change until the next moment is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub first: u64,
@@ -22,7 +22,7 @@ impl Default for Window {
     }
 }
 
-/// Bytes that are being written.
+/// A writer of undo records.
 #[derive(Clone, Debug, Default)]
 pub struct Writing {
     pub bytes: Vec<u8>,
@@ -32,23 +32,23 @@ pub struct Writing {
 impl Writing {
     /// Appends a value.
     pub fn put(&mut self, what: &impl Serialize) {
-        // Memory takes what there is.
+        // Writing to memory cannot fail.
         let _ = postcard::to_io(what, &mut self.bytes);
     }
 
-    /// Appends what others wrote, with its length.
+    /// Appends bytes of another writer, with their length.
     pub fn part(&mut self, bytes: &[u8]) {
         self.put(&bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 }
 
-/// Bytes that are being read.
+/// A reader of undo records.
 #[derive(Debug)]
 pub struct Reading<'a>(pub &'a [u8]);
 
 impl<'a> Reading<'a> {
-    /// The next value; `None` where the bytes are not those that were written.
+    /// The next value; `None` if the bytes were not written by [`Writing`].
     pub fn get<T: Deserialize<'a>>(&mut self) -> Option<T> {
         let (value, rest) = postcard::take_from_bytes(self.0).ok()?;
         self.0 = rest;
@@ -69,14 +69,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A row of a table whose changes can be taken back.
+/// A row of a table whose changes can be undone.
 pub trait Undoable: Sized {
-    /// Writes what stays as it is as long as the row is held.
+    /// Writes the parts that never change while the row exists.
     fn write_fixed(&self, to: &mut Writing);
-    /// Makes a row of that; the rest is read after it.
+    /// Makes a row of these; [`Undoable::read`] follows.
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self>;
-    /// Writes what may change, but for what the table can work out.
+    /// Writes the parts that may change, without derived data.
     fn write(&self, to: &mut Writing);
-    /// Takes that over.
+    /// Replaces these parts.
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()>;
 }

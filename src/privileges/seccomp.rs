@@ -1,16 +1,16 @@
-//! System calls that this program never makes, refused by seccomp for as long as it lives.
+//! A seccomp filter that refuses system calls which this program never makes.
 //!
 //! Landlock is not used: a thread behind it may no longer read what `/proc` links to for processes
-//! outside (`hook_ptrace_access_check`, security/landlock/task.c), which the detail of a process is
-//! made of.
+//! outside (`hook_ptrace_access_check`, security/landlock/task.c), which the details of a process
+//! need.
 
 use std::collections::BTreeMap;
 
 use libc::{self as c, c_long};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Becoming or steering another program, changing the kernel, the machine, ids, mounts or the
-/// clock, and ways in which kernels were broken that are of no use here.
+/// Starting or controlling another program, changing the kernel, the machine, ids, mounts or the
+/// clock, and calls that exploits used and that this program does not need.
 const NEVER: [c_long; 50] = [
     c::SYS_execve,
     c::SYS_execveat,
@@ -64,11 +64,11 @@ const NEVER: [c_long; 50] = [
     c::SYS_process_madvise,
 ];
 
-/// From now on this thread, and those that it starts, get EPERM for all of [`NEVER`], and no
-/// program that they became would have more rights (`no_new_privs`). To be called before there are
-/// other threads; why there is no fence otherwise.
+/// From now on this thread, and those that it starts, get EPERM for all of `NEVER`, and cannot gain
+/// privileges by `execve` (`no_new_privs`). To be called before there are other threads. The error is
+/// the reason why there is no filter.
 pub fn seccomp() -> Result<(), String> {
-    // Held without seccomp as well.
+    // Applies without seccomp as well.
     nix::sys::prctl::set_no_new_privs().map_err(|e| e.to_string())?;
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
     let rules: BTreeMap<i64, Vec<_>> = NEVER.iter().map(|call| (*call, Vec::new())).collect();
@@ -78,8 +78,8 @@ pub fn seccomp() -> Result<(), String> {
     seccompiler::apply_filter(&program).map_err(|e| e.to_string())
 }
 
-/// Whether there is a fence around this thread.
-pub fn fenced() -> bool {
+/// Whether this thread runs under a seccomp filter.
+pub fn is_filtered() -> bool {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     status.lines().any(|l| l.strip_prefix("Seccomp:").is_some_and(|n| n.trim() == "2"))
 }
@@ -89,18 +89,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_the_fence_no_program_is_started() {
+    fn under_the_filter_no_program_is_started() {
         let behind = || {
             seccomp().unwrap();
             let started = std::process::Command::new("/bin/true").status();
             let hidden = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS);
-            (started.map_err(|e| e.raw_os_error()), hidden, fenced())
+            (started.map_err(|e| e.raw_os_error()), hidden, is_filtered())
         };
-        let (started, hidden, is_fenced) = std::thread::spawn(behind).join().unwrap();
+        let (started, hidden, filtered) = std::thread::spawn(behind).join().unwrap();
         assert_eq!(started.unwrap_err(), Some(libc::EPERM));
         assert_eq!(hidden, Err(nix::errno::Errno::EPERM));
-        assert!(is_fenced);
-        // This thread is none of it.
+        assert!(filtered);
+        // This thread has no filter.
         assert!(std::process::Command::new("/bin/true").status().unwrap().success());
     }
 }

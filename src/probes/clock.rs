@@ -1,7 +1,7 @@
-//! The two clocks: the monotonic one that the kernel stamps with, and the wall's.
+//! The two clocks: the monotonic one of the kernel's time stamps, and the wall clock.
 //!
-//! In a time namespace the process's monotonic clocks are off from those that the kernel stamps with
-//! (`bpf_ktime_get_ns`, `task->start_boottime`) by what /proc/self/timens_offsets says.
+//! In a time namespace the process's monotonic clocks differ from those of the kernel's time stamps
+//! (`bpf_ktime_get_ns`, `task->start_boottime`) by the offsets in /proc/self/timens_offsets.
 
 use std::sync::LazyLock;
 
@@ -39,28 +39,28 @@ fn ahead(text: &str) -> Ahead {
     Ahead { mono: of("monotonic").unwrap_or(0), boot: of("boottime").unwrap_or(0) }
 }
 
-/// Now, as `bpf_ktime_get_ns` tells it.
+/// Now, on the clock of `bpf_ktime_get_ns`.
 pub fn mono() -> Mono {
     Mono(read(ClockId::CLOCK_MONOTONIC).saturating_add_signed(AHEAD.mono.saturating_neg()))
 }
 
-/// What this process is told as a time since boot, as the kernel has it.
+/// Converts a time since boot as this process sees it to the kernel's.
 pub fn boottime_of_kernel(ns: u64) -> u64 {
     ns.saturating_add_signed(AHEAD.boot.saturating_neg())
 }
 
-/// Nanoseconds since boot, sleep included: what processes' starts are stamped with.
+/// Nanoseconds since boot, sleep included: the clock of the start times of processes.
 pub fn boottime_ns() -> u64 {
     boottime_of_kernel(read(ClockId::CLOCK_BOOTTIME))
 }
 
-/// What makes a wall-clock time of a monotonic one, at this moment.
+/// The offset from monotonic to wall-clock time, now.
 pub fn wall_offset() -> WallOffset {
     let wall = read(ClockId::CLOCK_REALTIME);
     WallOffset(i64::try_from(i128::from(wall) - i128::from(mono().0)).unwrap_or(0))
 }
 
-/// Now, with the wall offset that holds now.
+/// Now, with the wall clock's offset of now.
 pub fn now() -> Stamp {
     Stamp { mono: mono(), wall: wall_offset() }
 }

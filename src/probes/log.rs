@@ -1,11 +1,11 @@
-//! What libbpf prints goes to the log, never to the screen; a refused program's name and the verifier's
+//! Sends the messages of libbpf to the log, never to the screen; a refused program's name and the verifier's
 //! last line are noted for the error message.
 
 use std::sync::Once;
 
 use libbpf_rs::{PrintLevel, set_print};
 
-/// Sends what libbpf prints to the log. Does so once, however often it is called.
+/// Sends the messages of libbpf to the log. Idempotent.
 pub(crate) fn quiet_libbpf() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

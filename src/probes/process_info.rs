@@ -1,5 +1,5 @@
-//! Reads who a process is from /proc and the user database. Everything here may block: a process
-//! that hangs in the kernel can hold the lock that its command line is read under.
+//! Reads the details of a process from /proc and the user database. Everything here may block: a
+//! process that hangs in the kernel can hold the lock under which its command line is read.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,16 +18,16 @@ use crate::model::process_info::{
     counted,
 };
 
-/// Bytes of a command line that are read.
+/// Maximum bytes of a command line.
 const MOST_ARGS: u64 = 16 << 10;
 
-/// Threads whose names are read, names that are kept, and parents that are gone up to.
+/// Maximum threads, distinct names of threads, and parents.
 const MOST_THREADS: usize = 256;
 const MOST_NAMES: usize = 32;
 const MOST_PARENTS: usize = 12;
 
-/// Finds out who `asked` is. Nothing of another process that has its id by now is told: the
-/// start is checked before and after.
+/// Reads the details of `asked`. It returns nothing of another process that has the id by now: it
+/// checks the start time before and after.
 pub fn describe(asked: &ProcessQuery, cgroups: &mut Cgroups) -> ProcessInfo {
     let pid = asked.key.tgid;
     let found =
@@ -43,7 +43,7 @@ pub fn describe(asked: &ProcessQuery, cgroups: &mut Cgroups) -> ProcessInfo {
 
 fn stat(pid: u32) -> Option<Stat> {
     let mut stat = Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
-    // /proc tells it in the reader's time namespace.
+    // /proc has it in the reader's time namespace.
     let started_ns = stat.start_ticks.saturating_mul(NS_PER_TICK);
     stat.start_ticks = clock::boottime_of_kernel(started_ns) / NS_PER_TICK;
     Some(stat)
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn another_process_with_the_same_id_is_not_told_of() {
+    fn another_process_with_the_same_id_is_not_read() {
         let mut asked = this_process();
         asked.key.start_boottime_ns -= 1_000_000_000;
         assert_eq!(describe(&asked, &mut Cgroups::new()).facts, Err(Unread::Gone));

@@ -1,7 +1,7 @@
 //! Every BPF program: the feature that needs it, and what takes its place where the kernel refuses it.
 //!
 //! A kernel may refuse any program: it is too old for it, or a policy (an LSM, lockdown, a vendor's
-//! kernel) forbids its type. A refused program costs its feature and no other. [`load`] finds out by
+//! kernel) forbids its type. A refused program costs its feature and no other. `load` finds out by
 //! loading: nothing here compares versions.
 
 use std::mem::MaybeUninit;

@@ -1,4 +1,4 @@
-//! Which processes are no longer there: one system call each, and none of them can block.
+//! Finds processes that have ended: one system call each, none of which can block.
 
 use std::os::linux::fs::MetadataExt;
 
@@ -11,12 +11,12 @@ use crate::model::opens::ProcessKey;
 /// The inode of the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Whether the ids that the kernel tells are those that this process can ask for.
-pub(super) fn can_tell() -> bool {
+/// Whether this process is in the initial PID namespace, so that it can ask for the ids of events.
+pub(super) fn is_initial_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/pid").is_ok_and(|m| m.st_ino() == INITIAL_PID_NAMESPACE)
 }
 
-/// Those of `keys` whose id nobody has any more.
+/// The keys whose id no process has any more.
 pub(super) fn gone(keys: &[ProcessKey]) -> Vec<ProcessKey> {
     let is_gone = |key: &&ProcessKey| {
         i32::try_from(key.tgid)

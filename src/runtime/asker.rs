@@ -1,8 +1,7 @@
-//! Finds things out that may block, off the loop: who a process is, what cgroups and addresses
-//! are called.
+//! Answers requests that may block, off the loop: details of processes, names of cgroups and addresses.
 //!
-//! A thread a kind, so that a process that hangs in the kernel does not keep the other waiting.
-//! Few questions wait; what does not fit is not asked now, and the app asks again.
+//! Each kind has a thread, so a process that hangs in the kernel delays its own kind alone. Few
+//! requests wait; those that do not fit are dropped, and the app sends them again.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -17,15 +16,15 @@ use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
 use crate::probes::{clock, process_info};
 
-/// Questions of one kind, and answers of both, that may wait.
+/// Maximum waiting requests of one kind, and answers of all.
 const WAITING: usize = 4;
 
-/// The threads that are asked. They end when this does; one that hangs is not waited for.
+/// The answering threads. They end when this is dropped; nothing waits for one that hangs.
 #[derive(Debug)]
 pub(super) struct Asker {
     who: Option<SyncSender<ProcessQuery>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
-    /// Started with the first question: most never ask.
+    /// Started with the first request: most sessions have none.
     resolver: OnceCell<Resolver>,
     answers: Sender<Msg>,
 }
@@ -49,28 +48,28 @@ impl Asker {
         (Self { who, cgroups, resolver: OnceCell::new(), answers }, out)
     }
 
-    /// Asks who a process is.
+    /// Requests the details of a process.
     pub(super) fn who(&self, asked: ProcessQuery) {
         ask(self.who.as_ref(), asked);
     }
 
-    /// Asks what cgroups are called.
+    /// Requests names of cgroups.
     pub(super) fn cgroups(&self, ids: Vec<u64>) {
         ask(self.cgroups.as_ref(), ids);
     }
 
-    /// Asks what addresses are called.
+    /// Requests names of addresses.
     pub(super) fn names(&self, addresses: Vec<IpAddr>) {
         self.resolver.get_or_init(|| Resolver::start(&self.answers)).ask(addresses);
     }
 }
 
 fn ask<T>(thread: Option<&SyncSender<T>>, question: T) {
-    // Full: the app asks again.
+    // Full: the app sends it again.
     let _ = thread.map(|t| t.try_send(question));
 }
 
-/// A thread that answers one question after the other; `None` where there cannot be one more.
+/// A thread that answers one request after the other; `None` if it cannot be started.
 fn spawn<T: Send + 'static>(
     name: &str,
     give_up: impl FnOnce() + Send + 'static,

@@ -1,6 +1,6 @@
-//! The way to the terminal. It never waits: a terminal that is not read (a stopped multiplexer, a
-//! connection that hangs) must not keep keys and signals waiting. What it does not take now is
-//! kept, and no frame is drawn before that has gone out.
+//! Output to the terminal, without waiting: a terminal that is not read (a stopped multiplexer, a
+//! connection that hangs) must not delay keys and signals. Bytes that it does not take now are
+//! buffered, and no frame is drawn before they are written.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,19 +12,19 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::termios::{FlushArg, tcflush};
 
-/// Bytes that may wait; what comes on top is dropped. A frame fits: none is drawn while any wait.
+/// Maximum buffered bytes; further ones are dropped. A frame fits: none is drawn while any wait.
 const MOST: usize = 4 << 20;
 
-/// What is still to go out, and where.
+/// The buffer and its terminal.
 #[derive(Debug)]
 pub(super) struct Line {
     terminal: File,
     late: Vec<u8>,
 }
 
-/// The terminal behind stdout, opened anew: not to block is a property of the open file, and the
-/// one behind stdout is the shell's too. Where that cannot be had, a terminal of somebody else's
-/// after `su`, stdout itself serves, and blocks.
+/// The terminal behind stdout, opened again: O_NONBLOCK belongs to the open file, and that of stdout is
+/// the shell's too. Where it cannot be opened (another user's terminal after `su`), stdout itself
+/// serves, and blocks.
 pub(super) fn terminal() -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     File::options()
@@ -44,14 +44,14 @@ impl Line {
         !self.late.is_empty()
     }
 
-    /// Takes bytes that are to go out in one piece.
+    /// Buffers bytes that are to be written in one piece.
     pub(super) fn put(&mut self, parts: &[&[u8]]) {
         if self.late.len() + parts.iter().map(|p| p.len()).sum::<usize>() <= MOST {
             parts.iter().for_each(|part| self.late.extend_from_slice(part));
         }
     }
 
-    /// Writes what the terminal takes.
+    /// Writes as much as the terminal takes.
     pub(super) fn push(&mut self) -> io::Result<()> {
         let mut done = 0;
         let result = loop {
@@ -70,14 +70,14 @@ impl Line {
         result
     }
 
-    /// Forgets what waits.
+    /// Drops the buffer.
     pub(super) fn forget(&mut self) {
         self.late.clear();
     }
 }
 
-/// Writes the last bytes: waits a moment for a terminal that is slow, and makes room in one that
-/// is not read by dropping what it has not taken. That was a screen which goes away anyhow.
+/// Writes the last bytes: waits briefly for a slow terminal, and drops the pending frame of one that is
+/// not read, since that screen ends anyway.
 pub(super) fn last_words(terminal: &File, words: &[u8], patience: Duration) {
     let mut line = Line::new(match terminal.try_clone() {
         Ok(terminal) => terminal,

@@ -1,5 +1,5 @@
-//! Asks what addresses are called: the system's own way (`/etc/hosts`, DNS, whatever
-//! `nsswitch.conf` says), on a few threads of its own, since that may block for many seconds.
+//! Resolves addresses to names by the system's resolver (`/etc/hosts`, DNS, whatever `nsswitch.conf`
+//! lists), on a few threads of its own, since that may block for many seconds.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,10 +11,10 @@ use tokio::sync::mpsc::Sender;
 use crate::app::Msg;
 use crate::model::names::{Answer, MOST_ASKED};
 
-/// Questions under way; one of them may take as long as the system's resolver is patient.
+/// Concurrent requests; each may take as long as the resolver's timeout.
 const THREADS: usize = 8;
 
-/// The threads that ask. They end when this does, and are not waited for.
+/// The resolving threads. They end when this is dropped; nothing waits for them.
 #[derive(Debug)]
 pub(super) struct Resolver {
     questions: Option<SyncSender<IpAddr>>,
@@ -34,7 +34,7 @@ impl Resolver {
         Self { questions: some.then_some(questions) }
     }
 
-    /// Asks for some. What does not fit is not asked, and the app asks again in time.
+    /// Requests names. Those that do not fit are dropped; the app requests them again.
     pub(super) fn ask(&self, addresses: Vec<IpAddr>) {
         for address in addresses {
             let _ = self.questions.as_ref().map(|q| q.try_send(address));
@@ -44,7 +44,7 @@ impl Resolver {
 
 fn answer_all(asked: &Mutex<Receiver<IpAddr>>, answers: &Sender<Msg>) {
     loop {
-        // The lock is held while waiting: who holds it is the one who gets the next question.
+        // The lock is held while waiting: its holder gets the next request.
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(address) = next else { return };
         if answers.blocking_send(Msg::Named(address, name_of(address))).is_err() {

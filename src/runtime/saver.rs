@@ -9,10 +9,10 @@ use tokio::sync::mpsc::{Receiver, channel};
 use crate::config::{self, Changes};
 use crate::{files, privileges};
 
-/// How long what is being written is waited for in the end.
+/// Maximum time that the end waits for a write.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The thread that writes, with no other rights than the user's who called sudo.
+/// The writing thread, with the privileges of the user who called sudo.
 #[derive(Debug)]
 pub(super) struct Saver {
     changes: Option<SyncSender<Changes>>,
@@ -21,7 +21,7 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    /// Starts it, to write to `file`. The rights to take on another user's are needed here alone.
+    /// Starts it, to write to `file`. Only this needs the privilege to become another user.
     pub(super) fn start(file: Option<PathBuf>) -> Self {
         let (changes, asked) = sync_channel::<Changes>(1);
         let (told, results) = channel(1);
@@ -48,12 +48,12 @@ impl Saver {
     /// Begins to write, unless it still does.
     pub(super) fn save(&mut self, changes: Changes) {
         if !std::mem::replace(&mut self.writes, true) {
-            // Where there is no thread `done` says so.
+            // Without a thread `done` reports the error.
             let _ = self.changes.as_ref().map(|thread| thread.try_send(changes));
         }
     }
 
-    /// What came of it; for ever pending while nothing is written.
+    /// The result of the write; pending while there is none.
     pub(super) async fn done(&mut self) -> Result<String, String> {
         if !self.writes {
             std::future::pending::<()>().await;
@@ -65,7 +65,7 @@ impl Saver {
 }
 
 impl Drop for Saver {
-    /// `W` and then `q` at once: it is written all the same.
+    /// `W` and then `q` at once: the write completes.
     fn drop(&mut self) {
         let deadline = std::time::Instant::now() + PATIENCE;
         while self.writes

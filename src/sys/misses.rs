@@ -1,11 +1,11 @@
-//! How often the kernel did not run a program because another one was running.
+//! Runs of a program that the kernel skipped because another program was running.
 
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Runs of a program that the kernel left out, since it was loaded: a program of another tracer,
+/// Skipped runs of a program since it was loaded: a program of another tracer,
 /// or a map operation that keeps programs out, was under way on the same CPU
 /// (`bpf_prog_active`, trace_call_bpf in kernel/trace/bpf_trace.c). `None` where the kernel does
-/// not tell; older ones tell 0, since they do not count this for tracepoint programs.
+/// not report them; older ones report 0, since they do not count tracepoint programs.
 pub(crate) fn of(program: &impl AsFd) -> Option<u64> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut bytes = u32::try_from(size_of_val(&info)).ok()?;
@@ -18,7 +18,7 @@ pub(crate) fn of(program: &impl AsFd) -> Option<u64> {
             &raw mut bytes,
         )
     };
-    let told = usize::try_from(bytes).ok()?;
+    let filled = usize::try_from(bytes).ok()?;
     let there = std::mem::offset_of!(libbpf_sys::bpf_prog_info, recursion_misses) + 8;
-    (done == 0 && told >= there).then_some(info.recursion_misses)
+    (done == 0 && filled >= there).then_some(info.recursion_misses)
 }

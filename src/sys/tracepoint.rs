@@ -1,4 +1,4 @@
-//! Syscall tracepoints as perf events, also where nobody has mounted tracefs.
+//! Syscall tracepoints as perf events, also where tracefs is not mounted.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 
 use super::mount::{owned, private_mount};
 
-/// An open tracefs: one that is mounted, else a mount of our own that nobody else sees.
+/// An open tracefs: the mounted one, else a private mount.
 #[derive(Debug)]
 pub(crate) struct TraceFs {
     root: OwnedFd,

@@ -1,10 +1,8 @@
-//! Foreign bytes for the tests of everything that reads them: the files kept in `tests/corpus`, and
-//! inputs made of them.
+//! Tests of readers of foreign bytes: with the files of `tests/corpus`, and with mutations of them.
 //!
-//! A folder there is what one reader has to bear. [`check`] hands it every file, then changes the
-//! files in small ways and hands it those, 1,000 times or as often as `EBPFTOP_FUZZ_CASES` says
-//! (`make fuzz`). An input that fails is made as small as it can be and written into the folder: kept
-//! there, it is a test from then on.
+//! Each reader has a folder there. [`check`] passes it every file, then mutations of the files: 1,000,
+//! or `EBPFTOP_FUZZ_CASES` (`make fuzz`). It minimizes an input that fails and writes it into the
+//! folder, where it is a test from then on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -30,7 +28,7 @@ enum Change {
     Remove(Index, usize),
     Repeat(Index, usize),
     Cut(Index),
-    /// What follows comes from another file.
+    /// The rest comes from another file.
     Cross(Index, Index, Index),
 }
 
@@ -108,7 +106,7 @@ fn files(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// Hands `read` what is kept for `target`, and inputs made of it. It fails by a panic.
+/// Passes `read` the files of `target` and mutations of them. It fails by a panic.
 pub(crate) fn check(target: &str, read: impl Fn(&[u8])) {
     let kept = files(target);
     assert!(!kept.is_empty(), "nothing is kept for {target}");

@@ -5,7 +5,7 @@ use crate::common::spawn::public_copy;
 use crate::common::tty::{Tty, without_rights};
 
 #[test]
-fn the_demo_is_for_everybody() {
+fn the_demo_needs_no_privileges() {
     let (_dir, program) = public_copy();
     let mut tty = without_rights(&program, &["replay"], (120, 36));
     tty.wait_for("REPLAY");
@@ -29,7 +29,7 @@ fn the_demo_is_for_everybody() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_an_error() {
+fn a_file_that_cannot_be_played_is_an_error() {
     let done = run(&["replay"]);
     assert_eq!(done.code(), 2);
     assert!(done.stderr.contains("ebpftop stream"), "{}", done.stderr);

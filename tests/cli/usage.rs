@@ -1,5 +1,5 @@
 //! The command line of the whole program: usage, configuration, documents, and `doctor` and
-//! `stream` where nothing may be watched.
+//! `stream` without privileges.
 
 use crate::common::program::{ended, program, run, run_without_rights};
 
@@ -81,7 +81,7 @@ fn a_mistake_in_the_configuration_names_its_place() {
 }
 
 #[test]
-fn doctor_says_what_is_missing_without_rights() {
+fn doctor_names_missing_capabilities() {
     let run = run_without_rights(&["doctor", "--format", "json"]);
     assert_eq!(run.code(), 1);
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).unwrap();
@@ -93,7 +93,7 @@ fn doctor_says_what_is_missing_without_rights() {
 }
 
 #[test]
-fn without_rights_stream_says_what_to_do() {
+fn without_capabilities_stream_says_what_to_do() {
     let run = run_without_rights(&["stream", "opens", "--format", "json"]);
     assert_eq!(run.code(), 1);
     assert_eq!(run.text(), "");

@@ -1,11 +1,11 @@
-//! What the kernel says is attached to an interface.
+//! The programs that the kernel lists for an interface.
 
 use super::net::{ifindex, ip};
 
-/// What the kernel says is attached: XDP by `ip -d link`, TCX by a query.
+/// The attached programs: XDP by `ip -d link`, TCX by a query.
 pub fn nothing_attached(name: &str) {
-    let told = ip(&format!("-d link show dev {name}"));
-    assert!(!told.contains("xdp"), "{told}");
+    let listed = ip(&format!("-d link show dev {name}"));
+    assert!(!listed.contains("xdp"), "{listed}");
     assert_eq!(tcx_programs(name), 0);
 }
 
@@ -31,6 +31,6 @@ pub fn tcx_programs(name: &str) -> u32 {
 
 /// The line of `ip -d link` that names the XDP program of an interface.
 pub fn xdp_line(name: &str) -> Option<String> {
-    let told = ip(&format!("-d link show dev {name}"));
-    told.lines().find(|l| l.contains("prog/xdp")).map(str::to_owned)
+    let listed = ip(&format!("-d link show dev {name}"));
+    listed.lines().find(|l| l.contains("prog/xdp")).map(str::to_owned)
 }

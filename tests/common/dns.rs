@@ -23,7 +23,7 @@ pub fn own_etc(hosts: &[u8]) {
     std::fs::write("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n").unwrap();
 }
 
-/// What it says to a reverse question.
+/// The answer to a reverse question.
 #[derive(Clone, Debug)]
 pub enum Says {
     Name(Vec<u8>),
@@ -37,7 +37,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on 127.0.0.1 in this thread's network namespace. Who is not in `says` has no name.
+    /// Listens on 127.0.0.1 in this thread's network namespace. Addresses that are not in `says` have no name.
     pub fn start(says: HashMap<Ipv4Addr, Says>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -93,7 +93,7 @@ fn answer(question: &[u8], said: &Says) -> Option<Vec<u8>> {
             data.extend(label);
         }
         data.push(0);
-        // The name of the question, PTR, IN, believed for an hour.
+        // The name of the question, PTR, IN, valid for an hour.
         bytes.extend([0xc0, 12, 0, 12, 0, 1, 0, 0, 14, 16]);
         bytes.extend((data.len() as u16).to_be_bytes());
         bytes.extend(data);

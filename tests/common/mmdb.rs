@@ -1,4 +1,4 @@
-//! A little MMDB file: networks of IPv4 and what is told of them.
+//! A little MMDB file: networks of IPv4 with their values.
 //! The format: https://maxmind.github.io/MaxMind-DB/
 
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ pub enum Value {
     Map(Vec<(&'static str, Value)>),
 }
 
-/// What stands before a value: its kind and size; kinds from 8 on have a byte of their own, sizes
+/// The bytes before a value: its kind and size; kinds from 8 on have a byte of their own, sizes
 /// from 29 on too.
 fn control(kind: u8, size: usize) -> Vec<u8> {
     let kind = usize::from(kind);
@@ -34,7 +34,7 @@ fn write(value: &Value) -> Vec<u8> {
     }
 }
 
-/// A database that tells of these networks: address, bits, value. None lies in another.
+/// A database of these networks: address, bits, value. No network contains another.
 pub fn database(networks: &[(Ipv4Addr, u32, Value)]) -> Vec<u8> {
     // Nodes of two records: the next node, a place in the data, or nothing.
     #[derive(Clone, Copy)]

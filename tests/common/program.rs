@@ -28,7 +28,7 @@ pub fn program() -> Command {
     command
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ended {
     pub stdout: Vec<u8>,
@@ -56,7 +56,7 @@ impl Ended {
         self.lines().into_iter().filter(|l| l["type"] == kind).collect()
     }
 
-    /// The text, for formats that have lines for people.
+    /// stdout as text.
     pub fn text(&self) -> String {
         String::from_utf8(self.stdout.clone()).unwrap()
     }
@@ -67,8 +67,8 @@ pub fn run(args: &[&str]) -> Ended {
     ended(program().args(args))
 }
 
-/// Runs `ebpftop ARGS` to its end as nobody, from a copy that nobody can reach; as the user
-/// that runs the tests where that is not root.
+/// Runs `ebpftop ARGS` to its end as the user `nobody`, from a copy which that user can reach; as the
+/// user that runs the tests if that is not root.
 pub fn run_without_rights(args: &[&str]) -> Ended {
     if !may_become_nobody() {
         return run(args);
@@ -93,13 +93,13 @@ pub fn ended_into(command: &mut Command, stdout: Stdio) -> Ended {
     Ended { stdout: out.stdout, stderr: String::from_utf8(out.stderr).unwrap(), status: out.status }
 }
 
-/// A running `ebpftop stream` that has said that it is ready.
+/// A running `ebpftop stream` after its `ready`.
 #[derive(Debug)]
 pub struct Stream {
     pub child: Child,
     pub stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
-    /// What was read up to `ready`.
+    /// The lines up to `ready`.
     begin: Vec<u8>,
     said: String,
 }
@@ -123,7 +123,7 @@ impl Stream {
         stream
     }
 
-    /// `stream ARGS` in a format that says `ready` on stderr.
+    /// `stream ARGS` in a format with `ready` on stderr.
     pub fn text(args: &[&str]) -> Self {
         let mut stream = Self::spawn(args);
         let _leash = Leash::on(stream.child.id());

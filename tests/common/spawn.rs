@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::patience::exited;
 use super::program::ebpftop;
 
-/// Spawns a program whose file has just been written. Another test that forked in between holds
-/// it open for writing until it has called exec: the kernel says "text file busy" until then.
+/// Spawns a program whose file has just been written. Another test that forked in between has
+/// it open for writing until it calls exec: the kernel says "text file busy" until then.
 pub fn fresh(command: &mut Command) -> Child {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

@@ -1,5 +1,5 @@
-//! A kernel that does not tell its types, as far as a mount namespace can make one: what is said, and
-//! what works with `--btf`.
+//! A kernel without BTF, imitated by a mount namespace: the errors, and the features that work with
+//! `--btf`.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const OF_KERNEL: &str = "/sys/kernel/btf/vmlinux";
 const HIDE: &str = "mount -t tmpfs tmpfs /sys/kernel/btf && exec \"$@\"";
 
-/// The program where an empty file system lies over /sys/kernel/btf.
+/// The program with an empty file system over /sys/kernel/btf.
 fn without_btf(args: &[&str]) -> Command {
     let program = program();
     let mut command = Command::new("unshare");
@@ -22,7 +22,7 @@ fn without_btf(args: &[&str]) -> Command {
     command
 }
 
-/// A copy of the types, which stays when they are hidden.
+/// A copy of the types, made before they are hidden.
 fn copy() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("btf");
@@ -31,15 +31,15 @@ fn copy() -> (tempfile::TempDir, String) {
 }
 
 #[test]
-fn without_the_types_of_the_kernel_it_says_what_helps() {
+fn without_the_types_of_the_kernel_the_error_has_the_fix() {
     own_namespace();
     ip("link set lo up");
     let run = ended(&mut without_btf(&["stream", "opens", "talkers", "-i", "lo"]));
     assert_eq!(run.code(), 1);
     assert_eq!(run.text(), "");
-    let told = "the kernel has no BTF at /sys/kernel/btf/vmlinux; use a kernel built with \
+    let reported = "the kernel has no BTF at /sys/kernel/btf/vmlinux; use a kernel built with \
                 CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf FILE";
-    assert_eq!(run.stderr.matches(told).count(), 2, "{}", run.stderr);
+    assert_eq!(run.stderr.matches(reported).count(), 2, "{}", run.stderr);
     let doctor = ended(&mut without_btf(&["doctor"]));
     assert_eq!(doctor.code(), 1);
     assert!(doctor.text().contains("fix  BTF"), "{}", doctor.text());
@@ -80,17 +80,18 @@ fn with_them_from_a_file_opens_and_talkers_are_exact() {
             let ours: Vec<_> = opens.iter().filter(|o| o["path"] == path).collect();
             assert_eq!(ours.len(), TIMES, "{path}");
             for open in ours {
-                let told = (&open["resolved"], &open["errno"]);
-                assert_eq!(told, (&json!(resolved.to_str().unwrap()), &errno), "{open}");
+                let reported = (&open["resolved"], &open["errno"]);
+                assert_eq!(reported, (&json!(resolved.to_str().unwrap()), &errno), "{open}");
             }
         }
         for (direction, address) in [("rx", v4(1)), ("tx", v4(99))] {
             let lines = run.of_type("talkers");
             let line = lines.into_iter().rfind(|l| l["direction"] == direction).unwrap();
             let of = |s: &Value| (s["ip"].as_str().unwrap().to_owned(), s["bytes"].as_u64());
-            let told: BTreeMap<_, _> = line["sources"].as_array().unwrap().iter().map(of).collect();
+            let reported: BTreeMap<_, _> =
+                line["sources"].as_array().unwrap().iter().map(of).collect();
             let expected = BTreeMap::from([(address.to_string(), Some(60 * 514))]);
-            assert_eq!(told, expected, "{mode}, {direction}");
+            assert_eq!(reported, expected, "{mode}, {direction}");
         }
     }
     let doctor = ended(&mut without_btf(&["doctor", "--btf", &btf]));
@@ -120,7 +121,7 @@ fn the_dashboard_takes_them_too() {
 }
 
 #[test]
-fn what_holds_no_types_of_a_kernel_is_refused() {
+fn a_file_without_types_of_a_kernel_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("none");
     let text = dir.path().join("text");
@@ -130,8 +131,8 @@ fn what_holds_no_types_of_a_kernel_is_refused() {
         for command in [&["stream"][..], &["doctor"], &["record", "/nonexistent/rec"]] {
             let run = run(&[command, &["--btf", path]].concat());
             assert_eq!(run.code(), 1);
-            let told = format!("read the kernel's types from {path}: ");
-            assert!(run.stderr.contains(&told) && run.stderr.contains(why), "{}", run.stderr);
+            let reported = format!("read the kernel's types from {path}: ");
+            assert!(run.stderr.contains(&reported) && run.stderr.contains(why), "{}", run.stderr);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Cgroups of every kind on the real kernel: v1, hybrid, brief, renamed, seen from a namespace, mounted
-//! at odd places or nowhere. Those about namespaces and rights need
+//! at odd places or nowhere. Those about namespaces and privileges need
 //! unshare and setpriv of util-linux: busybox has fewer options.
 
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ const ID: &str = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d
 /// Nothing here takes longer.
 const BOUND: &str = "60";
 
-/// A hierarchy's root: where it is mounted, or a mount of ours that goes with this.
+/// A hierarchy's root: its mount point, or a mount of ours that ends with this.
 struct Hierarchy {
     root: PathBuf,
     ours: Option<tempfile::TempDir>,
@@ -52,7 +52,7 @@ impl Hierarchy {
         Self { root: dir.path().into(), ours: Some(dir) }
     }
 
-    /// A cgroup, with those above it; gone with what is returned.
+    /// A cgroup and its parents; removed when the result is dropped.
     fn make(&self, path: &str) -> Made {
         let mut made = Vec::new();
         let mut dir = self.root.clone();
@@ -75,7 +75,7 @@ impl Drop for Hierarchy {
     }
 }
 
-/// A cgroup of a test's.
+/// A cgroup of the test.
 struct Made {
     dir: PathBuf,
     made: Vec<PathBuf>,
@@ -87,7 +87,7 @@ impl Drop for Made {
     }
 }
 
-/// A process that has just ended holds its cgroup for a moment.
+/// A process that has just ended keeps its cgroup busy for a moment.
 fn remove(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while dir.exists() && std::fs::remove_dir(dir).is_err() {
@@ -99,12 +99,12 @@ fn remove(dir: &Path) {
 /// A process that goes into these cgroups, then runs a script.
 fn in_cgroups(dirs: &[&Path], script: &str) {
     let mut command = Command::new("timeout");
-    let go = "while [ $# -gt 0 ]; do echo $$ >\"$1/cgroup.procs\"; shift; done;";
-    command.args([BOUND, "sh", "-ec", &format!("{go} {script}"), "sh"]).args(dirs);
+    let join = "while [ $# -gt 0 ]; do echo $$ >\"$1/cgroup.procs\"; shift; done;";
+    command.args([BOUND, "sh", "-ec", &format!("{join} {script}"), "sh"]).args(dirs);
     assert!(command.status().unwrap().success(), "{script} in {dirs:?}");
 }
 
-/// A file whose opens are looked at, and how it is opened from a cgroup.
+/// A file, opened from cgroups by the test.
 struct Opened {
     dir: tempfile::TempDir,
 }
@@ -129,7 +129,7 @@ impl Opened {
     }
 
     /// The cgroups of the opens, and their containers.
-    fn told(&self, run: &Ended) -> Vec<(Value, Value)> {
+    fn rows(&self, run: &Ended) -> Vec<(Value, Value)> {
         let opens = run.of_type("open");
         opens.into_iter().map(|o| (o["cgroup"].clone(), o["container"].clone())).collect()
     }
@@ -149,13 +149,13 @@ fn a_brief_cgroup_has_its_name() {
     for i in 0..TIMES {
         opened.open_in(&[&v2.make(&name(i)).dir]);
     }
-    let told = opened.told(&stream.interrupt());
+    let rows = opened.rows(&stream.interrupt());
     let right: Vec<_> = (0..TIMES).map(|i| (json!(format!("/{}", name(i))), Value::Null)).collect();
-    assert_eq!(told, right);
+    assert_eq!(rows, right);
 }
 
 #[test]
-fn a_container_of_v1_is_told_also_a_brief_one() {
+fn a_container_of_v1_is_named_also_a_brief_one() {
     let _alone = alone();
     let (pids, opened) = (Hierarchy::v1("pids"), Opened::new());
     let there = pids.make(&format!("docker/{ID}"));
@@ -163,9 +163,9 @@ fn a_container_of_v1_is_told_also_a_brief_one() {
     opened.open_in(&[&there.dir]);
     let brief = ID.replace('1', "2");
     opened.open_in(&[&pids.make(&format!("docker/{brief}")).dir]);
-    let told = opened.told(&stream.interrupt());
+    let rows = opened.rows(&stream.interrupt());
     let row = |id: &str| (json!(format!("/docker/{id}")), json!(id));
-    assert_eq!(told, [row(ID), row(&brief)]);
+    assert_eq!(rows, [row(ID), row(&brief)]);
 }
 
 #[test]
@@ -191,13 +191,13 @@ fn v2_comes_before_a_limit_of_v1() {
     let (main, limit) = (v2.make(&name), pids.make(&unique("limit")));
     let stream = opened.stream();
     opened.open_in(&[&main.dir, &limit.dir]);
-    assert_eq!(opened.told(&stream.interrupt()), [(json!(format!("/{name}")), Value::Null)]);
+    assert_eq!(opened.rows(&stream.interrupt()), [(json!(format!("/{name}")), Value::Null)]);
 }
 
 /// systemd in its hybrid mode, and docker with the cgroupfs driver: in v2 the container's processes are
 /// where the daemon is.
 #[test]
-fn a_container_of_a_hybrid_systemd_is_told() {
+fn a_container_of_a_hybrid_systemd_is_named() {
     let _alone = alone();
     let (v2, systemd) = (Hierarchy::v2(), Hierarchy::v1("name=systemd"));
     let opened = Opened::new();
@@ -206,9 +206,9 @@ fn a_container_of_a_hybrid_systemd_is_told() {
     let stream = opened.stream();
     opened.open_in(&[&daemon.dir, &container.dir]);
     opened.open_in(&[&daemon.dir]);
-    let told = opened.told(&stream.interrupt());
+    let rows = opened.rows(&stream.interrupt());
     let daemon = json!(format!("/{}", unique("containerd.service")));
-    assert_eq!(told, [(json!(format!("/docker/{ID}")), json!(ID)), (daemon, Value::Null)]);
+    assert_eq!(rows, [(json!(format!("/docker/{ID}")), json!(ID)), (daemon, Value::Null)]);
 }
 
 #[test]
@@ -224,12 +224,12 @@ fn a_renamed_cgroup_of_v1_has_its_new_name_and_those_below_too() {
     std::fs::rename(pids.root.join(&from), pids.root.join(&to)).unwrap();
     let after = pids.root.join(&to).join("below");
     opened.open_in(&[&after]);
-    let told = opened.told(&stream.interrupt());
+    let rows = opened.rows(&stream.interrupt());
     remove(&after);
     remove(&pids.root.join(&to));
     let first: Value = serde_json::from_str(&first).unwrap();
     assert_eq!(first["cgroup"], format!("/{from}/below"));
-    assert_eq!(told, [(json!(format!("/{to}/below")), Value::Null)]);
+    assert_eq!(rows, [(json!(format!("/{to}/below")), Value::Null)]);
 }
 
 #[test]
@@ -253,8 +253,8 @@ fn a_hostile_name_is_inert() {
     opened.open_in(&[&dir]);
     remove(&dir);
     let run = stream.interrupt();
-    let told = opened.told(&run);
-    let path = told[0].0.as_str().unwrap();
+    let rows = opened.rows(&run);
+    let path = rows[0].0.as_str().unwrap();
     assert!(path.contains("\\x1b[31m\\\\\\u{202e}") && path.ends_with("\\xff"), "{path}");
     assert!(run.text().chars().all(|c| c == '\n' || (' '..='~').contains(&c)));
 }
@@ -291,7 +291,7 @@ fn from_a_namespace_the_real_root_is_reached() {
     let stream = Stream::json_by(command.env("DIR", &inside.dir));
     opened.open_in(&[&outside.dir]);
     let run = stream.wait();
-    assert_eq!(opened.told(&run), [(json!(format!("/{}", unique("outside"))), Value::Null)]);
+    assert_eq!(opened.rows(&run), [(json!(format!("/{}", unique("outside"))), Value::Null)]);
     assert!(!run.text().contains("cgroup namespace"), "{}", run.text());
 }
 
@@ -344,7 +344,7 @@ fn without_sysfs_it_mounts_its_own_or_says_how() {
     let stream = Stream::json_by(&mut apart(&[], "umount -l /sys", &args));
     opened.open_in(&[]);
     let run = stream.wait();
-    assert_eq!((run.code(), opened.told(&run).len()), (0, 1), "{}", run.stderr);
+    assert_eq!((run.code(), opened.rows(&run).len()), (0, 1), "{}", run.stderr);
     let text = ended(&mut apart(&[], "umount -l /sys", &["doctor"])).text();
     assert!(
         text.contains("ok   BTF                        /sys/kernel/btf/vmlinux, by a private"),

@@ -1,4 +1,4 @@
-//! The configuration and the dashboard: what it says is what is shown, and `W` writes it.
+//! The configuration and the dashboard: the screen follows the file, and `W` writes it.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::common::tty::Tty;
 /// The id of `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// A configuration in a folder that is nobody's.
+/// A configuration in a folder of the user `nobody`.
 fn home(text: Option<&str>) -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("ebpftop/config.toml");
@@ -42,7 +42,7 @@ fn quit(mut tty: Tty) {
 }
 
 #[test]
-fn what_was_changed_is_saved_for_the_caller_of_sudo_and_holds_the_next_time() {
+fn changes_are_saved_for_the_caller_of_sudo_and_apply_the_next_time() {
     let (home, file) = home(None);
     let mut tty = dashboard(home.path());
     tty.send("W");
@@ -52,10 +52,10 @@ fn what_was_changed_is_saved_for_the_caller_of_sudo_and_holds_the_next_time() {
     tty.wait_for("by file");
     tty.send("W");
     tty.wait_for("saved view, sort, split, unit in ");
-    // Saved once, it is nothing new.
+    // Saved already: nothing to do.
     tty.send("W");
     tty.wait_for("nothing to save");
-    // The way back is a change as well; written though the program ends at once.
+    // Undoing it is a change as well, and is written though the program ends at once.
     tty.send("uWq");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
@@ -91,7 +91,7 @@ fn keys_and_columns_are_those_of_the_configuration() {
 }
 
 #[test]
-fn what_cannot_be_saved_is_said_and_nothing_is_changed() {
+fn a_failure_to_save_is_reported_and_nothing_is_changed() {
     // A link to a file that is root's own.
     let (home, file) = home(Some(""));
     let secret = tempfile::NamedTempFile::new().unwrap();
@@ -109,7 +109,7 @@ fn what_cannot_be_saved_is_said_and_nothing_is_changed() {
     tty.send("W");
     tty.wait_for("Permission denied");
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 0);
-    // Somebody has made a mistake in it meanwhile: it stays as it is.
+    // The file has a mistake meanwhile: it stays as it is.
     chown(file.parent().unwrap(), Some(NOBODY), Some(NOBODY)).unwrap();
     std::fs::write(&file, "mouse = 1\n").unwrap();
     tty.send("W");

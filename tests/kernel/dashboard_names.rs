@@ -22,7 +22,7 @@ fn frames(from: impl Iterator<Item = u32>) -> Vec<Vec<u8>> {
     from.map(|n| ethernet(0x0800, &ipv4(v4(n), v4(99), 46))).collect()
 }
 
-/// Looks into one address.
+/// Opens the details of one address.
 fn enter(tty: &mut Tty, ip: &str) {
     tty.send(&format!("2/\x15ip:{ip}\r"));
     tty.wait_for(&format!("filter ip:{ip}"));
@@ -38,9 +38,9 @@ fn leave(tty: &mut Tty) {
 }
 
 #[test]
-fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
+fn names_come_and_go_by_a_key_without_waiting() {
     own_namespace();
-    // What no server may say, a file can.
+    // A file may have names that no server may answer.
     own_etc(b"10.0.0.4 ev\x1b[31mil\n10.0.0.5 a\xe2\x80\xaeb\n10.0.0.7 10.0.0.1\n");
     ip("link set lo up");
     veth("va", "vb");
@@ -55,14 +55,14 @@ fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
     there.send(&frames(1..8));
     tty.wait_until("all rows", |s| (1..8).all(|n| s.contains(&format!("10.0.0.{n} "))));
     assert!(!tty.text().contains("web-1"), "names are off at the start");
-    assert!(server.asked().is_empty(), "and nobody is asked");
+    assert!(server.asked().is_empty(), "and no server is asked");
 
     tty.send("r");
     tty.wait_for("10.0.0.1 web-1.example.net");
     tty.wait_for("10.0.0.4 ev\\x1b[31mil");
     tty.wait_for("10.0.0.5 a\\u{202e}b");
     tty.wait_for("· names");
-    // Without an answer the program goes on as it was, and says what it waits for.
+    // Without an answer the program goes on, and shows that it waits.
     enter(&mut tty, "10.0.0.2");
     tty.wait_for("(asking its name)");
     tty.send("?");
@@ -83,11 +83,11 @@ fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
     tty.send("r");
     tty.wait_until("no names", |s| !s.contains("web-1") && s.contains("10.0.0.1 "));
     tty.wait_until("no word of it", |s| !s.contains("· names"));
-    // Off is off: nobody is asked for who comes now.
+    // Off is off: no server is asked for new addresses.
     there.send(&frames(20..21));
     tty.wait_for("10.0.0.20 ");
     assert!(!server.asked().contains(&v4(20)));
-    // And on again: what is known is there at once.
+    // And on again: known names are there at once.
     let asked = server.asked().iter().filter(|ip| **ip == v4(1)).count();
     tty.send("r");
     tty.wait_for("10.0.0.1 web-1.example.net");
@@ -99,7 +99,7 @@ fn names_come_by_a_key_and_go_by_it_and_nobody_waits_for_them() {
 
 /// Far more talkers than rows: only those on the screen are asked for.
 #[test]
-fn only_what_is_shown_is_asked_for() {
+fn only_addresses_on_the_screen_are_asked_for() {
     own_namespace();
     own_etc(b"");
     ip("link set lo up");
@@ -148,7 +148,7 @@ fn addresses_are_marked_for_what_they_are() {
     tty.wait_until("no mark", |s| marked(s, "198.51.100.7", "0"));
     ip("route replace default via 10.0.0.9");
     ip("addr add 10.0.0.10/24 dev va");
-    tty.wait_until("the marks anew", |s| {
+    tty.wait_until("the new marks", |s| {
         marked(s, "10.0.0.1", "lan")
             && marked(s, "10.0.0.9", "gw")
             && marked(s, "10.0.0.10", "self")
@@ -215,8 +215,8 @@ fn country_and_network_come_from_files_that_are_named() {
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 
-    // What cannot be read is said before the screen is taken.
-    for (file, bytes, told) in [
+    // A file that cannot be read is reported before the screen is taken.
+    for (file, bytes, error) in [
         ("none.mmdb", None, "No such file"),
         ("bad.mmdb", Some(&b"nothing"[..]), "it is no MMDB file that can be used"),
     ] {
@@ -227,7 +227,7 @@ fn country_and_network_come_from_files_that_are_named() {
         let args = ["--mmdb", file.to_str().unwrap()];
         let mut tty = Tty::start(ebpftop(), &args, &env, (200, 24));
         assert_eq!(tty.wait(), 1);
-        assert!(tty.text().contains(told), "{}", tty.text());
+        assert!(tty.text().contains(error), "{}", tty.text());
         tty.assert_given_back();
     }
 }

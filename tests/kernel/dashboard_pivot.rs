@@ -1,5 +1,5 @@
-//! The whole program in a pseudo-terminal: from an address to the process behind it, to the file
-//! that this one opened, and back.
+//! The whole program in a pseudo-terminal: from an address to its process, to a file that the process
+//! opened, and back.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::common::net::*;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 
-/// Something that listens at 10.9.9.2 in a namespace of its own, at the other end of `va`.
+/// A server at 10.9.9.2 in a namespace of its own, at the other end of `va`.
 fn server() -> std::thread::JoinHandle<usize> {
     let (here, there) = (channel(), channel());
     let thread = std::thread::spawn(move || {
@@ -60,7 +60,7 @@ fn from_an_address_to_the_process_to_its_file_and_back() {
     let who = format!("pivoter {}", child.id());
     let has = |s: &str, words: &[&str]| s.lines().any(|l| words.iter().all(|w| l.contains(w)));
 
-    // The address, and who is behind it: the row is marked before it is gone into.
+    // The address and its process: the row is marked before its details open.
     tty.wait_until("the address", |s| s.contains("10.9.9.2"));
     tty.send("2/\x15ip:10.9.9.2 pivoter\r");
     tty.wait_until("the mark", |s| has(s, &["◆pivoter"]));
@@ -80,7 +80,7 @@ fn from_an_address_to_the_process_to_its_file_and_back() {
     tty.wait_until("back at the address", |s| {
         !s.contains(&format!("› {who}")) && s.contains("first seen")
     });
-    // The file that it opened last, and whom those who opened it talk to.
+    // The file that it opened last, and the peers of the processes that opened it.
     tty.send("j\r");
     tty.wait_until("the file", |s| {
         has(s, &["file ", "/pivot.key"]) && has(s, &["pivoter", "10.9.9.2", "3000"])

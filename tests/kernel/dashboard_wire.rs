@@ -1,5 +1,5 @@
-//! The whole program in a pseudo-terminal and a network namespace of its own: what is sent is on
-//! the screen.
+//! The whole program in a pseudo-terminal and a network namespace of its own: the screen shows the
+//! traffic of the test.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 use nix::sys::signal::Signal;
 
-/// The dashboard on an interface, once both panes have said how they are.
+/// The dashboard on an interface, once both panes show their state.
 fn dashboard(interface: &str, mode: &str) -> Tty {
     let args = ["--interval", "200ms", "-i", interface, "--xdp-mode", mode];
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
@@ -46,13 +46,13 @@ fn has_row(screen: &str, ip: &str) -> bool {
     })
 }
 
-/// Looks into an address, waits for these counts, and goes back out.
-fn counted(tty: &mut Tty, ip: &str, told: &str) {
+/// Opens the details of an address, waits for these counts, and closes them.
+fn counted(tty: &mut Tty, ip: &str, counts: &str) {
     tty.wait_until(&format!("a row of {ip}"), |s| has_row(s, ip));
     tty.send(&format!("2/\x15ip:{ip}\r"));
     tty.wait_until("one row", |s| header(s).contains(&format!("filter ip:{ip}")));
     tty.send("g\r");
-    tty.wait_until(&format!("{ip}: {told}"), |s| s.contains("first seen") && s.contains(told));
+    tty.wait_until(&format!("{ip}: {counts}"), |s| s.contains("first seen") && s.contains(counts));
     tty.send("\x7f");
     tty.wait_until("the way back", |s| !s.contains("first seen"));
     tty.send("\x7f");
@@ -111,7 +111,7 @@ fn both_panes_show_what_the_test_does() {
     counted(&mut tty, "10.0.0.1", "600 bytes in 10 packets");
     counted(&mut tty, "10.0.0.2", "74 040 bytes in 1234 packets");
     counted(&mut tty, "2001:db8::7", "700 bytes in 7 packets");
-    // What the interface itself sends, by where it goes.
+    // Traffic that the interface itself sends, by destination.
     Sender::on("va").send(&frames(1, 21));
     counted(&mut tty, "10.0.0.99", "1260 bytes in 21 packets");
     for (title, rx, tx) in [("rx ", true, false), ("tx ", false, true), ("rx+tx ", true, true)] {
@@ -193,7 +193,7 @@ fn a_key_changes_the_mode_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_interface_that_goes_is_told_and_taken_up_again() {
+fn an_interface_that_goes_is_reported_and_watched_again() {
     own_namespace();
     veth("va", "vb");
     let mut tty = dashboard("va", "auto");
@@ -212,7 +212,7 @@ fn an_interface_that_goes_is_told_and_taken_up_again() {
 }
 
 #[test]
-fn a_foreign_program_is_told_and_left_alone() {
+fn a_foreign_program_is_reported_and_left_alone() {
     own_namespace();
     veth("va", "vb");
     let program = trivial_program(libbpf_sys::BPF_PROG_TYPE_XDP, 2);
@@ -224,13 +224,13 @@ fn a_foreign_program_is_told_and_left_alone() {
     tty.wait_for("after foreign XDP");
     Sender::on("vb").send(&frames(1, 10));
     counted(&mut tty, "10.0.0.1", "600 bytes in 10 packets");
-    // The picker names what others attached, and what the device is.
+    // The picker names the programs of other tools, and the device.
     tty.send("i");
     tty.wait_for("of others: XDP generic foreign #");
     tty.wait_for("driver veth · MTU 1500 · 10 Gb/s");
     tty.wait_for("TCX changes nothing for others");
     tty.send("\x1b");
-    // A mode that cannot be had says so, and does not take it either.
+    // A mode that is not available is refused, and the foreign program stays.
     tty.send("x");
     tty.wait_for("another XDP program");
     assert_eq!(xdp_line("va"), before);
@@ -303,7 +303,7 @@ fn two_at_once_do_not_disturb_each_other() {
     nothing_attached("va");
 }
 
-/// What is counted while the screen stands still is there when it goes on.
+/// Counts that arrive while the screen is paused are there when it goes on.
 #[test]
 fn counting_goes_on_while_paused() {
     own_namespace();
@@ -327,9 +327,9 @@ fn counting_goes_on_while_paused() {
     quit(tty);
 }
 
-/// `Enter` on a talker: what it talks, from then on; `Esc`: back on the same row, wherever it is now.
+/// `Enter` on a talker opens its details; `Esc` goes back to the same row, wherever it is now.
 #[test]
-fn a_talker_is_looked_into() {
+fn the_details_of_a_talker_open_and_close() {
     own_namespace();
     veth("va", "vb");
     let there = Sender::on("vb");

@@ -1,5 +1,5 @@
-//! `--netns`: another network namespace is watched from outside, by name, process or path, and let
-//! go when it goes. The whole program, in namespaces of the test's own. Needs root.
+//! `--netns`: another network namespace is watched from outside, by name, process or path, and left
+//! when it ends. The whole program, in namespaces of the test's own. Needs root.
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ impl Drop for Detail {
 }
 
 #[test]
-fn a_name_a_process_and_a_path_lead_there_and_opens_are_everybodys() {
+fn a_name_a_process_and_a_path_lead_there_and_opens_are_machine_wide() {
     outside_of_blue();
     let inside = Detail::new();
     let pid = inside.0.id().to_string();
@@ -87,7 +87,7 @@ fn a_name_a_process_and_a_path_lead_there_and_opens_are_everybodys() {
         assert!(run.of_type("open").iter().any(|o| o["resolved"] == path), "opened out here");
         assert!(!run_in_blue("ip -d link show dev vb").contains("xdp"));
     }
-    // Without an interface it is the one that is up there, and `all` are those there are there.
+    // Without an interface it is the one that is up there; `all` are all of that namespace.
     let text = Stream::text(&["talkers", "--netns", "blue"]).interrupt();
     assert!(
         text.stderr.contains("talkers on vb in netns blue (rx generic, tx socket)"),
@@ -101,10 +101,10 @@ fn a_name_a_process_and_a_path_lead_there_and_opens_are_everybodys() {
 }
 
 #[test]
-fn what_cannot_be_entered_is_told() {
+fn a_namespace_that_cannot_be_entered_is_reported() {
     outside_of_blue();
     std::fs::write("/run/netns/file", b"").unwrap();
-    for (named, told) in [
+    for (named, reported) in [
         (
             "blew",
             "watch the network namespace blew: there is none; a process id or a path will do, or one of these: blue, file",
@@ -117,18 +117,18 @@ fn what_cannot_be_entered_is_told() {
     ] {
         let run = run(&["stream", "talkers", "--netns", named]);
         assert_eq!(run.code(), 1, "{named}");
-        assert!(run.stderr.contains(told), "{named}: {}", run.stderr);
+        assert!(run.stderr.contains(reported), "{named}: {}", run.stderr);
     }
     let run = run_without_rights(&["stream", "talkers", "--netns", "/proc/self/ns/net"]);
     assert!(run.stderr.contains("this needs root; run it with sudo"), "{}", run.stderr);
-    // The one cannot start, the other goes on.
+    // The talkers cannot start, the opens go on.
     let half = Stream::json(&["--netns", "blew"]).interrupt();
     assert_eq!(half.code(), 1);
     let ready = &half.of_type("ready")[0];
     assert_eq!((&ready["opens"], &ready["talkers"]), (&true.into(), &false.into()));
 }
 
-/// Waits until the kernel has taken the namespace down: its veth's other end goes with it.
+/// Waits until the kernel has removed the namespace, and with it the other end of its veth.
 fn until_it_is_no_more() {
     let deadline = Instant::now() + Duration::from_secs(60);
     while Command::new("ip").args(["link", "show", "dev", "va"]).output().unwrap().status.success()
@@ -139,14 +139,14 @@ fn until_it_is_no_more() {
 }
 
 #[test]
-fn a_namespace_that_goes_is_let_go_and_the_rest_goes_on() {
+fn a_namespace_that_ends_is_left_and_the_opens_go_on() {
     for by_name in [true, false] {
         let test = move || {
             outside_of_blue();
             let mut inside = Detail::new();
             let pid = inside.0.id().to_string();
             let named = if by_name { "blue" } else { &pid };
-            // Its last tick is a minute away: what goes is seen before.
+            // Its next tick is a minute away: the end is noticed before.
             let args = ["--netns", named, "-i", "vb", "--interval", "60s", "--path", "afterwards"];
             let stream = Stream::json(&args);
             Sender::on("va").send(&frames(1, 30));
@@ -157,11 +157,11 @@ fn a_namespace_that_goes_is_let_go_and_the_rest_goes_on() {
             let file = touch(dir.path(), "afterwards");
             let run = stream.interrupt();
             assert_eq!(run.code(), 1, "{}", run.stderr);
-            let told = format!("watch the network namespace {named}: /");
-            assert!(run.stderr.contains(&told), "{}", run.stderr);
+            let reported = format!("watch the network namespace {named}: /");
+            assert!(run.stderr.contains(&reported), "{}", run.stderr);
             assert!(run.stderr.contains("is gone; start again when it is back"), "{}", run.stderr);
             assert!(run.of_type("open").iter().any(|o| o["resolved"] == file.to_str().unwrap()));
-            // What was counted until then is told.
+            // The counts until then are reported.
             assert_eq!(run.of_type("summary")[0]["rx_packets"], 30, "{:?}", run.of_type("talkers"));
         };
         std::thread::spawn(test).join().unwrap();

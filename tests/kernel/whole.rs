@@ -1,5 +1,5 @@
-//! The program as a whole on this kernel, whichever it is: what it tells, what it shows, and that
-//! nothing of it stays. Runs on every kernel of the matrix.
+//! The whole program on this kernel, whichever it is: its lines, its screen, and that nothing stays
+//! attached. Runs on every kernel of the matrix.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ fn number(value: &Value, key: &str) -> u64 {
 }
 
 /// Packets and bytes by address of the last line of a direction; that line adds up.
-fn told(run: &Ended, direction: &str) -> (BTreeMap<String, (u64, u64)>, (u64, u64)) {
+fn sources(run: &Ended, direction: &str) -> (BTreeMap<String, (u64, u64)>, (u64, u64)) {
     let lines = run.of_type("talkers");
     let line = lines.into_iter().rfind(|l| l["direction"] == direction).unwrap();
     let of = |s: &Value| {
@@ -34,7 +34,7 @@ fn told(run: &Ended, direction: &str) -> (BTreeMap<String, (u64, u64)>, (u64, u6
     (sources, other)
 }
 
-/// Says which of our programs the kernel holds, for those who compare kernels.
+/// Prints the sizes of the loaded programs, to compare kernels.
 fn say_programs() {
     println!(); // from the harness's own line
     for program in ProgInfoIter::default() {
@@ -43,7 +43,7 @@ fn say_programs() {
 }
 
 #[test]
-fn known_opens_are_told_with_their_resolved_paths_and_results() {
+fn known_opens_are_reported_with_their_resolved_paths_and_results() {
     const TIMES: u64 = 50;
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
@@ -52,7 +52,7 @@ fn known_opens_are_told_with_their_resolved_paths_and_results() {
     std::os::unix::fs::symlink("a/file", root.join("link")).unwrap();
     let stream = Stream::json(&["opens", "--process", "ebpf-opener"]);
     say_programs();
-    // Relative to the working directory, through "..", through a link, and in vain.
+    // Relative to the working directory, through "..", through a link, and without success.
     in_child(|| {
         nix::sys::prctl::set_name(c"ebpf-opener").unwrap();
         std::env::set_current_dir(root.join("a")).unwrap();
@@ -82,13 +82,13 @@ fn known_opens_are_told_with_their_resolved_paths_and_results() {
         }
     }
     let summary = run.of_type("summary").remove(0);
-    let told = number(&summary, "opens");
-    assert_eq!(told, opens.len() as u64);
-    assert!(number(&summary, "opens_seen") >= told, "{summary}");
+    let written = number(&summary, "opens");
+    assert_eq!(written, opens.len() as u64);
+    assert!(number(&summary, "opens_seen") >= written, "{summary}");
 }
 
 #[test]
-fn known_frames_are_told_in_every_mode() {
+fn known_frames_are_reported_in_every_mode() {
     let v6 = ipv6("2001:db8::d".parse().unwrap(), "2001:db8::1".parse().unwrap(), 17, 100);
     let of = |n: usize, frame: Vec<u8>| std::iter::repeat_n(frame, n);
     let frames: Vec<_> = of(60, ethernet(0x0800, &ipv4(v4(1), v4(99), 500)))
@@ -114,12 +114,12 @@ fn known_frames_are_told_in_every_mode() {
             (v4(1).to_string(), (60, 60 * 514)),
             ("2001:db8::d".to_owned(), (20, 20 * 114)),
         ]);
-        assert_eq!(told(&run, "rx"), (expected, (10, 10 * 42)), "{mode}");
+        assert_eq!(sources(&run, "rx"), (expected, (10, 10 * 42)), "{mode}");
         let expected = BTreeMap::from([
             (v4(99).to_string(), (60, 60 * 514)),
             ("2001:db8::1".to_owned(), (20, 20 * 114)),
         ]);
-        assert_eq!(told(&run, "tx"), (expected, (10, 10 * 42)), "{mode}");
+        assert_eq!(sources(&run, "tx"), (expected, (10, 10 * 42)), "{mode}");
     }
 }
 
@@ -135,8 +135,8 @@ fn each_packet_on_lo_is_one_sent_and_one_received() {
     }
     let run = stream.interrupt();
     // 14 bytes of Ethernet header, 20 of IP, 8 of UDP
-    assert_eq!(told(&run, "rx").0, BTreeMap::from([("127.0.0.2".into(), (50, 50 * 142))]));
-    assert_eq!(told(&run, "tx").0, BTreeMap::from([("127.0.0.1".into(), (50, 50 * 142))]));
+    assert_eq!(sources(&run, "rx").0, BTreeMap::from([("127.0.0.2".into(), (50, 50 * 142))]));
+    assert_eq!(sources(&run, "tx").0, BTreeMap::from([("127.0.0.1".into(), (50, 50 * 142))]));
 }
 
 /// The dashboard's first screen, its filter, a switch to another interface, and the terminal as
@@ -171,16 +171,16 @@ fn the_dashboard_shows_filters_switches_and_goes() {
     assert!(!ip("-d link show").contains("xdp"), "a program stayed");
 }
 
-/// Whose the connections are, by BPF programs where the kernel takes them, else by polling.
+/// Connections with their process, by BPF programs where the kernel takes them, else by polling.
 #[test]
-fn known_connections_are_told_with_their_process() {
+fn known_connections_are_reported_with_their_process() {
     own_namespace();
     ip("link set lo up");
     let release = nix::sys::utsname::uname().unwrap();
     let release = release.release().to_str().unwrap().to_owned();
     let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0u32));
     if (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 12) {
-        // Refused there, and polled: an answer in part.
+        // Refused there, and polled: a partial answer.
         let args = ["stream", "connections", "--duration", "1s", "--format", "json"];
         let run = crate::common::program::run(&args);
         assert_eq!(run.code(), 1, "{}", run.stderr);
@@ -228,7 +228,7 @@ fn nothing_stays_after_sigkill() {
     let state = || ["vt0", "vt1"].map(|name| ip(&format!("-d link show {name}")));
     let before = state();
     for mode in ["generic", "native", "off"] {
-        // tracepoints cannot be told apart from here; once they are there too
+        // tracepoints cannot be distinguished from here; once they are there too
         let kinds: &[&str] = if mode == "native" { &[] } else { &["talkers"] };
         let mut stream = Stream::json(&[kinds, &["-i", "vt0", "--xdp-mode", mode]].concat());
         let with = state();

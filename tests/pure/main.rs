@@ -17,3 +17,4 @@ mod rewind;
 mod screens;
 mod supply;
 mod ui_properties;
+mod words;

@@ -1,6 +1,6 @@
 //! Random keys, clicks and sizes under opens and packets for a minute (`make soak`: ten);
 //! `EBPFTOP_SOAK_SEED` presses the same again. No panic, memory and descriptors steady, and the
-//! terminal given back.
+//! terminal restored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::common::tty::Tty;
 use crossterm::event::{KeyCode, KeyModifiers};
 use ebpftop::keys::{Action, BINDINGS, Binding};
 
-/// What is typed beside the keys of the table: text for the inputs, a paste, a key that is none.
+/// Input beside the keys of the table: text for the input lines, a paste, an unbound key.
 const TEXTS: [&str; 6] = ["/a~[", "/pid:1 ", "?/rx", "\x15", "\x1b[200~a b\x1b[201~", "Z"];
 
 /// Every key of every mode, as a terminal sends it, but those that quit in one of them; and texts.
@@ -63,21 +63,21 @@ fn held(pid: i32) -> (usize, usize) {
     (kib, std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
 }
 
-/// What the open descriptors are, and how many of each: what is read when there are too many.
+/// The kinds of open descriptors with their numbers, for the message when there are too many.
 fn descriptors(pid: i32) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten() {
         let Ok(link) = std::fs::read_link(entry.path()) else { continue };
-        let told = format!("/proc/{pid}/fdinfo/{}", entry.file_name().display());
-        let told = std::fs::read_to_string(told).unwrap_or_default();
-        let of = |key: &str| told.lines().find_map(|l| l.strip_prefix(key)).unwrap_or("").trim();
+        let path = format!("/proc/{pid}/fdinfo/{}", entry.file_name().display());
+        let info = std::fs::read_to_string(path).unwrap_or_default();
+        let of = |key: &str| info.lines().find_map(|l| l.strip_prefix(key)).unwrap_or("").trim();
         let kind = format!("{} {} {}", link.display(), of("map_type:"), of("max_entries:"));
         *kinds.entry(kind).or_default() += 1;
     }
     kinds
 }
 
-/// A load that goes on until it is told to stop.
+/// A load that goes on until `stop` is set.
 fn forever(stop: &Arc<AtomicBool>, mut work: impl FnMut() + Send + 'static) {
     let stop = stop.clone();
     std::thread::spawn(move || {
@@ -96,7 +96,7 @@ fn random_keys_and_sizes_under_load() {
     let files: Vec<_> = (0..2_000).map(|i| dir.path().join(format!("{}/{i}", i % 40))).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let mut next = 0;
-    // Ever the same files: the tables are full soon, and stay so.
+    // The same files all the time: the tables are full soon, and stay so.
     forever(&stop, move || {
         for _ in 0..200 {
             let _ = std::fs::File::open(&files[next % files.len()]);
@@ -113,7 +113,7 @@ fn random_keys_and_sizes_under_load() {
         }
         std::thread::sleep(Duration::from_millis(2));
     });
-    // What `W` and `R` write goes here, and with it.
+    // `W` and `R` write here; it is removed at the end.
     let place = dir.path().to_str().unwrap();
     let env = [("XDG_CONFIG_HOME", place), ("SUDO_USER", "")];
     let args = ["-C", place, ebpftop(), "--interval", "100ms", "-i", "lo"];
@@ -150,7 +150,7 @@ fn random_keys_and_sizes_under_load() {
     let ((early, were), late) = (early.unwrap(), held(tty.pid()));
     let are = descriptors(tty.pid());
     println!("KiB and descriptors: {early:?}, then {late:?}");
-    // What is held grows to its bounds, and no further: not with the keys that were pressed.
+    // Memory grows to its bounds, and not with the number of keys.
     assert!(late.0 < early.0 + 8 * 1024, "memory from {early:?} to {late:?}");
     // By what is on at the moment: a hook takes ten (maps, programs, links), and the one before it
     // as many until it has gone; a look at an address four maps; a recording one file; what is read

@@ -69,7 +69,7 @@ fn held(child: &Child) -> (u64, usize) {
     (kib, std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count())
 }
 
-/// Runs it under the load, ends it, and fails unless it held no more in the end.
+/// Runs it under the load, ends it, and fails if its memory or descriptors grew.
 fn stays_flat(args: &[&str], ready: &str) {
     own_namespace();
     veth("va", "vb");
@@ -87,8 +87,8 @@ fn stays_flat(args: &[&str], ready: &str) {
         line.clear();
         assert!(first.read_line(&mut line).unwrap() > 0, "it must start here (this needs root)");
     }
-    // The last line that is not an open is kept.
-    let told = std::thread::spawn(move || {
+    // Returns the last line that is not an open.
+    let reader = std::thread::spawn(move || {
         out.lines().map(Result::unwrap).filter(|l| !l.contains("\"open\"")).last()
     });
     let said = std::thread::spawn(move || {
@@ -111,10 +111,10 @@ fn stays_flat(args: &[&str], ready: &str) {
     assert!(child.wait().unwrap().success());
     let said = said.join().unwrap();
     println!("{args:?}, {seconds} s: {early:?}, at most {most:?} KiB and descriptors\n{said}");
-    // A name more or less in a table; not what each open would add.
+    // Room for a name more or less in a table, not for something that grows with each open.
     assert!(most.0 <= early.0 + 3_072, "memory grew: {early:?} {most:?} KiB");
     assert!(most.1 <= early.1 + 2, "descriptors grew: {early:?} {most:?}");
-    match told.join().unwrap() {
+    match reader.join().unwrap() {
         Some(summary) => {
             let summary: Value = serde_json::from_str(&summary).unwrap();
             assert_eq!((&summary["type"], &summary["opens_lost"]), (&"summary".into(), &0.into()));

@@ -12,7 +12,7 @@ mod lines;
 mod speed;
 mod switches;
 
-/// Seconds that a test lasts whose own choice is `long`.
+/// Duration of a test in seconds; `long` is its default.
 fn soak_seconds(long: u64) -> u64 {
     std::env::var("EBPFTOP_SOAK_SECONDS").map_or(long, |s| s.parse().unwrap())
 }

@@ -1,7 +1,7 @@
 //! Who is on the wire: rx and tx of each address joined, for every interface ever watched.
 //!
-//! What was counted on an interface stays when another is watched. Held sources plus
-//! [`Interface::other`] are the interface's totals, always.
+//! What was counted on an interface stays when another is watched. Sources plus the
+//! other traffic are always the interface's totals.
 
 pub mod talk;
 mod undo;

@@ -1,9 +1,9 @@
 //! The hierarchies of cgroups, each by an open directory of its root.
 //!
 //! A hierarchy may be mounted nowhere, or only in part: a container sees its own subtree. The root is
-//! then reached by a mount that nobody else sees, in the cgroup namespace of process 1 where ours is
+//! then reached by a private mount, in the cgroup namespace of process 1 where ours is
 //! another one, or through the files of process 1, as far as the privileges go. The root of a
-//! hierarchy is told by its inode number, 1 (fs/kernfs/dir.c).
+//! hierarchy is recognized by its inode number, 1 (fs/kernfs/dir.c).
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
@@ -33,7 +33,7 @@ const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
 pub enum Reached {
     /// It is mounted here.
     At(PathBuf),
-    /// By a mount that nobody else sees.
+    /// By a private mount.
     PrivateMount,
     /// By such a mount in the cgroup namespace of process 1.
     NamespaceOfInit,
@@ -41,16 +41,16 @@ pub enum Reached {
     FilesOfInit,
 }
 
-/// The root of a hierarchy, or of the part of it that is seen.
+/// The root of a hierarchy, or of the visible part of it.
 #[derive(Debug)]
 pub struct HierarchyRoot {
     /// The directory.
     pub dir: OwnedFd,
     /// How it was reached.
     pub reached: Reached,
-    /// Why only a part is seen; the text is ours or escaped.
+    /// The reason why only a part is visible; our text, or escaped.
     pub partial: Option<String>,
-    /// What the paths below `dir` begin with.
+    /// The prefix of paths below `dir`.
     pub(super) prefix: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ pub fn pids_hierarchy() -> u32 {
     pids.map_or(0, |h| h.number)
 }
 
-/// The feature that is missing where only a part of a hierarchy is seen.
+/// The feature that is missing where only a part of a hierarchy is visible.
 pub fn missing(feature: &str) -> Option<Missing> {
     let roots = hierarchies().iter().filter_map(|h| h.root.as_ref());
     let error = roots.into_iter().find_map(|root| root.partial.clone())?;
@@ -122,7 +122,7 @@ fn own_mounts() -> Vec<Mount> {
     mounts::mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default()).collect()
 }
 
-/// A hierarchy that is looked for.
+/// A hierarchy to find.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     number: u32,
@@ -184,7 +184,7 @@ impl Wanted<'_> {
         Ok(dir.into())
     }
 
-    /// Mounts it for this process alone. It exists: nothing is made by that.
+    /// Mounts it for this process alone. The hierarchy exists: mounting creates nothing.
     fn mount(self) -> io::Result<OwnedFd> {
         if self.is_v2() {
             return private_mount(c"cgroup2", &[]);
@@ -201,7 +201,7 @@ impl Wanted<'_> {
         private_mount(c"cgroup", &options)
     }
 
-    /// The same in the cgroup namespace of process 1, by a thread that ends with that.
+    /// The same in the cgroup namespace of process 1, on a thread that ends afterwards.
     fn mount_as_init(self) -> io::Result<OwnedFd> {
         let namespace = File::open("/proc/1/ns/cgroup")?;
         if namespace.metadata()?.ino() == own_namespace()? {
@@ -249,7 +249,7 @@ fn why_partial() -> String {
     }
 }
 
-/// Whether a cgroup has any below it: the root of one that nobody uses has none.
+/// Whether a cgroup has children: the root of an unused hierarchy has none.
 fn has_children(dir: &OwnedFd) -> bool {
     super::children(dir).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -1,9 +1,8 @@
 //! Paths of cgroups by their ids, in v2 and in v1.
 //!
-//! The kernel tells of each cgroup that is made ([`made`]). One that was there before is found by a
-//! walk of its hierarchy: when an id is met that is not known, and not again before the walk has paid
-//! for itself. Ids are never used twice (64 bits, include/linux/kernfs.h), so a cgroup that is gone
-//! keeps its path.
+//! The kernel emits each new cgroup (`made`). Older ones are found by a walk of their hierarchy when an
+//! unknown id appears, with a pause between walks. Ids are never used twice (64 bits,
+//! include/linux/kernfs.h), so a removed cgroup keeps its path.
 
 mod hierarchies;
 pub(crate) mod made;
@@ -30,14 +29,14 @@ pub(crate) const OUTSIDE_NAMES: &str =
 pub(crate) const OUTSIDE_CONNECTIONS: &str =
     "connections: processes outside of the own cgroup namespace";
 
-/// Cgroups held in each of two generations: about 6 MiB in all with long paths. A walk takes no more.
+/// Maximum cgroups in each of two generations: about 6 MiB in all with long paths. A walk takes no more.
 const MOST: usize = 16_384;
 
-/// Deeper is not looked: the kernel's own bound is INT_MAX, real ones are below 20.
+/// Maximum depth of a walk: the kernel's own bound is INT_MAX, real ones are below 20.
 const MOST_DEPTH: usize = 64;
 
-/// At least this long between walks of a hierarchy, ns; and this many times what the last one took, so
-/// that walking takes at most 2 % of the time however many cgroups there are.
+/// Minimum time between walks of a hierarchy, ns, and as a multiple of the last walk's duration, so
+/// that walking takes at most 2 % of the time whatever the number of cgroups.
 const WALK_EVERY_NS: u64 = 200_000_000;
 const WALK_SHARE: u64 = 50;
 
@@ -61,12 +60,12 @@ impl Cgroups {
         Self { names: CgroupNames::new(MOST), next_walk: HashMap::new() }
     }
 
-    /// Takes the path of a cgroup that was made or renamed.
+    /// Stores the path of a new or renamed cgroup.
     pub fn insert(&mut self, id: u64, path: &[u8]) {
         self.names.insert(id, path);
     }
 
-    /// The cgroup of this id, if it is known by now. `clock` tells the time before and after a walk.
+    /// The cgroup of this id, if it is known by now. `clock` gives the time before and after a walk.
     pub fn get(&mut self, id: u64, clock: impl Fn() -> Mono) -> Option<&Cgroup> {
         if self.names.get(id).is_none() {
             let number = hierarchy_of(id);
@@ -88,7 +87,7 @@ impl Cgroups {
         if let Ok(stat) = fstat(&dir) {
             walk.add(stat.st_ino, if prefix.is_empty() { b"/" } else { prefix });
         }
-        // What cannot be read is unknown, not wrong: the ids in it stay without a path.
+        // A directory that cannot be read leaves its ids without a path.
         let _ = walk.below(&dir, 0);
         let end = clock();
         let pause = end.since(begin).saturating_mul(WALK_SHARE).max(WALK_EVERY_NS);
@@ -100,9 +99,9 @@ impl Cgroups {
 struct Walk<'a> {
     names: &'a mut CgroupNames,
     hierarchy: u32,
-    /// Where it is.
+    /// Its path.
     path: Vec<u8>,
-    /// How many cgroups may follow.
+    /// Remaining cgroups.
     room: usize,
 }
 
@@ -122,7 +121,7 @@ impl Walk<'_> {
             let path = std::mem::take(&mut self.path);
             self.add(child.ino, &path);
             self.path = path;
-            // A cgroup that goes meanwhile is no reason to stop.
+            // A cgroup that is removed meanwhile is no reason to stop.
             if let Ok(opened) = open_below(&dir, &child.name) {
                 let _ = self.below(&opened, depth + 1);
             }
@@ -181,7 +180,7 @@ mod tests {
         fs::metadata(path).unwrap().ino()
     }
 
-    /// What a walk of this folder at `now` makes known of an inode.
+    /// The result for an inode of a walk of this folder at `now`.
     fn walked(
         cgroups: &mut Cgroups,
         dir: &Path,
@@ -222,7 +221,7 @@ mod tests {
         let new = dir.path().join("new");
         fs::create_dir(&new).unwrap();
         let id = ino(&new);
-        // Not walked again at once, however often it is asked for.
+        // Further requests do not start another walk at once.
         assert_eq!(path(id, WALK_EVERY_NS - 1), None);
         assert!(path(id, WALK_EVERY_NS).is_some());
         fs::remove_dir(&new).unwrap();
