@@ -436,6 +436,15 @@ impl App {
         let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);
         let watched = self.interfaces().iter();
         let ports: Vec<usize> = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
+        let links = self.data.links.iter().filter(|link| link.is_stacked());
+        let stacked: Vec<u32> = links.map(|link| link.ifindex).collect();
+        let is_stacked =
+            |at: &usize| wire.ports().get(*at).is_some_and(|port| stacked.contains(&port.ifindex));
+        let mut summed: Vec<usize> = ports.iter().copied().filter(|at| !is_stacked(at)).collect();
+        if summed.is_empty() {
+            summed.clone_from(&ports);
+        }
+        self.talkers_pane.summed = summed;
         self.talkers_pane.ports.clone_from(&ports);
         let filter = self.filter.filter();
         let choose = talkers_pane::Choose { wire, ports: &ports, filter, new_since, now };

@@ -100,6 +100,8 @@ pub struct TalkersPane {
     pub trail: Vec<Trail>,
     /// Watched interfaces, as places among [`Wire::ports`].
     pub ports: Vec<usize>,
+    /// Those of them whose frames add up: without the ones that are stacked on top of others.
+    pub summed: Vec<usize>,
     pub matched: usize,
     pub of: usize,
 }

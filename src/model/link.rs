@@ -96,6 +96,40 @@ pub struct Link {
     pub price: String,
 }
 
+/// Drivers of interfaces on top of others: each of their frames passes one of those too. A tun device
+/// is not among them: below a VPN's is another interface, below a virtual machine's is none.
+const STACKED: [&str; 22] = [
+    "802.1Q VLAN Support",
+    "bonding",
+    "bridge",
+    "erspan",
+    "geneve",
+    "gre",
+    "gretap",
+    "ip6_vti",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "ipvlan",
+    "macsec",
+    "macvlan",
+    "sit",
+    "team",
+    "vrf",
+    "vti",
+    "vxlan",
+    "wireguard",
+    "xfrm",
+];
+
+impl Link {
+    /// Whether its frames also pass an interface below it, as far as the driver tells.
+    pub fn is_stacked(&self) -> bool {
+        self.driver.as_deref().is_some_and(|driver| STACKED.contains(&driver))
+    }
+}
+
 /// The hook of somebody else's program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForeignHook {
@@ -122,4 +156,18 @@ pub struct LinkCounters {
     pub tx_bytes: u64,
     pub rx_packets: u64,
     pub tx_packets: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_on_top_of_others_are_known_by_their_driver() {
+        assert!(STACKED.is_sorted());
+        let link = |driver: &str| Link { driver: Some(driver.into()), ..Link::default() };
+        assert!(link("bridge").is_stacked() && link("802.1Q VLAN Support").is_stacked());
+        assert!(!link("veth").is_stacked() && !link("tun").is_stacked());
+        assert!(!Link::default().is_stacked());
+    }
 }

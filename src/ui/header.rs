@@ -237,7 +237,12 @@ fn watched(app: &App) -> String {
                     (None, Err(_)) => format!("{name} rx off"),
                 }
             }
-            many => format!("all ({})", many.len()),
+            many => match app.talkers_pane.summed.len() {
+                summed if summed < app.talkers_pane.ports.len() => {
+                    format!("all ({}), sum of {summed}", many.len())
+                }
+                _ => format!("all ({})", many.len()),
+            },
         },
     }
 }
@@ -329,14 +334,14 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
     ]
 }
 
-/// Bits a second of everything that is watched, and bytes in each of the last seconds. Loopback
-/// counts in both directions: each packet is sent once and received once.
+/// Bits a second of the watched interfaces, without stacked ones, and bytes in each of the last seconds.
+/// Loopback counts in both directions: each packet is sent once and received once.
 fn traffic(app: &App, direction: Direction) -> (f64, Vec<u64>) {
     let wire = app.wire();
     let now: Mono = app.shown_at();
     let mut bits = 0.0;
     let mut values = vec![0u64; HISTORY_SECONDS - 1];
-    for port in app.talkers_pane.ports.iter().filter_map(|p| wire.ports().get(*p)) {
+    for port in app.talkers_pane.summed.iter().filter_map(|p| wire.ports().get(*p)) {
         let side = port.side(direction);
         bits += side.rate(side.side.delta(), now).bps;
         for (sum, v) in values.iter_mut().zip(side.history.last(now, HISTORY_SECONDS - 1)) {

@@ -57,7 +57,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
     ("TX B", "bytes sent to it"),
     ("BITS/S", "bits a second in the direction that is shown"),
     ("PKT/S", "packets a second; XDP counts a merged buffer as one"),
-    ("SHARE", "of all bits of the interface in the last interval"),
+    ("SHARE", "of all bits in the last interval; stacked interfaces (bridge, VLAN …) add none"),
     ("BYTES", "since the address came into the table"),
 ];
 

@@ -16,6 +16,7 @@ use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
 use crate::model::escape::escape;
+use crate::model::wire::MAX_PORTS;
 use crate::probes::Watched;
 
 /// Draws the pane with its edges.
@@ -158,6 +159,9 @@ pub fn warnings(app: &App, look: &Look) -> Vec<(String, Style)> {
     if let Some(text) = watched.iter().find_map(broken) {
         texts.push((text, look.theme.bad));
     }
+    if let Some(text) = without_room(app) {
+        texts.push((text, look.theme.bad));
+    }
     if let Some(text) = partial(app) {
         texts.push((text, look.theme.note));
     }
@@ -174,6 +178,17 @@ fn draw_warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
         let room = line.skip(1).room();
         line.put(&super::text::cut(text, room, look.glyphs.cut), *style);
     }
+}
+
+/// How many watched interfaces the table has no room for.
+fn without_room(app: &App) -> Option<String> {
+    let missing = app.interfaces().len().saturating_sub(app.talkers_pane.ports.len());
+    let full = app.wire().ports().len() >= MAX_PORTS;
+    (full && missing > 0).then(|| {
+        format!(
+            "{missing} interfaces find no room among the {MAX_PORTS} seen so far: choose one with i"
+        )
+    })
 }
 
 /// The first interface whose counts are not exact, and why.

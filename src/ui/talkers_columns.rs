@@ -18,7 +18,7 @@ pub struct Ctx<'a> {
     pub app: &'a App,
     pub look: &'a Look,
     pub ways: DirectionFilter,
-    /// Of all that is watched, in the directions that are shown.
+    /// Of the interfaces whose frames add up, in the directions that are shown.
     pub all: Rate,
     pub all_bytes: u64,
     /// The most bytes in any of the last seconds, all addresses together.
@@ -31,7 +31,7 @@ pub type Cell = fn(&Ctx<'_>, TalkerRow, &mut Line<'_>);
 type Col = Column<Cell, TalkersSort>;
 
 impl<'a> Ctx<'a> {
-    /// What all cells need to know, found out once a frame.
+    /// Computed once a frame for all cells.
     pub fn new(app: &'a App, look: &'a Look) -> Self {
         let mut ctx = Self {
             app,
@@ -41,7 +41,7 @@ impl<'a> Ctx<'a> {
             all_bytes: 0,
             most: 0,
         };
-        for port in ctx.ports() {
+        for port in ctx.summed() {
             for direction in ctx.ways.directions() {
                 let side = port.side(*direction);
                 ctx.all = ctx.all + side.rate(side.side.delta(), app.shown_at());
@@ -58,6 +58,12 @@ impl<'a> Ctx<'a> {
         app.talkers_pane.ports.iter().filter_map(move |p| app.wire().ports().get(*p))
     }
 
+    /// Those whose frames add up.
+    fn summed(&self) -> impl Iterator<Item = &'a Interface> + use<'a> {
+        let app = self.app;
+        app.talkers_pane.summed.iter().filter_map(move |p| app.wire().ports().get(*p))
+    }
+
     pub(super) fn talker(&self, slot: Slot) -> Option<&'a Talker> {
         self.app.wire().talkers().get(slot)
     }
@@ -69,7 +75,7 @@ impl<'a> Ctx<'a> {
             TalkerRow::Talker(slot) => self
                 .talker(slot)
                 .map_or(Rate::default(), |t| self.app.wire().rate(t, direction, now)),
-            TalkerRow::Other => self.ports().fold(Rate::default(), |sum, port| {
+            TalkerRow::Other => self.summed().fold(Rate::default(), |sum, port| {
                 let side = port.side(direction);
                 sum + side.rate(side.other_delta(), now)
             }),
@@ -87,7 +93,7 @@ impl<'a> Ctx<'a> {
                 self.talker(slot).map_or(Traffic::default(), |t| t.side(*direction).total())
             }
             TalkerRow::Other => self
-                .ports()
+                .summed()
                 .fold(Traffic::default(), |sum, port| sum + port.side(*direction).other()),
         };
         self.ways.directions().iter().map(one).fold(Traffic::default(), |a, b| a + b)

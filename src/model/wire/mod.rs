@@ -23,8 +23,8 @@ use talk::Talk;
 /// Addresses held at most, of all interfaces together; the rest is in `other`.
 pub const MAX_TALKERS: usize = 32_768;
 
-/// Interfaces whose counts are held at most.
-pub const MAX_PORTS: usize = 64;
+/// Interfaces whose counts are held at most; the pane says how many watched ones find no room.
+pub const MAX_PORTS: usize = 512;
 
 /// Counts of one direction that can be started again without touching the probe.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
