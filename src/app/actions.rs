@@ -399,7 +399,7 @@ impl App {
             Some(RelatedRow::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
             Some(RelatedRow::File(slot)) => {
                 let path = self.opens().files().get(slot)?.path;
-                return self.opens().paths().get(path).map(|p| p.bytes.to_vec());
+                return self.opens().paths().get(path).map(|p| p.label().into_owned());
             }
             _ => {}
         }
@@ -412,7 +412,7 @@ impl App {
             return Some(talker.ip.to_string().into_bytes());
         }
         let opens = self.opens();
-        let path = |s: Slot| opens.paths().get(s).map(|p| p.bytes.to_vec());
+        let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match self.opens_pane.selected()? {
             Row::Process(s) => pid(s),

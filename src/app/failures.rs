@@ -1,7 +1,7 @@
 //! The failure lens: failed opens by name, errno and directory, each of those file by file, and
 //! whether what was looked for was found in the end.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::opens_groups::directory;
 use super::opens_pane::{FailGroup, FailRow, OpensPane, OpensSort, Row};
@@ -17,7 +17,7 @@ type Group<'a> = (Comm, i32, &'a [u8]);
 pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     let found = LaterSuccess::new(opens);
-    let mut groups: HashMap<Group<'_>, (FailRow, HashSet<Slot>)> = HashMap::new();
+    let mut groups: HashMap<Group<'_>, (FailRow, HashMap<Slot, usize>)> = HashMap::new();
     for (_, f) in opens.failures().iter() {
         let (Some(process), Some(path)) =
             (opens.processes().get(f.process), opens.paths().get(f.path))
@@ -43,15 +43,18 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
                 rate: 0.0,
                 last: Mono(0),
             };
-            (row, HashSet::new())
+            (row, HashMap::new())
         });
-        processes.insert(f.process);
-        row.processes = processes.len();
+        // An entry for evicted processes stands for as many as failed at one path.
+        let of_process = processes.entry(f.process).or_default();
+        let known = *of_process;
+        *of_process = known.max(if process.is_program() { f.failures() } else { 1 });
+        row.processes += *of_process - known;
         if f.last >= row.last {
             row.process = f.process;
             row.path = f.path;
         }
-        row.files += 1;
+        row.files += f.failures() as u64;
         if let Some(file) = found.after(f) {
             row.found += 1;
             let this = file.last_good.map(|at| (at, file.path));

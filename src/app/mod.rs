@@ -31,7 +31,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
 use crate::model::link::XdpMode;
-use crate::model::opens::{Opens, ProcessKey};
+use crate::model::opens::{Opens, Process, ProcessKey};
 use crate::model::origin::Origins;
 use crate::model::owners::Owners;
 use crate::model::past::Past;
@@ -344,7 +344,8 @@ impl App {
             self.asked = 0;
         }
         let next = processes.iter().skip(self.asked).take(ASK_AFTER);
-        let keys = next.filter(|(_, p)| p.ended.is_none()).map(|(_, p)| p.key).collect();
+        let asked = |p: &Process| p.ended.is_none() && !p.is_program();
+        let keys = next.filter(|(_, p)| asked(p)).map(|(_, p)| p.key).collect();
         self.asked += ASK_AFTER;
         keys
     }

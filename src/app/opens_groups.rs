@@ -28,7 +28,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             last: Mono(0),
             latency: Latency::default(),
         });
-        row.files += 1;
+        row.files += path.evicted.max(1);
         row.latency.merge(&share.tally.latency);
         row.opens += share.tally.opens;
         row.failed += share.tally.failed;

@@ -121,12 +121,15 @@ impl Choose<'_> {
     /// What is to be told of a path; `None` where it is not to be shown.
     pub(super) fn share(&self, path: &Path) -> Option<Share> {
         let opens = self.opens;
+        if path.tally.opens == 0 {
+            return None; // evicted failures refer to it, and no use
+        }
         if self.filters().next().is_none() {
             return self.tally(&path.tally).then(|| Share {
                 tally: path.tally,
                 rate: opens.rate_of(&path.meter),
                 last_ret: path.last_ret,
-                users: path.users.len(),
+                users: opens.users_of(path),
             });
         }
         let mut share: Option<Share> = None;
@@ -139,7 +142,7 @@ impl Choose<'_> {
             let rate = opens.rate_of(&file.meter);
             let Some(sum) = &mut share else {
                 let (tally, last_ret) = (file.tally, file.last_ret);
-                share = Some(Share { tally, rate, last_ret, users: 1 });
+                share = Some(Share { tally, rate, last_ret, users: file.uses() });
                 continue;
             };
             if file.tally.last >= sum.tally.last {
@@ -147,7 +150,7 @@ impl Choose<'_> {
             }
             sum.tally.merge(&file.tally);
             sum.rate += rate;
-            sum.users += 1;
+            sum.users += file.uses();
         }
         share.filter(|s| self.tally(&s.tally))
     }
@@ -255,7 +258,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let mut items: Vec<_> = opens
         .processes()
         .iter()
-        .filter(|(_, p)| choose.process(p))
+        .filter(|(_, p)| !p.is_program() && choose.process(p))
         .map(|(slot, p)| Ranked {
             number: match choose.wire_number(sort, p) {
                 Some((number, _)) => number,
@@ -272,7 +275,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         })
         .collect();
     order(&mut items, sort == OpensSort::Name, pane.reverse);
-    pane.of = opens.processes().len();
+    pane.of = opens.process_count();
     pane.matched = items.len();
     // Those far down the list would hardly change the scale, and there may be thousands.
     let busiest = items.iter().take(256).map(|i| i.what.1);

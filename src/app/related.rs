@@ -313,7 +313,7 @@ impl App {
                 .get(*slot)
                 .map(|p| format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)),
             Some(Detail::Path(slot)) => {
-                opens.paths().get(*slot).map(|p| escape(&p.bytes).into_owned())
+                opens.paths().get(*slot).map(|p| escape(&p.label()).into_owned())
             }
             _ => None,
         }

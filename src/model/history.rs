@@ -64,6 +64,14 @@ impl Meter {
         self.this = self.this.saturating_add(n);
     }
 
+    /// Adds what another one has counted.
+    pub fn merge(&mut self, other: &Meter, ticks: &Ticks) {
+        let mut other = *other;
+        other.add(ticks, 0);
+        self.add(ticks, other.this);
+        self.before = self.before.saturating_add(other.before);
+    }
+
     /// The count of the last whole interval, a second.
     pub fn rate(&self, ticks: &Ticks) -> f64 {
         ticks.per_second(match ticks.number.wrapping_sub(self.tick) {

@@ -118,7 +118,7 @@ fn title(app: &App, look: &Look) -> String {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
             }),
             Detail::Path(s) => {
-                opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.bytes).into_owned())
+                opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.label()).into_owned())
             }
             Detail::Directory(dir) => escape(dir).into_owned(),
             Detail::Address(ip) => ip.to_string(),

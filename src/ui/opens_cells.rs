@@ -140,7 +140,10 @@ pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
     if let Some(p) = c.process_of(row) {
         let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
-        line.put_right(&p.key.tgid.to_string(), style);
+        match p.is_program() {
+            true => line.put_right("evicted", c.look.theme.quiet),
+            false => line.put_right(&p.key.tgid.to_string(), style),
+        };
     }
 }
 
@@ -365,6 +368,12 @@ pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
     let style: Style =
         if matches!(row, Row::FileUnderProcess(_)) { theme.quiet } else { theme.text };
+    if let Row::Path(slot) = row
+        && let Some(rest) = c.path(slot).filter(|p| p.is_rest())
+    {
+        line.put_path(&rest.label(), glyphs.cut, theme.quiet);
+        return;
+    }
     let others = c.shown.iter().filter_map(|row| c.path_of(*row));
     line.put_path_apart(path, others, glyphs.cut, style);
 }
@@ -379,7 +388,8 @@ pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::Path(slot) = row
         && let Some(p) = c.path(slot)
     {
-        let (width, users) = (line.room(), c.share(slot).map_or(p.users.len(), |s| s.users));
+        let (width, users) =
+            (line.room(), c.share(slot).map_or_else(|| c.app.opens().users_of(p), |s| s.users));
         c.number(line, &num::count(users as u64, width), users < 2);
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
@@ -226,6 +227,12 @@ impl Process {
         }
     }
 
+    /// Whether this is no process but stands for evicted ones of one name, user and cgroup: it has their
+    /// files and failures.
+    pub fn is_program(&self) -> bool {
+        self.key.tgid == 0
+    }
+
     /// Every name it goes by: its own first.
     pub fn names(&self) -> ([&[u8]; MAX_THREAD_NAMES + 1], usize) {
         let mut names: [&[u8]; MAX_THREAD_NAMES + 1] = [&[]; MAX_THREAD_NAMES + 1];
@@ -249,6 +256,24 @@ pub struct Path {
     pub last_ret: i32,
     /// The uses of it by processes.
     pub users: Vec<Slot>,
+    /// How many evicted files this stands for; 0: it is a file.
+    pub evicted: u64,
+}
+
+impl Path {
+    /// Whether this is no file but stands for evicted ones of one directory: its text is the directory's
+    /// with a slash and a NUL.
+    pub fn is_rest(&self) -> bool {
+        self.bytes.last() == Some(&0)
+    }
+
+    /// The text for people: `/dir/ (12 evicted)` for evicted files.
+    pub fn label(&self) -> Cow<'_, [u8]> {
+        match self.bytes.strip_suffix(&[0]) {
+            Some(dir) => [dir, format!(" ({} evicted)", self.evicted).as_bytes()].concat().into(),
+            None => (&*self.bytes).into(),
+        }
+    }
 }
 
 /// One process's use of one path.
@@ -264,6 +289,15 @@ pub struct FileUse {
     pub given: RequestedPath,
     /// When it was last opened with success.
     pub last_good: Option<Mono>,
+    /// How many evicted uses this stands for; 0: it is a use.
+    pub evicted: u32,
+}
+
+impl FileUse {
+    /// How many uses this is.
+    pub fn uses(&self) -> usize {
+        self.evicted.max(1) as usize
+    }
 }
 
 /// One process's failures to open one path for one reason.
@@ -276,6 +310,15 @@ pub struct Failure {
     pub meter: Meter,
     pub first: Mono,
     pub last: Mono,
+    /// How many evicted failures this stands for; 0: it is one.
+    pub evicted: u32,
+}
+
+impl Failure {
+    /// How many failures of a process to open a path this is.
+    pub fn failures(&self) -> usize {
+        self.evicted.max(1) as usize
+    }
 }
 
 /// Stands for a descriptor where there is none: a direct io_uring open.

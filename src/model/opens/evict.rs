@@ -1,12 +1,32 @@
-//! Making room: which entries go when a table is full, and how they are accounted for.
+//! Eviction: which entries go when a table is full, and where their counts go.
+//!
+//! The counts of a row do not shrink while it is there. So the use of a path by a process is not
+//! dropped but merged into that by its program: an entry of `processes` for all evicted ones of one name,
+//! user and cgroup ([`Process::is_program`]). A path is merged into the rest of its directory
+//! ([`Path::is_rest`]), the rest of a directory into that of the one above. Failures go the same ways.
+//! So totals by file, directory and failure are exact under filters by name, user, cgroup, directory and
+//! error; a filter by process id finds what is held.
 //!
 //! An eighth goes at a time, so that the cost of choosing is spread over many insertions.
 
 use std::hash::BuildHasher;
 
-use super::{Opens, hash_bytes};
-use crate::model::slab::{Slab, Slot};
+use hashbrown::{HashMap, HashSet};
+
+use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, ProcessKey, Tally};
+use super::{Opens, RequestedPath, hash_bytes};
+use crate::model::open::Comm;
+use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
+
+/// Programs that are told apart; evicted processes of further ones share an entry without a name.
+const MOST_PROGRAMS: usize = 1_024;
+
+/// Passes over the paths to free enough: the rest of a directory moves up one level in each.
+const MOST_PASSES: usize = 64;
+
+/// Name, user and cgroup of processes.
+pub(super) type Program = (Comm, u32, Option<u64>);
 
 /// Later means more worth keeping: when it was last used, and each doubling of the count
 /// weighs as much as ten seconds.
@@ -24,15 +44,34 @@ fn least(mut candidates: Vec<(u64, Slot)>) -> Vec<Slot> {
     candidates.into_iter().map(|(_, slot)| slot).collect()
 }
 
+/// Seven eighths: what is left of a table that was full.
+fn after(limit: usize) -> usize {
+    limit - (limit / 8).max(1).min(limit)
+}
+
+/// The path that stands for the evicted files of the directory of `path`, or, where that stands for
+/// such files itself, of the directory above. `None`: there is none above.
+pub(super) fn rest_of(path: &[u8]) -> Option<Vec<u8>> {
+    let inside = match path.strip_suffix(&[0]) {
+        Some(dir) => dir.strip_suffix(b"/").filter(|dir| !dir.is_empty())?,
+        None => path,
+    };
+    let dir = inside.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
+    // No path has a NUL in it.
+    Some([inside.get(..dir).unwrap_or_default(), &[0]].concat())
+}
+
 impl Opens {
     pub(super) fn evict_processes(&mut self) {
-        let rank = |(slot, p): (Slot, &super::Process)| {
+        let rank = |(slot, p): (Slot, &Process)| {
             let worth = worth(p.tally.last.0, p.tally.opens);
             (if p.ended.is_some() { worth / 2 } else { worth }, slot)
         };
-        let victims = least(self.processes.iter().map(rank).collect());
-        let mut files = Vec::new();
+        let real = self.processes.iter().filter(|(_, p)| !p.is_program());
+        let victims: HashSet<Slot> = least(real.map(rank).collect()).into_iter().collect();
+        self.move_failures(|f| victims.contains(&f.process).then_some(f.path));
         for slot in victims {
+            let program = self.program_of(slot);
             let Some(process) = self.processes.remove(slot) else { continue };
             let hash = self.hasher.hash_one(process.key);
             if let Ok(found) = self.by_key.find_entry(hash, |s| *s == slot) {
@@ -41,126 +80,302 @@ impl Opens {
             self.let_go.processes += 1;
             self.let_go.opens = self.let_go.opens.saturating_add(process.tally.opens);
             self.let_go.failed = self.let_go.failed.saturating_add(process.tally.failed);
-            files.extend(process.files);
+            for file in process.files {
+                let path = self.files.get(file).map(|f| f.path);
+                if let Some(path) = path {
+                    self.move_use(file, program, path);
+                }
+            }
         }
         self.memo = None;
-        self.drop_files(&files, None);
+        self.sweep();
     }
 
-    pub(super) fn evict_files(&mut self) {
-        let victims = least(rank_files(&self.files, self.files.iter().map(|(slot, _)| slot)));
-        self.drop_files(&victims, None);
-    }
-
-    /// The same, but `path` stays though nobody may use it yet.
-    pub(super) fn evict_files_but(&mut self, path: Slot) {
-        let victims = least(rank_files(&self.files, self.files.iter().map(|(slot, _)| slot)));
-        self.drop_files(&victims, Some(path));
-    }
-
-    pub(super) fn evict_files_of(&mut self, process: Slot) {
-        let Some(held) = self.processes.get(process) else { return };
-        let victims = least(rank_files(&self.files, held.files.iter().copied()));
-        for slot in &victims {
-            self.unlink_file(*slot, None);
+    /// Makes room for uses, and in the text of paths; `keep` stays though nobody may use it yet.
+    pub(super) fn evict_files(&mut self, keep: Option<Slot>) {
+        let shared = |f: &FileUse| self.paths.get(f.path).is_some_and(|p| p.users.len() > 1);
+        let real = |f: &FileUse| self.processes.get(f.process).is_some_and(|p| !p.is_program());
+        let candidates = self.files.iter().filter(|(_, f)| real(f) && shared(f));
+        let ranked = candidates.map(|(slot, f)| (worth(f.tally.last.0, f.tally.opens), slot));
+        for slot in least(ranked.collect()) {
+            self.move_to_program(slot);
         }
-        self.drop_orphans();
-    }
-
-    pub(super) fn evict_failures(&mut self) {
-        let rank = |(slot, f): (Slot, &super::Failure)| (worth(f.last.0, f.count), slot);
-        let victims = least(self.failures.iter().map(rank).collect());
-        self.drop_failures(&victims);
-    }
-
-    /// Drops the failures whose process or path has gone: nobody could be told of them.
-    fn drop_orphans(&mut self) {
-        let gone = |f: &super::Failure| {
-            self.processes.get(f.process).is_none() || self.paths.get(f.path).is_none()
-        };
-        let orphans: Vec<Slot> =
-            self.failures.iter().filter(|(_, f)| gone(f)).map(|(slot, _)| slot).collect();
-        self.drop_failures(&orphans);
-    }
-
-    fn drop_failures(&mut self, victims: &[Slot]) {
-        for slot in victims {
-            let Some(f) = self.failures.remove(*slot) else { continue };
-            self.let_go.failures += 1;
-            let hash = self.hasher.hash_one((f.process, f.path, f.errno));
-            if let Ok(found) = self.by_failure.find_entry(hash, |s| s == slot) {
-                found.remove();
+        self.sweep();
+        for _ in 0..MOST_PASSES {
+            if !self.is_crowded() || !self.evict_paths(keep) {
+                break;
             }
         }
     }
 
-    /// Drops many uses at once: the lists that name them are swept once.
-    fn drop_files(&mut self, victims: &[Slot], keep: Option<Slot>) {
-        for slot in victims {
-            self.forget_file(*slot);
+    fn is_crowded(&self) -> bool {
+        self.files.len() > after(self.limits.files)
+            || self.path_bytes > after(self.limits.path_bytes)
+    }
+
+    /// Merges paths into the rests of their directories until there is room; false where there are none.
+    fn evict_paths(&mut self, keep: Option<Slot>) -> bool {
+        let rank = |(slot, p): (Slot, &Path)| {
+            let above = keep != Some(slot) && rest_of(&p.bytes).is_some();
+            above.then(|| (worth(p.tally.last.0, p.tally.opens), slot))
+        };
+        let mut ranked: Vec<(u64, Slot)> = self.paths.iter().filter_map(rank).collect();
+        ranked.sort_unstable();
+        let mut moved: HashMap<Slot, Slot> = HashMap::new();
+        for (_, slot) in ranked {
+            if !self.is_crowded() {
+                break;
+            }
+            if let Some(rest) = self.move_path(slot) {
+                moved.insert(slot, rest);
+            }
         }
+        self.move_failures(|f| {
+            let mut path = *moved.get(&f.path)?;
+            // The rest may have moved up by now as well.
+            while let Some(above) = moved.get(&path) {
+                path = *above;
+            }
+            Some(path)
+        });
+        self.sweep();
+        !moved.is_empty()
+    }
+
+    /// Makes room in the list of one process.
+    pub(super) fn evict_in(&mut self, process: Slot) {
+        let Some(held) = self.processes.get(process).filter(|p| !p.is_program()) else { return };
+        let ranked = held.files.iter().filter_map(|slot| {
+            self.files.get(*slot).map(|f| (worth(f.tally.last.0, f.tally.opens), *slot))
+        });
+        let victims = least(ranked.collect());
+        for slot in &victims {
+            self.move_to_program(*slot);
+        }
+        let files = &self.files;
+        if let Some(process) = self.processes.get_mut(process) {
+            process.files.retain(|s| files.get(*s).is_some());
+            process.files_let_go += victims.len() as u64;
+        }
+        self.sweep_users();
+    }
+
+    pub(super) fn evict_failures(&mut self) {
+        let rank = |(slot, f): (Slot, &Failure)| (worth(f.last.0, f.count), slot);
+        let victims = least(self.failures.iter().map(rank).collect());
+        let moves = victims.into_iter().filter_map(|s| Some((s, self.failures.get(s)?.path)));
+        self.move_failures_to(moves.collect());
+        for _ in 0..MOST_PASSES {
+            if self.failures.len() <= after(self.limits.failures) {
+                break;
+            }
+            let movable =
+                |f: &Failure| self.paths.get(f.path).is_some_and(|p| rest_of(&p.bytes).is_some());
+            let candidates = self.failures.iter().filter(|(_, f)| movable(f));
+            let mut ranked: Vec<(u64, Slot)> = candidates.map(rank).collect();
+            ranked.sort_unstable();
+            ranked.truncate(self.failures.len() - after(self.limits.failures));
+            let mut moves = Vec::new();
+            for (_, slot) in ranked {
+                let path = self.failures.get(slot).and_then(|f| self.paths.get(f.path));
+                if let Some(rest) = path.and_then(|p| rest_of(&p.bytes)) {
+                    moves.push((slot, self.rest_slot(&rest)));
+                }
+            }
+            if moves.is_empty() {
+                break;
+            }
+            self.move_failures_to(moves);
+        }
+    }
+
+    /// The entry that stands for the evicted processes that are like this one.
+    fn program_of(&mut self, slot: Slot) -> Slot {
+        let Some(process) = self.processes.get(slot).filter(|p| !p.is_program()) else {
+            return slot;
+        };
+        let mut program = (process.name, process.uid, process.cgroup_id);
+        let threads = process.threads.clone();
+        if self.programs.len() >= MOST_PROGRAMS && !self.programs.contains_key(&program) {
+            program = (Comm::default(), u32::MAX, None);
+        }
+        let held = self.programs.get(&program).copied().unwrap_or_else(|| {
+            let key = ProcessKey { tgid: 0, start_boottime_ns: self.programs.len() as u64 };
+            let (name, uid, cgroup_id) = program;
+            let entry = Process { name, uid, cgroup_id, ..Process::empty(key) };
+            let slot = self.processes.insert(entry);
+            self.programs.insert(program, slot);
+            slot
+        });
+        let known = self.processes.get(held).map_or(&[][..], |p| &p.threads);
+        if threads.iter().any(|name| !known.contains(name))
+            && known.len() < MAX_THREAD_NAMES
+            && let Some(entry) = self.processes.get_mut(held)
+        {
+            for name in threads {
+                if entry.threads.len() < MAX_THREAD_NAMES && !entry.threads.contains(&name) {
+                    entry.threads.push(name);
+                }
+            }
+        }
+        held
+    }
+
+    /// The path of that name that stands for evicted files.
+    fn rest_slot(&mut self, rest: &[u8]) -> Slot {
+        let hash = hash_bytes(&self.hasher, rest);
+        let paths = &self.paths;
+        let same = |s: &Slot| paths.get(*s).is_some_and(|p| *p.bytes == *rest);
+        if let Some(slot) = self.by_path.find(hash, same) {
+            return *slot;
+        }
+        self.insert_path(rest, Tally::default())
+    }
+
+    fn move_to_program(&mut self, slot: Slot) {
+        let Some((process, path)) = self.files.get(slot).map(|f| (f.process, f.path)) else {
+            return;
+        };
+        let program = self.program_of(process);
+        self.move_use(slot, program, path);
+    }
+
+    /// Merges a use into that of another process or path. The lists that name it are swept later.
+    fn move_use(&mut self, slot: Slot, process: Slot, path: Slot) {
+        let Some(file) = self.files.remove(slot) else { return };
+        let hash = self.hasher.hash_one((file.process, file.path));
+        if let Ok(found) = self.by_pair.find_entry(hash, |s| *s == slot) {
+            found.remove();
+        }
+        self.let_go.files += u64::from(file.evicted == 0);
+        self.given_bytes = self.given_bytes.saturating_sub(file.given.bytes());
+        let evicted = file.evicted.max(1);
+        if let Some(to) = self.use_slot(process, path)
+            && let Some(into) = self.files.get_mut(to)
+        {
+            if file.tally.last >= into.tally.last {
+                into.last_ret = file.last_ret;
+            }
+            into.tally.merge(&file.tally);
+            into.meter.merge(&file.meter, &self.ticks);
+            into.last_good = into.last_good.max(file.last_good);
+            into.evicted = into.evicted.saturating_add(evicted);
+        } else {
+            let given = RequestedPath::default();
+            self.insert_use(FileUse { process, path, given, evicted, ..file });
+        }
+    }
+
+    /// Merges a path into the rest of its directory, which it gives.
+    fn move_path(&mut self, slot: Slot) -> Option<Slot> {
+        let rest = rest_of(&self.paths.get(slot)?.bytes)?;
+        let to = self.rest_slot(&rest);
+        for user in self.paths.get(slot)?.users.clone() {
+            if let Some(process) = self.files.get(user).map(|f| f.process) {
+                let program = self.program_of(process);
+                self.move_use(user, program, to);
+            }
+        }
+        let path = self.remove_path(slot)?;
+        let into = self.paths.get_mut(to)?;
+        if path.tally.opens > 0 {
+            if path.tally.last >= into.tally.last {
+                into.last_ret = path.last_ret;
+            }
+            match into.tally.opens {
+                0 => into.tally = path.tally,
+                _ => into.tally.merge(&path.tally),
+            }
+        }
+        into.meter.merge(&path.meter, &self.ticks);
+        into.evicted = into.evicted.saturating_add(path.evicted.max(1));
+        Some(to)
+    }
+
+    /// Merges the failures for which `to` has a path into those of their programs there.
+    fn move_failures(&mut self, to: impl Fn(&Failure) -> Option<Slot>) {
+        let moves = self.failures.iter().filter_map(|(slot, f)| Some((slot, to(f)?))).collect();
+        self.move_failures_to(moves);
+    }
+
+    fn move_failures_to(&mut self, moves: Vec<(Slot, Slot)>) {
+        for (slot, path) in moves {
+            let Some(process) = self.failures.get(slot).map(|f| f.process) else { continue };
+            let process = self.program_of(process);
+            let Some(f) = self.failures.remove(slot) else { continue };
+            let hash = self.hasher.hash_one((f.process, f.path, f.errno));
+            if let Ok(found) = self.by_failure.find_entry(hash, |s| *s == slot) {
+                found.remove();
+            }
+            self.let_go.failures += u64::from(f.evicted == 0);
+            let evicted = f.evicted.max(1);
+            if let Some(to) = self.failure_slot(process, path, f.errno)
+                && let Some(into) = self.failures.get_mut(to)
+            {
+                into.count = into.count.saturating_add(f.count);
+                into.meter.merge(&f.meter, &self.ticks);
+                (into.first, into.last) = (into.first.min(f.first), into.last.max(f.last));
+                into.evicted = into.evicted.saturating_add(evicted);
+            } else {
+                self.insert_failure(Failure { process, path, evicted, ..f });
+            }
+        }
+    }
+
+    /// Takes uses that have gone out of the lists that name them.
+    fn sweep(&mut self) {
         let files = &self.files;
         let mut fewer = Vec::new();
         for (slot, process) in self.processes.iter_mut() {
             let before = process.files.len();
             process.files.retain(|s| files.get(*s).is_some());
-            fewer.push((slot, (before - process.files.len()) as u64));
+            fewer.push((slot, (before - process.files.len()) as u64, process.is_program()));
         }
-        for (slot, gone) in fewer.into_iter().filter(|(_, gone)| *gone > 0) {
-            if let Some(process) = self.processes.get_mut(slot) {
+        for (slot, gone, program) in fewer {
+            if gone > 0
+                && !program
+                && let Some(process) = self.processes.get_mut(slot)
+            {
                 process.files_let_go += gone;
             }
         }
-        let mut unused = Vec::new();
-        for (slot, path) in self.paths.iter_mut() {
+        self.sweep_users();
+    }
+
+    fn sweep_users(&mut self) {
+        let files = &self.files;
+        for (_, path) in self.paths.iter_mut() {
             path.users.retain(|s| files.get(*s).is_some());
-            if path.users.is_empty() && keep != Some(slot) {
-                unused.push(slot);
-            }
-        }
-        for slot in unused {
-            self.drop_path(slot);
-        }
-        self.drop_orphans();
-    }
-
-    /// Drops one use and takes it out of the lists that name it.
-    fn unlink_file(&mut self, slot: Slot, keep: Option<Slot>) {
-        let Some(file) = self.forget_file(slot) else { return };
-        if let Some(process) = self.processes.get_mut(file.process) {
-            process.files.retain(|s| *s != slot);
-            process.files_let_go += 1;
-        }
-        let Some(path) = self.paths.get_mut(file.path) else { return };
-        path.users.retain(|s| *s != slot);
-        if path.users.is_empty() && keep != Some(file.path) {
-            self.drop_path(file.path);
         }
     }
 
-    fn forget_file(&mut self, slot: Slot) -> Option<super::FileUse> {
-        let file = self.files.remove(slot)?;
-        let hash = self.hasher.hash_one((file.process, file.path));
-        if let Ok(found) = self.by_pair.find_entry(hash, |s| *s == slot) {
-            found.remove();
-        }
-        self.let_go.files += 1;
-        self.given_bytes = self.given_bytes.saturating_sub(file.given.bytes());
-        Some(file)
-    }
-
-    fn drop_path(&mut self, slot: Slot) {
-        let Some(path) = self.paths.remove(slot) else { return };
+    fn remove_path(&mut self, slot: Slot) -> Option<Path> {
+        let path = self.paths.remove(slot)?;
         self.path_bytes = self.path_bytes.saturating_sub(path.bytes.len());
         let hash = hash_bytes(&self.hasher, &path.bytes);
         if let Ok(found) = self.by_path.find_entry(hash, |s| *s == slot) {
             found.remove();
         }
+        Some(path)
     }
 }
 
-fn rank_files(files: &Slab<super::FileUse>, among: impl Iterator<Item = Slot>) -> Vec<(u64, Slot)> {
-    among
-        .filter_map(|slot| files.get(slot).map(|f| (worth(f.tally.last.0, f.tally.opens), slot)))
-        .collect()
+#[cfg(test)]
+mod tests {
+    use super::rest_of;
+
+    #[test]
+    fn the_rest_of_a_directory_moves_up() {
+        let mut at = b"/usr/lib/x.so".to_vec();
+        let mut rests = Vec::new();
+        while let Some(rest) = rest_of(&at) {
+            rests.push(String::from_utf8(rest.clone()).unwrap());
+            at = rest;
+        }
+        assert_eq!(rests, ["/usr/lib/\0", "/usr/\0", "/\0"]);
+        assert_eq!(rest_of(b"a/b"), Some(b"a/\0".to_vec()));
+        assert_eq!(rest_of(b"a/\0"), Some(b"\0".to_vec()));
+        assert_eq!((rest_of(b"a"), rest_of(b"\0")), (Some(b"\0".to_vec()), None));
+        assert_eq!((rest_of(b""), rest_of(b"/")), (Some(b"\0".to_vec()), Some(b"/\0".to_vec())));
+    }
 }

@@ -101,6 +101,8 @@ pub struct Opens {
     live_next: u64,
     /// The process of the last open: the next one is often its own.
     memo: Option<(ProcessKey, Slot)>,
+    /// The entries that stand for evicted processes.
+    programs: HashMap<evict::Program, Slot>,
     total: Tally,
     meter: Meter,
     fail_meter: Meter,
@@ -287,7 +289,7 @@ impl Opens {
         let found =
             self.by_key.find(hash, |s| processes.get(*s).is_some_and(|p| p.key == key)).copied();
         let slot = found.unwrap_or_else(|| {
-            if self.processes.len() >= self.limits.processes {
+            if self.process_count() >= self.limits.processes {
                 self.evict_processes();
             }
             let slot = self.processes.insert(new());
@@ -333,37 +335,39 @@ impl Opens {
             return *slot;
         }
         if self.path_bytes + bytes.len() > self.limits.path_bytes {
-            self.evict_files();
+            self.evict_files(None);
         }
+        self.insert_path(bytes, Tally::starting(open.meta.at))
+    }
+
+    fn insert_path(&mut self, bytes: &[u8], tally: Tally) -> Slot {
         self.path_bytes += bytes.len();
         let slot = self.paths.insert(Path {
             bytes: bytes.into(),
-            tally: Tally::starting(open.meta.at),
+            tally,
             meter: Meter::default(),
             last_ret: 0,
             users: Vec::new(),
+            evicted: 0,
         });
         let (paths, hasher) = (&self.paths, &self.hasher);
-        self.by_path.insert_unique(hash, slot, |s| {
+        self.by_path.insert_unique(hash_bytes(hasher, bytes), slot, |s| {
             paths.get(*s).map_or(0, |p| hash_bytes(hasher, &p.bytes))
         });
         slot
     }
 
     fn file_slot(&mut self, open: &Open<'_>, process: Slot, path: Slot) -> Slot {
-        let hash = self.hasher.hash_one((process, path));
-        let files = &self.files;
-        let same = |s: &Slot| files.get(*s).is_some_and(|f| f.path == path && f.process == process);
-        if let Some(slot) = self.by_pair.find(hash, same) {
-            return *slot;
+        if let Some(slot) = self.use_slot(process, path) {
+            return slot;
         }
         if self.processes.get(process).is_some_and(|p| p.files.len() >= self.limits.files_of_one) {
-            self.evict_files_of(process);
+            self.evict_in(process);
         }
         if self.files.len() >= self.limits.files {
-            self.evict_files_but(path);
+            self.evict_files(Some(path));
         }
-        let slot = self.files.insert(FileUse {
+        self.insert_use(FileUse {
             process,
             path,
             tally: Tally::starting(open.meta.at),
@@ -371,7 +375,20 @@ impl Opens {
             last_ret: 0,
             given: RequestedPath::Same,
             last_good: None,
-        });
+            evicted: 0,
+        })
+    }
+
+    fn use_slot(&self, process: Slot, path: Slot) -> Option<Slot> {
+        let hash = self.hasher.hash_one((process, path));
+        let same = |f: &FileUse| f.path == path && f.process == process;
+        self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same)).copied()
+    }
+
+    fn insert_use(&mut self, file: FileUse) -> Slot {
+        let (process, path) = (file.process, file.path);
+        let hash = self.hasher.hash_one((process, path));
+        let slot = self.files.insert(file);
         let (files, hasher) = (&self.files, &self.hasher);
         self.by_pair.insert_unique(hash, slot, |s| {
             files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)))
@@ -386,33 +403,46 @@ impl Opens {
     }
 
     fn add_failure(&mut self, open: &Open<'_>, process: Slot, path: Slot, errno: i32) {
-        let hash = self.hasher.hash_one((process, path, errno));
-        let failures = &self.failures;
-        let same = |s: &Slot| {
-            failures
-                .get(*s)
-                .is_some_and(|f| f.errno == errno && f.path == path && f.process == process)
-        };
-        let found = self.by_failure.find(hash, same).copied();
-        let slot = found.unwrap_or_else(|| {
+        let slot = self.failure_slot(process, path, errno).unwrap_or_else(|| {
             if self.failures.len() >= self.limits.failures {
                 self.evict_failures();
             }
             let at = open.meta.at;
-            let (count, meter) = (0, Meter::default());
-            let entry = Failure { process, path, errno, count, meter, first: at, last: at };
-            let slot = self.failures.insert(entry);
-            let (failures, hasher) = (&self.failures, &self.hasher);
-            self.by_failure.insert_unique(hash, slot, |s| {
-                failures.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path, f.errno)))
-            });
-            slot
+            let (count, meter, evicted) = (0, Meter::default(), 0);
+            self.insert_failure(Failure {
+                process,
+                path,
+                errno,
+                count,
+                meter,
+                first: at,
+                last: at,
+                evicted,
+            })
         });
         if let Some(failure) = self.failures.get_mut(slot) {
             failure.count += 1;
             failure.meter.add(&self.ticks, 1);
             failure.last = failure.last.max(open.meta.at);
         }
+    }
+}
+
+impl Opens {
+    fn failure_slot(&self, process: Slot, path: Slot, errno: i32) -> Option<Slot> {
+        let hash = self.hasher.hash_one((process, path, errno));
+        let same = |f: &Failure| f.errno == errno && f.path == path && f.process == process;
+        self.by_failure.find(hash, |s| self.failures.get(*s).is_some_and(same)).copied()
+    }
+
+    fn insert_failure(&mut self, failure: Failure) -> Slot {
+        let hash = self.hasher.hash_one((failure.process, failure.path, failure.errno));
+        let slot = self.failures.insert(failure);
+        let (failures, hasher) = (&self.failures, &self.hasher);
+        self.by_failure.insert_unique(hash, slot, |s| {
+            failures.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path, f.errno)))
+        });
+        slot
     }
 }
 

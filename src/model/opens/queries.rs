@@ -62,6 +62,16 @@ impl Opens {
         &self.processes
     }
 
+    /// How many processes are held, without the entries for evicted ones.
+    pub fn process_count(&self) -> usize {
+        self.processes.len() - self.programs.len()
+    }
+
+    /// How many processes use a path.
+    pub fn users_of(&self, path: &Path) -> usize {
+        path.users.iter().filter_map(|slot| self.files.get(*slot)).map(FileUse::uses).sum()
+    }
+
     /// Where a process is held.
     pub fn find(&self, key: ProcessKey) -> Option<Slot> {
         let hash = self.hasher.hash_one(key);
@@ -81,10 +91,7 @@ impl Opens {
 
     /// A process's use of a path, if it is held.
     pub fn use_of(&self, process: Slot, path: Slot) -> Option<&FileUse> {
-        let hash = self.hasher.hash_one((process, path));
-        let same = |f: &FileUse| f.path == path && f.process == process;
-        let slot = self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same))?;
-        self.files.get(*slot)
+        self.files.get(self.use_slot(process, path)?)
     }
 
     /// The failures held.

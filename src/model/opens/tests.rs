@@ -26,16 +26,16 @@ pub(super) fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) 
     opens.add(&Open { meta: &meta, path: Some(path), resolved: None }, Mono(at));
 }
 
-/// What must hold whatever was let go.
+/// Invariants, whatever was evicted.
 fn check(opens: &Opens) {
     let held: u64 = opens.processes.iter().map(|(_, p)| p.tally.opens).sum();
     assert_eq!(held + opens.let_go.opens, opens.total.opens);
     let failed: u64 = opens.processes.iter().map(|(_, p)| p.tally.failed).sum();
     assert_eq!(failed + opens.let_go.failed, opens.total.failed);
-    assert!(opens.processes.len() <= opens.limits.processes);
+    assert!(opens.process_count() <= opens.limits.processes);
     assert!(opens.files.len() <= opens.limits.files);
     assert!(opens.failures.len() <= opens.limits.failures);
-    assert_eq!(opens.by_key.len(), opens.processes.len());
+    assert_eq!(opens.by_key.len(), opens.process_count());
     assert_eq!(opens.by_pair.len(), opens.files.len());
     assert_eq!(opens.by_path.len(), opens.paths.len());
     assert_eq!(opens.by_failure.len(), opens.failures.len());
@@ -50,7 +50,19 @@ fn check(opens: &Opens) {
         assert!(opens.processes.get(file.process).unwrap().files.contains(&slot));
         assert!(opens.paths.get(file.path).unwrap().users.contains(&slot));
     }
-    for (_, p) in opens.processes.iter() {
+    // Each open by a path is in one path, one use and, where it failed, in one failure.
+    let mut in_paths = 0;
+    for (_, path) in opens.paths.iter() {
+        let uses = path.users.iter().map(|s| opens.files.get(*s).unwrap().tally);
+        let (opened, failed) = uses.fold((0, 0), |s, t| (s.0 + t.opens, s.1 + t.failed));
+        assert_eq!((opened, failed), (path.tally.opens, path.tally.failed));
+        in_paths += opened;
+    }
+    let failures: u64 = opens.failures.iter().map(|(_, f)| f.count).sum();
+    if opens.lost_told.is_empty() {
+        assert_eq!((in_paths, failures), (opens.total.opens, opens.total.failed));
+    }
+    for (_, p) in opens.processes.iter().filter(|(_, p)| !p.is_program()) {
         assert!(p.files.len() <= opens.limits.files_of_one);
         let files: u64 = p.files.iter().map(|s| opens.files.get(*s).unwrap().tally.opens).sum();
         assert!(files <= p.tally.opens);
@@ -146,7 +158,7 @@ fn lost_opens_are_counted_for_their_process() {
 }
 
 #[test]
-fn a_busy_process_is_not_let_go_for_many_short_ones() {
+fn a_busy_process_is_not_evicted_for_many_short_ones() {
     let limits = Limits { processes: 64, files: 128, ..Limits::default() };
     let mut opens = Opens::with_limits(limits);
     for n in 0..10_000u32 {
@@ -161,7 +173,7 @@ fn a_busy_process_is_not_let_go_for_many_short_ones() {
 
 proptest::proptest! {
     #[test]
-    fn totals_stay_exact_whatever_is_let_go(
+    fn totals_stay_exact_whatever_is_evicted(
         steps in proptest::collection::vec((0u32..40, 0u64..1_000, -3i64..3, 0u8..60), 0..600),
     ) {
         let limits = Limits {
@@ -210,10 +222,63 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     assert_eq!(told([5, -3_600_000_000_000, 9_000_000_000_000]), steady);
 }
 
-/// The tables as large as they are: more short processes and more paths than fit, each counted
-/// where it is, held or let go.
+/// Totals of a file and of a failure do not shrink when uses are evicted, nor do those of a directory
+/// when files are: by program, too.
 #[test]
-fn what_is_held_and_what_was_let_go_are_all_there_were() {
+fn totals_of_rows_outlive_what_is_evicted_below() {
+    const PROCESSES: u32 = 1_000;
+    let mut opens = Opens::default();
+    for n in 1..=PROCESSES {
+        let at = u64::from(n) * 1_000_000;
+        add(&mut opens, n, at, 3, b"/tmp/target");
+        add(&mut opens, n, at, -2, b"/tmp/missing/x.conf");
+        for k in 0..60 {
+            add(&mut opens, n, at, 3, format!("/tmp/load/{k}").as_bytes());
+        }
+    }
+    check(&opens);
+    assert!(opens.let_go().files > 0);
+    let path = |name: &[u8]| {
+        opens.paths().iter().find(|(_, p)| *p.bytes == *name).map(|(_, p)| p).unwrap()
+    };
+    let target = path(b"/tmp/target");
+    assert_eq!((target.tally.opens, opens.users_of(target)), (1_000, 1_000));
+    // As a filter by name sums it up.
+    let uses = target.users.iter().filter_map(|s| opens.files().get(*s));
+    let of_main = uses
+        .filter(|f| opens.processes().get(f.process).is_some_and(|p| p.name == Comm::new(b"main")));
+    assert_eq!(of_main.map(|f| f.tally.opens).sum::<u64>(), 1_000);
+    let missing: Vec<_> = opens.failures().iter().map(|(_, f)| (f.count, f.failures())).collect();
+    let sum = missing.iter().fold((0, 0), |sum, f| (sum.0 + f.0, sum.1 + f.1));
+    assert_eq!(sum, (1_000, 1_000));
+}
+
+/// Ever new files: those that have gone are in the rest of their directory.
+#[test]
+fn evicted_files_stay_in_their_directory() {
+    let limits = Limits { files: 64, failures: 32, ..Limits::default() };
+    let mut opens = Opens::with_limits(limits);
+    for n in 0..1_000u32 {
+        let (at, path) = (u64::from(n) * 1_000_000, format!("/srv/{}/f{n}", n % 2));
+        add(&mut opens, 1 + n % 3, at, if n % 4 == 0 { -2 } else { 3 }, path.as_bytes());
+    }
+    check(&opens);
+    for dir in ["/srv/0/", "/srv/1/"] {
+        let below = opens.paths().iter().filter(|(_, p)| p.bytes.starts_with(dir.as_bytes()));
+        let (files, opened) =
+            below.fold((0, 0), |sum, (_, p)| (sum.0 + p.evicted.max(1), sum.1 + p.tally.opens));
+        assert_eq!((files, opened), (500, 500), "{dir}");
+        let rest =
+            opens.paths().iter().find(|(_, p)| p.is_rest() && p.bytes.starts_with(dir.as_bytes()));
+        let label = rest.unwrap().1.label().into_owned();
+        assert!(label.starts_with(format!("{dir} (4").as_bytes()) && label.ends_with(b" evicted)"));
+    }
+}
+
+/// The tables as large as they are: more short processes and more paths than fit, each counted
+/// where it is, held or evicted.
+#[test]
+fn what_is_held_and_what_was_evicted_are_all_there_were() {
     const PROCESSES: u32 = 40_000;
     let mut opens = Opens::default();
     for n in 0..2 * PROCESSES {
@@ -221,10 +286,12 @@ fn what_is_held_and_what_was_let_go_are_all_there_were() {
         add(&mut opens, 1 + n / 2, u64::from(n) * 1_000, -2, path.as_bytes());
     }
     check(&opens);
-    let (held, gone) = (opens.processes.len() as u64, opens.let_go());
+    let (held, gone) = (opens.process_count() as u64, opens.let_go());
     assert_eq!(held + gone.processes, u64::from(PROCESSES));
-    assert_eq!(opens.files.len() as u64 + gone.files, 2 * u64::from(PROCESSES));
-    assert_eq!(opens.failures.len() as u64 + gone.failures, 2 * u64::from(PROCESSES));
+    let uses = opens.files.iter().filter(|(_, f)| f.evicted == 0).count() as u64;
+    assert_eq!(uses + gone.files, 2 * u64::from(PROCESSES));
+    let failures = opens.failures.iter().filter(|(_, f)| f.evicted == 0).count() as u64;
+    assert_eq!(failures + gone.failures, 2 * u64::from(PROCESSES));
     assert!(opens.path_bytes <= opens.limits.path_bytes);
     let last = opens.processes.iter().map(|(_, p)| p.key.tgid).max();
     assert_eq!(last, Some(PROCESSES), "the oldest go first");

@@ -159,15 +159,15 @@ impl Undoable for Path {
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
         let bytes = from.part()?.0.into();
         let (tally, meter, users) = Default::default();
-        Some(Self { bytes, tally, meter, last_ret: 0, users })
+        Some(Self { bytes, tally, meter, last_ret: 0, users, evicted: 0 })
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.tally, self.meter, self.last_ret));
+        to.put(&(self.tally, self.meter, self.last_ret, self.evicted));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        (self.tally, self.meter, self.last_ret) = from.get()?;
+        (self.tally, self.meter, self.last_ret, self.evicted) = from.get()?;
         Some(())
     }
 }
@@ -180,36 +180,37 @@ impl Undoable for FileUse {
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
         let (process, path) = from.get()?;
         let (tally, meter, given) = Default::default();
-        Some(Self { process, path, tally, meter, last_ret: 0, given, last_good: None })
+        Some(Self { process, path, tally, meter, last_ret: 0, given, last_good: None, evicted: 0 })
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.tally, self.meter, self.last_ret, &self.given, self.last_good));
+        to.put(&(self.tally, self.meter, self.last_ret, &self.given, self.last_good, self.evicted));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        (self.tally, self.meter, self.last_ret, self.given, self.last_good) = from.get()?;
+        (self.tally, self.meter, self.last_ret, self.given, self.last_good, self.evicted) =
+            from.get()?;
         Some(())
     }
 }
 
 impl Undoable for Failure {
     fn write_fixed(&self, to: &mut Writing) {
-        to.put(&(self.process, self.path, self.errno, self.first));
+        to.put(&(self.process, self.path, self.errno));
     }
 
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
-        let (process, path, errno, first) = from.get()?;
-        let (count, meter, last) = Default::default();
-        Some(Self { process, path, errno, count, meter, first, last })
+        let (process, path, errno) = from.get()?;
+        let (count, meter, first, last, evicted) = Default::default();
+        Some(Self { process, path, errno, count, meter, first, last, evicted })
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.count, self.meter, self.last));
+        to.put(&(self.count, self.meter, self.first, self.last, self.evicted));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        (self.count, self.meter, self.last) = from.get()?;
+        (self.count, self.meter, self.first, self.last, self.evicted) = from.get()?;
         Some(())
     }
 }
