@@ -118,6 +118,9 @@ impl Refusal {
     fn meaning(&self) -> Option<&'static str> {
         match (self.errno?, self.stage, &self.verifier) {
             (_, Stage::Load, Some(_)) => None,
+            (libc::EACCES, Stage::Attach, _) if perf_events_are_restricted() => {
+                Some("kernel.perf_event_paranoid above 2 refuses tracepoints without CAP_SYS_ADMIN")
+            }
             (libc::EPERM | libc::EACCES, ..) => Some(
                 "a policy of this kernel forbids this kind of program (an LSM, lockdown or the vendor's kernel)",
             ),
@@ -167,6 +170,20 @@ impl fmt::Display for Refusal {
 fn may_load() -> bool {
     let has = |c| caps::has_cap(None, CapSet::Effective, c).unwrap_or(false);
     has(Capability::CAP_SYS_ADMIN) || (has(Capability::CAP_BPF) && has(Capability::CAP_PERFMON))
+}
+
+/// What to do where [`perf_events_are_restricted`].
+pub(crate) const ALLOW_PERF_EVENTS: &str =
+    "sysctl kernel.perf_event_paranoid=2, or run it with sudo";
+
+/// Whether this thread may not open perf events, and so attach to no tracepoint. Debian's kernels
+/// have `kernel.perf_event_paranoid` at 3, which asks for CAP_SYS_ADMIN; kernel.org's know no value
+/// above 2, and ask for CAP_PERFMON there.
+pub(crate) fn perf_events_are_restricted() -> bool {
+    let level = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let level = level.ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let is_admin = caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN);
+    level.is_some_and(|level| level > 2) && !is_admin.unwrap_or(false)
 }
 
 /// Whether this is a user namespace other than the machine's. /proc tells: only the initial one maps all

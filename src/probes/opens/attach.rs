@@ -19,7 +19,7 @@ use crate::probes::programs::{
     self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
     PROCESS_EXIT, Storage,
 };
-use crate::probes::refusal::{LoadError, Refusal};
+use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
 use crate::probes::{Only, OpensConfig, OpensInfo};
 use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
@@ -57,6 +57,7 @@ impl From<AttachError> for Problem {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
             }
             AttachError::Load(e) => e.fix().unwrap_or("see `ebpftop doctor` and --log FILE"),
+            AttachError::Nothing(_) if perf_events_are_restricted() => ALLOW_PERF_EVENTS,
             AttachError::Nothing(_) => "use a kernel built with CONFIG_FTRACE_SYSCALLS=y",
         };
         Problem::new("watch opens", e.to_string(), fix)
