@@ -21,9 +21,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{median, own_cpu_ns};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::owners::Owners;
+use ebpftop::probes::CHANNEL_DEPTH;
 use ebpftop::probes::owners::{OwnersConfig, OwnersProbe};
-use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent};
 
 const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
 /// One look at how fast a load is.

@@ -6,9 +6,9 @@ mod fake;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ebpftop::app::Msg;
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::talkers::Direction;
-use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, draw};
 use fake::{at, key, meta, sample};

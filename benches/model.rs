@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::ledger::{Ledger, Reading, Side, merged};
 use ebpftop::model::open::{OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
 use ebpftop::model::past::{PAST_BYTES, Past};
 use ebpftop::model::time::Mono;
 use ebpftop::model::wire::Wire;
-use ebpftop::probes::ProbeEvent;
 use ebpftop::recording::{Head, Seen, Writer};
 use fake::{at, meta};
 

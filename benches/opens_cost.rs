@@ -14,8 +14,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Read, median, with_probe};
+use ebpftop::model::event::Only;
 use ebpftop::model::open::Comm;
-use ebpftop::probes::{Only, OpensConfig};
+use ebpftop::probes::OpensConfig;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 

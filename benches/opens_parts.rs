@@ -16,7 +16,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::{median, with_probe};
-use ebpftop::probes::{Only, OpensConfig};
+use ebpftop::model::event::Only;
+use ebpftop::probes::OpensConfig;
 use nix::time::{ClockId, clock_gettime};
 
 /// CPU time of one run of the load.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::app::kept::Kept;
 use crate::keymap::Keymap;
+use crate::model::event::Only;
 use crate::model::filter::Pattern;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::timeline::WatchedPaths;
 use crate::probes::owners::OwnersConfig;
-use crate::probes::{Only, OpensConfig, TalkersConfig};
+use crate::probes::{OpensConfig, TalkersConfig};
 
 /// What the dashboard, `stream` and `record` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! What the benches of the opens probe share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeEvent};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
 
 /// The median; it sorts.
 pub fn median(times: &mut [f64]) -> f64 {

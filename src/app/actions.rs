@@ -8,9 +8,9 @@ use super::related::{Related, RelatedRow};
 use super::talkers_pane::{DirectionFilter, TalkerRow, TalkersPane};
 use super::{App, Effect, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
+use crate::model::event::TalkersCommand;
 use crate::model::link::{Choice, Link, XdpMode};
 use crate::model::slab::Slot;
-use crate::probes::TalkersCommand;
 
 impl App {
     /// Does what a key asks for.
@@ -142,8 +142,9 @@ impl App {
     fn next_mode(&mut self) -> Vec<Effect> {
         let mode = picker::next_mode(self.mode);
         let watched = self.data.interfaces();
-        let link =
-            |w: &crate::probes::Watched| self.data.links.iter().find(|l| l.ifindex == w.ifindex);
+        let link = |w: &crate::model::event::Watched| {
+            self.data.links.iter().find(|l| l.ifindex == w.ifindex)
+        };
         let links: Vec<Option<&Link>> = watched.iter().map(link).collect();
         if links.iter().any(|l| picker::may_reset(*l, mode)) {
             self.screen.overlay = Overlay::Confirm(mode);

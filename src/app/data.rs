@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::Missing;
+use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
@@ -15,7 +16,6 @@ use crate::model::owners::Owners;
 use crate::model::problem::Problem;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
-use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// How a probe is doing.
 #[derive(Clone, Debug, Default)]

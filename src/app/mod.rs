@@ -30,6 +30,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
+use crate::model::event::{LookAt, ProbeEvent, Watched};
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, Process, ProcessKey};
 use crate::model::origin::Origins;
@@ -38,7 +39,6 @@ use crate::model::past::Past;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::timeline::WatchedPaths;
 use crate::model::wire::Wire;
-use crate::probes::{LookAt, ProbeEvent, Watched};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use help::Help;

@@ -1,8 +1,8 @@
 //! What comes from now on goes into a recording, too: begun and ended by a key.
 
 use super::{App, Effect};
+use crate::model::event::ProbeEvent;
 use crate::model::time::Mono;
-use crate::probes::ProbeEvent;
 use crate::recording::Seen;
 
 /// A recording that is being written.

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::{App, Effect};
 use crate::app::data::Data;
 use crate::keys::Action;
+use crate::model::event::ProbeEvent;
 use crate::model::time::{Mono, NS_PER_SEC, clock_time};
-use crate::probes::ProbeEvent;
 use crate::recording::Seen;
 
 /// A step, and a leap.

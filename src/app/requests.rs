@@ -7,10 +7,10 @@ use std::rc::Rc;
 use super::opens_pane::Detail;
 use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
+use crate::model::event::{CgroupsMade, LookAt, TalkersCommand};
 use crate::model::opens::{Process, ProcessKey};
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::probes::{CgroupsMade, LookAt, TalkersCommand};
 
 /// Between two questions about the same process.
 const AGAIN_NS: u64 = 3 * NS_PER_SEC;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::data::ProbeState;
 use super::{App, Effect};
 use crate::keys::Action;
+use crate::model::event::{ProbeEvent, Watched};
 use crate::model::opens::Opens;
 use crate::model::owners::Owners;
 use crate::model::past::{Changes, PAST_BYTES, Past};
@@ -13,7 +14,6 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::undo::Window;
 use crate::model::wire::Wire;
-use crate::probes::{ProbeEvent, Watched};
 
 /// How what is watched was told.
 type Watching = Rc<ProbeState<Vec<Watched>>>;

@@ -6,13 +6,13 @@ use super::{Check, Report};
 use crate::bpf::btf;
 use crate::model::coverage::{Attribution, Missing, POLLED, add_missing};
 use crate::model::escape::escape;
+use crate::model::event::{OpensInfo, OwnersInfo, Watched};
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, Reached};
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
-use crate::probes::{OpensInfo, OwnersInfo, Watched};
 
 pub(super) fn examine() -> Report {
     let held = Held(preflight::capabilities());

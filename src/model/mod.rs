@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod duration;
 pub mod errno;
 pub mod escape;
+pub mod event;
 pub mod filter;
 pub mod flags;
 pub mod history;

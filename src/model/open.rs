@@ -177,7 +177,7 @@ impl<'a> Open<'a> {
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
-    /// Of those: not wanted ([`crate::probes::Only`]), so nothing more is known of them.
+    /// Of those: not wanted ([`crate::model::event::Only`]), so nothing more is known of them.
     pub skipped: u64,
     /// Of those: the record could not be written.
     pub lost: u64,

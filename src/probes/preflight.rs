@@ -11,10 +11,8 @@ use tokio::sync::mpsc::channel;
 use super::opens::OpensProbe;
 use super::owners::{OwnersConfig, OwnersProbe};
 use super::talkers::TalkersProbe;
-use super::{
-    CHANNEL_DEPTH, OpensConfig, OpensInfo, OwnersInfo, ProbeEvent, TalkersConfig, Watched,
-    quiet_libbpf,
-};
+use super::{CHANNEL_DEPTH, OpensConfig, TalkersConfig, quiet_libbpf};
+use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::Seen;
 use super::codec::{Actor, File, Frame, How, KIND_OPENS, KIND_RARE, MOST_OPENS, MOST_TEXT};
 use super::rare::Rare;
+use crate::model::event::ProbeEvent;
 use crate::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use crate::model::time::Mono;
-use crate::probes::ProbeEvent;
 
 /// Takes a block apart.
 pub(super) struct Decoder {

@@ -20,9 +20,9 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cgroup::Cgroup;
+use crate::model::event::ProbeEvent;
 use crate::model::opens::Before;
 use crate::model::time::{Mono, Stamp};
-use crate::probes::ProbeEvent;
 
 pub use host::host;
 pub use limit::parse_size;

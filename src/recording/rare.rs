@@ -9,12 +9,12 @@ use crate::model::cgroup::{Cgroup, Owner};
 use crate::model::conn::OwnersBatch;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
+use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]

@@ -14,11 +14,12 @@ use crate::files;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
+use crate::model::event::{CgroupsMade, ProbeEvent};
 use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{CgroupsMade, ProbeEvent, clock};
+use crate::probes::clock;
 use crate::settings::Settings;
 use crate::stream::{Choose, Probes, Stop, complain};
 

@@ -6,8 +6,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use super::block::{HEADER, Kind, MAGIC, pack};
 use super::encode::Encoder;
 use super::{Head, Seen, Totals};
+use crate::model::event::ProbeEvent;
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::probes::ProbeEvent;
 
 /// A block is written when it has this many bytes, or holds this long.
 const BLOCK_BYTES: usize = 256 << 10;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
+use crate::model::event::{ProbeEvent, TalkersCommand};
+use crate::probes::Sink;
 use crate::probes::opens::OpensProbe;
 use crate::probes::owners::OwnersProbe;
 use crate::probes::talkers::TalkersProbe;
-use crate::probes::{ProbeEvent, Sink, TalkersCommand};
 use crate::settings::Settings;
 
 /// A probe that runs.

@@ -14,8 +14,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::Recorded;
 use crate::model::escape::escape;
+use crate::model::event::ProbeEvent;
 use crate::model::time::Mono;
-use crate::probes::{ProbeEvent, clock};
+use crate::probes::clock;
 use crate::recording::{Seen, WriteError, Writer, host, told};
 use crate::{files, privileges};
 

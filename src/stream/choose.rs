@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use crate::cli::StreamArgs;
 use crate::model::conn::Owner;
+use crate::model::event::Only;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
 use crate::model::owners::Told;
 use crate::model::talkers::{TalkersSample, Traffic};
-use crate::probes::Only;
 use crate::settings::Settings;
 
 /// The choice made on the command line.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
+use crate::model::event::{Only, ProbeEvent};
 use crate::model::time::Mono;
 use crate::probes::opens::OpensProbe;
 use crate::probes::owners::OwnersProbe;
 use crate::probes::talkers::TalkersProbe;
-use crate::probes::{CHANNEL_DEPTH, Only, OpensConfig, ProbeEvent, Sink};
+use crate::probes::{CHANNEL_DEPTH, OpensConfig, Sink};
 use crate::settings::Settings;
 
 /// The running probes and what they tell.

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::model::event::Watched;
 use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
-use crate::probes::Watched;
 
 /// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
 pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);

@@ -16,6 +16,7 @@ use super::{Wanted, text};
 use crate::model::conn::OwnersBatch;
 use crate::model::coverage::{Attribution, POLLED, add_missing};
 use crate::model::escape::escape;
+use crate::model::event::{CgroupsMade, OwnersInfo, ProbeEvent, Watched};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::owners::{Net, Owners};
 use crate::model::problem::Problem;
@@ -23,7 +24,7 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::{CgroupsMade, OwnersInfo, ProbeEvent, Watched, clock};
+use crate::probes::clock;
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.

@@ -2,12 +2,12 @@
 
 use super::Wanted;
 use crate::model::coverage::{Attribution, Missing};
+use crate::model::event::Watched;
 use crate::model::link::Hook;
 use crate::model::open::OpenCounts;
 use crate::model::owners::What;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp};
-use crate::probes::Watched;
 
 /// What `ready` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
 use crate::model::escape::escape;
+use crate::model::event::Watched;
 use crate::model::wire::MAX_PORTS;
-use crate::probes::Watched;
 
 /// Draws the pane with its edges.
 pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {

@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 
 use ebpftop::app::{App, Effect, Msg};
+use ebpftop::model::event::{OpensInfo, ProbeEvent, Watched};
 use ebpftop::model::link::{Foreign, ForeignHook, Hook, Link, LinkCounters, XdpMode};
 use ebpftop::model::open::{Comm, OpenBatch, OpenCounts, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use ebpftop::model::time::{Mono, Stamp, WallOffset};
-use ebpftop::probes::{OpensInfo, ProbeEvent, Watched};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, measure, view};
 use ratatui::Terminal;

@@ -6,11 +6,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ebpftop::model::event::{ProbeEvent, TalkersCommand, Watched};
 use ebpftop::model::link::{Choice, Hook, XdpMode};
 use ebpftop::model::problem::Problem;
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use ebpftop::probes::talkers::TalkersProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, ProbeEvent, TalkersCommand, TalkersConfig, Watched};
+use ebpftop::probes::{CHANNEL_DEPTH, TalkersConfig};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::patience::{next, patience};

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use ebpftop::model::event::{OpensInfo, ProbeEvent};
 use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, OpensInfo, ProbeEvent};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::patience::{next, patience};

@@ -5,7 +5,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ebpftop::probes::ProbeEvent;
+use ebpftop::model::event::ProbeEvent;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};

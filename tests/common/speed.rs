@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::OpenCounts;
 use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeEvent};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 

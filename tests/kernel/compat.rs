@@ -8,9 +8,9 @@ use std::process::{Child, Command};
 use crate::common::i386::program;
 use crate::common::opens::{in_child, watch};
 use crate::common::spawn::fresh;
+use ebpftop::model::event::OpensInfo;
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
-use ebpftop::probes::OpensInfo;
 use ebpftop::probes::programs::{COMPAT, COMPAT_CALLS};
 
 /// Between two opens.

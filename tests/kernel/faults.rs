@@ -14,10 +14,11 @@ use crate::common::net::*;
 use crate::common::opens::{in_child, watch};
 use crate::common::patience::{alone, next};
 use crate::common::program::{Ended, Stream, ebpftop, ended};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::link::XdpMode;
 use ebpftop::model::talkers::Direction;
 use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeEvent};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
 use serde_json::Value;
 
 /// `SCRIPT`, in a mount namespace of its own, then `ebpftop ARGS` in its place.

@@ -4,9 +4,10 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 
 use crate::common::opens::{Seen, in_child, own_comm, watch};
+use ebpftop::model::event::Only;
 use ebpftop::model::filter::Pattern;
 use ebpftop::model::open::{Comm, OpenMeta, Syscall};
-use ebpftop::probes::{Only, OpensConfig};
+use ebpftop::probes::OpensConfig;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 

@@ -13,7 +13,7 @@ use crate::common::net::own_namespace;
 use crate::common::program::{Stream, ended, program};
 use crate::common::spawn::public_copy;
 use ebpftop::model::coverage::Attribution;
-use ebpftop::probes::ProbeEvent;
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::recording::{Item, Reader, Seen};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;

@@ -11,7 +11,7 @@ use crate::common::opener::opener;
 use crate::common::program::{ended, program};
 use crate::common::spawn::public_copy;
 use crate::common::tty::without_rights;
-use ebpftop::probes::ProbeEvent;
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::recording::{Damage, Item, Reader, Seen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::common::net::*;
+use ebpftop::model::event::{LookAt, TalkersCommand};
 use ebpftop::model::link::{Hook, XdpMode};
 use ebpftop::model::talkers::{
     Direction, Flow, FlowKind, LookSample, SIZES, TalkersSample, Traffic,
 };
-use ebpftop::probes::{LookAt, TalkersCommand};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use crate::common::attached::*;
 use crate::common::net::*;
 use ebpftop::model::compare::Compared;
+use ebpftop::model::event::TalkersCommand;
 use ebpftop::model::link::{Choice, Hook, XdpMode};
 use ebpftop::model::talkers::{Direction, TalkersSample, Traffic};
-use ebpftop::probes::TalkersCommand;
 
 /// `count` frames of 60 bytes from 10.0.0.n.
 fn frames(n: u32, count: usize) -> Vec<Vec<u8>> {

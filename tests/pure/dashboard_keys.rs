@@ -2,8 +2,8 @@
 
 use crate::fake::{at, batch, key, started, type_text};
 use ebpftop::app::{Effect, Msg, Overlay};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::problem::Problem;
-use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 

@@ -4,11 +4,11 @@ use crate::fake::{Dashboard, at, busy, key, meta, started, text, type_text};
 use ebpftop::app::opens_pane::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::time::Mono;
-use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 

@@ -3,8 +3,8 @@
 use crate::fake::{Dashboard, at, batch, key, started, type_text};
 use ebpftop::app::opens_pane::{OpensSort, OpensView, Row};
 use ebpftop::app::{App, Effect, Msg};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::OpenBatch;
-use ebpftop::probes::ProbeEvent;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 

@@ -7,12 +7,12 @@ use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP,
 };
+use ebpftop::model::event::{OwnersInfo, ProbeEvent};
 use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
-use ebpftop::probes::{OwnersInfo, ProbeEvent};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ratatui::crossterm::event::KeyCode;
 

@@ -5,10 +5,10 @@ use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP, UDP,
 };
 use ebpftop::model::coverage::{Attribution, Missing};
+use ebpftop::model::event::{OwnersInfo, ProbeEvent};
 use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::time::WallOffset;
-use ebpftop::probes::{OwnersInfo, ProbeEvent};
 use ratatui::crossterm::event::KeyCode;
 
 use crate::fake::{Dashboard, at, busy, key, text};

@@ -4,7 +4,7 @@ use crate::fake::{Dashboard, at, key, second, started, text, type_text};
 use std::time::Duration;
 
 use ebpftop::app::{App, Msg};
-use ebpftop::probes::ProbeEvent;
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 

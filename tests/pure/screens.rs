@@ -3,10 +3,10 @@
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
 use ebpftop::app::kept::Kept;
 use ebpftop::app::{App, Effect, Msg, Recorded};
+use ebpftop::model::event::{LookAt, ProbeEvent, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
-use ebpftop::probes::{LookAt, ProbeEvent, TalkersCommand};
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, view};
 use ratatui::Terminal;

@@ -10,9 +10,9 @@ use crate::common::attached::*;
 use crate::common::net::*;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
+use ebpftop::model::event::TalkersCommand;
 use ebpftop::model::link::{Choice, XdpMode};
 use ebpftop::model::talkers::Direction;
-use ebpftop::probes::TalkersCommand;
 use nix::sys::signal::Signal;
 
 const PAIRS: [(&str, &str); 3] = [("ua", "ub"), ("va", "vb"), ("wa", "wb")];

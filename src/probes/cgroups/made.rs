@@ -12,27 +12,12 @@ use crate::bpf::cgroups::types::cgroup_head;
 use crate::bpf::cgroups::{CgroupsSkel, CgroupsSkelBuilder, OpenCgroupsSkel};
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
+use crate::model::event::CgroupsMade;
 use crate::probes::programs::{self, BRIEF_CGROUPS, Choice, Load, Object};
 use crate::probes::refusal::LoadError;
 use crate::sys::records::CGROUP_HEAD_BYTES;
 
 const PROGRAM: &str = "cgroup_made";
-
-/// Cgroups that were made or renamed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CgroupsMade {
-    /// Ids and paths, in the order of time.
-    pub paths: Vec<(u64, Vec<u8>)>,
-    /// Those that found no room in the ring, since the start: without a name if they have gone.
-    pub lost: u64,
-}
-
-impl CgroupsMade {
-    /// About what it takes, bytes.
-    pub fn bytes(&self) -> usize {
-        self.paths.iter().map(|(_, path)| size_of::<(u64, Vec<u8>)>() + path.len()).sum()
-    }
-}
 
 /// The object; its links with it.
 struct Cgroups;

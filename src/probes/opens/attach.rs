@@ -12,15 +12,16 @@ use super::rings::Layout;
 use crate::bpf::btf;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::model::coverage::Missing;
+use crate::model::event::{Only, OpensInfo};
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
+use crate::probes::OpensConfig;
 use crate::probes::cgroups;
 use crate::probes::programs::{
     self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
     PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
-use crate::probes::{Only, OpensConfig, OpensInfo};
 use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
 

@@ -17,7 +17,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::cgroups::made::Made;
-use super::{OpensConfig, ProbeEvent, Sink, cgroups};
+use super::{OpensConfig, Sink, cgroups};
+use crate::model::event::ProbeEvent;
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
 use crate::privileges::{self, ThreadRole};

@@ -8,8 +8,8 @@ use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
 use crate::model::coverage::{Attribution, Missing};
+use crate::model::event::OwnersInfo;
 use crate::model::problem::Problem;
-use crate::probes::OwnersInfo;
 use crate::probes::cgroups::{self, hierarchy_root};
 use crate::probes::programs::{self, Choice, Load, Object, Storage};
 use crate::probes::refusal::LoadError;

@@ -14,7 +14,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::programs::Storage;
-use super::{OwnersInfo, ProbeEvent, Sink, refusal};
+use super::{Sink, refusal};
+use crate::model::event::{OwnersInfo, ProbeEvent};
 use crate::model::problem::Problem;
 use crate::privileges::{self, ThreadRole};
 

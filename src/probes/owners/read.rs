@@ -13,8 +13,9 @@ use super::flows::Flows;
 use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
 use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
+use crate::model::event::{OwnersInfo, ProbeEvent};
 use crate::model::owners::MAX_CONNS;
-use crate::probes::{OwnersInfo, ProbeEvent, Sink, clock, grace_period};
+use crate::probes::{Sink, clock, grace_period};
 use crate::sys::misses;
 
 /// Between drains. The ring holds 38,000 records: 380,000 connections a second, told at both ends.

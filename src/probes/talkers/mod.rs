@@ -29,7 +29,8 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{ProbeEvent, Sink, TalkersCommand, TalkersConfig};
+use super::{Sink, TalkersConfig};
+use crate::model::event::{ProbeEvent, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
 

@@ -21,15 +21,13 @@ use super::links::{Changed, Links};
 use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
+use crate::model::event::{LookAt, ProbeEvent, TalkersCommand, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::privileges::{self, ThreadRole};
-use crate::probes::{
-    LookAt, ProbeEvent, Sink, TalkersCommand, TalkersConfig, Watched, clock, grace_period,
-    quiet_libbpf,
-};
+use crate::probes::{Sink, TalkersConfig, clock, grace_period, quiet_libbpf};
 use crate::sys::percpu::Batch;
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.

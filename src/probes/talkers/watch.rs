@@ -13,13 +13,14 @@ use super::look::Look;
 use super::third_party::Detour;
 use crate::model::compare::{Compared, Comparison};
 use crate::model::coverage::{Missing, add_missing};
+use crate::model::event::Watched;
 use crate::model::interface_name::InterfaceName;
 use crate::model::ledger::{Folded, Ledger};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::{Direction, TalkersSample};
 use crate::model::time::Stamp;
-use crate::probes::{Watched, clock, grace_period};
+use crate::probes::{clock, grace_period};
 use crate::sys::percpu::Batch;
 
 /// The ledgers of one interface.

@@ -18,10 +18,11 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::model::conn::{Carried, Conn, ConnEvent, Holder, OwnersBatch, OwnersTick, Share};
 use crate::model::coverage::{Attribution, Missing};
+use crate::model::event::{OwnersInfo, ProbeEvent};
 use crate::model::owners::MAX_CONNS;
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
-use crate::probes::{OwnersInfo, ProbeEvent, Sink, clock};
+use crate::probes::{Sink, clock};
 use diag::Entry;
 use fds::Scan;
 use spaces::Spaces;

@@ -6,10 +6,11 @@ use super::super::links::KernelCounters;
 use super::super::target::Target;
 use super::super::watch::Watch;
 use super::{End, Run};
+use crate::model::event::{ProbeEvent, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{ProbeEvent, Watched, clock, grace_period};
+use crate::probes::{clock, grace_period};
 
 impl Run<'_> {
     /// What is watched, for people.

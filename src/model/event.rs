@@ -1,0 +1,139 @@
+//! Messages between the probes and the rest of the program: events from them, commands to them.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::conn::OwnersBatch;
+use super::coverage::{Attribution, Missing};
+use super::interface_name::InterfaceName;
+use super::link::{Choice, Hook, Link, XdpMode};
+use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
+use super::problem::Problem;
+use super::talkers::TalkersSample;
+
+/// An event of a probe.
+#[derive(Clone, Debug)]
+pub enum ProbeEvent {
+    /// The opens probe is attached, or could not be. Its first event, sent once.
+    OpensStarted(Result<OpensInfo, Problem>),
+    /// Records of one drain of the rings; not sent when empty and nothing was lost.
+    Opens(OpenBatch),
+    /// Cgroups that were made or renamed. Sent before the first open in one of them.
+    Cgroups(CgroupsMade),
+    /// The opens probe has detached and drained; its last event.
+    OpensEnded(OpenCounts),
+    /// The connections probe is attached, or could not be. Its first event, sent once.
+    OwnersStarted(Result<OwnersInfo, Problem>),
+    /// Connections that began and ended, or the counts of the living ones.
+    Owners(OwnersBatch),
+    /// The connections probe has read a last time and detached; its last event.
+    OwnersEnded,
+    /// The interfaces that are counted, sent at start and on each change. The first one says how the
+    /// start went; an error, which may come later too, is the last event.
+    Watching(Result<Vec<Watched>, Problem>),
+    /// One snapshot for each counted interface and direction, all of one tick.
+    Talkers(Vec<TalkersSample>),
+    /// All interfaces of the machine; sent at start, when one changes, and on each tick (counters).
+    Links(Vec<Link>),
+    /// The talkers probe has sent its last snapshot and detached; its last event.
+    TalkersEnded,
+}
+
+/// What the opens probe sees on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpensInfo {
+    /// The calls that are seen.
+    pub seen: Vec<Syscall>,
+    /// Bytes of ring-buffer memory, all rings together.
+    pub ring_bytes: u64,
+    /// Number of rings.
+    pub rings: u32,
+    /// Features that this kernel refused, a call that is not seen as `opens: NAME`.
+    pub missing: Vec<Missing>,
+}
+
+/// What the connections probe sees on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnersInfo {
+    /// How bytes are attributed to processes.
+    pub attribution: Attribution,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
+}
+
+/// How one interface is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// The index; 0 while the interface is gone.
+    pub ifindex: u32,
+    /// The name.
+    pub interface: InterfaceName,
+    /// The hook that counts arriving packets, or why none does.
+    pub rx: Result<Hook, Problem>,
+    /// The hook that counts leaving packets, or why none does.
+    pub tx: Result<Hook, Problem>,
+    /// The mode that was asked for.
+    pub mode: XdpMode,
+    /// Why rx cannot be complete (`after foreign XDP`).
+    pub partial: Option<String>,
+    /// The hook's effect on other traffic, in words (`software GRO off`); empty when there is none.
+    pub price: String,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
+    /// The interface was deleted or is down: counting resumes when it returns.
+    pub gone: Option<Problem>,
+}
+
+/// Cgroups that were made or renamed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupsMade {
+    /// Ids and paths, in the order of time.
+    pub paths: Vec<(u64, Vec<u8>)>,
+    /// Cgroups whose record found no room in the ring, since the start: one that ends before it is
+    /// looked up has no name.
+    pub lost: u64,
+}
+
+impl CgroupsMade {
+    /// Approximate memory, bytes.
+    pub fn bytes(&self) -> usize {
+        self.paths.iter().map(|(_, path)| size_of::<(u64, Vec<u8>)>() + path.len()).sum()
+    }
+}
+
+/// A command to the talkers probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TalkersCommand {
+    /// Count these interfaces instead. Counts of the others are kept, and go on when they are chosen
+    /// again.
+    Watch(Choice),
+    /// Use this mode from now on.
+    Mode(XdpMode),
+    /// Report the traffic of this address in detail from now on ([`TalkersSample::look`]), or of none.
+    Look(Option<LookAt>),
+}
+
+/// An address on an interface whose traffic is reported in detail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookAt {
+    /// The interface's name.
+    pub interface: InterfaceName,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+/// The opens that the kernel side sends; it counts the others as seen and skipped. Chosen before
+/// loading: a choice that was not made costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// By this process.
+    pub tgid: Option<u32>,
+    /// By this real user.
+    pub uid: Option<u32>,
+    /// By threads or processes whose name contains this, in ASCII without regard to case; it is in
+    /// lower case here.
+    pub name: Option<Comm>,
+    /// Failed ones alone.
+    pub failed: bool,
+}
