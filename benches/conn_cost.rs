@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{median, own_cpu_ns};
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
 use ebpftop::model::owners::Owners;
 use ebpftop::probes::CHANNEL_DEPTH;
-use ebpftop::probes::owners::{OwnersConfig, OwnersProbe};
+use ebpftop::probes::owners::{self, OwnersConfig};
 
 const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
 /// One look at how fast a load is.
@@ -100,9 +100,9 @@ struct Looked {
 fn with_probe(load: impl FnOnce()) -> Looked {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let config = OwnersConfig { interval: Duration::from_secs(1), locked: false };
-    let mut probe = OwnersProbe::start(config, sink);
+    let mut probe = owners::start(config, sink);
     match events.blocking_recv() {
-        Some(ProbeEvent::OwnersStarted(Ok(_))) => {}
+        Some(ProbeEvent::Started(ProbeInfo::Connections(_))) => {}
         other => panic!("cannot start (root?): {other:?}"),
     }
     let reader = std::thread::spawn(move || {
@@ -110,7 +110,7 @@ fn with_probe(load: impl FnOnce()) -> Looked {
         while let Some(event) = events.blocking_recv() {
             match event {
                 ProbeEvent::Owners(batch) => owners.apply(&batch),
-                ProbeEvent::OwnersEnded => return owners.lost,
+                ProbeEvent::Ended(ProbeEnd::Connections) => return owners.lost,
                 _ => {}
             }
         }

@@ -7,8 +7,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ebpftop::cli::{Kind, StreamArgs};
 use ebpftop::model::escape::escape;
 use ebpftop::model::filter::Pattern;
+use ebpftop::session::Choose;
 use ebpftop::settings::Settings;
-use ebpftop::stream::{Choose, Csv, Json, Lines, OpenLine, Text, sample};
+use ebpftop::stream::{Csv, Json, Lines, OpenLine, Text, sample};
 
 fn formats(c: &mut Criterion) {
     let mut group = c.benchmark_group("line");

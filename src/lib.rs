@@ -25,6 +25,7 @@ pub mod recording;
 #[allow(unsafe_code, clippy::unwrap_used)]
 mod runner;
 pub mod runtime;
+pub mod session;
 pub mod settings;
 pub mod stream;
 mod sys;

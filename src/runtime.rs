@@ -8,7 +8,6 @@ mod asker;
 mod input;
 mod line;
 mod player;
-mod probes;
 mod recorder;
 mod resolver;
 mod saver;
@@ -27,25 +26,24 @@ use anyhow::{Context as _, anyhow};
 use crossterm::event::{Event, EventStream};
 use futures_util::{FutureExt, StreamExt};
 use jiff::tz::TimeZone;
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Effect, Msg};
 use crate::files::as_caller;
 use crate::model::escape::escape;
-use crate::model::event::ProbeEvent;
+use crate::model::event::ProbeId;
 use crate::model::origin::Origins;
-use crate::model::problem::Problem;
 use crate::model::process_info::ProcessInfo;
 use crate::privileges;
-use crate::probes::{CHANNEL_DEPTH, clock};
+use crate::probes::owners::OwnersConfig;
+use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
 use crate::recording::Seen;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
 use input::take;
 use player::Player;
-pub use probes::{Probe, Probes, Start};
 use recorder::Recorder;
 use saver::Saver;
 use signals::{Signal, Signals};
@@ -71,14 +69,19 @@ const FAREWELL: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 enum End {
     /// As asked, by a key or a signal, or because the terminal has gone.
-    ProcessQuery,
+    Requested,
     /// A thread panicked; what it said is on stderr.
     Panicked,
 }
 
 /// Runs the dashboard with the real probes until the user has seen enough.
 pub fn run(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result<ExitCode> {
-    run_with(settings, screen, Probes::real(settings))
+    if !std::io::stdout().is_terminal() {
+        eprintln!("ebpftop: stdout is not a terminal: use `ebpftop stream` to write lines");
+        return Ok(ExitCode::from(2));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(session(settings, screen))
 }
 
 /// Shows a recording; without a file, the one that is built in.
@@ -99,20 +102,18 @@ async fn play(
 ) -> anyhow::Result<ExitCode> {
     let origins = origins(&screen.mmdb)?;
     let mut signals = Signals::new()?;
-    let (_, mut events) = channel(1);
     let mut app = App::new(settings, &player.head().host, player.now());
     app.arrange(screen);
     app.origins = origins;
-    let running = Probes { starts: Vec::new(), alive: false }.start(channel(1).0);
+    let mut probes = ProbeSet::start(ProbesConfig::default(), Order::AtOnce);
     let helpers = Helpers::start(settings, screen);
     let mut player = Some(player);
     let watch = Wants { settings, screen };
-    let (events, signals) = (&mut events, &mut signals);
-    let work = dashboard(watch, &mut app, events, signals, &running, helpers, &mut player);
+    let work = dashboard(watch, &mut app, &mut probes, &mut signals, helpers, &mut player);
     let end = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))?;
     match end {
-        End::ProcessQuery if !terminal::panicked() => {}
-        End::ProcessQuery | End::Panicked => return Ok(ExitCode::from(101)),
+        End::Requested if !terminal::panicked() => {}
+        End::Requested | End::Panicked => return Ok(ExitCode::from(101)),
     }
     if let Some(damage) = player.as_ref().and_then(Player::damage) {
         eprintln!("ebpftop: replay {damage}");
@@ -121,32 +122,18 @@ async fn play(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the dashboard with these probes.
-pub fn run_with(
-    settings: &Settings,
-    screen: &ScreenSettings,
-    probes: Probes,
-) -> anyhow::Result<ExitCode> {
-    if !std::io::stdout().is_terminal() {
-        eprintln!("ebpftop: stdout is not a terminal: use `ebpftop stream` to write lines");
-        return Ok(ExitCode::from(2));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(session(settings, screen, probes))
-}
-
-async fn session(
-    settings: &Settings,
-    screen: &ScreenSettings,
-    probes: Probes,
-) -> anyhow::Result<ExitCode> {
+async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result<ExitCode> {
     let origins = origins(&screen.mmdb)?;
     // Before anything is started: a signal that comes meanwhile is not lost.
     let mut signals = Signals::new()?;
-    let (sink, mut events) = channel(CHANNEL_DEPTH);
     // Before the helpers start: this thread then gives up its own.
     let missing = privileges::missing();
-    let running = probes.start(sink);
+    let config = ProbesConfig {
+        opens: Some(OpensConfig::for_dashboard(settings)),
+        talkers: Some(TalkersConfig::new(settings)),
+        connections: settings.owners.then(|| OwnersConfig::new(settings)),
+    };
+    let mut probes = ProbeSet::start(config, Order::AtOnce);
     let helpers = Helpers::start(settings, screen);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut app = App::new(settings, host.trim(), clock::mono());
@@ -154,36 +141,36 @@ async fn session(
     app.origins = origins;
     app.remember(settings.interval);
 
-    let result = match first_words(&mut app, &mut events, &mut signals, running.count()).await {
+    let result = match first_events(&mut app, &mut probes, &mut signals).await {
         First::Running => {
             let watch = Wants { settings, screen };
             let (signals, mut live) = (&mut signals, None);
-            let work =
-                dashboard(watch, &mut app, &mut events, signals, &running, helpers, &mut live);
+            let work = dashboard(watch, &mut app, &mut probes, signals, helpers, &mut live);
             // A panic ends the dashboard, not the program: the probes still have to detach.
             AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))
         }
-        First::ProcessQuery => Ok(End::ProcessQuery),
-        First::None(problems) => {
-            for problem in &problems {
+        First::Requested => Ok(End::Requested),
+        First::None => {
+            // Connections alone are no dashboard, and why they are not known is no help here.
+            for (_, problem) in probes.failures().filter(|(id, _)| *id != ProbeId::Connections) {
                 eprintln!("ebpftop: {problem}");
             }
             explain(&missing);
-            running.end(&mut events, FAREWELL).await;
+            probes.join_within(FAREWELL).await;
             return Ok(ExitCode::from(1));
         }
     };
-    running.end(&mut events, FAREWELL).await;
+    probes.join_within(FAREWELL).await;
     match result? {
         // Done only in part: on the screen it is gone now.
-        End::ProcessQuery if !terminal::panicked() && !app.data.problems().is_empty() => {
+        End::Requested if !terminal::panicked() && !app.data.problems().is_empty() => {
             for problem in app.data.problems() {
                 eprintln!("ebpftop: {problem}");
             }
             Ok(ExitCode::FAILURE)
         }
-        End::ProcessQuery if !terminal::panicked() => Ok(ExitCode::SUCCESS),
-        End::ProcessQuery | End::Panicked => Ok(ExitCode::from(101)),
+        End::Requested if !terminal::panicked() => Ok(ExitCode::SUCCESS),
+        End::Requested | End::Panicked => Ok(ExitCode::from(101)),
     }
 }
 
@@ -220,52 +207,31 @@ fn origins(files: &[PathBuf]) -> anyhow::Result<Origins> {
 
 /// How the start went.
 enum First {
-    /// At least one probe runs.
+    /// The opens or the talkers probe runs.
     Running,
-    /// None does, and why.
-    None(Vec<Problem>),
+    /// Neither does.
+    None,
     /// A signal came first.
-    ProcessQuery,
+    Requested,
 }
 
-/// Waits until one probe runs, or all have said why they do not.
-async fn first_words(
-    app: &mut App,
-    events: &mut Receiver<ProbeEvent>,
-    signals: &mut Signals,
-    probes: usize,
-) -> First {
-    let mut problems = Vec::new();
-    let mut answers = 0;
-    while answers < probes {
+/// Waits until the opens or the talkers probe runs, or each probe has answered.
+async fn first_events(app: &mut App, probes: &mut ProbeSet, signals: &mut Signals) -> First {
+    while probes.is_starting() {
         let event = tokio::select! {
-            event = events.recv() => event,
+            event = probes.next() => event,
             signal = signals.next() => match signal {
-                Signal::End => return First::ProcessQuery,
+                Signal::End => return First::Requested,
                 Signal::Stop | Signal::Panic => continue,
             },
         };
         let Some(event) = event else { break };
-        let runs = match &event {
-            ProbeEvent::OpensStarted(Err(p)) | ProbeEvent::Watching(Err(p)) => {
-                problems.push(p.clone());
-                answers += 1;
-                false
-            }
-            ProbeEvent::OpensStarted(Ok(_)) | ProbeEvent::Watching(Ok(_)) => true,
-            // It tells more of what the others tell: alone it is no dashboard.
-            ProbeEvent::OwnersStarted(_) => {
-                answers += 1;
-                false
-            }
-            _ => false,
-        };
         app.update(Msg::Probe(event), clock::mono());
-        if runs {
+        if probes.runs(ProbeId::Opens) || probes.runs(ProbeId::Talkers) {
             return First::Running;
         }
     }
-    First::None(problems)
+    First::None
 }
 
 /// The threads that do for the loop what may block.
@@ -296,15 +262,16 @@ struct Wants<'a> {
 async fn dashboard(
     wants: Wants<'_>,
     app: &mut App,
-    events: &mut Receiver<ProbeEvent>,
+    probes: &mut ProbeSet,
     signals: &mut Signals,
-    running: &probes::Running,
     helpers: Helpers,
     player: &mut Option<Player>,
 ) -> anyhow::Result<End> {
     let time = |player: &Option<Player>| player.as_ref().map_or_else(clock::mono, Player::now);
     let look = Look::new(&terminal::fit_to_environment(wants.screen));
     let Helpers { mut saver, mut recorder, asker, mut answers } = helpers;
+    // The processes are those of this machine, now, and their ids mean the same here.
+    let can_ask = player.is_none() && alive::is_initial_namespace();
     let mut size = terminal::size();
     let mut drawn_size = size;
     let mut screen = Screen::take(wants.screen.mouse, size)?;
@@ -327,7 +294,7 @@ async fn dashboard(
         let effects = tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                Signal::End => return Ok(End::ProcessQuery),
+                Signal::End => return Ok(End::Requested),
                 Signal::Panic => return Ok(End::Panicked),
                 Signal::Stop => {
                     size = screen.stop()?;
@@ -344,7 +311,7 @@ async fn dashboard(
                         retry = (retry * 2).min(FRAME);
                         continue;
                     }
-                    Err(_) => return Ok(End::ProcessQuery),
+                    Err(_) => return Ok(End::Requested),
                 }
                 // The terminal has gone, or a panic elsewhere has given it back.
                 if drawn_size != size {
@@ -352,21 +319,21 @@ async fn dashboard(
                     screen.resize(size)?;
                 }
                 if screen.draw(|frame| ui::view(app, &look.themed(app.screen.theme), frame)).is_err() {
-                    return Ok(End::ProcessQuery);
+                    return Ok(End::Requested);
                 }
                 drawn = Instant::now();
                 if std::mem::take(&mut asked) {
                     answered = drawn;
                 }
                 // What was not taken goes out without waiting for something to happen.
-                let Ok(behind) = screen.behind() else { return Ok(End::ProcessQuery) };
+                let Ok(behind) = screen.behind() else { return Ok(End::Requested) };
                 retry = RETRY;
                 due = behind.then(|| drawn + retry);
                 continue;
             }
             key = keys.next() => {
                 key_came = true;
-                let Some(Ok(key)) = key else { return Ok(End::ProcessQuery) };
+                let Some(Ok(key)) = key else { return Ok(End::Requested) };
                 let mut effects = take(app, &look, &mut size, key, time(player));
                 while let Some(Ok(key)) = waiting(&mut keys).await {
                     input::fit(app, &look, size);
@@ -386,7 +353,7 @@ async fn dashboard(
                 }
             },
             effects = play_on(player, app) => effects,
-            Some(event) = events.recv() => {
+            Some(event) = probes.next() => {
                 let now = clock::mono();
                 if recorder.runs() {
                     let mut event = event.clone();
@@ -407,18 +374,18 @@ async fn dashboard(
         };
         for effect in effects {
             match effect {
-                Effect::Quit => return Ok(End::ProcessQuery),
+                Effect::Quit => return Ok(End::Requested),
                 Effect::Redraw => {
                     asked |= key_came;
                     let at = if key_came { answered + KEY_FRAME } else { drawn + FRAME };
                     due = Some(due.map_or(at, |d| d.min(at)));
                 }
-                Effect::Talkers(command) => running.send(command),
+                Effect::Talkers(command) => probes.send(command),
                 Effect::Copy(text) => screen.copy(text.as_bytes())?,
-                Effect::AskAfter(keys) if running.alive => {
+                Effect::AskAfter(keys) if can_ask => {
                     app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
                 }
-                Effect::Describe(asked) if running.alive => asker.who(asked),
+                Effect::Describe(asked) if can_ask => asker.who(asked),
                 Effect::Describe(asked) => {
                     app.update(
                         Msg::Described(asked.key, Box::new(ProcessInfo::ELSEWHERE)),
@@ -428,7 +395,7 @@ async fn dashboard(
                 Effect::Save(changes) => saver.save(changes),
                 Effect::Record(true) => recorder.begin(app.known_before(), clock::mono()),
                 Effect::Record(false) => recorder.end(clock::mono()),
-                Effect::Cgroups(ids) if running.alive => asker.cgroups(ids),
+                Effect::Cgroups(ids) if can_ask => asker.cgroups(ids),
                 Effect::Names(addresses) => asker.names(addresses),
                 Effect::Replay(command) => {
                     if let Some(player) = player {

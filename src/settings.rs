@@ -6,12 +6,8 @@ use std::time::Duration;
 
 use crate::app::kept::Kept;
 use crate::keymap::Keymap;
-use crate::model::event::Only;
-use crate::model::filter::Pattern;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::timeline::WatchedPaths;
-use crate::probes::owners::OwnersConfig;
-use crate::probes::{OpensConfig, TalkersConfig};
 
 /// What the dashboard, `stream` and `record` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,32 +44,6 @@ impl Default for Settings {
             owners: true,
             netns: None,
             locked: false,
-        }
-    }
-}
-
-impl Settings {
-    /// How the opens probe is to run.
-    pub fn opens(&self) -> OpensConfig {
-        let process = self.process.as_deref().map(Pattern::parse_name);
-        let name = process.and_then(Result::ok).and_then(|p| p.only_name());
-        let only = Only { name, ..Only::default() };
-        OpensConfig { latency: self.latency, only, locked: self.locked, ..OpensConfig::default() }
-    }
-
-    /// How the owners probe is to run.
-    pub fn owners(&self) -> OwnersConfig {
-        OwnersConfig { interval: self.interval, locked: self.locked }
-    }
-
-    /// How the talkers probe is to run.
-    pub fn talkers(&self) -> TalkersConfig {
-        TalkersConfig {
-            choice: self.choice.clone(),
-            mode: self.xdp_mode,
-            interval: self.interval,
-            netns: self.netns.clone(),
-            locked: self.locked,
         }
     }
 }

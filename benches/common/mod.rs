@@ -1,9 +1,8 @@
 //! What the benches of the opens probe share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
-use ebpftop::model::event::ProbeEvent;
-use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
+use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, opens};
 
 /// The median; it sorts.
 pub fn median(times: &mut [f64]) -> f64 {
@@ -31,9 +30,9 @@ pub struct Read {
 /// Runs the load while the probe does.
 pub fn with_probe(config: OpensConfig, load: impl FnOnce()) -> Read {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
-    let mut probe = OpensProbe::start(config, sink);
+    let mut probe = opens::start(config, sink);
     match events.blocking_recv() {
-        Some(ProbeEvent::OpensStarted(Ok(_))) => {}
+        Some(ProbeEvent::Started(ProbeInfo::Opens(_))) => {}
         other => panic!("cannot start (root?): {other:?}"),
     }
     let reader = std::thread::spawn(move || {
@@ -41,7 +40,7 @@ pub fn with_probe(config: OpensConfig, load: impl FnOnce()) -> Read {
         while let Some(event) = events.blocking_recv() {
             match event {
                 ProbeEvent::Opens(batch) => opens += batch.len() as u64,
-                ProbeEvent::OpensEnded(counts) => return (opens, counts),
+                ProbeEvent::Ended(ProbeEnd::Opens(counts)) => return (opens, counts),
                 _ => {}
             }
         }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::Missing;
-use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
+use crate::model::event::{
+    OpensInfo, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+};
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
@@ -40,14 +42,15 @@ impl<T> ProbeState<T> {
         }
     }
 
-    /// What it told of its start, or of its end by a fault.
-    pub fn told(&self) -> Option<Result<T, Problem>>
+    /// The event that brings a probe into this state; `None` for one that has not answered or has
+    /// ended.
+    pub fn event(&self, id: ProbeId, info: fn(T) -> ProbeInfo) -> Option<ProbeEvent>
     where
         T: Clone,
     {
         match self {
-            ProbeState::Running(t) => Some(Ok(t.clone())),
-            ProbeState::Failed(p) => Some(Err(p.clone())),
+            ProbeState::Running(t) => Some(ProbeEvent::Started(info(t.clone()))),
+            ProbeState::Failed(p) => Some(ProbeEvent::Failed(id, p.clone())),
             ProbeState::Starting | ProbeState::Ended => None,
         }
     }
@@ -111,11 +114,23 @@ impl Data {
     /// Takes an event in; true when the screen should show it before the next tick.
     pub fn absorb(&mut self, event: ProbeEvent, now: Mono) -> bool {
         match event {
-            ProbeEvent::OpensStarted(result) => {
-                self.opens_state = match result {
-                    Ok(info) => ProbeState::Running(info),
-                    Err(problem) => ProbeState::Failed(problem),
-                };
+            ProbeEvent::Started(info) => {
+                self.start(info, now);
+                true
+            }
+            ProbeEvent::Failed(id, problem) => {
+                self.fail(id, problem, now);
+                true
+            }
+            ProbeEvent::Ended(end) => {
+                match end {
+                    ProbeEnd::Opens(counts) => {
+                        self.set_counts(counts);
+                        self.opens_state = ProbeState::Ended;
+                    }
+                    ProbeEnd::Talkers => self.watching = Rc::new(ProbeState::Ended),
+                    ProbeEnd::Connections => self.owners_state = ProbeState::Ended,
+                }
                 true
             }
             ProbeEvent::Opens(batch) => {
@@ -123,16 +138,8 @@ impl Data {
                 Rc::make_mut(&mut self.opens).add_batch(&batch, now);
                 false
             }
-            ProbeEvent::OpensEnded(counts) => {
-                self.set_counts(counts);
-                self.opens_state = ProbeState::Ended;
-                true
-            }
-            ProbeEvent::Watching(result) => {
-                self.watching = Rc::new(match result {
-                    Ok(watched) => ProbeState::Running(watched),
-                    Err(problem) => ProbeState::Failed(problem),
-                });
+            ProbeEvent::Watching(watched) => {
+                self.watching = Rc::new(ProbeState::Running(watched));
                 true
             }
             ProbeEvent::Talkers(samples) => {
@@ -143,25 +150,10 @@ impl Data {
                 }
                 true
             }
-            ProbeEvent::OwnersStarted(result) => {
-                let attribution =
-                    result.as_ref().map_or_else(|_| self.owners.attribution, |i| i.attribution);
-                Rc::make_mut(&mut self.owners).start(now, attribution);
-                self.owners_known |= result.is_ok();
-                self.owners_state = match result {
-                    Ok(info) => ProbeState::Running(info),
-                    Err(problem) => ProbeState::Failed(problem),
-                };
-                true
-            }
             ProbeEvent::Owners(batch) => {
                 let owners = Rc::make_mut(&mut self.owners);
                 owners.apply(&batch);
                 batch.tick.is_some()
-            }
-            ProbeEvent::OwnersEnded => {
-                self.owners_state = ProbeState::Ended;
-                true
             }
             // The app takes these: their names may be what a filter waits for.
             ProbeEvent::Cgroups(_) => false,
@@ -169,9 +161,29 @@ impl Data {
                 self.take_links(links, now);
                 true
             }
-            ProbeEvent::TalkersEnded => {
-                self.watching = Rc::new(ProbeState::Ended);
-                true
+        }
+    }
+
+    fn start(&mut self, info: ProbeInfo, now: Mono) {
+        match info {
+            ProbeInfo::Opens(info) => self.opens_state = ProbeState::Running(info),
+            ProbeInfo::Talkers(watched) => self.watching = Rc::new(ProbeState::Running(watched)),
+            ProbeInfo::Connections(info) => {
+                Rc::make_mut(&mut self.owners).start(now, info.attribution);
+                self.owners_known = true;
+                self.owners_state = ProbeState::Running(info);
+            }
+        }
+    }
+
+    fn fail(&mut self, id: ProbeId, problem: Problem, now: Mono) {
+        match id {
+            ProbeId::Opens => self.opens_state = ProbeState::Failed(problem),
+            ProbeId::Talkers => self.watching = Rc::new(ProbeState::Failed(problem)),
+            ProbeId::Connections => {
+                let attribution = self.owners.attribution;
+                Rc::make_mut(&mut self.owners).start(now, attribution);
+                self.owners_state = ProbeState::Failed(problem);
             }
         }
     }

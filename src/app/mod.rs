@@ -30,7 +30,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
-use crate::model::event::{LookAt, ProbeEvent, Watched};
+use crate::model::event::{LookAt, ProbeEvent, ProbeId, ProbeInfo, Watched};
 use crate::model::link::XdpMode;
 use crate::model::opens::{Opens, Process, ProcessKey};
 use crate::model::origin::Origins;
@@ -297,10 +297,18 @@ impl App {
             return self.take_made(made);
         }
         self.choose(&mut event);
-        let watching = matches!(event, ProbeEvent::Watching(_));
+        let watching = matches!(
+            event,
+            ProbeEvent::Started(ProbeInfo::Talkers(_))
+                | ProbeEvent::Failed(ProbeId::Talkers, _)
+                | ProbeEvent::Watching(_)
+        );
         let talkers = matches!(event, ProbeEvent::Talkers(_));
         self.keep_before(&event);
-        let opens_started = matches!(event, ProbeEvent::OpensStarted(_));
+        let opens_started = matches!(
+            event,
+            ProbeEvent::Started(ProbeInfo::Opens(_)) | ProbeEvent::Failed(ProbeId::Opens, _)
+        );
         let owners = matches!(&event, ProbeEvent::Owners(batch) if batch.tick.is_some());
         let show = self.data.absorb(event, self.clock);
         if owners || opens_started {

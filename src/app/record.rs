@@ -1,7 +1,7 @@
 //! What comes from now on goes into a recording, too: begun and ended by a key.
 
 use super::{App, Effect};
-use crate::model::event::ProbeEvent;
+use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::time::Mono;
 use crate::recording::Seen;
 
@@ -75,9 +75,12 @@ impl App {
     pub fn known_before(&self) -> Vec<Seen> {
         let data = &self.data;
         let mut seen = Vec::new();
-        seen.extend(data.opens_state.told().map(ProbeEvent::OpensStarted).map(Seen::Probe));
-        seen.extend(data.watching.told().map(ProbeEvent::Watching).map(Seen::Probe));
-        seen.extend(data.owners_state.told().map(ProbeEvent::OwnersStarted).map(Seen::Probe));
+        let probes = [
+            data.opens_state.event(ProbeId::Opens, ProbeInfo::Opens),
+            data.watching.event(ProbeId::Talkers, ProbeInfo::Talkers),
+            data.owners_state.event(ProbeId::Connections, ProbeInfo::Connections),
+        ];
+        seen.extend(probes.into_iter().flatten().map(Seen::Probe));
         seen.push(Seen::Probe(ProbeEvent::Links(data.links.clone())));
         seen.push(Seen::Cgroups(data.cgroups.all()));
         seen.push(Seen::Before(data.opens.counted_before()));

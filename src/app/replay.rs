@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{App, Effect};
 use crate::app::data::Data;
 use crate::keys::Action;
-use crate::model::event::ProbeEvent;
+use crate::model::event::{ProbeEnd, ProbeEvent};
 use crate::model::time::{Mono, NS_PER_SEC, clock_time};
 use crate::recording::Seen;
 
@@ -65,8 +65,8 @@ impl App {
     pub fn recorded(&mut self, seen: Seen, at: Mono) -> Vec<Effect> {
         match seen {
             // What was seen last stays to be looked at.
-            Seen::Probe(ProbeEvent::TalkersEnded | ProbeEvent::OwnersEnded) => Vec::new(),
-            Seen::Probe(ProbeEvent::OpensEnded(counts)) => {
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers | ProbeEnd::Connections)) => Vec::new(),
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => {
                 self.data.set_counts(counts);
                 Vec::new()
             }

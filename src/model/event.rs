@@ -15,29 +15,81 @@ use super::talkers::TalkersSample;
 /// An event of a probe.
 #[derive(Clone, Debug)]
 pub enum ProbeEvent {
-    /// The opens probe is attached, or could not be. Its first event, sent once.
-    OpensStarted(Result<OpensInfo, Problem>),
+    /// A probe is attached. Its first event, sent once.
+    Started(ProbeInfo),
+    /// A probe could not start, or failed later. Its last event.
+    Failed(ProbeId, Problem),
+    /// A probe has detached and sent what was left. Its last event.
+    Ended(ProbeEnd),
     /// Records of one drain of the rings; not sent when empty and nothing was lost.
     Opens(OpenBatch),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
-    /// The opens probe has detached and drained; its last event.
-    OpensEnded(OpenCounts),
-    /// The connections probe is attached, or could not be. Its first event, sent once.
-    OwnersStarted(Result<OwnersInfo, Problem>),
     /// Connections that began and ended, or the counts of the living ones.
     Owners(OwnersBatch),
-    /// The connections probe has read a last time and detached; its last event.
-    OwnersEnded,
-    /// The interfaces that are counted, sent at start and on each change. The first one says how the
-    /// start went; an error, which may come later too, is the last event.
-    Watching(Result<Vec<Watched>, Problem>),
+    /// The interfaces that are counted from now on: the choice, a hook or a state changed.
+    Watching(Vec<Watched>),
     /// One snapshot for each counted interface and direction, all of one tick.
     Talkers(Vec<TalkersSample>),
     /// All interfaces of the machine; sent at start, when one changes, and on each tick (counters).
     Links(Vec<Link>),
-    /// The talkers probe has sent its last snapshot and detached; its last event.
-    TalkersEnded,
+}
+
+/// A probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeId {
+    Opens,
+    Talkers,
+    Connections,
+}
+
+impl ProbeId {
+    /// The probe's name, and that of its thread.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opens => "opens",
+            Self::Talkers => "talkers",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// What a probe reports of itself when it is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeInfo {
+    Opens(OpensInfo),
+    /// The interfaces that are counted.
+    Talkers(Vec<Watched>),
+    Connections(OwnersInfo),
+}
+
+impl ProbeInfo {
+    pub const fn id(&self) -> ProbeId {
+        match self {
+            Self::Opens(_) => ProbeId::Opens,
+            Self::Talkers(_) => ProbeId::Talkers,
+            Self::Connections(_) => ProbeId::Connections,
+        }
+    }
+}
+
+/// What a probe reports when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeEnd {
+    /// The final counts.
+    Opens(OpenCounts),
+    Talkers,
+    Connections,
+}
+
+impl ProbeEnd {
+    pub const fn id(&self) -> ProbeId {
+        match self {
+            Self::Opens(_) => ProbeId::Opens,
+            Self::Talkers => ProbeId::Talkers,
+            Self::Connections => ProbeId::Connections,
+        }
+    }
 }
 
 /// What the opens probe sees on this kernel.

@@ -13,7 +13,9 @@ pub mod preflight;
 pub mod process_info;
 pub mod programs;
 mod refusal;
+pub mod set;
 pub mod talkers;
+mod thread;
 
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use crate::model::link::{Choice, XdpMode};
 
 pub use crate::bpf::btf::{mount_sysfs, take_from as use_btf_file};
 pub(crate) use log::quiet_libbpf;
+pub use set::{Order, ProbeSet, ProbesConfig};
+pub use thread::{Commands, ProbeThread};
 
 /// Where probes send what they find out.
 pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;
@@ -42,7 +46,7 @@ pub struct OpensConfig {
     pub cpus_per_ring: u32,
     /// Nothing more is attached after the start, and the rights for that are given up.
     pub locked: bool,
-    /// Count and report nothing before [`opens::OpensProbe::begin`].
+    /// Count and report nothing before [`opens::Begin`].
     pub waits: bool,
     /// Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests.
     pub as_on_510: bool,

@@ -8,11 +8,11 @@ use std::time::Duration;
 use libbpf_rs::{MapType, ProgramType};
 use tokio::sync::mpsc::channel;
 
-use super::opens::OpensProbe;
-use super::owners::{OwnersConfig, OwnersProbe};
-use super::talkers::TalkersProbe;
-use super::{CHANNEL_DEPTH, OpensConfig, TalkersConfig, quiet_libbpf};
-use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
+use super::owners::{self, OwnersConfig};
+use super::{
+    CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, quiet_libbpf, talkers,
+};
+use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
@@ -79,57 +79,62 @@ pub fn interfaces() -> Vec<(InterfaceName, bool)> {
 
 /// Starts the opens probe and stops it again.
 pub fn try_opens() -> Result<OpensInfo, Problem> {
-    let (sink, mut events) = channel(CHANNEL_DEPTH);
-    let probe = OpensProbe::start(OpensConfig::default(), sink);
-    let started = loop {
-        match events.blocking_recv() {
-            Some(ProbeEvent::OpensStarted(started)) => break started,
-            Some(_) => {}
-            None => break Err(Problem::new("watch opens", "the probe ended without a word", "")),
-        }
-    };
-    drop(events);
-    probe.join();
-    started
+    first_answer(
+        |sink| opens::start(OpensConfig::default(), sink),
+        |info| match info {
+            ProbeInfo::Opens(info) => Some(info),
+            _ => None,
+        },
+    )
 }
 
-/// Starts the owners probe and stops it again.
+/// Starts the connections probe and stops it again.
 pub fn try_owners() -> Result<OwnersInfo, Problem> {
-    let (sink, mut events) = channel(CHANNEL_DEPTH);
     let config = OwnersConfig { interval: Duration::from_secs(60), locked: false };
-    let probe = OwnersProbe::start(config, sink);
-    let what = "watch who is behind connections";
-    let started = loop {
-        match events.blocking_recv() {
-            Some(ProbeEvent::OwnersStarted(started)) => break started,
-            Some(_) => {}
-            None => break Err(Problem::new(what, "the probe ended without a word", "")),
-        }
-    };
-    drop(events);
-    probe.join();
-    started
+    first_answer(
+        |sink| owners::start(config, sink),
+        |info| match info {
+            ProbeInfo::Connections(info) => Some(info),
+            _ => None,
+        },
+    )
 }
 
 /// Starts the talkers probe in its gentlest mode on `lo` and stops it again.
 pub fn try_talkers() -> Result<Vec<Watched>, Problem> {
-    let (sink, mut events) = channel(CHANNEL_DEPTH);
     let config = TalkersConfig {
         choice: Choice::Named("lo".into()),
         mode: XdpMode::Off,
         ..TalkersConfig::default()
     };
-    let probe = TalkersProbe::start(config, sink);
-    let started = loop {
+    first_answer(
+        |sink| talkers::start(config, sink),
+        |info| match info {
+            ProbeInfo::Talkers(watched) => Some(watched),
+            _ => None,
+        },
+    )
+}
+
+/// Starts a probe, waits for its first event, and stops it.
+fn first_answer<C: Send + 'static, T>(
+    start: impl FnOnce(Sink) -> ProbeThread<C>,
+    info: impl FnOnce(ProbeInfo) -> Option<T>,
+) -> Result<T, Problem> {
+    let (sink, mut events) = channel(CHANNEL_DEPTH);
+    let probe = start(sink);
+    let answer = loop {
         match events.blocking_recv() {
-            Some(ProbeEvent::Watching(started)) => break started,
+            Some(ProbeEvent::Started(started)) => break Ok(info(started)),
+            Some(ProbeEvent::Failed(_, problem)) => break Err(problem),
             Some(_) => {}
-            None => break Err(Problem::new("watch lo", "the probe ended without a word", "")),
+            None => break Ok(None),
         }
     };
     drop(events);
     probe.join();
-    started
+    let silent = || Problem::new("try a probe", "it ended without an answer", "");
+    answer?.ok_or_else(silent)
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use crate::model::cgroup::{Cgroup, Owner};
 use crate::model::conn::OwnersBatch;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
-use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, Watched};
+use crate::model::event::{
+    OpensInfo, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+};
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
@@ -40,19 +42,30 @@ impl<'a> Rare<'a> {
     pub(super) fn of(seen: &'a Seen) -> Result<Self, &'a OpenBatch> {
         Ok(match seen {
             Seen::Probe(ProbeEvent::Opens(batch)) => return Err(batch),
-            Seen::Probe(ProbeEvent::OpensStarted(result)) => Rare::OpensStarted(result.clone()),
-            Seen::Probe(ProbeEvent::OpensEnded(counts)) => Rare::OpensEnded(*counts),
+            Seen::Probe(ProbeEvent::Started(info)) => match info {
+                ProbeInfo::Opens(info) => Rare::OpensStarted(Ok(info.clone())),
+                ProbeInfo::Talkers(watched) => Rare::Watching(Ok(watched.clone())),
+                ProbeInfo::Connections(info) => Rare::OwnersStarted(Ok(info.clone())),
+            },
+            Seen::Probe(ProbeEvent::Failed(id, problem)) => {
+                let problem = problem.clone();
+                match id {
+                    ProbeId::Opens => Rare::OpensStarted(Err(problem)),
+                    ProbeId::Talkers => Rare::Watching(Err(problem)),
+                    ProbeId::Connections => Rare::OwnersStarted(Err(problem)),
+                }
+            }
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
                 Rare::Cgroups(made.paths.iter().map(named).collect())
             }
-            Seen::Probe(ProbeEvent::Watching(result)) => Rare::Watching(result.clone()),
+            Seen::Probe(ProbeEvent::Watching(watched)) => Rare::Watching(Ok(watched.clone())),
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
             Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),
-            Seen::Probe(ProbeEvent::TalkersEnded) => Rare::TalkersEnded,
-            Seen::Probe(ProbeEvent::OwnersStarted(result)) => Rare::OwnersStarted(result.clone()),
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)) => Rare::TalkersEnded,
             Seen::Probe(ProbeEvent::Owners(batch)) => Rare::Owners(Cow::Borrowed(batch)),
-            Seen::Probe(ProbeEvent::OwnersEnded) => Rare::OwnersEnded,
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::OwnersEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
@@ -68,15 +81,18 @@ impl<'a> Rare<'a> {
     pub(super) fn seen(mut self) -> Seen {
         self.make_plain();
         match self {
-            Rare::OpensStarted(result) => Seen::Probe(ProbeEvent::OpensStarted(result)),
-            Rare::OpensEnded(counts) => Seen::Probe(ProbeEvent::OpensEnded(counts)),
-            Rare::Watching(result) => Seen::Probe(ProbeEvent::Watching(result)),
+            Rare::OpensStarted(Ok(info)) => started(ProbeInfo::Opens(info)),
+            Rare::OpensStarted(Err(problem)) => failed(ProbeId::Opens, problem),
+            Rare::OpensEnded(counts) => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))),
+            Rare::Watching(Ok(watched)) => Seen::Probe(ProbeEvent::Watching(watched)),
+            Rare::Watching(Err(problem)) => failed(ProbeId::Talkers, problem),
             Rare::Talkers(samples) => Seen::Probe(ProbeEvent::Talkers(samples.into_owned())),
             Rare::Links(links) => Seen::Probe(ProbeEvent::Links(links.into_owned())),
-            Rare::TalkersEnded => Seen::Probe(ProbeEvent::TalkersEnded),
-            Rare::OwnersStarted(result) => Seen::Probe(ProbeEvent::OwnersStarted(result)),
+            Rare::TalkersEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)),
+            Rare::OwnersStarted(Ok(info)) => started(ProbeInfo::Connections(info)),
+            Rare::OwnersStarted(Err(problem)) => failed(ProbeId::Connections, problem),
             Rare::Owners(batch) => Seen::Probe(ProbeEvent::Owners(batch.into_owned())),
-            Rare::OwnersEnded => Seen::Probe(ProbeEvent::OwnersEnded),
+            Rare::OwnersEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Tick => Seen::Tick,
             Rare::Cgroups(answers) => {
                 let of = |path: Cow<'_, [u8]>| Cgroup {
@@ -134,6 +150,14 @@ impl<'a> Rare<'a> {
     }
 }
 
+fn started(info: ProbeInfo) -> Seen {
+    Seen::Probe(ProbeEvent::Started(info))
+}
+
+fn failed(id: ProbeId, problem: Problem) -> Seen {
+    Seen::Probe(ProbeEvent::Failed(id, problem))
+}
+
 fn all_plain(problem: &mut Problem) {
     let Problem { what, why, fix } = problem;
     [what, why, fix].into_iter().for_each(plain);
@@ -167,14 +191,16 @@ mod tests {
             missing.iter().all(|m| plain(&m.feature) && plain(&m.program) && plain(&m.error))
         };
         match Rare::OwnersStarted(Ok(info)).seen() {
-            Seen::Probe(ProbeEvent::OwnersStarted(Ok(info))) => {
+            Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))) => {
                 assert_eq!(info.attribution, Attribution::Procfs);
                 assert!(checked(&info.missing));
             }
             seen => panic!("{seen:?}"),
         }
         match Rare::OpensStarted(Ok(opens)).seen() {
-            Seen::Probe(ProbeEvent::OpensStarted(Ok(info))) => assert!(checked(&info.missing)),
+            Seen::Probe(ProbeEvent::Started(ProbeInfo::Opens(info))) => {
+                assert!(checked(&info.missing))
+            }
             seen => panic!("{seen:?}"),
         }
     }

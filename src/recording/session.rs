@@ -14,14 +14,15 @@ use crate::files;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
-use crate::model::event::{CgroupsMade, ProbeEvent};
+use crate::model::event::{CgroupsMade, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::clock;
+use crate::probes::owners::OwnersConfig;
+use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
+use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
-use crate::stream::{Choose, Probes, Stop, complain};
 
 /// How often a block that waits is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -42,10 +43,15 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .build()
         .context("start the loop")?;
     runtime.block_on(async {
+        let config = ProbesConfig {
+            opens: Some(OpensConfig::new(settings, choose.only())),
+            talkers: Some(TalkersConfig::new(settings)),
+            connections: settings.owners.then(|| OwnersConfig::new(settings)),
+        };
+        let mut probes = ProbeSet::start(config, Order::AtOnce);
         let mut session = Session::new(choose, stop);
-        let mut probes = Probes::new();
         // The file is made only once there is something to write.
-        let ready = session.start(&mut probes, settings).await;
+        let ready = session.start(&mut probes).await;
         let done = match ready {
             true => session.record(&mut probes, settings, args, &name).await,
             false => Ok(()),
@@ -61,9 +67,6 @@ struct Session {
     stop: Stop,
     /// What was told before the file was there.
     early: Vec<(Mono, Seen)>,
-    opens: bool,
-    talkers: bool,
-    owners: bool,
     cgroups: Cgroups,
     /// Names of new cgroups that were lost.
     cgroups_lost: u64,
@@ -80,9 +83,6 @@ impl Session {
             choose,
             stop,
             early: Vec::new(),
-            opens: false,
-            talkers: false,
-            owners: false,
             cgroups: Cgroups::new(),
             cgroups_lost: 0,
             told: KnownCgroups::default(),
@@ -91,69 +91,47 @@ impl Session {
         }
     }
 
-    /// Starts the probes; whether opens or talkers run and nobody asked for the end.
-    async fn start(&mut self, probes: &mut Probes, settings: &Settings) -> bool {
-        probes.start_opens(settings, self.choose.only());
-        probes.start_talkers(settings);
-        if settings.owners {
-            probes.start_owners(settings);
-        }
-        probes.all_started();
+    /// Waits until each probe has answered; true when opens or talkers run and the end was not asked
+    /// for.
+    async fn start(&mut self, probes: &mut ProbeSet) -> bool {
         let stop = self.stop.clone();
-        let mut answered = 0;
-        while answered < 2 + usize::from(settings.owners) {
+        while probes.is_starting() {
             let event = tokio::select! {
                 event = probes.next() => event,
                 () = stop.heard() => return false,
             };
             let Some(event) = event else { break };
-            if matches!(
-                event,
-                ProbeEvent::OpensStarted(_)
-                    | ProbeEvent::Watching(_)
-                    | ProbeEvent::OwnersStarted(_)
-            ) {
-                answered += 1;
-            }
             self.state(&event);
             self.early.push((clock::mono(), Seen::Probe(event)));
         }
-        self.opens || self.talkers
+        probes.runs(ProbeId::Opens) || probes.runs(ProbeId::Talkers)
     }
 
     /// What an event says of the probes themselves.
     fn state(&mut self, event: &ProbeEvent) {
         match event {
-            ProbeEvent::OpensStarted(started) => self.opens = started.is_ok(),
-            ProbeEvent::Watching(watching) => self.talkers = watching.is_ok(),
             ProbeEvent::Opens(batch) => self.lost = batch.counts.lost,
-            ProbeEvent::OpensEnded(counts) => {
-                self.lost = counts.lost;
-                self.opens = false;
+            ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost = counts.lost,
+            ProbeEvent::Started(ProbeInfo::Connections(info))
+                if info.attribution == Attribution::Procfs =>
+            {
+                complain(&format!("connections: {POLLED}"));
             }
-            ProbeEvent::TalkersEnded => self.talkers = false,
-            ProbeEvent::OwnersStarted(started) => self.owners = started.is_ok(),
-            ProbeEvent::OwnersEnded => self.owners = false,
+            // Opens and talkers are recorded without it: the recording is complete.
+            ProbeEvent::Failed(ProbeId::Connections, problem) => {
+                complain(&format!("without the processes behind connections: {problem}"));
+            }
+            ProbeEvent::Failed(ProbeId::Opens | ProbeId::Talkers, problem) => {
+                self.failed = true;
+                complain(&problem.to_string());
+            }
             _ => {}
-        }
-        if let ProbeEvent::OpensStarted(Err(problem)) | ProbeEvent::Watching(Err(problem)) = event {
-            self.failed = true;
-            complain(&problem.to_string());
-        }
-        if let ProbeEvent::OwnersStarted(Ok(info)) = event
-            && info.attribution == Attribution::Procfs
-        {
-            complain(&format!("connections: {POLLED}"));
-        }
-        // Without it the recording is whole for what it is mostly about.
-        if let ProbeEvent::OwnersStarted(Err(problem)) = event {
-            complain(&format!("without the processes behind connections: {problem}"));
         }
     }
 
     async fn record(
         &mut self,
-        probes: &mut Probes,
+        probes: &mut ProbeSet,
         settings: &Settings,
         args: &RecordArgs,
         name: &str,
@@ -190,7 +168,7 @@ impl Session {
     async fn pump(
         &mut self,
         writer: &mut Writer,
-        probes: &mut Probes,
+        probes: &mut ProbeSet,
         settings: &Settings,
         duration: Option<Duration>,
     ) -> Result<(), WriteError> {
@@ -204,7 +182,7 @@ impl Session {
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let stop = self.stop.clone();
         let mut ending = false;
-        while self.opens || self.talkers || self.owners {
+        while probes.any_runs() {
             tokio::select! {
                 biased;
                 () = stop.heard(), if !ending => {

@@ -7,6 +7,7 @@ use super::decode::Decoder;
 use super::encode::Encoder;
 use super::*;
 use crate::files::create;
+use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::problem::Problem;
 use crate::model::time::WallOffset;
@@ -63,7 +64,7 @@ fn all(opens: u64) -> Vec<(Mono, Seen)> {
         Seen::Tick,
         Seen::Unwritten,
         Seen::Probe(ProbeEvent::Opens(batch(1))),
-        Seen::Probe(ProbeEvent::TalkersEnded),
+        Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)),
     ]
     .into_iter()
     .enumerate()
@@ -211,8 +212,8 @@ fn what_cannot_be_written_is_an_error_and_no_half_block() {
 fn texts_of_a_file_do_not_act_on_the_terminal() {
     let mut encoder = Encoder::default();
     let problem = Problem::new("watch \x1b]0;x\x07", "already \\x1b", "a\nb");
-    encoder.add(Mono(1), &Seen::Probe(ProbeEvent::Watching(Err(problem))));
-    let Some((_, Seen::Probe(ProbeEvent::Watching(Err(problem))))) =
+    encoder.add(Mono(1), &Seen::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)));
+    let Some((_, Seen::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)))) =
         Decoder::new(encoder.take()).next()
     else {
         panic!("no problem");

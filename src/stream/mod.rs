@@ -3,7 +3,6 @@
 //! One thread takes the probes' events, chooses, and writes; it keeps counts and nothing else.
 //! The formats are `json`, `csv` and `text`, what they have to write is `lines`.
 
-mod choose;
 mod conns;
 mod csv;
 #[cfg(test)]
@@ -11,29 +10,25 @@ mod hostile;
 mod json;
 mod lines;
 mod out;
-mod probes;
 mod put;
 #[doc(hidden)]
 pub mod sample;
 mod session;
-mod stop;
 mod tally;
 mod text;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use crate::cli::{Format, Kind, StreamArgs};
+use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
-pub use choose::Choose;
 pub use csv::Csv;
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
-pub(crate) use probes::Probes;
-pub(crate) use stop::Stop;
 pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
 pub use text::Text;
 
@@ -100,10 +95,8 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         .build()
         .context("start the loop")?;
     let mut session = Session::new(wanted, lines, choose, out, args.duration);
-    let done = runtime.block_on(session.run(settings, &stop));
-    let complete = session.end();
-    match done {
-        Ok(()) if complete => Ok(ExitCode::SUCCESS),
+    match runtime.block_on(session.run(settings, &stop)) {
+        Ok(()) if session.is_complete() => Ok(ExitCode::SUCCESS),
         Ok(()) => Ok(ExitCode::FAILURE),
         Err(OutError::Closed) => Ok(ExitCode::SUCCESS),
         Err(e) => {
@@ -111,9 +104,4 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-/// A line on stderr; where that is closed there is nobody to tell.
-pub(crate) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "ebpftop: {text}");
 }

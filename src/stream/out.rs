@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::stop::Stop;
+use crate::session::Stop;
 
 /// What a pipe that polls writable takes without blocking (PIPE_BUF).
 const PIECE: usize = 4_096;

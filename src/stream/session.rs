@@ -5,26 +5,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::choose::Choose;
-use super::complain;
 use super::lines::{Lines, Note, OpenLine};
 use super::out::{Out, OutError};
-use super::probes::Probes;
-use super::stop::Stop;
 use super::tally::{Coverage, Ready, Tally};
 use super::{Wanted, text};
 use crate::model::conn::OwnersBatch;
 use crate::model::coverage::{Attribution, POLLED, add_missing};
 use crate::model::escape::escape;
-use crate::model::event::{CgroupsMade, OwnersInfo, ProbeEvent, Watched};
+use crate::model::event::{
+    CgroupsMade, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::owners::{Net, Owners};
-use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::clock;
+use crate::probes::owners::OwnersConfig;
+use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
+use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -40,7 +39,6 @@ pub(super) struct Session {
     choose: Choose,
     out: Out,
     duration: Option<Duration>,
-    probes: Option<Probes>,
     cgroups: Cgroups,
     /// Names of new cgroups that were lost.
     cgroups_lost: u64,
@@ -49,16 +47,13 @@ pub(super) struct Session {
     buffer: Vec<u8>,
     /// Samples from before `ready`: a start takes a second or two at most.
     early: Vec<Vec<TalkersSample>>,
-    /// What runs now, and what has run.
-    running: Wanted,
+    /// The probes that ran at `ready`.
     ran: Wanted,
     watched: Vec<Watched>,
     coverage: Coverage,
     /// Something asked for was not done.
     failed: bool,
 }
-
-const NONE: Wanted = Wanted { opens: false, talkers: false, connections: false };
 
 impl Session {
     pub(super) fn new(
@@ -74,53 +69,62 @@ impl Session {
             choose,
             out,
             duration,
-            probes: Some(Probes::new()),
             cgroups: Cgroups::new(),
             cgroups_lost: 0,
             tally: Tally::default(),
             owners: Owners::telling(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             early: Vec::new(),
-            running: NONE,
-            ran: NONE,
+            ran: Wanted::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
             failed: false,
         }
     }
 
-    /// Ends the probes; whether all was done as asked.
-    pub(super) fn end(mut self) -> bool {
-        if let Some(probes) = self.probes.take() {
-            probes.join();
-        }
+    /// Whether everything was done as asked.
+    pub(super) fn is_complete(&self) -> bool {
         !self.failed
     }
 
+    /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
-        let Some(mut probes) = self.probes.take() else { return Ok(()) };
+        let config = ProbesConfig {
+            opens: self.wanted.opens.then(|| OpensConfig {
+                waits: true,
+                ..OpensConfig::new(settings, self.choose.only())
+            }),
+            talkers: self.wanted.talkers.then(|| TalkersConfig::new(settings)),
+            connections: self.wanted.connections.then(|| OwnersConfig::new(settings)),
+        };
+        let mut probes = ProbeSet::start(config, Order::InTurn);
         let done = self.run_with(&mut probes, settings, stop).await;
-        self.probes = Some(probes);
+        probes.join();
         done
     }
 
     async fn run_with(
         &mut self,
-        probes: &mut Probes,
+        probes: &mut ProbeSet,
         settings: &Settings,
         stop: &Stop,
     ) -> Result<(), OutError> {
-        if !self.start(probes, settings, stop).await {
-            // Told to end before it began, or nothing to run.
+        if !self.start(probes, stop).await {
+            // The end was asked for before the start, or nothing runs.
             return Ok(());
         }
         privileges::keep(&[], settings.locked);
         let at = self.begin(probes).await;
+        self.ran = Wanted {
+            opens: probes.runs(ProbeId::Opens),
+            talkers: probes.runs(ProbeId::Talkers),
+            connections: probes.runs(ProbeId::Connections),
+        };
         let ready = Ready {
             at,
-            opens: self.running.opens,
-            talkers: self.running.talkers,
-            connections: self.running.connections,
+            opens: self.ran.opens,
+            talkers: self.ran.talkers,
+            connections: self.ran.connections,
             watched: self.watched.clone(),
             netns: settings.netns.clone(),
             coverage: self.coverage.clone(),
@@ -128,7 +132,6 @@ impl Session {
         self.tally.ready(ready.at.mono);
         self.owners.restart();
         self.owners.start(ready.at.mono, self.coverage.attribution.unwrap_or_default());
-        self.ran = self.running;
         self.lines.header(&mut self.buffer);
         self.note(&Note::Ready(&ready));
         self.flush()?;
@@ -144,35 +147,8 @@ impl Session {
         self.flush()
     }
 
-    /// Starts what was asked for; whether at least one runs and nobody asked for the end.
-    ///
-    /// One after the other. The totals of talkers run from their start: so they are the last.
-    async fn start(&mut self, probes: &mut Probes, settings: &Settings, stop: &Stop) -> bool {
-        let started = async {
-            if self.wanted.opens {
-                probes.prepare_opens(settings, self.choose.only());
-                self.until_started(probes, |s| s.opens).await;
-            }
-            if self.wanted.connections {
-                probes.start_owners(settings);
-                self.until_started(probes, |s| s.connections).await;
-            }
-            if self.wanted.talkers {
-                probes.start_talkers(settings);
-                self.until_started(probes, |s| s.talkers).await;
-            }
-            self.running != NONE
-        };
-        let running = tokio::select! {
-            running = started => running,
-            () = stop.heard() => false,
-        };
-        probes.all_started();
-        running
-    }
-
     /// The moment from which on everything is counted. Takes events until then.
-    async fn begin(&mut self, probes: &mut Probes) -> Stamp {
+    async fn begin(&mut self, probes: &mut ProbeSet) -> Stamp {
         let Some(mut began) = probes.begin_opens(self.duration) else { return clock::now() };
         loop {
             tokio::select! {
@@ -192,25 +168,28 @@ impl Session {
         }
     }
 
-    /// Takes events until the probe runs, or a start has failed.
-    async fn until_started(&mut self, probes: &mut Probes, runs: fn(&Wanted) -> bool) {
-        let failed = std::mem::take(&mut self.failed);
-        while !runs(&self.running) && !self.failed {
-            match probes.next().await {
+    /// Waits until each probe has answered; true when at least one runs and the end was not asked for.
+    async fn start(&mut self, probes: &mut ProbeSet, stop: &Stop) -> bool {
+        while probes.is_starting() {
+            let event = tokio::select! {
+                event = probes.next() => event,
+                () = stop.heard() => return false,
+            };
+            match event {
                 Some(event) => self.state(event),
-                None => self.failed = true,
+                None => break,
             }
         }
-        self.failed |= failed;
+        probes.any_runs()
     }
 
     /// Writes what the probes tell until they have ended.
-    async fn pump(&mut self, probes: &mut Probes, stop: &Stop) -> Result<(), OutError> {
+    async fn pump(&mut self, probes: &mut ProbeSet, stop: &Stop) -> Result<(), OutError> {
         let deadline = self.duration.map(|d| Instant::now() + d);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = false;
-        while self.running != NONE {
+        while probes.any_runs() {
             tokio::select! {
                 biased;
                 () = stop.heard(), if !ending => self.tally.end(clock::mono()),
@@ -227,7 +206,7 @@ impl Session {
                 event = probes.next() => {
                     match event {
                         Some(event) => self.take(event)?,
-                        None => self.all_gone(),
+                        None => break,
                     }
                     continue;
                 }
@@ -242,10 +221,7 @@ impl Session {
         match event {
             ProbeEvent::Opens(batch) => self.opens(&batch)?,
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
-            ProbeEvent::OpensEnded(counts) => {
-                self.running.opens = false;
-                self.lost(counts);
-            }
+            ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost(counts),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Owners(batch) => self.connections(&batch)?,
             other => self.state(other),
@@ -329,46 +305,33 @@ impl Session {
     /// What an event says of the probes themselves.
     fn state(&mut self, event: ProbeEvent) {
         match event {
-            ProbeEvent::OpensStarted(Ok(info)) => {
-                self.running.opens = true;
+            ProbeEvent::Started(ProbeInfo::Opens(info)) => {
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
-            ProbeEvent::OpensStarted(Err(problem)) => {
-                self.running.opens = false;
-                self.fail(&problem);
-            }
-            ProbeEvent::Watching(Ok(watched)) => {
-                self.running.talkers = true;
+            ProbeEvent::Started(ProbeInfo::Talkers(watched)) | ProbeEvent::Watching(watched) => {
                 let missing = watched.iter().flat_map(|watched| &watched.missing);
                 add_missing(&mut self.coverage.missing, missing);
                 self.watching(watched);
             }
-            ProbeEvent::Watching(Err(problem)) => {
-                self.running.talkers = false;
-                self.fail(&problem);
+            ProbeEvent::Started(ProbeInfo::Connections(info)) => self.connections_start(info),
+            ProbeEvent::Failed(_, problem) => {
+                self.failed = true;
+                complain(&problem.to_string());
             }
-            ProbeEvent::TalkersEnded => self.running.talkers = false,
-            ProbeEvent::OwnersStarted(Ok(info)) => self.connections_start(info),
-            ProbeEvent::OwnersStarted(Err(problem)) => {
-                self.running.connections = false;
-                self.fail(&problem);
-            }
-            ProbeEvent::OwnersEnded => self.running.connections = false,
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
-            // What comes before `ready`: the first samples count from the start of talkers on, of
-            // connections what lives is known from then on.
+            // Before `ready`: the totals of talkers run from their start, and connections that exist
+            // by then are known.
             ProbeEvent::Talkers(samples) => self.early.push(samples),
             ProbeEvent::Owners(batch) => {
                 self.owners.apply(&batch);
                 self.owners.take_told();
             }
-            ProbeEvent::Opens(_) | ProbeEvent::OpensEnded(_) | ProbeEvent::Links(_) => {}
+            ProbeEvent::Ended(_) | ProbeEvent::Opens(_) | ProbeEvent::Links(_) => {}
         }
     }
 
     /// Polling is an answer in part to who asked for connections by name.
     fn connections_start(&mut self, info: OwnersInfo) {
-        self.running.connections = true;
         self.coverage.attribution = Some(info.attribution);
         if info.attribution == Attribution::Procfs {
             self.failed = true;
@@ -413,21 +376,6 @@ impl Session {
             }
         }
         self.watched = watched;
-    }
-
-    fn fail(&mut self, problem: &Problem) {
-        self.failed = true;
-        complain(&problem.to_string());
-    }
-
-    /// The channel is closed though a probe did not say that it ended.
-    fn all_gone(&mut self) {
-        self.fail(&Problem::new(
-            "watch",
-            "a probe ended without a word",
-            "start it again, and report this if it comes back",
-        ));
-        self.running = NONE;
     }
 
     fn note(&mut self, note: &Note<'_>) {

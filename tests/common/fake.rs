@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ebpftop::app::{App, Effect, Msg};
-use ebpftop::model::event::{OpensInfo, ProbeEvent, Watched};
+use ebpftop::model::event::{OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use ebpftop::model::link::{Foreign, ForeignHook, Hook, Link, LinkCounters, XdpMode};
 use ebpftop::model::open::{Comm, OpenBatch, OpenCounts, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
@@ -280,8 +280,8 @@ pub fn second(app: &mut Dashboard, s: u32) {
 pub fn started(settings: &Settings, size: (u16, u16)) -> Dashboard {
     let mut app = Dashboard::new(settings, "web-3", size, at(0.0));
     let info = OpensInfo { seen: vec![Syscall::Openat], ..OpensInfo::default() };
-    app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(info))), at(0.0));
-    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![watched("eth0")]))), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Opens(info))), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::Watching(vec![watched("eth0")])), at(0.0));
     let mut down = link(5, "eth1", false, "192.168.7.1");
     down.xdp = Some(("native".into(), 77));
     down.driver = Some("ixgbe".into());

@@ -6,12 +6,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ebpftop::model::event::{ProbeEvent, TalkersCommand, Watched};
+use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, TalkersCommand, Watched};
 use ebpftop::model::link::{Choice, Hook, XdpMode};
 use ebpftop::model::problem::Problem;
 use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
-use ebpftop::probes::talkers::TalkersProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, TalkersConfig};
+use ebpftop::probes::{CHANNEL_DEPTH, ProbeThread, TalkersConfig, talkers};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::patience::{next, patience};
@@ -323,7 +322,7 @@ pub fn fill_tcx(name: &str) -> Vec<(OwnedFd, OwnedFd)> {
 
 /// A running probe and everything it has told.
 pub struct Probe {
-    probe: TalkersProbe,
+    probe: ProbeThread<TalkersCommand>,
     events: Receiver<ProbeEvent>,
     pub samples: Vec<TalkersSample>,
     pub watched: Vec<Watched>,
@@ -336,12 +335,12 @@ pub fn try_probe(choice: Choice, mode: XdpMode) -> Result<Probe, Problem> {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
     let interval = Duration::from_millis(100);
     let config = TalkersConfig { choice, mode, interval, ..TalkersConfig::default() };
-    let probe = TalkersProbe::start(config, sink);
+    let probe = talkers::start(config, sink);
     match next(&mut events) {
-        Some(ProbeEvent::Watching(Ok(watched))) => {
+        Some(ProbeEvent::Started(ProbeInfo::Talkers(watched))) => {
             Ok(Probe { probe, events, samples: vec![], watched, links: vec![], ended: false })
         }
-        Some(ProbeEvent::Watching(Err(problem))) => {
+        Some(ProbeEvent::Failed(ProbeId::Talkers, problem)) => {
             probe.join();
             Err(problem)
         }
@@ -365,7 +364,7 @@ impl Probe {
     /// Takes one event in, and checks what must hold for every sample.
     fn take(&mut self) {
         match next(&mut self.events).expect("the probe runs") {
-            ProbeEvent::Watching(Ok(watched)) => self.watched = watched,
+            ProbeEvent::Watching(watched) => self.watched = watched,
             ProbeEvent::Talkers(samples) => {
                 for sample in samples {
                     let held = sum(&sample.sources, |s| s.total);
@@ -382,7 +381,7 @@ impl Probe {
                 }
             }
             ProbeEvent::Links(links) => self.links = links,
-            ProbeEvent::TalkersEnded => self.ended = true,
+            ProbeEvent::Ended(ProbeEnd::Talkers) => self.ended = true,
             other => panic!("unexpected {other:?}"),
         }
     }

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use ebpftop::model::event::{OpensInfo, ProbeEvent};
+use ebpftop::model::event::{OpensInfo, ProbeEnd, ProbeEvent, ProbeInfo};
 use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
-use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeThread, opens};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::patience::{next, patience};
@@ -59,7 +58,7 @@ impl All {
 
 /// A probe that is attached.
 pub struct Watch {
-    probe: OpensProbe,
+    probe: ProbeThread<opens::Begin>,
     events: Receiver<ProbeEvent>,
     pub info: OpensInfo,
 }
@@ -67,9 +66,9 @@ pub struct Watch {
 /// Starts the probe; fails the test where it cannot start (it needs root).
 pub fn watch(config: OpensConfig) -> Watch {
     let (sink, mut events) = channel(CHANNEL_DEPTH);
-    let probe = OpensProbe::start(config, sink);
+    let probe = opens::start(config, sink);
     match next(&mut events) {
-        Some(ProbeEvent::OpensStarted(Ok(info))) => Watch { probe, events, info },
+        Some(ProbeEvent::Started(ProbeInfo::Opens(info))) => Watch { probe, events, info },
         other => panic!("the opens probe must start here (the tests need root): {other:?}"),
     }
 }
@@ -117,7 +116,7 @@ impl Watch {
                         all.lost_by.extend(&batch.lost_by);
                     }
                 }
-                ProbeEvent::OpensEnded(counts) => {
+                ProbeEvent::Ended(ProbeEnd::Opens(counts)) => {
                     all.counts = counts;
                     return all;
                 }

@@ -3,10 +3,9 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
 use ebpftop::model::open::OpenCounts;
-use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, opens};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -63,9 +62,9 @@ fn opens_until(end: Instant) -> Opened {
 /// A process with as many threads as cores that opens for so long, watched.
 pub fn full_speed(time: Duration) -> Run {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
-    let mut probe = OpensProbe::start(OpensConfig::default(), sink);
+    let mut probe = opens::start(OpensConfig::default(), sink);
     match next(&mut events) {
-        Some(ProbeEvent::OpensStarted(Ok(_))) => {}
+        Some(ProbeEvent::Started(ProbeInfo::Opens(_))) => {}
         other => panic!("the opens probe must start here (this needs root): {other:?}"),
     }
     // The child's pid is known when it has ended, so everybody's opens are counted until then.
@@ -84,7 +83,7 @@ pub fn full_speed(time: Duration) -> Run {
                         lost.insert(l.tgid, Opened { opens: l.opens, failed: l.failed });
                     }
                 }
-                ProbeEvent::OpensEnded(counts) => return (told, lost, counts),
+                ProbeEvent::Ended(ProbeEnd::Opens(counts)) => return (told, lost, counts),
                 ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }

@@ -14,11 +14,10 @@ use crate::common::net::*;
 use crate::common::opens::{in_child, watch};
 use crate::common::patience::{alone, next};
 use crate::common::program::{Ended, Stream, ebpftop, ended};
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEnd, ProbeEvent};
 use ebpftop::model::link::XdpMode;
 use ebpftop::model::talkers::Direction;
-use ebpftop::probes::opens::OpensProbe;
-use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig};
+use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, opens};
 use serde_json::Value;
 
 /// `SCRIPT`, in a mount namespace of its own, then `ebpftop ARGS` in its place.
@@ -61,7 +60,7 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
     let _ring = alone();
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let config = OpensConfig { ring_bytes: Some(1 << 20), ..OpensConfig::default() };
-    let mut probe = OpensProbe::start(config, sink);
+    let mut probe = opens::start(config, sink);
     let load = Load::start();
     let mut stopped = None;
     let mut lost = 0;
@@ -69,10 +68,8 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
         match next(&mut events) {
             Some(ProbeEvent::Opens(batch)) => lost = batch.counts.lost,
             Some(ProbeEvent::Cgroups(_)) => {}
-            Some(ProbeEvent::OpensStarted(started)) => {
-                started.unwrap_or_else(|e| panic!("the tests need root: {e}"));
-            }
-            Some(ProbeEvent::OpensEnded(counts)) => break assert!(counts.lost >= lost),
+            Some(ProbeEvent::Started(_)) => {}
+            Some(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => break assert!(counts.lost >= lost),
             other => panic!("unexpected {other:?}"),
         }
         // More than a batch comes meanwhile.

@@ -13,7 +13,7 @@ use crate::common::net::own_namespace;
 use crate::common::program::{Stream, ended, program};
 use crate::common::spawn::public_copy;
 use ebpftop::model::coverage::Attribution;
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEvent, ProbeInfo};
 use ebpftop::recording::{Item, Reader, Seen};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
@@ -396,7 +396,9 @@ fn a_program_that_is_asked_for_more_says_it_and_a_recording_keeps_it() {
     loop {
         match reader.read().unwrap() {
             Item::End(_) => break,
-            Item::Seen(_, Seen::Probe(ProbeEvent::OwnersStarted(Ok(told)))) => info = Some(told),
+            Item::Seen(_, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(told)))) => {
+                info = Some(told)
+            }
             Item::Seen(_, Seen::Probe(ProbeEvent::Owners(batch))) => {
                 samples += batch.tick.map_or(0, |tick| tick.samples.len());
             }

@@ -112,7 +112,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
     let pid = tty.pid().unsigned_abs();
     let others = [
         ("opens", OPENS),
-        ("owners", OPENS),
+        ("connections", OPENS),
         ("talkers", TALKERS),
         ("who", SYS_PTRACE),
         ("cgroups", 0),
@@ -139,7 +139,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
     let mut tty = dashboard("", &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    let names = ["opens", "owners", "talkers", "who", "cgroups", "record", "save"];
+    let names = ["opens", "connections", "talkers", "who", "cgroups", "record", "save"];
     let others = names.map(|name| (name, 0));
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {

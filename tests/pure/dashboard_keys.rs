@@ -2,7 +2,7 @@
 
 use crate::fake::{at, batch, key, started, type_text};
 use ebpftop::app::{Effect, Msg, Overlay};
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEvent, ProbeId};
 use ebpftop::model::problem::Problem;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
@@ -21,7 +21,7 @@ fn what_is_copied_has_nothing_in_it_that_acts() {
 fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
     let mut app = started(&Settings::default(), (120, 40));
     let problem = Problem::new("watch eth7", "no such interface", "choose another");
-    app.update(Msg::Probe(ProbeEvent::Watching(Err(problem))), at(1.0));
+    app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)), at(1.0));
     for c in ['i', 'n', 'b', 'x'] {
         assert_eq!(app.update(key(KeyCode::Char(c)), at(2.0)), [Effect::Redraw]);
         assert!(matches!(app.screen.overlay, Overlay::None));

@@ -7,7 +7,7 @@ use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP,
 };
-use ebpftop::model::event::{OwnersInfo, ProbeEvent};
+use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
@@ -72,7 +72,10 @@ fn told(app: &mut Dashboard, samples: Vec<Conn>) {
 /// address that is not on what is watched; a process that opens nothing talks as well.
 fn connected() -> Dashboard {
     let mut app = busy((120, 40));
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
+    app.update(
+        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(OwnersInfo::default()))),
+        at(30.0),
+    );
     let nginx = Some(owner(812, "nginx"));
     let mut accepted = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 0, 0);
     (accepted.event, accepted.passive) = (ConnEvent::Accept, true);
@@ -263,12 +266,15 @@ fn what_was_lost_and_let_go_is_beside_the_sum() {
 #[test]
 fn who_talks_is_shown_once_the_opens_have_started() {
     let mut app = Dashboard::new(&Settings::default(), "h", (120, 40), at(0.0));
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(OwnersInfo::default()))), at(30.0));
+    app.update(
+        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(OwnersInfo::default()))),
+        at(30.0),
+    );
     let quiet = Some(owner(777, "quiet"));
     told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
     let screen = text(&app, (120, 40));
     assert!(screen.contains("starting") && !screen.contains("quiet"), "{screen}");
-    app.update(Msg::Probe(ProbeEvent::OpensStarted(Ok(Default::default()))), at(32.0));
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Opens(Default::default()))), at(32.0));
     app.update(Msg::Tick, at(33.0));
     line(&text(&app, (120, 40)), &["777", "quiet"]);
 }
@@ -308,7 +314,7 @@ fn a_paused_screen_keeps_its_owners() {
 fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     let mut app = busy((120, 40));
     let problem = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Err(problem))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Connections, problem)), at(30.0));
     app.update(Msg::Tick, at(31.0));
     let screen = text(&app, (120, 40));
     line(&screen, &["no connections: cgroup v2 is not mounted"]);

@@ -5,7 +5,7 @@ use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP, UDP,
 };
 use ebpftop::model::coverage::{Attribution, Missing};
-use ebpftop::model::event::{OwnersInfo, ProbeEvent};
+use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::time::WallOffset;
@@ -51,7 +51,7 @@ fn dashboard() -> Dashboard {
         error: "tcp_state_raw: load: EPERM; a policy of this kernel forbids it".into(),
     };
     let info = OwnersInfo { attribution: Attribution::Procfs, missing: vec![missing] };
-    app.update(Msg::Probe(ProbeEvent::OwnersStarted(Ok(info))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))), at(30.0));
     let nginx = Some(owner(812, "nginx"));
     let seen =
         Conn { event: ConnEvent::Seen, ..conn(1, nginx, TCP, "10.0.3.1:443", "10.0.3.17:50000") };

@@ -149,7 +149,7 @@ fn what_was_watched_then_is_what_is_shown() {
     second(&mut app, 0);
     second(&mut app, 1);
     let lo = crate::fake::watched("lo");
-    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![lo]))), at(2.1));
+    app.update(Msg::Probe(ProbeEvent::Watching(vec![lo])), at(2.1));
     app.update(Msg::Tick, at(3.0));
     assert!(header(&app).contains(" lo generic"), "{}", header(&app));
     app.update(key(KeyCode::Char('p')), at(3.0));

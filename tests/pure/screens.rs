@@ -3,7 +3,7 @@
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
 use ebpftop::app::kept::Kept;
 use ebpftop::app::{App, Effect, Msg, Recorded};
-use ebpftop::model::event::{LookAt, ProbeEvent, TalkersCommand};
+use ebpftop::model::event::{LookAt, ProbeEvent, ProbeId, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
@@ -168,19 +168,19 @@ fn while_it_records() {
 fn a_probe_that_cannot_start() {
     let mut app = busy((80, 24));
     let problem = Problem::new("watch eth7", "no such interface", "choose one with -i: eth0, lo");
-    app.update(Msg::Probe(ProbeEvent::Watching(Err(problem))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)), at(30.0));
     snapshots("no_talkers", &mut app);
     let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
     let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
-    app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
-    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![crate::fake::watched("eth0")]))), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Opens, problem)), at(0.0));
+    app.update(Msg::Probe(ProbeEvent::Watching(vec![crate::fake::watched("eth0")])), at(0.0));
     for s in 0..30 {
         crate::fake::second(&mut app, s);
     }
     insta::assert_snapshot!("no_opens_80x24", {
         let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
         let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
-        app.update(Msg::Probe(ProbeEvent::OpensStarted(Err(problem))), at(0.0));
+        app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Opens, problem)), at(0.0));
         text(&app, (80, 24))
     });
     assert!(text(&app, (80, 24)).contains("stopped: cannot watch opens"));
@@ -192,13 +192,13 @@ fn an_interface_that_has_gone_is_said() {
     let mut gone = crate::fake::watched("eth0");
     gone.ifindex = 0;
     gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
-    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![gone]))), at(30.0));
+    app.update(Msg::Probe(ProbeEvent::Watching(vec![gone])), at(30.0));
     snapshots("gone", &mut app);
     app.resize((120, 40), at(30.0));
 
     let mut down = crate::fake::watched("eth0");
     down.gone = Some(Problem::new("watch eth0", "the interface is down", "ip link set eth0 up"));
-    app.update(Msg::Probe(ProbeEvent::Watching(Ok(vec![down]))), at(31.0));
+    app.update(Msg::Probe(ProbeEvent::Watching(vec![down])), at(31.0));
     let screen = text(&app, (120, 40));
     assert!(screen.lines().next().unwrap().contains("eth0 down"), "{screen}");
 }

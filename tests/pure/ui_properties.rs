@@ -7,7 +7,7 @@ use ebpftop::app::talkers_pane::TalkersSort;
 use ebpftop::app::{Msg, Pane, Target};
 use ebpftop::keys::{BINDINGS, Mode};
 use ebpftop::model::cgroup::{Cgroup, Owner};
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEvent, ProbeId};
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
@@ -107,18 +107,18 @@ fn message(app: &mut Dashboard, step: &Step, s: f64) -> Option<Msg> {
         }
         Step::Watch(n) => {
             let problem = || Problem::new("watch it", "it \u{65e5}\u{672c} is so", "do that");
-            Msg::Probe(ProbeEvent::Watching(match n {
-                0 => Err(problem()),
-                1 => Ok(vec![watched("eth0"), watched("lo")]),
+            Msg::Probe(match n {
+                0 => ProbeEvent::Failed(ProbeId::Talkers, problem()),
+                1 => ProbeEvent::Watching(vec![watched("eth0"), watched("lo")]),
                 2 => {
                     let mut w = watched("eth0");
                     w.gone = Some(problem());
                     w.partial = Some("after foreign XDP".into());
-                    Ok(vec![w])
+                    ProbeEvent::Watching(vec![w])
                 }
-                3 => Ok(vec![]),
-                _ => Ok(vec![watched("lo")]),
-            }))
+                3 => ProbeEvent::Watching(vec![]),
+                _ => ProbeEvent::Watching(vec![watched("lo")]),
+            })
         }
         Step::Ended(pid) => {
             let start_boottime_ns = u64::from(*pid) * 1_000_000;

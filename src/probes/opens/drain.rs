@@ -20,7 +20,7 @@ use crate::model::event::ProbeEvent;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::model::time::Mono;
 use crate::probes::cgroups::made::Made;
-use crate::probes::{Sink, clock, grace_period};
+use crate::probes::{Commands, Sink, clock, grace_period};
 use crate::sys::misses;
 use crate::sys::records::bytes_of;
 
@@ -45,9 +45,9 @@ const LOST_EVERY: Duration = Duration::from_millis(250);
 pub(super) fn drain(
     attached: Attached<'_>,
     made: Option<Made>,
-    commands: &mpsc::Receiver<Begin>,
+    commands: &Commands<Begin>,
     sink: &Sink,
-) -> libbpf_rs::Result<()> {
+) -> libbpf_rs::Result<OpenCounts> {
     let Attached { links, skel, rings, compat, info: _ } = attached;
     let decoder = RefCell::new(Decoder::default());
     let rings = rings
@@ -80,7 +80,7 @@ pub(super) fn drain(
         let rest = match drain.take_some(false)? {
             Taken::All => DRAIN_EVERY,
             Taken::Some => Duration::ZERO,
-            Taken::NobodyListens => return Ok(()),
+            Taken::NobodyListens => return Ok(OpenCounts::default()),
         };
         match commands.recv_timeout(rest) {
             Ok(begin) => drain.begin(begin),
@@ -93,9 +93,7 @@ pub(super) fn drain(
     // A program that was running when its link went has written its record after this.
     grace_period();
     while matches!(drain.take_some(true)?, Taken::Some) {}
-    let counts = drain.counts()?;
-    let _ = sink.blocking_send(ProbeEvent::OpensEnded(counts));
-    Ok(())
+    drain.counts()
 }
 
 /// What a turn took of what the rings hold.

@@ -9,23 +9,13 @@ mod flows;
 mod procfs;
 mod read;
 
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::programs::Storage;
-use super::{Sink, refusal};
-use crate::model::event::{OwnersInfo, ProbeEvent};
+use super::{Commands, ProbeThread, Sink, refusal};
+use crate::model::event::{OwnersInfo, ProbeEnd, ProbeId};
 use crate::model::problem::Problem;
 use crate::privileges::{self, ThreadRole};
-
-/// A running owners probe.
-#[derive(Debug)]
-pub struct OwnersProbe {
-    /// Dropped to say stop.
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
 
 /// How the owners probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,57 +26,24 @@ pub struct OwnersConfig {
     pub locked: bool,
 }
 
-impl OwnersProbe {
-    /// Starts the thread; [`ProbeEvent::OwnersStarted`] tells how that went.
-    pub fn start(config: OwnersConfig, sink: Sink) -> Self {
-        let (stop, stopped) = mpsc::channel();
-        let spawned = thread::Builder::new().name("owners".into()).spawn({
-            let sink = sink.clone();
-            move || run(&config, &stopped, &sink)
-        });
-        match spawned {
-            Ok(thread) => Self { stop: Some(stop), thread: Some(thread) },
-            Err(e) => {
-                let problem = Problem::new("start the owners probe", e.to_string(), "");
-                // A thread that did not start sends nothing, so there is room for this one.
-                let _ = sink.try_send(ProbeEvent::OwnersStarted(Err(problem)));
-                Self { stop: None, thread: None }
-            }
-        }
-    }
-
-    /// Asks it to detach, to read what is left, and to end; [`ProbeEvent::OwnersEnded`] is its last
-    /// word. Does not wait: the events have to be received meanwhile.
-    pub fn stop(&mut self) {
-        self.stop = None;
-    }
-
-    /// Waits for the thread's end. The channel must be drained or closed by then.
-    pub fn join(mut self) {
-        self.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// Starts the probe.
+pub fn start(config: OwnersConfig, sink: Sink) -> ProbeThread {
+    let run = move |stopped: &Commands, sink: &Sink| {
+        run(&config, stopped, sink).map(|()| ProbeEnd::Connections)
+    };
+    ProbeThread::spawn(ProbeId::Connections, sink, None, run)
 }
 
-fn run(config: &OwnersConfig, stopped: &mpsc::Receiver<()>, sink: &Sink) {
-    super::quiet_libbpf();
+fn run(config: &OwnersConfig, stopped: &Commands, sink: &Sink) -> Result<(), Problem> {
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
         Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
-        Err(Refused { why, .. }) => {
-            let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(why)));
-            return;
-        }
+        Err(Refused { why, .. }) => return Err(why),
     };
     privileges::keep(&[ThreadRole::Owners], config.locked);
-    if let Err(e) = read::read(attached, info, config.interval, stopped, sink) {
-        tracing::error!("the owners probe ended: {e}");
-        let problem = Problem::new("read the connections", e.to_string(), "start ebpftop again");
-        let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
-    }
+    read::read(attached, info, config.interval, stopped, sink)
+        .map_err(|e| Problem::new("read the connections", e.to_string(), "start ebpftop again"))
 }
 
 /// Why no program watches.
@@ -115,12 +72,10 @@ fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), R
 fn poll(
     Refused { why, program, .. }: &Refused,
     config: &OwnersConfig,
-    stopped: &mpsc::Receiver<()>,
+    stopped: &Commands,
     sink: &Sink,
-) {
+) -> Result<(), Problem> {
     tracing::warn!("connections are polled: {why}");
     privileges::keep(&[ThreadRole::Polling], config.locked);
-    if let Err(problem) = procfs::read(why, program, config.interval, stopped, sink) {
-        let _ = sink.blocking_send(ProbeEvent::OwnersStarted(Err(problem)));
-    }
+    procfs::read(why, program, config.interval, stopped, sink)
 }

@@ -13,9 +13,9 @@ use super::flows::Flows;
 use crate::bpf::owners::OwnersSkel;
 use crate::bpf::owners::types::holder;
 use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
-use crate::model::event::{OwnersInfo, ProbeEvent};
+use crate::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
 use crate::model::owners::MAX_CONNS;
-use crate::probes::{Sink, clock, grace_period};
+use crate::probes::{Commands, Sink, clock, grace_period};
 use crate::sys::misses;
 
 /// Between drains. The ring holds 38,000 records: 380,000 connections a second, told at both ends.
@@ -37,7 +37,7 @@ pub(super) fn read(
     attached: Attached<'_>,
     info: OwnersInfo,
     interval: Duration,
-    stopped: &mpsc::Receiver<()>,
+    stopped: &Commands,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, holders, mut skel } = attached;
@@ -45,7 +45,7 @@ pub(super) fn read(
     set(&mut skel, |bss| bss.seeding = true);
     each_holder(holders.as_ref(), |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
-    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(info))).is_err() {
+    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err() {
         return Ok(());
     }
     let (events, walked) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
@@ -91,15 +91,13 @@ pub(super) fn read(
         let wait = DRAIN_EVERY.min(next.saturating_duration_since(Instant::now()));
         match stopped.recv_timeout(wait) {
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
     drop(links);
     // A program that was running when its link went has written its record after this.
     grace_period();
-    if reader.drain()? && reader.tick(true)? {
-        let _ = sink.blocking_send(ProbeEvent::OwnersEnded);
-    }
+    let _ = reader.drain()? && reader.tick(true)?;
     Ok(())
 }
 

@@ -24,15 +24,13 @@ mod target;
 mod third_party;
 mod watch;
 
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Sink, TalkersConfig};
-use crate::model::event::{ProbeEvent, TalkersCommand};
+use super::{ProbeThread, Sink, TalkersConfig};
+use crate::model::event::{ProbeEnd, ProbeId, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
-use crate::model::problem::Problem;
 
 /// The names of the interfaces in the caller's network namespace, and whether each is up.
 pub fn interfaces() -> std::io::Result<Vec<(InterfaceName, bool)>> {
@@ -40,78 +38,14 @@ pub fn interfaces() -> std::io::Result<Vec<(InterfaceName, bool)>> {
     Ok(links.into_iter().map(|link| (link.name, link.up)).collect())
 }
 
-/// A running talkers probe.
-#[derive(Debug)]
-pub struct TalkersProbe {
-    /// Dropped to say stop.
-    commands: Option<mpsc::Sender<TalkersCommand>>,
-    wake: Option<Arc<EventFd>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl TalkersProbe {
-    /// Starts the thread, in the caller's network namespace unless `config` names one; the first [`ProbeEvent::Watching`]
-    /// tells how that went.
-    pub fn start(config: TalkersConfig, sink: Sink) -> Self {
-        let (commands, received) = mpsc::channel();
-        let spawned = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(std::io::Error::from)
-            .and_then(|wake| {
-                let wake = Arc::new(wake);
-                let thread = thread::Builder::new().name("talkers".into()).spawn({
-                    let (sink, wake) = (sink.clone(), Arc::clone(&wake));
-                    move || run::run(&config, &received, &wake, &sink)
-                })?;
-                Ok((wake, thread))
-            });
-        match spawned {
-            Ok((wake, thread)) => {
-                Self { commands: Some(commands), wake: Some(wake), thread: Some(thread) }
-            }
-            Err(e) => {
-                let problem = Problem::new("start the talkers probe", e.to_string(), "");
-                // A thread that did not start sends nothing, so there is room for this one.
-                let _ = sink.try_send(ProbeEvent::Watching(Err(problem)));
-                Self { commands: None, wake: None, thread: None }
-            }
-        }
-    }
-
-    /// Asks for something else to be watched, or in another mode; [`ProbeEvent::Watching`] tells
-    /// what came of it. Does not wait. A probe that has ended takes no commands.
-    pub fn send(&self, command: TalkersCommand) {
-        if let Some(commands) = &self.commands {
-            let _ = commands.send(command);
-        }
-        self.wake();
-    }
-
-    /// Asks it to detach, to tell what was counted since the last tick, and to end;
-    /// [`ProbeEvent::TalkersEnded`] is its last word. Does not wait: the events have to be
-    /// received meanwhile.
-    pub fn stop(&mut self) {
-        self.commands = None;
-        self.wake();
-    }
-
-    /// Waits for the thread's end. The channel must be drained or closed by then.
-    pub fn join(mut self) {
-        self.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(wake) = &self.wake {
-            // Only a counter at its limit refuses, and then the thread is awake.
-            let _ = wake.write(1);
-        }
-    }
-}
-
-impl Drop for TalkersProbe {
-    fn drop(&mut self) {
-        self.stop();
-    }
+/// Starts the probe, in the caller's network namespace unless `config` names one.
+pub fn start(config: TalkersConfig, sink: Sink) -> ProbeThread<TalkersCommand> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let wake = match EventFd::from_flags(flags) {
+        Ok(wake) => Arc::new(wake),
+        Err(e) => return ProbeThread::failed(ProbeId::Talkers, &sink, &e.into()),
+    };
+    ProbeThread::spawn(ProbeId::Talkers, sink, Some(Arc::clone(&wake)), move |commands, sink| {
+        run::run(&config, commands, &wake, sink).map(|()| ProbeEnd::Talkers)
+    })
 }

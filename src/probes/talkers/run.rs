@@ -27,7 +27,7 @@ use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::privileges::{self, ThreadRole};
-use crate::probes::{Sink, TalkersConfig, clock, grace_period, quiet_libbpf};
+use crate::probes::{Sink, TalkersConfig, clock, grace_period};
 use crate::sys::percpu::Batch;
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.
@@ -86,31 +86,22 @@ pub(super) fn run(
     commands: &mpsc::Receiver<TalkersCommand>,
     wake: &EventFd,
     sink: &Sink,
-) {
-    quiet_libbpf();
-    let started = Run::start(config, sink).and_then(|run| {
-        let timer = timer(config.interval).map_err(|e| system_problem("set a timer", &e))?;
-        Ok((run, timer))
-    });
-    let (mut run, timer) = match started {
-        Ok(started) => started,
-        Err(problem) => {
-            let _ = sink.blocking_send(ProbeEvent::Watching(Err(problem)));
-            return;
-        }
-    };
+) -> Result<(), Problem> {
+    let mut run = Run::start(config, sink)?;
+    let timer = timer(config.interval).map_err(|e| system_problem("set a timer", &e))?;
     run.keep_rights();
-    let word = match run.go(commands, wake, &timer) {
-        Ok(()) => ProbeEvent::TalkersEnded,
-        Err(End::NoNamespace(problem)) => ProbeEvent::Watching(Err(problem)),
-        Err(End::Closed) => return,
+    let done = match run.go(commands, wake, &timer) {
+        Ok(()) => Ok(()),
+        Err(End::NoNamespace(problem)) => Err(problem),
+        Err(End::Closed) => return Ok(()),
     };
-    // Everything is given up before anybody is waited for.
+    // Everything is detached before the reader is waited for.
     let last = run.finish();
     drop(run);
-    if last.is_empty() || sink.blocking_send(ProbeEvent::Talkers(last)).is_ok() {
-        let _ = sink.blocking_send(word);
+    if !last.is_empty() {
+        let _ = sink.blocking_send(ProbeEvent::Talkers(last));
     }
+    done
 }
 
 fn system_problem(what: &str, e: &io::Error) -> Problem {

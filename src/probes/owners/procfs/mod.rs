@@ -18,11 +18,11 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::model::conn::{Carried, Conn, ConnEvent, Holder, OwnersBatch, OwnersTick, Share};
 use crate::model::coverage::{Attribution, Missing};
-use crate::model::event::{OwnersInfo, ProbeEvent};
+use crate::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
 use crate::model::owners::MAX_CONNS;
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
-use crate::probes::{Sink, clock};
+use crate::probes::{Commands, Sink, clock};
 use diag::Entry;
 use fds::Scan;
 use spaces::Spaces;
@@ -59,7 +59,7 @@ pub(super) fn read(
     why: &Problem,
     program: &str,
     interval: Duration,
-    stopped: &mpsc::Receiver<()>,
+    stopped: &Commands,
     sink: &Sink,
 ) -> Result<(), Problem> {
     let cannot = |e: &io::Error| {
@@ -77,7 +77,7 @@ pub(super) fn read(
     poller.first = false;
     let info =
         OwnersInfo { attribution: Attribution::Procfs, missing: poller.missing(why, program) };
-    if sink.blocking_send(ProbeEvent::OwnersStarted(Ok(info))).is_err()
+    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err()
         || sink.blocking_send(ProbeEvent::Owners(batch)).is_err()
     {
         return Ok(());
@@ -93,7 +93,6 @@ pub(super) fn read(
             return Ok(());
         }
         if ends {
-            let _ = sink.blocking_send(ProbeEvent::OwnersEnded);
             return Ok(());
         }
         // The scan is paced by itself.

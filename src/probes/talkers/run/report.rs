@@ -6,7 +6,7 @@ use super::super::links::KernelCounters;
 use super::super::target::Target;
 use super::super::watch::Watch;
 use super::{End, Run};
-use crate::model::event::{ProbeEvent, Watched};
+use crate::model::event::{ProbeEvent, ProbeInfo, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
@@ -56,8 +56,11 @@ impl Run<'_> {
         }
         let watched = self.watched();
         if self.told.as_ref() != Some(&watched) {
-            self.told = Some(watched.clone());
-            self.send(ProbeEvent::Watching(Ok(watched)))?;
+            let first = self.told.replace(watched.clone()).is_none();
+            self.send(match first {
+                true => ProbeEvent::Started(ProbeInfo::Talkers(watched)),
+                false => ProbeEvent::Watching(watched),
+            })?;
         }
         Ok(())
     }

@@ -1,0 +1,41 @@
+//! The configuration of the probes, by the user's settings.
+
+use crate::model::event::Only;
+use crate::model::filter::Pattern;
+use crate::probes::owners::OwnersConfig;
+use crate::probes::{OpensConfig, TalkersConfig};
+use crate::settings::Settings;
+
+impl OpensConfig {
+    /// For these settings; opens that are not in `only` are counted alone.
+    pub fn new(settings: &Settings, only: Only) -> Self {
+        Self { latency: settings.latency, only, locked: settings.locked, ..Self::default() }
+    }
+
+    /// For the dashboard: opens by the chosen processes.
+    pub fn for_dashboard(settings: &Settings) -> Self {
+        let process = settings.process.as_deref().map(Pattern::parse_name);
+        let name = process.and_then(Result::ok).and_then(|p| p.only_name());
+        Self::new(settings, Only { name, ..Only::default() })
+    }
+}
+
+impl TalkersConfig {
+    /// For these settings.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            choice: settings.choice.clone(),
+            mode: settings.xdp_mode,
+            interval: settings.interval,
+            netns: settings.netns.clone(),
+            locked: settings.locked,
+        }
+    }
+}
+
+impl OwnersConfig {
+    /// For these settings.
+    pub fn new(settings: &Settings) -> Self {
+        Self { interval: settings.interval, locked: settings.locked }
+    }
+}
