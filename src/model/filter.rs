@@ -1,22 +1,23 @@
-//! The filter language: terms with spaces between, all of which must hold.
+//! The filter language: terms separated by spaces, all of which must match.
 //!
-//! A term is a bare PATTERN on names, or `pid:` `uid:` `path:` `err:` `cgroup:` `ip:` `peer:` `port:` with a
-//! value; `!` in front negates it, quotes (either kind) hold spaces. Owns the meaning of terms;
-//! `parse` reads them, `pattern` matches text.
+//! A term is a bare PATTERN on names, or a key with a value; `!` in front negates it, and quotes of
+//! either kind enclose spaces. `terms` describes them, `parse` reads them, `pattern` matches text.
 
 mod parse;
 mod pattern;
+mod terms;
 
 use std::net::IpAddr;
 
 pub use pattern::Pattern;
+pub use terms::{TERMS, TermForm};
 
 use super::open::Comm;
 
 /// The longest expression, bytes: filters are typed, and a bound keeps their cost known.
 pub const MAX_BYTES: usize = 4_096;
 
-/// A parsed filter expression. The default one lets everything through.
+/// A parsed filter expression. The default one matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     names: Vec<Term<Pattern>>,
@@ -30,7 +31,7 @@ pub struct Filter {
     ports: Vec<Term<u16>>,
 }
 
-/// What has to hold, or, negated, must not.
+/// A condition that must match or, negated, must not.
 #[derive(Clone, Debug)]
 struct Term<T> {
     negated: bool,
@@ -38,7 +39,7 @@ struct Term<T> {
 }
 
 impl<T> Term<T> {
-    fn holds(&self, test: impl FnOnce(&T) -> bool) -> bool {
+    fn passes(&self, test: impl FnOnce(&T) -> bool) -> bool {
         test(&self.is) != self.negated
     }
 }
@@ -58,7 +59,7 @@ struct Net {
 }
 
 impl Net {
-    /// A v4 net holds no v6 address, a v4-mapped one neither.
+    /// A v4 net contains no v6 address, v4-mapped ones included.
     fn contains(&self, ip: IpAddr) -> bool {
         match (self.ip, ip) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {
@@ -74,17 +75,17 @@ impl Net {
     }
 }
 
-/// Why an expression does not parse: told while typing.
+/// Why an expression is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct FilterError {
     /// Byte range of the offending term in the input.
     pub at: std::ops::Range<usize>,
-    /// What is wrong with it.
+    /// The reason, with the right form where there is one.
     pub reason: String,
 }
 
-/// What is known of a process (or of one of its threads).
+/// The properties of a process, or of one of its threads, that terms compare.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessInfo<'a> {
     /// Names that a bare PATTERN is tried on: threads' names and the process's.
@@ -97,24 +98,24 @@ pub struct ProcessInfo<'a> {
     pub cgroup: Option<&'a [u8]>,
 }
 
-/// What is known of an opened file.
+/// The properties of an opened file that terms compare.
 #[derive(Clone, Copy, Debug)]
 pub struct What<'a> {
-    /// The path as passed.
+    /// The requested path.
     pub path: Option<&'a [u8]>,
-    /// The absolute path.
+    /// The resolved path.
     pub resolved: Option<&'a [u8]>,
-    /// The errno of the (last) open, `None` when it was good.
+    /// The errno of the last open; `None` if it succeeded.
     pub errno: Option<i32>,
 }
 
 impl Filter {
-    /// Parses an expression; the empty one lets everything through.
+    /// Parses an expression; the empty one matches everything.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         parse::filter(text)
     }
 
-    /// Lets everything through.
+    /// Whether there are no terms: everything matches.
     pub fn is_empty(&self) -> bool {
         !self.chooses_processes()
             && !self.chooses_files()
@@ -130,54 +131,54 @@ impl Filter {
             && self.cgroups.is_empty())
     }
 
-    /// Whether there are terms on the cgroup, so that its path has to be found out.
+    /// Whether there are terms on the cgroup, which need its path.
     pub fn chooses_cgroups(&self) -> bool {
         !self.cgroups.is_empty()
     }
 
-    /// The process that a term asks for: opens of others need not be looked at.
+    /// The only process that can match, if a term names one: others can be skipped early.
     pub fn only_tgid(&self) -> Option<u32> {
         self.tgids.iter().find(|t| !t.negated).map(|t| t.is)
     }
 
-    /// The user that a term asks for.
+    /// The only user that can match, if a term names one.
     pub fn only_uid(&self) -> Option<u32> {
         self.uids.iter().find(|t| !t.negated).map(|t| t.is)
     }
 
-    /// What a term wants to be in the thread's or the process's name.
+    /// A substring that the thread's or the process's name must contain, if a term names one.
     pub fn only_name(&self) -> Option<Comm> {
         self.names.iter().filter(|t| !t.negated).find_map(|t| t.is.only_name())
     }
 
-    /// Whether a term asks for failed opens.
+    /// Whether only failed opens can match.
     pub fn only_failed(&self) -> bool {
         self.errnos.iter().any(|t| !t.negated)
     }
 
-    /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) hold.
+    /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) match.
     ///
-    /// A name term holds when one of the names matches; negated, when none does.
+    /// A name term matches if one of the names does; negated, if none does.
     pub fn process(&self, who: &ProcessInfo<'_>) -> bool {
-        self.tgids.iter().all(|t| t.holds(|tgid| *tgid == who.tgid))
-            && self.uids.iter().all(|t| t.holds(|uid| *uid == who.uid))
-            && self.names.iter().all(|t| t.holds(|p| p.matches_any(who.names)))
-            && self.cgroups.iter().all(|t| t.holds(|p| p.matches_any(who.cgroup.as_slice())))
+        self.tgids.iter().all(|t| t.passes(|tgid| *tgid == who.tgid))
+            && self.uids.iter().all(|t| t.passes(|uid| *uid == who.uid))
+            && self.names.iter().all(|t| t.passes(|p| p.matches_any(who.names)))
+            && self.cgroups.iter().all(|t| t.passes(|p| p.matches_any(who.cgroup.as_slice())))
     }
 
-    /// Whether there are terms on files (`path:`, `err:`): a process then shows when one of its files holds.
+    /// Whether there are terms on files (`path:`, `err:`): a process is then shown if one of its files matches.
     pub fn chooses_files(&self) -> bool {
         !(self.paths.is_empty() && self.errnos.is_empty())
     }
 
-    /// Whether the terms on the file hold.
+    /// Whether the terms on the file match.
     pub fn file(&self, what: &What<'_>) -> bool {
         self.errnos.iter().all(|t| {
-            t.holds(|errno| match errno {
+            t.passes(|errno| match errno {
                 Errno::Any => what.errno.is_some(),
                 Errno::Is(errno) => what.errno == Some(*errno),
             })
-        }) && self.paths.iter().all(|t| t.holds(|p| path_matches(p, what.path, what.resolved)))
+        }) && self.paths.iter().all(|t| t.passes(|p| path_matches(p, what.path, what.resolved)))
     }
 
     /// Whether there are terms on addresses (`ip:`).
@@ -185,12 +186,12 @@ impl Filter {
         !self.nets.is_empty()
     }
 
-    /// Whether the terms on the address (`ip:`) hold.
+    /// Whether the terms on the address (`ip:`) match.
     pub fn address(&self, ip: IpAddr) -> bool {
-        self.nets.iter().all(|t| t.holds(|net| net.contains(ip)))
+        self.nets.iter().all(|t| t.passes(|net| net.contains(ip)))
     }
 
-    /// Whether there are terms on whom a process talks to (`peer:`, `port:`).
+    /// Whether there are terms on the connections of a process (`peer:`, `port:`).
     pub fn chooses_peers(&self) -> bool {
         !(self.peers.is_empty() && self.ports.is_empty())
     }
@@ -200,18 +201,18 @@ impl Filter {
         !self.ports.is_empty()
     }
 
-    /// Whether the terms on the peer (`peer:`) hold.
+    /// Whether the terms on the peer (`peer:`) match.
     pub fn peer(&self, ip: IpAddr) -> bool {
-        self.peers.iter().all(|t| t.holds(|net| net.contains(ip)))
+        self.peers.iter().all(|t| t.passes(|net| net.contains(ip)))
     }
 
-    /// Whether the terms on ports (`port:`) hold: one of the two ends has it.
+    /// Whether the terms on ports (`port:`) match the port of either end.
     pub fn port(&self, ports: [u16; 2]) -> bool {
-        self.ports.iter().all(|t| t.holds(|port| ports.contains(port)))
+        self.ports.iter().all(|t| t.passes(|port| ports.contains(port)))
     }
 }
 
-/// Whether a path PATTERN holds for the path as passed or for the resolved one.
+/// Whether a path PATTERN matches the requested path or the resolved one.
 pub fn path_matches(pattern: &Pattern, path: Option<&[u8]>, resolved: Option<&[u8]>) -> bool {
     match (path, resolved) {
         (Some(path), Some(resolved)) if path != resolved => pattern.matches_any(&[path, resolved]),

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
+use super::terms::{self, TermForm};
 use super::{Errno, Filter, FilterError, MAX_BYTES, Net, Pattern, Term};
 use crate::model::errno::errno_number;
-
-const KEYS: &str = "pid: uid: path: err: cgroup: ip: peer: port:";
 
 /// A position in the expression.
 struct Reader<'a> {
@@ -14,13 +13,13 @@ struct Reader<'a> {
     at: usize,
 }
 
-/// A value as it stands there: what it says, and where.
+/// The text of a value, and where it is.
 struct Value<'a> {
     text: &'a str,
     at: Range<usize>,
-    /// `!` stood in front of a PATTERN value.
+    /// `!` is in front of a PATTERN value.
     negated: bool,
-    /// `~` stood in front.
+    /// `~` is in front.
     regex: bool,
 }
 
@@ -51,60 +50,47 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
     let error = |reason: String| FilterError { at: start..value.at.end, reason };
     if value.text.is_empty() {
         return Err(error(match key {
-            Some(key) => format!("`{key}:` wants a value, {}", example(key)),
-            None => "nothing to look for".into(),
+            Some(key) => format!("`{}` needs a value, as in `{}`", key.written, key.example),
+            None => "a term without text".into(),
         }));
     }
     let pattern = |name| {
         Pattern::of(value.text, value.regex, name, start..value.at.end)
             .map(|is| Term { negated: negated != value.negated, is })
     };
-    let number = |what| {
-        plain(&value)
-            .and_then(|text| text.parse().ok())
-            .map(|is| Term { negated, is })
-            .ok_or_else(|| error(format!("{what} is a number, {}", example(key.unwrap_or("pid")))))
+    let Some(key) = key else {
+        filter.names.push(pattern(true)?);
+        return Ok(());
     };
-    match key {
-        None => filter.names.push(pattern(true)?),
-        Some("path") => filter.paths.push(pattern(false)?),
-        Some("cgroup") => filter.cgroups.push(pattern(false)?),
-        Some("pid") => filter.tgids.push(number("a process id")?),
-        Some("uid") => filter.uids.push(number("a user id")?),
-        Some("err") => {
-            let is = plain(&value)
-                .and_then(errno)
-                .ok_or_else(|| error(format!("no such error, {}", example("err"))))?;
+    let needs =
+        |what: &str| error(format!("`{}` needs {what}, as in `{}`", key.written, key.example));
+    let number = || {
+        let number = plain(&value).and_then(|text| text.parse().ok());
+        number.map(|is| Term { negated, is }).ok_or_else(|| needs("a number"))
+    };
+    match key.key {
+        "path" => filter.paths.push(pattern(false)?),
+        "cgroup" => filter.cgroups.push(pattern(false)?),
+        "pid" => filter.tgids.push(number()?),
+        "uid" => filter.uids.push(number()?),
+        "err" => {
+            let is = plain(&value).and_then(errno);
+            let is = is.ok_or_else(|| needs("the name or number of an error, or any"))?;
             filter.errnos.push(Term { negated, is });
         }
-        Some("port") => {
-            let is = plain(&value)
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| error(format!("not a port, {}", example("port"))))?;
+        "port" => {
+            let is = plain(&value).and_then(|text| text.parse().ok());
+            let is = is.ok_or_else(|| needs("a port number"))?;
             filter.ports.push(Term { negated, is });
         }
-        Some(key) => {
-            let is = plain(&value)
-                .and_then(net)
-                .ok_or_else(|| error(format!("not an address or a net, {}", example(key))))?;
+        key => {
+            let is = plain(&value).and_then(net);
+            let is = is.ok_or_else(|| needs("an address or a network"))?;
             let nets = if key == "peer" { &mut filter.peers } else { &mut filter.nets };
             nets.push(Term { negated, is });
         }
     }
     Ok(())
-}
-
-fn example(key: &str) -> &'static str {
-    match key {
-        "pid" => "as `pid:812`",
-        "uid" => "as `uid:1000`; `id -u NAME` tells it",
-        "path" => "as `path:/etc`",
-        "err" => "as `err:ENOENT`, `err:2` or `err:any`",
-        "cgroup" => "as `cgroup:docker`",
-        "port" => "as `port:443`",
-        "peer" => "as `peer:10.0.0.0/8` or `peer:fe80::/10`",
-        _ => "as `ip:10.0.0.0/8` or `ip:fe80::/10`",
-    }
 }
 
 /// The text of a value that is no PATTERN.
@@ -141,7 +127,7 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Goes past what `is` holds for; how many bytes that was.
+    /// Skips the characters that `is` matches, and returns how many bytes they took.
     fn skip(&mut self, is: impl Fn(char) -> bool) -> usize {
         let rest = self.rest();
         let n = rest.find(|c| !is(c)).unwrap_or(rest.len());
@@ -149,33 +135,29 @@ impl<'a> Reader<'a> {
         n
     }
 
-    /// A key and its colon; `None` where a bare PATTERN stands. A name may hold a colon
-    /// (`kworker/0:1`), but not after letters alone: that is a mistyped key.
-    fn key(&mut self, start: usize) -> Result<Option<&'static str>, FilterError> {
+    /// A key and its colon; `None` for a bare PATTERN. A name may contain a colon (`kworker/0:1`), but
+    /// after letters alone it is taken for a mistyped key.
+    fn key(&mut self, start: usize) -> Result<Option<&'static TermForm>, FilterError> {
         let rest = self.rest();
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let Some((word, after)) = rest.split_at_checked(letters) else { return Ok(None) };
         if word.is_empty() || !after.starts_with(':') {
             return Ok(None);
         }
-        let known = ["pid", "uid", "path", "err", "cgroup", "ip", "peer", "port"]
-            .into_iter()
-            .find(|k| *k == word);
-        match known {
-            Some(key) => {
-                self.at += letters + 1;
-                Ok(Some(key))
-            }
-            None => Err(FilterError {
+        let Some(form) = terms::keyed(word) else {
+            return Err(FilterError {
                 at: start..self.at + letters + 1,
                 reason: format!(
-                    "no such key, `{word}:`; there are {KEYS} — quote it to look for the text"
+                    "unknown key `{word}:`; keys are {}; put text with a colon in quotes",
+                    terms::keys()
                 ),
-            }),
-        }
+            });
+        };
+        self.at += letters + 1;
+        Ok(Some(form))
     }
 
-    /// A value: `!` and `~` where they stand, then a quoted text or one up to the next space.
+    /// A value: optional `!` and `~`, then quoted text, or text up to the next space.
     fn value(&mut self, start: usize) -> Result<Value<'a>, FilterError> {
         let negated = self.skip(|c| c == '!') % 2 == 1;
         let regex = self.rest().starts_with('~');
@@ -193,7 +175,7 @@ impl<'a> Reader<'a> {
         let Some((text, after)) = body.split_once(quote) else {
             return Err(FilterError {
                 at: start..self.text.len(),
-                reason: format!("the quote {quote} is not closed"),
+                reason: format!("the closing quote {quote} is missing"),
             });
         };
         let from = self.at;
@@ -201,7 +183,7 @@ impl<'a> Reader<'a> {
         if after.chars().next().is_some_and(|c| !c.is_whitespace()) {
             return Err(FilterError {
                 at: start..self.at,
-                reason: format!("a space has to follow the closing {quote}"),
+                reason: format!("a space must follow the closing {quote}"),
             });
         }
         Ok(Value { text, at: from..self.at, negated, regex })

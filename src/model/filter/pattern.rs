@@ -7,7 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::{FilterError, MAX_BYTES};
 use crate::model::open::Comm;
 
-/// What the kernel keeps of a name: `TASK_COMM_LEN` less the NUL.
+/// Length of a name in the kernel: `TASK_COMM_LEN` less the NUL.
 const COMM_BYTES: usize = 15;
 
 /// A compiled regular expression and its lazy DFA may take this much memory each, bytes.
@@ -48,7 +48,7 @@ impl Pattern {
         Ok(Self { negated, kind: Kind::new(body, is_regex, name, at)? })
     }
 
-    /// A pattern of which the parts are known.
+    /// A pattern from its parts.
     pub(super) fn of(
         body: &str,
         is_regex: bool,
@@ -58,8 +58,8 @@ impl Pattern {
         Ok(Self { negated: false, kind: Kind::new(body, is_regex, name, at)? })
     }
 
-    /// The ASCII substring in lower case that a name has to have, where that is all there is to
-    /// this pattern for names.
+    /// The ASCII substring, in lower case, that a name must contain, where the pattern is no more than
+    /// that.
     pub fn only_name(&self) -> Option<Comm> {
         match &self.kind {
             Kind::Ascii(part) if !self.negated && part.len() <= COMM_BYTES => Some(Comm::new(part)),
@@ -67,12 +67,12 @@ impl Pattern {
         }
     }
 
-    /// Whether it holds for `text`.
+    /// Whether it matches `text`.
     pub fn matches(&self, text: &[u8]) -> bool {
         self.kind.found(text) != self.negated
     }
 
-    /// Whether it holds for one of `texts`; negated: for none of them.
+    /// Whether it matches one of `texts`; negated: none of them.
     pub fn matches_any(&self, texts: &[&[u8]]) -> bool {
         texts.iter().any(|text| self.kind.found(text)) != self.negated
     }
@@ -82,7 +82,7 @@ impl Kind {
     fn new(body: &str, regex: bool, name: bool, at: Range<usize>) -> Result<Self, FilterError> {
         let error = |reason: String| FilterError { at: at.clone(), reason };
         if body.is_empty() {
-            return Err(error("nothing to look for".into()));
+            return Err(error("a term without text".into()));
         }
         if body.len() > MAX_BYTES {
             return Err(error(format!("longer than {MAX_BYTES} bytes")));
@@ -105,7 +105,7 @@ impl Kind {
     }
 }
 
-/// What fits a name of the kernel's, in whole characters.
+/// The part that fits a name of the kernel's, in whole characters.
 fn cut(body: &str) -> &str {
     let end = (0..=COMM_BYTES).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
     if body.len() <= COMM_BYTES { body } else { body.get(..end).unwrap_or(body) }
@@ -115,19 +115,19 @@ fn compile(body: &str) -> Result<Regex, String> {
     RegexBuilder::new(body).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build().map_err(
         |e| match e {
             regex::Error::CompiledTooBig(_) => {
-                "the regular expression takes too much memory; make its repetitions smaller".into()
+                "the regular expression takes too much memory; use fewer repetitions".into()
             }
-            // The library draws the place over several lines; the last one says what is wrong.
+            // The library draws the place over several lines; the last one has the reason.
             e => {
                 let text = e.to_string();
                 let last = text.lines().last().unwrap_or_default();
-                format!("the regular expression is wrong: {}", last.trim_start_matches("error: "))
+                format!("invalid regular expression: {}", last.trim_start_matches("error: "))
             }
         },
     )
 }
 
-/// Whether `needle` (lower case, not empty) is in `text`, whatever the case of ASCII letters.
+/// Whether `text` contains `needle` (lower case, not empty); the case of ASCII letters does not matter.
 fn contains(text: &[u8], needle: &[u8]) -> bool {
     let Some((first, rest)) = needle.split_first() else { return true };
     let Some(starts) = text.len().checked_sub(rest.len()).and_then(|n| text.get(..n)) else {

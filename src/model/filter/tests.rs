@@ -14,7 +14,7 @@ fn who<'a>(names: &'a [&'a [u8]]) -> ProcessInfo<'a> {
 #[test]
 fn terms_on_the_process() {
     let names: &[&[u8]] = &[b"Socket Thread", b"firefox"];
-    for (expr, holds) in [
+    for (expr, matches) in [
         ("", true),
         ("fire", true),
         ("FIRE", true),
@@ -45,7 +45,7 @@ fn terms_on_the_process() {
         ("  fire \t pid:812  ", true),
         ("path:/etc err:ENOENT ip:10.0.0.0/8", true),
     ] {
-        assert_eq!(filter(expr).process(&who(names)), holds, "{expr}");
+        assert_eq!(filter(expr).process(&who(names)), matches, "{expr}");
     }
     let no_cgroup = ProcessInfo { cgroup: None, ..who(names) };
     assert!(!filter("cgroup:a").process(&no_cgroup));
@@ -98,7 +98,7 @@ fn terms_on_the_file() {
 
 #[test]
 fn terms_on_the_address() {
-    for (expr, ip, holds) in [
+    for (expr, ip, matches) in [
         ("ip:10.0.0.0/8", "10.255.1.2", true),
         ("ip:10.1.2.3/8", "10.255.1.2", true),
         ("ip:10.0.0.0/8", "11.0.0.1", false),
@@ -113,7 +113,7 @@ fn terms_on_the_address() {
         ("ip:::1", "::1", true),
         ("nginx pid:1", "1.2.3.4", true),
     ] {
-        assert_eq!(filter(expr).address(ip.parse().unwrap()), holds, "{expr} {ip}");
+        assert_eq!(filter(expr).address(ip.parse().unwrap()), matches, "{expr} {ip}");
     }
 }
 
@@ -134,21 +134,21 @@ fn what_is_chosen_is_known() {
 fn mistakes_say_where_and_what() {
     for (expr, at, says) in [
         ("a pid:x", 2..7, "number"),
-        ("pid:", 0..4, "wants a value"),
-        ("!", 0..1, "nothing"),
-        ("!~", 0..2, "nothing"),
-        ("\"\"", 0..2, "nothing"),
-        ("user:root", 0..5, "no such key"),
-        ("a \"b c", 2..6, "not closed"),
+        ("pid:", 0..4, "needs a value, as in `pid:812`"),
+        ("!", 0..1, "without text"),
+        ("!~", 0..2, "without text"),
+        ("\"\"", 0..2, "without text"),
+        ("user:root", 0..5, "unknown key"),
+        ("a \"b c", 2..6, "closing quote"),
         ("\"b\"c", 0..3, "space"),
         ("nginx ~( x", 6..8, "unclosed group"),
-        ("err:ENOSUCH", 0..11, "no such error"),
-        ("err:0", 0..5, "no such error"),
-        ("err:~E", 0..6, "no such error"),
-        ("ip:10.0.0.0/33", 0..14, "net"),
-        ("ip:10.0.0.0/+8", 0..14, "net"),
-        ("ip:host", 0..7, "net"),
-        ("uid:root", 0..8, "id -u"),
+        ("err:ENOSUCH", 0..11, "of an error, or any"),
+        ("err:0", 0..5, "of an error, or any"),
+        ("err:~E", 0..6, "of an error, or any"),
+        ("ip:10.0.0.0/33", 0..14, "a network"),
+        ("ip:10.0.0.0/+8", 0..14, "a network"),
+        ("ip:host", 0..7, "a network"),
+        ("uid:root", 0..8, "a number, as in `uid:1000`"),
         ("pid:-1", 0..6, "number"),
         ("~a{1000}{1000}", 0..14, "memory"),
     ] {
@@ -161,7 +161,7 @@ fn mistakes_say_where_and_what() {
 }
 
 #[test]
-fn a_name_may_hold_a_colon() {
+fn a_name_may_contain_a_colon() {
     let names: &[&[u8]] = &[b"kworker/0:1-eve"];
     assert!(filter("kworker/0:1").process(&who(names)));
     assert!(filter("'/0:'").process(&who(names)));
