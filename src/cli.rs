@@ -1,7 +1,7 @@
-//! The command line: what may be said, and what a value has to look like.
+//! The command line: commands, options, and the form of their values.
 //!
-//! Nothing is done here, and no default is set: [`crate::config`] merges what was said with
-//! the file and the defaults.
+//! Nothing is done here, and no default is set: [`crate::config`] merges the command line with the
+//! configuration file and the defaults.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,9 +18,9 @@ use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::recording::parse_size;
-use crate::settings::THEME_NAMES;
+use crate::settings::saved_view::THEME_NAMES;
 
-/// Which process opens which files, and who is on the wire: live, exact, from eBPF.
+/// Shows live, from eBPF, which process opens which files, and who is on the wire.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ebpftop", version, args_conflicts_with_subcommands = true)]
 #[command(disable_help_subcommand = true)]
@@ -35,18 +35,18 @@ pub struct Cli {
     pub screen: ScreenArgs,
 }
 
-/// What to do instead of the dashboard.
+/// The commands beside the dashboard.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write what is seen as lines on stdout
+    /// Print events as lines on stdout: text, JSON or CSV
     Stream(Box<StreamArgs>),
-    /// Write down what the probes see, for `replay`
+    /// Write what the probes see to a file, for `replay`
     Record(Box<RecordArgs>),
-    /// Show a recording in the dashboard, without rights, on any machine
+    /// Show a recording in the dashboard: without privileges, on any machine
     Replay(Box<ReplayArgs>),
-    /// Say what this machine, kernel and user can do, with the fix where something is missing
+    /// Check what this machine, kernel and user can do, with the fix for what is missing
     Doctor {
-        /// How to write it
+        /// Output format
         #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
         format: DoctorFormat,
         #[command(flatten)]
@@ -63,88 +63,88 @@ pub enum Command {
     Man,
 }
 
-/// What the dashboard, `stream` and `record` have in common.
+/// Options of the dashboard, `stream` and `record`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
     /// Interface to watch; `all` for every one that is up [default: the default route's]
     #[arg(short, long, value_name = "IFACE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|name: OsString| interface(name.as_bytes())))]
     pub interface: Option<InterfaceName>,
-    /// Watch the interfaces of this network namespace: a name of `ip netns`, a process id, or a
-    /// path [default: our own]; opens are those of the whole machine all the same
+    /// Watch the interfaces of this network namespace: a name of `ip netns`, a process ID, or a
+    /// path [default: the current one]; opens are those of the whole machine in any case
     #[arg(long, value_name = "NAME|PID", value_parser = netns)]
     pub netns: Option<String>,
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches: names and pid: uid: path: err: cgroup: ip: terms, ! in front negates
+    /// Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     /// Time between refreshes, 100ms to 60s [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_interval)]
     pub interval: Option<Duration>,
-    /// How arriving packets are counted [default: auto]
+    /// Hook that counts received packets [default: auto]
     #[arg(long, value_name = "MODE", value_enum)]
     pub xdp_mode: Option<XdpMode>,
-    /// Time each open (a second program: it costs)
+    /// Time each open; slows opens down, since a second program runs at their entry
     #[arg(long)]
     pub latency: bool,
     #[command(flatten)]
     pub types: BtfArgs,
-    /// Keep to what is watched at first, and give up all rights but those that reading counts takes
+    /// Drop all privileges not needed for reading counters; interface and mode cannot change
+    /// afterwards
     #[arg(long)]
     pub lock: bool,
 }
 
-/// What the dashboard and `record` have in common.
+/// Options of the dashboard and `record`.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct OwnersArgs {
-    /// Do without the processes behind connections: nothing is attached for them
+    /// Do not attribute connections to processes; attaches no programs for them
     #[arg(long)]
     pub no_owners: bool,
 }
 
-/// What everything that loads programs takes.
+/// Options of every command that loads BPF programs.
 #[derive(Clone, Debug, Default, Args)]
 pub struct BtfArgs {
-    /// Take the kernel's types from this BTF file, where the kernel has none at
-    /// /sys/kernel/btf/vmlinux
+    /// Read the kernel's types from this BTF file, for a kernel without /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
 }
 
-/// What only the dashboard takes.
+/// Options of the dashboard and `replay`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ScreenArgs {
     /// Configuration file [default: $XDG_CONFIG_HOME/ebpftop/config.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Colours of the dashboard
+    /// Colour theme
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(THEME_NAMES))]
     pub theme: Option<String>,
-    /// Tell country and network of addresses from this MMDB file; may be given more than once
+    /// Show country and network of addresses from this MMDB file; may be repeated
     #[arg(long, value_name = "FILE")]
     pub mmdb: Vec<PathBuf>,
     /// Leave the mouse to the terminal
     #[arg(long)]
     pub no_mouse: bool,
-    /// Plain ASCII: no braille and no line drawing
+    /// Plain ASCII: no braille, no line drawing
     #[arg(long)]
     pub ascii: bool,
-    /// Write a log here
+    /// Write a log to this file
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 }
 
-/// `stream`.
+/// Options of `stream`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StreamArgs {
-    /// What to write; opens and talkers when nothing is named
+    /// Kinds of lines [default: opens talkers]
     #[arg(value_enum)]
     pub kinds: Vec<Kind>,
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// How to write it; csv takes one kind
+    /// Output format; csv takes one kind
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// End after this time, counted from `ready` [default: until SIGINT or SIGTERM]
@@ -167,10 +167,10 @@ pub struct StreamArgs {
     pub top: Option<usize>,
 }
 
-/// `record`.
+/// Options of `record`.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
-    /// Where to; nothing that is there already is written over
+    /// File to write; an existing file is not overwritten
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -180,52 +180,52 @@ pub struct RecordArgs {
     /// End after this time [default: until SIGINT or SIGTERM]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
-    /// End before the file is larger: bytes, or with K, M or G [default: no bound]
+    /// End before the file exceeds this size: bytes, or with K, M or G [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_size: Option<u64>,
 }
 
-/// `replay`.
+/// Options of `replay`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReplayArgs {
-    /// What `record` or `R` wrote [default: the built-in demo]
+    /// Recording made by `record` or the key R [default: the built-in demo]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches: names and pid: uid: path: err: cgroup: ip: terms, ! in front negates
+    /// Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     #[command(flatten)]
     pub screen: ScreenArgs,
 }
 
-/// What `stream` writes.
+/// A kind of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// A line for each return from an open
     Opens,
     /// A table for each interval, direction and interface
     Talkers,
-    /// A line for each connection that begins and that ends, with the process behind it, and a table
-    /// of processes for each interval
+    /// A line for each connection that begins or ends, with its process, and a table of processes for
+    /// each interval
     Connections,
 }
 
-/// How `stream` writes.
+/// The output format of `stream`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// For people; may change between versions
     #[default]
     Text,
-    /// One object a line
+    /// One object per line
     Json,
     /// A header line and rows
     Csv,
 }
 
-/// How `doctor` writes.
+/// The output format of `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DoctorFormat {
     /// For people
@@ -241,22 +241,23 @@ impl ValueEnum for XdpMode {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            XdpMode::Auto => PossibleValue::new("auto").help("the best that disturbs nothing"),
-            XdpMode::Native => PossibleValue::new("native").help("in the driver"),
-            XdpMode::Generic => PossibleValue::new("generic").help("in the core"),
+            XdpMode::Auto => PossibleValue::new("auto")
+                .help("the best one that neither resets the link nor slows it down"),
+            XdpMode::Native => PossibleValue::new("native").help("XDP in the driver"),
+            XdpMode::Generic => PossibleValue::new("generic").help("XDP in the network core"),
             XdpMode::Off => PossibleValue::new("off").help("no XDP: TCX, else a packet socket"),
         })
     }
 }
 
-/// The words that clap's derive would not check: each is parsed where it is used, too.
+/// The name of an interface, as far as the kernel could have it.
 pub(crate) fn interface(name: &[u8]) -> Result<InterfaceName, String> {
     // The kernel takes no slash, no colon and no white space in a name (dev_valid_name). An alternative
     // name has 127 bytes at most (ALTIFNAMSIZ), here each perhaps as an escape.
     const LONGEST: usize = 127 * "\\x1b".len();
     let excluded = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
     if name.is_empty() || name.len() > LONGEST || name.iter().any(excluded) {
-        return Err("no interface can have this name".into());
+        return Err("not a valid interface name".into());
     }
     Ok(InterfaceName::from(name))
 }
@@ -267,54 +268,65 @@ fn uid(text: &str) -> Result<u32, String> {
     }
     match nix::unistd::User::from_name(text) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => Err("there is no such user".into()),
-        Err(e) => Err(format!("the user cannot be looked up: {e}")),
+        Ok(None) => Err("no such user".into()),
+        Err(e) => Err(format!("cannot look up the user: {e}")),
     }
 }
 
 fn top(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("none would be left; `stream opens` writes no talkers".into()),
+        Ok(0) => Err("0 leaves no talkers; use `stream opens` for opens alone".into()),
         Ok(n) => Ok(n),
-        Err(_) => Err("a number is wanted".into()),
+        Err(_) => Err("not a number".into()),
     }
 }
 
 impl StreamArgs {
-    /// Whether this kind is written.
+    /// Whether this kind is selected.
     pub fn writes(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind) || (self.kinds.is_empty() && kind != Kind::Connections)
     }
 
-    /// Options that were given and do nothing for the kinds that are written.
-    pub fn idle(&self) -> Vec<&'static str> {
+    /// Options given that have no effect on the selected kinds, each with the kinds that it is for.
+    pub fn without_effect(&self) -> Vec<(&'static str, &'static [Kind])> {
+        const OPENS: &[Kind] = &[Kind::Opens];
+        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections];
+        const TALKERS: &[Kind] = &[Kind::Talkers];
+        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections];
         let watch = &self.watch;
-        let of_opens = [
-            ("--process", watch.process.is_some()),
-            ("--latency", watch.latency),
-            ("--failed", self.failed),
-            ("--pid", self.pid.is_some()),
-            ("--uid", self.uid.is_some()),
-            ("--path", self.path.is_some()),
+        let options = [
+            ("--process", PROCESSES, watch.process.is_some()),
+            ("--pid", PROCESSES, self.pid.is_some()),
+            ("--uid", PROCESSES, self.uid.is_some()),
+            ("--latency", OPENS, watch.latency),
+            ("--failed", OPENS, self.failed),
+            ("--path", OPENS, self.path.is_some()),
+            ("--interval", INTERVALS, watch.interval.is_some()),
+            ("--interface", TALKERS, watch.interface.is_some()),
+            ("--netns", TALKERS, watch.netns.is_some()),
+            ("--xdp-mode", TALKERS, watch.xdp_mode.is_some()),
+            ("--top", TALKERS, self.top.is_some()),
         ];
-        let of_talkers = [
-            ("--interface", watch.interface.is_some()),
-            ("--netns", watch.netns.is_some()),
-            ("--interval", watch.interval.is_some()),
-            ("--xdp-mode", watch.xdp_mode.is_some()),
-            ("--top", self.top.is_some()),
-        ];
-        let idle = |kind, options: &[(&'static str, bool)]| {
-            let given = options.iter().filter(|(_, given)| *given && !self.writes(kind));
-            given.map(|(name, _)| *name).collect::<Vec<_>>()
-        };
-        [idle(Kind::Opens, &of_opens), idle(Kind::Talkers, &of_talkers)].concat()
+        let selected = |kinds: &[Kind]| kinds.iter().any(|kind| self.writes(*kind));
+        let given = options.into_iter().filter(|(_, kinds, given)| *given && !selected(kinds));
+        given.map(|(name, kinds, _)| (name, kinds)).collect()
+    }
+}
+
+impl Kind {
+    /// The word on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Opens => "opens",
+            Kind::Talkers => "talkers",
+            Kind::Connections => "connections",
+        }
     }
 }
 
 fn netns(text: &str) -> Result<String, String> {
     if text.is_empty() || matches!(text, "." | "..") {
-        return Err("no network namespace has this name".into());
+        return Err("not a valid name of a network namespace".into());
     }
     Ok(text.to_owned())
 }
@@ -391,16 +403,22 @@ mod tests {
     }
 
     #[test]
-    fn options_that_do_nothing_are_known() {
-        for (line, idle) in [
+    fn options_without_effect_are_known() {
+        for (line, none) in [
             ("stream --failed --top 3", &[][..]),
             ("stream talkers -i eth0 --top 3", &[]),
-            ("stream talkers --failed -p x --uid 0", &["--process", "--failed", "--uid"]),
+            ("stream talkers --failed -p x --uid 0", &["--process", "--uid", "--failed"]),
+            ("stream connections -p x --pid 1 --uid 0 --interval 2s", &[]),
+            (
+                "stream connections --latency --path /etc --netns blue",
+                &["--latency", "--path", "--netns"],
+            ),
             ("stream opens -i eth0 --pid 1 --top 1", &["--interface", "--top"]),
         ] {
             let words = std::iter::once("ebpftop").chain(line.split_whitespace());
             let Some(Command::Stream(args)) = Cli::parse_from(words).command else { panic!() };
-            assert_eq!(args.idle(), idle, "{line}");
+            let options: Vec<_> = args.without_effect().into_iter().map(|o| o.0).collect();
+            assert_eq!(options, none, "{line}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod file;
 mod place;
 mod printed;
 mod save;
+pub mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,8 @@ use crate::cli::{OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
 use crate::model::timeline::WatchedPaths;
-use crate::settings::{ScreenSettings, Settings, THEME_NAMES};
+use crate::settings::saved_view::THEME_NAMES;
+use crate::settings::{ScreenSettings, Settings};
 
 pub use file::FileConfig;
 pub use place::caller;
@@ -87,14 +89,14 @@ pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) ->
 /// What only the dashboard needs. `NO_COLOR`, when not empty, turns colours off.
 pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
     let default = ScreenSettings::default();
-    let mut kept = default.kept;
-    for (key, value) in &file.kept {
-        kept.set(key, *value);
+    let mut view = default.view;
+    for (key, value) in &file.view {
+        view.set(key, *value);
     }
     let theme = THEME_NAMES.into_iter().find(|t| args.theme.as_deref() == Some(*t));
-    kept.theme = theme.unwrap_or(kept.theme);
+    view.theme = theme.unwrap_or(view.theme);
     ScreenSettings {
-        kept,
+        view,
         keys: file.keys.clone().unwrap_or(default.keys),
         columns: file.columns.clone(),
         file: path(args.config.as_deref()),

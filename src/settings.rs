@@ -1,13 +1,15 @@
 //! What the user asked for, merged once from defaults, the file and the command line.
 
+pub mod saved_view;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app::kept::Kept;
 use crate::keymap::Keymap;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::timeline::WatchedPaths;
+use saved_view::SavedView;
 
 /// What the dashboard, `stream` and `record` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +50,6 @@ impl Default for Settings {
     }
 }
 
-/// The themes that can be asked for by name; the first is the default.
-pub const THEME_NAMES: [&str; 4] = ["terminal", "contrast", "light", "colourblind"];
-
 /// The columns of a table by their headers, in the order wanted; for each table of
 /// which the configuration says something.
 pub type Columns = BTreeMap<&'static str, Vec<&'static str>>;
@@ -58,8 +57,8 @@ pub type Columns = BTreeMap<&'static str, Vec<&'static str>>;
 /// What only the dashboard needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenSettings {
-    /// What it begins with.
-    pub kept: Kept,
+    /// The view to begin with.
+    pub view: SavedView,
     pub keys: Keymap,
     pub columns: Columns,
     /// Where `W` writes; none where there is no home.
@@ -79,7 +78,7 @@ pub struct ScreenSettings {
 impl Default for ScreenSettings {
     fn default() -> Self {
         Self {
-            kept: Kept::default(),
+            view: SavedView::default(),
             keys: Keymap::default(),
             columns: Columns::default(),
             file: None,

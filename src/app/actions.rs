@@ -1,16 +1,16 @@
 //! What each action does.
 
 use super::help::Help;
-use super::kept::{MAX_LEVELS, SPLIT, UNDER};
 use super::opens_pane::{Detail, FailGroup, OpensView, Row};
 use super::picker;
 use super::related::{Related, RelatedRow};
-use super::talkers_pane::{DirectionFilter, TalkerRow, TalkersPane};
+use super::talkers_pane::{TalkerRow, TalkersPane, TalkersSort};
 use super::{App, Effect, Notice, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::event::TalkersCommand;
 use crate::model::link::{Choice, Link, XdpMode};
 use crate::model::slab::Slot;
+use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS, SPLIT};
 
 impl App {
     /// Does what a key asks for.
@@ -327,9 +327,10 @@ impl App {
         let pane = &mut self.opens_pane;
         if pane.view == OpensView::Processes && pane.inside().is_none() {
             let shown = pane.under.unwrap_or(3);
-            let at = UNDER.iter().position(|n| *n >= shown).unwrap_or(0);
+            let steps: Vec<usize> = FILES_SHOWN.iter().filter_map(|(_, n)| *n).collect();
+            let at = steps.iter().position(|n| *n >= shown).unwrap_or(0);
             let to = if more { at + 1 } else { at.saturating_sub(1) };
-            pane.under = UNDER.get(to).or(UNDER.last()).copied();
+            pane.under = steps.get(to).or(steps.last()).copied();
             pane.folds.clear();
         } else if more {
             pane.depth = (pane.depth + 1).min(usize::from(MAX_LEVELS));
@@ -340,13 +341,9 @@ impl App {
     }
 
     fn next_direction(&mut self) {
-        let next = match self.talkers_pane.ways(self.wire()) {
-            DirectionFilter::Rx => DirectionFilter::Tx,
-            DirectionFilter::Tx => DirectionFilter::Both,
-            DirectionFilter::Both => DirectionFilter::Rx,
-        };
+        let next = self.talkers_pane.ways(self.wire()).next();
         self.talkers_pane.chosen = Some(next);
-        if !TalkersPane::sorts(next).contains(&self.talkers_pane.sort) {
+        if !TalkersSort::offered(next).contains(&self.talkers_pane.sort) {
             self.talkers_pane.sort = Default::default();
         }
         self.rebuild_talkers();

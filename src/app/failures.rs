@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 
 use super::opens_groups::directory;
 use super::opens_pane::{FailGroup, FailRow, OpensPane, OpensSort, Row};
-use super::opens_rows::{Choose, Ranked, number, order};
+use super::opens_rows::{Choose, Ranked, order};
+use crate::model::field::opens::Measures;
 use crate::model::open::Comm;
 use crate::model::opens::{Failure, LaterSuccess, Path, Process, Tally};
 use crate::model::slab::Slot;
@@ -80,9 +81,9 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
                 last: f.last,
                 ..Tally::default()
             };
+            let pid = process.map_or(0, |p| p.key.tgid);
             Ranked {
-                number: number(sort, &tally, f.rate, process.map_or(0, |p| p.key.tgid)),
-                more: f.count,
+                weight: sort.weigh(&Measures { pid, ..choose.measures(&tally, f.rate) }),
                 name: f.name.as_bytes(),
                 id: at as u64,
                 what: at,
@@ -124,9 +125,9 @@ pub(super) fn of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGr
             continue;
         }
         let tally = Tally { opens: f.count, last: f.last, ..Tally::default() };
+        let measures = choose.measures(&tally, opens.rate_of(&f.meter));
         items.push(Ranked {
-            number: number(sort, &tally, opens.rate_of(&f.meter), process.key.tgid),
-            more: f.count,
+            weight: sort.weigh(&Measures { pid: process.key.tgid, ..measures }),
             name: &path.bytes,
             id: slot.id(),
             what: slot,

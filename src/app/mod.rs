@@ -5,7 +5,6 @@ pub mod data;
 mod failures;
 pub mod help;
 pub mod input;
-pub mod kept;
 pub mod list;
 mod measured;
 mod mouse;
@@ -21,6 +20,7 @@ pub mod related;
 mod replay;
 mod requests;
 mod rewind;
+mod saved_view;
 pub mod talkers_pane;
 
 use std::rc::Rc;
@@ -39,11 +39,11 @@ use crate::model::past::Past;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::timeline::WatchedPaths;
 use crate::model::wire::Wire;
+use crate::settings::saved_view::{SavedView, Units};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
 use help::Help;
 use input::FilterLine;
-use kept::{Kept, Units};
 
 pub use measured::{Measured, PaneRoom};
 pub use mouse::Target;
@@ -97,7 +97,7 @@ pub struct Screen {
     pub expanded: bool,
     /// Percent of the first pane.
     pub split: u16,
-    /// One of [`crate::settings::THEME_NAMES`].
+    /// One of [`THEME_NAMES`](crate::settings::saved_view::THEME_NAMES).
     pub theme: &'static str,
     pub units: Units,
     /// The mouse holds the line between the panes.
@@ -138,8 +138,8 @@ pub struct App {
     clock: Mono,
     described: requests::Described,
     /// What the configuration has, and what it is to have.
-    saved: Kept,
-    saving: Option<Kept>,
+    saved: SavedView,
+    saving: Option<SavedView>,
     /// Whose talk the probe was asked for.
     looked: Option<LookAt>,
     /// Where the round of asking after processes is.
@@ -163,8 +163,8 @@ impl App {
                 measured: Measured::default(),
                 focus: Pane::Opens,
                 expanded: false,
-                split: Kept::default().split,
-                theme: Kept::default().theme,
+                split: SavedView::default().split,
+                theme: SavedView::default().theme,
                 units: Units::default(),
                 dragging: false,
                 overlay: Overlay::None,
@@ -187,7 +187,7 @@ impl App {
             mode: settings.xdp_mode,
             clock: now,
             described: requests::Described::default(),
-            saved: Kept::default(),
+            saved: SavedView::default(),
             saving: None,
             looked: None,
             asked: 0,
@@ -203,7 +203,7 @@ impl App {
         self.keys = screen.keys.clone();
         self.columns = screen.columns.clone();
         self.path_watchlist = screen.watched.clone();
-        self.keep(&screen.kept);
+        self.apply_view(&screen.view);
     }
 
     /// Takes in what happened at `now`, and tells what is to be done about it.

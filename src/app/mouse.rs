@@ -1,10 +1,10 @@
 //! Clicks, on what the view says is at that place.
 
-use super::kept::SPLIT;
 use super::opens_pane::OpensSort;
 use super::talkers_pane::TalkersSort;
 use super::{App, Effect, Pane};
 use crate::keys::{Action, Mode};
+use crate::settings::saved_view::SPLIT;
 
 /// What is at a place of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

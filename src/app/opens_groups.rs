@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use hashbrown::HashMap;
 
 use super::opens_pane::{About, DirRow, OpensPane, OpensSort, Row};
-use super::opens_rows::{Choose, Ranked, number, order};
+use super::opens_rows::{Choose, Ranked, order};
 use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -48,8 +48,8 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
                 last: d.last,
                 latency: d.latency,
             };
-            let number = number(sort, &tally, d.rate, 0);
-            Ranked { number, more: d.opens, name: &d.path, id: 0, what: at }
+            let weight = sort.weigh(&choose.measures(&tally, d.rate));
+            Ranked { weight, name: &d.path, id: 0, what: at }
         })
         .collect();
     // Paths differ, so the name makes the order total.

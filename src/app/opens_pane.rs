@@ -7,64 +7,14 @@ use hashbrown::HashMap;
 use super::list::{List, RowId};
 use super::related::Related;
 use crate::model::conn::Carried;
+use crate::model::field::Need;
+use crate::model::field::opens::OpensTable;
 use crate::model::open::Comm;
 use crate::model::opens::{Latency, ProcessKey, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// What the rows are, outside of any detail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpensView {
-    #[default]
-    Processes,
-    Files,
-    Directories,
-    Failures,
-    Live,
-}
-
-impl OpensView {
-    /// The next one.
-    pub fn next(self) -> Self {
-        match self {
-            Self::Processes => Self::Files,
-            Self::Files => Self::Directories,
-            Self::Directories => Self::Failures,
-            Self::Failures => Self::Live,
-            Self::Live => Self::Processes,
-        }
-    }
-
-    /// In the pane's title.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Processes => "by process",
-            Self::Files => "by file",
-            Self::Directories => "by directory",
-            Self::Failures => "failures",
-            Self::Live => "live",
-        }
-    }
-}
-
-/// What the rows are ordered by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpensSort {
-    #[default]
-    Rate,
-    Failed,
-    Total,
-    Age,
-    Name,
-    Pid,
-    /// The mean, where opens are timed.
-    Latency,
-    /// What the process receives, and what it sends, where that is known.
-    Rx,
-    Tx,
-    /// How many it talks to.
-    Peers,
-}
+pub use crate::model::field::opens::{OpensSort, OpensView};
 
 /// What `Enter` went into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,25 +207,34 @@ impl OpensPane {
         self.crumbs.last().map(|c| &c.inside)
     }
 
-    /// The orders that this view can have, the one to begin with first.
-    pub fn sorts(&self) -> &'static [OpensSort] {
-        use OpensSort::{Age, Failed, Latency, Name, Peers, Pid, Rate, Rx, Total, Tx};
-        let sorts: &'static [OpensSort] = match (self.inside(), self.view) {
-            (None, OpensView::Processes) if self.net => {
-                &[Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency]
+    /// The table that is shown.
+    pub fn table(&self) -> OpensTable {
+        match self.inside() {
+            None => self.view.table(),
+            Some(Detail::Process(_)) => OpensTable::FilesOfProcess,
+            Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
+            Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
+            Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)) => {
+                OpensTable::Files
             }
-            (Some(Detail::Path(_)), _) | (None, OpensView::Processes) => {
-                &[Rate, Failed, Total, Age, Name, Pid, Latency]
-            }
-            (Some(Detail::Failures(_)), _) => &[Total, Age, Name, Pid],
-            (None, OpensView::Failures) => &[Rate, Total, Age, Name, Pid],
-            (None, OpensView::Live) => &[Age],
-            _ => &[Rate, Failed, Total, Age, Name, Latency],
-        };
-        if self.timed { sorts } else { sorts.strip_suffix(&[Latency]).unwrap_or(sorts) }
+        }
     }
 
-    /// The order that holds: the one chosen, where this view can have it.
+    /// Whether there is data for a column; other needs are not about this pane.
+    pub fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Latency => self.timed,
+            Need::Connections => self.net,
+            _ => true,
+        }
+    }
+
+    /// The orders that this view offers, the one to begin with first.
+    pub fn sorts(&self) -> Vec<OpensSort> {
+        self.table().sorts(|need| self.has(need))
+    }
+
+    /// The order in effect: the one chosen, if this view offers it.
     pub fn sort(&self) -> OpensSort {
         let sorts = self.sorts();
         if sorts.contains(&self.sort) {

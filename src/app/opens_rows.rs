@@ -11,6 +11,7 @@ use super::opens_groups::{about, below, directories};
 use super::opens_pane::{About, Detail, OpensPane, OpensSort, OpensView, Row, Share};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::conn::Carried;
+use crate::model::field::opens::{Measures, OpensTable};
 use crate::model::filter::{Filter, ProcessInfo, What};
 use crate::model::opens::{FileUse, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::owners::Owners;
@@ -90,23 +91,9 @@ impl Choose<'_> {
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
     }
 
-    /// What a process is ordered by that is about connections, and then by.
-    fn wire_number(&self, sort: OpensSort, process: &Process) -> Option<(u64, u64)> {
-        let owners = self.owners?;
-        let of = |what: fn(Carried) -> u64| {
-            let net = owners.process(process.key);
-            let (delta, total) = net.map_or_else(Default::default, |n| (n.delta, n.total));
-            (step(what(delta) as f64), what(total))
-        };
-        match sort {
-            OpensSort::Rx => Some(of(|c| c.rx_bytes)),
-            OpensSort::Tx => Some(of(|c| c.tx_bytes)),
-            OpensSort::Peers => {
-                let net = owners.process(process.key);
-                Some(net.map_or((0, 0), |n| (u64::from(n.peers), n.total.bytes())))
-            }
-            _ => None,
-        }
+    /// The values of a row, for its order.
+    pub(super) fn measures<'a>(&'a self, tally: &'a Tally, rate: f64) -> Measures<'a> {
+        Measures { owners: self.owners, now: self.now, ..Measures::of(tally, rate) }
     }
 
     /// An old process that opens something new is news as well.
@@ -158,8 +145,8 @@ impl Choose<'_> {
 
 /// Something to be put in order.
 pub(super) struct Ranked<'a, T> {
-    pub(super) number: u64,
-    pub(super) more: u64,
+    /// The larger first; the second number among equals.
+    pub(super) weight: (u64, u64),
     pub(super) name: &'a [u8],
     pub(super) id: u64,
     pub(super) what: T,
@@ -170,30 +157,12 @@ pub(super) struct Ranked<'a, T> {
 pub(super) fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool) {
     let compare = |a: &Ranked<'_, T>, b: &Ranked<'_, T>| {
         let first = if by_name { a.name.cmp(b.name) } else { Ordering::Equal };
-        first.then(b.number.cmp(&a.number)).then(b.more.cmp(&a.more)).then_with(|| a.id.cmp(&b.id))
+        first.then(b.weight.cmp(&a.weight)).then_with(|| a.id.cmp(&b.id))
     };
     if reverse {
         items.sort_unstable_by(|a, b| compare(b, a));
     } else {
         items.sort_unstable_by(compare);
-    }
-}
-
-/// A rate in steps of nine percent: what differs by less does not change places.
-pub(super) fn step(rate: f64) -> u64 {
-    if rate > 0.0 { ((rate.log2() + 32.0).max(0.0) * 8.0) as u64 + 1 } else { 0 }
-}
-
-pub(super) fn number(by: OpensSort, tally: &Tally, rate: f64, pid: u32) -> u64 {
-    match by {
-        OpensSort::Rate => step(rate),
-        OpensSort::Failed => tally.failed,
-        OpensSort::Total => tally.opens,
-        OpensSort::Age => tally.last.0,
-        OpensSort::Name | OpensSort::Rx | OpensSort::Tx | OpensSort::Peers => 0,
-        OpensSort::Latency => tally.latency.mean_ns().unwrap_or(0),
-        // Small ones first, as with names.
-        OpensSort::Pid => u64::from(u32::MAX - pid),
     }
 }
 
@@ -259,19 +228,15 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         .processes()
         .iter()
         .filter(|(_, p)| !p.is_program() && choose.process(p))
-        .map(|(slot, p)| Ranked {
-            number: match choose.wire_number(sort, p) {
-                Some((number, _)) => number,
-                None => number(sort, &p.tally, opens.rate_of(&p.meter), p.key.tgid),
-            },
-            more: match choose.wire_number(sort, p) {
-                Some((_, more)) => more,
-                None if sort == OpensSort::Rate => step(p.history.recent(choose.now, 10) as f64),
-                None => p.tally.opens,
-            },
-            name: p.name.as_bytes(),
-            id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
-            what: (slot, p),
+        .map(|(slot, p)| {
+            let measures = choose.measures(&p.tally, opens.rate_of(&p.meter));
+            let row = Measures { pid: p.key.tgid, process: Some(p), ..measures };
+            Ranked {
+                weight: sort.weigh(&row),
+                name: p.name.as_bytes(),
+                id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
+                what: (slot, p),
+            }
         })
         .collect();
     order(&mut items, sort == OpensSort::Name, pane.reverse);
@@ -292,6 +257,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     });
     // Ones that open something now show what; those that are quiet take one line, unless
     // somebody asked for more. Beyond what fits on a few screens nobody looks.
+    let of_files = OpensTable::FilesOfProcess.sorts(|need| pane.has(need));
     let mut lines = 0usize;
     for item in items {
         let (slot, process) = item.what;
@@ -307,8 +273,7 @@ fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         if files == 0 || process.files.is_empty() {
             continue;
         }
-        let of_processes = [OpensSort::Pid, OpensSort::Rx, OpensSort::Tx, OpensSort::Peers];
-        let by = if of_processes.contains(&sort) { OpensSort::Rate } else { sort };
+        let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
         let before = pane.rows.len();
         let shown = uses(choose, &process.files, by, pane.reverse && by == sort);
         pane.rows.extend(shown.into_iter().take(files).map(Row::FileUnderProcess));
@@ -323,8 +288,7 @@ fn uses(choose: &Choose<'_>, files: &[Slot], sort: OpensSort, reverse: bool) -> 
         .filter_map(|slot| Some((*slot, opens.files().get(*slot)?)))
         .filter(|(_, f)| choose.tally(&f.tally) && choose.file(f))
         .map(|(slot, f)| Ranked {
-            number: number(sort, &f.tally, opens.rate_of(&f.meter), 0),
-            more: f.tally.opens,
+            weight: sort.weigh(&choose.measures(&f.tally, opens.rate_of(&f.meter))),
             name: opens.paths().get(f.path).map_or(&[][..], |p| &p.bytes),
             id: slot.id(),
             what: slot,
@@ -343,12 +307,14 @@ fn users_of(choose: &Choose<'_>, users: &[Slot], sort: OpensSort, reverse: bool)
             Some((*slot, file, opens.processes().get(file.process)?))
         })
         .filter(|(_, f, p)| choose.tally(&f.tally) && choose.file(f) && choose.who(p))
-        .map(|(slot, f, p)| Ranked {
-            number: number(sort, &f.tally, opens.rate_of(&f.meter), p.key.tgid),
-            more: f.tally.opens,
-            name: p.name.as_bytes(),
-            id: slot.id(),
-            what: slot,
+        .map(|(slot, f, p)| {
+            let measures = choose.measures(&f.tally, opens.rate_of(&f.meter));
+            Ranked {
+                weight: sort.weigh(&Measures { pid: p.key.tgid, ..measures }),
+                name: p.name.as_bytes(),
+                id: slot.id(),
+                what: slot,
+            }
         })
         .collect();
     order(&mut items, sort == OpensSort::Name, reverse);
@@ -363,8 +329,7 @@ fn paths(pane: &mut OpensPane, choose: &Choose<'_>, among: impl Fn(&Path) -> boo
     for (slot, path) in opens.paths().iter().filter(|(_, p)| among(p)) {
         let Some(share) = choose.share(path) else { continue };
         items.push(Ranked {
-            number: number(sort, &share.tally, share.rate, 0),
-            more: share.tally.opens,
+            weight: sort.weigh(&choose.measures(&share.tally, share.rate)),
             name: &path.bytes,
             id: slot.id(),
             what: slot,
@@ -393,18 +358,5 @@ fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
         pane.rows.extend(shown.map(|l| Row::Live(l.number)));
     } else {
         pane.rows.extend(shown.rev().map(|l| Row::Live(l.number)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_rates_are_one_step() {
-        assert_eq!(step(0.0), 0);
-        assert_eq!(step(1000.0), step(1010.0));
-        assert!(step(1000.0) < step(1100.0) && step(0.001) > 0);
-        assert_eq!(step(f64::NAN), 0);
     }
 }

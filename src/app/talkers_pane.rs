@@ -3,54 +3,14 @@
 use std::net::IpAddr;
 
 use super::list::{List, RowId};
-use super::opens_rows::step;
 use super::related::Related;
+use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
 use crate::model::slab::Slot;
-use crate::model::talkers::Direction;
 use crate::model::time::Mono;
-use crate::model::wire::{Interface, Rate, Talker, Wire};
+use crate::model::wire::{Interface, Wire};
 
-/// Which directions are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirectionFilter {
-    Rx,
-    Tx,
-    Both,
-}
-
-impl DirectionFilter {
-    /// The directions in it.
-    pub fn directions(self) -> &'static [Direction] {
-        match self {
-            DirectionFilter::Rx => &[Direction::Rx],
-            DirectionFilter::Tx => &[Direction::Tx],
-            DirectionFilter::Both => &[Direction::Rx, Direction::Tx],
-        }
-    }
-
-    /// In the pane's title.
-    pub fn title(self) -> &'static str {
-        match self {
-            DirectionFilter::Rx => "rx",
-            DirectionFilter::Tx => "tx",
-            DirectionFilter::Both => "rx+tx",
-        }
-    }
-}
-
-/// What the rows are ordered by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TalkersSort {
-    #[default]
-    Bits,
-    RxBits,
-    TxBits,
-    Packets,
-    Total,
-    Age,
-    Address,
-}
+pub use crate::model::field::talkers::{DirectionFilter, TalkersSort};
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,18 +74,9 @@ impl TalkersPane {
         self.chosen.unwrap_or(if lo { DirectionFilter::Rx } else { DirectionFilter::Both })
     }
 
-    /// The orders there are.
-    pub fn sorts(ways: DirectionFilter) -> &'static [TalkersSort] {
-        use TalkersSort::{Address, Age, Bits, Packets, RxBits, Total, TxBits};
-        match ways {
-            DirectionFilter::Both => &[Bits, RxBits, TxBits, Packets, Total, Age, Address],
-            _ => &[Bits, Packets, Total, Age, Address],
-        }
-    }
-
     /// The next order.
     pub fn next_sort(&mut self, ways: DirectionFilter) {
-        let sorts = Self::sorts(ways);
+        let sorts = TalkersSort::offered(ways);
         let at = sorts.iter().position(|s| *s == self.sort).unwrap_or(0);
         self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
         self.reverse = false;
@@ -166,7 +117,8 @@ impl TalkersPane {
                 && choose.filter.peer(talker.ip)
                 && choose.new_since.is_none_or(|mark| talker.first > mark)
             {
-                let (number, more) = self.key(wire, talker, ways, choose.now);
+                let row = Measures { wire, talker, directions: ways, now: choose.now };
+                let (number, more) = self.sort.weigh(&row);
                 items.push((number, more, talker.ip, slot));
             }
         }
@@ -188,23 +140,6 @@ impl TalkersPane {
         if !choose.ports.is_empty() && choose.filter.is_empty() && choose.new_since.is_none() {
             self.rows.push(TalkerRow::Other);
         }
-    }
-
-    fn key(&self, wire: &Wire, talker: &Talker, ways: DirectionFilter, now: Mono) -> (u64, u64) {
-        let rate = |direction| wire.rate(talker, direction, now);
-        let all = ways.directions().iter().map(|d| rate(*d)).fold(Rate::default(), |a, b| a + b);
-        let bytes = |d: &Direction| talker.side(*d).total().bytes;
-        let total = ways.directions().iter().map(bytes).fold(0, u64::saturating_add);
-        let number = match self.sort {
-            TalkersSort::Bits => step(all.bps),
-            TalkersSort::RxBits => step(rate(Direction::Rx).bps),
-            TalkersSort::TxBits => step(rate(Direction::Tx).bps),
-            TalkersSort::Packets => step(all.pps),
-            TalkersSort::Total => total,
-            TalkersSort::Age => talker.last.0,
-            TalkersSort::Address => 0,
-        };
-        (number, total)
     }
 
     /// Takes new rows in: a followed row keeps the cursor.

@@ -5,22 +5,20 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
+pub(super) use toml::de::DeValue;
 
-use crate::app::kept::{KEPT, Kind, Value};
+use super::table::{Read, settings};
 use crate::cli;
 use crate::keymap::{self, Key, Keymap};
 use crate::keys::Action;
-use crate::model::duration;
 use crate::model::escape::escape;
+use crate::model::field;
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
-use crate::ui;
-
-/// What the commented default begins with; see [`super::printed()`].
-pub(super) const DEFAULT: &str = include_str!("default.toml");
+use crate::settings::saved_view::{Value, Values};
 
 /// What the file says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +30,8 @@ pub struct FileConfig {
     pub xdp_mode: Option<XdpMode>,
     pub latency: Option<bool>,
     pub owners: Option<bool>,
-    /// What the screen begins with.
-    pub kept: Vec<(&'static str, Value)>,
+    /// Keys of the view that `W` saves, with their values.
+    pub view: Vec<(&'static str, Value)>,
     pub columns: Columns,
     /// `None` where no key is bound anew.
     pub keys: Option<Keymap>,
@@ -44,25 +42,8 @@ pub struct FileConfig {
     pub ascii: Option<bool>,
 }
 
-/// Every key there is, besides those of [`KEPT`].
-const KEYS: [&str; 13] = [
-    "interface",
-    "process",
-    "filter",
-    "interval",
-    "xdp_mode",
-    "latency",
-    "owners",
-    "mmdb",
-    "watched",
-    "mouse",
-    "ascii",
-    "columns",
-    "keys",
-];
-
 impl FileConfig {
-    /// Reads TOML; a mistake comes with its line, counted from 1.
+    /// Reads TOML; an error comes with its line, counted from 1.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let at = |span: Range<usize>| {
             text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1)
@@ -72,53 +53,32 @@ impl FileConfig {
         let mut config = Self::default();
         for (key, value) in table.get_ref() {
             let line = at(key.span());
-            let name: &str = key.get_ref();
-            let wrong = |(span, reason): Wrong| (span.map_or(line, at), reason);
-            match name {
-                "columns" => config.columns = columns(value.get_ref()).map_err(wrong)?,
-                "mmdb" => {
-                    let files = texts(key, value).map_err(wrong)?;
-                    config.mmdb = files.into_iter().map(|(file, _)| file.to_owned()).collect();
-                }
-                "watched" => {
-                    for (pattern, span) in texts(key, value).map_err(wrong)? {
-                        WatchedPaths::parse([pattern].into_iter())
-                            .map_err(|e| wrong((Some(span), escape(e.as_bytes()).into_owned())))?;
-                        config.watched.push(pattern.to_owned());
-                    }
-                }
-                "keys" => config.keys = Some(keys(value.get_ref()).map_err(wrong)?),
-                _ => config.set(name, value.get_ref()).map_err(|reason| (line, reason))?,
-            }
+            config
+                .read(key.get_ref(), value.get_ref())
+                .map_err(|(span, reason)| (span.map_or(line, at), reason))?;
         }
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), String> {
-        match key {
-            "interface" => self.interface = Some(checked(key, value, interface)?),
-            "process" => self.process = Some(optional(key, value, cli::process)?),
-            "filter" => self.filter = Some(checked(key, value, cli::filter)?),
-            "interval" => self.interval = Some(checked(key, value, duration::parse_interval)?),
-            "xdp_mode" => self.xdp_mode = Some(checked(key, value, xdp_mode)?),
-            "latency" => self.latency = Some(boolean(key, value)?),
-            "owners" => self.owners = Some(boolean(key, value)?),
-            "mouse" => self.mouse = Some(boolean(key, value)?),
-            "ascii" => self.ascii = Some(boolean(key, value)?),
-            other => {
-                let Some((name, kind)) = KEPT.iter().find(|k| k.0 == other) else {
-                    let all = KEYS.into_iter().chain(KEPT.map(|k| k.0));
-                    return Err(unknown("key", other, all));
-                };
-                self.kept.push((name, kept(name, *kind, value)?));
+    fn read(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Wrong> {
+        let Some(setting) = settings().find(|s| s.key == key) else {
+            return Err((None, unknown("key", key, settings().map(|s| s.key))));
+        };
+        let here = |reason: String| (None, reason);
+        match setting.read {
+            Read::Value(read) => read(self, setting.key, value).map_err(here),
+            Read::Values(read) => read(self, setting.key, value),
+            Read::Saved(saved) => {
+                let value = saved_value(setting.key, saved.values, value).map_err(here)?;
+                self.view.push((setting.key, value));
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
-/// What is wrong, and where if not at the key itself.
-type Wrong = (Option<Range<usize>>, String);
+/// An error, with its place if that is not the key.
+pub(super) type Wrong = (Option<Range<usize>>, String);
 
 /// Says that there is no such `what`, and which one is nearest.
 fn unknown(what: &str, said: &str, all: impl Iterator<Item = impl AsRef<str>>) -> String {
@@ -128,31 +88,33 @@ fn unknown(what: &str, said: &str, all: impl Iterator<Item = impl AsRef<str>>) -
     let distance = |k: &str| strsim::damerau_levenshtein(&k.to_ascii_lowercase(), &plain);
     let nearest = all.min_by_key(|k| distance(k.as_ref()));
     let nearest = nearest.as_ref().map_or("", AsRef::as_ref);
-    format!("there is no {what} `{shown}`; the nearest is `{nearest}`")
+    format!("unknown {what} `{shown}`; did you mean `{nearest}`?")
 }
 
-/// A value that can be changed on the screen as well.
-fn kept(key: &str, kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
+/// The value of a setting that `W` saves.
+fn saved_value(key: &str, values: Values, value: &DeValue<'_>) -> Result<Value, String> {
     let number = || match value {
         DeValue::Integer(n) => u16::from_str_radix(n.as_str(), n.radix()).ok(),
         _ => None,
     };
-    match kind {
-        Kind::Flag => boolean(key, value).map(Value::Flag),
-        Kind::Word(words) => {
+    match values {
+        Values::Flag => boolean(key, value).map(Value::Flag),
+        Values::Words(words) => {
             let text = string(key, value)?;
             let shown = escape(text.as_bytes());
+            let words = words();
             let word = words.iter().find(|w| **w == text).map(|w| Value::Word(w));
-            word.ok_or(format!("`{key}` is \"{shown}\": it is one of {}", words.join(", ")))
+            word.ok_or(format!("invalid `{key}` \"{shown}\": use one of {}", words.join(", ")))
         }
-        Kind::Number(least, most) => {
-            let n = number().filter(|n| (least..=most).contains(n));
-            n.map(Value::Number).ok_or(format!("`{key}` wants a number from {least} to {most}"))
+        Values::Range(first, last) => {
+            let n = number().filter(|n| (first..=last).contains(n));
+            n.map(Value::Number)
+                .ok_or(format!("invalid `{key}`: use a number from {first} to {last}"))
         }
-        Kind::Of(numbers) => {
+        Values::Numbers(numbers) => {
             let n = number().filter(|n| numbers.contains(n));
             let all: Vec<_> = numbers.iter().map(u16::to_string).collect();
-            n.map(Value::Number).ok_or(format!("`{key}` wants {}", all.join(" or ")))
+            n.map(Value::Number).ok_or(format!("invalid `{key}`: use {}", all.join(" or ")))
         }
     }
 }
@@ -160,20 +122,17 @@ fn kept(key: &str, kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
 fn table<'a, 'v>(key: &str, value: &'a DeValue<'v>) -> Result<&'a DeTable<'v>, Wrong> {
     match value {
         DeValue::Table(table) => Ok(table),
-        _ => Err((None, format!("`{key}` wants a table: [{key}]"))),
+        _ => Err((None, format!("invalid `{key}`: use a table, [{key}]"))),
     }
 }
 
 /// The texts of a list, each with its place.
-fn texts<'a>(
-    key: &Spanned<impl AsRef<str>>,
-    value: &'a Spanned<DeValue<'_>>,
+pub(super) fn texts<'a>(
+    key: &str,
+    value: &'a DeValue<'_>,
 ) -> Result<Vec<(&'a str, Range<usize>)>, Wrong> {
-    let wanted = || {
-        let name = escape(key.get_ref().as_ref().as_bytes()).into_owned();
-        (Some(key.span()), format!("`{name}` wants a list of texts: [\"…\", \"…\"]"))
-    };
-    let DeValue::Array(list) = value.get_ref() else { return Err(wanted()) };
+    let wanted = || (None, format!("invalid `{key}`: use a list of texts, [\"…\", \"…\"]"));
+    let DeValue::Array(list) = value else { return Err(wanted()) };
     let text = |one: &'a Spanned<DeValue<'_>>| match one.get_ref() {
         DeValue::String(text) => Ok((&**text, one.span())),
         _ => Err(wanted()),
@@ -181,36 +140,53 @@ fn texts<'a>(
     list.iter().map(text).collect()
 }
 
-/// `[columns]`: for a table the columns that it has, in their order.
-fn columns(value: &DeValue<'_>) -> Result<Columns, Wrong> {
-    let tables = ui::column_names();
+/// `watched`: patterns of paths.
+pub(super) fn watched(
+    config: &mut FileConfig,
+    key: &str,
+    value: &DeValue<'_>,
+) -> Result<(), Wrong> {
+    for (pattern, span) in texts(key, value)? {
+        WatchedPaths::parse([pattern].into_iter())
+            .map_err(|e| (Some(span), escape(e.as_bytes()).into_owned()))?;
+        config.watched.push(pattern.to_owned());
+    }
+    Ok(())
+}
+
+/// `[columns]`: the columns of a table, in their order.
+pub(super) fn columns(value: &DeValue<'_>) -> Result<Columns, Wrong> {
+    let tables = field::tables();
     let mut columns = Columns::new();
     for (key, value) in table("columns", value)? {
         let name: &str = key.get_ref();
-        let Some((table, all)) = tables.iter().find(|t| t.0 == name) else {
-            let reason = unknown("table", name, tables.iter().map(|t| t.0));
-            return Err((Some(key.span()), reason));
+        let at_key = |reason| (Some(key.span()), reason);
+        let Some(table) = tables.iter().find(|t| t.name == name) else {
+            return Err(at_key(unknown("table", name, tables.iter().map(|t| t.name))));
         };
         let mut chosen = Vec::new();
-        for (text, span) in texts(key, value)? {
-            let Some(column) = all.iter().find(|c| c.eq_ignore_ascii_case(text)) else {
-                return Err((Some(span), unknown("column", text, all.iter())));
+        let texts = texts(table.name, value.get_ref());
+        for (text, span) in texts.map_err(|(span, reason)| (span.or(Some(key.span())), reason))? {
+            let mut headers = table.columns.iter().map(|c| c.header);
+            let Some(column) = headers.find(|header| header.eq_ignore_ascii_case(text)) else {
+                let headers = table.columns.iter().map(|c| c.header);
+                return Err((Some(span), unknown("column", text, headers)));
             };
-            if chosen.contains(column) {
-                return Err((Some(span), format!("the column `{column}` is there twice")));
+            if chosen.contains(&column) {
+                return Err((Some(span), format!("column `{column}` is listed twice")));
             }
-            chosen.push(*column);
+            chosen.push(column);
         }
         if chosen.is_empty() {
-            return Err((Some(key.span()), format!("`{name}` wants one column at least")));
+            return Err(at_key(format!("invalid `{name}`: list at least one column")));
         }
-        columns.insert(table, chosen);
+        columns.insert(table.name, chosen);
     }
     Ok(columns)
 }
 
-/// `[keys]`: for an action the keys that ask for it.
-fn keys(value: &DeValue<'_>) -> Result<Keymap, Wrong> {
+/// `[keys]`: the keys of an action.
+pub(super) fn keys(value: &DeValue<'_>) -> Result<Keymap, Wrong> {
     let actions: Vec<(String, Action)> =
         keymap::actions().into_iter().map(|a| (keymap::action_name(a), a)).collect();
     let mut bound = Vec::new();
@@ -222,11 +198,12 @@ fn keys(value: &DeValue<'_>) -> Result<Keymap, Wrong> {
             return Err((Some(key.span()), reason));
         };
         let mut keys = Vec::new();
-        for (text, span) in texts(key, value)? {
+        let texts = texts(name, value.get_ref());
+        for (text, span) in texts.map_err(|(span, reason)| (span.or(Some(key.span())), reason))? {
             let Some(read) = Key::parse(text) else {
                 let shown = escape(text.as_bytes());
                 let reason = format!(
-                    "there is no key called \"{shown}\"; keys are letters and signs, F1 to F12, \
+                    "unknown key \"{shown}\"; keys are letters and signs, F1 to F12, \
                      Ctrl-A, Space, Tab, Shift-Tab, Enter, Esc, Backspace, Insert, Delete, Up, Down, \
                      Left, Right, PgUp, PgDn, Home, End"
                 );
@@ -252,28 +229,28 @@ fn keys(value: &DeValue<'_>) -> Result<Keymap, Wrong> {
 fn string<'a>(key: &str, value: &'a DeValue<'_>) -> Result<&'a str, String> {
     match value {
         DeValue::String(text) => Ok(text),
-        _ => Err(format!("`{key}` wants a text in quotes")),
+        _ => Err(format!("invalid `{key}`: use a text in quotes")),
     }
 }
 
-fn boolean(key: &str, value: &DeValue<'_>) -> Result<bool, String> {
+pub(super) fn boolean(key: &str, value: &DeValue<'_>) -> Result<bool, String> {
     match value {
         DeValue::Boolean(b) => Ok(*b),
-        _ => Err(format!("`{key}` wants true or false")),
+        _ => Err(format!("invalid `{key}`: use true or false")),
     }
 }
 
-fn checked<T>(
+pub(super) fn checked<T>(
     key: &str,
     value: &DeValue<'_>,
     check: impl Fn(&str) -> Result<T, String>,
 ) -> Result<T, String> {
     let text = string(key, value)?;
-    check(text).map_err(|e| format!("`{key}` is \"{}\": {e}", escape(text.as_bytes())))
+    check(text).map_err(|e| format!("invalid `{key}` \"{}\": {e}", escape(text.as_bytes())))
 }
 
 /// The same, where the empty text stands for nothing asked.
-fn optional(
+pub(super) fn optional(
     key: &str,
     value: &DeValue<'_>,
     check: impl Fn(&str) -> Result<String, String>,
@@ -282,12 +259,12 @@ fn optional(
 }
 
 /// Empty: the default.
-fn interface(name: &str) -> Result<InterfaceName, String> {
+pub(super) fn interface(name: &str) -> Result<InterfaceName, String> {
     if name.is_empty() { Ok(InterfaceName::default()) } else { cli::interface(name.as_bytes()) }
 }
 
-fn xdp_mode(text: &str) -> Result<XdpMode, String> {
-    XdpMode::from_str(text, false).map_err(|_| "it is auto, native, generic or off".into())
+pub(super) fn xdp_mode(text: &str) -> Result<XdpMode, String> {
+    XdpMode::from_str(text, false).map_err(|_| "use auto, native, generic or off".into())
 }
 
 #[cfg(test)]
@@ -315,10 +292,11 @@ mod tests {
         let keys = default.keys.clone();
         assert_eq!(ScreenSettings { colour: true, file: None, keys, ..screen }, default);
         assert!(config.keys.is_some());
-        for (table, columns) in ui::column_names() {
-            assert_eq!(default.columns.get(table), Some(&columns), "{table}");
+        for table in field::tables() {
+            let headers = table.columns.iter().map(|c| c.header).collect();
+            assert_eq!(default.columns.get(table.name), Some(&headers), "{}", table.name);
         }
-        for key in KEYS.into_iter().chain(KEPT.map(|k| k.0)) {
+        for key in settings().map(|s| s.key) {
             let there = said.contains(&format!("{key} = ")) || said.contains(&format!("[{key}]"));
             assert!(there, "{key}");
         }
@@ -341,7 +319,7 @@ mod tests {
             ("# a\n\ninterva = '1s'", 3, "`interval`"),
             ("xdp-mode = 'off'", 1, "`xdp_mode`"),
             ("Theme = 'x'", 1, "`theme`"),
-            ("[screen]\nmouse = true", 1, "no key `screen`"),
+            ("[screen]\nmouse = true", 1, "unknown key `screen`"),
             ("mouse = true\ninterval = '1ms'", 2, "100ms to 60s"),
             ("mouse = 1", 1, "true or false"),
             ("filter = true", 1, "text in quotes"),
@@ -349,7 +327,7 @@ mod tests {
             ("process = '~('", 1, "unclosed"),
             ("xdp_mode = 'fast'", 1, "auto, native"),
             ("mouse = true\nmouse = false", 2, "duplicate"),
-            ("\nmouse =", 2, ""),
+            ("\nmouse =", 2, "must be quoted"),
             ("interface = 'a/b'", 1, "interface"),
             ("\"a\\u001bb\" = 1", 1, "a\\x1bb"),
             ("theme = 'dark'", 1, "one of terminal"),
@@ -359,12 +337,12 @@ mod tests {
             ("split = 'wide'", 1, "number"),
             ("columns = 1", 1, "a table"),
             ("[columns]\nproces = ['pid']", 2, "`processes`"),
-            ("[columns]\nprocesses = [\n'pid',\n'proces']", 4, "nearest is `PROCESS`"),
+            ("[columns]\nprocesses = [\n'pid',\n'proces']", 4, "did you mean `PROCESS`?"),
             ("[columns]\nprocesses = ['pid', 'PID']", 2, "twice"),
             ("[columns]\nprocesses = []", 2, "one column"),
             ("[columns]\nprocesses = 'pid'", 2, "a list"),
-            ("[keys]\npaus = ['P']", 2, "nearest is `pause`"),
-            ("[keys]\npause = ['Pp']", 2, "no key called"),
+            ("[keys]\npaus = ['P']", 2, "did you mean `pause`?"),
+            ("[keys]\npause = ['Pp']", 2, "unknown key \"Pp\""),
             ("[keys]\npause = 'P'", 2, "a list"),
             (
                 "[keys]\nsave = ['w']\npause = ['t']",

@@ -10,9 +10,9 @@ use toml_edit::DocumentMut;
 
 use super::file::FileConfig;
 use super::place;
-use crate::app::kept::Value;
 use crate::files::as_caller;
 use crate::model::escape::escape;
+use crate::settings::saved_view::Value;
 
 /// Values to be written, by their keys.
 pub type Changes = Vec<(&'static str, Value)>;

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod errno;
 pub mod escape;
 pub mod event;
+pub mod field;
 pub mod filter;
 pub mod flags;
 pub mod history;

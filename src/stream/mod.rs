@@ -85,8 +85,11 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    for option in args.idle() {
-        complain(&format!("{option} does nothing here: it is about what is not written"));
+    for (option, kinds) in args.without_effect() {
+        let kinds: Vec<_> = kinds.iter().map(|kind| format!("`{}`", kind.name())).collect();
+        let verb = if kinds.len() > 1 { "are" } else { "is" };
+        let kinds = kinds.join(" and ");
+        complain(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
     }
     let stop = Stop::on_signals().context("listen to signals")?;
     let out = Out::stdout(stop.clone()).context("open stdout")?;

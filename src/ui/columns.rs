@@ -1,26 +1,14 @@
-//! Columns as data: which fit, and how wide they are.
+//! Which columns of a table are shown, which of them fit, and how wide they are.
 
-/// One column of a table; `F` writes the cell of a row, `S` is what rows can be ordered by.
-#[derive(Clone, Copy, Debug)]
-pub struct Column<F, S> {
-    pub header: &'static str,
-    /// The least it makes sense with.
-    pub min: u16,
-    /// The most it makes sense with; what is left over is shared among those that can grow.
-    pub max: u16,
-    /// Numbers stand at the right.
-    pub right: bool,
-    /// 0 stays always; the highest goes first when it gets narrow.
-    pub priority: u8,
-    /// What a click on the header orders by.
-    pub sort: Option<S>,
-    pub cell: F,
-}
+use crate::app::App;
+use crate::model::field::opens::OpensColumn;
+use crate::model::field::talkers::{self, TalkersColumn, TalkersField};
+use crate::model::field::{Column, Need};
 
-/// A column's place: from the left edge, and how wide.
+/// The place of a column: from the left edge, and how wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which column of the table.
+    /// The index of the column in the table.
     pub index: usize,
     pub x: u16,
     pub width: u16,
@@ -29,19 +17,59 @@ pub struct Place {
 /// Cells between columns.
 const GAP: u16 = 1;
 
-/// Those of `columns` that the configuration chose, in its order; all where it chose none of them.
-pub fn chosen<F: Copy, S: Copy>(
-    columns: &[Column<F, S>],
-    names: Option<&Vec<&'static str>>,
-) -> Vec<Column<F, S>> {
-    let named = |name: &&str| columns.iter().find(|c| c.header == *name).copied();
-    let chosen: Vec<_> = names.into_iter().flatten().filter_map(named).collect();
-    if chosen.is_empty() { columns.to_vec() } else { chosen }
+/// The columns of the opens pane.
+pub fn opens(app: &App) -> Vec<OpensColumn> {
+    let pane = &app.opens_pane;
+    let bytes = app.screen.units.bytes;
+    let table = pane.table();
+    shown(table.columns(), app.columns.get(table.name()), bytes, |need| pane.has(need))
 }
 
-/// The names of columns in the configuration: their headers.
-pub fn names<F, S>(columns: &[Column<F, S>]) -> Vec<&'static str> {
-    columns.iter().map(|c| c.header).collect()
+/// The columns of the talkers pane. Addresses get more room while their names are shown.
+pub fn talkers(app: &App) -> Vec<TalkersColumn> {
+    let pane = &app.talkers_pane;
+    let directions = pane.ways(app.wire());
+    let has = |need| match need {
+        Need::Origins => !app.origins.is_empty(),
+        Need::Interfaces => pane.ports.len() > 1,
+        need => directions.has(need),
+    };
+    let bytes = app.screen.units.bytes;
+    let mut columns = shown(&talkers::COLUMNS, app.columns.get(talkers::TABLE), bytes, has);
+    let address = |c: &&mut TalkersColumn| c.field == TalkersField::Address;
+    if let Some(column) = columns.iter_mut().find(address).filter(|_| pane.names) {
+        let (min, max) = talkers::WITH_NAME;
+        *column = column.sized(min, max, column.priority);
+    }
+    columns
+}
+
+/// The columns that the configuration chose by their headers, in its order, or all of them; without
+/// those that have no data.
+fn shown<F: Copy, S: Copy>(
+    table: &[Column<F, S>],
+    headers: Option<&Vec<&'static str>>,
+    bytes: bool,
+    has: impl Fn(Need) -> bool,
+) -> Vec<Column<F, S>> {
+    let mut columns = table.to_vec();
+    columns.retain(|c| c.needs.is_none_or(&has));
+    let mut columns = chosen(&columns, headers);
+    if bytes {
+        columns.iter_mut().for_each(|c| *c = c.as_bytes());
+    }
+    columns
+}
+
+/// The columns that the configuration chose by their headers, in its order; all where it chose none
+/// of them.
+pub fn chosen<F: Copy, S: Copy>(
+    columns: &[Column<F, S>],
+    headers: Option<&Vec<&'static str>>,
+) -> Vec<Column<F, S>> {
+    let named = |header: &&str| columns.iter().find(|c| c.header == *header).copied();
+    let chosen: Vec<_> = headers.into_iter().flatten().filter_map(named).collect();
+    if chosen.is_empty() { columns.to_vec() } else { chosen }
 }
 
 /// Places for the columns that fit into `width`.
@@ -63,7 +91,7 @@ pub fn fit<F, S>(columns: &[Column<F, S>], width: u16) -> Vec<Place> {
     while spare > 0 {
         let mut grown = false;
         for (w, i) in widths.iter_mut().zip(&shown) {
-            // What stays always says most: it grows four times as fast.
+            // Columns that always stay say most: they grow four times as fast.
             let step = if columns.get(*i).is_some_and(|c| c.priority == 0) { 4 } else { 1 };
             let more =
                 step.min(max(i).saturating_sub(*w)).min(u16::try_from(spare).unwrap_or(step));
@@ -88,9 +116,21 @@ pub fn fit<F, S>(columns: &[Column<F, S>], width: u16) -> Vec<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::field::Unit;
 
     fn column(min: u16, max: u16, priority: u8) -> Column<(), ()> {
-        Column { header: "", min, max, right: false, priority, sort: None, cell: () }
+        Column {
+            field: (),
+            header: "",
+            header_in_bytes: None,
+            help: "",
+            unit: Unit::Text,
+            min,
+            max,
+            priority,
+            sort: None,
+            needs: None,
+        }
     }
 
     #[test]

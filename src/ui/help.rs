@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::help_text::{COLOURS, COLUMNS, FILTER, MARKS, StyleOf};
+use super::help_text::{COLOURS, MARKS, StyleOf};
 use super::measure::layout_of;
 use super::text::{Line, cells, cut, wrapped};
 use super::{Look, window};
@@ -13,6 +13,8 @@ use crate::app::App;
 use crate::app::help::Help;
 use crate::keys::Mode;
 use crate::model::coverage::{Missing, POLLED};
+use crate::model::field;
+use crate::model::filter::TERMS;
 
 /// The page's width.
 const WIDTH: u16 = 84;
@@ -37,13 +39,14 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
         let entry = |(a, b): &(&str, &'static str)| ((*a).to_owned(), key, Cow::Borrowed(*b));
         table.iter().map(entry).collect::<Vec<_>>()
     };
+    let filter = TERMS.iter().map(|t| (t.written.to_owned(), key, t.help.into())).collect();
     let colours =
         COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, (*b).into())).collect();
     let sections: [(&str, Vec<Entry<'_>>); 6] = [
         ("missing here", missing(app)),
         ("keys", keys),
-        ("filter", plain(FILTER)),
-        ("columns", plain(COLUMNS)),
+        ("filter", filter),
+        ("columns", plain(&field::headers())),
         ("marks", plain(MARKS)),
         ("colours", colours),
     ];

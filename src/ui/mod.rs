@@ -16,13 +16,12 @@ mod measure;
 mod num;
 mod opens;
 mod opens_cells;
-mod opens_columns;
 mod picker;
 mod related;
 mod table;
 mod talker;
 mod talkers;
-mod talkers_columns;
+mod talkers_cells;
 mod text;
 mod theme;
 
@@ -55,7 +54,7 @@ impl Look {
     /// What the user asked for.
     pub fn new(settings: &ScreenSettings) -> Self {
         Self {
-            theme: Theme::named(settings.kept.theme, settings.colour),
+            theme: Theme::named(settings.view.theme, settings.colour),
             glyphs: if settings.ascii { &glyphs::ASCII } else { &glyphs::UNICODE },
             colour: settings.colour,
         }
@@ -65,13 +64,6 @@ impl Look {
     pub fn themed(self, name: &str) -> Self {
         Self { theme: Theme::named(name, self.colour), ..self }
     }
-}
-
-/// The tables whose columns can be chosen, with all their columns, by their headers.
-pub fn column_names() -> Vec<(&'static str, Vec<&'static str>)> {
-    let opens = opens_columns::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
-    let related = related::TABLES.iter().map(|t| (t.0, columns::names(t.1)));
-    opens.chain([("talkers", columns::names(&talkers_columns::ALL))]).chain(related).collect()
 }
 
 /// Draws the whole screen.
@@ -147,9 +139,10 @@ pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<
         if row + 1 == rows.y && column < rows.right() {
             let x = column - inside.x;
             return match pane {
-                Pane::Opens => table::sort_at(&opens_columns::columns(app), rows.width, x)
-                    .map(Target::OpensHeader),
-                Pane::Talkers => table::sort_at(&talkers_columns::columns(app), inside.width, x)
+                Pane::Opens => {
+                    table::sort_at(&columns::opens(app), rows.width, x).map(Target::OpensHeader)
+                }
+                Pane::Talkers => table::sort_at(&columns::talkers(app), inside.width, x)
                     .map(Target::TalkersHeader),
             };
         }
@@ -301,19 +294,23 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
+    use crate::model::field::opens::OpensTable;
+    use crate::model::field::talkers;
 
     /// The sign of the order fits beside the header in the narrowest column.
     #[test]
     fn every_header_has_room_for_its_sign() {
         let fits = |header: &str, min: u16| text::cells(header) < usize::from(min);
-        for (table, columns) in opens_columns::TABLES.iter() {
-            for c in columns.iter().filter(|c| c.sort.is_some()) {
-                assert!(fits(c.header, c.min), "{table}: {}", c.header);
+        for table in OpensTable::VARIANTS {
+            for c in table.columns().iter().filter(|c| c.sort.is_some()) {
+                assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
             }
         }
-        for c in talkers_columns::ALL.iter().filter(|c| c.sort.is_some()) {
-            assert!(fits(c.header, c.min) && fits(talkers_columns::in_bytes(c.header), c.min));
+        for c in talkers::COLUMNS.iter().filter(|c| c.sort.is_some()) {
+            assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
         }
     }
 }

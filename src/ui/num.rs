@@ -1,7 +1,7 @@
 //! Numbers as people read them: exact where there is room, else three digits and an SI prefix.
 
-use crate::app::kept::Units;
 use crate::model::time::NS_PER_SEC;
+use crate::settings::saved_view::Units;
 
 /// `12.4k`, `312M`, `0.5`; `0` for nothing.
 pub fn si(value: f64) -> String {

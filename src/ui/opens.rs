@@ -5,13 +5,12 @@ use ratatui::layout::Rect;
 
 use super::layout::Layout;
 use super::measure::{Parts, parts};
-use super::opens_cells::Ctx;
-use super::opens_columns::columns;
+use super::opens_cells::{self, Ctx};
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{Look, PaneFrame, detail, num, related};
+use super::{Look, PaneFrame, columns, detail, num, related};
 use crate::app::data::ProbeState;
-use crate::app::opens_pane::{Detail, OpensSort, OpensView};
+use crate::app::opens_pane::{Detail, OpensView};
 use crate::app::{App, Pane};
 use crate::keys::Action;
 use crate::model::errno::errno_name;
@@ -50,10 +49,7 @@ pub fn order(app: &App, look: &Look) -> String {
             String::new()
         }
         OpensView::Live if pane.inside().is_none() => String::new(),
-        OpensView::Failures if pane.inside().is_none() && pane.sort() == OpensSort::Rate => {
-            format!(" {follow}fail/s {mark} ")
-        }
-        _ => format!(" {follow}{} {mark} ", sort_name(pane.sort())),
+        _ => format!(" {follow}{} {mark} ", pane.table().title(pane.sort())),
     }
 }
 
@@ -76,7 +72,7 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
     if rows.height == 0 {
         return;
     }
-    let columns = columns(app);
+    let columns = columns::opens(app);
     let focused = focused && !pane.in_ties;
     let table =
         Table { look, columns: &columns, sort: pane.sort(), reverse: pane.reverse, focused };
@@ -92,7 +88,7 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
     let ctx = Ctx { app, look, most: app.opens_pane.most, all: app.opens().rate(), shown };
     table.rows(rows, (first, len, pane.list.cursor), buf, |column, row, line| {
         if let Some(row) = pane.rows.get(row) {
-            (column.cell)(&ctx, *row, line);
+            opens_cells::draw(&ctx, column.field, *row, line);
         }
     });
 }
@@ -145,21 +141,6 @@ fn title(app: &App, look: &Look) -> String {
     }
     title.push(' ');
     title
-}
-
-fn sort_name(sort: OpensSort) -> &'static str {
-    match sort {
-        OpensSort::Rate => "opens/s",
-        OpensSort::Failed => "failed",
-        OpensSort::Total => "total",
-        OpensSort::Age => "age",
-        OpensSort::Name => "name",
-        OpensSort::Pid => "pid",
-        OpensSort::Latency => "latency",
-        OpensSort::Rx => "rx",
-        OpensSort::Tx => "tx",
-        OpensSort::Peers => "peers",
-    }
 }
 
 fn count(app: &App, look: &Look, parts: &Parts) -> String {

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
 use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
+use crate::model::field::opens::OpensField;
 use crate::model::history::per_second;
 use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
@@ -24,6 +25,33 @@ pub struct Ctx<'a> {
     pub all: f64,
     /// The rows on the screen.
     pub shown: &'a [Row],
+}
+
+/// Draws a cell of a row.
+pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
+    let draw: fn(&Ctx<'_>, Row, &mut Line<'_>) = match field {
+        OpensField::Pid => pid,
+        OpensField::Process => name_or_file,
+        OpensField::Thread => thread,
+        OpensField::Rate | OpensField::FailRate => rate,
+        OpensField::Failed => failed,
+        OpensField::Total | OpensField::Times => total,
+        OpensField::Mean | OpensField::Took => mean,
+        OpensField::Max => slowest,
+        OpensField::Rx => rx,
+        OpensField::Tx => tx,
+        OpensField::Peers => peers,
+        OpensField::Past => past,
+        OpensField::File => file,
+        OpensField::Files => files,
+        OpensField::Directory => dir,
+        OpensField::Users => users,
+        OpensField::Result => result,
+        OpensField::Error => error,
+        OpensField::FoundLater => found,
+        OpensField::Age => age,
+    };
+    draw(c, row, line);
 }
 
 impl<'a> Ctx<'a> {
@@ -130,7 +158,7 @@ impl<'a> Ctx<'a> {
     }
 }
 
-pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::FailureGroup(i) = row
         && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
     {
@@ -147,7 +175,7 @@ pub fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     if let Row::FileUnderProcess(_) = row {
         // The column for the pid is empty here.
@@ -190,7 +218,7 @@ pub fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (value, heat) = match row {
         Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
         Row::FailureGroup(i) => (c.fail(i).map(|f| f.rate), false),
@@ -208,7 +236,7 @@ pub fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     line.put_right(&num::rate(value, width), style);
 }
 
-pub fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let share = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.failed as f64 / d.opens.max(1) as f64),
         _ => c.tally(row).map(|(t, _)| t.failed_share()),
@@ -222,7 +250,7 @@ pub fn failed(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.opens),
         Row::FailureGroup(i) => c.fail(i).map(|f| f.count),
@@ -242,7 +270,7 @@ fn latency(c: &Ctx<'_>, row: Row) -> Option<Latency> {
     }
 }
 
-pub fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let ns = match row {
         Row::Live(n) => c.live(n).and_then(|l| l.latency_ns),
         _ => latency(c, row).and_then(|l| l.mean_ns()),
@@ -256,13 +284,13 @@ pub fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn slowest(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn slowest(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Some(latency) = latency(c, row).filter(|l| l.timed > 0) {
         c.number(line, &num::latency(latency.max_ns, c.look.glyphs.micro), true);
     }
 }
 
-pub fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let last = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.last),
         Row::FailureGroup(i) => c.fail(i).map(|f| f.last),
@@ -297,19 +325,19 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
 
 /// What a process receives; under it, why a file could not be opened: the place is free there, and
 /// on narrow screens it is the only one.
-pub fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Some(ret) = c.failed_file(row) {
         return outcome(c.look, ret, line);
     }
     carried(c, row, line, |carried| carried.rx_bytes);
 }
 
-pub fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     carried(c, row, line, |carried| carried.tx_bytes);
 }
 
 /// How many a process talks to.
-pub fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let Row::Process(slot) = row else { return };
     let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
     match owners.process(p.key) {
@@ -325,7 +353,7 @@ pub fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 }
 
 /// A process's last minute; under it, each file's last result and when that was.
-pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::FileUnderProcess(slot) = row {
         if let Some(f) = c.file(slot) {
             let width = line.room();
@@ -357,7 +385,7 @@ pub fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     line.put(rows.first().map_or("", String::as_str), style);
 }
 
-pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let Some(path) = c.path_of(row) else {
         line.put("(no path)", theme.quiet);
@@ -378,13 +406,13 @@ pub fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     line.put_path_apart(path, others, glyphs.cut, style);
 }
 
-pub fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Some(ret) = c.last_ret(row) {
         outcome(c.look, ret, line);
     }
 }
 
-pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::Path(slot) = row
         && let Some(p) = c.path(slot)
     {
@@ -394,7 +422,7 @@ pub fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let path = match row {
         Row::Dir(i) => c.dir(i).map(|d| &d.path),
         Row::FailureGroup(i) => c.fail(i).map(|f| &f.dir),
@@ -405,7 +433,7 @@ pub fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.files),
         Row::FailureGroup(i) => c.fail(i).map(|f| f.files),
@@ -417,7 +445,7 @@ pub fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-pub fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::FailureGroup(i) = row
         && let Some(f) = c.fail(i)
     {
@@ -427,7 +455,7 @@ pub fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 /// Where what was looked for was found in the end: the file; for many how many of them, and in
 /// which directory the last one.
-pub fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let (at, many) = match row {
         Row::FailureGroup(i) => {
@@ -457,7 +485,7 @@ pub fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     line.put_path(dir, glyphs.cut, theme.text);
 }
 
-pub fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::Live(n) = row
         && let Some(l) = c.live(n)
     {

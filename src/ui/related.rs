@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::columns::{Column, chosen};
+use super::columns::chosen;
 use super::table::Table;
 use super::text::{Line, cells, cut};
 use super::{Look, num};
@@ -17,6 +17,7 @@ use crate::app::opens_pane::Detail;
 use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::errno::errno_name;
+use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
 use crate::model::opens::{FileUse, ProcessKey};
 use crate::model::owners::{NetActivity, Owners, Pair, Service, Side, What, Why};
 use crate::model::services::service;
@@ -33,44 +34,21 @@ pub struct Ctx<'a> {
 /// Stands before what was found by polling /proc.
 pub const POLLED_MARK: &str = "~";
 
-/// Writes the cell of a row.
-type Cell = fn(&Ctx<'_>, RelatedRow, &mut Line<'_>);
-
-type Col = Column<Cell, ()>;
-
-const fn col(
-    header: &'static str,
-    (min, max): (u16, u16),
-    right: bool,
-    priority: u8,
-    cell: Cell,
-) -> Col {
-    Column { header, min, max, right, priority, sort: None, cell }
+fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) {
+    let draw: fn(&Ctx<'_>, RelatedRow, &mut Line<'_>) = match field {
+        RelatedField::Pid => pid,
+        RelatedField::Process => name,
+        RelatedField::Peer => peer,
+        RelatedField::Ports => ports,
+        RelatedField::Live => live,
+        RelatedField::Rx => rx,
+        RelatedField::Tx => tx,
+        RelatedField::Time => time,
+        RelatedField::Event => deed,
+        RelatedField::Age => age,
+    };
+    draw(c, tie, line);
 }
-
-const PID: Col = col("PID", (7, 7), true, 2, pid);
-const PROCESS: Col = col("PROCESS", (14, 72), false, 0, name);
-const PEER: Col = col("PEER", (15, 43), false, 0, peer);
-const PORTS: Col = col("PORTS", (11, 30), false, 3, ports);
-const LIVE: Col = col("LIVE", (4, 6), true, 4, live);
-const RX: Col = col("RX B", (7, 13), true, 1, rx);
-const TX: Col = col("TX B", (7, 13), true, 1, tx);
-const TIME: Col = col("TIME", (12, 12), false, 1, time);
-const DEED: Col = col("WHAT IT DID", (20, 400), false, 0, deed);
-const AGE: Col = col("AGE", (5, 5), true, 5, age);
-
-/// The tables as the configuration knows them.
-pub static TABLES: [(&str, &[Col]); 4] = [
-    ("peers_of_process", &PEERS),
-    ("peers_of_file", &USERS),
-    ("processes_of_address", &BEHIND),
-    ("timeline", &DEEDS),
-];
-
-static PEERS: [Col; 5] = [PEER, PORTS, RX, TX, AGE];
-static USERS: [Col; 7] = [PID, PROCESS, PEER, PORTS, RX, TX, AGE];
-static DEEDS: [Col; 2] = [TIME, DEED];
-static BEHIND: [Col; 7] = [PID, PROCESS, PORTS, LIVE, RX, TX, AGE];
 
 /// Draws the rows into `area`, their header above it.
 pub fn draw(
@@ -85,14 +63,14 @@ pub fn draw(
         return;
     }
     let talker = std::ptr::eq(related, &app.talkers_pane.related);
-    let (name, table) = match app.opens_pane.inside() {
-        Some(Detail::Process(_)) if !talker => TABLES[0],
-        Some(Detail::Path(_)) if !talker => TABLES[1],
-        Some(Detail::Timeline(_)) if !talker => TABLES[3],
-        _ => TABLES[2],
+    let table = match app.opens_pane.inside() {
+        Some(Detail::Process(_)) if !talker => RelatedTable::PeersOfProcess,
+        Some(Detail::Path(_)) if !talker => RelatedTable::PeersOfFile,
+        Some(Detail::Timeline(_)) if !talker => RelatedTable::Timeline,
+        _ => RelatedTable::ProcessesOfAddress,
     };
-    let columns = chosen(table, app.columns.get(name));
-    let table = Table { look, columns: &columns, sort: (), reverse: false, focused };
+    let columns = chosen(table.columns(), app.columns.get(table.name()));
+    let table = Table { look, columns: &columns, sort: Fixed, reverse: false, focused };
     let header = Rect { y: area.y - 1, height: 1, ..area };
     table.header(header, buf);
     if related.rows.is_empty() {
@@ -110,7 +88,7 @@ pub fn draw(
     }
     table.rows(area, (first, len, related.list.cursor), buf, |column, row, line| {
         if let Some(row) = related.rows.get(row) {
-            (column.cell)(&ctx, *row, line);
+            cell(&ctx, column.field, *row, line);
         }
     });
 }

@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::Look;
-use super::columns::{Column, Place, fit};
+use super::columns::{Place, fit};
 use super::text::Line;
+use crate::model::field::Column;
 
 /// What to draw and how it is ordered.
 pub struct Table<'a, F, S> {
@@ -17,7 +18,7 @@ pub struct Table<'a, F, S> {
     pub focused: bool,
 }
 
-impl<F, S: Copy + PartialEq> Table<'_, F, S> {
+impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
     /// A first column that stands at the left keeps off the edge.
     fn pad(&self) -> u16 {
         pad(self.columns)
@@ -34,7 +35,7 @@ impl<F, S: Copy + PartialEq> Table<'_, F, S> {
         for place in fit(self.columns, area.width) {
             let Some(column) = self.columns.get(place.index) else { continue };
             // Of two that are ordered by the same the first tells it.
-            let sorted = column.sort == Some(self.sort) && !marked;
+            let sorted = column.order() == Some(self.sort) && !marked;
             marked |= sorted;
             let mark = match (sorted, self.reverse) {
                 (false, _) => "",
@@ -44,7 +45,7 @@ impl<F, S: Copy + PartialEq> Table<'_, F, S> {
             let style = if sorted { theme.sorted } else { theme.heading };
             let text = format!("{}{mark}", column.header);
             let mut line = Line::new(buf, cell(area, place, 0));
-            if column.right {
+            if column.right() {
                 line.put_right(&text, style);
             } else {
                 line.put(&text, style);
@@ -80,8 +81,8 @@ pub fn select(look: &Look, line: Rect, buf: &mut Buffer) {
     buf.set_style(line, style.patch(look.theme.selected));
 }
 
-fn pad<F, S>(columns: &[Column<F, S>]) -> u16 {
-    u16::from(columns.first().is_some_and(|c| !c.right))
+fn pad<F: Copy, S: Copy>(columns: &[Column<F, S>]) -> u16 {
+    u16::from(columns.first().is_some_and(|c| !c.right()))
 }
 
 fn shifted(area: Rect, by: u16) -> Rect {
@@ -94,9 +95,9 @@ fn cell(area: Rect, place: Place, y: u16) -> Rect {
 }
 
 /// What a click on the header at `x` orders by.
-pub fn sort_at<F, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
+pub fn sort_at<F: Copy, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
     let x = x.saturating_sub(pad(columns));
     let places = fit(columns, width.saturating_sub(pad(columns)));
     let place = places.into_iter().find(|p| (p.x..=p.x + p.width).contains(&x))?;
-    columns.get(place.index)?.sort
+    columns.get(place.index)?.order()
 }

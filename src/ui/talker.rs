@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::glyphs::graph;
-use super::talkers_columns::Ctx;
+use super::talkers_cells::Ctx;
 use super::text::{Line, cut};
 use super::{address, num};
 use crate::model::compare::Compared;

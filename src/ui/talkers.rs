@@ -7,12 +7,10 @@ use ratatui::style::Style;
 use super::layout::Layout;
 use super::measure::parts;
 use super::table::Table;
-use super::talkers_columns::{Ctx, columns};
+use super::talkers_cells::{self, Ctx};
 use super::text::{self, Line};
-use super::{Look, PaneFrame, num, opens, related, talker};
+use super::{Look, PaneFrame, columns, num, opens, related, talker};
 use crate::app::data::ProbeState;
-use crate::app::kept::Units;
-use crate::app::talkers_pane::TalkersSort;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
 use crate::model::escape::escape;
@@ -59,7 +57,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     if rows.height == 0 {
         return;
     }
-    let columns = columns(app);
+    let columns = columns::talkers(app);
     let table = Table { look, columns: &columns, sort: pane.sort, reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if pane.rows.is_empty() {
@@ -70,7 +68,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     let first = pane.list.first(len, usize::from(rows.height));
     table.rows(rows, (first, len, pane.list.cursor), buf, |column, row, line| {
         if let Some(row) = pane.rows.get(row) {
-            (column.cell)(&ctx, *row, line);
+            talkers_cells::draw(&ctx, column.field, *row, line);
         }
     });
 }
@@ -106,20 +104,7 @@ pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.talkers_pane;
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
-    format!(" {follow}{} {mark} ", sort_name(pane.sort, app.screen.units))
-}
-
-fn sort_name(sort: TalkersSort, units: Units) -> &'static str {
-    match sort {
-        TalkersSort::Bits if units.bytes => "bytes/s",
-        TalkersSort::Bits => "bits/s",
-        TalkersSort::RxBits => "rx",
-        TalkersSort::TxBits => "tx",
-        TalkersSort::Packets => "packets/s",
-        TalkersSort::Total => "total",
-        TalkersSort::Age => "age",
-        TalkersSort::Address => "address",
-    }
+    format!(" {follow}{} {mark} ", pane.sort.title(app.screen.units.bytes))
 }
 
 fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {

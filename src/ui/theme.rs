@@ -191,7 +191,7 @@ impl Theme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::THEME_NAMES;
+    use crate::settings::saved_view::THEME_NAMES;
 
     #[test]
     fn every_name_has_its_theme() {

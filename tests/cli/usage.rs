@@ -10,9 +10,9 @@ fn wrong_usage_is_exit_2() {
         (&["stream", "--interval", "99ms"], "100ms to 60s"),
         (&["stream", "--interval", "61s"], "100ms to 60s"),
         (&["stream", "--duration", "5"], "unit"),
-        (&["stream", "-f", "err:ENOSUCH"], "no such error"),
+        (&["stream", "-f", "err:ENOSUCH"], "as in `err:ENOENT`"),
         (&["stream", "-p", "~("], "unclosed group"),
-        (&["stream", "--path", ""], ""),
+        (&["stream", "--path", ""], "a term without text"),
         (&["stream", "--format", "csv"], "stream opens"),
         (&["stream", "opens", "talkers", "--format", "csv"], "`talkers`"),
         (&["stream", "--xdp-mode", "fast"], "generic"),
@@ -62,10 +62,10 @@ fn a_mistake_in_the_configuration_names_its_place() {
     let file = dir.path().join("ebpftop/config.toml");
     std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
     for (text, says) in [
-        ("\ninterva = '1s'\n", ":2: there is no key `interva`; the nearest is `interval`"),
-        ("mouse = 'yes'", ":1: `mouse` wants true or false"),
-        ("mouse = \n", ":1: "),
-        ("filter = 'pid:x'", ":1: `filter` is \"pid:x\""),
+        ("\ninterva = '1s'\n", ":2: unknown key `interva`; did you mean `interval`?"),
+        ("mouse = 'yes'", ":1: invalid `mouse`: use true or false"),
+        ("mouse = \n", ":1: string values must be quoted"),
+        ("filter = 'pid:x'", ":1: invalid `filter` \"pid:x\": `pid:` needs a number"),
     ] {
         std::fs::write(&file, text).unwrap();
         let run = ended(program().args(["stream", "opens"]).env("XDG_CONFIG_HOME", dir.path()));

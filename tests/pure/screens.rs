@@ -1,12 +1,12 @@
 //! What the screen shows, at fixed times and several sizes.
 
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
-use ebpftop::app::kept::Kept;
 use ebpftop::app::{App, Effect, Msg, Recorded};
 use ebpftop::model::event::{LookAt, ProbeEvent, ProbeId, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
+use ebpftop::settings::saved_view::SavedView;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, view};
 use ratatui::Terminal;
@@ -341,8 +341,8 @@ fn every_theme_draws_the_same_text() {
     let plain = text(&app, (120, 40));
     for theme in THEMES {
         // Which colours are where, as letters for the styles in the order that they come.
-        let kept = Kept { theme: theme.name, ..Kept::default() };
-        let settings = ScreenSettings { kept, ..ScreenSettings::default() };
+        let view = SavedView { theme: theme.name, ..SavedView::default() };
+        let settings = ScreenSettings { view, ..ScreenSettings::default() };
         let backend = drawn(&app, &settings, (120, 40));
         assert_eq!(backend.to_string(), plain);
         insta::assert_snapshot!(format!("styles_{}", theme.name), styles(&backend));

@@ -1,7 +1,6 @@
 //! Whatever the size, the data and the keys: no panic, the selection on a row, the order total.
 
 use crate::fake::{Dashboard, at, batch, sample, watched};
-use ebpftop::app::kept::Kept;
 use ebpftop::app::opens_pane::OpensSort;
 use ebpftop::app::talkers_pane::TalkersSort;
 use ebpftop::app::{Msg, Pane, Target};
@@ -12,6 +11,7 @@ use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::talkers::Direction;
+use ebpftop::settings::saved_view::SavedView;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ebpftop::ui::{Look, THEMES, draw, hit, pane_at, split_for};
 use proptest::prelude::*;
@@ -163,7 +163,10 @@ proptest! {
     #[test]
     fn anything_goes(steps in steps(), theme in 0usize..5, ascii: bool, back: bool) {
         let settings = ScreenSettings {
-            kept: Kept { theme: THEMES.get(theme).map_or("none", |t| t.name), ..Kept::default() },
+            view: SavedView {
+                theme: THEMES.get(theme).map_or("none", |t| t.name),
+                ..SavedView::default()
+            },
             colour: theme < 4,
             ascii,
             ..ScreenSettings::default()

@@ -1,14 +1,14 @@
-//! The talkers pane's columns and what is in their cells.
+//! The cells of the talkers pane.
 
 use super::Look;
 use super::address;
-use super::columns::{Column, chosen};
 use super::glyphs::graph;
 use super::num;
 use super::text::Line;
 use crate::app::App;
-use crate::app::talkers_pane::{DirectionFilter, TalkerRow, TalkersSort};
+use crate::app::talkers_pane::{DirectionFilter, TalkerRow};
 use crate::model::escape::escape;
+use crate::model::field::talkers::TalkersField;
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, Traffic};
 use crate::model::wire::{Interface, Rate, Talker};
@@ -25,10 +25,22 @@ pub struct Ctx<'a> {
     pub most: u64,
 }
 
-/// Writes the cell of a row.
-pub type Cell = fn(&Ctx<'_>, TalkerRow, &mut Line<'_>);
-
-type Col = Column<Cell, TalkersSort>;
+/// Draws a cell of a row.
+pub fn draw(c: &Ctx<'_>, field: TalkersField, row: TalkerRow, line: &mut Line<'_>) {
+    let draw: fn(&Ctx<'_>, TalkerRow, &mut Line<'_>) = match field {
+        TalkersField::Address => address::cell,
+        TalkersField::Origin => address::origin,
+        TalkersField::Interface => interface,
+        TalkersField::Rx => rx,
+        TalkersField::Tx => tx,
+        TalkersField::Bits => bits,
+        TalkersField::Packets => packets,
+        TalkersField::Share => share,
+        TalkersField::Total => total,
+        TalkersField::Past => past,
+    };
+    draw(c, row, line);
+}
 
 impl<'a> Ctx<'a> {
     /// Computed once a frame for all cells.
@@ -104,68 +116,6 @@ impl<'a> Ctx<'a> {
         line.put_right(text, style);
     }
 }
-
-/// The columns for what is shown: those chosen, and of them those that have something to say.
-pub fn columns(app: &App) -> Vec<Col> {
-    let both = app.talkers_pane.ways(app.wire()) == DirectionFilter::Both;
-    let says = |c: &&Col| match c.header {
-        h if h == ORIGIN.header => !app.origins.is_empty(),
-        h if h == INTERFACE.header => app.talkers_pane.ports.len() > 1,
-        h if h == RX.header || h == TX.header => both,
-        h if h == BITS.header => !both,
-        _ => true,
-    };
-    let wide = |c: &Col| match c.header {
-        h if h == NAMED.header && app.talkers_pane.names => NAMED,
-        _ => *c,
-    };
-    let shown: Vec<Col> = ALL.iter().filter(says).map(wide).collect();
-    let mut columns = chosen(&shown, app.columns.get("talkers"));
-    if app.screen.units.bytes {
-        for column in &mut columns {
-            column.header = in_bytes(column.header);
-        }
-    }
-    columns
-}
-
-/// The header of a column of bits when it is of bytes.
-pub fn in_bytes(header: &'static str) -> &'static str {
-    match header {
-        "RX b/s" => "RX B/s",
-        "TX b/s" => "TX B/s",
-        "BITS/S" => "BYTES/S",
-        other => other,
-    }
-}
-
-const fn col(
-    header: &'static str,
-    (min, max): (u16, u16),
-    right: bool,
-    priority: u8,
-    sort: Option<TalkersSort>,
-    cell: Cell,
-) -> Col {
-    Column { header, min, max, right, priority, sort, cell }
-}
-
-use TalkersSort as S;
-
-const ADDRESS: Col = col("ADDRESS", (15, 43), false, 0, Some(S::Address), address::cell);
-const NAMED: Col = col("ADDRESS", (34, 80), false, 0, Some(S::Address), address::cell);
-const ORIGIN: Col = col("ORIGIN", (14, 30), false, 4, None, address::origin);
-const INTERFACE: Col = col("ON", (6, 12), false, 2, None, interface);
-const RX: Col = col("RX b/s", (7, 8), true, 1, Some(S::RxBits), rx);
-const TX: Col = col("TX b/s", (7, 8), true, 1, Some(S::TxBits), tx);
-const BITS: Col = col("BITS/S", (8, 8), true, 0, Some(S::Bits), bits);
-const PACKETS: Col = col("PKT/S", (6, 9), true, 3, Some(S::Packets), packets);
-const SHARE: Col = col("SHARE", (6, 6), true, 4, Some(S::Bits), share);
-const TOTAL: Col = col("BYTES", (6, 7), true, 6, Some(S::Total), total);
-const PAST: Col = col("LAST 60s", (9, 30), false, 5, Some(S::Age), past);
-
-/// Every column that there is.
-pub static ALL: [Col; 10] = [ADDRESS, ORIGIN, INTERFACE, RX, TX, BITS, PACKETS, SHARE, TOTAL, PAST];
 
 fn interface(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     if let TalkerRow::Talker(slot) = row

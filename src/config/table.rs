@@ -1,0 +1,242 @@
+//! Every key of the configuration: how it is read, its default, and how it is described.
+
+use super::file::{self, FileConfig, Wrong};
+use crate::cli;
+use crate::model::duration;
+use crate::settings::saved_view::{SAVED, Saved, SavedView, Value, Values};
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub key: &'static str,
+    /// The option of the command line that is about the same; empty where there is none.
+    pub flag: &'static str,
+    /// What the key is for: sentences.
+    pub help: &'static str,
+    /// The default in TOML; of a setting that `W` saves, [`Setting::default`] has it.
+    default: &'static str,
+    pub(super) read: Read,
+}
+
+/// How a key is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Read {
+    /// A value; an error is about the key's line.
+    Value(fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), String>),
+    /// Several values; an error may be about one of them.
+    Values(fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), Wrong>),
+    /// A setting that `W` saves.
+    Saved(&'static Saved),
+}
+
+impl Setting {
+    /// The default in TOML; empty for a table, whose rows are printed one by one.
+    pub fn default(&self) -> String {
+        match self.read {
+            Read::Saved(saved) => {
+                let values = SavedView::default().values();
+                let value = values.into_iter().find(|v| v.0 == saved.key).map(|v| v.1);
+                value.map_or(String::new(), toml)
+            }
+            _ => self.default.into(),
+        }
+    }
+
+    /// The values that it takes, where these are few; else empty.
+    pub fn values(&self) -> String {
+        let Read::Saved(saved) = self.read else { return String::new() };
+        match saved.values {
+            Values::Words(words) => one_of(words().iter().map(|word| format!("\"{word}\""))),
+            Values::Numbers(numbers) => one_of(numbers.iter().map(u16::to_string)),
+            Values::Range(first, last) => format!("{first} to {last}"),
+            Values::Flag => String::new(),
+        }
+    }
+
+    /// Whether the key `W` saves it.
+    pub fn is_saved(&self) -> bool {
+        matches!(self.read, Read::Saved(_))
+    }
+}
+
+/// `a, b or c`.
+fn one_of(all: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<_> = all.collect();
+    match all.pop() {
+        Some(last) if !all.is_empty() => format!("{} or {last}", all.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
+/// A value in TOML.
+fn toml(value: Value) -> String {
+    match value {
+        Value::Word(word) => format!("\"{word}\""),
+        Value::Number(n) => n.to_string(),
+        Value::Flag(flag) => flag.to_string(),
+    }
+}
+
+const fn value(
+    key: &'static str,
+    flag: &'static str,
+    default: &'static str,
+    help: &'static str,
+    read: fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), String>,
+) -> Setting {
+    Setting { key, flag, help, default, read: Read::Value(read) }
+}
+
+const fn values(
+    key: &'static str,
+    flag: &'static str,
+    default: &'static str,
+    help: &'static str,
+    read: fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), Wrong>,
+) -> Setting {
+    Setting { key, flag, help, default, read: Read::Values(read) }
+}
+
+/// What `stream` and `record` obey, too.
+const OF_ALL: [Setting; 7] = [
+    value(
+        "interface",
+        "--interface",
+        "\"\"",
+        "Interface to watch: a name, \"all\" for every one that is up, or \"\" for the one of the \
+         default route.",
+        |c, key, v| file::checked(key, v, file::interface).map(|name| c.interface = Some(name)),
+    ),
+    value(
+        "process",
+        "--process",
+        "\"\"",
+        "Only opens by processes whose name matches: a substring, or \"~REGEX\"; \"!\" in front \
+         negates.",
+        |c, key, v| file::optional(key, v, cli::process).map(|text| c.process = Some(text)),
+    ),
+    value(
+        "filter",
+        "--filter",
+        "\"\"",
+        "Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:",
+        |c, key, v| file::checked(key, v, cli::filter).map(|text| c.filter = Some(text)),
+    ),
+    value(
+        "interval",
+        "--interval",
+        "\"1s\"",
+        "Time between refreshes, \"100ms\" to \"60s\".",
+        |c, key, v| file::checked(key, v, duration::parse_interval).map(|t| c.interval = Some(t)),
+    ),
+    value(
+        "xdp_mode",
+        "--xdp-mode",
+        "\"auto\"",
+        "Hook that counts received packets: \"auto\", \"native\", \"generic\" or \"off\".",
+        |c, key, v| file::checked(key, v, file::xdp_mode).map(|mode| c.xdp_mode = Some(mode)),
+    ),
+    value(
+        "latency",
+        "--latency",
+        "false",
+        "Time each open. It costs: a second program runs at each open's entry.",
+        |c, key, v| file::boolean(key, v).map(|flag| c.latency = Some(flag)),
+    ),
+    value(
+        "owners",
+        "--no-owners",
+        "true",
+        "Attribute connections to processes, in the dashboard and in recordings. Needs cgroup v2 and \
+         kernel 5.12 (5.13 to read counts while connections live).",
+        |c, key, v| file::boolean(key, v).map(|flag| c.owners = Some(flag)),
+    ),
+];
+
+/// What the dashboard alone obeys, besides what `W` saves.
+const OF_SCREEN: [Setting; 4] = [
+    values(
+        "mmdb",
+        "--mmdb",
+        "[]",
+        "MMDB files with country and network (AS) of addresses; nothing is ever downloaded.",
+        |c, key, v| {
+            let files = file::texts(key, v)?;
+            c.mmdb = files.into_iter().map(|(file, _)| file.to_owned()).collect();
+            Ok(())
+        },
+    ),
+    values(
+        "watched",
+        "",
+        "[]",
+        "Paths that the timeline of a process marks where data is sent soon after they were opened: \
+         a coincidence in time, no proof. `*` is anything within a name, `**/` any directories: \
+         [\"/etc/shadow\", \"**/id_*\", \"/root/.aws/credentials\"]",
+        file::watched,
+    ),
+    value("mouse", "--no-mouse", "true", "Use the mouse.", |c, key, v| {
+        file::boolean(key, v).map(|flag| c.mouse = Some(flag))
+    }),
+    value("ascii", "--ascii", "false", "Plain ASCII: no braille, no line drawing.", |c, key, v| {
+        file::boolean(key, v).map(|flag| c.ascii = Some(flag))
+    }),
+];
+
+/// Tables of the file.
+const TABLES: [Setting; 2] = [
+    values(
+        "columns",
+        "",
+        "",
+        "Columns of each table, in this order. Columns without data are left out, and in a narrow \
+         pane those that matter least.",
+        |c, _, v| file::columns(v).map(|columns| c.columns = columns),
+    ),
+    values(
+        "keys",
+        "",
+        "",
+        "Keys of each action. They replace all its keys; a key of another action has to be taken from \
+         that one first. Ctrl-C always quits.",
+        |c, _, v| file::keys(v).map(|keys| c.keys = Some(keys)),
+    ),
+];
+
+/// Every key of the configuration, in the order in which it is printed.
+pub fn settings() -> impl Iterator<Item = Setting> {
+    let saved = SAVED.iter().map(|saved| Setting {
+        key: saved.key,
+        flag: saved.flag,
+        help: saved.help,
+        default: "",
+        read: Read::Saved(saved),
+    });
+    OF_ALL.into_iter().chain(saved).chain(OF_SCREEN).chain(TABLES)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_that_a_key_names_exists() {
+        let command = cli::Cli::command();
+        let options: Vec<_> = command.get_arguments().filter_map(|a| a.get_long()).collect();
+        for setting in settings() {
+            let known = setting.flag.strip_prefix("--").is_none_or(|flag| options.contains(&flag));
+            assert!(known, "{} {}", setting.key, setting.flag);
+        }
+    }
+
+    #[test]
+    fn a_key_stands_once() {
+        let mut keys: Vec<_> = settings().map(|s| s.key).collect();
+        keys.sort_unstable();
+        let all = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
+    }
+}

@@ -1,0 +1,412 @@
+//! The tables of the opens pane, and the orders of their rows.
+
+use strum::{IntoStaticStr, VariantArray};
+
+use super::{Column, Need, Table, Unit, offered, step};
+use crate::model::conn::Carried;
+use crate::model::opens::{Process, Tally};
+use crate::model::owners::{Net, Owners};
+use crate::model::time::Mono;
+
+/// A column of the opens pane.
+pub type OpensColumn = Column<OpensField, OpensSort>;
+
+/// What a cell of the opens pane shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpensField {
+    Pid,
+    Process,
+    Thread,
+    Rate,
+    FailRate,
+    Failed,
+    Total,
+    Times,
+    Mean,
+    Max,
+    Took,
+    Rx,
+    Tx,
+    Peers,
+    Past,
+    File,
+    Files,
+    Directory,
+    Users,
+    Result,
+    Error,
+    FoundLater,
+    Age,
+}
+
+/// The orders of rows, in the sequence in which the key for the next order goes through them. The
+/// configuration's `sort` has the words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OpensSort {
+    #[default]
+    Rate,
+    Failed,
+    Total,
+    Rx,
+    Tx,
+    Peers,
+    Age,
+    Name,
+    Pid,
+    Latency,
+}
+
+/// The values of a row that orders compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures<'a> {
+    pub tally: &'a Tally,
+    /// Opens per second in the last interval.
+    pub rate: f64,
+    /// The process that the row belongs to; 0 for rows of many.
+    pub pid: u32,
+    /// The process, for a row that stands for all of it.
+    pub process: Option<&'a Process>,
+    /// The connections of processes, where they are known.
+    pub owners: Option<&'a Owners>,
+    pub now: Mono,
+}
+
+impl<'a> Measures<'a> {
+    /// The values of a row that counts opens and has no process.
+    pub fn of(tally: &'a Tally, rate: f64) -> Self {
+        Self { tally, rate, pid: 0, process: None, owners: None, now: Mono(0) }
+    }
+
+    fn net(&self) -> Option<&'a Net> {
+        self.owners?.process(self.process?.key)
+    }
+
+    /// By the bytes of the last interval, then by those since the start.
+    fn carried(&self, bytes: fn(Carried) -> u64) -> (u64, u64) {
+        self.net().map_or((0, 0), |net| (step(bytes(net.delta) as f64), bytes(net.total)))
+    }
+}
+
+impl OpensSort {
+    /// The name in the pane's title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rate => "opens/s",
+            other => other.into(),
+        }
+    }
+
+    /// What the order compares, the larger first: a number, and a second one among equals. Names are
+    /// compared as text, before both.
+    pub fn weigh(self, row: &Measures<'_>) -> (u64, u64) {
+        let opens = row.tally.opens;
+        match self {
+            Self::Rate => {
+                let recent = row.process.map(|p| step(p.history.recent(row.now, 10) as f64));
+                (step(row.rate), recent.unwrap_or(opens))
+            }
+            Self::Failed => (row.tally.failed, opens),
+            Self::Total => (opens, opens),
+            Self::Rx => row.carried(|c| c.rx_bytes),
+            Self::Tx => row.carried(|c| c.tx_bytes),
+            Self::Peers => row.net().map_or((0, 0), |n| (u64::from(n.peers), n.total.bytes())),
+            Self::Age => (row.tally.last.0, opens),
+            Self::Name => (0, opens),
+            // Small ones first, as with names.
+            Self::Pid => (u64::from(u32::MAX - row.pid), opens),
+            Self::Latency => (row.tally.latency.mean_ns().unwrap_or(0), opens),
+        }
+    }
+}
+
+/// The views of the pane, in the sequence of the key for the next one. The configuration's `view` has
+/// the words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OpensView {
+    #[default]
+    #[strum(serialize = "process")]
+    Processes,
+    #[strum(serialize = "file")]
+    Files,
+    #[strum(serialize = "directory")]
+    Directories,
+    Failures,
+    Live,
+}
+
+impl OpensView {
+    /// The next view; after the last one the first.
+    pub fn next(self) -> Self {
+        Self::VARIANTS.iter().copied().cycle().skip_while(|v| *v != self).nth(1).unwrap_or(self)
+    }
+
+    /// The name in the pane's title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Processes => "by process",
+            Self::Files => "by file",
+            Self::Directories => "by directory",
+            Self::Failures => "failures",
+            Self::Live => "live",
+        }
+    }
+
+    /// The table of the view.
+    pub fn table(self) -> OpensTable {
+        match self {
+            Self::Processes => OpensTable::Processes,
+            Self::Files => OpensTable::Files,
+            Self::Directories => OpensTable::Directories,
+            Self::Failures => OpensTable::Failures,
+            Self::Live => OpensTable::Live,
+        }
+    }
+}
+
+/// The tables of the pane; `[columns]` in the configuration has the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OpensTable {
+    Processes,
+    Files,
+    Directories,
+    Failures,
+    Live,
+    FilesOfProcess,
+    ProcessesOfFile,
+    FilesOfFailure,
+}
+
+impl OpensTable {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Every column of the table, from the left.
+    pub fn columns(self) -> &'static [OpensColumn] {
+        match self {
+            Self::Processes => &PROCESSES,
+            Self::Files => &FILES,
+            Self::Directories => &DIRECTORIES,
+            Self::Failures => &FAILURES,
+            Self::Live => &LIVE,
+            Self::FilesOfProcess => &FILES_OF_PROCESS,
+            Self::ProcessesOfFile => &PROCESSES_OF_FILE,
+            Self::FilesOfFailure => &FILES_OF_FAILURE,
+        }
+    }
+
+    /// The orders that the table offers, the one to begin with first.
+    pub fn sorts(self, has: impl Fn(Need) -> bool) -> Vec<OpensSort> {
+        offered(self.columns(), OpensSort::VARIANTS, has)
+    }
+
+    /// The name of an order in this table.
+    pub fn title(self, sort: OpensSort) -> &'static str {
+        let own = self.columns().iter().filter_map(|c| c.sort).find(|(s, _)| *s == sort);
+        own.and_then(|(_, title)| title).unwrap_or(sort.title())
+    }
+}
+
+/// Every table with its columns.
+pub fn tables() -> Vec<Table> {
+    OpensTable::VARIANTS.iter().map(|t| Table::new(t.name(), t.columns())).collect()
+}
+
+use OpensField as F;
+use OpensSort as S;
+
+const PID: OpensColumn =
+    Column::number(F::Pid, "PID", Unit::Number, super::PID_HELP).sized(7, 7, 2).sorts(S::Pid);
+
+const PROCESS: OpensColumn =
+    Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(18, 72, 0).sorts(S::Name);
+
+const THREAD: OpensColumn =
+    Column::text(F::Thread, "THREAD", "name of the thread that opened").sized(8, 15, 3);
+
+const RATE: OpensColumn = Column::number(
+    F::Rate,
+    "OPENS/S",
+    Unit::PerSecond,
+    "opens per second in the last interval, failed ones included; brighter for a larger share",
+)
+.sized(8, 9, 0)
+.sorts(S::Rate);
+
+const FAIL_RATE: OpensColumn = Column::number(
+    F::FailRate,
+    "FAIL/S",
+    Unit::PerSecond,
+    "failed opens per second in the last interval",
+)
+.sized(8, 9, 3)
+.sorts_as(S::Rate, "fail/s");
+
+const FAILED: OpensColumn =
+    Column::number(F::Failed, "FAIL", Unit::Percent, "share of opens that failed, since the start")
+        .sized(5, 6, 3)
+        .sorts(S::Failed);
+
+const TOTAL: OpensColumn = Column::number(F::Total, "TOTAL", Unit::Number, "opens since the start")
+    .sized(7, 10, 4)
+    .sorts(S::Total);
+
+const TIMES: OpensColumn =
+    Column::number(F::Times, "TIMES", Unit::Number, "how often it failed like this")
+        .sized(6, 9, 1)
+        .sorts(S::Total);
+
+const MEAN: OpensColumn =
+    Column::number(F::Mean, "MEAN", Unit::Time, "mean duration of an open, with --latency")
+        .sized(6, 7, 4)
+        .sorts(S::Latency)
+        .needs(Need::Latency);
+
+const MAX: OpensColumn =
+    Column::number(F::Max, "MAX", Unit::Time, "longest duration of an open, with --latency")
+        .sized(6, 7, 4)
+        .needs(Need::Latency);
+
+const TOOK: OpensColumn =
+    Column::number(F::Took, "TOOK", Unit::Time, "duration of this open, with --latency")
+        .sized(6, 7, 2)
+        .needs(Need::Latency);
+
+const RX: OpensColumn = Column::number(F::Rx, "RX b/s", Unit::BitsPerSecond, super::RX_HELP)
+    .sized(7, 8, 3)
+    .sorts(S::Rx)
+    .in_bytes("RX B/s")
+    .needs(Need::Connections);
+
+const TX: OpensColumn = Column::number(F::Tx, "TX b/s", Unit::BitsPerSecond, super::TX_HELP)
+    .sized(7, 8, 3)
+    .sorts(S::Tx)
+    .in_bytes("TX B/s")
+    .needs(Need::Connections);
+
+const PEERS: OpensColumn = Column::number(
+    F::Peers,
+    "PEERS",
+    Unit::Number,
+    "number of addresses that the process has exchanged data with",
+)
+.sized(6, 6, 6)
+.sorts(S::Peers)
+.needs(Need::Connections);
+
+const PAST: OpensColumn =
+    Column::text(F::Past, "LAST 60s", super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
+
+const FILE: OpensColumn =
+    Column::text(F::File, "FILE", "absolute path; the requested path where no other is known")
+        .sized(20, 120, 0)
+        .sorts(S::Name);
+
+const FILE_COUNT: OpensColumn =
+    Column::number(F::Files, "FILES", Unit::Number, "number of different files").sized(6, 7, 5);
+
+const DIRECTORY: OpensColumn = Column::text(
+    F::Directory,
+    "DIRECTORY",
+    "directory, cut to the number of levels that - and + choose",
+)
+.sized(12, 120, 0)
+.sorts(S::Name);
+
+const USERS: OpensColumn =
+    Column::number(F::Users, "BY", Unit::Number, "number of processes that open the file")
+        .sized(4, 4, 6);
+
+const RESULT: OpensColumn =
+    Column::text(F::Result, "RESULT", "what the last open returned: a descriptor or an error")
+        .sized(7, 12, 2);
+
+const ERROR: OpensColumn =
+    Column::text(F::Error, "ERROR", "error that the opens failed with").sized(7, 12, 1);
+
+const FOUND_LATER: OpensColumn = Column::text(
+    F::FoundLater,
+    "THEN FOUND",
+    "file of the same name that the same process opened later",
+)
+.sized(18, 90, 2);
+
+const AGE: OpensColumn =
+    Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
+
+static PROCESSES: [OpensColumn; 11] =
+    [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, PAST];
+
+static FILES: [OpensColumn; 9] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, USERS, RESULT, AGE];
+
+static DIRECTORIES: [OpensColumn; 8] = [DIRECTORY, FILE_COUNT, RATE, FAILED, TOTAL, MEAN, MAX, AGE];
+
+static FAILURES: [OpensColumn; 9] = [
+    PID.sized(7, 7, 3),
+    PROCESS.sized(9, 15, 1),
+    TIMES,
+    ERROR,
+    DIRECTORY.sized(13, 90, 0).unsorted(),
+    FOUND_LATER,
+    FAIL_RATE,
+    FILE_COUNT.sized(6, 6, 6),
+    AGE,
+];
+
+static LIVE: [OpensColumn; 6] =
+    [AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
+
+static FILES_OF_PROCESS: [OpensColumn; 8] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+
+static PROCESSES_OF_FILE: [OpensColumn; 9] =
+    [PID, PROCESS.sized(12, 72, 0), RATE, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+
+static FILES_OF_FAILURE: [OpensColumn; 5] = [
+    PID.sized(7, 7, 4),
+    TIMES.sized(7, 9, 1),
+    FILE.sized(15, 120, 0),
+    FOUND_LATER.sized(14, 120, 0),
+    AGE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_table_offers_the_orders_of_its_columns() {
+        use OpensSort::{Age, Failed, Latency, Name, Peers, Pid, Rate, Rx, Total, Tx};
+        let all = |_: Need| true;
+        let of = |table: OpensTable| table.sorts(all);
+        let processes = [Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency];
+        assert_eq!(of(OpensTable::Processes), processes);
+        let no_connections = |need| need != Need::Connections;
+        let some = [Rate, Failed, Total, Age, Name, Pid, Latency];
+        assert_eq!(OpensTable::Processes.sorts(no_connections), some);
+        assert_eq!(OpensTable::Processes.sorts(|_| false), &some[..6]);
+        assert_eq!(of(OpensTable::ProcessesOfFile), some);
+        for table in [OpensTable::Files, OpensTable::Directories, OpensTable::FilesOfProcess] {
+            assert_eq!(of(table), [Rate, Failed, Total, Age, Name, Latency], "{table:?}");
+        }
+        assert_eq!(of(OpensTable::Failures), [Rate, Total, Age, Name, Pid]);
+        assert_eq!(of(OpensTable::FilesOfFailure), [Total, Age, Name, Pid]);
+        assert_eq!(of(OpensTable::Live), [Age]);
+    }
+
+    #[test]
+    fn an_order_has_the_name_of_its_column() {
+        assert_eq!(OpensTable::Processes.title(OpensSort::Rate), "opens/s");
+        assert_eq!(OpensTable::Failures.title(OpensSort::Rate), "fail/s");
+        assert_eq!(OpensTable::Live.title(OpensSort::Age), "age");
+    }
+
+    #[test]
+    fn the_views_follow_each_other_in_a_circle() {
+        assert_eq!(OpensView::Processes.next(), OpensView::Files);
+        assert_eq!(OpensView::Live.next(), OpensView::Processes);
+    }
+}
