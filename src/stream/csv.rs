@@ -6,20 +6,13 @@
 use super::conns::{self, COLUMNS, Cell, Row};
 use super::lines::{Lines, OpenLine};
 use super::put::{self, Times};
+use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
-use crate::model::errno::errno_name;
 use crate::model::escape::{escape, push_byte};
 use crate::model::flags;
 use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp, WallOffset};
-
-const OPENS: &str = "type,time,pid,tid,ppid,uid,comm,process,syscall,path,resolved,resolved_kind,\
-    flags,mode,fd,errno,latency_ns,cgroup,container,pod\n";
-
-/// A source's own `packets` and `bytes` are told apart from the interface's by their prefix.
-const TALKERS: &str = "type,time,interface,direction,interval_s,packets,bytes,other_packets,\
-    other_bytes,partial,ip,since,source_packets,source_bytes,pps,bps\n";
 
 /// The format and what it keeps from line to line.
 #[derive(Clone, Debug)]
@@ -37,77 +30,21 @@ impl Csv {
 
 impl Lines for Csv {
     fn header(&mut self, out: &mut Vec<u8>) {
-        raw(
-            out,
-            match self.kind {
-                Kind::Opens => OPENS,
-                Kind::Talkers => TALKERS,
-                Kind::Connections => COLUMNS,
-            },
-        );
+        match self.kind {
+            Kind::Opens => header::<OpenLine<'_>>(out),
+            Kind::Talkers => header::<CsvRow<'_>>(out),
+            Kind::Connections => raw(out, COLUMNS),
+        }
     }
 
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        let open = &line.open;
-        let meta = open.meta;
-        raw(out, "open,");
-        self.times.full(out, line.wall, meta.at);
-        for n in [meta.tgid, meta.tid, meta.ppid, meta.uid] {
-            out.push(b',');
-            put::int(out, n);
-        }
-        text(out, Some(meta.comm.as_bytes()));
-        text(out, Some(meta.process.as_bytes()));
-        word(out, Some(meta.syscall.name()));
-        text(out, open.path);
-        text(out, open.resolved.map(|(_, path)| path));
-        word(out, open.resolved.map(|(kind, _)| kind.name()));
-        word(out, meta.flags.map(flags::text).as_deref());
-        out.push(b',');
-        if let Some(mode) = flags::mode(meta.flags, meta.mode) {
-            put::octal(out, mode);
-        }
-        out.push(b',');
-        if let Some(fd) = meta.fd() {
-            put::int(out, fd);
-        }
-        word(out, meta.errno().map(errno_name).as_deref());
-        out.push(b',');
-        if let Some(ns) = meta.latency_ns {
-            put::int(out, ns);
-        }
-        text(out, line.cgroup.map(|c| &*c.path));
-        word(out, line.cgroup.and_then(|c| c.owner.container()));
-        word(out, line.cgroup.and_then(|c| c.owner.pod()));
-        out.push(b'\n');
+        self.line(out, "open", line.wall, line.open.meta.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
         for source in &sample.sources {
-            raw(out, "talkers,");
-            self.times.full(out, sample.at.wall, sample.at.mono);
-            text(out, Some(sample.interface.as_bytes()));
-            word(out, Some(sample.direction.name()));
-            out.push(b',');
-            put::seconds(out, sample.interval_ns);
-            let (total, other) = (sample.total, sample.other);
-            for n in [total.packets, total.bytes, other.packets, other.bytes] {
-                out.push(b',');
-                put::int(out, n);
-            }
-            text(out, sample.partial.as_deref().map(str::as_bytes));
-            word(out, Some(&source.ip.to_string()));
-            out.push(b',');
-            self.times.full(out, sample.at.wall, source.since);
-            for n in [source.total.packets, source.total.bytes] {
-                out.push(b',');
-                put::int(out, n);
-            }
-            out.push(b',');
-            put::rate(out, source.delta.packets, sample.interval_ns);
-            out.push(b',');
-            put::rate(out, source.delta.bytes.saturating_mul(8), sample.interval_ns);
-            out.push(b'\n');
+            let row = CsvRow(SourceRow { sample, source });
+            self.line(out, "talkers", sample.at.wall, sample.at.mono, row);
         }
     }
 
@@ -122,7 +59,105 @@ impl Lines for Csv {
     }
 }
 
+/// The names of the columns of a record.
+fn header<R: Record>(out: &mut Vec<u8>) {
+    raw(out, "type,time");
+    for described in record::describe::<R>() {
+        out.push(b',');
+        raw(out, described.key.csv);
+    }
+    out.push(b'\n');
+}
+
+/// Writes the fields of a record, a comma before each.
+struct Fields<'o, R> {
+    to: Writer<'o>,
+    record: R,
+}
+
+/// Where values go.
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    times: &'o mut Times,
+    wall: WallOffset,
+}
+
+impl<R: Copy> Visitor<R> for Fields<'_, R> {
+    #[inline]
+    fn field<T: Value>(&mut self, _key: Key, read: impl FnOnce(R) -> T) {
+        self.to.out.push(b',');
+        read(self.record).write(&mut self.to);
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn null(&mut self) {}
+
+    fn boolean(&mut self, value: bool) {
+        raw(self.out, if value { "true" } else { "false" });
+    }
+
+    #[inline]
+    fn int(&mut self, n: impl itoa::Integer) {
+        put::int(self.out, n);
+    }
+
+    #[inline]
+    fn word(&mut self, word: &str) {
+        raw(self.out, word);
+    }
+
+    fn plain(&mut self, text: &str) {
+        self::text(self.out, text.as_bytes());
+    }
+
+    #[inline]
+    fn text(&mut self, bytes: &[u8]) {
+        self::text(self.out, bytes);
+    }
+
+    fn flags(&mut self, flags: u64) {
+        raw(self.out, &flags::text(flags));
+    }
+
+    fn octal(&mut self, n: u16) {
+        put::octal(self.out, n);
+    }
+
+    fn time(&mut self, at: Mono) {
+        self.times.full(self.out, self.wall, at);
+    }
+
+    fn seconds(&mut self, ns: u64) {
+        put::seconds(self.out, ns);
+    }
+
+    fn rate(&mut self, count: u64, ns: u64) {
+        put::rate(self.out, count, ns);
+    }
+
+    /// An object has no place in a row.
+    fn row<R: Record>(&mut self, _row: R) {}
+
+    fn rows<R: Record>(&mut self, _rows: impl Iterator<Item = R>) {}
+}
+
 impl Csv {
+    fn line<R: Record>(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: &str,
+        wall: WallOffset,
+        at: Mono,
+        record: R,
+    ) {
+        raw(out, kind);
+        out.push(b',');
+        self.times.full(out, wall, at);
+        R::fields(&mut Fields { to: Writer { out, times: &mut self.times, wall }, record });
+        out.push(b'\n');
+    }
+
     /// A row of the columns that it has; the others stay empty.
     fn cells(&mut self, out: &mut Vec<u8>, kind: &str, wall: WallOffset, at: Mono, row: &Row) {
         raw(out, kind);
@@ -130,24 +165,16 @@ impl Csv {
         self.times.full(out, wall, at);
         for key in COLUMNS.trim_end().split(',').skip(2) {
             let cell = row.iter().find(|(k, _)| *k == key).map_or(&Cell::None, |(_, cell)| cell);
+            out.push(b',');
             match cell {
-                Cell::None | Cell::Row(_) | Cell::Rate(..) => out.push(b','),
-                Cell::Int(n) => {
-                    out.push(b',');
-                    put::int(out, *n);
-                }
-                Cell::Text(bytes) => text(out, Some(bytes)),
-                Cell::Word(ours) => word(out, Some(ours)),
-                Cell::Time(at) => {
-                    out.push(b',');
-                    self.times.full(out, wall, *at);
-                }
-                Cell::Seconds(ns) => {
-                    out.push(b',');
-                    put::seconds(out, *ns);
-                }
+                Cell::None | Cell::Row(_) | Cell::Rate(..) => {}
+                Cell::Int(n) => put::int(out, *n),
+                Cell::Text(bytes) => text(out, bytes),
+                Cell::Word(ours) => raw(out, ours),
+                Cell::Time(at) => self.times.full(out, wall, *at),
+                Cell::Seconds(ns) => put::seconds(out, *ns),
                 Cell::Rows(rows) => {
-                    word(out, Some(&rows.iter().map(in_one).collect::<Vec<_>>().join("|")))
+                    raw(out, &rows.iter().map(in_one).collect::<Vec<_>>().join("|"));
                 }
             }
         }
@@ -168,17 +195,8 @@ fn raw(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A comma and a word of ours.
-fn word(out: &mut Vec<u8>, word: Option<&str>) {
-    out.push(b',');
-    raw(out, word.unwrap_or_default());
-}
-
-/// A comma and text from elsewhere: escaped, no formula, in quotes where it holds a comma or
-/// a quote.
-fn text(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    out.push(b',');
-    let Some(bytes) = bytes else { return };
+/// Bytes from elsewhere: escaped, no formula, in quotes where they contain a comma or a quote.
+fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     let escaped = escape(bytes);
     let mut prefix = String::new();
     let rest = match escaped.strip_prefix(['=', '+', '-', '@']) {
@@ -222,16 +240,20 @@ mod tests {
         });
         let rows: Vec<_> = text.lines().collect();
         assert_eq!(rows.len(), 3);
-        assert_eq!(rows[0], OPENS.trim_end());
+        assert_eq!(
+            rows[0],
+            "type,time,pid,tid,ppid,uid,comm,process,syscall,path,resolved,resolved_kind,flags,\
+             mode,fd,errno,slot,latency_ns,cgroup,container,pod"
+        );
         assert_eq!(
             rows[1],
             "open,2026-11-22T12:00:00.000000000Z,812,813,1,0,worker,nginx,openat,conf/site.conf,\
-             /etc/nginx/conf/site.conf,opened,O_RDONLY|O_CLOEXEC,,5,,,,,"
+             /etc/nginx/conf/site.conf,opened,O_RDONLY|O_CLOEXEC,,5,,,,,,"
         );
         assert_eq!(
             rows[2],
             "open,2026-11-22T12:00:00.000500000Z,1044,1044,900,1000,cat,cat,creat,\
-             \"\\x3da \"\"b\"\",\\n\\x1b[31m\\xff\\\\\",,,O_WRONLY|O_CREAT|O_TRUNC,0644,,ENOENT,12345,,,"
+             \"\\x3da \"\"b\"\",\\n\\x1b[31m\\xff\\\\\",,,O_WRONLY|O_CREAT|O_TRUNC,0644,,ENOENT,,12345,,,"
         );
         // As many fields as the header has names.
         assert_eq!(rows[1].matches(',').count(), rows[0].matches(',').count());
@@ -242,6 +264,11 @@ mod tests {
         let text = written(Kind::Talkers, |csv, out| csv.talkers(out, &sample::talkers()));
         let rows: Vec<_> = text.lines().collect();
         assert_eq!(rows.len(), 4);
+        assert_eq!(
+            rows[0],
+            "type,time,interface,direction,interval_s,packets,bytes,other_packets,other_bytes,\
+             partial,ip,since,source_packets,source_bytes,pps,bps"
+        );
         assert_eq!(
             rows[1],
             "talkers,2026-11-22T12:00:01.002000000Z,eth0,rx,1.002,970,85500,10,600,,10.0.0.2,\
@@ -264,8 +291,8 @@ mod tests {
             (b"", ""),
         ] {
             let mut out = Vec::new();
-            text(&mut out, Some(bytes));
-            assert_eq!(String::from_utf8(out).unwrap(), format!(",{cell}"));
+            text(&mut out, bytes);
+            assert_eq!(String::from_utf8(out).unwrap(), cell);
         }
     }
 }

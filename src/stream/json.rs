@@ -1,16 +1,16 @@
-//! One JSON object a line, straight into a byte buffer: at hundreds of thousands of lines a
-//! second, a tree of values or a formatter would be what the program spends its time on.
+//! JSON lines: one object per line.
+//!
+//! Records are written straight into a byte buffer. At hundreds of thousands of lines per second, a
+//! tree of values or a general formatter would cost more than all the rest of the program.
 
 use super::conns::{self, Cell, Row};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::{self, Times};
-use super::tally::{Coverage, Ready, Summary, hook};
-use crate::model::coverage::Attribution;
-use crate::model::errno::errno_name;
+use super::record::{Key, Lost, Record, Sink, Value, Visitor};
 use crate::model::escape::{escape, is_active};
 use crate::model::flags;
 use crate::model::owners::{Net, Owners, Told};
-use crate::model::talkers::{Direction, Source, TalkersSample};
+use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp, WallOffset};
 
 /// The format and what it keeps from line to line.
@@ -27,88 +27,11 @@ impl Default for Json {
 
 impl Lines for Json {
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        let open = &line.open;
-        let meta = open.meta;
-        self.begin(out, "open", line.wall, meta.at);
-        raw(out, ",\"pid\":");
-        put::int(out, meta.tgid);
-        raw(out, ",\"tid\":");
-        put::int(out, meta.tid);
-        raw(out, ",\"ppid\":");
-        put::int(out, meta.ppid);
-        raw(out, ",\"uid\":");
-        put::int(out, meta.uid);
-        raw(out, ",\"comm\":");
-        string(out, meta.comm.as_bytes());
-        raw(out, ",\"process\":");
-        string(out, meta.process.as_bytes());
-        raw(out, ",\"syscall\":\"");
-        raw(out, meta.syscall.name());
-        raw(out, "\",\"path\":");
-        optional(out, open.path);
-        raw(out, ",\"resolved\":");
-        optional(out, open.resolved.map(|(_, path)| path));
-        raw(out, ",\"resolved_kind\":");
-        word(out, open.resolved.map(|(kind, _)| kind.name()));
-        raw(out, ",\"flags\":");
-        flag_names(out, meta.flags);
-        raw(out, ",\"mode\":");
-        match flags::mode(meta.flags, meta.mode) {
-            None => null(out),
-            Some(mode) => {
-                out.push(b'"');
-                put::octal(out, mode);
-                out.push(b'"');
-            }
-        }
-        raw(out, ",\"fd\":");
-        match meta.fd() {
-            Some(fd) => put::int(out, fd),
-            None => null(out),
-        }
-        raw(out, ",\"errno\":");
-        word(out, meta.errno().map(errno_name).as_deref());
-        if let Some(slot) = meta.slot {
-            raw(out, ",\"slot\":");
-            put::int(out, slot);
-        }
-        raw(out, ",\"latency_ns\":");
-        number(out, meta.latency_ns);
-        raw(out, ",\"cgroup\":");
-        optional(out, line.cgroup.map(|c| &*c.path));
-        raw(out, ",\"container\":");
-        word(out, line.cgroup.and_then(|c| c.owner.container()));
-        raw(out, ",\"pod\":");
-        word(out, line.cgroup.and_then(|c| c.owner.pod()));
-        raw(out, "}\n");
+        self.line(out, "open", line.wall, line.open.meta.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
-        self.begin(out, "talkers", sample.at.wall, sample.at.mono);
-        raw(out, ",\"interface\":");
-        string(out, sample.interface.as_bytes());
-        raw(out, ",\"direction\":\"");
-        raw(out, sample.direction.name());
-        raw(out, "\",\"interval_s\":");
-        put::seconds(out, sample.interval_ns);
-        raw(out, ",\"packets\":");
-        put::int(out, sample.total.packets);
-        raw(out, ",\"bytes\":");
-        put::int(out, sample.total.bytes);
-        raw(out, ",\"other_packets\":");
-        put::int(out, sample.other.packets);
-        raw(out, ",\"other_bytes\":");
-        put::int(out, sample.other.bytes);
-        raw(out, ",\"partial\":");
-        optional(out, sample.partial.as_deref().map(str::as_bytes));
-        raw(out, ",\"sources\":[");
-        for (at, source) in sample.sources.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            self.source(out, sample, source);
-        }
-        raw(out, "]}\n");
+        self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
     }
 
     fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
@@ -125,26 +48,37 @@ impl Lines for Json {
 
     fn note(&mut self, out: &mut Vec<u8>, note: &Note<'_>) -> bool {
         match note {
-            Note::Ready(ready) => self.ready(out, ready),
+            Note::Ready(ready) => self.line(out, "ready", ready.at.wall, ready.at.mono, *ready),
             Note::Lost { at, opens } => {
-                self.begin(out, "lost", at.wall, at.mono);
-                raw(out, ",\"opens\":");
-                put::int(out, *opens);
-                raw(out, "}\n");
+                let lost = Lost { opens: Some(*opens), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
             }
             Note::LostConnections { at, connections } => {
-                self.begin(out, "lost", at.wall, at.mono);
-                raw(out, ",\"connections\":");
-                put::int(out, *connections);
-                raw(out, "}\n");
+                let lost = Lost { connections: Some(*connections), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
             }
-            Note::Summary(summary) => self.summary(out, summary),
+            Note::Summary(s) => self.line(out, "summary", s.at.wall, s.at.mono, *s),
         }
         true
     }
 }
 
 impl Json {
+    /// A line: its type and time, then the fields of its record.
+    #[inline]
+    fn line<R: Record>(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: &str,
+        wall: WallOffset,
+        at: Mono,
+        record: R,
+    ) {
+        self.begin(out, kind, wall, at);
+        R::fields(&mut Fields { to: Writer { out, times: &mut self.times, wall }, record });
+        raw(out, "}\n");
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>, kind: &str, wall: WallOffset, at: Mono) {
         raw(out, "{\"type\":\"");
         raw(out, kind);
@@ -195,120 +129,108 @@ impl Json {
             }
         }
     }
+}
 
-    fn source(&mut self, out: &mut Vec<u8>, sample: &TalkersSample, source: &Source) {
-        raw(out, "{\"ip\":\"");
-        // RFC 5952 is how the standard library writes addresses; an address has no quotes.
-        raw(out, &source.ip.to_string());
-        raw(out, "\",\"since\":\"");
-        self.times.full(out, sample.at.wall, source.since);
-        raw(out, "\",\"packets\":");
-        put::int(out, source.total.packets);
-        raw(out, ",\"bytes\":");
-        put::int(out, source.total.bytes);
-        raw(out, ",\"pps\":");
-        put::rate(out, source.delta.packets, sample.interval_ns);
-        raw(out, ",\"bps\":");
-        put::rate(out, source.delta.bytes.saturating_mul(8), sample.interval_ns);
-        out.push(b'}');
-    }
+/// Where values go.
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    times: &'o mut Times,
+    wall: WallOffset,
+}
 
-    fn ready(&mut self, out: &mut Vec<u8>, ready: &Ready) {
-        let Stamp { mono, wall } = ready.at;
-        self.begin(out, "ready", wall, mono);
-        raw(out, ",\"opens\":");
-        raw(out, if ready.opens { "true" } else { "false" });
-        raw(out, ",\"talkers\":");
-        raw(out, if ready.talkers { "true" } else { "false" });
-        raw(out, ",\"interface\":");
-        optional(out, ready.interface());
-        raw(out, ",\"xdp_mode\":");
-        word(out, ready.hook(Direction::Rx).map(|h| h.name()));
-        raw(out, ",\"tx_mode\":");
-        word(out, ready.hook(Direction::Tx).map(|h| h.name()));
-        raw(out, ",\"version\":\"");
-        raw(out, env!("CARGO_PKG_VERSION"));
-        out.push(b'"');
-        if ready.connections {
-            raw(out, ",\"connections\":true");
-        }
-        // With `all`, each interface's own modes.
-        if ready.watched.len() > 1 {
-            raw(out, ",\"interfaces\":[");
-            for (at, watched) in ready.watched.iter().enumerate() {
-                raw(out, if at > 0 { ",{\"interface\":" } else { "{\"interface\":" });
-                string(out, watched.interface.as_bytes());
-                raw(out, ",\"xdp_mode\":");
-                word(out, hook(watched, Direction::Rx).map(|h| h.name()));
-                raw(out, ",\"tx_mode\":");
-                word(out, hook(watched, Direction::Tx).map(|h| h.name()));
-                out.push(b'}');
-            }
-            out.push(b']');
-        }
-        if let Some(netns) = &ready.netns {
-            raw(out, ",\"netns\":");
-            string(out, netns.as_bytes());
-        }
-        coverage(out, &ready.coverage);
-        raw(out, "}\n");
-    }
+/// Writes the fields of a record, a comma before each.
+struct Fields<'o, R> {
+    to: Writer<'o>,
+    record: R,
+}
 
-    fn summary(&mut self, out: &mut Vec<u8>, summary: &Summary) {
-        self.begin(out, "summary", summary.at.wall, summary.at.mono);
-        raw(out, ",\"duration_s\":");
-        put::seconds(out, summary.duration_ns);
-        let opens = summary.opens;
-        let (rx, tx) = (summary.talkers.map(|t| t.0), summary.talkers.map(|t| t.1));
-        for (key, value) in [
-            (",\"opens\":", opens.map(|o| o.written)),
-            (",\"opens_seen\":", opens.map(|o| o.seen)),
-            (",\"opens_lost\":", opens.map(|o| o.lost)),
-            (",\"opens_unfinished\":", opens.map(|o| o.unfinished)),
-            (",\"opens_unnamed\":", opens.map(|o| o.unnamed)),
-            (",\"rx_packets\":", rx.map(|t| t.packets)),
-            (",\"rx_bytes\":", rx.map(|t| t.bytes)),
-            (",\"tx_packets\":", tx.map(|t| t.packets)),
-            (",\"tx_bytes\":", tx.map(|t| t.bytes)),
-        ] {
-            raw(out, key);
-            number(out, value);
+impl<R: Copy> Visitor<R> for Fields<'_, R> {
+    #[inline]
+    fn field<T: Value>(&mut self, key: Key, read: impl FnOnce(R) -> T) {
+        let value = read(self.record);
+        if !value.is_absent() {
+            raw(self.to.out, key.json);
+            value.write(&mut self.to);
         }
-        if let Some(c) = summary.connections {
-            for (key, value) in [
-                (",\"connects\":", c.connects),
-                (",\"accepts\":", c.accepts),
-                (",\"closes\":", c.closes),
-                (",\"connections_lost\":", c.lost),
-            ] {
-                raw(out, key);
-                put::int(out, value);
-            }
-            if let Some(seen) = c.seen {
-                raw(out, ",\"seen\":");
-                put::int(out, seen);
-            }
-        }
-        coverage(out, &summary.coverage);
-        raw(out, "}\n");
     }
 }
 
-/// How connections are attributed, and which features the kernel refused.
-fn coverage(out: &mut Vec<u8>, coverage: &Coverage) {
-    raw(out, ",\"attribution\":");
-    word(out, coverage.attribution.map(Attribution::name));
-    raw(out, ",\"missing\":[");
-    for (at, missing) in coverage.missing.iter().enumerate() {
-        raw(out, if at > 0 { ",{\"feature\":" } else { "{\"feature\":" });
-        plain(out, &missing.feature);
-        raw(out, ",\"program\":");
-        plain(out, &missing.program);
-        raw(out, ",\"error\":");
-        plain(out, &missing.error);
-        out.push(b'}');
+impl Sink for Writer<'_> {
+    fn null(&mut self) {
+        null(self.out);
     }
-    out.push(b']');
+
+    fn boolean(&mut self, value: bool) {
+        raw(self.out, if value { "true" } else { "false" });
+    }
+
+    #[inline]
+    fn int(&mut self, n: impl itoa::Integer) {
+        put::int(self.out, n);
+    }
+
+    #[inline]
+    fn word(&mut self, word: &str) {
+        self.out.push(b'"');
+        raw(self.out, word);
+        self.out.push(b'"');
+    }
+
+    fn plain(&mut self, text: &str) {
+        plain(self.out, text);
+    }
+
+    #[inline]
+    fn text(&mut self, bytes: &[u8]) {
+        string(self.out, bytes);
+    }
+
+    fn flags(&mut self, flags: u64) {
+        flag_names(self.out, flags);
+    }
+
+    fn octal(&mut self, n: u16) {
+        self.out.push(b'"');
+        put::octal(self.out, n);
+        self.out.push(b'"');
+    }
+
+    fn time(&mut self, at: Mono) {
+        self.out.push(b'"');
+        self.times.full(self.out, self.wall, at);
+        self.out.push(b'"');
+    }
+
+    fn seconds(&mut self, ns: u64) {
+        put::seconds(self.out, ns);
+    }
+
+    fn rate(&mut self, count: u64, ns: u64) {
+        put::rate(self.out, count, ns);
+    }
+
+    fn row<R: Record>(&mut self, record: R) {
+        let begin = self.out.len();
+        let to = Writer { out: self.out, times: self.times, wall: self.wall };
+        R::fields(&mut Fields { to, record });
+        // The first field comes with a comma.
+        match self.out.get_mut(begin) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
+    fn rows<R: Record>(&mut self, rows: impl Iterator<Item = R>) {
+        self.out.push(b'[');
+        for (at, row) in rows.enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            self.row(row);
+        }
+        self.out.push(b']');
+    }
 }
 
 fn raw(out: &mut Vec<u8>, text: &str) {
@@ -317,13 +239,6 @@ fn raw(out: &mut Vec<u8>, text: &str) {
 
 fn null(out: &mut Vec<u8>) {
     raw(out, "null");
-}
-
-fn number(out: &mut Vec<u8>, n: Option<u64>) {
-    match n {
-        Some(n) => put::int(out, n),
-        None => null(out),
-    }
 }
 
 /// A word of ours, which needs no escaping.
@@ -335,13 +250,6 @@ fn word(out: &mut Vec<u8>, text: Option<&str>) {
             raw(out, text);
             out.push(b'"');
         }
-    }
-}
-
-fn optional(out: &mut Vec<u8>, text: Option<&[u8]>) {
-    match text {
-        Some(text) => string(out, text),
-        None => null(out),
     }
 }
 
@@ -377,8 +285,7 @@ fn plain(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-fn flag_names(out: &mut Vec<u8>, flags: Option<u64>) {
-    let Some(flags) = flags else { return null(out) };
+fn flag_names(out: &mut Vec<u8>, flags: u64) {
     let mut before = "[\"";
     let left = flags::each_name(flags, |name| {
         raw(out, before);

@@ -1,16 +1,18 @@
-//! `ebpftop stream`: what the probes see as lines on stdout.
+//! `ebpftop stream`: events of the probes as lines on stdout.
 //!
-//! One thread takes the probes' events, chooses, and writes; it keeps counts and nothing else.
-//! The formats are `json`, `csv` and `text`, what they have to write is `lines`.
+//! One thread receives the events, filters and writes them; it stores counts and nothing else. `record`
+//! describes the lines, `json` and `csv` write them by that description; `text` is laid out by hand.
 
 mod conns;
 mod csv;
+mod documented;
 #[cfg(test)]
 mod hostile;
 mod json;
 mod lines;
 mod out;
 mod put;
+mod record;
 #[doc(hidden)]
 pub mod sample;
 mod session;
@@ -27,15 +29,17 @@ use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
 pub use csv::Csv;
+pub use documented::{Documented, csv_headers, documented};
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
+pub use record::{Described, Key, Type};
 pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
 pub use text::Text;
 
 use out::{Out, OutError};
 use session::Session;
 
-/// Which kinds were asked for.
+/// The selected kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     opens: bool,
@@ -52,7 +56,7 @@ impl Wanted {
         }
     }
 
-    /// The one kind that CSV takes.
+    /// The kind, if one alone is selected, as CSV needs it.
     fn one(self) -> Option<Kind> {
         match (self.opens, self.talkers, self.connections) {
             (true, false, false) => Some(Kind::Opens),
@@ -63,8 +67,8 @@ impl Wanted {
     }
 }
 
-/// Runs until told to end. The exit status: 0 done as asked, 1 only in part or not at all,
-/// 2 asked for what cannot be.
+/// Runs until a signal or `--duration`. The exit status: 0 done as asked, 1 done in part or not at all,
+/// 2 wrong usage.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(args);
     let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
@@ -81,7 +85,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let choose = match Choose::new(settings, args) {
         Ok(choose) => choose,
         Err(e) => {
-            complain(&format!("the filter does not parse: {e}"));
+            complain(&format!("invalid filter: {e}"));
             return Ok(ExitCode::from(2));
         }
     };

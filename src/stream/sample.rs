@@ -1,7 +1,10 @@
-//! Opens and talkers for tests and benches of the lines.
+//! Made-up data for tests and benches of lines, and for the examples in the documentation.
 
 use std::net::IpAddr;
 
+use super::tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
+use crate::model::cgroup::Cgroup;
+use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
@@ -99,4 +102,73 @@ pub fn watched() -> Vec<Watched> {
         gone: None,
     };
     vec![watched(2, "eth0", Hook::Native), watched(1, "lo", Hook::Generic)]
+}
+
+/// A direct open of io_uring.
+pub fn direct() -> OpenBatch {
+    let batch = opens();
+    let mut direct = OpenBatch::default();
+    if let Some(open) = batch.iter().next() {
+        let meta = OpenMeta { syscall: Syscall::IoUring, ret: 0, slot: Some(3), ..*open.meta };
+        direct.push(meta, open.path, open.resolved);
+    }
+    direct
+}
+
+/// The cgroup of a container in a pod.
+pub fn cgroup() -> Cgroup {
+    Cgroup::at(
+        b"/kubepods.slice/kubepods-pod0f6a2a1e_7c35_4f0e_9f1b_2d6c8b1a4e5d.slice/\
+          cri-containerd-4d2c8f0e1b7a69385c4d2c8f0e1b7a69385c4d2c8f0e1b7a69385c4d2c8f0e1b.scope",
+    )
+}
+
+/// Runs of one interface and of several.
+pub fn ready() -> [Ready; 2] {
+    let at = Stamp { mono: Mono(1_000_000_000), wall: WALL };
+    let several = Ready {
+        at,
+        opens: true,
+        talkers: true,
+        connections: true,
+        watched: watched(),
+        netns: Some("blue".into()),
+        coverage: coverage(),
+    };
+    let one = Ready { watched: watched().into_iter().take(1).collect(), ..several.clone() };
+    [one, several]
+}
+
+/// A run of every kind.
+pub fn summary() -> Summary {
+    let traffic = |packets, bytes| Traffic { packets, bytes };
+    Summary {
+        at: Stamp { mono: Mono(6_000_000_000), wall: WALL },
+        duration_ns: 5_000_000_000,
+        opens: Some(OpensSummary {
+            written: 1_234,
+            seen: 1_300,
+            lost: 0,
+            unfinished: 0,
+            unnamed: 0,
+        }),
+        talkers: Some((traffic(970, 85_500), traffic(410, 39_000))),
+        connections: Some(ConnectionsSummary {
+            connects: 12,
+            accepts: 3,
+            closes: 14,
+            seen: Some(2),
+            lost: 0,
+        }),
+        coverage: coverage(),
+    }
+}
+
+fn coverage() -> Coverage {
+    let missing = Missing {
+        feature: "talkers: TCX ingress".into(),
+        program: "tcx_ingress".into(),
+        error: "EINVAL: invalid argument".into(),
+    };
+    Coverage { attribution: Some(Attribution::Connection), missing: vec![missing] }
 }

@@ -1,8 +1,8 @@
 //! JSON lines, key by key.
 
 use super::*;
-use crate::model::coverage::Missing;
-use crate::stream::{ConnectionsSummary, sample};
+use crate::model::coverage::{Attribution, Missing};
+use crate::stream::{ConnectionsSummary, Coverage, Ready, Summary, sample};
 use proptest::prelude::*;
 
 fn written(write: impl FnOnce(&mut Json, &mut Vec<u8>)) -> String {

@@ -1,0 +1,150 @@
+//! `ready`, `lost` and `summary`: lines about the run.
+
+use super::{Maybe, Plain, Record, Rows, Seconds, Text, Visitor, key};
+use crate::model::coverage::{Attribution, Missing};
+use crate::model::event::Watched;
+use crate::model::link::Hook;
+use crate::model::talkers::Direction;
+use crate::stream::tally::{Coverage, Ready, Summary, hook};
+
+impl Record for &Ready {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("opens", "the opens probe runs"), |r| r.opens);
+        v.field(key!("talkers", "the talkers probe runs"), |r| r.talkers);
+        v.field(key!("interface", "watched interface; all for several; null for none"), |r| {
+            r.interface().map(|name| Text(name.as_bytes()))
+        });
+        v.field(
+            key!(
+                "xdp_mode",
+                "hook that counts rx: native, generic, tcx or socket; null for none, or where \
+                 interfaces differ"
+            ),
+            |r| r.hook(Direction::Rx).map(Hook::name),
+        );
+        v.field(key!("tx_mode", "hook that counts tx: tcx or socket; null as for xdp_mode"), |r| {
+            r.hook(Direction::Tx).map(Hook::name)
+        });
+        v.field(key!("version", "version of ebpftop"), |_| env!("CARGO_PKG_VERSION"));
+        v.field(key!("connections", "true where the connections probe runs"), |r| {
+            Maybe(r.connections.then_some(true))
+        });
+        v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
+            Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
+        });
+        v.field(key!("netns", "network namespace of --netns"), |r| {
+            Maybe(r.netns.as_ref().map(|name| Text(name.as_bytes())))
+        });
+        coverage(&mut v.of(|r: Self| &r.coverage));
+    }
+}
+
+impl Record for &Watched {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("interface", "name of the interface"), |w| Text(w.interface.as_bytes()));
+        v.field(key!("xdp_mode", "hook that counts rx; null for none"), |w| {
+            hook(w, Direction::Rx).map(Hook::name)
+        });
+        v.field(key!("tx_mode", "hook that counts tx; null for none"), |w| {
+            hook(w, Direction::Tx).map(Hook::name)
+        });
+    }
+}
+
+/// How many events were lost since the last such line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost {
+    pub opens: Option<u64>,
+    pub connections: Option<u64>,
+}
+
+impl Record for Lost {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("opens", "opens lost since the last such line"), |l| Maybe(l.opens));
+        v.field(key!("connections", "connection events lost since the last such line"), |l| {
+            Maybe(l.connections)
+        });
+    }
+}
+
+impl Record for &Summary {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("duration_s", ["s"], "time from ready to the end"), |s| {
+            Seconds(s.duration_ns)
+        });
+        v.field(key!("opens", "open lines written; null where opens were not asked for"), |s| {
+            s.opens.map(|o| o.written)
+        });
+        v.field(
+            key!("opens_seen", "opens since ready, before any filter; null as for opens"),
+            |s| s.opens.map(|o| o.seen),
+        );
+        v.field(key!("opens_lost", "opens_seen whose record was lost; null as for opens"), |s| {
+            s.opens.map(|o| o.lost)
+        });
+        v.field(
+            key!(
+                "opens_unfinished",
+                "requests of io_uring whose completion was not seen; null as for opens"
+            ),
+            |s| s.opens.map(|o| o.unfinished),
+        );
+        v.field(key!("opens_unnamed", "opens_seen by io_uring without a path, since their request was not seen; null as for opens"), |s| {
+            s.opens.map(|o| o.unnamed)
+        });
+        v.field(
+            key!(
+                "rx_packets",
+                "packets received since ready; null where talkers were not asked for"
+            ),
+            |s| s.talkers.map(|t| t.0.packets),
+        );
+        v.field(key!("rx_bytes", ["bytes"], "bytes received; null as for rx_packets"), |s| {
+            s.talkers.map(|t| t.0.bytes)
+        });
+        v.field(key!("tx_packets", "packets sent; null as for rx_packets"), |s| {
+            s.talkers.map(|t| t.1.packets)
+        });
+        v.field(key!("tx_bytes", ["bytes"], "bytes sent; null as for rx_packets"), |s| {
+            s.talkers.map(|t| t.1.bytes)
+        });
+        v.field(key!("connects", "connect lines written; with connections"), |s| {
+            Maybe(s.connections.map(|c| c.connects))
+        });
+        v.field(key!("accepts", "accept lines written; with connections"), |s| {
+            Maybe(s.connections.map(|c| c.accepts))
+        });
+        v.field(key!("closes", "close lines written; with connections"), |s| {
+            Maybe(s.connections.map(|c| c.closes))
+        });
+        v.field(key!("connections_lost", "connection events lost; with connections"), |s| {
+            Maybe(s.connections.map(|c| c.lost))
+        });
+        v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
+            Maybe(s.connections.and_then(|c| c.seen))
+        });
+        coverage(&mut v.of(|s: Self| &s.coverage));
+    }
+}
+
+fn coverage<'a, V: Visitor<&'a Coverage>>(v: &mut V) {
+    v.field(
+        key!(
+            "attribution",
+            "how connections are attributed to processes: connection or procfs (polled); null \
+             without connections"
+        ),
+        |c| c.attribution.map(Attribution::name),
+    );
+    v.field(key!("missing", "features that the kernel or its policy refused"), |c| {
+        Rows(c.missing.iter())
+    });
+}
+
+impl Record for &Missing {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("feature", "what cannot be seen"), |m| Plain(&m.feature));
+        v.field(key!("program", "the BPF program that was refused"), |m| Plain(&m.program));
+        v.field(key!("error", "the error, and what it means here"), |m| Plain(&m.error));
+    }
+}
