@@ -278,17 +278,6 @@ mod tests {
         }
     }
 
-    /// The table there is written by hand.
-    #[test]
-    fn the_documentation_names_every_key() {
-        let page = include_str!("../docs/keys.md");
-        for binding in of(M::Main) {
-            for key in binding.names().split(' ') {
-                assert!(page.contains(&format!("`{key}`")), "{key}: {}", binding.help);
-            }
-        }
-    }
-
     #[test]
     fn quitting_works_everywhere() {
         for mode in [M::Main, M::Filter, M::Picker, M::Help, M::HelpSearch, M::Confirm] {

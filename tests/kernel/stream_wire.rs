@@ -170,14 +170,14 @@ fn an_interface_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn an_option_about_what_is_not_written_is_told() {
+fn an_option_without_effect_is_reported() {
     own_namespace();
     ip("link set lo up");
     let run = Stream::json(&["talkers", "-i", "lo", "--failed", "--pid", "1"]).interrupt();
     assert_eq!(run.code(), 0);
     for option in ["--failed", "--pid"] {
-        let told = format!("ebpftop: {option} does nothing here: it is about what is not written");
-        assert!(run.stderr.contains(&told), "{}", run.stderr);
+        let text = format!("ebpftop: {option} has no effect: ");
+        assert!(run.stderr.contains(&text), "{}", run.stderr);
     }
 }
 

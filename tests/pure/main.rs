@@ -9,6 +9,7 @@ mod runner;
 
 mod dashboard_keys;
 mod detail;
+mod docs;
 mod links;
 mod opens_views;
 mod pivot;

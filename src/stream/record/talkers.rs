@@ -68,7 +68,7 @@ fn sample<'a, V: Visitor<&'a TalkersSample>>(v: &mut V) {
         |s| s.other.packets,
     );
     v.field(key!("other_bytes", ["bytes"], "bytes of no listed address"), |s| s.other.bytes);
-    v.field(key!("partial", "why counts may be incomplete; null where they are complete"), |s| {
+    v.field(key!("partial", "why counts may be incomplete or inexact, reasons separated by `; `; null where they are whole"), |s| {
         s.partial.as_deref().map(|why| Text(why.as_bytes()))
     });
 }
