@@ -3,16 +3,19 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::Read;
+use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::net::{ip, own_namespace};
 use crate::common::program::{Ended, Stream, ended, ended_into, program};
 use ebpftop::model::mounts::cgroup_path;
 use ebpftop::probes::cgroups::systemd_hierarchy;
 use ebpftop::probes::clock;
+use ebpftop::stream::{Described, csv_headers, documented};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -22,7 +25,7 @@ fn opens_of(run: &Ended, name: &str) -> Vec<Value> {
     run.of_type("open").into_iter().filter(ends).collect()
 }
 
-/// Runs a program on `args` in `dir`, whatever comes of it; its pid.
+/// Runs a program on `args` in `dir`, whatever its exit status, and returns its pid.
 fn child(program: &str, args: &[&OsStr], dir: &Path) -> u32 {
     let mut child = Command::new(program)
         .args(args)
@@ -77,7 +80,7 @@ fn n_opens_are_n_lines() {
 }
 
 #[test]
-fn the_resolved_path_is_told_beside_the_one_passed() {
+fn the_resolved_path_is_beside_the_requested_one() {
     let dir = dir_with("there");
     let whole = |name: &str| json!(dir.path().canonicalize().unwrap().join(name).to_str().unwrap());
     let stream = Stream::json(&["opens", "-p", "cat"]);
@@ -96,41 +99,54 @@ fn the_resolved_path_is_told_beside_the_one_passed() {
     );
 }
 
-#[test]
-fn keys_stand_in_their_order() {
-    let stream = Stream::json(&["opens"]);
-    File::open("/etc/hostname").unwrap();
-    let run = stream.interrupt();
-    let text = run.text();
-    let open = text.lines().find(|l| l.starts_with("{\"type\":\"open\"")).unwrap();
-    let keys = [
-        "type",
-        "time",
-        "pid",
-        "tid",
-        "ppid",
-        "uid",
-        "comm",
-        "process",
-        "syscall",
-        "path",
-        "resolved",
-        "resolved_kind",
-        "flags",
-        "mode",
-        "fd",
-        "errno",
-        "latency_ns",
-        "cgroup",
-        "container",
-        "pod",
-    ];
-    let places: Vec<_> = keys.iter().map(|k| open.find(&format!("\"{k}\":")).unwrap()).collect();
-    assert!(places.is_sorted(), "{open}");
+/// Asserts that `object` has the documented keys: each that is not optional, and no other.
+fn assert_documented(object: &Value, keys: &[Described], line: &Value) {
+    let object = object.as_object().unwrap();
+    for key in object.keys() {
+        assert!(keys.iter().any(|d| d.key.name == key), "not documented: {key} in {line}");
+    }
+    for described in keys {
+        let Some(value) = object.get(described.key.name) else {
+            assert!(described.optional, "missing: {} in {line}", described.key.name);
+            continue;
+        };
+        assert!(described.null || !value.is_null(), "null: {} in {line}", described.key.name);
+        let parts = value.as_array().map_or(vec![value], |parts| parts.iter().collect());
+        let inner = described.of.inner();
+        for part in parts.into_iter().filter(|_| !inner.is_empty() && !value.is_null()) {
+            assert_documented(part, &inner, line);
+        }
+    }
 }
 
 #[test]
-fn results_flags_and_modes_are_told() {
+fn lines_have_the_documented_keys() {
+    own_namespace();
+    ip("link set lo up");
+    let documented = documented();
+    let args = ["opens", "talkers", "-i", "lo", "--interval", "100ms"];
+    let stream = Stream::json(&args);
+    File::open("/etc/hostname").unwrap();
+    File::open("/no/such/file").unwrap_err();
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", "127.0.0.1:9").unwrap();
+    let run = stream.interrupt();
+    for line in run.lines() {
+        let of = documented.iter().find(|d| line["type"] == d.name);
+        assert_documented(&line, &of.unwrap_or_else(|| panic!("{line}")).keys, &line);
+    }
+    for kind in ["ready", "open", "talkers", "summary"] {
+        assert!(!run.of_type(kind).is_empty(), "{kind}");
+    }
+    let text = run.text();
+    let open = text.lines().find(|l| l.starts_with("{\"type\":\"open\"")).unwrap();
+    let keys = &documented.iter().find(|d| d.name == "open").unwrap().keys;
+    let places: Vec<_> =
+        keys.iter().filter_map(|d| open.find(&format!("\"{}\":", d.key.name))).collect();
+    assert!(places.len() >= 20 && places.is_sorted(), "{open}");
+}
+
+#[test]
+fn results_flags_and_modes_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let name = |n: &str| dir.path().join(n);
     let stream = Stream::json(&["opens", "--latency", "--path", dir.path().to_str().unwrap()]);
@@ -152,7 +168,7 @@ fn results_flags_and_modes_are_told() {
 }
 
 #[test]
-fn the_cgroup_is_told_where_there_is_one() {
+fn a_known_cgroup_is_written() {
     let own = std::fs::read("/proc/self/cgroup").unwrap();
     let own = cgroup_path(&own, systemd_hierarchy() > 0).unwrap();
     let own = std::str::from_utf8(own).unwrap();
@@ -162,7 +178,7 @@ fn the_cgroup_is_told_where_there_is_one() {
     assert_eq!(run.of_type("open")[0]["cgroup"], own);
 }
 
-/// Names that act on a terminal, a line, a cell; how they have to be shown.
+/// Names that act on a terminal, a line or a cell, and how they must be shown.
 const HOSTILE: [(&[u8], &str); 5] = [
     (b"new\nline", "new\\nline"),
     (b"esc\x1b[31m\x07", "esc\\x1b[31m\\x07"),
@@ -176,7 +192,7 @@ fn open_hostile(dir: &Path) {
     child("cat", &names, dir);
 }
 
-/// Nothing that a terminal acts on, and whole lines.
+/// Asserts whole lines without a character that a terminal acts on.
 fn assert_inert(run: &Ended) {
     assert!(run.text().chars().all(|c| c == '\n' || (c >= ' ' && c != '\x7f' && c != '\u{202e}')));
     assert!(run.text().ends_with('\n'));
@@ -238,7 +254,8 @@ fn hostile_names_are_inert_in_csv() {
     assert_inert(&run);
     let rows: Vec<_> = run.text().lines().map(fields).collect();
     let header = &rows[0];
-    assert_eq!(header.len(), 20);
+    let (_, documented) = &csv_headers()[0];
+    assert_eq!(header.join(","), documented.trim_end());
     let path = header.iter().position(|name| name == "path").unwrap();
     let resolved = header.iter().position(|name| name == "resolved").unwrap();
     assert!(rows.iter().all(|row| row.len() == header.len()));
@@ -253,7 +270,7 @@ fn hostile_names_are_inert_in_csv() {
 }
 
 #[test]
-fn opens_are_chosen() {
+fn opens_are_filtered() {
     let dir = dir_with("there");
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
     let path = |n: &str| dir.path().join(n).to_str().unwrap().to_owned();
@@ -264,13 +281,13 @@ fn opens_are_chosen() {
         Command::new("cat").arg(path("there")).uid(65534).gid(65534).output().unwrap();
         cat
     };
-    // The last component told, with the process's name, of the opens of the files in question.
-    let told = |args: &[&str]| {
+    // The opens of the two files: process, last component of the path, error.
+    let written = |args: &[&str]| {
         let stream = Stream::json(&[&["opens"], args].concat());
         act();
         let run = stream.interrupt();
         assert_eq!(run.code(), 0, "{}", run.stderr);
-        let mut told: Vec<_> = ["there", "absent"]
+        let mut opens: Vec<_> = ["there", "absent"]
             .into_iter()
             .flat_map(|n| opens_of(&run, n))
             .filter(|o| {
@@ -284,29 +301,29 @@ fn opens_are_chosen() {
                 (if name.starts_with("kernel") { "test" } else { name }.to_owned(), path, error)
             })
             .collect();
-        told.sort();
-        told.into_iter().map(|(a, b, c)| format!("{a} {b} {c}")).collect::<Vec<_>>()
+        opens.sort();
+        opens.into_iter().map(|(a, b, c)| format!("{a} {b} {c}")).collect::<Vec<_>>()
     };
     let me = std::process::id().to_string();
     assert_eq!(
-        told(&[]),
+        written(&[]),
         ["cat absent ENOENT", "cat there ", "cat there EACCES", "head there ", "test there "]
     );
-    assert_eq!(told(&["--failed"]), ["cat absent ENOENT", "cat there EACCES"]);
-    assert_eq!(told(&["--pid", &me]), ["test there "]);
-    assert_eq!(told(&["--uid", "65534"]), ["cat there EACCES"]);
-    assert_eq!(told(&["--path", "ABSENT"]), ["cat absent ENOENT"]);
-    assert_eq!(told(&["--path", "!absent", "-p", "~^c"]), ["cat there ", "cat there EACCES"]);
-    assert_eq!(told(&["-p", "head"]), ["head there "]);
-    assert_eq!(told(&["-p", "!cat", "--uid", "0"]), ["head there ", "test there "]);
-    assert_eq!(told(&["-f", "err:EACCES uid:65534"]), ["cat there EACCES"]);
-    assert_eq!(told(&["-f", "cat !err:any"]), ["cat there "]);
-    assert_eq!(told(&["-f", &format!("!cat !pid:{me}")]), ["head there "]);
+    assert_eq!(written(&["--failed"]), ["cat absent ENOENT", "cat there EACCES"]);
+    assert_eq!(written(&["--pid", &me]), ["test there "]);
+    assert_eq!(written(&["--uid", "65534"]), ["cat there EACCES"]);
+    assert_eq!(written(&["--path", "ABSENT"]), ["cat absent ENOENT"]);
+    assert_eq!(written(&["--path", "!absent", "-p", "~^c"]), ["cat there ", "cat there EACCES"]);
+    assert_eq!(written(&["-p", "head"]), ["head there "]);
+    assert_eq!(written(&["-p", "!cat", "--uid", "0"]), ["head there ", "test there "]);
+    assert_eq!(written(&["-f", "err:EACCES uid:65534"]), ["cat there EACCES"]);
+    assert_eq!(written(&["-f", "cat !err:any"]), ["cat there "]);
+    assert_eq!(written(&["-f", &format!("!cat !pid:{me}")]), ["head there "]);
 }
 
 #[test]
 fn everything_seen_is_written_or_lost() {
-    // More than pipe, buffers and channel hold, while the reader sleeps: then all is read.
+    // More than pipe, buffers and channel take while the reader does not read.
     let dir = dir_with("many");
     let path = dir.path().join("many");
     let stream = Stream::json(&["opens"]);
@@ -344,7 +361,7 @@ fn sigterm_ends_it_too() {
 fn a_closed_stdout_is_the_quiet_end() {
     let busy = Stream::json(&["opens"]).hang_up();
     assert_eq!((busy.code(), busy.stderr.as_str()), (0, ""));
-    // Nothing to write: the reader's going is noticed all the same.
+    // The end of the reader is noticed without a write, too.
     let idle = Stream::json(&["opens", "--path", "no such path"]).hang_up();
     assert_eq!((idle.code(), idle.stderr.as_str()), (0, ""));
 }
@@ -363,12 +380,12 @@ fn a_reader_that_stops_reading_does_not_hold_up_the_end() {
     for _ in 0..2_000 {
         File::open("/etc/hostname").unwrap();
     }
-    // It writes; then nobody reads on.
+    // It writes, and the reader stops.
     stream.stdout.read_exact(&mut [0; 100]).unwrap();
     stream.signal(Signal::SIGINT);
     stream.signal(Signal::SIGTERM);
     let status = stream.child.wait().unwrap();
-    // All of it fits the pipe, or not: an end with a word, never a hang.
+    // Whether all of it fits the pipe or not, it ends.
     assert!(matches!(status.code(), Some(0 | 1)), "{status}");
 }
 

@@ -12,7 +12,7 @@ impl Record for &Ready {
         v.field(key!("opens", "the opens probe runs"), |r| r.opens);
         v.field(key!("talkers", "the talkers probe runs"), |r| r.talkers);
         v.field(key!("interface", "watched interface; all for several; null for none"), |r| {
-            r.interface().map(|name| Text(name.as_bytes()))
+            r.interface().map(Text)
         });
         v.field(
             key!(
