@@ -329,6 +329,11 @@ int process_exit(void *ctx)
 	return 0;
 }
 
-/* Types that records are made of have to be in the object's BTF for Rust to have them. */
+/* Rust has the types that are in the object's BTF: those that a variable names. */
 const struct exit_record *unused_exit __attribute__((unused));
 const struct process_key *unused_key __attribute__((unused));
+const enum record_kind *unused_record_kind __attribute__((unused));
+const enum open_syscall *unused_syscall __attribute__((unused));
+const enum resolved_kind *unused_resolved_kind __attribute__((unused));
+const enum open_bits *unused_bits __attribute__((unused));
+const enum name_place *unused_place __attribute__((unused));

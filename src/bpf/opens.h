@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The records that opens.bpf.c writes and src/probes/opens reads. Rust takes these types
- * from the object's BTF: byte arrays are __u8, padding is explicit, sizes are asserted. */
+/* The records that opens.bpf.c writes and src/probes/opens reads. Rust takes these types and the
+ * values of the enums from the object's BTF: byte arrays are __u8, padding is explicit, sizes are
+ * asserted. */
 #ifndef EBPFTOP_OPENS_H
 #define EBPFTOP_OPENS_H
 
@@ -10,7 +11,7 @@
 
 #include "cgroup_id.h"
 
-/* What a record of the ring is: its first word. */
+/* The kind of a record of the ring: its first word. */
 enum record_kind {
 	RECORD_OPEN = 1, /* struct open_record */
 	RECORD_NAME = 2, /* struct name_record */
@@ -18,7 +19,7 @@ enum record_kind {
 	RECORD_COMPAT = 4, /* struct exit_record: a 32-bit program was started */
 };
 
-/* Values of open_head.syscall, in the order of model::open::Syscall::ALL. */
+/* Values of open_head.syscall. */
 enum open_syscall {
 	CALL_OPEN,
 	CALL_OPENAT,
@@ -29,7 +30,7 @@ enum open_syscall {
 	CALL_NONE, /* not a call that opens */
 };
 
-/* Values of open_head.resolved: what the name behind open_head.key stands for. */
+/* Values of open_head.resolved: the meaning of the name behind open_head.key. */
 enum resolved_kind {
 	RESOLVED_NONE, /* not known: key is 0 */
 	RESOLVED_OPENED,
@@ -39,11 +40,13 @@ enum resolved_kind {
 	RESOLVED_TRIED, /* the directory that the path as passed starts from */
 };
 
-/* Bits of open_head.bits. */
-#define OPEN_HAS_PATH 1
-#define OPEN_HAS_FLAGS 2
-#define OPEN_HAS_LATENCY 4
-#define OPEN_HAS_SLOT 8
+/* Bits of open_head.bits: what the record has. */
+enum open_bits {
+	OPEN_HAS_PATH = 1,
+	OPEN_HAS_FLAGS = 2,
+	OPEN_HAS_LATENCY = 4,
+	OPEN_HAS_SLOT = 8,
+};
 
 /* A thread's name and that of its process, the group leader's. */
 struct names {
@@ -51,7 +54,7 @@ struct names {
 	__u8 process[COMM_BYTES];
 };
 
-/* What an open begins with; path_len bytes of path follow, without a NUL. */
+/* The head of an open; path_len bytes of path follow, without a NUL. */
 struct open_head {
 	__u32 record; /* RECORD_OPEN */
 	__u32 mode;
@@ -136,14 +139,14 @@ struct open_counts {
 	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */
 };
 
-/* A process, for ever: pids are used again, start times with them are not. */
+/* Identifies a process for good: ids are used again, together with the start they are not. */
 struct process_key {
 	__u32 tgid;
 	__u32 pad;
 	__u64 start_boottime_ns;
 };
 
-/* What the ring had no room for, by process, cumulative since attach. */
+/* Opens of a process for whose records the ring had no room, cumulative over the window. */
 struct lost_opens {
 	__u64 opens;
 	__u64 failed; /* of those */

@@ -3,22 +3,13 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::names::{Names, Place};
-use crate::bpf::opens::types::{exit_record, name_head, open_head};
+use crate::bpf::opens::types::{
+    exit_record, name_head, name_place, open_bits, open_head, open_syscall, record_kind,
+    resolved_kind,
+};
 use crate::model::open::{Comm, Ended, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::time::Mono;
 use crate::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
-
-/// `enum record_kind` of `opens.h`.
-const RECORD_OPEN: u32 = 1;
-const RECORD_NAME: u32 = 2;
-const RECORD_EXIT: u32 = 3;
-const RECORD_COMPAT: u32 = 4;
-
-/// Bits of `open_head.bits`, as in `opens.h`.
-const HAS_PATH: u8 = 1;
-const HAS_FLAGS: u8 = 2;
-const HAS_LATENCY: u8 = 4;
-const HAS_SLOT: u8 = 8;
 
 /// The longest path there is, without its NUL (`PATH_MAX`).
 const PATH_MAX: usize = 4095;
@@ -79,10 +70,10 @@ impl Decoder {
 
     fn decode(&mut self, record: &[u8]) -> Result<(), Malformed> {
         let kind = record.first_chunk().map(|b| u32::from_ne_bytes(*b)).ok_or(Malformed)?;
-        match kind {
-            RECORD_OPEN => self.open(record),
-            RECORD_NAME => self.name(record),
-            RECORD_EXIT => {
+        match record_kind(kind) {
+            record_kind::RECORD_OPEN => self.open(record),
+            record_kind::RECORD_NAME => self.name(record),
+            record_kind::RECORD_EXIT => {
                 let exit: &exit_record = plain::from_bytes(record).map_err(|_| Malformed)?;
                 let ended = Ended {
                     tgid: exit.tgid,
@@ -94,7 +85,7 @@ impl Decoder {
                 }
                 Ok(())
             }
-            RECORD_COMPAT => {
+            record_kind::RECORD_COMPAT => {
                 self.compat_came = true;
                 Ok(())
             }
@@ -106,11 +97,11 @@ impl Decoder {
         let (head, tail) = record.split_at_checked(NAME_HEAD_BYTES).ok_or(Malformed)?;
         let head: &name_head = plain::from_bytes(head).map_err(|_| Malformed)?;
         let names = tail.get(..head.names_len as usize).ok_or(Malformed)?;
-        let place = match head.place {
-            0 => Place::Tree(names),
-            1 => Place::Named(names),
-            2 => Place::Numbered(names, head.ino),
-            3 => Place::AnonInode(names),
+        let place = match name_place(head.place) {
+            name_place::PLACE_TREE => Place::Tree(names),
+            name_place::PLACE_NAMED => Place::Named(names),
+            name_place::PLACE_NUMBERED => Place::Numbered(names, head.ino),
+            name_place::PLACE_ANON_INODE => Place::AnonInode(names),
             _ => return Err(Malformed),
         };
         self.names.insert(head.key, head.epoch, place);
@@ -120,9 +111,9 @@ impl Decoder {
     fn open(&mut self, record: &[u8]) -> Result<(), Malformed> {
         let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
         let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
-        let syscall = *Syscall::ALL.get(usize::from(head.syscall)).ok_or(Malformed)?;
+        let syscall = syscall(head.syscall).ok_or(Malformed)?;
         let path = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
-        let has = |bit| head.bits & bit != 0;
+        let has = |bit: open_bits| u32::from(head.bits) & bit.0 != 0;
         let meta = OpenMeta {
             at: Mono(head.ts_ns),
             tgid: head.tgid,
@@ -133,21 +124,21 @@ impl Decoder {
             comm: Comm(head.names.comm),
             process: Comm(head.names.process),
             syscall,
-            flags: has(HAS_FLAGS).then_some(head.flags),
+            flags: has(open_bits::OPEN_HAS_FLAGS).then_some(head.flags),
             mode: head.mode,
             ret: head.ret,
-            slot: has(HAS_SLOT).then_some(head.slot),
-            latency_ns: has(HAS_LATENCY).then_some(head.latency_ns),
+            slot: has(open_bits::OPEN_HAS_SLOT).then_some(head.slot),
+            latency_ns: has(open_bits::OPEN_HAS_LATENCY).then_some(head.latency_ns),
             cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
         };
-        let path = has(HAS_PATH).then_some(path);
-        let kind = match head.resolved {
-            0 => None,
-            1 => Some(ResolvedKind::Opened),
-            2 => Some(ResolvedKind::Deleted),
-            3 => Some(ResolvedKind::Tmpfile),
-            4 => Some(ResolvedKind::Anon),
-            5 => Some(ResolvedKind::Tried),
+        let path = has(open_bits::OPEN_HAS_PATH).then_some(path);
+        let kind = match resolved_kind(u32::from(head.resolved)) {
+            resolved_kind::RESOLVED_NONE => None,
+            resolved_kind::RESOLVED_OPENED => Some(ResolvedKind::Opened),
+            resolved_kind::RESOLVED_DELETED => Some(ResolvedKind::Deleted),
+            resolved_kind::RESOLVED_TMPFILE => Some(ResolvedKind::Tmpfile),
+            resolved_kind::RESOLVED_ANON => Some(ResolvedKind::Anon),
+            resolved_kind::RESOLVED_TRIED => Some(ResolvedKind::Tried),
             _ => return Err(Malformed),
         };
         let place = kind.and_then(|kind| Some((kind, self.names.get(head.key)?)));
@@ -161,6 +152,19 @@ impl Decoder {
         self.batch.push(meta, path, resolved);
         Ok(())
     }
+}
+
+/// The call of a record; `None` for a number that no call has.
+fn syscall(number: u8) -> Option<Syscall> {
+    Some(match open_syscall(u32::from(number)) {
+        open_syscall::CALL_OPEN => Syscall::Open,
+        open_syscall::CALL_OPENAT => Syscall::Openat,
+        open_syscall::CALL_OPENAT2 => Syscall::Openat2,
+        open_syscall::CALL_CREAT => Syscall::Creat,
+        open_syscall::CALL_OPEN_BY_HANDLE_AT => Syscall::OpenByHandleAt,
+        open_syscall::CALL_IO_URING => Syscall::IoUring,
+        _ => return None,
+    })
 }
 
 /// The absolute prefix, `/`, the path as given; false where that is longer than a path can be.
@@ -190,13 +194,13 @@ mod tests {
 
     fn open(path: &[u8], edit: impl FnOnce(&mut open_head)) -> Vec<u8> {
         let mut head = open_head {
-            record: RECORD_OPEN,
+            record: record_kind::RECORD_OPEN.0,
             ts_ns: 7,
             tgid: 10,
             tid: 11,
             path_len: path.len() as u16,
             syscall: 1,
-            bits: HAS_PATH | HAS_FLAGS,
+            bits: (open_bits::OPEN_HAS_PATH.0 | open_bits::OPEN_HAS_FLAGS.0) as u8,
             flags: 0o2000000,
             ret: -2,
             ..Default::default()
@@ -208,7 +212,7 @@ mod tests {
 
     fn name(key: u64, names: &[u8]) -> Vec<u8> {
         let head = name_head {
-            record: RECORD_NAME,
+            record: record_kind::RECORD_NAME.0,
             key,
             names_len: names.len() as u32,
             ..Default::default()
@@ -293,7 +297,12 @@ mod tests {
 
     #[test]
     fn ends_of_processes_are_told() {
-        let exit = exit_record { record: RECORD_EXIT, tgid: 5, ts_ns: 8, start_boottime_ns: 3 };
+        let exit = exit_record {
+            record: record_kind::RECORD_EXIT.0,
+            tgid: 5,
+            ts_ns: 8,
+            start_boottime_ns: 3,
+        };
         let batch = one(bytes_of(&exit)).unwrap();
         assert_eq!(batch.ended, [Ended { tgid: 5, start_boottime_ns: 3, at: Mono(8) }]);
     }
@@ -301,7 +310,12 @@ mod tests {
     #[test]
     fn an_end_is_told_once() {
         let mut decoder = Decoder::default();
-        let exit = exit_record { record: RECORD_EXIT, tgid: 5, ts_ns: 8, start_boottime_ns: 3 };
+        let exit = exit_record {
+            record: record_kind::RECORD_EXIT.0,
+            tgid: 5,
+            ts_ns: 8,
+            start_boottime_ns: 3,
+        };
         decode(&mut decoder, bytes_of(&exit)).unwrap();
         decode(&mut decoder, bytes_of(&exit_record { ts_ns: 9, ..exit })).unwrap();
         assert_eq!(decoder.batch.ended.len(), 1);
@@ -334,7 +348,7 @@ mod tests {
 
     #[test]
     fn no_path_is_not_an_empty_path() {
-        let none = open(b"", |h| h.bits = HAS_FLAGS);
+        let none = open(b"", |h| h.bits = open_bits::OPEN_HAS_FLAGS.0 as u8);
         let empty = open(b"", |_| {});
         let path =
             |record: &[u8]| one(record).unwrap().iter().next().unwrap().path.map(<[u8]>::to_vec);
