@@ -1,6 +1,6 @@
 //! All checks in their order; those of what the kernel provides and of the probes are here.
 
-use super::host::{architecture, container, kernel, settings};
+use super::host::{architecture, container, kernel, pid_namespace, settings};
 use super::privileges::{Held, SUDO, capabilities, seccomp};
 use super::{Check, Report};
 use crate::bpf::btf;
@@ -19,7 +19,7 @@ pub(super) fn examine() -> Report {
     let release = preflight::release().unwrap_or_default();
     let mut checks = vec![kernel(&release), architecture(std::env::consts::ARCH)];
     checks.extend(capabilities(held));
-    checks.extend([seccomp(), container()]);
+    checks.extend([seccomp(), container(), pid_namespace()]);
     checks.extend([btf(), tracefs(), ring_buffer(held), registers(held)]);
     checks.extend(settings(held, &release));
     checks.extend(cgroups());

@@ -48,6 +48,20 @@ pub(super) fn container() -> Check {
     }
 }
 
+/// Programs number processes as the initial namespace does, whatever namespace this is.
+pub(super) fn pid_namespace() -> Check {
+    let name = "PID namespace";
+    match preflight::in_initial_pid_namespace() {
+        Some(true) => Check::ok(name, "the initial one"),
+        Some(false) => Check::without(
+            name,
+            "not the initial one: `pid`, `--pid` and `pid:` are ids of the initial namespace, and \
+             process details may be missing",
+        ),
+        None => Check::without(name, "/proc/self/ns/pid cannot be read"),
+    }
+}
+
 pub(super) fn settings(held: Held, release: &str) -> Vec<Check> {
     let number = |path| preflight::setting(path).and_then(|text| text.parse::<i32>().ok());
     let mut checks = Vec::new();

@@ -3,6 +3,7 @@
 //! Facts only; `doctor` says what they mean.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use libbpf_rs::{MapType, ProgramType};
@@ -33,6 +34,16 @@ pub fn release() -> Option<String> {
 /// The text of a file of one line under /proc or /sys.
 pub fn setting(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// The initial PID namespace's inode (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// Whether this process is in the initial PID namespace, whose ids the programs report; `None` where
+/// /proc cannot tell.
+pub fn in_initial_pid_namespace() -> Option<bool> {
+    let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
+    Some(namespace.ino() == INITIAL_PID_NAMESPACE)
 }
 
 /// How tracefs can be had.

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cli::{Format, Kind, StreamArgs};
+use crate::probes::preflight;
 use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
@@ -94,6 +95,12 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         let verb = if kinds.len() > 1 { "are" } else { "is" };
         let kinds = kinds.join(" and ");
         complain(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
+    }
+    if choose.only().tgid.is_some() && preflight::in_initial_pid_namespace() == Some(false) {
+        complain(
+            "process ids are those of the initial PID namespace, for --pid and pid: too: this is \
+             another namespace, in which processes have other ids",
+        );
     }
     let stop = Stop::on_signals().context("listen to signals")?;
     let out = Out::stdout(stop.clone()).context("open stdout")?;

@@ -450,3 +450,20 @@ fn opens_are_counted_from_ready_to_the_end() {
         }
     });
 }
+
+/// Ids are those of the initial PID namespace: who asks by another's id is warned.
+#[test]
+fn a_process_id_of_another_namespace_is_warned_of() {
+    for (namespace, warned) in [(false, false), (true, true)] {
+        let mut command = match namespace {
+            true => {
+                let mut unshare = Command::new("unshare");
+                unshare.args(["--pid", "--fork"]).arg(crate::common::program::ebpftop());
+                unshare
+            }
+            false => program(),
+        };
+        let run = ended(command.args(["stream", "opens", "--pid", "1", "--duration", "100ms"]));
+        assert_eq!(run.stderr.contains("initial PID namespace"), warned, "{}", run.stderr);
+    }
+}
