@@ -13,9 +13,10 @@ use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
-use crate::model::opens::{Opens, ProcessKey};
+use crate::model::opens::Opens;
 use crate::model::owners::Owners;
 use crate::model::problem::Problem;
+use crate::model::process::ProcessKey;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
 

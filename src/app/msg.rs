@@ -8,7 +8,7 @@ use super::{Pane, PlayerCommand, Recorded, Replay, Target};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::{ProbeEvent, TalkersCommand};
 use crate::model::names::Answer;
-use crate::model::opens::ProcessKey;
+use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::settings::saved_view::Value;
 

@@ -10,7 +10,8 @@ use crate::model::conn::Carried;
 use crate::model::field::Need;
 use crate::model::field::opens::OpensTable;
 use crate::model::open::Comm;
-use crate::model::opens::{Latency, ProcessKey, Tally};
+use crate::model::opens::{Latency, Tally};
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 

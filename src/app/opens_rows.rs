@@ -13,8 +13,9 @@ use crate::model::cgroup::KnownCgroups;
 use crate::model::conn::Carried;
 use crate::model::field::opens::{Measures, OpensTable};
 use crate::model::filter::{Filter, ProcessInfo, What};
-use crate::model::opens::{FileUse, Opens, Path, Process, ProcessKey, Tally};
+use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
 use crate::model::owners::Owners;
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 

@@ -13,8 +13,9 @@ use super::{App, Pane};
 use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::filter::Filter;
-use crate::model::opens::{Opens, ProcessKey};
+use crate::model::opens::Opens;
 use crate::model::owners::{Net, NetActivity, NoOwner, Owners, Pair, Why};
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::timeline::{TimelineAction, TimelineEntry, timeline};
 

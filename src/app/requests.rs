@@ -8,7 +8,8 @@ use super::opens_pane::Detail;
 use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::{CgroupsMade, LookAt, TalkersCommand};
-use crate::model::opens::{Process, ProcessKey};
+use crate::model::opens::Process;
+use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
 

@@ -26,6 +26,7 @@ pub mod origin;
 pub mod owners;
 pub mod past;
 pub mod problem;
+pub mod process;
 pub mod process_info;
 pub mod services;
 pub mod slab;

@@ -3,10 +3,7 @@
 //! Owns the data and the parsers of /proc's texts; `probes::process_info` reads the files.
 
 use super::cgroup::Cgroup;
-use super::opens::ProcessKey;
-
-/// Clock ticks a second in /proc (`USER_HZ`, 100 wherever eBPF runs), as nanoseconds a tick.
-pub const NS_PER_TICK: u64 = 10_000_000;
+use super::process::{NS_PER_TICK, ProcessKey};
 
 /// A request for the details of a process, with the facts that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

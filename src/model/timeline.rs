@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 
-use super::opens::{Opens, ProcessKey};
+use super::opens::Opens;
 use super::owners::{NetActivity, Owners, What};
+use super::process::ProcessKey;
 use super::slab::Slot;
 use super::time::{Mono, NS_PER_SEC};
 

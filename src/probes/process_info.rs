@@ -12,10 +12,9 @@ use super::cgroups::{Cgroups, systemd_hierarchy};
 use super::clock;
 use crate::model::cgroup::Cgroup;
 use crate::model::mounts::cgroup_path;
-use crate::model::opens::ProcessKey;
+use crate::model::process::{NS_PER_TICK, ProcessKey};
 use crate::model::process_info::{
-    NS_PER_TICK, Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread, arguments,
-    counted,
+    Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread, arguments, counted,
 };
 
 /// Maximum bytes of a command line.

@@ -283,7 +283,7 @@ fn a_reused_pid_has_two_rows() {
 /// threads do.
 #[test]
 fn a_process_whose_main_thread_has_ended_has_its_program() {
-    use ebpftop::model::opens::ProcessKey;
+    use ebpftop::model::process::ProcessKey;
     use ebpftop::probes::cgroups::Cgroups;
     use ebpftop::probes::process_info::describe;
     let mut watch = watch(OpensConfig::default());

@@ -6,7 +6,7 @@ use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
-use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::process::ProcessKey;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
 use ebpftop::model::time::Mono;
 use ebpftop::settings::Settings;

@@ -9,8 +9,8 @@ use ebpftop::model::conn::{
 };
 use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::open::Comm;
-use ebpftop::model::opens::ProcessKey;
 use ebpftop::model::problem::Problem;
+use ebpftop::model::process::ProcessKey;
 use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
 use ebpftop::settings::{ScreenSettings, Settings};

@@ -7,7 +7,7 @@ use ebpftop::model::conn::{
 use ebpftop::model::coverage::{Attribution, Missing};
 use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::open::Comm;
-use ebpftop::model::opens::ProcessKey;
+use ebpftop::model::process::ProcessKey;
 use ebpftop::model::time::WallOffset;
 use ratatui::crossterm::event::KeyCode;
 

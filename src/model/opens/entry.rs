@@ -1,64 +1,18 @@
 //! What is kept of a process, a file, a process's use of a file, and a failure.
 
 use std::borrow::Cow;
-use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 use super::requested_path::RequestedPath;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
-use crate::model::process_info::NS_PER_TICK;
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
 /// Names of threads kept of one process.
 pub const MAX_THREAD_NAMES: usize = 8;
-
-/// What names a process for ever: thread group id and start, ns of `CLOCK_BOOTTIME`.
-///
-/// /proc knows the start in ticks of 10 ms alone. Such a key equals that of every process with this id
-/// which started in that tick; two exact keys are equal when they are the same. (So equality is not
-/// transitive: of two processes that had one id within 10 ms, a polled socket goes to either.)
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct ProcessKey {
-    pub tgid: u32,
-    pub start_boottime_ns: u64,
-}
-
-impl PartialEq for ProcessKey {
-    fn eq(&self, other: &Self) -> bool {
-        let starts = match self.is_of_proc() || other.is_of_proc() {
-            true => self.start_tick() == other.start_tick(),
-            false => self.start_boottime_ns == other.start_boottime_ns,
-        };
-        self.tgid == other.tgid && starts
-    }
-}
-
-impl Eq for ProcessKey {}
-
-impl Hash for ProcessKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.tgid, self.start_tick()).hash(state);
-    }
-}
-
-impl ProcessKey {
-    fn start_tick(self) -> u64 {
-        self.start_boottime_ns / NS_PER_TICK
-    }
-
-    /// A start in whole ticks is one of /proc: of others one in ten million is.
-    fn is_of_proc(self) -> bool {
-        self.start_boottime_ns.is_multiple_of(NS_PER_TICK)
-    }
-
-    /// The process that did this open.
-    pub fn of(meta: &OpenMeta) -> Self {
-        Self { tgid: meta.tgid, start_boottime_ns: meta.start_boottime_ns }
-    }
-}
 
 /// How often, how often in vain, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

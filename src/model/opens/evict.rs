@@ -13,9 +13,10 @@ use std::hash::BuildHasher;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, ProcessKey, Tally};
+use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, Tally};
 use super::{Opens, RequestedPath, hash_bytes};
 use crate::model::open::Comm;
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
 

@@ -15,8 +15,9 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+pub use super::process::ProcessKey;
 pub use entry::{
-    Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, ProcessKey, Tally,
+    Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, Tally,
 };
 pub use later_success::LaterSuccess;
 pub use requested_path::RequestedPath;
