@@ -95,11 +95,13 @@ soak: setup-test ## ten minutes of random keys and sizes; two each: switches und
 	@EBPFTOP_SOAK_SECONDS=600 $(AS_ROOT) timeout -k 30 20m $(CARGO) test --locked --test soak keys:: -- --nocapture
 	@EBPFTOP_SOAK_SECONDS=120 $(AS_ROOT) timeout -k 30 30m $(CARGO) test --locked --test soak -- --skip keys:: --nocapture
 
-lint: ## formats and lints alone
+lint: ## formats, lints, spelling and documentation alone
 	$(CARGO) fmt --check
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck -x $(SCRIPTS)
+	codespell
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --lib
 
 unit: check kernel ## all tests without lints and other kernels
 

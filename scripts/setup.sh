@@ -101,6 +101,7 @@ find_missing() {
 	[ "$purpose" = test ] || return 0
 	has clang-format || need clang-format clang-format clang-tools-extra clang
 	has shellcheck || need shellcheck shellcheck ShellCheck shellcheck
+	has codespell || need codespell codespell codespell codespell
 	has ip || need "ip" iproute2 iproute iproute2
 	has ethtool || need ethtool ethtool ethtool ethtool
 	has ps || need "ps" procps procps-ng procps-ng
