@@ -1,7 +1,7 @@
 //! Capabilities of each thread after its start, and the seccomp filter of the process.
 //!
 //! Capabilities belong to threads: each drops those that it no longer needs. Dropped capabilities
-//! cannot be regained: seccomp forbids `execve`, see [`mod@seccomp`].
+//! cannot be regained: seccomp forbids `execve`, see [`fn@seccomp`].
 
 mod seccomp;
 
