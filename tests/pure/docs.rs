@@ -112,8 +112,8 @@ fn capabilities() -> String {
     let thread = |part: &ThreadRole| match part {
         ThreadRole::Opens => "`opens`",
         ThreadRole::Talkers => "`talkers`",
-        ThreadRole::Owners => "`owners`",
-        ThreadRole::Polling => "`owners` where it polls",
+        ThreadRole::Owners => "`connections`",
+        ThreadRole::Polling => "`connections` where it polls",
         ThreadRole::Namespace => "`talkers` with `--netns`",
         ThreadRole::Features => "`talkers` while a device's features have to be restored",
         ThreadRole::ProcessInfo => "`who`",
