@@ -1,10 +1,10 @@
-//! What a probe can see on this machine, and which features its kernel refused.
+//! The coverage of a probe on this machine: its attribution, and the features that the kernel refused.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The limits of [`Attribution::Procfs`], in a line.
+/// The limits of [`Attribution::Procfs`], in one line.
 pub const POLLED: &str = "attributed by polling /proc and sock_diag (procfs): short connections may be missing, \
     bytes per process are unknown";
 
@@ -34,11 +34,11 @@ impl Attribution {
 /// The texts are ours or already escaped; they go to the terminal as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// What cannot be seen, `processes of connections older than the start`.
+    /// The feature, `processes of connections older than the start`.
     pub feature: String,
     /// The BPF program that was refused, `holders`.
     pub program: String,
-    /// Why: the errno, the verifier's last line, and what that means here.
+    /// The reason: the errno, the verifier's last line, and what that means here.
     pub error: String,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Adds features to a list, each once: probes share programs, and interfaces have the same ones.
+/// Adds features to a list, each once: probes share programs, and so do interfaces.
 pub fn add_missing<'a>(to: &mut Vec<Missing>, more: impl IntoIterator<Item = &'a Missing>) {
     for missing in more {
         if !to.contains(missing) {

@@ -10,11 +10,11 @@ const MOST_MS: f64 = 86_400e6;
 
 /// Reads `250ms`, `1.5s`, `2m`, `1h`.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || "not a time: write a number with a unit, `250ms`, `5s` or `2m`".to_owned();
+    let wrong = || "not a time: use a number with a unit, `250ms`, `5s` or `2m`".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
     if unit.is_empty() && !number.is_empty() {
-        return Err(format!("a unit is missing: {number}ms, {number}s or {number}m?"));
+        return Err(format!("a unit is missing: use {number}ms, {number}s or {number}m"));
     }
     let (_, scale) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
     let ms = number.parse::<f64>().map_err(|_| wrong())? * scale;

@@ -4,21 +4,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What failed, why, and what to do about it. Shown in a pane, on stderr, and by `doctor`.
+/// A failure with its reason and remedy, shown in a pane, on stderr, and by `doctor`.
 ///
 /// The texts are ours or already escaped; they go to the terminal as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What could not be done, `watch eth7`.
+    /// The operation that failed, `watch eth7`.
     pub what: String,
-    /// Why, `no such interface`.
+    /// The reason, `no such interface`.
     pub why: String,
-    /// What to do, `choose one with -i: eth0, lo`. Empty when there is nothing to be done.
+    /// The remedy, `choose one with -i: eth0, lo`; empty if there is none.
     pub fix: String,
 }
 
 impl Problem {
-    /// A problem with all three parts.
+    /// A problem from its three parts.
     pub fn new(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into(), fix: fix.into() }
     }

@@ -1,4 +1,4 @@
-//! Whatever is opened, by whomever, and whatever an interface is called: lines that do nothing.
+//! Lines with hostile names of files, processes, cgroups and interfaces act on no terminal and no spreadsheet.
 
 use super::csv::Csv;
 use super::json::Json;
@@ -28,7 +28,7 @@ fn fields(row: &str) -> Vec<String> {
 }
 
 #[test]
-fn any_names_make_lines_that_do_nothing() {
+fn lines_with_any_names_are_inert() {
     crate::testing::fuzz::check("lines", |bytes| {
         // Path, resolved path, thread, process, cgroup, interface.
         let mut parts = bytes.split(|b| *b == 0);

@@ -1,18 +1,18 @@
-//! What every format has to write.
+//! The interface of the formats, and the lines that they write.
 
 use super::tally::{Ready, Summary};
+use crate::model::cgroup::Cgroup;
 use crate::model::open::Open;
 use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
-use crate::probes::cgroups::Cgroup;
 
-/// An open with all that is told of it.
+/// An open with everything that its line contains.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenLine<'a> {
     /// The open.
     pub open: Open<'a>,
-    /// The wall offset of its batch.
+    /// The wall-clock offset of its batch.
     pub wall: WallOffset,
     /// Its task's cgroup, where known.
     pub cgroup: Option<&'a Cgroup>,
@@ -21,40 +21,40 @@ pub struct OpenLine<'a> {
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
-    /// Everything asked for is attached.
+    /// Every requested probe is attached.
     Ready(&'a Ready),
-    /// So many opens were lost since the last such line.
+    /// Opens lost since the last such line.
     Lost { at: Stamp, opens: u64 },
-    /// So many events of connections were lost since the last such line.
+    /// Connection events lost since the last such line.
     LostConnections { at: Stamp, connections: u64 },
     /// The last line.
     Summary(&'a Summary),
 }
 
-/// A format: appends whole lines to a buffer.
+/// A format, which appends whole lines to a buffer.
 pub trait Lines {
-    /// What stands before everything else.
+    /// The header line, where the format has one.
     fn header(&mut self, _out: &mut Vec<u8>) {}
 
     /// One return from an open.
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>);
 
-    /// One interval of one interface and direction.
+    /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);
 
-    /// Something that happened to a connection.
+    /// An event of a connection.
     fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told);
 
-    /// One interval of the processes on the wire: those that are chosen, the largest first.
+    /// An interval of the processes with connections: those that the filter lets pass, the largest first.
     fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]);
 
-    /// A line about the run; false where this format has none, and stderr gets it.
+    /// A line about the run; returns false where the format has none, so that stderr gets it.
     fn note(&mut self, _out: &mut Vec<u8>, _note: &Note<'_>) -> bool {
         false
     }
 
-    /// Whether it tells the cgroup, whose path has to be found out.
-    fn tells_cgroup(&self) -> bool {
+    /// Whether lines contain the cgroup, whose path has to be looked up.
+    fn has_cgroup(&self) -> bool {
         true
     }
 }

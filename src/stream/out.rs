@@ -1,7 +1,7 @@
-//! Bytes to stdout: whole lines, at the reader's pace, and an end even when it takes none.
+//! Writes whole lines to stdout at the reader's pace, and ends even when the reader takes none.
 //!
-//! Nothing is kept here. While the reader is slow this waits, the probes' channel fills, they
-//! wait too, and what the kernel's ring cannot hold is counted as lost.
+//! Nothing is buffered here. While the reader is slow, this waits, the probes' channel fills, the probes
+//! wait too, and events that find no room in the kernel's ring are counted as lost.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,34 +13,34 @@ use nix::sys::stat::{SFlag, fstat};
 
 use crate::session::Stop;
 
-/// What a pipe that polls writable takes without blocking (PIPE_BUF).
+/// Bytes that a pipe which polls writable takes without blocking (PIPE_BUF).
 const PIECE: usize = 4_096;
 
-/// How long a reader that takes nothing holds up the end.
+/// How long the end waits for a reader that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often a wait looks whether the end was asked for.
-const LOOK_MS: u16 = 100;
+/// Interval at which a wait checks whether the end was requested.
+const CHECK_MS: u16 = 100;
 
-/// Why nothing more can be written.
+/// The reason why no more can be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutError {
-    /// The reader has gone: the quiet end.
+    /// The reader closed its end, which is no error of the program.
     #[error("stdout is closed")]
     Closed,
-    /// The end was asked for and the reader takes nothing.
-    #[error("write to stdout: the reader takes no more; what was not written is lost")]
+    /// The end was requested and the reader takes nothing.
+    #[error("write to stdout: the reader takes no more; the rest of the lines is lost")]
     Stuck,
-    /// Anything else, a full disk for one.
+    /// Any other error, such as a full disk.
     #[error("write to stdout: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Where the lines go.
+/// Stdout, with what is known about it.
 #[derive(Debug)]
 pub struct Out {
     fd: OwnedFd,
-    /// A pipe, a socket or a terminal: writing may block for ever.
+    /// A pipe, a socket or a terminal: a write may block forever.
     paced: bool,
     stop: Stop,
 }
@@ -59,7 +59,7 @@ impl Out {
         Ok(Self { fd, paced, stop })
     }
 
-    /// Writes all of `bytes`, and leaves the buffer empty.
+    /// Writes all of `bytes` and empties the buffer.
     pub fn write(&self, bytes: &mut Vec<u8>) -> Result<(), OutError> {
         let done = self.write_all(bytes);
         bytes.clear();
@@ -86,11 +86,11 @@ impl Out {
         Ok(())
     }
 
-    /// Waits until something can be written.
+    /// Waits until a write does not block.
     fn wait(&self) -> Result<(), OutError> {
         let mut since = None;
         loop {
-            if self.poll(PollFlags::POLLOUT, LOOK_MS)?.is_some() {
+            if self.poll(PollFlags::POLLOUT, CHECK_MS)?.is_some() {
                 return Ok(());
             }
             let asked = self.stop.asked();
@@ -101,11 +101,11 @@ impl Out {
         }
     }
 
-    /// Whether the reader has gone: without lines to write, nothing else would tell.
+    /// Whether the reader closed its end. Without lines to write, no write would report it.
     pub fn reader_gone(&self) -> bool {
         let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
         self.paced
-            && matches!(self.poll(PollFlags::empty(), 0), Ok(Some(told)) if told.intersects(gone))
+            && matches!(self.poll(PollFlags::empty(), 0), Ok(Some(events)) if events.intersects(gone))
     }
 
     fn poll(&self, wanted: PollFlags, ms: u16) -> io::Result<Option<PollFlags>> {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_reader_does_not_hold_up_a_quick_end() {
+    fn a_stuck_reader_does_not_delay_a_quick_end() {
         let (_reader, writer) = io::pipe().unwrap();
         let stop = Stop::default();
         let out = Out::new(writer.into(), stop.clone()).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told() {
+    fn a_full_disk_is_an_error() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let out = Out::new(full.into(), Stop::default()).unwrap();
         let e = out.write(&mut b"x".to_vec()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Numbers and times written to a byte buffer without an allocation.
+//! Writes numbers and times to a byte buffer without allocating.
 
 use crate::model::time::{Mono, NS_PER_SEC, WallOffset};
 
@@ -7,7 +7,7 @@ pub(super) fn int(out: &mut Vec<u8>, n: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
-/// Nanoseconds as seconds, exactly, with one digit of fraction at least: `1.0`, `1.002`.
+/// Nanoseconds as exact seconds with at least one digit of fraction: `1.0`, `1.002`.
 pub(super) fn seconds(out: &mut Vec<u8>, ns: u64) {
     int(out, ns / NS_PER_SEC);
     out.push(b'.');
@@ -16,7 +16,7 @@ pub(super) fn seconds(out: &mut Vec<u8>, ns: u64) {
     out.extend_from_slice(digits.get(..end).unwrap_or(&digits));
 }
 
-/// `count` in `ns` as a number a second, rounded to one digit of fraction; 0.0 in no time.
+/// `count` in `ns` as a number per second, rounded to one digit of fraction; 0.0 if `ns` is 0.
 pub(super) fn rate(out: &mut Vec<u8>, count: u64, ns: u64) {
     let tenths = if ns == 0 {
         0
@@ -29,7 +29,7 @@ pub(super) fn rate(out: &mut Vec<u8>, count: u64, ns: u64) {
     int(out, tenths % 10);
 }
 
-/// An octal number with four digits at least, `0644`.
+/// An octal number with at least four digits, `0644`.
 pub(super) fn octal(out: &mut Vec<u8>, n: u16) {
     let digits: [u8; 6] = std::array::from_fn(|at| b'0' + ((n >> (3 * (5 - at))) & 7) as u8);
     let begin = digits.iter().position(|d| *d != b'0').map_or(2, |at| at.min(2));
@@ -45,7 +45,7 @@ fn nine(mut n: u32) -> [u8; 9] {
     digits
 }
 
-/// Writes times; the part up to the second is kept while it stays the same.
+/// Writes times. The part up to the second is formatted once per second.
 #[derive(Clone, Debug)]
 pub(super) struct Times {
     zone: jiff::tz::TimeZone,
@@ -65,7 +65,7 @@ impl Times {
         }
     }
 
-    /// The time of day where the user is, `12:00:00.000`.
+    /// The time of day in the user's time zone, `12:00:00.000`.
     pub(super) fn of_day() -> Self {
         Self { zone: jiff::tz::TimeZone::system(), format: "%H:%M:%S.", ..Self::rfc3339() }
     }

@@ -14,7 +14,7 @@ use crate::model::time::{Mono, Stamp, WallOffset};
 /// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
 pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);
 
-/// nginx's good open, and one of cat's that failed.
+/// A successful open of nginx, and a failed one of cat.
 pub fn opens() -> OpenBatch {
     let mut batch = OpenBatch::default();
     batch.wall = WALL;
@@ -88,7 +88,7 @@ pub fn talkers() -> TalkersSample {
     }
 }
 
-/// Two interfaces that are watched in different ways.
+/// Two interfaces with different hooks.
 pub fn watched() -> Vec<Watched> {
     let watched = |ifindex, interface: &str, rx| Watched {
         ifindex,

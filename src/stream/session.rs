@@ -230,10 +230,10 @@ impl Session {
     }
 
     fn opens(&mut self, batch: &OpenBatch) -> Result<(), OutError> {
-        let tells_cgroup = self.lines.tells_cgroup() || self.choose.wants_cgroup();
+        let has_cgroup = self.lines.has_cgroup() || self.choose.wants_cgroup();
         for open in batch.iter() {
             let cgroup = match open.meta.cgroup_id {
-                Some(id) if tells_cgroup => self.cgroups.get(id, clock::mono),
+                Some(id) if has_cgroup => self.cgroups.get(id, clock::mono),
                 _ => None,
             };
             if !self.choose.open(&open, cgroup.map(|c| &*c.path)) {

@@ -1,4 +1,4 @@
-//! Lines for people: one line an open, a table an interval.
+//! Lines for people: one line per open, a table per interval.
 
 use std::fmt::Write as _;
 
@@ -17,21 +17,21 @@ use crate::model::owners::{Net, Owners, Told, What};
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 
-/// The columns of an open, for a terminal.
+/// The header of opens, for a terminal.
 const HEADER: &str = "TIME             PID COMM                 RESULT HOW  ";
 
 /// The format and what it keeps from line to line.
 #[derive(Clone, Debug)]
 pub struct Text {
     times: Times,
-    /// Opens' columns get names.
+    /// The columns of opens have a header.
     header: bool,
-    /// There is a column for latency.
+    /// Opens have a column for latency.
     latency: bool,
 }
 
 impl Text {
-    /// `header`: name the columns of opens first, as suits a terminal. `latency`: opens are timed.
+    /// `header`: begin with the header of opens, as suits a terminal. `latency`: opens are timed.
     pub fn new(header: bool, latency: bool) -> Self {
         Self { times: Times::of_day(), header, latency }
     }
@@ -164,7 +164,7 @@ impl Lines for Text {
         }
     }
 
-    fn tells_cgroup(&self) -> bool {
+    fn has_cgroup(&self) -> bool {
         false
     }
 }
@@ -203,7 +203,7 @@ fn per_second(count: u64, ns: u64) -> f64 {
     if ns == 0 { 0.0 } else { count as f64 * NS_PER_SEC as f64 / ns as f64 }
 }
 
-/// A number with three digits or so and a decimal prefix: `999`, `9.60 k`, `12.3 M`.
+/// A number with about three digits and a decimal prefix: `999`, `9.60 k`, `12.3 M`.
 fn short(n: f64) -> String {
     let mut n = n;
     let mut units = ["", "k", "M", "G", "T", "P"].into_iter();
@@ -228,7 +228,7 @@ fn microseconds(ns: u64) -> String {
     format!("{}.{}\u{b5}s", ns / 1_000, ns / 100 % 10)
 }
 
-/// The best path there is; what it stands for in front, where that is not an open file.
+/// The best path that is known, with a note before it where it is not that of an open file.
 fn path(out: &mut Vec<u8>, open: &Open<'_>) {
     match open.resolved {
         Some((ResolvedKind::Deleted, _)) => raw(out, "(deleted) "),
@@ -251,7 +251,7 @@ fn pad(out: &mut Vec<u8>, cells: usize, width: usize) {
     out.resize(out.len() + width.saturating_sub(cells), b' ');
 }
 
-/// `text` and spaces up to `width` cells; longer text keeps its length.
+/// `text` and spaces up to `width` cells; longer text is not cut.
 fn left(out: &mut Vec<u8>, text: &str, width: usize) {
     raw(out, text);
     pad(out, text.width(), width);
@@ -266,9 +266,11 @@ fn right(out: &mut Vec<u8>, text: &str, width: usize) {
 pub fn note(note: &Note<'_>) -> String {
     match note {
         Note::Ready(ready) => self::ready(ready),
-        Note::Lost { opens, .. } => format!("lost: {opens} opens; the reader is too slow"),
+        Note::Lost { opens, .. } => {
+            format!("lost {opens} opens: the reader of stdout is too slow, or opens come too fast")
+        }
         Note::LostConnections { connections, .. } => {
-            format!("lost: {connections} events of connections; the reader is too slow")
+            format!("lost {connections} connection events: the reader of stdout is too slow")
         }
         Note::Summary(summary) => self::summary(summary),
     }
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn one_aligned_line_an_open() {
+    fn an_open_is_one_aligned_line() {
         let batch = sample::opens();
         let mut text = in_utc();
         let mut write = |latency| {
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_an_interval() {
+    fn an_interval_is_a_table() {
         let mut out = Vec::new();
         let mut sample = sample::talkers();
         sample.partial = Some("after foreign XDP".into());
