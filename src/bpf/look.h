@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the one address talks that somebody looks at: protocols, ports, sizes.
+/* The detail of one address, while its view is open: protocols, ports, sizes of packets.
  *
- * Nobody pays for it who is not looked at: the hot path tests one bit of a word that it has
- * loaded anyway (talkers.bpf.c, count). What is counted here is on the same side as the frame
- * itself, so that the parts add up to what the address has. Everything is found again from
+ * Frames of other addresses cost the test of one bit in a word that the hot path has loaded anyway
+ * (talkers.bpf.c, count). The detail is counted on the same side as the frame itself, so that its
+ * parts add up to the address's counts. Everything is found again from
  * the frame's beginning, since carrying it along would cost every other frame. */
 #ifndef EBPFTOP_LOOK_H
 #define EBPFTOP_LOOK_H
@@ -14,7 +14,7 @@
 const volatile __u32 direction = DIRECTION_RX;
 const volatile __u32 link_kind = LINK_ETHERNET;
 
-/* Read with plain loads: as a map of its own each look costs 3 ns. The only thing in .bss. */
+/* Read with plain loads: as a map of its own each lookup costs 3 ns. The only thing in .bss. */
 volatile struct talkers_control control = {};
 
 /* By sizes: of types that only an inner map has clang 14 writes no more than the names. */
@@ -25,7 +25,7 @@ struct look_map {
 	__uint(value_size, sizeof(struct traffic));
 };
 
-/* The map of each side is made when somebody begins to look, and goes when nobody does. */
+/* The map of each side exists only while a detail is counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2);
@@ -33,7 +33,7 @@ struct {
 	__array(values, struct look_map);
 } look_maps SEC(".maps");
 
-/* So that the type is among those that Rust is given. */
+/* Puts the type into the object's BTF, from which Rust takes it. */
 const struct look_key unused_look_key = {};
 
 struct {
@@ -54,7 +54,7 @@ static __always_inline bool is_looked_at(const struct source_key *key)
 	return same_key((const struct source_key *)&control.looked, key);
 }
 
-/* One frame of the looked-at address. */
+/* One frame of the detail's address. */
 struct looked {
 	__u32 side;
 	__u32 skip; /* bytes in front of the network header, of an skb that has lost count of them */

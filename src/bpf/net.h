@@ -95,7 +95,7 @@ struct __sk_buff {
 /* Beyond these depths a frame counts in the totals alone. */
 #define VLAN_DEPTH 3
 #define MPLS_DEPTH 6
-/* Beyond this many IPv6 extension headers the ports are not looked for. */
+/* Ports behind more IPv6 extension headers than that are not found. */
 #define EXTENSION_DEPTH 8
 
 struct ethernet_header {
@@ -148,7 +148,7 @@ enum frame_hook {
 	FRAME_SKB_NET, /* from the network header on, whatever is in front of it */
 };
 
-/* What follows an IP header. */
+/* The header that follows an IP header. */
 struct l4 {
 	__u32 off;
 	__u8 proto; /* IPv6: the first next header, perhaps an extension */
@@ -229,8 +229,8 @@ static __always_inline bool read_ip6(const struct frame *f, __u32 off, enum dire
 	return true;
 }
 
-/* Steps over the labels. What follows has no type of its own: RFC 4928 makes the first nibble
- * tell IPv4 and IPv6 from everything else that is well made. */
+/* Steps over the labels. The packet behind them has no type field: by RFC 4928 its first nibble
+ * distinguishes IPv4 and IPv6 from everything else that is well formed. */
 static __always_inline __u16 skip_mpls(const struct frame *f, __u32 *off)
 {
 	__be32 copy, *label;
@@ -269,7 +269,7 @@ static __always_inline bool is_vlan(__u16 proto)
 	return proto == ETH_P_8021Q || proto == ETH_P_8021AD || proto == ETH_P_QINQ1;
 }
 
-/* Where the network header is: sets *off and returns its EtherType, 0 where there is none. */
+/* Finds the network header: sets *off and returns its EtherType, 0 where there is none. */
 static __always_inline __u16 skip_link_headers(const struct frame *f, __u32 *off)
 {
 	struct ethernet_header eth_copy, *eth = frame_header(f, 0, &eth_copy, sizeof(*eth));

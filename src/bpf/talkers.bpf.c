@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Counts the frames of one interface and direction, by address and in all.
  *
- * Everything is kept twice, side 0 and side 1, and a program counts on the side that
+ * All counts exist twice, on side 0 and side 1, and a program counts on the side that
  * `control.active` names, read once a frame. The reader turns the sides, waits until
  * every program that still counts on the other has ended, and then reads a side that stands
  * still: the totals, the hash and the cache records of one side always agree.
  *
  * On one side and CPU, every frame is added to `total`, and a frame with an address also to
- * `last` or to the hash. What cannot be written to a full hash stays in the totals alone: the
+ * `last` or to the hash. Counts that find no room in a full hash stay in the totals alone: the
  * reader finds it as the difference. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -34,7 +34,7 @@ struct {
 	__type(value, struct side_record);
 } records SEC(".maps");
 
-/* What XDP last did on this CPU, for the skb program that sees the same frame next:
+/* The last decision of XDP on this CPU, for the skb program that sees the same frame next:
  * in the generic mode both run in one pass of __netif_receive_skb_core. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -78,7 +78,7 @@ static __always_inline void add(struct side_record *record, __u32 side,
 	record->last.bytes = bytes;
 }
 
-/* Counts a frame on one side; true where somebody looks at its address. A source that keeps
+/* Counts a frame on one side; true where the detail of its address is counted. A source that keeps
  * sending stays in the record and touches no hash. */
 static __always_inline bool count(const struct source_key *key, __u32 packets, __u32 bytes,
 				  __u32 *on_side)
@@ -96,7 +96,7 @@ static __always_inline bool count(const struct source_key *key, __u32 packets, _
 	*on_side = side;
 	return active & LOOKING && is_looked_at(key);
 }
-/* Whether XDP is to count this frame; leaves word for the skb program while they hand over. */
+/* Whether XDP is to count this frame; notes the decision for the skb program during a hand-over. */
 static __always_inline bool xdp_counts(void)
 {
 	__u32 zero = 0, phase = control.hand_over, *did;
@@ -119,7 +119,7 @@ static __always_inline bool skb_counts(void)
 	return did && *did == HAND_OVER_SKB;
 }
 
-/* What XDP programs are handed behind xdp_md (include/net/xdp.h), and the way to it without a
+/* The structure behind xdp_md (include/net/xdp.h), and the way to it without a
  * call: a kfunc that the verifier turns into a move (kernel 6.2). */
 struct xdp_buff {
 	__u32 flags;
@@ -154,7 +154,7 @@ static __always_inline bool find_in_xdp(struct xdp_md *ctx, enum frame_hook hook
 }
 
 /* Headers that go on in another buffer. A global function: the verifier walks it once, not once
- * for each way that the look at the first buffer can end. */
+ * for each outcome of the parse of the first buffer. */
 __noinline int find_in_frags(struct xdp_md *ctx, struct source_key *key)
 {
 	return key && find_in_xdp(ctx, FRAME_XDP_FRAGS, key);
@@ -162,7 +162,7 @@ __noinline int find_in_frags(struct xdp_md *ctx, struct source_key *key)
 
 /* A frame is what the driver or the core hands to XDP: with the link-layer header, without
  * the FCS, without a VLAN tag that the device has taken out, and merged by GRO or TSO where
- * the generic mode sees it after them. XDP has no way to tell the latter two. */
+ * the generic mode sees it after them. XDP cannot detect the latter two. */
 static __always_inline int xdp(struct xdp_md *ctx, enum frame_hook hook)
 {
 	struct source_key key = {};

@@ -22,7 +22,7 @@ struct traffic {
 	__u64 bytes; /* Ethernet header in, FCS out */
 };
 
-/* What one CPU keeps for one side. */
+/* The counts of one CPU on one side. */
 struct side_record {
 	struct traffic total; /* every frame */
 	struct traffic last; /* of last_key, not yet in the side's hash */
@@ -33,17 +33,17 @@ struct side_record {
 #define SIDE_RECORD_BYTES 56
 _Static_assert(sizeof(struct side_record) == SIDE_RECORD_BYTES, "no hidden padding");
 
-/* What the reader tells the programs; a member's values differ in one byte alone, so that a
- * write by bpf(2) is seen whole or not at all. */
+/* Settings that the reader changes while the programs run. The values of a member differ in one byte
+ * alone, so that a program sees a write by bpf(2) whole or not at all. */
 struct talkers_control {
-	__u32 active; /* the side that frames are counted on, 0 or 1; LOOKING while somebody looks */
+	__u32 active; /* the side that frames are counted on, 0 or 1; LOOKING while a detail is counted */
 	__u32 hand_over; /* enum hand_over */
-	struct source_key looked; /* whom somebody looks at; changes while nobody does */
+	struct source_key looked; /* the detail's address; changes only while LOOKING is not set */
 };
 
 #define LOOKING 2
 
-/* What the frames of the looked-at address are told apart by. */
+/* The key by which frames of the detail's address are counted. */
 struct look_key {
 	__u16 there; /* port at the address; ICMP: type */
 	__u16 here; /* port at the other end; ICMP: code */
@@ -66,10 +66,10 @@ enum look_kind {
 /* Sizes of packets as counted: under 64 bytes, up to 127, 255, 511, 1023, 1514, 9014, more. */
 #define LOOK_SIZES 8
 
-/* What one CPU keeps of the looked-at address for one side. */
+/* The counts of the detail's address on one CPU and side. */
 struct look_record {
 	struct traffic all;
-	struct traffic left; /* of those, what found no room in the side's look map */
+	struct traffic left; /* of those, frames that found no room in the side's map */
 	__u64 sizes[LOOK_SIZES]; /* packets */
 };
 
@@ -84,7 +84,7 @@ enum hand_over {
 	HAND_OVER_SKB_ALONE, /* the skb program counts all; XDP may not be there */
 };
 
-/* What an interface's frames begin with (src/probes/talkers/choose.rs, by ARPHRD type). */
+/* The header that an interface's frames begin with (src/probes/talkers/choose.rs, by ARPHRD type). */
 enum link_kind {
 	LINK_ETHERNET,
 	LINK_NO_HEADER, /* the IP header: tun, WireGuard, PPP, tunnels */

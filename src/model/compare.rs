@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_between_the_two_readings_is_no_difference() {
+    fn packets_between_the_two_readings_are_no_difference() {
         let mut c = Comparison::default();
         assert_eq!(c.turn(100, (1_000, 1_010)), Compared::Agrees);
         for n in 1..10 {

@@ -1,4 +1,4 @@
-//! The book of one interface and direction: two sides, read in turn, made one account.
+//! The account of one interface and direction: two sides, read in turn.
 //!
 //! The kernel counts on one side while the other stands still and is read. What a side has
 //! counted only grows, so the account at a turn is what the side just read holds plus what the
@@ -15,7 +15,7 @@ use hashbrown::{HashMap, HashSet};
 use super::talkers::{LookSample, Source, Traffic};
 use super::time::Mono;
 
-/// A source idle for this many turns weighs half as much when some have to be let go.
+/// A source idle for this many turns weighs half as much when some have to be evicted.
 const IDLE_TURNS_PER_HALVING: u64 = 16;
 
 /// Bytes of one CPU's count: packets and bytes, each eight bytes in the machine's order.
@@ -51,7 +51,7 @@ impl Side {
     }
 }
 
-/// What a side that stands still holds, summed over the CPUs.
+/// The contents of a side that stands still, summed over the CPUs.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// Every frame counted on this side since the maps were made.
@@ -59,7 +59,7 @@ pub struct Reading {
     /// The side's hash.
     pub sources: Vec<(IpAddr, Traffic)>,
     /// The CPUs' last sources, not in the hash yet. The reader clears them after the fold, so
-    /// each is told once.
+    /// each is read once.
     pub cached: Vec<(IpAddr, Traffic)>,
 }
 
@@ -70,7 +70,7 @@ pub struct Folded {
     pub total: Traffic,
     /// Everything in this interval.
     pub delta: Traffic,
-    /// What no held source accounts for.
+    /// Traffic of no held source.
     pub other: Traffic,
     /// The same, in this interval.
     pub other_delta: Traffic,
@@ -78,14 +78,14 @@ pub struct Folded {
     pub interval_ns: u64,
     /// Every source held, largest first by bytes.
     pub sources: Vec<Source>,
-    /// Let go since the interface was first watched.
+    /// Evicted since the interface was first watched.
     pub let_go: u64,
     /// To be removed from the side's hash: first.
     pub remove: Vec<IpAddr>,
     /// To be put into the side's hash with nothing counted: then. Held sources are on both
     /// sides, so that a flood that fills the hash cannot keep them out.
     pub insert: Vec<IpAddr>,
-    /// What the looked-at address talked. The ledger has no part in it.
+    /// The detail of the address whose view is open; the ledger does not use it.
     pub look: Option<LookSample>,
 }
 
@@ -102,7 +102,7 @@ struct OnSide {
 #[derive(Clone, Debug)]
 struct Entry {
     since: Mono,
-    /// From maps that are gone: before the interface was last taken up.
+    /// From earlier maps: before the interface was last watched again.
     base: Traffic,
     /// What the maps held when the counts were last started again.
     zero: Traffic,
@@ -143,7 +143,7 @@ impl Entry {
         self.since = at;
     }
 
-    /// What it has to be kept for: bytes, less for each stretch without any.
+    /// Eviction weight: total bytes, halved for every 16 idle turns.
     fn weight(&self, turn: u64) -> u64 {
         let halvings = turn.saturating_sub(self.busy_turn) / IDLE_TURNS_PER_HALVING;
         self.total().bytes.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0)
@@ -159,9 +159,9 @@ pub struct Ledger {
     /// The same once it has grown, where it can.
     most: usize,
     entries: HashMap<IpAddr, Entry>,
-    /// Let go at the last turn: perhaps still in the hash of the side that is counting now.
+    /// Evicted at the last turn: perhaps still in the hash of the side that is counting now.
     doomed: HashSet<IpAddr>,
-    /// From maps that are gone.
+    /// From earlier maps.
     base: Traffic,
     /// What the maps held when the counts were last started again.
     zero: Traffic,
@@ -171,7 +171,7 @@ pub struct Ledger {
     turn: u64,
     /// When the side that is counting began to.
     counting_since: Mono,
-    /// When what is told next began.
+    /// When the next sample's interval began.
     told_at: Mono,
     let_go: u64,
 }
@@ -211,7 +211,7 @@ impl Ledger {
         self.entries.is_empty()
     }
 
-    /// The maps are about to go, both sides read for the last time: what they held is kept.
+    /// Both sides were read for the last time and the maps are about to be dropped: keeps their counts.
     pub fn close(&mut self) {
         let [zero, one] = std::mem::take(&mut self.totals);
         self.base = (self.base + zero + one).minus(std::mem::take(&mut self.zero));
@@ -254,7 +254,7 @@ impl Ledger {
         folded
     }
 
-    /// The same, in the middle of an interval: it is told with the next fold. Returns what is to
+    /// The same, in the middle of an interval: the next fold includes it. Returns what is to
     /// be done to the side, and no account.
     pub fn absorb(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
         self.turn += 1;
@@ -266,7 +266,7 @@ impl Ledger {
                 folded.remove.push(*ip);
                 continue;
             }
-            // Put there for one who has been let go meanwhile.
+            // Put there for a source that has been evicted meanwhile.
             if traffic.packets == 0 && !self.entries.contains_key(ip) {
                 folded.remove.push(*ip);
                 continue;
@@ -370,7 +370,7 @@ impl Ledger {
         });
     }
 
-    /// Lets the lightest go where a quarter of the hash is no longer free for new ones. Returns
+    /// Evicts the lightest where a quarter of the hash is no longer free for new ones. Returns
     /// those that are in `side`'s hash.
     fn evict_from(&mut self, side: Side, turn: u64) -> Vec<IpAddr> {
         let mut on_side = Vec::new();

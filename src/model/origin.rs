@@ -1,24 +1,24 @@
-//! Where addresses are registered, from databases in the MMDB format that the user named. Whole in
-//! memory: looking one up is a walk of at most 128 steps, and asks nobody.
+//! Country and network operator of addresses, from databases in the MMDB format that the user named.
+//! They are whole in memory: a lookup is a walk of at most 128 steps and sends nothing.
 
 use std::net::IpAddr;
 
 use maxminddb::{PathElement, Reader};
 
-/// The databases, in the order given: each may tell the country, the network's operator, or both.
+/// The databases, in the order given: each may have the country, the network's operator, or both.
 #[derive(Debug, Default)]
 pub struct Origins {
     databases: Vec<Reader<Vec<u8>>>,
 }
 
-/// What is known of an address. The texts are bytes that the database's maker chose.
+/// Country and operator of an address. The texts are the database's own and untrusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// ISO 3166-1, two letters.
     pub country: Option<&'a str>,
     /// The autonomous system's number.
     pub number: Option<u32>,
-    /// What the autonomous system is called.
+    /// The autonomous system's name.
     pub operator: Option<&'a str>,
 }
 
@@ -29,7 +29,7 @@ const NUMBER: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_number
 const OPERATOR: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_organization")];
 
 impl Origins {
-    /// Takes a whole database in; an error says what is wrong with it.
+    /// Adds a whole database; an error says what is wrong with it.
     pub fn add(&mut self, database: Vec<u8>) -> Result<(), String> {
         self.databases.push(Reader::from_source(database).map_err(|e| e.to_string())?);
         Ok(())
@@ -40,7 +40,7 @@ impl Origins {
         self.databases.is_empty()
     }
 
-    /// What is known of an address; what a database holds in another form is not known.
+    /// Country and operator of an address; data of an unexpected type are ignored.
     pub fn get(&self, ip: IpAddr) -> Origin<'_> {
         let mut origin = Origin::default();
         // A database of IPv4 alone refuses the others.

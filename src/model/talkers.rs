@@ -1,4 +1,4 @@
-//! Who is on the wire: one consistent snapshot of one interface and direction.
+//! Traffic by address: one consistent snapshot of one interface and direction.
 
 use std::net::IpAddr;
 
@@ -68,16 +68,16 @@ pub struct Source {
     pub delta: Traffic,
 }
 
-/// What a packet of a looked-at address is told apart by.
+/// The key by which the detail of an address is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Flow {
     /// The protocol number of IP, behind IPv6 extension headers.
     pub proto: u8,
-    /// What the header behind IP says.
+    /// From the header behind IP.
     pub what: FlowKind,
 }
 
-/// What the header behind IP says.
+/// The part of a [`Flow`] that comes from the header behind IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FlowKind {
     /// TCP, UDP, SCTP, DCCP, UDP-Lite: the port at the address, and the one at the other end.
@@ -98,21 +98,21 @@ pub const SIZES: usize = 8;
 /// The largest size of each class but the last, in bytes as counted.
 pub const SIZE_LIMITS: [u32; SIZES - 1] = [63, 127, 255, 511, 1023, 1514, 9014];
 
-/// What one address talked on one interface and in one direction in one interval. The flows and
+/// The detail of one address on one interface, in one direction and one interval. The flows and
 /// `left` add up to `all`, and the sizes to its packets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LookSample {
-    /// Whom somebody looks at; `None` in the default value alone.
+    /// The address; `None` in the default value alone.
     pub ip: Option<IpAddr>,
-    /// When the look began: everything since then is in one sample or another.
+    /// When the detail began: all traffic since then is in one sample or another.
     pub since: Mono,
     /// The same by the wall clock, `12:03:04`.
     pub since_text: String,
-    /// Why nothing can be told.
+    /// Why there is no detail.
     pub problem: Option<String>,
     /// Everything of that address.
     pub all: Traffic,
-    /// What found no room in the table of this interval.
+    /// Traffic that found no room in the table of this interval.
     pub left: Traffic,
     /// Packets by size: see [`SIZE_LIMITS`].
     pub sizes: [u64; SIZES],
@@ -139,18 +139,18 @@ pub struct TalkersSample {
     pub total: Traffic,
     /// Everything in the last interval.
     pub delta: Traffic,
-    /// What no held source accounts for: not IP, or let go.
+    /// Traffic of no held source: not IP, or evicted.
     pub other: Traffic,
     /// The same, in the last interval.
     pub other_delta: Traffic,
-    /// Why the counts cannot be complete, `after foreign XDP`.
+    /// Why the counts may not be exact, `after foreign XDP`; several reasons are separated by `; `.
     pub partial: Option<String>,
     /// Every source held, largest first by bytes.
     pub sources: Vec<Source>,
-    /// How many sources were let go since the interface was first watched.
+    /// Number of sources evicted since the interface was first watched.
     pub let_go: u64,
     /// The kernel's own count of packets, beside ours.
     pub compared: Compared,
-    /// What the address talked that somebody looks at, where that is on this interface.
+    /// The detail of the address whose view is open, where that is on this interface.
     pub look: Option<LookSample>,
 }

@@ -28,7 +28,7 @@ pub(crate) fn attach(
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, program.as_raw_fd())?;
     if direction == Direction::Rx {
-        // Saves a run of the program for each frame sent; without it the program tells them apart.
+        // Saves a run of the program for each frame sent; without it the program skips those.
         let _ = set_option(socket.as_fd(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     }
     let all = u16::try_from(libc::ETH_P_ALL).unwrap_or(3).to_be();

@@ -49,7 +49,7 @@ pub(crate) struct Batch {
     cursor: [u32; 2],
 }
 
-/// What reads one batch: `bpf_map_lookup_batch` or the one that also removes what it reads.
+/// `bpf_map_lookup_batch`, or the call that also removes the entries that it reads.
 type LookupBatch = unsafe extern "C" fn(
     std::os::raw::c_int,
     *mut std::ffi::c_void,
@@ -96,7 +96,7 @@ impl Batch {
 
     /// Calls `each` with the key and the CPUs' values of every entry.
     ///
-    /// Only a map that nobody writes to meanwhile is told whole and once.
+    /// Each entry is read once only where no program writes to the map meanwhile.
     pub(crate) fn read(
         &mut self,
         map: BorrowedFd<'_>,
@@ -163,7 +163,7 @@ impl Batch {
     }
 
     /// Sets the entries of `keys` to zero on every CPU, making those that are not there.
-    /// What is there must not be counting: the caller stands on an idle side.
+    /// No program may be counting in the map: the caller passes an idle side.
     pub(crate) fn insert_zero(&mut self, map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
         if keys.is_empty() {
             return Ok(());

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::attachment::Attachment;
 
-/// Where the program runs.
+/// The place at which the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XdpHook {
     /// In the driver (`XDP_FLAGS_DRV_MODE`).

@@ -1,6 +1,6 @@
-//! Who is on the wire: rx and tx of each address joined, for every interface ever watched.
+//! Traffic by address: rx and tx joined, for every interface ever watched.
 //!
-//! What was counted on an interface stays when another is watched. Sources plus the
+//! The counts of an interface stay when another is watched. Sources plus the
 //! other traffic are always the interface's totals.
 
 pub mod talk;
@@ -54,7 +54,7 @@ impl Side {
         self.delta
     }
 
-    /// Whether `source` tells nothing new: neither did it talk, nor had it just before.
+    /// Whether `source` is unchanged: it had no traffic in this interval and none in the one before.
     fn rests(&self, source: &Source) -> bool {
         let none = Traffic::default();
         self.held
@@ -74,7 +74,7 @@ impl Side {
 pub struct InterfaceSide {
     /// Everything on the interface.
     pub side: Side,
-    /// What counted last.
+    /// The hook that counted last.
     pub hook: Option<Hook>,
     pub interval_ns: u64,
     /// When the last snapshot was taken.
@@ -83,7 +83,7 @@ pub struct InterfaceSide {
     pub partial: Option<String>,
     /// The kernel's own count of packets, beside ours.
     pub compared: Compared,
-    /// Sources that the probe let go.
+    /// Sources that the probe or the model evicted.
     pub let_go: u64,
     /// Bytes in each of the last seconds.
     pub history: History,
@@ -109,7 +109,7 @@ impl InterfaceSide {
         }
     }
 
-    /// What no held source accounts for.
+    /// Traffic of no held source.
     pub fn other(&self) -> Traffic {
         self.side.total().minus(self.sources)
     }
@@ -124,7 +124,7 @@ impl InterfaceSide {
         now.since(self.at) <= self.interval_ns.saturating_mul(3).saturating_add(1_500_000_000)
     }
 
-    /// What `delta` is a second: 0 when the last snapshot is long past.
+    /// The rate of `delta`: 0 when the last snapshot is long past.
     pub fn rate(&self, delta: Traffic, now: Mono) -> Rate {
         if !self.fresh(now) {
             return Rate::default();
@@ -236,7 +236,7 @@ pub struct Wire {
     by_key: HashMap<(usize, IpAddr), Slot>,
     samples: u64,
     talk: Talk,
-    /// What was there when the turn began, where what changes is noted.
+    /// The state when the turn began, where changes are recorded for undo.
     told: Option<Box<undo::Told>>,
 }
 
@@ -250,7 +250,7 @@ impl Wire {
         let (mut sum, mut sum_delta, mut held) = (Traffic::default(), Traffic::default(), 0);
         for source in &sample.sources {
             let Some(slot) = self.talker_slot(index, source.ip, sample.at.mono) else { continue };
-            // Who rests, as most do, costs the past nothing.
+            // An unchanged source, as most are, needs no undo record.
             if let Some(talker) = self.talkers.unnoted_mut(slot)
                 && let side = talker.side_mut(sample.direction).0
                 && side.rests(source)
@@ -325,12 +325,12 @@ impl Wire {
         }
     }
 
-    /// What this talker talks, as far as that was told since somebody looks.
+    /// The detail of this talker, where its view is open.
     pub fn talk(&self, talker: &Talker) -> Option<&Talk> {
         Some(&self.talk).filter(|t| t.is_of(talker.port, talker.ip))
     }
 
-    /// Forgets what anybody talked: somebody else is looked at, or nobody.
+    /// Drops the detail: the view was closed, or is of another address.
     pub fn look_away(&mut self) {
         self.talk = Talk::default();
     }
@@ -355,7 +355,7 @@ impl Wire {
         &self.talkers
     }
 
-    /// What one direction of `talker` does a second.
+    /// The rate of one direction of `talker`.
     pub fn rate(&self, talker: &Talker, direction: Direction, now: Mono) -> Rate {
         let side = talker.side(direction);
         match self.ports.get(talker.port) {

@@ -1,7 +1,7 @@
-//! What the looked-at address talks, since the look began: protocols, services, sizes.
+//! The detail of one address since its view was opened: protocols, services, sizes of packets.
 //!
 //! The kernel counts pairs of ports. One end of a pair is a service, the other a number that was
-//! picked for one conversation; the services are what is kept. Which end it is, is a guess: the
+//! picked for one conversation. The services are kept. Which end is the service is a guess: the
 //! one with a name; else the one that talks to more others without one; else the lower port.
 
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::model::undo::{Reading, Writing};
 /// Rows held at most; the rest is in [`TalkSide::left`].
 const MAX_ROWS: usize = 1_024;
 
-/// One row: what packets are gathered by.
+/// The key of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Topic {
     /// A port of a protocol; whether it is at the address, or at the other end.
@@ -48,35 +48,35 @@ impl Topic {
 /// One direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TalkSide {
-    /// Everything of the address since the look began.
+    /// All traffic of the address since the detail began.
     pub all: Traffic,
-    /// Of that, what no row has: other ports.
+    /// Of that, traffic in no row: other ports.
     pub left: Traffic,
     pub tcp: Traffic,
     pub udp: Traffic,
     pub icmp: Traffic,
-    /// What the kernel's table had no room for: not even the protocol is known.
+    /// Traffic that found no room in the kernel's table: not even its protocol is known.
     pub unsaid: Traffic,
     /// Packets by size: [`crate::model::talkers::SIZE_LIMITS`].
     pub sizes: [u64; SIZES],
 }
 
 impl TalkSide {
-    /// What is neither TCP, UDP nor ICMP, nor among those that were not told apart.
+    /// Traffic of protocols other than TCP, UDP and ICMP.
     pub fn other(&self) -> Traffic {
         self.all.minus(self.tcp + self.udp + self.icmp + self.unsaid)
     }
 }
 
-/// What is known of one look.
+/// The detail of one address.
 #[derive(Clone, Debug, Default)]
 pub struct Talk {
     /// Its interface's place among [`super::Wire::ports`], and the address.
     of: Option<(usize, IpAddr)>,
     since: Mono,
-    /// When the look began, by the wall clock.
+    /// When the detail began, by the wall clock.
     pub since_text: String,
-    /// Why nothing can be told.
+    /// Why there is no detail.
     pub problem: Option<String>,
     pub rx: TalkSide,
     pub tx: TalkSide,
@@ -89,7 +89,7 @@ impl Talk {
         self.of == Some((port, ip))
     }
 
-    /// Whether somebody looks.
+    /// Whether a detail is counted.
     pub(super) fn is_some(&self) -> bool {
         self.of.is_some()
     }
@@ -114,7 +114,7 @@ impl Talk {
         rows
     }
 
-    /// Takes in what one sample tells, of the interface with this place.
+    /// Adds the detail in one sample of the interface at this place.
     pub(super) fn absorb(&mut self, port: usize, sample: &TalkersSample) {
         let Some(look) = &sample.look else { return };
         let Some(ip) = look.ip else { return };
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_look_begins_anew() {
+    fn a_new_detail_begins_at_nothing() {
         let mut talk = Talk::default();
         talk.absorb(0, &with(Direction::Rx, look(1, &[(22, 33_000, 5)])));
         talk.absorb(0, &with(Direction::Rx, look(2, &[(22, 33_000, 2)])));

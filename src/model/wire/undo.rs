@@ -1,10 +1,10 @@
-//! What leads the tables back to what they held, for those who look at the past.
+//! Undo records of the tables, for stepping back in time.
 
 use super::{Interface, InterfaceSide, Talker, Wire};
 use crate::model::history::History;
 use crate::model::undo::{Reading, Undoable, Window, Writing};
 
-/// What is in no table, as it was when the turn began.
+/// The state outside of the tables, as it was when the turn began.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     ports: Vec<Interface>,

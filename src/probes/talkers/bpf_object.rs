@@ -28,8 +28,8 @@ use crate::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
 use crate::sys::xdp::XdpHook;
 use crate::sys::{packet_socket, tcx, xdp};
 
-/// The most entries of one side: a quarter stays free for newcomers (the ledger lets go what is
-/// more), so that 65,536 sources are held.
+/// The most entries of one side: the ledger evicts so that a quarter stays free for new sources, and
+/// 65,536 sources are held.
 const MAX_ENTRIES: usize = 87_381;
 const MIN_ENTRIES: usize = 1_024;
 
@@ -150,9 +150,9 @@ pub(super) struct Counter {
     records: MapHandle,
     look_maps: MapHandle,
     look_records: MapHandle,
-    /// Whom somebody looks at.
+    /// The address whose detail is counted.
     look: Option<Look>,
-    /// The programs look too: from the turn on that follows the beginning.
+    /// The programs count the detail: from the first turn after it was asked for.
     looking: bool,
     pub(super) capacity: usize,
     pub(super) active: Side,
@@ -189,7 +189,7 @@ impl Counter {
         Ok(Self { missing: choice.missing(), ..counter })
     }
 
-    /// The ids of the programs that an interface may carry, by which their owner is told.
+    /// The ids of the programs that an interface may carry, by which ours are told from others'.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         let programs = self.xdp.iter().chain(&self.tcx);
         programs.filter_map(|p| libbpf_rs::Program::id_from_fd(p.as_fd()).ok())
@@ -245,51 +245,52 @@ impl Counter {
         Ok(idle)
     }
 
-    /// Prepares to look at an address: with the next turn the programs do. A look that
-    /// goes on, since this counter takes another's place, does so at once.
+    /// Prepares to count the detail of an address, which begins with the next turn; at once where it
+    /// goes on in this counter instead of another.
     pub(super) fn look_at(&mut self, look: Look, goes_on: bool) {
         look.open(&self.look_maps, &self.look_records);
         self.look = Some(look);
-        // The address alone at first: nobody reads it before the word that says so.
+        // The address alone at first: programs read it only once the bit is set.
         if let Err(e) = self.write_control() {
-            tracing::warn!("cannot look: {e}");
+            tracing::warn!("the detail of an address is not counted: {e}");
         }
         if goes_on {
             self.looking = true;
             if let Err(e) = self.write_control() {
-                tracing::warn!("cannot look: {e}");
+                tracing::warn!("the detail of an address is not counted: {e}");
             }
         }
     }
 
-    /// The turn with which the programs began to look was `at`.
+    /// The detail began with the turn at this time.
     pub(super) fn look_began(&mut self, at: Stamp) {
         if let Some(look) = &mut self.look {
             look.began(at);
         }
     }
 
-    /// Whom somebody looks at.
+    /// The address whose detail is counted.
     pub(super) fn look(&self) -> Option<&Look> {
         self.look.as_ref()
     }
 
-    /// The programs look no more; a grace period later the maps may go ([`Counter::forget_look`]).
+    /// Stops counting the detail; a grace period later the maps may be dropped
+    /// ([`Counter::forget_look`]).
     pub(super) fn look_away(&mut self) {
         self.looking = false;
         if let Err(e) = self.write_control() {
-            tracing::warn!("cannot look away: {e}");
+            tracing::warn!("the detail of an address is still counted: {e}");
         }
     }
 
-    /// Gives the memory of a look back.
+    /// Drops the maps of the detail.
     pub(super) fn forget_look(&mut self) {
         if self.look.take().is_some() {
             Look::close(&self.look_maps);
         }
     }
 
-    /// What a side that stands still holds of the looked-at address. It is empty then.
+    /// Takes the detail out of a side that stands still.
     pub(super) fn take_look(&self, side: Side) -> Option<LookSample> {
         let look = self.look.as_ref().filter(|_| self.looking)?;
         Some(look.take(side, &self.look_records))

@@ -1,4 +1,4 @@
-//! One direction that is being counted: a counter, its hook, and its book kept in step.
+//! One direction of a watched interface: a counter, its hook, and its ledger.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ use crate::probes::{clock, grace_period};
 use crate::sys::attachment::Attachment;
 use crate::sys::percpu::Batch;
 
-/// A counter with a hook on the interface. The attachment is declared first, and so goes first.
+/// A counter with a hook on the interface. The attachment is declared first, so it is dropped first.
 #[derive(Debug)]
 pub(super) struct Counting {
     pub(super) attachment: Attachment,
@@ -31,7 +31,7 @@ pub(super) struct Counting {
     pub(super) crowded: bool,
 }
 
-/// What loading needs to know of the machine, and learns of the kernel.
+/// Properties of the machine that loading needs, and programs that the kernel refused.
 #[derive(Debug)]
 pub(super) struct Means {
     /// Programs that this kernel refused.
@@ -90,8 +90,8 @@ pub(super) fn attach_first(
 
 pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Attachment> {
     if is_xdp(hook) {
-        // What a tunnel hands to XDP may begin with the outer headers (skb_pop_mac_header,
-        // net/ipv4/ip_gre.c), and a header of another form cannot be told at all.
+        // A tunnel may hand frames with the outer headers to XDP (skb_pop_mac_header,
+        // net/ipv4/ip_gre.c), and XDP cannot parse a link header of another form.
         let first_is_known = match LinkKind::of(row.link.arphrd) {
             LinkKind::Ethernet => true,
             LinkKind::NoHeader => row.driver.name.as_deref() == Some("tun"),
@@ -100,7 +100,7 @@ pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Att
         if !first_is_known {
             return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
         }
-        // A program of the other mode may be told as EBUSY, EEXIST or not at all (offload).
+        // For a program in the other mode the kernel answers EBUSY, EEXIST or nothing (offload).
         if row.link.xdp.is_some() {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
@@ -175,7 +175,7 @@ pub(super) fn read_one(
 }
 
 /// Reads and settles the side that was turned away from in the middle of an interval; what it
-/// counted is told at the next tick.
+/// counted is part of the next tick's sample.
 pub(super) fn absorb_one(counting: &mut Counting, book: &mut Ledger, at: Mono, batch: &mut Batch) {
     let Some(side) = counting.idle.take() else { return };
     match counting.counter.read(side, batch) {

@@ -18,7 +18,7 @@ use crate::sys::attachment::Attachment;
 /// From generic XDP to an skb hook and back no frame is lost or counted twice: both programs run
 /// for one frame in one pass of `__netif_receive_skb_core` on one CPU, XDP first, and the later
 /// goes by what the earlier did (talkers.bpf.c). From and to native the frames that are between
-/// driver and stack at that instant may be told twice or not at all: nothing marks them.
+/// driver and stack at that instant may count twice or not at all: nothing marks them.
 pub(super) fn take_over(
     counting: &mut Counting,
     row: &Row,

@@ -7,7 +7,7 @@ use crate::model::interface_name::InterfaceName;
 use crate::model::link::Link;
 use crate::sys::ethtool::Feature;
 
-/// What the driver reports.
+/// Properties that the driver reports.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Driver {
     pub(super) name: Option<String>,

@@ -1,4 +1,4 @@
-//! Where the kernel's own packet counters count what a hook is handed, one for one.
+//! Drivers whose packet counter counts exactly the buffers that a hook is handed.
 
 use crate::model::link::Hook;
 

@@ -34,7 +34,7 @@ pub(super) struct Links {
     at_tc: AtTc,
 }
 
-/// What a batch of notifications changed.
+/// The effect of a batch of notifications.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     /// An interface, an address or a route did.

@@ -1,4 +1,5 @@
-//! The look at one address: the maps that take in what it talks, made while somebody looks.
+//! The detail of one address: its traffic by protocol, ports and size, in maps that exist only while
+//! a detail view is open.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -12,11 +13,11 @@ use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES};
 use crate::model::time::{Mono, Stamp};
 use crate::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
 
-/// Memory of the look map of one side. It is emptied at each tick, so it holds one interval.
+/// Memory of the detail map of one side. It is emptied at each tick, so it holds one interval.
 const BUDGET_BYTES: usize = 2 << 20;
 const MIN_ENTRIES: usize = 512;
 const MAX_ENTRIES: usize = 4_096;
-/// What the kernel needs for an entry besides the CPUs' values.
+/// Bytes that the kernel needs for an entry besides the CPUs' values.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
 
 /// How many pairs of ports one side has room for on `cpus` possible CPUs.
@@ -24,14 +25,14 @@ pub(super) fn entries_for(cpus: usize) -> usize {
     (BUDGET_BYTES / (ENTRY_OVERHEAD_BYTES + cpus * VALUE_BYTES)).clamp(MIN_ENTRIES, MAX_ENTRIES)
 }
 
-/// A look at one address by one counter.
+/// The detail of one address in one counter.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) ip: IpAddr,
     since: Mono,
     since_text: String,
     cpus: usize,
-    /// One a side, or why there are none.
+    /// One for each side, or why there are none.
     maps: Result<[MapHandle; 2], String>,
 }
 
@@ -50,7 +51,7 @@ impl Look {
         self.since_text = wall.strftime("%H:%M:%S").to_string();
     }
 
-    /// The same look, by a counter that takes this one's place.
+    /// The same detail, for a counter that replaces this one's.
     pub(super) fn again(&self) -> Self {
         Self { since_text: self.since_text.clone(), maps: maps(self.cpus), ..*self }
     }
@@ -62,21 +63,21 @@ impl Look {
             let map = map.as_fd().as_raw_fd().to_ne_bytes();
             let put = outer.update(&side, &map, MapFlags::ANY);
             if let Err(e) = put.and_then(|()| clear(records, side)) {
-                tracing::warn!("a table for what an address talks: {e}");
+                tracing::warn!("the table for the detail of an address: {e}");
             }
         }
     }
 
-    /// Takes the maps away again.
+    /// Takes the maps away from the programs.
     pub(super) fn close(outer: &MapHandle) {
         for side in [0u32, 1] {
             if let Err(e) = outer.delete(&side.to_ne_bytes()) {
-                tracing::debug!("a table for what an address talks: {e}");
+                tracing::debug!("the table for the detail of an address: {e}");
             }
         }
     }
 
-    /// What the side that stands still holds; it is empty then.
+    /// Takes everything out of the side that stands still.
     pub(super) fn take(&self, side: Side, records: &MapHandle) -> LookSample {
         let mut sample = LookSample {
             ip: Some(self.ip),
@@ -116,7 +117,7 @@ fn maps(cpus: usize) -> Result<[MapHandle; 2], String> {
         let (key, value) = (LOOK_KEY_BYTES as u32, VALUE_BYTES as u32);
         MapHandle::create(MapType::PercpuHash, Some("look"), key, value, entries, &opts).map_err(
             |e| match e.kind() {
-                // The probe made its own tables: the right to make more went since.
+                // The privilege to create maps was dropped after the start.
                 ErrorKind::PermissionDenied => "start without --lock to see it".into(),
                 _ => format!("the kernel makes no table for it: {e}"),
             },

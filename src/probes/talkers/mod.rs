@@ -1,10 +1,10 @@
 //! The talkers probe: a thread that counts frames by address on the interfaces that are watched.
 //!
-//! `run` is the loop, `watch` one interface, `counting` one direction of it, `hand_over` how its
-//! hook changes, `counter` one loaded object, `look` what one address talks, `netns` the namespace,
-//! `links` the table of interfaces, `routes` where its default routes lead, `choose` the rules by which a
-//! hook is taken, `features` what has to be put back, `yardstick` where the kernel's
-//! counters can be compared, `foreign` what others attached.
+//! `run` is the loop, `watch` one interface, `direction` one direction of it, `hand_over` how its hook
+//! changes, `bpf_object` one loaded object, `look` the detail of one address, `netns` the namespace,
+//! `links` the table of interfaces, `interface` one of its rows, `netlink` the protocol, `routes` the default
+//! routes, `choose` the rules by which a hook is taken, `features` device features to restore,
+//! `kernel_counters` the drivers whose counters can be compared, `third_party` what others attached.
 //! All attachments are descriptors of this thread: nothing outlives the process.
 
 mod bpf_object;

@@ -78,8 +78,8 @@ pub(super) struct RawLink {
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The interface with this index is new, or something about it changed. What the notification says
-    /// of it is not used: it may be older than our own programs on it.
+    /// The interface with this index is new, or something about it changed. The contents are not used:
+    /// they may be older than our own programs on the interface.
     Link(u32),
     /// The interface with this index was deleted or moved to another namespace.
     Gone(u32),
@@ -87,7 +87,7 @@ pub(super) enum Change {
     Address { ifindex: u32, ip: IpAddr, added: bool },
     /// A queueing discipline or a filter was added or removed.
     TrafficControl,
-    /// Notifications were lost: only a dump tells the present state.
+    /// Notifications were lost: only a dump has the present state.
     Lost,
 }
 

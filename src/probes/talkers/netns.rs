@@ -1,7 +1,7 @@
 //! The network namespace that is watched, where it is not our own.
 //!
-//! The thread enters it, and with that keeps it alive: its interfaces would stay as long as we do.
-//! So it is left when the name or the process that it was found by is no more.
+//! The thread enters it, which keeps it and its interfaces alive. So the thread leaves it when the name
+//! or the process that it was found by has gone.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::model::escape::escape;
 use crate::model::problem::Problem;
 
-/// Where `ip netns` keeps names.
+/// Folder with the names of `ip netns`.
 const NAMES: &str = "/run/netns";
 
 /// The namespace that this thread has entered.
@@ -21,7 +21,7 @@ const NAMES: &str = "/run/netns";
 pub(super) struct Netns {
     /// As the user called it, escaped.
     called: String,
-    /// The one that the thread was in before.
+    /// The namespace that the thread was in before.
     own: File,
     found_at: PathBuf,
     /// Device and inode of the namespace's file.
@@ -59,7 +59,7 @@ impl Netns {
         Ok(Self { called, own, found_at, id })
     }
 
-    /// Why it is to be left; `None` while it is where it was found.
+    /// Why the thread must leave it; `None` while it is where it was found.
     pub(super) fn gone(&self) -> Option<Problem> {
         let there = std::fs::metadata(&self.found_at).map(|m| (m.dev(), m.ino()));
         (there.ok() != Some(self.id)).then(|| {
@@ -72,7 +72,7 @@ impl Netns {
     }
 }
 
-/// The thread goes back to where it was.
+/// Returns the thread to its own namespace.
 impl Drop for Netns {
     fn drop(&mut self) {
         if let Err(e) = setns(&self.own, CloneFlags::CLONE_NEWNET) {
@@ -81,7 +81,7 @@ impl Drop for Netns {
     }
 }
 
-/// Where the namespace is: a path is taken as it is; a name comes before a process id.
+/// The namespace's file: a path is taken as it is; a name comes before a process id.
 fn place(named: &str) -> PathBuf {
     if named.contains('/') {
         return PathBuf::from(named);

@@ -43,7 +43,7 @@ const KEPT_SOURCES: usize = 131_072;
 
 /// Why the loop ends without having been asked to.
 enum End {
-    /// The reader of the channel has gone: there is nobody to count for.
+    /// The reader of the channel has gone.
     Closed,
     /// The namespace has.
     NoNamespace(Problem),
@@ -57,7 +57,7 @@ const SEND_LINKS: Duration = Duration::from_millis(250);
 
 struct Run<'a> {
     sink: &'a Sink,
-    /// Where it is not our own.
+    /// The watched namespace, where it is not our own.
     netns: Option<Netns>,
     links: Links,
     target: Target,
@@ -71,7 +71,7 @@ struct Run<'a> {
     forgot: bool,
     means: Means,
     told: Option<Vec<Watched>>,
-    /// Whom somebody looks at, on the interface of this name.
+    /// The address whose detail view is open.
     looked: Option<LookAt>,
     /// Last readings of watches that ended, to be sent.
     last: Vec<TalkersSample>,
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
                 refused: Vec::new(),
                 batch: Batch::new(cpus),
                 cpus,
-                // What cannot grow later begins as large as it may be.
+                // With --lock nothing can be loaded later, so tables have their full size at once.
                 first_part: if config.locked { 1 } else { FIRST_PART },
             },
             told: None,
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// From here on nothing is done that takes more.
+    /// Drops the capabilities that only the start needed.
     fn keep_rights(&self) {
         let mut parts = vec![ThreadRole::Talkers];
         parts.extend(self.netns.as_ref().map(|_| ThreadRole::Namespace));
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
         wake: &EventFd,
         timer: &TimerFd,
     ) -> Result<(), End> {
-        // What came while it was being attached is not asked for.
+        // Frames that came while programs were being attached do not count.
         self.snapshot(&mut Vec::new(), true);
         self.tell()?;
         self.send_links()?;
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits for a command, a change of links, or the tick.
+    /// Waits for a command, a notification, or the tick.
     fn wait(&self, wake: &EventFd, timer: &TimerFd) -> (bool, bool, bool) {
         let mut fds = [
             PollFd::new(wake.as_fd(), PollFlags::POLLIN),
@@ -327,8 +327,8 @@ impl<'a> Run<'a> {
         self.refresh();
     }
 
-    /// Has the programs look at whom somebody looks at, and at nobody else. A look begins with a
-    /// turn, so that its parts add up to what the address has from that turn on.
+    /// Makes the programs count the detail of the address whose view is open, and of no other. It begins
+    /// with a turn, so that its parts add up to the address's traffic from that turn on.
     fn look(&mut self) {
         let looked = self.looked.clone();
         let wanted = |w: &Watch| looked.as_ref().filter(|l| l.interface == w.name).map(|l| l.ip);
@@ -370,7 +370,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Makes what is watched what is to be watched, with the links as they are now.
+    /// Starts and ends watches so that they match the target, with the interfaces as they are now.
     fn reconcile(&mut self) {
         let wanted: Vec<u32> = match &mut self.target {
             Target::All => {
@@ -415,7 +415,7 @@ impl<'a> Run<'a> {
         }
         self.watches.sort_by_key(|w| w.ifindex);
         self.look();
-        // What is ours now is not foreign.
+        // Our new programs are not foreign.
         if self.ours() != before {
             self.refresh();
         }

@@ -1,5 +1,5 @@
-//! What others attached to the interfaces: programs at XDP, at TCX and as filters of qdiscs, and
-//! `mirred` actions, which move frames from one interface to another.
+//! Third-party programs and filters: at XDP, at TCX and in qdiscs, and `mirred` actions, which move
+//! frames from one interface to another.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -140,7 +140,7 @@ impl AtTc {
         ids.position(|(_, id)| ours.contains(id)).is_some_and(|at| at > 0)
     }
 
-    /// How frames reach an interface past its driver; `is_ifb` tells devices of that kind.
+    /// How frames reach an interface past its driver; `is_ifb`: whether an index is that of an ifb device.
     pub(super) fn detour(&self, ifindex: u32, is_ifb: impl Fn(u32) -> bool) -> Option<Detour> {
         let mut redirects = self.redirects.iter();
         let through = |r: &&Redirect| r.from == ifindex && !r.arrives && is_ifb(r.to);

@@ -241,8 +241,8 @@ impl Watch {
         self.describe(row);
     }
 
-    /// Counts rx as `mode` wants it from now on. The maps stay, so nothing counted is lost; where
-    /// no hook of that mode can be had, rx ends with a last sample.
+    /// Counts rx in this mode from now on. The maps stay, so no count is lost; where no hook of the mode
+    /// can be attached, rx ends with a last sample.
     pub(super) fn take_mode(
         &mut self,
         row: &Row,
@@ -269,7 +269,7 @@ impl Watch {
         self.describe(row);
     }
 
-    /// Detaches rx, for the reason of `problem`, and tells what it counted since the last tick.
+    /// Detaches rx because of `problem`, and adds a sample of what it counted since the last tick.
     fn end_rx(&mut self, problem: Problem, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
         let Ok(counting) = std::mem::replace(&mut self.rx, Err(problem)) else { return };
         drop(counting.attachment);
@@ -279,7 +279,7 @@ impl Watch {
         samples.extend(folded.map(|f| self.sample(Direction::Rx, counting.hook, f, at)));
     }
 
-    /// Whether rx has to be begun anew: an earlier mode could not be had.
+    /// Whether a direction could not be attached, so that the watch must be started again.
     pub(super) fn is_broken(&self) -> bool {
         self.rx.is_err() || self.tx.is_err()
     }
@@ -295,7 +295,7 @@ impl Watch {
         }
     }
 
-    /// Second half, a grace period later: what the idle sides hold.
+    /// Second half, a grace period later: reads the idle sides.
     pub(super) fn read(&mut self, at: Stamp, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
         let Self { rx, tx, books, .. } = self;
         let rx = rx.as_mut().ok().and_then(|c| read_one(c, &mut books.rx, at.mono, batch));
@@ -307,20 +307,20 @@ impl Watch {
         samples.extend(tx.map(|(hook, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
-    /// Prepares to look at `ip` from the next turn on, in both directions.
+    /// Prepares to count the detail of `ip` from the next turn on, in both directions.
     pub(super) fn look_at(&mut self, ip: IpAddr, cpus: usize) {
         for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
             counting.counter.look_at(Look::new(ip, cpus), false);
         }
     }
 
-    /// Whether each direction that counts looks at this address, or at none.
+    /// Whether each attached direction counts the detail of this address, or of none.
     pub(super) fn looks_at(&self, ip: Option<IpAddr>) -> bool {
         let mut counting = [&self.rx, &self.tx].into_iter().flatten();
         counting.all(|c| c.counter.look().map(|look| look.ip) == ip)
     }
 
-    /// First half of looking away: from here on no program begins to look. True where one did.
+    /// First half of ending a detail: no program begins to count it from here on. True where one did.
     pub(super) fn look_away(&mut self) -> bool {
         let mut looked = false;
         for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
@@ -339,7 +339,7 @@ impl Watch {
         }
     }
 
-    /// Second half of a turn in the middle of an interval, with which a look begins.
+    /// Second half of a turn in the middle of an interval, with which a detail begins.
     pub(super) fn absorb(&mut self, at: Stamp, batch: &mut Batch) {
         let Self { rx, tx, books, .. } = self;
         for (side, book) in [(rx, &mut books.rx), (tx, &mut books.tx)] {
@@ -357,8 +357,8 @@ impl Watch {
         self.books.tx.restart(at.mono);
     }
 
-    /// Gives a crowded direction the largest table it may have. What the old one counted since
-    /// the tick is a sample of its own.
+    /// Gives a crowded direction the largest table it may have. The counts of the old one since the tick
+    /// are a sample of their own.
     pub(super) fn grow(&mut self, row: &Row, means: &mut Means, samples: &mut Vec<TalkersSample>) {
         let Self { rx, tx, books, .. } = self;
         let rx =

@@ -1,4 +1,4 @@
-//! What the loop tells: what is watched, and a snapshot on every tick.
+//! Events that the loop sends: how interfaces are watched, and a snapshot on every tick.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::model::talkers::TalkersSample;
 use crate::probes::{clock, grace_period};
 
 impl Run<'_> {
-    /// What is watched, for people.
+    /// How each interface is watched.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let mut watched: Vec<Watched> = self
             .watches
@@ -92,7 +92,7 @@ impl Run<'_> {
         }
     }
 
-    /// A snapshot is told, and what it shows to be due is done.
+    /// Sends a snapshot, then lets crowded tables grow and follows what others attached.
     pub(super) fn tick(&mut self) -> Result<(), End> {
         let mut samples = Vec::with_capacity(self.watches.len() * 2);
         self.snapshot(&mut samples, false);
