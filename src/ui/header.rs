@@ -120,8 +120,8 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// How connections are attributed where no program does, and how many features the kernel refused:
-/// `connections: procfs   missing 2`. The help page names them.
+/// How connections are attributed where no program does, how many features the kernel refused, and how
+/// many opens through io_uring have no path: `unnamed 3   connections: procfs   missing 2`.
 fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
     let missing = match app.data.missing().len() {
         0 => String::new(),
@@ -133,7 +133,11 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
         true if line.room() < 60 => "procfs",
         true => "connections: procfs",
     };
-    for word in [&*missing, polled].into_iter().filter(|word| !word.is_empty()) {
+    let unnamed = match app.opens().unnamed() {
+        0 => String::new(),
+        n => format!("unnamed {}", num::grouped(n)),
+    };
+    for word in [&*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty()) {
         line.put_right(word, look.theme.note).skip_right(3);
     }
 }

@@ -1,4 +1,4 @@
-//! What the tables hold, for those who look: nothing here changes anything.
+//! Queries; nothing here changes the tables.
 
 use std::hash::BuildHasher;
 
@@ -41,13 +41,18 @@ impl Opens {
         sum(self.counts).saturating_sub(sum(self.counts_base)).saturating_add(self.missing)
     }
 
+    /// Opens through io_uring without a path, since their request is not known.
+    pub fn unnamed(&self) -> u64 {
+        self.counts.unnamed.saturating_sub(self.counts_base.unnamed)
+    }
+
     /// Opens of processes that the command line did not ask for: in none of the other numbers.
     pub fn left_out(&self) -> u64 {
         let skipped = self.counts.skipped.saturating_sub(self.counts_base.skipped);
         skipped.saturating_add(self.left_out)
     }
 
-    /// What had to make room.
+    /// Counts of evicted entries.
     pub fn let_go(&self) -> LetGo {
         self.let_go
     }
@@ -72,7 +77,7 @@ impl Opens {
         path.users.iter().filter_map(|slot| self.files.get(*slot)).map(FileUse::uses).sum()
     }
 
-    /// Where a process is held.
+    /// The slot of a process.
     pub fn find(&self, key: ProcessKey) -> Option<Slot> {
         let hash = self.hasher.hash_one(key);
         let same = |s: &Slot| self.processes.get(*s).is_some_and(|p| p.key == key);
