@@ -12,7 +12,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Whether the entry program is attached, and whether to tell latencies. */
+/* Whether the entry program is attached, and whether latencies are reported. */
 const volatile bool at_entry = false, latency = false;
 
 /* The window, CLOCK_MONOTONIC: an open that returns outside of it is neither counted nor reported.
@@ -49,8 +49,8 @@ struct {
 	__type(value, struct lost_opens);
 } lost SEC(".maps");
 
-/* Who opened: ids and the start time of the group leader. */
-static __always_inline void fill_who(struct open_head *head)
+/* Ids of the task, and the start time of its group leader. */
+static __always_inline void fill_task(struct open_head *head)
 {
 	__u64 task = bpf_get_current_task();
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -77,13 +77,13 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
 	n = bpf_probe_read_user_str(rec->path, PATH_BYTES + 1, (const void *)req->path);
 	if (n < 0 || n > PATH_BYTES)
 		return;
-	/* with its NUL, but below kernel 6.13 an empty string is told as 0 */
+	/* with its NUL, but below kernel 6.13 an empty string gives 0 */
 	rec->head.path_len = n ? n - 1 : 0;
 	rec->head.bits |= OPEN_HAS_PATH;
 }
 
 /* The struct file behind a descriptor of the current task; 0 where there is none. What the
- * table holds at this moment is told: another thread may have changed it since. */
+ * table holds at this moment counts: another thread may have changed it since. */
 static __always_inline __u64 file_of(long fd)
 {
 	__u64 files, fdt, words[2];
@@ -111,7 +111,7 @@ static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
 #define RESOLVE_IN_ROOT 0x10 /* include/uapi/linux/openat2.h */
 #define O_TMPFILE_BIT 020000000 /* __O_TMPFILE, the same on x86 and arm64 */
 
-/* Where the file behind a descriptor is. */
+/* Resolves the file behind a descriptor. */
 static __always_inline void place_opened(struct open_head *head, __u64 file, enum repeat repeat)
 {
 	__u64 dentry = 0, mnt = 0, words[2], parent;
@@ -225,7 +225,7 @@ static __always_inline void fill_head(struct open_head *head, __u8 syscall)
 	head->slot = 0;
 	head->pad2 = 0;
 	__builtin_memset(head->pad, 0, sizeof(head->pad));
-	fill_who(head);
+	fill_task(head);
 }
 
 static __always_inline void output(struct open_counts *count, struct open_record *rec)
@@ -265,7 +265,7 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, e
 #include "uring.h"
 #include "compat.h"
 
-static __always_inline int told_by_exit(struct trace_event_raw_sys_exit *ctx, enum repeat repeat)
+static __always_inline int emit_returned(struct trace_event_raw_sys_exit *ctx, enum repeat repeat)
 {
 	struct request req = {};
 	__u64 args[4] = {};
@@ -277,7 +277,7 @@ static __always_inline int told_by_exit(struct trace_event_raw_sys_exit *ctx, en
 	if (syscall == CALL_NONE)
 		return 0;
 	req.syscall = syscall;
-	/* What was kept may be of an earlier call whose exit was missed: registers come first. */
+	/* The entry may be of an earlier call whose exit was missed: registers come first. */
 	kept = at_entry && take_pending(args, &entry_ns);
 	if (args_from_registers(args) || kept)
 		decode(&req, args);
@@ -288,13 +288,13 @@ static __always_inline int told_by_exit(struct trace_event_raw_sys_exit *ctx, en
 SEC("tracepoint/syscalls/sys_exit_openat")
 int open_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	return told_by_exit(ctx, BY_LOOP);
+	return emit_returned(ctx, BY_LOOP);
 }
 
 SEC("?tracepoint/syscalls/sys_exit_openat")
 int open_exit_516(struct trace_event_raw_sys_exit *ctx)
 {
-	return told_by_exit(ctx, BY_CALL);
+	return emit_returned(ctx, BY_CALL);
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat")

@@ -182,7 +182,7 @@ static long step_fold(__u32 i, struct walk *w)
 	return step(w, 0);
 }
 
-/* What step_copy needs. */
+/* The context of step_copy. */
 struct copying {
 	struct walk *walk;
 	struct name_record *names;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What an open was asked to do: its arguments, from the saved registers or from entry. */
+/* The arguments of an open, from the saved registers or from its entry. */
 #ifndef EBPFTOP_REQUEST_H
 #define EBPFTOP_REQUEST_H
 

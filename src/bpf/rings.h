@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Where records go: one ring for each group of CPUs.
+/* The ring buffers, one for each group of CPUs.
  *
  * A ring has one lock (kernel/bpf/ringbuf.c, __bpf_ringbuf_reserve); the CPUs of a group meet
- * there and no others. Nobody is woken: the reader comes on a timer. */
+ * there and no others. No record wakes the reader: it polls on a timer. */
 #ifndef EBPFTOP_RINGS_H
 #define EBPFTOP_RINGS_H
 

@@ -10,7 +10,7 @@ const volatile __u32 want_tgid = 0, want_uid = 0;
 const volatile __u8 want_name[COMM_BYTES] = {};
 const volatile __u32 want_name_len = 0;
 
-/* What was found out of the names last met on this CPU: most opens come in runs. */
+/* The result for the names last seen on this CPU: most opens come in runs. */
 struct verdict {
 	struct names names;
 	__u32 known;

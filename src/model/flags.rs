@@ -15,7 +15,7 @@ mod arch {
 #[cfg(not(target_arch = "aarch64"))]
 mod arch {
     pub const O_DIRECT: u64 = 0o40000;
-    /// What the C library calls `O_LARGEFILE` is 0 on 64-bit systems; the kernel's is not.
+    /// The C library's `O_LARGEFILE` is 0 on 64-bit systems; the kernel's is not.
     pub const O_LARGEFILE: u64 = 0o100000;
     pub const O_DIRECTORY: u64 = 0o200000;
     pub const O_NOFOLLOW: u64 = 0o400000;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::time::{Mono, NS_PER_SEC};
 use super::undo::{Reading, Writing};
 
-/// Seconds a [`History`] looks back.
+/// Seconds that a [`History`] covers.
 pub const HISTORY_SECONDS: usize = 60;
 
 /// The refresh that is under way, and how long the last one took.
@@ -82,7 +82,7 @@ impl Meter {
     }
 }
 
-/// What happened in each of the last 60 seconds. 136 bytes: a second that is over is kept to
+/// Counts of each of the last 60 seconds. 136 bytes: a second that is over is kept to
 /// eleven significant bits.
 #[derive(Clone, Debug)]
 pub struct History {

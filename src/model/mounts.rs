@@ -7,7 +7,7 @@ pub struct Mount {
     /// The directory of the file system that is mounted; for cgroups relative to the reader's cgroup
     /// namespace, `/..` and the like where it is outside.
     pub root: Vec<u8>,
-    /// Where it is mounted.
+    /// The mount point.
     pub point: Vec<u8>,
     /// The file system's type, `cgroup2`.
     pub kind: Vec<u8>,

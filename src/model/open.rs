@@ -65,7 +65,7 @@ impl Syscall {
     }
 }
 
-/// What a resolved path stands for.
+/// The meaning of a resolved path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ResolvedKind {
     /// The file behind the descriptor.
@@ -113,7 +113,7 @@ pub struct OpenMeta {
     pub ppid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// When the process started, ns of `CLOCK_BOOTTIME`: with `tgid` it names a process for ever.
+    /// When the process started, ns of `CLOCK_BOOTTIME`: with `tgid` it identifies a process for good.
     pub start_boottime_ns: u64,
     /// The thread's name.
     pub comm: Comm,
@@ -125,7 +125,7 @@ pub struct OpenMeta {
     pub flags: Option<u64>,
     /// The mode as passed; meaningful with `O_CREAT` or `O_TMPFILE` only.
     pub mode: u32,
-    /// What the kernel returned: a descriptor, or a negated errno.
+    /// Result: a descriptor, or a negated errno.
     pub ret: i64,
     /// The slot of a direct io_uring open, which has no descriptor: `ret` says nothing then.
     pub slot: Option<u32>,
@@ -220,7 +220,7 @@ pub struct LostOpens {
     pub failed: u64,
 }
 
-/// What one drain of the ring brought: opens in kernel-time order, their texts in one arena.
+/// Opens of one drain of the rings, in kernel-time order, their texts in one arena.
 #[derive(Clone, Debug, Default)]
 pub struct OpenBatch {
     entries: Vec<Entry>,

@@ -96,7 +96,7 @@ fn program(pid: u32) -> (Option<PathBuf>, Vec<u8>) {
     };
     let mut text = Vec::new();
     if let Ok(file) = File::open(dir.join("cmdline")) {
-        // What was read until an error stays.
+        // Bytes read before an error are kept.
         let _ = file.take(MOST_ARGS).read_to_end(&mut text);
     }
     (exe, text)

@@ -14,7 +14,7 @@ use crate::model::time::Mono;
 /// Names of threads kept of one process.
 pub const MAX_THREAD_NAMES: usize = 8;
 
-/// How often, how often in vain, and when.
+/// Counts of opens and failures, and their times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Every open.
@@ -206,7 +206,7 @@ pub struct Path {
     pub bytes: Box<[u8]>,
     pub tally: Tally,
     pub meter: Meter,
-    /// What the last open returned: a descriptor, or a negated errno.
+    /// Result of the last open: a descriptor, or a negated errno.
     pub last_ret: i32,
     /// The uses of it by processes.
     pub users: Vec<Slot>,
@@ -237,7 +237,7 @@ pub struct FileUse {
     pub path: Slot,
     pub tally: Tally,
     pub meter: Meter,
-    /// What the last open returned: a descriptor, or a negated errno.
+    /// Result of the last open: a descriptor, or a negated errno.
     pub last_ret: i32,
     /// The path as the program passed it to the last open.
     pub given: RequestedPath,

@@ -20,7 +20,7 @@ use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
 
-/// Programs that are told apart; evicted processes of further ones share an entry without a name.
+/// Programs that are distinguished; evicted processes of further ones share an entry without a name.
 const MOST_PROGRAMS: usize = 1_024;
 
 /// Passes over the paths to free enough: the rest of a directory moves up one level in each.
@@ -92,7 +92,7 @@ impl Opens {
         self.sweep();
     }
 
-    /// Makes room for uses, and in the text of paths; `keep` stays though nobody may use it yet.
+    /// Makes room for uses, and in the text of paths; `keep` stays though no process may use it yet.
     pub(super) fn evict_files(&mut self, keep: Option<Slot>) {
         let shared = |f: &FileUse| self.paths.get(f.path).is_some_and(|p| p.users.len() > 1);
         let real = |f: &FileUse| self.processes.get(f.process).is_some_and(|p| !p.is_program());

@@ -15,7 +15,7 @@ pub struct LaterSuccess<'a> {
 }
 
 impl<'a> LaterSuccess<'a> {
-    /// Looks through what `opens` holds.
+    /// Indexes the good opens in `opens`.
     pub fn new(opens: &'a Opens) -> Self {
         let failing: HashSet<Slot> = opens.failures().iter().map(|(_, f)| f.process).collect();
         let mut by_name: HashMap<(Slot, &[u8]), &FileUse> = HashMap::new();
@@ -75,7 +75,7 @@ mod tests {
             (&[(1, 6, -2, "/opt/lib/libfoo.so")], None),
             (&[(1, 6, 3, "/opt/lib/libfoo.so.1")], None),
             (&[(1, 6, 3, "/opt/libfoo.so/x")], None),
-            // Found once, and tried again in vain since.
+            // Found once, and failed again since.
             (&[(1, 6, 3, "/opt/libfoo.so"), (1, 7, -2, "/usr/lib/libfoo.so")], None),
         ] {
             let tried: Vec<_> = std::iter::once(TRIED).chain(then.iter().copied()).collect();

@@ -27,7 +27,7 @@ use super::open::{Comm, LostOpens, Open, OpenBatch, OpenCounts};
 use super::slab::{Slab, Slot};
 use super::time::Mono;
 
-/// How much is held at most. What is let go is the oldest and the smallest, an eighth at a time.
+/// Sizes of the tables. A full one evicts the oldest and smallest entries, an eighth at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub processes: usize,
@@ -36,7 +36,7 @@ pub struct Limits {
     pub files_of_one: usize,
     /// Bytes of path text.
     pub path_bytes: usize,
-    /// Bytes of paths as passed, where they are told apart from what they were resolved to.
+    /// Bytes of requested paths that differ from the resolved ones.
     pub given_bytes: usize,
     pub failures: usize,
     pub live: usize,
@@ -56,7 +56,7 @@ impl Default for Limits {
     }
 }
 
-/// What had to make room.
+/// Counts of evicted entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LetGo {
     pub processes: u64,
@@ -67,7 +67,7 @@ pub struct LetGo {
     pub failures: u64,
 }
 
-/// What the probe told before a recording began; cumulative since it started.
+/// Counts of the probe before a recording began; cumulative since it started.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Before {
     counts: OpenCounts,
@@ -112,13 +112,13 @@ pub struct Opens {
     let_go: LetGo,
     counts: OpenCounts,
     counts_base: OpenCounts,
-    /// Opens of processes that were not asked for, as far as the kernel told of them.
+    /// Opens of processes that were not asked for, as far as the kernel reported them.
     left_out: u64,
     /// Opens that a recording has not.
     missing: u64,
-    /// What the probe told last of the losses of each process: cumulative since it began.
+    /// Losses of each process as reported last: cumulative since the start.
     lost_told: HashMap<ProcessKey, (u64, u64)>,
-    /// What was there when the turn began, where what changes is noted.
+    /// Sums when the turn began, where changes are noted for stepping back.
     told: Option<Box<undo::Told>>,
 }
 
@@ -243,7 +243,7 @@ impl Opens {
         }
     }
 
-    /// Starts the counts again; what the probe lost before is not told any more either.
+    /// Starts the counts again; losses before are not counted any more either.
     pub fn restart(&mut self) {
         let counts = self.counts;
         let ticks = self.ticks;
@@ -257,7 +257,7 @@ impl Opens {
         };
     }
 
-    /// What the probe has told so far: what is counted from now on begins there.
+    /// The counts so far: later ones are differences to these.
     pub fn counted_before(&self) -> Before {
         let lost = self.lost_told.iter().map(|(key, (opens, failed))| (*key, *opens, *failed));
         Before { counts: self.counts, lost: lost.collect() }

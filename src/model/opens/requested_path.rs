@@ -3,7 +3,7 @@
 //! Mostly it is the same, or the end of it (a relative path, a merged `/usr`), and then costs no
 //! memory. What differs is kept for the last open of each use, within a budget of bytes.
 
-/// The path as passed, told by the resolved one where that is possible.
+/// The requested path, expressed by the resolved one where that is possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RequestedPath {
     /// The resolved path itself, or none that could be read.

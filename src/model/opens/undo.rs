@@ -1,4 +1,4 @@
-//! What leads the tables back to what they held, for those who look at the past.
+//! Undo records for stepping back in time.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -11,7 +11,7 @@ use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
 use crate::model::undo::{Reading, Undoable, Window, Writing};
 
-/// What is in no table, and the live feed, as they were when the turn began.
+/// Sums and the live feed when the turn began.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     sums: Sums,
@@ -69,7 +69,7 @@ impl Told {
 }
 
 impl Opens {
-    /// Writes what leads back to the last call, and notes anew what changes: see
+    /// Writes the undo records since the last call, and begins the next turn: see
     /// [`crate::model::slab::Slab::changes`].
     pub fn changes(&mut self, window: Window, to: &mut Writing) {
         let now = Told::of(self);
@@ -82,7 +82,7 @@ impl Opens {
     }
 
     /// Goes back by what [`Opens::changes`] wrote next. [`Opens::settle`] has to follow before
-    /// anybody looks; opens cannot be counted any more.
+    /// the tables are read; opens cannot be counted any more.
     pub fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
         let sums: Sums = from.get()?;
         self.ticks = sums.ticks;

@@ -1,4 +1,4 @@
-//! Cgroups that are made while the probe runs, as the kernel tells of them: id and path.
+//! Cgroups that are made while the probe runs: id and path, reported by the kernel.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;

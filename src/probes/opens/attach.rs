@@ -29,7 +29,7 @@ use crate::sys::tracepoint::{self, TraceFs};
 /// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
 
-/// The calls that a tracepoint tells of: all that this architecture has.
+/// The calls that have a tracepoint: all that this architecture has.
 #[cfg(target_arch = "x86_64")]
 const SYSCALLS: [Syscall; 5] =
     [Syscall::Open, Syscall::Openat, Syscall::Openat2, Syscall::Creat, Syscall::OpenByHandleAt];
@@ -111,7 +111,7 @@ pub(super) fn attach<'obj>(
             let id = tracefs.id("syscalls", &format!("sys_{edge}_{}", syscall.name()))?;
             tracepoint::attach(program, id)
         };
-        // Entry first: an open whose entry was not seen still tells all but its latency.
+        // Entry first: an open whose entry was not seen lacks its latency alone.
         let entered = if at_entry {
             attach_one(&skel.progs.open_enter, "enter").map(|link| links.push(link))
         } else {
@@ -160,7 +160,7 @@ pub(super) fn attach<'obj>(
     Ok(Attached { links, skel, rings, compat, info })
 }
 
-/// The two programs of io_uring: completion first, so that no request waits for one in vain.
+/// The two programs of io_uring: completion first, so that no completion is missed.
 fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]> {
     let complete = tracefs.id("io_uring", "io_uring_complete")?;
     let submit = tracefs.id("io_uring", "io_uring_submit_req")?;
@@ -244,7 +244,7 @@ impl Form<'_> {
     }
 }
 
-/// What this kernel is known to have before anything is loaded.
+/// Features of the kernel that are known before anything is loaded.
 #[derive(Clone, Copy)]
 struct Kernel {
     /// `bpf_task_pt_regs` (5.15, dd6e10fbd9fb): the arguments at exit.
@@ -268,7 +268,7 @@ impl Kernel {
         compat: true,
     };
 
-    /// As the running kernel's BTF tells; nothing of it where that cannot be read.
+    /// By the running kernel's BTF; none of them where that cannot be read.
     fn running() -> Self {
         use libbpf_rs::btf::types::{Enum, Func, Struct};
         let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {

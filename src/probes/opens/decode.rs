@@ -18,10 +18,10 @@ const PATH_MAX: usize = 4095;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// What was drained so far, and the names that opens refer to.
+/// Decodes records into a batch, and keeps the names that opens refer to.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    /// What the records told since it was taken last.
+    /// Opens and ends since it was taken last.
     pub(super) batch: OpenBatch,
     /// The names of files.
     pub(super) names: Names,
@@ -36,7 +36,7 @@ pub(super) struct Decoder {
 /// How many ends are remembered: far more than come between two of one process.
 const RECENT_ENDS: usize = 4096;
 
-/// Processes whose end was told lately. Two threads that end together may both find that no
+/// Processes whose end was reported lately. Two threads that end together may both find that no
 /// other is left by the time the tracepoint is reached.
 #[derive(Debug, Default)]
 struct RecentEnds {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_processes_are_told() {
+    fn ends_of_processes_are_reported() {
         let exit = exit_record {
             record: record_kind::RECORD_EXIT.0,
             tgid: 5,
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_once() {
+    fn an_end_is_reported_once() {
         let mut decoder = Decoder::default();
         let exit = exit_record {
             record: record_kind::RECORD_EXIT.0,

@@ -37,11 +37,11 @@ const BATCH_RECORDS: usize = 2_048;
 /// Ended processes that are remembered until then.
 const MOST_GONE: usize = 8_192;
 
-/// At least between two readings of whose opens were lost: up to 8,192 look-ups, at a time when
+/// Least time between two readings of the losses by process: up to 8,192 look-ups, at a time when
 /// the ring is full already.
 const LOST_EVERY: Duration = Duration::from_millis(250);
 
-/// Drains until told to stop, then detaches and drains what is left.
+/// Drains until it is to stop, then detaches and drains the rest.
 pub(super) fn drain(
     attached: Attached<'_>,
     made: Option<Made>,
@@ -68,7 +68,7 @@ pub(super) fn drain(
         decoder: &decoder,
         compat,
         made,
-        told: Told::default(),
+        reported: Reported::default(),
         missed: 0,
         missed_before: 0,
         asked: Instant::now(),
@@ -96,7 +96,7 @@ pub(super) fn drain(
     drain.counts()
 }
 
-/// What a turn took of what the rings hold.
+/// How much of the rings a turn took.
 enum Taken {
     All,
     /// There is more.
@@ -110,7 +110,7 @@ struct Drain<'a, 'obj> {
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
     made: Option<Made>,
-    told: Told,
+    reported: Reported,
     /// Opens at which the kernel did not run the program, when that was last asked.
     missed: u64,
     /// Those before the window.
@@ -144,7 +144,7 @@ impl Drain<'_, '_> {
                 break from;
             }
         };
-        // Nobody waits for it any more: the run has ended.
+        // An error: the run has ended.
         let _ = begin.began.send(from);
     }
 
@@ -168,13 +168,15 @@ impl Drain<'_, '_> {
         {
             return Ok(Taken::NobodyListens);
         }
-        if self.told.is_news(&batch) && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err() {
+        if self.reported.is_news(&batch)
+            && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
+        {
             taken = Taken::NobodyListens;
         }
         Ok(taken)
     }
 
-    /// What was drained since the last call, in the order of time, and where things stand.
+    /// The opens since the last call, in the order of time, and the counts.
     fn take_batch(&mut self, last: bool) -> libbpf_rs::Result<OpenBatch> {
         self.ask_for_misses(last);
         let counts = self.counts()?;
@@ -198,14 +200,14 @@ impl Drain<'_, '_> {
             let room = MOST_GONE.saturating_sub(self.gone.len());
             self.gone.extend(batch.ended.iter().take(room));
         }
-        if self.told.lost_is_due(&counts, last) {
+        if self.reported.lost_is_due(&counts, last) {
             batch.lost_by = read_lost(&self.skel.maps.lost)?;
             self.forget_gone();
         }
         Ok(batch)
     }
 
-    /// Makes room for others: processes that have ended lose no more, and what they lost is told.
+    /// Removes processes that have ended: they lose no more, and their losses are reported.
     fn forget_gone(&mut self) {
         for ended in self.gone.drain(..) {
             let key = process_key {
@@ -218,7 +220,7 @@ impl Drain<'_, '_> {
         }
     }
 
-    /// Where things stand. Opens at which the kernel did not run the program are lost ones too.
+    /// The counts so far. Opens at which the kernel did not run the program are lost ones too.
     fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
         let mut counts = read_counts(&self.skel.maps.counts)?;
         counts.malformed = self.decoder.borrow().malformed;
@@ -242,9 +244,9 @@ impl Drain<'_, '_> {
     }
 }
 
-/// What the reader has been told already.
+/// The values reported last.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     lost: u64,
     lost_at: Option<Instant>,
     malformed: u64,
@@ -252,8 +254,8 @@ struct Told {
     compat: bool,
 }
 
-impl Told {
-    /// Whether it is time to tell whose the lost opens are.
+impl Reported {
+    /// Whether the losses by process are to be reported.
     fn lost_is_due(&mut self, counts: &OpenCounts, last: bool) -> bool {
         let early = self.lost_at.is_some_and(|at| at.elapsed() < LOST_EVERY);
         if counts.lost == self.lost || (early && !last) {

@@ -2,7 +2,7 @@
 //!
 //! The kernel side says a file's name once, before the first open that refers to it. When many
 //! have gathered here the epoch is raised: every key is new then, old names are kept for the
-//! opens that are still on their way, and let go at the next turn.
+//! opens that are still on their way, and dropped at the next turn.
 
 use hashbrown::HashMap;
 
@@ -32,7 +32,7 @@ impl Generation {
     }
 }
 
-/// What a name record tells.
+/// The content of a name record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
     /// The names from the file up to the root, each with its NUL; none for the root.
@@ -53,7 +53,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Keeps the text of a place. One of an epoch that is gone is dropped: nobody asks for it.
+    /// Keeps the text of a place. One of an epoch that is gone is dropped: no open refers to it.
     pub(super) fn insert(&mut self, key: u64, epoch: u32, place: Place<'_>) {
         let generation = if epoch == self.current.epoch {
             &mut self.current
@@ -102,7 +102,7 @@ impl Place<'_> {
                 }
                 debug_assert!(text.len() > start, "rsplit of nothing gives one empty name");
             }
-            // What readlink of /proc/PID/fd/N says, without its " (deleted)".
+            // As readlink of /proc/PID/fd/N, without its " (deleted)".
             Place::Named(name) => {
                 text.push(b'/');
                 text.extend_from_slice(name);
