@@ -14,7 +14,7 @@ use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
 use crate::model::opens::Opens;
-use crate::model::owners::Owners;
+use crate::model::owners::{Net, Owners};
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
 use crate::model::time::{Mono, WallOffset};
@@ -65,6 +65,31 @@ impl<T> ProbeState<T> {
     }
 }
 
+/// What an event changed, for the rows that are to be built again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// The screen should show it before the next tick.
+    pub redraw: bool,
+    /// The opens probe started, or failed to.
+    pub opens_started: bool,
+    /// The watched interfaces or how they are watched.
+    pub watching: bool,
+    /// Counts of talkers.
+    pub talkers: bool,
+    /// An interval of connections ended.
+    pub connections: bool,
+}
+
+impl Changed {
+    const REDRAW: Self = Self {
+        redraw: true,
+        opens_started: false,
+        watching: false,
+        talkers: false,
+        connections: false,
+    };
+}
+
 /// Bits a second of an interface, by the kernel's own counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkRate {
@@ -112,17 +137,11 @@ impl Data {
         self.owners_known.then_some(&*self.owners)
     }
 
-    /// Takes an event in; true when the screen should show it before the next tick.
-    pub fn absorb(&mut self, event: ProbeEvent, now: Mono) -> bool {
+    /// Takes an event of a probe.
+    pub fn absorb(&mut self, event: ProbeEvent, now: Mono) -> Changed {
         match event {
-            ProbeEvent::Started(info) => {
-                self.start(info, now);
-                true
-            }
-            ProbeEvent::Failed(id, problem) => {
-                self.fail(id, problem, now);
-                true
-            }
+            ProbeEvent::Started(info) => self.start(info, now),
+            ProbeEvent::Failed(id, problem) => self.fail(id, problem, now),
             ProbeEvent::Ended(end) => {
                 match end {
                     ProbeEnd::Opens(counts) => {
@@ -132,16 +151,16 @@ impl Data {
                     ProbeEnd::Talkers => self.watching = Rc::new(ProbeState::Ended),
                     ProbeEnd::Connections => self.owners_state = ProbeState::Ended,
                 }
-                true
+                Changed::REDRAW
             }
             ProbeEvent::Opens(batch) => {
                 self.wall = Some(batch.wall);
                 Rc::make_mut(&mut self.opens).add_batch(&batch, now);
-                false
+                Changed::default()
             }
             ProbeEvent::Watching(watched) => {
                 self.watching = Rc::new(ProbeState::Running(watched));
-                true
+                Changed { watching: true, ..Changed::REDRAW }
             }
             ProbeEvent::Talkers(samples) => {
                 self.wall = samples.last().map(|s| s.at.wall).or(self.wall);
@@ -149,43 +168,75 @@ impl Data {
                 for sample in &samples {
                     wire.add_sample(sample);
                 }
-                true
+                Changed { talkers: true, ..Changed::REDRAW }
             }
             ProbeEvent::Owners(batch) => {
-                let owners = Rc::make_mut(&mut self.owners);
-                owners.apply(&batch);
-                batch.tick.is_some()
+                Rc::make_mut(&mut self.owners).apply(&batch);
+                let connections = batch.tick.is_some();
+                Changed { connections, redraw: connections, ..Changed::default() }
             }
-            // The app takes these: their names may be what a filter waits for.
-            ProbeEvent::Cgroups(_) => false,
+            // `App` takes these: a filter may wait for their names.
+            ProbeEvent::Cgroups(_) => Changed::default(),
             ProbeEvent::Links(links) => {
                 self.take_links(links, now);
-                true
+                Changed::REDRAW
             }
         }
     }
 
-    fn start(&mut self, info: ProbeInfo, now: Mono) {
+    fn start(&mut self, info: ProbeInfo, now: Mono) -> Changed {
         match info {
-            ProbeInfo::Opens(info) => self.opens_state = ProbeState::Running(info),
-            ProbeInfo::Talkers(watched) => self.watching = Rc::new(ProbeState::Running(watched)),
+            ProbeInfo::Opens(info) => {
+                self.opens_state = ProbeState::Running(info);
+                Changed { opens_started: true, ..Changed::REDRAW }
+            }
+            ProbeInfo::Talkers(watched) => {
+                self.watching = Rc::new(ProbeState::Running(watched));
+                Changed { watching: true, ..Changed::REDRAW }
+            }
             ProbeInfo::Connections(info) => {
                 Rc::make_mut(&mut self.owners).start(now, info.attribution);
                 self.owners_known = true;
                 self.owners_state = ProbeState::Running(info);
+                Changed::REDRAW
             }
         }
     }
 
-    fn fail(&mut self, id: ProbeId, problem: Problem, now: Mono) {
+    fn fail(&mut self, id: ProbeId, problem: Problem, now: Mono) -> Changed {
         match id {
-            ProbeId::Opens => self.opens_state = ProbeState::Failed(problem),
-            ProbeId::Talkers => self.watching = Rc::new(ProbeState::Failed(problem)),
+            ProbeId::Opens => {
+                self.opens_state = ProbeState::Failed(problem);
+                Changed { opens_started: true, ..Changed::REDRAW }
+            }
+            ProbeId::Talkers => {
+                self.watching = Rc::new(ProbeState::Failed(problem));
+                Changed { watching: true, ..Changed::REDRAW }
+            }
             ProbeId::Connections => {
                 let attribution = self.owners.attribution;
                 Rc::make_mut(&mut self.owners).start(now, attribution);
                 self.owners_state = ProbeState::Failed(problem);
+                Changed::REDRAW
             }
+        }
+    }
+
+    /// Puts processes with connections into the table of processes, so that they are shown whatever
+    /// they open: all of them, or those of the last interval. Not before the opens probe has reported
+    /// its start: until then the pane says that it is starting.
+    pub fn meet_owners(&mut self, all: bool, now: Mono) {
+        if matches!(self.opens_state, ProbeState::Starting) {
+            return;
+        }
+        let owners = &self.owners;
+        let opens = Rc::make_mut(&mut self.opens);
+        let talks = |net: &&Net| match owners.polled() {
+            true => net.live > 0,
+            false => !net.delta.is_none(),
+        };
+        for net in owners.processes().filter(|net| all || talks(net)) {
+            opens.meet(net.who.key, net.who.comm, net.who.uid, now);
         }
     }
 
@@ -212,6 +263,17 @@ impl Data {
     /// shown beside what the others tell.
     pub fn problems(&self) -> Vec<&Problem> {
         self.opens_state.problem().into_iter().chain(self.watching.problem()).collect()
+    }
+
+    /// Those of `ports` whose traffic is summed: interfaces stacked on others would count twice, unless
+    /// all are stacked.
+    pub fn summed(&self, wire: &Wire, ports: &[usize]) -> Vec<usize> {
+        let links = self.links.iter().filter(|link| link.is_stacked());
+        let stacked: Vec<u32> = links.map(|link| link.ifindex).collect();
+        let is_stacked =
+            |at: &usize| wire.ports().get(*at).is_some_and(|port| stacked.contains(&port.ifindex));
+        let summed: Vec<usize> = ports.iter().copied().filter(|at| !is_stacked(at)).collect();
+        if summed.is_empty() { ports.to_vec() } else { summed }
     }
 
     /// Ends the interval that is under way.

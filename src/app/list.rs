@@ -1,26 +1,26 @@
-//! A cursor in a list that changes under it.
+//! A cursor in a list whose rows change.
 
-/// The identity of a row while it exists: its kind, and a number within the kind.
+/// Identifies a row while it is in its table: the kind, and a number within the kind.
 pub type RowId = (u8, u64);
 
-/// Cursor, scroll position, and the row that the cursor sticks to.
+/// Cursor, scroll position, and the row that the cursor follows.
 #[derive(Clone, Debug, Default)]
 pub struct List {
     pub cursor: usize,
     pub offset: usize,
-    /// The followed row: it stays under the cursor.
+    /// The followed row stays under the cursor.
     pub follow: Option<RowId>,
 }
 
 impl List {
-    /// Moves by `by` rows of `len`; following ends.
+    /// Moves by `by` rows of `len`; ends following.
     pub fn step(&mut self, by: isize, len: usize) {
         self.follow = None;
         self.cursor = self.cursor.saturating_add_signed(by);
         self.clamp(len);
     }
 
-    /// Goes to row `to` of `len`; following ends.
+    /// Moves to row `to` of `len`; ends following.
     pub fn jump(&mut self, to: usize, len: usize) {
         self.follow = None;
         self.cursor = to;
@@ -32,13 +32,25 @@ impl List {
         self.cursor = self.cursor.min(len.saturating_sub(1));
     }
 
-    /// Scrolls so that the cursor is among `height` rows.
+    /// Takes over new rows, `len` of them; `followed` is where the followed row is now. It stays on
+    /// the same line of the screen.
+    pub fn settle(&mut self, followed: Option<usize>, len: usize, height: usize) {
+        if let Some(at) = followed {
+            let line = self.cursor.saturating_sub(self.offset);
+            self.cursor = at;
+            self.offset = at.saturating_sub(line);
+        }
+        self.clamp(len);
+        self.scroll(len, height);
+    }
+
+    /// Scrolls until the cursor is among `height` visible rows.
     pub fn scroll(&mut self, len: usize, height: usize) {
         self.offset = self.first(len, height);
     }
 
-    /// The first of `height` rows to show: the cursor is among them, and no line stays empty
-    /// that could hold a row.
+    /// The first of `height` visible rows: the cursor is among them, and no line is empty while there
+    /// are rows for it.
     pub fn first(&self, len: usize, height: usize) -> usize {
         let cursor = self.cursor.min(len.saturating_sub(1));
         let height = height.max(1);

@@ -1,66 +1,65 @@
-//! The dashboard's state, and what changes it: `update(Msg) -> effects`. Pure: no I/O, no clock.
+//! The dashboard's state and its transitions: `update(Msg) -> effects`. Pure: no I/O, no clock, no
+//! places on the screen.
+//!
+//! `App` is made of parts with methods of their own: the two panes, the overlay, the time that is
+//! shown, the recording, the questions asked outside. Here messages are handed to them, and rows
+//! are built again when a message asks for it.
 
 mod actions;
 pub mod data;
-mod failures;
-pub mod help;
-pub mod input;
+pub mod filter_line;
 pub mod list;
 mod measured;
 mod mouse;
 mod msg;
-mod names;
-mod opens_groups;
-pub mod opens_pane;
-mod opens_rows;
-mod overlays;
-pub mod picker;
-mod record;
+mod navigate;
+pub mod opens;
+mod order;
+pub mod overlay;
+mod recording;
 pub mod related;
 mod replay;
 mod requests;
-mod rewind;
 mod saved_view;
-pub mod talkers_pane;
+pub mod talkers;
+mod time;
 
-use std::rc::Rc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
-use crate::model::event::{LookAt, ProbeEvent, ProbeId, ProbeInfo, Watched};
+use crate::model::escape::escape;
+use crate::model::event::{ProbeEvent, Watched};
 use crate::model::link::XdpMode;
-use crate::model::opens::{Opens, Process};
+use crate::model::opens::Opens;
 use crate::model::origin::Origins;
 use crate::model::owners::Owners;
-use crate::model::past::Past;
-use crate::model::process::ProcessKey;
+use crate::model::past::PAST_BYTES;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::timeline::WatchedPaths;
 use crate::model::wire::Wire;
 use crate::settings::saved_view::{SavedView, Units};
 use crate::settings::{Columns, ScreenSettings, Settings};
 pub use data::{Data, ProbeState};
-use help::Help;
-use input::FilterLine;
+use filter_line::FilterLine;
 
 pub use measured::{Measured, PaneRoom};
 pub use mouse::Target;
 pub use msg::{Effect, Msg};
-use opens_pane::OpensPane;
-use picker::Picker;
-pub use record::{Recorded, Recording};
+use opens::OpensPane;
+pub use overlay::Overlay;
+pub use recording::{Recorded, Recording};
 pub use replay::{PlayerCommand, Replay};
-use rewind::Frozen;
-use talkers_pane::TalkersPane;
+use requests::Requests;
+use talkers::TalkersPane;
+pub use time::Shown;
+use time::Time;
 
-/// How long a word about what was just done stays.
+/// How long a notice stays on the screen.
 const NOTICE_NS: u64 = 4 * NS_PER_SEC;
-
-/// Processes asked after on each tick, whether they are still there.
-const ASK_AFTER: usize = 256;
 
 /// One of the two panes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,27 +69,26 @@ pub enum Pane {
     Talkers,
 }
 
-/// What lies over the panes.
-#[derive(Clone, Debug, Default)]
-pub enum Overlay {
-    #[default]
-    None,
-    Help(Help),
-    Picker(Picker),
-    /// May this mode be taken, though it may reset the link?
-    Confirm(XdpMode),
+impl Pane {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Pane::Opens => Pane::Talkers,
+            Pane::Talkers => Pane::Opens,
+        }
+    }
 }
 
-/// A word about what was just done.
+/// A short report about the last key or event.
 #[derive(Debug)]
 struct Notice {
     text: String,
     at: Mono,
-    /// Of no weight: it answers a key that does nothing.
+    /// Shown dimmed: it answers a key without an action.
     quiet: bool,
 }
 
-/// What belongs to the screen as a whole.
+/// State of the screen as a whole.
 #[derive(Debug)]
 pub struct Screen {
     measured: Measured,
@@ -101,7 +99,7 @@ pub struct Screen {
     /// One of [`THEME_NAMES`](crate::settings::saved_view::THEME_NAMES).
     pub theme: &'static str,
     pub units: Units,
-    /// The mouse holds the line between the panes.
+    /// The mouse drags the line between the panes.
     dragging: bool,
     pub overlay: Overlay,
     /// When `m` was pressed.
@@ -110,7 +108,6 @@ pub struct Screen {
     /// No key was pressed yet.
     pub fresh: bool,
     notice: Option<Notice>,
-    frozen: Option<Frozen>,
 }
 
 /// The dashboard.
@@ -121,42 +118,36 @@ pub struct App {
     pub opens_pane: OpensPane,
     pub talkers_pane: TalkersPane,
     pub filter: FilterLine,
-    pub keys: Keymap,
-    /// What the configuration says of columns.
-    pub columns: Columns,
-    /// The machine's name, as bytes that somebody chose.
-    pub host: String,
-    /// The network namespace that is watched, where it is not our own.
-    pub netns: Option<String>,
-    /// Where addresses are registered.
-    pub origins: Origins,
-    /// Paths that the timeline marks.
-    path_watchlist: WatchedPaths,
-    /// What is watched stays as it is.
-    locked: bool,
-    /// The mode that was asked for last.
-    mode: XdpMode,
-    clock: Mono,
-    described: requests::Described,
-    /// What the configuration has, and what it is to have.
-    saved: SavedView,
-    saving: Option<SavedView>,
-    /// Whose talk the probe was asked for.
-    looked: Option<LookAt>,
-    /// Where the round of asking after processes is.
-    asked: usize,
-    /// How a recording is being played, when one is.
+    time: Time,
+    requests: Requests,
+    /// How a recording is played, in a replay.
     pub replay: Option<Replay>,
     /// The recording that is being written.
     recording: Option<Recording>,
-    /// The last minutes, with how was watched, where they are kept.
-    past: Option<Past<Rc<ProbeState<Vec<Watched>>>>>,
-    /// What clocks here show.
+    pub keys: Keymap,
+    /// The columns that the configuration chooses.
+    pub columns: Columns,
+    /// The machine's name, as unescaped bytes from elsewhere.
+    pub host: String,
+    /// The network namespace that is watched, if it is not our own.
+    pub netns: Option<String>,
+    /// Countries and networks of addresses.
+    pub origins: Origins,
+    /// Paths that the timeline marks.
+    path_watchlist: WatchedPaths,
+    /// `--lock`: interface and mode cannot change.
+    locked: bool,
+    /// The mode that was asked for last.
+    mode: XdpMode,
+    /// The settings that the configuration has, and those being written to it.
+    saved: SavedView,
+    saving: Option<SavedView>,
+    /// The time zone of clock times.
     pub zone: TimeZone,
 }
 
 impl App {
-    /// A dashboard that has seen nothing yet.
+    /// A dashboard without data.
     pub fn new(settings: &Settings, host: &str, now: Mono) -> Self {
         Self {
             data: Data::with_owners(settings.owners),
@@ -173,11 +164,14 @@ impl App {
                 new_only: false,
                 fresh: true,
                 notice: None,
-                frozen: None,
             },
             opens_pane: OpensPane::default(),
             talkers_pane: TalkersPane::default(),
             filter: FilterLine::new(settings.filter.as_deref(), settings.process.as_deref()),
+            time: Time::new(now),
+            requests: Requests::default(),
+            replay: None,
+            recording: None,
             keys: Keymap::default(),
             columns: Columns::default(),
             host: host.to_owned(),
@@ -186,20 +180,13 @@ impl App {
             path_watchlist: WatchedPaths::default(),
             locked: settings.locked,
             mode: settings.xdp_mode,
-            clock: now,
-            described: requests::Described::default(),
             saved: SavedView::default(),
             saving: None,
-            looked: None,
-            asked: 0,
-            replay: None,
-            recording: None,
-            past: None,
             zone: TimeZone::UTC,
         }
     }
 
-    /// Begins as the configuration says.
+    /// Applies the configuration.
     pub fn arrange(&mut self, screen: &ScreenSettings) {
         self.keys = screen.keys.clone();
         self.columns = screen.columns.clone();
@@ -207,13 +194,21 @@ impl App {
         self.apply_view(&screen.view);
     }
 
-    /// Takes in what happened at `now`, and tells what is to be done about it.
+    /// Keeps the last minutes from now on, to be stepped through while paused.
+    pub fn remember(&mut self, interval: Duration) {
+        self.remember_within(interval, PAST_BYTES);
+    }
+
+    /// As [`App::remember`], with a bound in bytes of packed changes.
+    pub fn remember_within(&mut self, interval: Duration, max_bytes: usize) {
+        self.time.remember(interval, max_bytes);
+    }
+
+    /// Takes a message at time `now`; returns what is to be done outside.
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
-        self.clock = self.clock.max(now);
+        self.time.advance(now);
         let mut effects = self.take(msg);
-        effects.extend(self.ask_who());
-        effects.extend(self.ask_names());
-        effects.extend(self.ask_look());
+        effects.extend(self.ask());
         effects
     }
 
@@ -221,13 +216,7 @@ impl App {
         match msg {
             Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
             Msg::Key(key) => self.key(key),
-            Msg::Paste(text) => {
-                self.help_paste(&text);
-                if self.filter.editing() && self.filter.paste(&text) {
-                    self.rebuild();
-                }
-                vec![Effect::Redraw]
-            }
+            Msg::Paste(text) => self.paste(&text),
             Msg::Click(target) => self.click(target),
             Msg::Drag(percent) => self.drag(percent),
             Msg::Drop => {
@@ -240,14 +229,14 @@ impl App {
             }
             Msg::Probe(event) => self.probe(event),
             Msg::Ended(gone) => {
-                self.data.ended(&gone, self.clock);
+                self.data.ended(&gone, self.time.clock());
                 Vec::new()
             }
-            Msg::Described(key, who) => self.take_who(key, *who),
+            Msg::Described(key, info) => self.take_process_info(key, *info),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Saved(result) => self.take_saved(result),
-            Msg::Recorded(told) => self.take_recorded(told),
+            Msg::Recorded(report) => self.take_recorded(report),
             Msg::Replay(replay) => self.take_replay(replay),
             Msg::Tick => self.tick(),
         }
@@ -266,70 +255,71 @@ impl App {
         if let Some(action) = self.keys.action(mode, key) {
             return self.act(mode, action);
         }
-        if mode == Mode::Main {
-            return self.unknown(key);
+        match mode {
+            Mode::Main => self.say_unbound(key),
+            Mode::HelpSearch => {
+                if let Overlay::Help(help) = &mut self.screen.overlay {
+                    help.key(key);
+                }
+            }
+            Mode::Filter => {
+                if self.filter.key(key) {
+                    self.rebuild();
+                }
+            }
+            Mode::Help | Mode::Picker | Mode::Confirm => return Vec::new(),
         }
-        if mode == Mode::HelpSearch {
-            self.help_key(key);
-            return vec![Effect::Redraw];
+        vec![Effect::Redraw]
+    }
+
+    fn paste(&mut self, text: &str) -> Vec<Effect> {
+        if let Overlay::Help(help) = &mut self.screen.overlay {
+            help.paste(text);
         }
-        if mode != Mode::Filter {
-            return Vec::new();
-        }
-        if self.filter.key(key) {
+        if self.filter.editing() && self.filter.paste(text) {
             self.rebuild();
         }
         vec![Effect::Redraw]
     }
 
-    /// A key that does nothing: where to find those that do.
-    fn unknown(&mut self, key: KeyEvent) -> Vec<Effect> {
+    fn say_unbound(&mut self, key: KeyEvent) {
         let modifiers = key.modifiers.difference(KeyModifiers::SHIFT);
         let name = Key { code: key.code, modifiers }.name();
-        let name = crate::model::escape::escape(name.as_bytes()).into_owned();
+        let name = escape(name.as_bytes());
         let help = self.keys.first(Action::Help);
-        let text = format!("{name} does nothing here; {help} tells all keys");
-        self.screen.notice = Some(Notice { text, at: self.clock, quiet: true });
-        vec![Effect::Redraw]
+        let text = format!("{name} has no function here; press {help} for all keys");
+        self.screen.notice = Some(Notice { text, at: self.time.clock(), quiet: true });
     }
 
     fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
         if let ProbeEvent::Cgroups(made) = event {
-            return self.take_made(made);
+            return self.take_new_cgroups(made);
         }
         self.choose(&mut event);
-        let watching = matches!(
-            event,
-            ProbeEvent::Started(ProbeInfo::Talkers(_))
-                | ProbeEvent::Failed(ProbeId::Talkers, _)
-                | ProbeEvent::Watching(_)
-        );
-        let talkers = matches!(event, ProbeEvent::Talkers(_));
-        self.keep_before(&event);
-        let opens_started = matches!(
-            event,
-            ProbeEvent::Started(ProbeInfo::Opens(_)) | ProbeEvent::Failed(ProbeId::Opens, _)
-        );
-        let owners = matches!(&event, ProbeEvent::Owners(batch) if batch.tick.is_some());
-        let show = self.data.absorb(event, self.clock);
-        if owners || opens_started {
-            self.meet_owners(opens_started);
+        self.time.keep_before(&event, &mut self.data);
+        let changed = self.data.absorb(event, self.time.clock());
+        if changed.connections || changed.opens_started {
+            self.data.meet_owners(changed.opens_started, self.time.clock());
         }
-        if owners && !self.paused() && !self.seeking() {
-            opens_rows::sum_up(&mut self.opens_pane, &self.data.owners);
+        if changed.watching
+            && let Some(watched) = self.data.interfaces().first()
+        {
+            self.mode = watched.mode;
         }
-        if watching && let Some(mode) = self.data.interfaces().first().map(|w| w.mode) {
-            self.mode = mode;
+        let present = !self.paused() && !self.seeking();
+        if present && changed.connections {
+            opens::sum_up(&mut self.opens_pane, &self.data.owners);
         }
-        if (watching || talkers) && !self.paused() && !self.seeking() {
+        if present && (changed.watching || changed.talkers) {
             self.rebuild_talkers();
         }
-        if show && (watching || !self.paused()) { vec![Effect::Redraw] } else { Vec::new() }
+        let visible = changed.watching || changed.redraw && !self.paused();
+        if visible { vec![Effect::Redraw] } else { Vec::new() }
     }
 
     fn tick(&mut self) -> Vec<Effect> {
-        self.data.tick(self.clock);
-        self.keep_moment();
+        self.data.tick(self.time.clock());
+        self.time.keep_moment(&mut self.data);
         if self.seeking() {
             return Vec::new();
         }
@@ -337,129 +327,118 @@ impl App {
             self.rebuild();
         }
         let mut effects = vec![Effect::Redraw];
-        let ask = self.next_to_ask_after();
-        if !ask.is_empty() {
-            effects.push(Effect::AskAfter(ask));
-        }
-        effects.extend(self.ask_cgroups());
+        effects.extend(self.ask_on_tick());
         effects
     }
 
-    /// A few processes on each tick, all of them in turn.
-    fn next_to_ask_after(&mut self) -> Vec<ProcessKey> {
-        let processes = self.data.opens.processes();
-        let len = processes.len();
-        if self.asked >= len {
-            self.asked = 0;
-        }
-        let next = processes.iter().skip(self.asked).take(ASK_AFTER);
-        let asked = |p: &Process| p.ended.is_none() && !p.is_program();
-        let keys = next.filter(|(_, p)| asked(p)).map(|(_, p)| p.key).collect();
-        self.asked += ASK_AFTER;
-        keys
-    }
-
-    /// What keys go to.
+    /// The mode that decides what keys do.
     pub fn mode(&self) -> Mode {
-        match self.screen.overlay {
-            Overlay::Help(Help { typing: true, .. }) => Mode::HelpSearch,
-            Overlay::Help(_) => Mode::Help,
-            Overlay::Picker(_) => Mode::Picker,
-            Overlay::Confirm(_) => Mode::Confirm,
-            Overlay::None if self.filter.editing() => Mode::Filter,
-            Overlay::None => Mode::Main,
-        }
+        let below = if self.filter.editing() { Mode::Filter } else { Mode::Main };
+        self.screen.overlay.mode().unwrap_or(below)
     }
 
-    /// Whether the screen stands still.
     pub fn paused(&self) -> bool {
-        self.screen.frozen.is_some()
+        self.time.is_paused()
+    }
+
+    /// What the screen shows: the present, or an earlier moment while it is paused.
+    pub fn shown(&self) -> Shown<'_> {
+        self.time.shown(&self.data)
     }
 
     /// The moment that the screen shows.
     pub fn shown_at(&self) -> Mono {
-        self.screen.frozen.as_ref().map_or(self.clock, |f| f.now)
+        self.shown().at
     }
 
-    /// The opens that the screen shows.
     pub fn opens(&self) -> &Opens {
-        self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens)
+        self.shown().opens
     }
 
-    /// The talkers that the screen shows.
     pub fn wire(&self) -> &Wire {
-        self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire)
+        self.shown().wire
     }
 
-    /// The processes behind connections that the screen shows.
-    /// `None` where nothing is known of them: the probe never ran, or what is shown is before the
-    /// moment at which the screen was paused.
+    /// Connections and their processes; `None` where they are unknown.
     pub fn owners(&self) -> Option<&Owners> {
-        self.screen.frozen.as_ref().map_or_else(|| self.data.known_owners(), Frozen::owners)
+        self.shown().owners
     }
 
-    /// A word about what was just done, and whether it is of no weight.
+    /// The state of the talkers probe.
+    pub fn watching(&self) -> &ProbeState<Vec<Watched>> {
+        self.shown().watching
+    }
+
+    /// The watched interfaces.
+    pub fn interfaces(&self) -> &[Watched] {
+        self.shown().interfaces()
+    }
+
+    /// While paused: the distances from the pause back to the shown moment and to the oldest one, ns.
+    pub fn rewound(&self) -> Option<(u64, u64)> {
+        self.time.rewound()
+    }
+
+    /// The current notice, and whether it is shown dimmed.
     pub fn notice(&self) -> Option<(&str, bool)> {
         let notice = self.screen.notice.as_ref()?;
-        (self.clock.since(notice.at) < NOTICE_NS).then_some((&notice.text, notice.quiet))
+        let age = self.time.clock().since(notice.at);
+        (age < NOTICE_NS).then_some((&notice.text, notice.quiet))
     }
 
-    /// The mark, when only what is new since then is shown.
+    pub(super) fn say(&mut self, text: &str) {
+        let text = text.to_owned();
+        self.screen.notice = Some(Notice { text, at: self.time.clock(), quiet: false });
+    }
+
+    /// The mark, while only rows that are newer are shown.
     pub fn new_since(&self) -> Option<Mono> {
         self.screen.mark.filter(|_| self.screen.new_only)
     }
 
-    /// Builds the rows of both panes anew.
+    /// Builds the rows of both panes.
     pub(crate) fn rebuild(&mut self) {
         self.rebuild_opens();
         self.rebuild_talkers();
     }
 
     pub(crate) fn rebuild_opens(&mut self) {
-        self.rebuild_ties_of_opens();
-        let room = self.room(Pane::Opens).rows;
+        let room = self.room(Pane::Opens);
+        let new_since = self.new_since();
+        let shown = self.time.shown(&self.data);
+        let pane = &mut self.opens_pane;
+        pane.relate(shown.opens, shown.owners, &self.path_watchlist);
+        pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
-        let talking = related::talking(self.owners(), filters.into_iter().flatten());
-        let opens = self.screen.frozen.as_ref().map_or(&self.data.opens, |f| &f.opens);
-        let choose = opens_rows::Choose {
-            opens,
+        let talking = related::talking(shown.owners, filters.into_iter().flatten());
+        let choose = opens::Choose {
+            opens: shown.opens,
             cgroups: &self.data.cgroups,
-            owners: self
-                .screen
-                .frozen
-                .as_ref()
-                .map_or_else(|| self.data.known_owners(), Frozen::owners),
+            owners: shown.owners,
             talking: talking.as_ref(),
             filters,
-            failed_only: self.opens_pane.failed_only,
-            new_since: self.new_since(),
-            now: self.shown_at(),
+            failed_only: pane.failed_only,
+            new_since,
+            now: shown.at,
         };
-        opens_rows::build(&mut self.opens_pane, &choose, room);
-        self.opens_pane.settle(room);
+        opens::build(pane, &choose, room.rows);
+        pane.settle(room.rows);
     }
 
     pub(crate) fn rebuild_talkers(&mut self) {
-        let room = self.room(Pane::Talkers).rows;
+        let room = self.room(Pane::Talkers);
         let new_since = self.new_since();
-        let now = self.shown_at();
-        let wire = self.screen.frozen.as_ref().map_or(&self.data.wire, |f| &f.wire);
-        let watched = self.interfaces().iter();
-        let ports: Vec<usize> = watched.filter_map(|w| wire.port_named(&w.interface)).collect();
-        let links = self.data.links.iter().filter(|link| link.is_stacked());
-        let stacked: Vec<u32> = links.map(|link| link.ifindex).collect();
-        let is_stacked =
-            |at: &usize| wire.ports().get(*at).is_some_and(|port| stacked.contains(&port.ifindex));
-        let mut summed: Vec<usize> = ports.iter().copied().filter(|at| !is_stacked(at)).collect();
-        if summed.is_empty() {
-            summed.clone_from(&ports);
-        }
-        self.talkers_pane.summed = summed;
-        self.talkers_pane.ports.clone_from(&ports);
-        let filter = self.filter.filter();
-        let choose = talkers_pane::Choose { wire, ports: &ports, filter, new_since, now };
-        self.talkers_pane.build(&choose);
-        self.talkers_pane.settle(room);
-        self.rebuild_ties_of_talkers();
+        let shown = self.time.shown(&self.data);
+        let names = shown.interfaces().iter().map(|watched| &watched.interface);
+        let ports: Vec<usize> = names.filter_map(|name| shown.wire.port_named(name)).collect();
+        let pane = &mut self.talkers_pane;
+        pane.summed = self.data.summed(shown.wire, &ports);
+        pane.ports.clone_from(&ports);
+        let (wire, filter) = (shown.wire, self.filter.filter());
+        let choose = talkers::Choose { wire, ports: &ports, filter, new_since, now: shown.at };
+        pane.build(&choose);
+        pane.settle(room.rows);
+        pane.relate(shown.wire, shown.opens, shown.owners);
+        pane.related.list.scroll(pane.related.rows.len(), room.related);
     }
 }

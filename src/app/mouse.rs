@@ -1,17 +1,17 @@
-//! Clicks, on what the view says is at that place.
+//! Clicks and the wheel. The screen says what is at a place.
 
-use super::opens_pane::OpensSort;
-use super::talkers_pane::TalkersSort;
+use super::opens::OpensSort;
+use super::talkers::TalkersSort;
 use super::{App, Effect, Pane};
 use crate::keys::{Action, Mode};
 use crate::settings::saved_view::SPLIT;
 
-/// What is at a place of the screen.
+/// The thing at a place of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A row of a pane, by its place in the list.
+    /// A row of a pane, by its index.
     Row(Pane, usize),
-    /// A row of what belongs to what is looked into.
+    /// A related row, by its index.
     RelatedRow(Pane, usize),
     /// A column's header.
     OpensHeader(OpensSort),
@@ -30,9 +30,9 @@ impl App {
         self.screen.fresh = false;
         match target {
             Target::Row(pane, at) => {
-                let in_ties = pane == Pane::Opens && self.opens_pane.in_ties;
-                let again = self.screen.focus == pane && self.cursor(pane) == at && !in_ties;
-                self.opens_pane.in_ties &= pane != Pane::Opens;
+                let in_related = pane == Pane::Opens && self.opens_pane.in_related;
+                let again = self.screen.focus == pane && self.cursor(pane) == at && !in_related;
+                self.opens_pane.in_related &= pane != Pane::Opens;
                 self.focus(pane);
                 self.jump(pane, at);
                 if again {
@@ -43,7 +43,7 @@ impl App {
                 self.focus(pane);
                 let (related, was_in) = match pane {
                     Pane::Opens => {
-                        let was_in = std::mem::replace(&mut self.opens_pane.in_ties, true);
+                        let was_in = std::mem::replace(&mut self.opens_pane.in_related, true);
                         (&mut self.opens_pane.related, was_in)
                     }
                     Pane::Talkers => (&mut self.talkers_pane.related, true),
@@ -51,16 +51,18 @@ impl App {
                 let again = was_in && related.list.cursor == at;
                 related.list.jump(at, related.rows.len());
                 if again {
-                    self.open_related();
+                    self.open_row();
                 }
             }
             Target::OpensHeader(sort) => {
                 self.opens_pane.sort_by(sort);
                 self.focus(Pane::Opens);
+                self.rebuild_opens();
             }
             Target::TalkersHeader(sort) => {
                 self.talkers_pane.sort_by(sort);
                 self.focus(Pane::Talkers);
+                self.rebuild_talkers();
             }
             Target::Pane(pane) => self.focus(pane),
             Target::Split(pane) => {

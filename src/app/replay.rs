@@ -97,7 +97,7 @@ impl App {
         let names = std::mem::take(&mut self.data.names);
         self.data = data;
         self.data.names = names;
-        self.clock = at;
+        self.time.set(at);
         self.screen.notice = None;
     }
 
@@ -125,7 +125,7 @@ impl App {
     }
 
     /// What a clock showed at the moment that the screen shows.
-    pub fn clock(&self) -> Option<String> {
+    pub fn wall_clock(&self) -> Option<String> {
         Some(clock_time(self.data.wall?, self.shown_at(), &self.zone))
     }
 }

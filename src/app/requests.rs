@@ -1,45 +1,174 @@
-//! Who the process is that is looked into: asked for when it is gone into and now and then while
-//! it is shown, kept when it ends meanwhile. And what the talker talks: told while it is looked
-//! into.
+//! Questions that the dashboard asks outside: process details, names of cgroups and addresses, the
+//! traffic of one address. Each is asked once, and again when its answer is old.
 
-use std::rc::Rc;
+use std::net::IpAddr;
 
-use super::opens_pane::Detail;
+use super::data::Data;
+use super::talkers::{TalkerRow, TalkersPane};
 use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::{CgroupsMade, LookAt, TalkersCommand};
-use crate::model::opens::Process;
+use crate::model::interface_name::InterfaceName;
+use crate::model::names::Answer;
+use crate::model::opens::{Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::wire::Wire;
 
-/// Between two questions about the same process.
-const AGAIN_NS: u64 = 3 * NS_PER_SEC;
+/// Time between two questions about the same process.
+const ASK_AGAIN_NS: u64 = 3 * NS_PER_SEC;
 
-/// Cgroups asked for at once.
-const MOST_CGROUPS: usize = 256;
+/// Maximum cgroups in one question.
+const MAX_CGROUPS: usize = 256;
 
-/// What was found out about one process.
+/// Processes checked on each tick for having ended.
+const CHECKED_PER_TICK: usize = 256;
+
+/// The questions under way and the answers that belong to the open detail views.
 #[derive(Debug, Default)]
-pub struct Described {
-    key: Option<ProcessKey>,
-    asked: Mono,
-    /// What was answered, and when.
+pub(super) struct Requests {
+    /// The process of the open detail view, when it was asked for, and the answer with its time.
+    process: Option<ProcessKey>,
+    asked_at: Mono,
     answer: Option<(ProcessInfo, Mono)>,
+    /// The address that the talkers probe breaks down by port.
+    broken_down: Option<LookAt>,
+    /// The next process to check for having ended.
+    next_check: usize,
+}
+
+impl Requests {
+    /// The details of a process and when they were read; `None` before the first answer.
+    fn details(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
+        self.answer.as_ref().filter(|_| self.process == Some(key))
+    }
+
+    /// The question about the process of the open detail view, if one is due. A process that has
+    /// ended is not asked for again.
+    fn ask_details(&mut self, process: &Process, now: Mono) -> Option<Effect> {
+        let query =
+            ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
+        if self.process != Some(query.key) {
+            (self.process, self.answer) = (Some(query.key), None);
+        } else if process.ended.is_some() && self.answer.is_some()
+            || now.since(self.asked_at) < ASK_AGAIN_NS
+        {
+            return None;
+        }
+        self.asked_at = now;
+        Some(Effect::Describe(query))
+    }
+
+    /// Takes an answer; false if it belongs to another process. Details read while the process lived
+    /// stay when a later read fails.
+    fn take_details(&mut self, key: ProcessKey, info: ProcessInfo, now: Mono) -> bool {
+        if self.process != Some(key) {
+            return false;
+        }
+        match &mut self.answer {
+            Some((known, _)) if known.facts.is_ok() && info.facts.is_err() => {
+                known.user = info.user.or(known.user.take());
+                known.cgroup = info.cgroup.or(known.cgroup.take());
+            }
+            answer => *answer = Some((info, now)),
+        }
+        true
+    }
+
+    /// The command to the talkers probe when `wanted`, interface and address of the open talker, is
+    /// another one than before.
+    fn break_down(&mut self, wanted: Option<(&InterfaceName, IpAddr)>) -> Option<Effect> {
+        let before = self.broken_down.as_ref().map(|at| (&at.interface, at.ip));
+        if wanted == before {
+            return None;
+        }
+        self.broken_down = wanted.map(|(name, ip)| LookAt { interface: name.clone(), ip });
+        Some(Effect::Talkers(TalkersCommand::Look(self.broken_down.clone())))
+    }
+
+    /// The processes to check for having ended: some on each tick, all of them in turn.
+    fn next_checked(&mut self, opens: &Opens) -> Vec<ProcessKey> {
+        let processes = opens.processes();
+        if self.next_check >= processes.len() {
+            self.next_check = 0;
+        }
+        let next = processes.iter().skip(self.next_check).take(CHECKED_PER_TICK);
+        self.next_check += CHECKED_PER_TICK;
+        next.filter(|(_, p)| p.ended.is_none() && !p.is_program()).map(|(_, p)| p.key).collect()
+    }
+}
+
+/// Ids of cgroups whose names are unknown.
+fn unknown_cgroups(data: &Data) -> Vec<u64> {
+    let mut ids: Vec<u64> = Vec::new();
+    for id in data.opens.processes().iter().filter_map(|(_, p)| p.cgroup_id) {
+        if data.cgroups.is_wanted(id) && !ids.contains(&id) {
+            ids.push(id);
+            if ids.len() >= MAX_CGROUPS {
+                break;
+            }
+        }
+    }
+    ids
+}
+
+/// The addresses that are on the screen, in a pane of `lines` rows.
+fn visible_addresses(pane: &TalkersPane, wire: &Wire, lines: usize) -> Vec<IpAddr> {
+    let first = pane.list.first(pane.rows.len(), lines);
+    let rows = pane.rows.iter().skip(first).take(lines).filter_map(|row| match row {
+        TalkerRow::Talker(slot) => Some(*slot),
+        TalkerRow::Other => None,
+    });
+    let slots = pane.inside.into_iter().chain(rows);
+    slots.filter_map(|slot| wire.talkers().get(slot)).map(|talker| talker.ip).collect()
 }
 
 impl App {
-    /// The process that is looked into.
-    pub fn inside_process(&self) -> Option<&Process> {
-        match self.opens_pane.inside() {
-            Some(Detail::Process(slot)) => self.opens().processes().get(*slot),
-            _ => None,
+    /// The questions that are due after a message.
+    pub(super) fn ask(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let now = self.time.clock();
+        let shown = self.time.shown(&self.data);
+        if let Some(process) = self.opens_pane.detail_process(shown.opens) {
+            effects.extend(self.requests.ask_details(process, now));
         }
+        if self.talkers_pane.names
+            && let Some(room) = self.screen.measured.talkers
+        {
+            let addresses = visible_addresses(&self.talkers_pane, shown.wire, room.rows);
+            let asked = self.data.names.ask(addresses.into_iter(), now);
+            effects.extend((!asked.is_empty()).then_some(Effect::Names(asked)));
+        }
+        effects.extend(self.break_down());
+        effects
     }
 
-    /// What was found out about a process, and when; `None` while nothing was answered.
-    pub fn who(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
-        self.described.answer.as_ref().filter(|_| self.described.key == Some(key))
+    /// The questions of a tick.
+    pub(super) fn ask_on_tick(&mut self) -> Vec<Effect> {
+        let keys = self.requests.next_checked(&self.data.opens);
+        let alive = (!keys.is_empty()).then_some(Effect::AskAfter(keys));
+        let ids = unknown_cgroups(&self.data);
+        let cgroups = (!ids.is_empty()).then_some(Effect::Cgroups(ids));
+        alive.into_iter().chain(cgroups).collect()
+    }
+
+    /// Has the probe break the traffic of the open talker down by port, also while the screen is
+    /// paused; of no address when none is open.
+    fn break_down(&mut self) -> Option<Effect> {
+        let wire = &self.data.wire;
+        let wanted = self.talkers_pane.inside.and_then(|slot| {
+            let talker = wire.talkers().get(slot)?;
+            Some((&wire.ports().get(talker.port)?.name, talker.ip))
+        });
+        let effect = self.requests.break_down(wanted)?;
+        std::rc::Rc::make_mut(&mut self.data.wire).look_away();
+        Some(effect)
+    }
+
+    /// The details of a process and when they were read; `None` before the first answer.
+    pub fn process_info(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
+        self.requests.details(key)
     }
 
     /// The cgroup of a process, by its id.
@@ -47,73 +176,18 @@ impl App {
         self.data.cgroups.get(process.cgroup_id?)
     }
 
-    /// Asks who the process is that is looked into, if that is due.
-    pub(super) fn ask_who(&mut self) -> Option<Effect> {
-        let process = self.inside_process()?;
-        let asked =
-            ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
-        let ended = process.ended.is_some();
-        if self.described.key != Some(asked.key) {
-            self.described = Described { key: Some(asked.key), ..Described::default() };
-        } else if ended && self.described.answer.is_some()
-            || self.clock.since(self.described.asked) < AGAIN_NS
-        {
-            return None;
-        }
-        self.described.asked = self.clock;
-        Some(Effect::Describe(asked))
+    pub(super) fn take_process_info(&mut self, key: ProcessKey, info: ProcessInfo) -> Vec<Effect> {
+        let taken = self.requests.take_details(key, info, self.time.clock());
+        if taken { vec![Effect::Redraw] } else { Vec::new() }
     }
 
-    /// Takes an answer in. What was read from a process while it lived stays.
-    pub(super) fn take_who(&mut self, key: ProcessKey, who: ProcessInfo) -> Vec<Effect> {
-        if self.described.key != Some(key) {
-            return Vec::new();
-        }
-        match &mut self.described.answer {
-            Some((held, _)) if held.facts.is_ok() && who.facts.is_err() => {
-                held.user = who.user.or(held.user.take());
-                held.cgroup = who.cgroup.or(held.cgroup.take());
-            }
-            answer => *answer = Some((who, self.clock)),
-        }
-        vec![Effect::Redraw]
+    pub(super) fn take_name(&mut self, ip: IpAddr, answer: Answer) -> Vec<Effect> {
+        let news = self.data.names.answer(ip, answer, self.time.clock());
+        if news && self.talkers_pane.names { vec![Effect::Redraw] } else { Vec::new() }
     }
 
-    /// Asks what the talker talks that is looked into, and no longer what another one does.
-    pub(super) fn ask_look(&mut self) -> Option<Effect> {
-        // What is looked at goes on while the screen stands still.
-        let wire = &self.data.wire;
-        let inside = self.talkers_pane.inside.and_then(|slot| wire.talkers().get(slot));
-        let looked = inside.and_then(|talker| {
-            let interface = wire.ports().get(talker.port)?.name.clone();
-            Some(LookAt { interface, ip: talker.ip })
-        });
-        if looked == self.looked {
-            return None;
-        }
-        self.looked.clone_from(&looked);
-        Rc::make_mut(&mut self.data.wire).look_away();
-        Some(Effect::Talkers(TalkersCommand::Look(looked)))
-    }
-
-    /// Asks what the cgroups are called that are not known yet.
-    pub(super) fn ask_cgroups(&self) -> Option<Effect> {
-        let known = &self.data.cgroups;
-        let processes = self.data.opens.processes().iter();
-        let mut ids: Vec<u64> = Vec::new();
-        for id in processes.filter_map(|(_, p)| p.cgroup_id) {
-            if known.is_wanted(id) && !ids.contains(&id) {
-                ids.push(id);
-                if ids.len() >= MOST_CGROUPS {
-                    break;
-                }
-            }
-        }
-        (!ids.is_empty()).then_some(Effect::Cgroups(ids))
-    }
-
-    /// Takes in cgroups that were made.
-    pub(super) fn take_made(&mut self, made: CgroupsMade) -> Vec<Effect> {
+    /// Takes the names of new cgroups from the probe.
+    pub(super) fn take_new_cgroups(&mut self, made: CgroupsMade) -> Vec<Effect> {
         if made.lost > self.data.cgroups_lost {
             let more = made.lost - std::mem::replace(&mut self.data.cgroups_lost, made.lost);
             self.say(&format!("lost {more} names of new cgroups: the reader was too slow"));
@@ -122,7 +196,7 @@ impl App {
         self.take_cgroups(made.paths.into_iter().map(named).collect())
     }
 
-    /// Takes names of cgroups in.
+    /// Takes names of cgroups; a filter by cgroup may match more rows then.
     pub(super) fn take_cgroups(&mut self, answers: Vec<(u64, Option<Cgroup>)>) -> Vec<Effect> {
         let mut news = false;
         for (id, cgroup) in answers {
@@ -132,7 +206,15 @@ impl App {
             return Vec::new();
         }
         self.rebuild_opens();
-        let shown = self.screen.measured.opens.is_some();
-        if shown { vec![Effect::Redraw] } else { Vec::new() }
+        let visible = self.screen.measured.opens.is_some();
+        if visible { vec![Effect::Redraw] } else { Vec::new() }
+    }
+
+    pub(super) fn toggle_names(&mut self) {
+        self.talkers_pane.names = !self.talkers_pane.names;
+        self.say(match self.talkers_pane.names {
+            true => "names on: this machine's resolver is asked",
+            false => "names off: the resolver is not asked",
+        });
     }
 }

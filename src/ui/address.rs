@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use super::talkers_cells::Ctx;
 use super::text::{Line, cells, middle};
 use crate::app::App;
-use crate::app::talkers_pane::TalkerRow;
+use crate::app::talkers::TalkerRow;
 use crate::model::escape::escape;
 use crate::model::marks::Mark;
 use crate::model::names::{Answer, Known};

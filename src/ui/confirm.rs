@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::text::Line;
 use super::{Look, window};
 use crate::app::App;
-use crate::app::picker::mode_name;
+use crate::app::overlay::picker::mode_name;
 use crate::model::escape::escape;
 use crate::model::link::XdpMode;
 

@@ -10,7 +10,7 @@ use super::glyphs::graph;
 use super::text::{Line, cells, cut, middle};
 use super::{Look, address, num};
 use crate::app::App;
-use crate::app::opens_pane::Detail;
+use crate::app::opens::Detail;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
@@ -61,7 +61,7 @@ const LEFT_FOR_ROWS: u16 = 6;
 /// Lines about the open detail view, in a pane of `inside` lines: all of them, as many as leave some
 /// for the rows, or none where that would be fewer than three.
 pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
-    let process = matches!(app.opens_pane.inside(), Some(Detail::Process(_)));
+    let process = matches!(app.opens_pane.detail(), Some(Detail::Process(_)));
     let more = if process && inside >= TALL { MORE_OF_COMMAND } else { 0 };
     let wanted = u16::try_from(lines(app, look).len()).unwrap_or(u16::MAX).saturating_add(more);
     let room = inside.saturating_sub(LEFT_FOR_ROWS);
@@ -71,7 +71,7 @@ pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
 /// The lines about the open detail view; none where its process or file has been evicted.
 fn lines<'a>(app: &'a App, look: &Look) -> Vec<Told<'a>> {
     let opens = app.opens();
-    match app.opens_pane.inside() {
+    match app.opens_pane.detail() {
         Some(Detail::Process(slot)) => {
             opens.processes().get(*slot).map_or(Vec::new(), |p| process(app, look, p))
         }
@@ -153,7 +153,7 @@ fn put(
 }
 
 fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
-    let answer = app.who(p.key);
+    let answer = app.process_info(p.key);
     let facts = answer.map(|(who, at)| (who.facts.as_ref(), *at));
     let unread = match facts {
         None => "reading",

@@ -213,7 +213,7 @@ fn minutes(ns: u64) -> String {
 /// Where a recording is, ` 12:03:04 0:12/1:30 ×2`, or a paused screen, and how far back it can go:
 /// ` 12:03:04 -0:37/4:10`.
 fn shown_time(app: &App) -> String {
-    let clock = app.clock().map(|c| format!(" {c}")).unwrap_or_default();
+    let clock = app.wall_clock().map(|c| format!(" {c}")).unwrap_or_default();
     if let Some((back, most)) = app.rewound() {
         return format!("{clock} -{}/{}", minutes(back), minutes(most));
     }

@@ -10,7 +10,7 @@ use super::measure::layout_of;
 use super::text::{Line, cells, cut, wrapped};
 use super::{Look, window};
 use crate::app::App;
-use crate::app::help::Help;
+use crate::app::overlay::help::Help;
 use crate::keys::Mode;
 use crate::model::coverage::{Missing, POLLED};
 use crate::model::field;

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::layout::{Layout, Wishes, layout};
 use super::{Look, detail, help, opens, picker, talkers};
-use crate::app::opens_pane::Detail;
+use crate::app::opens::Detail;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
 
 /// From this width on a process's files and its peers are side by side.
@@ -94,7 +94,7 @@ fn talkers_parts(app: &App, look: &Look, inside: Rect) -> Parts {
 fn share_opens(app: &App, rows: Rect) -> (Rect, Option<Rect>) {
     let pane = &app.opens_pane;
     let none = Rect { height: 0, ..rows };
-    match pane.inside() {
+    match pane.detail() {
         Some(Detail::Address(_) | Detail::Timeline(_)) => (none, Some(rows)),
         Some(Detail::Process(_) | Detail::Path(_)) if !pane.related.rows.is_empty() => {
             if rows.width >= SIDE {
@@ -108,7 +108,7 @@ fn share_opens(app: &App, rows: Rect) -> (Rect, Option<Rect>) {
                 let above = Rect { height: rows.height - height, ..rows };
                 let y = above.bottom() + 1;
                 (above, Some(Rect { y, height: height - 1, ..rows }))
-            } else if pane.in_ties {
+            } else if pane.in_related {
                 (none, Some(rows))
             } else {
                 (rows, None)

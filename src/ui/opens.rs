@@ -10,7 +10,7 @@ use super::table::Table;
 use super::text::{Line, cut, wrapped};
 use super::{Look, PaneFrame, columns, detail, num, related};
 use crate::app::data::ProbeState;
-use crate::app::opens_pane::{Detail, OpensView};
+use crate::app::opens::{Detail, OpensView};
 use crate::app::{App, Pane};
 use crate::keys::Action;
 use crate::model::errno::errno_name;
@@ -45,10 +45,10 @@ pub fn order(app: &App, look: &Look) -> String {
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
     let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     match pane.view {
-        _ if matches!(pane.inside(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
+        _ if matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
             String::new()
         }
-        OpensView::Live if pane.inside().is_none() => String::new(),
+        OpensView::Live if pane.detail().is_none() => String::new(),
         _ => format!(" {follow}{} {mark} ", pane.table().title(pane.sort())),
     }
 }
@@ -66,14 +66,14 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
         detail::draw(app, look, parts.detail, buf);
     }
     if let Some(area) = parts.related {
-        related::draw(app, look, &pane.related, area, focused && pane.in_ties, buf);
+        related::draw(app, look, &pane.related, area, focused && pane.in_related, buf);
     }
     let rows = parts.rows;
     if rows.height == 0 {
         return;
     }
     let columns = columns::opens(app);
-    let focused = focused && !pane.in_ties;
+    let focused = focused && !pane.in_related;
     let table =
         Table { look, columns: &columns, sort: pane.sort(), reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
@@ -97,7 +97,7 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
 fn empty(app: &App) -> &'static str {
     match (&app.data.opens_state, app.opens_pane.of) {
         (ProbeState::Starting, _) => "starting",
-        (_, 0) if app.opens_pane.inside().is_some() => "it has been let go, or opens nothing",
+        (_, 0) if app.opens_pane.detail().is_some() => "it has been let go, or opens nothing",
         (_, 0) => "nothing has been opened yet",
         _ if app.new_since().is_some() => "nothing new since the mark",
         _ => "nothing that the filter lets through",
@@ -109,7 +109,7 @@ fn title(app: &App, look: &Look) -> String {
     let opens = app.opens();
     let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
-        let name = match &crumb.inside {
+        let name = match &crumb.detail {
             Detail::Process(s) => opens.processes().get(*s).map_or("let go".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
             }),
@@ -145,10 +145,10 @@ fn title(app: &App, look: &Look) -> String {
 
 fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let pane = &app.opens_pane;
-    if let Some(Detail::Timeline(_)) = pane.inside() {
+    if let Some(Detail::Timeline(_)) = pane.detail() {
         return " the latest first ".to_owned();
     }
-    if let Some(Detail::Address(_)) = pane.inside() {
+    if let Some(Detail::Address(_)) = pane.detail() {
         let n = pane.related.of as u64;
         return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
     }
@@ -183,7 +183,7 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
 /// What processes carry, all together, or why that is not known.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    if pane.view != OpensView::Processes || pane.inside().is_some() {
+    if pane.view != OpensView::Processes || pane.detail().is_some() {
         return String::new();
     }
     if let Some(problem) = app.data.owners_state.problem() {
@@ -206,7 +206,7 @@ fn sum(app: &App, look: &Look) -> String {
         num::traffic_unit(bps, units)
     };
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
-    let nobodys = rate(pane.nobodys.bytes());
+    let nobodys = rate(pane.unattributed.bytes());
     let mut text = format!(" payload rx {rx} tx {tx} {dot} no owner {nobodys} ");
     for (n, what) in [(owners.lost, "events lost"), (owners.let_go + owners.stateless, "let go")] {
         if n > 0 {

@@ -7,7 +7,7 @@ use super::related::POLLED_MARK;
 use super::text::Line;
 use super::{Look, num, outcome};
 use crate::app::App;
-use crate::app::opens_pane::{DirRow, FailRow, Row, Share};
+use crate::app::opens::{DirRow, FailRow, Row, Share};
 use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
 use crate::model::field::opens::OpensField;

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::text::{Line, cut};
 use super::{Look, num, table, window};
 use crate::app::App;
-use crate::app::picker::{Picker, choices};
+use crate::app::overlay::picker::{Picker, choices};
 use crate::model::escape::escape;
 use crate::model::link::{Choice, Foreign, ForeignHook, Hook, Link};
 use crate::model::talkers::Direction;

@@ -13,7 +13,7 @@ use super::table::Table;
 use super::text::{Line, cells, cut};
 use super::{Look, num};
 use crate::app::App;
-use crate::app::opens_pane::Detail;
+use crate::app::opens::Detail;
 use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::errno::errno_name;
@@ -64,7 +64,7 @@ pub fn draw(
         return;
     }
     let talker = std::ptr::eq(related, &app.talkers_pane.related);
-    let table = match app.opens_pane.inside() {
+    let table = match app.opens_pane.detail() {
         Some(Detail::Process(_)) if !talker => RelatedTable::PeersOfProcess,
         Some(Detail::Path(_)) if !talker => RelatedTable::PeersOfFile,
         Some(Detail::Timeline(_)) if !talker => RelatedTable::Timeline,
@@ -75,7 +75,7 @@ pub fn draw(
     let header = Rect { y: area.y - 1, height: 1, ..area };
     table.header(header, buf);
     if related.rows.is_empty() {
-        let timeline = matches!(app.opens_pane.inside(), Some(Detail::Timeline(_))) && !talker;
+        let timeline = matches!(app.opens_pane.detail(), Some(Detail::Timeline(_))) && !talker;
         let nothing =
             if timeline { "nothing that is known" } else { "nobody is known to talk to it" };
         Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
@@ -267,7 +267,7 @@ fn age(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
 
 fn moment<'a>(c: &Ctx<'a>, tie: RelatedRow) -> Option<&'a TimelineEntry> {
     match tie {
-        RelatedRow::TimelineEntry(n) => c.related.moments.get(n),
+        RelatedRow::TimelineEntry(n) => c.related.timeline.get(n),
         _ => None,
     }
 }

@@ -90,7 +90,7 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     };
     let inside = app.talkers_pane.inside.and_then(|s| app.wire().talkers().get(s));
     let inside = inside.map_or(String::new(), |t| {
-        let way = app.talkers_pane.trail.last().and_then(|trail| trail.way.as_deref());
+        let way = app.talkers_pane.trail.last().and_then(|trail| trail.from.as_deref());
         let way = way.map(|way| text::middle(way, 40, look.glyphs.cut));
         let way = way.map_or(String::new(), |way| format!(" {} {way}", look.glyphs.into));
         format!("{way} {} {}", look.glyphs.into, t.ip)

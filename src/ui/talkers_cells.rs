@@ -6,7 +6,7 @@ use super::glyphs::graph;
 use super::num;
 use super::text::Line;
 use crate::app::App;
-use crate::app::talkers_pane::{DirectionFilter, TalkerRow};
+use crate::app::talkers::{DirectionFilter, TalkerRow};
 use crate::model::escape::escape;
 use crate::model::field::talkers::TalkersField;
 use crate::model::slab::Slot;

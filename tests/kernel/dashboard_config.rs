@@ -82,7 +82,7 @@ fn keys_and_columns_are_those_of_the_configuration() {
     let places = ["PROCESS", "TOTAL", "PID"].map(|name| header.find(name).unwrap());
     assert!(places.is_sorted(), "{header}");
     tty.send("p");
-    tty.wait_for("p does nothing here; ? tells all keys");
+    tty.wait_for("p has no function here; press ? for all keys");
     tty.send("P");
     tty.wait_for("PAUSED");
     tty.send("\x1b[20~");

@@ -139,7 +139,7 @@ fn what_was_recorded_is_exact_and_can_be_replayed() {
     let header = screen.lines().next().unwrap();
     assert!(header.contains("lost 0") && header.contains(" lo "), "{screen}");
     tty.send("R");
-    tty.wait_for("this is a recording");
+    tty.wait_for("a replay cannot be recorded");
     tty.send("{");
     tty.wait_until("the first moment", |s| !s.contains(NAME) && s.contains(" lo "));
     tty.send("q");

@@ -26,7 +26,10 @@ fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
         assert_eq!(app.update(key(KeyCode::Char(c)), at(2.0)), [Effect::Redraw]);
         assert!(matches!(app.screen.overlay, Overlay::None));
         let notice = app.notice().unwrap().0;
-        assert_eq!(notice, "the talkers do not run: watch eth7: no such interface; choose another");
+        assert_eq!(
+            notice,
+            "the talkers probe is not running: watch eth7: no such interface; choose another"
+        );
     }
     assert_eq!(app.data.problems().len(), 1);
 }

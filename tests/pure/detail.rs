@@ -1,7 +1,7 @@
 //! What is shown of one process, one file, one kind of failure, and how it comes there.
 
 use crate::fake::{Dashboard, at, busy, key, meta, started, text, type_text};
-use ebpftop::app::opens_pane::{Detail, OpensView};
+use ebpftop::app::opens::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
 use ebpftop::model::event::ProbeEvent;
@@ -136,21 +136,21 @@ fn the_failure_lens_tells_where_it_was_found() {
     app.resize((120, 40), at(30.0));
     press(&mut app, KeyCode::Char('s'), at(30.0));
     press(&mut app, KeyCode::Enter, at(30.0));
-    assert!(matches!(app.opens_pane.inside(), Some(Detail::Failures(f)) if f.errno == 2));
+    assert!(matches!(app.opens_pane.detail(), Some(Detail::Failures(f)) if f.errno == 2));
     snapshots("lens_inside", &mut app);
     press(&mut app, KeyCode::Enter, at(30.0));
-    assert!(matches!(app.opens_pane.inside(), Some(Detail::Process(_))));
+    assert!(matches!(app.opens_pane.detail(), Some(Detail::Process(_))));
     for _ in 0..2 {
         press(&mut app, KeyCode::Esc, at(30.0));
     }
-    assert!(app.opens_pane.inside().is_none());
+    assert!(app.opens_pane.detail().is_none());
     assert_eq!(app.opens_pane.view, OpensView::Failures);
 }
 
 #[test]
 fn every_view_can_be_gone_into_and_out_of() {
     let mut app = busy((120, 40));
-    let inside = |app: &App| app.opens_pane.inside().cloned();
+    let inside = |app: &App| app.opens_pane.detail().cloned();
     for (view, is) in [
         (OpensView::Processes, (|i| matches!(i, Detail::Process(_))) as fn(&Detail) -> bool),
         (OpensView::Files, |i| matches!(i, Detail::Path(_))),
@@ -238,8 +238,8 @@ fn a_path_filter_is_tried_on_the_path_as_passed_too() {
             }
             type_text(&mut app, &format!("/{expr}"), at(1.0));
             press(&mut app, KeyCode::Enter, at(1.0));
-            let of_files = |r: &&ebpftop::app::opens_pane::Row| {
-                !matches!(r, ebpftop::app::opens_pane::Row::FileUnderProcess(_))
+            let of_files = |r: &&ebpftop::app::opens::Row| {
+                !matches!(r, ebpftop::app::opens::Row::FileUnderProcess(_))
             };
             let n = app.opens_pane.rows.iter().filter(of_files).count();
             assert_eq!(n, rows, "{expr} {:?}", app.opens_pane.view);

@@ -1,7 +1,7 @@
 //! The opens pane's views: what their numbers count when opens are chosen.
 
 use crate::fake::{Dashboard, at, batch, key, started, type_text};
-use ebpftop::app::opens_pane::{OpensSort, OpensView, Row};
+use ebpftop::app::opens::{OpensSort, OpensView, Row};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::OpenBatch;

@@ -184,7 +184,7 @@ fn from_a_process_to_its_peers_and_back() {
     line(&text(&app, (200, 60)), &["Talkers", "› nginx 812 › 10.0.3.17"]);
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.screen.focus, Pane::Opens);
-    assert!(app.opens_pane.in_ties && app.talkers_pane.inside.is_none());
+    assert!(app.opens_pane.in_related && app.talkers_pane.inside.is_none());
     // The other one is not on what is watched.
     press(&mut app, KeyCode::Down);
     press(&mut app, KeyCode::Enter);
@@ -195,9 +195,9 @@ fn from_a_process_to_its_peers_and_back() {
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.opens_pane.related.list.cursor, 1);
     press(&mut app, KeyCode::Left);
-    assert!(!app.opens_pane.in_ties);
+    assert!(!app.opens_pane.in_related);
     press(&mut app, KeyCode::Esc);
-    assert!(app.opens_pane.inside().is_none());
+    assert!(app.opens_pane.detail().is_none());
 }
 
 #[test]

@@ -105,7 +105,10 @@ fn the_header_tells_the_time_and_how_far_back_one_can_go() {
     }
     assert!(header(&app).contains(" -10:00/10:00"), "{}", header(&app));
     app.update(key(KeyCode::Char('[')), at(700.0));
-    assert!(text(&app, SIZE).contains("nothing older is kept: ten minutes, or 64 MiB of changes"));
+    assert!(
+        text(&app, SIZE)
+            .contains("no older moment is kept: the limit is ten minutes, or 64 MiB of changes")
+    );
     // What is looked at stays, and so do ten minutes before the pause.
     let before = body(&app);
     for s in 700..720 {
@@ -166,7 +169,10 @@ fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
     let mut app = app();
     second(&mut app, 0);
     app.update(key(KeyCode::Char('[')), at(1.0));
-    assert!(text(&app, SIZE).contains("p pauses: then it steps through what has been"));
+    assert!(
+        text(&app, SIZE)
+            .contains("press p to pause first; then [ and ] step through the last ten minutes")
+    );
     app.update(
         Msg::Key(ratatui::crossterm::event::KeyEvent::new(
             KeyCode::Char('r'),
@@ -176,7 +182,7 @@ fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
     );
     app.update(key(KeyCode::Char('p')), at(1.6));
     app.update(key(KeyCode::Char('[')), at(1.6));
-    assert!(text(&app, SIZE).contains("nothing older is kept"), "{}", text(&app, SIZE));
+    assert!(text(&app, SIZE).contains("no older moment is kept"), "{}", text(&app, SIZE));
     app.update(key(KeyCode::Char('p')), at(1.6));
     for s in 1..4 {
         second(&mut app, s);

@@ -1,8 +1,8 @@
 //! Whatever the size, the data and the keys: no panic, the selection on a row, the order total.
 
 use crate::fake::{Dashboard, at, batch, sample, watched};
-use ebpftop::app::opens_pane::OpensSort;
-use ebpftop::app::talkers_pane::TalkersSort;
+use ebpftop::app::opens::OpensSort;
+use ebpftop::app::talkers::TalkersSort;
 use ebpftop::app::{Msg, Pane, Target};
 use ebpftop::keys::{BINDINGS, Mode};
 use ebpftop::model::cgroup::{Cgroup, Owner};

@@ -1,20 +1,23 @@
-//! The failure lens: failed opens by name, errno and directory, each of those file by file, and
-//! whether what was looked for was found in the end.
+//! Failed opens by process name, errno and directory, and one by one within a group; whether a file
+//! of the same name was found later.
 
 use hashbrown::HashMap;
 
-use super::opens_groups::directory;
-use super::opens_pane::{FailGroup, FailRow, OpensPane, OpensSort, Row};
-use super::opens_rows::{Choose, Ranked, order};
+use super::directories::directory;
+use crate::app::opens::filter::Choose;
+use crate::app::opens::rank::{Ranked, order};
+use crate::app::opens::row::{FailGroup, FailRow, Row};
+use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
 use crate::model::open::Comm;
 use crate::model::opens::{Failure, LaterSuccess, Path, Process, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// What failures have in common that are told in one row: name, errno, directory.
+/// The key of one row: process name, errno, directory.
 type Group<'a> = (Comm, i32, &'a [u8]);
 
+/// All failures that match, in groups.
 pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     let found = LaterSuccess::new(opens);
@@ -25,7 +28,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         else {
             continue;
         };
-        if !shown(choose, f, process, path) {
+        if !matches(choose, f, process, path) {
             continue;
         }
         let dir = directory(&path.bytes, pane.depth);
@@ -97,14 +100,14 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     pane.of = pane.rows.len();
 }
 
-fn shown(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> bool {
+fn matches(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> bool {
     choose.new_since.is_none_or(|mark| f.first > mark)
         && choose.what(&path.bytes, choose.used(f.process, f.path), f.errno.saturating_neg())
         && choose.who(process)
 }
 
-/// The failures of one group, a file each.
-pub(super) fn of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGroup) {
+/// The failures of one group, a row for each file.
+pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGroup) {
     let opens = choose.opens;
     let sort = pane.sort();
     pane.of = 0;
@@ -121,7 +124,7 @@ pub(super) fn of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGr
             continue;
         }
         pane.of += 1;
-        if !shown(choose, f, process, path) {
+        if !matches(choose, f, process, path) {
             continue;
         }
         let tally = Tally { opens: f.count, last: f.last, ..Tally::default() };

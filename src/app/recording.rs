@@ -1,77 +1,85 @@
-//! What comes from now on goes into a recording, too: begun and ended by a key.
+//! Recording to a file while the dashboard runs: started and ended by a key.
 
 use super::{App, Effect};
+use crate::keys::Action;
 use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::filter::ProcessInfo;
 use crate::model::time::Mono;
 use crate::recording::Seen;
 
-/// A recording that is being written.
+/// A recording under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
     since: Mono,
-    /// What the file holds, bytes.
+    /// Size of the file.
     pub bytes: u64,
     /// Opens that came faster than they could be written.
     pub missing: u64,
-    /// It has been asked to end.
+    /// The end was asked for.
     ending: bool,
 }
 
-/// What is told of a recording.
+/// A report of the thread that writes the recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It has begun, in this file.
+    /// It writes to this file.
     Begun(String),
-    /// It has so many bytes, and so many opens are missing.
+    /// The file's size, and the number of opens that are missing in it.
     Grown { bytes: u64, missing: u64 },
-    /// It has ended, as asked or not: in words.
+    /// It has ended, as asked or by an error: a sentence for the screen.
     Ended(String),
 }
 
 impl App {
-    /// Begins or ends a recording.
+    /// Starts or ends a recording.
     pub(super) fn record(&mut self) -> Vec<Effect> {
+        let since = self.time.clock();
         match &mut self.recording {
             _ if self.replay.is_some() => {
-                self.say("this is a recording");
-                return Vec::new();
+                self.say("a replay cannot be recorded: the file is a recording");
+                Vec::new()
             }
             Some(recording) if recording.ending => {
-                self.say("still writing");
-                return Vec::new();
+                self.say("still writing the last recording");
+                Vec::new()
             }
-            Some(recording) => recording.ending = true,
-            None => self.recording = Some(Recording { since: self.clock, ..Recording::default() }),
+            Some(recording) => {
+                recording.ending = true;
+                vec![Effect::Record(false)]
+            }
+            none => {
+                *none = Some(Recording { since, ..Recording::default() });
+                vec![Effect::Record(true)]
+            }
         }
-        vec![Effect::Record(self.recording.as_ref().is_some_and(|r| !r.ending))]
     }
 
-    /// The recording that is being written, and for how long already, ns.
+    /// The recording under way, and its duration so far, ns.
     pub fn recording(&self) -> Option<(&Recording, u64)> {
-        self.recording.as_ref().map(|r| (r, self.clock.since(r.since)))
+        self.recording.as_ref().map(|r| (r, self.time.clock().since(r.since)))
     }
 
-    /// Takes in what is told of the recording.
-    pub(super) fn take_recorded(&mut self, told: Recorded) -> Vec<Effect> {
-        match told {
+    pub(super) fn take_recorded(&mut self, report: Recorded) -> Vec<Effect> {
+        match report {
             Recorded::Begun(file) => {
-                let key = self.keys.first(crate::keys::Action::Record);
-                self.say(&format!("recording to {file}; {key} ends it"));
+                let key = self.keys.first(Action::Record);
+                self.say(&format!("recording to {file}; press {key} to stop"));
             }
             Recorded::Grown { bytes, missing } => {
                 if let Some(recording) = &mut self.recording {
                     (recording.bytes, recording.missing) = (bytes, missing);
                 }
             }
-            Recorded::Ended(words) => {
+            Recorded::Ended(sentence) => {
                 self.recording = None;
-                self.say(&words);
+                self.say(&sentence);
             }
         }
         vec![Effect::Redraw]
     }
 
-    /// What has to be known of what was before a recording: its first records.
+    /// The first records of a recording: the state of the probes, interfaces, cgroups and counts at
+    /// its start.
     pub fn known_before(&self) -> Vec<Seen> {
         let data = &self.data;
         let mut seen = Vec::new();
@@ -88,17 +96,12 @@ impl App {
         seen
     }
 
-    /// Leaves out of an event what the command line did not choose: it holds for the whole run, so
-    /// that every view, and a recording, has opens by those processes alone.
+    /// Drops opens of processes that `--process` does not match from an event, so that every view
+    /// and a recording have the same opens.
     pub fn choose(&self, event: &mut ProbeEvent) {
         if let (ProbeEvent::Opens(batch), Some(chosen)) = (event, self.filter.fixed()) {
             batch.retain(|tgid, uid, names| {
-                chosen.process(&crate::model::filter::ProcessInfo {
-                    names,
-                    tgid,
-                    uid,
-                    cgroup: None,
-                })
+                chosen.process(&ProcessInfo { names, tgid, uid, cgroup: None })
             });
         }
     }

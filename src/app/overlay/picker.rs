@@ -1,16 +1,36 @@
-//! Interfaces to choose from: the picker, and the next one by a key.
+//! The choice of an interface and its mode: the picker, and the next one by a key.
 
+use crate::keys::Action;
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, Link, XdpMode};
 
-/// The picker that is open.
+/// The open picker.
 #[derive(Clone, Debug, Default)]
 pub struct Picker {
     pub cursor: usize,
 }
 
-/// The choices, in the picker's order: every interface that is up by index, `lo` after them, those
-/// that are down, then all of them.
+impl Picker {
+    /// Does what a key asks for, among `len` choices; false when the picker closes.
+    pub(super) fn act(&mut self, action: Action, len: usize, page: usize) -> bool {
+        let last = len.saturating_sub(1);
+        let cursor = self.cursor.min(last);
+        self.cursor = match action {
+            Action::Up => cursor.saturating_sub(1),
+            Action::Down => cursor + 1,
+            Action::PageUp => cursor.saturating_sub(page),
+            Action::PageDown => cursor + page,
+            Action::Top => 0,
+            Action::Bottom => last,
+            _ => return false,
+        }
+        .min(last);
+        true
+    }
+}
+
+/// The choices in the picker's order: interfaces that are up by index, `lo`, those that are down,
+/// `all`.
 pub fn choices(links: &[Link]) -> Vec<Choice> {
     let mut sorted: Vec<&Link> = links.iter().collect();
     sorted.sort_by_key(|l| (!l.up, l.loopback, l.ifindex));
@@ -18,7 +38,7 @@ pub fn choices(links: &[Link]) -> Vec<Choice> {
     named.chain(std::iter::once(Choice::All)).collect()
 }
 
-/// The interface that comes `by` after the one called `from`, among those that are up; `lo` last.
+/// The interface `by` places after the one named `from`, among those that are up; `lo` is last.
 pub fn neighbour(links: &[Link], from: Option<&InterfaceName>, by: isize) -> Option<Choice> {
     let mut up: Vec<&Link> = links.iter().filter(|l| l.up).collect();
     up.sort_by_key(|l| (l.loopback, l.ifindex));
@@ -42,7 +62,7 @@ pub fn next_mode(mode: XdpMode) -> XdpMode {
     }
 }
 
-/// The mode's word on the command line.
+/// The mode's name on the command line.
 pub fn mode_name(mode: XdpMode) -> &'static str {
     match mode {
         XdpMode::Auto => "auto",
@@ -52,7 +72,7 @@ pub fn mode_name(mode: XdpMode) -> &'static str {
     }
 }
 
-/// Whether taking `mode` may reset the link. Attaching in the driver does on most hardware
+/// Whether `mode` may reset the link. Attaching in the driver does so on most hardware
 /// (cilium/cilium#18636); virtual pairs and tunnels have no link to reset.
 pub fn may_reset(link: Option<&Link>, mode: XdpMode) -> bool {
     const NO_LINK: [&str; 6] = ["veth", "tun", "dummy", "bridge", "loopback", "netdevsim"];
@@ -96,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_nobody_knows_asks_first() {
+    fn an_unknown_driver_asks_first() {
         let veth = Link { driver: Some("veth".into()), ..Link::default() };
         assert!(!may_reset(Some(&veth), XdpMode::Native));
         assert!(may_reset(Some(&Link::default()), XdpMode::Native));

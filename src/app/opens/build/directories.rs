@@ -1,18 +1,21 @@
-//! Rows that stand for many files: directories.
+//! Opens by directory.
 
 use std::cmp::Reverse;
 
 use hashbrown::HashMap;
 
-use super::opens_pane::{About, DirRow, OpensPane, OpensSort, Row};
-use super::opens_rows::{Choose, Ranked, order};
+use crate::app::opens::filter::Choose;
+use crate::app::opens::rank::{Ranked, order};
+use crate::app::opens::row::{About, DirRow, Row};
+use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// Directories that are told of one process.
-const MOST_DIRS: usize = 12;
+/// Maximum directories in the summary of one process.
+const MAX_DIRS: usize = 12;
 
+/// All directories with opens that match.
 pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     let mut dirs: HashMap<&[u8], DirRow> = HashMap::new();
@@ -52,7 +55,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             Ranked { weight, name: &d.path, id: 0, what: at }
         })
         .collect();
-    // Paths differ, so the name makes the order total.
+    // Paths differ, so the path makes the order total.
     items.sort_unstable_by(|a, b| a.name.cmp(b.name));
     for (at, item) in items.iter_mut().enumerate() {
         item.id = at as u64;
@@ -64,7 +67,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     pane.of = pane.rows.len();
 }
 
-/// The kinds of a process's failures, and the directories that its files are in.
+/// Summary of a process: failures by errno, opens by directory.
 pub(super) fn about(opens: &Opens, process: Slot, files: &[Slot], depth: usize) -> About {
     let mut errnos: HashMap<i32, u64> = HashMap::new();
     for (_, f) in opens.failures().iter().filter(|(_, f)| f.process == process) {
@@ -80,11 +83,11 @@ pub(super) fn about(opens: &Opens, process: Slot, files: &[Slot], depth: usize) 
     let mut dirs: Vec<_> = dirs.into_iter().collect();
     errnos.sort_unstable_by_key(|(errno, n)| (Reverse(*n), *errno));
     dirs.sort_unstable_by_key(|(dir, n)| (Reverse(*n), *dir));
-    dirs.truncate(MOST_DIRS);
+    dirs.truncate(MAX_DIRS);
     About { errnos, dirs: dirs.into_iter().map(|(dir, n)| (dir.into(), n)).collect() }
 }
 
-/// The first `depth` levels of the directory that a path is in.
+/// The first `depth` levels of the directory of a path.
 pub(super) fn directory(path: &[u8], depth: usize) -> &[u8] {
     let Some(end) = path.iter().rposition(|b| *b == b'/') else { return b"." };
     let dir = path.get(..end.max(1)).unwrap_or_default();
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below() {
+    fn paths_below_a_directory() {
         assert!(below(b"/usr/lib/a", b"/usr"));
         assert!(!below(b"/usrlocal/a", b"/usr"));
         assert!(below(b"/a", b"/") && below(b"a", b".") && !below(b"a/b", b"."));

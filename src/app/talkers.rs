@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 
 use super::list::{List, RowId};
-use super::related::Related;
+use super::related::{MAX_DEPTH, Related};
+use super::{PaneRoom, order};
 use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
+use crate::model::opens::Opens;
+use crate::model::owners::Owners;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 use crate::model::wire::{Interface, Wire};
@@ -31,14 +34,13 @@ pub struct Choose<'a> {
     pub now: Mono,
 }
 
-/// Where one was before going into a talker.
+/// The view from which a talker was opened.
 #[derive(Clone, Debug)]
 pub struct Trail {
     pub inside: Option<Slot>,
-    /// The cursor among what belongs to that one.
     pub related: List,
-    /// What was looked into in the other pane, where one came from there.
-    pub way: Option<String>,
+    /// The name of the detail view in the other pane, if it was opened from there.
+    pub from: Option<String>,
 }
 
 /// The state of the pane.
@@ -52,11 +54,11 @@ pub struct TalkersPane {
     pub names: bool,
     pub list: List,
     pub rows: Vec<TalkerRow>,
-    /// The talker that is looked into.
+    /// The talker whose detail view is open.
     pub inside: Option<Slot>,
-    /// The processes behind it.
+    /// The processes behind that address.
     pub related: Related,
-    /// The way there.
+    /// The views from which it was opened, the last one last.
     pub trail: Vec<Trail>,
     /// Watched interfaces, as places among [`Wire::ports`].
     pub ports: Vec<usize>,
@@ -74,18 +76,88 @@ impl TalkersPane {
         self.chosen.unwrap_or(if lo { DirectionFilter::Rx } else { DirectionFilter::Both })
     }
 
-    /// The next order.
-    pub fn next_sort(&mut self, ways: DirectionFilter) {
-        let sorts = TalkersSort::offered(ways);
-        let at = sorts.iter().position(|s| *s == self.sort).unwrap_or(0);
-        self.sort = sorts.iter().cycle().nth(at + 1).copied().unwrap_or_default();
+    pub(super) fn next_sort(&mut self, ways: DirectionFilter) {
+        self.sort = order::next_of(&TalkersSort::offered(ways), self.sort).unwrap_or_default();
         self.reverse = false;
     }
 
-    /// Orders by `sort`; once more turns it round.
+    /// Orders by `sort`; the same again reverses.
     pub fn sort_by(&mut self, sort: TalkersSort) {
-        self.reverse = self.sort == sort && !self.reverse;
-        self.sort = sort;
+        let current = self.sort;
+        order::choose((&mut self.sort, &mut self.reverse), current, sort);
+    }
+
+    /// Shows the next direction: rx, tx, both.
+    pub(super) fn next_direction(&mut self, wire: &Wire) {
+        let next = self.ways(wire).next();
+        self.chosen = Some(next);
+        if !TalkersSort::offered(next).contains(&self.sort) {
+            self.sort = TalkersSort::default();
+        }
+    }
+
+    /// Opens a talker; `from` names the detail view of the other pane from which it was opened. False
+    /// if too many are open.
+    pub(super) fn open(&mut self, slot: Slot, from: Option<String>) -> bool {
+        if self.trail.len() >= MAX_DEPTH {
+            return false;
+        }
+        let related = std::mem::take(&mut self.related.list);
+        self.trail.push(Trail { inside: self.inside, related, from });
+        self.inside = Some(slot);
+        true
+    }
+
+    /// Closes the talker; true if it was opened from the other pane.
+    pub(super) fn close(&mut self) -> bool {
+        let Some(trail) = self.trail.pop() else {
+            self.inside = None;
+            return false;
+        };
+        self.inside = trail.inside;
+        self.related.list = trail.related;
+        trail.from.is_some()
+    }
+
+    /// Closes all talkers.
+    pub(super) fn close_all(&mut self) {
+        self.inside = None;
+        self.trail.clear();
+    }
+
+    /// The open talker, or the one under the cursor.
+    pub(super) fn current(&self) -> Option<Slot> {
+        let selected = match self.selected() {
+            Some(TalkerRow::Talker(slot)) => Some(slot),
+            _ => None,
+        };
+        self.inside.or(selected)
+    }
+
+    /// Finds the processes behind the open talker.
+    pub(super) fn relate(&mut self, wire: &Wire, opens: &Opens, owners: Option<&Owners>) {
+        self.related.clear();
+        let talker = self.inside.and_then(|slot| wire.talkers().get(slot));
+        if let (Some(talker), Some(owners)) = (talker, owners) {
+            self.related.show_processes_of(owners, opens, talker.ip);
+        }
+    }
+
+    /// Moves the cursor by `by` rows, of the open talker's processes if one is open.
+    pub(super) fn step(&mut self, by: isize, room: PaneRoom) {
+        if self.inside.is_some() {
+            return self.related.step(by, room.related);
+        }
+        self.list.step(by, self.rows.len());
+        self.list.scroll(self.rows.len(), room.rows);
+    }
+
+    /// Moves the cursor to a row, if it is there.
+    pub(super) fn select(&mut self, row: TalkerRow, height: usize) {
+        if let Some(at) = self.rows.iter().position(|r| *r == row) {
+            self.list.jump(at, self.rows.len());
+            self.settle(height);
+        }
     }
 
     /// The row under the cursor.
@@ -142,16 +214,10 @@ impl TalkersPane {
         }
     }
 
-    /// Takes new rows in: a followed row keeps the cursor.
+    /// Takes over new rows: the cursor stays on a row, or on the followed one.
     pub fn settle(&mut self, height: usize) {
-        if let Some(id) = self.list.follow
-            && let Some(at) = self.rows.iter().position(|r| Self::id(*r) == id)
-        {
-            let line = self.list.cursor.saturating_sub(self.list.offset);
-            self.list.cursor = at;
-            self.list.offset = at.saturating_sub(line);
-        }
-        self.list.clamp(self.rows.len());
-        self.list.scroll(self.rows.len(), height);
+        let id = self.list.follow;
+        let followed = id.and_then(|id| self.rows.iter().position(|r| Self::id(*r) == id));
+        self.list.settle(followed, self.rows.len(), height);
     }
 }

@@ -1,0 +1,76 @@
+//! Builds the rows of the opens pane: filtered and ordered, once a tick or after a key.
+//!
+//! Never once a frame: drawing only looks up the rows that are visible.
+
+mod directories;
+mod failures;
+mod files;
+mod live;
+mod processes;
+
+use super::filter::Choose;
+use super::row::{About, Detail, Row};
+use super::{OpensPane, OpensView};
+use crate::model::conn::Carried;
+use crate::model::owners::Owners;
+use directories::{about, below, directories};
+use failures::{failures, failures_of_group};
+use files::{files_of, paths};
+use live::live;
+use processes::{processes, processes_of};
+
+/// Sums up the traffic of processes and what is unattributed, of the same interval as the rows' cells.
+pub fn sum_up(pane: &mut OpensPane, owners: &Owners) {
+    pane.carried = owners.delta;
+    let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
+    pane.unattributed = owners.delta.minus(sum);
+}
+
+/// Builds the pane's rows; `room` is the number of lines for them.
+pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
+    pane.rows.clear();
+    pane.dirs.clear();
+    pane.fails.clear();
+    pane.shares.clear();
+    pane.found.clear();
+    pane.timed = choose.opens.total().latency.timed > 0;
+    pane.about = About::default();
+    pane.net = choose.owners.is_some();
+    if let Some(owners) = choose.owners {
+        sum_up(pane, owners);
+    }
+    let (sort, reverse) = (pane.sort(), pane.reverse);
+    match (pane.detail().cloned(), pane.view) {
+        (Some(Detail::Process(slot)), _) => {
+            let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
+            pane.of = files.len();
+            pane.about = about(choose.opens, slot, files, pane.depth);
+            pane.rows
+                .extend(files_of(choose, files, sort, reverse).into_iter().map(Row::FileOfProcess));
+        }
+        (Some(Detail::Path(slot)), _) => {
+            let users = choose.opens.paths().get(slot).map_or(&[][..], |p| &p.users);
+            pane.of = users.len();
+            pane.rows.extend(
+                processes_of(choose, users, sort, reverse).into_iter().map(Row::ProcessOfFile),
+            );
+        }
+        (Some(Detail::Directory(dir)), _) => {
+            pane.of = choose.opens.paths().len();
+            paths(pane, choose, |p| below(&p.bytes, &dir));
+        }
+        (Some(Detail::Failures(group)), _) => failures_of_group(pane, choose, &group),
+        (Some(Detail::Address(_) | Detail::Timeline(_)), _) => pane.of = 0,
+        (None, OpensView::Processes) => processes(pane, choose, room),
+        (None, OpensView::Files) => {
+            pane.of = choose.opens.paths().len();
+            paths(pane, choose, |_| true);
+        }
+        (None, OpensView::Directories) => directories(pane, choose),
+        (None, OpensView::Failures) => failures(pane, choose),
+        (None, OpensView::Live) => live(pane, choose),
+    }
+    if pane.detail().is_some() || pane.view != OpensView::Processes {
+        pane.matched = pane.rows.len();
+    }
+}

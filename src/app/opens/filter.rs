@@ -1,0 +1,137 @@
+//! Whether the filters match a process, a file or an open.
+
+use hashbrown::HashSet;
+
+use super::row::Share;
+use crate::model::cgroup::KnownCgroups;
+use crate::model::field::opens::Measures;
+use crate::model::filter::{Filter, ProcessInfo, What};
+use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
+use crate::model::owners::Owners;
+use crate::model::process::ProcessKey;
+use crate::model::slab::Slot;
+use crate::model::time::Mono;
+
+/// The tables, and what rows have to match.
+#[derive(Clone, Copy, Debug)]
+pub struct Choose<'a> {
+    pub opens: &'a Opens,
+    pub cgroups: &'a KnownCgroups,
+    /// Connections and their processes, if they are known.
+    pub owners: Option<&'a Owners>,
+    /// The processes whose peers match, if a filter is about peers.
+    pub talking: Option<&'a HashSet<ProcessKey>>,
+    /// The filter that was typed, and the one of the command line.
+    pub filters: [Option<&'a Filter>; 2],
+    pub failed_only: bool,
+    /// Only rows first seen after this.
+    pub new_since: Option<Mono>,
+    pub now: Mono,
+}
+
+impl Choose<'_> {
+    pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.iter().flatten().copied().filter(|f| !f.is_empty())
+    }
+
+    pub(super) fn tally(&self, tally: &Tally) -> bool {
+        (!self.failed_only || tally.failed > 0)
+            && self.new_since.is_none_or(|mark| tally.first > mark)
+    }
+
+    /// Whether the filters match a process, whatever it opens.
+    pub(super) fn who(&self, process: &Process) -> bool {
+        if self.talking.is_some_and(|talking| !talking.contains(&process.key)) {
+            return false;
+        }
+        let (names, n) = process.names();
+        let who = ProcessInfo {
+            names: names.get(..n).unwrap_or_default(),
+            tgid: process.key.tgid,
+            uid: process.uid,
+            cgroup: process.cgroup_id.and_then(|id| self.cgroups.get(id)).map(|c| &*c.path),
+        };
+        self.filters().all(|f| f.process(&who))
+    }
+
+    /// Whether the filters match a process's use of `path`, as requested or as resolved.
+    pub(super) fn what(&self, path: &[u8], used: Option<&FileUse>, ret: i32) -> bool {
+        let errno = (ret < 0).then(|| ret.saturating_neg());
+        let passed = used.map_or(path, |f| f.given.of(path));
+        let what = What { path: Some(passed), resolved: Some(path), errno };
+        self.filters().all(|f| f.file(&what))
+    }
+
+    /// The use of a path by a process; looked up only if a filter is about files.
+    pub(super) fn used(&self, process: Slot, path: Slot) -> Option<&FileUse> {
+        let wanted = self.filters().any(Filter::chooses_files);
+        if wanted { self.opens.use_of(process, path) } else { None }
+    }
+
+    pub(super) fn file(&self, file: &FileUse) -> bool {
+        let path = self.opens.paths().get(file.path);
+        path.is_some_and(|p| self.what(&p.bytes, Some(file), file.last_ret))
+    }
+
+    pub(super) fn process(&self, process: &Process) -> bool {
+        if !self.tally(&process.tally) && !self.has_new_file(process) || !self.who(process) {
+            return false;
+        }
+        !self.filters().any(Filter::chooses_files)
+            || process
+                .files
+                .iter()
+                .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
+    }
+
+    /// The values of a row, for its order.
+    pub(super) fn measures<'a>(&'a self, tally: &'a Tally, rate: f64) -> Measures<'a> {
+        Measures { owners: self.owners, now: self.now, ..Measures::of(tally, rate) }
+    }
+
+    /// An old process that opens a new file counts as new.
+    fn has_new_file(&self, process: &Process) -> bool {
+        self.new_since.is_some()
+            && process
+                .files
+                .iter()
+                .any(|s| self.opens.files().get(*s).is_some_and(|f| self.tally(&f.tally)))
+    }
+
+    /// The figures of a path by processes that match; `None` if it is not shown.
+    pub(super) fn share(&self, path: &Path) -> Option<Share> {
+        let opens = self.opens;
+        if path.tally.opens == 0 {
+            return None; // evicted failures refer to it, and no use
+        }
+        if self.filters().next().is_none() {
+            return self.tally(&path.tally).then(|| Share {
+                tally: path.tally,
+                rate: opens.rate_of(&path.meter),
+                last_ret: path.last_ret,
+                users: opens.users_of(path),
+            });
+        }
+        let mut share: Option<Share> = None;
+        for file in path.users.iter().filter_map(|s| opens.files().get(*s)) {
+            if !self.what(&path.bytes, Some(file), file.last_ret)
+                || !opens.processes().get(file.process).is_some_and(|p| self.who(p))
+            {
+                continue;
+            }
+            let rate = opens.rate_of(&file.meter);
+            let Some(sum) = &mut share else {
+                let (tally, last_ret) = (file.tally, file.last_ret);
+                share = Some(Share { tally, rate, last_ret, users: file.uses() });
+                continue;
+            };
+            if file.tally.last >= sum.tally.last {
+                sum.last_ret = file.last_ret;
+            }
+            sum.tally.merge(&file.tally);
+            sum.rate += rate;
+            sum.users += file.uses();
+        }
+        share.filter(|s| self.tally(&s.tally))
+    }
+}

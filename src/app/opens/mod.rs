@@ -1,0 +1,13 @@
+//! The opens pane: rows, state, filter, order, and the builder of each view's rows.
+
+mod build;
+mod filter;
+mod pane;
+mod rank;
+mod row;
+
+pub use crate::model::field::opens::{OpensSort, OpensView};
+pub use build::{build, sum_up};
+pub use filter::Choose;
+pub use pane::{Crumb, OpensPane};
+pub use row::{About, Detail, DirRow, FailGroup, FailRow, Row, Share};

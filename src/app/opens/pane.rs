@@ -1,0 +1,392 @@
+//! The opens pane's state: view, order, cursor, open detail views, rows.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::row::{About, Detail, DirRow, FailGroup, FailRow, Row, Share};
+use super::{OpensSort, OpensView};
+use crate::app::list::{List, RowId};
+use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
+use crate::app::{PaneRoom, order};
+use crate::model::conn::Carried;
+use crate::model::escape::escape;
+use crate::model::field::Need;
+use crate::model::field::opens::OpensTable;
+use crate::model::opens::{Opens, Process};
+use crate::model::owners::Owners;
+use crate::model::slab::Slot;
+use crate::model::timeline::{WatchedPaths, timeline};
+use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS};
+
+/// An open detail view, and the cursors of the view from which it was opened.
+#[derive(Clone, Debug)]
+pub struct Crumb {
+    pub detail: Detail,
+    pub list: List,
+    pub related: List,
+    pub in_related: bool,
+    /// The talker from which it was opened, in the other pane.
+    pub via: Option<IpAddr>,
+}
+
+/// The state of the pane.
+#[derive(Debug)]
+pub struct OpensPane {
+    pub view: OpensView,
+    pub crumbs: Vec<Crumb>,
+    pub sort: OpensSort,
+    pub reverse: bool,
+    pub failed_only: bool,
+    /// Directory levels.
+    pub depth: usize,
+    /// Files shown under each process; `None`: as many as there is room for.
+    pub under: Option<usize>,
+    /// Processes whose files the user shows or hides.
+    pub folds: HashMap<Slot, bool>,
+    pub list: List,
+    pub rows: Vec<Row>,
+    pub dirs: Vec<DirRow>,
+    pub fails: Vec<FailRow>,
+    /// Figures of the shown paths, while a filter matches only some of their users.
+    pub shares: HashMap<Slot, Share>,
+    /// The path at which a shown failure's file was found later.
+    pub found: HashMap<Slot, Slot>,
+    pub about: About,
+    /// Opens are timed.
+    pub timed: bool,
+    /// Traffic of processes is known.
+    pub net: bool,
+    /// Traffic of all sockets in the last interval, and the part that is unattributed.
+    pub carried: Carried,
+    pub unattributed: Carried,
+    /// Network peers, processes or timeline of the open detail view.
+    pub related: Related,
+    /// The cursor is among the related rows.
+    pub in_related: bool,
+    /// Rows before the filter, and those that match it.
+    pub of: usize,
+    pub matched: usize,
+    /// The most opens of one process in one of the last seconds: the scale of the graphs.
+    pub most: u64,
+}
+
+impl Default for OpensPane {
+    fn default() -> Self {
+        Self {
+            view: OpensView::default(),
+            crumbs: Vec::new(),
+            sort: OpensSort::default(),
+            reverse: false,
+            failed_only: false,
+            depth: 3,
+            under: None,
+            folds: HashMap::new(),
+            list: List::default(),
+            rows: Vec::new(),
+            dirs: Vec::new(),
+            fails: Vec::new(),
+            shares: HashMap::new(),
+            found: HashMap::new(),
+            about: About::default(),
+            timed: false,
+            net: false,
+            carried: Carried::default(),
+            unattributed: Carried::default(),
+            related: Related::default(),
+            in_related: false,
+            of: 0,
+            matched: 0,
+            most: 0,
+        }
+    }
+}
+
+impl OpensPane {
+    /// The open detail view.
+    pub fn detail(&self) -> Option<&Detail> {
+        self.crumbs.last().map(|c| &c.detail)
+    }
+
+    /// The process whose detail view is open.
+    pub fn detail_process<'a>(&self, opens: &'a Opens) -> Option<&'a Process> {
+        match self.detail() {
+            Some(Detail::Process(slot)) => opens.processes().get(*slot),
+            _ => None,
+        }
+    }
+
+    /// The escaped name of the open process or file; empty for other detail views.
+    pub(in crate::app) fn detail_name(&self, opens: &Opens) -> String {
+        let path = |slot: Slot| opens.paths().get(slot).map(|p| escape(&p.label()).into_owned());
+        let process = |p: &Process| format!("{} {}", escape(p.name.as_bytes()), p.key.tgid);
+        match self.detail() {
+            Some(Detail::Process(_)) => self.detail_process(opens).map(process),
+            Some(Detail::Path(slot)) => path(*slot),
+            _ => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// The detail view of a row.
+    pub(in crate::app) fn detail_of(&self, row: Row, opens: &Opens) -> Option<Detail> {
+        let file = |slot: Slot| opens.files().get(slot);
+        match row {
+            Row::Process(s) => Some(Detail::Process(s)),
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => {
+                file(s).map(|f| Detail::Path(f.path))
+            }
+            Row::Path(s) => Some(Detail::Path(s)),
+            Row::ProcessOfFile(s) => file(s).map(|f| Detail::Process(f.process)),
+            Row::Dir(i) => self.dirs.get(i).map(|d| Detail::Directory(d.path.clone())),
+            Row::FailureGroup(i) => {
+                let (depth, fail) = (self.depth, self.fails.get(i)?);
+                let (name, errno, dir) = (fail.name, fail.errno, fail.dir.clone());
+                Some(Detail::Failures(FailGroup { name, errno, dir, depth }))
+            }
+            Row::Failure(s) => opens.failures().get(s).map(|f| Detail::Process(f.process)),
+            Row::Live(n) => opens.live_at(n).map(|l| Detail::Process(l.process)),
+        }
+    }
+
+    /// What `y` copies of a row: its path, directory or pid.
+    pub(in crate::app) fn bytes_of(&self, row: Row, opens: &Opens) -> Option<Vec<u8>> {
+        let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
+        let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
+        match row {
+            Row::Process(s) => pid(s),
+            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path(opens.files().get(s)?.path),
+            Row::Path(s) => path(s),
+            Row::ProcessOfFile(s) => pid(opens.files().get(s)?.process),
+            Row::Dir(i) => self.dirs.get(i).map(|d| d.path.to_vec()),
+            Row::FailureGroup(i) => match self.fails.get(i)? {
+                one if one.files == 1 => path(one.path),
+                many => Some(many.dir.to_vec()),
+            },
+            Row::Failure(s) => path(opens.failures().get(s)?.path),
+            Row::Live(n) => path(opens.live_at(n)?.path?),
+        }
+    }
+
+    /// Opens a detail view; false if too many are open.
+    pub(in crate::app) fn open(&mut self, detail: Detail, via: Option<IpAddr>) -> bool {
+        if self.crumbs.len() >= MAX_DEPTH {
+            return false;
+        }
+        let list = std::mem::take(&mut self.list);
+        let related = std::mem::take(&mut self.related.list);
+        let in_related = std::mem::take(&mut self.in_related);
+        self.crumbs.push(Crumb { detail, list, related, in_related, via });
+        true
+    }
+
+    /// Closes the detail view; the cursors are where they were before.
+    pub(in crate::app) fn close(&mut self) -> Option<Crumb> {
+        let crumb = self.crumbs.pop()?;
+        self.list = crumb.list.clone();
+        self.related.list = crumb.related.clone();
+        self.in_related = crumb.in_related;
+        Some(crumb)
+    }
+
+    /// Closes all detail views.
+    pub(in crate::app) fn close_all(&mut self) {
+        self.crumbs.clear();
+        self.in_related = false;
+    }
+
+    /// Finds the rows related to the open detail view.
+    pub(in crate::app) fn relate(
+        &mut self,
+        opens: &Opens,
+        owners: Option<&Owners>,
+        watch: &WatchedPaths,
+    ) {
+        let related = &mut self.related;
+        related.clear();
+        let key_of = |slot: Slot| opens.processes().get(slot).map(|p| p.key);
+        let detail = self.crumbs.last().map(|c| &c.detail);
+        match (detail, owners) {
+            (Some(Detail::Process(slot)), Some(owners)) => {
+                related.show_peers_of(owners, &key_of(*slot).into_iter().collect());
+            }
+            (Some(Detail::Path(slot)), Some(owners)) => {
+                let users = opens.paths().get(*slot).map_or(&[][..], |p| &p.users);
+                let files = users.iter().take(MAX_USERS).filter_map(|s| opens.files().get(*s));
+                related.show_peers_of(owners, &files.filter_map(|f| key_of(f.process)).collect());
+            }
+            (Some(Detail::Address(ip)), Some(owners)) => {
+                related.show_processes_of(owners, opens, *ip);
+            }
+            (Some(Detail::Timeline(key)), owners) => {
+                related.show_timeline(timeline(opens, owners, watch, *key));
+            }
+            _ => {}
+        }
+        let alone = matches!(detail, Some(Detail::Address(_) | Detail::Timeline(_)));
+        self.in_related = alone || self.in_related && !related.rows.is_empty();
+    }
+
+    /// Moves the cursor by `by` rows; a single step leads from the last row to the related rows, and
+    /// back.
+    pub(in crate::app) fn step(&mut self, by: isize, room: PaneRoom) {
+        let last = self.list.cursor + 1 >= self.rows.len();
+        let first_related = self.related.list.cursor == 0 && !self.rows.is_empty();
+        match self.in_related {
+            true if by == -1 && first_related => self.in_related = false,
+            false if by == 1 && last && !self.related.rows.is_empty() => self.in_related = true,
+            true => self.related.step(by, room.related),
+            false => {
+                self.list.step(by, self.rows.len());
+                self.list.scroll(self.rows.len(), room.rows);
+            }
+        }
+    }
+
+    /// Moves the cursor to the related rows, or from them; false without any.
+    pub(in crate::app) fn focus_related(&mut self, to: bool) -> bool {
+        let any = !self.related.rows.is_empty();
+        if any {
+            self.in_related = to;
+        }
+        any
+    }
+
+    /// Shows or hides the files under the selected process; returns that process.
+    pub(in crate::app) fn fold(&mut self, show: bool, opens: &Opens) -> Option<Slot> {
+        let process = match self.selected()? {
+            Row::Process(slot) => slot,
+            Row::FileUnderProcess(slot) => opens.files().get(slot)?.process,
+            _ => return None,
+        };
+        self.folds.insert(process, show);
+        Some(process)
+    }
+
+    /// Moves the cursor to a row, if it is there.
+    pub(in crate::app) fn select(&mut self, row: Row) {
+        if let Some(at) = self.rows.iter().position(|r| *r == row) {
+            self.list.jump(at, self.rows.len());
+        }
+    }
+
+    /// More or fewer directory levels; by process, more or fewer files under each.
+    pub(in crate::app) fn change_levels(&mut self, more: bool) {
+        if self.view == OpensView::Processes && self.detail().is_none() {
+            let shown = self.under.unwrap_or(3);
+            let steps: Vec<usize> = FILES_SHOWN.iter().filter_map(|(_, n)| *n).collect();
+            let at = steps.iter().position(|n| *n >= shown).unwrap_or(0);
+            let to = if more { at + 1 } else { at.saturating_sub(1) };
+            self.under = steps.get(to).or(steps.last()).copied();
+            self.folds.clear();
+        } else if more {
+            self.depth = (self.depth + 1).min(usize::from(MAX_LEVELS));
+        } else {
+            self.depth = self.depth.saturating_sub(1).max(1);
+        }
+    }
+
+    pub(in crate::app) fn next_view(&mut self) {
+        self.close_all();
+        self.view = self.view.next();
+        self.list = List::default();
+    }
+
+    /// The table that is shown.
+    pub fn table(&self) -> OpensTable {
+        match self.detail() {
+            None => self.view.table(),
+            Some(Detail::Process(_)) => OpensTable::FilesOfProcess,
+            Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
+            Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
+            Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)) => {
+                OpensTable::Files
+            }
+        }
+    }
+
+    /// Whether there is data for a column; other needs are not about this pane.
+    pub fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Latency => self.timed,
+            Need::Connections => self.net,
+            _ => true,
+        }
+    }
+
+    /// The orders that this view offers, the one to begin with first.
+    pub fn sorts(&self) -> Vec<OpensSort> {
+        self.table().sorts(|need| self.has(need))
+    }
+
+    /// The order in effect: the one chosen, if this view offers it.
+    pub fn sort(&self) -> OpensSort {
+        let sorts = self.sorts();
+        if sorts.contains(&self.sort) {
+            return self.sort;
+        }
+        sorts.first().copied().unwrap_or_default()
+    }
+
+    pub(in crate::app) fn next_sort(&mut self) {
+        self.sort = order::next_of(&self.sorts(), self.sort()).unwrap_or_default();
+        self.reverse = false;
+    }
+
+    /// Shows failed opens alone, or all again, with the most failures first unless another order was
+    /// chosen.
+    pub fn toggle_failed_only(&mut self) {
+        self.failed_only = !self.failed_only;
+        match (self.failed_only, self.sort) {
+            (true, OpensSort::Rate) => self.sort = OpensSort::Failed,
+            (false, OpensSort::Failed) => self.sort = OpensSort::Rate,
+            _ => {}
+        }
+    }
+
+    /// Orders by `sort`; the same again reverses.
+    pub fn sort_by(&mut self, sort: OpensSort) {
+        let current = self.sort();
+        order::choose((&mut self.sort, &mut self.reverse), current, sort);
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<Row> {
+        self.rows.get(self.list.cursor).copied()
+    }
+
+    /// Identifies a row while it is in its table.
+    pub fn id(&self, row: Row) -> RowId {
+        match row {
+            Row::Process(s) => (0, s.id()),
+            Row::FileUnderProcess(s) => (1, s.id()),
+            Row::FileOfProcess(s) => (3, s.id()),
+            Row::Path(s) => (4, s.id()),
+            Row::ProcessOfFile(s) => (5, s.id()),
+            Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
+            Row::FailureGroup(i) => {
+                let of = |f: &FailRow| {
+                    let errno = u64::from(f.errno.unsigned_abs());
+                    fingerprint(&f.dir, fingerprint(&f.name.0, errno))
+                };
+                (7, self.fails.get(i).map_or(0, of))
+            }
+            Row::Failure(s) => (9, s.id()),
+            Row::Live(n) => (8, n),
+        }
+    }
+
+    /// Takes over new rows: the cursor stays on a row, or on the followed one.
+    pub fn settle(&mut self, height: usize) {
+        let id = self.list.follow;
+        let followed = id.and_then(|id| self.rows.iter().position(|r| self.id(*r) == id));
+        self.list.settle(followed, self.rows.len(), height);
+    }
+}
+
+/// FNV-1a: the same in each run.
+fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
