@@ -68,7 +68,7 @@ fn frame(c: &mut Criterion) {
         });
     });
     let mut s = 20.0;
-    c.bench_function("tick (order both panes anew) and frame", |b| {
+    c.bench_function("tick (sort both panes) and frame", |b| {
         b.iter(|| {
             s += 0.01;
             app.update(Msg::Tick, at(s));

@@ -63,7 +63,7 @@ pub struct ScreenSettings {
     pub columns: Columns,
     /// Where `W` writes; none where there is no home.
     pub file: Option<PathBuf>,
-    /// MMDB files that tell where addresses are registered.
+    /// MMDB files with the registration of addresses.
     pub mmdb: Vec<PathBuf>,
     /// Paths that the timeline marks.
     pub watched: WatchedPaths,

@@ -55,7 +55,7 @@ pub fn with_probe(config: OpensConfig, load: impl FnOnce()) -> Read {
     assert_eq!(
         counts.seen,
         opens + counts.lost + counts.skipped,
-        "every open is told or counted as lost"
+        "every open is reported or counted as lost"
     );
     Read { seen: counts.seen, lost: counts.lost, cpu_ns }
 }

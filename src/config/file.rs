@@ -33,7 +33,7 @@ pub struct FileConfig {
     /// Keys of the view that `W` saves, with their values.
     pub view: Vec<(&'static str, Value)>,
     pub columns: Columns,
-    /// `None` where no key is bound anew.
+    /// `None` if no key has a new binding.
     pub keys: Option<Keymap>,
     pub mmdb: Vec<String>,
     /// Patterns of paths that the timeline marks.

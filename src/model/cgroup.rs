@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_not_asked_for_for_ever() {
+    fn an_unknown_id_is_not_requested_for_ever() {
         let mut known = KnownCgroups::default();
         for _ in 0..TRIES {
             assert!(known.is_wanted(7));

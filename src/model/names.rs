@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_half_is_let_go() {
+    fn the_oldest_half_is_evicted() {
         let mut names = Names::default();
         for n in 0..3 * MOST as u32 {
             names.ask([ip(n)].into_iter(), at(u64::from(n)));

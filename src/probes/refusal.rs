@@ -186,7 +186,7 @@ pub(crate) fn perf_events_are_restricted() -> bool {
     level.is_some_and(|level| level > 2) && !is_admin.unwrap_or(false)
 }
 
-/// Whether this is a user namespace other than the machine's. /proc tells: only the initial one maps all
+/// Whether this is a user namespace other than the machine's. /proc/self/uid_map shows it: only the initial one maps all
 /// ids to themselves (kernel/user.c, init_user_ns).
 fn in_user_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map")

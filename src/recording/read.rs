@@ -45,7 +45,7 @@ pub enum Item {
 pub struct Reader<S> {
     from: S,
     head: Head,
-    /// The last time that any block tells of.
+    /// The last time in any block.
     end: Mono,
     /// Where the next block begins.
     next: u64,

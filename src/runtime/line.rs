@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_any_more() {
+    fn the_terminal_is_not_read() {
         let (from, to) = pipe();
         drop(from);
         let mut line = Line::new(to);

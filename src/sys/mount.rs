@@ -11,7 +11,7 @@ const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 
-/// Mounts a file system that nobody else sees; it ends with the descriptor. An option is a name, or a
+/// Mounts a file system for this process alone; it ends with the descriptor. An option is a name, or a
 /// name with a value. Needs CAP_SYS_ADMIN and kernel 5.2.
 pub(crate) fn private_mount(
     kind: &CStr,

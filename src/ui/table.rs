@@ -34,7 +34,7 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
         let mut marked = false;
         for place in fit(self.columns, area.width) {
             let Some(column) = self.columns.get(place.index) else { continue };
-            // Of two that are ordered by the same the first tells it.
+            // Of two columns with the same order the first shows it.
             let sorted = column.order() == Some(self.sort) && !marked;
             marked |= sorted;
             let mark = match (sorted, self.reverse) {

@@ -29,7 +29,7 @@ pub fn cut<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
 
 /// A path in at most `width` cells, shortened in the middle: `/usr/…/x86_64-linux-gnu/libc.so.6`.
 ///
-/// The file's name is what counts, then the directories that it is in, which tell it from others
+/// The file's name is what counts, then the directories that it is in, which distinguish it from others
 /// of that name, then where the path begins.
 pub fn middle<'a>(text: &'a str, width: usize, sign: &str) -> Cow<'a, str> {
     if cells(text) <= width {

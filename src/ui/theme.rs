@@ -141,7 +141,7 @@ const LIGHT: Theme = Theme {
     flat_selection: false,
 };
 
-/// The eight colours of Okabe and Ito, told apart by every kind of sight.
+/// The eight colours of Okabe and Ito, distinguishable with every kind of sight.
 const COLOURBLIND: Theme = Theme {
     name: "colourblind",
     text: Style::new().fg(rgb(0xd8dee9)).bg(rgb(0x14171c)),

@@ -289,7 +289,7 @@ pub fn refuse_sockets(refuse: bool) {
     }
 }
 
-/// Fills the TCX hook, so that nobody else can attach there (BPF_MPROG_MAX is 64).
+/// Fills the TCX hook, so that no other program can attach there (BPF_MPROG_MAX is 64).
 pub fn fill_tcx(name: &str) -> Vec<(OwnedFd, OwnedFd)> {
     let mut all = Vec::new();
     for kind in [libbpf_sys::BPF_TCX_INGRESS, libbpf_sys::BPF_TCX_EGRESS] {
@@ -320,7 +320,7 @@ pub fn fill_tcx(name: &str) -> Vec<(OwnedFd, OwnedFd)> {
 
 // ---- the probe ---------------------------------------------------------------------------------
 
-/// A running probe and everything it has told.
+/// A running probe and all its events.
 pub struct Probe {
     probe: ProbeThread<TalkersCommand>,
     events: Receiver<ProbeEvent>,

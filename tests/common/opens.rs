@@ -1,4 +1,4 @@
-//! Runs the opens probe and collects what it tells of chosen processes.
+//! Runs the opens probe and collects its events of chosen processes.
 
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ impl Seen {
     }
 }
 
-/// All that a probe told.
+/// All events of a probe.
 #[derive(Debug, Default)]
 pub struct All {
     pub seen: Vec<Seen>,
@@ -99,7 +99,7 @@ impl Watch {
         (all.seen, all.counts)
     }
 
-    /// Stops the probe; all that it told, of opens those that `keep` chooses.
+    /// Stops the probe and returns its events, of opens those that `keep` selects.
     pub fn finish_all(mut self, keep: impl Fn(&OpenMeta) -> bool) -> All {
         self.probe.stop();
         let mut all = All::default();

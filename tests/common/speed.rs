@@ -24,12 +24,12 @@ pub struct Opened {
 pub struct Run {
     /// What the load did, as it says itself.
     pub done: Opened,
-    /// What was told of it, one by one.
-    pub told: Opened,
-    /// What was counted of it in the kernel without being told.
+    /// Its opens that were reported one by one.
+    pub reported: Opened,
+    /// Its opens that the kernel counted as lost.
     pub lost: Opened,
-    /// Opens told, of everybody.
-    pub told_all: u64,
+    /// All opens that were reported.
+    pub reported_all: u64,
     /// The probe's counts, of everybody.
     pub counts: OpenCounts,
 }
@@ -38,11 +38,11 @@ impl Run {
     /// Fails unless every open is accounted for, exactly.
     pub fn assert_exact(&self) {
         let accounted = Opened {
-            opens: self.told.opens + self.lost.opens,
-            failed: self.told.failed + self.lost.failed,
+            opens: self.reported.opens + self.lost.opens,
+            failed: self.reported.failed + self.lost.failed,
         };
         assert_eq!(accounted, self.done, "{self:?}");
-        assert_eq!(self.counts.seen, self.told_all + self.counts.lost, "{self:?}");
+        assert_eq!(self.counts.seen, self.reported_all + self.counts.lost, "{self:?}");
         assert_eq!((self.counts.lost_unowned, self.counts.malformed), (0, 0), "{self:?}");
     }
 }
@@ -69,13 +69,13 @@ pub fn full_speed(time: Duration) -> Run {
     }
     // The child's pid is known when it has ended, so everybody's opens are counted until then.
     let reader = std::thread::spawn(move || {
-        let mut told = std::collections::HashMap::<u32, Opened>::new();
+        let mut reported = std::collections::HashMap::<u32, Opened>::new();
         let mut lost = std::collections::HashMap::<u32, Opened>::new();
         while let Some(event) = next(&mut events) {
             match event {
                 ProbeEvent::Opens(batch) => {
                     for open in batch.iter() {
-                        let of = told.entry(open.meta.tgid).or_default();
+                        let of = reported.entry(open.meta.tgid).or_default();
                         of.opens += 1;
                         of.failed += u64::from(open.meta.ret < 0);
                     }
@@ -83,7 +83,7 @@ pub fn full_speed(time: Duration) -> Run {
                         lost.insert(l.tgid, Opened { opens: l.opens, failed: l.failed });
                     }
                 }
-                ProbeEvent::Ended(ProbeEnd::Opens(counts)) => return (told, lost, counts),
+                ProbeEvent::Ended(ProbeEnd::Opens(counts)) => return (reported, lost, counts),
                 ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }
@@ -111,13 +111,13 @@ pub fn full_speed(time: Duration) -> Run {
     };
     let done = Opened { opens: word(), failed: word() };
     probe.stop();
-    let (told, lost, counts) = reader.join().unwrap();
+    let (reported, lost, counts) = reader.join().unwrap();
     probe.join();
     Run {
         done,
-        told: told.get(&child).copied().unwrap_or_default(),
+        reported: reported.get(&child).copied().unwrap_or_default(),
         lost: lost.get(&child).copied().unwrap_or_default(),
-        told_all: told.values().map(|o| o.opens).sum(),
+        reported_all: reported.values().map(|o| o.opens).sum(),
         counts,
     }
 }

@@ -86,7 +86,7 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
 }
 
 #[test]
-fn ten_thousand_threads_are_told_apart() {
+fn ten_thousand_threads_are_distinguished() {
     const THREADS: usize = 10_000;
     let _ring = alone();
     let watch = watch(OpensConfig::default());
@@ -172,7 +172,7 @@ fn one_of_two_thousand_interfaces_is_counted() {
 }
 
 #[test]
-fn two_streams_at_once_tell_the_same() {
+fn two_streams_at_once_report_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("seen twice");
     File::create(&path).unwrap();
@@ -253,7 +253,7 @@ impl Drop for Tight {
 }
 
 #[test]
-fn too_little_memory_is_told() {
+fn too_little_memory_is_reported() {
     for (kind, enough) in [("opens", 40 << 20), ("connections", 60 << 20)] {
         let enough = Tight::new(enough).stream(kind);
         assert_eq!(enough.code(), 0, "{}", enough.stderr);
@@ -280,9 +280,9 @@ fn without_tracefs_it_mounts_its_own_or_says_how() {
     assert!(run.stderr.contains("mount -t tracefs"), "{}", run.stderr);
 }
 
-/// What is told comes from the kernel's own records, not from /proc.
+/// Lines come from the kernel's own records, not from /proc.
 #[test]
-fn behind_hidepid_everybody_is_told() {
+fn behind_hidepid_every_process_is_reported() {
     let hide = "mount -t proc -o hidepid=2 proc /proc; \
                 set -- setpriv --reuid 65534 --clear-groups --inh-caps +bpf,+perfmon,+dac_read_search \
                 --ambient-caps +bpf,+perfmon,+dac_read_search \"$@\"; \

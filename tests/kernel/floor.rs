@@ -16,7 +16,7 @@ fn kernel() -> (u32, u32) {
 
 #[test]
 fn what_is_not_seen_is_what_this_kernel_cannot_show() {
-    // The log tells why programs were refused; it is shown when the test fails.
+    // The log has the reason why programs were refused; it is shown when the test fails.
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
     let watch = watch(OpensConfig::default());
     println!(); // from the harness's own line
@@ -85,12 +85,12 @@ fn a_deep_path_is_resolved() {
 
 /// What kernel 5.10 can do is enough for calls, flags, paths, names and results, here as there.
 #[test]
-fn the_form_for_the_oldest_kernel_tells_the_same() {
+fn the_form_for_the_oldest_kernel_reports_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     std::fs::create_dir(root.join("sub")).unwrap();
     std::fs::write(root.join("file"), "x").unwrap();
-    let told = [false, true].map(|as_on_510| {
+    let reported = [false, true].map(|as_on_510| {
         let watch = watch(OpensConfig { as_on_510, ..OpensConfig::default() });
         let child = in_child(|| {
             std::env::set_current_dir(root.join("sub")).unwrap();
@@ -116,6 +116,6 @@ fn the_form_for_the_oldest_kernel_tells_the_same() {
         };
         seen.iter().map(of).collect::<Vec<_>>()
     });
-    assert_eq!(told[0].len(), 5);
-    assert_eq!(told[0], told[1]);
+    assert_eq!(reported[0].len(), 5);
+    assert_eq!(reported[0], reported[1]);
 }

@@ -9,8 +9,8 @@ use ebpftop::probes::OpensConfig;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{IoUring, opcode, types};
 
-/// Runs `act` in a process of its own, and what was told of its opens through io_uring.
-fn told_of(act: impl FnOnce()) -> (Vec<Seen>, OpenCounts) {
+/// Runs `act` in a process of its own and returns its opens through io_uring.
+fn observe(act: impl FnOnce()) -> (Vec<Seen>, OpenCounts) {
     let watch = watch(OpensConfig::default());
     assert!(watch.info.seen.contains(&Syscall::IoUring), "{:?}", watch.info);
     let child = in_child(act);
@@ -37,7 +37,7 @@ fn names_and_results_by_both_calls_inline_and_in_a_worker() {
     let root = dir.path().canonicalize().unwrap();
     std::fs::write(root.join("file"), "x").unwrap();
     let whole = |n: &str| format!("{}/{n}", root.display());
-    let (seen, _) = told_of(|| {
+    let (seen, _) = observe(|| {
         std::env::set_current_dir(&root).unwrap();
         let mut ring = IoUring::new(8).unwrap();
         let (file, none) = (CString::new("file").unwrap(), CString::new("none").unwrap());
@@ -51,13 +51,13 @@ fn names_and_results_by_both_calls_inline_and_in_a_worker() {
         let openat2 = opcode::OpenAt2::new(by_dirfd, file.as_ptr(), &raw const how).build();
         assert!(one(&mut ring, openat2) >= 0);
     });
-    let told: Vec<_> = seen
+    let reported: Vec<_> = seen
         .iter()
         .map(|s| (s.path_str(), s.resolved.clone().map(|(k, _)| k), s.resolved_str()))
         .collect();
     let opened = ("file".to_string(), Some(ResolvedKind::Opened), whole("file"));
     let tried = ("none".to_string(), Some(ResolvedKind::Tried), whole("none"));
-    assert_eq!(told, [opened.clone(), tried, opened.clone(), opened]);
+    assert_eq!(reported, [opened.clone(), tried, opened.clone(), opened]);
     assert_eq!(seen[1].meta.errno(), Some(libc::ENOENT));
     assert!(seen[0].meta.fd().is_some_and(|fd| fd > 2));
     assert_eq!(seen[3].meta.flags, Some(libc::O_CLOEXEC as u64));
@@ -66,7 +66,7 @@ fn names_and_results_by_both_calls_inline_and_in_a_worker() {
 #[test]
 fn the_submission_thread_opens_for_its_process() {
     let path = CString::new("/etc/hostname").unwrap();
-    let (seen, _) = told_of(|| {
+    let (seen, _) = observe(|| {
         let mut ring = IoUring::builder().setup_sqpoll(10).build(8).unwrap();
         assert!(one(&mut ring, openat(&path)) >= 0);
     });
@@ -78,7 +78,7 @@ fn the_submission_thread_opens_for_its_process() {
 #[test]
 fn a_direct_open_has_a_slot_and_no_descriptor() {
     let path = CString::new("/etc/hostname").unwrap();
-    let (seen, _) = told_of(|| {
+    let (seen, _) = observe(|| {
         let mut ring = IoUring::new(8).unwrap();
         ring.submitter().register_files_sparse(8).unwrap();
         let direct = |slot| {
@@ -90,8 +90,9 @@ fn a_direct_open_has_a_slot_and_no_descriptor() {
         assert_eq!(one(&mut ring, direct(types::DestinationSlot::auto_target())), 0);
         assert_eq!(one(&mut ring, direct(third)), 0);
     });
-    let told: Vec<_> = seen.iter().map(|s| (s.meta.slot, s.meta.fd(), s.meta.errno())).collect();
-    assert_eq!(told, [(Some(0), None, None), (Some(3), None, None)]);
+    let reported: Vec<_> =
+        seen.iter().map(|s| (s.meta.slot, s.meta.fd(), s.meta.errno())).collect();
+    assert_eq!(reported, [(Some(0), None, None), (Some(3), None, None)]);
     assert!(seen.iter().all(|s| s.path_str() == "/etc/hostname"));
 }
 
@@ -99,7 +100,7 @@ fn a_direct_open_has_a_slot_and_no_descriptor() {
 fn a_completion_that_never_shows_is_counted() {
     let path = CString::new("/etc/hostname").unwrap();
     const QUIET: u64 = 3;
-    let (seen, counts) = told_of(|| {
+    let (seen, counts) = observe(|| {
         let mut ring = IoUring::new(8).unwrap();
         for _ in 0..QUIET {
             let quiet = openat(&path).flags(Flags::SKIP_SUCCESS);
@@ -120,7 +121,7 @@ fn silent_completions_take_no_room_from_others() {
     const EACH: u32 = 8;
     let there = CString::new("/etc/hostname").unwrap();
     let none = CString::new("/no such file").unwrap();
-    let (seen, counts) = told_of(|| {
+    let (seen, counts) = observe(|| {
         let mut rings = Vec::new();
         for _ in 0..RINGS {
             // A ring of its own each: the memory of a request is not used again.

@@ -76,7 +76,7 @@ fn by_old_calls(_: &CStr, _: &CStr) -> bool {
 
 /// `openat2`, `open`, `creat` and a call with a bad pointer, by raw system calls.
 #[test]
-fn every_call_is_told_apart() {
+fn every_call_is_distinguished() {
     let dir = tempfile::tempdir().unwrap();
     let name = |n: &str| CString::new(dir.path().join(n).as_os_str().as_encoded_bytes()).unwrap();
     let (a, b, c) = (name("by open"), name("by creat"), name("by openat2"));
@@ -113,7 +113,7 @@ fn every_call_is_told_apart() {
 
 /// A call without any path: where the file is comes from the descriptor alone.
 #[test]
-fn an_open_by_handle_tells_the_file() {
+fn an_open_by_handle_has_the_file() {
     #[repr(C)]
     struct Handle {
         bytes: u32,
@@ -163,8 +163,8 @@ fn a_long_path_is_whole_and_one_too_long_is_none() {
     assert_eq!(File::open(&too_long).unwrap_err().raw_os_error(), Some(libc::ENAMETOOLONG));
     let (seen, _) = watch.finish(own_thread());
     assert!(seen.iter().any(|s| s.path.as_deref() == Some(deep.as_bytes())));
-    let told = seen.iter().find(|s| s.path.as_deref() == Some(longest.as_bytes())).unwrap();
-    assert_eq!(told.resolved_str(), longest);
+    let reported = seen.iter().find(|s| s.path.as_deref() == Some(longest.as_bytes())).unwrap();
+    assert_eq!(reported.resolved_str(), longest);
     let refused = seen.iter().find(|s| s.meta.errno() == Some(libc::ENAMETOOLONG)).unwrap();
     assert_eq!(refused.path, None);
 }
@@ -222,7 +222,7 @@ fn a_full_ring_loses_details_and_no_counts() {
 }
 
 #[test]
-fn what_is_not_wanted_is_counted_and_not_told() {
+fn unselected_opens_are_counted_and_not_reported() {
     let only = Only { tgid: Some(1), failed: true, ..Only::default() };
     let watch = watch(OpensConfig { only, ..OpensConfig::default() });
     for _ in 0..100 {
@@ -273,8 +273,8 @@ fn opens_are_chosen_by_name_in_the_kernel() {
             |s: &Seen| pattern.matches_any(&[s.meta.comm.as_bytes(), s.meta.process.as_bytes()]);
         assert!(all.seen.iter().all(name), "{part}");
         let ours = all.seen.iter().filter(|s| children.contains(&s.meta.tgid));
-        let told: Vec<_> = ours.map(Seen::path_str).filter(|p| p.starts_with("/no/")).collect();
-        assert_eq!(told, wanted, "{part}");
+        let reported: Vec<_> = ours.map(Seen::path_str).filter(|p| p.starts_with("/no/")).collect();
+        assert_eq!(reported, wanted, "{part}");
         assert!(all.counts.skipped >= 6 - wanted.len() as u64, "{:?}", all.counts);
         assert_eq!(
             all.counts.seen,
@@ -347,7 +347,7 @@ fn rings_of_several_cpus_are_one_stream() {
     assert!(ours.iter().all(|s| s.resolved_str() == whole));
 }
 
-/// What a process lost is told, and when it has ended it makes room in the kernel's table: unless
+/// The losses of a process are reported, and when it has ended it makes room in the kernel's table: unless
 /// the record of its end was lost too, which other tests' opens may do to so small a ring.
 #[test]
 fn the_losses_of_ended_processes_make_room() {
@@ -368,6 +368,6 @@ fn the_losses_of_ended_processes_make_room() {
         });
         children.push(child);
     }
-    assert!(made_room, "nobody of {children:?} was let go");
+    assert!(made_room, "none of {children:?} was removed");
     assert_eq!(watch.finish(|_| true).1.lost_unowned, 0);
 }

@@ -56,7 +56,7 @@ fn a_hundred_short_lived_processes_are_all_named() {
 }
 
 #[test]
-fn the_end_of_a_process_is_told_once_and_of_a_thread_never() {
+fn the_end_of_a_process_is_reported_once_and_of_a_thread_never() {
     let watch = watch(OpensConfig::default());
     let child = in_child(|| {
         std::thread::spawn(|| File::open("/etc/hostname").unwrap()).join().unwrap();
@@ -128,7 +128,7 @@ fn vfork() -> i32 {
 }
 
 #[test]
-fn vfork_children_that_open_and_exit_are_told_whole() {
+fn vfork_children_that_open_and_exit_are_reported_whole() {
     const CHILDREN: usize = 200;
     let watch = watch(OpensConfig::default());
     let children: Vec<u32> = (0..CHILDREN)
@@ -177,7 +177,7 @@ fn spread(wide: u32, deep: u32) {
 
 /// Processes that make processes: every one of them opens once and ends.
 #[test]
-fn a_bounded_fork_bomb_is_told_whole() {
+fn a_bounded_fork_bomb_is_reported_whole() {
     const ALL: usize = 3 + 9 + 27 + 81 + 243 + 729 + 2187;
     let watch = watch(OpensConfig::default());
     in_child(|| spread(3, 7));
@@ -256,8 +256,9 @@ fn a_reused_pid_is_another_process() {
     opens.add_batch(&batch, Mono(0));
     let mut held: Vec<_> = opens.processes().iter().map(|(_, p)| p).collect();
     held.sort_by_key(|p| p.key.start_boottime_ns);
-    let told = |p: &&ebpftop::model::opens::Process| (p.key.tgid, p.tally.opens, p.tally.failed);
-    assert_eq!(held.iter().map(told).collect::<Vec<_>>(), [(pid, 1, 0), (pid, 1, 1)]);
+    let reported =
+        |p: &&ebpftop::model::opens::Process| (p.key.tgid, p.tally.opens, p.tally.failed);
+    assert_eq!(held.iter().map(reported).collect::<Vec<_>>(), [(pid, 1, 0), (pid, 1, 1)]);
     assert!(held.iter().all(|p| p.ended.is_some() && p.files.len() == 1));
 }
 
@@ -279,7 +280,7 @@ fn a_reused_pid_has_two_rows() {
     assert!(screen.contains("/etc/hostname") && screen.contains("/no such file by a twin"));
 }
 
-/// The main thread has ended and others work on: /proc/PID tells nothing of the program, the other
+/// The main thread has ended and others work on: /proc/PID has nothing of the program, the other
 /// threads do.
 #[test]
 fn a_process_whose_main_thread_has_ended_has_its_program() {

@@ -32,8 +32,8 @@ fn resolved(seen: &[Seen], path: &str) -> Option<(ResolvedKind, String)> {
 }
 
 /// Runs `act` in a process of its own (it may change root, directory, namespaces) and gives what
-/// the probe told of it.
-fn told_of(act: impl FnOnce()) -> Vec<Seen> {
+/// the probe reported of it.
+fn observe(act: impl FnOnce()) -> Vec<Seen> {
     let watch = watch(OpensConfig::default());
     let child = in_child(act);
     let (seen, counts) = watch.finish(|m| m.tgid == child);
@@ -63,7 +63,7 @@ fn tree() -> (tempfile::TempDir, String) {
 fn relative_to_cwd_to_a_descriptor_through_links_and_dots() {
     let (_dir, root) = tree();
     let dirfd = File::open(format!("{root}/real")).unwrap();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(format!("{root}/cwd").as_str()).unwrap();
         for path in ["../real/file", "../link/deep/../file", "/", "."] {
             open(path, RDONLY, Mode::empty()).unwrap();
@@ -81,10 +81,10 @@ fn relative_to_cwd_to_a_descriptor_through_links_and_dots() {
 }
 
 #[test]
-fn a_failed_open_tells_the_absolute_path_that_was_tried() {
+fn a_failed_open_has_the_absolute_path_that_was_tried() {
     let (_dir, root) = tree();
     let dirfd = File::open(format!("{root}/real")).unwrap();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(format!("{root}/cwd").as_str()).unwrap();
         for path in ["none/../x", "/no/such", ""] {
             open(path, RDONLY, Mode::empty()).unwrap_err();
@@ -103,7 +103,7 @@ fn a_failed_open_tells_the_absolute_path_that_was_tried() {
 #[test]
 fn a_chroot_is_seen_through() {
     let (_dir, root) = tree();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chroot(root.as_str()).unwrap();
         chdir("/").unwrap();
         open("/real/file", RDONLY, Mode::empty()).unwrap();
@@ -124,7 +124,7 @@ fn a_chroot_is_seen_through() {
 #[test]
 fn bind_mounts_and_file_systems_in_another_mount_namespace() {
     let (_dir, root) = tree();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
@@ -146,7 +146,7 @@ fn bind_mounts_and_file_systems_in_another_mount_namespace() {
 #[test]
 fn the_root_is_that_of_the_process() {
     let (_dir, root) = tree();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
@@ -172,7 +172,7 @@ fn deleted_temporary_and_anonymous_files_are_said_to_be_so() {
     let proc = |fd: RawFd| format!("/proc/self/fd/{fd}");
     let (held, pipe, memfd) =
         (proc(held.as_raw_fd()), proc(pipe.as_raw_fd()), proc(memfd.as_raw_fd()));
-    let seen = told_of(|| {
+    let seen = observe(|| {
         for path in [&held, &pipe, &memfd] {
             open(path.as_str(), RDONLY, Mode::empty()).unwrap();
         }
@@ -208,7 +208,7 @@ fn files_outside_of_the_tree_have_the_names_that_readlink_has() {
         let name = fs::read_link(path).unwrap().into_os_string().into_string().unwrap();
         names.push(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned());
     }
-    let seen = told_of(|| {
+    let seen = observe(|| {
         for path in &paths {
             // O_PATH opens also what cannot be opened to read.
             open(path.as_str(), OFlag::O_PATH, Mode::empty()).unwrap();
@@ -228,7 +228,7 @@ fn the_longest_names_are_whole() {
     let root = dir.path().canonicalize().unwrap();
     fuse::serve(&root);
     let names = [200, 255, 256, 300, 800, 1_023].map(|len| "n".repeat(len));
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(&root).unwrap();
         for name in &names {
             open(name.as_str(), RDONLY, Mode::empty()).unwrap();
@@ -268,7 +268,7 @@ fn a_rename_that_changes_the_case_alone_shows() {
     fs::create_dir(inside.join("deep")).unwrap();
     fs::write(inside.join("deep/name"), "x").unwrap();
     let steps = ["deep/name", "deep/NAME", "Deep/NAME", "Deep/Name"];
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(&inside).unwrap();
         for (n, path) in steps.iter().enumerate() {
             if let Some(before) = n.checked_sub(1).map(|n| steps[n]) {
@@ -298,7 +298,7 @@ fn a_rename_that_changes_the_case_alone_shows() {
 #[test]
 fn a_rename_shows_in_the_next_open() {
     let (_dir, root) = tree();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(root.as_str()).unwrap();
         open("real/file", RDONLY, Mode::empty()).unwrap();
         fs::rename("real/file", "real/file2").unwrap();
@@ -318,7 +318,7 @@ fn the_deepest_path_is_whole_and_a_deeper_one_not_known() {
     let (_dir, root) = tree();
     let short = "a".to_string();
     let long = "n".repeat(255);
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(root.as_str()).unwrap();
         let mut at = root.len();
         let mut down = |name: &str| {
@@ -349,7 +349,7 @@ fn the_deepest_path_is_whole_and_a_deeper_one_not_known() {
     assert_eq!(of(b'm'), None);
 }
 
-/// More files than a generation of names holds, twice over: every open is told its own path.
+/// More files than a generation of names holds, twice over: every open has its own path.
 #[test]
 fn ever_new_files_each_have_their_own_path() {
     let (_dir, root) = tree();
@@ -375,7 +375,7 @@ fn ever_new_files_each_have_their_own_path() {
 
 #[test]
 fn a_detached_mount_has_no_path_in_this_namespace() {
-    let seen = told_of(|| {
+    let seen = observe(|| {
         // SAFETY: a NUL-terminated path, flags.
         let tree = unsafe {
             libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, c"/usr".as_ptr(), 1 /* CLONE */)
@@ -402,7 +402,7 @@ fn raw_openat2(dirfd: RawFd, path: &CStr, resolve: u64) -> i64 {
 fn openat2_in_root_starts_from_the_descriptor() {
     let (_dir, root) = tree();
     let dir = File::open(&root).unwrap();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         chdir(root.as_str()).unwrap();
         raw_openat2(dir.as_raw_fd(), c"/real/none", RESOLVE_IN_ROOT);
         raw_openat2(libc::AT_FDCWD, c"/cwd/none", RESOLVE_IN_ROOT);
@@ -413,14 +413,14 @@ fn openat2_in_root_starts_from_the_descriptor() {
     }
 }
 
-/// What stays beneath the descriptor is opened; what leads out is refused, and tells where it led.
+/// What stays beneath the descriptor is opened; what leads out is refused, and has the path that it led to.
 #[test]
 fn openat2_beneath_the_descriptor() {
     let (_dir, root) = tree();
     std::os::unix::fs::symlink("/etc", format!("{root}/real/out")).unwrap();
     let real = File::open(format!("{root}/real")).unwrap();
     let out = [c"../cwd", c"deep/../../cwd", c"out/hostname", c"/etc/hostname"];
-    let seen = told_of(|| {
+    let seen = observe(|| {
         assert!(raw_openat2(real.as_raw_fd(), c"deep/../file", RESOLVE_BENEATH) >= 0);
         for path in out {
             assert_eq!(raw_openat2(real.as_raw_fd(), path, RESOLVE_BENEATH), -1);
@@ -442,7 +442,7 @@ fn bytes_that_are_not_text_stay_as_they_are() {
     let (_dir, root) = tree();
     let odd = Path::new(&root).join(std::ffi::OsStr::from_bytes(b"a\n\x1b[31m\xff"));
     fs::write(&odd, "x").unwrap();
-    let seen = told_of(|| {
+    let seen = observe(|| {
         open(&odd, RDONLY, Mode::empty()).unwrap();
     });
     let open = seen.iter().find(|s| s.path == Some(bytes(&odd))).unwrap();

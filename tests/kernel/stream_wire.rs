@@ -59,7 +59,7 @@ fn sources(line: &Value) -> BTreeMap<String, (u64, u64)> {
 }
 
 #[test]
-fn every_frame_is_told_once() {
+fn every_frame_is_counted_once() {
     let run = watched(&[], Stream::json);
     let lines = run.lines();
     let ready = &lines[0];
@@ -105,13 +105,13 @@ fn csv_is_a_row_a_source() {
     let mut rows = text.lines().map(|l| l.split(',').collect::<Vec<_>>());
     let header = rows.next().unwrap();
     let at = |name: &str| header.iter().position(|n| *n == name).unwrap();
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     for row in rows.filter(|row| row[at("direction")] == "rx") {
         assert_eq!(row.len(), header.len());
-        told.insert(row[at("ip")].to_owned(), row[at("source_packets")].to_owned());
+        reported.insert(row[at("ip")].to_owned(), row[at("source_packets")].to_owned());
     }
-    assert_eq!(told[&v4(1).to_string()], "60");
-    assert_eq!(told["2001:db8::d"], "20");
+    assert_eq!(reported[&v4(1).to_string()], "60");
+    assert_eq!(reported["2001:db8::d"], "20");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn text_is_a_table_an_interval() {
 }
 
 #[test]
-fn an_interface_that_goes_is_told_and_nothing_ends() {
+fn an_interface_that_goes_is_reported_and_nothing_ends() {
     own_namespace();
     veth("vt0", "vt1");
     let stream = Stream::json(&["talkers", "-i", "vt0", "--interval", "100ms"]);

@@ -1,4 +1,4 @@
-//! What one address talks: frames made byte by byte, told apart on the real kernel by every hook.
+//! Details of one address: frames made byte by byte, classified on the real kernel by every hook.
 //!
 
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn extension(next: u8, units: usize, rest: &[u8]) -> Vec<u8> {
 
 type Case = (Vec<u8>, Flow);
 
-/// Frames of 10.0.0.1, and what each of them must be told as.
+/// Frames of 10.0.0.1, and the class of each.
 fn zoo4() -> Vec<Case> {
     let mut options = four(UDP, &[]);
     options[0] = 0x47;
@@ -133,7 +133,7 @@ fn zoo6() -> Vec<Case> {
     ]
 }
 
-/// Frames of somebody else, who must not be told.
+/// Frames of another address, which must not be counted.
 fn others() -> Vec<Vec<u8>> {
     vec![
         ethernet(0x0800, &ipv4(v4(2), v4(1), 100)),
@@ -147,44 +147,44 @@ fn size_class(bytes: usize) -> usize {
 }
 
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct Sums {
     flows: BTreeMap<Flow, Traffic>,
     all: Traffic,
     left: Traffic,
     sizes: [u64; SIZES],
 }
 
-/// Everything that was told of a look in one direction; each sample must add up.
-fn told(samples: &[TalkersSample], direction: Direction) -> Told {
+/// The sum of all samples of the details in one direction; each sample must add up.
+fn reported(samples: &[TalkersSample], direction: Direction) -> Sums {
     let looks = samples.iter().filter(|s| s.direction == direction).filter_map(|s| s.look.as_ref());
-    let mut told = Told::default();
+    let mut reported = Sums::default();
     for look in looks {
         assert_eq!(look.problem, None);
         let sum = look.flows.iter().fold(look.left, |sum, (_, t)| sum + *t);
         assert_eq!((sum, look.sizes.iter().sum::<u64>()), (look.all, look.all.packets), "{look:?}");
-        told.all = told.all + look.all;
-        told.left = told.left + look.left;
-        for (sum, n) in told.sizes.iter_mut().zip(look.sizes) {
+        reported.all = reported.all + look.all;
+        reported.left = reported.left + look.left;
+        for (sum, n) in reported.sizes.iter_mut().zip(look.sizes) {
             *sum += n;
         }
         for (flow, traffic) in &look.flows {
-            let sum = told.flows.entry(*flow).or_default();
+            let sum = reported.flows.entry(*flow).or_default();
             *sum = *sum + *traffic;
         }
     }
-    told
+    reported
 }
 
-fn expected(cases: &[Case], times: u64) -> Told {
-    let mut told = Told::default();
+fn expected(cases: &[Case], times: u64) -> Sums {
+    let mut reported = Sums::default();
     for (frame, flow) in cases {
         let one = Traffic { packets: times, bytes: times * frame.len() as u64 };
-        let sum = told.flows.entry(*flow).or_default();
+        let sum = reported.flows.entry(*flow).or_default();
         *sum = *sum + one;
-        told.all = told.all + one;
-        told.sizes[size_class(frame.len())] += times;
+        reported.all = reported.all + one;
+        reported.sizes[size_class(frame.len())] += times;
     }
-    told
+    reported
 }
 
 fn look_at(probe: &mut Probe, interface: &str, ip: IpAddr) {
@@ -196,8 +196,8 @@ fn is_of(look: Option<&LookSample>, ip: IpAddr) -> bool {
     look.is_some_and(|l| l.ip == Some(ip))
 }
 
-/// Frames before the look, during it, and after it: those during it are told to the byte.
-fn rx_is_told(mode: XdpMode, hook: Hook) {
+/// Frames before the details open, while they are open, and after: those in between are exact.
+fn rx_is_exact(mode: XdpMode, hook: Hook) {
     for (ip, cases) in [(v4(1).into(), zoo4()), (six_addr().into(), zoo6())] {
         std::thread::spawn(move || {
             own_namespace();
@@ -219,14 +219,14 @@ fn rx_is_told(mode: XdpMode, hook: Hook) {
             let after = of(probe.last("va", Direction::Rx).unwrap(), ip);
             probe.send(TalkersCommand::Look(None));
             let seen = probe.samples.len();
-            probe.until("nobody looks", |p| p.samples[seen..].iter().any(|s| s.look.is_none()));
+            probe.until("closed details", |p| p.samples[seen..].iter().any(|s| s.look.is_none()));
             sender.send(&frames);
             probe.until_packets("va", Direction::Rx, 12 * each);
             let samples = probe.finish();
-            let told = told(&samples, Direction::Rx);
-            assert_eq!(told, expected(&cases, 10), "{mode:?} {ip}");
+            let reported = reported(&samples, Direction::Rx);
+            assert_eq!(reported, expected(&cases, 10), "{mode:?} {ip}");
             // The parts add up to what the address itself got in that time.
-            assert_eq!(before + told.all, after);
+            assert_eq!(before + reported.all, after);
             drop(taken);
         })
         .join()
@@ -239,28 +239,28 @@ fn of(sample: &TalkersSample, ip: IpAddr) -> Traffic {
 }
 
 #[test]
-fn frames_are_told_apart_by_generic_xdp() {
-    rx_is_told(XdpMode::Generic, Hook::Generic);
+fn frames_are_classified_by_generic_xdp() {
+    rx_is_exact(XdpMode::Generic, Hook::Generic);
 }
 
 #[test]
-fn frames_are_told_apart_by_native_xdp() {
-    rx_is_told(XdpMode::Native, Hook::Native);
+fn frames_are_classified_by_native_xdp() {
+    rx_is_exact(XdpMode::Native, Hook::Native);
 }
 
 #[test]
-fn frames_are_told_apart_by_tcx() {
-    rx_is_told(XdpMode::Off, skb_hook());
+fn frames_are_classified_by_tcx() {
+    rx_is_exact(XdpMode::Off, skb_hook());
 }
 
 #[test]
-fn frames_are_told_apart_by_a_socket() {
-    rx_is_told(XdpMode::Off, Hook::Socket);
+fn frames_are_classified_by_a_socket() {
+    rx_is_exact(XdpMode::Off, Hook::Socket);
 }
 
 /// Sent frames, by destination, with the ports the other way round; by TCX and by a socket.
 #[test]
-fn sent_frames_are_told_apart_by_destination() {
+fn sent_frames_are_classified_by_destination() {
     for hook in [Hook::Socket, skb_hook()] {
         std::thread::spawn(move || {
             own_namespace();
@@ -288,15 +288,15 @@ fn sent_frames_are_told_apart_by_destination() {
             }
             probe.until_packets("va", Direction::Tx, 10 * frames.len() as u64);
             let samples = probe.finish();
-            assert_eq!(told(&samples, Direction::Tx), expected(&cases, 10), "{hook:?}");
-            assert_eq!(told(&samples, Direction::Rx), Told::default());
+            assert_eq!(reported(&samples, Direction::Tx), expected(&cases, 10), "{hook:?}");
+            assert_eq!(reported(&samples, Direction::Rx), Sums::default());
         })
         .join()
         .unwrap();
     }
 }
 
-/// More pairs of ports than the table of an interval has room for: what is left is told.
+/// More pairs of ports than the table of an interval has room for: the rest is counted.
 #[test]
 fn pairs_without_room_are_left_and_the_sums_hold() {
     own_namespace();
@@ -313,16 +313,16 @@ fn pairs_without_room_are_left_and_the_sums_hold() {
         }
         probe.until_packets("va", Direction::Rx, 100_000);
         let samples = probe.finish();
-        let told = told(&samples, Direction::Rx);
-        assert_eq!(told.all, Traffic { packets: 100_000, bytes: 6_000_000 }, "{mode:?}");
-        assert_eq!(told.sizes[0], 100_000);
-        assert!(told.left.packets > 0, "{mode:?}: the table is larger than was thought");
-        assert!(told.flows.len() > 1_000);
+        let reported = reported(&samples, Direction::Rx);
+        assert_eq!(reported.all, Traffic { packets: 100_000, bytes: 6_000_000 }, "{mode:?}");
+        assert_eq!(reported.sizes[0], 100_000);
+        assert!(reported.left.packets > 0, "{mode:?}: the table is larger than was thought");
+        assert!(reported.flows.len() > 1_000);
     }
 }
 
 /// The look goes on while the mode changes and while the table of sources grows, to the packet;
-/// where the interface goes and returns it begins anew.
+/// where the interface goes and returns it restarts.
 #[test]
 fn a_look_outlives_what_happens_around_it() {
     own_namespace();
@@ -357,7 +357,7 @@ fn a_look_outlives_what_happens_around_it() {
         in_all += 30_010;
         probe.until_packets("va", Direction::Rx, in_all);
     }
-    let first = told(&probe.samples, Direction::Rx);
+    let first = reported(&probe.samples, Direction::Rx);
     assert_eq!(first.flows.get(&one).map(|t| t.packets), Some(sent));
     assert_eq!(first.all.packets, sent);
     let since = |p: &Probe| p.samples.iter().rev().find_map(|s| Some(s.look.as_ref()?.since));
@@ -372,12 +372,12 @@ fn a_look_outlives_what_happens_around_it() {
     Sender::on("vb").send(&vec![frame.clone(); 10]);
     probe.until_packets("va", Direction::Rx, in_all + 10);
     let samples = probe.finish();
-    assert_eq!(told(&samples[seen..], Direction::Rx).all.packets, 10);
+    assert_eq!(reported(&samples[seen..], Direction::Rx).all.packets, 10);
 }
 
 /// Packets without a link-layer header.
 #[test]
-fn a_tun_device_is_told_apart() {
+fn frames_of_a_tun_device_are_classified() {
     own_namespace();
     let tun = open_tun(c"tun0", None);
     ip("link set tun0 up");
@@ -395,7 +395,7 @@ fn a_tun_device_is_told_apart() {
             }
             probe.until_packets("tun0", Direction::Rx, plain.len() as u64);
             let samples = probe.finish();
-            assert_eq!(told(&samples, Direction::Rx), expected(&plain, 1), "{mode:?} {ip}");
+            assert_eq!(reported(&samples, Direction::Rx), expected(&plain, 1), "{mode:?} {ip}");
         }
     }
 }

@@ -41,7 +41,7 @@ fn zoo() -> Vec<(Vec<u8>, Option<IpAddr>)> {
         (ethernet(0x8847, &mpls(1, &ip(1, 120))), Some(a)),
         (ethernet(0x8847, &mpls(3, &ipv6(d, to6, 17, 90))), Some(d.into())),
         (ethernet(VLAN, &tag(0x8864, &pppoe(0x0021, &ip(1, 70)))), Some(a)),
-        // Nobody's: ARP, LLDP, LCP in PPPoE, a label stack of something else, too many tags.
+        // In `other`: ARP, LLDP, LCP in PPPoE, a label stack of something else, too many tags.
         (ethernet(0x0806, &[0; 28]), None),
         (ethernet(0x88cc, &[1; 50]), None),
         (ethernet(0x8864, &pppoe(0xc021, &[1; 10])), None),
@@ -245,7 +245,7 @@ fn flood(mode: XdpMode, frame: &[u8], at: usize, thousands: u32, heavy: IpAddr) 
     let mut rounds = 0;
     // One that comes and goes between two turns of a full table never was held: until some were.
     while rounds < thousands || probe.last("va", Direction::Rx).is_none_or(|s| s.let_go == 0) {
-        assert!(rounds < 20 * thousands, "nobody is let go");
+        assert!(rounds < 20 * thousands, "no source is evicted");
         for (i, frame) in frames.iter_mut().take(1000).enumerate() {
             let n = 0x0b00_0000 + rounds * 1000 + i as u32;
             frame[at..at + 4].copy_from_slice(&n.to_be_bytes());
@@ -348,7 +348,7 @@ fn merged_buffers_count_as_the_segments_they_are() {
         [(skb_hook(), Hook::Socket), (Hook::Socket, Hook::Socket), (skb_hook(), skb_hook())]
     {
         // A stalled machine makes TCP send again what had arrived; such a run bounds the bytes,
-        // and one without it tells them exactly.
+        // and one without it counts them exactly.
         assert!(
             (0..8).any(|_| bulk_tcp_counted(hooks) == 0),
             "TCP sent something twice in each of eight runs"
@@ -369,11 +369,11 @@ fn bulk_tcp_counted(hooks: (Hook, Hook)) -> u64 {
     let taken = if hooks == (Hook::Socket, Hook::Socket) { fill_tcx("va") } else { vec![] };
     refuse_sockets(hooks.1 == Hook::Tcx);
     // The other end lives in a namespace of its own, or the two would talk over lo.
-    let (tell, told) = std::sync::mpsc::channel();
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (send_tid, tid) = std::sync::mpsc::channel();
+    let (start, wait) = std::sync::mpsc::channel::<()>();
     let client = std::thread::spawn(move || {
         own_namespace();
-        tell.send(nix::unistd::gettid()).unwrap();
+        send_tid.send(nix::unistd::gettid()).unwrap();
         wait.recv().unwrap();
         ip("link set vb up");
         ip("addr add 192.0.2.2/24 dev vb");
@@ -384,12 +384,12 @@ fn bulk_tcp_counted(hooks: (Hook, Hook)) -> u64 {
         stream.read_to_end(&mut Vec::new()).unwrap();
         retransmitted_segments()
     });
-    ip(&format!("link set vb netns {}", told.recv().unwrap()));
+    ip(&format!("link set vb netns {}", tid.recv().unwrap()));
     let listener = std::net::TcpListener::bind("192.0.2.1:7777").unwrap();
-    go.send(()).unwrap();
+    start.send(()).unwrap();
     let probe = probe("va", XdpMode::Off);
     assert_eq!(probe.hooks(), hooks);
-    go.send(()).unwrap();
+    start.send(()).unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();

@@ -153,7 +153,7 @@ fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     let samples = probe.finish();
     let lo: IpAddr = "127.0.0.1".parse().unwrap();
     assert_eq!(table(last(&samples, "lo", Direction::Rx)), [(lo, 50, 50 * 142)]);
-    // From the beginning it is told too.
+    // It is reported from the beginning, too.
     let refused = try_probe(Choice::Named("lo".into()), XdpMode::Native).ok().unwrap();
     assert!(refused.watched[0].rx.is_err() && refused.watched[0].tx.is_ok());
     refused.finish();
@@ -243,8 +243,8 @@ fn a_renamed_interface_is_followed() {
     sender.send(&frames(1, 10));
     ip("link set va down");
     probe.until("down", |p| p.watched[0].gone.is_some());
-    let told = probe.watched[0].gone.clone().unwrap().to_string();
-    assert_eq!(told, "watch va: the interface is down; ip link set va up");
+    let reported = probe.watched[0].gone.clone().unwrap().to_string();
+    assert_eq!(reported, "watch va: the interface is down; ip link set va up");
     ip("link set va name vx");
     ip("link set vx up");
     probe.until("up again", |p| p.watched[0].interface == "vx" && p.watched[0].gone.is_none());
@@ -257,7 +257,7 @@ fn a_renamed_interface_is_followed() {
 }
 
 #[test]
-fn an_interface_that_moves_away_is_let_go() {
+fn an_interface_that_moves_away_is_released() {
     own_namespace();
     veth("va", "vb");
     let mut probe = probe("vb", XdpMode::Auto);
@@ -294,8 +294,9 @@ fn a_foreign_program_is_never_touched() {
             let program = trivial_program(libbpf_sys::BPF_PROG_TYPE_XDP, 2);
             let foreign = link(&program, "va", libbpf_sys::BPF_XDP, flags);
             let before = ip("-d link show dev va");
-            let xdp_line =
-                |told: &str| told.lines().find(|l| l.contains("prog/xdp")).map(str::to_owned);
+            let xdp_line = |reported: &str| {
+                reported.lines().find(|l| l.contains("prog/xdp")).map(str::to_owned)
+            };
             assert!(xdp_line(&before).is_some(), "{before}");
 
             let mut ours = probe("va", XdpMode::Auto);
@@ -305,9 +306,9 @@ fn a_foreign_program_is_never_touched() {
             ours.until_packets("va", Direction::Rx, 10);
             assert_eq!(xdp_line(&ip("-d link show dev va")), xdp_line(&before));
             ours.until("the links", |p| !p.links.is_empty());
-            let told = ours.links.iter().find(|l| l.name == "va").unwrap();
-            assert_eq!(told.xdp.as_ref().unwrap().0, kind);
-            assert_eq!(told.would_get, Some(Hook::Tcx));
+            let reported = ours.links.iter().find(|l| l.name == "va").unwrap();
+            assert_eq!(reported.xdp.as_ref().unwrap().0, kind);
+            assert_eq!(reported.would_get, Some(Hook::Tcx));
             let samples = ours.finish();
             let sample = last(&samples, "va", Direction::Rx);
             assert_eq!(table(sample), from(1, 10));
@@ -336,7 +337,7 @@ fn a_foreign_program_is_never_touched() {
 }
 
 #[test]
-fn an_unknown_interface_is_told_with_those_there_are() {
+fn an_unknown_interface_is_reported_with_the_known_ones() {
     own_namespace();
     veth("veth7", "vb");
     let problem = try_probe(Choice::Named("veht7".into()), XdpMode::Auto).err().unwrap();
@@ -480,7 +481,7 @@ fn the_kernels_counter_is_compared() {
 
 /// A program that is no longer run counts nothing, and the kernel's own counter gives that away.
 #[test]
-fn a_difference_to_the_kernels_counter_is_told_when_it_stays() {
+fn a_difference_to_the_kernels_counter_is_reported_when_it_stays() {
     own_namespace();
     veth("va", "vb");
     let mut probe = probe("va", XdpMode::Generic);
@@ -491,8 +492,8 @@ fn a_difference_to_the_kernels_counter_is_told_when_it_stays() {
     probe.until("a turn", |p| p.samples.len() > seen + 2);
     detach_by_force("va");
     there.send(&frames(1, 70));
-    let told = |p: &Probe| p.last("va", Direction::Rx).map(|s| s.compared);
-    probe.until("a difference", |p| told(p) == Some(Compared::Differs(70)));
+    let reported = |p: &Probe| p.last("va", Direction::Rx).map(|s| s.compared);
+    probe.until("a difference", |p| reported(p) == Some(Compared::Differs(70)));
     assert_eq!(probe.last("va", Direction::Rx).unwrap().total.packets, 100);
     probe.finish();
 }
@@ -526,7 +527,7 @@ fn features_are_as_before_in_the_end() {
 }
 
 #[test]
-fn the_links_are_told_with_what_they_are() {
+fn the_links_are_reported_with_their_kind() {
     own_namespace();
     ip("link set lo up");
     veth("va", "vb");
@@ -736,7 +737,7 @@ pub fn attach_clsact(program: &OwnedFd, name: &str) {
 }
 
 #[test]
-fn programs_of_others_are_told_and_ours_are_not() {
+fn programs_of_others_are_reported_and_ours_are_not() {
     use ebpftop::model::link::{Foreign, ForeignHook};
     own_namespace();
     veth("va", "vb");
@@ -758,7 +759,7 @@ fn programs_of_others_are_told_and_ours_are_not() {
     let at_xdp = foreign(ForeignHook::Xdp("generic".into()), &xdp);
     let all = [at_xdp.clone(), foreign(rx, &tc), foreign(tx.clone(), &tc)];
     probe.until("all three", |p| of(p, "va") == all);
-    assert_eq!(of(&probe, "vb"), [], "our own are nobody else's");
+    assert_eq!(of(&probe, "vb"), [], "our own are not listed");
     drop(tcx);
     probe.until("two", |p| of(p, "va") == [at_xdp.clone(), foreign(tx.clone(), &tc)]);
     ip("link del va");

@@ -124,7 +124,7 @@ fn beside_foreign_xdp_tx_is_partial() {
     probe.finish();
 }
 
-/// The device takes frames and drops them: a tun device that nobody reads.
+/// The device takes frames and drops them: a tun device without a reader.
 #[test]
 fn frames_that_the_device_drops_are_reported() {
     own_namespace();

@@ -85,7 +85,7 @@ impl Arriving {
         Self { socket, total: 0 }
     }
 
-    /// So far. The kernel begins anew with each reading.
+    /// So far. The kernel restarts the count with each reading.
     fn read(&mut self) -> u64 {
         let mut stats = [0u32; 2];
         let mut length = size_of_val(&stats) as u32;
@@ -107,7 +107,7 @@ impl Arriving {
 
 /// What the kernel says of the interfaces, without what counts and what changes by itself.
 fn as_they_are() -> String {
-    let told = |(a, _): &(&str, &str)| {
+    let reported = |(a, _): &(&str, &str)| {
         nothing_attached(a);
         let link = ip(&format!("-d link show dev {a}"));
         format!(
@@ -116,7 +116,7 @@ fn as_they_are() -> String {
             run("tc", &format!("filter show dev {a} ingress"))
         )
     };
-    PAIRS.iter().map(told).collect()
+    PAIRS.iter().map(reported).collect()
 }
 
 /// A frame that is between the hook and the packet socket on some CPU when that is read.
@@ -133,7 +133,8 @@ fn switches_under_traffic_lose_nothing() {
     let mut arriving = PAIRS.map(|(a, _)| Arriving::on(a));
     let mut probe = probe(PAIRS[2].0, XdpMode::Auto);
     let modes = [XdpMode::Auto, XdpMode::Off, XdpMode::Generic];
-    let told = |p: &Probe, name: &str| p.last(name, Direction::Rx).map_or(0, |s| s.total.packets);
+    let reported =
+        |p: &Probe, name: &str| p.last(name, Direction::Rx).map_or(0, |s| s.total.packets);
     let mut visits = 0;
     let mut counted = 0;
     let mut entered: Option<(usize, u64, u64, u64)> = None;
@@ -148,17 +149,17 @@ fn switches_under_traffic_lose_nothing() {
         let least = entered.map(|(which, ..)| arriving[which].read());
         let earliest = arriving[next].read();
         probe.send(TalkersCommand::Watch(Choice::Named(name.into())));
-        let base = told(&probe, name);
+        let base = reported(&probe, name);
         probe.until("the switch", |p| p.watched[0].interface == name && p.watched[0].rx.is_ok());
         let latest = arriving[next].read();
         if let Some((which, earliest, latest, base)) = entered {
             let name = PAIRS[which].0;
             let sure = least.unwrap().saturating_sub(latest + slack());
             let most = arriving[which].read() + slack() - earliest;
-            let seen = told(&probe, name) - base;
+            let seen = reported(&probe, name) - base;
             assert!(
                 (sure..=most).contains(&seen),
-                "visit {visits} of {name}: {seen} told, {sure} to {most} arrived"
+                "visit {visits} of {name}: {seen} counted, {sure} to {most} arrived"
             );
             nothing_attached(name);
             counted += seen;
@@ -166,7 +167,7 @@ fn switches_under_traffic_lose_nothing() {
         entered = Some((next, earliest, latest, base));
         let ticks = probe.samples.len();
         probe.until("a tick with traffic", |p| {
-            p.samples.len() > ticks + visits % 4 && told(p, name) > base
+            p.samples.len() > ticks + visits % 4 && reported(p, name) > base
         });
         visits += 1;
     }

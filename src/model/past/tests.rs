@@ -88,16 +88,16 @@ impl World {
                 batch.push(meta(*process, now, *ret), Some(given.as_bytes()), Some(resolved));
             }
             Step::Lost(process, n) => {
-                let told = &mut self.lost[*process as usize];
-                *told += n;
+                let reported = &mut self.lost[*process as usize];
+                *reported += n;
                 let key = meta(*process, now, 0);
                 batch.lost_by.push(LostOpens {
                     tgid: *process,
                     start_boottime_ns: key.start_boottime_ns,
                     process: key.process,
                     uid: 0,
-                    opens: *told,
-                    failed: *told / 2,
+                    opens: *reported,
+                    failed: *reported / 2,
                 });
             }
             Step::Ended(process) => {
@@ -260,12 +260,12 @@ fn there_and_back(world: &World) -> usize {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
-    /// Whatever was counted, let go, ended or looked at between: each moment is as it was.
+    /// Each moment is as it was, whatever was counted, evicted, ended or opened in between.
     #[test]
     fn every_moment_is_shown_as_it_was(steps in steps()) {
         let mut world = World::new(PAST_BYTES);
         steps.iter().for_each(|step| world.take(step));
-        // What is too old is let go at a tick.
+        // A tick drops moments that are too old.
         world.take(&Step::Tick(1));
         let kept = there_and_back(&world);
         let oldest = world.past.oldest();
@@ -289,7 +289,7 @@ fn the_oldest_goes_when_there_are_too_many_bytes_and_what_is_left_is_as_it_was()
         assert!(world.past.bytes() <= MOST);
         oldest.extend(world.past.oldest());
     }
-    assert!(oldest[299] > oldest[150], "the reach is told: {:?}", world.past.oldest());
+    assert!(oldest[299] > oldest[150], "the reach is shown: {:?}", world.past.oldest());
     let kept = there_and_back(&world);
     assert!((10..290).contains(&kept), "{kept}");
     assert_eq!(world.past.oldest(), Some(Mono(world.now - (kept as u64 - 1) * NS_PER_SEC)));

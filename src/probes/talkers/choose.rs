@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(first(&row("ixgbe", &[("rx-lro", true, false)])), Hook::Tcx);
         assert_eq!(first(&row("bnxt_en", &[("rx-gro-hw", true, false)])), Hook::Tcx);
         assert_eq!(first(&row("virtio_net", &[("rx-gro-hw", true, false)])), Hook::Generic);
-        assert_eq!(first(&row("x", &[])), Hook::Tcx, "nobody can say");
+        assert_eq!(first(&row("x", &[])), Hook::Tcx, "unknown driver");
         let mut tun = row("tun", &[("rx-lro", false, true)]);
         tun.link.arphrd = 0xfffe;
         assert_eq!(first(&tun), Hook::Tcx);
