@@ -57,7 +57,7 @@ fn options() -> std::fs::OpenOptions {
     options
 }
 
-/// Does `work` with no more rights to files than the user has whom the program works for: on this
+/// Does `work` with the file privileges of the user that the program works for: on this
 /// thread alone, and until `work` returns. An error where they cannot be had: then nothing is done.
 pub fn as_caller<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     let _rights = Rights::of_caller()?;

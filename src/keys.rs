@@ -80,7 +80,7 @@ pub enum Action {
 pub struct Binding {
     pub mode: Mode,
     pub keys: &'static [KeyCode],
-    /// Held together with the keys; of `Shift` only what the terminal tells apart from a capital.
+    /// Held together with the keys; of `Shift` only what the terminal reports apart from a capital.
     pub modifiers: KeyModifiers,
     pub action: Action,
     /// What it does, in a few words; empty for a second row of the same action.

@@ -27,9 +27,9 @@ pub fn save(path: &Path, changes: &Changes) -> Result<String, String> {
 }
 
 fn write(path: &Path, changes: &Changes) -> Result<(), String> {
-    let told = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
+    let during = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(told("make the folder"))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(during("make the folder"))?;
     let mut mode = 0o600;
     let text = match path.symlink_metadata() {
         Ok(meta) if meta.is_symlink() => {
@@ -37,13 +37,13 @@ fn write(path: &Path, changes: &Changes) -> Result<(), String> {
         }
         Ok(meta) => {
             mode = meta.permissions().mode() & 0o777;
-            place::read(path).map_err(told("read it"))?
+            place::read(path).map_err(during("read it"))?
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(told("read it")(e)),
+        Err(e) => return Err(during("read it")(e)),
     };
     let text = edited(&text, changes)?;
-    replace(dir, path, text.as_bytes(), mode).map_err(told("write it"))
+    replace(dir, path, text.as_bytes(), mode).map_err(during("write it"))
 }
 
 /// Puts a whole new file in the place of `path`. A link that comes into its place meanwhile is
