@@ -127,7 +127,7 @@ fn one_probe_alone_works_on_and_the_end_says_so() {
     opener.find(&mut tty);
     for key in ["i", "n", "b", "x"] {
         tty.send(key);
-        tty.wait_for("the talkers do not run: watch veht7");
+        tty.wait_for("the talkers probe is not running: watch veht7");
     }
     tty.send("q");
     assert_eq!(tty.wait(), 1);
@@ -159,7 +159,7 @@ fn help_lists_every_key() {
     }
     // What is looked for stays, key, column or mark; out of the search first, then of the page.
     tty.send("/LATENCY");
-    let found = |s: &str| s.contains("on average") && !s.contains("this page");
+    let found = |s: &str| s.contains("mean duration") && !s.contains("this page");
     tty.wait_until("what was found", found);
     tty.send("\x7f\x7f\x7f\x7f\x7f\x7f\x7fno such thing");
     tty.wait_for("nothing about that");

@@ -192,7 +192,7 @@ fn the_dashboard_says_which_and_switches_within_it() {
     tty.wait_for("/run/netns/blue is gone");
     until_it_is_no_more();
     tty.send("i");
-    tty.wait_for("the talkers do not run");
+    tty.wait_for("the talkers probe is not running");
     tty.send("q");
     assert_eq!(tty.wait(), 1);
     tty.assert_given_back();

@@ -144,7 +144,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {
         tty.send(key);
-        tty.wait_for("--lock: what is watched stays as it is");
+        tty.wait_for("cannot change: started with --lock");
         tty.send("m");
         tty.wait_for("marked: ");
     }

@@ -121,7 +121,7 @@ fn the_header_tells_the_time_and_how_far_back_one_can_go() {
     }
     app.update(key(KeyCode::Char(']')), at(720.0));
     assert!(header(&app).contains(" -0:00/10:00"), "{}", header(&app));
-    assert!(text(&app, SIZE).contains("this is where it was paused; p returns to now"));
+    assert!(text(&app, SIZE).contains("this is the moment of the pause; p returns to now"));
 }
 
 #[test]
