@@ -173,7 +173,7 @@ impl TalkersPane {
         }
     }
 
-    /// Builds the rows anew: chosen, ordered, `other` last.
+    /// Builds the rows again: chosen, ordered, `other` last.
     pub fn build(&mut self, choose: &Choose<'_>) {
         let ways = self.ways(choose.wire);
         let wire = choose.wire;

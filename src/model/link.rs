@@ -124,7 +124,7 @@ const STACKED: [&str; 22] = [
 ];
 
 impl Link {
-    /// Whether its frames also pass an interface below it, as far as the driver tells.
+    /// Whether its frames also pass an interface below it, as far as the driver shows.
     pub fn is_stacked(&self) -> bool {
         self.driver.as_deref().is_some_and(|driver| STACKED.contains(&driver))
     }
