@@ -95,7 +95,7 @@ impl Requests {
         }
         let next = processes.iter().skip(self.next_check).take(CHECKED_PER_TICK);
         self.next_check += CHECKED_PER_TICK;
-        next.filter(|(_, p)| p.ended.is_none() && !p.is_program()).map(|(_, p)| p.key).collect()
+        next.filter(|(_, p)| p.ended.is_none() && !p.is_stand_in()).map(|(_, p)| p.key).collect()
     }
 }
 

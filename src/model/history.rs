@@ -72,6 +72,15 @@ impl Meter {
         self.before = self.before.saturating_add(other.before);
     }
 
+    /// Takes out what it had counted when `earlier` was copied from it.
+    pub fn take_out(&mut self, earlier: &Meter, ticks: &Ticks) {
+        let mut earlier = *earlier;
+        earlier.add(ticks, 0);
+        self.add(ticks, 0);
+        self.this = self.this.saturating_sub(earlier.this);
+        self.before = self.before.saturating_sub(earlier.before);
+    }
+
     /// The count of the last whole interval, a second.
     pub fn rate(&self, ticks: &Ticks) -> f64 {
         ticks.per_second(match ticks.number.wrapping_sub(self.tick) {

@@ -168,7 +168,7 @@ fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
     if let Some(p) = c.process_of(row) {
         let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
-        match p.is_program() {
+        match p.is_stand_in() {
             true => line.put_right("evicted", c.look.theme.quiet),
             false => line.put_right(&p.key.tgid.to_string(), style),
         };

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::program::Earlier;
 use super::requested_path::RequestedPath;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
@@ -119,6 +120,10 @@ pub struct Process {
     pub files: Vec<Slot>,
     /// Files that had to make room.
     pub files_let_go: u64,
+    /// The program for which the last open counted.
+    pub(super) program: Option<Slot>,
+    /// Counts under earlier names.
+    pub(super) earlier: Earlier,
 }
 
 impl Process {
@@ -160,16 +165,16 @@ impl Process {
             ended: None,
             files: Vec::new(),
             files_let_go: 0,
+            program: None,
+            earlier: Earlier::default(),
         }
     }
 
-    /// Takes over what may have changed since the last open.
+    /// Takes over what may have changed since the last open; name and cgroup came with the program.
     #[inline]
     pub(super) fn refresh(&mut self, meta: &OpenMeta) {
-        self.name = meta.process;
         self.ppid = meta.ppid;
         self.uid = meta.uid;
-        self.cgroup_id = meta.cgroup_id;
         if meta.comm != meta.process
             && self.threads.len() < MAX_THREAD_NAMES
             && !self.threads.contains(&meta.comm)
@@ -182,8 +187,8 @@ impl Process {
     }
 
     /// Whether this is no process but stands for evicted ones of one name, user and cgroup: it has their
-    /// files and failures.
-    pub fn is_program(&self) -> bool {
+    /// counts, files and failures, and the counts of processes that have another name since.
+    pub fn is_stand_in(&self) -> bool {
         self.key.tgid == 0
     }
 

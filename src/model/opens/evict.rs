@@ -1,8 +1,8 @@
 //! Eviction: which entries go when a table is full, and where their counts go.
 //!
 //! The counts of a row do not shrink while it is there. So the use of a path by a process is not
-//! dropped but merged into that by its program: an entry of `processes` for all evicted ones of one name,
-//! user and cgroup ([`Process::is_program`]). A path is merged into the rest of its directory
+//! dropped but merged into that by its stand-in: an entry of `processes` for all evicted ones of one name,
+//! user and cgroup ([`Process::is_stand_in`]). A path is merged into the rest of its directory
 //! ([`Path::is_rest`]), the rest of a directory into that of the one above. Failures go the same ways.
 //! So totals by file, directory and failure are exact under filters by name, user, cgroup, directory and
 //! error; a filter by process id finds what is held.
@@ -14,29 +14,31 @@ use std::hash::BuildHasher;
 use hashbrown::{HashMap, HashSet};
 
 use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, Tally};
-use super::{Opens, RequestedPath, hash_bytes};
+use super::insert::hash_bytes;
+use super::{Opens, RequestedPath};
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
 
-/// Programs that are distinguished; evicted processes of further ones share an entry without a name.
-const MOST_PROGRAMS: usize = 1_024;
+/// Entries that stand for evicted processes; those for which there is no further one share an entry
+/// without a name.
+const MOST_STAND_INS: usize = 1_024;
 
 /// Passes over the paths to free enough: the rest of a directory moves up one level in each.
 const MOST_PASSES: usize = 64;
 
 /// Name, user and cgroup of processes.
-pub(super) type Program = (Comm, u32, Option<u64>);
+pub(super) type StandIn = (Comm, u32, Option<u64>);
 
 /// Later means more worth keeping: when it was last used, and each doubling of the count
 /// weighs as much as ten seconds.
-fn worth(last_ns: u64, count: u64) -> u64 {
+pub(super) fn worth(last_ns: u64, count: u64) -> u64 {
     last_ns.saturating_add(u64::from(count.max(1).ilog2()) * 10 * NS_PER_SEC)
 }
 
 /// The eighth (one at least) of `candidates` that is worth least.
-fn least(mut candidates: Vec<(u64, Slot)>) -> Vec<Slot> {
+pub(super) fn least(mut candidates: Vec<(u64, Slot)>) -> Vec<Slot> {
     let n = (candidates.len() / 8).max(1).min(candidates.len());
     if n < candidates.len() {
         candidates.select_nth_unstable(n);
@@ -68,11 +70,12 @@ impl Opens {
             let worth = worth(p.tally.last.0, p.tally.opens);
             (if p.ended.is_some() { worth / 2 } else { worth }, slot)
         };
-        let real = self.processes.iter().filter(|(_, p)| !p.is_program());
+        let real = self.processes.iter().filter(|(_, p)| !p.is_stand_in());
         let victims: HashSet<Slot> = least(real.map(rank).collect()).into_iter().collect();
         self.move_failures(|f| victims.contains(&f.process).then_some(f.path));
         for slot in victims {
-            let program = self.program_of(slot);
+            self.leave(slot);
+            let stand_in = self.stand_in_of(slot);
             let Some(process) = self.processes.remove(slot) else { continue };
             let hash = self.hasher.hash_one(process.key);
             if let Ok(found) = self.by_key.find_entry(hash, |s| *s == slot) {
@@ -84,7 +87,7 @@ impl Opens {
             for file in process.files {
                 let path = self.files.get(file).map(|f| f.path);
                 if let Some(path) = path {
-                    self.move_use(file, program, path);
+                    self.move_use(file, stand_in, path);
                 }
             }
         }
@@ -95,11 +98,11 @@ impl Opens {
     /// Makes room for uses, and in the text of paths; `keep` stays though no process may use it yet.
     pub(super) fn evict_files(&mut self, keep: Option<Slot>) {
         let shared = |f: &FileUse| self.paths.get(f.path).is_some_and(|p| p.users.len() > 1);
-        let real = |f: &FileUse| self.processes.get(f.process).is_some_and(|p| !p.is_program());
+        let real = |f: &FileUse| self.processes.get(f.process).is_some_and(|p| !p.is_stand_in());
         let candidates = self.files.iter().filter(|(_, f)| real(f) && shared(f));
         let ranked = candidates.map(|(slot, f)| (worth(f.tally.last.0, f.tally.opens), slot));
         for slot in least(ranked.collect()) {
-            self.move_to_program(slot);
+            self.move_to_stand_in(slot);
         }
         self.sweep();
         for _ in 0..MOST_PASSES {
@@ -145,13 +148,13 @@ impl Opens {
 
     /// Makes room in the list of one process.
     pub(super) fn evict_in(&mut self, process: Slot) {
-        let Some(held) = self.processes.get(process).filter(|p| !p.is_program()) else { return };
+        let Some(held) = self.processes.get(process).filter(|p| !p.is_stand_in()) else { return };
         let ranked = held.files.iter().filter_map(|slot| {
             self.files.get(*slot).map(|f| (worth(f.tally.last.0, f.tally.opens), *slot))
         });
         let victims = least(ranked.collect());
         for slot in &victims {
-            self.move_to_program(*slot);
+            self.move_to_stand_in(*slot);
         }
         let files = &self.files;
         if let Some(process) = self.processes.get_mut(process) {
@@ -191,21 +194,21 @@ impl Opens {
     }
 
     /// The entry that stands for the evicted processes that are like this one.
-    fn program_of(&mut self, slot: Slot) -> Slot {
-        let Some(process) = self.processes.get(slot).filter(|p| !p.is_program()) else {
+    pub(super) fn stand_in_of(&mut self, slot: Slot) -> Slot {
+        let Some(process) = self.processes.get(slot).filter(|p| !p.is_stand_in()) else {
             return slot;
         };
-        let mut program = (process.name, process.uid, process.cgroup_id);
+        let mut like = (process.name, process.uid, process.cgroup_id);
         let threads = process.threads.clone();
-        if self.programs.len() >= MOST_PROGRAMS && !self.programs.contains_key(&program) {
-            program = (Comm::default(), u32::MAX, None);
+        if self.stand_ins.len() >= MOST_STAND_INS && !self.stand_ins.contains_key(&like) {
+            like = (Comm::default(), u32::MAX, None);
         }
-        let held = self.programs.get(&program).copied().unwrap_or_else(|| {
-            let key = ProcessKey { tgid: 0, start_boottime_ns: self.programs.len() as u64 };
-            let (name, uid, cgroup_id) = program;
+        let held = self.stand_ins.get(&like).copied().unwrap_or_else(|| {
+            let key = ProcessKey { tgid: 0, start_boottime_ns: self.stand_ins.len() as u64 };
+            let (name, uid, cgroup_id) = like;
             let entry = Process { name, uid, cgroup_id, ..Process::empty(key) };
             let slot = self.processes.insert(entry);
-            self.programs.insert(program, slot);
+            self.stand_ins.insert(like, slot);
             slot
         });
         let known = self.processes.get(held).map_or(&[][..], |p| &p.threads);
@@ -233,12 +236,12 @@ impl Opens {
         self.insert_path(rest, Tally::default())
     }
 
-    fn move_to_program(&mut self, slot: Slot) {
+    fn move_to_stand_in(&mut self, slot: Slot) {
         let Some((process, path)) = self.files.get(slot).map(|f| (f.process, f.path)) else {
             return;
         };
-        let program = self.program_of(process);
-        self.move_use(slot, program, path);
+        let stand_in = self.stand_in_of(process);
+        self.move_use(slot, stand_in, path);
     }
 
     /// Merges a use into that of another process or path. The lists that name it are swept later.
@@ -273,8 +276,8 @@ impl Opens {
         let to = self.rest_slot(&rest);
         for user in self.paths.get(slot)?.users.clone() {
             if let Some(process) = self.files.get(user).map(|f| f.process) {
-                let program = self.program_of(process);
-                self.move_use(user, program, to);
+                let stand_in = self.stand_in_of(process);
+                self.move_use(user, stand_in, to);
             }
         }
         let path = self.remove_path(slot)?;
@@ -293,7 +296,7 @@ impl Opens {
         Some(to)
     }
 
-    /// Merges the failures for which `to` has a path into those of their programs there.
+    /// Merges the failures for which `to` has a path into those of their stand-ins there.
     fn move_failures(&mut self, to: impl Fn(&Failure) -> Option<Slot>) {
         let moves = self.failures.iter().filter_map(|(slot, f)| Some((slot, to(f)?))).collect();
         self.move_failures_to(moves);
@@ -302,7 +305,7 @@ impl Opens {
     fn move_failures_to(&mut self, moves: Vec<(Slot, Slot)>) {
         for (slot, path) in moves {
             let Some(process) = self.failures.get(slot).map(|f| f.process) else { continue };
-            let process = self.program_of(process);
+            let process = self.stand_in_of(process);
             let Some(f) = self.failures.remove(slot) else { continue };
             let hash = self.hasher.hash_one((f.process, f.path, f.errno));
             if let Ok(found) = self.by_failure.find_entry(hash, |s| *s == slot) {
@@ -330,11 +333,11 @@ impl Opens {
         for (slot, process) in self.processes.iter_mut() {
             let before = process.files.len();
             process.files.retain(|s| files.get(*s).is_some());
-            fewer.push((slot, (before - process.files.len()) as u64, process.is_program()));
+            fewer.push((slot, (before - process.files.len()) as u64, process.is_stand_in()));
         }
-        for (slot, gone, program) in fewer {
+        for (slot, gone, stand_in) in fewer {
             if gone > 0
-                && !program
+                && !stand_in
                 && let Some(process) = self.processes.get_mut(slot)
             {
                 process.files_let_go += gone;

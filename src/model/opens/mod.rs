@@ -6,12 +6,14 @@
 
 mod entry;
 mod evict;
+mod insert;
 mod later_success;
+mod program;
 mod queries;
 mod requested_path;
 mod undo;
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -20,6 +22,7 @@ pub use entry::{
     Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, Tally,
 };
 pub use later_success::LaterSuccess;
+pub use program::{Program, ProgramKey};
 pub use requested_path::RequestedPath;
 
 use super::history::{History, Meter, Ticks};
@@ -31,6 +34,7 @@ use super::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub processes: usize,
+    pub programs: usize,
     /// Uses of files, of all processes together.
     pub files: usize,
     pub files_of_one: usize,
@@ -46,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             processes: 16_384,
+            programs: 2_048,
             files: 24_576,
             files_of_one: 1_024,
             path_bytes: 2 << 20,
@@ -59,6 +64,7 @@ impl Default for Limits {
 /// Counts of evicted entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LetGo {
+    pub programs: u64,
     pub processes: u64,
     /// Opens and failures of those processes.
     pub opens: u64,
@@ -103,7 +109,9 @@ pub struct Opens {
     /// The process of the last open: the next one is often its own.
     memo: Option<(ProcessKey, Slot)>,
     /// The entries that stand for evicted processes.
-    programs: HashMap<evict::Program, Slot>,
+    stand_ins: HashMap<evict::StandIn, Slot>,
+    programs: Slab<Program>,
+    by_program: HashMap<ProgramKey, Slot>,
     total: Tally,
     meter: Meter,
     fail_meter: Meter,
@@ -156,6 +164,16 @@ impl Opens {
             self.fail_history.add(now, 1);
         }
         let at = self.process_slot(ProcessKey::of(meta), || Process::new(meta));
+        let key = ProgramKey { name: meta.process, cgroup_id: meta.cgroup_id };
+        let program = self.program_at(at, key, meta.at);
+        if let Some(program) = self.programs.get_mut(program) {
+            program.tally.add(meta);
+            program.meter.add(&self.ticks, 1);
+            program.history.add(now, 1);
+            if failed {
+                program.fail_meter.add(&self.ticks, 1);
+            }
+        }
         if let Some(process) = self.processes.get_mut(at) {
             process.refresh(meta);
             process.tally.add(meta);
@@ -210,6 +228,14 @@ impl Opens {
             self.fail_meter.add(&self.ticks, failed_n);
             self.fail_history.add(now, failed);
             let at = self.process_slot(key, || Process::unseen(lost, now));
+            if let Some(program) = self.present_program(at, now)
+                && let Some(program) = self.programs.get_mut(program)
+            {
+                program.tally.add_lost(opens, failed, now);
+                program.meter.add(&self.ticks, n);
+                program.fail_meter.add(&self.ticks, failed_n);
+                program.history.add(now, opens);
+            }
             if let Some(process) = self.processes.get_mut(at) {
                 process.tally.add_lost(opens, failed, now);
                 process.meter.add(&self.ticks, n);
@@ -221,10 +247,11 @@ impl Opens {
 
     /// Takes in a process that is known from elsewhere and may never open anything.
     pub fn meet(&mut self, key: ProcessKey, name: Comm, uid: u32, at: Mono) {
-        self.process_slot(key, || {
+        let process = self.process_slot(key, || {
             let tally = Tally::starting(at);
             Process { name, uid, tally, ..Process::empty(key) }
         });
+        self.present_program(process, at);
     }
 
     /// Ends the interval that is under way.
@@ -303,155 +330,6 @@ impl Opens {
         self.memo = Some((key, slot));
         slot
     }
-
-    fn add_file(&mut self, open: &Open<'_>, process: Slot, bytes: &[u8], ret: i32) -> Slot {
-        let path = self.path_slot(open, bytes);
-        if let Some(entry) = self.paths.get_mut(path) {
-            entry.tally.add(open.meta);
-            entry.meter.add(&self.ticks, 1);
-            entry.last_ret = ret;
-        }
-        let file = self.file_slot(open, process, path);
-        if let Some(entry) = self.files.get_mut(file) {
-            entry.tally.add(open.meta);
-            entry.meter.add(&self.ticks, 1);
-            entry.last_ret = ret;
-            if ret >= 0 {
-                entry.last_good = Some(open.meta.at);
-            }
-            let budget = self.limits.given_bytes;
-            entry.given.set(open.path, bytes, &mut self.given_bytes, budget);
-        }
-        if let Some(errno) = open.meta.errno() {
-            self.add_failure(open, process, path, errno);
-        }
-        path
-    }
-
-    fn path_slot(&mut self, open: &Open<'_>, bytes: &[u8]) -> Slot {
-        let hash = hash_bytes(&self.hasher, bytes);
-        let paths = &self.paths;
-        let same = |s: &Slot| paths.get(*s).is_some_and(|p| *p.bytes == *bytes);
-        if let Some(slot) = self.by_path.find(hash, same) {
-            return *slot;
-        }
-        if self.path_bytes + bytes.len() > self.limits.path_bytes {
-            self.evict_files(None);
-        }
-        self.insert_path(bytes, Tally::starting(open.meta.at))
-    }
-
-    fn insert_path(&mut self, bytes: &[u8], tally: Tally) -> Slot {
-        self.path_bytes += bytes.len();
-        let slot = self.paths.insert(Path {
-            bytes: bytes.into(),
-            tally,
-            meter: Meter::default(),
-            last_ret: 0,
-            users: Vec::new(),
-            evicted: 0,
-        });
-        let (paths, hasher) = (&self.paths, &self.hasher);
-        self.by_path.insert_unique(hash_bytes(hasher, bytes), slot, |s| {
-            paths.get(*s).map_or(0, |p| hash_bytes(hasher, &p.bytes))
-        });
-        slot
-    }
-
-    fn file_slot(&mut self, open: &Open<'_>, process: Slot, path: Slot) -> Slot {
-        if let Some(slot) = self.use_slot(process, path) {
-            return slot;
-        }
-        if self.processes.get(process).is_some_and(|p| p.files.len() >= self.limits.files_of_one) {
-            self.evict_in(process);
-        }
-        if self.files.len() >= self.limits.files {
-            self.evict_files(Some(path));
-        }
-        self.insert_use(FileUse {
-            process,
-            path,
-            tally: Tally::starting(open.meta.at),
-            meter: Meter::default(),
-            last_ret: 0,
-            given: RequestedPath::Same,
-            last_good: None,
-            evicted: 0,
-        })
-    }
-
-    fn use_slot(&self, process: Slot, path: Slot) -> Option<Slot> {
-        let hash = self.hasher.hash_one((process, path));
-        let same = |f: &FileUse| f.path == path && f.process == process;
-        self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same)).copied()
-    }
-
-    fn insert_use(&mut self, file: FileUse) -> Slot {
-        let (process, path) = (file.process, file.path);
-        let hash = self.hasher.hash_one((process, path));
-        let slot = self.files.insert(file);
-        let (files, hasher) = (&self.files, &self.hasher);
-        self.by_pair.insert_unique(hash, slot, |s| {
-            files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)))
-        });
-        if let Some(p) = self.processes.get_mut(process) {
-            p.files.push(slot);
-        }
-        if let Some(p) = self.paths.get_mut(path) {
-            p.users.push(slot);
-        }
-        slot
-    }
-
-    fn add_failure(&mut self, open: &Open<'_>, process: Slot, path: Slot, errno: i32) {
-        let slot = self.failure_slot(process, path, errno).unwrap_or_else(|| {
-            if self.failures.len() >= self.limits.failures {
-                self.evict_failures();
-            }
-            let at = open.meta.at;
-            let (count, meter, evicted) = (0, Meter::default(), 0);
-            self.insert_failure(Failure {
-                process,
-                path,
-                errno,
-                count,
-                meter,
-                first: at,
-                last: at,
-                evicted,
-            })
-        });
-        if let Some(failure) = self.failures.get_mut(slot) {
-            failure.count += 1;
-            failure.meter.add(&self.ticks, 1);
-            failure.last = failure.last.max(open.meta.at);
-        }
-    }
-}
-
-impl Opens {
-    fn failure_slot(&self, process: Slot, path: Slot, errno: i32) -> Option<Slot> {
-        let hash = self.hasher.hash_one((process, path, errno));
-        let same = |f: &Failure| f.errno == errno && f.path == path && f.process == process;
-        self.by_failure.find(hash, |s| self.failures.get(*s).is_some_and(same)).copied()
-    }
-
-    fn insert_failure(&mut self, failure: Failure) -> Slot {
-        let hash = self.hasher.hash_one((failure.process, failure.path, failure.errno));
-        let slot = self.failures.insert(failure);
-        let (failures, hasher) = (&self.failures, &self.hasher);
-        self.by_failure.insert_unique(hash, slot, |s| {
-            failures.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path, f.errno)))
-        });
-        slot
-    }
-}
-
-/// Bytes without the length prefix that `Hash` for slices adds: one pass, no copy.
-fn hash_bytes(hasher: &DefaultHashBuilder, bytes: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    bytes.hash(&mut state);
-    std::hash::Hasher::finish(&state)
 }
 
 #[cfg(test)]

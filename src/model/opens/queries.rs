@@ -69,7 +69,7 @@ impl Opens {
 
     /// How many processes are held, without the entries for evicted ones.
     pub fn process_count(&self) -> usize {
-        self.processes.len() - self.programs.len()
+        self.processes.len() - self.stand_ins.len()
     }
 
     /// How many processes use a path.

@@ -28,10 +28,12 @@ pub(super) fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) 
 
 /// Invariants, whatever was evicted.
 fn check(opens: &Opens) {
-    let held: u64 = opens.processes.iter().map(|(_, p)| p.tally.opens).sum();
+    let real = || opens.processes.iter().filter(|(_, p)| !p.is_stand_in());
+    let held: u64 = real().map(|(_, p)| p.tally.opens).sum();
     assert_eq!(held + opens.let_go.opens, opens.total.opens);
-    let failed: u64 = opens.processes.iter().map(|(_, p)| p.tally.failed).sum();
+    let failed: u64 = real().map(|(_, p)| p.tally.failed).sum();
     assert_eq!(failed + opens.let_go.failed, opens.total.failed);
+    check_programs(opens);
     assert!(opens.process_count() <= opens.limits.processes);
     assert!(opens.files.len() <= opens.limits.files);
     assert!(opens.failures.len() <= opens.limits.failures);
@@ -62,10 +64,30 @@ fn check(opens: &Opens) {
     if opens.lost_told.is_empty() {
         assert_eq!((in_paths, failures), (opens.total.opens, opens.total.failed));
     }
-    for (_, p) in opens.processes.iter().filter(|(_, p)| !p.is_program()) {
+    for (_, p) in opens.processes.iter().filter(|(_, p)| !p.is_stand_in()) {
         assert!(p.files.len() <= opens.limits.files_of_one);
         let files: u64 = p.files.iter().map(|s| opens.files.get(*s).unwrap().tally.opens).sum();
         assert!(files <= p.tally.opens);
+    }
+}
+
+/// Every open is in one program, and in a process of it or in its stand-in.
+fn check_programs(opens: &Opens) {
+    let sums = |t: &Tally| (t.opens, t.failed);
+    let add = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    let programs = opens.programs.iter().map(|(_, p)| sums(&p.tally));
+    assert_eq!(programs.fold((0, 0), add), sums(&opens.total));
+    let real = || opens.programs.iter().filter(|(_, p)| p.evicted == 0);
+    assert!(real().count() <= opens.limits.programs);
+    let gone: u64 = opens.programs.iter().map(|(_, p)| p.evicted).sum();
+    assert_eq!(gone, opens.let_go.programs);
+    if gone > 0 {
+        return; // a program that comes back begins at 0, its processes do not
+    }
+    for (slot, program) in real() {
+        let of = |p: &Process| opens.program_of(p) == Some(slot);
+        let parts = opens.processes.iter().filter(|(_, p)| of(p)).map(|(_, p)| sums(&p.part()));
+        assert_eq!(parts.fold((0, 0), add), sums(&program.tally), "{program:?}");
     }
 }
 
@@ -174,11 +196,12 @@ fn a_busy_process_is_not_evicted_for_many_short_ones() {
 proptest::proptest! {
     #[test]
     fn totals_stay_exact_whatever_is_evicted(
-        steps in proptest::collection::vec((0u32..40, 0u64..1_000, -3i64..3, 0u8..60), 0..600),
+        steps in proptest::collection::vec((1u32..41, 0u64..1_000, -3i64..3, 0u8..60), 0..600),
+        names in 1u64..6,
     ) {
         let limits = Limits {
-            processes: 12, files: 30, files_of_one: 8, path_bytes: 200, given_bytes: 20,
-            failures: 9, live: 5,
+            processes: 12, programs: 4, files: 30, files_of_one: 8, path_bytes: 200, given_bytes: 20,
+            failures: 24, live: 5,
         };
         let mut opens = Opens::with_limits(limits);
         for (i, (tgid, at, ret, path)) in steps.iter().enumerate() {
@@ -188,7 +211,9 @@ proptest::proptest! {
                 1 => path.to_string(),
                 _ => format!("../{at}"),
             };
-            let meta = meta(*tgid, at * 100_000_000, *ret);
+            let name = format!("name{}", (u64::from(*tgid) + at / 100) % names);
+            let process = Comm::new(name.as_bytes());
+            let meta = OpenMeta { process, ..meta(*tgid, at * 100_000_000, *ret) };
             let resolved = Some((ResolvedKind::Opened, resolved.as_bytes()));
             opens.add(&Open { meta: &meta, path: Some(passed.as_bytes()), resolved }, meta.at);
             if i % 50 == 0 {
@@ -197,6 +222,67 @@ proptest::proptest! {
         }
         check(&opens);
     }
+}
+
+/// Short-lived processes, evicted or not, are one program; a process that runs another program counts
+/// for each what it opened under its name.
+#[test]
+fn a_program_counts_its_processes_whatever_becomes_of_them() {
+    const SECOND: u64 = 1_000_000_000;
+    let limits = Limits { processes: 16, files: 64, ..Limits::default() };
+    let mut opens = Opens::with_limits(limits);
+    let named = |name: &str| OpenMeta { process: Comm::new(name.as_bytes()), ..meta(0, 0, 3) };
+    opens.tick(Mono(SECOND));
+    for n in 1..=100u32 {
+        let at = Mono(SECOND + u64::from(n));
+        let key = OpenMeta { at, tgid: n, start_boottime_ns: u64::from(n) * 7, ..meta(0, 0, 3) };
+        for (name, path, ret) in
+            [("sh", &b"/dev/null"[..], 3), ("cat", b"/etc/hostname", 3), ("cat", b"/no", -2)]
+        {
+            let meta = OpenMeta { process: named(name).process, ret, ..key };
+            opens.add(&Open { meta: &meta, path: Some(path), resolved: None }, at);
+        }
+    }
+    opens.tick(Mono(2 * SECOND));
+    check(&opens);
+    assert!(opens.let_go().processes > 80 && opens.let_go().programs == 0);
+    let program = |name: &str| {
+        let same = |p: &Program| p.key.name.as_bytes() == name.as_bytes();
+        opens.programs().iter().map(|(_, p)| p).find(|p| same(p)).unwrap()
+    };
+    let (cat, sh) = (program("cat"), program("sh"));
+    assert_eq!((cat.tally.opens, cat.tally.failed, cat.processes), (200, 100, 100));
+    assert_eq!((sh.tally.opens, sh.tally.failed, sh.processes), (100, 0, 100));
+    assert_eq!((opens.rate_of(&cat.meter), opens.rate_of(&sh.meter)), (200.0, 100.0));
+    // The parts of held processes and of stand-ins add up to the rates, too.
+    let rates = |name: &str| {
+        let of = opens.processes().iter().filter(|(_, p)| p.name.as_bytes() == name.as_bytes());
+        of.map(|(_, p)| opens.part_rate(p)).sum::<f64>()
+    };
+    assert_eq!((rates("cat"), rates("sh")), (200.0, 100.0));
+}
+
+/// More programs than fit: the sums of those that went are in one entry.
+#[test]
+fn evicted_programs_stay_in_one_row() {
+    let mut opens = Opens::with_limits(Limits { programs: 16, ..Limits::default() });
+    for n in 1..=1_000u32 {
+        let process = Comm::new(format!("p{n}").as_bytes());
+        let meta = OpenMeta { process, ..meta(n, u64::from(n) * 1_000, 3) };
+        opens.add(&Open { meta: &meta, path: None, resolved: None }, meta.at);
+    }
+    let held = opens.programs().iter().filter(|(_, p)| p.evicted == 0).count() as u64;
+    let rest = opens.programs().iter().find(|(_, p)| p.evicted > 0).unwrap().1;
+    assert_eq!((rest.key, rest.tally.first), (ProgramKey::EVICTED, Mono(1_000)));
+    assert_eq!(rest.evicted, opens.let_go().programs);
+    assert_eq!((rest.evicted + held, rest.tally.opens + held), (1_000, 1_000));
+    // A process whose program went brings it back.
+    let process = Comm::new(b"p1");
+    let meta = OpenMeta { process, ..meta(1, 2_000_000, 3) };
+    opens.add(&Open { meta: &meta, path: None, resolved: None }, meta.at);
+    let (_, back) = opens.programs().iter().find(|(_, p)| p.key.name == process).unwrap();
+    assert_eq!((back.tally.opens, back.processes), (1, 1));
+    check_programs(&opens);
 }
 
 /// The wall clock is set back and forth between batches: no count, rate or age hears of it.

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Tally};
+use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Program, Tally};
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
@@ -79,6 +79,7 @@ impl Opens {
         self.paths.changes(window, to);
         self.files.changes(window, to);
         self.failures.changes(window, to);
+        self.programs.changes(window, to);
     }
 
     /// Goes back by what [`Opens::changes`] wrote next. [`Opens::settle`] has to follow before
@@ -104,11 +105,13 @@ impl Opens {
         self.processes.go_back(from)?;
         self.paths.go_back(from)?;
         self.files.go_back(from)?;
-        self.failures.go_back(from)
+        self.failures.go_back(from)?;
+        self.programs.go_back(from)
     }
 
-    /// Works out what was not written: which files a process has, who uses a path.
+    /// Works out what was not written: the files of a process, the users of a path, programs by key.
     pub fn settle(&mut self) {
+        self.by_program = self.programs.iter().map(|(slot, p)| (p.key, slot)).collect();
         self.processes.iter_mut().for_each(|(_, p)| p.files.clear());
         self.paths.iter_mut().for_each(|(_, p)| p.users.clear());
         let mut slots: Vec<Slot> = self.files.iter().map(|(slot, _)| slot).collect();
@@ -141,12 +144,34 @@ impl Undoable for Process {
     fn write(&self, to: &mut Writing) {
         to.put(&(self.name, &self.threads, self.ppid, self.uid, self.cgroup_id));
         to.put(&(self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go));
+        to.put(&(self.program, self.earlier));
         self.history.write(to);
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.name, self.threads, self.ppid, self.uid, self.cgroup_id) = from.get()?;
         (self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go) = from.get()?;
+        (self.program, self.earlier) = from.get()?;
+        self.history.read(from)
+    }
+}
+
+impl Undoable for Program {
+    fn write_fixed(&self, to: &mut Writing) {
+        to.put(&self.key);
+    }
+
+    fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
+        Some(Self::empty(from.get()?))
+    }
+
+    fn write(&self, to: &mut Writing) {
+        to.put(&(self.tally, self.meter, self.fail_meter, self.processes, self.evicted));
+        self.history.write(to);
+    }
+
+    fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        (self.tally, self.meter, self.fail_meter, self.processes, self.evicted) = from.get()?;
         self.history.read(from)
     }
 }

@@ -56,6 +56,7 @@ impl World {
     fn new(most: usize) -> Self {
         let limits = Limits {
             processes: 5,
+            programs: 4,
             files: 9,
             files_of_one: 4,
             path_bytes: 60,
@@ -182,7 +183,7 @@ fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
         uid: 0,
         start_boottime_ns: 77,
         comm: Comm::new(format!("t{}", at.0 % 3).as_bytes()),
-        process: Comm::new(b"main"),
+        process: Comm::new(format!("main{}", (at.0 / 1_000 + u64::from(process)) % 3).as_bytes()),
         syscall: Syscall::Openat,
         flags: None,
         mode: 0,
@@ -210,6 +211,10 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     );
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
     for (slot, p) in opens.processes().iter() {
+        add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
+        add(&(p.part(), opens.part_rate(p), opens.program_of(p)));
+    }
+    for (slot, p) in opens.programs().iter() {
         add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
     }
     opens.paths().iter().for_each(|(slot, p)| add(&(slot, p, opens.rate_of(&p.meter))));

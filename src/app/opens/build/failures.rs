@@ -52,7 +52,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         // An entry for evicted processes stands for as many as failed at one path.
         let of_process = processes.entry(f.process).or_default();
         let known = *of_process;
-        *of_process = known.max(if process.is_program() { f.failures() } else { 1 });
+        *of_process = known.max(if process.is_stand_in() { f.failures() } else { 1 });
         row.processes += *of_process - known;
         if f.last >= row.last {
             row.process = f.process;

@@ -22,7 +22,7 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     let mut items: Vec<_> = opens
         .processes()
         .iter()
-        .filter(|(_, p)| !p.is_program() && choose.process(p))
+        .filter(|(_, p)| !p.is_stand_in() && choose.process(p))
         .map(|(slot, p)| {
             let measures = choose.measures(&p.tally, opens.rate_of(&p.meter));
             let row = Measures { pid: p.key.tgid, process: Some(p), ..measures };

@@ -1,0 +1,165 @@
+//! Finds the entry of a path, of a use or of a failure, or inserts one, where a full table makes room.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::DefaultHashBuilder;
+
+use super::{Failure, FileUse, Opens, Path, RequestedPath, Tally};
+use crate::model::history::Meter;
+use crate::model::open::Open;
+use crate::model::slab::Slot;
+
+impl Opens {
+    pub(super) fn add_file(
+        &mut self,
+        open: &Open<'_>,
+        process: Slot,
+        bytes: &[u8],
+        ret: i32,
+    ) -> Slot {
+        let path = self.path_slot(open, bytes);
+        if let Some(entry) = self.paths.get_mut(path) {
+            entry.tally.add(open.meta);
+            entry.meter.add(&self.ticks, 1);
+            entry.last_ret = ret;
+        }
+        let file = self.file_slot(open, process, path);
+        if let Some(entry) = self.files.get_mut(file) {
+            entry.tally.add(open.meta);
+            entry.meter.add(&self.ticks, 1);
+            entry.last_ret = ret;
+            if ret >= 0 {
+                entry.last_good = Some(open.meta.at);
+            }
+            let budget = self.limits.given_bytes;
+            entry.given.set(open.path, bytes, &mut self.given_bytes, budget);
+        }
+        if let Some(errno) = open.meta.errno() {
+            self.add_failure(open, process, path, errno);
+        }
+        path
+    }
+
+    fn path_slot(&mut self, open: &Open<'_>, bytes: &[u8]) -> Slot {
+        let hash = hash_bytes(&self.hasher, bytes);
+        let paths = &self.paths;
+        let same = |s: &Slot| paths.get(*s).is_some_and(|p| *p.bytes == *bytes);
+        if let Some(slot) = self.by_path.find(hash, same) {
+            return *slot;
+        }
+        if self.path_bytes + bytes.len() > self.limits.path_bytes {
+            self.evict_files(None);
+        }
+        self.insert_path(bytes, Tally::starting(open.meta.at))
+    }
+
+    pub(super) fn insert_path(&mut self, bytes: &[u8], tally: Tally) -> Slot {
+        self.path_bytes += bytes.len();
+        let slot = self.paths.insert(Path {
+            bytes: bytes.into(),
+            tally,
+            meter: Meter::default(),
+            last_ret: 0,
+            users: Vec::new(),
+            evicted: 0,
+        });
+        let (paths, hasher) = (&self.paths, &self.hasher);
+        self.by_path.insert_unique(hash_bytes(hasher, bytes), slot, |s| {
+            paths.get(*s).map_or(0, |p| hash_bytes(hasher, &p.bytes))
+        });
+        slot
+    }
+
+    fn file_slot(&mut self, open: &Open<'_>, process: Slot, path: Slot) -> Slot {
+        if let Some(slot) = self.use_slot(process, path) {
+            return slot;
+        }
+        if self.processes.get(process).is_some_and(|p| p.files.len() >= self.limits.files_of_one) {
+            self.evict_in(process);
+        }
+        if self.files.len() >= self.limits.files {
+            self.evict_files(Some(path));
+        }
+        self.insert_use(FileUse {
+            process,
+            path,
+            tally: Tally::starting(open.meta.at),
+            meter: Meter::default(),
+            last_ret: 0,
+            given: RequestedPath::Same,
+            last_good: None,
+            evicted: 0,
+        })
+    }
+
+    pub(super) fn use_slot(&self, process: Slot, path: Slot) -> Option<Slot> {
+        let hash = self.hasher.hash_one((process, path));
+        let same = |f: &FileUse| f.path == path && f.process == process;
+        self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same)).copied()
+    }
+
+    pub(super) fn insert_use(&mut self, file: FileUse) -> Slot {
+        let (process, path) = (file.process, file.path);
+        let hash = self.hasher.hash_one((process, path));
+        let slot = self.files.insert(file);
+        let (files, hasher) = (&self.files, &self.hasher);
+        self.by_pair.insert_unique(hash, slot, |s| {
+            files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)))
+        });
+        if let Some(p) = self.processes.get_mut(process) {
+            p.files.push(slot);
+        }
+        if let Some(p) = self.paths.get_mut(path) {
+            p.users.push(slot);
+        }
+        slot
+    }
+
+    fn add_failure(&mut self, open: &Open<'_>, process: Slot, path: Slot, errno: i32) {
+        let slot = self.failure_slot(process, path, errno).unwrap_or_else(|| {
+            if self.failures.len() >= self.limits.failures {
+                self.evict_failures();
+            }
+            let at = open.meta.at;
+            let (count, meter, evicted) = (0, Meter::default(), 0);
+            self.insert_failure(Failure {
+                process,
+                path,
+                errno,
+                count,
+                meter,
+                first: at,
+                last: at,
+                evicted,
+            })
+        });
+        if let Some(failure) = self.failures.get_mut(slot) {
+            failure.count += 1;
+            failure.meter.add(&self.ticks, 1);
+            failure.last = failure.last.max(open.meta.at);
+        }
+    }
+
+    pub(super) fn failure_slot(&self, process: Slot, path: Slot, errno: i32) -> Option<Slot> {
+        let hash = self.hasher.hash_one((process, path, errno));
+        let same = |f: &Failure| f.errno == errno && f.path == path && f.process == process;
+        self.by_failure.find(hash, |s| self.failures.get(*s).is_some_and(same)).copied()
+    }
+
+    pub(super) fn insert_failure(&mut self, failure: Failure) -> Slot {
+        let hash = self.hasher.hash_one((failure.process, failure.path, failure.errno));
+        let slot = self.failures.insert(failure);
+        let (failures, hasher) = (&self.failures, &self.hasher);
+        self.by_failure.insert_unique(hash, slot, |s| {
+            failures.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path, f.errno)))
+        });
+        slot
+    }
+}
+
+/// Bytes without the length prefix that `Hash` for slices adds: one pass, no copy.
+pub(super) fn hash_bytes(hasher: &DefaultHashBuilder, bytes: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    bytes.hash(&mut state);
+    std::hash::Hasher::finish(&state)
+}
