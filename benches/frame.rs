@@ -1,4 +1,4 @@
-//! What a frame and a tick cost with full tables.
+//! Cost of a frame, a tick and a key with full tables.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/common/fake.rs"]

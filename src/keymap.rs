@@ -1,20 +1,20 @@
-//! The bindings in force: the default table of [`crate::keys`] with those of the configuration.
+//! The keys in effect: the defaults of [`crate::keys`] with the configuration's bindings.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::keys::{self, Action, BINDINGS, Binding, Mode};
 
-/// A key, with what is held together with it.
+/// A key with its modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub code: KeyCode,
     pub modifiers: KeyModifiers,
 }
 
-/// Ends the program whatever else is bound.
+/// Quits whatever is bound.
 const ALWAYS_QUIT: Key = Key { code: KeyCode::Char('c'), modifiers: KeyModifiers::CONTROL };
 
-/// Keys that have names, as people write them.
+/// Keys with names, as the configuration has them.
 const NAMED: [(&str, KeyCode); 16] = [
     ("Space", KeyCode::Char(' ')),
     ("Tab", KeyCode::Tab),
@@ -46,7 +46,7 @@ impl Key {
             let mut letters = rest.chars().map(|c| c.to_ascii_lowercase());
             let c =
                 letters.next().filter(|c| c.is_ascii_lowercase() && letters.next().is_none())?;
-            // Terminals send these for Tab and Enter: they cannot be distinguished.
+            // Terminals send these for Tab, Enter and Backspace: they cannot be distinguished.
             let distinct = !matches!(c, 'i' | 'm' | 'j' | 'h');
             let code = KeyCode::Char(c);
             return distinct.then_some(Self { code, modifiers: KeyModifiers::CONTROL });
@@ -60,7 +60,7 @@ impl Key {
             .map(|(_, code)| plain(code))
     }
 
-    /// As [`Key::parse`] reads it, in ASCII where the key is.
+    /// As [`Key::parse`] reads it; in ASCII unless the key is not.
     pub fn word(self) -> String {
         let named = NAMED.iter().find(|(_, code)| *code == self.code);
         match (named, self.code) {
@@ -72,7 +72,7 @@ impl Key {
         }
     }
 
-    /// As it is shown: arrows as arrows.
+    /// As the screen shows it, arrows as arrows.
     pub fn name(self) -> String {
         match self.code {
             KeyCode::Up | KeyCode::Down | KeyCode::Left | KeyCode::Right => keys::name(self.code),
@@ -81,7 +81,7 @@ impl Key {
     }
 }
 
-/// One row: what the table says, and the keys that it has.
+/// An action of a mode with its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub action: Action,
@@ -89,7 +89,7 @@ pub struct Row {
     pub keys: Vec<Key>,
     /// What it does, in a few words.
     pub help: &'static str,
-    /// The same in a word, for the line at the foot.
+    /// A word for the footer; empty: not there.
     pub hint: &'static str,
 }
 
@@ -105,7 +105,7 @@ impl Row {
         }
     }
 
-    /// All its keys, with a space between.
+    /// All its keys, separated by spaces.
     pub fn names(&self) -> String {
         self.keys.iter().map(|k| k.name()).collect::<Vec<_>>().join(" ")
     }
@@ -116,7 +116,7 @@ impl Row {
     }
 }
 
-/// Which key does what.
+/// All keys with their actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keymap {
     rows: Vec<Row>,
@@ -128,7 +128,7 @@ impl Default for Keymap {
     }
 }
 
-/// A key that would mean two things.
+/// A key bound to two actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     pub key: Key,
@@ -136,8 +136,8 @@ pub struct Conflict {
 }
 
 impl Keymap {
-    /// The table with other keys for some actions of the panes. Those keys take the place of all
-    /// that the action had; `Ctrl-C` quits whatever is bound.
+    /// The defaults with other keys for some actions of the panes. They replace all keys of the action;
+    /// `Ctrl-C` quits whatever is bound. An error names a key with two actions.
     pub fn with(bound: &[(Action, Vec<Key>)]) -> Result<Self, Conflict> {
         let mut map = Self::default();
         for (action, keys) in bound {
@@ -158,7 +158,7 @@ impl Keymap {
         Ok(map)
     }
 
-    /// What `key` asks for in `mode`.
+    /// The action of `key` in `mode`.
     pub fn action(&self, mode: Mode, key: KeyEvent) -> Option<Action> {
         // A capital comes with or without SHIFT, and BackTab always with it.
         let modifiers = key.modifiers.difference(KeyModifiers::SHIFT);
@@ -171,7 +171,7 @@ impl Keymap {
         self.rows.iter().filter(move |r| r.mode == mode)
     }
 
-    /// The first key for `action` in the panes; empty where it has none.
+    /// The first key of `action` in the panes; empty if it has none.
     pub fn first(&self, action: Action) -> String {
         self.of(Mode::Main).find(|r| r.action == action).map(Row::first).unwrap_or_default()
     }
@@ -189,7 +189,7 @@ pub fn action_name(action: Action) -> String {
     name
 }
 
-/// The actions that keys of the panes ask for, each once, in the order of the table.
+/// The actions of the panes, each once, in the order of the table.
 pub fn actions() -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();
     for binding in keys::of(Mode::Main) {
@@ -200,7 +200,7 @@ pub fn actions() -> Vec<Action> {
     actions
 }
 
-/// The keys of an action as the table has them, but the one that always quits.
+/// The default keys of an action, without the one that always quits.
 pub fn default_keys(action: Action) -> Vec<Key> {
     let rows = BINDINGS.iter().filter(|b| b.mode == Mode::Main && b.action == action);
     rows.flat_map(|b| Row::new(b).keys).filter(|k| *k != ALWAYS_QUIT).collect()
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_said_again_is_the_table() {
+    fn binding_the_defaults_changes_nothing() {
         let all: Vec<_> = actions().into_iter().map(|a| (a, default_keys(a))).collect();
         let map = Keymap::with(&all).unwrap();
         for binding in BINDINGS {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_takes_the_place_and_none_means_two_things() {
+    fn bound_keys_replace_the_defaults_and_none_has_two_actions() {
         let key = |text: &str| Key::parse(text).unwrap();
         let event = |text: &str| KeyEvent::new(key(text).code, key(text).modifiers);
         let map = Keymap::with(&[(Action::Pause, vec![key("P"), key("F9")])]).unwrap();

@@ -1,8 +1,8 @@
-//! Which key does what, as data: the program looks keys up here, and help is printed from it.
+//! The default keys, as a table: the program looks keys up here, and the help is printed from it.
 
 use crossterm::event::{KeyCode, KeyModifiers};
 
-/// What the keys go to.
+/// What keys act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The panes.
@@ -19,7 +19,7 @@ pub enum Mode {
     Confirm,
 }
 
-/// What a key asks for.
+/// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     Quit,
@@ -38,24 +38,24 @@ pub enum Action {
     PageDown,
     Top,
     Bottom,
-    Into,
-    Out,
+    OpenDetails,
+    CloseDetails,
     Unfold,
     Fold,
     NextSort,
-    TurnRound,
+    ReverseOrder,
     NextView,
     Timeline,
-    Fewer,
-    More,
+    FewerLevels,
+    MoreLevels,
     FailedOnly,
     Direction,
     Names,
     Pause,
     Back,
-    Forth,
+    Forward,
     LeapBack,
-    LeapForth,
+    LeapForward,
     Slower,
     Faster,
     Mark,
@@ -80,12 +80,12 @@ pub enum Action {
 pub struct Binding {
     pub mode: Mode,
     pub keys: &'static [KeyCode],
-    /// Held together with the keys; of `Shift` only what the terminal reports apart from a capital.
+    /// Modifiers of the keys; of `Shift` only what the terminal reports apart from a capital.
     pub modifiers: KeyModifiers,
     pub action: Action,
-    /// What it does, in a few words; empty for a second row of the same action.
+    /// What it does, in a few words.
     pub help: &'static str,
-    /// Shown in the line at the foot, in a word.
+    /// A word for the footer; empty: not there.
     pub hint: &'static str,
 }
 
@@ -119,12 +119,12 @@ use KeyCode::{
 };
 use Mode as M;
 
-/// Every key there is.
+/// All keys.
 #[rustfmt::skip]
 pub const BINDINGS: &[Binding] = &[
     main(&[Char('q'), F(10)], A::Quit, "quit", "quit"),
     ctrl(M::Main, &[Char('c')], A::Quit, "quit"),
-    main(&[Char('?'), Char('h'), F(1)], A::Help, "this page; / searches it", "help"),
+    main(&[Char('?'), Char('h'), F(1)], A::Help, "help; / searches it", "help"),
     main(&[Char('/'), F(4)], A::Filter, "filter, applied while typing; Enter keeps it, Esc clears it", "filter"),
     main(&[Char('i')], A::Picker, "choose an interface", "interface"),
     main(&[Char('n')], A::NextInterface, "next interface that is up", ""),
@@ -141,39 +141,39 @@ pub const BINDINGS: &[Binding] = &[
     ctrl(M::Main, &[Char('d')], A::PageDown, "a page down"),
     main(&[Home, Char('g')], A::Top, "first row", ""),
     main(&[End, Char('G')], A::Bottom, "last row", ""),
-    main(&[Enter], A::Into, "into the selected row", "open"),
-    main(&[Esc, Backspace], A::Out, "back out; at the outside clear the filter", ""),
+    main(&[Enter], A::OpenDetails, "details of the selected row", "details"),
+    main(&[Esc, Backspace], A::CloseDetails, "back; outside of details clear the filter", ""),
     main(&[Right], A::Unfold, "show the files under this process", ""),
     main(&[Left], A::Fold, "hide the files under this process", ""),
     main(&[Char('s'), F(6)], A::NextSort, "next sort column", "sort"),
-    main(&[Char('S'), Char('I')], A::TurnRound, "turn the order round", ""),
-    main(&[Char('t'), F(5)], A::NextView, "opens by process, by file, by directory, failures, live feed", "group"),
-    main(&[Char('l')], A::Timeline, "the timeline of a process: opens and connections, the latest first", ""),
-    main(&[Char('-')], A::Fewer, "fewer directory levels; by process: fewer files under each", ""),
-    main(&[Char('+'), Char('=')], A::More, "more directory levels; by process: more files under each", ""),
+    main(&[Char('S'), Char('I')], A::ReverseOrder, "reverse the order", ""),
+    main(&[Char('t'), F(5)], A::NextView, "next view: opens by process, by file, by directory, failures, live feed", "view"),
+    main(&[Char('l')], A::Timeline, "timeline of a process: opens and connections, latest first", ""),
+    main(&[Char('-')], A::FewerLevels, "fewer directory levels; by process: fewer files under each", ""),
+    main(&[Char('+'), Char('=')], A::MoreLevels, "more directory levels; by process: more files under each", ""),
     main(&[Char('f')], A::FailedOnly, "failed opens only", "failed"),
     main(&[Char('d')], A::Direction, "rx, tx, both", "direction"),
     main(&[Char('r')], A::Names, "resolve addresses to names, on or off", ""),
-    main(&[Char('p'), Char(' ')], A::Pause, "pause: the screen stands still, counting goes on", "pause"),
-    main(&[Char('[')], A::Back, "while paused: to the moment before; replay: 5 s back", ""),
-    main(&[Char(']')], A::Forth, "while paused: to the moment after; replay: 5 s forth", ""),
-    main(&[Char('{')], A::LeapBack, "a minute back, while paused or in a replay", ""),
-    main(&[Char('}')], A::LeapForth, "a minute forth, while paused or in a replay", ""),
+    main(&[Char('p'), Char(' ')], A::Pause, "pause the screen; counting goes on", "pause"),
+    main(&[Char('[')], A::Back, "while paused: one refresh back; replay: 5 s back", ""),
+    main(&[Char(']')], A::Forward, "while paused: one refresh forward; replay: 5 s forward", ""),
+    main(&[Char('{')], A::LeapBack, "one minute back, while paused or in a replay", ""),
+    main(&[Char('}')], A::LeapForward, "one minute forward, while paused or in a replay", ""),
     main(&[Char(',')], A::Slower, "replay: slower", ""),
     main(&[Char('.')], A::Faster, "replay: faster", ""),
-    main(&[Char('m')], A::Mark, "mark now", "mark"),
-    main(&[Char('N')], A::NewOnly, "only what is new since the mark", "new"),
+    main(&[Char('m')], A::Mark, "set a mark now", "mark"),
+    main(&[Char('N')], A::NewOnly, "only rows newer than the mark", "new"),
     main(&[Char('F')], A::Follow, "follow the selected row", ""),
     main(&[Char('y')], A::Copy, "copy the selected path, pid or address", "copy"),
-    main(&[Char('e')], A::Expand, "the focused pane alone, and back", "expand"),
+    main(&[Char('e')], A::Expand, "expand the focused pane, or show both", "expand"),
     main(&[Char('<')], A::SplitLeft, "move the split", ""),
     main(&[Char('>')], A::SplitRight, "move the split", ""),
     main(&[Char('x')], A::XdpMode, "XDP mode of this interface: auto, native, generic, off", "XDP mode"),
     main(&[Char('T')], A::Theme, "next theme", ""),
     main(&[Char('u')], A::Units, "traffic in bits or in bytes", ""),
     main(&[Char('W')], A::Save, "save what was changed on screen as the configuration", ""),
-    main(&[Char('R')], A::Record, "record to a file, stop recording", ""),
-    ctrl(M::Main, &[Char('r')], A::Restart, "start the counts again"),
+    main(&[Char('R')], A::Record, "start or stop recording to a file", ""),
+    ctrl(M::Main, &[Char('r')], A::Restart, "restart the counts"),
 
     on(M::Filter, &[Enter], A::Accept, "keep the filter", "keep"),
     on(M::Filter, &[Esc], A::Cancel, "clear the filter", "clear"),
@@ -202,8 +202,8 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Help, &[Home, Char('g')], A::Top, "top", ""),
     on(M::Help, &[End, Char('G')], A::Bottom, "end", ""),
 
-    on(M::HelpSearch, &[Enter], A::Accept, "keep what is found", "keep"),
-    on(M::HelpSearch, &[Esc], A::Cancel, "the whole page", "the whole page"),
+    on(M::HelpSearch, &[Enter], A::Accept, "keep the search", "keep"),
+    on(M::HelpSearch, &[Esc], A::Cancel, "end the search", "whole page"),
     on(M::HelpSearch, &[Up], A::Up, "up", ""),
     on(M::HelpSearch, &[Down], A::Down, "down", ""),
     on(M::HelpSearch, &[PageUp], A::PageUp, "a page up", ""),
@@ -222,7 +222,7 @@ pub fn of(mode: Mode) -> impl Iterator<Item = &'static Binding> {
     BINDINGS.iter().filter(move |b| b.mode == mode)
 }
 
-/// The key's name as people know it.
+/// The common name of a key.
 pub fn name(key: KeyCode) -> String {
     match key {
         Char(' ') => "Space".into(),
@@ -240,7 +240,7 @@ pub fn name(key: KeyCode) -> String {
 }
 
 impl Binding {
-    /// All its keys, with a space between.
+    /// All its keys, separated by spaces.
     pub fn names(&self) -> String {
         let prefix = if self.modifiers.contains(KeyModifiers::CONTROL) { "Ctrl-" } else { "" };
         let key = |k: &KeyCode| match k {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_means_two_things_in_one_mode() {
+    fn no_key_has_two_actions_in_one_mode() {
         for (i, a) in BINDINGS.iter().enumerate() {
             for b in BINDINGS.iter().skip(i + 1) {
                 let same = a.mode == b.mode && a.modifiers == b.modifiers;

@@ -61,20 +61,20 @@ impl App {
             Action::PageDown => self.step(self.page()),
             Action::Top => self.step(isize::MIN / 2),
             Action::Bottom => self.step(isize::MAX / 2),
-            Action::Into => self.open_row(),
-            Action::Out => self.close_detail(),
+            Action::OpenDetails => self.open_row(),
+            Action::CloseDetails => self.close_detail(),
             Action::Unfold => self.fold(true),
             Action::Fold => self.fold(false),
             Action::NextSort => self.next_sort(),
-            Action::TurnRound => self.reverse(),
+            Action::ReverseOrder => self.reverse(),
             Action::NextView => {
                 self.focus(Pane::Opens);
                 self.opens_pane.next_view();
                 self.rebuild_opens();
             }
             Action::Timeline => self.open_timeline(),
-            Action::Fewer | Action::More => {
-                self.opens_pane.change_levels(action == Action::More);
+            Action::FewerLevels | Action::MoreLevels => {
+                self.opens_pane.change_levels(action == Action::MoreLevels);
                 self.rebuild_opens();
             }
             Action::FailedOnly => {
@@ -108,7 +108,7 @@ impl App {
             Action::Save => return self.save(),
             Action::Record => return self.record(),
             Action::Restart => self.restart(),
-            Action::Back | Action::Forth | Action::LeapBack | Action::LeapForth => {
+            Action::Back | Action::Forward | Action::LeapBack | Action::LeapForward => {
                 self.step_in_time(action);
             }
             Action::Slower | Action::Faster => self.say("only a replay has a speed"),
@@ -275,7 +275,7 @@ impl App {
     /// Steps through the last minutes.
     fn step_in_time(&mut self, action: Action) {
         let key = |action| self.keys.first(action);
-        let (pause, back, forth) = (key(Action::Pause), key(Action::Back), key(Action::Forth));
+        let (pause, back, forth) = (key(Action::Pause), key(Action::Back), key(Action::Forward));
         match self.time.step(action) {
             Stepped::Moved => self.rebuild(),
             Stepped::NotPaused => self.say(&format!(

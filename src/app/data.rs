@@ -1,4 +1,4 @@
-//! What the probes told: tables, states, interfaces.
+//! Data from the probes: tables, states, interfaces.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,22 +20,22 @@ use crate::model::process::ProcessKey;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
 
-/// How a probe is doing.
+/// The state of a probe.
 #[derive(Clone, Debug, Default)]
 pub enum ProbeState<T> {
-    /// It has not said yet.
+    /// It has not reported yet.
     #[default]
     Starting,
-    /// It runs.
+    /// Running.
     Running(T),
-    /// It could not start, or it broke down.
+    /// It could not start, or it failed later.
     Failed(Problem),
-    /// It has ended as asked.
+    /// Ended as asked.
     Ended,
 }
 
 impl<T> ProbeState<T> {
-    /// What the probe told when it started.
+    /// The probe's report of its start, while it runs.
     pub fn running(&self) -> Option<&T> {
         match self {
             ProbeState::Running(t) => Some(t),
@@ -56,7 +56,7 @@ impl<T> ProbeState<T> {
         }
     }
 
-    /// Why it does not run.
+    /// Why it is not running.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             ProbeState::Failed(p) => Some(p),
@@ -90,49 +90,49 @@ impl Changed {
     };
 }
 
-/// Bits a second of an interface, by the kernel's own counters.
+/// Bits per second of an interface, by the kernel's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkRate {
     pub rx_bps: f64,
     pub tx_bps: f64,
 }
 
-/// Everything that came from the probes. Tables are shared with a paused screen, and copied
-/// only when they change while it is paused.
+/// All data from the probes. Tables are shared with a paused screen, and copied only when they change
+/// while it is paused.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
     pub owners: Rc<Owners>,
     pub owners_state: ProbeState<OwnersInfo>,
-    /// The owners' probe has run.
+    /// The connections probe has run.
     pub owners_known: bool,
     pub opens_state: ProbeState<OpensInfo>,
     pub watching: Rc<ProbeState<Vec<Watched>>>,
     pub links: Vec<Link>,
-    /// What cgroups are called: an id is never used twice, so a paused screen may know it too.
+    /// Names of cgroups; an id is never used twice, so they are right on a paused screen too.
     pub cgroups: KnownCgroups,
     /// Names of new cgroups that were lost.
     pub cgroups_lost: u64,
-    /// What addresses are to this machine.
+    /// Relations of addresses to this machine.
     pub marks: Marks,
-    /// What addresses are called.
+    /// Names of addresses.
     pub names: Names,
     pub link_rates: HashMap<u32, LinkRate>,
     counters: HashMap<u32, (Mono, LinkCounters)>,
-    /// What the wall clock showed when something was told last.
+    /// The wall clock at the last event that carried it.
     pub wall: Option<WallOffset>,
 }
 
 impl Data {
-    /// Empty; `owners`: whether processes behind connections are asked for.
+    /// Without data; `owners`: whether the connections probe is to run.
     pub fn with_owners(owners: bool) -> Self {
-        let off = || Problem::new("tell who is behind connections", "off: --no-owners", "");
+        let off = || Problem::new("attribute connections", "off: --no-owners", "");
         let owners_state = if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
         Self { owners_state, ..Self::default() }
     }
 
-    /// Who is behind connections; `None` where nobody has looked.
+    /// Connections and their processes; `None` before the probe has run.
     pub fn known_owners(&self) -> Option<&Owners> {
         self.owners_known.then_some(&*self.owners)
     }
@@ -254,13 +254,13 @@ impl Data {
         all
     }
 
-    /// Connections are polled: what is known of them comes from /proc and `sock_diag`.
+    /// Connections are polled from /proc and `sock_diag`.
     pub fn polled(&self) -> bool {
         self.owners_known && self.owners.polled()
     }
 
-    /// Why each probe that does not run does not. The owners' is not among them: what it tells is
-    /// shown beside what the others tell.
+    /// Problems of probes that are not running. The connections probe is not among them: the others work
+    /// without it.
     pub fn problems(&self) -> Vec<&Problem> {
         self.opens_state.problem().into_iter().chain(self.watching.problem()).collect()
     }
@@ -276,24 +276,24 @@ impl Data {
         if summed.is_empty() { ports.to_vec() } else { summed }
     }
 
-    /// Ends the interval that is under way.
+    /// Ends the current interval.
     pub fn tick(&mut self, now: Mono) {
         Rc::make_mut(&mut self.opens).tick(now);
     }
 
-    /// Takes over the probe's last counts.
+    /// Takes the probe's last counts.
     pub fn set_counts(&mut self, counts: OpenCounts) {
         Rc::make_mut(&mut self.opens).set_counts(counts);
     }
 
-    /// Starts the counts again.
+    /// Restarts the counts.
     pub fn restart(&mut self) {
         Rc::make_mut(&mut self.opens).restart();
         Rc::make_mut(&mut self.wire).restart();
         Rc::make_mut(&mut self.owners).restart();
     }
 
-    /// Marks processes that are no longer there.
+    /// Marks processes that have exited.
     pub fn ended(&mut self, gone: &[ProcessKey], at: Mono) {
         let opens = Rc::make_mut(&mut self.opens);
         for key in gone {
@@ -301,7 +301,7 @@ impl Data {
         }
     }
 
-    /// What is watched now.
+    /// The interfaces watched now.
     pub fn interfaces(&self) -> &[Watched] {
         self.watching.running().map_or(&[], Vec::as_slice)
     }
@@ -314,7 +314,7 @@ impl Data {
                 continue;
             };
             let interval_ns = now.since(*at);
-            // Told more than once a tick when a link changes: too short to say a rate.
+            // A change of a link brings more reports per tick: too short for a rate.
             if interval_ns < 50_000_000 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The filter's line: what is typed, and the last expression that was good.
+//! The filter and its input line: the typed text, and the last valid expression.
 
 use ratatui::crossterm::event::{Event, KeyEvent};
 use tui_input::Input;
@@ -14,18 +14,17 @@ const MAX_INPUT: usize = 1_024;
 pub struct FilterLine {
     input: Input,
     editing: bool,
-    /// What holds: the last good expression, and the filter made of it.
+    /// The filter in effect: the last valid expression.
     good: Filter,
     good_text: String,
     error: Option<FilterError>,
-    /// Holds besides what is typed: the command line's own choice of processes.
+    /// Applies besides: `--process` of the command line.
     fixed: Option<Filter>,
     fixed_text: String,
 }
 
 impl FilterLine {
-    /// With what the command line asked for: an expression to begin with, and a pattern that
-    /// always holds.
+    /// Starts with the command line's expression, and with its pattern that always applies.
     pub fn new(expr: Option<&str>, process: Option<&str>) -> Self {
         let mut line = Self::default();
         if let Some(expr) = expr {
@@ -44,7 +43,7 @@ impl FilterLine {
         self.editing = true;
     }
 
-    /// Takes a key; true when the filter that holds is another one now.
+    /// Takes a key; true when the filter in effect changed.
     pub fn key(&mut self, key: KeyEvent) -> bool {
         if self.input.value().len() >= MAX_INPUT
             && matches!(key.code, ratatui::crossterm::event::KeyCode::Char(_))
@@ -56,7 +55,7 @@ impl FilterLine {
         before != self.input.value() && self.parse()
     }
 
-    /// Takes pasted text; true when the filter that holds is another one now.
+    /// Takes pasted text; true when the filter in effect changed.
     pub fn paste(&mut self, text: &str) -> bool {
         let mut value = self.input.value().to_owned();
         value.extend(
@@ -66,12 +65,12 @@ impl FilterLine {
         self.parse()
     }
 
-    /// Ends typing, unless the input is bad.
+    /// Ends typing, unless the input is invalid.
     pub fn accept(&mut self) {
         self.editing = self.error.is_some();
     }
 
-    /// Ends typing and lets everything through again.
+    /// Ends typing and removes the filter.
     pub fn clear(&mut self) {
         let (fixed, fixed_text) = (self.fixed.take(), std::mem::take(&mut self.fixed_text));
         *self = Self { fixed, fixed_text, ..Self::default() };
@@ -87,37 +86,37 @@ impl FilterLine {
         (self.input.value(), self.input.visual_cursor())
     }
 
-    /// Why the text does not hold.
+    /// Why the text is invalid.
     pub fn error(&self) -> Option<&FilterError> {
         self.error.as_ref()
     }
 
-    /// Whether there is something to show.
+    /// Whether the line has something to show.
     pub fn is_active(&self) -> bool {
         self.editing || !self.good_text.is_empty()
     }
 
-    /// The expression that holds.
+    /// The expression in effect.
     pub fn good_text(&self) -> &str {
         &self.good_text
     }
 
-    /// All that holds, the command line's choice first.
+    /// All expressions in effect, the command line's first.
     pub fn held_text(&self) -> String {
         [self.fixed_text.as_str(), self.good_text.as_str()].join(" ").trim().to_owned()
     }
 
-    /// The filter that was typed and holds.
+    /// The typed filter in effect.
     pub fn filter(&self) -> &Filter {
         &self.good
     }
 
-    /// Whether one of the filters has to know cgroups.
+    /// Whether one of the filters is about cgroups.
     pub fn chooses_cgroups(&self) -> bool {
         self.good.chooses_cgroups() || self.fixed.as_ref().is_some_and(Filter::chooses_cgroups)
     }
 
-    /// What holds besides.
+    /// The filter of the command line.
     pub fn fixed(&self) -> Option<&Filter> {
         self.fixed.as_ref()
     }
@@ -138,7 +137,7 @@ impl FilterLine {
     }
 }
 
-/// A PATTERN as one term of an expression: with quotes round what would read as something else.
+/// A PATTERN as one term of an expression, in quotes if it has spaces or a colon.
 fn quoted(pattern: &str) -> String {
     if !pattern.contains(|c: char| c.is_whitespace() || c == ':') {
         return pattern.to_owned();
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_lines_choice_holds_and_shows_after_clearing() {
+    fn the_command_lines_pattern_stays_after_clearing() {
         let mut line = FilterLine::new(Some("err:ENOENT"), Some("nginx"));
         assert_eq!(line.held_text(), "nginx err:ENOENT");
         line.clear();

@@ -1,4 +1,4 @@
-//! What happens to the dashboard, and what it asks for: its only ways in and out.
+//! Messages to the dashboard and effects that it asks for: its only ways in and out.
 
 use std::net::IpAddr;
 
@@ -12,57 +12,57 @@ use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::settings::saved_view::Value;
 
-/// What happened.
+/// An event from outside.
 #[derive(Debug)]
 pub enum Msg {
     Key(KeyEvent),
     Paste(String),
-    /// A click, on what the view says is there.
+    /// A click on a thing of the screen.
     Click(Target),
     /// The mouse drags the line between the panes: percent of the first pane.
     Drag(u16),
-    /// The button is let go.
+    /// The mouse button is released.
     Drop,
-    /// The wheel, over a pane, by rows.
+    /// The wheel over a pane, by rows.
     Wheel(Pane, isize),
     Probe(ProbeEvent),
-    /// These processes are no longer there.
+    /// These processes have exited.
     Ended(Vec<ProcessKey>),
-    /// Who a process is, as far as it could be found out.
+    /// Details of a process.
     Described(ProcessKey, Box<ProcessInfo>),
-    /// What these cgroups are called; `None` where nobody knows.
+    /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
-    /// What an address is called.
+    /// The name of an address.
     Named(IpAddr, Answer),
-    /// The configuration's file that was written, or why none was.
+    /// The configuration file that was written, or the error.
     Saved(Result<String, String>),
-    /// How writing a recording goes on.
+    /// A report about the recording.
     Recorded(Recorded),
-    /// How a recording is being played.
+    /// The state of the replay.
     Replay(Replay),
     Tick,
 }
 
-/// What is to be done about it.
+/// Something to do outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     Quit,
     Redraw,
     Talkers(TalkersCommand),
-    /// Into the terminal's clipboard, free of anything that acts.
+    /// Copy into the terminal's clipboard; escaped, without control characters.
     Copy(String),
-    /// Find out which of these processes are no longer there.
+    /// Find out which of these processes have exited.
     AskAfter(Vec<ProcessKey>),
-    /// Find out who this is.
+    /// Read the details of a process.
     Describe(ProcessQuery),
-    /// Find out what these cgroups are called.
+    /// Look up the names of these cgroups.
     Cgroups(Vec<u64>),
-    /// Find out what these addresses are called.
+    /// Resolve the names of these addresses.
     Names(Vec<IpAddr>),
-    /// Write these into the configuration.
+    /// Write these settings into the configuration.
     Save(Vec<(&'static str, Value)>),
-    /// Begin to record, or end it.
+    /// Start recording, or stop it.
     Record(bool),
-    /// Play the recording in another way.
+    /// Control the replay.
     Replay(PlayerCommand),
 }

@@ -1,4 +1,4 @@
-//! A recording that is shown: where it is, and what the keys ask of it.
+//! A replay: its position, and the keys that control it.
 
 use std::rc::Rc;
 
@@ -9,43 +9,43 @@ use crate::model::event::{ProbeEnd, ProbeEvent};
 use crate::model::time::{Mono, NS_PER_SEC, clock_time};
 use crate::recording::Seen;
 
-/// A step, and a leap.
+/// Distances of `[` and `]`, `{` and `}`.
 const STEP_NS: i64 = 5 * NS_PER_SEC as i64;
 const LEAP_NS: i64 = 60 * NS_PER_SEC as i64;
 
-/// What the player is asked to do.
+/// A command to the player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayerCommand {
-    /// Stand still, or go on; at the end, begin again.
+    /// Pause or resume; at the end, start again.
     Pause,
-    /// So many nanoseconds forth, or back.
+    /// Nanoseconds forward; negative: back.
     Seek(i64),
-    /// To the speed after this one, or the one before.
+    /// The next or the previous speed.
     Faster,
     Slower,
 }
 
-/// How a recording is being played.
+/// The state of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     pub start: Mono,
     pub end: Mono,
-    /// The times that a second takes.
+    /// The speed, `×2`.
     pub speed: &'static str,
     pub paused: bool,
-    /// On its way to another time.
+    /// On the way to another time.
     pub seeking: bool,
-    /// Nothing follows.
+    /// The end was reached.
     pub ended: bool,
-    /// Why nothing follows, where that is not the recording's end.
+    /// Why the replay ended before the recording's end.
     pub damage: Option<String>,
 }
 
 impl App {
-    /// Takes over how the recording is being played.
+    /// Takes the state of the replay.
     pub(super) fn take_replay(&mut self, replay: Replay) -> Vec<Effect> {
         let ended = |r: &Replay| r.ended;
-        // No tick comes after the end, however soon it is.
+        // No tick comes after the end.
         let arrived = self.seeking() && !replay.seeking
             || replay.ended && !self.replay.as_ref().is_some_and(ended);
         let moves = !replay.paused && !replay.ended || self.replay.as_ref() != Some(&replay);
@@ -56,15 +56,15 @@ impl App {
         if moves { vec![Effect::Redraw] } else { Vec::new() }
     }
 
-    /// Whether a recording is on its way to another time: nobody looks meanwhile.
+    /// Whether the replay is on the way to another time; nothing is drawn meanwhile.
     pub(super) fn seeking(&self) -> bool {
         self.replay.as_ref().is_some_and(|r| r.seeking)
     }
 
-    /// Takes in what a recording tells, as it came then.
+    /// Takes an item of the recording, as it came then.
     pub fn recorded(&mut self, seen: Seen, at: Mono) -> Vec<Effect> {
         match seen {
-            // What was seen last stays to be looked at.
+            // The last data stays on the screen.
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers | ProbeEnd::Connections)) => Vec::new(),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => {
                 self.data.set_counts(counts);
@@ -85,15 +85,15 @@ impl App {
                 vec![Effect::Redraw]
             }
             Seen::Unwritten => {
-                self.say("something is missing here: it was too large to be recorded");
+                self.say("an event is missing here: it was too large to be recorded");
                 vec![Effect::Redraw]
             }
         }
     }
 
-    /// Goes back to what was known at `at`.
+    /// Returns to the data of time `at`.
     pub fn restore(&mut self, data: Data, at: Mono) {
-        // What was found out since about addresses holds then, too.
+        // Names of addresses found out since stay valid.
         let names = std::mem::take(&mut self.data.names);
         self.data = data;
         self.data.names = names;
@@ -101,22 +101,22 @@ impl App {
         self.screen.notice = None;
     }
 
-    /// What a key asks of a recording; `None` where it asks for something else.
+    /// Does what a key asks of a replay; `None` if it is not about the replay.
     pub(super) fn act_on_replay(&mut self, action: Action) -> Option<Vec<Effect>> {
         self.replay.as_ref()?;
         let command = match action {
             Action::Pause => PlayerCommand::Pause,
             Action::Back => PlayerCommand::Seek(-STEP_NS),
-            Action::Forth => PlayerCommand::Seek(STEP_NS),
+            Action::Forward => PlayerCommand::Seek(STEP_NS),
             Action::LeapBack => PlayerCommand::Seek(-LEAP_NS),
-            Action::LeapForth => PlayerCommand::Seek(LEAP_NS),
+            Action::LeapForward => PlayerCommand::Seek(LEAP_NS),
             Action::Slower => PlayerCommand::Slower,
             Action::Faster => PlayerCommand::Faster,
             Action::Picker
             | Action::NextInterface
             | Action::PreviousInterface
             | Action::XdpMode => {
-                self.say("a recording: it shows what was watched then");
+                self.say("not in a replay: it shows the recorded interfaces");
                 return Some(Vec::new());
             }
             _ => return None,
@@ -124,7 +124,7 @@ impl App {
         Some(vec![Effect::Replay(command)])
     }
 
-    /// What a clock showed at the moment that the screen shows.
+    /// The wall clock's time of the shown moment.
     pub fn wall_clock(&self) -> Option<String> {
         Some(clock_time(self.data.wall?, self.shown_at(), &self.zone))
     }

@@ -19,15 +19,15 @@ pub use crate::model::field::talkers::{DirectionFilter, TalkersSort};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TalkerRow {
     Talker(Slot),
-    /// What no held address accounts for, of all that is watched.
+    /// Traffic without a row: not IP, or of evicted addresses.
     Other,
 }
 
-/// What chooses the rows.
+/// The table, and what rows have to match.
 #[derive(Clone, Copy, Debug)]
 pub struct Choose<'a> {
     pub wire: &'a Wire,
-    /// Places among [`Wire::ports`] of what is watched.
+    /// Indices of the watched interfaces in [`Wire::ports`].
     pub ports: &'a [usize],
     pub filter: &'a Filter,
     pub new_since: Option<Mono>,
@@ -46,11 +46,11 @@ pub struct Trail {
 /// The state of the pane.
 #[derive(Debug, Default)]
 pub struct TalkersPane {
-    /// Chosen with a key; else by the interface.
+    /// The directions chosen with a key; else by the interface.
     pub chosen: Option<DirectionFilter>,
     pub sort: TalkersSort,
     pub reverse: bool,
-    /// Addresses are shown with their names.
+    /// Names are shown beside addresses.
     pub names: bool,
     pub list: List,
     pub rows: Vec<TalkerRow>,
@@ -60,7 +60,7 @@ pub struct TalkersPane {
     pub related: Related,
     /// The views from which it was opened, the last one last.
     pub trail: Vec<Trail>,
-    /// Watched interfaces, as places among [`Wire::ports`].
+    /// Indices of the watched interfaces in [`Wire::ports`].
     pub ports: Vec<usize>,
     /// Those of them whose frames add up: without the ones that are stacked on top of others.
     pub summed: Vec<usize>,
@@ -69,7 +69,7 @@ pub struct TalkersPane {
 }
 
 impl TalkersPane {
-    /// Which directions are shown: on `lo` alone each packet is there twice, so one of them.
+    /// The directions that are shown; on `lo` alone one, since each packet is there twice.
     pub fn ways(&self, wire: &Wire) -> DirectionFilter {
         let mut ports = self.ports.iter().filter_map(|p| wire.ports().get(*p)).peekable();
         let lo = ports.peek().is_some() && ports.all(Interface::loopback);
@@ -165,7 +165,7 @@ impl TalkersPane {
         self.rows.get(self.list.cursor).copied()
     }
 
-    /// What names a row as long as it is held.
+    /// Identifies a row while it is in its table.
     pub fn id(row: TalkerRow) -> RowId {
         match row {
             TalkerRow::Talker(slot) => (0, slot.id()),
@@ -173,7 +173,7 @@ impl TalkersPane {
         }
     }
 
-    /// Builds the rows again: chosen, ordered, `other` last.
+    /// Builds the rows: filtered, ordered, `other` last.
     pub fn build(&mut self, choose: &Choose<'_>) {
         let ways = self.ways(choose.wire);
         let wire = choose.wire;

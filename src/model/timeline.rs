@@ -1,7 +1,7 @@
-//! What one process did, opens and deeds on the wire together, in the order of the kernel's time.
+//! The timeline of one process: opens and network activity, in the order of the kernel's clock.
 //!
-//! A file stands at its last open that is known. Where a watched path was opened before something
-//! was sent, that is marked: a coincidence in time, not a proof of anything.
+//! A file has one entry, at its last known open. Sending soon after a watched path was opened is
+//! marked: a coincidence in time, not a proof.
 
 use std::net::IpAddr;
 
@@ -11,25 +11,26 @@ use super::process::ProcessKey;
 use super::slab::Slot;
 use super::time::{Mono, NS_PER_SEC};
 
-/// Between the open of a watched path and a send for that to be a coincidence.
+/// Maximum time from the open of a watched path to a send that is marked.
 const SOON_NS: u64 = 60 * NS_PER_SEC;
 
-/// Moments told, the latest ones.
-pub const MOST: usize = 512;
+/// Maximum entries; the latest are shown.
+pub const MAX_ENTRIES: usize = 512;
 
-/// One line.
+/// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
     pub at: Mono,
     pub did: TimelineAction,
-    /// A watched path that was opened shortly before this was sent; of an open: it is watched.
+    /// The watched path that was opened shortly before this was sent; for an open: its path, if it is
+    /// watched.
     pub watched: Option<Slot>,
 }
 
-/// What was done.
+/// What the process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimelineAction {
-    /// Opened a path, so often in all; what the last one returned.
+    /// Opened a path: the number of opens, and the result of the last one.
     Opened {
         path: Slot,
         opens: u64,
@@ -38,7 +39,7 @@ pub enum TimelineAction {
     OnTheWire(NetActivity),
 }
 
-/// Paths that are watched: `/` and names, `*` for anything within a name, `**/` for any directories.
+/// Patterns of watched paths: `*` matches within a name, `**/` any directories.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedPaths(Vec<regex::bytes::Regex>);
 
@@ -51,7 +52,7 @@ impl PartialEq for WatchedPaths {
 impl Eq for WatchedPaths {}
 
 impl WatchedPaths {
-    /// Reads patterns; an error says which one is none.
+    /// Parses patterns; an error names the invalid one.
     pub fn parse<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let one = |pattern: &'a str| {
             if !pattern.starts_with('/') && !pattern.starts_with("**/") {
@@ -72,7 +73,7 @@ impl WatchedPaths {
     }
 }
 
-/// What a process did, the latest last.
+/// The timeline of a process, the latest entry last.
 pub fn timeline(
     opens: &Opens,
     owners: Option<&Owners>,
@@ -101,7 +102,7 @@ pub fn timeline(
         did: TimelineAction::OnTheWire(event.deed),
         watched: None,
     }));
-    // What happened in one interval has one time: told in a steady order.
+    // Traffic of one interval has one time; addresses make the order steady.
     moments.sort_by_key(|moment| (moment.at, address(moment)));
     let mut before: Option<(Mono, Slot)> = None;
     for moment in &mut moments {
@@ -117,7 +118,7 @@ pub fn timeline(
             }
         }
     }
-    let cut = moments.len().saturating_sub(MOST);
+    let cut = moments.len().saturating_sub(MAX_ENTRIES);
     moments.split_off(cut)
 }
 

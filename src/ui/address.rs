@@ -13,7 +13,7 @@ use crate::model::escape::escape;
 use crate::model::marks::Mark;
 use crate::model::names::{Answer, Known};
 
-/// What is left for a name at least, for it to stand beside the address and not in its place.
+/// Minimum room for a name beside its address; with less it takes the address's place.
 const NAME: usize = 8;
 
 /// Writes the cell.
@@ -22,7 +22,7 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let TalkerRow::Talker(slot) = row else {
         line.put("other", theme.quiet);
         if line.room() > 20 {
-            line.put(" (not IP, let go)", theme.quiet);
+            line.put(" (not IP, evicted)", theme.quiet);
         }
         return;
     };
@@ -40,7 +40,7 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let address = talker.ip.to_string();
     let style = match c.app.data.marks.get(talker.ip) {
         Some(mark) => {
-            // It must not cut an address that there is room for; its shade stays.
+            // The word must not cut an address that fits; the shade stays.
             let fits = cells(&address) + 1 + cells(mark.word()) <= line.room();
             if fits || cells(&address) > line.room() {
                 line.put_right(mark.word(), shade(c, mark)).skip_right(1);
@@ -63,7 +63,7 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     }
 }
 
-/// Writes where an address is registered.
+/// Writes the country and network of an address.
 pub fn origin(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     if let TalkerRow::Talker(slot) = row
         && let Some(talker) = c.talker(slot)
@@ -81,14 +81,14 @@ fn shade(c: &Ctx<'_>, mark: Mark) -> Style {
     }
 }
 
-/// The name that is shown with an address.
+/// The escaped name of an address, while names are shown.
 fn name(app: &App, ip: IpAddr) -> Option<String> {
     let name = app.data.names.name(ip).filter(|_| app.talkers_pane.names)?;
     Some(escape(name.as_bytes()).into_owned())
 }
 
-/// What is said of an address where there is room: what it is to this machine, and its name
-/// unless names are off.
+/// Words about an address: its relation to this machine, its origin, and its name unless names are
+/// off.
 pub fn words(app: &App, ip: IpAddr) -> Vec<String> {
     let meaning = app.data.marks.get(ip).map(|mark| match mark {
         Mark::Own => "self",
@@ -96,7 +96,7 @@ pub fn words(app: &App, ip: IpAddr) -> Vec<String> {
         Mark::Private => "private",
     });
     let name = app.talkers_pane.names.then(|| match app.data.names.get(ip) {
-        Known::Unasked | Known::Asking => "(asking its name)".into(),
+        Known::Unasked | Known::Asking => "(resolving)".into(),
         Known::Answered(Answer::Name(name)) => escape(name.as_bytes()).into_owned(),
         Known::Answered(Answer::Nameless) => "(no name)".into(),
         Known::Answered(Answer::Silence) => "(no answer)".into(),

@@ -1,4 +1,4 @@
-//! The question before a mode that may reset the link.
+//! The question before switching to a mode that may reset the link.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -18,9 +18,9 @@ pub fn draw(app: &App, look: &Look, mode: XdpMode, area: Rect, buf: &mut Buffer)
     let inside = window(look, area, 62, 7, "XDP mode", buf);
     let texts = [
         (format!("{} on {} may reset the link:", mode_name(mode), names.join(" ")), theme.strong),
-        ("connections over it, this one too, may break for seconds.".into(), theme.text),
+        ("connections over it, maybe this session too, may stall for seconds.".into(), theme.text),
         (String::new(), theme.text),
-        ("y take it    n leave it".into(), theme.key),
+        ("y switch    n cancel".into(), theme.key),
     ];
     for ((text, style), y) in texts.iter().zip(inside.y..inside.bottom()) {
         Line::new(buf, Rect { y, height: 1, ..inside }).put(text, *style);

@@ -1,5 +1,5 @@
-//! What is told above the rows of something that is looked into: who a process is, a file's
-//! names, a directory; and the last minute as a graph.
+//! The lines above the rows of a detail view: process details, a file's names, a directory; and a
+//! graph of the last minute.
 
 use std::borrow::Cow;
 
@@ -22,31 +22,31 @@ use crate::model::time::Mono;
 /// Cells of the graph: a minute in braille.
 const GRAPH: u16 = 30;
 
-/// One line: its rank (the lowest stay longest when there is little room), its name, its text.
-struct Told<'a> {
+/// One line: its rank (the lowest stay longest when there is little room), its label, its text.
+struct Field<'a> {
     rank: u8,
     name: &'static str,
     text: Cow<'a, str>,
     fit: Fit,
 }
 
-/// What is done with a text that is too long.
+/// How a text that is too long is shortened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
-    /// It loses its end.
+    /// Cut at its end.
     Cut,
-    /// It is a path.
+    /// A path: cut in its middle.
     Middle,
-    /// It takes more lines, where there are some.
+    /// Wrapped to more lines, if there are some.
     Wrap,
 }
 
-fn told<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
-    Told { rank, name, text: text.into(), fit: Fit::Cut }
+fn field<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Field<'a> {
+    Field { rank, name, text: text.into(), fit: Fit::Cut }
 }
 
-fn path<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Told<'a> {
-    Told { fit: Fit::Middle, ..told(rank, name, text) }
+fn path<'a>(rank: u8, name: &'static str, text: impl Into<Cow<'a, str>>) -> Field<'a> {
+    Field { fit: Fit::Middle, ..field(rank, name, text) }
 }
 
 /// From this height of the pane on, a long command line may take more lines.
@@ -69,25 +69,25 @@ pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
 }
 
 /// The lines about the open detail view; none where its process or file has been evicted.
-fn lines<'a>(app: &'a App, look: &Look) -> Vec<Told<'a>> {
+fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
     let opens = app.opens();
     match app.opens_pane.detail() {
         Some(Detail::Process(slot)) => {
             opens.processes().get(*slot).map_or(Vec::new(), |p| process(app, look, p))
         }
         Some(Detail::Path(slot)) => {
-            opens.paths().get(*slot).map_or(Vec::new(), |held| file(app, look, held))
+            opens.paths().get(*slot).map_or(Vec::new(), |p| file(app, look, p))
         }
         Some(Detail::Directory(dir)) => vec![path(0, "below", escape(dir))],
         Some(Detail::Failures(f)) => vec![path(0, "below", escape(&f.dir))],
         Some(Detail::Address(ip)) => {
             let words = address::words(app, *ip).join("  ");
-            let text = format!("{ip}  {words}  not on what is watched");
-            vec![told(0, "address", text)]
+            let text = format!("{ip}  {words}  not on a watched interface");
+            vec![field(0, "address", text)]
         }
         Some(Detail::Timeline(_)) => vec![
-            told(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
-            told(1, "", "a coincidence in time, not a proof"),
+            field(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
+            field(1, "", "a coincidence in time, not a proof"),
         ],
         None => Vec::new(),
     }
@@ -121,7 +121,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
 /// Writes one line, over as many rows as it may; how many that were.
 fn put(
     look: &Look,
-    told: &Told<'_>,
+    field: &Field<'_>,
     place: Rect,
     bottom: u16,
     spare: &mut usize,
@@ -129,15 +129,15 @@ fn put(
 ) -> u16 {
     let theme = look.theme;
     let mut line = Line::new(buf, place);
-    line.skip(1).put(&format!("{:<9} ", told.name), theme.quiet);
+    line.skip(1).put(&format!("{:<9} ", field.name), theme.quiet);
     let room = line.room();
-    if told.fit == Fit::Middle {
-        line.put(&middle(&told.text, room, look.glyphs.cut), theme.text);
+    if field.fit == Fit::Middle {
+        line.put(&middle(&field.text, room, look.glyphs.cut), theme.text);
         return 1;
     }
     let mut none = 0;
-    let spare = if told.fit == Fit::Wrap { spare } else { &mut none };
-    let mut rest = &*told.text;
+    let spare = if field.fit == Fit::Wrap { spare } else { &mut none };
+    let mut rest = &*field.text;
     let mut y = place.y;
     loop {
         let last = *spare == 0 || cells(rest) <= room || y + 1 >= bottom || room == 0;
@@ -152,12 +152,12 @@ fn put(
     }
 }
 
-fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
+fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     let answer = app.process_info(p.key);
     let facts = answer.map(|(who, at)| (who.facts.as_ref(), *at));
     let unread = match facts {
         None => "reading",
-        Some((Err(Unread::Gone), _)) => "gone before it could be read",
+        Some((Err(Unread::Gone), _)) => "exited before it could be read",
         Some(_) => "?",
     };
     let known = facts.and_then(|(f, at)| f.ok().map(|f| (f, at)));
@@ -167,10 +167,10 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let about = &app.opens_pane.about;
     let errno = |(e, n): &(i32, u64)| format!("{} {}", num::grouped(*n), errno_name(*e));
     let mut errnos: Vec<String> = about.errnos.iter().map(errno).collect();
-    let told_why = about.errnos.iter().map(|(_, n)| n).sum();
-    let untold = p.tally.failed.saturating_sub(told_why);
-    if untold > 0 {
-        errnos.push(format!("{} no longer known why", num::grouped(untold)));
+    let known_why = about.errnos.iter().map(|(_, n)| n).sum();
+    let unknown = p.tally.failed.saturating_sub(known_why);
+    if unknown > 0 {
+        errnos.push(format!("{} of unknown errno", num::grouped(unknown)));
     }
     let dirs = about.dirs.iter().map(|(d, n)| format!("{} {}", escape(d), num::grouped(*n)));
     let or_none =
@@ -179,39 +179,39 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Told<'a>> {
     let cgroup = who.and_then(|w| w.cgroup.as_ref()).or_else(|| app.cgroup_of(p));
     let container = cgroup.and_then(|c| c.owner.container());
     let pod = cgroup.and_then(|c| c.owner.pod()).map(|pod| format!("pod {pod}"));
-    // Beside a pod's uid the container's first twelve digits, as people write it: the cgroup has all.
+    // Beside a pod's uid, the container's first twelve digits; the cgroup's path has all.
     let digits = if pod.is_some() { 12 } else { 64 };
     let container = container.map(|id| id.get(..digits).unwrap_or(id).to_owned());
     let owner: Vec<String> = container.into_iter().chain(pod).collect();
     let cgroup = cgroup.map_or(Cow::Borrowed("?"), |c| escape(&c.path));
     let mut lines = vec![
-        told(0, "process", identity(app, p, who)),
-        told(3, "opens", tally(app, look, &p.tally, app.opens().rate_of(&p.meter))),
-        told(4, "failed", or_none(errnos)),
-        told(9, "below", or_none(dirs.collect())),
-        told(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
-        path(1, "runs", first),
-        Told { fit: Fit::Wrap, ..told(2, "command", of(&|f| command(f, look.glyphs.cut))) },
-        told(6, "parents", of(&|f| parents(f, look.glyphs.into, none))),
+        field(0, "process", identity(app, p, who)),
+        field(3, "opens", tally(app, look, &p.tally, app.opens().rate_of(&p.meter))),
+        field(4, "failed", or_none(errnos)),
+        field(9, "dirs", or_none(dirs.collect())),
+        field(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
+        path(1, "exe", first),
+        Field { fit: Fit::Wrap, ..field(2, "command", of(&|f| command(f, look.glyphs.cut))) },
+        field(6, "parents", of(&|f| parents(f, look.glyphs.into, none))),
         path(7, "cgroup", cgroup),
-        told(8, "container", or_none(owner)),
+        field(8, "container", or_none(owner)),
     ];
     let threads = match known {
         Some((f, _)) => threads(f, look.glyphs.times),
         None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
     };
-    lines.push(told(10, "threads", threads));
+    lines.push(field(10, "threads", threads));
     if let Some(net) = app.owners().and_then(|owners| owners.process(p.key)) {
         for line in lines.iter_mut().filter(|line| line.rank >= 3) {
             line.rank += 1;
         }
         let polled = app.owners().is_some_and(Owners::polled);
-        lines.insert(3, told(3, "carried", carried(look, net, polled)));
+        lines.insert(3, field(3, "traffic", traffic(look, net, polled)));
     }
     lines
 }
 
-fn carried(look: &Look, net: &Net, polled: bool) -> String {
+fn traffic(look: &Look, net: &Net, polled: bool) -> String {
     let n =
         |n: u64, what: &str| format!("{} {what}{}", num::grouped(n), if n == 1 { "" } else { "s" });
     let bytes = |bytes: u64| match polled {
@@ -234,7 +234,7 @@ fn identity(app: &App, p: &Process, who: Option<&ProcessInfo>) -> String {
     if let Some(at) = p.ended {
         text = format!("ended {} ago  ", num::age(app.shown_at().since(at)));
     }
-    // Only the first two have none; of others it is not known before they open something.
+    // Only the first two processes have none; of others it is unknown before they open something.
     let parent = match p.ppid {
         0 if p.key.tgid > 2 => "?".into(),
         ppid => ppid.to_string(),
@@ -250,7 +250,7 @@ fn exe(facts: &ProcessDetails, none: &str) -> String {
     facts.exe.as_ref().map_or(none.into(), |path| escape(path).into_owned())
 }
 
-/// The command line, with quotes where one argument could be taken for several or for none.
+/// The command line, with quotes around arguments that are empty or have spaces.
 fn command(facts: &ProcessDetails, sign: &str) -> String {
     let mut text = String::new();
     for arg in &facts.args {
@@ -288,20 +288,20 @@ fn threads(facts: &ProcessDetails, times: &str) -> String {
     text
 }
 
-fn file<'a>(app: &App, look: &Look, held: &'a Path) -> Vec<Told<'a>> {
-    let files = held.users.iter().filter_map(|s| app.opens().files().get(*s));
-    let mut names: Vec<&[u8]> = files.map(|f| f.given.of(&held.bytes)).collect();
+fn file<'a>(app: &App, look: &Look, path_of: &'a Path) -> Vec<Field<'a>> {
+    let files = path_of.users.iter().filter_map(|s| app.opens().files().get(*s));
+    let mut names: Vec<&[u8]> = files.map(|f| f.given.of(&path_of.bytes)).collect();
     names.sort_unstable();
     names.dedup();
-    names.retain(|n| *n != &*held.bytes);
+    names.retain(|n| *n != &*path_of.bytes);
     names.truncate(8);
     let names: Vec<_> = names.into_iter().map(escape).collect();
     let mut lines = vec![
-        path(0, "file", escape(&held.bytes)),
-        told(1, "opens", tally(app, look, &held.tally, app.opens().rate_of(&held.meter))),
+        path(0, "file", escape(&path_of.bytes)),
+        field(1, "opens", tally(app, look, &path_of.tally, app.opens().rate_of(&path_of.meter))),
     ];
     if !names.is_empty() {
-        lines.push(told(2, "as", names.join("  ")));
+        lines.push(field(2, "also as", names.join("  ")));
     }
     lines
 }
@@ -311,7 +311,7 @@ fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
         return "none".into();
     }
     let mut text = format!(
-        "{}/s  {} in all  {} failed  last {} ago",
+        "{}/s  {} total  {} failed  last {} ago",
         num::rate(rate, 9),
         num::grouped(tally.opens),
         num::grouped(tally.failed),

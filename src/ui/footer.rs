@@ -1,4 +1,4 @@
-//! The lines at the edges: filter, tabs, and the keys that are worth knowing.
+//! The lines at the edges: filter, tabs, and hints about keys.
 
 use std::ops::Range;
 
@@ -14,17 +14,17 @@ use crate::keys::{Action, Mode};
 /// The tabs of a screen that shows one pane at a time.
 const TABS: [(Pane, &str); 2] = [(Pane::Opens, " 1 Files  "), (Pane::Talkers, " 2 Talkers  ")];
 
-/// Until the first key; those that matter most come first.
-const FIRST_WORDS: [(Action, &str); 6] = [
-    (Action::Help, "tells all keys"),
-    (Action::Quit, "quits"),
-    (Action::Into, "looks into a row"),
-    (Action::Out, "comes back"),
-    (Action::NextView, "groups anew"),
-    (Action::Filter, "filters"),
+/// Hints until the first key, the most important first.
+const FIRST_HINTS: [(Action, &str); 6] = [
+    (Action::Help, "help"),
+    (Action::Quit, "quit"),
+    (Action::OpenDetails, "details"),
+    (Action::CloseDetails, "back"),
+    (Action::NextView, "next view"),
+    (Action::Filter, "filter"),
 ];
 
-/// What the screen leaves out: the filter while it is typed and after.
+/// The filter, while it is typed and after.
 pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
@@ -32,14 +32,14 @@ pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     line.skip_right(1);
     line.put_right(&format!("{} of {}", opens.matched, opens.of), theme.quiet).skip_right(2);
     if app.screen.new_only && app.filter.error().is_none() {
-        line.put_right("only what is new since the mark", theme.fresh).skip_right(2);
+        line.put_right("only rows newer than the mark", theme.fresh).skip_right(2);
     }
     let (text, cursor) = app.filter.text();
     line.put(" filter ", theme.key).skip(1);
     if let Some(error) = app.filter.error() {
-        // Why is told as far as there is room beside what was typed.
+        // The error gets the room that the typed text leaves, at least half.
         let room = line.room().saturating_sub((cells(text) + 3).min(line.room() / 2));
-        let why = format!("does not hold: {error}");
+        let why = format!("invalid filter: {error}");
         line.put_right(&cut(&why, room, look.glyphs.cut), theme.note).skip_right(2);
     }
     let style = theme.strong;
@@ -66,14 +66,15 @@ pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         })
         .map_or(shown.len(), |(i, _)| i);
     let (before, after) = shown.split_at(split);
-    // The term that does not hold stands out.
+    // The invalid term is highlighted.
     let bad = app.filter.error().map_or(0..0, |e| e.at.clone());
     marked(&mut line, before, start, &bad, (style, theme.note));
     line.put(look.glyphs.cursor, theme.key);
     marked(&mut line, after, start + split, &bad, (style, theme.note));
 }
 
-/// Writes `text`, which begins at byte `at` of a whole, with the range `bad` of that in another style.
+/// Writes `text`, which begins at byte `at` of a whole text, with the range `bad` of that in another
+/// style.
 fn marked(
     line: &mut Line<'_>,
     text: &str,
@@ -91,13 +92,13 @@ fn marked(
     line.put(text.get(to..).unwrap_or(""), style);
 }
 
-/// The pane whose tab is at a column; right of all, the last one's.
+/// The pane whose tab is at a column; right of the tabs, the last one.
 pub fn tab_at(column: u16) -> Pane {
     let [first, last] = TABS;
     if usize::from(column) < cells(first.1) { first.0 } else { last.0 }
 }
 
-/// Which pane is shown, and that there is another.
+/// The tabs of the panes, and the order of the shown one.
 pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
@@ -114,7 +115,7 @@ pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     line.put_right(extra, theme.quiet);
 }
 
-/// What was just done, else the keys.
+/// The notice, else hints about keys.
 pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
@@ -131,11 +132,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         return;
     }
     if app.screen.fresh && app.mode() == Mode::Main {
-        first_words(app, look, &mut line);
+        first_hints(app, look, &mut line);
         return;
     }
     let hints: Vec<_> = app.keys.of(app.mode()).filter(|b| !b.hint.is_empty()).collect();
-    // The way out is at the end, where it is looked for.
+    // The key to quit comes first: it stays longest on a narrow screen.
     let (quit, rest): (Vec<_>, Vec<_>) = hints.into_iter().partition(|b| b.hint == "quit");
     for binding in quit.into_iter().chain(rest).map(|b| (b.first(), b.hint)) {
         let (key, hint) = binding;
@@ -146,17 +147,17 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// What a newcomer should know, as far as there is room for whole parts of it.
-fn first_words(app: &App, look: &Look, line: &mut Line<'_>) {
+/// The first hints, as many as fit whole.
+fn first_hints(app: &App, look: &Look, line: &mut Line<'_>) {
     let theme = look.theme;
-    for (action, does) in FIRST_WORDS {
+    for (action, hint) in FIRST_HINTS {
         let key = app.keys.first(action);
         if key.is_empty() {
             continue;
         }
-        if line.room() < cells(&key) + 1 + cells(does) {
+        if line.room() < cells(&key) + 1 + cells(hint) {
             return;
         }
-        line.put(&key, theme.key).skip(1).put(does, theme.note).skip(2);
+        line.put(&key, theme.key).skip(1).put(hint, theme.note).skip(2);
     }
 }

@@ -1,4 +1,4 @@
-//! The lines at the top: what the machine does, at a glance, and what the screen leaves out.
+//! The lines at the top: rates of the machine, and how complete the screen is.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -37,7 +37,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// One line that says the most important thing first: for terminals that are too small for more.
+/// One line for small terminals, the most important figure first.
 pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
@@ -46,7 +46,7 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let tx = num::traffic(traffic(app, Direction::Tx).0, app.screen.units);
     let opens = num::si(app.opens().rate());
     let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
-    // Losses and the pause stay longest: they say how far the rest can be believed.
+    // Losses and the pause stay longest: they qualify the other figures.
     let state = state(app);
     let paused = if state.is_empty() { String::new() } else { format!(" {state}{}", back(app)) };
     let paused = if app.recording().is_some() { format!("{paused} REC") } else { paused };
@@ -73,7 +73,7 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// The first line: who and where, and how far what is shown can be believed.
+/// The first line: host and interface, losses, pause, filter.
 fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
@@ -127,7 +127,7 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
         0 => String::new(),
         n => format!("missing {n}"),
     };
-    // What is watched comes first.
+    // The interface has precedence.
     let polled = match app.data.polled() {
         false => "",
         true if line.room() < 60 => "procfs",
@@ -142,7 +142,7 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
     }
 }
 
-/// That a recording is being written, for how long and how large it is: `REC 0:42 1.21Mi`.
+/// The recording under way, its duration and size: `REC 0:42 1.21Mi`.
 fn recording(app: &App, look: &Look, line: &mut Line<'_>) {
     let Some((recording, ns)) = app.recording() else { return };
     let size = num::scaled(recording.bytes as f64, true);
@@ -152,12 +152,12 @@ fn recording(app: &App, look: &Look, line: &mut Line<'_>) {
         words.push_str(&format!(" missing {}", num::grouped(recording.missing)));
         style = look.theme.bad;
     }
-    // What is watched comes first.
+    // The interface has precedence.
     let narrow = line.room() < cells(&words) + 36;
     line.put_right(if narrow { "REC" } else { &words }, style).skip_right(3);
 }
 
-/// What watching costs others: the one price, or on how many interfaces there is one.
+/// Side effects of watching, or the number of interfaces with some.
 fn price(app: &App) -> Option<String> {
     let watched = app.interfaces();
     let mut priced = watched.iter().filter(|w| w.gone.is_none() && !w.price.is_empty());
@@ -183,7 +183,7 @@ fn interface(app: &App, look: &Look) -> String {
     }
 }
 
-/// Whether time stands still, or is not now.
+/// The state of a pause or replay.
 fn state(app: &App) -> &'static str {
     match &app.replay {
         None if app.paused() => "PAUSED",
@@ -196,7 +196,7 @@ fn state(app: &App) -> &'static str {
     }
 }
 
-/// How far back the shown moment is, where it is not that of the pause: ` -0:37`.
+/// The distance of the shown moment from the pause, if it is another one: ` -0:37`.
 fn back(app: &App) -> String {
     match app.rewound() {
         Some((back, _)) if back > 0 => format!(" -{}", minutes(back)),
@@ -210,7 +210,7 @@ fn minutes(ns: u64) -> String {
     format!("{}:{:02}", s / 60, s % 60)
 }
 
-/// Where a recording is, ` 12:03:04 0:12/1:30 ×2`, or a paused screen, and how far back it can go:
+/// The position in a replay, ` 12:03:04 0:12/1:30 ×2`, or of a paused screen in the last minutes:
 /// ` 12:03:04 -0:37/4:10`.
 fn shown_time(app: &App) -> String {
     let clock = app.wall_clock().map(|c| format!(" {c}")).unwrap_or_default();
@@ -291,7 +291,7 @@ fn flat(look: &Look, figure: &Figure, place: Rect, buf: &mut Buffer) {
     line.put(row.first().map_or("", String::as_str), figure.graph);
 }
 
-/// Doubles values as long as a wide graph would stay empty at the left.
+/// Repeats each value, up to four times, to fill a wide graph.
 fn stretch(values: &[u64], width: usize, braille: bool) -> Vec<u64> {
     let columns = if braille { width * 2 } else { width };
     let times = (columns / values.len().max(1)).clamp(1, 4);
@@ -338,8 +338,8 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
     ]
 }
 
-/// Bits a second of the watched interfaces, without stacked ones, and bytes in each of the last seconds.
-/// Loopback counts in both directions: each packet is sent once and received once.
+/// Bits per second of the watched interfaces, without stacked ones, and bytes in each of the last
+/// seconds. On loopback each packet counts as sent and as received.
 fn traffic(app: &App, direction: Direction) -> (f64, Vec<u64>) {
     let wire = app.wire();
     let now: Mono = app.shown_at();

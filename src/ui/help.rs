@@ -19,19 +19,19 @@ use crate::model::filter::TERMS;
 /// The page's width.
 const WIDTH: u16 = 84;
 
-/// What is told: of what, in which style, the text.
+/// An entry: its name, the style of that, its text.
 type Entry<'a> = (String, StyleOf, Cow<'a, str>);
 
 /// One line of the page.
-struct Told {
+struct PageLine {
     left: String,
     style: StyleOf,
     text: String,
 }
 
-/// The lines that `help` looks for, all of them where it looks for nothing, wrapped to `width`.
-/// A section without any is left out with its heading.
-fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
+/// The lines that contain the text of the search, wrapped to `width`; all without a search. A section
+/// without a match is left out.
+fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
     let key: StyleOf = |t| t.key;
     let keys = app.keys.of(Mode::Main).filter(|r| !r.keys.is_empty());
     let keys = keys.map(|r| (r.names(), key, r.help.into())).collect();
@@ -53,7 +53,7 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
     let names = names_width(width);
     let room = usize::from(width.saturating_sub(names)).max(1);
     let wanted = help.wanted();
-    let mut lines: Vec<Told> = Vec::new();
+    let mut lines: Vec<PageLine> = Vec::new();
     for (title, entries) in sections {
         let fits = |(left, _, text): &&Entry| {
             wanted.is_empty()
@@ -66,20 +66,20 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<Told> {
         }
         let heading: StyleOf = |t| t.title;
         if !lines.is_empty() {
-            lines.push(Told { left: String::new(), style: heading, text: String::new() });
+            lines.push(PageLine { left: String::new(), style: heading, text: String::new() });
         }
-        lines.push(Told { left: title.into(), style: heading, text: String::new() });
+        lines.push(PageLine { left: title.into(), style: heading, text: String::new() });
         for (left, style, text) in entries {
             let mut left = left.clone();
             for text in wrapped(text, room) {
-                lines.push(Told { left: std::mem::take(&mut left), style: *style, text });
+                lines.push(PageLine { left: std::mem::take(&mut left), style: *style, text });
             }
         }
     }
     lines
 }
 
-/// What the kernel refused, and how connections are attributed where that is why they are polled.
+/// Features that the kernel refused, and how connections are attributed if they are polled.
 fn missing(app: &App) -> Vec<Entry<'_>> {
     let note: StyleOf = |t| t.note;
     let polled = app
@@ -100,12 +100,12 @@ fn names_width(width: u16) -> u16 {
 fn size(lines: usize, help: &Help, area: Rect) -> (u16, u16, usize) {
     let search = u16::from(help.is_searched());
     let wanted = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2 + search);
-    // Found lines do not make the window jump while one types.
+    // The window keeps its size while the search is typed.
     let height = if search > 0 { area.height } else { wanted.min(area.height) };
     (WIDTH.min(area.width), height, usize::from(height.saturating_sub(2 + search)))
 }
 
-/// The line at the foot stays: it tells how to search and how to get out.
+/// The area above the footer, which stays: it has the keys to search and to close.
 fn above_footer(app: &App, area: Rect) -> Rect {
     let footer = layout_of(app, area).footer.map_or(0, |f| f.height);
     Rect { height: area.height.saturating_sub(footer), ..area }
@@ -142,13 +142,13 @@ pub fn draw(app: &App, look: &Look, help: &Help, area: Rect, buf: &mut Buffer) {
     let names = names_width(inside.width);
     let last = lines.len().saturating_sub(rows);
     let first = help.first.min(last);
-    for (told, y) in lines.iter().skip(first).zip(inside.y..inside.bottom()) {
+    for (page_line, y) in lines.iter().skip(first).zip(inside.y..inside.bottom()) {
         let place = Rect { y, height: 1, ..inside };
-        let left = plain(look, &told.left);
+        let left = plain(look, &page_line.left);
         let room = usize::from(place.width.min(names));
         Line::new(buf, Rect { width: place.width.min(names), ..place })
-            .put(&cut(&left, room, look.glyphs.cut), (told.style)(theme));
-        let text = plain(look, &told.text);
+            .put(&cut(&left, room, look.glyphs.cut), (page_line.style)(theme));
+        let text = plain(look, &page_line.text);
         let mut line = Line::new(buf, place);
         let room = line.skip(names).room();
         line.put(&cut(&text, room, look.glyphs.cut), theme.text);
@@ -164,11 +164,11 @@ fn search(look: &Look, help: &Help, nothing: bool, area: Rect, buf: &mut Buffer)
     let theme = look.theme;
     let mut line = Line::new(buf, area);
     if nothing {
-        line.put_right("nothing about that", theme.note).skip_right(1);
+        line.put_right("no match", theme.note).skip_right(1);
     }
     line.put("search ", theme.key);
     let room = line.room().saturating_sub(1);
-    // The end is what is typed.
+    // The end of a long text is shown: that is where one types.
     let text = help.text();
     let start = text
         .char_indices()

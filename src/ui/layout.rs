@@ -1,4 +1,4 @@
-//! Where everything is, as a pure function of the terminal's size and a few wishes.
+//! The places on the screen, as a pure function of the terminal's size and a few wishes.
 
 use ratatui::layout::Rect;
 
@@ -17,7 +17,7 @@ pub enum Shape {
     Side,
 }
 
-/// What the layout depends on besides the size.
+/// State that the layout depends on besides the size.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
     pub focus: Pane,
@@ -52,7 +52,7 @@ impl Layout {
         }
     }
 
-    /// What is left for a pane's rows, column header included.
+    /// The inside of a pane, without its border.
     pub fn inside(&self, pane: Pane) -> Option<Rect> {
         let area = self.pane(pane)?;
         if !self.borders {
@@ -68,8 +68,7 @@ impl Layout {
     }
 }
 
-/// Header lines: who and where, and below it figures beside graphs of two rows; two flat lines;
-/// or one.
+/// Header lines: 3 with figures beside graphs of two rows, 2 flat ones, or 1.
 fn header_height(area: Rect) -> u16 {
     match (area.width, area.height) {
         (100.., 28..) => 3,

@@ -1,6 +1,7 @@
-//! The screen: `view` draws what the app holds, and changes nothing.
+//! The screen: `view` draws the app's state and changes nothing; `measure` computes the room for its
+//! lists.
 //!
-//! One file a part. Columns, colours and signs are data. Reads `app` and `model`, never probes.
+//! Each part has a file. Columns, colours and signs are data. Reads `app` and `model`, never probes.
 
 mod address;
 mod columns;
@@ -42,7 +43,7 @@ use measure::{layout_of, parts};
 use text::Line;
 pub use theme::{THEMES, Theme};
 
-/// How everything looks: colours and signs.
+/// Colours and signs of the screen.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     pub theme: &'static Theme,
@@ -51,7 +52,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// What the user asked for.
+    /// As the settings ask for it.
     pub fn new(settings: &ScreenSettings) -> Self {
         Self {
             theme: Theme::named(settings.view.theme, settings.colour),
@@ -107,7 +108,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// What is at a place of the screen, for clicks.
+/// The thing at a place of the screen, for clicks.
 pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<Target> {
     let at = layout_of(app, area);
     let place = Position::new(column, row);
@@ -159,7 +160,7 @@ pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<
     None
 }
 
-/// The edges of two panes that touch: on which side of the line between them a place is.
+/// The pane on whose side of the line between the panes a place is; `None` off that line.
 fn split_at(at: &Layout, column: u16, row: u16) -> Option<Pane> {
     let (first, second) = (at.opens?, at.talkers?);
     let (place, from, line) = match at.shape {
@@ -192,7 +193,7 @@ pub fn split_for(app: &App, area: Rect, column: u16, row: u16) -> Option<u16> {
     Some(u16::try_from(percent).unwrap_or(100))
 }
 
-/// Which pane is at a place, for the wheel.
+/// The pane at a place, for the wheel.
 pub fn pane_at(app: &App, area: Rect, column: u16, row: u16) -> Option<Pane> {
     let at = layout_of(app, area);
     let place = Position::new(column, row);
@@ -201,12 +202,12 @@ pub fn pane_at(app: &App, area: Rect, column: u16, row: u16) -> Option<Pane> {
         .find(|p| at.pane(*p).is_some_and(|area| area.contains(place)))
 }
 
-/// The look of `lost N`: quiet while it is 0.
+/// The style of `lost N`: quiet while it is 0.
 fn loss_style(app: &App, theme: &Theme) -> Style {
     if app.opens().lost() > 0 { theme.bad } else { theme.quiet }
 }
 
-/// What an open returned: the errno's name, or the descriptor.
+/// The result of an open: the errno's name, or the descriptor.
 fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
     if ret < 0 {
         line.put(&errno_name(ret.saturating_neg()), look.theme.bad);
@@ -217,7 +218,7 @@ fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
     }
 }
 
-/// What stands on a pane's edges.
+/// The texts on a pane's border.
 struct PaneFrame<'a> {
     title: String,
     /// At the right of the upper edge.
@@ -263,7 +264,7 @@ impl PaneFrame<'_> {
     }
 }
 
-/// Clears a place in the middle of `area` for something that lies over the rest.
+/// Clears a window in the middle of `area`; returns its inside.
 fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &mut Buffer) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
     let place = Rect {

@@ -1,4 +1,4 @@
-//! Numbers as people read them: exact where there is room, else three digits and an SI prefix.
+//! Numbers for people: exact where there is room, else three digits and an SI prefix.
 
 use crate::model::time::NS_PER_SEC;
 use crate::settings::saved_view::Units;
@@ -14,12 +14,12 @@ pub fn scaled(value: f64, binary: bool) -> String {
     digits + prefix
 }
 
-/// Bits a second, in the units wanted, without their name: `84.1M`.
+/// Bits per second in the chosen units, without their name: `84.1M`.
 pub fn traffic(bps: f64, units: Units) -> String {
     scaled(if units.bytes { bps / 8.0 } else { bps }, units.binary)
 }
 
-/// The same with it: `84.1 Mb/s`, `10.0 MiB/s`.
+/// Bits per second with the unit: `84.1 Mb/s`, `10.0 MiB/s`.
 pub fn traffic_unit(bps: f64, units: Units) -> String {
     let (digits, prefix) = parts(if units.bytes { bps / 8.0 } else { bps }, units.binary);
     format!("{digits} {prefix}{}/s", if units.bytes { "B" } else { "b" })
@@ -34,7 +34,7 @@ fn parts(value: f64, binary: bool) -> (String, &'static str) {
     }
     for ((si, iec), power) in PREFIXES.into_iter().zip((1..=6).rev()) {
         let unit = if binary { 1024f64 } else { 1000.0 }.powi(power);
-        // What rounds up to the next unit is shown in it.
+        // A number that rounds up to the next unit is shown in that.
         if value >= unit * 0.9995 {
             return (three(value / unit, true), if binary { iec } else { si });
         }
@@ -69,13 +69,13 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
-/// A count, exact where `width` cells hold it.
+/// A count, exact if it fits into `width` cells.
 pub fn count(n: u64, width: usize) -> String {
     let exact = grouped(n);
     if exact.len() <= width { exact } else { si(n as f64) }
 }
 
-/// Events a second with one decimal while that says something: `0.2`, `1204.0`, `12 345`.
+/// Events per second, with one decimal below 10,000: `0.2`, `1204.0`, `12 345`.
 pub fn rate(per_second: f64, width: usize) -> String {
     if per_second < 9999.95 {
         let text = format!("{:.1}", per_second.max(0.0));
@@ -87,7 +87,7 @@ pub fn rate(per_second: f64, width: usize) -> String {
     count(per_second.round() as u64, width)
 }
 
-/// How long ago: `0.1s`, `12s`, `5m`, `3h`, `2d`.
+/// An age: `0.1s`, `12s`, `5m`, `3h`, `2d`.
 pub fn age(ns: u64) -> String {
     let seconds = ns / NS_PER_SEC;
     match seconds {

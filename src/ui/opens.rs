@@ -39,7 +39,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
     body(app, look, inside, &parts, focused, buf);
 }
 
-/// What the rows are ordered by, also where that column is not shown.
+/// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
@@ -93,14 +93,19 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
     });
 }
 
-/// Why there is nothing.
+/// Why there are no rows.
 fn empty(app: &App) -> &'static str {
-    match (&app.data.opens_state, app.opens_pane.of) {
-        (ProbeState::Starting, _) => "starting",
-        (_, 0) if app.opens_pane.detail().is_some() => "it has been let go, or opens nothing",
-        (_, 0) => "nothing has been opened yet",
+    let pane = &app.opens_pane;
+    match &app.data.opens_state {
+        ProbeState::Starting => "starting",
+        _ if pane.of == 0 && pane.detail().is_some() => {
+            "no data: evicted from the table, or it has opened nothing"
+        }
+        _ if app.opens().total().opens == 0 => "no opens yet",
         _ if app.new_since().is_some() => "nothing new since the mark",
-        _ => "nothing that the filter lets through",
+        _ if !app.filter.held_text().is_empty() => "no match for the filter",
+        _ if pane.failed_only || pane.view == OpensView::Failures => "no failed opens",
+        _ => "no opens yet",
     }
 }
 
@@ -110,11 +115,11 @@ fn title(app: &App, look: &Look) -> String {
     let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.detail {
-            Detail::Process(s) => opens.processes().get(*s).map_or("let go".into(), |p| {
+            Detail::Process(s) => opens.processes().get(*s).map_or("evicted".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
             }),
             Detail::Path(s) => {
-                opens.paths().get(*s).map_or("let go".into(), |p| escape(&p.label()).into_owned())
+                opens.paths().get(*s).map_or("evicted".into(), |p| escape(&p.label()).into_owned())
             }
             Detail::Directory(dir) => escape(dir).into_owned(),
             Detail::Address(ip) => ip.to_string(),
@@ -146,7 +151,7 @@ fn title(app: &App, look: &Look) -> String {
 fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let pane = &app.opens_pane;
     if let Some(Detail::Timeline(_)) = pane.detail() {
-        return " the latest first ".to_owned();
+        return " latest first ".to_owned();
     }
     if let Some(Detail::Address(_)) = pane.detail() {
         let n = pane.related.of as u64;
@@ -162,7 +167,7 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let mut text =
         format!(" {} of {}", num::grouped(pane.matched as u64), num::grouped(pane.of as u64));
     if gone > 0 {
-        text.push_str(&format!(" {} {} let go", look.glyphs.dot, num::grouped(gone)));
+        text.push_str(&format!(" {} {} evicted", look.glyphs.dot, num::grouped(gone)));
     }
     let hidden = parts.related.is_none_or(|area| area.height == 0);
     if hidden && !pane.related.rows.is_empty() {
@@ -174,13 +179,13 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let left_out = app.opens().left_out();
     if left_out > 0 {
         let others = num::grouped(left_out);
-        text.push_str(&format!(" {} {others} opens by others left out", look.glyphs.dot));
+        text.push_str(&format!(" {} {others} opens by other processes excluded", look.glyphs.dot));
     }
     text.push(' ');
     text
 }
 
-/// What processes carry, all together, or why that is not known.
+/// The traffic of all processes, or why it is unknown.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
     if pane.view != OpensView::Processes || pane.detail().is_some() {
@@ -195,7 +200,7 @@ fn sum(app: &App, look: &Look) -> String {
         let live = num::grouped(owners.live() as u64);
         let left_out = match owners.let_go {
             0 => String::new(),
-            n => format!("{dot} {} let go ", num::grouped(n)),
+            n => format!("{dot} {} evicted ", num::grouped(n)),
         };
         return format!(
             " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}"
@@ -206,9 +211,9 @@ fn sum(app: &App, look: &Look) -> String {
         num::traffic_unit(bps, units)
     };
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
-    let nobodys = rate(pane.unattributed.bytes());
-    let mut text = format!(" payload rx {rx} tx {tx} {dot} no owner {nobodys} ");
-    for (n, what) in [(owners.lost, "events lost"), (owners.let_go + owners.stateless, "let go")] {
+    let unattributed = rate(pane.unattributed.bytes());
+    let mut text = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed} ");
+    for (n, what) in [(owners.lost, "events lost"), (owners.let_go + owners.stateless, "evicted")] {
         if n > 0 {
             text.push_str(&format!("{dot} {} {what} ", num::grouped(n)));
         }
@@ -216,7 +221,7 @@ fn sum(app: &App, look: &Look) -> String {
     text
 }
 
-/// A probe that does not run, in its pane: what, why, what to do.
+/// The problem of a probe that is not running, in its pane: what failed, why, what to do.
 pub fn problem(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let place = Rect { x: area.x + area.width.min(1), width: area.width.saturating_sub(2), ..area };
@@ -242,7 +247,7 @@ pub fn warning_lines(app: &App) -> u16 {
     if app.data.opens_state.problem().is_some() { WARNING } else { 0 }
 }
 
-/// The same over rows that are still there: [`WARNING`] lines in red.
+/// The same above rows that the probe left: [`WARNING`] lines in red.
 fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
     let texts: [String; WARNING as usize] =
         [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];

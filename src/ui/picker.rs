@@ -1,4 +1,4 @@
-//! The interface picker: a table, and below it what there is to know of the one under the cursor.
+//! The interface picker: a table, and details of the selected interface below it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -20,7 +20,7 @@ const TX: u16 = 35;
 const MODE: u16 = 45;
 const REST: u16 = 54;
 
-/// Lines about the one under the cursor: device, addresses, price, others' programs.
+/// Lines about the selected interface: device, addresses, side effects, third-party programs.
 const ABOUT: u16 = 4;
 
 /// Lines of the window: a header, the choices, a line of space, those about the selected one, edges.
@@ -57,7 +57,7 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
         (STATE, "STATE", false),
         (RX, if app.screen.units.bytes { "RX B/s" } else { "RX b/s" }, true),
         (TX, if app.screen.units.bytes { "TX B/s" } else { "TX b/s" }, true),
-        (MODE, "AUTO IS", false),
+        (MODE, "AUTO", false),
         (REST, "ADDRESSES", false),
     ] {
         put(buf, inside, 0, at, name, theme.heading, right);
@@ -80,7 +80,7 @@ pub fn draw(app: &App, look: &Look, picker: &Picker, area: Rect, buf: &mut Buffe
             Some(link) => row(app, look, link, inside, y, buf),
             None => {
                 put(buf, inside, y, NAME, "all", theme.strong, false);
-                put(buf, inside, y, STATE, "every one that is up", theme.quiet, false);
+                put(buf, inside, y, STATE, "all that are up", theme.quiet, false);
             }
         }
         if i == cursor {
@@ -124,31 +124,31 @@ fn row(app: &App, look: &Look, link: &Link, inside: Rect, y: u16, buf: &mut Buff
     let mut rest: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
     match link.foreign.len() {
         0 => {}
-        1 => rest.push("1 program of others".into()),
-        n => rest.push(format!("{n} programs of others")),
+        1 => rest.push("1 third-party program".into()),
+        n => rest.push(format!("{n} third-party programs")),
     }
     let room = usize::from(inside.width.saturating_sub(REST));
     put(buf, inside, y, REST, &cut(&rest.join("  "), room, look.glyphs.cut), theme.quiet, false);
 }
 
-/// What there is to know of an interface, in [`ABOUT`] lines.
+/// Details of an interface, in [`ABOUT`] lines.
 fn about(look: &Look, link: &Link) -> Vec<String> {
     let driver = link
         .driver
         .as_ref()
-        .map_or("driver not known".into(), |d| format!("driver {}", escape(d.as_bytes())));
+        .map_or("driver unknown".into(), |d| format!("driver {}", escape(d.as_bytes())));
     let device = [driver, format!("MTU {}", link.mtu), speed(link.speed_mbit)];
     let addresses: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
     let price = match (link.would_get, link.price.as_str()) {
-        (None, _) => "no way to count is known".into(),
-        (Some(hook), "") => format!("{} changes nothing for others", told(hook)),
-        (Some(hook), price) => format!("{} {price}", told(hook)),
+        (None, _) => "no known way to count".into(),
+        (Some(hook), "") => format!("{} has no side effects", hook_name(hook)),
+        (Some(hook), price) => format!("{} {price}", hook_name(hook)),
     };
     let others = match link.foreign.as_slice() {
-        [] => "nothing attached by others".into(),
+        [] => "no third-party programs attached".into(),
         foreign => {
-            let names: Vec<String> = foreign.iter().map(of_others).collect();
-            format!("of others: {}", names.join(", "))
+            let names: Vec<String> = foreign.iter().map(third_party).collect();
+            format!("third-party programs: {}", names.join(", "))
         }
     };
     let addresses =
@@ -156,10 +156,10 @@ fn about(look: &Look, link: &Link) -> Vec<String> {
     vec![device.join(&format!(" {} ", look.glyphs.dot)), addresses, price, others]
 }
 
-/// What all of them together cost others.
+/// Side effects of watching all of them.
 fn about_all(app: &App) -> Vec<String> {
     let up: Vec<&Link> = app.data.links.iter().filter(|l| l.up).collect();
-    let mut lines = vec![format!("{} interfaces, each in the mode that it would get", up.len())];
+    let mut lines = vec![format!("{} interfaces, each in its automatic mode", up.len())];
     let mut prices: Vec<&str> = up.iter().map(|l| &*l.price).filter(|p| !p.is_empty()).collect();
     prices.sort_unstable();
     prices.dedup();
@@ -171,7 +171,7 @@ fn about_all(app: &App) -> Vec<String> {
     lines
 }
 
-fn told(hook: Hook) -> &'static str {
+fn hook_name(hook: Hook) -> &'static str {
     match hook {
         Hook::Native => "native XDP",
         Hook::Generic => "generic XDP",
@@ -180,7 +180,7 @@ fn told(hook: Hook) -> &'static str {
     }
 }
 
-fn of_others(foreign: &Foreign) -> String {
+fn third_party(foreign: &Foreign) -> String {
     let name = if foreign.name.is_empty() {
         String::new()
     } else {
@@ -196,7 +196,7 @@ fn of_others(foreign: &Foreign) -> String {
 
 fn speed(mbit: Option<u32>) -> String {
     match mbit {
-        None => "speed not known".into(),
+        None => "speed unknown".into(),
         Some(mbit) if mbit >= 1_000 => format!("{} Gb/s", f64::from(mbit) / 1_000.0),
         Some(mbit) => format!("{mbit} Mb/s"),
     }

@@ -1,5 +1,5 @@
-//! What belongs to something that is looked into: the processes behind an address with their
-//! files, the peers of a process or of a file's processes.
+//! The rows related to a detail view: the processes behind an address with their files, the peers of
+//! a process or of a file's processes, a timeline.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -25,14 +25,14 @@ use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
 use crate::model::timeline::{TimelineAction, TimelineEntry};
 
-/// What cells look things up in.
+/// The tables that cells read.
 pub struct Ctx<'a> {
     app: &'a App,
     look: &'a Look,
     related: &'a Related,
 }
 
-/// Stands before what was found by polling /proc.
+/// Marks values found by polling /proc.
 pub const POLLED_MARK: &str = "~";
 
 fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) {
@@ -45,7 +45,7 @@ fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) 
         RelatedField::Rx => rx,
         RelatedField::Tx => tx,
         RelatedField::Time => time,
-        RelatedField::Event => deed,
+        RelatedField::Event => activity,
         RelatedField::Age => age,
     };
     draw(c, tie, line);
@@ -76,8 +76,7 @@ pub fn draw(
     table.header(header, buf);
     if related.rows.is_empty() {
         let timeline = matches!(app.opens_pane.detail(), Some(Detail::Timeline(_))) && !talker;
-        let nothing =
-            if timeline { "nothing that is known" } else { "nobody is known to talk to it" };
+        let nothing = if timeline { "no known activity" } else { "no known processes" };
         Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
         return;
     }
@@ -109,7 +108,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// What rows say that were found by polling.
+    /// The mark of rows found by polling.
     fn mark(&self) -> &'static str {
         if self.app.owners().is_some_and(Owners::polled) { POLLED_MARK } else { "" }
     }
@@ -129,11 +128,11 @@ impl<'a> Ctx<'a> {
     }
 }
 
-/// What a process is called.
+/// The name of a process.
 pub fn name_of(app: &App, key: ProcessKey) -> Option<&[u8]> {
     let opens = app.opens();
-    let held = opens.find(key).and_then(|slot| opens.processes().get(slot));
-    match held {
+    let process = opens.find(key).and_then(|slot| opens.processes().get(slot));
+    match process {
         Some(process) => Some(process.name.as_bytes()),
         None => app.owners()?.process(key).map(|net| net.who.comm.as_bytes()),
     }
@@ -146,7 +145,7 @@ fn pid(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
 }
 
 fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    // What is no process is written over the columns that are empty there.
+    // Rows that are no process are written over the empty columns.
     if let RelatedRow::Pair(key, _) = tie {
         let name = name_of(c.app, key).unwrap_or_default();
         line.put(c.mark(), c.look.theme.note);
@@ -154,7 +153,7 @@ fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     }
 }
 
-/// Rows that are not of the columns' kind: from the left over all that is empty there.
+/// Rows without values for most columns: written from the left over the empty ones.
 fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
     let theme = c.look.theme;
     let numbers = row.width.min(16);
@@ -163,7 +162,7 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
         RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
         RelatedRow::Unheld(n) => {
             let sockets = if n == 1 { "socket" } else { "sockets" };
-            let text = format!("no owner: {n} {sockets}, not in /proc");
+            let text = format!("unattributed: {n} {sockets}, not in /proc");
             line.skip_right(numbers).skip(1).put(&text, theme.note);
         }
         RelatedRow::File(_) => {
@@ -173,9 +172,9 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
         }
         RelatedRow::NoOwner(why, _) => {
             let why = match why {
-                Why::Kernel => "no owner: kernel socket",
-                Why::Older => "no owner: older than ebpftop",
-                Why::Waiting => "no owner: not accepted",
+                Why::Kernel => "unattributed: kernel socket",
+                Why::Older => "unattributed: older than ebpftop",
+                Why::Waiting => "unattributed: not accepted",
             };
             line.skip_right(numbers).skip(1).put(why, theme.note);
         }
@@ -201,7 +200,7 @@ fn is_watched(app: &App, ip: IpAddr) -> bool {
     app.talker_of(ip).is_some()
 }
 
-/// A service, as people say it: `tcp 443 https there`; what matters less gives way first.
+/// A service: `tcp 443 https there`. The name and the end are left out where there is no room.
 fn said(of: Service, named: bool, placed: bool) -> String {
     let protocol = match of.protocol {
         TCP => Cow::Borrowed("tcp"),
@@ -285,7 +284,7 @@ fn time(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     line.put(&text, c.look.theme.quiet);
 }
 
-fn deed(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+fn activity(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     let Some(moment) = moment(c, tie) else { return };
     let theme = c.look.theme;
     let sent = moment.watched.is_some() && matches!(moment.did, TimelineAction::OnTheWire(_));
@@ -311,7 +310,7 @@ fn deed(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     }
 }
 
-/// What was done on the wire, in words.
+/// An activity on the network, in words.
 fn words(deed: &NetActivity) -> String {
     let bytes =
         |carried: &Carried| format!("rx {} tx {} bytes", carried.rx_bytes, carried.tx_bytes);

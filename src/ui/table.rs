@@ -9,7 +9,7 @@ use super::columns::{Place, fit};
 use super::text::Line;
 use crate::model::field::Column;
 
-/// What to draw and how it is ordered.
+/// Columns and order of a table.
 pub struct Table<'a, F, S> {
     pub look: &'a Look,
     pub columns: &'a [Column<F, S>],
@@ -19,7 +19,7 @@ pub struct Table<'a, F, S> {
 }
 
 impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
-    /// A first column that stands at the left keeps off the edge.
+    /// Cells before a left-aligned first column.
     fn pad(&self) -> u16 {
         pad(self.columns)
     }
@@ -94,7 +94,7 @@ fn cell(area: Rect, place: Place, y: u16) -> Rect {
     Rect { x: area.x + place.x, y: area.y + y, width: place.width, height: 1 }.intersection(area)
 }
 
-/// What a click on the header at `x` orders by.
+/// The order of the column whose header is at `x`.
 pub fn sort_at<F: Copy, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
     let x = x.saturating_sub(pad(columns));
     let places = fit(columns, width.saturating_sub(pad(columns)));

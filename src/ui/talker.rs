@@ -1,4 +1,4 @@
-//! One talker that is looked into: both directions with their graphs, and what it talks.
+//! The detail view of a talker: both directions with their graphs, protocols, sizes and ports.
 
 use std::fmt::Write as _;
 
@@ -22,13 +22,13 @@ use crate::model::wire::talk::{Talk, Topic};
 /// Cells of a graph beside the figures: a minute in braille.
 const GRAPH: usize = 30;
 
-/// From this width on, what a direction has in all stands beside its rate.
+/// From this width on, a direction's totals stand beside its rate.
 const BESIDE: u16 = 74;
 
-/// From this width on, rows say at which end a port is, and packets.
+/// From this width on, rows have the end of a port, and packets.
 const WIDE: u16 = 58;
 
-/// Lines that what it talks wants, the first of its rows included.
+/// Lines that protocols, sizes and ports need, the first row included.
 const TALK_LINES: u16 = 7;
 
 /// Draws what fits into `area`.
@@ -36,7 +36,7 @@ pub fn draw(ctx: &Ctx<'_>, slot: Slot, area: Rect, buf: &mut Buffer) {
     let (app, look) = (ctx.app, ctx.look);
     let theme = look.theme;
     let Some(talker) = app.wire().talkers().get(slot) else {
-        let gone = "it has been let go: it is in other now";
+        let gone = "evicted from the table: its traffic is in `other` now";
         Line::new(buf, area).skip(1).put(gone, theme.quiet);
         return;
     };
@@ -140,15 +140,15 @@ fn side(
 fn talk(ctx: &Ctx<'_>, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
     let theme = ctx.look.theme;
     let Some(talk) = ctx.app.wire().talk(talker) else {
-        let text = "what it talks is counted from now on, and shown with the next interval";
+        let text = "ports and protocols are counted from now on, shown after the next interval";
         return lines.put(ctx, text, theme.quiet, buf);
     };
     if let Some(why) = &talk.problem {
-        return lines.put(ctx, &format!("what it talks: {why}"), theme.bad, buf);
+        return lines.put(ctx, &format!("no ports and protocols: {why}"), theme.bad, buf);
     }
     let all = talk.rx.all + talk.tx.all;
     let since = format!(
-        "talks  since {}: rx {} packets, tx {}",
+        "ports and protocols since {}: rx {} packets, tx {}",
         talk.since_text,
         num::grouped(talk.rx.all.packets),
         num::grouped(talk.tx.all.packets)
@@ -158,7 +158,7 @@ fn talk(ctx: &Ctx<'_>, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
         return;
     }
     lines.put(ctx, &protocols(talk, all), theme.text, buf);
-    // What comes next gives way to the rows where there is little room.
+    // Sizes and notes give way to the rows where there is little room.
     if lines.left() >= 4 {
         lines.put(ctx, &sizes(talk), theme.text, buf);
     }
@@ -168,7 +168,7 @@ fn talk(ctx: &Ctx<'_>, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
     ports(ctx, talk, all, lines, buf);
 }
 
-/// What keeps the figures from being those of the wire.
+/// Why the figures may differ from the wire's.
 fn notes(ctx: &Ctx<'_>, talk: &Talk, talker: &Talker, lines: &mut Lines, buf: &mut Buffer) {
     let theme = ctx.look.theme;
     let port = ctx.app.wire().ports().get(talker.port);
@@ -178,15 +178,15 @@ fn notes(ctx: &Ctx<'_>, talk: &Talk, talker: &Talker, lines: &mut Lines, buf: &m
         }
     }
     let compared = match port.map(|p| p.rx.compared) {
-        Some(Compared::Agrees) => "the kernel's own counter agrees",
-        Some(Compared::Differs(_)) => "the kernel's own counter differs",
-        _ => "the kernel's own counter is not comparable",
+        Some(Compared::Agrees) => "the kernel's counter agrees",
+        Some(Compared::Differs(_)) => "the kernel's counter differs",
+        _ => "the kernel's counter is not comparable",
     };
     lines.put(ctx, &format!("rx packets of the interface: {compared}"), theme.quiet, buf);
     let merged = talk.rx.sizes.last().is_some_and(|n| *n > 0);
     let by_xdp = port.is_some_and(|p| matches!(p.rx.hook, Some(Hook::Native | Hook::Generic)));
     if merged && by_xdp {
-        let text = "rx: XDP is handed merged buffers here, and each counts as one packet";
+        let text = "rx: XDP sees merged buffers here; each counts as one packet";
         lines.put(ctx, text, theme.note, buf);
     }
 }
@@ -204,7 +204,7 @@ fn protocols(talk: &Talk, all: Traffic) -> String {
         ("udp", rx.udp + tx.udp),
         ("icmp", rx.icmp + tx.icmp),
         ("others", rx.other() + tx.other()),
-        ("not told apart", rx.unsaid + tx.unsaid),
+        ("unknown", rx.unsaid + tx.unsaid),
     ] {
         if traffic.packets > 0 {
             // Writing to a string does not fail.
@@ -234,7 +234,7 @@ fn sizes(talk: &Talk) -> String {
     text
 }
 
-/// What a row is called: protocol, number, name, at which end.
+/// The names of a row: protocol, number, service, end.
 fn names(topic: Topic) -> (String, String, &'static str, &'static str) {
     let proto = topic.proto();
     let called = protocol(proto).map_or(proto.to_string(), str::to_owned);
@@ -280,7 +280,7 @@ fn ports(ctx: &Ctx<'_>, talk: &Talk, all: Traffic, lines: &mut Lines, buf: &mut 
         rows.insert(at, (None, rx, tx));
     }
     let room = usize::from(lines.left());
-    // The last line says how many there are besides, where there are more than one.
+    // The last line has the number of hidden rows.
     let hidden = match rows.len().saturating_sub(room) {
         0 => 0,
         more => more + usize::from(room > 1),

@@ -75,9 +75,9 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
 
 fn empty(app: &App) -> &'static str {
     match () {
-        () if app.new_since().is_some() => "nobody new since the mark",
-        () if app.talkers_pane.of > 0 => "nobody that the filter lets through",
-        () => "nobody has been heard yet",
+        () if app.new_since().is_some() => "no new talkers since the mark",
+        () if app.talkers_pane.of > 0 => "no match for the filter",
+        () => "no talkers yet",
     }
 }
 
@@ -99,7 +99,7 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
 }
 
-/// What the rows are ordered by, also where that column is not shown.
+/// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.talkers_pane;
     let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
@@ -115,7 +115,7 @@ fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     };
     let let_go = ctx.ports().map(sides).fold(0, u64::saturating_add);
     format!(
-        " {} of {} {} {} let go ",
+        " {} of {} {} {} evicted ",
         num::grouped(pane.matched as u64),
         num::grouped(pane.of as u64),
         look.glyphs.dot,
@@ -165,7 +165,7 @@ fn draw_warnings(app: &App, look: &Look, inside: Rect, buf: &mut Buffer) {
     }
 }
 
-/// How many watched interfaces the table has no room for.
+/// The number of watched interfaces that found no room in the table.
 fn without_room(app: &App) -> Option<String> {
     let missing = app.interfaces().len().saturating_sub(app.talkers_pane.ports.len());
     let full = app.wire().ports().len() >= MAX_PORTS;
@@ -187,7 +187,7 @@ fn partial(app: &App) -> Option<String> {
     Some(format!("{} {way} is partial: {}", port.name, escape(why.as_bytes())))
 }
 
-/// What the kernel's own counter has more or less than was counted, where that stays so.
+/// A lasting difference between the kernel's own counter and the packets counted.
 fn difference(app: &App) -> Option<String> {
     let ports = app.talkers_pane.ports.iter().filter_map(|p| app.wire().ports().get(*p));
     let differing = ports.filter_map(|port| match port.rx.compared {
@@ -197,5 +197,5 @@ fn difference(app: &App) -> Option<String> {
     let (port, more) = differing.max_by_key(|(_, more)| more.unsigned_abs())?;
     let word = if more < 0 { "less" } else { "more" };
     let (name, n) = (escape(port.name.as_bytes()), num::grouped(more.unsigned_abs()));
-    Some(format!("{name} rx: the kernel's own counter has {n} packets {word}"))
+    Some(format!("{name} rx: the kernel counted {n} packets {word}"))
 }

@@ -63,12 +63,12 @@ fn filters_while_typing() {
     // A pattern that is bad half-way: the last good one holds, the input is marked, and Enter does
     // not take it: what follows is typed into it still.
     tty.send("/ ~[");
-    tty.wait_for("does not hold");
+    tty.wait_for("invalid filter");
     tty.send("\rq");
     tty.wait_for("~[q");
     tty.wait_for("file-of-opn-filter");
     tty.send("]\r");
-    tty.wait_until("what was mended", |s| !s.contains("does not hold") && !s.contains("\u{258f}"));
+    tty.wait_until("what was mended", |s| !s.contains("invalid filter") && !s.contains("\u{258f}"));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
@@ -174,7 +174,7 @@ fn ascii_means_no_other_byte_and_a_locale_without_utf8_means_ascii() {
         let env = [("LC_ALL", locale)];
         let mut tty = Tty::start(ebpftop(), &[option, "-p", "opn-ascii"], &env, (120, 30));
         opener.find(&mut tty);
-        for (key, seen) in [("t", "by file"), ("i", "AUTO IS"), ("\x1b?", "this page")] {
+        for (key, seen) in [("t", "by file"), ("i", "ADDRESSES"), ("\x1b?", "/ searches it")] {
             tty.send(key);
             tty.wait_for(seen);
         }

@@ -183,12 +183,12 @@ fn a_bad_pattern_is_marked_and_the_last_good_one_holds() {
     let mut tty = Tty::start(ebpftop(), &["--interval", "200ms", "-i", "lo"], &ENV, (160, 40));
     one.find(&mut tty);
     tty.send("/\x15~opn-(good");
-    tty.wait_for("does not hold");
+    tty.wait_for("invalid filter");
     // What held before the bracket was open, `~opn-`, still does.
     tty.wait_until("both", |s| s.contains("file-of-opn-good") && s.contains("file-of-opn-other"));
     tty.send(")");
-    let screen =
-        tty.wait_until("one", |s| !s.contains("does not hold") && !s.contains("file-of-opn-other"));
+    let screen = tty
+        .wait_until("one", |s| !s.contains("invalid filter") && !s.contains("file-of-opn-other"));
     assert!(screen.contains("file-of-opn-good"), "{screen}");
     tty.send("\rq");
     assert_eq!(tty.wait(), 0);

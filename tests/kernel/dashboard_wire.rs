@@ -141,7 +141,7 @@ fn keys_switch_the_interface_and_counts_are_kept() {
     // The picker: a row an interface, by index; its cursor is on the one that is watched.
     let place = |name: &str| order.iter().position(|n| *n == name).unwrap();
     tty.send("i");
-    tty.wait_for("AUTO IS");
+    tty.wait_for("ADDRESSES");
     let (from, to) = (place("va"), place("wa"));
     tty.send(&if from < to { "j".repeat(to - from) } else { "k".repeat(from - to) });
     tty.send("\r");
@@ -226,7 +226,7 @@ fn a_foreign_program_is_reported_and_left_alone() {
     counted(&mut tty, "10.0.0.1", "600 bytes in 10 packets");
     // The picker names the programs of other tools, and the device.
     tty.send("i");
-    tty.wait_for("of others: XDP generic foreign #");
+    tty.wait_for("third-party programs: XDP generic foreign #");
     tty.wait_for("driver veth · MTU 1500 · 10 Gb/s");
     tty.wait_for("TCX changes nothing for others");
     tty.send("\x1b");
@@ -347,7 +347,7 @@ fn the_details_of_a_talker_open_and_close() {
     tty.send("2ssssg");
     tty.wait_for("BYTES▼");
     tty.send("j\r");
-    tty.wait_for("talks  since ");
+    tty.wait_for("ports and protocols since ");
     there.send(&vec![udp(2, 53, 40_000); 300]);
     there.send(&vec![udp(2, 50_000, 51_000); 7]);
     tty.wait_for("rx 307 packets, tx 0");
@@ -355,7 +355,9 @@ fn the_details_of_a_talker_open_and_close() {
     assert!(screen.contains("udp 100 %") && screen.contains("0-63 100 %"), "{screen}");
     // Now the second is the first.
     tty.send("\x1b");
-    tty.wait_until("the way back", |s| !s.contains("talks") && has_row(s, "10.0.0.2"));
+    tty.wait_until("the way back", |s| {
+        !s.contains("ports and protocols") && has_row(s, "10.0.0.2")
+    });
     tty.send("\r");
     let screen = tty.wait_for("first seen");
     assert!(screen.contains("10.0.0.2  first seen"), "{screen}");

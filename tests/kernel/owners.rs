@@ -207,7 +207,7 @@ fn without_owners_nothing_is_on_the_cgroup() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        let runs = [(&[][..], "no owner"), (&["--no-owners"], "no connections: off")];
+        let runs = [(&[][..], "unattributed"), (&["--no-owners"], "no connections: off")];
         let counts = runs.map(|(args, shows)| {
             let mut tty = start(args, shows);
             let count = there(&tty);

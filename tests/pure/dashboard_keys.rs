@@ -1,4 +1,4 @@
-//! What keys ask for, at fixed times: no kernel, no terminal.
+//! Effects of keys, at fixed times: no kernel, no terminal.
 
 use crate::fake::{at, batch, key, started, type_text};
 use ebpftop::app::{Effect, Msg, Overlay};
@@ -8,7 +8,7 @@ use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
 #[test]
-fn what_is_copied_has_nothing_in_it_that_acts() {
+fn copied_text_has_no_control_characters() {
     let mut app = started(&Settings::default(), (120, 40));
     let opens = batch(at(1.0), &[(7, "sh", b"/tmp/a\n\x1b[2J\xff", 3, 1)]);
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
@@ -18,7 +18,7 @@ fn what_is_copied_has_nothing_in_it_that_acts() {
 }
 
 #[test]
-fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
+fn without_the_talkers_probe_its_keys_report_why_and_request_nothing() {
     let mut app = started(&Settings::default(), (120, 40));
     let problem = Problem::new("watch eth7", "no such interface", "choose another");
     app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)), at(1.0));
@@ -34,9 +34,9 @@ fn without_talkers_their_keys_say_why_and_ask_for_nothing() {
     assert_eq!(app.data.problems().len(), 1);
 }
 
-/// `--process`: only opens by processes whose name matches, in every view.
+/// `--process` keeps opens by processes whose name matches, in every view.
 #[test]
-fn the_command_lines_processes_are_the_only_ones_counted() {
+fn only_processes_of_the_command_line_are_counted() {
     let settings = Settings { process: Some("alpha".into()), ..Settings::default() };
     let mut app = started(&settings, (120, 40));
     let before = app.opens().total().opens;

@@ -1,4 +1,4 @@
-//! What is shown of one process, one file, one kind of failure, and how it comes there.
+//! Detail views of a process, a file, a kind of failure, and the way there.
 
 use crate::fake::{Dashboard, at, busy, key, meta, started, text, type_text};
 use ebpftop::app::opens::{Detail, OpensView};
@@ -59,7 +59,7 @@ fn asked(effects: &[Effect]) -> Option<ProcessKey> {
 }
 
 #[test]
-fn who_a_process_is() {
+fn a_process_has_its_details() {
     let mut app = busy((120, 40));
     let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
     assert_eq!(key.tgid, 18220);
@@ -71,15 +71,15 @@ fn who_a_process_is() {
     insta::assert_snapshot!("process_alone_80x24", text(&app, (80, 24)));
     app.resize((120, 40), at(30.0));
     let shown = text(&app, (120, 40));
-    for told in
+    for words in
         ["builder", "make", "ba\\x1bsh", "worker ×8", "'a b' ''", "-o\\n\\x1b[2J", "pod 0f1e"]
     {
-        assert!(shown.contains(told), "{told}: {shown}");
+        assert!(shown.contains(words), "{words}: {shown}");
     }
 }
 
 #[test]
-fn it_is_asked_again_now_and_then_and_what_was_known_stays() {
+fn details_are_read_again_and_old_ones_stay() {
     let mut app = busy((120, 40));
     let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
     app.update(Msg::Described(key, Box::new(who())), at(30.1));
@@ -97,7 +97,7 @@ fn it_is_asked_again_now_and_then_and_what_was_known_stays() {
 }
 
 #[test]
-fn one_that_has_gone_says_so() {
+fn an_exited_process_says_so() {
     let mut app = busy((120, 40));
     let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
     let gone = ProcessInfo { user: Some("root".into()), cgroup: None, facts: Err(Unread::Gone) };
@@ -106,7 +106,7 @@ fn one_that_has_gone_says_so() {
     insta::assert_snapshot!("process_gone_120x40", text(&app, (120, 40)));
 }
 
-/// A program that looks for its libraries in the wrong places first.
+/// A program that searches its libraries in the wrong directories first.
 fn searching() -> Dashboard {
     let mut app = started(&Settings::default(), (120, 40));
     let mut opens: Vec<(u32, &str, Vec<u8>, i64, usize)> = Vec::new();
@@ -130,7 +130,7 @@ fn searching() -> Dashboard {
 }
 
 #[test]
-fn the_failure_lens_tells_where_it_was_found() {
+fn the_failures_view_shows_later_success() {
     let mut app = searching();
     snapshots("lens", &mut app);
     app.resize((120, 40), at(30.0));
@@ -148,7 +148,7 @@ fn the_failure_lens_tells_where_it_was_found() {
 }
 
 #[test]
-fn every_view_can_be_gone_into_and_out_of() {
+fn every_view_opens_and_closes_details() {
     let mut app = busy((120, 40));
     let inside = |app: &App| app.opens_pane.detail().cloned();
     for (view, is) in [
@@ -209,7 +209,7 @@ fn opened(app: &mut Dashboard, opens: &[(OpenMeta, &str, &str)]) {
 }
 
 #[test]
-fn a_path_filter_is_tried_on_the_path_as_passed_too() {
+fn a_path_filter_matches_the_requested_path_too() {
     for (expr, rows) in [
         ("path:~^conf/", 1),
         ("path:~^/etc/nginx/conf/", 1),
@@ -248,7 +248,7 @@ fn a_path_filter_is_tried_on_the_path_as_passed_too() {
 }
 
 #[test]
-fn a_cgroup_filter_waits_for_what_cgroups_are_called() {
+fn a_cgroup_filter_waits_for_names_of_cgroups() {
     let mut app = started(&Settings::default(), (120, 40));
     let of = |pid, cgroup_id| OpenMeta { cgroup_id, ..meta(pid, "x", at(0.4), 3) };
     let opens =
@@ -287,7 +287,7 @@ fn timed_opens_show_how_long_they_took() {
 #[test]
 fn the_first_key_takes_the_hint_away() {
     let mut app = started(&Settings::default(), (120, 40));
-    assert!(text(&app, (120, 40)).contains("Enter looks into a row"));
+    assert!(text(&app, (120, 40)).contains("Enter details"));
     press(&mut app, KeyCode::Down, at(1.0));
-    assert!(!text(&app, (120, 40)).contains("Enter looks into a row"));
+    assert!(!text(&app, (120, 40)).contains("Enter details"));
 }

@@ -18,7 +18,7 @@ fn press(app: &mut Dashboard, c: char) -> Vec<Effect> {
     app.update(key(KeyCode::Char(c)), at(2.0))
 }
 
-fn told(app: &mut Dashboard, opens: OpenBatch) {
+fn report(app: &mut Dashboard, opens: OpenBatch) {
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
     app.update(Msg::Tick, at(2.0));
 }
@@ -26,7 +26,7 @@ fn told(app: &mut Dashboard, opens: OpenBatch) {
 /// Two processes that open one file, and one of them another.
 fn shared() -> Dashboard {
     let mut app = started(&Settings::default(), SIZE);
-    told(
+    report(
         &mut app,
         batch(
             at(1.0),
@@ -90,7 +90,7 @@ fn failed_only_puts_the_most_failures_first_and_gives_the_order_back() {
         (2, "failing", b"/c", -2, 9),
         (3, "good", b"/d", 3, 9),
     ];
-    told(&mut app, batch(at(1.0), &opens));
+    report(&mut app, batch(at(1.0), &opens));
     let first = |app: &App| match app.opens_pane.rows[0] {
         Row::Process(s) => app.opens().processes().get(s).unwrap().key.tgid,
         other => panic!("{other:?}"),
@@ -109,13 +109,13 @@ fn failed_only_puts_the_most_failures_first_and_gives_the_order_back() {
 #[test]
 fn copying_a_failure_gives_the_file_where_there_is_one() {
     let mut app = started(&Settings::default(), SIZE);
-    told(&mut app, batch(at(1.0), &[(1, "app", b"/etc/app/one.conf", -2, 3)]));
+    report(&mut app, batch(at(1.0), &[(1, "app", b"/etc/app/one.conf", -2, 3)]));
     view_of(&mut app, OpensView::Failures);
     let copied = |effects: Vec<Effect>| {
         effects.into_iter().find_map(|e| if let Effect::Copy(text) = e { Some(text) } else { None })
     };
     assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app/one.conf"));
-    told(&mut app, batch(at(1.5), &[(1, "app", b"/etc/app/two.conf", -2, 3)]));
+    report(&mut app, batch(at(1.5), &[(1, "app", b"/etc/app/two.conf", -2, 3)]));
     assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app"));
 }
 
@@ -127,7 +127,7 @@ fn opens_that_nobody_asked_for_are_counted() {
         [(1, "make", b"/a", 3, 7), (2, "vim", b"/b", 3, 2)];
     let mut batch = batch(at(1.0), &opens);
     batch.counts.skipped = 1_000;
-    told(&mut app, batch);
+    report(&mut app, batch);
     assert_eq!(app.opens().left_out(), 1_007);
     assert_eq!(app.opens().total().opens, 2);
     assert!(text(&app).contains("1007 opens by others left out"), "{}", text(&app));

@@ -26,7 +26,7 @@ fn snapshots(name: &str, app: &mut Dashboard) {
     app.resize((120, 40), at(32.0));
 }
 
-/// What stands on the screen that has all these words in it.
+/// The line of the screen that contains all these words.
 fn line<'a>(screen: &'a str, words: &[&str]) -> &'a str {
     let found = screen.lines().find(|l| words.iter().all(|w| l.contains(w)));
     found.unwrap_or_else(|| panic!("no line with {words:?}\n{screen}"))
@@ -60,7 +60,7 @@ fn conn(cookie: u64, who: Option<Owner>, local: &str, remote: &str, rx: u64, tx:
     }
 }
 
-fn told(app: &mut Dashboard, samples: Vec<Conn>) {
+fn report(app: &mut Dashboard, samples: Vec<Conn>) {
     let tick = OwnersTick { samples, ..OwnersTick::default() };
     let batch =
         OwnersBatch { at: at(31.0), wall: WallOffset(0), tick: Some(tick), ..Default::default() };
@@ -68,8 +68,8 @@ fn told(app: &mut Dashboard, samples: Vec<Conn>) {
     app.update(Msg::Tick, at(31.0));
 }
 
-/// A busy dashboard that knows who is behind connections: nginx talks to 10.0.3.17, and to an
-/// address that is not on what is watched; a process that opens nothing talks as well.
+/// A busy dashboard with connections: nginx talks to 10.0.3.17, and to an address that is not on a
+/// watched interface; so does a process that opens nothing.
 fn connected() -> Dashboard {
     let mut app = busy((120, 40));
     app.update(
@@ -82,7 +82,7 @@ fn connected() -> Dashboard {
     let events = vec![accepted];
     let batch = OwnersBatch { at: at(30.2), events, ..Default::default() };
     app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(30.2));
-    told(
+    report(
         &mut app,
         vec![
             conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_000, 125_000),
@@ -99,7 +99,7 @@ fn press(app: &mut Dashboard, code: KeyCode) {
 }
 
 #[test]
-fn processes_have_what_they_carry() {
+fn processes_have_their_traffic() {
     let mut app = connected();
     app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
@@ -107,7 +107,7 @@ fn processes_have_what_they_carry() {
     for words in [&["812", "nginx", "16.6k", "1.00M"][..], &["777", "quiet"], &["cc1", " – "]] {
         line(&screen, words);
     }
-    line(&screen, &["payload rx 19.8 kb/s tx 1.00 Mb/s", "no owner 7.20 kb/s"]);
+    line(&screen, &["payload rx 19.8 kb/s tx 1.00 Mb/s", "unattributed 7.20 kb/s"]);
     snapshots("pivot_main", &mut app);
     // By what they send: nginx, quiet, the others.
     for _ in 0..4 {
@@ -145,12 +145,12 @@ fn from_a_talker_to_a_process_to_a_file_and_back() {
     line(&screen, &["812", "nginx", "tcp 443", "2000", "125 000"]);
     line(&screen, &["/etc/nginx/mime.types"]);
     line(&screen, &["777", "quiet"]);
-    line(&screen, &["no owner: kernel socket", "400", "500"]);
+    line(&screen, &["unattributed: kernel socket", "400", "500"]);
     press(&mut app, KeyCode::Enter);
     assert_eq!(app.screen.focus, Pane::Opens);
     let screen = text(&app, (120, 40));
     line(&screen, &["› 10.0.3.17 › nginx 812"]);
-    line(&screen, &["carried", "rx 2070 bytes", "tx 125 030", "2 peers"]);
+    line(&screen, &["traffic", "rx 2070 bytes", "tx 125 030", "2 peers"]);
     snapshots("pivot_process", &mut app);
     press(&mut app, KeyCode::Enter);
     app.resize((200, 60), at(32.0));
@@ -185,7 +185,7 @@ fn from_a_process_to_its_peers_and_back() {
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.screen.focus, Pane::Opens);
     assert!(app.opens_pane.in_related && app.talkers_pane.inside.is_none());
-    // The other one is not on what is watched.
+    // The other one is not on a watched interface.
     press(&mut app, KeyCode::Down);
     press(&mut app, KeyCode::Enter);
     let screen = text(&app, (120, 40));
@@ -210,7 +210,7 @@ fn a_process_that_only_talks_has_a_view_as_well() {
     let screen = text(&app, (200, 60));
     line(&screen, &["process", "pid 777", "parent ?"]);
     line(&screen, &["opens", "none"]);
-    line(&screen, &["carried", "rx 10 bytes", "tx 20", "1 peer ", "1 live of 1 connection "]);
+    line(&screen, &["traffic", "rx 10 bytes", "tx 20", "1 peer ", "1 live of 1 connection "]);
     // There are no files: one step down is the first peer.
     press(&mut app, KeyCode::Down);
     press(&mut app, KeyCode::Enter);
@@ -218,13 +218,13 @@ fn a_process_that_only_talks_has_a_view_as_well() {
 }
 
 #[test]
-fn what_is_nobodys_says_why() {
+fn unattributed_traffic_has_a_reason() {
     let mut app = connected();
     let mut waiting = conn(11, None, "10.0.3.1:8080", "10.0.3.17:40", 60, 0);
     (waiting.kernels, waiting.passive) = (false, true);
     let mut older = conn(12, None, "10.0.3.1:8081", "10.0.3.17:41", 0, 70);
     older.kernels = false;
-    told(&mut app, vec![waiting, older]);
+    report(&mut app, vec![waiting, older]);
     press(&mut app, KeyCode::Tab);
     while !app.is_lit_process(owner(812, "nginx").key) {
         press(&mut app, KeyCode::Down);
@@ -232,9 +232,9 @@ fn what_is_nobodys_says_why() {
     app.resize((200, 60), at(32.0));
     press(&mut app, KeyCode::Enter);
     let screen = text(&app, (200, 60));
-    line(&screen, &["no owner: kernel socket", "400", "500"]);
-    line(&screen, &["no owner: not accepted", " 60 "]);
-    line(&screen, &["no owner: older than ebpftop", " 70 "]);
+    line(&screen, &["unattributed: kernel socket", "400", "500"]);
+    line(&screen, &["unattributed: not accepted", " 60 "]);
+    line(&screen, &["unattributed: older than ebpftop", " 70 "]);
 }
 
 /// Between two ticks too.
@@ -249,29 +249,29 @@ fn the_sum_is_of_the_same_interval_as_the_rows() {
     app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["812", "nginx", "1.00k"]);
-    line(&screen, &["payload rx 1.00 kb/s tx 0 b/s", "no owner 0 b/s"]);
+    line(&screen, &["payload rx 1.00 kb/s tx 0 b/s", "unattributed 0 b/s"]);
 }
 
 #[test]
-fn what_was_lost_and_let_go_is_beside_the_sum() {
+fn lost_and_evicted_counts_are_beside_the_sum() {
     let mut app = connected();
     assert!(!text(&app, (200, 60)).contains("events lost"));
     let tick = Some(OwnersTick { left_out: 40, ..OwnersTick::default() });
     let at_31 = OwnersBatch { at: at(31.0), tick, lost: 1_200, stateless: 2, ..Default::default() };
     app.update(Msg::Probe(ProbeEvent::Owners(at_31)), at(31.0));
     app.update(Msg::Tick, at(31.0));
-    line(&text(&app, (200, 60)), &["no owner", "1200 events lost", "42 let go"]);
+    line(&text(&app, (200, 60)), &["unattributed", "1200 events lost", "42 evicted"]);
 }
 
 #[test]
-fn who_talks_is_shown_once_the_opens_have_started() {
+fn talking_processes_are_shown_once_the_opens_probe_has_started() {
     let mut app = Dashboard::new(&Settings::default(), "h", (120, 40), at(0.0));
     app.update(
         Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(OwnersInfo::default()))),
         at(30.0),
     );
     let quiet = Some(owner(777, "quiet"));
-    told(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
+    report(&mut app, vec![conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10, 20)]);
     let screen = text(&app, (120, 40));
     assert!(screen.contains("starting") && !screen.contains("quiet"), "{screen}");
     app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Opens(Default::default()))), at(32.0));
@@ -280,7 +280,7 @@ fn who_talks_is_shown_once_the_opens_have_started() {
 }
 
 #[test]
-fn peers_and_ports_choose() {
+fn filters_by_peer_and_port() {
     for (filter, shown, hidden) in [
         ("peer:10.9.0.0/16", "nginx", "quiet"),
         ("port:22", "quiet", "nginx"),
@@ -304,7 +304,7 @@ fn a_paused_screen_keeps_its_owners() {
     press(&mut app, KeyCode::Char('p'));
     let before = text(&app, (200, 60));
     let more = conn(9, Some(owner(18220, "cc1")), "10.0.3.1:1", "10.0.3.17:2", 9_999, 9_999);
-    told(&mut app, vec![more]);
+    report(&mut app, vec![more]);
     assert_eq!(text(&app, (200, 60)), before);
     press(&mut app, KeyCode::Char('p'));
     assert_ne!(text(&app, (200, 60)), before);
@@ -321,11 +321,11 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     assert!(app.data.problems().is_empty());
     press(&mut app, KeyCode::Enter);
     let screen = text(&app, (120, 40));
-    assert!(!screen.contains("carried") && !screen.contains("PEER"), "{screen}");
+    assert!(!screen.contains("traffic ") && !screen.contains("PEER"), "{screen}");
 }
 
 #[test]
-fn a_timeline_tells_one_thing_after_the_other_and_marks_what_is_watched() {
+fn a_timeline_is_in_order_and_marks_watched_paths() {
     let mut app = connected();
     let watched = WatchedPaths::parse(["**/mime.types"].into_iter()).unwrap();
     app.arrange(&ScreenSettings { watched, ..ScreenSettings::default() });
@@ -344,18 +344,18 @@ fn a_timeline_tells_one_thing_after_the_other_and_marks_what_is_watched() {
     let screen = text(&app, (120, 40));
     line(&screen, &["Files", "› nginx 812 timeline"]);
     line(&screen, &["a coincidence in time, not a proof"]);
-    let told = [
+    let expected = [
         &["connect tcp 10.9.0.3:25 ECONNREFUSED"][..],
         &["◆", "close tcp 10.9.0.2:5432  rx 75 tx 30 bytes"],
         &["◆", "10.0.3.17  rx 2000 tx 125000 bytes"],
         &["opened (1800 times)", "mime.types"],
     ];
     let rows: Vec<usize> =
-        told.iter().map(|words| screen.find(line(&screen, words)).unwrap()).collect();
-    assert!(rows.is_sorted(), "the latest first: {screen}");
+        expected.iter().map(|words| screen.find(line(&screen, words)).unwrap()).collect();
+    assert!(rows.is_sorted(), "latest first: {screen}");
     assert!(!line(&screen, &["ECONNREFUSED"]).contains('◆'), "nothing was sent: {screen}");
     snapshots("pivot_timeline", &mut app);
-    // From a deed to whom it was done with, and from an open to the file; back to the same place.
+    // From an activity to its peer, from an open to the file, and back to the same row.
     press(&mut app, KeyCode::Enter);
     line(&text(&app, (120, 40)), &["› 10.9.0.3"]);
     press(&mut app, KeyCode::Esc);

@@ -115,7 +115,7 @@ fn behind_an_address_sockets_without_a_process_are_counted() {
     app.update(key(KeyCode::Enter), at(32.0));
     app.resize((120, 40), at(32.0));
     let screen = text(&app, (120, 40));
-    assert!(screen.contains("no owner: 1 socket, not in /proc"), "{screen}");
+    assert!(screen.contains("unattributed: 1 socket, not in /proc"), "{screen}");
     assert!(screen.contains("~nginx") && screen.contains("~quiet"), "{screen}");
     snapshots("procfs_behind", &mut app);
     // The timeline of the second one.

@@ -10,7 +10,7 @@ use ratatui::crossterm::event::KeyCode;
 
 const SIZE: (u16, u16) = (140, 50);
 
-/// Everything but the first line, which says that it is paused, and the last, which tells keys.
+/// All lines but the first, which says that it is paused, and the last, which has key hints.
 fn body(app: &App) -> String {
     let text = text(app, SIZE);
     let lines: Vec<&str> = text.lines().skip(1).collect();
@@ -132,11 +132,11 @@ fn with_a_small_bound_the_reach_is_shorter_and_is_told() {
         second(&mut app, s);
     }
     app.update(key(KeyCode::Char('p')), at(30.0));
-    let told = header(&app);
-    let most = told.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
+    let header = header(&app);
+    let most = header.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
     let (minutes, seconds) = most.split_once(':').unwrap();
     let s: u64 = minutes.parse::<u64>().unwrap() * 60 + seconds.parse::<u64>().unwrap();
-    assert!((3..20).contains(&s), "{told}");
+    assert!((3..20).contains(&s), "{header}");
     for _ in 0..=s {
         app.update(key(KeyCode::Char('[')), at(30.0));
     }

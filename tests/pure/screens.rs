@@ -1,4 +1,4 @@
-//! What the screen shows, at fixed times and several sizes.
+//! Snapshots of the screen, at fixed times and several sizes.
 
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
 use ebpftop::app::{App, Effect, Msg, Recorded};
@@ -52,7 +52,7 @@ fn found_in_the_help() {
 }
 
 #[test]
-fn a_filter_that_does_not_hold_says_where() {
+fn an_invalid_filter_is_marked_where_it_is_wrong() {
     let mut app = busy((80, 24));
     type_text(&mut app, "/nginx pid:x err:2", at(30.0));
     app.update(key(KeyCode::Enter), at(30.0));
@@ -80,8 +80,8 @@ fn nothing_at_the_edges_is_cut_in_a_word() {
     };
     let edges = |s: &str| -> String {
         let lines: Vec<_> = s.lines().filter(|l| l.starts_with('"')).collect();
-        let told = |l: &&&str| l.contains("OPENS/S") || l.contains("ADDRESS");
-        let headers = lines.iter().filter(told).copied();
+        let header = |l: &&&str| l.contains("OPENS/S") || l.contains("ADDRESS");
+        let headers = lines.iter().filter(header).copied();
         let ends = lines.iter().take(3).chain(lines.last()).copied();
         ends.chain(headers).collect::<Vec<_>>().join(" ")
     };
@@ -165,7 +165,7 @@ fn while_it_records() {
 }
 
 #[test]
-fn a_probe_that_cannot_start() {
+fn a_probe_that_cannot_start_says_why() {
     let mut app = busy((80, 24));
     let problem = Problem::new("watch eth7", "no such interface", "choose one with -i: eth0, lo");
     app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)), at(30.0));
@@ -212,9 +212,9 @@ fn into_a_process_and_a_talker() {
     snapshots("details", &mut app);
 }
 
-/// What a looked-at talker talks, at every size.
+/// Protocols and ports of an open talker, at every size.
 #[test]
-fn what_a_talker_talks() {
+fn an_open_talker_has_its_ports() {
     use ebpftop::model::talkers::{Direction, Flow, FlowKind, LookSample, Traffic};
     let mut app = busy((120, 40));
     app.update(key(KeyCode::Tab), at(30.0));

@@ -1,4 +1,4 @@
-//! Whatever the size, the data and the keys: no panic, the selection on a row, the order total.
+//! Properties for any size, data and keys: no panic, the selection on a row, a total order.
 
 use crate::fake::{Dashboard, at, batch, sample, watched};
 use ebpftop::app::opens::OpensSort;
@@ -184,7 +184,7 @@ proptest! {
             let mut buf = Buffer::empty(area);
             let look = before.themed(if theme < 4 { app.screen.theme } else { "none" });
             draw(&app, &look, area, &mut buf);
-            // A frame may come before the word of a new size does.
+            // A frame may come before the message about a new size.
             let other = Rect::new(0, 0, area.width / 2, area.height * 2);
             draw(&app, &look, other, &mut Buffer::empty(other));
             prop_assert!(in_range(app.opens_pane.list.cursor, app.opens_pane.rows.len()));

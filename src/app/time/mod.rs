@@ -148,7 +148,7 @@ impl Time {
             return Stepped::NotPaused;
         };
         let back = matches!(action, Action::Back | Action::LeapBack);
-        let leap = matches!(action, Action::LeapBack | Action::LeapForth);
+        let leap = matches!(action, Action::LeapBack | Action::LeapForward);
         let start = frozen.at();
         let is_far = |now: Mono| now.since(start).max(start.since(now)) >= LEAP_NS;
         let mut moved = false;
