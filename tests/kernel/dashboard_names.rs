@@ -64,7 +64,7 @@ fn names_come_and_go_by_a_key_without_waiting() {
     tty.wait_for("· names");
     // Without an answer the program goes on, and shows that it waits.
     enter(&mut tty, "10.0.0.2");
-    tty.wait_for("(asking its name)");
+    tty.wait_for("(resolving)");
     tty.send("?");
     tty.wait_for("this page");
     tty.send("?");
@@ -73,7 +73,7 @@ fn names_come_and_go_by_a_key_without_waiting() {
     // A name that no host may have (the resolver's own word), one that is an address, none.
     for address in ["10.0.0.3", "10.0.0.7", "10.0.0.6"] {
         enter(&mut tty, address);
-        let screen = tty.wait_until("an answer", |s| !s.contains("(asking"));
+        let screen = tty.wait_until("an answer", |s| !s.contains("(resolving"));
         let line = screen.lines().find(|l| l.contains("private")).unwrap();
         assert!(address == "10.0.0.3" || line.contains("(no name)"), "{line}");
         assert!(!line.contains(['\x1b', '\x07']), "{line}");

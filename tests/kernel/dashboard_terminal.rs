@@ -143,7 +143,7 @@ fn help_lists_every_key() {
     tty.send("?");
     tty.wait_for("this page");
     let mut seen = tty.text();
-    let last = "nothing now, or at rest";
+    let last = "no activity now; ended processes";
     // The figures above the page change by themselves.
     let page = |screen: &str| screen.lines().skip(4).collect::<Vec<_>>().join("\n");
     while !seen.contains(last) {
@@ -162,7 +162,7 @@ fn help_lists_every_key() {
     let found = |s: &str| s.contains("mean duration") && !s.contains("this page");
     tty.wait_until("what was found", found);
     tty.send("\x7f\x7f\x7f\x7f\x7f\x7f\x7fno such thing");
-    tty.wait_for("nothing about that");
+    tty.wait_for("no match for that");
     tty.send("\x15quit");
     tty.wait_for("search quit\u{258f}");
     tty.send("\r");

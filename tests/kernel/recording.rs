@@ -127,7 +127,7 @@ fn what_was_recorded_is_shown_without_rights() {
         s.lines().any(|l| l.contains("opened-by-the-test") && l.contains(" 100 "))
     });
     tty.send("i");
-    tty.wait_for("what was watched then");
+    tty.wait_for("it shows the recorded interfaces");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();

@@ -287,7 +287,7 @@ fn timed_opens_show_how_long_they_took() {
 #[test]
 fn the_first_key_takes_the_hint_away() {
     let mut app = started(&Settings::default(), (120, 40));
-    assert!(text(&app, (120, 40)).contains("Enter details"));
+    assert!(text(&app, (120, 40)).contains("Enter details  Esc back"));
     press(&mut app, KeyCode::Down, at(1.0));
-    assert!(!text(&app, (120, 40)).contains("Enter details"));
+    assert!(!text(&app, (120, 40)).contains("Enter details  Esc back"));
 }

@@ -130,7 +130,7 @@ fn opens_that_nobody_asked_for_are_counted() {
     report(&mut app, batch);
     assert_eq!(app.opens().left_out(), 1_007);
     assert_eq!(app.opens().total().opens, 2);
-    assert!(text(&app).contains("1007 opens by others left out"), "{}", text(&app));
+    assert!(text(&app).contains("1007 opens by other processes excluded"), "{}", text(&app));
     app.update(
         Msg::Key(ratatui::crossterm::event::KeyEvent::new(
             KeyCode::Char('r'),

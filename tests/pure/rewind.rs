@@ -132,11 +132,11 @@ fn with_a_small_bound_the_reach_is_shorter_and_is_told() {
         second(&mut app, s);
     }
     app.update(key(KeyCode::Char('p')), at(30.0));
-    let header = header(&app);
-    let most = header.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
+    let paused = header(&app);
+    let most = paused.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
     let (minutes, seconds) = most.split_once(':').unwrap();
     let s: u64 = minutes.parse::<u64>().unwrap() * 60 + seconds.parse::<u64>().unwrap();
-    assert!((3..20).contains(&s), "{header}");
+    assert!((3..20).contains(&s), "{paused}");
     for _ in 0..=s {
         app.update(key(KeyCode::Char('[')), at(30.0));
     }
