@@ -228,7 +228,7 @@ fn a_foreign_program_is_reported_and_left_alone() {
     tty.send("i");
     tty.wait_for("third-party programs: XDP generic foreign #");
     tty.wait_for("driver veth · MTU 1500 · 10 Gb/s");
-    tty.wait_for("TCX changes nothing for others");
+    tty.wait_for("TCX has no side effects");
     tty.send("\x1b");
     // A mode that is not available is refused, and the foreign program stays.
     tty.send("x");
