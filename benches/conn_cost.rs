@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{median, own_cpu_ns};
+use ebpftop::model::connections::Connections;
 use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
-use ebpftop::model::owners::Owners;
 use ebpftop::probes::CHANNEL_DEPTH;
-use ebpftop::probes::owners::{self, OwnersConfig};
+use ebpftop::probes::connections::{self, ConnectionsConfig};
 
 const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
 /// One look at how fast a load is.
@@ -99,18 +99,18 @@ struct Looked {
 /// Runs the load while the probe does and the model is kept.
 fn with_probe(load: impl FnOnce()) -> Looked {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
-    let config = OwnersConfig { interval: Duration::from_secs(1), locked: false };
-    let mut probe = owners::start(config, sink);
+    let config = ConnectionsConfig { interval: Duration::from_secs(1), locked: false };
+    let mut probe = connections::start(config, sink);
     match events.blocking_recv() {
         Some(ProbeEvent::Started(ProbeInfo::Connections(_))) => {}
         other => panic!("cannot start (root?): {other:?}"),
     }
     let reader = std::thread::spawn(move || {
-        let mut owners = Owners::default();
+        let mut owners = Connections::default();
         while let Some(event) = events.blocking_recv() {
             match event {
-                ProbeEvent::Owners(batch) => owners.apply(&batch),
-                ProbeEvent::Ended(ProbeEnd::Connections) => return owners.lost,
+                ProbeEvent::Connections(batch) => owners.apply(&batch),
+                ProbeEvent::Ended(ProbeEnd::Connections) => return owners.limits.lost,
                 _ => {}
             }
         }

@@ -17,7 +17,7 @@ pub enum ThreadRole {
     /// Counts frames, on another interface or in another mode as well.
     Talkers,
     /// Tracks connections.
-    Owners,
+    Connections,
     /// Polls connections, where the kernel refuses the programs for them.
     Polling,
     /// Checks the process that names a network namespace.
@@ -52,13 +52,13 @@ const fn need(
 pub const NEEDS: [Need; 8] = [
     need(
         Capability::CAP_BPF,
-        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Owners],
+        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Connections],
         true,
         "loads programs and maps",
     ),
     need(
         Capability::CAP_PERFMON,
-        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Owners],
+        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Connections],
         true,
         "attaches to tracepoints, reads kernel memory",
     ),
@@ -137,12 +137,12 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
     kept.retain(|c| held.contains(c));
     if locked {
         let reads_maps = parts.iter().any(|part| {
-            matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Owners)
+            matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Connections)
         });
         let puts_back = parts.contains(&ThreadRole::Features);
         // Drop it for a moment, to see whether the kernel requires it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();
-        let iterates = parts.contains(&ThreadRole::Owners);
+        let iterates = parts.contains(&ThreadRole::Connections);
         let asks = tried
             && ((reads_maps && !crate::sys::may_read_maps())
                 || (iterates && !crate::sys::may_iterate()));

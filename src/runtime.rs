@@ -36,7 +36,7 @@ use crate::model::event::ProbeId;
 use crate::model::origin::Origins;
 use crate::model::process_info::ProcessInfo;
 use crate::privileges;
-use crate::probes::owners::OwnersConfig;
+use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
 use crate::recording::Seen;
 use crate::settings::{ScreenSettings, Settings};
@@ -131,7 +131,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
     let config = ProbesConfig {
         opens: Some(OpensConfig::for_dashboard(settings)),
         talkers: Some(TalkersConfig::new(settings)),
-        connections: settings.owners.then(|| OwnersConfig::new(settings)),
+        connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);
     let helpers = Helpers::start(settings, screen);

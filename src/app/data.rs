@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
+use crate::model::connections::{Connections, Net};
 use crate::model::coverage::Missing;
 use crate::model::event::{
-    OpensInfo, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::history::per_second;
 use crate::model::link::{Link, LinkCounters};
@@ -14,7 +15,6 @@ use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
 use crate::model::opens::Opens;
-use crate::model::owners::{Net, Owners};
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
 use crate::model::time::{Mono, WallOffset};
@@ -103,10 +103,10 @@ pub struct LinkRate {
 pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
-    pub owners: Rc<Owners>,
-    pub owners_state: ProbeState<OwnersInfo>,
+    pub owners: Rc<Connections>,
+    pub connections_state: ProbeState<ConnectionsInfo>,
     /// The connections probe has run.
-    pub owners_known: bool,
+    pub connections_known: bool,
     pub opens_state: ProbeState<OpensInfo>,
     pub watching: Rc<ProbeState<Vec<Watched>>>,
     pub links: Vec<Link>,
@@ -126,15 +126,16 @@ pub struct Data {
 
 impl Data {
     /// Without data; `owners`: whether the connections probe is to run.
-    pub fn with_owners(owners: bool) -> Self {
+    pub fn with_connections(owners: bool) -> Self {
         let off = || Problem::new("attribute connections", "off: --no-owners", "");
-        let owners_state = if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
-        Self { owners_state, ..Self::default() }
+        let connections_state =
+            if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
+        Self { connections_state, ..Self::default() }
     }
 
     /// Connections and their processes; `None` before the probe has run.
-    pub fn known_owners(&self) -> Option<&Owners> {
-        self.owners_known.then_some(&*self.owners)
+    pub fn known_connections(&self) -> Option<&Connections> {
+        self.connections_known.then_some(&*self.owners)
     }
 
     /// Takes an event of a probe.
@@ -149,7 +150,7 @@ impl Data {
                         self.opens_state = ProbeState::Ended;
                     }
                     ProbeEnd::Talkers => self.watching = Rc::new(ProbeState::Ended),
-                    ProbeEnd::Connections => self.owners_state = ProbeState::Ended,
+                    ProbeEnd::Connections => self.connections_state = ProbeState::Ended,
                 }
                 Changed::REDRAW
             }
@@ -170,7 +171,7 @@ impl Data {
                 }
                 Changed { talkers: true, ..Changed::REDRAW }
             }
-            ProbeEvent::Owners(batch) => {
+            ProbeEvent::Connections(batch) => {
                 Rc::make_mut(&mut self.owners).apply(&batch);
                 let connections = batch.tick.is_some();
                 Changed { connections, redraw: connections, ..Changed::default() }
@@ -196,8 +197,8 @@ impl Data {
             }
             ProbeInfo::Connections(info) => {
                 Rc::make_mut(&mut self.owners).start(now, info.attribution);
-                self.owners_known = true;
-                self.owners_state = ProbeState::Running(info);
+                self.connections_known = true;
+                self.connections_state = ProbeState::Running(info);
                 Changed::REDRAW
             }
         }
@@ -216,7 +217,7 @@ impl Data {
             ProbeId::Connections => {
                 let attribution = self.owners.attribution;
                 Rc::make_mut(&mut self.owners).start(now, attribution);
-                self.owners_state = ProbeState::Failed(problem);
+                self.connections_state = ProbeState::Failed(problem);
                 Changed::REDRAW
             }
         }
@@ -225,7 +226,7 @@ impl Data {
     /// Puts processes with connections into the table of processes, so that they are shown whatever
     /// they open: all of them, or those of the last interval. Not before the opens probe has reported
     /// its start: until then the pane says that it is starting.
-    pub fn meet_owners(&mut self, all: bool, now: Mono) {
+    pub fn meet_talking_processes(&mut self, all: bool, now: Mono) {
         if matches!(self.opens_state, ProbeState::Starting) {
             return;
         }
@@ -236,14 +237,14 @@ impl Data {
             false => !net.delta.is_none(),
         };
         for net in owners.processes().filter(|net| all || talks(net)) {
-            opens.meet(net.who.key, net.who.comm, net.who.uid, now);
+            opens.meet(net.owner.key, net.owner.comm, net.owner.uid, now);
         }
     }
 
     /// The features that the kernel refused to the probes that run, each once.
     pub fn missing(&self) -> Vec<&Missing> {
         let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
-        let owners = self.owners_state.running().into_iter().flat_map(|info| &info.missing);
+        let owners = self.connections_state.running().into_iter().flat_map(|info| &info.missing);
         let talkers = self.interfaces().iter().flat_map(|w| &w.missing);
         let mut all: Vec<&Missing> = Vec::new();
         for missing in opens.chain(owners).chain(talkers) {
@@ -256,7 +257,7 @@ impl Data {
 
     /// Connections are polled from /proc and `sock_diag`.
     pub fn polled(&self) -> bool {
-        self.owners_known && self.owners.polled()
+        self.connections_known && self.owners.polled()
     }
 
     /// Problems of probes that are not running. The connections probe is not among them: the others work

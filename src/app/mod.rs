@@ -31,12 +31,12 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::keymap::{Key, Keymap};
 use crate::keys::{Action, Mode};
+use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEvent, Watched};
 use crate::model::link::XdpMode;
 use crate::model::opens::Opens;
 use crate::model::origin::Origins;
-use crate::model::owners::Owners;
 use crate::model::past::PAST_BYTES;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::timeline::WatchedPaths;
@@ -150,7 +150,7 @@ impl App {
     /// A dashboard without data.
     pub fn new(settings: &Settings, host: &str, now: Mono) -> Self {
         Self {
-            data: Data::with_owners(settings.owners),
+            data: Data::with_connections(settings.owners),
             screen: Screen {
                 measured: Measured::default(),
                 focus: Pane::Opens,
@@ -299,7 +299,7 @@ impl App {
         self.time.keep_before(&event, &mut self.data);
         let changed = self.data.absorb(event, self.time.clock());
         if changed.connections || changed.opens_started {
-            self.data.meet_owners(changed.opens_started, self.time.clock());
+            self.data.meet_talking_processes(changed.opens_started, self.time.clock());
         }
         if changed.watching
             && let Some(watched) = self.data.interfaces().first()
@@ -360,7 +360,7 @@ impl App {
     }
 
     /// Connections and their processes; `None` where they are unknown.
-    pub fn owners(&self) -> Option<&Owners> {
+    pub fn owners(&self) -> Option<&Connections> {
         self.shown().owners
     }
 

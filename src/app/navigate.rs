@@ -7,8 +7,8 @@ use super::opens::{Detail, Row};
 use super::related::{MAX_USERS, Related, RelatedRow};
 use super::talkers::TalkerRow;
 use super::{App, Pane};
+use crate::model::connections::NetActivity;
 use crate::model::opens::Process;
-use crate::model::owners::{NetActivity, Why};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::timeline::TimelineAction;
@@ -81,11 +81,7 @@ impl App {
                 }
             }
             RelatedRow::Unheld(_) => self.say("no readable process in /proc holds these sockets"),
-            RelatedRow::NoOwner(why, _) => self.say(match why {
-                Why::Kernel => "sockets of the kernel: no process owns them",
-                Why::Older => "no process held these sockets when ebpftop started",
-                Why::Waiting => "incoming connections that no process has accepted",
-            }),
+            RelatedRow::Unattributed(reason, _) => self.say(reason.explained()),
         }
     }
 

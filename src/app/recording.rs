@@ -86,9 +86,11 @@ impl App {
         let probes = [
             data.opens_state.event(ProbeId::Opens, ProbeInfo::Opens),
             data.watching.event(ProbeId::Talkers, ProbeInfo::Talkers),
-            data.owners_state.event(ProbeId::Connections, ProbeInfo::Connections),
+            data.connections_state.event(ProbeId::Connections, ProbeInfo::Connections),
         ];
         seen.extend(probes.into_iter().flatten().map(Seen::Probe));
+        let known = data.owners.known_before();
+        seen.extend(known.into_iter().map(ProbeEvent::Connections).map(Seen::Probe));
         seen.push(Seen::Probe(ProbeEvent::Links(data.links.clone())));
         seen.push(Seen::Cgroups(data.cgroups.all()));
         seen.push(Seen::Before(data.opens.counted_before()));

@@ -7,9 +7,9 @@ use hashbrown::{HashMap, HashSet};
 
 use super::list::List;
 use crate::model::conn::Carried;
+use crate::model::connections::{Connections, Pair, Party, Reason, Unattributed};
 use crate::model::filter::Filter;
 use crate::model::opens::Opens;
-use crate::model::owners::{NoOwner, Owners, Pair, Why};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::timeline::TimelineEntry;
@@ -35,7 +35,7 @@ pub enum RelatedRow {
     /// A file of the process above.
     File(Slot),
     /// Unattributed traffic with the address, by reason.
-    NoOwner(Why, Carried),
+    Unattributed(Reason, Carried),
     /// Polled sockets with the address that no readable process in /proc holds: how many.
     Unheld(u32),
     /// The index of an entry of the timeline.
@@ -65,7 +65,7 @@ impl Related {
 
     /// The processes behind an address, with the files that each opened last; then traffic that
     /// cannot be attributed.
-    pub(super) fn show_processes_of(&mut self, owners: &Owners, opens: &Opens, ip: IpAddr) {
+    pub(super) fn show_processes_of(&mut self, owners: &Connections, opens: &Opens, ip: IpAddr) {
         self.clear();
         let pairs = owners.behind(ip);
         self.of = pairs.len();
@@ -79,7 +79,7 @@ impl Related {
             files.sort_unstable_by(|a, b| b.cmp(a));
             self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| RelatedRow::File(slot)));
         }
-        let (mut unattributed, mut unheld) = (NoOwner::default(), 0);
+        let (mut unattributed, mut unheld) = (Unattributed::default(), 0);
         for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
             if let Some(owner) = owner {
                 *self.live.entry(owner.key).or_default() += 1;
@@ -88,28 +88,31 @@ impl Related {
                 unheld += u32::from(owner.is_none());
                 continue;
             }
-            for share in conn.shares.iter().filter(|share| share.owner.is_none()) {
-                unattributed.add(conn, share.carried);
+            for (party, carried) in owners.parts_of(conn.cookie) {
+                if let Party::Nobody(reason) = party {
+                    unattributed.add(*reason, *carried);
+                }
             }
         }
         self.rows.extend((unheld > 0).then_some(RelatedRow::Unheld(unheld)));
-        let parts = unattributed.parts().into_iter().filter(|(_, carried)| !carried.is_none());
-        self.rows.extend(parts.map(|(why, carried)| RelatedRow::NoOwner(why, carried)));
+        let parts = unattributed.parts().filter(|(_, carried)| !carried.is_none());
+        self.rows.extend(parts.map(|(reason, carried)| RelatedRow::Unattributed(reason, carried)));
         self.list.clamp(self.rows.len());
     }
 
     /// The peers of some processes.
-    pub(super) fn show_peers_of(&mut self, owners: &Owners, keys: &HashSet<ProcessKey>) {
+    pub(super) fn show_peers_of(&mut self, owners: &Connections, keys: &HashSet<ProcessKey>) {
         self.clear();
         let mut pairs: Vec<&Pair> = match keys.iter().next() {
             Some(key) if keys.len() == 1 => owners.peers_of(*key),
             Some(_) => owners.pairs().filter(|pair| keys.contains(&pair.key)).collect(),
             None => Vec::new(),
         };
-        let rank = |p: &&Pair| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.ip);
+        let rank = |p: &&Pair| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.peer.ip);
         pairs.sort_unstable_by_key(rank);
         self.of = pairs.len();
-        self.rows.extend(pairs.into_iter().take(MAX_ROWS).map(|p| RelatedRow::Pair(p.key, p.ip)));
+        self.rows
+            .extend(pairs.into_iter().take(MAX_ROWS).map(|p| RelatedRow::Pair(p.key, p.peer.ip)));
         self.list.clamp(self.rows.len());
     }
 
@@ -136,7 +139,7 @@ impl Related {
 
 /// The processes whose peers match these filters; `None` if no filter is about peers.
 pub(super) fn talking<'a>(
-    owners: Option<&Owners>,
+    owners: Option<&Connections>,
     filters: impl Iterator<Item = &'a Filter>,
 ) -> Option<HashSet<ProcessKey>> {
     let asking: Vec<&Filter> = filters.filter(|f| f.chooses_peers()).collect();
@@ -146,9 +149,9 @@ pub(super) fn talking<'a>(
     let matches = |pair: &Pair| {
         asking.iter().all(|f| {
             let mut ports = pair.services.iter().map(|s| s.port);
-            f.peer(pair.ip) && (!f.chooses_ports() || ports.any(|port| f.port([port, port])))
+            f.peer(pair.peer.ip) && (!f.chooses_ports() || ports.any(|port| f.port([port, port])))
         })
     };
-    let pairs = owners.into_iter().flat_map(Owners::pairs);
+    let pairs = owners.into_iter().flat_map(Connections::pairs);
     Some(pairs.filter(|pair| matches(pair)).map(|pair| pair.key).collect())
 }

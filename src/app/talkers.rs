@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use super::list::{List, RowId};
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
+use crate::model::connections::Connections;
 use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
 use crate::model::opens::Opens;
-use crate::model::owners::Owners;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 use crate::model::wire::{Interface, Wire};
@@ -135,7 +135,7 @@ impl TalkersPane {
     }
 
     /// Finds the processes behind the open talker.
-    pub(super) fn relate(&mut self, wire: &Wire, opens: &Opens, owners: Option<&Owners>) {
+    pub(super) fn relate(&mut self, wire: &Wire, opens: &Opens, owners: Option<&Connections>) {
         self.related.clear();
         let talker = self.inside.and_then(|slot| wire.talkers().get(slot));
         if let (Some(talker), Some(owners)) = (talker, owners) {

@@ -9,16 +9,16 @@ pub(crate) mod cgroups {
     include!(concat!(env!("OUT_DIR"), "/cgroups.skel.rs"));
 }
 
+/// Skeleton of `connections.bpf.c`.
+pub(crate) mod connections {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/connections.skel.rs"));
+}
+
 /// Skeleton of `opens.bpf.c`.
 pub(crate) mod opens {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
     include!(concat!(env!("OUT_DIR"), "/opens.skel.rs"));
-}
-
-/// Skeleton of `owners.bpf.c`.
-pub(crate) mod owners {
-    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
-    include!(concat!(env!("OUT_DIR"), "/owners.skel.rs"));
 }
 
 /// Skeleton of `talkers.bpf.c`.

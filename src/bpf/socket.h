@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The contexts of socket programs, trimmed from include/uapi/linux/bpf.h: the offsets are the
- * kernel's interface and matter here, unlike those of vmlinux.h. */
+ * kernel's interface and count here, unlike those of vmlinux.h. */
 #ifndef EBPFTOP_SOCKET_H
 #define EBPFTOP_SOCKET_H
 
@@ -34,14 +34,6 @@ struct bpf_sock_addr {
 	struct bpf_sock *sk;
 };
 
-struct __sk_buff {
-	__u32 len;
-	__u32 others[39];
-	__u32 wire_len;
-	__u32 gso_segs;
-	struct bpf_sock *sk;
-};
-_Static_assert(__builtin_offsetof(struct __sk_buff, gso_segs) == 164, "as the kernel's");
 _Static_assert(__builtin_offsetof(struct bpf_sock_addr, sk) == 64, "as the kernel's");
 
 /* include/net/tcp_states.h */
@@ -53,18 +45,22 @@ enum {
 	TCP_LISTEN = 10,
 };
 
-/* FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: our FIN is sent, or the last that is to be */
+/* FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: our FIN is in the send queue or beyond */
 #define TCP_AFTER_FIN (1 << 4 | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 11)
 
-/* include/net/sock.h, enum sock_flags: set when a FIN has come, by nothing else */
+/* include/net/sock.h, enum sock_flags: set by the arrival of a FIN and nothing else */
 #define SOCK_DONE 1
 
 #define SOCK_STREAM 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
-#define IPPROTO_UDPLITE 136
+#define IPPROTO_MPTCP 262
+#define MSG_PEEK 0x2
+#define MSG_ERRQUEUE 0x2000
+
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
 
 static __always_inline bool is_tcp(const struct bpf_sock *sk)
 {

@@ -147,15 +147,11 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	int skc_bound_dev_if;
 };
-
-typedef struct {
-	int owned;
-} socket_lock_t;
 
 struct sock {
 	struct sock_common __sk_common;
-	socket_lock_t sk_lock;
 	__u16 sk_type;
 	__u16 sk_protocol;
 	int sk_err;
@@ -166,7 +162,14 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_connection_sock {
+	const void *icsk_ulp_ops;
+};
+
 struct tcp_sock {
+	bool is_mptcp;
+	__u32 rcv_nxt;
+	__u32 copied_seq;
 	__u32 segs_in;
 	__u32 segs_out;
 	__u64 bytes_received;
@@ -320,6 +323,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	struct mm_struct *mm;
 	int pid;
 	int tgid;

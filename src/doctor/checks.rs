@@ -6,7 +6,7 @@ use super::{Check, Report};
 use crate::bpf::btf;
 use crate::model::coverage::{Attribution, Missing, POLLED, add_missing};
 use crate::model::escape::escape;
-use crate::model::event::{OpensInfo, OwnersInfo, Watched};
+use crate::model::event::{ConnectionsInfo, OpensInfo, Watched};
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
@@ -30,7 +30,7 @@ pub(super) fn examine() -> Report {
     checks.extend([interfaces(), xdp(held)]);
     let talkers = preflight::try_talkers();
     checks.push(talkers_probe(&talkers));
-    let owners = preflight::try_owners();
+    let owners = preflight::try_connections();
     checks.push(owners_probe(&owners));
     let mut missing = Vec::new();
     add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
@@ -207,15 +207,19 @@ fn talkers_probe(started: &Result<Vec<Watched>, Problem>) -> Check {
 }
 
 /// The other probes run without this one, so it does not decide whether the program can run.
-fn owners_probe(started: &Result<OwnersInfo, Problem>) -> Check {
+fn owners_probe(started: &Result<ConnectionsInfo, Problem>) -> Check {
     match started {
-        Ok(OwnersInfo { attribution: Attribution::Connection, .. }) => {
-            Check::ok("owners", "the probe runs: connections and their bytes have their process")
+        Ok(ConnectionsInfo { attribution: Attribution::Call, .. }) => {
+            Check::ok("connections", "the probe runs: bytes are counted where a process calls")
         }
-        Ok(OwnersInfo { attribution: Attribution::Procfs, .. }) => {
-            Check::without("owners", format!("connections are {POLLED}"))
+        Ok(ConnectionsInfo { attribution: Attribution::Connection, .. }) => Check::ok(
+            "connections",
+            "the probe runs: bytes are attributed to the connection's process",
+        ),
+        Ok(ConnectionsInfo { attribution: Attribution::Procfs, .. }) => {
+            Check::without("connections", format!("connections are {POLLED}"))
         }
-        Err(problem) => Check::fix("owners", problem.why.clone(), &problem.fix),
+        Err(problem) => Check::fix("connections", problem.why.clone(), &problem.fix),
     }
 }
 
@@ -229,8 +233,8 @@ mod tests {
         let refused = Problem::new("watch", "cgroup v2 is not mounted", "mount it");
         let check = owners_probe(&Err(refused));
         assert_eq!((check.status, &*check.fix), (Status::Fix, "mount it"));
-        assert_eq!(owners_probe(&Ok(OwnersInfo::default())).status, Status::Ok);
-        let polled = OwnersInfo { attribution: Attribution::Procfs, missing: Vec::new() };
+        assert_eq!(owners_probe(&Ok(ConnectionsInfo::default())).status, Status::Ok);
+        let polled = ConnectionsInfo { attribution: Attribution::Procfs, missing: Vec::new() };
         let check = owners_probe(&Ok(polled));
         assert_eq!(check.status, Status::Without);
         assert!(check.detail.contains("procfs"), "{}", check.detail);

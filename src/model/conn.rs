@@ -1,67 +1,66 @@
-//! Sockets and the processes behind them, as the owners probe tells them.
+//! Sockets and their processes, as the connections probe reports them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use super::open::Comm;
-use super::opens::ProcessKey;
+use super::process::ProcessKey;
 use super::time::{Mono, WallOffset};
 
-/// Protocol numbers of IP that are told by name.
+/// Protocol numbers of IP that lines name.
 pub const TCP: u16 = 6;
 /// See [`TCP`].
 pub const UDP: u16 = 17;
 
-/// What is told of a socket.
+/// Why a socket is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnEvent {
-    /// Read while it lives.
+    /// Its counts at the end of an interval.
     Sample,
     /// TCP: established from here. Others: the first datagram after a `connect()` to another peer.
     Connect,
-    /// TCP, established from outside: who took it is known. As a rule that is in `accept()`.
+    /// Established from outside, and the accepting process is known: as a rule, in `accept()`.
     Accept,
-    /// It ended, and these are its last counts.
+    /// It ended; the counts are final.
     Close,
-    /// A poll found it and the one before did not: it began in between, and who began it is unknown.
+    /// A poll found it and the one before did not: it began in between, from which side is unknown.
     Seen,
 }
 
-/// How an owner is known.
+/// How a process is known to use a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OwnerFrom {
-    /// It is not.
+    /// It called `connect()`.
     #[default]
-    None,
-    /// It called `socket()` or `connect()`.
     Made,
     /// It called `accept()`.
     Accepted,
-    /// It sent through the socket.
+    /// It sent.
     Sent,
-    /// It held the socket when somebody looked.
+    /// It had the socket open when the open files were walked.
     Found,
+    /// It received.
+    Received,
 }
 
 impl OwnerFrom {
     /// The word in lines.
     pub fn name(self) -> &'static str {
         match self {
-            OwnerFrom::None => "unknown",
             OwnerFrom::Made => "made",
             OwnerFrom::Accepted => "accepted",
             OwnerFrom::Sent => "sent",
             OwnerFrom::Found => "found",
+            OwnerFrom::Received => "received",
         }
     }
 }
 
 /// Bytes and packets, both directions.
 ///
-/// Bytes are what TCP or UDP carried: none of their headers; what TCP sent again counts once, what
-/// it received counts when it is in order. Packets are TCP segments in and out, those sent again
-/// and bare acknowledgements included, and datagrams before they are cut into fragments.
+/// Bytes are payload as processes read and wrote it, without headers and retransmissions. Packets are
+/// TCP segments in and out, with retransmissions and bare acknowledgements; of other protocols, calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Carried {
     pub rx_bytes: u64,
@@ -79,6 +78,16 @@ impl Carried {
     /// Whether it is nothing at all.
     pub fn is_none(self) -> bool {
         self == Self::default()
+    }
+
+    /// In the order of the fields.
+    pub fn to_array(self) -> [u64; 4] {
+        [self.rx_bytes, self.tx_bytes, self.rx_packets, self.tx_packets]
+    }
+
+    /// See [`Self::to_array`].
+    pub fn from_array([rx_bytes, tx_bytes, rx_packets, tx_packets]: [u64; 4]) -> Self {
+        Self { rx_bytes, tx_bytes, rx_packets, tx_packets }
     }
 
     fn with(self, o: Self, op: impl Fn(u64, u64) -> u64) -> Self {
@@ -110,110 +119,172 @@ impl std::ops::Add for Carried {
     }
 }
 
-/// A process behind a socket.
+/// A process that uses a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub key: ProcessKey,
     /// The real one, in the initial user namespace.
     pub uid: u32,
-    /// The process's name when it was first seen with the socket.
+    /// The process's name, as of the latest record.
     pub comm: Comm,
     pub from: OwnerFrom,
 }
 
-/// An owner, and what the socket carried while it was in its hands: until another process sent.
+/// A process of a socket, and the bytes that its calls returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// `None`: nobody is known to have held it by then.
-    pub owner: Option<Owner>,
+    pub owner: Owner,
     pub carried: Carried,
+}
+
+/// The kernel's counters of a TCP socket since tracking began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpCounts {
+    /// Bytes received in order and bytes written (below [`Attribution::Call`]: sent); packets are 32
+    /// bits wide and wrap.
+    pub carried: Carried,
+    /// Received bytes that no process has read.
+    pub queued: u32,
 }
 
 /// A socket at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conn {
     pub at: Mono,
-    /// When it was made, or established; `None`: before the probe began.
+    /// When it was established or first used; `None`: before the probe began.
     pub since: Option<Mono>,
-    /// The kernel's number of the socket, of which there is no second until the next boot.
+    /// The kernel's number of the socket, unique until the next boot.
     pub cookie: u64,
     pub event: ConnEvent,
     /// The protocol number of IP.
     pub protocol: u16,
-    /// v4 and v4-mapped are both v4, which is what is on the wire.
+    /// v4 and v4-mapped are both v4, as on the wire.
     pub local: SocketAddr,
     /// The port is 0 where the socket has no peer of its own.
     pub remote: SocketAddr,
     /// The network namespace's inode number.
     pub netns: u32,
-    /// Of TCP, `TCP_ESTABLISHED` and so on; in a close the one before it.
+    /// Index of the interface that the socket is bound to; 0: none.
+    pub interface: u32,
+    /// Of TCP, `TCP_ESTABLISHED` and so on; in a close the last one before CLOSE.
     pub state: u8,
     /// The errno that a close came with; 0: none.
     pub error: u32,
-    /// In the order in which they came; the last one also has what those have that found no place.
+    /// Processes that use it, in the order of their first calls.
     pub shares: Vec<Share>,
-    /// The number of the share whose owner sent last.
+    /// The index in `shares` of the last caller.
     pub current: usize,
-    /// There were more processes than shares.
-    pub left_out: bool,
-    /// It is the kernel's own, and no process's.
-    pub kernels: bool,
-    /// It was established from outside.
+    /// Calls of processes that found no room in the kernel's table; of a kernel socket, all calls.
+    pub left_out: Carried,
+    /// TCP's counters, where it is TCP.
+    pub tcp: Option<TcpCounts>,
+    /// Several processes hold it or held it.
+    pub shared: bool,
+    /// A kernel socket, or one that kernel threads use.
+    pub kernel: bool,
+    /// Established from outside.
     pub passive: bool,
-    /// The packets are known modulo 2^32 only.
-    pub wrapping: bool,
+    /// Its only peer is `remote`; other sockets' peers are in [`ConnTick::peers`].
+    pub stream: bool,
+    /// Its end was not observed: it had ended when the probe looked.
+    pub unseen: bool,
 }
 
 impl Conn {
-    /// In whose hands it is.
+    /// The process that used it last.
     pub fn owner(&self) -> Option<Owner> {
-        self.shares.get(self.current)?.owner
+        Some(self.shares.get(self.current)?.owner)
+    }
+
+    /// The remote address with its scope.
+    pub fn peer(&self, ip: IpAddr) -> PeerAddr {
+        PeerAddr::new(self.netns, self.interface, ip)
     }
 }
 
-/// A process that holds a socket which another one sent through last.
+/// A remote address, in the network namespace and on the link where it means one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerAddr {
+    /// The network namespace's inode number.
+    pub netns: u32,
+    /// Of a link-local address, the interface's index, or 0 where that is unknown; else 0.
+    pub scope: u32,
+    pub ip: IpAddr,
+}
+
+impl PeerAddr {
+    /// `interface` matters for link-local addresses alone.
+    pub fn new(netns: u32, interface: u32, ip: IpAddr) -> Self {
+        let link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+        };
+        Self { netns, scope: if link_local { interface } else { 0 }, ip }
+    }
+}
+
+/// A process that has a socket open which another one uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     pub cookie: u64,
     pub owner: Owner,
 }
 
-/// What a socket without a peer of its own exchanged with one of its peers, since it began.
+/// Bytes that a process exchanged with one peer of a datagram socket, since the last tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerFlow {
     pub cookie: u64,
+    pub process: ProcessKey,
     pub remote: SocketAddr,
     pub carried: Carried,
 }
 
-/// What the probe found out since it spoke last.
+/// What the probe found since its last batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnersBatch {
+pub struct ConnectionsBatch {
     pub at: Mono,
     pub wall: WallOffset,
-    /// What happened, in the order of time.
+    /// In a recording that began in the midst of a run: connections that were there, with the traffic
+    /// that does not count any more.
+    pub known: Vec<Conn>,
+    /// Events in the order of time.
     pub events: Vec<Conn>,
-    /// There on a tick.
-    pub tick: Option<OwnersTick>,
-    /// Events that found no room in the ring, since the start.
-    pub lost: u64,
-    /// Sockets that found no room, since the start.
-    pub stateless: u64,
+    /// Present at the end of each interval.
+    pub tick: Option<ConnectionsTick>,
+    pub limits: Limits,
 }
 
-/// What is read on a tick.
+/// What found no room in a table of the kernel side, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Events.
+    pub lost: u64,
+    /// Sockets.
+    pub sockets: u64,
+    /// Calls of processes that share a socket.
+    pub sharers: u64,
+    /// Calls whose peer found no room.
+    pub peers: u64,
+    /// Calls of datagram sockets whose peer is unknown: the socket is not connected, and the call
+    /// did not ask for the address.
+    pub unknown_peers: u64,
+}
+
+/// What is read at the end of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnersTick {
+pub struct ConnectionsTick {
     /// The sockets that carried something since the last one.
     pub samples: Vec<Conn>,
-    /// `samples` are all that there are: one that is missing has ended unseen.
+    /// `samples` has every socket: one that is missing has ended unseen.
     pub complete: bool,
-    /// Sockets that were not read any more, since they were too many.
+    /// Sockets beyond the bound, which were not read.
     pub left_out: u64,
-    /// Whoever else holds a socket, [`super::owners::MAX_CONNS`] of them at most.
+    /// Further processes of sockets, [`super::connections::MAX_CONNS`] of them at most.
     pub holders: Vec<Holder>,
-    /// Peers of sockets without one, those that changed.
-    pub flows: Vec<PeerFlow>,
+    /// Holders beyond that bound.
+    pub holders_left_out: u64,
+    /// Peers of datagram sockets, those that changed.
+    pub peers: Vec<PeerFlow>,
 }
 
 /// An address as it is on the wire.

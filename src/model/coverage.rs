@@ -11,8 +11,11 @@ pub const POLLED: &str = "attributed by polling /proc and sock_diag (procfs): sh
 /// How bytes of connections are attributed to processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attribution {
-    /// BPF programs count what each connection carried and attribute it to its process.
+    /// Bytes are counted where a process calls.
     #[default]
+    Call,
+    /// Bytes are TCP's own counters, attributed to the connection's process: below kernel 6.3, or where
+    /// the programs that count calls are refused.
     Connection,
     /// `/proc/PID/fd` and `sock_diag` are polled: short connections may be missing, and bytes per
     /// process are unknown.
@@ -23,6 +26,7 @@ impl Attribution {
     /// The name in JSON and in `doctor`.
     pub fn name(self) -> &'static str {
         match self {
+            Attribution::Call => "call",
             Attribution::Connection => "connection",
             Attribution::Procfs => "procfs",
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::conn::OwnersBatch;
+use super::conn::ConnectionsBatch;
 use super::coverage::{Attribution, Missing};
 use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
@@ -26,7 +26,7 @@ pub enum ProbeEvent {
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
-    Owners(OwnersBatch),
+    Connections(ConnectionsBatch),
     /// The interfaces that are counted from now on: the choice, a hook or a state changed.
     Watching(Vec<Watched>),
     /// One snapshot for each counted interface and direction, all of one tick.
@@ -60,7 +60,7 @@ pub enum ProbeInfo {
     Opens(OpensInfo),
     /// The interfaces that are counted.
     Talkers(Vec<Watched>),
-    Connections(OwnersInfo),
+    Connections(ConnectionsInfo),
 }
 
 impl ProbeInfo {
@@ -107,7 +107,7 @@ pub struct OpensInfo {
 
 /// What the connections probe sees on this kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnersInfo {
+pub struct ConnectionsInfo {
     /// How bytes are attributed to processes.
     pub attribution: Attribution,
     /// Features that this kernel refused.

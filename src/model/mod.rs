@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod compare;
 pub mod conn;
+pub mod connections;
 pub mod coverage;
 pub mod duration;
 pub mod errno;
@@ -23,7 +24,6 @@ pub mod names;
 pub mod open;
 pub mod opens;
 pub mod origin;
-pub mod owners;
 pub mod past;
 pub mod problem;
 pub mod process;

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
+use super::connections::{Connections, NetActivity, What};
 use super::opens::Opens;
-use super::owners::{NetActivity, Owners, What};
 use super::process::ProcessKey;
 use super::slab::Slot;
 use super::time::{Mono, NS_PER_SEC};
@@ -76,7 +76,7 @@ impl WatchedPaths {
 /// The timeline of a process, the latest entry last.
 pub fn timeline(
     opens: &Opens,
-    owners: Option<&Owners>,
+    owners: Option<&Connections>,
     watched: &WatchedPaths,
     key: ProcessKey,
 ) -> Vec<TimelineEntry> {

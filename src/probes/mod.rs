@@ -6,9 +6,9 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod connections;
 pub mod log;
 pub mod opens;
-pub mod owners;
 pub mod preflight;
 pub mod process_info;
 pub mod programs;

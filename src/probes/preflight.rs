@@ -9,11 +9,11 @@ use std::time::Duration;
 use libbpf_rs::{MapType, ProgramType};
 use tokio::sync::mpsc::channel;
 
-use super::owners::{self, OwnersConfig};
+use super::connections::{self, ConnectionsConfig};
 use super::{
     CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, quiet_libbpf, talkers,
 };
-use crate::model::event::{OpensInfo, OwnersInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
@@ -100,10 +100,10 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
 }
 
 /// Starts the connections probe and stops it again.
-pub fn try_owners() -> Result<OwnersInfo, Problem> {
-    let config = OwnersConfig { interval: Duration::from_secs(60), locked: false };
+pub fn try_connections() -> Result<ConnectionsInfo, Problem> {
+    let config = ConnectionsConfig { interval: Duration::from_secs(60), locked: false };
     first_answer(
-        |sink| owners::start(config, sink),
+        |sink| connections::start(config, sink),
         |info| match info {
             ProbeInfo::Connections(info) => Some(info),
             _ => None,

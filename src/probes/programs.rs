@@ -18,7 +18,7 @@ pub enum Object {
     /// Opens of files.
     Opens,
     /// Connections and their processes.
-    Owners,
+    Connections,
     /// Addresses on the wire.
     Talkers,
     /// Names of cgroups.
@@ -58,21 +58,24 @@ pub const COMPAT_CALLS: &str = "opens: 32-bit calls of 64-bit programs";
 pub const PROCESS_EXIT: &str = "opens: ends of processes";
 /// The names of cgroups that are gone before the hierarchy is walked.
 pub const BRIEF_CGROUPS: &str = "opens: cgroups that live briefly";
-/// Connections of TCP: all else about connections hangs on it.
+/// Connections of TCP: all else about connections depends on it.
 pub const TCP: &str = "connections: TCP";
-/// Datagrams.
-pub const DATAGRAMS: &str = "connections: datagrams";
-/// The process that made a datagram socket, until one sends through it or is found to hold it.
-pub const SOCKET_MAKER: &str = "connections: makers of UDP sockets";
-/// Processes that send through a TCP socket that another one made.
-pub const HAND_OVER: &str = "connections: shared TCP sockets";
-/// The process that accepts over IPv4, before it sends or is found to hold the socket.
+/// Bytes counted where a process calls (kernel 6.3); without it they are TCP's counters, attributed to
+/// the connection's process, and datagrams are not counted.
+pub const CALLS: &str = "connections: bytes by calling process, datagrams";
+/// Peers of IPv4 datagram sockets that are not connected.
+pub const PEERS_V4: &str = "connections: peers of datagrams, IPv4";
+/// Peers of IPv6 datagram sockets that are not connected.
+pub const PEERS_V6: &str = "connections: peers of datagrams, IPv6";
+/// The end of a datagram socket when it happens; without it, at the end of the interval.
+pub const SOCKET_END: &str = "connections: ends of datagram sockets at once";
+/// The process that accepts over IPv4, before it uses or is found to hold the socket.
 pub const ACCEPTS_V4: &str = "connections: accepting process, IPv4";
-/// The process that accepts over IPv6, before it sends or is found to hold the socket.
+/// The process that accepts over IPv6, before it uses or is found to hold the socket.
 pub const ACCEPTS_V6: &str = "connections: accepting process, IPv6";
 /// Processes of connections older than the start, and others that hold a socket.
 pub const HOLDERS: &str = "connections: older ones, other holders";
-/// What connections have carried, before they end.
+/// Traffic of connections before they end.
 pub const WALK: &str = "connections: counts while they live";
 /// XDP.
 pub const XDP: &str = "talkers: XDP";
@@ -89,7 +92,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 19] = [
+pub const FEATURES: [Feature; 20] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -105,18 +108,23 @@ pub const FEATURES: [Feature; 19] = [
     feature(Object::Opens, COMPAT_CALLS, &[&["compat_return"]]),
     feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
     feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
-    feature(Object::Owners, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
-    feature(Object::Owners, DATAGRAMS, &[&["count_tx", "count_rx", "sock_released"]]),
+    feature(Object::Connections, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
+    feature(Object::Connections, CALLS, &[&["sent", "received", "tcp_gone"]]),
     feature(
-        Object::Owners,
-        SOCKET_MAKER,
-        &[&["sock_made", "count_tx", "count_rx", "sock_released"]],
+        Object::Connections,
+        PEERS_V4,
+        &[&["sends_to_v4", "receives_from_v4", "sent", "received", "tcp_gone"]],
     ),
-    feature(Object::Owners, HAND_OVER, &[&["count_tx"]]),
-    feature(Object::Owners, ACCEPTS_V4, &[&["accepts_v4"]]),
-    feature(Object::Owners, ACCEPTS_V6, &[&["accepts_v6"]]),
-    feature(Object::Owners, HOLDERS, &[&["holders"]]),
-    feature(Object::Owners, WALK, &[&["walk"], &["walk_raw"]]),
+    feature(
+        Object::Connections,
+        PEERS_V6,
+        &[&["sends_to_v6", "receives_from_v6", "sent", "received", "tcp_gone"]],
+    ),
+    feature(Object::Connections, SOCKET_END, &[&["sock_released", "sent", "received", "tcp_gone"]]),
+    feature(Object::Connections, ACCEPTS_V4, &[&["accepts_v4"]]),
+    feature(Object::Connections, ACCEPTS_V6, &[&["accepts_v6"]]),
+    feature(Object::Connections, HOLDERS, &[&["holders"]]),
+    feature(Object::Connections, WALK, &[&["walk"], &["walk_raw"]]),
     feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
     feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),
     feature(Object::Talkers, TCX_TX, &[&["tcx_egress"]]),
@@ -316,7 +324,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{cgroups, opens, owners, talkers};
+    use crate::bpf::{cgroups, connections, opens, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -333,8 +341,8 @@ mod tests {
         let open = opens::OpensSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Opens), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
-        let open = owners::OwnersSkelBuilder::default().open(&mut storage).unwrap();
-        assert_eq!(in_table(Object::Owners), programs(open.open_object()));
+        let open = connections::ConnectionsSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Connections), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = cgroups::CgroupsSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Cgroups), programs(open.open_object()));
@@ -345,7 +353,7 @@ mod tests {
 
     #[test]
     fn there_is_a_place_for_each_attempt() {
-        for object in [Object::Opens, Object::Owners, Object::Talkers] {
+        for object in [Object::Opens, Object::Connections, Object::Talkers] {
             assert!(in_table(object).len() < size_of::<Storage>() / size_of::<OpenObject>());
         }
     }
@@ -353,22 +361,28 @@ mod tests {
     #[test]
     fn a_refused_program_costs_its_feature_or_takes_the_next_form() {
         let refusal = |program| Refusal::attach(program, Some(libc::EPERM), String::new());
-        let mut choice = Choice::of(Object::Owners);
+        let mut choice = Choice::of(Object::Connections);
         assert!(choice.refuse(&refusal("walk")));
         assert!(choice.has(WALK) && choice.uses("walk_raw") && !choice.uses("walk"));
         assert_eq!(choice.missing(), []);
         assert!(choice.refuse(&refusal("walk_raw")));
         assert!(!choice.has(WALK));
-        assert!(!choice.refuse(&refusal("walk_raw")), "nobody uses it any more");
-        // A program that two features need.
-        assert!(choice.refuse(&refusal("count_rx")));
-        assert!(!choice.has(DATAGRAMS) && !choice.has(SOCKET_MAKER) && choice.has(HAND_OVER));
-        assert!(choice.uses("count_tx") && !choice.uses("sock_made"));
+        assert!(!choice.refuse(&refusal("walk_raw")), "no feature uses it any more");
+        // A program that several features need.
+        assert!(choice.refuse(&refusal("received")));
+        assert!(!choice.has(CALLS) && !choice.has(PEERS_V4) && choice.has(ACCEPTS_V4));
+        assert!(!choice.uses("sent") && choice.uses("tcp_state"));
         let missing = choice.missing();
         let missing: Vec<_> = missing.iter().map(|m| (&*m.feature, &*m.program)).collect();
         assert_eq!(
             missing,
-            [(DATAGRAMS, "count_rx"), (SOCKET_MAKER, "count_rx"), (WALK, "walk_raw")]
+            [
+                (CALLS, "received"),
+                (PEERS_V4, "received"),
+                (PEERS_V6, "received"),
+                (SOCKET_END, "received"),
+                (WALK, "walk_raw")
+            ]
         );
         let choice = Choice::of(Object::Opens)
             .skip("open_exit")

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
-use super::owners::{self, OwnersConfig};
+use super::connections::{self, ConnectionsConfig};
 use super::{CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, talkers};
 use crate::model::event::{ProbeEvent, ProbeId, TalkersCommand};
 use crate::model::problem::Problem;
@@ -16,7 +16,7 @@ use crate::model::time::Mono;
 pub struct ProbesConfig {
     pub opens: Option<OpensConfig>,
     pub talkers: Option<TalkersConfig>,
-    pub connections: Option<OwnersConfig>,
+    pub connections: Option<ConnectionsConfig>,
 }
 
 /// When each probe starts.
@@ -127,7 +127,7 @@ impl ProbeSet {
             }
             ProbeId::Connections => {
                 self.connections =
-                    self.config.connections.take().map(|config| owners::start(config, sink));
+                    self.config.connections.take().map(|config| connections::start(config, sink));
             }
         }
     }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Seen;
 use crate::model::cgroup::{Cgroup, Owner};
-use crate::model::conn::OwnersBatch;
+use crate::model::conn::ConnectionsBatch;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::event::{
-    OpensInfo, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
@@ -30,9 +30,9 @@ pub(super) enum Rare<'a> {
     Tick,
     Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
     Unwritten,
-    OwnersStarted(Result<OwnersInfo, Problem>),
-    Owners(Cow<'a, OwnersBatch>),
-    OwnersEnded,
+    ConnectionsStarted(Result<ConnectionsInfo, Problem>),
+    Connections(Cow<'a, ConnectionsBatch>),
+    ConnectionsEnded,
     Before(Before),
     Missing { opens: u64, events: u64 },
 }
@@ -45,14 +45,14 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Started(info)) => match info {
                 ProbeInfo::Opens(info) => Rare::OpensStarted(Ok(info.clone())),
                 ProbeInfo::Talkers(watched) => Rare::Watching(Ok(watched.clone())),
-                ProbeInfo::Connections(info) => Rare::OwnersStarted(Ok(info.clone())),
+                ProbeInfo::Connections(info) => Rare::ConnectionsStarted(Ok(info.clone())),
             },
             Seen::Probe(ProbeEvent::Failed(id, problem)) => {
                 let problem = problem.clone();
                 match id {
                     ProbeId::Opens => Rare::OpensStarted(Err(problem)),
                     ProbeId::Talkers => Rare::Watching(Err(problem)),
-                    ProbeId::Connections => Rare::OwnersStarted(Err(problem)),
+                    ProbeId::Connections => Rare::ConnectionsStarted(Err(problem)),
                 }
             }
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
@@ -64,8 +64,8 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
             Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)) => Rare::TalkersEnded,
-            Seen::Probe(ProbeEvent::Owners(batch)) => Rare::Owners(Cow::Borrowed(batch)),
-            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::OwnersEnded,
+            Seen::Probe(ProbeEvent::Connections(batch)) => Rare::Connections(Cow::Borrowed(batch)),
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::ConnectionsEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
@@ -89,10 +89,10 @@ impl<'a> Rare<'a> {
             Rare::Talkers(samples) => Seen::Probe(ProbeEvent::Talkers(samples.into_owned())),
             Rare::Links(links) => Seen::Probe(ProbeEvent::Links(links.into_owned())),
             Rare::TalkersEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)),
-            Rare::OwnersStarted(Ok(info)) => started(ProbeInfo::Connections(info)),
-            Rare::OwnersStarted(Err(problem)) => failed(ProbeId::Connections, problem),
-            Rare::Owners(batch) => Seen::Probe(ProbeEvent::Owners(batch.into_owned())),
-            Rare::OwnersEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
+            Rare::ConnectionsStarted(Ok(info)) => started(ProbeInfo::Connections(info)),
+            Rare::ConnectionsStarted(Err(problem)) => failed(ProbeId::Connections, problem),
+            Rare::Connections(batch) => Seen::Probe(ProbeEvent::Connections(batch.into_owned())),
+            Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Tick => Seen::Tick,
             Rare::Cgroups(answers) => {
                 let of = |path: Cow<'_, [u8]>| Cgroup {
@@ -112,9 +112,9 @@ impl<'a> Rare<'a> {
         match self {
             Rare::OpensStarted(Err(problem))
             | Rare::Watching(Err(problem))
-            | Rare::OwnersStarted(Err(problem)) => all_plain(problem),
+            | Rare::ConnectionsStarted(Err(problem)) => all_plain(problem),
             Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
-            | Rare::OwnersStarted(Ok(OwnersInfo { missing, .. })) => {
+            | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. })) => {
                 missing.iter_mut().for_each(missing_plain);
             }
             Rare::Watching(Ok(watched)) => {
@@ -184,13 +184,14 @@ mod tests {
     fn texts_of_missing_features_do_nothing_on_a_terminal() {
         let text = || "a\x1b[31m".to_owned();
         let hostile = Missing { feature: text(), program: text(), error: text() };
-        let info = OwnersInfo { attribution: Attribution::Procfs, missing: vec![hostile.clone()] };
+        let info =
+            ConnectionsInfo { attribution: Attribution::Procfs, missing: vec![hostile.clone()] };
         let opens = OpensInfo { missing: vec![hostile], ..OpensInfo::default() };
         let plain = |text: &String| text == "a\\x1b[31m";
         let checked = |missing: &[Missing]| {
             missing.iter().all(|m| plain(&m.feature) && plain(&m.program) && plain(&m.error))
         };
-        match Rare::OwnersStarted(Ok(info)).seen() {
+        match Rare::ConnectionsStarted(Ok(info)).seen() {
             Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))) => {
                 assert_eq!(info.attribution, Attribution::Procfs);
                 assert!(checked(&info.missing));

@@ -19,7 +19,7 @@ use crate::model::open::OpenBatch;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::owners::OwnersConfig;
+use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
 use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
@@ -46,7 +46,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         let config = ProbesConfig {
             opens: Some(OpensConfig::new(settings, choose.only())),
             talkers: Some(TalkersConfig::new(settings)),
-            connections: settings.owners.then(|| OwnersConfig::new(settings)),
+            connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
         };
         let mut probes = ProbeSet::start(config, Order::AtOnce);
         let mut session = Session::new(choose, stop);

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::cli::StreamArgs;
 use crate::model::conn::Owner;
+use crate::model::connections::Change;
 use crate::model::event::Only;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
-use crate::model::owners::Told;
 use crate::model::talkers::{TalkersSample, Traffic};
 use crate::settings::Settings;
 
@@ -84,9 +84,9 @@ impl Choose {
 
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, its
     /// peer by `peer:`, `ip:` and `port:`.
-    pub fn connection(&self, told: &Told) -> bool {
-        let conn = &told.conn;
-        let chosen = match &told.conn.owner() {
+    pub fn connection(&self, change: &Change) -> bool {
+        let conn = &change.conn;
+        let chosen = match &change.conn.owner() {
             Some(owner) => self.owner(owner),
             None => !self.chooses_owners(),
         };

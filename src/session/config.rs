@@ -2,7 +2,7 @@
 
 use crate::model::event::Only;
 use crate::model::filter::Pattern;
-use crate::probes::owners::OwnersConfig;
+use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, TalkersConfig};
 use crate::settings::Settings;
 
@@ -33,7 +33,7 @@ impl TalkersConfig {
     }
 }
 
-impl OwnersConfig {
+impl ConnectionsConfig {
     /// For these settings.
     pub fn new(settings: &Settings) -> Self {
         Self { interval: settings.interval, locked: settings.locked }

@@ -1,38 +1,38 @@
-//! Connections as rows of cells: the one table from which JSON and CSV are written.
+//! Connections as rows of cells, from which JSON and CSV are written.
 
-use crate::model::conn::{Carried, Owner, TCP, UDP};
+use crate::model::conn::{Carried, Limits, Owner, Share, TCP, UDP};
+use crate::model::connections::{Change, Connections, Net, Reason, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
-use crate::model::owners::{Net, Owners, Told, What, Why};
 use crate::model::time::Mono;
 
-/// What stands in a cell.
+/// The value of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
-    /// Not known, or not meant here.
+    /// Unknown, or not applicable.
     None,
     Int(u64),
     /// Text from elsewhere.
     Text(Vec<u8>),
-    /// A word of ours.
+    /// A word of the program.
     Word(String),
     Time(Mono),
-    /// Nanoseconds, told as seconds.
+    /// Nanoseconds, written as seconds.
     Seconds(u64),
-    /// A count in so many nanoseconds, told by the second.
+    /// A count in so many nanoseconds, written by the second.
     Rate(u64, u64),
     Row(Row),
     Rows(Vec<Row>),
 }
 
-/// Keys and what stands there, in the order of the columns.
+/// Keys and values, in the order of the columns.
 pub(super) type Row = Vec<(&'static str, Cell)>;
 
-/// The columns of CSV: those of `connect`, `accept` and `close`, which an `owners` row of one
-/// process fills as far as it has them.
-pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,no_owner,holders,protocol,local_ip,\
-    local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,rx_bytes,tx_bytes,\
-    rx_packets,tx_packets,owners,unseen,live,begun,peers,attribution\n";
+/// The columns of CSV: those of `connect`, `accept` and `close`; an `owners` row has one process and
+/// leaves the others empty.
+pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,unattributed,shared,holders,protocol,\
+    local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,rx_bytes,tx_bytes,\
+    rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution\n";
 
 fn int(n: impl Into<u64>) -> Cell {
     Cell::Int(n.into())
@@ -51,16 +51,16 @@ pub(super) fn protocol(number: u16) -> String {
     }
 }
 
-/// Why nobody is told, in words.
-pub(super) fn no_owner(told: &Told) -> &'static str {
-    if told.attribution == Attribution::Procfs {
-        return "held by no process that /proc shows";
+/// Why a connection has no process, in words.
+pub(super) fn unattributed(change: &Change) -> &'static str {
+    match change.attribution {
+        Attribution::Procfs => "held by no process that /proc shows",
+        _ => Reason::of(&change.conn).text(),
     }
-    match Why::of(&told.conn) {
-        Why::Kernel => "kernel socket",
-        Why::Older => "older than the probe, held by nobody",
-        Why::Waiting => "not accepted",
-    }
+}
+
+fn yes(is: bool) -> Cell {
+    word(if is { "true" } else { "false" })
 }
 
 fn who(owner: &Owner) -> Row {
@@ -76,7 +76,7 @@ fn carried(of: Carried) -> Row {
     counts(Some(of))
 }
 
-/// `None`: not known.
+/// `None`: unknown.
 fn counts(of: Option<Carried>) -> Row {
     let cell = |count: fn(Carried) -> u64| of.map_or(Cell::None, |of| int(count(of)));
     vec![
@@ -87,7 +87,7 @@ fn counts(of: Option<Carried>) -> Row {
     ]
 }
 
-/// Rows that were polled say so.
+/// Marks rows that were polled.
 fn mark(row: &mut Row, attribution: Attribution) {
     if attribution == Attribution::Procfs {
         row.push(("attribution", word(attribution.name())));
@@ -95,76 +95,94 @@ fn mark(row: &mut Row, attribution: Attribution) {
 }
 
 /// Everything of a line but its type and time.
-pub(super) fn told(told: &Told) -> Row {
-    let conn = &told.conn;
+pub(super) fn change(change: &Change) -> Row {
+    let conn = &change.conn;
     let mut row = match &conn.owner() {
         Some(owner) => who(owner),
         None => ["pid", "uid", "comm", "from"].map(|key| (key, Cell::None)).to_vec(),
     };
-    let reason = conn.owner().is_none().then(|| word(no_owner(told)));
-    row.push(("no_owner", reason.unwrap_or(Cell::None)));
-    row.push(("holders", Cell::Rows(told.holders.iter().map(who).collect())));
+    let reason = conn.owner().is_none().then(|| word(unattributed(change)));
+    row.push(("unattributed", reason.unwrap_or(Cell::None)));
+    row.push(("shared", yes(conn.shared || conn.shares.len() > 1)));
+    row.push(("holders", Cell::Rows(change.holders.iter().map(who).collect())));
     row.extend([
         ("protocol", word(protocol(conn.protocol))),
         ("local_ip", word(conn.local.ip().to_string())),
         ("local_port", int(conn.local.port())),
     ]);
-    // A socket of datagrams without a peer of its own has none.
+    // A datagram socket that is not connected has no peer of its own.
     row.extend(match conn.remote.port() {
         0 => [("remote_ip", Cell::None), ("remote_port", Cell::None)],
         port => [("remote_ip", word(conn.remote.ip().to_string())), ("remote_port", int(port))],
     });
     row.push(("netns", int(conn.netns)));
-    // Beyond 2^53 a number of JSON is not read exactly by everybody.
+    // JSON numbers beyond 2^53 lose digits in many readers.
     row.push(("cookie", word(conn.cookie.to_string())));
     let errno = i32::try_from(conn.error).ok().filter(|e| *e != 0);
     row.push(("errno", errno.map_or(Cell::None, |e| word(errno_name(e)))));
-    if told.what == What::Close {
+    if change.what == What::Close {
         row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
-        let lasted = conn.since.map(|since| Cell::Seconds(told.at.since(since)));
+        let lasted = conn.since.map(|since| Cell::Seconds(change.at.since(since)));
         row.push(("duration_s", lasted.unwrap_or(Cell::None)));
-        row.extend(counts(told.carried()));
-        let shares = conn.shares.iter().filter(|s| s.owner.is_some() || !s.carried.is_none());
-        let polled = told.attribution == Attribution::Procfs;
-        let share = |owner: &Option<Owner>, of| {
-            let mut row = owner.as_ref().map(who).unwrap_or_default();
-            // A poll knows the socket's counts, and not who caused them.
-            row.extend(counts((!polled).then_some(of)));
-            row
-        };
-        row.push(("owners", Cell::Rows(shares.map(|s| share(&s.owner, s.carried)).collect())));
-        row.push(("unseen", word(if told.unseen { "true" } else { "false" })));
+        row.extend(counts(change.carried()));
+        let queued = conn.tcp.filter(|_| change.attribution == Attribution::Call);
+        row.push(("queued_bytes", queued.map_or(Cell::None, |tcp| int(tcp.queued))));
+        row.push(("owners", Cell::Rows(shares(change))));
+        row.push(("unseen", yes(change.unseen)));
     }
-    mark(&mut row, told.attribution);
+    mark(&mut row, change.attribution);
     row
+}
+
+/// The processes of a socket, each with the bytes of its calls.
+fn shares(change: &Change) -> Vec<Row> {
+    let whole = change.carried();
+    let share = |share: &Share| {
+        let mut row = who(&share.owner);
+        row.extend(counts(match change.attribution {
+            Attribution::Call => Some(share.carried),
+            Attribution::Connection => whole,
+            // A poll knows the socket's counts, and not which process caused them.
+            Attribution::Procfs => None,
+        }));
+        row
+    };
+    change.conn.shares.iter().map(share).collect()
 }
 
 /// A process in the interval's table.
 pub(super) fn process(net: &Net, attribution: Attribution) -> Row {
-    let mut row = who(&net.who);
+    let mut row = who(&net.owner);
     row.retain(|(key, _)| *key != "from");
-    row.extend(counts((attribution == Attribution::Connection).then_some(net.total)));
-    row.extend([("live", int(net.live)), ("begun", int(net.begun)), ("peers", int(net.peers))]);
+    row.extend(counts((attribution != Attribution::Procfs).then_some(net.total)));
+    row.extend([
+        ("live", int(net.live)),
+        ("begun", int(net.begun)),
+        ("peers", int(net.peers)),
+        ("shared", yes(net.shared)),
+    ]);
     mark(&mut row, attribution);
     row
 }
 
-/// Everything of the interval's line but its type and time; `processes` are those that are chosen,
-/// what the others carried is in `other`.
-pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
-    let told = processes.iter().fold(Carried::default(), |sum, net| sum + net.total);
-    let other = owners.total.minus(told + owners.no_owner.total());
+/// Everything of the interval's line but its type and time. `processes` are the chosen ones; the
+/// traffic of all others is in `other`.
+pub(super) fn owners(owners: &Connections, processes: &[&Net]) -> Row {
+    let chosen = processes.iter().fold(Carried::default(), |sum, net| sum + net.total);
+    let other = owners.total.minus(chosen + owners.unattributed.total());
     let mut row = vec![
         ("interval_s", Cell::Seconds(owners.interval_ns)),
         ("live", int(owners.live() as u64)),
     ];
     let polled = owners.polled();
     row.extend(counts((!polled).then_some(owners.total)));
-    let parts = owners.no_owner.parts().map(|(why, part)| (why.name(), Cell::Row(carried(part))));
+    let parts = owners.unattributed.parts();
+    let parts = parts.map(|(reason, part)| (reason.name(), Cell::Row(carried(part))));
     let known = |row: Row| if polled { Cell::None } else { Cell::Row(row) };
-    row.push(("no_owner", known(parts.to_vec())));
+    row.push(("unattributed", known(parts.collect())));
     row.push(("other", known(carried(other))));
-    row.push(("let_go", int(owners.let_go + owners.stateless)));
+    row.push(("evicted", int(owners.evicted)));
+    row.push(("left_out", Cell::Row(left_out(&owners.limits))));
     let rows = processes.iter().map(|net| {
         let mut row = process(net, owners.attribution);
         let bits = |bytes: u64| match polled {
@@ -178,4 +196,14 @@ pub(super) fn owners(owners: &Owners, processes: &[&Net]) -> Row {
     row.push(("processes", Cell::Rows(rows.collect())));
     mark(&mut row, owners.attribution);
     row
+}
+
+/// What found no room in the kernel's tables.
+fn left_out(limits: &Limits) -> Row {
+    vec![
+        ("sockets", int(limits.sockets)),
+        ("sharers", int(limits.sharers)),
+        ("peers", int(limits.peers)),
+        ("unknown_peers", int(limits.unknown_peers)),
+    ]
 }

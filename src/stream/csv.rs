@@ -8,9 +8,9 @@ use super::lines::{Lines, OpenLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
+use crate::model::connections::{Change, Connections, Net};
 use crate::model::escape::{escape, push_byte};
 use crate::model::flags;
-use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp, WallOffset};
 
@@ -48,11 +48,11 @@ impl Lines for Csv {
         }
     }
 
-    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
-        self.cells(out, told.what.name(), wall, told.at, &conns::told(told));
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change) {
+        self.cells(out, change.what.name(), wall, change.at, &conns::change(change));
     }
 
-    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Connections, processes: &[&Net]) {
         for net in processes {
             self.cells(out, "owners", at.wall, at.mono, &conns::process(net, owners.attribution));
         }

@@ -7,9 +7,9 @@ use super::conns::{self, Cell, Row};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, Value, Visitor};
+use crate::model::connections::{Change, Connections, Net};
 use crate::model::escape::{escape, is_active};
 use crate::model::flags;
-use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp, WallOffset};
 
@@ -34,13 +34,13 @@ impl Lines for Json {
         self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
     }
 
-    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
-        self.begin(out, told.what.name(), wall, told.at);
-        self.cells(out, wall, &conns::told(told), ",");
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change) {
+        self.begin(out, change.what.name(), wall, change.at);
+        self.cells(out, wall, &conns::change(change), ",");
         raw(out, "}\n");
     }
 
-    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Connections, processes: &[&Net]) {
         self.begin(out, "owners", at.wall, at.mono);
         self.cells(out, at.wall, &conns::owners(owners, processes), ",");
         raw(out, "}\n");

@@ -2,8 +2,8 @@
 
 use super::tally::{Ready, Summary};
 use crate::model::cgroup::Cgroup;
+use crate::model::connections::{Change, Connections, Net};
 use crate::model::open::Open;
-use crate::model::owners::{Net, Owners, Told};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
 
@@ -43,10 +43,10 @@ pub trait Lines {
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);
 
     /// An event of a connection.
-    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told);
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change);
 
     /// An interval of the processes with connections: those that the filter lets pass, the largest first.
-    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]);
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Connections, processes: &[&Net]);
 
     /// A line about the run; returns false where the format has none, so that stderr gets it.
     fn note(&mut self, _out: &mut Vec<u8>, _note: &Note<'_>) -> bool {

@@ -9,19 +9,19 @@ use super::lines::{Lines, Note, OpenLine};
 use super::out::{Out, OutError};
 use super::tally::{Coverage, Ready, Tally};
 use super::{Wanted, text};
-use crate::model::conn::OwnersBatch;
+use crate::model::conn::ConnectionsBatch;
+use crate::model::connections::{Connections, Net};
 use crate::model::coverage::{Attribution, POLLED, add_missing};
 use crate::model::escape::escape;
 use crate::model::event::{
-    CgroupsMade, OwnersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    CgroupsMade, ConnectionsInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::open::{OpenBatch, OpenCounts};
-use crate::model::owners::{Net, Owners};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::owners::OwnersConfig;
+use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
 use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
@@ -43,7 +43,7 @@ pub(super) struct Session {
     /// Names of new cgroups that were lost.
     cgroups_lost: u64,
     tally: Tally,
-    owners: Owners,
+    owners: Connections,
     buffer: Vec<u8>,
     /// Samples from before `ready`: a start takes a second or two at most.
     early: Vec<Vec<TalkersSample>>,
@@ -72,7 +72,7 @@ impl Session {
             cgroups: Cgroups::new(),
             cgroups_lost: 0,
             tally: Tally::default(),
-            owners: Owners::telling(),
+            owners: Connections::with_changes(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             early: Vec::new(),
             ran: Wanted::default(),
@@ -95,7 +95,7 @@ impl Session {
                 ..OpensConfig::new(settings, self.choose.only())
             }),
             talkers: self.wanted.talkers.then(|| TalkersConfig::new(settings)),
-            connections: self.wanted.connections.then(|| OwnersConfig::new(settings)),
+            connections: self.wanted.connections.then(|| ConnectionsConfig::new(settings)),
         };
         let mut probes = ProbeSet::start(config, Order::InTurn);
         let done = self.run_with(&mut probes, settings, stop).await;
@@ -223,7 +223,7 @@ impl Session {
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost(counts),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
-            ProbeEvent::Owners(batch) => self.connections(&batch)?,
+            ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
         }
         self.flush()
@@ -265,26 +265,28 @@ impl Session {
         }
     }
 
-    fn connections(&mut self, batch: &OwnersBatch) -> Result<(), OutError> {
+    fn connections(&mut self, batch: &ConnectionsBatch) -> Result<(), OutError> {
         self.owners.apply(batch);
-        for told in self.owners.take_told() {
-            if !self.tally.counts_connection(told.at) || !self.choose.connection(&told) {
+        for change in self.owners.take_changes() {
+            if !self.tally.counts_connection(change.at) || !self.choose.connection(&change) {
                 continue;
             }
-            self.lines.connection(&mut self.buffer, batch.wall, &told);
-            self.tally.wrote_connection(told.what);
+            self.lines.connection(&mut self.buffer, batch.wall, &change);
+            self.tally.wrote_connection(change.what);
             if self.buffer.len() >= BUFFER {
                 self.out.write(&mut self.buffer)?;
             }
         }
         if batch.tick.is_some() {
             let mut chosen: Vec<&Net> =
-                self.owners.processes().filter(|net| self.choose.owner(&net.who)).collect();
-            chosen.sort_by_key(|net| (Reverse(net.total.bytes()), net.who.key.tgid));
+                self.owners.processes().filter(|net| self.choose.owner(&net.owner)).collect();
+            chosen.sort_by_key(|net| (Reverse(net.total.bytes()), net.owner.key.tgid));
             let at = Stamp { mono: batch.at, wall: batch.wall };
             self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
         }
-        if let Some(connections) = self.tally.lost_connections(batch.lost + self.owners.untold()) {
+        if let Some(connections) =
+            self.tally.lost_connections(batch.limits.lost + self.owners.dropped())
+        {
             self.note(&Note::LostConnections { at: clock::now(), connections });
         }
         Ok(())
@@ -322,16 +324,16 @@ impl Session {
             // Before `ready`: the totals of talkers run from their start, and connections that exist
             // by then are known.
             ProbeEvent::Talkers(samples) => self.early.push(samples),
-            ProbeEvent::Owners(batch) => {
+            ProbeEvent::Connections(batch) => {
                 self.owners.apply(&batch);
-                self.owners.take_told();
+                self.owners.take_changes();
             }
             ProbeEvent::Ended(_) | ProbeEvent::Opens(_) | ProbeEvent::Links(_) => {}
         }
     }
 
     /// Polling is an answer in part to who asked for connections by name.
-    fn connections_start(&mut self, info: OwnersInfo) {
+    fn connections_start(&mut self, info: ConnectionsInfo) {
         self.coverage.attribution = Some(info.attribution);
         if info.attribution == Attribution::Procfs {
             self.failed = true;

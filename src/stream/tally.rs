@@ -1,11 +1,11 @@
 //! What the summary says: exact counts since `ready`.
 
 use super::Wanted;
+use crate::model::connections::What;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::Hook;
 use crate::model::open::OpenCounts;
-use crate::model::owners::What;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp};
 

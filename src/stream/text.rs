@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::conns::{no_owner, protocol};
+use super::conns::{protocol, unattributed};
 use super::lines::{Lines, Note, OpenLine};
 use super::put::Times;
 use super::tally::{Coverage, Ready, Summary, hook};
+use crate::model::connections::{Change, Connections, Net, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
 use crate::model::open::{Open, ResolvedKind};
-use crate::model::owners::{Net, Owners, Told, What};
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 
@@ -94,9 +94,9 @@ impl Lines for Text {
         }
     }
 
-    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, told: &Told) {
-        let conn = &told.conn;
-        self.times.short(out, wall, told.at);
+    fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change) {
+        let conn = &change.conn;
+        self.times.short(out, wall, change.at);
         match conn.owner() {
             Some(owner) => {
                 let mut digits = itoa::Buffer::new();
@@ -104,48 +104,49 @@ impl Lines for Text {
                 out.push(b' ');
                 left(out, &escape(owner.comm.as_bytes()), 15);
             }
-            None => left(out, &format!("        - ({})", no_owner(told)), 24),
+            None => left(out, &format!("        - ({})", unattributed(change)), 24),
         }
         let mut text =
-            format!(" {:<7} {} {}", told.what.name(), protocol(conn.protocol), conn.local);
+            format!(" {:<7} {} {}", change.what.name(), protocol(conn.protocol), conn.local);
         if conn.remote.port() != 0 {
             let _ = write!(text, " \u{2192} {}", conn.remote);
         }
         if conn.error != 0 {
             let _ = write!(text, " {}", errno_name(i32::try_from(conn.error).unwrap_or(0)));
         }
-        if told.what == What::Close {
-            let _ = match told.carried() {
+        if change.what == What::Close {
+            let _ = match change.carried() {
                 Some(all) => {
                     write!(text, " received {} B, sent {} B", all.rx_bytes, all.tx_bytes)
                 }
                 None => write!(text, " bytes unknown"),
             };
             if let Some(since) = conn.since {
-                let _ = write!(text, ", {:.3} s", told.at.since(since) as f64 / NS_PER_SEC as f64);
+                let _ =
+                    write!(text, ", {:.3} s", change.at.since(since) as f64 / NS_PER_SEC as f64);
             }
         }
-        match told.attribution {
+        match change.attribution {
             Attribution::Procfs => text.push_str(" (procfs)"),
-            Attribution::Connection if told.unseen => text.push_str(" (its end was not seen)"),
-            Attribution::Connection => {}
+            _ if change.unseen => text.push_str(" (its end was not observed)"),
+            _ => {}
         }
         raw(out, &text);
         out.push(b'\n');
     }
 
-    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Owners, processes: &[&Net]) {
+    fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Connections, processes: &[&Net]) {
         self.times.short(out, at.wall, at.mono);
         if owners.polled() {
             return polled(out, owners, processes);
         }
         let all = owners.total;
         let title = format!(
-            " connections: {} live; received {} B, sent {} B, of which nobody's {} B\n",
+            " connections: {} live; received {} B, sent {} B, unattributed {} B\n",
             owners.live(),
             all.rx_bytes,
             all.tx_bytes,
-            owners.no_owner.total().bytes(),
+            owners.unattributed.total().bytes(),
         );
         raw(out, &title);
         raw(out, "   rx bit/s   tx bit/s        received            sent  peers     PID process\n");
@@ -157,9 +158,9 @@ impl Lines for Text {
             right(out, digits.format(net.total.rx_bytes), 16);
             right(out, digits.format(net.total.tx_bytes), 16);
             right(out, digits.format(net.peers), 7);
-            right(out, digits.format(net.who.key.tgid), 8);
+            right(out, digits.format(net.owner.key.tgid), 8);
             out.push(b' ');
-            raw(out, &escape(net.who.comm.as_bytes()));
+            raw(out, &escape(net.owner.comm.as_bytes()));
             out.push(b'\n');
         }
     }
@@ -170,7 +171,7 @@ impl Lines for Text {
 }
 
 /// The table of an interval where sockets are polled: no bytes are known.
-fn polled(out: &mut Vec<u8>, owners: &Owners, processes: &[&Net]) {
+fn polled(out: &mut Vec<u8>, owners: &Connections, processes: &[&Net]) {
     raw(
         out,
         &format!(" connections: {} live (procfs: bytes per process are unknown)\n", owners.live()),
@@ -181,9 +182,9 @@ fn polled(out: &mut Vec<u8>, owners: &Owners, processes: &[&Net]) {
         right(out, digits.format(net.live), 7);
         right(out, digits.format(net.begun), 8);
         right(out, digits.format(net.peers), 7);
-        right(out, digits.format(net.who.key.tgid), 8);
+        right(out, digits.format(net.owner.key.tgid), 8);
         out.push(b' ');
-        raw(out, &escape(net.who.comm.as_bytes()));
+        raw(out, &escape(net.owner.comm.as_bytes()));
         out.push(b'\n');
     }
 }

@@ -1,11 +1,11 @@
 //! The records that programs write, as plain data.
 
 use crate::bpf::cgroups::types::cgroup_head;
+use crate::bpf::connections::types::{
+    caller, conn_counts, conn_record, holder_record, peer_record, share_key, share_record,
+};
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
-};
-use crate::bpf::owners::types::{
-    conn_counts, conn_head, flow_key, flow_record, holder, owner_slot,
 };
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
@@ -14,13 +14,6 @@ const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
 /// Bytes of `struct name_head`.
 pub(crate) const NAME_HEAD_BYTES: usize = 32;
 const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
-
-/// Bytes of `struct conn_head`, as `owners.h` asserts it.
-pub(crate) const CONN_HEAD_BYTES: usize = 136;
-const _: () = assert!(size_of::<conn_head>() == CONN_HEAD_BYTES);
-/// Bytes of `struct owner_slot`.
-pub(crate) const OWNER_SLOT_BYTES: usize = 72;
-const _: () = assert!(size_of::<owner_slot>() == OWNER_SLOT_BYTES);
 
 /// Bytes of `struct cgroup_head`, as `cgroups.h` asserts it.
 pub(crate) const CGROUP_HEAD_BYTES: usize = 24;
@@ -35,7 +28,7 @@ macro_rules! plain {
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
-plain!(conn_counts, conn_head, flow_key, flow_record, holder, owner_slot);
+plain!(caller, conn_counts, conn_record, holder_record, peer_record, share_key, share_record);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

@@ -11,11 +11,11 @@ use super::text::{Line, cells, cut, middle};
 use super::{Look, address, num};
 use crate::app::App;
 use crate::app::opens::Detail;
+use crate::model::connections::{Connections, Net};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
-use crate::model::owners::{Net, Owners};
 use crate::model::process_info::{ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
 
@@ -205,7 +205,7 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         for line in lines.iter_mut().filter(|line| line.rank >= 3) {
             line.rank += 1;
         }
-        let polled = app.owners().is_some_and(Owners::polled);
+        let polled = app.owners().is_some_and(Connections::polled);
         lines.insert(3, field(3, "traffic", traffic(look, net, polled)));
     }
     lines

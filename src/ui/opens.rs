@@ -191,14 +191,14 @@ fn sum(app: &App, look: &Look) -> String {
     if pane.view != OpensView::Processes || pane.detail().is_some() {
         return String::new();
     }
-    if let Some(problem) = app.data.owners_state.problem() {
+    if let Some(problem) = app.data.connections_state.problem() {
         return format!(" no connections: {} ", problem.why);
     }
     let Some(owners) = app.owners() else { return String::new() };
     let (units, dot) = (app.screen.units, look.glyphs.dot);
     if owners.polled() {
         let live = num::grouped(owners.live() as u64);
-        let left_out = match owners.let_go {
+        let left_out = match owners.evicted {
             0 => String::new(),
             n => format!("{dot} {} evicted ", num::grouped(n)),
         };
@@ -213,9 +213,16 @@ fn sum(app: &App, look: &Look) -> String {
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
     let unattributed = rate(pane.unattributed.bytes());
     let mut text = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed} ");
-    for (n, what) in [(owners.lost, "events lost"), (owners.let_go + owners.stateless, "evicted")] {
+    let limits = &owners.limits;
+    for (n, counted) in [
+        (limits.lost, "events lost"),
+        (owners.evicted + owners.dropped(), "evicted"),
+        (limits.sockets, "sockets left out"),
+        (limits.sharers, "calls by further sharers"),
+        (limits.peers, "calls to further peers"),
+    ] {
         if n > 0 {
-            text.push_str(&format!("{dot} {} {what} ", num::grouped(n)));
+            text.push_str(&format!("{dot} {} {counted} ", num::grouped(n)));
         }
     }
     text

@@ -308,7 +308,7 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
     let Row::Process(slot) = row else { return };
     let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
     let theme = c.look.theme;
-    let net = owners.process(p.key).filter(|_| c.app.data.owners_state.problem().is_none());
+    let net = owners.process(p.key).filter(|_| c.app.data.connections_state.problem().is_none());
     let Some(net) = net else {
         line.put_right(c.look.glyphs.none, theme.quiet);
         return;

@@ -16,10 +16,10 @@ use crate::app::App;
 use crate::app::opens::Detail;
 use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
+use crate::model::connections::{Connections, NetActivity, Pair, Service, Side, What};
 use crate::model::errno::errno_name;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
 use crate::model::opens::FileUse;
-use crate::model::owners::{NetActivity, Owners, Pair, Service, Side, What, Why};
 use crate::model::process::ProcessKey;
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
@@ -110,13 +110,13 @@ impl<'a> Ctx<'a> {
 
     /// The mark of rows found by polling.
     fn mark(&self) -> &'static str {
-        if self.app.owners().is_some_and(Owners::polled) { POLLED_MARK } else { "" }
+        if self.app.owners().is_some_and(Connections::polled) { POLLED_MARK } else { "" }
     }
 
     fn carried(&self, tie: RelatedRow) -> Option<Carried> {
         match tie {
             RelatedRow::Pair(..) => self.pair(tie).map(|p| p.total),
-            RelatedRow::NoOwner(_, carried) => Some(carried),
+            RelatedRow::Unattributed(_, carried) => Some(carried),
             RelatedRow::File(_) | RelatedRow::TimelineEntry(_) | RelatedRow::Unheld(_) => None,
         }
     }
@@ -134,7 +134,7 @@ pub fn name_of(app: &App, key: ProcessKey) -> Option<&[u8]> {
     let process = opens.find(key).and_then(|slot| opens.processes().get(slot));
     match process {
         Some(process) => Some(process.name.as_bytes()),
-        None => app.owners()?.process(key).map(|net| net.who.comm.as_bytes()),
+        None => app.owners()?.process(key).map(|net| net.owner.comm.as_bytes()),
     }
 }
 
@@ -170,13 +170,9 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
             }
         }
-        RelatedRow::NoOwner(why, _) => {
-            let why = match why {
-                Why::Kernel => "unattributed: kernel socket",
-                Why::Older => "unattributed: older than ebpftop",
-                Why::Waiting => "unattributed: not accepted",
-            };
-            line.skip_right(numbers).skip(1).put(why, theme.note);
+        RelatedRow::Unattributed(reason, _) => {
+            let text = format!("unattributed: {}", reason.text());
+            line.skip_right(numbers).skip(1).put(&text, theme.note);
         }
     }
 }

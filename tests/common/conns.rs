@@ -1,4 +1,4 @@
-//! Known transfers between real processes, and what `stream connections` tells of them.
+//! Known transfers between real processes, and the lines of `stream connections` about them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -62,7 +62,7 @@ pub fn here() -> Stream {
     Stream::json(&["connections", "--interval", "200ms"])
 }
 
-/// Waits until TCP here has taken leave: the last FIN may still be on its way through ksoftirqd.
+/// Waits until TCP here has closed: the last FIN may still be on its way through ksoftirqd.
 pub fn at_rest() {
     const LISTEN_OR_TIME_WAIT: [&str; 2] = ["0A", "06"];
     let lively = |table: &str| {
@@ -85,8 +85,8 @@ pub fn end(stream: Stream) -> Run {
     let summary = &run.ended.of_type("summary")[0];
     assert_eq!(summary["connections_lost"], 0);
     for line in run.ended.of_type("owners") {
-        let nobodys = ["kernel", "older", "waiting"].map(|why| &line["no_owner"][why]);
-        let parts = [&line["other"], nobodys[0], nobodys[1], nobodys[2]];
+        let unattributed = line["unattributed"].as_object().unwrap().values();
+        let parts = unattributed.chain([&line["other"]]);
         let rows = line["processes"].as_array().unwrap().iter().chain(parts);
         for key in ["rx_bytes", "tx_bytes", "rx_packets", "tx_packets"] {
             let sum: u64 = rows.clone().map(|row| row[key].as_u64().unwrap()).sum();
@@ -121,7 +121,7 @@ impl Run {
     }
 }
 
-/// What a row or a close says it received and sent.
+/// Received and sent bytes of a row or a close.
 pub fn bytes(line: &Value) -> (u64, u64) {
     (line["rx_bytes"].as_u64().unwrap(), line["tx_bytes"].as_u64().unwrap())
 }

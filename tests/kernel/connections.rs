@@ -278,7 +278,7 @@ fn who_accepts_without_asking_who_called_is_known_all_the_same() {
     }));
     done(listens);
     let run = end(stream);
-    for (pid, truth, from) in [(answers, (1_000, 7), "sent"), (listens, (50, 0), "found")] {
+    for (pid, truth, from) in [(answers, (1_000, 7), "received"), (listens, (50, 0), "received")] {
         let accepts = run.by("accept", pid);
         assert_eq!(accepts.len(), 1, "{accepts:?}");
         assert_eq!(
@@ -306,10 +306,13 @@ fn what_nobody_accepts_has_no_owner_and_says_so() {
     let mut closes = run.of("close");
     closes.retain(|line| line["local_port"] == to.port());
     assert_eq!(closes.len(), 1, "{closes:?}");
-    assert_eq!((&closes[0]["pid"], &closes[0]["no_owner"]), (&Value::Null, &json!("not accepted")));
+    assert_eq!(
+        (&closes[0]["pid"], &closes[0]["unattributed"]),
+        (&Value::Null, &json!("not accepted"))
+    );
     assert_eq!(bytes(&closes[0]), (50, 0));
     let table = run.ended.of_type("owners").pop().unwrap();
-    assert!(table["no_owner"]["waiting"]["rx_bytes"].as_u64() >= Some(50), "{table}");
+    assert!(table["unattributed"]["waiting"]["rx_bytes"].as_u64() >= Some(50), "{table}");
     assert_eq!(bytes(&run.row(client)), (0, 50));
 }
 

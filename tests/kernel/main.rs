@@ -11,6 +11,7 @@ mod fake;
 mod runner;
 
 mod btf;
+mod calls;
 mod cgroups;
 mod compat;
 mod connections;

@@ -76,14 +76,21 @@ fn lines_are_chosen_by_process_peer_and_port() {
     }
 }
 
+/// Programs on the root: for released sockets; for destinations, sources and the peer of an accepted
+/// connection, v4 and v6.
+const ATTACHED: usize = 7;
+
 /// The numbers of all programs on the root of cgroup v2.
 fn on_the_root() -> Vec<u32> {
     let root = std::fs::File::open(cgroup2()).unwrap();
     let kinds = [
         libbpf_sys::BPF_CGROUP_INET_INGRESS,
         libbpf_sys::BPF_CGROUP_INET_EGRESS,
-        libbpf_sys::BPF_CGROUP_INET_SOCK_CREATE,
         libbpf_sys::BPF_CGROUP_INET_SOCK_RELEASE,
+        libbpf_sys::BPF_CGROUP_UDP4_SENDMSG,
+        libbpf_sys::BPF_CGROUP_UDP6_SENDMSG,
+        libbpf_sys::BPF_CGROUP_UDP4_RECVMSG,
+        libbpf_sys::BPF_CGROUP_UDP6_RECVMSG,
         libbpf_sys::BPF_CGROUP_INET4_GETPEERNAME,
         libbpf_sys::BPF_CGROUP_INET6_GETPEERNAME,
     ];
@@ -215,7 +222,7 @@ fn without_owners_nothing_is_on_the_cgroup() {
             (tty.wait(), count)
         });
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(counts, [(0, 6), (0, 0)]);
+        assert_eq!(counts, [(0, ATTACHED), (0, 0)]);
     });
 }
 
@@ -225,8 +232,7 @@ fn nothing_stays_on_the_cgroup_even_after_a_kill() {
         let stream = here();
         let ours = linked(stream.child.id());
         let there = |ids: &[u32]| ids.iter().filter(|id| ours.contains(id)).count();
-        // Both directions, sockets made and released, and the peer of an accepted one, v4 and v6.
-        assert_eq!(there(&on_the_root()), 6);
+        assert_eq!(there(&on_the_root()), ATTACHED);
         stream.signal(signal);
         let _ = stream.wait();
         // The kernel frees what a killed process held in its own time.

@@ -373,8 +373,8 @@ fn a_program_that_is_asked_for_more_says_it_and_a_recording_keeps_it() {
     let doctor = ended(program().env("EBPFTOP_REFUSE", "all").args(["doctor", "--format", "json"]));
     let checks: Vec<Value> = serde_json::from_str(&doctor.text()).unwrap();
     let check = |name: &str| checks.iter().find(|c| c["check"] == name).unwrap();
-    assert_eq!(check("owners")["ok"], false);
-    assert!(check("owners")["detail"].as_str().unwrap().contains("procfs"));
+    assert_eq!(check("connections")["ok"], false);
+    assert!(check("connections")["detail"].as_str().unwrap().contains("procfs"));
     let refused = check("connections: short ones, bytes per process");
     assert!(refused["detail"].as_str().unwrap().contains("EBPFTOP_REFUSE"), "{refused}");
 
@@ -399,7 +399,7 @@ fn a_program_that_is_asked_for_more_says_it_and_a_recording_keeps_it() {
             Item::Seen(_, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(told)))) => {
                 info = Some(told)
             }
-            Item::Seen(_, Seen::Probe(ProbeEvent::Owners(batch))) => {
+            Item::Seen(_, Seen::Probe(ProbeEvent::Connections(batch))) => {
                 samples += batch.tick.map_or(0, |tick| tick.samples.len());
             }
             _ => {}

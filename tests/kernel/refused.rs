@@ -129,8 +129,8 @@ fn connections_without_one_program_are_exact_but_for_its_feature() {
     const BYTES: usize = 100;
     own_namespace();
     lo_up();
-    for refused in cases(Object::Owners) {
-        let lost = lost(Object::Owners, &refused);
+    for refused in cases(Object::Connections) {
+        let lost = lost(Object::Connections, &refused);
         if lost.contains(programs::TCP) {
             continue; // nothing is left: see `tests/procfs.rs`
         }
@@ -170,18 +170,19 @@ fn connections_without_one_program_are_exact_but_for_its_feature() {
             assert_eq!(bytes(of("remote_port")), (70_001, 100_003), "{refused:?}");
             assert_eq!(bytes(of("local_port")), (100_003, 70_001), "{refused:?}");
             assert_eq!(of("remote_port")["pid"], client.as_raw(), "{refused:?}");
-            // Without `accept` being seen, the server is known when it sends.
+            // Without `accept`, the server is known by its first call, or when it is found to hold
+            // the connection.
             assert_eq!(of("local_port")["pid"], server.as_raw(), "{refused:?}");
         }
         let mut datagrams = run.by("close", sender);
         datagrams.retain(|close| close["protocol"] == "udp");
         let sent: Vec<_> = datagrams.iter().map(bytes).collect();
+        let by_call = !lost.contains(programs::CALLS);
         let whole = vec![(0, (DATAGRAMS * BYTES) as u64)];
-        assert_eq!(
-            sent,
-            if lost.contains(programs::DATAGRAMS) { vec![] } else { whole },
-            "{refused:?}"
-        );
+        assert_eq!(sent, if by_call { whole } else { vec![] }, "{refused:?}");
+        let ready = &run.ended.of_type("ready")[0];
+        let attribution = if by_call { "call" } else { "connection" };
+        assert_eq!(ready["attribution"], attribution, "{refused:?}");
     }
 }
 

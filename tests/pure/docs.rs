@@ -112,7 +112,7 @@ fn capabilities() -> String {
     let thread = |part: &ThreadRole| match part {
         ThreadRole::Opens => "`opens`",
         ThreadRole::Talkers => "`talkers`",
-        ThreadRole::Owners => "`connections`",
+        ThreadRole::Connections => "`connections`",
         ThreadRole::Polling => "`connections` where it polls",
         ThreadRole::Namespace => "`talkers` with `--netns`",
         ThreadRole::Features => "`talkers` while a device's features have to be restored",

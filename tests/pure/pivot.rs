@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use crate::fake::{Dashboard, at, busy, key, text, type_text};
 use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
-    Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP,
+    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits, Owner, OwnerFrom, Share,
+    TCP, TcpCounts,
 };
-use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeId, ProbeInfo};
+use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
@@ -49,22 +50,30 @@ fn conn(cookie: u64, who: Option<Owner>, local: &str, remote: &str, rx: u64, tx:
         local: local.parse().unwrap(),
         remote: remote.parse().unwrap(),
         netns: 1,
+        interface: 0,
         state: 1,
         error: 0,
-        shares: vec![Share { owner: who, carried }],
+        shares: who.map(|owner| Share { owner, carried }).into_iter().collect(),
         current: 0,
-        left_out: false,
-        kernels: who.is_none(),
+        left_out: Carried::default(),
+        tcp: Some(TcpCounts { carried, queued: 0 }),
+        shared: false,
+        kernel: who.is_none(),
         passive: false,
-        wrapping: false,
+        stream: true,
+        unseen: false,
     }
 }
 
 fn report(app: &mut Dashboard, samples: Vec<Conn>) {
-    let tick = OwnersTick { samples, ..OwnersTick::default() };
-    let batch =
-        OwnersBatch { at: at(31.0), wall: WallOffset(0), tick: Some(tick), ..Default::default() };
-    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.0));
+    let tick = ConnectionsTick { samples, ..ConnectionsTick::default() };
+    let batch = ConnectionsBatch {
+        at: at(31.0),
+        wall: WallOffset(0),
+        tick: Some(tick),
+        ..Default::default()
+    };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.0));
     app.update(Msg::Tick, at(31.0));
 }
 
@@ -73,15 +82,15 @@ fn report(app: &mut Dashboard, samples: Vec<Conn>) {
 fn connected() -> Dashboard {
     let mut app = busy((120, 40));
     app.update(
-        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(OwnersInfo::default()))),
+        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(ConnectionsInfo::default()))),
         at(30.0),
     );
     let nginx = Some(owner(812, "nginx"));
     let mut accepted = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 0, 0);
     (accepted.event, accepted.passive) = (ConnEvent::Accept, true);
     let events = vec![accepted];
-    let batch = OwnersBatch { at: at(30.2), events, ..Default::default() };
-    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(30.2));
+    let batch = ConnectionsBatch { at: at(30.2), events, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(30.2));
     report(
         &mut app,
         vec![
@@ -221,9 +230,9 @@ fn a_process_that_only_talks_has_a_view_as_well() {
 fn unattributed_traffic_has_a_reason() {
     let mut app = connected();
     let mut waiting = conn(11, None, "10.0.3.1:8080", "10.0.3.17:40", 60, 0);
-    (waiting.kernels, waiting.passive) = (false, true);
+    (waiting.kernel, waiting.passive) = (false, true);
     let mut older = conn(12, None, "10.0.3.1:8081", "10.0.3.17:41", 0, 70);
-    older.kernels = false;
+    older.kernel = false;
     report(&mut app, vec![waiting, older]);
     press(&mut app, KeyCode::Tab);
     while !app.is_lit_process(owner(812, "nginx").key) {
@@ -244,9 +253,9 @@ fn the_sum_is_of_the_same_interval_as_the_rows() {
     app.resize((200, 60), at(31.5));
     let nginx = Some(owner(812, "nginx"));
     let samples = vec![conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_125, 125_000)];
-    let tick = Some(OwnersTick { samples, ..OwnersTick::default() });
-    let batch = OwnersBatch { at: at(32.0), tick, ..Default::default() };
-    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(32.0));
+    let tick = Some(ConnectionsTick { samples, ..ConnectionsTick::default() });
+    let batch = ConnectionsBatch { at: at(32.0), tick, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["812", "nginx", "1.00k"]);
     line(&screen, &["payload rx 1.00 kb/s tx 0 b/s", "unattributed 0 b/s"]);
@@ -256,18 +265,22 @@ fn the_sum_is_of_the_same_interval_as_the_rows() {
 fn lost_and_evicted_counts_are_beside_the_sum() {
     let mut app = connected();
     assert!(!text(&app, (200, 60)).contains("events lost"));
-    let tick = Some(OwnersTick { left_out: 40, ..OwnersTick::default() });
-    let at_31 = OwnersBatch { at: at(31.0), tick, lost: 1_200, stateless: 2, ..Default::default() };
-    app.update(Msg::Probe(ProbeEvent::Owners(at_31)), at(31.0));
+    let tick = Some(ConnectionsTick { left_out: 40, ..ConnectionsTick::default() });
+    let limits = Limits { lost: 1_200, sockets: 2, ..Limits::default() };
+    let at_31 = ConnectionsBatch { at: at(31.0), tick, limits, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(at_31)), at(31.0));
     app.update(Msg::Tick, at(31.0));
-    line(&text(&app, (200, 60)), &["unattributed", "1200 events lost", "42 evicted"]);
+    line(
+        &text(&app, (200, 60)),
+        &["unattributed", "1200 events lost", "40 evicted", "2 sockets left out"],
+    );
 }
 
 #[test]
 fn talking_processes_are_shown_once_the_opens_probe_has_started() {
     let mut app = Dashboard::new(&Settings::default(), "h", (120, 40), at(0.0));
     app.update(
-        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(OwnersInfo::default()))),
+        Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(ConnectionsInfo::default()))),
         at(30.0),
     );
     let quiet = Some(owner(777, "quiet"));
@@ -335,9 +348,12 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     let mut refused = conn(9, Some(owner(812, "nginx")), "10.9.0.1:40001", "10.9.0.3:25", 0, 0);
     (refused.event, refused.state, refused.error) = (ConnEvent::Close, 2, 111);
     refused.at = at(31.6);
-    let batch =
-        OwnersBatch { at: at(31.7), events: vec![ended, refused], ..OwnersBatch::default() };
-    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.7));
+    let batch = ConnectionsBatch {
+        at: at(31.7),
+        events: vec![ended, refused],
+        ..ConnectionsBatch::default()
+    };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.7));
     type_text(&mut app, "/nginx", at(32.0));
     press(&mut app, KeyCode::Enter);
     press(&mut app, KeyCode::Char('l'));

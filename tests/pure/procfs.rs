@@ -2,10 +2,11 @@
 
 use ebpftop::app::Msg;
 use ebpftop::model::conn::{
-    Carried, Conn, ConnEvent, Owner, OwnerFrom, OwnersBatch, OwnersTick, Share, TCP, UDP,
+    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Owner, OwnerFrom, Share, TCP,
+    TcpCounts, UDP,
 };
 use ebpftop::model::coverage::{Attribution, Missing};
-use ebpftop::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
+use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::process::ProcessKey;
 use ebpftop::model::time::WallOffset;
@@ -31,14 +32,18 @@ fn conn(cookie: u64, who: Option<Owner>, protocol: u16, local: &str, remote: &st
         local: local.parse().unwrap(),
         remote: remote.parse().unwrap(),
         netns: 1,
+        interface: 0,
         state: 1,
         error: 0,
-        shares: vec![Share { owner: who, carried }],
+        shares: who.map(|owner| Share { owner, carried }).into_iter().collect(),
         current: 0,
-        left_out: false,
-        kernels: false,
+        left_out: Carried::default(),
+        tcp: (protocol == TCP).then_some(TcpCounts { carried, queued: 0 }),
+        shared: false,
+        kernel: false,
         passive: false,
-        wrapping: true,
+        stream: true,
+        unseen: false,
     }
 }
 
@@ -50,7 +55,7 @@ fn dashboard() -> Dashboard {
         program: "tcp_state_raw".into(),
         error: "tcp_state_raw: load: EPERM; a policy of this kernel forbids it".into(),
     };
-    let info = OwnersInfo { attribution: Attribution::Procfs, missing: vec![missing] };
+    let info = ConnectionsInfo { attribution: Attribution::Procfs, missing: vec![missing] };
     app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))), at(30.0));
     let nginx = Some(owner(812, "nginx"));
     let seen =
@@ -61,15 +66,15 @@ fn dashboard() -> Dashboard {
         conn(3, Some(owner(777, "quiet")), UDP, "10.0.3.1:40001", "10.0.3.17:53"),
         conn(4, None, TCP, "10.0.3.1:2049", "10.0.3.17:700"),
     ];
-    let tick = OwnersTick { samples, complete: true, ..OwnersTick::default() };
-    let batch = OwnersBatch {
+    let tick = ConnectionsTick { samples, complete: true, ..ConnectionsTick::default() };
+    let batch = ConnectionsBatch {
         at: at(31.0),
         wall: WallOffset(0),
         events: vec![seen],
         tick: Some(tick),
-        ..OwnersBatch::default()
+        ..ConnectionsBatch::default()
     };
-    app.update(Msg::Probe(ProbeEvent::Owners(batch)), at(31.0));
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.0));
     app.update(Msg::Tick, at(31.0));
     app
 }

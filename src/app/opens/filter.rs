@@ -4,10 +4,10 @@ use hashbrown::HashSet;
 
 use super::row::Share;
 use crate::model::cgroup::KnownCgroups;
+use crate::model::connections::Connections;
 use crate::model::field::opens::Measures;
 use crate::model::filter::{Filter, ProcessInfo, What};
 use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
-use crate::model::owners::Owners;
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -18,7 +18,7 @@ pub struct Choose<'a> {
     pub opens: &'a Opens,
     pub cgroups: &'a KnownCgroups,
     /// Connections and their processes, if they are known.
-    pub owners: Option<&'a Owners>,
+    pub owners: Option<&'a Connections>,
     /// The processes whose peers match, if a filter is about peers.
     pub talking: Option<&'a HashSet<ProcessKey>>,
     /// The filter that was typed, and the one of the command line.

@@ -10,11 +10,11 @@ use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
 use crate::app::{PaneRoom, order};
 use crate::model::conn::Carried;
+use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::field::Need;
 use crate::model::field::opens::OpensTable;
 use crate::model::opens::{Opens, Process};
-use crate::model::owners::Owners;
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
 use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS};
@@ -199,7 +199,7 @@ impl OpensPane {
     pub(in crate::app) fn relate(
         &mut self,
         opens: &Opens,
-        owners: Option<&Owners>,
+        owners: Option<&Connections>,
         watch: &WatchedPaths,
     ) {
         let related = &mut self.related;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Shown, Watching};
 use crate::app::data::Data;
+use crate::model::connections::Connections;
 use crate::model::opens::Opens;
-use crate::model::owners::Owners;
 use crate::model::past::{Changes, Past};
 use crate::model::time::Mono;
 use crate::model::undo::Window;
@@ -17,7 +17,7 @@ pub(super) struct Frozen {
     opens: Rc<Opens>,
     wire: Rc<Wire>,
     /// Those of the pause: earlier ones are not kept.
-    owners: Option<Rc<Owners>>,
+    owners: Option<Rc<Connections>>,
     /// The moment that is shown.
     at: Mono,
     paused_at: Mono,
@@ -45,7 +45,7 @@ impl Frozen {
         Self {
             opens: data.opens.clone(),
             wire: data.wire.clone(),
-            owners: data.owners_known.then(|| data.owners.clone()),
+            owners: data.connections_known.then(|| data.owners.clone()),
             at: now,
             paused_at: now,
             watching: None,

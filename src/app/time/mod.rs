@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::data::{Data, ProbeState};
 use crate::keys::Action;
+use crate::model::connections::Connections;
 use crate::model::event::{ProbeEvent, Watched};
 use crate::model::opens::Opens;
-use crate::model::owners::Owners;
 use crate::model::past::{PAST_BYTES, Past};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -29,7 +29,7 @@ pub struct Shown<'a> {
     pub opens: &'a Opens,
     pub wire: &'a Wire,
     /// `None` where they are unknown: the probe never ran, or the moment is before the pause.
-    pub owners: Option<&'a Owners>,
+    pub owners: Option<&'a Connections>,
     pub watching: &'a ProbeState<Vec<Watched>>,
 }
 
@@ -98,7 +98,7 @@ impl Time {
                 at: self.clock,
                 opens: &data.opens,
                 wire: &data.wire,
-                owners: data.known_owners(),
+                owners: data.known_connections(),
                 watching: &data.watching,
             },
         }

@@ -4,8 +4,8 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::{Column, Need, Table, Unit, offered, step};
 use crate::model::conn::Carried;
+use crate::model::connections::{Connections, Net};
 use crate::model::opens::{Process, Tally};
-use crate::model::owners::{Net, Owners};
 use crate::model::time::Mono;
 
 /// A column of the opens pane.
@@ -68,7 +68,7 @@ pub struct Measures<'a> {
     /// The process, for a row that stands for all of it.
     pub process: Option<&'a Process>,
     /// The connections of processes, where they are known.
-    pub owners: Option<&'a Owners>,
+    pub owners: Option<&'a Connections>,
     pub now: Mono,
 }
 

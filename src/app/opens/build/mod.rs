@@ -12,7 +12,7 @@ use super::filter::Choose;
 use super::row::{About, Detail, Row};
 use super::{OpensPane, OpensView};
 use crate::model::conn::Carried;
-use crate::model::owners::Owners;
+use crate::model::connections::Connections;
 use directories::{about, below, directories};
 use failures::{failures, failures_of_group};
 use files::{files_of, paths};
@@ -20,7 +20,7 @@ use live::live;
 use processes::{processes, processes_of};
 
 /// Sums up the traffic of processes and what is unattributed, of the same interval as the rows' cells.
-pub fn sum_up(pane: &mut OpensPane, owners: &Owners) {
+pub fn sum_up(pane: &mut OpensPane, owners: &Connections) {
     pane.carried = owners.delta;
     let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
     pane.unattributed = owners.delta.minus(sum);

@@ -1,26 +1,26 @@
-//! A process and an address that it exchanges something with.
+//! Pairs of a process and a peer that it exchanges something with.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::model::conn::{Carried, Conn};
-use crate::model::opens::ProcessKey;
+use crate::model::conn::{Carried, Conn, PeerAddr};
+use crate::model::process::ProcessKey;
 use crate::model::time::Mono;
 
-/// Services told apart in one pair; what goes over more is in the pair's counts alone.
+/// Services listed for one pair; [`Pair::more_services`] says that there were more.
 const MAX_SERVICES: usize = 8;
 
-/// Who answers.
+/// The side that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The process does, on its own port.
     Ours,
     /// The address does, on its port.
     Theirs,
-    /// It was there before, or is a datagram: the port told is the smaller one.
+    /// Unknown, since the connection is older than the probe or of datagrams: the port is the smaller one.
     Unknown,
 }
 
-/// What they talk over.
+/// The protocol and port of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Service {
     /// The protocol number of IP.
@@ -47,57 +47,64 @@ impl Service {
     }
 }
 
-/// See the module.
+/// A process and one of its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     pub key: ProcessKey,
-    pub ip: IpAddr,
+    pub peer: PeerAddr,
     /// Since the counts began.
     pub total: Carried,
     /// In the last interval.
     pub delta: Carried,
-    coming: Carried,
+    /// `total` at the end of the last interval.
+    before: Carried,
     /// The first few.
     pub services: Vec<Service>,
-    /// There were more services than are told.
+    /// There were more services than are listed.
     pub more_services: bool,
     /// When something was exchanged last.
     pub last: Mono,
 }
 
 impl Pair {
-    pub(super) fn new(key: ProcessKey, ip: IpAddr) -> Self {
+    pub(super) fn new(key: ProcessKey, peer: PeerAddr) -> Self {
         Self {
             key,
-            ip,
+            peer,
             total: Carried::default(),
             delta: Carried::default(),
-            coming: Carried::default(),
+            before: Carried::default(),
             services: Vec::new(),
             more_services: false,
             last: Mono(0),
         }
     }
 
-    /// Nothing was added to it yet.
+    /// Whether no service is known yet.
     pub(super) fn is_new(&self) -> bool {
         self.services.is_empty()
     }
 
-    pub(super) fn add(&mut self, service: Service, carried: Carried, at: Mono) {
-        self.total += carried;
-        self.coming += carried;
+    /// Adds a service.
+    pub(super) fn meet(&mut self, service: Service, at: Mono) {
         self.last = self.last.max(at);
-        if !self.services.contains(&service) {
-            if self.services.len() < MAX_SERVICES {
-                self.services.push(service);
-            } else {
-                self.more_services = true;
-            }
+        if self.services.contains(&service) {
+            return;
+        }
+        if self.services.len() < MAX_SERVICES {
+            self.services.push(service);
+        } else {
+            self.more_services = true;
         }
     }
 
+    pub(super) fn add(&mut self, carried: Carried, at: Mono) {
+        self.total += carried;
+        self.last = self.last.max(at);
+    }
+
     pub(super) fn end_interval(&mut self) {
-        self.delta = std::mem::take(&mut self.coming);
+        self.delta = self.total.minus(self.before);
+        self.before = self.total;
     }
 }

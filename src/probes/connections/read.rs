@@ -1,47 +1,44 @@
-//! Empties the ring on a timer, and on each tick reads what the living sockets have carried.
+//! Empties the ring on a timer, and at the end of each interval reads the counts of living sockets.
 
 use std::cell::RefCell;
 use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashSet;
 use libbpf_rs::{Iter, Link, MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
-use super::decode;
-use super::flows::Flows;
-use crate::bpf::owners::OwnersSkel;
-use crate::bpf::owners::types::holder;
-use crate::model::conn::{Conn, OwnersBatch, OwnersTick};
-use crate::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
-use crate::model::owners::MAX_CONNS;
+use super::decode::{self, Decoded};
+use super::shares::{Peers, Shares};
+use crate::bpf::connections::ConnectionsSkel;
+use crate::bpf::connections::types::{bss, holder_record, walk_over};
+use crate::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits};
+use crate::model::connections::MAX_CONNS;
+use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use crate::probes::{Commands, Sink, clock, grace_period};
 use crate::sys::misses;
 
-/// Between drains. The ring holds 38,000 records: 380,000 connections a second, told at both ends.
+/// Between drains. The ring holds 28,000 records: 560,000 connections a second.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
-/// Records in one batch, about 200 bytes each, of two events at most.
+/// Records in one batch, 300 bytes each, of two events at most.
 const BATCH_RECORDS: usize = 1_024;
-/// Sockets, and others who hold one, that one look tells of: what the model follows.
+/// Sockets, and further holders, in one tick: as many as the model follows.
 const MOST: usize = MAX_CONNS;
-/// As `enum walk_over` in `owners.h`.
-const WALK_BEGUN: u32 = 0;
-const WALK_SOCKETS: u32 = 1;
-const WALK_FLOWS: u32 = 2;
-/// What one read of an iterator takes: as much as the kernel's own buffer.
+/// Bytes of one read of an iterator: the kernel's own buffer.
 const READ_BYTES: usize = 32 << 10;
 
-/// Finds what is there, says that it has started, and reads until told to stop; then it detaches
-/// and reads what is left.
+/// Finds the connections that are there, reports its start, and reads until it is stopped; then it
+/// detaches and reads the rest.
 pub(super) fn read(
     attached: Attached<'_>,
-    info: OwnersInfo,
+    info: ConnectionsInfo,
     interval: Duration,
     stopped: &Commands,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, holders, mut skel } = attached;
-    // Sockets that are older than the programs get a state, and who holds them.
+    // Connections that are older than the programs get a state, with their process.
     set(&mut skel, |bss| bss.seeding = true);
     each_holder(holders.as_ref(), |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
@@ -53,7 +50,7 @@ pub(super) fn read(
         (MapHandle::try_from(&skel.maps.conns)?, MapHandle::try_from(&skel.maps.walked)?);
     let mut builder = RingBufferBuilder::new();
     builder.add(&conns, |record| {
-        events.borrow_mut().extend(decode::events(record));
+        events.borrow_mut().extend(decode::conn(record));
         0
     })?;
     let ring = builder.build()?;
@@ -69,7 +66,9 @@ pub(super) fn read(
         events: &events,
         walk,
         holders,
-        flows: Flows::default(),
+        shares: Shares::default(),
+        peers: Peers::default(),
+        closed: HashSet::new(),
         lost: 0,
         missed: 0,
         sink,
@@ -101,7 +100,7 @@ pub(super) fn read(
     Ok(())
 }
 
-fn set(skel: &mut OwnersSkel<'_>, change: impl FnOnce(&mut crate::bpf::owners::types::bss)) {
+fn set(skel: &mut ConnectionsSkel<'_>, change: impl FnOnce(&mut bss)) {
     if let Some(bss) = skel.maps.bss_data.as_deref_mut() {
         change(bss);
     }
@@ -109,7 +108,7 @@ fn set(skel: &mut OwnersSkel<'_>, change: impl FnOnce(&mut crate::bpf::owners::t
 
 /// Runs the iterator over open files to its end, and hands over its records.
 fn each_holder(link: Option<&Link>, mut take: impl FnMut(&[u8])) -> libbpf_rs::Result<()> {
-    const BYTES: usize = size_of::<holder>();
+    const BYTES: usize = size_of::<holder_record>();
     let Some(link) = link else { return Ok(()) };
     let mut iter = Iter::new(link)?;
     let mut buffer = vec![0; READ_BYTES];
@@ -130,7 +129,7 @@ fn each_holder(link: Option<&Link>, mut take: impl FnMut(&[u8])) -> libbpf_rs::R
     }
 }
 
-/// The ring that walks write into, and what was read from it.
+/// The ring that walks write into, and the bytes read from it.
 struct Walk<'a> {
     ring: RingBuffer<'a>,
     found: &'a RefCell<Vec<u8>>,
@@ -140,13 +139,13 @@ impl Walk<'_> {
     /// Walks over a table to its end, and hands over the records, `bytes` each.
     fn run(
         &self,
-        skel: &mut OwnersSkel<'_>,
-        over: u32,
+        skel: &mut ConnectionsSkel<'_>,
+        over: walk_over,
         bytes: usize,
         mut take: impl FnMut(&[u8]),
     ) -> libbpf_rs::Result<()> {
         set(skel, |bss| {
-            bss.walk_over = over;
+            bss.walk_over = over.0;
             bss.walk_next = 0;
         });
         loop {
@@ -166,12 +165,15 @@ impl Walk<'_> {
 
 struct Reader<'a, 'obj> {
     ring: RingBuffer<'a>,
-    skel: OwnersSkel<'obj>,
-    events: &'a RefCell<Vec<Conn>>,
+    skel: ConnectionsSkel<'obj>,
+    events: &'a RefCell<Vec<Decoded>>,
     walk: Walk<'a>,
     holders: Option<Link>,
-    flows: Flows,
-    /// Events that were lost, as told last.
+    shares: Shares,
+    peers: Peers,
+    /// Sockets that ended since the last walk over them.
+    closed: HashSet<u64>,
+    /// Lost events at the last tick.
     lost: u64,
     /// Changes of TCP's state for which the kernel did not run the program, as of the last tick.
     missed: u64,
@@ -179,22 +181,21 @@ struct Reader<'a, 'obj> {
 }
 
 impl Reader<'_, '_> {
-    /// Sends all that happened; false when nobody listens any more.
+    /// Sends all events; false when the receiver has gone.
     fn drain(&mut self) -> libbpf_rs::Result<bool> {
         if self.skel.maps.bss_data.as_deref().is_some_and(|bss| bss.some_begun) {
             set(&mut self.skel, |bss| bss.some_begun = false);
             // They come through the ring of events.
-            self.walk.run(&mut self.skel, WALK_BEGUN, 1, |_| {})?;
+            self.walk.run(&mut self.skel, walk_over::WALK_BEGUN, 1, |_| {})?;
         }
         loop {
             let read = self.ring.consume_raw_n(BATCH_RECORDS);
             if read < 0 {
                 return Err(libbpf_rs::Error::from_raw_os_error(-read));
             }
-            let mut events = std::mem::take(&mut *self.events.borrow_mut());
-            // An end may tell of a beginning that was before what stands in front of it.
-            events.sort_by_cached_key(|event| event.at);
-            let some = !events.is_empty();
+            let decoded = std::mem::take(&mut *self.events.borrow_mut());
+            let some = !decoded.is_empty();
+            let events = self.completed(decoded)?;
             if some && !self.send(events, None) {
                 return Ok(false);
             }
@@ -204,10 +205,44 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Reads what lives. After a loss all of it, so that what ended unseen is missed.
+    /// The events of records, in the order of time. A socket that ended has its sharing processes with
+    /// their last counts, and its entries in the kernel's tables go.
+    fn completed(&mut self, decoded: Vec<Decoded>) -> libbpf_rs::Result<Vec<Conn>> {
+        let ended = |d: &Decoded| d.conn.event == ConnEvent::Close;
+        if decoded.iter().any(|d| ended(d) && d.has_sharers) {
+            self.walk_shares()?;
+        }
+        let mut events = Vec::with_capacity(decoded.len() + 1);
+        for decoded in decoded {
+            events.extend(decoded.begin());
+            let (ended, cookie) = (ended(&decoded), decoded.conn.cookie);
+            let (has_sharers, has_peers) = (decoded.has_sharers, !decoded.conn.stream);
+            events.push(self.shares.complete(decoded));
+            if ended && has_sharers {
+                self.shares.end(cookie, &self.skel.maps.shares)?;
+            }
+            if ended && has_peers {
+                self.peers.end(cookie);
+            }
+            if ended {
+                self.closed.insert(cookie);
+            }
+        }
+        events.sort_by_cached_key(|event| event.at);
+        Ok(events)
+    }
+
+    fn walk_shares(&mut self) -> libbpf_rs::Result<()> {
+        let (skel, shares) = (&mut self.skel, &mut self.shares);
+        self.walk.run(skel, walk_over::WALK_SHARES, decode::SHARE_BYTES, |record| {
+            shares.take(record);
+        })
+    }
+
+    /// Reads the living sockets. After a loss all of them, so that those whose end was lost are missed.
     fn tick(&mut self, last: bool) -> libbpf_rs::Result<bool> {
         let progs = &self.skel.progs;
-        let changes = [&progs.tcp_state, &progs.tcp_state_raw];
+        let changes = [&progs.tcp_state, &progs.tcp_state_raw, &progs.tcp_gone];
         self.missed = changes.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
         let lost = self.lost_events();
         let complete = last || lost != self.lost;
@@ -218,25 +253,37 @@ impl Reader<'_, '_> {
         });
         // Without a walk nothing is known to be missing.
         let complete = complete && self.has_walk();
-        let mut tick = OwnersTick { complete, ..OwnersTick::default() };
-        self.walk.run(&mut self.skel, WALK_SOCKETS, decode::CONN_BYTES, |record| {
-            if tick.samples.len() < MOST {
-                tick.samples.extend(decode::sample(record));
+        let mut tick = ConnectionsTick { complete, ..ConnectionsTick::default() };
+        each_holder(self.holders.as_ref(), |record| {
+            if tick.holders.len() < MOST {
+                tick.holders.extend(decode::holder(record));
+            } else {
+                tick.holders_left_out += 1;
+            }
+        })?;
+        let mut decoded = Vec::new();
+        self.walk.run(&mut self.skel, walk_over::WALK_SOCKETS, decode::CONN_BYTES, |record| {
+            if decoded.len() < MOST {
+                decoded.extend(decode::conn(record));
             } else {
                 tick.complete = false;
                 tick.left_out += 1;
             }
         })?;
-        each_holder(self.holders.as_ref(), |record| {
-            if tick.holders.len() < MOST {
-                tick.holders.extend(decode::held(record));
-            }
+        // The walk itself ended sockets that were gone. What ends after its sample is no sample.
+        self.closed.clear();
+        if !self.drain()? {
+            return Ok(false);
+        }
+        decoded.retain(|d| !self.closed.contains(&d.conn.cookie));
+        // After the sockets: their sharers' sums are then never larger than the entries.
+        self.walk_shares()?;
+        tick.samples = decoded.into_iter().map(|d| self.shares.complete(d)).collect();
+        let peers = &mut self.peers;
+        self.walk.run(&mut self.skel, walk_over::WALK_PEERS, decode::PEER_BYTES, |record| {
+            tick.peers.extend(peers.take(record));
         })?;
-        let flows = &mut self.flows;
-        self.walk.run(&mut self.skel, WALK_FLOWS, decode::FLOW_BYTES, |record| {
-            tick.flows.extend(flows.report(record));
-        })?;
-        flows.end_tick(&self.skel.maps.flows)?;
+        peers.end_tick(&self.skel.maps.peers)?;
         Ok(self.send(Vec::new(), Some(tick)))
     }
 
@@ -249,17 +296,29 @@ impl Reader<'_, '_> {
         self.skel.progs.walk.autoload() || self.skel.progs.walk_raw.autoload()
     }
 
-    fn send(&self, events: Vec<Conn>, tick: Option<OwnersTick>) -> bool {
-        let now = clock::now();
+    fn limits(&self) -> Limits {
+        let lost = self.lost_events();
         let bss = self.skel.maps.bss_data.as_deref();
-        let batch = OwnersBatch {
+        bss.map_or_else(Limits::default, |bss| Limits {
+            lost,
+            sockets: bss.sockets_left_out,
+            sharers: bss.sharers_left_out,
+            peers: bss.peers_left_out,
+            unknown_peers: bss.peers_unknown,
+        })
+    }
+
+    fn send(&self, events: Vec<Conn>, tick: Option<ConnectionsTick>) -> bool {
+        let now = clock::now();
+        let limits = self.limits();
+        let batch = ConnectionsBatch {
             at: now.mono,
             wall: now.wall,
             events,
             tick,
-            lost: self.lost_events(),
-            stateless: bss.map_or(0, |bss| bss.stateless),
+            limits,
+            ..ConnectionsBatch::default()
         };
-        self.sink.blocking_send(ProbeEvent::Owners(batch)).is_ok()
+        self.sink.blocking_send(ProbeEvent::Connections(batch)).is_ok()
     }
 }

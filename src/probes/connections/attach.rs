@@ -1,4 +1,4 @@
-//! Loads the object and attaches it: to the root of cgroup v2 and to TCP's changes of state.
+//! Loads the object and attaches it to tracepoints and to the root of cgroup v2.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -6,16 +6,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject};
 
-use crate::bpf::owners::{OwnersSkel, OwnersSkelBuilder};
+use crate::bpf::connections::{ConnectionsSkel, ConnectionsSkelBuilder};
 use crate::model::coverage::{Attribution, Missing};
-use crate::model::event::OwnersInfo;
+use crate::model::event::ConnectionsInfo;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, hierarchy_root};
 use crate::probes::programs::{self, Choice, Load, Object, Storage};
 use crate::probes::refusal::LoadError;
 
-/// What the probe does, as problems name it.
-pub(super) const WATCH: &str = "watch who is behind connections";
+/// The probe's task, as problems name it.
+pub(super) const WATCH: &str = "watch connections and their processes";
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +27,12 @@ pub(super) enum AttachError {
 }
 
 impl AttachError {
-    /// The program that was refused; the object's name, where it was not about one.
+    /// The program that was refused; the object's name where the error is about no program.
     pub(super) fn program(&self) -> &str {
         match self {
             AttachError::NoTcp(missing) => &missing.program,
             AttachError::Load(LoadError::Refused(refusal)) => &refusal.program,
-            AttachError::Load(_) => "owners",
+            AttachError::Load(_) => "connections",
         }
     }
 
@@ -45,7 +45,7 @@ impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Load(e) if e.is_out_of_memory() => {
-                "ring and tables count as its cgroup's memory: allow that 48 MiB; the dashboard does \
+                "ring and tables count as its cgroup's memory: allow that 56 MiB; the dashboard does \
                  without"
             }
             AttachError::Load(e) => {
@@ -60,9 +60,9 @@ impl From<AttachError> for Problem {
 /// The loaded and attached programs. Links first: they go before the object does.
 pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
-    /// Returns who else holds a socket, when it is run.
+    /// Its runs return the processes that hold sockets.
     pub(super) holders: Option<Link>,
-    pub(super) skel: OwnersSkel<'obj>,
+    pub(super) skel: ConnectionsSkel<'obj>,
 }
 
 /// Sets of the table of sockets, `SOCK_WAYS` in each, by the machine's memory in bytes: a power of
@@ -73,15 +73,22 @@ fn sets(memory: u64) -> u32 {
 }
 
 /// The programs of the root cgroup.
-const CGROUP_PROGRAMS: [&str; 6] =
-    ["count_tx", "count_rx", "sock_made", "sock_released", "accepts_v4", "accepts_v6"];
+const CGROUP_PROGRAMS: [&str; 7] = [
+    "sock_released",
+    "sends_to_v4",
+    "sends_to_v6",
+    "receives_from_v4",
+    "receives_from_v6",
+    "accepts_v4",
+    "accepts_v6",
+];
 
 /// The object, with the root of cgroup v2 where there is one.
-struct Owners {
+struct Connections {
     root: Option<&'static OwnedFd>,
 }
 
-impl Load for Owners {
+impl Load for Connections {
     type Loaded<'obj> = Attached<'obj>;
 
     fn load<'obj>(
@@ -97,48 +104,53 @@ impl Load for Owners {
 fn open_and_load<'obj>(
     storage: &'obj mut MaybeUninit<OpenObject>,
     choice: &Choice,
-) -> libbpf_rs::Result<OwnersSkel<'obj>> {
-    let mut open = OwnersSkelBuilder::default().open(storage)?;
+) -> libbpf_rs::Result<ConnectionsSkel<'obj>> {
+    let mut open = ConnectionsSkelBuilder::default().open(storage)?;
     let sets = sets(nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total()));
     let ways = open.maps.socks.max_entries() / open.maps.sock_sets.max_entries();
     open.maps.sock_sets.set_max_entries(sets)?;
     open.maps.socks.set_max_entries(sets * ways)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.sock_sets_shift = u32::BITS - sets.ilog2();
-        rodata.counts_datagrams = choice.has(programs::DATAGRAMS);
+        rodata.counts_calls = choice.has(programs::CALLS);
         rodata.has_walk = choice.has(programs::WALK);
     }
     choice.prepare(open.open_object_mut());
     open.load()
 }
 
-impl Owners {
+impl Connections {
     fn attach<'obj>(
         &self,
-        skel: OwnersSkel<'obj>,
+        skel: ConnectionsSkel<'obj>,
         choice: &Choice,
     ) -> Result<Attached<'obj>, LoadError> {
         let progs = &skel.progs;
         let mut links = Vec::new();
         // Counting first: the counts are whole for what is reported from its beginning.
         for (program, name) in [
-            (&progs.count_tx, "count_tx"),
-            (&progs.count_rx, "count_rx"),
-            (&progs.sock_made, "sock_made"),
+            (&progs.tcp_gone, "tcp_gone"),
+            (&progs.tcp_state, "tcp_state"),
+            (&progs.tcp_state_raw, "tcp_state_raw"),
+            (&progs.sent, "sent"),
+            (&progs.received, "received"),
+        ] {
+            if choice.uses(name) {
+                links.push(program.attach().map_err(|e| LoadError::of_attach(name, &e))?);
+            }
+        }
+        for (program, name) in [
             (&progs.sock_released, "sock_released"),
+            (&progs.sends_to_v4, "sends_to_v4"),
+            (&progs.sends_to_v6, "sends_to_v6"),
+            (&progs.receives_from_v4, "receives_from_v4"),
+            (&progs.receives_from_v6, "receives_from_v6"),
             (&progs.accepts_v4, "accepts_v4"),
             (&progs.accepts_v6, "accepts_v6"),
         ] {
             if let Some(root) = self.root.filter(|_| choice.uses(name)) {
                 let link = program.attach_cgroup(root.as_raw_fd());
                 links.push(link.map_err(|e| LoadError::of_attach(name, &e))?);
-            }
-        }
-        for (program, name) in
-            [(&progs.tcp_state, "tcp_state"), (&progs.tcp_state_raw, "tcp_state_raw")]
-        {
-            if choice.uses(name) {
-                links.push(program.attach().map_err(|e| LoadError::of_attach(name, &e))?);
             }
         }
         let holders = choice
@@ -151,21 +163,27 @@ impl Owners {
 }
 
 /// Loads and attaches. A connection that begins after this is reported.
-pub(super) fn attach(storage: &mut Storage) -> Result<(Attached<'_>, OwnersInfo), AttachError> {
-    let choice = Choice::of(Object::Owners);
+pub(super) fn attach(
+    storage: &mut Storage,
+) -> Result<(Attached<'_>, ConnectionsInfo), AttachError> {
+    let choice = Choice::of(Object::Connections);
     let root = hierarchy_root().map(|root| &root.dir);
     let choice = match root {
         Some(_) => choice,
         None => choice.unavailable(&CGROUP_PROGRAMS, "cgroup v2 is not mounted, and cannot be"),
     };
     let (attached, choice) =
-        programs::load(&Owners { root }, storage, choice).map_err(AttachError::Load)?;
+        programs::load(&Connections { root }, storage, choice).map_err(AttachError::Load)?;
     let mut missing = choice.missing();
     if let Some(tcp) = missing.iter().find(|missing| missing.feature == programs::TCP) {
         return Err(AttachError::NoTcp(tcp.clone()));
     }
     missing.extend(cgroups::missing(cgroups::OUTSIDE_CONNECTIONS));
-    Ok((attached, OwnersInfo { attribution: Attribution::Connection, missing }))
+    let attribution = match choice.has(programs::CALLS) {
+        true => Attribution::Call,
+        false => Attribution::Connection,
+    };
+    Ok((attached, ConnectionsInfo { attribution, missing }))
 }
 
 #[cfg(test)]

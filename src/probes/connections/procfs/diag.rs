@@ -48,6 +48,8 @@ pub(super) struct Entry {
     pub(super) remote: SocketAddr,
     /// The kernel's number of the socket.
     pub(super) cookie: u64,
+    /// The index of the interface that it is bound to, or 0.
+    pub(super) interface: u32,
     /// Of the file through which processes hold it; 0: none does any more.
     pub(super) inode: u32,
     /// What TCP counted since the connection began; nothing for datagrams.
@@ -166,7 +168,8 @@ fn parse(protocol: u16, body: &[u8]) -> Option<Entry> {
     if !CONNECTED.contains(&state) || remote.port() == 0 {
         return None;
     }
-    Some(Entry { protocol, state, local, remote, cookie, inode: u32_at(head, 68)?, carried })
+    let (interface, inode) = (u32_at(head, 40)?, u32_at(head, 68)?);
+    Some(Entry { protocol, state, local, remote, cookie, interface, inode, carried })
 }
 
 /// Payload and segments of `struct tcp_info`. `bytes_received` has the peer's FIN in it, where that

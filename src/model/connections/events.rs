@@ -1,21 +1,21 @@
-//! What processes did on the wire, in the order in which it happened: the latest of all processes.
+//! The latest network events of all processes, in the order of time.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use super::What;
 use crate::model::conn::Carried;
-use crate::model::opens::ProcessKey;
+use crate::model::process::ProcessKey;
 use crate::model::time::Mono;
 
-/// Events that are kept, 96 bytes each.
+/// Latest events, 96 bytes each; the oldest is evicted.
 const MOST: usize = 8_192;
 
-/// What a process did.
+/// A network event of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetActivity {
-    /// A connection began, was accepted, did not come about (with the errno), ended, or was found by a
-    /// poll; what it carried, where that is counted.
+    /// A connection began, was accepted, failed (with the errno), ended, or was found by a poll; its
+    /// traffic, where that is counted.
     Conn {
         what: What,
         protocol: u16,
@@ -24,11 +24,11 @@ pub enum NetActivity {
         error: u32,
         carried: Option<Carried>,
     },
-    /// What it exchanged with an address in one interval.
+    /// Traffic with an address in one interval.
     Carried { ip: IpAddr, carried: Carried },
 }
 
-/// A deed, whose, and when.
+/// An event with its process and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     pub at: Mono,

@@ -1,25 +1,25 @@
-//! The owners probe: which processes are behind which connections, and what those carry.
+//! The connections probe: connections, their processes and their traffic.
 //!
-//! A thread that owns the skeleton on its stack. Everything is attached through links beside those
-//! of others, and ends with the handle or the process. Where no program can be attached, `procfs` polls.
+//! A thread owns the skeleton on its stack. Everything is attached through links beside those of
+//! others, and ends with the handle or the process. Where no program can be attached, `procfs` polls.
 
 mod attach;
 mod decode;
-mod flows;
 mod procfs;
 mod read;
+mod shares;
 
 use std::time::Duration;
 
 use super::programs::Storage;
 use super::{Commands, ProbeThread, Sink, refusal};
-use crate::model::event::{OwnersInfo, ProbeEnd, ProbeId};
+use crate::model::event::{ConnectionsInfo, ProbeEnd, ProbeId};
 use crate::model::problem::Problem;
 use crate::privileges::{self, ThreadRole};
 
 /// How the owners probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnersConfig {
+pub struct ConnectionsConfig {
     /// Between readings of what lives.
     pub interval: Duration,
     /// Nothing more is attached after the start, and the rights for that are given up.
@@ -27,21 +27,21 @@ pub struct OwnersConfig {
 }
 
 /// Starts the probe.
-pub fn start(config: OwnersConfig, sink: Sink) -> ProbeThread {
+pub fn start(config: ConnectionsConfig, sink: Sink) -> ProbeThread {
     let run = move |stopped: &Commands, sink: &Sink| {
         run(&config, stopped, sink).map(|()| ProbeEnd::Connections)
     };
     ProbeThread::spawn(ProbeId::Connections, sink, None, run)
 }
 
-fn run(config: &OwnersConfig, stopped: &Commands, sink: &Sink) -> Result<(), Problem> {
+fn run(config: &ConnectionsConfig, stopped: &Commands, sink: &Sink) -> Result<(), Problem> {
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
         Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
         Err(Refused { why, .. }) => return Err(why),
     };
-    privileges::keep(&[ThreadRole::Owners], config.locked);
+    privileges::keep(&[ThreadRole::Connections], config.locked);
     read::read(attached, info, config.interval, stopped, sink)
         .map_err(|e| Problem::new("read the connections", e.to_string(), "start ebpftop again"))
 }
@@ -56,7 +56,7 @@ struct Refused {
 }
 
 /// A loaded and attached object, or what refuses it: for tests all of it, where `EBPFTOP_REFUSE` says so.
-fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), Refused> {
+fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, ConnectionsInfo), Refused> {
     if refusal::is_injected("all") {
         let why = Problem::new(attach::WATCH, "refused by EBPFTOP_REFUSE", "");
         return Err(Refused { why, program: "all".to_owned(), can_poll: true });
@@ -71,7 +71,7 @@ fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, OwnersInfo), R
 /// Goes on by polling, where no program can be attached.
 fn poll(
     Refused { why, program, .. }: &Refused,
-    config: &OwnersConfig,
+    config: &ConnectionsConfig,
     stopped: &Commands,
     sink: &Sink,
 ) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 //!
 //! A connection that begins and ends between two polls is missed, and what a process sent cannot be
 //! told from what another one sent that has the socket too. So no bytes of processes are reported;
-//! [`crate::model::owners::Owners`] ignores those of the samples, which are the sockets' own.
+//! [`crate::model::connections::Connections`] ignores those of the samples, which are the sockets' own.
 
 mod diag;
 mod fds;
@@ -16,10 +16,13 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::model::conn::{Carried, Conn, ConnEvent, Holder, OwnersBatch, OwnersTick, Share};
+use crate::model::conn::{
+    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Holder, Owner, Share, TCP,
+    TcpCounts,
+};
+use crate::model::connections::MAX_CONNS;
 use crate::model::coverage::{Attribution, Missing};
-use crate::model::event::{OwnersInfo, ProbeEvent, ProbeInfo};
-use crate::model::owners::MAX_CONNS;
+use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
 use crate::probes::{Commands, Sink, clock};
@@ -48,7 +51,7 @@ struct Followed {
     sought: bool,
     /// The number of the last poll that found it.
     poll: u64,
-    holders: Vec<crate::model::conn::Owner>,
+    holders: Vec<Owner>,
 }
 
 /// Polls until told to stop. `why` is the problem for which no BPF program watches: the kernel refused
@@ -76,9 +79,9 @@ pub(super) fn read(
     let batch = poller.poll(Duration::ZERO).map_err(|e| cannot(&e))?;
     poller.first = false;
     let info =
-        OwnersInfo { attribution: Attribution::Procfs, missing: poller.missing(why, program) };
+        ConnectionsInfo { attribution: Attribution::Procfs, missing: poller.missing(why, program) };
     if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err()
-        || sink.blocking_send(ProbeEvent::Owners(batch)).is_err()
+        || sink.blocking_send(ProbeEvent::Connections(batch)).is_err()
     {
         return Ok(());
     }
@@ -89,7 +92,7 @@ pub(super) fn read(
         let batch = poller.poll(interval).map_err(|e| {
             Problem::new("poll the connections", e.to_string(), "start ebpftop again")
         })?;
-        if sink.blocking_send(ProbeEvent::Owners(batch)).is_err() {
+        if sink.blocking_send(ProbeEvent::Connections(batch)).is_err() {
             return Ok(());
         }
         if ends {
@@ -139,7 +142,7 @@ impl Poller {
     }
 
     /// Lists the sockets, and scans /proc where that is due.
-    fn poll(&mut self, interval: Duration) -> io::Result<OwnersBatch> {
+    fn poll(&mut self, interval: Duration) -> io::Result<ConnectionsBatch> {
         self.polls += 1;
         let now = clock::now();
         let mut left_out = self.list(now.mono)?;
@@ -157,20 +160,21 @@ impl Poller {
             self.next_scan = Instant::now() + (self.scan_took * PAUSE_SHARE).max(interval / 2);
         }
         let events = self.events();
-        let tick = OwnersTick {
+        let tick = ConnectionsTick {
             samples: self.followed.values().map(|f| f.conn.clone()).collect(),
             complete: true,
             left_out: left_out.saturating_sub(self.left_out),
             holders: self.holders(),
-            flows: Vec::new(),
+            peers: Vec::new(),
+            holders_left_out: 0,
         };
         self.left_out = left_out;
-        Ok(OwnersBatch {
+        Ok(ConnectionsBatch {
             at: now.mono,
             wall: now.wall,
             events,
             tick: Some(tick),
-            ..OwnersBatch::default()
+            ..ConnectionsBatch::default()
         })
     }
 
@@ -287,8 +291,8 @@ fn take(
     if entry.inode != 0 {
         f.inode = entry.inode;
     }
-    if let Some(share) = f.conn.shares.first_mut() {
-        share.carried = entry.carried.minus(f.before);
+    if let Some(tcp) = &mut f.conn.tcp {
+        tcp.carried = entry.carried.minus(f.before);
     }
     true
 }
@@ -304,14 +308,18 @@ impl Followed {
             local: entry.local,
             remote: entry.remote,
             netns: 0,
+            interface: entry.interface,
             state: entry.state,
             error: 0,
-            shares: vec![Share { owner: None, carried: Carried::default() }],
+            shares: Vec::new(),
             current: 0,
-            left_out: false,
-            kernels: false,
+            left_out: Carried::default(),
+            tcp: (entry.protocol == TCP).then(TcpCounts::default),
+            shared: false,
+            kernel: false,
             passive: false,
-            wrapping: true,
+            stream: entry.protocol == TCP,
+            unseen: false,
         };
         let before = if first { entry.carried } else { Carried::default() };
         let holders = Vec::new();
@@ -323,12 +331,12 @@ impl Followed {
     fn hold(&mut self, scan: &Scan) {
         self.sought = true;
         self.holders = scan.holders(self.inode).collect();
-        let Some(share) = self.conn.shares.first_mut() else { return };
-        let is_owner = |o: &crate::model::conn::Owner| share.owner.is_some_and(|s| s.key == o.key);
+        self.conn.shared |= self.holders.len() > 1;
+        let is_owner = |o: &Owner| self.conn.owner().is_some_and(|owner| owner.key == o.key);
         if !self.holders.iter().any(is_owner)
             && let Some(first) = self.holders.first()
         {
-            share.owner = Some(*first);
+            self.conn.shares = vec![Share { owner: *first, carried: Carried::default() }];
         }
     }
 }

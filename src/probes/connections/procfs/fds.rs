@@ -12,8 +12,8 @@ use nix::sys::stat::{Mode, fstatat};
 
 use crate::model::conn::{Owner, OwnerFrom};
 use crate::model::open::Comm;
-use crate::model::opens::ProcessKey;
 use crate::model::process::NS_PER_TICK;
+use crate::model::process::ProcessKey;
 use crate::model::process_info::Stat;
 use crate::probes::clock;
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Processes that call, and the bytes that their calls returned.
+ *
+ * A socket's first process is in its state; each other one has an entry in `shares`. */
+#ifndef EBPFTOP_CALLERS_H
+#define EBPFTOP_CALLERS_H
+
+#include "conn_records.h"
+
+struct share {
+	struct caller caller;
+	__u64 reported; /* sum of its counts at the last report */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct share_key);
+	__type(value, struct share);
+} shares SEC(".maps");
+
+/* Calls of processes that found no room in `shares`. */
+__u64 sharers_left_out = 0;
+
+static __always_inline void copy_comm(__u8 to[16], __u64 leader)
+{
+	__u64 *comm = (__u64 *)to;
+
+	comm[0] = WORD(task_struct, leader, comm);
+	comm[1] = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
+}
+
+static __always_inline void fill_caller(struct caller *caller, __u64 task, __u32 from)
+{
+	__u64 leader = WORD(task_struct, task, group_leader);
+
+	caller->uid = HALF(cred, WORD(task_struct, task, real_cred), uid.val);
+	copy_comm(caller->comm, leader);
+	caller->start_boottime_ns = WORD(task_struct, leader, start_boottime);
+	caller->tgid = HALF(task_struct, leader, tgid);
+	caller->from = from;
+	caller->is_last = 1;
+}
+
+/* A socket that the kernel made for itself has no file. */
+static __always_inline bool is_kernel_socket(__u64 sk)
+{
+	__u64 socket = WORD(sock, sk, sk_socket);
+
+	return socket && !WORD(socket, socket, file);
+}
+
+static __always_inline bool is_kernel_thread(__u64 task)
+{
+	return HALF(task_struct, task, flags) & PF_KTHREAD;
+}
+
+/* The running process becomes the socket's first one, unless the kernel uses it. */
+static __always_inline void set_first(struct sock_state *state, __u64 sk, __u64 task, __u32 from)
+{
+	state->kernel = is_kernel_socket(sk) || is_kernel_thread(task);
+	if (!state->kernel)
+		fill_caller(&state->first, task, from);
+}
+
+static __always_inline void add_counts(struct conn_counts *counts, bool tx, __u32 bytes,
+				       bool stream)
+{
+	__sync_fetch_and_add(tx ? &counts->tx_bytes : &counts->rx_bytes, bytes);
+	if (!stream)
+		__sync_fetch_and_add(tx ? &counts->tx_packets : &counts->rx_packets, 1);
+}
+
+/* The counts of a process that is not the first one of its socket; NULL where there is no room. */
+static __always_inline struct conn_counts *counts_of_sharer(struct sock_state *state, __u64 task,
+							    __u32 tgid, __u64 start_boottime_ns,
+							    __u32 from)
+{
+	struct share_key key = {
+		.cookie = state->cookie,
+		.start_boottime_ns = start_boottime_ns,
+		.tgid = tgid,
+	};
+	struct share *share = bpf_map_lookup_elem(&shares, &key);
+
+	if (!share) {
+		struct share none = {};
+
+		fill_caller(&none.caller, task, from);
+		bpf_map_update_elem(&shares, &key, &none, BPF_NOEXIST);
+		share = bpf_map_lookup_elem(&shares, &key);
+		if (!share)
+			return NULL;
+		state->has_sharers = state->shared = 1;
+	}
+	return &share->caller.counts;
+}
+
+/* Counts a call of any process but the first one. */
+static __always_inline void count_other(struct sock_state *state, __u64 sk, __u64 task, __u32 tgid,
+					__u64 start_boottime_ns, bool tx, __u32 bytes)
+{
+	__u32 from = tx ? OWNER_SENT : OWNER_RECEIVED;
+	struct conn_counts *counts;
+
+	if (state->kernel || is_kernel_thread(task) || is_kernel_socket(sk)) {
+		state->kernel = 1;
+		add_counts(&state->left_out, tx, bytes, state->stream);
+		return;
+	}
+	if (state->first.from == OWNER_NONE &&
+	    __sync_val_compare_and_swap(&state->first.tgid, 0, tgid) == 0) {
+		fill_caller(&state->first, task, from);
+		if (state->passive && state->established)
+			begins(state, bpf_ktime_get_ns());
+	}
+	if (state->first.tgid == tgid) {
+		add_counts(&state->first.counts, tx, bytes, state->stream);
+		return;
+	}
+	counts = counts_of_sharer(state, task, tgid, start_boottime_ns, from);
+	if (!counts) {
+		__sync_fetch_and_add(&sharers_left_out, 1);
+		add_counts(&state->left_out, tx, bytes, state->stream);
+		return;
+	}
+	add_counts(counts, tx, bytes, state->stream);
+	add_counts(&state->sharers, tx, bytes, state->stream);
+	state->last_start_boottime_ns = start_boottime_ns;
+	state->last_tgid = tgid;
+	state->first.is_last = 0;
+}
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Records of sockets, and when they are written. */
+#ifndef EBPFTOP_CONN_RECORDS_H
+#define EBPFTOP_CONN_RECORDS_H
+
+#include "tcp_account.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} conns SEC(".maps");
+
+/* Connections that have begun and are not reported yet: index in `socks` plus 1, in a place that the
+ * index decides. Most end before the reader comes, and one record then reports both. */
+#define BEGUN_LISTS 256
+#define BEGUN_IN_LIST 16
+struct begun_list {
+	__u32 at[BEGUN_IN_LIST];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BEGUN_LISTS);
+	__type(key, __u32);
+	__type(value, struct begun_list);
+} begun SEC(".maps");
+
+/* Set when a begun list may be non-empty; the reader clears it before it walks the lists. */
+bool some_begun = false;
+/* The walk (walk.h), which empties those lists, is loaded. */
+const volatile bool has_walk = true;
+/* Records that found no room in the ring. */
+__u64 lost = 0;
+
+/* The address in a state, as a number also where the verifier has just seen it as a pointer. */
+static __always_inline __u64 number_of(const struct sock_state *state)
+{
+	return *(volatile __u64 *)&state->sk;
+}
+
+static __always_inline void read_end(struct conn_end *to, __u64 v6, __u32 v4, bool is_v6)
+{
+	__u64 *half = (__u64 *)to->ip;
+
+	half[2] = 0; /* port and padding */
+	if (is_v6) {
+		half[0] = kernel_word(v6);
+		half[1] = kernel_word(v6 + 8);
+	} else {
+		half[0] = 0;
+		((__u32 *)to->ip)[2] = bpf_htonl(0xffff);
+		((__u32 *)to->ip)[3] = v4;
+	}
+}
+
+static __always_inline void read_remote(struct conn_end *to, __u64 sk)
+{
+	read_end(to, sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr),
+		 HALF(sock, sk, __sk_common.skc_daddr),
+		 (__u16)WORD(sock, sk, __sk_common.skc_family) == AF_INET6);
+	to->port = bpf_ntohs((__u16)WORD(sock, sk, __sk_common.skc_dport));
+}
+
+/* Reads addresses and namespace of a socket that is there. */
+static __always_inline void read_ids(struct conn_ids *ids, __u64 sk)
+{
+	__u64 net = WORD(sock, sk, __sk_common.skc_net.net);
+
+	ids->family = (__u16)WORD(sock, sk, __sk_common.skc_family);
+	ids->protocol = (__u16)WORD(sock, sk, sk_protocol);
+	ids->netns = HALF(net, net, ns.inum);
+	ids->interface = HALF(sock, sk, __sk_common.skc_bound_dev_if);
+	ids->pad = 0;
+	read_end(&ids->local,
+		 sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr),
+		 HALF(sock, sk, __sk_common.skc_rcv_saddr), ids->family == AF_INET6);
+	read_remote(&ids->remote, sk);
+	ids->local.port = (__u16)WORD(sock, sk, __sk_common.skc_num);
+	if (!ids->local.port) /* closed: the port is given back already */
+		ids->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
+}
+
+/* Fills all but time, event and addresses. TCP's counters come before those of the calls: a call that
+ * is counted in between makes them larger, never TCP's. */
+static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
+					const struct sock_state *state)
+{
+	__u16 flags = (state->kernel ? CONN_KERNEL : 0) | (state->passive ? CONN_PASSIVE : 0) |
+		      (state->shared ? CONN_SHARED : 0) | (state->stream ? CONN_STREAM : 0) |
+		      (state->has_sharers ? CONN_SHARERS : 0);
+
+	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
+	record->rx_queued = 0;
+	record->state = 0;
+	if (state->tcp) {
+		flags |= CONN_TCP;
+		record->state = state->old_state ?:
+						   (__u8)WORD(sock, sk, __sk_common.skc_state);
+		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
+	}
+	asm volatile("" ::: "memory");
+	record->flags = flags;
+	record->first = state->first;
+	record->sharers = state->sharers;
+	record->left_out = state->left_out;
+	record->since_ns = state->since_ns;
+	record->cookie = state->cookie;
+	record->last_start_boottime_ns = state->last_start_boottime_ns;
+	record->last_tgid = state->last_tgid;
+	record->begun_ns = 0;
+	record->error = 0;
+}
+
+static __always_inline void count_lost(void)
+{
+	__sync_fetch_and_add(&lost, 1);
+}
+
+static __always_inline void fill_begin(struct conn_record *record, const struct sock_state *state,
+				       __u64 ts_ns)
+{
+	record->ts_ns = ts_ns;
+	record->event = state->passive ? CONN_ACCEPT : CONN_CONNECT;
+	record->state = TCP_ESTABLISHED;
+}
+
+static __always_inline void write_begin(struct sock_state *state, __u64 ts_ns)
+{
+	struct conn_record *record = bpf_ringbuf_reserve(&conns, sizeof(*record), 0);
+
+	if (!record) {
+		count_lost();
+		return;
+	}
+	fill_counts(record, number_of(state), state);
+	record->ids = state->ids;
+	fill_begin(record, state, ts_ns);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* The place of a connection among the begun ones. */
+static __always_inline __u32 *begun_place(const struct sock_state *state)
+{
+	__u32 key = state->at / BEGUN_IN_LIST % BEGUN_LISTS;
+	struct begun_list *list = bpf_map_lookup_elem(&begun, &key);
+
+	return list ? &list->at[state->at % BEGUN_IN_LIST] : NULL;
+}
+
+/* Takes the time of a beginning that is not reported, or 0. */
+static __always_inline __u64 take_begun(struct sock_state *state)
+{
+	__u64 ts_ns = state->begun_ns;
+	__u32 *place;
+
+	if (!ts_ns || __sync_val_compare_and_swap(&state->begun_ns, ts_ns, 0) != ts_ns)
+		return 0;
+	place = begun_place(state);
+	if (place && *place == state->at + 1)
+		*place = 0;
+	return ts_ns;
+}
+
+/* Leaves the report of a beginning to the reader or to the connection's end; writes it at once where
+ * another connection is in its place. */
+static __always_inline void begins(struct sock_state *state, __u64 ts_ns)
+{
+	__u32 *place = begun_place(state);
+
+	__sync_lock_test_and_set(&state->begun_ns, ts_ns);
+	if (!has_walk || !place || __sync_val_compare_and_swap(place, 0, state->at + 1)) {
+		ts_ns = take_begun(state);
+		if (ts_ns)
+			write_begin(state, ts_ns);
+		return;
+	}
+	if (!some_begun)
+		some_begun = true;
+}
+
+/* Writes the end of a socket. `cookie` is that of the state, which take_state took. */
+static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags)
+{
+	__u64 begun_ns = take_begun(state);
+	/* reserved last: kernel 6.1 takes it for NULL in a test that does not follow at once */
+	struct conn_record *record = bpf_ringbuf_reserve(&conns, sizeof(*record), 0);
+
+	if (!record) {
+		count_lost();
+		if (begun_ns)
+			count_lost();
+		return;
+	}
+	fill_counts(record, number_of(state), state);
+	record->ids = state->ids;
+	record->cookie = cookie;
+	record->begun_ns = begun_ns;
+	record->ts_ns = bpf_ktime_get_ns();
+	record->event = CONN_CLOSE;
+	record->error = state->error;
+	record->flags |= flags;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* Reports a socket's end, and frees its state. */
+static __always_inline void end_state(struct sock_state *state, __u16 flags)
+{
+	__u64 cookie = state->cookie;
+
+	if (!take_state(state, cookie))
+		return;
+	write_end(state, cookie, flags);
+	free_state(state);
+}
+
+#endif

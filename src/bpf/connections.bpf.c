@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Connections, their processes, and the bytes that they carry.
+ *
+ * Bytes are counted where a process calls: the tracepoints at the end of sendmsg and recvmsg (kernel
+ * 6.3, 6e6eda44b939) run in its context with what the call returns, for every protocol. Below that
+ * kernel bytes are TCP's own counters, read when the reader walks and at a connection's end. A
+ * connection is followed from the start of its handshake until TCP and its processes have closed it,
+ * and its end is reported with its last counts, however short it was.
+ *
+ * The programs on the root cgroup hang beside those of others (BPF_F_ALLOW_MULTI) and let everything
+ * pass. The compare-and-swap and cookies in tracing programs are kernel 5.12 (5ffa25502b5a,
+ * c5dbb89fc2ac). */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "walk.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Set by the reader: `holders` makes a state for connections that have none. */
+bool seeding = false;
+/* Set by the reader: the number of this run of `holders`, from 1. */
+__u32 holders_run = 0;
+
+static __always_inline bool is_connection(__u8 state)
+{
+	return state != TCP_LISTEN && state != TCP_SYN_RECV && state != TCP_CLOSE;
+}
+
+/* A subflow's bytes are counted at its MPTCP socket. */
+static __always_inline bool is_subflow(__u64 sk)
+{
+	return bpf_core_field_exists(struct tcp_sock, is_mptcp) &&
+	       (__u8)WORD(tcp_sock, sk, is_mptcp);
+}
+
+/* The state of the socket that has this cookie. A state of another one at the same address, whose end
+ * was not observed, is reported and freed. */
+static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie)
+{
+	struct sock_state *state = state_of(sk);
+
+	if (!state || is_cookie_of(state, cookie))
+		return state;
+	end_state(state, CONN_UNSEEN);
+	return NULL;
+}
+
+/* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
+static __always_inline int tcp_changes(struct sock *sk, int from, int to, const bool typed)
+{
+	__u64 addr = (__u64)sk, cookie = WORD(sock, addr, __sk_common.skc_cookie.counter);
+	struct sock_state *state = NULL;
+	__u16 protocol;
+
+	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_CLOSE)
+		return 0;
+	protocol = (__u16)WORD(sock, addr, sk_protocol);
+	if (protocol != IPPROTO_TCP && (protocol != IPPROTO_MPTCP || !counts_calls))
+		return 0;
+	if (cookie || !typed)
+		state = own_state(sk, cookie);
+	if (to == TCP_CLOSE) {
+		if (!state)
+			return 0;
+		if (state->old_state)
+			return 0;
+		state->error = HALF(sock, addr, sk_err);
+		if (!state->established)
+			read_ids(&state->ids, addr);
+		keep_totals(addr, state, state->established ? from : TCP_SYN_SENT);
+		/* Processes may read on until they close it: see tcp_gone. */
+		if (!state->established || !counts_calls)
+			end_state(state, 0);
+		return 0;
+	}
+	if (state && state->old_state) { /* the socket connects again */
+		end_state(state, 0);
+		state = NULL;
+	}
+	if (!state) {
+		if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
+			return 0; /* counted as left out when its connect() began */
+		if (protocol == IPPROTO_TCP && counts_calls && is_subflow(addr))
+			return 0;
+		if (typed)
+			cookie = bpf_get_socket_cookie(sk);
+		else if (!cookie)
+			cookie = made_up_cookie();
+		state = new_state(sk, cookie);
+		if (!state)
+			return 0;
+		state->tcp = protocol == IPPROTO_TCP;
+		state->stream = 1;
+		state->passive = to == TCP_ESTABLISHED;
+		if (!state->passive)
+			state->base.tx_bytes = 1; /* the SYN */
+	}
+	state->since_ns = bpf_ktime_get_ns();
+	if (to == TCP_SYN_SENT) {
+		/* inside connect() */
+		set_first(state, addr, bpf_get_current_task(), OWNER_MADE);
+		return 0;
+	}
+	read_ids(&state->ids, addr);
+	state->established = 1;
+	if (!state->passive)
+		begins(state, state->since_ns);
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int tcp_state(__u64 *ctx)
+{
+	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], true);
+}
+
+/* For kernels that refuse programs that are typed by BTF. Here the socket is a number, and no helper
+ * makes a cookie of it. */
+SEC("?raw_tp/inet_sock_set_state")
+int tcp_state_raw(__u64 *ctx)
+{
+	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], false);
+}
+
+/* Both TCP and the processes have closed it. */
+SEC("tp_btf/tcp_destroy_sock")
+int tcp_gone(__u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	struct sock_state *state = state_of(sk);
+
+	if (state && is_cookie_of(state, WORD(sock, (__u64)sk, __sk_common.skc_cookie.counter)))
+		end_state(state, 0);
+	return 0;
+}
+
+/* Other sockets end with their file. Where this is not attached, the reader's walk finds the end. */
+SEC("cgroup/sock_release")
+int sock_released(struct bpf_sock *sk)
+{
+	struct sock_state *state;
+
+	if (is_tcp(sk))
+		return 1;
+	state = state_of(sk);
+	if (!state || state->tcp || state->cookie != bpf_get_socket_cookie(sk))
+		return 1;
+	if (!state->stream)
+		read_ids(&state->ids, number_of(state));
+	end_state(state, 0);
+	return 1;
+}
+
+/* A socket without a state calls: it is a datagram socket's first call, or a connection that is older
+ * than the programs and that no walk over the open files found. */
+static __noinline struct sock_state *state_at_call(struct sock *sk, int bytes, bool tx)
+{
+	bool tcp = sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+	__u64 cookie = bpf_get_socket_cookie(sk), addr = (__u64)sk;
+	struct sock_state *state = own_state(sk, cookie);
+
+	if (state)
+		return state;
+	if (tcp && !is_connection(sk->__sk_common.skc_state))
+		return NULL;
+	state = new_state(sk, cookie);
+	if (!state)
+		return NULL;
+	state->stream = sk->sk_type == SOCK_STREAM;
+	state->kernel = is_kernel_socket(addr);
+	read_ids(&state->ids, addr);
+	if (state->stream)
+		state->established = 1;
+	else
+		state->since_ns = bpf_ktime_get_ns();
+	if (tcp) {
+		state->tcp = 1;
+		set_base(state, addr);
+		/* this call's bytes are among them */
+		*(tx ? &state->base.tx_bytes : &state->base.rx_bytes) -= bytes;
+	}
+	return state;
+}
+
+static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
+{
+	__u16 family = sk->__sk_common.skc_family;
+	bool stream = sk->sk_type == SOCK_STREAM;
+	struct task_struct *task, *leader;
+	struct conn_end remote = {};
+	struct sock_state *state;
+	bool named = false;
+	__u64 start;
+	__u32 tgid;
+
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (!stream)
+		named = take_named(sk, task->pid, &remote);
+	if (bytes < 0 || (stream && bytes == 0))
+		return 0;
+	state = state_of(sk);
+	if (!state || state->cookie != (__u64)sk->__sk_common.skc_cookie.counter) {
+		state = state_at_call(sk, bytes, tx);
+		if (!state)
+			return 0;
+	}
+	leader = task->group_leader;
+	tgid = task->tgid;
+	start = leader->start_boottime;
+	if (state->first.tgid == tgid && state->first.start_boottime_ns == start) {
+		if (!state->first.is_last)
+			state->first.is_last = 1;
+		add_counts(&state->first.counts, tx, bytes, stream);
+	} else {
+		count_other(state, number_of(state), (__u64)task, tgid, start, tx, bytes);
+	}
+	if (stream || state->kernel)
+		return 0;
+	if (sk->__sk_common.skc_dport) {
+		struct conn_end own;
+
+		read_remote(&own, number_of(state));
+		meet_peer(state, &own);
+		if (!named)
+			remote = own;
+	} else if (!named) {
+		__sync_fetch_and_add(&peers_unknown, 1);
+		return 0;
+	}
+	count_peer(state, &remote, tgid, start, tx, bytes);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int sent(__u64 *ctx)
+{
+	return count_call((struct sock *)ctx[0], ctx[1], true);
+}
+
+/* A call that only peeks, or that reads the queue of errors, receives nothing. */
+SEC("tp_btf/sock_recv_length")
+int received(__u64 *ctx)
+{
+	if (ctx[2] & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	return count_call((struct sock *)ctx[0], ctx[1], false);
+}
+
+SEC("cgroup/sendmsg4")
+int sends_to_v4(struct bpf_sock_addr *ctx)
+{
+	name_peer(ctx, false);
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int sends_to_v6(struct bpf_sock_addr *ctx)
+{
+	name_peer(ctx, true);
+	return 1;
+}
+
+SEC("cgroup/recvmsg4")
+int receives_from_v4(struct bpf_sock_addr *ctx)
+{
+	name_peer(ctx, false);
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int receives_from_v6(struct bpf_sock_addr *ctx)
+{
+	name_peer(ctx, true);
+	return 1;
+}
+
+/* accept() asks for the peer's address if its caller does, before any process can use the socket.
+ * Else the process is known by its first call, or when it is found to hold the socket. */
+static __always_inline void accepts(struct bpf_sock_addr *ctx)
+{
+	struct sock_state *state = state_of(ctx->sk);
+	__u64 sk;
+
+	if (!state || !state->passive || state->kernel || state->first.from != OWNER_NONE)
+		return;
+	sk = number_of(state);
+	if (!is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)))
+		return;
+	set_first(state, sk, bpf_get_current_task(), OWNER_ACCEPTED);
+	if (!state->kernel)
+		begins(state, bpf_ktime_get_ns());
+}
+
+SEC("cgroup/getpeername4")
+int accepts_v4(struct bpf_sock_addr *ctx)
+{
+	accepts(ctx);
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int accepts_v6(struct bpf_sock_addr *ctx)
+{
+	accepts(ctx);
+	return 1;
+}
+
+/* A process's name changes with exec and prctl. */
+static __always_inline void refresh_comm(struct caller *caller, __u64 leader, __u64 *reported)
+{
+	const __u64 *old = (const __u64 *)caller->comm;
+	__u64 first = WORD(task_struct, leader, comm);
+	__u64 second = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
+
+	if (old[0] == first && old[1] == second)
+		return;
+	copy_comm(caller->comm, leader);
+	*reported = 0;
+}
+
+/* Visits the open files of all processes: the sockets that each one holds. */
+SEC("iter/task_file")
+int holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct holder_record holder = {};
+	struct share_key key = {};
+	struct sock_state *state;
+	struct socket *socket;
+	struct share *share;
+	__u64 leader, cookie;
+	struct sock *sk;
+	__u16 family;
+	bool tcp;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	cookie = sk->__sk_common.skc_cookie.counter;
+	state = state_of(sk);
+	if (state && !is_cookie_of(state, cookie))
+		return 0; /* stale: the walk ends it */
+	if (!state) {
+		tcp = sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+		if (!seeding || !tcp || !is_connection(sk->__sk_common.skc_state))
+			return 0;
+		state = new_state(sk, bpf_get_socket_cookie(sk));
+		if (!state)
+			return 0;
+		state->tcp = state->stream = state->established = 1;
+		set_base(state, number_of(state));
+		read_ids(&state->ids, number_of(state));
+	}
+	if (state->kernel)
+		return 0;
+	leader = WORD(task_struct, (__u64)task, group_leader);
+	if (state->first.from == OWNER_NONE) {
+		fill_caller(&state->first, (__u64)task, OWNER_FOUND);
+		state->held = holders_run;
+		state->reported = 0;
+		if (state->passive && state->established)
+			write_begin(state, bpf_ktime_get_ns());
+		return 0;
+	}
+	key.tgid = task->tgid;
+	key.start_boottime_ns = WORD(task_struct, leader, start_boottime);
+	if (state->first.tgid == key.tgid && state->first.start_boottime_ns == key.start_boottime_ns) {
+		state->held = holders_run;
+		refresh_comm(&state->first, leader, &state->reported);
+		return 0;
+	}
+	state->shared = 1;
+	if (!state->held) {
+		state->held = holders_run;
+	} else if (state->held + 1 < holders_run && !sum_of(&state->first.counts) &&
+		   !state->has_sharers) {
+		/* The first process has not had it for a whole run, and no call of it is known. */
+		fill_caller(&state->first, (__u64)task, OWNER_FOUND);
+		state->held = holders_run;
+		state->reported = 0;
+		return 0;
+	}
+	key.cookie = state->cookie;
+	share = bpf_map_lookup_elem(&shares, &key);
+	if (share)
+		refresh_comm(&share->caller, leader, &share->reported);
+	holder.cookie = state->cookie;
+	fill_caller(&holder.process, (__u64)task, OWNER_FOUND);
+	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
+	return 0;
+}
+
+/* Kernel 5.14 (79a7f8bdb159). */
+SEC("syscall")
+int walk(__unused void *ctx)
+{
+	return run_walk();
+}
+
+/* Where that is refused; attached to nothing. */
+SEC("?raw_tp")
+int walk_raw(__unused void *ctx)
+{
+	return run_walk();
+}
+
+/* A type or constant has to be in the object's BTF for Rust to have it. */
+const struct conn_record *unused_record __attribute__((unused));
+const struct share_record *unused_share __attribute__((unused));
+const struct peer_record *unused_peer __attribute__((unused));
+const struct holder_record *unused_holder __attribute__((unused));
+const enum conn_event *unused_event __attribute__((unused));
+const enum conn_flag *unused_flag __attribute__((unused));
+const enum owner_from *unused_from __attribute__((unused));
+const enum walk_over *unused_walk __attribute__((unused));

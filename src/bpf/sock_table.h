@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Sockets by address: a hash table of sets, each one cache line of addresses, and beside it the
+ * states. A lookup reads one line. The kernel's hash map would take a call, an allocation and a lock
+ * for each connection; socket storage two allocations and a grace period. */
+#ifndef EBPFTOP_SOCK_TABLE_H
+#define EBPFTOP_SOCK_TABLE_H
+
+#include "connections.h"
+
+struct sock_state {
+	/* One cache line is all that a call of the first process touches. The address is kept as a
+	 * number, so that every type of program reads fields in the same way. */
+	__u64 sk;
+	__u64 cookie; /* the kernel's number of the socket; 0: the state is not in use */
+	struct caller first;
+	__u8 tcp; /* has TCP's counters */
+	__u8 stream; /* its only peer is its remote address */
+	__u8 established; /* of streams; of datagram sockets: a connect is reported */
+	__u8 passive;
+	__u8 kernel;
+	__u8 shared;
+	__u8 old_state; /* TCP: its state before CLOSE, once it is there */
+	__u8 has_sharers;
+	struct conn_counts sharers, left_out;
+	/* TCP's counters when tracking began; after CLOSE, what it carried since */
+	struct conn_counts base;
+	struct conn_ids ids;
+	__u64 since_ns;
+	__u64 begun_ns; /* a connect or accept that is not reported yet, or 0 */
+	__u64 reported; /* sum of all counts at the last report */
+	__u64 last_start_boottime_ns;
+	__u32 last_tgid;
+	__u32 error;
+	__u32 held; /* number of the last run of `holders` that found `first` with it */
+	__u32 at; /* index in `socks` */
+	__u32 rx_queued; /* TCP: unread bytes at CLOSE */
+	__u32 pad[3];
+};
+/* Cache lines. */
+_Static_assert(sizeof(struct sock_state) % 64 == 0, "size");
+_Static_assert(__builtin_offsetof(struct sock_state, first.comm) == 64, "first line");
+
+#define SOCK_WAYS 8
+/* Neighbours that are tried where a socket's set is full. A power of two. */
+#define SOCK_SETS_PROBED 4
+
+/* 0: free */
+struct sock_set {
+	__u64 sk[SOCK_WAYS];
+};
+
+/* A power of two, set before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct sock_set);
+} sock_sets SEC(".maps");
+
+/* SOCK_WAYS for each set. States that are not in use are zero. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024 * SOCK_WAYS);
+	__type(key, __u32);
+	__type(value, struct sock_state);
+} socks SEC(".maps");
+
+/* 32 minus the binary logarithm of the number of sets. */
+const volatile __u32 sock_sets_shift = 22;
+/* Sockets whose state found no room. */
+__u64 sockets_left_out = 0;
+
+/* The verifier lets a pointer be compared and stored, and of its bits take the lower half. */
+static __always_inline __u32 sock_hash(const void *sk)
+{
+	__u32 low;
+
+	asm volatile("%0 = %1" : "=w"(low) : "w"((__u32)(__u64)sk));
+	return low * 0x9e3779b1u >> sock_sets_shift;
+}
+
+static __always_inline struct sock_state *state_at(__u32 set, __u32 way)
+{
+	__u32 at = set * SOCK_WAYS + way;
+
+	return bpf_map_lookup_elem(&socks, &at);
+}
+
+/* The state at a socket's address. The address may be used again: see is_cookie_of. */
+static __always_inline struct sock_state *state_of(const void *sk)
+{
+	__u32 hash = sock_hash(sk);
+
+	for (__u32 probe = 0; probe < SOCK_SETS_PROBED; probe++) {
+		__u32 at = hash ^ probe;
+		struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &at);
+
+		if (!set)
+			return NULL;
+#pragma unroll
+		for (int i = 0; i < SOCK_WAYS; i++)
+			if (set->sk[i] == (__u64)sk)
+				return state_at(at, i);
+	}
+	return NULL;
+}
+
+/* Marks a cookie made up where no helper returns the kernel's, which counts up from 1
+ * (net/core/sock_diag.c). */
+#define MADE_UP_COOKIE (1ull << 63)
+__u64 made_up_cookies = 0;
+
+static __always_inline __u64 made_up_cookie(void)
+{
+	return MADE_UP_COOKIE | __sync_fetch_and_add(&made_up_cookies, 1);
+}
+
+/* Whether the socket that has this cookie is the one of the state. */
+static __always_inline bool is_cookie_of(const struct sock_state *state, __u64 cookie)
+{
+	return state->cookie == cookie || state->cookie & MADE_UP_COOKIE;
+}
+
+/* Frees a state. Call it after take_state. */
+static __always_inline void free_state(struct sock_state *state)
+{
+	__u32 at = state->at, key = at / SOCK_WAYS;
+	struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &key);
+
+	__builtin_memset(state, 0, sizeof(*state));
+	if (set)
+		set->sk[at % SOCK_WAYS] = 0;
+}
+
+/* Claims the end of a state: true for one caller only. */
+static __always_inline bool take_state(struct sock_state *state, __u64 cookie)
+{
+	return cookie && __sync_val_compare_and_swap(&state->cookie, cookie, 0) == cookie;
+}
+
+/* The state of a socket that has none: a new one, or the one that another CPU makes at the same time.
+ * NULL, and counted, where the table is full. The caller freed a stale state at this address. */
+static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie)
+{
+	__u32 hash = sock_hash(sk);
+
+	for (__u32 probe = 0; probe < SOCK_SETS_PROBED; probe++) {
+		__u32 at = hash ^ probe;
+		struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &at);
+
+		if (!set)
+			return NULL;
+#pragma unroll
+		for (int i = 0; i < SOCK_WAYS; i++) {
+			struct sock_state *state;
+			__u64 is = set->sk[i];
+
+			if (!is)
+				is = __sync_val_compare_and_swap(&set->sk[i], 0, (__u64)sk);
+			if (is && is != (__u64)sk)
+				continue;
+			state = state_at(at, i);
+			if (!state)
+				return NULL;
+			state->at = at * SOCK_WAYS + i;
+			state->sk = (__u64)sk;
+			state->cookie = cookie;
+			return state;
+		}
+	}
+	__sync_fetch_and_add(&sockets_left_out, 1);
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* TCP's own counters of a socket. */
+#ifndef EBPFTOP_TCP_ACCOUNT_H
+#define EBPFTOP_TCP_ACCOUNT_H
+
+#include "kernel.h"
+#include "socket.h"
+#include "sock_table.h"
+
+/* Bytes are counted where processes call: the programs for that are loaded. Else they are TCP's. */
+const volatile bool counts_calls = true;
+
+/* A protocol above TCP (kTLS) adds bytes that no call returns. */
+static __always_inline bool has_upper_protocol(__u64 sk)
+{
+	return WORD(inet_connection_sock, sk, icsk_ulp_ops);
+}
+
+/* Bytes received in order that no process has read. A FIN takes a sequence number until it is read. */
+static __always_inline __u32 tcp_queued(__u64 sk, bool fin)
+{
+	__u32 queued = HALF(tcp_sock, sk, rcv_nxt) - HALF(tcp_sock, sk, copied_seq);
+
+	return fin && queued ? queued - 1 : queued;
+}
+
+/* What the socket carried since it was made, each byte once. Received is what arrived in order. Sent
+ * is what was written into the socket where calls are counted, else what was sent: `bytes_sent`
+ * counts retransmissions too, sequence numbers do not. SYN and FIN have a number each; the SYN is in
+ * `base`. SOCK_DONE: a FIN arrived, `bytes_received` has it. Returns the bytes that are not read. */
+static __always_inline __u32 tcp_totals(__u64 sk, struct conn_counts *to)
+{
+	bool fin = WORD(sock, sk, __sk_common.skc_flags) & (1 << SOCK_DONE);
+	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
+	__u32 written = HALF(tcp_sock, sk, write_seq);
+	__u32 next = counts_calls ? written : HALF(tcp_sock, sk, snd_nxt);
+
+	to->rx_bytes = WORD(tcp_sock, sk, bytes_received);
+	if (fin && to->rx_bytes)
+		to->rx_bytes--;
+	to->tx_bytes = WORD(tcp_sock, sk, bytes_acked) + (next - HALF(tcp_sock, sk, snd_una));
+	if ((1 << state) & TCP_AFTER_FIN && next == written && to->tx_bytes)
+		to->tx_bytes--;
+	to->rx_packets = HALF(tcp_sock, sk, segs_in);
+	to->tx_packets = HALF(tcp_sock, sk, segs_out);
+	return tcp_queued(sk, fin);
+}
+
+/* The same since tracking began. */
+static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *state,
+					    struct conn_counts *to)
+{
+	__u32 queued;
+
+	if (state->old_state) {
+		*to = state->base;
+		return state->rx_queued;
+	}
+	queued = tcp_totals(sk, to);
+	to->rx_bytes -= state->base.rx_bytes;
+	to->tx_bytes -= state->base.tx_bytes;
+	if ((__s64)to->tx_bytes < 0) /* the SYN is not sent yet */
+		to->tx_bytes = 0;
+	to->rx_packets = (__u32)(to->rx_packets - state->base.rx_packets);
+	to->tx_packets = (__u32)(to->tx_packets - state->base.tx_packets);
+	if (counts_calls && has_upper_protocol(sk))
+		to->rx_bytes = to->tx_bytes = queued = 0;
+	return queued;
+}
+
+/* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. */
+static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state)
+{
+	struct conn_counts totals;
+
+	state->rx_queued = tcp_since_base(sk, state, &totals);
+	state->base = totals;
+	state->old_state = old_state;
+}
+
+/* Tracking begins with a connection that was there before. Bytes that wait to be read count when
+ * they are read. */
+static __always_inline void set_base(struct sock_state *state, __u64 sk)
+{
+	__u32 queued = tcp_totals(sk, &state->base);
+
+	if (counts_calls)
+		state->base.rx_bytes -= queued;
+}
+
+#endif

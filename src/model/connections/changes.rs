@@ -1,0 +1,82 @@
+//! Changes of connections, queued for the writer of lines.
+
+use crate::model::conn::{Carried, Conn, Owner, TCP};
+use crate::model::coverage::Attribution;
+use crate::model::time::Mono;
+
+/// Queued changes; further ones are counted in [`Changes::dropped`].
+const MOST: usize = 65_536;
+
+/// A change of a connection, with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub what: What,
+    pub conn: Conn,
+    /// Further processes that hold it.
+    pub holders: Vec<Owner>,
+    /// A close that was not observed: the counts are the latest that were read.
+    pub unseen: bool,
+    /// When it happened.
+    pub at: Mono,
+    /// How bytes are attributed.
+    pub attribution: Attribution,
+}
+
+impl Change {
+    /// The socket's traffic; `None` where it is not counted.
+    pub fn carried(&self) -> Option<Carried> {
+        carried(&self.conn, self.attribution)
+    }
+}
+
+/// A socket's traffic. Below [`Attribution::Call`] that are TCP's counters; datagram sockets have
+/// none.
+pub(super) fn carried(conn: &Conn, attribution: Attribution) -> Option<Carried> {
+    let called = conn.shares.iter().fold(conn.left_out, |sum, share| sum + share.carried);
+    let tcp = conn.tcp.map(|tcp| tcp.carried);
+    match attribution {
+        Attribution::Call => Some(tcp.map_or(called, |tcp| tcp + called.minus(tcp))),
+        _ => tcp.or((conn.protocol == TCP).then_some(called)),
+    }
+}
+
+/// The kind of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Connect,
+    /// A connect that failed; the error is the connection's.
+    Failed,
+    Accept,
+    Close,
+    /// A poll found it.
+    Seen,
+}
+
+impl What {
+    /// The word in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Connect | What::Failed => "connect",
+            What::Accept => "accept",
+            What::Close => "close",
+            What::Seen => "seen",
+        }
+    }
+}
+
+/// The queue.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub(super) queued: Vec<Change>,
+    pub(super) dropped: u64,
+}
+
+impl Changes {
+    pub(super) fn push(&mut self, change: Change) {
+        if self.queued.len() < MOST {
+            self.queued.push(change);
+        } else {
+            self.dropped += 1;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A living connection, and how its traffic divides into parts.
+
+use super::peers::Side;
+use super::reason::Reason;
+use crate::model::conn::{Carried, Conn, Owner, TcpCounts};
+use crate::model::coverage::Attribution;
+use crate::model::process::ProcessKey;
+
+/// A TCP packet counter that went back by this much has wrapped; by less, it was read in the moment of
+/// an update.
+const WRAP: u32 = 1 << 31;
+
+/// To whom a part of a connection's traffic is attributed.
+#[derive(Clone, Copy, Debug)]
+pub enum Party {
+    Process(Owner),
+    Nobody(Reason),
+}
+
+impl PartialEq for Party {
+    /// A process stays the same when its name changes.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Party::Process(one), Party::Process(other)) => one.key == other.key,
+            (Party::Nobody(one), Party::Nobody(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// The parts of a connection's traffic; they sum to all of it.
+pub type Parts = Vec<(Party, Carried)>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    /// Its latest state.
+    pub(super) conn: Conn,
+    /// TCP's packets, unwrapped.
+    packets: [u64; 2],
+    /// The parts that are counted.
+    pub(super) counted: Parts,
+    pub(super) side: Side,
+    /// The process among whose living connections it is.
+    pub(super) counted_for: Option<ProcessKey>,
+    /// The processes that have it among their begun connections.
+    pub(super) begun_for: Vec<ProcessKey>,
+}
+
+impl Live {
+    pub(super) fn new(conn: &Conn) -> Self {
+        Self {
+            conn: conn.clone(),
+            packets: [0; 2],
+            counted: Parts::new(),
+            side: Side::Unknown,
+            counted_for: None,
+            begun_for: Vec::new(),
+        }
+    }
+
+    /// The counts start again; what is counted already stays so.
+    pub(super) fn restart(&mut self) {
+        self.counted_for = None;
+        self.begun_for.clear();
+    }
+
+    /// Takes over a later state; returns the parts as they were counted before.
+    pub(super) fn advance(&mut self, conn: &Conn, attribution: Attribution) -> Parts {
+        self.conn.clone_from(conn);
+        if let Some(tcp) = &conn.tcp {
+            let now = [tcp.carried.rx_packets, tcp.carried.tx_packets];
+            for (counted, now) in self.packets.iter_mut().zip(now) {
+                let step = (now as u32).wrapping_sub(*counted as u32);
+                *counted += u64::from(if step < WRAP { step } else { 0 });
+            }
+        }
+        let [rx_packets, tx_packets] = self.packets;
+        let tcp = conn.tcp.map(|tcp| TcpCounts {
+            carried: Carried { rx_packets, tx_packets, ..tcp.carried },
+            ..tcp
+        });
+        std::mem::replace(&mut self.counted, parts(conn, tcp, attribution))
+    }
+
+    /// The parts of its traffic.
+    pub(super) fn parts(&self) -> &[(Party, Carried)] {
+        &self.counted
+    }
+}
+
+/// Divides a connection's traffic. `tcp` are its counters with packets unwrapped.
+fn parts(conn: &Conn, tcp: Option<TcpCounts>, attribution: Attribution) -> Parts {
+    let mut parts: Parts = Vec::with_capacity(2);
+    let tcp = tcp.unwrap_or_default();
+    let first = match conn.shares.first() {
+        Some(share) => Party::Process(share.owner),
+        None => Party::Nobody(Reason::of(conn)),
+    };
+    match attribution {
+        // A process may have had sockets that no poll saw, and may share this one.
+        Attribution::Procfs => {
+            parts.extend(conn.shares.iter().map(|s| (Party::Process(s.owner), Carried::default())));
+        }
+        Attribution::Connection => parts.push((first, tcp.carried)),
+        Attribution::Call => {
+            let mut called = conn.left_out;
+            for share in &conn.shares {
+                called += share.carried;
+                parts.push((Party::Process(share.owner), share.carried));
+            }
+            let left_out = if conn.kernel { Reason::Kernel } else { Reason::Sharers };
+            add(&mut parts, Party::Nobody(left_out), conn.left_out);
+            // TCP's counters are the check: what no call returned.
+            let rest = tcp.carried.minus(called);
+            let queued = rest.rx_bytes.min(tcp.queued.into());
+            let waits = match first {
+                Party::Process(_) => Party::Nobody(Reason::Queued),
+                nobody => nobody,
+            };
+            add(&mut parts, waits, Carried { rx_bytes: queued, ..Carried::default() });
+            let uncalled = Carried {
+                rx_bytes: rest.rx_bytes - queued,
+                tx_bytes: rest.tx_bytes,
+                ..Carried::default()
+            };
+            // Of a socket that one process has, all of it is that process's.
+            let sole = conn.shares.len() < 2 && !conn.shared && !conn.kernel;
+            let party = if sole || conn.shares.is_empty() {
+                first
+            } else {
+                Party::Nobody(Reason::Uncalled)
+            };
+            add(&mut parts, party, uncalled);
+            let Carried { rx_packets, tx_packets, .. } = tcp.carried;
+            add(&mut parts, first, Carried { rx_packets, tx_packets, ..Carried::default() });
+        }
+    }
+    parts
+}
+
+fn add(parts: &mut Parts, party: Party, carried: Carried) {
+    if carried.is_none() {
+        return;
+    }
+    match parts.iter_mut().find(|(of, _)| *of == party) {
+        Some((_, sum)) => *sum += carried,
+        None => parts.push((party, carried)),
+    }
+}

@@ -1,0 +1,448 @@
+//! Connections, the processes that use them, and the peers of each.
+//!
+//! The sum over processes, evicted processes and unattributed traffic is the traffic of all sockets.
+
+mod changes;
+mod events;
+mod live;
+mod peers;
+mod queries;
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use hashbrown::HashMap;
+
+use super::conn::{
+    Carried, Conn, ConnEvent, ConnectionsBatch, Holder, Limits, Owner, PeerAddr, PeerFlow,
+};
+use super::coverage::Attribution;
+use super::process::ProcessKey;
+use super::time::Mono;
+
+use changes::Changes;
+pub use changes::{Change, What};
+use events::Events;
+pub use events::{Event, NetActivity};
+use live::Live;
+pub use live::{Parts, Party};
+pub use peers::{Pair, Service, Side};
+pub use reason::{Reason, Unattributed};
+
+/// Connections that are followed at once, about 600 bytes each. One beyond is counted in
+/// [`Connections::evicted`] and nowhere else.
+pub const MAX_CONNS: usize = 65_536;
+/// Processes with traffic; beyond, those that were quiet longest are evicted.
+pub const MAX_PROCESSES: usize = 16_384;
+/// Pairs of process and peer; beyond, those that were quiet longest are evicted.
+pub const MAX_PAIRS: usize = 65_536;
+/// Further holders that are listed for a socket.
+const MAX_HOLDERS: usize = 8;
+
+/// A process with traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Net {
+    /// The process, with its latest name.
+    pub owner: Owner,
+    /// The network namespace of its latest connection.
+    pub netns: u32,
+    /// Since the counts began.
+    pub total: Carried,
+    /// In the last interval.
+    pub delta: Carried,
+    /// `total` at the end of the last interval.
+    before: Carried,
+    /// Addresses that it exchanged something with.
+    pub peers: u32,
+    /// Connections that it used last.
+    pub live: u32,
+    /// Connections that it has used.
+    pub begun: u64,
+    /// It used a socket that other processes use or hold too.
+    pub shared: bool,
+    /// When it last carried something.
+    pub last: Mono,
+}
+
+/// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
+const TCP_SYN_SENT: u8 = 2;
+
+/// The connections, the processes that use them, and their peers.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    conns: HashMap<u64, Live>,
+    processes: HashMap<ProcessKey, Net>,
+    pairs: HashMap<(ProcessKey, PeerAddr), Pair>,
+    holders: HashMap<u64, Vec<Owner>>,
+    /// Datagram sockets that ended in this interval: their peers are read at its end.
+    gone: HashMap<u64, Conn>,
+    events: Events,
+    /// Changes for the reader of [`Self::take_changes`], where there is one.
+    changes: Option<Changes>,
+    /// Traffic of all sockets, and of the last interval.
+    pub total: Carried,
+    pub delta: Carried,
+    before: Carried,
+    /// The part of `total` that has no process.
+    pub unattributed: Unattributed,
+    /// The part of `total` of processes that were evicted.
+    pub other: Carried,
+    /// Connections, processes, pairs and holders that were evicted or found no room.
+    pub evicted: u64,
+    /// What found no room in the kernel's tables.
+    pub limits: Limits,
+    /// How bytes are attributed. With [`Attribution::Procfs`] all sums stay 0: they are unknown.
+    pub attribution: Attribution,
+    at: Mono,
+    /// Nanoseconds from the tick before to the last one.
+    pub interval_ns: u64,
+}
+
+impl Connections {
+    /// One that collects changes for [`Self::take_changes`].
+    pub fn with_changes() -> Self {
+        Self { changes: Some(Changes::default()), ..Self::default() }
+    }
+
+    /// Counting begins.
+    pub fn start(&mut self, at: Mono, attribution: Attribution) {
+        (self.at, self.attribution) = (at, attribution);
+    }
+
+    /// Sockets are polled: bytes of processes are unknown.
+    pub fn polled(&self) -> bool {
+        self.attribution == Attribution::Procfs
+    }
+
+    /// Takes in a batch of the probe.
+    pub fn apply(&mut self, batch: &ConnectionsBatch) {
+        self.limits = batch.limits;
+        for conn in &batch.known {
+            self.follow(conn);
+        }
+        for conn in &batch.events {
+            match conn.event {
+                ConnEvent::Connect => self.began(What::Connect, conn),
+                ConnEvent::Accept => self.began(What::Accept, conn),
+                ConnEvent::Close => self.closed(conn),
+                ConnEvent::Seen => self.began(What::Seen, conn),
+                ConnEvent::Sample => self.carry(conn),
+            }
+        }
+        let Some(tick) = &batch.tick else { return };
+        self.interval_ns = batch.at.since(self.at);
+        self.at = batch.at;
+        for conn in &tick.samples {
+            self.carry(conn);
+        }
+        self.evicted += tick.left_out + tick.holders_left_out;
+        if tick.complete {
+            self.miss(&tick.samples, batch.at);
+        }
+        for peer in &tick.peers {
+            self.add_peer(peer, batch.at);
+        }
+        self.gone.clear();
+        self.set_holders(&tick.holders);
+        self.end_interval();
+        self.evict_quiet();
+    }
+
+    /// Starts the counts again; living connections are followed on.
+    pub fn restart(&mut self) {
+        (self.total, self.delta, self.before, self.other) = Default::default();
+        self.unattributed = Unattributed::default();
+        self.evicted = 0;
+        self.events.clear();
+        self.pairs.clear();
+        self.processes.clear();
+        self.conns.values_mut().for_each(Live::restart);
+    }
+
+    fn began(&mut self, what: What, conn: &Conn) {
+        self.carry(conn);
+        self.report(what, conn, conn.at, false);
+    }
+
+    fn closed(&mut self, conn: &Conn) {
+        if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
+            return self.report(What::Failed, conn, conn.at, false);
+        }
+        self.carry(conn);
+        let Some(live) = self.conns.remove(&conn.cookie) else { return };
+        self.ended(&live);
+        if !conn.stream {
+            self.gone.insert(conn.cookie, conn.clone());
+        }
+        self.report(What::Close, conn, conn.at, conn.unseen);
+    }
+
+    /// Ends the connections that are not among those that live: their ends were not observed.
+    fn miss(&mut self, samples: &[Conn], at: Mono) {
+        let there: hashbrown::HashSet<u64> = samples.iter().map(|conn| conn.cookie).collect();
+        let gone: Vec<u64> =
+            self.conns.keys().filter(|cookie| !there.contains(*cookie)).copied().collect();
+        for cookie in gone {
+            let Some(live) = self.conns.remove(&cookie) else { continue };
+            self.ended(&live);
+            self.report(What::Close, &live.conn, at, true);
+        }
+    }
+
+    fn report(&mut self, what: What, conn: &Conn, at: Mono, unseen: bool) {
+        if let Some(owner) = conn.owner() {
+            let carried = changes::carried(conn, self.attribution);
+            self.events.push(Event {
+                at,
+                key: owner.key,
+                deed: NetActivity::Conn {
+                    what,
+                    protocol: conn.protocol,
+                    local: conn.local.port(),
+                    remote: conn.remote,
+                    error: conn.error,
+                    carried,
+                },
+            });
+        }
+        let Some(changes) = &mut self.changes else { return };
+        let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
+        let attribution = self.attribution;
+        changes.push(Change { what, conn: conn.clone(), holders, unseen, at, attribution });
+    }
+
+    /// Counts the traffic of a connection since its last record.
+    fn carry(&mut self, conn: &Conn) {
+        if let Some((before, now)) = self.follow(conn) {
+            self.shift(conn, &before, &now);
+        }
+    }
+
+    /// Takes over the latest state of a connection, and with which processes and peer it is. Returns
+    /// the parts of its traffic before and now; `None` where there is no room for it.
+    fn follow(&mut self, conn: &Conn) -> Option<(Parts, Parts)> {
+        if !self.conns.contains_key(&conn.cookie) && self.conns.len() >= MAX_CONNS {
+            self.evicted += 1;
+            return None;
+        }
+        let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
+        // Set before anything is counted: a pair's service has its side from the first byte on.
+        if conn.passive {
+            live.side = Side::Ours;
+        } else if conn.event == ConnEvent::Connect {
+            live.side = Side::Theirs;
+        }
+        let before = live.advance(conn, self.attribution);
+        let now = live.parts().to_vec();
+        let side = live.side;
+        let owner = conn.owner().map(|owner| owner.key);
+        let was = std::mem::replace(&mut live.counted_for, owner);
+        let keys = conn.shares.iter().map(|share| share.owner.key);
+        let new: Vec<_> = keys.filter(|key| !live.begun_for.contains(key)).collect();
+        live.begun_for.extend(&new);
+        let has_peer = conn.remote.port() != 0 && (conn.stream || self.polled());
+        for share in &conn.shares {
+            let key = share.owner.key;
+            let net = self.net(share.owner, conn);
+            (net.owner.comm, net.netns) = (share.owner.comm, conn.netns);
+            net.shared |= conn.shared || conn.shares.len() > 1;
+            net.begun += u64::from(new.contains(&key));
+            if has_peer {
+                let peer = conn.peer(conn.remote.ip());
+                self.pair(key, peer, Service::of(conn, side), conn.at);
+            }
+        }
+        if was != owner {
+            if let Some(net) = was.and_then(|key| self.processes.get_mut(&key)) {
+                net.live = net.live.saturating_sub(1);
+            }
+            if let Some(net) = owner.and_then(|key| self.processes.get_mut(&key)) {
+                net.live += 1;
+            }
+        }
+        Some((before, now))
+    }
+
+    /// Moves the sums from one division of a connection's traffic to a later one. A part that shrinks
+    /// was corrected: a call returned whose bytes had been attributed by TCP's counters, or a process
+    /// accepted what waited.
+    fn shift(&mut self, conn: &Conn, before: &[(Party, Carried)], now: &[(Party, Carried)]) {
+        let of = |parts: &[(Party, Carried)], party: &Party| {
+            parts.iter().find(|(of, _)| of == party).map_or(Carried::default(), |(_, sum)| *sum)
+        };
+        // Counted before the sums started again: it cannot be taken from anywhere.
+        let mut absent = Carried::default();
+        for (party, was) in before {
+            let less = was.minus(of(now, party));
+            if !less.is_none() {
+                absent += less.minus(self.subtract(conn, party, less));
+            }
+        }
+        for (party, is) in now {
+            let more = is.minus(of(before, party));
+            let rest = more.minus(absent);
+            absent = absent.minus(more);
+            if !rest.is_none() {
+                self.add(conn, party, rest);
+            }
+        }
+    }
+
+    fn add(&mut self, conn: &Conn, party: &Party, carried: Carried) {
+        self.total += carried;
+        match party {
+            Party::Process(owner) => {
+                let net = self.net(*owner, conn);
+                net.total += carried;
+                net.last = conn.at;
+                if let Some(pair) = self.pair_of(conn, owner.key) {
+                    pair.add(carried, conn.at);
+                }
+            }
+            Party::Nobody(reason) => self.unattributed.add(*reason, carried),
+        }
+    }
+
+    /// Returns what could be subtracted.
+    fn subtract(&mut self, conn: &Conn, party: &Party, carried: Carried) -> Carried {
+        let other = &mut self.other;
+        let sum = match party {
+            Party::Process(owner) => match self.processes.get_mut(&owner.key) {
+                Some(net) => &mut net.total,
+                None => other,
+            },
+            Party::Nobody(reason) => self.unattributed.part(*reason),
+        };
+        let rest = sum.minus(carried);
+        let done = sum.minus(rest);
+        *sum = rest;
+        self.total = self.total.minus(done);
+        if let Party::Process(owner) = party
+            && let Some(pair) = self.pair_of(conn, owner.key)
+        {
+            pair.total = pair.total.minus(done);
+        }
+        done
+    }
+
+    fn pair_of(&mut self, conn: &Conn, key: ProcessKey) -> Option<&mut Pair> {
+        if !conn.stream {
+            return None;
+        }
+        self.pairs.get_mut(&(key, conn.peer(conn.remote.ip())))
+    }
+
+    /// A connection ended: its process has one less.
+    fn ended(&mut self, live: &Live) {
+        if let Some(net) = live.counted_for.and_then(|key| self.processes.get_mut(&key)) {
+            net.live = net.live.saturating_sub(1);
+        }
+    }
+
+    fn net(&mut self, owner: Owner, conn: &Conn) -> &mut Net {
+        self.processes.entry(owner.key).or_insert_with(|| Net {
+            owner,
+            netns: conn.netns,
+            total: Carried::default(),
+            delta: Carried::default(),
+            before: Carried::default(),
+            peers: 0,
+            live: 0,
+            begun: 0,
+            shared: false,
+            last: conn.at,
+        })
+    }
+
+    fn pair(&mut self, key: ProcessKey, peer: PeerAddr, service: Service, at: Mono) -> &mut Pair {
+        let pair = self.pairs.entry((key, peer)).or_insert_with(|| Pair::new(key, peer));
+        if pair.is_new()
+            && let Some(net) = self.processes.get_mut(&key)
+        {
+            net.peers += 1;
+        }
+        pair.meet(service, at);
+        pair
+    }
+
+    /// A datagram socket's traffic with one peer, which its process has already.
+    fn add_peer(&mut self, flow: &PeerFlow, at: Mono) {
+        let live = self.conns.get(&flow.cookie).map(|live| &live.conn);
+        let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
+        let service = Service::with_peer(conn, flow.remote);
+        let peer = conn.peer(flow.remote.ip());
+        self.pair(flow.process, peer, service, at).add(flow.carried, at);
+    }
+
+    fn set_holders(&mut self, holders: &[Holder]) {
+        self.holders.clear();
+        for holder in holders.iter().take(MAX_CONNS) {
+            let Some(live) = self.conns.get(&holder.cookie) else { continue };
+            let listed = self.holders.entry(holder.cookie).or_default();
+            let mut known = listed.iter().chain(live.conn.shares.iter().map(|s| &s.owner));
+            if known.any(|owner| owner.key == holder.owner.key) {
+                continue;
+            }
+            if listed.len() < MAX_HOLDERS {
+                listed.push(holder.owner);
+            }
+        }
+    }
+
+    fn end_interval(&mut self) {
+        self.delta = self.total.minus(self.before);
+        self.before = self.total;
+        for net in self.processes.values_mut() {
+            net.delta = net.total.minus(net.before);
+            net.before = net.total;
+        }
+        let (events, now) = (&mut self.events, self.at);
+        for pair in self.pairs.values_mut() {
+            pair.end_interval();
+            let (key, ip, carried) = (pair.key, pair.peer.ip, pair.delta);
+            if carried.bytes() > 0 {
+                events.push(Event { at: now, key, deed: NetActivity::Carried { ip, carried } });
+            }
+        }
+    }
+
+    /// Keeps the tables within their bounds. Traffic of an evicted process stays in the sums.
+    fn evict_quiet(&mut self) {
+        let evicted = &mut self.evicted;
+        if let Some(before) = quietest(self.pairs.values().map(|p| p.last), MAX_PAIRS) {
+            let processes = &mut self.processes;
+            self.pairs.retain(|(key, _), pair| {
+                let stays = pair.last > before;
+                if !stays {
+                    *evicted += 1;
+                    if let Some(net) = processes.get_mut(key) {
+                        net.peers = net.peers.saturating_sub(1);
+                    }
+                }
+                stays
+            });
+        }
+        if let Some(before) = quietest(self.processes.values().map(|n| n.last), MAX_PROCESSES) {
+            let other = &mut self.other;
+            self.processes.retain(|_, net| {
+                let stays = net.last > before;
+                if !stays {
+                    *other += net.total;
+                    *evicted += 1;
+                }
+                stays
+            });
+        }
+    }
+}
+
+/// The time up to which entries are evicted where there are more than `most`: an eighth of them.
+fn quietest(last: impl Iterator<Item = Mono>, most: usize) -> Option<Mono> {
+    let mut last: Vec<Mono> = last.collect();
+    if last.len() <= most {
+        return None;
+    }
+    let nth = last.len() - most + most / 8;
+    let nth = nth.min(last.len() - 1);
+    Some(*last.select_nth_unstable(nth).1)
+}

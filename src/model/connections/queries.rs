@@ -1,0 +1,96 @@
+//! Read access to the tables.
+
+use std::net::IpAddr;
+
+use super::{Change, Connections, Event, Net, Pair, Party};
+use crate::model::conn::{Carried, Conn, ConnectionsBatch, Owner, PeerAddr};
+use crate::model::process::ProcessKey;
+
+impl Connections {
+    /// The changes since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.changes.as_mut().map(|c| std::mem::take(&mut c.queued)).unwrap_or_default()
+    }
+
+    /// Changes that were dropped since they were not taken in time.
+    pub fn dropped(&self) -> u64 {
+        self.changes.as_ref().map_or(0, |changes| changes.dropped)
+    }
+
+    /// A process with traffic.
+    pub fn process(&self, key: ProcessKey) -> Option<&Net> {
+        self.processes.get(&key)
+    }
+
+    /// All processes with traffic.
+    pub fn processes(&self) -> impl Iterator<Item = &Net> {
+        self.processes.values()
+    }
+
+    /// The pair of a process and an address: as a rule in the process's network namespace, else in any.
+    pub fn between(&self, key: ProcessKey, ip: IpAddr) -> Option<&Pair> {
+        let netns = self.processes.get(&key)?.netns;
+        self.pairs.get(&(key, PeerAddr { netns, scope: 0, ip })).or_else(|| {
+            let mut pairs = self.pairs.values().filter(|p| p.key == key && p.peer.ip == ip);
+            pairs.next()
+        })
+    }
+
+    /// All processes with all their peers.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.values()
+    }
+
+    /// The peers of a process, the largest first.
+    pub fn peers_of(&self, key: ProcessKey) -> Vec<&Pair> {
+        sorted(self.pairs.values().filter(|pair| pair.key == key))
+    }
+
+    /// The processes that talk to an address, the largest first.
+    pub fn behind(&self, ip: IpAddr) -> Vec<&Pair> {
+        sorted(self.pairs.values().filter(|pair| pair.peer.ip == ip))
+    }
+
+    /// Living connections, each with the process that used it last and further holders.
+    pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>, &[Owner])> {
+        self.conns.iter().map(|(cookie, live)| {
+            let holders = self.holders.get(cookie).map_or(&[][..], Vec::as_slice);
+            (&live.conn, live.conn.owner(), holders)
+        })
+    }
+
+    /// How a living connection's traffic divides; empty where it is not known.
+    pub fn parts_of(&self, cookie: u64) -> &[(Party, Carried)] {
+        self.conns.get(&cookie).map_or(&[], |live| live.parts())
+    }
+
+    /// The living connections, for a recording that begins now; so many in one batch that it fits into
+    /// a block.
+    pub fn known_before(&self) -> Vec<ConnectionsBatch> {
+        const IN_BATCH: usize = 1_024;
+        let known: Vec<Conn> = self.conns.values().map(|live| live.conn.clone()).collect();
+        let batch = |known: &[Conn]| ConnectionsBatch {
+            at: self.at,
+            known: known.to_vec(),
+            limits: self.limits,
+            ..ConnectionsBatch::default()
+        };
+        known.chunks(IN_BATCH).map(batch).collect()
+    }
+
+    /// The number of living connections.
+    pub fn live(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The latest network events of a process, in their order.
+    pub fn events_of(&self, key: ProcessKey) -> impl Iterator<Item = &Event> {
+        self.events.of(key)
+    }
+}
+
+fn sorted<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<&'a Pair> {
+    let mut pairs: Vec<&Pair> = pairs.collect();
+    pairs.sort_by_key(|p| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.peer.ip));
+    pairs
+}

@@ -1,0 +1,477 @@
+//! Bytes counted where a process calls, in the cases in which the packet and the caller are at
+//! different places: shared sockets, full queues, refused and unread data, other peers.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::conns::*;
+use crate::common::net::{ip, own_namespace};
+use crate::common::patience::pause;
+use crate::common::program::{Stream, program};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt, socket,
+    sockopt,
+};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+const LOCALHOST: &str = "127.0.0.1";
+
+/// A pipe by which processes wait for each other.
+struct Gate(OwnedFd, OwnedFd);
+
+impl Gate {
+    fn new() -> Self {
+        let (wait, open) = nix::unistd::pipe().unwrap();
+        Self(wait, open)
+    }
+
+    fn wait(&self) {
+        assert_eq!(nix::unistd::read(&self.0, &mut [0]).unwrap(), 1);
+    }
+
+    fn open(&self) {
+        nix::unistd::write(&self.1, b"!").unwrap();
+    }
+}
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind(local(LOCALHOST)).unwrap()
+}
+
+/// The two ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (one, listener.accept().unwrap().0)
+}
+
+#[test]
+fn each_of_many_processes_that_share_a_socket_has_its_own_bytes() {
+    const PROCESSES: u64 = 8;
+    let stream = here();
+    let (receives, sends) = (udp(), udp());
+    let to = receives.local_addr().unwrap();
+    let (one, mut other) = pair();
+    let children: Vec<Pid> = (1..=PROCESSES)
+        .map(|n| {
+            let child = process(|| {
+                sends.send_to(&vec![0; 100 * n as usize], to).unwrap();
+                (&one).write_all(&vec![0; 1_000 * n as usize]).unwrap();
+            });
+            done(child);
+            receives.recv(&mut [0; 2_000]).unwrap();
+            other.read_exact(&mut vec![0; 1_000 * n as usize]).unwrap();
+            child
+        })
+        .collect();
+    let port = one.local_addr().unwrap().port();
+    drop((one, other, receives, sends));
+    let run = end(stream);
+    for (n, child) in (1..).zip(&children) {
+        let row = run.row(*child);
+        assert_eq!((bytes(&row), &row["shared"]), ((0, 1_100 * n), &json!(true)), "{row}");
+    }
+    let close = run.of("close").into_iter().find(|line| line["local_port"] == port).unwrap();
+    assert_eq!(close["shared"], true);
+    let mut owners = close["owners"].as_array().unwrap().clone();
+    owners.retain(|owner| owner["tx_bytes"] != 0);
+    let sent: Vec<_> = owners.iter().map(|o| o["tx_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(sent.iter().sum::<u64>(), 1_000 * 36, "{close}");
+    assert_eq!(owners.len(), 8, "{close}");
+}
+
+#[test]
+fn bytes_written_while_the_window_is_closed_are_their_writers() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    setsockopt(&listener, sockopt::RcvBuf, &4_096).unwrap();
+    let to = listener.local_addr().unwrap();
+    let (second, read) = (Gate::new(), Gate::new());
+    let server = process(|| {
+        let (mut conn, _) = listener.accept().unwrap();
+        read.wait();
+        assert_eq!(conn.read_to_end(&mut Vec::new()).unwrap(), 120_000);
+    });
+    let first = process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        setsockopt(&conn, sockopt::SndBuf, &(1 << 20)).unwrap();
+        conn.write_all(&[b'p'; 100_000]).unwrap();
+        let child = process(|| (&conn).write_all(&[b'c'; 20_000]).unwrap());
+        nix::unistd::write(&second.1, &child.as_raw().to_ne_bytes()).unwrap();
+        done(child);
+        read.open();
+        conn.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(conn.read(&mut [0]).unwrap(), 0);
+    });
+    let mut child = [0; 4];
+    nix::unistd::read(&second.0, &mut child).unwrap();
+    done(first);
+    done(server);
+    let run = end(stream);
+    let child = Pid::from_raw(i32::from_ne_bytes(child));
+    assert_eq!((bytes(&run.row(first)).1, bytes(&run.row(child)).1), (100_000, 20_000));
+    assert_eq!(bytes(&run.row(server)), (120_000, 0));
+}
+
+#[test]
+fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
+    const TABLE: u32 = 32_768;
+    let stream = here();
+    // As from outside: with ever new numbers where UDP has its ports.
+    done(process(|| {
+        let raw = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Icmp)
+            .unwrap();
+        let to = nix::sys::socket::SockaddrIn::new(127, 0, 0, 1, 0);
+        for n in 0..20_000u16 {
+            let [high, low] = n.to_be_bytes();
+            // An echo request; the checksum is the complement of the sum of its words.
+            let sum = (!(0x0800 + n)).to_be_bytes();
+            let echo = [8, 0, sum[0], sum[1], 0, 0, high, low];
+            let _ = sendto(raw.as_raw_fd(), &echo, &to, MsgFlags::empty());
+        }
+    }));
+    let few = process(|| {
+        let socket = udp();
+        for n in 2..52 {
+            socket.send_to(&[0; 100], SocketAddr::from(([127, 0, 0, n], 9))).unwrap();
+        }
+        pause(Duration::from_millis(700));
+    });
+    done(few);
+    let many = process(|| {
+        let socket = udp();
+        for n in 0..TABLE + 1_000 {
+            let [_, _, high, low] = n.to_be_bytes();
+            socket.send_to(&[0; 10], SocketAddr::from(([127, 1, high, low], 9))).unwrap();
+        }
+        pause(Duration::from_millis(700));
+    });
+    done(many);
+    let run = end(stream);
+    let row = run.row(few);
+    assert_eq!((&row["peers"], bytes(&row)), (&json!(50), (0, 5_000)), "{row}");
+    let row = run.row(many);
+    assert_eq!(bytes(&row).1, 10 * u64::from(TABLE + 1_000));
+    let table = run.ended.of_type("owners").pop().unwrap();
+    let left_out = table["left_out"]["peers"].as_u64().unwrap();
+    let peers = row["peers"].as_u64().unwrap();
+    assert!(left_out >= 1_000, "{left_out}");
+    assert_eq!(peers + left_out, u64::from(TABLE + 1_000));
+}
+
+#[test]
+fn datagrams_that_no_process_received_do_not_count() {
+    let stream = here();
+    let receiver = process(|| {
+        let socket = UdpSocket::bind((LOCALHOST, 7_002)).unwrap();
+        setsockopt(&socket, sockopt::RcvBuf, &2_304).unwrap();
+        let sender = process(|| {
+            let sender = udp();
+            for _ in 0..1_000 {
+                sender.send_to(&[0; 1_000], (LOCALHOST, 7_002)).unwrap();
+            }
+        });
+        done(sender);
+        socket.set_nonblocking(true).unwrap();
+        let mut received = 0;
+        while let Ok(n) = socket.recv(&mut [0; 2_000]) {
+            received += n;
+        }
+        assert!(received > 0 && received < 500_000);
+        // Its port says it to the test.
+        let told = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        told.send_to(&vec![0; received / 1_000], (LOCALHOST, 9)).unwrap();
+    });
+    done(receiver);
+    let run = end(stream);
+    let (rx, tx) = bytes(&run.row(receiver));
+    assert_eq!(rx, tx * 1_000);
+}
+
+#[test]
+fn a_call_that_peeks_or_fails_carries_nothing() {
+    let stream = here();
+    let both = process(|| {
+        let (mut one, mut other) = pair();
+        one.write_all(&[0; 500]).unwrap();
+        for _ in 0..3 {
+            assert_eq!(other.peek(&mut [0; 500]).unwrap(), 500);
+        }
+        // Discarded unread: received all the same.
+        let n = recv(other.as_raw_fd(), &mut [0; 200], MsgFlags::MSG_TRUNC).unwrap();
+        other.read_exact(&mut vec![0; 500 - n]).unwrap();
+        other.set_nonblocking(true).unwrap();
+        assert!(other.read(&mut [0; 1]).is_err());
+        drop(other);
+        // The first write meets a reset, the second fails.
+        pause(Duration::from_millis(50));
+        let _ = one.read(&mut [0; 1]);
+        while one.write(&[0; 7]).is_ok() {
+            pause(Duration::from_millis(5));
+        }
+    });
+    done(both);
+    let run = end(stream);
+    let (rx, tx) = bytes(&run.row(both));
+    assert_eq!(rx, 500);
+    assert!(tx >= 500 && (tx - 500) % 7 == 0 && tx <= 500 + 70, "{tx}");
+}
+
+#[test]
+fn a_connected_datagram_socket_may_have_other_peers() {
+    let stream = here();
+    let sender = process(|| {
+        let at = |ip: [u8; 4]| UdpSocket::bind(SocketAddr::from((ip, 9))).unwrap();
+        let _receivers = [at([127, 0, 0, 2]), at([127, 0, 0, 3]), at([127, 0, 0, 4])];
+        let socket = udp();
+        socket.connect("127.0.0.2:9").unwrap();
+        socket.send(&[0; 1]).unwrap();
+        for _ in 0..100 {
+            socket.send_to(&[0; 1_000], "127.0.0.3:9").unwrap();
+        }
+        socket.connect("127.0.0.4:9").unwrap();
+        socket.send(&[0; 20]).unwrap();
+    });
+    done(sender);
+    let run = end(stream);
+    let row = run.row(sender);
+    assert_eq!((&row["peers"], bytes(&row).1), (&json!(3), 100_021));
+    let peers: Vec<_> =
+        run.by("connect", sender).iter().map(|line| line["remote_ip"].clone()).collect();
+    assert_eq!(peers, ["127.0.0.2", "127.0.0.4"]);
+}
+
+#[test]
+fn a_connection_that_another_process_kills_stays_that_of_its_processes() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let (ready, killed) = (Gate::new(), Gate::new());
+    let server = process(|| {
+        let (mut conn, _) = listener.accept().unwrap();
+        conn.read_exact(&mut [0; 1_000]).unwrap();
+        conn.write_all(&[0; 500]).unwrap();
+        killed.wait();
+    });
+    let client = process(|| {
+        let mut conn = TcpStream::connect(to).unwrap();
+        conn.write_all(&[0; 1_000]).unwrap();
+        conn.read_exact(&mut [0; 500]).unwrap();
+        ready.open();
+        killed.wait();
+    });
+    ready.wait();
+    let port = format!("dport = :{}", to.port());
+    let ss = Command::new("ss").args(["-tnK", "dst", LOCALHOST, &port]).output().unwrap();
+    assert!(ss.status.success(), "{ss:?}");
+    killed.open();
+    killed.open();
+    done(server);
+    done(client);
+    let run = end(stream);
+    for (pid, truth) in [(server, (1_000, 500)), (client, (500, 1_000))] {
+        let closes = run.by("close", pid);
+        assert_eq!(closes.iter().map(bytes).collect::<Vec<_>>(), [truth], "{closes:?}");
+        assert_eq!(closes[0]["owners"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_process_has_the_name_of_its_latest_program() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shell = process(|| {
+        let script = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port}; printf hello >&3; read x <&3; exec sleep 2"
+        );
+        let e = Command::new("bash").args(["-c", &script]).exec();
+        panic!("{e}");
+    });
+    let (mut conn, _) = listener.accept().unwrap();
+    conn.read_exact(&mut [0; 5]).unwrap();
+    conn.write_all(b"go\n").unwrap();
+    done(shell);
+    drop(conn);
+    let run = end(stream);
+    assert_eq!(run.row(shell)["comm"], "sleep");
+    assert_eq!(run.by("close", shell)[0]["comm"], "sleep");
+    assert_eq!(run.by("connect", shell)[0]["comm"], "bash");
+}
+
+/// The socket is MPTCP's; its subflows are the kernel's.
+#[test]
+fn multipath_tcp_is_counted_at_its_socket() {
+    const MPTCP: i32 = 262;
+    let stream = here();
+    // SAFETY: plain calls; the descriptor belongs to nobody else.
+    let made = || unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, MPTCP) };
+    let fd = made();
+    if fd < 0 {
+        return; // this kernel is built without
+    }
+    // SAFETY: as above.
+    let listening = unsafe { OwnedFd::from_raw_fd(fd) };
+    let at = nix::sys::socket::SockaddrIn::new(127, 0, 0, 1, 7_005);
+    setsockopt(&listening, sockopt::ReuseAddr, &true).unwrap();
+    nix::sys::socket::bind(listening.as_raw_fd(), &at).unwrap();
+    nix::sys::socket::listen(&listening, nix::sys::socket::Backlog::new(4).unwrap()).unwrap();
+    let server = process(|| {
+        let listener = TcpListener::from(listening.as_fd().try_clone_to_owned().unwrap());
+        let (mut conn, _) = listener.accept().unwrap();
+        assert_eq!(conn.read_to_end(&mut Vec::new()).unwrap(), 300_000);
+    });
+    let client = process(|| {
+        // SAFETY: as above.
+        let socket = unsafe { OwnedFd::from_raw_fd(made()) };
+        nix::sys::socket::connect(socket.as_raw_fd(), &at).unwrap();
+        let mut conn = TcpStream::from(socket);
+        conn.write_all(&[0; 300_000]).unwrap();
+    });
+    done(client);
+    done(server);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(server)), (300_000, 0));
+    assert_eq!(bytes(&run.row(client)), (0, 300_000));
+    let accepts = run.by("accept", server);
+    assert_eq!((accepts.len(), &accepts[0]["from"]), (1, &json!("accepted")));
+    assert_eq!(run.by("close", server).len(), 1);
+    assert_eq!(run.of("close").len(), 2, "no subflow: {:?}", run.of("close"));
+}
+
+/// Sockets without traffic are no connections, however old.
+#[test]
+fn the_number_of_living_connections_does_not_jump() {
+    own_namespace();
+    lo_up();
+    let idle = || {
+        let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap();
+        ([(); 10].map(|()| udp()), listener, client, server)
+    };
+    let older = idle();
+    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    let newer = idle();
+    pause(Duration::from_millis(1_500));
+    let ended = stream.interrupt();
+    drop((older, newer));
+    let me = std::process::id();
+    let rows = ended.of_type("owners").into_iter().filter_map(|table| {
+        let rows = table["processes"].as_array().unwrap();
+        rows.iter()
+            .find(|row| row["pid"] == me)
+            .map(|row| (row["live"].clone(), row["begun"].clone()))
+    });
+    // The two that are older, from the first interval on; then the two that are new.
+    let rows: Vec<_> = rows.collect();
+    let steady = (json!(4), json!(4));
+    assert!(rows.iter().all(|row| *row == steady || *row == (json!(2), json!(2))), "{rows:?}");
+    assert!(rows.len() > 3 && rows.ends_with(&[steady.clone(), steady]), "{rows:?}");
+}
+
+/// `splice` takes bytes out of a TCP socket without a call that returns them.
+#[test]
+fn spliced_bytes_are_the_only_processs() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = process(|| {
+        let (conn, _) = listener.accept().unwrap();
+        let (_read, write) = nix::unistd::pipe().unwrap();
+        let mut rest = 40_000;
+        while rest > 0 {
+            let (from, to, at) = (conn.as_raw_fd(), write.as_raw_fd(), std::ptr::null_mut());
+            // SAFETY: two descriptors that are open, and no offsets.
+            let moved = unsafe { libc::splice(from, at, to, std::ptr::null_mut(), rest, 0) };
+            rest -= usize::try_from(moved).unwrap();
+        }
+    });
+    done(process(|| TcpStream::connect(to).unwrap().write_all(&[0; 40_000]).unwrap()));
+    done(server);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(server)), (40_000, 0));
+}
+
+/// Programs on the cgroup of a container see the container alone; calls are seen everywhere.
+#[test]
+fn in_a_cgroup_namespace_processes_outside_of_it_are_seen() {
+    own_namespace();
+    lo_up();
+    let root = cgroup2();
+    let group = format!("{root}/ebpftop-inside-{}", std::process::id());
+    std::fs::create_dir(&group).unwrap();
+    let script = format!(
+        "echo $$ >{group}/cgroup.procs; exec unshare -Cm sh -c \
+         'umount {root}; mount -t cgroup2 none {root}; exec \"$@\"' x \"$@\""
+    );
+    let ebpftop = program();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "x"]).arg(ebpftop.get_program());
+    command.args(["stream", "connections", "--interval", "200ms"]);
+    let stream = Stream::json_by(&mut command);
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = process(|| serve(&listener, 77));
+    let client = process(|| {
+        ask(to, 1_000);
+        let (one, other) = (udp(), udp());
+        one.connect(other.local_addr().unwrap()).unwrap();
+        one.send(&[0; 300]).unwrap();
+        other.recv(&mut [0; 300]).unwrap();
+    });
+    done(client);
+    done(server);
+    at_rest();
+    let ended = stream.interrupt();
+    std::fs::remove_dir(&group).unwrap();
+    let run = Run { ended, netns: netns() };
+    assert_eq!(bytes(&run.row(server)), (1_000, 77));
+    assert_eq!(bytes(&run.row(client)), (377, 1_300));
+    assert_eq!(run.by("accept", server).len(), 1);
+    // Ends of datagram sockets come at the end of the interval.
+    let ended = |line: &&Value| line["protocol"] == "udp" && line["unseen"] == true;
+    assert_eq!(run.by("close", client).iter().filter(ended).count(), 2);
+}
+
+#[test]
+fn sockets_of_namespaces_that_are_gone_are_gone() {
+    let stream = here();
+    for _ in 0..20 {
+        done(process(|| {
+            own_namespace();
+            lo_up();
+            ip("addr add 10.77.0.1/24 dev lo");
+            let (one, other) = (udp(), udp());
+            one.send_to(&[0; 10], other.local_addr().unwrap()).unwrap();
+            other.recv(&mut [0; 10]).unwrap();
+            // The kernel's own sockets answer.
+            let _ = TcpStream::connect("10.77.0.1:1");
+        }));
+    }
+    pause(Duration::from_millis(700));
+    let run = end(stream);
+    let table = run.ended.of_type("owners").pop().unwrap();
+    let rows = table["processes"].as_array().unwrap();
+    let lives: u64 = rows.iter().map(|row| row["live"].as_u64().unwrap()).sum();
+    assert_eq!(table["live"].as_u64().unwrap(), lives, "{table}");
+    let closes = run.ended.of_type("close");
+    let udp = closes.iter().filter(|c| c["protocol"] == "udp" && c["netns"] != run.netns).count();
+    assert!(udp >= 40, "{udp}");
+}
+
+#[test]
+fn an_option_that_is_obeyed_is_not_called_idle() {
+    own_namespace();
+    lo_up();
+    let pid = std::process::id().to_string();
+    let args =
+        ["connections", "--interval", "200ms", "--pid", &pid, "--uid", "0", "--process", "x"];
+    let ended = Stream::json(&args).interrupt();
+    assert!(!ended.stderr.contains("does nothing here"), "{}", ended.stderr);
+}
