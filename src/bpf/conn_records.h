@@ -71,8 +71,7 @@ static __always_inline void read_ids(struct conn_ids *ids, __u64 sk)
 	ids->netns = HALF(net, net, ns.inum);
 	ids->interface = HALF(sock, sk, __sk_common.skc_bound_dev_if);
 	ids->pad = 0;
-	read_end(&ids->local,
-		 sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr),
+	read_end(&ids->local, sk + bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr),
 		 HALF(sock, sk, __sk_common.skc_rcv_saddr), ids->family == AF_INET6);
 	read_remote(&ids->remote, sk);
 	ids->local.port = (__u16)WORD(sock, sk, __sk_common.skc_num);
@@ -94,8 +93,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	record->state = 0;
 	if (state->tcp) {
 		flags |= CONN_TCP;
-		record->state = state->old_state ?:
-						   (__u8)WORD(sock, sk, __sk_common.skc_state);
+		record->state = state->old_state ?: (__u8)WORD(sock, sk, __sk_common.skc_state);
 		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
 	}
 	asm volatile("" ::: "memory");

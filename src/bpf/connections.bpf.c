@@ -377,7 +377,8 @@ int holders(struct bpf_iter__task_file *ctx)
 	}
 	key.tgid = task->tgid;
 	key.start_boottime_ns = WORD(task_struct, leader, start_boottime);
-	if (state->first.tgid == key.tgid && state->first.start_boottime_ns == key.start_boottime_ns) {
+	if (state->first.tgid == key.tgid &&
+	    state->first.start_boottime_ns == key.start_boottime_ns) {
 		state->held = holders_run;
 		refresh_comm(&state->first, leader, &state->reported);
 		return 0;

@@ -72,7 +72,8 @@ struct conn_record {
 	struct conn_ids ids;
 	struct caller first;
 	struct conn_counts sharers; /* sum of the socket's entries in `shares` */
-	struct conn_counts left_out; /* calls of processes that found no room there, or of the kernel */
+	struct conn_counts
+		left_out; /* calls of processes that found no room there, or of the kernel */
 	struct conn_counts tcp; /* since tracking began; packets are 32 bits wide */
 	__u64 last_start_boottime_ns; /* the last caller, where that is not `first` */
 	__u32 last_tgid;

@@ -103,8 +103,9 @@ static __always_inline void meet_peer(struct sock_state *state, const struct con
 	write_begin(state, bpf_ktime_get_ns());
 }
 
-static __always_inline void count_peer(const struct sock_state *state, const struct conn_end *remote,
-				       __u32 tgid, __u64 start_boottime_ns, bool tx, __u32 bytes)
+static __always_inline void count_peer(const struct sock_state *state,
+				       const struct conn_end *remote, __u32 tgid,
+				       __u64 start_boottime_ns, bool tx, __u32 bytes)
 {
 	struct peer_key key = {
 		.share = {

@@ -131,7 +131,7 @@ fn coverage<'a, V: Visitor<&'a Coverage>>(v: &mut V) {
     v.field(
         key!(
             "attribution",
-            "how connections are attributed to processes: connection or procfs (polled); null \
+            "how connections are attributed to processes: call, connection or procfs; null \
              without connections"
         ),
         |c| c.attribution.map(Attribution::name),
