@@ -217,9 +217,7 @@ fn sum(app: &App, look: &Look) -> String {
     for (n, counted) in [
         (limits.lost, "events lost"),
         (owners.evicted + owners.dropped(), "evicted"),
-        (limits.sockets, "sockets left out"),
-        (limits.sharers, "calls by further sharers"),
-        (limits.peers, "calls to further peers"),
+        (limits.sockets + limits.sharers + limits.peers, "left out"),
     ] {
         if n > 0 {
             text.push_str(&format!("{dot} {} {counted} ", num::grouped(n)));

@@ -270,10 +270,7 @@ fn lost_and_evicted_counts_are_beside_the_sum() {
     let at_31 = ConnectionsBatch { at: at(31.0), tick, limits, ..Default::default() };
     app.update(Msg::Probe(ProbeEvent::Connections(at_31)), at(31.0));
     app.update(Msg::Tick, at(31.0));
-    line(
-        &text(&app, (200, 60)),
-        &["unattributed", "1200 events lost", "40 evicted", "2 sockets left out"],
-    );
+    line(&text(&app, (200, 60)), &["unattributed", "1200 events lost", "40 evicted", "2 left out"]);
 }
 
 #[test]
