@@ -145,8 +145,8 @@ fn sockets_that_find_no_room_are_counted() {
     });
     let run = stream.interrupt();
     assert_eq!(run.code(), 0, "{}", run.stderr);
-    let let_go = run.of_type("owners").pop().unwrap()["let_go"].as_u64().unwrap();
-    assert!(let_go >= MORE, "{let_go}");
+    let owners = run.of_type("owners").pop().unwrap();
+    assert!(owners["left_out"]["sockets"].as_u64().unwrap() >= MORE, "{owners}");
 }
 
 #[test]
