@@ -108,20 +108,27 @@ fn ten_thousand_threads_are_distinguished() {
     assert_eq!((all.lost_of(child), all.counts.malformed), (0, 0));
 }
 
-/// The table of sockets has room for 65,536.
+/// The table of sockets has room for 65,536, that of peers for 32,768. A socket is in them from its
+/// first call on.
 #[test]
-fn sockets_that_find_no_room_are_counted() {
+fn sockets_and_peers_that_find_no_room_are_counted() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     const ROOM: u64 = 65_536;
     const MORE: u64 = 1_000;
     own_namespace();
+    ip("link set lo up");
     let stream = Stream::json(&["connections", "--interval", "200ms"]);
     in_child(|| {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let each = (most - 100).min(ROOM + MORE);
-        let one = || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None);
+        // An address has ports for 28,232.
+        let one = |n: u64| {
+            let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + (n >> 14) as u32);
+            let socket = UdpSocket::bind((own, 0)).unwrap();
+            socket.send_to(&[7], (own, 9)).unwrap();
+            socket
+        };
         // A descriptor of a pipe that all have: it ends when this process does.
         let (waits, until_the_end) = nix::unistd::pipe().unwrap();
         let mut made = 0;
@@ -130,7 +137,7 @@ fn sockets_that_find_no_room_are_counted() {
             // SAFETY: this process has one thread.
             if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }.unwrap() {
                 drop(until_the_end);
-                let _all: Vec<_> = (0..each).map(|_| one().unwrap()).collect();
+                let _all: Vec<_> = (made..made + each).map(one).collect();
                 drop(there);
                 let _ = nix::unistd::read(&waits, &mut [0]);
                 // SAFETY: ends the process without running the test harness's own exit.
@@ -146,7 +153,8 @@ fn sockets_that_find_no_room_are_counted() {
     let run = stream.interrupt();
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let owners = run.of_type("owners").pop().unwrap();
-    assert!(owners["left_out"]["sockets"].as_u64().unwrap() >= MORE, "{owners}");
+    let left_out = |of: &str| owners["left_out"][of].as_u64().unwrap();
+    assert!(left_out("sockets") >= MORE && left_out("peers") >= ROOM / 3, "{owners}");
 }
 
 #[test]

@@ -218,7 +218,16 @@ fn known_connections_are_reported_with_their_process() {
     let mut carried: Vec<(u64, u64)> =
         of("close").iter().map(|l| (number(l, "rx_bytes"), number(l, "tx_bytes"))).collect();
     carried.sort_unstable();
-    assert_eq!(carried, [(0, 321), (0, 100_001), (321, 0), (100_001, 0)]);
+    let mut expected = vec![(0, 321), (0, 100_001), (321, 0), (100_001, 0)];
+    let ready = &run.of_type("ready")[0];
+    if ready["attribution"] == "connection" {
+        // Bytes are TCP's own counters there, and the line says what is missing.
+        assert!(ready["missing"].to_string().contains("by calling process, datagrams"), "{ready}");
+        expected.retain(|(rx, tx)| rx + tx == 100_001);
+    } else {
+        assert_eq!(ready["attribution"], "call", "{ready}");
+    }
+    assert_eq!(carried, expected);
 }
 
 #[test]
