@@ -47,32 +47,34 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          connect with an errno.",
             "An accept is reported in accept() where the caller asks for the peer's address, as nearly all do; \
          else when a process first sends through the socket, or when a poll finds it.",
-            "pid, uid and comm are the process that has the socket in its hands; from says how it is known: made \
-         (it called socket or connect), accepted, sent (it sent through the socket), found (a poll found the \
-         socket open in it). Where there is none, they are null and unattributed gives the reason: a \
-         socket of the kernel, a connection that is not accepted, or a socket that predates the probe and \
-         is open in no process. holders are other processes that have it open. local_ip, local_port, \
+            "pid, uid and comm are the process of the socket; from says how it is known: made (it called socket \
+         or connect), accepted, sent (it called on the socket), found (a poll found the socket open in it). \
+         Where there is none, they are null and unattributed gives the reason: a socket of the kernel, a \
+         connection that is not accepted, or a socket that predates the probe. shared: other processes have \
+         called on it, too; holders are other processes that have it open. local_ip, local_port, \
          remote_ip, remote_port: a v4-mapped address is written as v4; a UDP socket without a peer has no \
          remote end. netns is the network namespace's inode number, cookie the kernel's number of the socket.",
             "A close has since (null: before the probe began), duration_s, rx_bytes, tx_bytes, rx_packets and \
-         tx_packets, owners (its part in the hands of each process, four at most; a process gets the bytes \
-         from when it sends until another one sends), and unseen: true where the event was lost and the \
-         counts are those of the last poll.",
-            "Bytes are the payload of TCP and UDP, counted from the start of the probe. Retransmitted bytes \
-         count once; received bytes count when they are in order. Packets are segments in and out, \
-         retransmissions and bare acknowledgements included, and datagrams before fragmentation. Other \
-         protocols count the bytes behind the IP header, under their number.",
+         tx_packets, queued_bytes (received, and never read), owners (each process with the bytes of its \
+         calls), and unseen: true where the event was lost and the counts are those of the last reading.",
+            "Bytes are payload, counted from the start of the probe where a process calls (kernel 6.3; \
+         attribution: call): written into the socket, and read from it, by the calling process. Below that \
+         kernel they are TCP's own counters, attributed to the connection's process, and datagrams are not \
+         counted (attribution: connection). Retransmitted bytes count once. Packets are segments in and out, \
+         retransmissions and bare acknowledgements included, and datagrams before fragmentation.",
             "owners, once each interval and a last time before summary: interval_s, live (connections that are \
          tracked), the bytes and packets of all sockets, and of these unattributed (kernel; older; waiting: \
-         not accepted yet, the accepting process gets them), other (processes that the filter leaves out or \
-         that were evicted) and processes, each with its own, with live, begun and peers, and with rx_bps \
-         and tx_bps, bits per second. They add up. evicted counts connections and processes that found no \
-         place.",
+         not accepted yet, the accepting process gets them; queued: not read yet; uncalled: moved without a \
+         call that returned them; sharers: calls of more processes than are tracked), other (processes that \
+         the filter leaves out or that were evicted) and processes, each with its own, with live, begun and \
+         peers, and with rx_bps and tx_bps, bits per second. They add up. evicted counts connections and \
+         processes that found no place here, left_out sockets, sharers and peers that found none in the \
+         kernel's tables.",
             "ready has connections: true, lost may have connections (events), summary has connects, accepts, \
          closes and connections_lost. CSV has the columns of all lines in each row; a row of owners is one \
          process; several processes are in one field with | between, the numbers of each with a space.",
             "Where the kernel refuses the programs that watch connections, they are polled from sock_diag and \
-         /proc/PID/fd: ready and summary have attribution: procfs (else connection, or null without \
+         /proc/PID/fd: ready and summary have attribution: procfs (else call or connection, or null without \
          connections), and so has each row. Connections shorter than an interval may be missing. Polling \
          does not show which side began a connection: seen takes the place of connect and accept, with the \
          time of the poll that found it, and summary counts them in seen. A close has the time of the poll \
