@@ -31,14 +31,14 @@ impl Csv {
 impl Lines for Csv {
     fn header(&mut self, out: &mut Vec<u8>) {
         match self.kind {
-            Kind::Opens => header::<OpenLine<'_>>(out),
+            Kind::Opens => header::<&OpenLine<'_>>(out),
             Kind::Talkers => header::<CsvRow<'_>>(out),
             Kind::Connections => raw(out, COLUMNS),
         }
     }
 
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        self.line(out, "open", line.wall, line.open.meta.at, *line);
+        self.line(out, "open", line.wall, line.open.meta.at, line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
@@ -83,7 +83,7 @@ struct Writer<'o> {
 }
 
 impl<R: Copy> Visitor<R> for Fields<'_, R> {
-    #[inline]
+    #[inline(always)]
     fn field<T: Value>(&mut self, _key: Key, read: impl FnOnce(R) -> T) {
         self.to.out.push(b',');
         read(self.record).write(&mut self.to);
@@ -91,18 +91,19 @@ impl<R: Copy> Visitor<R> for Fields<'_, R> {
 }
 
 impl Sink for Writer<'_> {
+    #[inline(always)]
     fn null(&mut self) {}
 
     fn boolean(&mut self, value: bool) {
         raw(self.out, if value { "true" } else { "false" });
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(&mut self, n: impl itoa::Integer) {
         put::int(self.out, n);
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, word: &str) {
         raw(self.out, word);
     }
@@ -111,7 +112,7 @@ impl Sink for Writer<'_> {
         self::text(self.out, text.as_bytes());
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, bytes: &[u8]) {
         self::text(self.out, bytes);
     }

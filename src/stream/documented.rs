@@ -67,7 +67,7 @@ pub fn documented() -> Vec<Documented> {
     let at = summary.at;
     vec![
         line::<&Ready>("ready", ready.iter().map(|r| note(&Note::Ready(r))).collect()),
-        line::<OpenLine<'_>>("open", opens()),
+        line::<&OpenLine<'_>>("open", opens()),
         line::<&TalkersSample>(
             "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],

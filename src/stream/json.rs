@@ -27,7 +27,7 @@ impl Default for Json {
 
 impl Lines for Json {
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        self.line(out, "open", line.wall, line.open.meta.at, *line);
+        self.line(out, "open", line.wall, line.open.meta.at, line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
@@ -145,7 +145,7 @@ struct Fields<'o, R> {
 }
 
 impl<R: Copy> Visitor<R> for Fields<'_, R> {
-    #[inline]
+    #[inline(always)]
     fn field<T: Value>(&mut self, key: Key, read: impl FnOnce(R) -> T) {
         let value = read(self.record);
         if !value.is_absent() {
@@ -156,6 +156,7 @@ impl<R: Copy> Visitor<R> for Fields<'_, R> {
 }
 
 impl Sink for Writer<'_> {
+    #[inline(always)]
     fn null(&mut self) {
         null(self.out);
     }
@@ -164,12 +165,12 @@ impl Sink for Writer<'_> {
         raw(self.out, if value { "true" } else { "false" });
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(&mut self, n: impl itoa::Integer) {
         put::int(self.out, n);
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, word: &str) {
         self.out.push(b'"');
         raw(self.out, word);
@@ -180,7 +181,7 @@ impl Sink for Writer<'_> {
         plain(self.out, text);
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, bytes: &[u8]) {
         string(self.out, bytes);
     }

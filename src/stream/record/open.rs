@@ -5,8 +5,8 @@ use crate::model::errno::errno_name;
 use crate::model::flags;
 use crate::stream::lines::OpenLine;
 
-impl Record for OpenLine<'_> {
-    #[inline]
+impl<'a> Record for &'a OpenLine<'a> {
+    #[inline(always)]
     fn fields<V: Visitor<Self>>(v: &mut V) {
         v.field(key!("pid", "process ID (thread group) in the initial PID namespace"), |l| {
             l.open.meta.tgid
