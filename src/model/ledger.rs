@@ -1,7 +1,7 @@
 //! The account of one interface and direction: two sides, read in turn.
 //!
-//! The kernel counts on one side while the other stands still and is read. What a side has
-//! counted only grows, so the account at a turn is what the side just read holds plus what the
+//! The kernel counts on one side while the other stands still and is read. The counts of a
+//! side only grow, so the account at a turn is what the side just read holds plus what the
 //! other one held when it last stood still: no frame twice, none lost, however often they turn.
 //!
 //! Every frame is in a side's total; a frame of a held source also in that source's entry on the
@@ -79,7 +79,7 @@ pub struct Folded {
     /// Every source held, largest first by bytes.
     pub sources: Vec<Source>,
     /// Evicted since the interface was first watched.
-    pub let_go: u64,
+    pub evicted: u64,
     /// To be removed from the side's hash: first.
     pub remove: Vec<IpAddr>,
     /// To be put into the side's hash with nothing counted: then. Held sources are on both
@@ -104,11 +104,11 @@ struct Entry {
     since: Mono,
     /// From earlier maps: before the interface was last watched again.
     base: Traffic,
-    /// What the maps held when the counts were last started again.
+    /// Counts of the maps when the counts were last started again.
     zero: Traffic,
     sides: [OnSide; 2],
     /// The total at the last turn.
-    told: Traffic,
+    reported: Traffic,
     /// The last turn with traffic.
     busy_turn: u64,
 }
@@ -120,7 +120,7 @@ impl Entry {
             base: Traffic::default(),
             zero: Traffic::default(),
             sides: [OnSide::default(); 2],
-            told: Traffic::default(),
+            reported: Traffic::default(),
             busy_turn: turn,
         }
     }
@@ -139,7 +139,7 @@ impl Entry {
 
     fn restart(&mut self, at: Mono) {
         self.zero = self.zero + self.total();
-        self.told = Traffic::default();
+        self.reported = Traffic::default();
         self.since = at;
     }
 
@@ -163,17 +163,18 @@ pub struct Ledger {
     doomed: HashSet<IpAddr>,
     /// From earlier maps.
     base: Traffic,
-    /// What the maps held when the counts were last started again.
+    /// Counts of the maps when the counts were last started again.
     zero: Traffic,
     /// The sides' totals when they last stood still.
     totals: [Traffic; 2],
-    told: Traffic,
+    /// The total at the last turn.
+    reported: Traffic,
     turn: u64,
     /// When the side that is counting began to.
     counting_since: Mono,
     /// When the next sample's interval began.
-    told_at: Mono,
-    let_go: u64,
+    reported_at: Mono,
+    evicted: u64,
 }
 
 impl Ledger {
@@ -185,7 +186,7 @@ impl Ledger {
         self.capacity = capacity;
         self.most = most.max(capacity);
         self.counting_since = at;
-        self.told_at = at;
+        self.reported_at = at;
         self.evict();
         self.doomed.clear();
         self.held()
@@ -223,19 +224,19 @@ impl Ledger {
         self.doomed.clear();
     }
 
-    /// Evicts every source, while nothing is attached. What they had is in `other` from now on.
+    /// Evicts every source, while nothing is attached. Their traffic is in `other` from now on.
     pub fn evict_all(&mut self) {
         let evicted = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
-        self.let_go = self.let_go.saturating_add(evicted);
+        self.evicted = self.evicted.saturating_add(evicted);
         self.entries.clear();
     }
 
     /// Counts start again at nothing: `at` is when a side was turned away from that has been
     /// folded since.
     pub fn restart(&mut self, at: Mono) {
-        self.zero = self.zero + self.told;
-        self.told = Traffic::default();
-        self.let_go = 0;
+        self.zero = self.zero + self.reported;
+        self.reported = Traffic::default();
+        self.evicted = 0;
         for entry in self.entries.values_mut() {
             entry.restart(at);
         }
@@ -243,13 +244,13 @@ impl Ledger {
 
     /// Everything counted up to the last turn.
     pub fn total(&self) -> Traffic {
-        self.told
+        self.reported
     }
 
     /// `side` counted until `at` and now stands still, holding `reading`.
     pub fn fold(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
         let mut folded = self.absorb(side, reading, at);
-        folded.interval_ns = at.since(std::mem::replace(&mut self.told_at, at));
+        folded.interval_ns = at.since(std::mem::replace(&mut self.reported_at, at));
         self.account(&mut folded);
         folded
     }
@@ -298,7 +299,7 @@ impl Ledger {
         self.doomed.clear();
         let mut on_side = 0usize;
         for entry in self.entries.values_mut() {
-            if entry.total() != entry.told {
+            if entry.total() != entry.reported {
                 entry.busy_turn = turn;
             }
             on_side += usize::from(entry.side(side).seen_turn == turn);
@@ -342,15 +343,15 @@ impl Ledger {
     fn account(&mut self, folded: &mut Folded) {
         let [zero, one] = self.totals;
         folded.total = (self.base + zero + one).minus(self.zero);
-        folded.delta = folded.total.minus(self.told);
-        self.told = folded.total;
+        folded.delta = folded.total.minus(self.reported);
+        self.reported = folded.total;
         let mut held = Traffic::default();
         let mut held_delta = Traffic::default();
         folded.sources.reserve_exact(self.entries.len());
         for (ip, entry) in &mut self.entries {
             let total = entry.total();
-            let delta = total.minus(entry.told);
-            entry.told = total;
+            let delta = total.minus(entry.reported);
+            entry.reported = total;
             held = held + total;
             held_delta = held_delta + delta;
             if total.packets == 0 {
@@ -358,7 +359,7 @@ impl Ledger {
             }
             folded.sources.push(Source { ip: *ip, since: entry.since, total, delta });
         }
-        folded.let_go = self.let_go;
+        folded.evicted = self.evicted;
         folded.other = folded.total.minus(held);
         folded.other_delta = folded.delta.minus(held_delta);
         folded.sources.sort_unstable_by(|a, b| {
@@ -396,7 +397,7 @@ impl Ledger {
         }
         by_weight.truncate(excess);
         let excess = u64::try_from(excess).unwrap_or(u64::MAX);
-        self.let_go = self.let_go.saturating_add(excess);
+        self.evicted = self.evicted.saturating_add(excess);
         by_weight.iter().filter_map(|(_, ip)| self.entries.remove_entry(ip)).collect()
     }
 }

@@ -28,7 +28,7 @@ struct Kernel {
     now: u64,
     sent: Traffic,
     sent_before: Traffic,
-    /// What each source sent, by the moment.
+    /// Traffic of each source, by the moment.
     log: Vec<(u64, IpAddr, Traffic)>,
 }
 
@@ -164,7 +164,7 @@ impl Kernel {
 }
 
 #[test]
-fn what_is_in_a_cache_record_counts() {
+fn frames_in_a_cache_record_count() {
     let mut kernel = Kernel::new(8);
     kernel.frame(0, Some(ip(1)), 100);
     kernel.frame(0, Some(ip(1)), 100);
@@ -185,7 +185,7 @@ fn the_parts_of_128_cpus_add_up() {
     ledger.open(4_096, 4_096, Mono(0));
     let mut side = Side::Zero;
     let mut expected = Traffic::default();
-    // What a CPU has of a source after so many turns of this side.
+    // The counts of one CPU for a source after so many turns of this side.
     let part = |cpu: u64, n: u32, turns: u64| {
         let packets = (cpu + u64::from(n)) % 5 * turns;
         traffic(packets, packets * (60 + cpu))
@@ -214,9 +214,9 @@ fn the_parts_of_128_cpus_add_up() {
     assert_eq!(merged(&[0; 15]), Traffic::default());
 }
 
-/// A look begins in the middle of an interval: what was counted until then is told with the rest.
+/// A detail view opens in the middle of an interval: the next account has all of the interval.
 #[test]
-fn a_side_absorbed_amid_an_interval_is_told_with_the_next() {
+fn a_side_absorbed_amid_an_interval_is_reported_with_the_next() {
     let mut ledger = Ledger::default();
     ledger.open(64, 64, Mono(0));
     let reading = |of: Traffic| Reading { total: of, sources: vec![(ip(1), of)], cached: vec![] };
@@ -269,11 +269,11 @@ fn the_heavy_stay_through_a_flood_and_the_rest_is_other() {
         assert_eq!(folded.sources[0].since, Mono(0));
         assert!(folded.sources.len() <= 6);
     }
-    assert!(kernel.turn().let_go > 0);
+    assert!(kernel.turn().evicted > 0);
 }
 
 #[test]
-fn one_who_was_let_go_begins_anew() {
+fn an_evicted_source_counts_from_zero_when_it_returns() {
     let mut kernel = Kernel::new(4);
     for n in 1..=5 {
         kernel.frame(0, Some(ip(n)), 100 * u64::from(n));

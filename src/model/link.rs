@@ -92,7 +92,7 @@ pub struct Link {
     pub foreign: Vec<Foreign>,
     /// The hook that `auto` would take for rx; `None` where there is none.
     pub would_get: Option<Hook>,
-    /// What that hook changes for other traffic (`switches software GRO off`); empty when nothing.
+    /// Effects of that hook on other traffic (`switches software GRO off`); empty without any.
     pub price: String,
 }
 

@@ -10,7 +10,7 @@ use super::link::Link;
 pub enum Mark {
     /// An address of one of the interfaces, or of loopback.
     Own,
-    /// Where a default route leads to.
+    /// The gateway of a default route.
     Gateway,
     /// Not routed in public: RFC 1918, 6598, 3927, 4193, link-local.
     Private,

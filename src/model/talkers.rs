@@ -148,7 +148,7 @@ pub struct TalkersSample {
     /// Every source held, largest first by bytes.
     pub sources: Vec<Source>,
     /// Number of sources evicted since the interface was first watched.
-    pub let_go: u64,
+    pub evicted: u64,
     /// The kernel's own count of packets, beside ours.
     pub compared: Compared,
     /// The detail of the address whose view is open, where that is on this interface.

@@ -20,8 +20,9 @@ impl Mono {
     }
 }
 
-/// What has to be added to a [`Mono`] to get nanoseconds since the Unix epoch, read when
-/// the data was drained: a clock that was set since then shows in the next batch, not in this one.
+/// The difference between nanoseconds since the Unix epoch and a [`Mono`].
+///
+/// Read when the data was drained: a clock that was set since then shows in the next batch, not in this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WallOffset(pub i64);
 

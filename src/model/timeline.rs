@@ -27,7 +27,7 @@ pub struct TimelineEntry {
     pub watched: Option<Slot>,
 }
 
-/// What the process did.
+/// An action of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimelineAction {
     /// Opened a path: the number of opens, and the result of the last one.

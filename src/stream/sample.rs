@@ -82,7 +82,7 @@ pub fn talkers() -> TalkersSample {
         other_delta: Traffic { packets: 1, bytes: 60 },
         partial: None,
         sources,
-        let_go: 0,
+        evicted: 0,
         compared: Default::default(),
         look: None,
     }

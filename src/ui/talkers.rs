@@ -110,16 +110,16 @@ pub fn order(app: &App, look: &Look) -> String {
 fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
     let pane = &app.talkers_pane;
     let sides = |port: &crate::model::wire::Interface| {
-        let sides = ctx.ways.directions().iter().map(|d| port.side(*d).let_go);
+        let sides = ctx.ways.directions().iter().map(|d| port.side(*d).evicted);
         sides.fold(0, u64::saturating_add)
     };
-    let let_go = ctx.ports().map(sides).fold(0, u64::saturating_add);
+    let evicted = ctx.ports().map(sides).fold(0, u64::saturating_add);
     format!(
         " {} of {} {} {} evicted ",
         num::grouped(pane.matched as u64),
         num::grouped(pane.of as u64),
         look.glyphs.dot,
-        num::grouped(let_go)
+        num::grouped(evicted)
     )
 }
 

@@ -122,7 +122,7 @@ pub fn sample(
         other,
         other_delta: other,
         partial: None,
-        let_go: 0,
+        evicted: 0,
         compared: Default::default(),
         look: None,
         sources,

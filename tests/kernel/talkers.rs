@@ -68,7 +68,7 @@ fn zoo() -> Vec<(Vec<u8>, Option<IpAddr>)> {
     ]
 }
 
-/// What `frames` must add up to: by address, and the rest.
+/// The sums of `frames`: by address, and the rest.
 fn truth(frames: &[(Vec<u8>, Option<IpAddr>)], times: u64) -> (Vec<(IpAddr, u64, u64)>, Traffic) {
     let mut by_ip: BTreeMap<IpAddr, Traffic> = BTreeMap::new();
     let mut other = Traffic::default();
@@ -244,7 +244,7 @@ fn flood(mode: XdpMode, frame: &[u8], at: usize, thousands: u32, heavy: IpAddr) 
     frames.extend(vec![heavy_frame.clone(); 50]);
     let mut rounds = 0;
     // One that comes and goes between two turns of a full table never was held: until some were.
-    while rounds < thousands || probe.last("va", Direction::Rx).is_none_or(|s| s.let_go == 0) {
+    while rounds < thousands || probe.last("va", Direction::Rx).is_none_or(|s| s.evicted == 0) {
         assert!(rounds < 20 * thousands, "no source is evicted");
         for (i, frame) in frames.iter_mut().take(1000).enumerate() {
             let n = 0x0b00_0000 + rounds * 1000 + i as u32;
@@ -266,7 +266,7 @@ fn flood(mode: XdpMode, frame: &[u8], at: usize, thousands: u32, heavy: IpAddr) 
     assert_eq!(sample.total, Traffic { packets: light + packets, bytes });
     let first = &sample.sources[0];
     assert_eq!((first.ip, first.total), (heavy, Traffic { packets, bytes: packets * 1000 }));
-    assert!(sample.let_go > 0);
+    assert!(sample.evicted > 0);
     assert!(sample.sources.len() <= 65_536);
     let held = sample.sources.iter().fold(Traffic::default(), |sum, s| sum + s.total);
     assert_eq!(held + sample.other, sample.total);
@@ -333,7 +333,7 @@ fn a_crowded_table_grows() {
         probe.until_packets("va", Direction::Rx, sent);
         let samples = probe.finish();
         let after = last(&samples, "va", Direction::Rx);
-        assert_eq!((after.let_go, after.sources.len()), (0, SOURCES as usize));
+        assert_eq!((after.evicted, after.sources.len()), (0, SOURCES as usize));
         assert_eq!(after.other, before.other);
         let one_more: Vec<_> =
             table(&before).into_iter().map(|(ip, p, b)| (ip, p + 1, b + 60)).collect();

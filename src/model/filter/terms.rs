@@ -8,7 +8,7 @@ pub struct TermForm {
     /// How it is written.
     pub written: &'static str,
     pub example: &'static str,
-    /// What it matches.
+    /// The rows that it matches.
     pub help: &'static str,
 }
 

@@ -167,7 +167,7 @@ impl World {
             other_delta: of(1),
             partial: None,
             sources: sources.clone(),
-            let_go: 0,
+            evicted: 0,
             compared: Default::default(),
             look,
         }

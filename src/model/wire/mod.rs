@@ -84,7 +84,7 @@ pub struct InterfaceSide {
     /// The kernel's own count of packets, beside ours.
     pub compared: Compared,
     /// Sources that the probe or the model evicted.
-    pub let_go: u64,
+    pub evicted: u64,
     /// Bytes in each of the last seconds.
     pub history: History,
     sources: Traffic,
@@ -101,7 +101,7 @@ impl InterfaceSide {
             at: Mono(0),
             partial: None,
             compared: Compared::default(),
-            let_go: 0,
+            evicted: 0,
             history: History::default(),
             sources: Traffic::default(),
             sources_delta: Traffic::default(),
@@ -237,7 +237,7 @@ pub struct Wire {
     samples: u64,
     talk: Talk,
     /// The state when the turn began, where changes are recorded for undo.
-    told: Option<Box<undo::Told>>,
+    turn_start: Option<Box<undo::TurnStart>>,
 }
 
 impl Wire {
@@ -298,7 +298,7 @@ impl Wire {
         side.at = sample.at.mono;
         side.compared = sample.compared;
         side.partial.clone_from(&sample.partial);
-        side.let_go = sample.let_go.saturating_add((sample.sources.len() - held) as u64);
+        side.evicted = sample.evicted.saturating_add((sample.sources.len() - held) as u64);
         side.history.add_spread(sample.at.mono, sample.interval_ns, sample.delta.bytes);
         side.sources = sum;
         side.sources_delta = sum_delta;

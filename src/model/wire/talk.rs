@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_left_and_the_sums_hold() {
+    fn flows_without_room_are_counted_as_left() {
         let mut talk = Talk::default();
         let ports = u16::try_from(MAX_ROWS).unwrap() + 100;
         let flows: Vec<_> = (0..ports).map(|n| (10_000 + n, 50_000 - n, 1)).collect();

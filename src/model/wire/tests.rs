@@ -36,7 +36,7 @@ pub(super) fn sample(
         other_delta: of(other),
         partial: None,
         sources: sources.clone(),
-        let_go: 0,
+        evicted: 0,
         compared: Default::default(),
         look: None,
     }
@@ -61,7 +61,7 @@ fn both_directions_of_an_address_are_one_row() {
 }
 
 #[test]
-fn a_source_that_is_let_go_leaves_to_other_and_totals_hold() {
+fn a_source_that_is_evicted_leaves_to_other_and_totals_hold() {
     let mut wire = Wire::default();
     wire.add_sample(&sample("eth0", Direction::Rx, 10, &[(1, 1, 500, 0), (2, 1, 300, 0)], 0));
     wire.add_sample(&sample("eth0", Direction::Rx, 11, &[(1, 1, 500, 0)], 300));
@@ -70,7 +70,7 @@ fn a_source_that_is_let_go_leaves_to_other_and_totals_hold() {
 }
 
 #[test]
-fn another_interface_does_not_disturb_what_was_counted() {
+fn another_interface_does_not_change_the_counts() {
     let mut wire = Wire::default();
     wire.add_sample(&sample("eth0", Direction::Rx, 10, &[(1, 1, 500, 100)], 0));
     wire.add_sample(&sample("eth1", Direction::Rx, 11, &[(2, 1, 300, 100)], 0));
@@ -85,7 +85,7 @@ fn a_restart_counts_from_there_also_for_those_that_come_back() {
     wire.restart();
     assert_eq!(wire.ports()[0].rx.other(), Traffic::default());
     assert_eq!(wire.ports()[0].rx.side.total(), Traffic::default());
-    // 1 goes on, 2 was let go (300 to other) and admitted again, something else has 10 more.
+    // 1 goes on, 2 was evicted (300 to other) and admitted again, something else has 10 more.
     let next = sample("eth0", Direction::Rx, 11, &[(1, 1, 700, 200), (2, 9, 50, 50)], 350);
     wire.add_sample(&next);
     assert_eq!(talker(&wire, 1).unwrap().rx.total().bytes, 200);

@@ -6,17 +6,17 @@ use crate::model::undo::{Reading, Undoable, Window, Writing};
 
 /// The state outside of the tables, as it was when the turn began.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct TurnStart {
     ports: Vec<Interface>,
     talk: super::Talk,
 }
 
 impl Wire {
-    /// Writes what leads back to the last call, and notes anew what changes: see
+    /// Writes the undo records since the last call, and begins to note changes again: see
     /// [`crate::model::slab::Slab::changes`].
     pub fn changes(&mut self, window: Window, to: &mut Writing) {
-        let now = Told { ports: self.ports.clone(), talk: self.talk.clone() };
-        let then = self.told.take().unwrap_or_else(|| Box::new(now.clone()));
+        let now = TurnStart { ports: self.ports.clone(), talk: self.talk.clone() };
+        let then = self.turn_start.take().unwrap_or_else(|| Box::new(now.clone()));
         to.put(&then.ports.len());
         for (i, port) in then.ports.iter().enumerate() {
             let times = |p: &Interface| (p.ifindex, p.rx.at, p.tx.at);
@@ -31,7 +31,7 @@ impl Wire {
         if talks {
             then.talk.write(to);
         }
-        self.told = Some(Box::new(now));
+        self.turn_start = Some(Box::new(now));
         self.talkers.changes(window, to);
     }
 
@@ -69,13 +69,13 @@ impl Interface {
 impl InterfaceSide {
     fn write(&self, to: &mut Writing) {
         to.put(&(self.side, self.hook, self.interval_ns, self.at, &self.partial));
-        to.put(&(self.compared, self.let_go, self.sources, self.sources_delta, self.held));
+        to.put(&(self.compared, self.evicted, self.sources, self.sources_delta, self.held));
         self.history.write(to);
     }
 
     fn read(from: &mut Reading<'_>) -> Option<Self> {
         let (side, hook, interval_ns, at, partial) = from.get()?;
-        let (compared, let_go, sources, sources_delta, held) = from.get()?;
+        let (compared, evicted, sources, sources_delta, held) = from.get()?;
         let mut history = History::default();
         history.read(from)?;
         Some(Self {
@@ -85,7 +85,7 @@ impl InterfaceSide {
             at,
             partial,
             compared,
-            let_go,
+            evicted,
             history,
             sources,
             sources_delta,

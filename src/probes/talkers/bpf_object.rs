@@ -189,7 +189,7 @@ impl Counter {
         Ok(Self { missing: choice.missing(), ..counter })
     }
 
-    /// The ids of the programs that an interface may carry, by which ours are told from others'.
+    /// The ids of the programs that an interface may carry, which distinguish ours from others'.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         let programs = self.xdp.iter().chain(&self.tcx);
         programs.filter_map(|p| libbpf_rs::Program::id_from_fd(p.as_fd()).ok())

@@ -22,10 +22,10 @@ const WITHOUT_REDIRECTED: &str = "without frames that tc redirects here";
 const THROUGH_IFB: &str = "frames that ifb returns count twice";
 /// XDP_TX and XDP_REDIRECT pass neither the queueing layer nor a packet socket.
 const WITHOUT_FOREIGN_XDP: &str = "without frames that foreign XDP sends";
-/// Where no socket is to be had: TCX runs before the queue and before filters of clsact.
+/// The reason where no socket is to be had: TCX runs before the queue and before filters of clsact.
 const BEFORE_QUEUE: &str = "counted before queue and tc filters";
 
-/// What the frames of an interface begin with, by ARPHRD type (include/uapi/linux/if_arp.h).
+/// The first header of an interface's frames, by ARPHRD type (include/uapi/linux/if_arp.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkKind {
     /// An Ethernet header.
@@ -123,7 +123,7 @@ fn changed_by_generic(row: &Row) -> Option<Vec<&str>> {
     Some(features.iter().filter(changes).map(|f| f.name.as_str()).collect())
 }
 
-/// What `hook` changes for other traffic on the interface; empty when nothing.
+/// Effects of `hook` on other traffic on the interface; empty without any.
 pub(super) fn price(row: &Row, hook: Hook) -> String {
     match hook {
         Hook::Tcx | Hook::Socket => String::new(),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_names_what_changes() {
+    fn the_price_names_the_features_that_change() {
         let r = row("virtio_net", &[("rx-gro-hw", true, false), ("rx-lro", false, true)]);
         assert_eq!(price(&r, Hook::Generic), "switches software GRO and rx-gro-hw off");
         assert_eq!(price(&r, Hook::Tcx), "");

@@ -98,7 +98,7 @@ pub(super) fn attach(counter: &Counter, row: &Row, hook: Hook) -> io::Result<Att
             LinkKind::Other => false,
         };
         if !first_is_known {
-            return Err(io::Error::other("XDP cannot tell where the IP header is on this link"));
+            return Err(io::Error::other("XDP cannot find the IP header on this link"));
         }
         // For a program in the other mode the kernel answers EBUSY, EEXIST or nothing (offload).
         if row.link.xdp.is_some() {

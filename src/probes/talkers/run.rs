@@ -70,7 +70,7 @@ struct Run<'a> {
     /// Some of those were dropped.
     forgot: bool,
     means: Means,
-    told: Option<Vec<Watched>>,
+    reported: Option<Vec<Watched>>,
     /// The address whose detail view is open.
     looked: Option<LookAt>,
     /// Last readings of watches that ended, to be sent.
@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
                 // With --lock nothing can be loaded later, so tables have their full size at once.
                 first_part: if config.locked { 1 } else { FIRST_PART },
             },
-            told: None,
+            reported: None,
             looked: None,
             last: Vec::new(),
             links_sent: Instant::now(),
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), End> {
         // Frames that came while programs were being attached do not count.
         self.snapshot(&mut Vec::new(), true);
-        self.tell()?;
+        self.report()?;
         self.send_links()?;
         loop {
             let (woken, changed, ticked) = self.wait(wake, timer);
@@ -196,11 +196,11 @@ impl<'a> Run<'a> {
                         Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
                     }
                 }
-                self.tell()?;
+                self.report()?;
             }
             if changed {
                 self.follow_changes();
-                self.tell()?;
+                self.report()?;
             }
             if self.links_due() == Some(Duration::ZERO) {
                 self.send_links()?;

@@ -441,7 +441,7 @@ impl Watch {
             other_delta: f.other_delta,
             partial: self.partial_with_drops(direction),
             sources: f.sources,
-            let_go: f.let_go,
+            evicted: f.evicted,
             compared: match direction {
                 Direction::Rx => self.compared,
                 Direction::Tx => Compared::NotComparable,

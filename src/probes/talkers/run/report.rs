@@ -48,15 +48,15 @@ impl Run<'_> {
         watched
     }
 
-    /// Sends the last readings of what ended, and what is watched where that changed.
-    pub(super) fn tell(&mut self) -> Result<(), End> {
+    /// Sends the last readings of watches that ended, and the list of watches if it changed.
+    pub(super) fn report(&mut self) -> Result<(), End> {
         let last = std::mem::take(&mut self.last);
         if !last.is_empty() {
             self.send(ProbeEvent::Talkers(last))?;
         }
         let watched = self.watched();
-        if self.told.as_ref() != Some(&watched) {
-            let first = self.told.replace(watched.clone()).is_none();
+        if self.reported.as_ref() != Some(&watched) {
+            let first = self.reported.replace(watched.clone()).is_none();
             self.send(match first {
                 true => ProbeEvent::Started(ProbeInfo::Talkers(watched)),
                 false => ProbeEvent::Watching(watched),
@@ -113,7 +113,7 @@ impl Run<'_> {
         let stale = |w: &Watch| self.links.by_index(w.ifindex).is_none_or(|row| w.is_stale(row));
         if self.watches.iter().any(stale) {
             self.reconcile();
-            self.tell()?;
+            self.report()?;
         }
         self.send_links()
     }
