@@ -32,7 +32,7 @@ fn polled() -> Stream {
 fn until(stream: &mut Stream, lines: &mut Vec<Value>, enough: impl Fn(&[Value]) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !enough(lines) {
-        assert!(Instant::now() < deadline, "waited in vain: {lines:#?}");
+        assert!(Instant::now() < deadline, "the lines did not come: {lines:#?}");
         if stream.stdout.buffer().is_empty() {
             let pipe = stream.stdout.get_ref();
             let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
@@ -55,7 +55,7 @@ fn of<'a>(lines: &'a [Value], kind: &str, pid: Pid) -> Vec<&'a Value> {
     lines.iter().filter(|l| l["type"] == kind && l["pid"] == pid.as_raw()).collect()
 }
 
-/// Pipes by which children say that they are ready, and are told to end.
+/// Pipes by which children say that they are ready, and learn that they should end.
 struct Gate {
     ready: (OwnedFd, OwnedFd),
     end: (OwnedFd, OwnedFd),
@@ -90,7 +90,7 @@ impl Gate {
     }
 }
 
-/// What `ss` lists here: local and remote address with the processes that it names.
+/// The connections that `ss` lists here: local and remote address with the processes that it names.
 fn ss(which: &str) -> BTreeSet<(String, String, i64)> {
     let out = ended(Command::new("ss").args(["-H", "-n", "-p", which, "state", "established"]));
     assert_eq!(out.code(), 0, "{}", out.stderr);
@@ -165,13 +165,13 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
     }
     for line in &seen {
         assert_eq!(
-            (&line["from"], &line["attribution"], &line["errno"], &line["no_owner"]),
+            (&line["from"], &line["attribution"], &line["errno"], &line["unattributed"]),
             (&json!("found"), &json!("procfs"), &Value::Null, &Value::Null)
         );
     }
     let table = lines.iter().rfind(|l| l["type"] == "owners").unwrap();
     assert_eq!((&table["attribution"], &table["rx_bytes"]), (&json!("procfs"), &Value::Null));
-    assert_eq!((&table["no_owner"], &table["other"]), (&Value::Null, &Value::Null));
+    assert_eq!((&table["unattributed"], &table["other"]), (&Value::Null, &Value::Null));
     for pid in &children {
         let mut rows = table["processes"].as_array().unwrap().iter();
         let row = rows.find(|row| row["pid"] == pid.as_raw()).unwrap();
@@ -187,7 +187,7 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
     until(&mut stream, &mut lines, |lines| of_here(lines, "close").len() >= 6);
     let run = stream.interrupt();
     for (server, client, sender) in truths {
-        // The socket's own counts, where there are any, and nobody's share of them.
+        // The socket's own counts, where there are any, and no share for a process.
         for (pid, rx, tx) in [
             (server, json!(1_000), json!(70)),
             (client, json!(70), json!(1_000)),
@@ -217,7 +217,7 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
     }
     assert!(summary["seen"].as_u64().unwrap() >= 6);
     for kind in ["connect", "accept"] {
-        assert!(lines.iter().all(|l| l["type"] != kind), "polling does not tell who began it");
+        assert!(lines.iter().all(|l| l["type"] != kind), "polling does not see who began it");
     }
 }
 
@@ -316,7 +316,7 @@ fn sockets_of_other_namespaces_are_listed_and_these_are_not_kept() {
 }
 
 #[test]
-fn what_may_not_be_read_is_named() {
+fn processes_that_may_not_be_read_are_named() {
     own_namespace();
     lo_up();
     let gate = Gate::new();
@@ -396,8 +396,8 @@ fn a_program_that_is_asked_for_more_says_it_and_a_recording_keeps_it() {
     loop {
         match reader.read().unwrap() {
             Item::End(_) => break,
-            Item::Seen(_, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(told)))) => {
-                info = Some(told)
+            Item::Seen(_, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(started)))) => {
+                info = Some(started)
             }
             Item::Seen(_, Seen::Probe(ProbeEvent::Connections(batch))) => {
                 samples += batch.tick.map_or(0, |tick| tick.samples.len());
