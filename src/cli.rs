@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_and_what_is_not() {
+    fn command_lines_are_accepted_or_refused() {
         for (line, taken) in [
             ("", true),
             ("-i eth0 -p ~ng --interval 100ms --latency --xdp-mode off --ascii", true),
@@ -386,7 +386,7 @@ mod tests {
             ("stream -p ~(", false),
             ("stream --pid x", false),
             ("stream --uid root", true),
-            ("stream --uid nobody-of-that-name", false),
+            ("stream --uid no-such-user", false),
             ("stream --uid -1", false),
             ("stream --top 0", false),
             ("stream --top x", false),

@@ -30,7 +30,7 @@ pub struct Check {
     pub status: Status,
     /// The finding.
     pub detail: String,
-    /// What to do; empty if nothing can or need be done.
+    /// The remedy; empty if there is none or none is needed.
     pub fix: String,
 }
 

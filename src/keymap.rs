@@ -87,7 +87,7 @@ pub struct Row {
     pub action: Action,
     pub mode: Mode,
     pub keys: Vec<Key>,
-    /// What it does, in a few words.
+    /// Its effect, in a few words.
     pub help: &'static str,
     /// A word for the footer; empty: not there.
     pub hint: &'static str,

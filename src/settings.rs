@@ -1,4 +1,4 @@
-//! What the user asked for, merged once from defaults, the file and the command line.
+//! The user's settings, merged once from defaults, the file and the command line.
 
 pub mod saved_view;
 
@@ -11,7 +11,7 @@ use crate::model::link::{Choice, XdpMode};
 use crate::model::timeline::WatchedPaths;
 use saved_view::SavedView;
 
-/// What the dashboard, `stream` and `record` have in common.
+/// Settings that the dashboard, `stream` and `record` have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The interface to watch at first.
@@ -30,7 +30,7 @@ pub struct Settings {
     pub owners: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
-    /// What is watched stays as it is, and the rights to change it are given up.
+    /// The interface and the mode stay as they are, and the privileges to change them are dropped.
     pub locked: bool,
 }
 
@@ -54,14 +54,14 @@ impl Default for Settings {
 /// which the configuration says something.
 pub type Columns = BTreeMap<&'static str, Vec<&'static str>>;
 
-/// What only the dashboard needs.
+/// Settings of the dashboard alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenSettings {
     /// The view to begin with.
     pub view: SavedView,
     pub keys: Keymap,
     pub columns: Columns,
-    /// Where `W` writes; none where there is no home.
+    /// The file that `W` writes; none without a home directory.
     pub file: Option<PathBuf>,
     /// MMDB files with the registration of addresses.
     pub mmdb: Vec<PathBuf>,

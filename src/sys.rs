@@ -1,4 +1,4 @@
-//! What libbpf-rs does not wrap, each use with the reason why it is sound.
+//! Kernel interfaces that libbpf-rs does not wrap; each use has the reason why it is sound.
 //!
 //! One file for each kernel interface: `src/sys/…`.
 

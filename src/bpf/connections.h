@@ -97,7 +97,7 @@ struct share_record {
 	struct caller caller;
 };
 
-/* What one process exchanged with one peer through one datagram socket. */
+/* Traffic of one process with one peer through one datagram socket. */
 struct peer_key {
 	struct share_key share;
 	struct conn_end remote;

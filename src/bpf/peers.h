@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What each process exchanged with each peer through datagram sockets.
+/* Traffic of each process with each peer through datagram sockets.
  *
  * A call that names an address passes a hook of the cgroup first, in the same thread; that leaves the
  * address for the tracepoint at the call's end. */

@@ -62,9 +62,9 @@ struct {
 	__type(value, struct name_record);
 } name_scratch SEC(".maps");
 
-/* Raised by the reader when it lets old names go: every key is new then. */
+/* Raised by the reader when it drops old names: every key is new then. */
 __u32 epoch = 0;
-/* Random, so that nobody can choose names whose keys meet. */
+/* Random, so that no user can choose names whose keys collide. */
 const volatile __u64 key_seed = 1;
 
 static __always_inline __u64 fold(__u64 key, __u64 word)

@@ -24,7 +24,7 @@ static __always_inline __u32 tcp_queued(__u64 sk, bool fin)
 	return fin && queued ? queued - 1 : queued;
 }
 
-/* What the socket carried since it was made, each byte once. Received is what arrived in order. Sent
+/* The socket's traffic since it was made, each byte once. Received is what arrived in order. Sent
  * is what was written into the socket where calls are counted, else what was sent: `bytes_sent`
  * counts retransmissions too, sequence numbers do not. SYN and FIN have a number each; the SYN is in
  * `base`. SOCK_DONE: a FIN arrived, `bytes_received` has it. Returns the bytes that are not read. */

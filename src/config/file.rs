@@ -20,7 +20,7 @@ use crate::model::timeline::WatchedPaths;
 use crate::settings::Columns;
 use crate::settings::saved_view::{Value, Values};
 
-/// What the file says; `None` where it says nothing.
+/// The file's settings; `None` where it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileConfig {
     pub interface: Option<InterfaceName>,
@@ -288,7 +288,7 @@ mod tests {
         let screen = crate::config::screen_settings(&ScreenArgs::default(), &config);
         let columns = screen.columns.clone();
         let default = ScreenSettings { columns, ..ScreenSettings::default() };
-        // That the keys are the table's is tested beside the table.
+        // A test beside the table compares the keys with it.
         let keys = default.keys.clone();
         assert_eq!(ScreenSettings { colour: true, file: None, keys, ..screen }, default);
         assert!(config.keys.is_some());

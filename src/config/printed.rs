@@ -1,4 +1,4 @@
-//! What `ebpftop config` prints: every key with its description and its default, commented out.
+//! The output of `ebpftop config`: every key with its description and its default, commented out.
 
 use std::fmt::Write as _;
 

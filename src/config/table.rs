@@ -11,7 +11,7 @@ pub struct Setting {
     pub key: &'static str,
     /// The option of the command line that is about the same; empty where there is none.
     pub flag: &'static str,
-    /// What the key is for: sentences.
+    /// The purpose of the key: sentences.
     pub help: &'static str,
     /// The default in TOML; of a setting that `W` saves, [`Setting::default`] has it.
     default: &'static str,
@@ -97,7 +97,7 @@ const fn values(
     Setting { key, flag, help, default, read: Read::Values(read) }
 }
 
-/// What `stream` and `record` obey, too.
+/// Settings that apply to `stream` and `record`, too.
 const OF_ALL: [Setting; 7] = [
     value(
         "interface",
@@ -153,7 +153,7 @@ const OF_ALL: [Setting; 7] = [
     ),
 ];
 
-/// What the dashboard alone obeys, besides what `W` saves.
+/// Settings of the dashboard alone, besides those that `W` saves.
 const OF_SCREEN: [Setting; 4] = [
     values(
         "mmdb",

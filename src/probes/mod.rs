@@ -27,7 +27,7 @@ pub(crate) use log::quiet_libbpf;
 pub use set::{Order, ProbeSet, ProbesConfig};
 pub use thread::{Commands, ProbeThread};
 
-/// Where probes send what they find out.
+/// The channel into which probes send their events.
 pub type Sink = tokio::sync::mpsc::Sender<ProbeEvent>;
 
 /// How many events may wait for the reader before the probes wait for it.
@@ -69,7 +69,7 @@ impl Default for OpensConfig {
 /// How the talkers probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TalkersConfig {
-    /// What to watch at first.
+    /// The interfaces to watch at first.
     pub choice: Choice,
     /// The mode at first.
     pub mode: XdpMode,

@@ -1,4 +1,4 @@
-//! What this kernel and this user can do, found out by trying where it can be tried.
+//! Abilities of this kernel and this user, found by trying where that is possible.
 //!
 //! Facts only; `doctor` says what they mean.
 
@@ -19,7 +19,7 @@ use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::sys::tracepoint::TraceFs;
 
-/// The capabilities in force, as bits; 0 where /proc does not tell.
+/// The capabilities in force, as bits; 0 where /proc does not show them.
 pub fn capabilities() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
@@ -39,8 +39,8 @@ pub fn setting(path: &str) -> Option<String> {
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
-/// Whether this process is in the initial PID namespace, whose ids the programs report; `None` where
-/// /proc cannot tell.
+/// Whether this process is in the initial PID namespace, whose ids the programs report; `None` if
+/// /proc does not show it.
 pub fn in_initial_pid_namespace() -> Option<bool> {
     let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
     Some(namespace.ino() == INITIAL_PID_NAMESPACE)

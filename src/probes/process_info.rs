@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_who_it_is() {
+    fn details_of_this_process_are_right() {
         let who = describe(&this_process(), &mut Cgroups::new());
         let facts = who.facts.unwrap();
         let exe = std::env::current_exe().unwrap();

@@ -25,7 +25,7 @@ pub enum Object {
     Cgroups,
 }
 
-/// What is lost where none of its forms can be loaded and attached.
+/// A feature that is missing if none of its forms can be loaded and attached.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature {
     /// The object that has the programs.
@@ -143,7 +143,7 @@ pub(crate) struct Choice {
 enum Chosen {
     /// The number of a form.
     Form(usize),
-    /// Nobody asked for it.
+    /// It was not asked for.
     Unwanted,
     /// All its forms were refused: the last one's refusal.
     Missing(Missing),
@@ -159,7 +159,7 @@ impl Choice {
         }
     }
 
-    /// Does without a feature that nobody asks for.
+    /// Does without a feature that is not asked for.
     pub(crate) fn without(mut self, name: &str) -> Self {
         for (feature, chosen) in &mut self.chosen {
             if feature.name == name {
@@ -271,7 +271,7 @@ fn next_form(feature: &Feature, chosen: &Chosen, without: &str) -> Option<usize>
     after.into_iter().find(|(_, programs)| fits(programs)).map(|(n, _)| n)
 }
 
-/// What loads an object with the programs of a choice, and attaches what it wants to attach at once.
+/// Loads an object with the programs of a choice, and attaches those that it needs at once.
 pub(crate) trait Load {
     /// The loaded object.
     type Loaded<'obj>;
@@ -284,7 +284,7 @@ pub(crate) trait Load {
     ) -> Result<Self::Loaded<'obj>, LoadError>;
 }
 
-/// Where the loaded object lives: a place for each attempt, since each refuses one program more.
+/// Memory of the loaded object: a place for each attempt, since each refuses one program more.
 pub(crate) type Storage = [MaybeUninit<OpenObject>; 20];
 
 /// Places for [`load`].

@@ -1,4 +1,4 @@
-//! What the kernel said when it refused a program, and what that means.
+//! The kernel's answer when it refuses a program, and its meaning.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,7 +32,7 @@ pub(crate) enum LoadError {
 }
 
 impl LoadError {
-    /// What `load` of an object returned, with what libbpf said of it on this thread.
+    /// The error of an object's `load`, with libbpf's message on this thread.
     pub(crate) fn of_load(error: libbpf_rs::Error) -> Self {
         let errno = errno_of(&error);
         match take_said() {
@@ -54,7 +54,7 @@ impl LoadError {
         Self::Refused(Refusal::attach(program, errno_of(error), error.to_string()))
     }
 
-    /// What to do, where the user can do something.
+    /// The remedy, where the user has one.
     pub(crate) fn fix(&self) -> Option<&'static str> {
         match self {
             Self::Privileges => Some("run it with sudo"),
@@ -75,7 +75,7 @@ impl LoadError {
     }
 }
 
-/// What the kernel was asked to do with a program.
+/// The step at which the kernel refused a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Load,
@@ -114,7 +114,7 @@ impl Refusal {
         }
     }
 
-    /// What errno and log mean together (kernel/bpf/syscall.c, kernel/bpf/verifier.c).
+    /// The meaning of errno and log together (kernel/bpf/syscall.c, kernel/bpf/verifier.c).
     fn meaning(&self) -> Option<&'static str> {
         match (self.errno?, self.stage, &self.verifier) {
             (_, Stage::Load, Some(_)) => None,
@@ -172,7 +172,7 @@ fn may_load() -> bool {
     has(Capability::CAP_SYS_ADMIN) || (has(Capability::CAP_BPF) && has(Capability::CAP_PERFMON))
 }
 
-/// What to do where [`perf_events_are_restricted`].
+/// The remedy where [`perf_events_are_restricted`].
 pub(crate) const ALLOW_PERF_EVENTS: &str =
     "sysctl kernel.perf_event_paranoid=2, or run it with sudo";
 
@@ -193,7 +193,7 @@ fn in_user_namespace() -> bool {
         .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-/// What libbpf said of a program that was refused.
+/// Libbpf's message about a program that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
     program: String,
@@ -245,7 +245,7 @@ fn last_line(log: &str) -> Option<String> {
     line.get(..end).map(|line| escape(line.as_bytes()).into_owned())
 }
 
-/// What was noted on this thread since the last time.
+/// Takes the message that was noted on this thread since the last call.
 fn take_said() -> Option<Said> {
     SAID.take()
 }
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libbpf_says_is_understood() {
+    fn messages_of_libbpf_are_parsed() {
         listen("libbpf: prog 'walk': BPF program load failed: -EINVAL\n");
         listen(
             "libbpf: prog 'walk': -- BEGIN PROG LOAD LOG --\n0: R1=ctx()\n0: (85) call bpf_loop#181\n\

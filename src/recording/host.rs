@@ -1,4 +1,4 @@
-//! What a recording says of the machine.
+//! A recording's description of the machine.
 
 use super::Head;
 use crate::probes::{clock, preflight};

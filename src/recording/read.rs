@@ -30,12 +30,12 @@ pub enum Damage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
-/// What is next.
+/// The next item.
 #[derive(Debug)]
 pub enum Item {
     /// A block begins: reading can begin here again.
     Block(Mark),
-    /// What came, and when.
+    /// An event and its time.
     Seen(Mono, Seen),
     /// The recording ended as it should.
     End(Totals),
@@ -47,7 +47,7 @@ pub struct Reader<S> {
     head: Head,
     /// The last time in any block.
     end: Mono,
-    /// Where the next block begins.
+    /// The position of the next block.
     next: u64,
     block: Option<Decoder>,
 }
@@ -92,7 +92,7 @@ impl<S: Read + Seek> Reader<S> {
         Ok(reader)
     }
 
-    /// Where and when it was made.
+    /// The machine and the time of its making.
     pub fn head(&self) -> &Head {
         &self.head
     }

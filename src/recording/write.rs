@@ -13,7 +13,7 @@ use crate::model::time::{Mono, NS_PER_SEC};
 const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_NS: u64 = NS_PER_SEC;
 
-/// Why nothing more is written. What was written before is whole.
+/// Why nothing more is written. Blocks written before are whole.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The file has become as large as it may.
@@ -33,7 +33,7 @@ pub struct Writer {
     span: Option<(Mono, Mono)>,
     /// Opens of the block under way.
     pending: u64,
-    /// What the file holds, in whole blocks.
+    /// The length of the file, in whole blocks.
     bytes: u64,
     most: u64,
     totals: Totals,
@@ -116,7 +116,7 @@ impl Writer {
         Ok(())
     }
 
-    /// What the file holds now, bytes.
+    /// The length of the file, bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -127,7 +127,7 @@ impl Writer {
         if flushed.is_ok() && self.whole {
             self.totals.ended = self.totals.ended.max(now);
         }
-        // What is there has an end, if there is room for one.
+        // Without an error before, too: a file that has room gets an end.
         let ended = self.end();
         (self.totals, flushed.and(ended))
     }

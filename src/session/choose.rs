@@ -42,7 +42,7 @@ impl Choose {
         self.filter.chooses_cgroups()
     }
 
-    /// What the kernel need not even tell of; the opens that it does are looked at all the same.
+    /// Conditions that the kernel side may apply already; opens that it reports are checked again.
     pub fn only(&self) -> Only {
         Only {
             tgid: self.tgid.or(self.filter.only_tgid()),
@@ -75,7 +75,7 @@ impl Choose {
             && self.filter.file(&What { path: open.path, resolved, errno })
     }
 
-    /// Whether what a process did is written, as far as its names and ids tell.
+    /// Whether actions of a process are written, as far as its names and ids decide.
     pub fn process(&self, tgid: u32, uid: u32, names: &[&[u8]]) -> bool {
         self.process.as_ref().is_none_or(|p| p.matches_any(names))
             && self.tgid.is_none_or(|t| t == tgid)
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_may_leave_out_is_known() {
+    fn conditions_for_the_kernel_side_are_known() {
         let only = |args: StreamArgs, filter: &str| {
             let settings = Settings { filter: Some(filter.into()), ..Settings::default() };
             choose(args, settings).only()

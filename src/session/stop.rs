@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::privileges;
 
-/// What would end the process where it stands, with a device's features not put back.
+/// Signals whose default action would end the process before a device's features are put back.
 const ENDING: [Signal; 7] = [
     Signal::SIGINT,
     Signal::SIGTERM,

@@ -1,6 +1,6 @@
 //! CSV: a header line of the JSON keys, then a row an open or a row a source.
 //!
-//! One kind a stream. What is not known is an empty field; several flags stand in one field
+//! One kind a stream. An unknown value is an empty field; several flags stand in one field
 //! with `|` between. A spreadsheet takes no cell for a formula.
 
 use super::conns::{self, COLUMNS, Cell, Row};
@@ -75,7 +75,7 @@ struct Fields<'o, R> {
     record: R,
 }
 
-/// Where values go.
+/// The output and the state of a line.
 struct Writer<'o> {
     out: &'o mut Vec<u8>,
     times: &'o mut Times,

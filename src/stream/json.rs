@@ -131,7 +131,7 @@ impl Json {
     }
 }
 
-/// Where values go.
+/// The output and the state of a line.
 struct Writer<'o> {
     out: &'o mut Vec<u8>,
     times: &'o mut Times,

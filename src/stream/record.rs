@@ -27,7 +27,7 @@ pub struct Key {
     pub(super) json: &'static str,
     /// The unit of a number; empty where it counts things or is none.
     pub unit: &'static str,
-    /// What the value is, and what `null` means.
+    /// Meaning of the value and of `null`.
     pub help: &'static str,
 }
 
@@ -62,7 +62,7 @@ pub trait Record: Copy {
     fn fields<V: Visitor<Self>>(visitor: &mut V);
 }
 
-/// What is done with each field of a record.
+/// An operation on each field of a record.
 pub trait Visitor<R: Copy> {
     /// Takes a field: its key, and how its value is read from a record.
     fn field<T: Value>(&mut self, key: Key, read: impl FnOnce(R) -> T);
@@ -143,7 +143,7 @@ impl Type {
     }
 }
 
-/// Where values are written to: a format.
+/// A format that values are written in.
 pub trait Sink {
     fn null(&mut self);
     fn boolean(&mut self, value: bool);

@@ -183,7 +183,7 @@ impl Session {
         probes.any_runs()
     }
 
-    /// Writes what the probes tell until they have ended.
+    /// Writes the events of the probes until they have ended.
     async fn pump(&mut self, probes: &mut ProbeSet, stop: &Stop) -> Result<(), OutError> {
         let deadline = self.duration.map(|d| Instant::now() + d);
         let mut look = interval(LOOK);
@@ -304,7 +304,7 @@ impl Session {
         Ok(())
     }
 
-    /// What an event says of the probes themselves.
+    /// Takes note of an event about the probes themselves.
     fn state(&mut self, event: ProbeEvent) {
         match event {
             ProbeEvent::Started(ProbeInfo::Opens(info)) => {
@@ -347,7 +347,7 @@ impl Session {
 
     /// Says what changed of how the interfaces are watched.
     fn watching(&mut self, watched: Vec<Watched>) {
-        // A lost interface is the reason for rx, for tx and for itself: told once.
+        // A lost interface is the reason for rx, for tx and for itself: reported once.
         let mut said: Vec<String> = Vec::new();
         let mut say = |what: String| {
             if !said.contains(&what) {
@@ -357,12 +357,12 @@ impl Session {
         };
         for now in &watched {
             let before = self.watched.iter().find(|w| w.interface == now.interface);
-            for (told, side) in [
+            for (reported, side) in [
                 (before.and_then(|w| w.rx.as_ref().err()), now.rx.as_ref().err()),
                 (before.and_then(|w| w.tx.as_ref().err()), now.tx.as_ref().err()),
             ] {
                 if let Some(problem) = side
-                    && told != side
+                    && reported != side
                 {
                     // An interface that is gone may come back: the end decides.
                     self.failed |= now.gone.is_none();

@@ -1,4 +1,4 @@
-//! What the summary says: exact counts since `ready`.
+//! The counts of the summary: exact since `ready`.
 
 use super::Wanted;
 use crate::model::connections::What;
@@ -9,7 +9,7 @@ use crate::model::open::OpenCounts;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp};
 
-/// What `ready` tells.
+/// The contents of `ready`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
     /// When every probe was attached.
@@ -20,11 +20,11 @@ pub struct Ready {
     pub talkers: bool,
     /// The owners probe runs.
     pub connections: bool,
-    /// What it watches.
+    /// The interfaces that it watches.
     pub watched: Vec<Watched>,
     /// The network namespace, where it is not our own.
     pub netns: Option<String>,
-    /// What the kernel refused to the probes that run.
+    /// Features that the kernel refused to the probes that run.
     pub coverage: Coverage,
 }
 
@@ -55,7 +55,7 @@ impl Ready {
     }
 }
 
-/// What counts a direction of one interface.
+/// The hook that counts a direction of one interface.
 pub(super) fn hook(watched: &Watched, direction: Direction) -> Option<Hook> {
     let hook = match direction {
         Direction::Rx => &watched.rx,
@@ -64,7 +64,7 @@ pub(super) fn hook(watched: &Watched, direction: Direction) -> Option<Hook> {
     hook.as_ref().ok().copied()
 }
 
-/// What `summary` tells; `None` for a probe that did not run.
+/// The contents of `summary`; `None` for a probe that did not run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub at: Stamp,
@@ -113,8 +113,8 @@ pub(super) struct Tally {
     end: Option<Mono>,
     written: u64,
     counts: OpenCounts,
-    lost_told: u64,
-    /// What the snapshots added, of all interfaces.
+    lost_reported: u64,
+    /// Traffic in all snapshots, of all interfaces.
     rx: Traffic,
     tx: Traffic,
     connections: ConnectionsSummary,
@@ -150,8 +150,8 @@ impl Tally {
     pub(super) fn drained(&mut self, counts: OpenCounts) -> Option<u64> {
         self.counts = counts;
         let lost = lost(&counts);
-        let new = lost.saturating_sub(self.lost_told);
-        self.lost_told = self.lost_told.max(lost);
+        let new = lost.saturating_sub(self.lost_reported);
+        self.lost_reported = self.lost_reported.max(lost);
         (new > 0).then_some(new)
     }
 
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_snapshot_adds_is_summed_also_over_an_interface_that_was_made_anew() {
+    fn snapshots_are_summed_also_over_an_interface_that_was_made_again() {
         let mut tally = Tally::default();
         let mut sample = super::super::sample::talkers();
         tally.sampled(&sample);

@@ -1,4 +1,4 @@
-//! What a driver reports of an interface, and its features, by `SIOCETHTOOL`.
+//! A driver's report on an interface, and its features, by `SIOCETHTOOL`.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

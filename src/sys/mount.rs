@@ -43,7 +43,7 @@ fn configure(
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What a system call returned: a new descriptor or -1.
+/// Takes the result of a system call: a new descriptor or -1.
 pub(super) fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     if fd < 0 {

@@ -27,7 +27,7 @@ pub const MARKS: &[(&str, &str)] = &[
 /// Gives the style of a sample.
 pub type StyleOf = fn(&Theme) -> Style;
 
-/// What each colour is for; the first part is drawn in it.
+/// The meaning of each colour; the first part is drawn in it.
 pub const COLOURS: &[(&str, StyleOf, &str)] = &[
     ("ENOENT", |t| t.bad, "failures and losses only"),
     ("1.2", |t| t.heat[0], "a small share of the total"),

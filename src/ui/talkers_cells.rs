@@ -13,7 +13,7 @@ use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, Traffic};
 use crate::model::wire::{Interface, Rate, Talker};
 
-/// What cells look things up in.
+/// The data that cells read.
 pub struct Ctx<'a> {
     pub app: &'a App,
     pub look: &'a Look,
@@ -80,7 +80,7 @@ impl<'a> Ctx<'a> {
         self.app.wire().talkers().get(slot)
     }
 
-    /// What a row does a second, in one direction.
+    /// A row's traffic per second, in one direction.
     fn rate(&self, row: TalkerRow, direction: Direction) -> Rate {
         let now = self.app.shown_at();
         match row {

@@ -7,11 +7,11 @@ use ratatui::style::{Color, Modifier, Style};
 #[derive(Clone, Debug)]
 pub struct Theme {
     pub name: &'static str,
-    /// What is normal.
+    /// Normal text.
     pub text: Style,
-    /// What is there when it is looked for: units, ages, zeros, rules.
+    /// Text that does not draw attention: units, ages, zeros, rules.
     pub quiet: Style,
-    /// What the eye should find first.
+    /// Text that the eye should find first.
     pub strong: Style,
     pub title: Style,
     pub border: Style,

@@ -88,7 +88,7 @@ impl Made {
         Ok(Self { _links: links, ring: ring.build()?, taken })
     }
 
-    /// What came since the last call; `None` where nothing did.
+    /// Cgroups made since the last call; `None` without any.
     pub(crate) fn take(&self) -> Option<CgroupsMade> {
         // An error leaves the rest for the next time.
         let _ = self.ring.consume_raw();

@@ -1,7 +1,7 @@
 //! The connections probe: connections, their processes and their traffic.
 //!
 //! A thread owns the skeleton on its stack. Everything is attached through links beside those of
-//! others, and ends with the handle or the process. Where no program can be attached, `procfs` polls.
+//! others, and ends with the handle or the process. If no program can be attached, `procfs` polls.
 
 mod attach;
 mod decode;

@@ -270,7 +270,7 @@ impl Reader<'_, '_> {
                 tick.left_out += 1;
             }
         })?;
-        // The walk itself ended sockets that were gone. What ends after its sample is no sample.
+        // The walk itself ended sockets that were gone. A socket that ends after its sample is no sample.
         self.closed.clear();
         if !self.drain()? {
             return Ok(false);

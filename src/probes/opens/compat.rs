@@ -1,6 +1,6 @@
 //! Opens by 32-bit calls.
 //!
-//! A probe on the functions of those calls sees all of them. Where the kernel has no such probes, the
+//! A probe on the functions of those calls sees all of them. If the kernel has no such probes, the
 //! raw `sys_exit` tracepoint serves, attached only while there are 32-bit tasks, since it costs every
 //! system call: a program at exec reports the first one, an iterator over the tasks finds that the
 //! last one has ended. Opens of the first one before its record is read, some milliseconds, are

@@ -80,7 +80,7 @@ pub(super) fn drain(
         let rest = match drain.take_some(false)? {
             Taken::All => DRAIN_EVERY,
             Taken::Some => Duration::ZERO,
-            Taken::NobodyListens => return Ok(OpenCounts::default()),
+            Taken::ReceiverGone => return Ok(OpenCounts::default()),
         };
         match commands.recv_timeout(rest) {
             Ok(begin) => drain.begin(begin),
@@ -101,7 +101,7 @@ enum Taken {
     All,
     /// There is more.
     Some,
-    NobodyListens,
+    ReceiverGone,
 }
 
 struct Drain<'a, 'obj> {
@@ -166,12 +166,12 @@ impl Drain<'_, '_> {
         if let Some(made) = self.made.as_ref().and_then(Made::take)
             && self.sink.blocking_send(ProbeEvent::Cgroups(made)).is_err()
         {
-            return Ok(Taken::NobodyListens);
+            return Ok(Taken::ReceiverGone);
         }
         if self.reported.is_news(&batch)
             && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
         {
-            taken = Taken::NobodyListens;
+            taken = Taken::ReceiverGone;
         }
         Ok(taken)
     }
@@ -298,7 +298,7 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
     Ok(sum)
 }
 
-/// Whose opens were lost.
+/// The processes whose opens were lost, with their numbers.
 fn read_lost(map: &impl MapCore) -> libbpf_rs::Result<Vec<LostOpens>> {
     let mut all = Vec::new();
     for key in map.keys() {

@@ -26,7 +26,7 @@ use crate::privileges::{self, ThreadRole};
 pub struct Begin {
     /// For how long; `None`: until the probe stops.
     duration: Option<Duration>,
-    /// Where it answers since when.
+    /// Receives the moment since when it counts.
     began: oneshot::Sender<Mono>,
 }
 

@@ -21,7 +21,7 @@ struct Generation {
 
 impl Generation {
     /// A backlog in the rings may bring more after the turn, a ring of 16 MiB full of ever new
-    /// files just this much. What has no room then is not known.
+    /// files just this much. Names without room then are not known.
     fn has_room(&self) -> bool {
         self.by_key.len() < 4 * NAMES && self.text.len() < 4 * TEXT_BYTES
     }

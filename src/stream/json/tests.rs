@@ -126,7 +126,7 @@ fn notes_key_by_key() {
 }
 
 #[test]
-fn ready_and_summary_name_what_is_missing() {
+fn ready_and_summary_name_missing_features() {
     let missing = Missing {
         feature: "bytes".into(),
         program: "holders".into(),

@@ -52,7 +52,7 @@ pub(super) struct Entry {
     pub(super) interface: u32,
     /// Of the file through which processes hold it; 0: none does any more.
     pub(super) inode: u32,
-    /// What TCP counted since the connection began; nothing for datagrams.
+    /// Counts of TCP since the connection began; zero for datagrams.
     pub(super) carried: Carried,
 }
 
@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(both[0].local, both[1].remote);
             assert!(both.iter().all(|e| e.protocol == TCP && e.inode != 0 && e.cookie != 0));
             assert!(!both[0].local.ip().to_string().starts_with("::ffff"), "{both:?}");
-            // With the FIN of the peer, and the socket that nobody holds any more.
+            // With the FIN of the peer, and the socket that no process holds any more.
             drop(client);
             server.read_to_end(&mut Vec::new()).unwrap();
             let rest = with_port(port);

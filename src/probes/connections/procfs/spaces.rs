@@ -67,7 +67,7 @@ impl Spaces {
             match enter(*inode, guides) {
                 Ok(true) => {
                     let listed = diag::list(|entry| take(*inode, entry));
-                    // In another one than its own this thread would tell of the wrong sockets.
+                    // In another one than its own this thread would report the wrong sockets.
                     setns(&self.own, CloneFlags::CLONE_NEWNET)?;
                     if let Err(e) = listed {
                         failed.insert(*inode, e);
