@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where the program is loaded, and where its text is in the file.
+/// The address that the program is loaded at, and the offset of its text in the file.
 const BASE: u32 = 0x0804_8000;
 const TEXT: u32 = 52 + 32;
 

@@ -1,4 +1,4 @@
-//! What the whole-program and real-kernel tests share.
+//! Parts that the whole-program and real-kernel tests share.
 #![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod attached;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::patience::Leash;
-use super::spawn::{may_become_nobody, public_copy};
+use super::spawn::{may_change_user, public_copy};
 
 /// The program's path: the one that was built with the tests, unless `EBPFTOP_PROGRAM` names
 /// another, as where the tests run on other kernels.
@@ -70,7 +70,7 @@ pub fn run(args: &[&str]) -> Ended {
 /// Runs `ebpftop ARGS` to its end as the user `nobody`, from a copy which that user can reach; as the
 /// user that runs the tests if that is not root.
 pub fn run_without_rights(args: &[&str]) -> Ended {
-    if !may_become_nobody() {
+    if !may_change_user() {
         return run(args);
     }
     let (_dir, copy) = public_copy();

@@ -36,7 +36,7 @@ pub fn public_copy() -> (tempfile::TempDir, PathBuf) {
 
 /// Whether a program can be started as another user: by root, unless it is that of a container that
 /// has no capabilities.
-pub fn may_become_nobody() -> bool {
+pub fn may_change_user() -> bool {
     let has = |capability| caps::has_cap(None, caps::CapSet::Effective, capability).unwrap();
     has(caps::Capability::CAP_SETUID) && has(caps::Capability::CAP_SETGID)
 }

@@ -22,7 +22,7 @@ pub struct Opened {
 /// How a run went.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// What the load did, as it says itself.
+    /// The opens of the load, as it says itself.
     pub done: Opened,
     /// Its opens that were reported one by one.
     pub reported: Opened,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use super::patience::{patience, until};
-use super::spawn::may_become_nobody;
+use super::spawn::may_change_user;
 
 /// How long the rest of a frame may take before it is looked at as it is.
 const WHOLE: Duration = Duration::from_millis(500);
@@ -21,14 +21,14 @@ pub struct Tty {
     writer: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<Recorded>>,
-    /// Nobody reads what is written.
+    /// The terminal's output is not read.
     held: Arc<AtomicBool>,
     /// The slave's side, kept open so that its modes can be read after the program has gone.
     slave: std::fs::File,
     before: String,
 }
 
-/// What the program wrote.
+/// The output of the program.
 struct Recorded {
     parser: vt100::Parser,
     bytes: Vec<u8>,
@@ -130,7 +130,7 @@ impl Tty {
         self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
-    /// What is on the screen, a whole frame unless its rest does not come.
+    /// The text of the screen, a whole frame unless its rest does not come.
     pub fn text(&self) -> String {
         let deadline = Instant::now() + WHOLE;
         loop {
@@ -156,7 +156,7 @@ impl Tty {
             if wanted(&text) {
                 return text;
             }
-            assert!(Instant::now() < deadline, "waited in vain for {what}; the screen:\n{text}");
+            assert!(Instant::now() < deadline, "{what} did not come;  the screen:\n{text}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -181,7 +181,7 @@ impl Tty {
         let deadline = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // What it wrote last is still on its way.
+                // Its last output is still on its way.
                 std::thread::sleep(Duration::from_millis(100));
                 return status.exit_code();
             }
@@ -216,7 +216,7 @@ impl Drop for Tty {
 pub fn without_rights(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let program = program.to_str().unwrap();
-    if !may_become_nobody() {
+    if !may_change_user() {
         return Tty::start(program, args, &env, size);
     }
     let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];

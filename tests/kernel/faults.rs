@@ -1,5 +1,5 @@
-//! What goes wrong around the program, and what it does then, on the real kernel; ARCHITECTURE.md lists
-//! the faults and where each is tested.
+//! Faults around the program and its reactions, on the real kernel; ARCHITECTURE.md lists the faults
+//! and where each is tested.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -252,7 +252,7 @@ impl Tight {
 
 impl Drop for Tight {
     fn drop(&mut self) {
-        // What a dead process held is given back a little later.
+        // The kernel frees the memory of a dead process a little later.
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
@@ -322,7 +322,7 @@ fn behind_hidepid_every_process_is_reported() {
     }
 }
 
-/// Where the process's clocks are not those that the kernel stamps with.
+/// The process's clocks are not those that the kernel stamps with.
 #[test]
 fn in_a_time_namespace_times_are_right() {
     let dir = tempfile::tempdir().unwrap();

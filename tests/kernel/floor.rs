@@ -1,4 +1,4 @@
-//! What the opens probe sees on this kernel, whichever it is: all that the kernel can show, and a
+//! Coverage of the opens probe on this kernel, whichever it is: all that the kernel can show, and a
 //! word on the rest.
 
 use crate::common::opens::{in_child, watch};
@@ -15,7 +15,7 @@ fn kernel() -> (u32, u32) {
 }
 
 #[test]
-fn what_is_not_seen_is_what_this_kernel_cannot_show() {
+fn only_opens_that_this_kernel_cannot_show_are_missed() {
     // The log has the reason why programs were refused; it is shown when the test fails.
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
     let watch = watch(OpensConfig::default());
@@ -83,7 +83,7 @@ fn a_deep_path_is_resolved() {
     }
 }
 
-/// What kernel 5.10 can do is enough for calls, flags, paths, names and results, here as there.
+/// The features of kernel 5.10 are enough for calls, flags, paths, names and results, here as there.
 #[test]
 fn the_form_for_the_oldest_kernel_reports_the_same() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Who opened, on the real kernel: children of every kind, and pids that are used again.
+//! Processes of opens, on the real kernel: children of every kind, and pids that are used again.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
@@ -106,7 +106,7 @@ fn a_pid_namespace_is_seen_from_outside() {
     assert_eq!(open.meta.tid, open.meta.tgid);
 }
 
-/// What a child of [`vfork`] does: it opens one file that there is and one that there is not.
+/// The child of [`vfork`]: it opens one file that there is and one that there is not.
 extern "C" fn open_and_exit(_: *mut c_void) -> c_int {
     raw_open(c"/etc/hostname");
     raw_open(c"/no such file by a vfork");

@@ -33,9 +33,9 @@ fn lines_are_chosen_by_process_peer_and_port() {
         done(client);
         done(server);
         let run = end(stream);
-        let told = |kind, pid| run.by(kind, pid).len();
+        let lines = |kind, pid| run.by(kind, pid).len();
         assert_eq!(
-            (told("connect", client), told("accept", server)),
+            (lines("connect", client), lines("accept", server)),
             (connects, accepts),
             "{filter}"
         );
@@ -176,7 +176,7 @@ fn programs_of_others_do_as_they_did() {
 }
 
 #[test]
-fn locked_it_tells_the_same() {
+fn locked_it_reports_the_same() {
     own_namespace();
     lo_up();
     let stream = Stream::json(&["connections", "--interval", "200ms", "--lock"]);

@@ -15,7 +15,7 @@ use ebpftop::probes::programs::{self, FEATURES, Object};
 use io_uring::{IoUring, opcode, types};
 use serde_json::Value;
 
-/// What is refused together in one run: each program of an object alone, and the first program of each
+/// The programs that are refused together in one run: each program of an object alone, and the first program of each
 /// form of a feature that has several.
 fn cases(object: Object) -> Vec<Vec<&'static str>> {
     let features = || FEATURES.iter().filter(|feature| feature.object == object);
@@ -41,7 +41,7 @@ fn stream(refused: &[&str], args: &[&str]) -> Stream {
     Stream::json_by(command.env("EBPFTOP_REFUSE", refused.join(",")).arg("stream").args(args))
 }
 
-/// What `ready` says is missing.
+/// The missing features in `ready`.
 fn all_missing(ended: &Ended) -> Vec<Value> {
     let ready = &ended.of_type("ready")[0];
     assert_eq!(ended.of_type("summary")[0]["missing"], ready["missing"]);
@@ -223,7 +223,7 @@ fn talkers_without_one_program_are_exact_by_another_hook() {
 }
 
 #[test]
-fn doctor_names_what_was_refused_and_why() {
+fn doctor_names_refused_programs_with_reasons() {
     own_namespace();
     lo_up();
     let mut command = program();

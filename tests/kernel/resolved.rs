@@ -1,4 +1,4 @@
-//! Where the opened file is, on the real kernel.
+//! Resolved paths of opens, on the real kernel.
 
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
@@ -413,7 +413,7 @@ fn openat2_in_root_starts_from_the_descriptor() {
     }
 }
 
-/// What stays beneath the descriptor is opened; what leads out is refused, and has the path that it led to.
+/// A path beneath the descriptor is opened; one that leads out is refused, and has the path that it led to.
 #[test]
 fn openat2_beneath_the_descriptor() {
     let (_dir, root) = tree();

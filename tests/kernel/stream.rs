@@ -414,7 +414,7 @@ fn opener(stop: &std::sync::atomic::AtomicBool) -> Vec<(u64, u64)> {
     opens
 }
 
-/// What is seen, skipped or lost is what returned between `ready` and the end, and nothing besides.
+/// Opens seen, skipped or lost are those that returned between `ready` and the end, and no others.
 #[test]
 fn opens_are_counted_from_ready_to_the_end() {
     let stop = std::sync::atomic::AtomicBool::new(false);

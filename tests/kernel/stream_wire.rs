@@ -83,7 +83,7 @@ fn every_frame_is_counted_once() {
 }
 
 #[test]
-fn what_is_not_listed_is_other() {
+fn sources_that_are_not_listed_are_other() {
     let rx = last(&watched(&["--top", "1"], Stream::json), "rx");
     assert_eq!(sources(&rx), BTreeMap::from([(v4(1).to_string(), truth(60, 500))]));
     assert_eq!(number(&rx, "other_packets"), 70);
@@ -91,8 +91,8 @@ fn what_is_not_listed_is_other() {
 
 #[test]
 fn addresses_are_chosen_by_the_filter() {
-    // What chooses opens leaves the talkers alone.
-    let filter = "ip:2001:db8::/32 nobody path:/nowhere";
+    // Terms that choose opens leave the talkers alone.
+    let filter = "ip:2001:db8::/32 no-such-name path:/nowhere";
     let rx = last(&watched(&["-f", filter], Stream::json), "rx");
     assert_eq!(sources(&rx), BTreeMap::from([("2001:db8::d".into(), truth(20, 100))]));
     assert_eq!(number(&rx, "packets"), 130);

@@ -148,7 +148,7 @@ fn a_mode_that_cannot_be_had_says_so_and_another_one_heals_it() {
     probe.send(TalkersCommand::Mode(XdpMode::Generic));
     probe.until("generic", |p| p.watched[0].rx == Ok(Hook::Generic));
     assert_eq!(probe.watched[0].price, "switches software GRO off");
-    // What was counted before is not forgotten.
+    // The counts from before are not forgotten.
     send_on_lo(20);
     let samples = probe.finish();
     let lo: IpAddr = "127.0.0.1".parse().unwrap();

@@ -81,7 +81,7 @@ fn frames_that_a_shaper_drops_were_not_sent() {
     for _ in 0..1_000 {
         let _ = socket.send_to(&[0; 1_000], "10.9.0.2:9");
     }
-    // What waits in the queue leaves within a fraction of a second.
+    // Frames in the queue leave within a fraction of a second.
     std::thread::sleep(std::time::Duration::from_secs(1));
     let left = kernel_sent("va") - before;
     assert!((10..200).contains(&left), "{left}");

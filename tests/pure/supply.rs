@@ -1,5 +1,5 @@
-//! What the program is built from, held against deny.toml: licences, sources, duplicates. What cargo-deny
-//! checks beyond that (advisories, licence texts) is `make deny`.
+//! Dependencies of the program, compared with deny.toml: licences, sources, duplicates. `make deny`
+//! (cargo-deny) checks advisories and licence texts, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

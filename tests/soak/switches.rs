@@ -105,7 +105,7 @@ impl Arriving {
     }
 }
 
-/// What the kernel says of the interfaces, without what counts and what changes by itself.
+/// The kernel's description of the interfaces, without counters and values that change by themselves.
 fn as_they_are() -> String {
     let reported = |(a, _): &(&str, &str)| {
         nothing_attached(a);
