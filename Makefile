@@ -19,14 +19,14 @@ BINARY := $(abspath $(CARGO_TARGET_DIR))/release/ebpftop
 C_SOURCES := $(wildcard src/bpf/*.c src/bpf/*.h benches/*.c)
 SCRIPTS := $(wildcard scripts/*.sh scripts/kernels/*.sh benches/*.sh) scripts/kernels/init .ci/run
 
-# Set to anything, `make install` gives the program its rights, so that it runs without sudo: for
+# Set to anything, `make install` gives the program its privileges, so that it runs without sudo: for
 # everybody who may run it. src/privileges.rs says what each is for, and a test that they are the same.
 SETCAP ?=
 CAPABILITIES := 'cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_sys_ptrace,cap_dac_read_search=ep'
 
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || command -v sudo)
 
-# What cargo puts in front of a test binary that needs root.
+# The command that cargo puts in front of a test binary, since some need root.
 ifneq ($(SUDO),)
 AS_ROOT = env "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER=$(SUDO) -E"
 endif
@@ -105,7 +105,7 @@ lint: ## formats, lints, spelling and documentation alone
 
 unit: check kernel ## all tests without lints and other kernels
 
-bench: build ## criterion benches, then the real kernel against nobody looking and the peers
+bench: build ## criterion benches, then the overhead on the real kernel, and that of the peers
 	$(CARGO) bench --locked
 	$(SUDO) benches/peers.sh
 	$(SUDO) benches/wire_cost.py

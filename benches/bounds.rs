@@ -1,5 +1,5 @@
 //! Memory under more paths and processes than the tables hold: the model alone, then the dashboard
-//! in a terminal on the real kernel, with the number of what was let go as its screen tells it.
+//! in a terminal on the real kernel, with the number of evicted rows that its screen shows.
 //! Needs root.
 //!
 //! `cargo bench --bench bounds [-- PATHS PROCESSES]` (10,000,000 and 100,000)

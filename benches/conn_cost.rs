@@ -1,11 +1,11 @@
-//! What connections cost when somebody looks whose they are, on the real kernel: nobody looking and
-//! the owners probe, interleaved; medians of the rounds. Needs root.
+//! Overhead of the connections probe on the real kernel: the load alone (the baseline) and with
+//! the probe, interleaved; medians of the rounds. Needs root.
 //!
 //! Over loopback, each load in a process of its own that runs through all rounds, with two threads:
 //! `bulk` one TCP stream in writes of 64 KiB, `rr` one byte each way, `close` connections that are
 //! made, accepted and closed, `udp` datagrams of 64 bytes each way on connected sockets; each end has
 //! a CPU of its own, and how they wake each other makes one slice unlike the next. In `bulk1`, `rr1`
-//! and `close1` one thread has both ends: nobody waits, every cost is in it. `reading` is what the
+//! and `close1` one thread has both ends: neither waits, every cost is in it. `reading` is what the
 //! probe's and the model's threads take of a core meanwhile. Then what reading costs with 10,000
 //! sockets alive (5,000 connections, both ends), of which some two hundred carry something each second.
 //!
@@ -27,7 +27,7 @@ use ebpftop::probes::CHANNEL_DEPTH;
 use ebpftop::probes::connections::{self, ConnectionsConfig};
 
 const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
-/// One look at how fast a load is.
+/// The length of one measurement of a load's speed.
 const SLICE: Duration = Duration::from_millis(500);
 /// The kernel frees the programs of a run in its own time, and patches code for those of the next.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -42,7 +42,7 @@ fn main() {
     let chosen: Vec<_> = LOADS.into_iter().filter(|l| args.iter().any(|a| a == l)).collect();
     let loads = if chosen.is_empty() { LOADS.to_vec() } else { chosen };
     println!(
-        "load     nobody, /s   ebpftop, /s   ratio      quartiles    reading     lost  (medians of {rounds} rounds)"
+        "load   baseline, /s   ebpftop, /s   ratio      quartiles    reading     lost  (medians of {rounds} rounds)"
     );
     for load in loads {
         let (mut alone, mut looked, mut ratios) = (vec![], vec![], vec![]);
@@ -50,7 +50,7 @@ fn main() {
         let mut running = Load::start(load);
         for round in 0..rounds {
             let (mut without, mut with) = (0.0, 0.0);
-            // Who goes first takes turns.
+            // Each of the two goes first in turn.
             for looks in [round % 2 == 0, round % 2 == 1] {
                 if looks {
                     let looked = with_probe(|| with = running.per_second());
@@ -151,7 +151,7 @@ impl Load {
         (line.trim().parse().unwrap(), Instant::now())
     }
 
-    /// What it reaches a second, over a slice.
+    /// Its speed, a second, over a slice.
     fn per_second(&mut self) -> f64 {
         let (before, begun) = self.done();
         std::thread::sleep(SLICE);
@@ -167,14 +167,14 @@ impl Drop for Load {
     }
 }
 
-/// Keeps this thread on one CPU, so that rounds differ by who looks and not by where they ran.
+/// Keeps this thread on one CPU, so that rounds do not differ by the CPU that they ran on.
 fn stay_on(cpu: usize) {
     let mut cpus = nix::sched::CpuSet::new();
     cpus.set(cpu).unwrap();
     let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus);
 }
 
-/// What a load has done: bytes, or how often.
+/// The work of a load: bytes, or rounds.
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 fn count(done: u64) {
@@ -284,7 +284,7 @@ fn load(name: &str) {
     }
 }
 
-/// Where the nth connection goes: a connection that is closed keeps its ports for a minute.
+/// The address of the nth connection: one that is closed keeps its ports for a minute.
 fn address(n: u32, port: u16) -> SocketAddr {
     let ip = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + n / 4_000);
     (ip, port).into()

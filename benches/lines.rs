@@ -1,4 +1,4 @@
-//! What a line costs: an open as JSON, text and CSV, a filter's look at it, escaping.
+//! Cost of a line: an open as JSON, text and CSV, a filter on it, escaping.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! What it costs to count an open, to record one, and to read a tick of a machine with many CPUs.
+//! Cost of counting an open, of recording one, and of reading a tick of a machine with many CPUs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/common/fake.rs"]
@@ -85,7 +85,7 @@ fn count(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a tick costs the reader in one direction of a full table: summing what the CPUs have, and
+/// Cost of a tick for the reader in one direction of a full table: summing what the CPUs have, and
 /// the account. The sizes are those that 128 and 2 possible CPUs get.
 fn tick(c: &mut Criterion) {
     let mut group = c.benchmark_group("tick");

@@ -1,4 +1,4 @@
-//! What one frame costs: our XDP program against a bare `XDP_PASS`, by `BPF_PROG_TEST_RUN`.
+//! Cost of one frame: our XDP program against a bare `XDP_PASS`, by `BPF_PROG_TEST_RUN`.
 //!
 //! Interleaved, medians. The program is the one that the probe has attached to a veth of this
 //! bench's own network namespace. For mixed sources a program in front changes the source
@@ -202,7 +202,7 @@ fn thread_ticks() -> u64 {
     panic!("no thread named talkers");
 }
 
-/// What a tick costs the reader with so many sources held, rx alone.
+/// Cost of a tick for the reader with so many sources held, rx alone.
 fn user_side() {
     const TICKS: usize = 40;
     println!("CPU time of the reader a tick (rx and tx, sources in rx alone)");

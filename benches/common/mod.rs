@@ -1,4 +1,4 @@
-//! What the benches of the opens probe share.
+//! Parts that the benches of the opens probe share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
@@ -19,7 +19,7 @@ pub fn own_cpu_ns() -> u64 {
         .sum()
 }
 
-/// What the probe counted while the load ran, and what reading it cost.
+/// The probe's counts while the load ran, and the cost of reading them.
 #[derive(Default)]
 pub struct Read {
     pub seen: u64,

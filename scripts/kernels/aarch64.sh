@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is done another way for aarch64, on a machine that is none: the build with a cross compiler,
+# Differences for aarch64, on a machine of another architecture: the build with a cross compiler,
 # and a guest's files from Debian's packages. Sourced by test-kernels.sh after the others.
 # shellcheck disable=SC2034,SC2154
 

@@ -4,7 +4,7 @@
 # and what depends on the architecture.
 # shellcheck disable=SC2154
 #
-# Where Debian is mirrored is read from the machine's apt configuration.
+# Debian's mirror is that of the machine's apt configuration.
 
 KERNEL_SUITES=(bullseye bookworm bookworm-backports trixie trixie-backports)
 SECURITY_SUITES=(bullseye-security bookworm-security trixie-security)

@@ -45,7 +45,7 @@ check_floors() {
 
 floors() { grep -v '^#' "$here/floors"; }
 
-# What is left out where the guest takes the machine's place.
+# The tests that are left out where the guest takes the machine's place.
 emulated() { if [ "${TESTS:-}" = all ]; then grep -v '^#' "$here/emulated"; fi; }
 
 # Whether version $1 (two numbers) is below $2.
