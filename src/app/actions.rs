@@ -196,16 +196,14 @@ impl App {
     }
 
     fn fold(&mut self, show: bool) {
-        use super::opens::Row;
         let in_talkers = self.screen.focus == Pane::Talkers;
-        let shown = self.time.shown(&self.data);
         if !in_talkers && self.opens_pane.focus_related(show) {
             return;
         }
-        let Some(process) = self.opens_pane.fold(show, shown.opens) else { return };
+        let Some(above) = self.opens_pane.fold(show) else { return };
         self.rebuild_opens();
         if !show {
-            self.opens_pane.select(Row::Process(process));
+            self.opens_pane.select(above);
         }
     }
 

@@ -308,7 +308,7 @@ impl App {
         }
         let present = !self.paused() && !self.seeking();
         if present && changed.connections {
-            opens::sum_up(&mut self.opens_pane, &self.data.owners);
+            opens::sum_up(&mut self.opens_pane, &self.data.opens, &self.data.owners);
         }
         if present && (changed.watching || changed.talkers) {
             self.rebuild_talkers();

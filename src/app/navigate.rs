@@ -54,6 +54,7 @@ impl App {
         let talker = self.talkers_pane.inside.filter(|_| from_talkers);
         let via = talker.and_then(|slot| self.wire().talkers().get(slot)).map(|t| t.ip);
         match row {
+            RelatedRow::Member(slot) => self.open_detail(Detail::Process(slot), None),
             RelatedRow::Pair(_, ip) if !processes => self.open_address(ip),
             RelatedRow::Pair(key, _) => match self.opens().find(key) {
                 Some(slot) => self.open_detail(Detail::Process(slot), via),
@@ -123,7 +124,11 @@ impl App {
         let related = self.focused_related(self.screen.focus).and_then(Related::selected);
         let selected = || match (related, self.opens_pane.selected()) {
             (Some(RelatedRow::Pair(key, _)), _) => Some(key),
-            (None, Some(Row::Process(slot))) => of(slot),
+            (Some(RelatedRow::Member(slot)), _)
+            | (None, Some(Row::Process(slot) | Row::ProcessUnderProgram(slot))) => of(slot),
+            (None, Some(Row::Program(at))) => {
+                self.opens_pane.programs.get(at).and_then(|p| p.single).and_then(of)
+            }
             (None, Some(Row::FileUnderProcess(slot) | Row::ProcessOfFile(slot))) => {
                 opens.files().get(slot).and_then(|f| of(f.process))
             }
@@ -189,6 +194,10 @@ impl App {
         match self.focused_related(self.screen.focus).and_then(Related::selected) {
             Some(RelatedRow::Pair(_, ip)) if peers => return Some(ip.to_string().into_bytes()),
             Some(RelatedRow::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
+            Some(RelatedRow::Member(slot)) => {
+                let pid = opens.processes().get(slot).map(|p| p.key.tgid);
+                return pid.map(|pid| pid.to_string().into_bytes());
+            }
             Some(RelatedRow::File(slot)) => {
                 let path = opens.files().get(slot)?.path;
                 return opens.paths().get(path).map(|p| p.label().into_owned());
@@ -219,7 +228,11 @@ impl App {
         };
         let used = |slot: Slot| opens.files().get(slot).is_some_and(|f| talks(f.process));
         match pane.selected() {
-            Some(Row::Process(slot)) => talks(slot),
+            Some(Row::Program(at)) => {
+                let members = pane.programs.get(at).map_or(&[][..], |p| &p.group.members);
+                members.iter().take(MAX_USERS).any(|slot| talks(*slot))
+            }
+            Some(Row::Process(slot) | Row::ProcessUnderProgram(slot)) => talks(slot),
             Some(
                 Row::FileUnderProcess(slot) | Row::FileOfProcess(slot) | Row::ProcessOfFile(slot),
             ) => used(slot),

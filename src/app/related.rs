@@ -25,11 +25,13 @@ const FILES: usize = 5;
 pub(super) const MAX_DEPTH: usize = 8;
 
 /// Processes of one file whose peers are shown.
-pub(super) const MAX_USERS: usize = 64;
+pub const MAX_USERS: usize = 64;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelatedRow {
+    /// A process of the open program.
+    Member(Slot),
     /// A process and an address that exchange something.
     Pair(ProcessKey, IpAddr),
     /// A file of the process above.
@@ -97,6 +99,14 @@ impl Related {
         self.rows.extend((unheld > 0).then_some(RelatedRow::Unheld(unheld)));
         let parts = unattributed.parts().filter(|(_, carried)| !carried.is_none());
         self.rows.extend(parts.map(|(reason, carried)| RelatedRow::Unattributed(reason, carried)));
+        self.list.clamp(self.rows.len());
+    }
+
+    /// The processes of a program, in this order.
+    pub(super) fn show_members(&mut self, members: Vec<Slot>) {
+        self.clear();
+        self.of = members.len();
+        self.rows.extend(members.into_iter().take(MAX_ROWS).map(RelatedRow::Member));
         self.list.clamp(self.rows.len());
     }
 

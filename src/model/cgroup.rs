@@ -203,7 +203,7 @@ impl Owner {
 
 /// The id in `ID`, `docker-ID.scope`, `libpod-ID`, `…:cri-containerd:ID`. A `conmon` scope
 /// holds the container's monitor, which is outside.
-fn container(component: &[u8]) -> Option<Name> {
+pub(super) fn container(component: &[u8]) -> Option<Name> {
     let name = component.strip_suffix(b".scope").unwrap_or(component);
     let (before, id) = name.split_at_checked(name.len().checked_sub(64)?)?;
     let id: &[u8; 64] = id.try_into().ok()?;
@@ -215,7 +215,7 @@ fn container(component: &[u8]) -> Option<Name> {
 /// The name in `lxc.payload.NAME`, `lxc/NAME` (LXC, Incus), `machine-NAME.scope` and
 /// `systemd-nspawn@NAME.service` (systemd-machined). libvirt's virtual machines, `machine-qemu…`, are
 /// no containers.
-fn named(component: &[u8], parent: &[u8]) -> Option<Name> {
+pub(super) fn named(component: &[u8], parent: &[u8]) -> Option<Name> {
     let between = |before: &[u8], after: &[u8]| {
         component.strip_prefix(before).and_then(|rest| rest.strip_suffix(after))
     };

@@ -131,6 +131,12 @@ impl Filter {
             && self.cgroups.is_empty())
     }
 
+    /// Whether processes of one name in one cgroup may differ: by id or user, or by a name of a thread that
+    /// must not be there.
+    pub fn needs_each_process(&self) -> bool {
+        !(self.tgids.is_empty() && self.uids.is_empty()) || self.names.iter().any(|t| t.negated)
+    }
+
     /// Whether there are terms on the cgroup, which need its path.
     pub fn chooses_cgroups(&self) -> bool {
         !self.cgroups.is_empty()

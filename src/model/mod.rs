@@ -3,6 +3,7 @@
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
 pub mod cgroup;
+pub mod common_files;
 pub mod compare;
 pub mod conn;
 pub mod connections;
@@ -34,4 +35,5 @@ pub mod talkers;
 pub mod time;
 pub mod timeline;
 pub mod undo;
+pub mod unit;
 pub mod wire;

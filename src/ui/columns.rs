@@ -1,7 +1,7 @@
 //! Which columns of a table are shown, which of them fit, and how wide they are.
 
 use crate::app::App;
-use crate::model::field::opens::OpensColumn;
+use crate::model::field::opens::{BESIDE_FILE, OpensColumn, OpensField};
 use crate::model::field::talkers::{self, TalkersColumn, TalkersField};
 use crate::model::field::{Column, Need};
 
@@ -22,7 +22,14 @@ pub fn opens(app: &App) -> Vec<OpensColumn> {
     let pane = &app.opens_pane;
     let bytes = app.screen.units.bytes;
     let table = pane.table();
-    shown(table.columns(), app.columns.get(table.name()), bytes, |need| pane.has(need))
+    let chosen = app.columns.get(table.name());
+    let mut columns = shown(table.columns(), chosen, bytes, |need| pane.has(need));
+    let program = |c: &&mut OpensColumn| c.field == OpensField::Program;
+    if let Some(column) = columns.iter_mut().find(program).filter(|_| pane.inline) {
+        let (min, max) = BESIDE_FILE;
+        *column = column.sized(min, max, column.priority);
+    }
+    columns
 }
 
 /// The columns of the talkers pane. Addresses get more room while their names are shown.

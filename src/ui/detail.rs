@@ -10,7 +10,7 @@ use super::glyphs::graph;
 use super::text::{Line, cells, cut, middle};
 use super::{Look, address, num};
 use crate::app::App;
-use crate::app::opens::Detail;
+use crate::app::opens::{Detail, ProgramRow};
 use crate::model::connections::{Connections, Net};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
@@ -72,6 +72,9 @@ pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
 fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
     let opens = app.opens();
     match app.opens_pane.detail() {
+        Some(Detail::Program(_)) => {
+            app.opens_pane.programs.first().map_or(Vec::new(), |p| program(app, look, p))
+        }
         Some(Detail::Process(slot)) => {
             opens.processes().get(*slot).map_or(Vec::new(), |p| process(app, look, p))
         }
@@ -152,6 +155,41 @@ fn put(
     }
 }
 
+fn program<'a>(app: &'a App, look: &Look, p: &'a ProgramRow) -> Vec<Field<'a>> {
+    let count = |n: u64, word: &str| format!("{} {word}", num::grouped(n));
+    let ended = p.group.processes.saturating_sub(p.living as u64);
+    let processes = [count(p.living as u64, "living"), count(ended, "ended")].join("  ");
+    let name = escape(p.group.key.name.as_bytes());
+    let unit = p.group.key.place.unit().map_or(Cow::Borrowed("?"), |unit| escape(unit.path));
+    vec![
+        field(0, "program", format!("{name}  {processes}")),
+        field(1, "opens", tally(app, look, &p.tally, p.rate)),
+        field(2, "failed", failures(app, look, p.tally.failed)),
+        path(3, "unit", unit),
+        field(4, "dirs", directories(app, look)),
+    ]
+}
+
+/// The failures of the open detail view by errno.
+fn failures(app: &App, look: &Look, failed: u64) -> String {
+    let errnos = &app.opens_pane.about.errnos;
+    let errno = |(e, n): &(i32, u64)| format!("{} {}", num::grouped(*n), errno_name(*e));
+    let mut texts: Vec<String> = errnos.iter().map(errno).collect();
+    let unknown = failed.saturating_sub(errnos.iter().map(|(_, n)| n).sum());
+    if unknown > 0 {
+        texts.push(format!("{} of unknown errno", num::grouped(unknown)));
+    }
+    if texts.is_empty() { look.glyphs.none.into() } else { texts.join("  ") }
+}
+
+/// The opens of the open detail view by directory.
+fn directories(app: &App, look: &Look) -> String {
+    let dirs = &app.opens_pane.about.dirs;
+    let dirs: Vec<_> =
+        dirs.iter().map(|(d, n)| format!("{} {}", escape(d), num::grouped(*n))).collect();
+    if dirs.is_empty() { look.glyphs.none.into() } else { dirs.join("  ") }
+}
+
 fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     let answer = app.process_info(p.key);
     let facts = answer.map(|(who, at)| (who.facts.as_ref(), *at));
@@ -164,15 +202,6 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     let of = |text: &dyn Fn(&ProcessDetails) -> String| known.map_or("?".into(), |(f, _)| text(f));
     let none = look.glyphs.none;
     let who = answer.map(|(who, _)| who);
-    let about = &app.opens_pane.about;
-    let errno = |(e, n): &(i32, u64)| format!("{} {}", num::grouped(*n), errno_name(*e));
-    let mut errnos: Vec<String> = about.errnos.iter().map(errno).collect();
-    let known_why = about.errnos.iter().map(|(_, n)| n).sum();
-    let unknown = p.tally.failed.saturating_sub(known_why);
-    if unknown > 0 {
-        errnos.push(format!("{} of unknown errno", num::grouped(unknown)));
-    }
-    let dirs = about.dirs.iter().map(|(d, n)| format!("{} {}", escape(d), num::grouped(*n)));
     let or_none =
         |texts: Vec<String>| if texts.is_empty() { none.into() } else { texts.join("  ") };
     let first = known.map_or(unread.into(), |(f, _)| exe(f, none));
@@ -187,8 +216,8 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     let mut lines = vec![
         field(0, "process", identity(app, p, who)),
         field(3, "opens", tally(app, look, &p.tally, app.opens().rate_of(&p.meter))),
-        field(4, "failed", or_none(errnos)),
-        field(9, "dirs", or_none(dirs.collect())),
+        field(4, "failed", failures(app, look, p.tally.failed)),
+        field(9, "dirs", directories(app, look)),
         field(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
         path(1, "exe", first),
         Field { fit: Fit::Wrap, ..field(2, "command", of(&|f| command(f, look.glyphs.cut))) },

@@ -96,7 +96,9 @@ fn share_opens(app: &App, rows: Rect) -> (Rect, Option<Rect>) {
     let none = Rect { height: 0, ..rows };
     match pane.detail() {
         Some(Detail::Address(_) | Detail::Timeline(_)) => (none, Some(rows)),
-        Some(Detail::Process(_) | Detail::Path(_)) if !pane.related.rows.is_empty() => {
+        Some(Detail::Program(_) | Detail::Process(_) | Detail::Path(_))
+            if !pane.related.rows.is_empty() =>
+        {
             if rows.width >= SIDE {
                 let width = rows.width * 11 / 20;
                 let x = rows.x + width + 1;

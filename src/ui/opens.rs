@@ -115,6 +115,7 @@ fn title(app: &App, look: &Look) -> String {
     let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.detail {
+            Detail::Program(key) => escape(key.name.as_bytes()).into_owned(),
             Detail::Process(s) => opens.processes().get(*s).map_or("evicted".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
             }),
@@ -159,20 +160,26 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     }
     let let_go = app.opens().let_go();
     let gone = match pane.view {
+        OpensView::Programs => let_go.programs,
         OpensView::Processes => let_go.processes,
         OpensView::Files | OpensView::Directories => let_go.files,
         OpensView::Failures => let_go.failures,
         OpensView::Live => 0,
     };
-    let mut text =
-        format!(" {} of {}", num::grouped(pane.matched as u64), num::grouped(pane.of as u64));
+    let (matched, of) = (num::grouped(pane.matched as u64), num::grouped(pane.of as u64));
+    let mut text = format!(" {matched} of {of}");
     if gone > 0 {
         text.push_str(&format!(" {} {} evicted", look.glyphs.dot, num::grouped(gone)));
     }
     let hidden = parts.related.is_none_or(|area| area.height == 0);
     if hidden && !pane.related.rows.is_empty() {
         let n = pane.related.of as u64;
-        let peers = if n == 1 { "peer" } else { "peers" };
+        let peers = match (pane.detail(), n) {
+            (Some(Detail::Program(_)), 1) => "process",
+            (Some(Detail::Program(_)), _) => "processes",
+            (_, 1) => "peer",
+            _ => "peers",
+        };
         let key = app.keys.first(Action::Unfold);
         text.push_str(&format!(" {} {key} {} {peers}", look.glyphs.dot, num::grouped(n)));
     }
@@ -188,7 +195,8 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
 /// The traffic of all processes, or why it is unknown.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    if pane.view != OpensView::Processes || pane.detail().is_some() {
+    let of_processes = matches!(pane.view, OpensView::Programs | OpensView::Processes);
+    if !of_processes || pane.detail().is_some() {
         return String::new();
     }
     if let Some(problem) = app.data.connections_state.problem() {

@@ -4,16 +4,20 @@ use ratatui::style::Style;
 
 use super::glyphs::graph;
 use super::related::POLLED_MARK;
-use super::text::Line;
+use super::text::{Line, cells};
 use super::{Look, num, outcome};
 use crate::app::App;
-use crate::app::opens::{DirRow, FailRow, Row, Share};
+use crate::app::opens::{CommonRow, DirRow, FailRow, GroupFile, ProgramRow, Row, Share};
+use crate::app::related::MAX_USERS;
 use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
-use crate::model::field::opens::OpensField;
+use crate::model::field::opens::{OpensField, Traffic};
 use crate::model::history::per_second;
 use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
+
+/// Cells to the left of a row under a program.
+const UNDER: u16 = 4;
 
 /// What cells look things up in.
 pub struct Ctx<'a> {
@@ -30,6 +34,9 @@ pub struct Ctx<'a> {
 /// Draws a cell of a row.
 pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
     let draw: fn(&Ctx<'_>, Row, &mut Line<'_>) = match field {
+        OpensField::Program => program,
+        OpensField::Unit => unit,
+        OpensField::TopFile => top_file,
         OpensField::Pid => pid,
         OpensField::Process => name_or_file,
         OpensField::Thread => thread,
@@ -57,8 +64,24 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
 impl<'a> Ctx<'a> {
     /// What the last open of a file under its process returned, where it failed.
     fn failed_file(&self, row: Row) -> Option<i32> {
-        let Row::FileUnderProcess(slot) = row else { return None };
-        self.file(slot).map(|f| f.last_ret).filter(|ret| *ret < 0)
+        let ret = match row {
+            Row::FileUnderProcess(slot) => self.file(slot).map(|f| f.last_ret),
+            Row::FileUnderProgram(at) => self.group_file(at).map(|f| f.last_ret),
+            _ => None,
+        };
+        ret.filter(|ret| *ret < 0)
+    }
+
+    fn program(&self, at: usize) -> Option<&'a ProgramRow> {
+        self.app.opens_pane.programs.get(at)
+    }
+
+    fn group_file(&self, at: usize) -> Option<&'a GroupFile> {
+        self.app.opens_pane.group_files.get(at)
+    }
+
+    fn common(&self, at: usize) -> Option<&'a CommonRow> {
+        self.app.opens_pane.commons.get(at)
     }
 
     fn process(&self, slot: Slot) -> Option<&'a Process> {
@@ -92,7 +115,8 @@ impl<'a> Ctx<'a> {
     /// The process that a row is about.
     fn process_of(&self, row: Row) -> Option<&'a Process> {
         match row {
-            Row::Process(s) => self.process(s),
+            Row::Process(s) | Row::ProcessUnderProgram(s) => self.process(s),
+            Row::Program(i) => self.process(self.program(i)?.single?),
             Row::ProcessOfFile(s) => self.process(self.file(s)?.process),
             Row::FailureGroup(i) => self.process(self.fail(i)?.process),
             Row::Failure(s) => self.process(self.failure(s)?.process),
@@ -103,15 +127,25 @@ impl<'a> Ctx<'a> {
 
     /// What the row counts, and its opens a second.
     fn tally(&self, row: Row) -> Option<(&'a Tally, f64)> {
-        let told = |tally, meter| (tally, self.app.opens().rate_of(meter));
+        let counted = |tally, meter| (tally, self.app.opens().rate_of(meter));
         match row {
-            Row::Process(s) => self.process(s).map(|p| told(&p.tally, &p.meter)),
+            Row::Program(i) => self.program(i).map(|p| (&p.tally, p.rate)),
+            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
+                self.group_file(i).map(|f| (&f.tally, f.rate))
+            }
+            Row::Common(i) => self.common(i).map(|c| (&c.tally, c.rate)),
+            Row::Process(s) | Row::ProcessUnderProgram(s) => {
+                match self.app.opens_pane.parts.get(&s) {
+                    Some(part) => Some((&part.tally, part.rate)),
+                    None => self.process(s).map(|p| counted(&p.tally, &p.meter)),
+                }
+            }
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) | Row::ProcessOfFile(s) => {
-                self.file(s).map(|f| told(&f.tally, &f.meter))
+                self.file(s).map(|f| counted(&f.tally, &f.meter))
             }
             Row::Path(s) => match self.share(s) {
                 Some(share) => Some((&share.tally, share.rate)),
-                None => self.path(s).map(|p| told(&p.tally, &p.meter)),
+                None => self.path(s).map(|p| counted(&p.tally, &p.meter)),
             },
             _ => None,
         }
@@ -126,6 +160,7 @@ impl<'a> Ctx<'a> {
         let slot = match row {
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => self.file(s)?.path,
             Row::Path(s) => s,
+            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => self.group_file(i)?.path,
             Row::Failure(s) => self.failure(s)?.path,
             Row::Live(n) => self.live(n)?.path?,
             _ => return None,
@@ -137,6 +172,9 @@ impl<'a> Ctx<'a> {
         match row {
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) | Row::ProcessOfFile(s) => {
                 self.file(s).map(|f| f.last_ret)
+            }
+            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
+                self.group_file(i).map(|f| f.last_ret)
             }
             Row::Path(s) => match self.share(s) {
                 Some(share) => Some(share.last_ret),
@@ -150,6 +188,14 @@ impl<'a> Ctx<'a> {
     fn number(&self, line: &mut Line<'_>, text: &str, nothing: bool) {
         let style = if nothing { self.look.theme.quiet } else { self.look.theme.text };
         line.put_right(text, style);
+    }
+
+    /// Whether a file of a detail view is one that nearly every program opens.
+    fn is_common(&self, row: Row) -> bool {
+        match row {
+            Row::FileOfProgram(at) => self.group_file(at).is_some_and(|f| f.common),
+            _ => false,
+        }
     }
 
     /// Whether this is new since the mark, and marks are being looked at.
@@ -177,10 +223,17 @@ fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    if let Row::FileUnderProcess(_) = row {
-        // The column for the pid is empty here.
-        line.reach_left(4);
-        return file(c, row, line);
+    match row {
+        Row::FileUnderProcess(_) => {
+            // The column for the pid is empty here.
+            line.reach_left(4);
+            return file(c, row, line);
+        }
+        Row::Common(_) => {
+            line.reach_left(4);
+            return common_files(c, row, line);
+        }
+        _ => {}
     }
     if let Row::FailureGroup(i) = row {
         if let Some(f) = c.fail(i) {
@@ -223,7 +276,7 @@ fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         Row::Dir(i) => (c.dir(i).map(|d| d.rate), true),
         Row::FailureGroup(i) => (c.fail(i).map(|f| f.rate), false),
         Row::Failure(s) => (c.failure(s).map(|f| c.app.opens().rate_of(&f.meter)), false),
-        _ => (c.tally(row).map(|(_, rate)| rate), !matches!(row, Row::FileUnderProcess(_))),
+        _ => (c.tally(row).map(|(_, rate)| rate), !is_below(row)),
     };
     let Some(value) = value else { return };
     let theme = c.look.theme;
@@ -259,7 +312,7 @@ fn total(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     };
     let Some(n) = n else { return };
     let width = line.room();
-    let quiet = matches!(row, Row::FileUnderProcess(_));
+    let quiet = is_below(row);
     c.number(line, &num::count(n, width), quiet);
 }
 
@@ -276,11 +329,7 @@ fn mean(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         _ => latency(c, row).and_then(|l| l.mean_ns()),
     };
     if let Some(ns) = ns {
-        c.number(
-            line,
-            &num::latency(ns, c.look.glyphs.micro),
-            matches!(row, Row::FileUnderProcess(_)),
-        );
+        c.number(line, &num::latency(ns, c.look.glyphs.micro), is_below(row));
     }
 }
 
@@ -305,10 +354,16 @@ fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 /// What a process carried in the last interval, of what all did.
 fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
-    let Row::Process(slot) = row else { return };
-    let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
+    let Some(owners) = c.app.owners() else { return };
+    let traffic = match row {
+        Row::Program(at) => c.program(at).and_then(|p| p.traffic),
+        Row::Process(slot) | Row::ProcessUnderProgram(slot) => {
+            c.process(slot).and_then(|p| owners.process(p.key)).map(Traffic::of)
+        }
+        _ => return,
+    };
     let theme = c.look.theme;
-    let net = owners.process(p.key).filter(|_| c.app.data.connections_state.problem().is_none());
+    let net = traffic.filter(|_| c.app.data.connections_state.problem().is_none());
     let Some(net) = net else {
         line.put_right(c.look.glyphs.none, theme.quiet);
         return;
@@ -321,6 +376,129 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
     let (own, all) = (bps(what(net.delta)), bps(what(owners.delta)));
     let style = if own > 0.0 { theme.heat(own, all) } else { theme.quiet };
     line.put_right(&num::traffic(own, c.app.screen.units), style);
+}
+
+/// Whether a row is about a file under a program or process.
+fn is_below(row: Row) -> bool {
+    matches!(row, Row::FileUnderProcess(_) | Row::FileUnderProgram(_) | Row::Common(_))
+}
+
+/// A row under a program, over all columns up to this one; false for other rows.
+fn below_program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) -> bool {
+    if !matches!(row, Row::FileUnderProgram(_) | Row::ProcessUnderProgram(_) | Row::Common(_)) {
+        return false;
+    }
+    line.take_back(UNDER);
+    match row {
+        Row::FileUnderProgram(_) => file(c, row, line),
+        Row::ProcessUnderProgram(slot) => process_below(c, slot, line),
+        _ => common_files(c, row, line),
+    }
+    true
+}
+
+/// Name and number of processes, or the pid of the only one; below it files and processes.
+fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(at) = row else { return };
+    let Some(p) = c.program(at) else { return };
+    let members = p.group.members.iter().take(MAX_USERS).filter_map(|s| c.process(*s));
+    if members.into_iter().any(|p| c.app.is_lit_process(p.key)) {
+        line.put(glyphs.lit, theme.key);
+    } else {
+        line.skip(1);
+    }
+    if p.group.evicted > 0 {
+        let n = p.group.evicted;
+        let programs = if n == 1 { "program" } else { "programs" };
+        line.put(&format!("{} evicted {programs}", num::grouped(n)), theme.quiet);
+        return;
+    }
+    if c.is_new(&p.tally) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let style = match (p.is_busy(), p.living) {
+        (true, _) => theme.strong,
+        (false, 0) => theme.quiet,
+        (false, _) => theme.text,
+    };
+    let beside = match p.single.and_then(|s| c.process(s)) {
+        Some(process) => process.key.tgid.to_string(),
+        None => format!("{}{}", glyphs.times, num::count(p.group.processes, 6)),
+    };
+    if !p.is_busy() && p.living == 0 {
+        line.put_right("ended", theme.quiet).skip_right(1);
+    }
+    let name = p.group.key.name;
+    line.put_bytes(name.as_bytes(), glyphs.cut, style);
+    if line.room() > cells(&beside) {
+        line.skip(1).put(&beside, theme.quiet);
+    }
+    if !c.app.opens_pane.inline && p.files > 0 {
+        let files = if p.files == 1 { "file" } else { "files" };
+        let text = format!("{} {files}", num::grouped(p.files as u64));
+        line.skip(2).put_right(&text, theme.quiet);
+    }
+}
+
+/// A process under its program.
+fn process_below(c: &Ctx<'_>, slot: Slot, line: &mut Line<'_>) {
+    let (theme, Some(p)) = (c.look.theme, c.process(slot)) else { return };
+    let style = if p.ended.is_some() { theme.quiet } else { theme.text };
+    line.put(&format!("process {}", p.key.tgid), style);
+    if let Some(at) = p.ended {
+        let age = num::age(c.app.shown_at().since(at));
+        line.skip(1).put(&format!("ended {age} ago"), theme.quiet);
+    }
+}
+
+/// How many files nearly every program opens.
+fn common_files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let Row::Common(at) = row else { return };
+    let Some(common) = c.common(at) else { return };
+    let open = c.app.opens_pane.folds.get(&c.app.opens_pane.id(row)) == Some(&true);
+    let sign = if open { "-" } else { "+" };
+    let files = if common.files == 1 { "file" } else { "files" };
+    let text = format!("{sign} {} common {files}", num::grouped(common.files as u64));
+    line.put(&text, c.look.theme.quiet);
+}
+
+/// The unit or container of a program.
+fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(i) = row else { return };
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    match c.program(i).and_then(|p| p.group.key.place.unit()) {
+        Some(unit) => line.put_bytes(unit.name, glyphs.cut, theme.quiet),
+        None => line.put(glyphs.none, theme.quiet),
+    };
+}
+
+/// The file of a program that matters most.
+fn top_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(i) = row else { return };
+    let theme = c.look.theme;
+    let Some(p) = c.program(i) else { return };
+    let Some((top, path)) = p.top.and_then(|top| Some((top, c.path(top.path)?))) else {
+        let files = if p.files == 1 { "file" } else { "files" };
+        let common = if p.all_common { "common " } else { "" };
+        if p.files > 0 {
+            line.put(&format!("{} {common}{files}", num::grouped(p.files as u64)), theme.quiet);
+        }
+        return;
+    };
+    if top.last_ret < 0 {
+        line.put(&errno_name(top.last_ret.saturating_neg()), theme.bad).skip(1);
+    }
+    line.put_path(&path.label(), c.look.glyphs.cut, theme.text);
 }
 
 /// What a process receives; under it, why a file could not be opened: the place is free there, and
@@ -354,23 +532,35 @@ fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 /// A process's last minute; under it, each file's last result and when that was.
 fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
-    if let Row::FileUnderProcess(slot) = row {
-        if let Some(f) = c.file(slot) {
+    if let Row::FileUnderProcess(_) | Row::FileUnderProgram(_) = row {
+        if let (Some((tally, _)), Some(ret)) = (c.tally(row), c.last_ret(row)) {
             let width = line.room();
-            line.put_right(&num::age(c.app.shown_at().since(f.tally.last)), c.look.theme.quiet);
+            line.put_right(&num::age(c.app.shown_at().since(tally.last)), c.look.theme.quiet);
             line.skip_right(if width > 11 { 2 } else { 1 });
-            let told = c.app.opens_pane.net && !c.app.columns.contains_key("processes");
-            if !told || c.failed_file(row).is_none() {
-                outcome(c.look, f.last_ret, line);
+            let table = c.app.opens_pane.table().name();
+            let shown = c.app.opens_pane.net && !c.app.columns.contains_key(table);
+            if !shown || c.failed_file(row).is_none() {
+                outcome(c.look, ret, line);
             }
         }
         return;
     }
-    let Row::Process(slot) = row else { return };
-    let Some(p) = c.process(slot) else { return };
     let width = line.room();
     let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
-    let values: Vec<u64> = p.history.last(c.app.shown_at(), width * per_cell).collect();
+    let (now, n) = (c.app.shown_at(), width * per_cell);
+    let (values, is_quiet): (Vec<u64>, bool) = match row {
+        Row::Program(at) => match c.program(at) {
+            Some(p) => (p.past(c.app.opens(), now, n), p.living == 0 && !p.is_busy()),
+            None => return,
+        },
+        Row::Process(slot) | Row::ProcessUnderProgram(slot) => match c.process(slot) {
+            // Files have no history.
+            Some(_) if c.app.opens_pane.parts.contains_key(&slot) => return,
+            Some(p) => (p.history.last(now, n).collect(), p.ended.is_some()),
+            None => return,
+        },
+        _ => return,
+    };
     let own = values.iter().copied().max().unwrap_or(0);
     if own == 0 {
         return;
@@ -378,9 +568,9 @@ fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     // Against its own peak, but what is small beside the busiest one looks small.
     let most = own.max(c.most / 8).max(4);
     let rows = graph(c.look.glyphs, &values, most, width, 1);
-    let style = match p.ended {
-        Some(_) => c.look.theme.quiet,
-        None => c.look.theme.heat(own as f64, c.most as f64),
+    let style = match is_quiet {
+        true => c.look.theme.quiet,
+        false => c.look.theme.heat(own as f64, c.most as f64),
     };
     line.put(rows.first().map_or("", String::as_str), style);
 }
@@ -394,8 +584,7 @@ fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
-    let style: Style =
-        if matches!(row, Row::FileUnderProcess(_)) { theme.quiet } else { theme.text };
+    let style: Style = if is_below(row) || c.is_common(row) { theme.quiet } else { theme.text };
     if let Row::Path(slot) = row
         && let Some(rest) = c.path(slot).filter(|p| p.is_rest())
     {

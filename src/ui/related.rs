@@ -19,7 +19,7 @@ use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::connections::{Connections, NetActivity, Pair, Service, Side, What};
 use crate::model::errno::errno_name;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
-use crate::model::opens::FileUse;
+use crate::model::opens::{FileUse, Process};
 use crate::model::process::ProcessKey;
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
@@ -37,6 +37,9 @@ pub const POLLED_MARK: &str = "~";
 
 fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) {
     let draw: fn(&Ctx<'_>, RelatedRow, &mut Line<'_>) = match field {
+        RelatedField::Rate => rate,
+        RelatedField::Total => total,
+        RelatedField::State => state,
         RelatedField::Pid => pid,
         RelatedField::Process => name,
         RelatedField::Peer => peer,
@@ -65,6 +68,7 @@ pub fn draw(
     }
     let talker = std::ptr::eq(related, &app.talkers_pane.related);
     let table = match app.opens_pane.detail() {
+        Some(Detail::Program(_)) if !talker => RelatedTable::ProcessesOfProgram,
         Some(Detail::Process(_)) if !talker => RelatedTable::PeersOfProcess,
         Some(Detail::Path(_)) if !talker => RelatedTable::PeersOfFile,
         Some(Detail::Timeline(_)) if !talker => RelatedTable::Timeline,
@@ -101,6 +105,13 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    fn member(&self, tie: RelatedRow) -> Option<&'a Process> {
+        match tie {
+            RelatedRow::Member(slot) => self.app.opens().processes().get(slot),
+            _ => None,
+        }
+    }
+
     fn file(&self, tie: RelatedRow) -> Option<&'a FileUse> {
         match tie {
             RelatedRow::File(slot) => self.app.opens().files().get(slot),
@@ -117,7 +128,10 @@ impl<'a> Ctx<'a> {
         match tie {
             RelatedRow::Pair(..) => self.pair(tie).map(|p| p.total),
             RelatedRow::Unattributed(_, carried) => Some(carried),
-            RelatedRow::File(_) | RelatedRow::TimelineEntry(_) | RelatedRow::Unheld(_) => None,
+            RelatedRow::Member(_)
+            | RelatedRow::File(_)
+            | RelatedRow::TimelineEntry(_)
+            | RelatedRow::Unheld(_) => None,
         }
     }
 
@@ -142,6 +156,38 @@ fn pid(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     if let RelatedRow::Pair(key, _) = tie {
         line.put_right(&key.tgid.to_string(), c.look.theme.text);
     }
+    if let Some(p) = c.member(tie) {
+        let theme = c.look.theme;
+        let style = if p.ended.is_some() { theme.quiet } else { theme.strong };
+        line.put_right(&p.key.tgid.to_string(), style);
+    }
+}
+
+fn rate(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    let Some(p) = c.member(tie) else { return };
+    let (theme, value) = (c.look.theme, c.app.opens().rate_of(&p.meter));
+    let style = if value > 0.0 { theme.heat(value, c.app.opens().rate()) } else { theme.quiet };
+    let width = line.room();
+    line.put_right(&num::rate(value, width), style);
+}
+
+fn total(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    if let Some(p) = c.member(tie) {
+        c.number(line, p.tally.opens);
+    }
+}
+
+fn state(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+    let Some(p) = c.member(tie) else { return };
+    match p.ended {
+        Some(at) => {
+            let age = num::age(c.app.shown_at().since(at));
+            line.put(&format!("ended {age} ago"), c.look.theme.quiet);
+        }
+        None => {
+            line.put("lives", c.look.theme.text);
+        }
+    }
 }
 
 fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
@@ -159,7 +205,7 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
     let numbers = row.width.min(16);
     let mut line = Line::new(buf, row);
     match tie {
-        RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
+        RelatedRow::Member(_) | RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
         RelatedRow::Unheld(n) => {
             let sockets = if n == 1 { "socket" } else { "sockets" };
             let text = format!("unattributed: {n} {sockets}, not in /proc");

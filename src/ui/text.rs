@@ -169,6 +169,18 @@ impl<'b> Line<'b> {
         self
     }
 
+    /// Begins at cell `n` of the row, in place of what stands there.
+    pub fn take_back(&mut self, n: u16) -> &mut Self {
+        let from = self.floor.saturating_add(n).min(self.right);
+        for x in from..self.left {
+            if let Some(cell) = self.buf.cell_mut((x, self.y)) {
+                cell.set_symbol(" ");
+            }
+        }
+        self.left = from;
+        self
+    }
+
     /// Cells that are left.
     pub fn room(&self) -> usize {
         usize::from(self.right.saturating_sub(self.left))

@@ -114,7 +114,7 @@ fn the_dashboard_takes_them_too() {
     let args = ["--mount", "sh", "-c", HIDE, "sh", program, "-i", "vt0", "--btf", &btf];
     let mut tty = Tty::start("unshare", &args, &env, (80, 24));
     tty.wait_until("the first screen", |s| {
-        ["ebpftop", "vt0", "lost 0", "Files", "Talkers", "PROCESS"].iter().all(|t| s.contains(t))
+        ["ebpftop", "vt0", "lost 0", "Files", "Talkers", "PROGRAM"].iter().all(|t| s.contains(t))
     });
     tty.send("q");
     assert_eq!(tty.wait(), 0);

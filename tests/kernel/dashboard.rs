@@ -27,7 +27,7 @@ fn shows_who_opens_what_and_quits_cleanly() {
     tty.wait_for("parent");
     tty.send("\x1b");
     tty.wait_until("the way back", |s| !s.contains("parent"));
-    for view in ["by file", "by directory", "failures", "live", "by process"] {
+    for view in ["by process", "by file", "by directory", "failures", "live", "by program"] {
         tty.send("t");
         tty.wait_for(view);
     }
@@ -174,7 +174,7 @@ fn ascii_means_no_other_byte_and_a_locale_without_utf8_means_ascii() {
         let env = [("LC_ALL", locale)];
         let mut tty = Tty::start(ebpftop(), &[option, "-p", "opn-ascii"], &env, (120, 30));
         opener.find(&mut tty);
-        for (key, seen) in [("t", "by file"), ("i", "ADDRESSES"), ("\x1b?", "/ searches it")] {
+        for (key, seen) in [("t", "by process"), ("i", "ADDRESSES"), ("\x1b?", "/ searches it")] {
             tty.send(key);
             tty.wait_for(seen);
         }

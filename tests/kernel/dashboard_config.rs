@@ -48,7 +48,7 @@ fn changes_are_saved_for_the_caller_of_sudo_and_apply_the_next_time() {
     tty.send("W");
     tty.wait_for("nothing to save");
     assert!(!file.exists());
-    tty.send("tsu>");
+    tty.send("ttsu>");
     tty.wait_for("by file");
     tty.send("W");
     tty.wait_for("saved view, sort, split, unit in ");
@@ -72,7 +72,7 @@ fn changes_are_saved_for_the_caller_of_sudo_and_apply_the_next_time() {
 
 #[test]
 fn keys_and_columns_are_those_of_the_configuration() {
-    let text = "# mine\n[columns]\nprocesses = [\"process\", \"total\", \"pid\"]\n\
+    let text = "# mine\nview = \"process\"\n[columns]\nprocesses = [\"process\", \"total\", \"pid\"]\n\
                 [keys]\npause = [\"P\", \"F9\"]\n";
     let (home, _file) = home(Some(text));
     let mut tty = dashboard(home.path());

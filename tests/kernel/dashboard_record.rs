@@ -22,7 +22,7 @@ fn dashboard(dir: &Path, name: &str, env: &[(&str, &str)]) -> Tty {
     all.extend(env);
     let mut tty = Tty::start("env", &[&args[..], &filter].concat(), &all, (160, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    tty.send("te");
+    tty.send("tte");
     tty.wait_for("by file");
     tty
 }
@@ -134,7 +134,7 @@ fn what_was_recorded_is_exact_and_can_be_replayed() {
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let mut tty = Tty::start(ebpftop(), &args, &env, (160, 40));
     tty.wait_for("Files");
-    tty.send("/path:opened-for-exact\rte");
+    tty.send("/path:opened-for-exact\rtte");
     let screen = tty.wait_until("the end", |s| s.contains(" END ") && told(s, NAME, 183));
     let header = screen.lines().next().unwrap();
     assert!(header.contains("lost 0") && header.contains(" lo "), "{screen}");

@@ -66,7 +66,7 @@ fn a_terminal_that_is_read_again_shows_what_is_now() {
     opener.find(&mut tty);
     // Stop and start are keys like others here, and do nothing.
     tty.send("\x13t");
-    tty.wait_for("by file");
+    tty.wait_for("by process");
     tty.send("\x11q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();

@@ -17,6 +17,7 @@ mod compat;
 mod connections;
 mod dashboard;
 mod dashboard_config;
+mod dashboard_glance;
 mod dashboard_names;
 mod dashboard_pivot;
 mod dashboard_record;

@@ -153,7 +153,7 @@ fn the_dashboard_shows_filters_switches_and_goes() {
         (80, 24),
     );
     tty.wait_until("the first screen", |s| {
-        ["ebpftop", "vt0", "lost 0", "Files", "Talkers", "PROCESS"].iter().all(|t| s.contains(t))
+        ["ebpftop", "vt0", "lost 0", "Files", "Talkers", "PROGRAM"].iter().all(|t| s.contains(t))
     });
     tty.send("/ebpf-shown\r");
     tty.wait_until("the filter", |s| {

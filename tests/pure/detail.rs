@@ -122,7 +122,7 @@ fn searching() -> Dashboard {
         opens.iter().map(|(p, name, f, r, n)| (*p, *name, f.as_slice(), *r, *n)).collect();
     app.update(Msg::Probe(ProbeEvent::Opens(crate::fake::batch(at(0.5), &opens))), at(0.5));
     app.update(Msg::Tick, at(1.0));
-    for _ in 0..3 {
+    for _ in 0..4 {
         press(&mut app, KeyCode::Char('t'), at(30.0));
     }
     assert_eq!(app.opens_pane.view, OpensView::Failures);
@@ -152,15 +152,17 @@ fn every_view_opens_and_closes_details() {
     let mut app = busy((120, 40));
     let inside = |app: &App| app.opens_pane.detail().cloned();
     for (view, is) in [
-        (OpensView::Processes, (|i| matches!(i, Detail::Process(_))) as fn(&Detail) -> bool),
+        // A program with one process is that process.
+        (OpensView::Programs, (|i| matches!(i, Detail::Process(_))) as fn(&Detail) -> bool),
+        (OpensView::Processes, |i| matches!(i, Detail::Process(_))),
         (OpensView::Files, |i| matches!(i, Detail::Path(_))),
         (OpensView::Directories, |i| matches!(i, Detail::Directory(_))),
         (OpensView::Failures, |i| matches!(i, Detail::Failures(_))),
         (OpensView::Live, |i| matches!(i, Detail::Process(_))),
     ] {
         assert_eq!(app.opens_pane.view, view);
-        // In the first view the second row is a file.
-        if view != OpensView::Processes {
+        // In the first views the second row is a file.
+        if !matches!(view, OpensView::Programs | OpensView::Processes) {
             press(&mut app, KeyCode::Down, at(30.0));
         }
         let cursor = app.opens_pane.list.cursor;
@@ -174,12 +176,13 @@ fn every_view_opens_and_closes_details() {
         assert_eq!((inside(&app), app.opens_pane.list.cursor), (None, cursor), "{view:?}");
         press(&mut app, KeyCode::Char('t'), at(30.0));
     }
-    assert_eq!(app.opens_pane.view, OpensView::Processes);
+    assert_eq!(app.opens_pane.view, OpensView::Programs);
 }
 
 #[test]
 fn directories_collapse_and_unfold() {
     let mut app = busy((120, 40));
+    press(&mut app, KeyCode::Char('t'), at(30.0));
     press(&mut app, KeyCode::Char('t'), at(30.0));
     press(&mut app, KeyCode::Char('t'), at(30.0));
     let dirs = |app: &App| app.opens_pane.dirs.iter().map(|d| d.path.to_vec()).collect::<Vec<_>>();
@@ -219,7 +222,7 @@ fn a_path_filter_matches_the_requested_path_too() {
         ("!path:link.conf", 1),
         ("path:~.", 2),
     ] {
-        for view in 0..5 {
+        for view in 0..6 {
             let mut app = started(&Settings::default(), (120, 40));
             let of = |pid, name: &str| meta(pid, name, at(0.4), 3);
             opened(
@@ -239,7 +242,8 @@ fn a_path_filter_matches_the_requested_path_too() {
             type_text(&mut app, &format!("/{expr}"), at(1.0));
             press(&mut app, KeyCode::Enter, at(1.0));
             let of_files = |r: &&ebpftop::app::opens::Row| {
-                !matches!(r, ebpftop::app::opens::Row::FileUnderProcess(_))
+                use ebpftop::app::opens::Row;
+                !matches!(r, Row::FileUnderProcess(_) | Row::FileUnderProgram(_) | Row::Common(_))
             };
             let n = app.opens_pane.rows.iter().filter(of_files).count();
             assert_eq!(n, rows, "{expr} {:?}", app.opens_pane.view);
@@ -278,7 +282,7 @@ fn timed_opens_show_how_long_they_took() {
     opened(&mut app, &[(of(1_000), "/a", "/a"), (of(3_000_000), "/mnt/nfs/b", "/mnt/nfs/b")]);
     app.update(Msg::Tick, at(1.0));
     press(&mut app, KeyCode::Char('e'), at(1.0));
-    for name in ["processes", "files", "directories", "failures", "live"] {
+    for name in ["programs", "processes", "files", "directories", "failures", "live"] {
         insta::assert_snapshot!(format!("timed_{name}_120x40"), text(&app, (120, 40)));
         press(&mut app, KeyCode::Char('t'), at(1.0));
     }

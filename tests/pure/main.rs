@@ -14,6 +14,7 @@ mod links;
 mod opens_views;
 mod pivot;
 mod procfs;
+mod programs;
 mod rewind;
 mod screens;
 mod supply;

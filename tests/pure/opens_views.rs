@@ -42,7 +42,7 @@ fn shared() -> Dashboard {
 }
 
 fn view_of(app: &mut Dashboard, view: OpensView) {
-    for _ in 0..5 {
+    for _ in 0..6 {
         if app.opens_pane.view == view {
             return;
         }
@@ -91,6 +91,7 @@ fn failed_only_puts_the_most_failures_first_and_gives_the_order_back() {
         (3, "good", b"/d", 3, 9),
     ];
     report(&mut app, batch(at(1.0), &opens));
+    view_of(&mut app, OpensView::Processes);
     let first = |app: &App| match app.opens_pane.rows[0] {
         Row::Process(s) => app.opens().processes().get(s).unwrap().key.tgid,
         other => panic!("{other:?}"),

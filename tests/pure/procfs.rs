@@ -97,6 +97,8 @@ fn the_screen_says_that_connections_are_polled() {
     let screen = text(&app, (200, 60));
     assert!(screen.contains("connections: procfs") && screen.contains("missing 1"), "{screen}");
     assert!(screen.contains("bytes per process unknown"), "{screen}");
+    app.update(key(KeyCode::Char('t')), at(32.0));
+    let screen = text(&app, (200, 60));
     let rows = |name: &str| screen.lines().filter(|l| l.contains(&format!(" {name} "))).count();
     assert!(rows("nginx") == 1, "by /proc it is the process that opens: {screen}");
     let nginx = screen.lines().find(|l| l.contains(" nginx ")).unwrap();

@@ -38,7 +38,7 @@ fn nothing_yet() {
 #[test]
 fn every_view_of_the_opens() {
     let mut app = busy((120, 40));
-    for name in ["files", "directories", "failures", "live"] {
+    for name in ["processes", "files", "directories", "failures", "live"] {
         app.update(key(KeyCode::Char('t')), at(30.0));
         snapshots(name, &mut app);
     }

@@ -5,12 +5,23 @@ use hashbrown::HashSet;
 use super::row::Share;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
-use crate::model::field::opens::Measures;
+use crate::model::field::opens::Traffic;
 use crate::model::filter::{Filter, ProcessInfo, What};
-use crate::model::opens::{FileUse, Opens, Path, Process, Tally};
+use crate::model::opens::{FileUse, Group, Opens, Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
+
+/// Which opens of a group the filters select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// All of them.
+    Whole,
+    /// Those of some processes.
+    Members,
+    /// Those of some files.
+    Files,
+}
 
 /// The tables, and what rows have to match.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +75,7 @@ impl Choose<'_> {
 
     /// The use of a path by a process; looked up only if a filter is about files.
     pub(super) fn used(&self, process: Slot, path: Slot) -> Option<&FileUse> {
-        let wanted = self.filters().any(Filter::chooses_files);
-        if wanted { self.opens.use_of(process, path) } else { None }
+        if self.chooses_files() { self.opens.use_of(process, path) } else { None }
     }
 
     pub(super) fn file(&self, file: &FileUse) -> bool {
@@ -77,20 +87,56 @@ impl Choose<'_> {
         if !self.tally(&process.tally) && !self.has_new_file(process) || !self.who(process) {
             return false;
         }
-        !self.filters().any(Filter::chooses_files)
+        !self.chooses_files()
             || process
                 .files
                 .iter()
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
     }
 
-    /// The values of a row, for its order.
-    pub(super) fn measures<'a>(&'a self, tally: &'a Tally, rate: f64) -> Measures<'a> {
-        Measures { owners: self.owners, now: self.now, ..Measures::of(tally, rate) }
+    /// Which opens of a group have to be looked at for what matches. A part of its processes is found one
+    /// by one; the sum of all is exact, also where processes were evicted.
+    pub(super) fn counted(&self, group: &Group) -> Counted {
+        if self.chooses_files() {
+            return Counted::Files;
+        }
+        let single = self.talking.is_some() || self.filters().any(Filter::needs_each_process);
+        let name = [group.key.name.as_bytes()];
+        let matches = |cgroup_id: Option<u64>| {
+            let cgroup = cgroup_id.and_then(|id| self.cgroups.get(id)).map(|c| &*c.path);
+            let all = ProcessInfo { names: &name, tgid: 0, uid: 0, cgroup };
+            self.filters().all(|f| f.process(&all))
+        };
+        let mut programs = group.programs.iter().filter_map(|s| self.opens.programs().get(*s));
+        match !single && programs.all(|p| matches(p.key.cgroup_id)) {
+            true => Counted::Whole,
+            false => Counted::Members,
+        }
+    }
+
+    /// What the filters select of a process: of its files, where one is about files.
+    pub(super) fn part(&self, process: &Process) -> Option<(Tally, f64)> {
+        let mut sum: Option<(Tally, f64)> = None;
+        for file in process.files.iter().filter_map(|s| self.opens.files().get(*s)) {
+            if self.file(file) {
+                add(&mut sum, file.tally, self.opens.rate_of(&file.meter));
+            }
+        }
+        sum
+    }
+
+    /// The traffic of a process.
+    pub(super) fn traffic(&self, process: &Process) -> Option<Traffic> {
+        self.owners?.process(process.key).map(Traffic::of)
+    }
+
+    /// Whether a filter is about files.
+    pub(super) fn chooses_files(&self) -> bool {
+        self.filters().any(Filter::chooses_files)
     }
 
     /// An old process that opens a new file counts as new.
-    fn has_new_file(&self, process: &Process) -> bool {
+    pub(super) fn has_new_file(&self, process: &Process) -> bool {
         self.new_since.is_some()
             && process
                 .files
@@ -133,5 +179,19 @@ impl Choose<'_> {
             sum.users += file.uses();
         }
         share.filter(|s| self.tally(&s.tally))
+    }
+}
+
+/// Adds the counts of one part to a sum. A part without opens has no times.
+pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: Tally, rate: f64) {
+    let Some((all, of_all)) = sum else {
+        *sum = Some((tally, rate));
+        return;
+    };
+    *of_all += rate;
+    match (all.opens, tally.opens) {
+        (_, 0) => {}
+        (0, _) => *all = tally,
+        _ => all.merge(&tally),
     }
 }

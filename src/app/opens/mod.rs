@@ -8,6 +8,8 @@ mod row;
 
 pub use crate::model::field::opens::{OpensSort, OpensView};
 pub use build::{build, sum_up};
-pub use filter::Choose;
+pub use filter::{Choose, Counted};
 pub use pane::{Crumb, OpensPane};
-pub use row::{About, Detail, DirRow, FailGroup, FailRow, Row, Share};
+pub use row::{
+    About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
+};

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::row::{About, Detail, DirRow, FailGroup, FailRow, Row, Share};
+use super::row::{
+    About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
+    fingerprint,
+};
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
@@ -40,16 +43,25 @@ pub struct OpensPane {
     pub failed_only: bool,
     /// Directory levels.
     pub depth: usize,
-    /// Files shown under each process; `None`: as many as there is room for.
+    /// Files shown under each program or process; `None`: as many as there is room for.
     pub under: Option<usize>,
-    /// Processes whose files the user shows or hides.
-    pub folds: HashMap<Slot, bool>,
+    /// As many as there was room for last.
+    pub auto_under: usize,
+    /// No program has files below it unless the user unfolds it: one is in the row.
+    pub inline: bool,
+    /// Rows below which the user shows or hides files.
+    pub folds: HashMap<RowId, bool>,
     pub list: List,
     pub rows: Vec<Row>,
+    pub programs: Vec<ProgramRow>,
+    pub group_files: Vec<GroupFile>,
+    pub commons: Vec<CommonRow>,
     pub dirs: Vec<DirRow>,
     pub fails: Vec<FailRow>,
     /// Figures of the shown paths, while a filter matches only some of their users.
     pub shares: HashMap<Slot, Share>,
+    /// Figures of the shown processes, while a filter matches only some of their files.
+    pub parts: HashMap<Slot, Share>,
     /// The path at which a shown failure's file was found later.
     pub found: HashMap<Slot, Slot>,
     pub about: About,
@@ -81,12 +93,18 @@ impl Default for OpensPane {
             failed_only: false,
             depth: 3,
             under: None,
+            auto_under: 0,
+            inline: false,
             folds: HashMap::new(),
             list: List::default(),
             rows: Vec::new(),
+            programs: Vec::new(),
+            group_files: Vec::new(),
+            commons: Vec::new(),
             dirs: Vec::new(),
             fails: Vec::new(),
             shares: HashMap::new(),
+            parts: HashMap::new(),
             found: HashMap::new(),
             about: About::default(),
             timed: false,
@@ -132,6 +150,14 @@ impl OpensPane {
     pub(in crate::app) fn detail_of(&self, row: Row, opens: &Opens) -> Option<Detail> {
         let file = |slot: Slot| opens.files().get(slot);
         match row {
+            Row::Program(i) => self.programs.get(i).filter(|p| p.group.evicted == 0).map(|p| {
+                p.single.map_or_else(|| Detail::Program(p.group.key.clone()), Detail::Process)
+            }),
+            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
+                self.group_files.get(i).map(|f| Detail::Path(f.path))
+            }
+            Row::ProcessUnderProgram(s) => Some(Detail::Process(s)),
+            Row::Common(_) => None,
             Row::Process(s) => Some(Detail::Process(s)),
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => {
                 file(s).map(|f| Detail::Path(f.path))
@@ -154,7 +180,10 @@ impl OpensPane {
         let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match row {
-            Row::Process(s) => pid(s),
+            Row::Program(i) => self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec()),
+            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => path(self.group_files.get(i)?.path),
+            Row::Common(_) => None,
+            Row::Process(s) | Row::ProcessUnderProgram(s) => pid(s),
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path(opens.files().get(s)?.path),
             Row::Path(s) => path(s),
             Row::ProcessOfFile(s) => pid(opens.files().get(s)?.process),
@@ -203,6 +232,9 @@ impl OpensPane {
         watch: &WatchedPaths,
     ) {
         let related = &mut self.related;
+        if matches!(self.crumbs.last(), Some(Crumb { detail: Detail::Program(_), .. })) {
+            return; // its processes come with its files
+        }
         related.clear();
         let key_of = |slot: Slot| opens.processes().get(slot).map(|p| p.key);
         let detail = self.crumbs.last().map(|c| &c.detail);
@@ -252,28 +284,39 @@ impl OpensPane {
         any
     }
 
-    /// Shows or hides the files under the selected process; returns that process.
-    pub(in crate::app) fn fold(&mut self, show: bool, opens: &Opens) -> Option<Slot> {
-        let process = match self.selected()? {
-            Row::Process(slot) => slot,
-            Row::FileUnderProcess(slot) => opens.files().get(slot)?.process,
+    /// Shows or hides what is below the selected row; from a row below, hides that. Returns the row above.
+    pub(in crate::app) fn fold(&mut self, show: bool) -> Option<RowId> {
+        let selected = self.selected()?;
+        let top = |row: &&Row| matches!(row, Row::Program(_) | Row::Process(_));
+        let above = match selected {
+            Row::Common(_) if show || self.folds.get(&self.id(selected)) == Some(&true) => selected,
+            Row::Program(_)
+            | Row::Process(_)
+            | Row::Common(_)
+            | Row::FileUnderProgram(_)
+            | Row::FileUnderProcess(_)
+            | Row::ProcessUnderProgram(_) => {
+                *self.rows.get(..=self.list.cursor)?.iter().rev().find(top)?
+            }
             _ => return None,
         };
-        self.folds.insert(process, show);
-        Some(process)
+        let id = self.id(above);
+        self.folds.insert(id, show);
+        Some(id)
     }
 
     /// Moves the cursor to a row, if it is there.
-    pub(in crate::app) fn select(&mut self, row: Row) {
-        if let Some(at) = self.rows.iter().position(|r| *r == row) {
+    pub(in crate::app) fn select(&mut self, id: RowId) {
+        if let Some(at) = self.rows.iter().position(|r| self.id(*r) == id) {
             self.list.jump(at, self.rows.len());
         }
     }
 
     /// More or fewer directory levels; by process, more or fewer files under each.
     pub(in crate::app) fn change_levels(&mut self, more: bool) {
-        if self.view == OpensView::Processes && self.detail().is_none() {
-            let shown = self.under.unwrap_or(3);
+        let unfolds = matches!(self.view, OpensView::Programs | OpensView::Processes);
+        if unfolds && self.detail().is_none() {
+            let shown = self.under.unwrap_or(self.auto_under);
             let steps: Vec<usize> = FILES_SHOWN.iter().filter_map(|(_, n)| *n).collect();
             let at = steps.iter().position(|n| *n >= shown).unwrap_or(0);
             let to = if more { at + 1 } else { at.saturating_sub(1) };
@@ -296,7 +339,7 @@ impl OpensPane {
     pub fn table(&self) -> OpensTable {
         match self.detail() {
             None => self.view.table(),
-            Some(Detail::Process(_)) => OpensTable::FilesOfProcess,
+            Some(Detail::Program(_) | Detail::Process(_)) => OpensTable::FilesOfProcess,
             Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
             Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
             Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)) => {
@@ -310,6 +353,7 @@ impl OpensPane {
         match need {
             Need::Latency => self.timed,
             Need::Connections => self.net,
+            Need::Inline => self.inline,
             _ => true,
         }
     }
@@ -358,6 +402,14 @@ impl OpensPane {
     /// Identifies a row while it is in its table.
     pub fn id(&self, row: Row) -> RowId {
         match row {
+            Row::Program(i) => (10, self.programs.get(i).map_or(0, |p| p.id)),
+            Row::FileUnderProgram(i) => (11, self.below(i)),
+            Row::FileOfProgram(i) => (12, self.group_files.get(i).map_or(0, |f| f.path.id())),
+            Row::ProcessUnderProgram(s) => (13, s.id()),
+            Row::Common(i) => {
+                let of = |(kind, id): RowId| fingerprint(&id.to_le_bytes(), u64::from(kind));
+                (14, self.commons.get(i).map_or(0, |c| of(c.under)))
+            }
             Row::Process(s) => (0, s.id()),
             Row::FileUnderProcess(s) => (1, s.id()),
             Row::FileOfProcess(s) => (3, s.id()),
@@ -376,17 +428,16 @@ impl OpensPane {
         }
     }
 
+    /// Identifies a file under a program.
+    fn below(&self, file: usize) -> u64 {
+        let file = self.group_files.get(file);
+        file.map_or(0, |f| fingerprint(&f.path.id().to_le_bytes(), f.program))
+    }
+
     /// Takes over new rows: the cursor stays on a row, or on the followed one.
     pub fn settle(&mut self, height: usize) {
         let id = self.list.follow;
         let followed = id.and_then(|id| self.rows.iter().position(|r| self.id(*r) == id));
         self.list.settle(followed, self.rows.len(), height);
     }
-}
-
-/// FNV-1a: the same in each run.
-fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 /// A row with the values that its place depends on.
 pub(super) struct Ranked<'a, T> {
+    /// Rows of a higher class come after all others, whatever the order.
+    pub(super) class: u8,
     /// Larger first; the second number decides among equal first ones.
     pub(super) weight: (u64, u64),
     pub(super) name: &'a [u8],
@@ -18,9 +20,8 @@ pub(super) fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool
         let first = if by_name { a.name.cmp(b.name) } else { Ordering::Equal };
         first.then(b.weight.cmp(&a.weight)).then_with(|| a.id.cmp(&b.id))
     };
-    if reverse {
-        items.sort_unstable_by(|a, b| compare(b, a));
-    } else {
-        items.sort_unstable_by(compare);
-    }
+    items.sort_unstable_by(|a, b| {
+        let by_order = if reverse { compare(b, a) } else { compare(a, b) };
+        a.class.cmp(&b.class).then(by_order)
+    });
 }

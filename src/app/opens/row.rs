@@ -3,8 +3,11 @@
 
 use std::net::IpAddr;
 
+use super::filter::Counted;
+use crate::app::list::RowId;
+use crate::model::field::opens::Traffic;
 use crate::model::open::Comm;
-use crate::model::opens::{Latency, Tally};
+use crate::model::opens::{Group, GroupKey, Latency, Opens, Place, Tally, sum_of};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -12,6 +15,8 @@ use crate::model::time::Mono;
 /// What a detail view is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
+    /// The files and the processes of a program.
+    Program(GroupKey),
     /// The files of a process.
     Process(Slot),
     /// The processes that use a file.
@@ -39,6 +44,16 @@ pub struct FailGroup {
 /// One row, by what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
+    /// An index of [`OpensPane::programs`](super::OpensPane::programs).
+    Program(usize),
+    /// An index of [`OpensPane::group_files`](super::OpensPane::group_files): a file under its program.
+    FileUnderProgram(usize),
+    /// The same: a file of the open program.
+    FileOfProgram(usize),
+    /// A process under its program.
+    ProcessUnderProgram(Slot),
+    /// An index of [`OpensPane::commons`](super::OpensPane::commons).
+    Common(usize),
     Process(Slot),
     /// A file under its process.
     FileUnderProcess(Slot),
@@ -56,6 +71,91 @@ pub enum Row {
     Failure(Slot),
     /// The number of an open in the live feed.
     Live(u64),
+}
+
+/// A program, as far as the filters select it.
+#[derive(Clone, Debug)]
+pub struct ProgramRow {
+    /// Its members are those that match.
+    pub group: Group,
+    /// Identifies the row.
+    pub id: u64,
+    pub counted: Counted,
+    pub tally: Tally,
+    /// Opens per second in the last interval.
+    pub rate: f64,
+    /// Opens in the last ten seconds; `None` where only some files match.
+    pub recent: Option<u64>,
+    pub traffic: Option<Traffic>,
+    /// Processes that have not ended.
+    pub living: usize,
+    /// The process, if there was never another one.
+    pub single: Option<Slot>,
+    /// Different files.
+    pub files: usize,
+    /// All of them are common, and none is shown below the row.
+    pub all_common: bool,
+    /// The file that matters most, for a row without files below it.
+    pub top: Option<GroupFile>,
+}
+
+impl ProgramRow {
+    /// Whether it opened something in the last seconds.
+    pub fn is_busy(&self) -> bool {
+        self.recent.map_or(self.rate > 0.0, |n| n > 0)
+    }
+
+    /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
+    /// match, since files have no history.
+    pub fn past(&self, opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
+        let members = || self.group.members.iter().filter_map(|s| opens.processes().get(*s));
+        match self.counted {
+            Counted::Whole => opens.past_of_group(&self.group, now, n),
+            Counted::Members => sum_of(members().map(|p| &p.history), now, n),
+            Counted::Files => Vec::new(),
+        }
+    }
+}
+
+/// Identifies a row by program while it is in the table.
+pub(super) fn id_of(key: &GroupKey) -> u64 {
+    let place = match &key.place {
+        Place::Unit(path) => fingerprint(path, 0),
+        Place::Unknown(id) => fingerprint(&id.unwrap_or_default().to_le_bytes(), 1),
+    };
+    fingerprint(&key.name.0, place)
+}
+
+/// FNV-1a: the same in each run.
+pub(super) fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// A file of a program's processes.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupFile {
+    pub path: Slot,
+    pub tally: Tally,
+    /// Opens per second in the last interval.
+    pub rate: f64,
+    /// What the last of these opens returned.
+    pub last_ret: i32,
+    /// Nearly every program opens it.
+    pub common: bool,
+    /// The [id](ProgramRow::id) of the row above.
+    pub program: u64,
+}
+
+/// The files of a program or process that nearly every program opens.
+#[derive(Clone, Copy, Debug)]
+pub struct CommonRow {
+    /// The row above the files.
+    pub under: RowId,
+    pub files: usize,
+    pub tally: Tally,
+    pub rate: f64,
 }
 
 /// The opens of a path by processes that match the filter.

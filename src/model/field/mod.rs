@@ -69,6 +69,8 @@ impl Unit {
 pub enum Need {
     /// Opens are timed (`--latency`).
     Latency,
+    /// There is no room for files below programs: one is in the row.
+    Inline,
     /// The connections of processes are known.
     Connections,
     /// A file with the origins of addresses is open (`--mmdb`).
@@ -222,6 +224,9 @@ const RX_HELP: &str = "received per second in the last interval: from an address
     of a process the payload of its TCP and UDP sockets";
 const TX_HELP: &str = "sent per second in the last interval: to an address all frames, \
     of a process the payload of its TCP and UDP sockets";
+const RATE_HELP: &str =
+    "opens per second in the last interval, failed ones included; brighter for a larger share";
+const TOTAL_HELP: &str = "opens since the start";
 const PAST_HELP: &str = "graph of the last minute, now at the right";
 const AGE_HELP: &str = "time since the last open or the last data";
 

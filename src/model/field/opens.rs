@@ -4,9 +4,8 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::{Column, Need, Table, Unit, offered, step};
 use crate::model::conn::Carried;
-use crate::model::connections::{Connections, Net};
-use crate::model::opens::{Process, Tally};
-use crate::model::time::Mono;
+use crate::model::connections::Net;
+use crate::model::opens::Tally;
 
 /// A column of the opens pane.
 pub type OpensColumn = Column<OpensField, OpensSort>;
@@ -14,6 +13,9 @@ pub type OpensColumn = Column<OpensField, OpensSort>;
 /// What a cell of the opens pane shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpensField {
+    Program,
+    Unit,
+    TopFile,
     Pid,
     Process,
     Thread,
@@ -65,26 +67,45 @@ pub struct Measures<'a> {
     pub rate: f64,
     /// The process that the row belongs to; 0 for rows of many.
     pub pid: u32,
-    /// The process, for a row that stands for all of it.
-    pub process: Option<&'a Process>,
-    /// The connections of processes, where they are known.
-    pub owners: Option<&'a Connections>,
-    pub now: Mono,
+    /// Opens in the last ten seconds, for a row that stands for whole processes.
+    pub recent: Option<u64>,
+    /// Traffic of these processes, where it is known.
+    pub traffic: Option<Traffic>,
+}
+
+/// Traffic of the processes of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// In the last interval.
+    pub delta: Carried,
+    pub total: Carried,
+    /// Remote addresses; one that several of the processes exchange data with counts for each.
+    pub peers: u64,
+}
+
+impl Traffic {
+    /// Adds that of a process.
+    pub fn add(&mut self, net: &Net) {
+        self.delta += net.delta;
+        self.total += net.total;
+        self.peers += u64::from(net.peers);
+    }
+
+    /// That of one process.
+    pub fn of(net: &Net) -> Self {
+        Self { delta: net.delta, total: net.total, peers: net.peers.into() }
+    }
 }
 
 impl<'a> Measures<'a> {
     /// The values of a row that counts opens and has no process.
     pub fn of(tally: &'a Tally, rate: f64) -> Self {
-        Self { tally, rate, pid: 0, process: None, owners: None, now: Mono(0) }
-    }
-
-    fn net(&self) -> Option<&'a Net> {
-        self.owners?.process(self.process?.key)
+        Self { tally, rate, pid: 0, recent: None, traffic: None }
     }
 
     /// By the bytes of the last interval, then by those since the start.
     fn carried(&self, bytes: fn(Carried) -> u64) -> (u64, u64) {
-        self.net().map_or((0, 0), |net| (step(bytes(net.delta) as f64), bytes(net.total)))
+        self.traffic.map_or((0, 0), |t| (step(bytes(t.delta) as f64), bytes(t.total)))
     }
 }
 
@@ -103,14 +124,14 @@ impl OpensSort {
         let opens = row.tally.opens;
         match self {
             Self::Rate => {
-                let recent = row.process.map(|p| step(p.history.recent(row.now, 10) as f64));
+                let recent = row.recent.map(|n| step(n as f64));
                 (step(row.rate), recent.unwrap_or(opens))
             }
             Self::Failed => (row.tally.failed, opens),
             Self::Total => (opens, opens),
             Self::Rx => row.carried(|c| c.rx_bytes),
             Self::Tx => row.carried(|c| c.tx_bytes),
-            Self::Peers => row.net().map_or((0, 0), |n| (u64::from(n.peers), n.total.bytes())),
+            Self::Peers => row.traffic.map_or((0, 0), |t| (t.peers, t.total.bytes())),
             Self::Age => (row.tally.last.0, opens),
             Self::Name => (0, opens),
             // Small ones first, as with names.
@@ -126,6 +147,8 @@ impl OpensSort {
 #[strum(serialize_all = "snake_case")]
 pub enum OpensView {
     #[default]
+    #[strum(serialize = "program")]
+    Programs,
     #[strum(serialize = "process")]
     Processes,
     #[strum(serialize = "file")]
@@ -145,6 +168,7 @@ impl OpensView {
     /// The name in the pane's title.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Programs => "by program",
             Self::Processes => "by process",
             Self::Files => "by file",
             Self::Directories => "by directory",
@@ -156,6 +180,7 @@ impl OpensView {
     /// The table of the view.
     pub fn table(self) -> OpensTable {
         match self {
+            Self::Programs => OpensTable::Programs,
             Self::Processes => OpensTable::Processes,
             Self::Files => OpensTable::Files,
             Self::Directories => OpensTable::Directories,
@@ -169,6 +194,7 @@ impl OpensView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum OpensTable {
+    Programs,
     Processes,
     Files,
     Directories,
@@ -188,6 +214,7 @@ impl OpensTable {
     /// Every column of the table, from the left.
     pub fn columns(self) -> &'static [OpensColumn] {
         match self {
+            Self::Programs => &PROGRAMS,
             Self::Processes => &PROCESSES,
             Self::Files => &FILES,
             Self::Directories => &DIRECTORIES,
@@ -225,17 +252,35 @@ const PID: OpensColumn =
 const PROCESS: OpensColumn =
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(18, 72, 0).sorts(S::Name);
 
+const PROGRAM: OpensColumn = Column::text(
+    F::Program,
+    "PROGRAM",
+    "name of processes, how many there were so far, or the process ID of the only one; below it its files",
+)
+.sized(26, 72, 0)
+.sorts(S::Name);
+
+/// The width of a program's name beside its top file: at least and at most.
+pub const BESIDE_FILE: (u16, u16) = (16, 26);
+
+const UNIT: OpensColumn =
+    Column::text(F::Unit, "UNIT", "systemd unit or container of the processes, else their cgroup")
+        .sized(12, 26, 6);
+
+const TOP_FILE: OpensColumn = Column::text(
+    F::TopFile,
+    "TOP FILE",
+    "file that the program opens often and few other programs open",
+)
+.sized(20, 72, 1)
+.needs(Need::Inline);
+
 const THREAD: OpensColumn =
     Column::text(F::Thread, "THREAD", "name of the thread that opened").sized(8, 15, 3);
 
-const RATE: OpensColumn = Column::number(
-    F::Rate,
-    "OPENS/S",
-    Unit::PerSecond,
-    "opens per second in the last interval, failed ones included; brighter for a larger share",
-)
-.sized(8, 9, 0)
-.sorts(S::Rate);
+const RATE: OpensColumn = Column::number(F::Rate, "OPENS/S", Unit::PerSecond, super::RATE_HELP)
+    .sized(8, 9, 0)
+    .sorts(S::Rate);
 
 const FAIL_RATE: OpensColumn = Column::number(
     F::FailRate,
@@ -251,7 +296,7 @@ const FAILED: OpensColumn =
         .sized(5, 6, 3)
         .sorts(S::Failed);
 
-const TOTAL: OpensColumn = Column::number(F::Total, "TOTAL", Unit::Number, "opens since the start")
+const TOTAL: OpensColumn = Column::number(F::Total, "TOTAL", Unit::Number, super::TOTAL_HELP)
     .sized(7, 10, 4)
     .sorts(S::Total);
 
@@ -338,6 +383,20 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
+static PROGRAMS: [OpensColumn; 11] = [
+    PROGRAM,
+    UNIT,
+    TOP_FILE,
+    RATE,
+    FAILED,
+    TOTAL.sized(7, 10, 5),
+    MEAN,
+    MAX,
+    RX,
+    TX,
+    PAST.sized(11, 30, 4),
+];
+
 static PROCESSES: [OpensColumn; 11] =
     [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, PAST];
 
@@ -384,6 +443,8 @@ mod tests {
         let of = |table: OpensTable| table.sorts(all);
         let processes = [Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency];
         assert_eq!(of(OpensTable::Processes), processes);
+        let programs = [Rate, Failed, Total, Rx, Tx, Age, Name, Latency];
+        assert_eq!(of(OpensTable::Programs), programs);
         let no_connections = |need| need != Need::Connections;
         let some = [Rate, Failed, Total, Age, Name, Pid, Latency];
         assert_eq!(OpensTable::Processes.sorts(no_connections), some);
@@ -406,7 +467,7 @@ mod tests {
 
     #[test]
     fn the_views_follow_each_other_in_a_circle() {
-        assert_eq!(OpensView::Processes.next(), OpensView::Files);
-        assert_eq!(OpensView::Live.next(), OpensView::Processes);
+        assert_eq!(OpensView::Programs.next(), OpensView::Processes);
+        assert_eq!(OpensView::Live.next(), OpensView::Programs);
     }
 }

@@ -20,6 +20,9 @@ impl From<Fixed> for &'static str {
 /// What a cell of a related row shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelatedField {
+    Rate,
+    Total,
+    State,
     Pid,
     Process,
     Peer,
@@ -36,6 +39,7 @@ pub enum RelatedField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum RelatedTable {
+    ProcessesOfProgram,
     PeersOfProcess,
     PeersOfFile,
     ProcessesOfAddress,
@@ -51,6 +55,7 @@ impl RelatedTable {
     /// Every column of the table, from the left.
     pub fn columns(self) -> &'static [RelatedColumn] {
         match self {
+            Self::ProcessesOfProgram => &PROCESSES_OF_PROGRAM,
             Self::PeersOfProcess => &PEERS_OF_PROCESS,
             Self::PeersOfFile => &PEERS_OF_FILE,
             Self::ProcessesOfAddress => &PROCESSES_OF_ADDRESS,
@@ -115,6 +120,16 @@ const EVENT: RelatedColumn = Column::text(
 const AGE: RelatedColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5);
 
+const RATE: RelatedColumn =
+    Column::number(F::Rate, "OPENS/S", Unit::PerSecond, super::RATE_HELP).sized(8, 9, 1);
+
+const TOTAL: RelatedColumn =
+    Column::number(F::Total, "TOTAL", Unit::Number, super::TOTAL_HELP).sized(7, 10, 2);
+
+const STATE: RelatedColumn =
+    Column::text(F::State, "STATE", "whether the process lives, or when it ended").sized(9, 30, 0);
+
+static PROCESSES_OF_PROGRAM: [RelatedColumn; 4] = [PID, RATE, TOTAL, STATE];
 static PEERS_OF_PROCESS: [RelatedColumn; 5] = [PEER, PORTS, RX, TX, AGE];
 static PEERS_OF_FILE: [RelatedColumn; 7] = [PID, PROCESS, PEER, PORTS, RX, TX, AGE];
 static PROCESSES_OF_ADDRESS: [RelatedColumn; 7] = [PID, PROCESS, PORTS, LIVE, RX, TX, AGE];

@@ -6,6 +6,7 @@
 
 mod entry;
 mod evict;
+mod group;
 mod insert;
 mod later_success;
 mod program;
@@ -21,6 +22,7 @@ pub use super::process::ProcessKey;
 pub use entry::{
     Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, Tally,
 };
+pub use group::{Group, GroupKey, Place, sum_of};
 pub use later_success::LaterSuccess;
 pub use program::{Program, ProgramKey};
 pub use requested_path::RequestedPath;

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{About, DirRow, Row};
 use crate::app::opens::{OpensPane, OpensSort};
+use crate::model::field::opens::Measures;
 use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -51,8 +52,8 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
                 last: d.last,
                 latency: d.latency,
             };
-            let weight = sort.weigh(&choose.measures(&tally, d.rate));
-            Ranked { weight, name: &d.path, id: 0, what: at }
+            let weight = sort.weigh(&Measures::of(&tally, d.rate));
+            Ranked { class: 0, weight, name: &d.path, id: 0, what: at }
         })
         .collect();
     // Paths differ, so the path makes the order total.
@@ -67,10 +68,11 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
     pane.of = pane.rows.len();
 }
 
-/// Summary of a process: failures by errno, opens by directory.
-pub(super) fn about(opens: &Opens, process: Slot, files: &[Slot], depth: usize) -> About {
+/// Summary of processes: failures by errno, opens by directory.
+pub(super) fn about(opens: &Opens, processes: &[Slot], files: &[Slot], depth: usize) -> About {
+    let processes: HashSet<Slot> = processes.iter().copied().collect();
     let mut errnos: HashMap<i32, u64> = HashMap::new();
-    for (_, f) in opens.failures().iter().filter(|(_, f)| f.process == process) {
+    for (_, f) in opens.failures().iter().filter(|(_, f)| processes.contains(&f.process)) {
         *errnos.entry(f.errno).or_default() += f.count;
     }
     let mut dirs: HashMap<&[u8], u64> = HashMap::new();

@@ -86,7 +86,8 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             };
             let pid = process.map_or(0, |p| p.key.tgid);
             Ranked {
-                weight: sort.weigh(&Measures { pid, ..choose.measures(&tally, f.rate) }),
+                class: 0,
+                weight: sort.weigh(&Measures { pid, ..Measures::of(&tally, f.rate) }),
                 name: f.name.as_bytes(),
                 id: at as u64,
                 what: at,
@@ -128,8 +129,9 @@ pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group
             continue;
         }
         let tally = Tally { opens: f.count, last: f.last, ..Tally::default() };
-        let measures = choose.measures(&tally, opens.rate_of(&f.meter));
+        let measures = Measures::of(&tally, opens.rate_of(&f.meter));
         items.push(Ranked {
+            class: 0,
             weight: sort.weigh(&Measures { pid: process.key.tgid, ..measures }),
             name: &path.bytes,
             id: slot.id(),

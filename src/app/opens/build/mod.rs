@@ -2,28 +2,37 @@
 //!
 //! Never once a frame: drawing only looks up the rows that are visible.
 
+mod common;
 mod directories;
 mod failures;
 mod files;
 mod live;
 mod processes;
+mod programs;
+mod under;
 
 use super::filter::Choose;
 use super::row::{About, Detail, Row};
 use super::{OpensPane, OpensView};
 use crate::model::conn::Carried;
 use crate::model::connections::Connections;
+use crate::model::opens::Opens;
+use common::Commonness;
 use directories::{about, below, directories};
 use failures::{failures, failures_of_group};
 use files::{files_of, paths};
 use live::live;
 use processes::{processes, processes_of};
+use programs::{files_of_program, programs, traffic_of};
 
 /// Sums up the traffic of processes and what is unattributed, of the same interval as the rows' cells.
-pub fn sum_up(pane: &mut OpensPane, owners: &Connections) {
+pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
     pane.carried = owners.delta;
     let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
     pane.unattributed = owners.delta.minus(sum);
+    for row in &mut pane.programs {
+        row.traffic = traffic_of(opens, owners, &row.group);
+    }
 }
 
 /// Builds the pane's rows; `room` is the number of lines for them.
@@ -31,22 +40,31 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
     pane.dirs.clear();
     pane.fails.clear();
+    pane.programs.clear();
+    pane.group_files.clear();
+    pane.commons.clear();
+    pane.parts.clear();
     pane.shares.clear();
     pane.found.clear();
     pane.timed = choose.opens.total().latency.timed > 0;
     pane.about = About::default();
     pane.net = choose.owners.is_some();
     if let Some(owners) = choose.owners {
-        sum_up(pane, owners);
+        sum_up(pane, choose.opens, owners);
     }
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.detail().cloned(), pane.view) {
+        (Some(Detail::Program(key)), _) => {
+            pane.of = 0;
+            files_of_program(pane, choose, &key);
+        }
         (Some(Detail::Process(slot)), _) => {
             let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
             pane.of = files.len();
-            pane.about = about(choose.opens, slot, files, pane.depth);
-            pane.rows
-                .extend(files_of(choose, files, sort, reverse).into_iter().map(Row::FileOfProcess));
+            pane.about = about(choose.opens, &[slot], files, pane.depth);
+            let common = Commonness::of(choose.opens);
+            let files = files_of(choose, &common, files, sort, reverse).into_iter();
+            pane.rows.extend(files.map(|(slot, _)| Row::FileOfProcess(slot)));
         }
         (Some(Detail::Path(slot)), _) => {
             let users = choose.opens.paths().get(slot).map_or(&[][..], |p| &p.users);
@@ -61,6 +79,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         }
         (Some(Detail::Failures(group)), _) => failures_of_group(pane, choose, &group),
         (Some(Detail::Address(_) | Detail::Timeline(_)), _) => pane.of = 0,
+        (None, OpensView::Programs) => programs(pane, choose, room),
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
@@ -70,7 +89,8 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         (None, OpensView::Failures) => failures(pane, choose),
         (None, OpensView::Live) => live(pane, choose),
     }
-    if pane.detail().is_some() || pane.view != OpensView::Processes {
+    let counted = matches!(pane.view, OpensView::Programs | OpensView::Processes);
+    if pane.detail().is_some() || !counted {
         pane.matched = pane.rows.len();
     }
 }

@@ -1,9 +1,11 @@
 //! Processes, with the files that each opens most; and the processes of one file.
 
+use super::common::Commonness;
 use super::files::files_of;
+use super::under::{auto_under, put_files};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order};
-use crate::app::opens::row::Row;
+use crate::app::opens::row::{Row, Share};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::{Measures, OpensTable};
 use crate::model::opens::Process;
@@ -15,22 +17,41 @@ const SCALED_BY: usize = 256;
 /// A process that opened something in so many seconds shows its files.
 const BUSY_SECONDS: usize = 10;
 
-/// All processes that match.
+/// Files under a process that the user unfolds, at least.
+const UNFOLDED: usize = 10;
+
+/// All processes that match: those that ended after those that live. While a filter is about files, a
+/// process has the counts of the files that match.
 pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let opens = choose.opens;
     let sort = pane.sort();
-    let mut items: Vec<_> = opens
-        .processes()
+    let by_file = choose.chooses_files();
+    let real = opens.processes().iter().filter(|(_, p)| !p.is_stand_in());
+    let mut found = Vec::new();
+    for (slot, p) in real.filter(|(_, p)| choose.process(p)) {
+        let whole = (p.tally, opens.rate_of(&p.meter));
+        let (tally, rate) = if by_file { choose.part(p).unwrap_or(whole) } else { whole };
+        found.push((slot, p, tally, rate));
+    }
+    if by_file {
+        let parts = found.iter().map(|(slot, p, tally, rate)| {
+            let (last_ret, users) = (0, p.files.len());
+            (*slot, Share { tally: *tally, rate: *rate, last_ret, users })
+        });
+        pane.parts = parts.collect();
+    }
+    let mut items: Vec<_> = found
         .iter()
-        .filter(|(_, p)| !p.is_stand_in() && choose.process(p))
-        .map(|(slot, p)| {
-            let measures = choose.measures(&p.tally, opens.rate_of(&p.meter));
-            let row = Measures { pid: p.key.tgid, process: Some(p), ..measures };
+        .map(|(slot, p, tally, rate)| {
+            let recent = (!by_file).then(|| p.history.recent(choose.now, BUSY_SECONDS));
+            let (pid, traffic) = (p.key.tgid, choose.traffic(p));
+            let row = Measures { pid, recent, traffic, ..Measures::of(tally, *rate) };
             Ranked {
+                class: u8::from(p.ended.is_some()),
                 weight: sort.weigh(&row),
                 name: p.name.as_bytes(),
                 id: u64::from(p.key.tgid) << 32 | slot.id() & 0xffff_ffff,
-                what: (slot, p),
+                what: (*slot, *p),
             }
         })
         .collect();
@@ -38,41 +59,35 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     pane.of = opens.process_count();
     pane.matched = items.len();
     // Processes far down the list would hardly change the scale, and there may be thousands.
-    let busiest = items.iter().take(SCALED_BY).map(|i| i.what.1);
+    let shown = items.iter().take(SCALED_BY).map(|i| i.what.1);
     let last = |p: &Process| p.history.last(choose.now, 59).max().unwrap_or(0);
-    pane.most = busiest.map(last).max().unwrap_or(0);
-    pane.folds.retain(|slot, _| opens.processes().get(*slot).is_some());
+    pane.most = shown.map(last).max().unwrap_or(0);
+    let is_busy = |p: &Process| p.history.recent(choose.now, BUSY_SECONDS) > 0;
+    let busy = items.iter().filter(|i| is_busy(i.what.1)).count();
+    pane.auto_under = auto_under(busy, room, pane.auto_under);
     let chosen = pane.under.is_some();
-    let under = pane.under.unwrap_or(match room {
-        40.. => 5,
-        16.. => 3,
-        n if items.len() * 4 <= n => 3,
-        n if items.len() * 2 <= n => 1,
-        _ => 0,
-    });
+    let under = pane.under.unwrap_or(pane.auto_under.max(1));
+    let common = Commonness::of(opens);
     // Busy processes show their files, as long as they are on the first screen; quiet ones take one
     // line, unless the user asked for more.
     let of_files = OpensTable::FilesOfProcess.sorts(|need| pane.has(need));
-    let mut lines = 0usize;
+    let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
     for item in items {
         let (slot, process) = item.what;
-        pane.rows.push(Row::Process(slot));
-        lines += 1;
-        let busy = process.history.recent(choose.now, BUSY_SECONDS) > 0;
-        let files = match pane.folds.get(&slot) {
-            Some(true) => under.max(10),
+        let id = pane.id(Row::Process(slot));
+        let files = match pane.folds.get(&id) {
+            Some(true) => under.max(UNFOLDED),
             Some(false) => 0,
-            None if chosen || busy && lines < room => under,
+            None if chosen || is_busy(process) && pane.rows.len() < room => under,
             None => 0,
         };
+        pane.rows.push(Row::Process(slot));
         if files == 0 || process.files.is_empty() {
             continue;
         }
-        let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
-        let before = pane.rows.len();
-        let shown = files_of(choose, &process.files, by, pane.reverse && by == sort);
-        pane.rows.extend(shown.into_iter().take(files).map(Row::FileUnderProcess));
-        lines += pane.rows.len() - before;
+        let reverse = pane.reverse && by == sort;
+        let shown = files_of(choose, &common, &process.files, by, reverse);
+        put_files(pane, id, shown, files, |_, slot| Row::FileUnderProcess(slot));
     }
 }
 
@@ -92,8 +107,9 @@ pub(super) fn processes_of(
         })
         .filter(|(_, f, p)| choose.tally(&f.tally) && choose.file(f) && choose.who(p))
         .map(|(slot, f, p)| {
-            let measures = choose.measures(&f.tally, opens.rate_of(&f.meter));
+            let measures = Measures::of(&f.tally, opens.rate_of(&f.meter));
             Ranked {
+                class: 0,
                 weight: sort.weigh(&Measures { pid: p.key.tgid, ..measures }),
                 name: p.name.as_bytes(),
                 id: slot.id(),

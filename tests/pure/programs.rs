@@ -1,0 +1,154 @@
+//! The view by program: what is one row, what its numbers count, what is below it.
+
+use crate::fake::{Dashboard, at, key, meta, started, text, type_text};
+use ebpftop::app::Msg;
+use ebpftop::app::opens::{Detail, Row};
+use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
+use ebpftop::model::process::ProcessKey;
+use ebpftop::settings::Settings;
+use ratatui::crossterm::event::KeyCode;
+
+const SIZE: (u16, u16) = (150, 40);
+
+fn open(batch: &mut OpenBatch, meta: &OpenMeta, path: &str) {
+    let resolved = (ResolvedKind::Opened, path.as_bytes());
+    batch.push(*meta, Some(path.as_bytes()), Some(resolved));
+}
+
+/// A loop that runs `cat` for `n` processes, and a server.
+fn looping(n: u32, size: (u16, u16)) -> Dashboard {
+    let mut app = started(&Settings::default(), size);
+    let mut batch = OpenBatch::default();
+    for pid in 1_000..1_000 + n {
+        let meta = OpenMeta { cgroup_id: Some(1), ..meta(pid, "cat", at(1.0), 3) };
+        for path in ["/etc/ld.so.cache", "/usr/lib/libc.so.6", "/etc/hostname"] {
+            open(&mut batch, &meta, path);
+        }
+        open(&mut batch, &OpenMeta { ret: -2, ..meta }, "/etc/ld.so.preload");
+    }
+    for _ in 0..5 {
+        let meta = OpenMeta { cgroup_id: Some(2), ..meta(812, "nginx", at(1.0), 3) };
+        open(&mut batch, &meta, "/etc/nginx/mime.types");
+        open(&mut batch, &meta, "/usr/lib/libc.so.6");
+    }
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(1.0));
+    let gone = |pid: u32| ProcessKey { tgid: pid, start_boottime_ns: u64::from(pid) * 1_000_000 };
+    app.update(Msg::Ended((1_000..1_000 + n).map(gone).collect()), at(1.2));
+    app.update(Msg::Tick, at(2.0));
+    app
+}
+
+fn press(app: &mut Dashboard, code: KeyCode) {
+    app.update(key(code), at(2.0));
+}
+
+/// The row of the screen with this in it, and the one below.
+fn rows<'a>(screen: &'a str, what: &str) -> Vec<&'a str> {
+    let rows: Vec<_> = screen.lines().skip_while(|l| !l.contains(what)).take(2).collect();
+    assert!(!rows.is_empty(), "{what}: {screen}");
+    rows
+}
+
+#[test]
+fn short_lived_processes_are_one_row_with_the_file_of_their_own() {
+    let app = looping(26, SIZE);
+    let screen = text(&app, SIZE);
+    let cat = rows(&screen, "cat ×26");
+    assert!(cat[0].contains(" 104.0") && cat[1].contains("/etc/hostname"), "{screen}");
+    assert!(screen.contains("+ 3 common files") && !screen.contains("libc.so.6"), "{screen}");
+    let nginx = rows(&screen, "nginx 812");
+    assert!(nginx[1].contains("/etc/nginx/mime.types"), "{screen}");
+    assert!(screen.contains(" 2 of 2 "), "{screen}");
+    // Where there is no room below, the file is in the row.
+    let app = looping(26, (80, 12));
+    let screen = text(&app, (80, 12));
+    assert!(rows(&screen, "cat ×26")[0].contains("/etc/hostname"), "{screen}");
+}
+
+/// Far more processes than the table has: no total is smaller for it, with a filter or without.
+#[test]
+fn totals_are_exact_whatever_is_evicted_and_whatever_is_filtered() {
+    const PROCESSES: u32 = 20_000;
+    let mut app = looping(PROCESSES, SIZE);
+    assert!(app.opens().let_go().processes > 0);
+    let total = |app: &Dashboard| {
+        let cat = app.opens_pane.programs.iter().find(|p| p.group.key.name.as_bytes() == b"cat");
+        cat.map(|p| (p.tally.opens, p.tally.failed))
+    };
+    let n = u64::from(PROCESSES);
+    assert_eq!(total(&app), Some((4 * n, n)));
+    for (filter, counted) in [
+        ("cat", Some((4 * n, n))),
+        ("uid:0", Some((4 * n, n))),
+        ("!nginx", Some((4 * n, n))),
+        ("uid:1", None),
+        ("path:hostname", Some((n, 0))),
+        ("cat err:ENOENT", Some((n, n))),
+        ("nginx", None),
+    ] {
+        type_text(&mut app, &format!("/{filter}"), at(2.0));
+        press(&mut app, KeyCode::Enter);
+        assert_eq!(total(&app), counted, "{filter}");
+        press(&mut app, KeyCode::Esc);
+    }
+}
+
+#[test]
+fn a_path_filter_counts_what_matches_by_process_too() {
+    let mut app = looping(3, SIZE);
+    type_text(&mut app, "/path:mime", at(2.0));
+    press(&mut app, KeyCode::Enter);
+    assert!(rows(&text(&app, SIZE), "nginx 812")[0].contains(" 5.0"), "{}", text(&app, SIZE));
+    press(&mut app, KeyCode::Char('t'));
+    let screen = text(&app, SIZE);
+    let row = rows(&screen, " nginx ")[0];
+    assert!(row.contains(" 5.0") && !row.contains("10.0"), "{screen}");
+}
+
+#[test]
+fn a_row_unfolds_to_its_files_and_processes_and_opens() {
+    let mut app = looping(3, SIZE);
+    let kinds = |app: &Dashboard| {
+        let name = |row: &Row| format!("{row:?}").split('(').next().unwrap().to_owned();
+        app.opens_pane.rows.iter().map(name).collect::<Vec<_>>()
+    };
+    let folded = ["Program", "FileUnderProgram", "Common", "Program", "FileUnderProgram", "Common"];
+    assert_eq!(kinds(&app), folded);
+    press(&mut app, KeyCode::Right);
+    let unfolded = kinds(&app);
+    assert_eq!(unfolded[3..6], ["ProcessUnderProgram"; 3]);
+    // The common files.
+    press(&mut app, KeyCode::Down);
+    press(&mut app, KeyCode::Down);
+    press(&mut app, KeyCode::Right);
+    assert_eq!(kinds(&app)[3..6], ["FileUnderProgram"; 3]);
+    assert!(text(&app, SIZE).contains("/usr/lib/libc.so.6"));
+    press(&mut app, KeyCode::Left);
+    assert_eq!(kinds(&app), unfolded);
+    press(&mut app, KeyCode::Left);
+    assert_eq!(
+        kinds(&app)[..4],
+        ["Program"; 2]
+            .iter()
+            .map(|s| s.to_string())
+            .chain(["FileUnderProgram".to_owned(), "Common".to_owned()])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(app.opens_pane.list.cursor, 0);
+    // Its details: all files, common ones last, and the processes.
+    press(&mut app, KeyCode::Enter);
+    assert!(matches!(app.opens_pane.detail(), Some(Detail::Program(_))));
+    let screen = text(&app, SIZE);
+    assert!(screen.contains("0 living  3 ended") && screen.contains("ended 0.8s ago"), "{screen}");
+    let first = app.opens_pane.group_files[0];
+    assert_eq!(&*app.opens().paths().get(first.path).unwrap().bytes, b"/etc/hostname");
+    insta::assert_snapshot!("program_detail_150x40", screen);
+    // From a process of it to its files, and back.
+    press(&mut app, KeyCode::Right);
+    press(&mut app, KeyCode::Enter);
+    assert!(matches!(app.opens_pane.detail(), Some(Detail::Process(_))));
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.opens_pane.detail(), None);
+}
