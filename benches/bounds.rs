@@ -68,18 +68,18 @@ fn model(paths: u32, processes: u32) {
             most = most.max(rss_anon(me));
         }
     }
-    let (end, gone) = (rss_anon(me), opens.let_go());
+    let (end, gone) = (rss_anon(me), opens.evicted());
     let each = spent.as_nanos() as f64 / f64::from(paths);
     println!("  {most:.1} MiB at most, {end:.1} MiB at the end; {each:.0} ns an open");
     println!(
-        "  held: {} processes, {} files, {} failures; let go: {gone:?}",
+        "  held: {} processes, {} files, {} failures; evicted: {gone:?}",
         opens.processes().len(),
         opens.files().len(),
         opens.failures().len()
     );
     assert_eq!(opens.total().opens, u64::from(paths));
     let held: u64 = opens.processes().iter().map(|(_, p)| p.tally.opens).sum();
-    assert_eq!(held + gone.opens, u64::from(paths), "every open is held or counted as let go");
+    assert_eq!(held + gone.opens, u64::from(paths), "every open is held or counted as evicted");
 }
 
 fn dashboard(paths: u32, processes: u32) {

@@ -314,7 +314,7 @@ static __always_inline void walk_from(struct walk *w, __u64 dentry, __u64 vfsmou
 }
 
 /* Whether the walk ended at the root that the current task's mount namespace has. */
-static __always_inline bool at_home(const struct walk *w)
+static __always_inline bool in_task_mount_ns(const struct walk *w)
 {
 	__u64 task = (__u64)bpf_get_current_task();
 	__u64 nsproxy, home, ns;
@@ -437,7 +437,7 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, 
 	}
 	walk_from(w, dentry, vfsmount, now);
 	walk_up(w, 0, repeat);
-	if (!at_home(w)) {
+	if (!in_task_mount_ns(w)) {
 		if (w->end == WALK_ON || w->end == WALK_FAILED || !is_internal(w))
 			return 0;
 		*anon = true;
@@ -466,7 +466,7 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, 
 	} else {
 		walk_from(w, dentry, vfsmount, now);
 		walk_up(w, rec, repeat);
-		if (!at_home(w) || (w->key | 1) != key)
+		if (!in_task_mount_ns(w) || (w->key | 1) != key)
 			return 0;
 	}
 	if (w->names_len >= PATH_BYTES)

@@ -16,8 +16,8 @@ const BLOCK_NS: u64 = NS_PER_SEC;
 /// Why nothing more is written. Blocks written before are whole.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The file has become as large as it may.
-    #[error("it is as large as it may become")]
+    /// The file has reached its maximum size.
+    #[error("the file has reached its maximum size")]
     Full,
     /// The disk is full, or something else is in the way.
     #[error("{0}")]

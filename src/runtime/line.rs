@@ -23,7 +23,7 @@ pub(super) struct Line {
 }
 
 /// The terminal behind stdout, opened again: O_NONBLOCK belongs to the open file, and that of stdout is
-/// the shell's too. Where it cannot be opened (another user's terminal after `su`), stdout itself
+/// the shell's too. If it cannot be opened (another user's terminal after `su`), stdout itself
 /// serves, and blocks.
 pub(super) fn terminal() -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_waits_and_goes_out_in_order() {
+    fn output_that_is_not_taken_waits_and_goes_out_in_order() {
         let (mut from, to) = pipe();
         let mut line = Line::new(to);
         let sent: Vec<u8> = (0..300_000u32).flat_map(u32::to_be_bytes).collect();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_can_be_forgotten() {
+    fn waiting_output_is_bounded_and_can_be_forgotten() {
         let (_from, to) = pipe();
         let mut line = Line::new(to);
         line.put(&[&vec![b'x'; MOST]]);

@@ -141,7 +141,7 @@ pub(crate) fn check(target: &str, read: impl Fn(&[u8])) {
 }
 
 #[test]
-fn what_fails_is_found() {
+fn a_failing_input_is_found() {
     let found = catch_unwind(|| check("self", |bytes| assert!(bytes.len() < 40)));
     let why = *found.unwrap_err().downcast::<String>().unwrap();
     let path = why.rsplit(' ').next().unwrap();

@@ -275,7 +275,7 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
     };
     ratatui::widgets::Clear.render(place, buf);
     buf.set_style(place, look.theme.text);
-    let frills = PaneFrame {
+    let frame = PaneFrame {
         title: format!(" {title} "),
         order: String::new(),
         sum: String::new(),
@@ -284,7 +284,7 @@ fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &m
         focused: true,
         borders: true,
     };
-    frills.draw(place, buf);
+    frame.draw(place, buf);
     Rect {
         x: place.x + width.min(2),
         y: place.y + height.min(1),

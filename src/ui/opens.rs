@@ -158,12 +158,12 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
         let n = pane.related.of as u64;
         return format!(" {} process{} ", num::grouped(n), if n == 1 { "" } else { "es" });
     }
-    let let_go = app.opens().let_go();
+    let evicted = app.opens().evicted();
     let gone = match pane.view {
-        OpensView::Programs => let_go.programs,
-        OpensView::Processes => let_go.processes,
-        OpensView::Files | OpensView::Directories => let_go.files,
-        OpensView::Failures => let_go.failures,
+        OpensView::Programs => evicted.programs,
+        OpensView::Processes => evicted.processes,
+        OpensView::Files | OpensView::Directories => evicted.files,
+        OpensView::Failures => evicted.failures,
         OpensView::Live => 0,
     };
     let (matched, of) = (num::grouped(pane.matched as u64), num::grouped(pane.of as u64));

@@ -1,4 +1,4 @@
-//! What is in the cells of the opens pane's rows.
+//! The cells of the opens pane's rows.
 
 use ratatui::style::Style;
 
@@ -19,7 +19,7 @@ use crate::model::slab::Slot;
 /// Cells to the left of a row under a program.
 const UNDER: u16 = 4;
 
-/// What cells look things up in.
+/// The data that cells read.
 pub struct Ctx<'a> {
     pub app: &'a App,
     pub look: &'a Look,
@@ -62,7 +62,7 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
 }
 
 impl<'a> Ctx<'a> {
-    /// What the last open of a file under its process returned, where it failed.
+    /// The result of the last open of a file under its process, where it failed.
     fn failed_file(&self, row: Row) -> Option<i32> {
         let ret = match row {
             Row::FileUnderProcess(slot) => self.file(slot).map(|f| f.last_ret),
@@ -125,7 +125,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// What the row counts, and its opens a second.
+    /// The counts of the row, and its opens a second.
     fn tally(&self, row: Row) -> Option<(&'a Tally, f64)> {
         let counted = |tally, meter| (tally, self.app.opens().rate_of(meter));
         match row {
@@ -151,7 +151,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// What a filter lets through of a path.
+    /// The part of a path's opens that matches the filter.
     fn share(&self, path: Slot) -> Option<&'a Share> {
         self.app.opens_pane.shares.get(&path)
     }
@@ -260,7 +260,7 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let busy = c.app.opens().rate_of(&p.meter) > 0.0;
     line.put_bytes(p.name.as_bytes(), glyphs.cut, if busy { theme.strong } else { theme.text });
     if let Row::Process(_) = row {
-        let files = p.files.len() as u64 + p.files_let_go;
+        let files = p.files.len() as u64 + p.files_evicted;
         let text = format!("{} file{}", num::grouped(files), if files == 1 { "" } else { "s" });
         line.skip(2).put_right(&text, theme.quiet).skip_right(2);
     }
@@ -352,7 +352,7 @@ fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-/// What a process carried in the last interval, of what all did.
+/// Traffic of a process in the last interval, as a share of all.
 fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
     let Some(owners) = c.app.owners() else { return };
     let traffic = match row {
@@ -501,8 +501,8 @@ fn top_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     line.put_path(&path.label(), c.look.glyphs.cut, theme.text);
 }
 
-/// What a process receives; under it, why a file could not be opened: the place is free there, and
-/// on narrow screens it is the only one.
+/// Received traffic of a process; in rows of files below it the error of a failed open, since the
+/// place is free there, and on narrow screens it is the only one.
 fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Some(ret) = c.failed_file(row) {
         return outcome(c.look, ret, line);
@@ -514,7 +514,7 @@ fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     carried(c, row, line, |carried| carried.tx_bytes);
 }
 
-/// How many a process talks to.
+/// The number of a process's peers.
 fn peers(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let Row::Process(slot) = row else { return };
     let (Some(p), Some(owners)) = (c.process(slot), c.app.owners()) else { return };
@@ -642,8 +642,8 @@ fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-/// Where what was looked for was found in the end: the file; for many how many of them, and in
-/// which directory the last one.
+/// The file at which a search succeeded after failures; for many failures the number of files that
+/// were found, and the directory of the last one.
 fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let (at, many) = match row {

@@ -98,7 +98,7 @@ pub fn apart(text: &str, other: &str, width: usize, sign: &str) -> Option<String
     let whole = from + part.len() + name.len() == text.len();
     let cuts = if whole { String::new() } else { format!("/{sign}") };
     let fixed = cells(part) + cells(name) + cells(&cuts);
-    // Where it begins, in whole parts as far as that goes.
+    // The beginning, in whole parts as far as there is room.
     let room = width.checked_sub(fixed + cells(sign))?;
     let start = head(text.get(..from)?, room);
     let start = start.get(..start.rfind('/')? + 1)?;
@@ -253,7 +253,7 @@ impl<'b> Line<'b> {
     }
 }
 
-/// What comes after the last slash.
+/// The text after the last slash.
 fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }

@@ -22,7 +22,7 @@ pub struct Theme {
     pub key: Style,
     /// Failure and loss, nothing else.
     pub bad: Style,
-    /// Input that does not hold, a state to be aware of.
+    /// Invalid input, a state to be aware of.
     pub note: Style,
     pub fresh: Style,
     pub rx: Style,

@@ -183,9 +183,9 @@ fn datagrams_that_no_process_received_do_not_count() {
             received += n;
         }
         assert!(received > 0 && received < 500_000);
-        // Its port says it to the test.
-        let told = UdpSocket::bind((LOCALHOST, 0)).unwrap();
-        told.send_to(&vec![0; received / 1_000], (LOCALHOST, 9)).unwrap();
+        // A socket of its own reports the number to the test.
+        let report = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        report.send_to(&vec![0; received / 1_000], (LOCALHOST, 9)).unwrap();
     });
     done(receiver);
     let run = end(stream);
@@ -309,7 +309,7 @@ fn a_process_has_the_name_of_its_latest_program() {
 fn multipath_tcp_is_counted_at_its_socket() {
     const MPTCP: i32 = 262;
     let stream = here();
-    // SAFETY: plain calls; the descriptor belongs to nobody else.
+    // SAFETY: plain calls; the descriptor has no other owner.
     let made = || unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, MPTCP) };
     let fd = made();
     if fd < 0 {
@@ -474,5 +474,5 @@ fn an_option_that_is_obeyed_is_not_called_idle() {
     let args =
         ["connections", "--interval", "200ms", "--pid", &pid, "--uid", "0", "--process", "x"];
     let ended = Stream::json(&args).interrupt();
-    assert!(!ended.stderr.contains("does nothing here"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("has no effect"), "{}", ended.stderr);
 }

@@ -1,4 +1,4 @@
-//! What the dashboard shows at a glance, at 80x24, while other programs run.
+//! The dashboard at a glance, at 80x24, while other programs run.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};

@@ -127,7 +127,7 @@ fn only_addresses_on_the_screen_are_asked_for() {
 
 /// Own addresses, the gateway and private ones have a word beside them, as the namespace has it now.
 #[test]
-fn addresses_are_marked_for_what_they_are() {
+fn addresses_have_their_marks() {
     own_namespace();
     veth("va", "vb");
     ip("addr add 10.0.0.5/24 dev va");

@@ -91,7 +91,7 @@ impl Drop for Traffic {
 }
 
 #[test]
-fn both_panes_show_what_the_test_does() {
+fn both_panes_show_the_actions_of_the_test() {
     own_namespace();
     veth("va", "vb");
     let opener = opener("opn-wire");

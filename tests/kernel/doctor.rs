@@ -3,7 +3,7 @@
 use crate::common::program::{ended, program, run};
 
 #[test]
-fn what_the_file_says_holds_and_the_command_line_wins() {
+fn the_file_applies_and_the_command_line_wins() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("ebpftop")).unwrap();
     std::fs::write(dir.path().join("ebpftop/config.toml"), "filter = 'path:/no/such'").unwrap();

@@ -324,7 +324,7 @@ fn pairs_without_room_are_left_and_the_sums_hold() {
 /// The look goes on while the mode changes and while the table of sources grows, to the packet;
 /// where the interface goes and returns it restarts.
 #[test]
-fn a_look_outlives_what_happens_around_it() {
+fn a_detail_view_outlives_changes_around_it() {
     own_namespace();
     veth("va", "vb");
     let mut probe = probe("va", XdpMode::Generic);

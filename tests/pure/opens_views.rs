@@ -121,7 +121,7 @@ fn copying_a_failure_gives_the_file_where_there_is_one() {
 }
 
 #[test]
-fn opens_that_nobody_asked_for_are_counted() {
+fn opens_of_processes_that_were_not_asked_for_are_counted() {
     let settings = Settings { process: Some("v".into()), ..Settings::default() };
     let mut app = started(&settings, SIZE);
     let opens: [(u32, &str, &[u8], i64, usize); 2] =

@@ -15,7 +15,7 @@ use ratatui::crossterm::event::KeyCode;
 use crate::fake::{Dashboard, at, busy, key, text};
 
 fn owner(pid: u32, name: &str) -> Owner {
-    // As /proc tells it: in ticks. The process's opens have it in nanoseconds.
+    // As /proc has it: in ticks. The process's opens have it in nanoseconds.
     let start_boottime_ns = u64::from(pid) * 1_000_000 / 10_000_000 * 10_000_000;
     let key = ProcessKey { tgid: pid, start_boottime_ns };
     Owner { key, uid: 0, comm: Comm::new(name.as_bytes()), from: OwnerFrom::Found }

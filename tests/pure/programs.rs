@@ -71,7 +71,7 @@ fn short_lived_processes_are_one_row_with_the_file_of_their_own() {
 fn totals_are_exact_whatever_is_evicted_and_whatever_is_filtered() {
     const PROCESSES: u32 = 20_000;
     let mut app = looping(PROCESSES, SIZE);
-    assert!(app.opens().let_go().processes > 0);
+    assert!(app.opens().evicted().processes > 0);
     let total = |app: &Dashboard| {
         let cat = app.opens_pane.programs.iter().find(|p| p.group.key.name.as_bytes() == b"cat");
         cat.map(|p| (p.tally.opens, p.tally.failed))

@@ -39,7 +39,7 @@ fn app() -> Dashboard {
 /// Each pane, each view, the details: what was on the screen at a tick is there again, number by
 /// number, and what came meanwhile is there after the pause.
 #[test]
-fn each_moment_shows_what_was_on_the_screen_then() {
+fn each_moment_shows_the_screen_of_that_time() {
     for keys in ["", "t", "tt", "ttt", "tttt", "ttttt", "\r", "t\r", "2\r", "f"] {
         let (mut app, mut other) = (app(), app());
         second(&mut app, 0);
@@ -79,7 +79,7 @@ fn each_moment_shows_what_was_on_the_screen_then() {
 }
 
 #[test]
-fn the_header_tells_the_time_and_how_far_back_one_can_go() {
+fn the_header_has_the_time_and_the_reach() {
     let mut app = app();
     for s in 0..700 {
         quiet(&mut app, s);
@@ -109,7 +109,7 @@ fn the_header_tells_the_time_and_how_far_back_one_can_go() {
         text(&app, SIZE)
             .contains("no older moment is kept: the limit is ten minutes, or 64 MiB of changes")
     );
-    // What is looked at stays, and so do ten minutes before the pause.
+    // The shown moment stays, and so do ten minutes before the pause.
     let before = body(&app);
     for s in 700..720 {
         quiet(&mut app, s);
@@ -125,7 +125,7 @@ fn the_header_tells_the_time_and_how_far_back_one_can_go() {
 }
 
 #[test]
-fn with_a_small_bound_the_reach_is_shorter_and_is_told() {
+fn with_a_small_bound_the_reach_is_shorter_and_shown() {
     let mut app = app();
     app.remember_within(Duration::from_secs(1), 40_000);
     for s in 0..30 {
@@ -147,7 +147,7 @@ fn with_a_small_bound_the_reach_is_shorter_and_is_told() {
 
 /// Another interface is watched now than was then.
 #[test]
-fn what_was_watched_then_is_what_is_shown() {
+fn the_interfaces_of_that_time_are_shown() {
     let mut app = app();
     second(&mut app, 0);
     second(&mut app, 1);

@@ -101,7 +101,7 @@ fn expressions_are_read() {
 }
 
 #[test]
-fn each_dependency_says_what_it_is_for() {
+fn each_dependency_has_its_purpose_beside_it() {
     let manifest = file("Cargo.toml");
     let mut above = "";
     let mut of_dependencies = false;

@@ -154,7 +154,7 @@ fn random_keys_and_sizes_under_load() {
     assert!(late.0 < early.0 + 8 * 1024, "memory from {early:?} to {late:?}");
     // By what is on at the moment: a hook takes ten (maps, programs, links), and the one before it
     // as many until it has gone; a look at an address four maps; a recording one file; what is read
-    // or saved meanwhile a few. What each key would leave behind were hundreds.
+    // or saved meanwhile a few. A leak of each key would be hundreds.
     let more: BTreeMap<_, _> =
         are.iter().filter(|(kind, n)| were.get(*kind).is_none_or(|then| then < n)).collect();
     println!("more of {more:?}");

@@ -114,7 +114,7 @@ impl Choose<'_> {
         }
     }
 
-    /// What the filters select of a process: of its files, where one is about files.
+    /// The part of a process that the filters select: of its files, if a term is about files.
     pub(super) fn part(&self, process: &Process) -> Option<(Tally, f64)> {
         let mut sum: Option<(Tally, f64)> = None;
         for file in process.files.iter().filter_map(|s| self.opens.files().get(*s)) {

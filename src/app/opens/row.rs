@@ -12,7 +12,7 @@ use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// What a detail view is about.
+/// The subject of a detail view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// The files and the processes of a program.
@@ -140,7 +140,7 @@ pub struct GroupFile {
     pub tally: Tally,
     /// Opens per second in the last interval.
     pub rate: f64,
-    /// What the last of these opens returned.
+    /// The result of the last of these opens.
     pub last_ret: i32,
     /// Nearly every program opens it.
     pub common: bool,
@@ -164,7 +164,7 @@ pub struct Share {
     pub tally: Tally,
     /// Opens per second in the last interval.
     pub rate: f64,
-    /// What the last of these opens returned.
+    /// The result of the last of these opens.
     pub last_ret: i32,
     pub users: usize,
 }

@@ -22,7 +22,7 @@ type Watching = Rc<ProbeState<Vec<Watched>>>;
 /// Time that `{` and `}` skip.
 const LEAP_NS: u64 = 60 * NS_PER_SEC;
 
-/// What the screen shows: the present, or an earlier moment while it is paused.
+/// The tables that the screen shows: the present, or an earlier moment while it is paused.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub at: Mono,
@@ -90,7 +90,7 @@ impl Time {
         self.frozen.is_some()
     }
 
-    /// What the screen shows, of `data` or of an earlier moment.
+    /// The tables that the screen shows, of `data` or of an earlier moment.
     pub(super) fn shown<'a>(&'a self, data: &'a Data) -> Shown<'a> {
         match &self.frozen {
             Some(frozen) => frozen.shown(data),

@@ -17,9 +17,9 @@ pub struct Column<F, S> {
     pub header: &'static str,
     /// The header while traffic is shown in bytes, where that is another one.
     pub header_in_bytes: Option<&'static str>,
-    /// What the help page says about it.
+    /// Its description on the help page.
     pub help: &'static str,
-    /// What a cell's number counts. Numbers stand at the right.
+    /// The unit of a cell's number. Numbers stand at the right.
     pub unit: Unit,
     /// The least width, in cells.
     pub min: u16,
@@ -29,7 +29,7 @@ pub struct Column<F, S> {
     pub priority: u8,
     /// The order that a click on the header chooses, with its name if not the order's own.
     pub sort: Option<(S, Option<&'static str>)>,
-    /// What has to be known for the column to be shown.
+    /// The data that the column needs to be shown.
     pub needs: Option<Need>,
 }
 

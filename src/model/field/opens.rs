@@ -10,7 +10,7 @@ use crate::model::opens::Tally;
 /// A column of the opens pane.
 pub type OpensColumn = Column<OpensField, OpensSort>;
 
-/// What a cell of the opens pane shows.
+/// The content of a cell of the opens pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpensField {
     Program,
@@ -91,7 +91,7 @@ impl Traffic {
         self.peers += u64::from(net.peers);
     }
 
-    /// That of one process.
+    /// The latency of one process.
     pub fn of(net: &Net) -> Self {
         Self { delta: net.delta, total: net.total, peers: net.peers.into() }
     }
@@ -118,7 +118,7 @@ impl OpensSort {
         }
     }
 
-    /// What the order compares, the larger first: a number, and a second one among equals. Names are
+    /// The key of the order, the larger first: a number, and a second one among equals. Names are
     /// compared as text, before both.
     pub fn weigh(self, row: &Measures<'_>) -> (u64, u64) {
         let opens = row.tally.opens;

@@ -17,7 +17,7 @@ impl From<Fixed> for &'static str {
     }
 }
 
-/// What a cell of a related row shows.
+/// The content of a cell of a related row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelatedField {
     Rate,

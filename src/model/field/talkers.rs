@@ -10,7 +10,7 @@ use crate::model::wire::{Rate, Talker, Wire};
 /// A column of the talkers pane.
 pub type TalkersColumn = Column<TalkersField, TalkersSort>;
 
-/// What a cell of the talkers pane shows.
+/// The content of a cell of the talkers pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TalkersField {
     Address,
@@ -119,7 +119,7 @@ impl TalkersSort {
         }
     }
 
-    /// What the order compares, the larger first: a number, and a second one among equals. Addresses
+    /// The key of the order, the larger first: a number, and a second one among equals. Addresses
     /// are compared as such.
     pub fn weigh(self, row: &Measures<'_>) -> (u64, u64) {
         let first = match self {

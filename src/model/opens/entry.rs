@@ -1,4 +1,4 @@
-//! What is kept of a process, a file, a process's use of a file, and a failure.
+//! Entries of the tables: a process, a file, a process's use of a file, and a failure.
 
 use std::borrow::Cow;
 
@@ -118,8 +118,8 @@ pub struct Process {
     pub ended: Option<Mono>,
     /// Its files, in the order in which they were first opened.
     pub files: Vec<Slot>,
-    /// Files that had to make room.
-    pub files_let_go: u64,
+    /// Files that were evicted.
+    pub files_evicted: u64,
     /// The program for which the last open counted.
     pub(super) program: Option<Slot>,
     /// Counts under earlier names.
@@ -164,7 +164,7 @@ impl Process {
             history: History::default(),
             ended: None,
             files: Vec::new(),
-            files_let_go: 0,
+            files_evicted: 0,
             program: None,
             earlier: Earlier::default(),
         }

@@ -81,9 +81,9 @@ impl Opens {
             if let Ok(found) = self.by_key.find_entry(hash, |s| *s == slot) {
                 found.remove();
             }
-            self.let_go.processes += 1;
-            self.let_go.opens = self.let_go.opens.saturating_add(process.tally.opens);
-            self.let_go.failed = self.let_go.failed.saturating_add(process.tally.failed);
+            self.evicted.processes += 1;
+            self.evicted.opens = self.evicted.opens.saturating_add(process.tally.opens);
+            self.evicted.failed = self.evicted.failed.saturating_add(process.tally.failed);
             for file in process.files {
                 let path = self.files.get(file).map(|f| f.path);
                 if let Some(path) = path {
@@ -159,7 +159,7 @@ impl Opens {
         let files = &self.files;
         if let Some(process) = self.processes.get_mut(process) {
             process.files.retain(|s| files.get(*s).is_some());
-            process.files_let_go += victims.len() as u64;
+            process.files_evicted += victims.len() as u64;
         }
         self.sweep_users();
     }
@@ -251,7 +251,7 @@ impl Opens {
         if let Ok(found) = self.by_pair.find_entry(hash, |s| *s == slot) {
             found.remove();
         }
-        self.let_go.files += u64::from(file.evicted == 0);
+        self.evicted.files += u64::from(file.evicted == 0);
         self.given_bytes = self.given_bytes.saturating_sub(file.given.bytes());
         let evicted = file.evicted.max(1);
         if let Some(to) = self.use_slot(process, path)
@@ -311,7 +311,7 @@ impl Opens {
             if let Ok(found) = self.by_failure.find_entry(hash, |s| *s == slot) {
                 found.remove();
             }
-            self.let_go.failures += u64::from(f.evicted == 0);
+            self.evicted.failures += u64::from(f.evicted == 0);
             let evicted = f.evicted.max(1);
             if let Some(to) = self.failure_slot(process, path, f.errno)
                 && let Some(into) = self.failures.get_mut(to)
@@ -340,7 +340,7 @@ impl Opens {
                 && !stand_in
                 && let Some(process) = self.processes.get_mut(slot)
             {
-                process.files_let_go += gone;
+                process.files_evicted += gone;
             }
         }
         self.sweep_users();

@@ -1,8 +1,8 @@
 //! Which process opens which files: exact totals, bounded tables.
 //!
 //! Owns the processes, the paths, which process uses which path, the failures, and the last
-//! opens. What has to make room is counted: totals stay exact, and what the held entries do
-//! not account for is in [`Opens::let_go`].
+//! opens. Evicted entries are counted: totals stay exact, and the difference to the entries held
+//! is in [`Opens::evicted`].
 
 mod entry;
 mod evict;
@@ -65,7 +65,7 @@ impl Default for Limits {
 
 /// Counts of evicted entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct LetGo {
+pub struct Evicted {
     pub programs: u64,
     pub processes: u64,
     /// Opens and failures of those processes.
@@ -119,7 +119,7 @@ pub struct Opens {
     fail_meter: Meter,
     history: History,
     fail_history: History,
-    let_go: LetGo,
+    evicted: Evicted,
     counts: OpenCounts,
     counts_base: OpenCounts,
     /// Opens of processes that were not asked for, as far as the kernel reported them.
@@ -127,9 +127,9 @@ pub struct Opens {
     /// Opens that a recording has not.
     missing: u64,
     /// Losses of each process as reported last: cumulative since the start.
-    lost_told: HashMap<ProcessKey, (u64, u64)>,
+    lost_reported: HashMap<ProcessKey, (u64, u64)>,
     /// Sums when the turn began, where changes are noted for stepping back.
-    told: Option<Box<undo::Told>>,
+    turn_start: Option<Box<undo::TurnStart>>,
 }
 
 impl Opens {
@@ -210,11 +210,11 @@ impl Opens {
 
     /// Counts opens that are known by number alone: totals and rates stay exact, files do not.
     fn add_lost(&mut self, lost_by: &[LostOpens], now: Mono) {
-        let told = std::mem::take(&mut self.lost_told);
+        let reported = std::mem::take(&mut self.lost_reported);
         for lost in lost_by {
             let key = ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns };
-            self.lost_told.insert(key, (lost.opens, lost.failed));
-            let (before, failed_before) = told.get(&key).copied().unwrap_or_default();
+            self.lost_reported.insert(key, (lost.opens, lost.failed));
+            let (before, failed_before) = reported.get(&key).copied().unwrap_or_default();
             let opens = lost.opens.saturating_sub(before);
             let failed = lost.failed.saturating_sub(failed_before);
             if opens == 0 {
@@ -261,7 +261,7 @@ impl Opens {
         self.ticks.tick(now);
     }
 
-    /// Notes that a process has ended. It stays, marked, until it has to make room.
+    /// Notes that a process has ended. It stays, marked, until it is evicted.
     pub fn process_ended(&mut self, key: ProcessKey, at: Mono) {
         let hash = self.hasher.hash_one(key);
         let processes = &self.processes;
@@ -276,26 +276,26 @@ impl Opens {
     pub fn restart(&mut self) {
         let counts = self.counts;
         let ticks = self.ticks;
-        let lost_told = std::mem::take(&mut self.lost_told);
+        let lost_reported = std::mem::take(&mut self.lost_reported);
         *self = Self {
             counts,
             counts_base: counts,
             ticks,
-            lost_told,
+            lost_reported,
             ..Self::with_limits(self.limits)
         };
     }
 
     /// The counts so far: later ones are differences to these.
     pub fn counted_before(&self) -> Before {
-        let lost = self.lost_told.iter().map(|(key, (opens, failed))| (*key, *opens, *failed));
+        let lost = self.lost_reported.iter().map(|(key, (opens, failed))| (*key, *opens, *failed));
         Before { counts: self.counts, lost: lost.collect() }
     }
 
     /// Counts only what comes after that.
     pub fn begin_after(&mut self, before: Before) {
         (self.counts, self.counts_base) = (before.counts, before.counts);
-        self.lost_told = before.lost.into_iter().map(|(key, o, f)| (key, (o, f))).collect();
+        self.lost_reported = before.lost.into_iter().map(|(key, o, f)| (key, (o, f))).collect();
     }
 
     /// Counts opens of which a recording has the number alone.

@@ -14,7 +14,7 @@ use crate::model::open::Comm;
 use crate::model::slab::{Slab, Slot};
 use crate::model::time::Mono;
 
-/// What the processes of a program have in common.
+/// The name and the cgroup that the processes of a program share.
 ///
 /// Rows by unit or by container add up programs whose cgroups belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -199,7 +199,7 @@ impl Opens {
         for slot in victims {
             let Some(program) = self.programs.remove(slot) else { continue };
             self.by_program.remove(&program.key);
-            self.let_go.programs += 1;
+            self.evicted.programs += 1;
             let key = ProgramKey::EVICTED;
             let to = self.by_program.get(&key).copied().unwrap_or_else(|| {
                 let first = Program { tally: program.tally, ..Program::empty(key) };

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, ProcessKey, Tally};
+use super::{Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::history::{History, Meter};
 use crate::model::open::OpenCounts;
 use crate::model::slab::{Slab, Slot};
@@ -53,8 +53,8 @@ impl Opens {
     }
 
     /// Counts of evicted entries.
-    pub fn let_go(&self) -> LetGo {
-        self.let_go
+    pub fn evicted(&self) -> Evicted {
+        self.evicted
     }
 
     /// A meter's rate on these tables' clock.

@@ -1,7 +1,7 @@
 //! The path as a program passed it, beside the one that the kernel resolved it to.
 //!
 //! Mostly it is the same, or the end of it (a relative path, a merged `/usr`), and then costs no
-//! memory. What differs is kept for the last open of each use, within a budget of bytes.
+//! memory. A path that differs is kept for the last open of each use, within a budget of bytes.
 
 /// The requested path, expressed by the resolved one where that is possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,8 +36,8 @@ impl RequestedPath {
         }
     }
 
-    /// Takes over what the last open passed. What does not fit into `budget`, which `used` is
-    /// counted against, is not kept.
+    /// Takes over the path that the last open passed. A path that does not fit into `budget`, which
+    /// `used` is counted against, is not kept.
     #[inline]
     pub(super) fn set(
         &mut self,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_passed_is_told_by_what_it_became() {
+    fn requested_paths_are_derived_from_resolved_ones() {
         let held = &b"/usr/lib/libc.so.6"[..];
         let mut used = 0;
         let mut given = RequestedPath::default();

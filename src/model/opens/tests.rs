@@ -30,9 +30,9 @@ pub(super) fn add(opens: &mut Opens, tgid: u32, at: u64, ret: i64, path: &[u8]) 
 fn check(opens: &Opens) {
     let real = || opens.processes.iter().filter(|(_, p)| !p.is_stand_in());
     let held: u64 = real().map(|(_, p)| p.tally.opens).sum();
-    assert_eq!(held + opens.let_go.opens, opens.total.opens);
+    assert_eq!(held + opens.evicted.opens, opens.total.opens);
     let failed: u64 = real().map(|(_, p)| p.tally.failed).sum();
-    assert_eq!(failed + opens.let_go.failed, opens.total.failed);
+    assert_eq!(failed + opens.evicted.failed, opens.total.failed);
     check_programs(opens);
     assert!(opens.process_count() <= opens.limits.processes);
     assert!(opens.files.len() <= opens.limits.files);
@@ -61,7 +61,7 @@ fn check(opens: &Opens) {
         in_paths += opened;
     }
     let failures: u64 = opens.failures.iter().map(|(_, f)| f.count).sum();
-    if opens.lost_told.is_empty() {
+    if opens.lost_reported.is_empty() {
         assert_eq!((in_paths, failures), (opens.total.opens, opens.total.failed));
     }
     for (_, p) in opens.processes.iter().filter(|(_, p)| !p.is_stand_in()) {
@@ -80,7 +80,7 @@ fn check_programs(opens: &Opens) {
     let real = || opens.programs.iter().filter(|(_, p)| p.evicted == 0);
     assert!(real().count() <= opens.limits.programs);
     let gone: u64 = opens.programs.iter().map(|(_, p)| p.evicted).sum();
-    assert_eq!(gone, opens.let_go.programs);
+    assert_eq!(gone, opens.evicted.programs);
     if gone > 0 {
         return; // a program that comes back begins at 0, its processes do not
     }
@@ -173,7 +173,7 @@ fn lost_opens_are_counted_for_their_process() {
     assert_eq!((opens.total.opens, opens.total.failed, opens.processes.len()), (13, 6, 2));
     opens.restart();
     opens.add_batch(&batch, Mono(4));
-    assert_eq!(opens.total.opens, 0, "told before the counts were started again");
+    assert_eq!(opens.total.opens, 0, "reported before the counts were started again");
     batch.lost_by = vec![lost(10, 9), lost(11, 4)];
     opens.add_batch(&batch, Mono(5));
     assert_eq!((opens.total.opens, opens.processes.len()), (1, 1));
@@ -190,7 +190,7 @@ fn a_busy_process_is_not_evicted_for_many_short_ones() {
     check(&opens);
     let (_, one) = opens.processes.iter().find(|(_, p)| p.key.tgid == 1).unwrap();
     assert_eq!(one.tally.opens, 10_000);
-    assert!(opens.let_go().processes > 9_000);
+    assert!(opens.evicted().processes > 9_000);
 }
 
 proptest::proptest! {
@@ -245,7 +245,7 @@ fn a_program_counts_its_processes_whatever_becomes_of_them() {
     }
     opens.tick(Mono(2 * SECOND));
     check(&opens);
-    assert!(opens.let_go().processes > 80 && opens.let_go().programs == 0);
+    assert!(opens.evicted().processes > 80 && opens.evicted().programs == 0);
     let program = |name: &str| {
         let same = |p: &Program| p.key.name.as_bytes() == name.as_bytes();
         opens.programs().iter().map(|(_, p)| p).find(|p| same(p)).unwrap()
@@ -274,7 +274,7 @@ fn evicted_programs_stay_in_one_row() {
     let held = opens.programs().iter().filter(|(_, p)| p.evicted == 0).count() as u64;
     let rest = opens.programs().iter().find(|(_, p)| p.evicted > 0).unwrap().1;
     assert_eq!((rest.key, rest.tally.first), (ProgramKey::EVICTED, Mono(1_000)));
-    assert_eq!(rest.evicted, opens.let_go().programs);
+    assert_eq!(rest.evicted, opens.evicted().programs);
     assert_eq!((rest.evicted + held, rest.tally.opens + held), (1_000, 1_000));
     // A process whose program went brings it back.
     let process = Comm::new(b"p1");
@@ -285,12 +285,12 @@ fn evicted_programs_stay_in_one_row() {
     check_programs(&opens);
 }
 
-/// The wall clock is set back and forth between batches: no count, rate or age hears of it.
+/// The wall clock is set back and forth between batches: no count, rate or age depends on it.
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
     use crate::model::time::WallOffset;
     const SECOND: u64 = 1_000_000_000;
-    let told = |walls: [i64; 3]| {
+    let counted = |walls: [i64; 3]| {
         let mut opens = Opens::default();
         for (second, wall) in (1u64..).zip(walls) {
             let mut batch = OpenBatch::default();
@@ -303,15 +303,15 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         }
         (opens.rate(), opens.total.opens, opens.total.first, opens.total.last)
     };
-    let steady = told([5, 5, 5]);
+    let steady = counted([5, 5, 5]);
     assert!(steady.0 > 0.0 && steady.1 == 300);
-    assert_eq!(told([5, -3_600_000_000_000, 9_000_000_000_000]), steady);
+    assert_eq!(counted([5, -3_600_000_000_000, 9_000_000_000_000]), steady);
 }
 
 /// Totals of a file and of a failure do not shrink when uses are evicted, nor do those of a directory
 /// when files are: by program, too.
 #[test]
-fn totals_of_rows_outlive_what_is_evicted_below() {
+fn totals_of_rows_outlive_evictions_below() {
     const PROCESSES: u32 = 1_000;
     let mut opens = Opens::default();
     for n in 1..=PROCESSES {
@@ -323,7 +323,7 @@ fn totals_of_rows_outlive_what_is_evicted_below() {
         }
     }
     check(&opens);
-    assert!(opens.let_go().files > 0);
+    assert!(opens.evicted().files > 0);
     let path = |name: &[u8]| {
         opens.paths().iter().find(|(_, p)| *p.bytes == *name).map(|(_, p)| p).unwrap()
     };
@@ -364,7 +364,7 @@ fn evicted_files_stay_in_their_directory() {
 /// The tables as large as they are: more short processes and more paths than fit, each counted
 /// where it is, held or evicted.
 #[test]
-fn what_is_held_and_what_was_evicted_are_all_there_were() {
+fn held_and_evicted_entries_are_all_there_were() {
     const PROCESSES: u32 = 40_000;
     let mut opens = Opens::default();
     for n in 0..2 * PROCESSES {
@@ -372,7 +372,7 @@ fn what_is_held_and_what_was_evicted_are_all_there_were() {
         add(&mut opens, 1 + n / 2, u64::from(n) * 1_000, -2, path.as_bytes());
     }
     check(&opens);
-    let (held, gone) = (opens.process_count() as u64, opens.let_go());
+    let (held, gone) = (opens.process_count() as u64, opens.evicted());
     assert_eq!(held + gone.processes, u64::from(PROCESSES));
     let uses = opens.files.iter().filter(|(_, f)| f.evicted == 0).count() as u64;
     assert_eq!(uses + gone.files, 2 * u64::from(PROCESSES));

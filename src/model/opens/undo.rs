@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, FileUse, LetGo, LiveOpen, Opens, Path, Process, Program, Tally};
+use super::{Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, Program, Tally};
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
@@ -13,7 +13,7 @@ use crate::model::undo::{Reading, Undoable, Window, Writing};
 
 /// Sums and the live feed when the turn began.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct TurnStart {
     sums: Sums,
     history: History,
     fail_history: History,
@@ -26,14 +26,14 @@ struct Sums {
     total: Tally,
     meter: Meter,
     fail_meter: Meter,
-    let_go: LetGo,
+    evicted: Evicted,
     counts: OpenCounts,
     counts_base: OpenCounts,
     left_out: u64,
     live_next: u64,
 }
 
-impl Told {
+impl TurnStart {
     fn of(opens: &Opens) -> Self {
         Self {
             sums: Sums {
@@ -41,7 +41,7 @@ impl Told {
                 total: opens.total,
                 meter: opens.meter,
                 fail_meter: opens.fail_meter,
-                let_go: opens.let_go,
+                evicted: opens.evicted,
                 counts: opens.counts,
                 counts_base: opens.counts_base,
                 left_out: opens.left_out,
@@ -72,9 +72,9 @@ impl Opens {
     /// Writes the undo records since the last call, and begins the next turn: see
     /// [`crate::model::slab::Slab::changes`].
     pub fn changes(&mut self, window: Window, to: &mut Writing) {
-        let now = Told::of(self);
-        self.told.take().unwrap_or_else(|| Box::new(now.clone())).write(&now.live, to);
-        self.told = Some(Box::new(now));
+        let now = TurnStart::of(self);
+        self.turn_start.take().unwrap_or_else(|| Box::new(now.clone())).write(&now.live, to);
+        self.turn_start = Some(Box::new(now));
         self.processes.changes(window, to);
         self.paths.changes(window, to);
         self.files.changes(window, to);
@@ -90,7 +90,7 @@ impl Opens {
         self.total = sums.total;
         self.meter = sums.meter;
         self.fail_meter = sums.fail_meter;
-        self.let_go = sums.let_go;
+        self.evicted = sums.evicted;
         self.counts = sums.counts;
         self.counts_base = sums.counts_base;
         self.left_out = sums.left_out;
@@ -143,14 +143,14 @@ impl Undoable for Process {
 
     fn write(&self, to: &mut Writing) {
         to.put(&(self.name, &self.threads, self.ppid, self.uid, self.cgroup_id));
-        to.put(&(self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go));
+        to.put(&(self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted));
         to.put(&(self.program, self.earlier));
         self.history.write(to);
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.name, self.threads, self.ppid, self.uid, self.cgroup_id) = from.get()?;
-        (self.tally, self.meter, self.fail_meter, self.ended, self.files_let_go) = from.get()?;
+        (self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted) = from.get()?;
         (self.program, self.earlier) = from.get()?;
         self.history.read(from)
     }

@@ -206,7 +206,7 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
         histories(opens.fail_history()),
         opens.lost(),
         opens.left_out(),
-        opens.let_go(),
+        opens.evicted(),
         opens.live().collect::<Vec<_>>(),
     );
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
@@ -281,7 +281,7 @@ proptest! {
 }
 
 #[test]
-fn the_oldest_goes_when_there_are_too_many_bytes_and_what_is_left_is_as_it_was() {
+fn the_oldest_goes_when_there_are_too_many_bytes_and_the_rest_is_as_it_was() {
     const MOST: usize = 20_000;
     let mut world = World::new(MOST);
     let mut oldest = Vec::new();

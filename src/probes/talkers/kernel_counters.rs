@@ -18,7 +18,7 @@ const COMPARABLE: [(&str, Hook); 4] = [
     ("tun", Hook::Generic),
 ];
 
-/// Whether `rx_packets` is a yardstick for what `hook` counts.
+/// Whether `rx_packets` counts the same frames as `hook`.
 pub(super) fn is_comparable(driver: Option<&str>, loopback: bool, hook: Hook) -> bool {
     let driver = if loopback { Some("lo") } else { driver };
     driver.is_some_and(|driver| COMPARABLE.contains(&(driver, hook)))
