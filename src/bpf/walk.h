@@ -55,14 +55,19 @@ static __always_inline bool is_alive(__u64 sk, const struct sock_state *state)
 }
 
 /* Reports a begun connection. If it ends meanwhile, its end takes `begun_ns` and reports both, and
- * the fields read here may be another socket's. */
-static __always_inline void report_if_begun(struct sock_state *state)
+ * the fields read here may be another socket's. A global function, as report_socket. */
+__noinline int report_if_begun(struct sock_state *state)
 {
-	__u64 sk = number_of(state), cookie = state->cookie, ts_ns = state->begun_ns;
 	struct conn_record record = {};
+	__u64 sk, cookie, ts_ns;
 
+	if (!state)
+		return 0;
+	sk = number_of(state);
+	cookie = state->cookie;
+	ts_ns = state->begun_ns;
 	if (!ts_ns || !cookie)
-		return;
+		return 0;
 	fill_counts(&record, sk, state);
 	record.ids = state->ids;
 	fill_begin(&record, state, ts_ns);
@@ -70,6 +75,7 @@ static __always_inline void report_if_begun(struct sock_state *state)
 	    __sync_val_compare_and_swap(&state->begun_ns, ts_ns, 0) == ts_ns &&
 	    bpf_ringbuf_output(&conns, &record, sizeof(record), BPF_RB_NO_WAKEUP))
 		count_lost();
+	return 0;
 }
 
 static long walk_begun(__unused void *map, __unused const __u32 *key, struct begun_list *list,
@@ -141,21 +147,22 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 
 static long walk_set(__unused void *map, const __u32 *key, struct sock_set *set, struct walk *walk)
 {
-	__u32 at = *key, place;
+	__u32 place = *key * SOCK_WAYS, first = 0;
 	struct sock_state *state;
 	__u64 sk;
 
-	if ((at + 1) * SOCK_WAYS <= walk->next)
+	if (place + SOCK_WAYS <= walk->next)
 		return 0;
 	if (++walk->sets > SETS_A_RUN) {
-		walk->next = at * SOCK_WAYS;
+		walk->next = place;
 		walk->stopped = true;
 		return 1;
 	}
-	for (__u32 way = 0; way < SOCK_WAYS; way++) {
-		place = at * SOCK_WAYS + way;
+	if (place < walk->next)
+		first = walk->next - place;
+	for (__u32 way = 0; way < SOCK_WAYS; way++, place++) {
 		sk = set->sk[way];
-		if (!sk || place < walk->next)
+		if (!sk || way < first)
 			continue;
 		state = bpf_map_lookup_elem(&socks, &place);
 		if (state && !report_socket(sk, state)) {
