@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
+use crate::model::conn::PacketPoint;
 use crate::model::connections::{Connections, Net};
 use crate::model::coverage::Missing;
 use crate::model::event::{
@@ -275,6 +276,18 @@ impl Data {
             |at: &usize| wire.ports().get(*at).is_some_and(|port| stacked.contains(&port.ifindex));
         let summed: Vec<usize> = ports.iter().copied().filter(|at| !is_stacked(at)).collect();
         if summed.is_empty() { ports.to_vec() } else { summed }
+    }
+
+    /// The watched interfaces, as places that packets pass.
+    pub fn packet_points(&self, interfaces: &[Watched]) -> Vec<PacketPoint> {
+        let stacked = self.links.iter().filter(|link| link.is_stacked()).map(|link| link.ifindex);
+        let stacked: Vec<u32> = stacked.collect();
+        let point = |watched: &Watched| PacketPoint {
+            netns: watched.netns,
+            passes: stacked.iter().copied().chain([watched.ifindex]).collect(),
+            loopback: watched.interface == "lo",
+        };
+        interfaces.iter().map(point).collect()
     }
 
     /// Ends the current interval.

@@ -438,7 +438,8 @@ impl App {
         let choose = talkers::Choose { wire, ports: &ports, filter, new_since, now: shown.at };
         pane.build(&choose);
         pane.settle(room.rows);
-        pane.relate(shown.wire, shown.opens, shown.owners);
+        let at = self.data.packet_points(shown.interfaces());
+        pane.relate(shown.wire, shown.opens, shown.owners, &at);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
     }
 }

@@ -55,7 +55,7 @@ impl App {
         let via = talker.and_then(|slot| self.wire().talkers().get(slot)).map(|t| t.ip);
         match row {
             RelatedRow::Member(slot) => self.open_detail(Detail::Process(slot), None),
-            RelatedRow::Pair(_, ip) if !processes => self.open_address(ip),
+            RelatedRow::Pair(_, peer) if !processes => self.open_address(peer.ip),
             RelatedRow::Pair(key, _) => match self.opens().find(key) {
                 Some(slot) => self.open_detail(Detail::Process(slot), via),
                 None => self.say("this process was evicted from the table"),
@@ -192,7 +192,9 @@ impl App {
         let peers = self.screen.focus == Pane::Opens
             && matches!(self.opens_pane.detail(), Some(Detail::Process(_) | Detail::Path(_)));
         match self.focused_related(self.screen.focus).and_then(Related::selected) {
-            Some(RelatedRow::Pair(_, ip)) if peers => return Some(ip.to_string().into_bytes()),
+            Some(RelatedRow::Pair(_, peer)) if peers => {
+                return Some(peer.ip.to_string().into_bytes());
+            }
             Some(RelatedRow::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
             Some(RelatedRow::Member(slot)) => {
                 let pid = opens.processes().get(slot).map(|p| p.key.tgid);
@@ -221,11 +223,10 @@ impl App {
         };
         let (opens, pane) = (shown.opens, &self.opens_pane);
         if pane.in_related {
-            return matches!(pane.related.selected(), Some(RelatedRow::Pair(_, of)) if of == ip);
+            return matches!(pane.related.selected(), Some(RelatedRow::Pair(_, of)) if of.ip == ip);
         }
-        let talks = |slot: Slot| {
-            opens.processes().get(slot).is_some_and(|p| owners.between(p.key, ip).is_some())
-        };
+        let talks =
+            |slot: Slot| opens.processes().get(slot).is_some_and(|p| owners.exchange(p.key, ip));
         let used = |slot: Slot| opens.files().get(slot).is_some_and(|f| talks(f.process));
         match pane.selected() {
             Some(Row::Program(at)) => {
@@ -258,6 +259,6 @@ impl App {
             return of == key;
         }
         let talker = pane.current().and_then(|slot| shown.wire.talkers().get(slot));
-        talker.is_some_and(|t| owners.between(key, t.ip).is_some())
+        talker.is_some_and(|t| owners.exchange(key, t.ip))
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use super::list::List;
-use crate::model::conn::Carried;
+use crate::model::conn::{Carried, Conn, PacketPoint, PeerAddr};
 use crate::model::connections::{Connections, Pair, Party, Reason, Unattributed};
 use crate::model::filter::Filter;
 use crate::model::opens::Opens;
@@ -33,7 +33,7 @@ pub enum RelatedRow {
     /// A process of the open program.
     Member(Slot),
     /// A process and an address that exchange something.
-    Pair(ProcessKey, IpAddr),
+    Pair(ProcessKey, PeerAddr),
     /// A file of the process above.
     File(Slot),
     /// Unattributed traffic with the address, by reason.
@@ -66,13 +66,21 @@ impl Related {
     }
 
     /// The processes behind an address, with the files that each opened last; then traffic that
-    /// cannot be attributed.
-    pub(super) fn show_processes_of(&mut self, owners: &Connections, opens: &Opens, ip: IpAddr) {
+    /// cannot be attributed. `at`: the interfaces that the packets can pass; none: any.
+    pub(super) fn show_processes_of(
+        &mut self,
+        owners: &Connections,
+        opens: &Opens,
+        ip: IpAddr,
+        at: &[PacketPoint],
+    ) {
         self.clear();
-        let pairs = owners.behind(ip);
+        let passes = |peer: PeerAddr| at.is_empty() || at.iter().any(|point| peer.can_pass(point));
+        let mut pairs = owners.behind(ip);
+        pairs.retain(|pair| passes(pair.peer));
         self.of = pairs.len();
         for pair in pairs.into_iter().take(MAX_ROWS) {
-            self.rows.push(RelatedRow::Pair(pair.key, ip));
+            self.rows.push(RelatedRow::Pair(pair.key, pair.peer));
             let process = opens.find(pair.key).and_then(|slot| opens.processes().get(slot));
             let uses = process.map_or(&[][..], |p| &p.files);
             let last =
@@ -82,7 +90,8 @@ impl Related {
             self.rows.extend(files.into_iter().take(FILES).map(|(_, slot)| RelatedRow::File(slot)));
         }
         let (mut unattributed, mut unheld) = (Unattributed::default(), 0);
-        for (conn, owner, _) in owners.conns().filter(|(conn, ..)| conn.remote.ip() == ip) {
+        let with_ip = |conn: &Conn| conn.remote.ip() == ip && passes(conn.peer(ip));
+        for (conn, owner) in owners.conns().filter(|(conn, _)| with_ip(conn)) {
             if let Some(owner) = owner {
                 *self.live.entry(owner.key).or_default() += 1;
             }
@@ -121,8 +130,7 @@ impl Related {
         let rank = |p: &&Pair| (std::cmp::Reverse(p.total.bytes()), p.key.tgid, p.peer.ip);
         pairs.sort_unstable_by_key(rank);
         self.of = pairs.len();
-        self.rows
-            .extend(pairs.into_iter().take(MAX_ROWS).map(|p| RelatedRow::Pair(p.key, p.peer.ip)));
+        self.rows.extend(pairs.into_iter().take(MAX_ROWS).map(|p| RelatedRow::Pair(p.key, p.peer)));
         self.list.clamp(self.rows.len());
     }
 

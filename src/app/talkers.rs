@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::list::{List, RowId};
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
+use crate::model::conn::PacketPoint;
 use crate::model::connections::Connections;
 use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
@@ -134,12 +135,18 @@ impl TalkersPane {
         self.inside.or(selected)
     }
 
-    /// Finds the processes behind the open talker.
-    pub(super) fn relate(&mut self, wire: &Wire, opens: &Opens, owners: Option<&Connections>) {
+    /// Finds the processes behind the open talker whose packets can pass the watched interfaces.
+    pub(super) fn relate(
+        &mut self,
+        wire: &Wire,
+        opens: &Opens,
+        owners: Option<&Connections>,
+        at: &[PacketPoint],
+    ) {
         self.related.clear();
         let talker = self.inside.and_then(|slot| wire.talkers().get(slot));
         if let (Some(talker), Some(owners)) = (talker, owners) {
-            self.related.show_processes_of(owners, opens, talker.ip);
+            self.related.show_processes_of(owners, opens, talker.ip, at);
         }
     }
 

@@ -291,6 +291,8 @@ static __always_inline void accepts(struct bpf_sock_addr *ctx)
 	if (!is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)))
 		return;
 	set_first(state, sk, bpf_get_current_task(), OWNER_ACCEPTED);
+	if (!state->tcp) /* MPTCP has its addresses from here on */
+		read_ids(&state->ids, sk);
 	if (!state->kernel)
 		begins(state, bpf_ktime_get_ns());
 }

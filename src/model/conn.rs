@@ -215,12 +215,34 @@ pub struct PeerAddr {
 impl PeerAddr {
     /// `interface` matters for link-local addresses alone.
     pub fn new(netns: u32, interface: u32, ip: IpAddr) -> Self {
-        let link_local = match ip {
-            IpAddr::V4(ip) => ip.is_link_local(),
-            IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
-        };
-        Self { netns, scope: if link_local { interface } else { 0 }, ip }
+        Self { netns, scope: if is_link_local(ip) { interface } else { 0 }, ip }
     }
+
+    /// Whether packets between this peer and a socket in its namespace can pass an interface. Those of
+    /// other namespaces are forwarded, which loopback and link-local addresses never are.
+    pub fn can_pass(&self, interface: &PacketPoint) -> bool {
+        if interface.netns == 0 || interface.netns == self.netns {
+            return self.scope == 0 || interface.passes.contains(&self.scope);
+        }
+        !(interface.loopback || self.ip.is_loopback() || is_link_local(self.ip))
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+    }
+}
+
+/// An interface, as the place that packets pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketPoint {
+    /// The inode number of its network namespace; 0: unknown.
+    pub netns: u32,
+    /// Indices of the interfaces whose packets pass it: its own, and those stacked on others.
+    pub passes: Vec<u32>,
+    pub loopback: bool,
 }
 
 /// A process that has a socket open which another one uses.
@@ -290,4 +312,31 @@ pub struct ConnectionsTick {
 /// An address as it is on the wire.
 pub fn wire_ip(ip: [u8; 16]) -> IpAddr {
     IpAddr::V6(ip.into()).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_of_other_namespaces_and_links_pass_where_they_are_routed() {
+        let peer = |netns, scope, ip: &str| PeerAddr::new(netns, scope, ip.parse().unwrap());
+        let eth0 = PacketPoint { netns: 1, passes: vec![9, 2], loopback: false };
+        let lo = PacketPoint { netns: 1, passes: vec![1], loopback: true };
+        for (peer, on_eth0, on_lo) in [
+            (peer(1, 0, "10.0.0.2"), true, true),
+            (peer(2, 0, "10.0.0.2"), true, false),
+            (peer(2, 0, "127.0.0.1"), false, false),
+            (peer(1, 2, "fe80::1"), true, false),
+            (peer(1, 3, "fe80::1"), false, false),
+            // Bound to a bridge of which eth0 may be a port.
+            (peer(1, 9, "fe80::1"), true, false),
+            (peer(1, 0, "fe80::1"), true, true),
+            (peer(2, 2, "fe80::1"), false, false),
+        ] {
+            assert_eq!((peer.can_pass(&eth0), peer.can_pass(&lo)), (on_eth0, on_lo), "{peer:?}");
+        }
+        let unknown = PacketPoint { netns: 0, ..lo };
+        assert!(peer(2, 0, "10.0.0.2").can_pass(&unknown));
+    }
 }

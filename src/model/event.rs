@@ -121,6 +121,8 @@ pub struct Watched {
     pub ifindex: u32,
     /// The name.
     pub interface: InterfaceName,
+    /// The inode number of its network namespace; 0: unknown.
+    pub netns: u32,
     /// The hook that counts arriving packets, or why none does.
     pub rx: Result<Hook, Problem>,
     /// The hook that counts leaving packets, or why none does.

@@ -30,9 +30,9 @@ pub(super) type Row = Vec<(&'static str, Cell)>;
 
 /// The columns of CSV: those of `connect`, `accept` and `close`; an `owners` row has one process and
 /// leaves the others empty.
-pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,unattributed,shared,holders,protocol,\
-    local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,rx_bytes,tx_bytes,\
-    rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution\n";
+pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,unattributed,shared,holders,\
+    more_holders,protocol,local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,\
+    rx_bytes,tx_bytes,rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution\n";
 
 fn int(n: impl Into<u64>) -> Cell {
     Cell::Int(n.into())
@@ -78,12 +78,18 @@ fn carried(of: Carried) -> Row {
 
 /// `None`: unknown.
 fn counts(of: Option<Carried>) -> Row {
-    let cell = |count: fn(Carried) -> u64| of.map_or(Cell::None, |of| int(count(of)));
+    bytes_and_packets(of, of)
+}
+
+/// Bytes of `bytes`, packets of `packets`; `None`: unknown.
+fn bytes_and_packets(bytes: Option<Carried>, packets: Option<Carried>) -> Row {
+    let cell =
+        |of: Option<Carried>, count: fn(Carried) -> u64| of.map_or(Cell::None, |of| int(count(of)));
     vec![
-        ("rx_bytes", cell(|of| of.rx_bytes)),
-        ("tx_bytes", cell(|of| of.tx_bytes)),
-        ("rx_packets", cell(|of| of.rx_packets)),
-        ("tx_packets", cell(|of| of.tx_packets)),
+        ("rx_bytes", cell(bytes, |of| of.rx_bytes)),
+        ("tx_bytes", cell(bytes, |of| of.tx_bytes)),
+        ("rx_packets", cell(packets, |of| of.rx_packets)),
+        ("tx_packets", cell(packets, |of| of.tx_packets)),
     ]
 }
 
@@ -104,7 +110,8 @@ pub(super) fn change(change: &Change) -> Row {
     let reason = conn.owner().is_none().then(|| word(unattributed(change)));
     row.push(("unattributed", reason.unwrap_or(Cell::None)));
     row.push(("shared", yes(conn.shared || conn.shares.len() > 1)));
-    row.push(("holders", Cell::Rows(change.holders.iter().map(who).collect())));
+    row.push(("holders", Cell::Rows(change.holders.listed.iter().map(who).collect())));
+    row.push(("more_holders", int(change.holders.more)));
     row.extend([
         ("protocol", word(protocol(conn.protocol))),
         ("local_ip", word(conn.local.ip().to_string())),
@@ -124,7 +131,10 @@ pub(super) fn change(change: &Change) -> Row {
         row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
         let lasted = conn.since.map(|since| Cell::Seconds(change.at.since(since)));
         row.push(("duration_s", lasted.unwrap_or(Cell::None)));
-        row.extend(counts(change.carried()));
+        // MPTCP does not count the packets of its subflows.
+        let counts_packets = !conn.stream || conn.tcp.is_some();
+        let carried = change.carried();
+        row.extend(bytes_and_packets(carried, carried.filter(|_| counts_packets)));
         let queued = conn.tcp.filter(|_| change.attribution == Attribution::Call);
         row.push(("queued_bytes", queued.map_or(Cell::None, |tcp| int(tcp.queued))));
         row.push(("owners", Cell::Rows(shares(change))));
@@ -136,18 +146,23 @@ pub(super) fn change(change: &Change) -> Row {
 
 /// The processes of a socket, each with the bytes of its calls.
 fn shares(change: &Change) -> Vec<Row> {
-    let whole = change.carried();
+    let (conn, whole) = (&change.conn, change.carried());
     let share = |share: &Share| {
         let mut row = who(&share.owner);
-        row.extend(counts(match change.attribution {
-            Attribution::Call => Some(share.carried),
-            Attribution::Connection => whole,
+        row.extend(match change.attribution {
+            // A stream's packets are the socket's: of several processes none is known to cause them.
+            Attribution::Call if conn.stream => {
+                let sole = conn.shares.len() == 1 && conn.tcp.is_some();
+                bytes_and_packets(Some(share.carried), whole.filter(|_| sole))
+            }
+            Attribution::Call => counts(Some(share.carried)),
+            Attribution::Connection => counts(whole),
             // A poll knows the socket's counts, and not which process caused them.
-            Attribution::Procfs => None,
-        }));
+            Attribution::Procfs => counts(None),
+        });
         row
     };
-    change.conn.shares.iter().map(share).collect()
+    conn.shares.iter().map(share).collect()
 }
 
 /// A process in the interval's table.

@@ -93,6 +93,7 @@ pub fn watched() -> Vec<Watched> {
     let watched = |ifindex, interface: &str, rx| Watched {
         ifindex,
         interface: interface.into(),
+        netns: 1,
         rx: Ok(rx),
         tx: Ok(Hook::Tcx),
         mode: XdpMode::Auto,

@@ -17,6 +17,7 @@ use crate::app::opens::Detail;
 use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::connections::{Connections, NetActivity, Pair, Service, Side, What};
+use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
 use crate::model::opens::{FileUse, Process};
@@ -80,7 +81,15 @@ pub fn draw(
     table.header(header, buf);
     if related.rows.is_empty() {
         let timeline = matches!(app.opens_pane.detail(), Some(Detail::Timeline(_))) && !talker;
-        let nothing = if timeline { "no known activity" } else { "no known processes" };
+        let counted = app.owners().is_some_and(|o| o.attribution == Attribution::Call);
+        let nothing = match timeline {
+            true => "no known activity",
+            // Each process that called for this traffic would be known.
+            false if talker && counted => {
+                "no process called: answered by the kernel, forwarded or unread"
+            }
+            false => "no known processes",
+        };
         Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
         return;
     }
@@ -100,7 +109,7 @@ pub fn draw(
 impl<'a> Ctx<'a> {
     fn pair(&self, tie: RelatedRow) -> Option<&'a Pair> {
         match tie {
-            RelatedRow::Pair(key, ip) => self.app.owners()?.between(key, ip),
+            RelatedRow::Pair(key, peer) => self.app.owners()?.between(key, peer),
             _ => None,
         }
     }
@@ -224,7 +233,8 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
 }
 
 fn peer(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let RelatedRow::Pair(_, ip) = tie else { return };
+    let RelatedRow::Pair(_, peer) = tie else { return };
+    let ip = peer.ip;
     let theme = c.look.theme;
     line.put(c.mark(), theme.note);
     let style: Style = if is_watched(c.app, ip) { theme.strong } else { theme.text };

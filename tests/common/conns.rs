@@ -1,7 +1,7 @@
 //! Known transfers between real processes, and the lines of `stream connections` about them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,11 @@ impl Run {
 /// Received and sent bytes of a row or a close.
 pub fn bytes(line: &Value) -> (u64, u64) {
     (line["rx_bytes"].as_u64().unwrap(), line["tx_bytes"].as_u64().unwrap())
+}
+
+/// A datagram socket on 127.0.0.1.
+pub fn udp() -> UdpSocket {
+    UdpSocket::bind(local("127.0.0.1")).unwrap()
 }
 
 pub fn local(ip: &str) -> SocketAddr {

@@ -81,6 +81,7 @@ pub fn watched(name: &str) -> Watched {
     Watched {
         ifindex: 2,
         interface: name.into(),
+        netns: 1,
         rx: Ok(Hook::Generic),
         tx: Ok(Hook::Tcx),
         mode: XdpMode::Auto,

@@ -462,7 +462,7 @@ fn what_many_carried_is_told_while_they_live() {
             })
             .unzip();
         // Some looks at what lives, after that in which all of it was new.
-        pause(Duration::from_millis(1_500));
+        pause(Duration::from_millis(3_000));
     });
     done(both);
     let run = end(stream);

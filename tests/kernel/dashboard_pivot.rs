@@ -73,7 +73,7 @@ fn from_an_address_to_the_process_to_its_file_and_back() {
     tty.send("\r");
     tty.wait_until("the process", |s| {
         has(s, &["Files", &format!("› 10.9.9.2 › {who}")])
-            && has(s, &["carried", "rx 0 bytes", "tx 3000", "1 peer "])
+            && has(s, &["traffic", "rx 0 bytes", "tx 3000", "1 peer "])
             && has(s, &["PEER", "PORTS"])
     });
     tty.send("\x7f");

@@ -248,7 +248,7 @@ impl OpensPane {
                 related.show_peers_of(owners, &files.filter_map(|f| key_of(f.process)).collect());
             }
             (Some(Detail::Address(ip)), Some(owners)) => {
-                related.show_processes_of(owners, opens, *ip);
+                related.show_processes_of(owners, opens, *ip, &[]);
             }
             (Some(Detail::Timeline(key)), owners) => {
                 related.show_timeline(timeline(opens, owners, watch, *key));

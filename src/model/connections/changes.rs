@@ -1,6 +1,7 @@
 //! Changes of connections, queued for the writer of lines.
 
-use crate::model::conn::{Carried, Conn, Owner, TCP};
+use super::Holders;
+use crate::model::conn::{Carried, Conn, TCP};
 use crate::model::coverage::Attribution;
 use crate::model::time::Mono;
 
@@ -12,8 +13,8 @@ const MOST: usize = 65_536;
 pub struct Change {
     pub what: What,
     pub conn: Conn,
-    /// Further processes that hold it.
-    pub holders: Vec<Owner>,
+    /// Further processes that have it open.
+    pub holders: Holders,
     /// A close that was not observed: the counts are the latest that were read.
     pub unseen: bool,
     /// When it happened.

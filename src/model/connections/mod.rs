@@ -4,6 +4,7 @@
 
 mod changes;
 mod events;
+mod holders;
 mod live;
 mod peers;
 mod queries;
@@ -13,9 +14,7 @@ mod tests;
 
 use hashbrown::HashMap;
 
-use super::conn::{
-    Carried, Conn, ConnEvent, ConnectionsBatch, Holder, Limits, Owner, PeerAddr, PeerFlow,
-};
+use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits, Owner, PeerAddr, PeerFlow};
 use super::coverage::Attribution;
 use super::process::ProcessKey;
 use super::time::Mono;
@@ -24,6 +23,7 @@ use changes::Changes;
 pub use changes::{Change, What};
 use events::Events;
 pub use events::{Event, NetActivity};
+pub use holders::Holders;
 use live::Live;
 pub use live::{Parts, Party};
 pub use peers::{Pair, Service, Side};
@@ -36,8 +36,6 @@ pub const MAX_CONNS: usize = 65_536;
 pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.
 pub const MAX_PAIRS: usize = 65_536;
-/// Further holders that are listed for a socket.
-const MAX_HOLDERS: usize = 8;
 
 /// A process with traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +71,7 @@ pub struct Connections {
     conns: HashMap<u64, Live>,
     processes: HashMap<ProcessKey, Net>,
     pairs: HashMap<(ProcessKey, PeerAddr), Pair>,
-    holders: HashMap<u64, Vec<Owner>>,
+    holders: HashMap<u64, Holders>,
     /// Datagram sockets that ended in this interval: their peers are read at its end.
     gone: HashMap<u64, Conn>,
     events: Events,
@@ -143,7 +141,7 @@ impl Connections {
             self.add_peer(peer, batch.at);
         }
         self.gone.clear();
-        self.set_holders(&tick.holders);
+        self.holders = holders::by_socket(&tick.holders, &self.conns);
         self.end_interval();
         self.evict_quiet();
     }
@@ -372,21 +370,6 @@ impl Connections {
         let service = Service::with_peer(conn, flow.remote);
         let peer = conn.peer(flow.remote.ip());
         self.pair(flow.process, peer, service, at).add(flow.carried, at);
-    }
-
-    fn set_holders(&mut self, holders: &[Holder]) {
-        self.holders.clear();
-        for holder in holders.iter().take(MAX_CONNS) {
-            let Some(live) = self.conns.get(&holder.cookie) else { continue };
-            let listed = self.holders.entry(holder.cookie).or_default();
-            let mut known = listed.iter().chain(live.conn.shares.iter().map(|s| &s.owner));
-            if known.any(|owner| owner.key == holder.owner.key) {
-                continue;
-            }
-            if listed.len() < MAX_HOLDERS {
-                listed.push(holder.owner);
-            }
-        }
     }
 
     fn end_interval(&mut self) {

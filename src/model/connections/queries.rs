@@ -27,13 +27,17 @@ impl Connections {
         self.processes.values()
     }
 
-    /// The pair of a process and an address: as a rule in the process's network namespace, else in any.
-    pub fn between(&self, key: ProcessKey, ip: IpAddr) -> Option<&Pair> {
-        let netns = self.processes.get(&key)?.netns;
-        self.pairs.get(&(key, PeerAddr { netns, scope: 0, ip })).or_else(|| {
-            let mut pairs = self.pairs.values().filter(|p| p.key == key && p.peer.ip == ip);
-            pairs.next()
-        })
+    /// The pair of a process and a peer.
+    pub fn between(&self, key: ProcessKey, peer: PeerAddr) -> Option<&Pair> {
+        self.pairs.get(&(key, peer))
+    }
+
+    /// Whether a process exchanges something with an address, in any namespace.
+    pub fn exchange(&self, key: ProcessKey, ip: IpAddr) -> bool {
+        let Some(net) = self.processes.get(&key) else { return false };
+        let own = PeerAddr { netns: net.netns, scope: 0, ip };
+        self.pairs.contains_key(&(key, own))
+            || self.pairs.values().any(|p| p.key == key && p.peer.ip == ip)
     }
 
     /// All processes with all their peers.
@@ -51,12 +55,9 @@ impl Connections {
         sorted(self.pairs.values().filter(|pair| pair.peer.ip == ip))
     }
 
-    /// Living connections, each with the process that used it last and further holders.
-    pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>, &[Owner])> {
-        self.conns.iter().map(|(cookie, live)| {
-            let holders = self.holders.get(cookie).map_or(&[][..], Vec::as_slice);
-            (&live.conn, live.conn.owner(), holders)
-        })
+    /// Living connections, each with the process that used it last.
+    pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>)> {
+        self.conns.values().map(|live| (&live.conn, live.conn.owner()))
     }
 
     /// How a living connection's traffic divides; empty where it is not known.

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::conn::{ConnectionsTick, OwnerFrom, Share, TCP, TcpCounts, UDP};
+use crate::model::conn::{ConnectionsTick, Holder, OwnerFrom, Share, TCP, TcpCounts, UDP};
 use crate::model::coverage::Attribution;
 use crate::model::open::Comm;
 
@@ -267,7 +267,8 @@ fn equal_addresses_in_two_namespaces_or_on_two_links_are_two_peers() {
     namespaces.sort_unstable();
     assert_eq!(namespaces, [(1, 1), (2, 2)]);
     for (tgid, bytes) in [(1, 10), (2, 20)] {
-        let pair = owners.between(owner(tgid, Made).key, ip).unwrap();
+        let peer = PeerAddr { netns: tgid, scope: 0, ip };
+        let pair = owners.between(owner(tgid, Made).key, peer).unwrap();
         assert_eq!(pair.total.rx_bytes, bytes);
     }
     let link = |cookie, interface| {
@@ -281,6 +282,20 @@ fn equal_addresses_in_two_namespaces_or_on_two_links_are_two_peers() {
     scopes.sort_unstable();
     assert_eq!(scopes, [4, 5]);
     assert_eq!(net(&owners, 3).peers, 2);
+}
+
+#[test]
+fn further_holders_are_counted() {
+    let mut owners = Connections::with_changes();
+    let mut batch = tick(vec![conn(1, Sample, &[(1, Made, carried(10, 1))])], false);
+    // The process that calls is none of them, and one that has two descriptors counts once.
+    let holders = (1..=21).chain(12..=13);
+    let holders = holders.map(|tgid| Holder { cookie: 1, owner: owner(tgid, Found) });
+    batch.tick.as_mut().unwrap().holders.extend(holders);
+    owners.apply(&batch);
+    owners.apply(&events(vec![conn(1, Close, &[(1, Made, carried(10, 1))])]));
+    let closed = owners.take_changes().remove(0);
+    assert_eq!((closed.holders.listed.len(), closed.holders.more), (8, 12));
 }
 
 #[test]

@@ -81,6 +81,12 @@ impl Drop for Netns {
     }
 }
 
+/// The inode number of the namespace that this thread is in; 0 where /proc is not mounted.
+pub(super) fn inode() -> u32 {
+    let metadata = std::fs::metadata("/proc/thread-self/ns/net");
+    metadata.ok().and_then(|m| u32::try_from(m.ino()).ok()).unwrap_or(0)
+}
+
 /// The namespace's file: a path is taken as it is; a name comes before a process id.
 fn place(named: &str) -> PathBuf {
     if named.contains('/') {

@@ -59,6 +59,8 @@ struct Run<'a> {
     sink: &'a Sink,
     /// The watched namespace, where it is not our own.
     netns: Option<Netns>,
+    /// The inode number of the namespace that is watched; 0: unknown.
+    netns_inode: u32,
     links: Links,
     target: Target,
     mode: XdpMode,
@@ -132,6 +134,7 @@ impl<'a> Run<'a> {
         let mut run = Self {
             sink,
             netns,
+            netns_inode: super::netns::inode(),
             links,
             target,
             mode: config.mode,

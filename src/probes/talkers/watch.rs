@@ -185,12 +185,13 @@ impl Watch {
     }
 
     /// How the interface is watched; `gone`: why nothing can pass it now.
-    pub(super) fn watched(&self, gone: Option<Problem>) -> Watched {
+    pub(super) fn watched(&self, netns: u32, gone: Option<Problem>) -> Watched {
         let hook =
             |side: &Result<Counting, Problem>| side.as_ref().map(|c| c.hook).map_err(Clone::clone);
         Watched {
             ifindex: self.ifindex,
             interface: self.name.clone(),
+            netns,
             rx: hook(&self.rx),
             tx: hook(&self.tx),
             mode: self.mode,

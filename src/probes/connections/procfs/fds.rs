@@ -17,8 +17,8 @@ use crate::model::process::ProcessKey;
 use crate::model::process_info::Stat;
 use crate::probes::clock;
 
-/// Processes that are listed for one socket.
-const MOST_HOLDERS: usize = 9;
+/// Pairs of a socket and a process that has it open; further ones are counted.
+const MOST_HOLDERS: usize = crate::model::connections::MAX_CONNS;
 /// Processes that are remembered of a namespace, to enter it by one that still lives.
 const MOST_GUIDES: usize = 4;
 /// Bytes of a file of /proc that are read.
@@ -33,6 +33,9 @@ pub(super) struct Scan {
     owners: Vec<Owner>,
     /// By inode, who holds it, in the order of process ids.
     held: HashMap<u32, Vec<usize>>,
+    /// The number of pairs in `held`, and of those beyond [`MOST_HOLDERS`].
+    pairs: usize,
+    pub(super) left_out: u64,
     /// By inode of the namespace, processes that are in it.
     pub(super) namespaces: HashMap<u32, Vec<u32>>,
     /// Processes, threads of the kernel aside.
@@ -96,10 +99,13 @@ impl Scan {
                 owner = Some(self.owners.len() - 1);
             }
             let holders = self.held.entry(inode).or_default();
-            if let Some(owner) = owner.filter(|owner| holders.last() != Some(owner))
-                && holders.len() < MOST_HOLDERS
-            {
-                holders.push(owner);
+            match owner.filter(|owner| holders.last() != Some(owner)) {
+                Some(_) if self.pairs >= MOST_HOLDERS => self.left_out += 1,
+                Some(owner) => {
+                    holders.push(owner);
+                    self.pairs += 1;
+                }
+                None => {}
             }
         }
     }

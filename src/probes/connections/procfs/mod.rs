@@ -120,6 +120,8 @@ struct Poller {
     unreadable: u64,
     /// Sockets and namespaces beyond the bounds, at the last poll.
     left_out: u64,
+    /// Holders without a place in the last scan.
+    holders_left_out: u64,
     /// Modules that cannot answer.
     refused: Vec<(&'static str, io::Error)>,
 }
@@ -137,6 +139,7 @@ impl Poller {
             processes: 0,
             unreadable: 0,
             left_out: 0,
+            holders_left_out: 0,
             refused: Vec::new(),
         })
     }
@@ -166,7 +169,7 @@ impl Poller {
             left_out: left_out.saturating_sub(self.left_out),
             holders: self.holders(),
             peers: Vec::new(),
-            holders_left_out: 0,
+            holders_left_out: std::mem::take(&mut self.holders_left_out),
         };
         self.left_out = left_out;
         Ok(ConnectionsBatch {
@@ -207,6 +210,7 @@ impl Poller {
             self.followed.values().map(|f| f.inode).filter(|inode| *inode != 0).collect();
         let mut scan = fds::scan(|inode| inodes.contains(&inode))?;
         (self.processes, self.unreadable) = (scan.processes, scan.unreadable);
+        self.holders_left_out = scan.left_out;
         self.spaces.learn(std::mem::take(&mut scan.namespaces));
         self.followed.values_mut().for_each(|f| f.hold(&scan));
         Ok(())

@@ -20,7 +20,7 @@ impl Run<'_> {
             .iter()
             .map(|watch| {
                 let down = self.links.by_index(watch.ifindex).is_some_and(|r| !r.link.up);
-                watch.watched(down.then(|| is_down(&watch.name)))
+                watch.watched(self.netns_inode, down.then(|| is_down(&watch.name)))
             })
             .collect();
         if let (true, Target::One { name, .. }) = (watched.is_empty(), &self.target) {
@@ -36,6 +36,7 @@ impl Run<'_> {
             watched.push(Watched {
                 ifindex: 0,
                 interface: name.clone(),
+                netns: self.netns_inode,
                 rx: Err(problem.clone()),
                 tx: Err(problem.clone()),
                 mode: self.mode,
