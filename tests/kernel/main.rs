@@ -24,6 +24,7 @@ mod dashboard_record;
 mod dashboard_rewind;
 mod dashboard_terminal;
 mod dashboard_wire;
+mod datagrams;
 mod doctor;
 mod faults;
 mod floor;
