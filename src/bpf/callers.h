@@ -19,6 +19,9 @@ struct {
 	__type(value, struct share);
 } shares SEC(".maps");
 
+/* Processes of one socket in `shares`: else a socket that short-lived processes inherit would fill it. */
+#define SHARERS_OF_SOCKET 128
+
 /* Calls of processes that found no room in `shares`. */
 __u64 sharers_left_out = 0;
 
@@ -86,12 +89,15 @@ static __always_inline struct conn_counts *counts_of_sharer(struct sock_state *s
 	if (!share) {
 		struct share none = {};
 
+		if (state->sharers_tracked >= SHARERS_OF_SOCKET)
+			return NULL;
 		fill_caller(&none.caller, task, from);
 		bpf_map_update_elem(&shares, &key, &none, BPF_NOEXIST);
 		share = bpf_map_lookup_elem(&shares, &key);
 		if (!share)
 			return NULL;
-		state->has_sharers = state->shared = 1;
+		state->sharers_tracked++;
+		state->shared = 1;
 	}
 	return &share->caller.counts;
 }

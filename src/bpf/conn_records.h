@@ -86,14 +86,15 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 {
 	__u16 flags = (state->kernel ? CONN_KERNEL : 0) | (state->passive ? CONN_PASSIVE : 0) |
 		      (state->shared ? CONN_SHARED : 0) | (state->stream ? CONN_STREAM : 0) |
-		      (state->has_sharers ? CONN_SHARERS : 0);
+		      (state->sharers_tracked ? CONN_SHARERS : 0);
 
 	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
 	record->rx_queued = 0;
 	record->state = 0;
+	if (state->stream)
+		record->state = state->old_state ?: (__u8)WORD(sock, sk, __sk_common.skc_state);
 	if (state->tcp) {
 		flags |= CONN_TCP;
-		record->state = state->old_state ?: (__u8)WORD(sock, sk, __sk_common.skc_state);
 		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
 	}
 	asm volatile("" ::: "memory");

@@ -147,7 +147,8 @@ int sock_released(struct bpf_sock *sk)
 	state = state_of(sk);
 	if (!state || state->tcp || state->cookie != bpf_get_socket_cookie(sk))
 		return 1;
-	if (!state->stream)
+	/* MPTCP that is accepted without a question for its peer has no addresses yet */
+	if (!state->stream || !state->ids.remote.port)
 		read_ids(&state->ids, number_of(state));
 	end_state(state, 0);
 	return 1;
@@ -182,6 +183,19 @@ static __noinline struct sock_state *state_at_call(struct sock *sk, int bytes, b
 		*(tx ? &state->base.tx_bytes : &state->base.rx_bytes) -= bytes;
 	}
 	return state;
+}
+
+/* Raw and ping sockets have a remote address without a port. */
+static __always_inline bool is_connected(struct sock *sk)
+{
+	__u64 at = (__u64)sk;
+
+	if (sk->__sk_common.skc_dport)
+		return true;
+	if (sk->__sk_common.skc_family == AF_INET)
+		return HALF(sock, at, __sk_common.skc_daddr);
+	at += bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr);
+	return kernel_word(at) || kernel_word(at + 8);
 }
 
 static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
@@ -220,11 +234,12 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 	}
 	if (stream || state->kernel)
 		return 0;
-	if (sk->__sk_common.skc_dport) {
+	if (is_connected(sk)) {
 		struct conn_end own;
 
 		read_remote(&own, number_of(state));
-		meet_peer(state, &own);
+		if (own.port)
+			meet_peer(state, &own);
 		if (!named)
 			remote = own;
 	} else if (!named) {
@@ -389,7 +404,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (!state->held) {
 		state->held = holders_run;
 	} else if (state->held + 1 < holders_run && !sum_of(&state->first.counts) &&
-		   !state->has_sharers) {
+		   !state->sharers_tracked) {
 		/* The first process has not had it for a whole run, and no call of it is known. */
 		fill_caller(&state->first, (__u64)task, OWNER_FOUND);
 		state->held = holders_run;

@@ -20,7 +20,7 @@ struct sock_state {
 	__u8 kernel;
 	__u8 shared;
 	__u8 old_state; /* TCP: its state before CLOSE, once it is there */
-	__u8 has_sharers;
+	__u8 sharers_tracked; /* entries in `shares` */
 	struct conn_counts sharers, left_out;
 	/* TCP's counters when tracking began; after CLOSE, what it carried since */
 	struct conn_counts base;

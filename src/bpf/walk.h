@@ -46,12 +46,13 @@ static __always_inline __u64 sum_of_calls(const struct sock_state *state)
 	return sum_of(&state->first.counts) + sum_of(&state->sharers) + sum_of(&state->left_out);
 }
 
-/* Whether the memory at `sk` is still the socket of the state. TCP lives on without its file, any
- * other socket ends with it. */
+/* Whether the memory at `sk` is still the socket of the state. TCP lives on without its file, and
+ * MPTCP without one until it is accepted; any other socket ends with it. */
 static __always_inline bool is_alive(__u64 sk, const struct sock_state *state)
 {
 	return is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)) &&
-	       (state->tcp || WORD(sock, sk, sk_socket));
+	       (state->tcp || WORD(sock, sk, sk_socket) ||
+		(state->passive && state->first.from == OWNER_NONE && !state->old_state));
 }
 
 /* Reports a begun connection. If it ends meanwhile, its end takes `begun_ns` and reports both, and
@@ -129,10 +130,11 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 	record = bpf_ringbuf_reserve(&walked, sizeof(*record), 0);
 	if (!record)
 		return false;
-	if (!state->tcp)
-		read_ids(&state->ids, sk);
 	fill_counts(record, sk, state);
-	record->ids = state->ids;
+	if (state->stream)
+		record->ids = state->ids;
+	else /* connect() may change them; the next call reports that: see meet_peer */
+		read_ids(&record->ids, sk);
 	record->ts_ns = bpf_ktime_get_ns();
 	record->event = CONN_SAMPLE;
 	/* If it ended meanwhile, the memory may be another socket's, and the state too. */

@@ -196,6 +196,19 @@ impl Conn {
         Some(self.shares.get(self.current)?.owner)
     }
 
+    /// The bytes that its processes' calls returned, those of the kernel included.
+    pub fn called(&self) -> Carried {
+        self.shares.iter().fold(self.left_out, |sum, share| sum + share.carried)
+    }
+
+    /// Received bytes that no process has read. The kernel's count stands still when TCP has closed, and
+    /// processes may read on.
+    pub fn queued(&self) -> Option<u64> {
+        let tcp = self.tcp?;
+        let rest = tcp.carried.rx_bytes.saturating_sub(self.called().rx_bytes);
+        Some(rest.min(tcp.queued.into()))
+    }
+
     /// The remote address with its scope.
     pub fn peer(&self, ip: IpAddr) -> PeerAddr {
         PeerAddr::new(self.netns, self.interface, ip)

@@ -1,6 +1,6 @@
 //! Connections as rows of cells, from which JSON and CSV are written.
 
-use crate::model::conn::{Carried, Limits, Owner, Share, TCP, UDP};
+use crate::model::conn::{Carried, Conn, Limits, Owner, Share, TCP, UDP};
 use crate::model::connections::{Change, Connections, Net, Reason, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
@@ -135,8 +135,8 @@ pub(super) fn change(change: &Change) -> Row {
         let counts_packets = !conn.stream || conn.tcp.is_some();
         let carried = change.carried();
         row.extend(bytes_and_packets(carried, carried.filter(|_| counts_packets)));
-        let queued = conn.tcp.filter(|_| change.attribution == Attribution::Call);
-        row.push(("queued_bytes", queued.map_or(Cell::None, |tcp| int(tcp.queued))));
+        let queued = Some(conn).filter(|_| change.attribution == Attribution::Call);
+        row.push(("queued_bytes", queued.and_then(Conn::queued).map_or(Cell::None, int)));
         row.push(("owners", Cell::Rows(shares(change))));
         row.push(("unseen", yes(change.unseen)));
     }

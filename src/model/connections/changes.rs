@@ -33,7 +33,7 @@ impl Change {
 /// A socket's traffic. Below [`Attribution::Call`] that are TCP's counters; datagram sockets have
 /// none.
 pub(super) fn carried(conn: &Conn, attribution: Attribution) -> Option<Carried> {
-    let called = conn.shares.iter().fold(conn.left_out, |sum, share| sum + share.carried);
+    let called = conn.called();
     let tcp = conn.tcp.map(|tcp| tcp.carried);
     match attribution {
         Attribution::Call => Some(tcp.map_or(called, |tcp| tcp + called.minus(tcp))),

@@ -163,7 +163,7 @@ impl Connections {
     }
 
     fn closed(&mut self, conn: &Conn) {
-        if conn.state == TCP_SYN_SENT && conn.protocol == super::conn::TCP {
+        if conn.stream && conn.state == TCP_SYN_SENT {
             return self.report(What::Failed, conn, conn.at, false);
         }
         self.carry(conn);

@@ -422,3 +422,12 @@ fn a_process_is_the_same_by_bpf_and_by_proc() {
     assert!(!known.contains_key(&key(1_240_000_000)));
     assert!(!known.contains_key(&ProcessKey { tgid: 2, ..exact }));
 }
+
+#[test]
+fn bytes_that_are_read_after_the_close_of_tcp_are_not_queued() {
+    // TCP's counters stand still at CLOSE, with everything unread.
+    let read = Conn { tcp: tcp(100, 0, 100), ..conn(1, Close, &[(1, Made, carried(100, 0))]) };
+    assert_eq!(read.queued(), Some(0));
+    let partly = Conn { tcp: tcp(100, 0, 100), ..conn(1, Close, &[(1, Made, carried(70, 0))]) };
+    assert_eq!(partly.queued(), Some(30));
+}

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use libbpf_rs::{Iter, Link, MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
@@ -69,6 +69,7 @@ pub(super) fn read(
         shares: Shares::default(),
         peers: Peers::default(),
         closed: HashSet::new(),
+        latest: None,
         lost: 0,
         missed: 0,
         sink,
@@ -173,6 +174,8 @@ struct Reader<'a, 'obj> {
     peers: Peers,
     /// Sockets that ended since the last walk over them.
     closed: HashSet<u64>,
+    /// The latest other event of each socket since then, while a tick is under way.
+    latest: Option<HashMap<u64, Conn>>,
     /// Lost events at the last tick.
     lost: u64,
     /// Changes of TCP's state for which the kernel did not run the program, as of the last tick.
@@ -227,6 +230,9 @@ impl Reader<'_, '_> {
             if ended {
                 self.closed.insert(cookie);
             }
+            if let Some(latest) = &mut self.latest {
+                latest.extend(events.last().map(|event| (cookie, event.clone())));
+            }
         }
         events.sort_by_cached_key(|event| event.at);
         Ok(events)
@@ -242,7 +248,8 @@ impl Reader<'_, '_> {
     /// Reads the living sockets. After a loss all of them, so that those whose end was lost are missed.
     fn tick(&mut self, last: bool) -> libbpf_rs::Result<bool> {
         let progs = &self.skel.progs;
-        let changes = [&progs.tcp_state, &progs.tcp_state_raw, &progs.tcp_gone];
+        let changes =
+            [&progs.tcp_state, &progs.tcp_state_raw, &progs.tcp_gone, &progs.sent, &progs.received];
         self.missed = changes.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
         let lost = self.lost_events();
         let complete = last || lost != self.lost;
@@ -261,6 +268,8 @@ impl Reader<'_, '_> {
                 tick.holders_left_out += 1;
             }
         })?;
+        // Of a socket whose end was lost, the walk finds nothing.
+        let shared = self.shares.sockets();
         let mut decoded = Vec::new();
         self.walk.run(&mut self.skel, walk_over::WALK_SOCKETS, decode::CONN_BYTES, |record| {
             if decoded.len() < MOST {
@@ -270,15 +279,35 @@ impl Reader<'_, '_> {
                 tick.left_out += 1;
             }
         })?;
-        // The walk itself ended sockets that were gone. A socket that ends after its sample is no sample.
+        // The walk itself ended sockets that were gone. A socket that ends after its sample is no sample,
+        // and one that begins after the walk is.
         self.closed.clear();
-        if !self.drain()? {
+        self.latest = Some(HashMap::new());
+        let goes_on = self.drain();
+        let mut latest = self.latest.take().unwrap_or_default();
+        if !goes_on? {
             return Ok(false);
         }
-        decoded.retain(|d| !self.closed.contains(&d.conn.cookie));
+        latest.retain(|cookie, _| !self.closed.contains(cookie));
+        decoded.retain(|d| {
+            let event = latest.get(&d.conn.cookie);
+            !self.closed.contains(&d.conn.cookie) && event.is_none_or(|e| e.at <= d.conn.at)
+        });
+        for sample in &decoded {
+            latest.remove(&sample.conn.cookie);
+        }
         // After the sockets: their sharers' sums are then never larger than the entries.
         self.walk_shares()?;
+        if tick.complete {
+            let living: HashSet<u64> = decoded.iter().map(|d| d.conn.cookie).collect();
+            let is_gone = |cookie: &u64| !living.contains(cookie) && !latest.contains_key(cookie);
+            for cookie in shared.into_iter().filter(is_gone) {
+                self.shares.end(cookie, &self.skel.maps.shares)?;
+            }
+        }
         tick.samples = decoded.into_iter().map(|d| self.shares.complete(d)).collect();
+        let since = latest.into_values().map(|conn| Conn { event: ConnEvent::Sample, ..conn });
+        tick.samples.extend(since);
         let peers = &mut self.peers;
         self.walk.run(&mut self.skel, walk_over::WALK_PEERS, decode::PEER_BYTES, |record| {
             tick.peers.extend(peers.take(record));

@@ -39,6 +39,11 @@ impl Shares {
         conn
     }
 
+    /// The sockets that have entries.
+    pub(super) fn sockets(&self) -> Vec<u64> {
+        self.by_cookie.keys().copied().collect()
+    }
+
     /// Deletes the entries of a socket that ended.
     pub(super) fn end(&mut self, cookie: u64, map: &MapMut<'_>) -> libbpf_rs::Result<()> {
         for share in self.by_cookie.remove(&cookie).into_iter().flatten() {
