@@ -78,6 +78,28 @@ fn each_of_many_processes_that_share_a_socket_has_its_own_bytes() {
     assert_eq!(owners.len(), 8, "{close}");
 }
 
+/// A socket that short-lived processes inherit takes a bounded part of the table.
+#[test]
+fn one_socket_leaves_room_for_the_sharers_of_others() {
+    const TRACKED: u64 = 1 + 128;
+    const MORE: u64 = 11;
+    let stream = here();
+    let (receives, sends) = (udp(), udp());
+    let to = receives.local_addr().unwrap();
+    for _ in 0..TRACKED + MORE {
+        done(process(|| assert_eq!(sends.send_to(&[0; 10], to).unwrap(), 10)));
+    }
+    drop(sends);
+    let run = end(stream);
+    let table = run.ended.of_type("owners").pop().unwrap();
+    assert!(table["left_out"]["sharers"].as_u64() >= Some(MORE), "{table}");
+    let unattributed = &table["unattributed"]["sharers"]["tx_bytes"];
+    assert!(unattributed.as_u64() >= Some(10 * MORE), "{table}");
+    let closes = run.of("close");
+    let shared = closes.iter().find(|line| bytes(line).1 == 10 * (TRACKED + MORE)).unwrap();
+    assert_eq!(shared["owners"].as_array().unwrap().len() as u64, TRACKED);
+}
+
 #[test]
 fn bytes_written_while_the_window_is_closed_are_their_writers() {
     let stream = here();
@@ -216,6 +238,8 @@ fn multipath_tcp_is_counted_at_its_socket() {
     nix::sys::socket::bind(listening.as_raw_fd(), &at).unwrap();
     nix::sys::socket::listen(&listening, nix::sys::socket::Backlog::new(4).unwrap()).unwrap();
     let server = process(|| {
+        // Readings before it is accepted.
+        pause(Duration::from_millis(500));
         let listener = TcpListener::from(listening.as_fd().try_clone_to_owned().unwrap());
         let (mut conn, _) = listener.accept().unwrap();
         assert_eq!(conn.read_to_end(&mut Vec::new()).unwrap(), 300_000);

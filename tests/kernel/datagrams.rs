@@ -61,6 +61,24 @@ fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
     assert_eq!(peers + left_out, u64::from(TABLE + 1_000));
 }
 
+/// A connected one has a remote address without a port.
+#[test]
+fn a_raw_socket_has_its_peer() {
+    let stream = here();
+    let pings = process(|| {
+        let raw = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Icmp)
+            .unwrap();
+        let to = nix::sys::socket::SockaddrIn::new(127, 0, 0, 9, 0);
+        nix::sys::socket::connect(raw.as_raw_fd(), &to).unwrap();
+        let echo = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+        nix::sys::socket::send(raw.as_raw_fd(), &echo, MsgFlags::empty()).unwrap();
+    });
+    done(pings);
+    let run = end(stream);
+    let row = run.row(pings);
+    assert_eq!((bytes(&row).1, &row["peers"]), (8, &json!(1)), "{row}");
+}
+
 #[test]
 fn datagrams_that_no_process_received_do_not_count() {
     let stream = here();
