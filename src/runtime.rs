@@ -396,6 +396,7 @@ async fn dashboard(
                 Effect::Record(true) => recorder.begin(app.known_before(), clock::mono()),
                 Effect::Record(false) => recorder.end(clock::mono()),
                 Effect::Cgroups(ids) if can_ask => asker.cgroups(ids),
+                Effect::Parents(pids) if can_ask => asker.parents(pids),
                 Effect::Names(addresses) => asker.names(addresses),
                 Effect::Replay(command) => {
                     if let Some(player) = player {
@@ -403,7 +404,7 @@ async fn dashboard(
                         due = Some(Instant::now());
                     }
                 }
-                Effect::AskAfter(_) | Effect::Cgroups(_) => {}
+                Effect::AskAfter(_) | Effect::Cgroups(_) | Effect::Parents(_) => {}
             }
         }
     }

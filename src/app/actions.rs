@@ -81,6 +81,10 @@ impl App {
                 self.opens_pane.toggle_failed_only();
                 self.rebuild_opens();
             }
+            Action::AllFailures => {
+                self.opens_pane.all_failures = !self.opens_pane.all_failures;
+                self.rebuild_opens();
+            }
             Action::Direction => {
                 let shown = self.time.shown(&self.data);
                 self.talkers_pane.next_direction(shown.wire);

@@ -11,6 +11,7 @@ use crate::model::event::{
     ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::history::per_second;
+use crate::model::lineage::Lineage;
 use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
 use crate::model::names::Names;
@@ -113,6 +114,8 @@ pub struct Data {
     pub links: Vec<Link>,
     /// Names of cgroups; an id is never used twice, so they are right on a paused screen too.
     pub cgroups: KnownCgroups,
+    /// Parents of processes that are not in the table.
+    pub lineage: Lineage,
     /// Names of new cgroups that were lost.
     pub cgroups_lost: u64,
     /// Relations of addresses to this machine.

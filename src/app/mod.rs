@@ -234,6 +234,10 @@ impl App {
             }
             Msg::Described(key, info) => self.take_process_info(key, *info),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
+            Msg::Parents(answers) => {
+                self.data.lineage.take(answers);
+                Vec::new()
+            }
             Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Saved(result) => self.take_saved(result),
             Msg::Recorded(report) => self.take_recorded(report),
@@ -411,9 +415,14 @@ impl App {
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
         let talking = related::talking(shown.owners, filters.into_iter().flatten());
+        let lineage = &self.data.lineage;
+        let both = filters.into_iter().flatten();
+        let descended = related::descended(shown.opens, lineage, both);
         let choose = opens::Choose {
             opens: shown.opens,
             cgroups: &self.data.cgroups,
+            lineage,
+            descended: descended.as_ref(),
             owners: shown.owners,
             talking: talking.as_ref(),
             filters,
@@ -435,7 +444,9 @@ impl App {
         pane.summed = self.data.summed(shown.wire, &ports);
         pane.ports.clone_from(&ports);
         let (wire, filter) = (shown.wire, self.filter.filter());
-        let choose = talkers::Choose { wire, ports: &ports, filter, new_since, now: shown.at };
+        let connections = shown.owners;
+        let now = shown.at;
+        let choose = talkers::Choose { wire, ports: &ports, connections, filter, new_since, now };
         pane.build(&choose);
         pane.settle(room.rows);
         let at = self.data.packet_points(shown.interfaces());

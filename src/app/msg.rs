@@ -7,6 +7,7 @@ use ratatui::crossterm::event::KeyEvent;
 use super::{Pane, PlayerCommand, Recorded, Replay, Target};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::{ProbeEvent, TalkersCommand};
+use crate::model::lineage::Lookup;
 use crate::model::names::Answer;
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
@@ -32,6 +33,8 @@ pub enum Msg {
     Described(ProcessKey, Box<ProcessInfo>),
     /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
+    /// Parents of processes.
+    Parents(Vec<Lookup>),
     /// The name of an address.
     Named(IpAddr, Answer),
     /// The configuration file that was written, or the error.
@@ -57,6 +60,8 @@ pub enum Effect {
     Describe(ProcessQuery),
     /// Look up the names of these cgroups.
     Cgroups(Vec<u64>),
+    /// Look up these processes, the parents of others.
+    Parents(Vec<u32>),
     /// Resolve the names of these addresses.
     Names(Vec<IpAddr>),
     /// Write these settings into the configuration.

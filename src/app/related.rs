@@ -9,7 +9,8 @@ use super::list::List;
 use crate::model::conn::{Carried, Conn, PacketPoint, PeerAddr};
 use crate::model::connections::{Connections, Pair, Party, Reason, Unattributed};
 use crate::model::filter::Filter;
-use crate::model::opens::Opens;
+use crate::model::lineage::{Ancestry, Lineage};
+use crate::model::opens::{Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::timeline::TimelineEntry;
@@ -153,6 +154,26 @@ impl Related {
     pub fn selected(&self) -> Option<RelatedRow> {
         self.rows.get(self.list.cursor).copied()
     }
+}
+
+/// The processes in the table whose ancestors match these filters; `None` if no filter is about
+/// ancestors.
+pub(super) fn descended<'a>(
+    opens: &Opens,
+    lineage: &Lineage,
+    filters: impl Iterator<Item = &'a Filter>,
+) -> Option<HashSet<ProcessKey>> {
+    let asking: Vec<&Filter> = filters.filter(|f| f.chooses_parents()).collect();
+    if asking.is_empty() {
+        return None;
+    }
+    let ancestry = Ancestry::of(opens, lineage);
+    let matches = |p: &&Process| {
+        let ancestors = ancestry.ancestors(p);
+        asking.iter().all(|f| f.ancestors(&ancestors))
+    };
+    let real = opens.processes().iter().map(|(_, p)| p).filter(|p| !p.is_stand_in());
+    Some(real.filter(matches).map(|p| p.key).collect())
 }
 
 /// The processes whose peers match these filters; `None` if no filter is about peers.

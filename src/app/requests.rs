@@ -150,7 +150,9 @@ impl App {
         let alive = (!keys.is_empty()).then_some(Effect::AskAfter(keys));
         let ids = unknown_cgroups(&self.data);
         let cgroups = (!ids.is_empty()).then_some(Effect::Cgroups(ids));
-        alive.into_iter().chain(cgroups).collect()
+        let parents = self.data.lineage.wanted(&self.data.opens);
+        let parents = (!parents.is_empty()).then_some(Effect::Parents(parents));
+        alive.into_iter().chain(cgroups).chain(parents).collect()
     }
 
     /// Has the probe break the traffic of the open talker down by port, also while the screen is

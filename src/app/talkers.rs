@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
+
 use super::list::{List, RowId};
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
@@ -10,6 +12,7 @@ use crate::model::connections::Connections;
 use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
 use crate::model::opens::Opens;
+use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 use crate::model::wire::{Interface, Wire};
@@ -30,6 +33,8 @@ pub struct Choose<'a> {
     pub wire: &'a Wire,
     /// Indices of the watched interfaces in [`Wire::ports`].
     pub ports: &'a [usize],
+    /// Connections and their processes, if they are known.
+    pub connections: Option<&'a Connections>,
     pub filter: &'a Filter,
     pub new_since: Option<Mono>,
     pub now: Mono,
@@ -42,6 +47,34 @@ pub struct Trail {
     pub related: List,
     /// The name of the detail view in the other pane, if it was opened from there.
     pub from: Option<String>,
+}
+
+/// The processes that exchange data with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The one with the most traffic: in the last interval, then since the start.
+    pub key: ProcessKey,
+    /// How many others there are.
+    pub more: usize,
+    weight: (u64, u64),
+}
+
+/// Finds the processes of all addresses.
+fn behind(connections: &Connections) -> HashMap<IpAddr, Behind> {
+    let mut found: HashMap<IpAddr, Behind> = HashMap::new();
+    for pair in connections.pairs() {
+        let weight = (pair.delta.bytes(), pair.total.bytes());
+        let new = Behind { key: pair.key, more: 0, weight };
+        let held = found.entry(pair.peer.ip);
+        held.and_modify(|held| {
+            let more = held.more + 1;
+            let rank = |b: &Behind| (b.weight, b.key.tgid);
+            *held = if rank(&new) > rank(held) { new } else { *held };
+            held.more = more;
+        })
+        .or_insert(new);
+    }
+    found
 }
 
 /// The state of the pane.
@@ -65,6 +98,8 @@ pub struct TalkersPane {
     pub ports: Vec<usize>,
     /// Those of them whose frames add up: without the ones that are stacked on top of others.
     pub summed: Vec<usize>,
+    /// The processes of addresses, as far as they are known.
+    pub behind: HashMap<IpAddr, Behind>,
     pub matched: usize,
     pub of: usize,
 }
@@ -184,6 +219,7 @@ impl TalkersPane {
     pub fn build(&mut self, choose: &Choose<'_>) {
         let ways = self.ways(choose.wire);
         let wire = choose.wire;
+        self.behind = choose.connections.map(behind).unwrap_or_default();
         self.of = 0;
         let mut items: Vec<(u64, u64, IpAddr, Slot)> = Vec::new();
         for (slot, talker) in wire.talkers().iter() {

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
+use super::lineage::Ancestor;
 use super::open::Comm;
 
 /// The longest expression, bytes: filters are typed, and a bound keeps their cost known.
@@ -22,6 +23,7 @@ pub const MAX_BYTES: usize = 4_096;
 pub struct Filter {
     names: Vec<Term<Pattern>>,
     tgids: Vec<Term<u32>>,
+    parents: Vec<Term<ParentIs>>,
     uids: Vec<Term<u32>>,
     cgroups: Vec<Term<Pattern>>,
     paths: Vec<Term<Pattern>>,
@@ -42,6 +44,13 @@ impl<T> Term<T> {
     fn passes(&self, test: impl FnOnce(&T) -> bool) -> bool {
         test(&self.is) != self.negated
     }
+}
+
+/// A value of `parent:`.
+#[derive(Clone, Debug)]
+enum ParentIs {
+    Pid(u32),
+    Named(Pattern),
 }
 
 /// A value of `err:`.
@@ -127,6 +136,7 @@ impl Filter {
     pub fn chooses_processes(&self) -> bool {
         !(self.names.is_empty()
             && self.tgids.is_empty()
+            && self.parents.is_empty()
             && self.uids.is_empty()
             && self.cgroups.is_empty())
     }
@@ -134,7 +144,8 @@ impl Filter {
     /// Whether processes of one name in one cgroup may differ: by id or user, or by a name of a thread that
     /// must not be there.
     pub fn needs_each_process(&self) -> bool {
-        !(self.tgids.is_empty() && self.uids.is_empty()) || self.names.iter().any(|t| t.negated)
+        !(self.tgids.is_empty() && self.uids.is_empty() && self.parents.is_empty())
+            || self.names.iter().any(|t| t.negated)
     }
 
     /// Whether there are terms on the cgroup, which need its path.
@@ -170,6 +181,22 @@ impl Filter {
             && self.uids.iter().all(|t| t.passes(|uid| *uid == who.uid))
             && self.names.iter().all(|t| t.passes(|p| p.matches_any(who.names)))
             && self.cgroups.iter().all(|t| t.passes(|p| p.matches_any(who.cgroup.as_slice())))
+    }
+
+    /// Whether there are terms on ancestors (`parent:`), which need [`Ancestry`](super::lineage::Ancestry).
+    pub fn chooses_parents(&self) -> bool {
+        !self.parents.is_empty()
+    }
+
+    /// Whether the terms on ancestors match. One matches if one of them does; negated, if none does.
+    pub fn ancestors(&self, ancestors: &[Ancestor]) -> bool {
+        let is = |is: &ParentIs| {
+            ancestors.iter().any(|a| match is {
+                ParentIs::Pid(pid) => *pid == a.pid,
+                ParentIs::Named(pattern) => pattern.matches_any(&[a.name.as_bytes()]),
+            })
+        };
+        self.parents.iter().all(|t| t.passes(is))
     }
 
     /// Whether there are terms on files (`path:`, `err:`): a process is then shown if one of its files matches.

@@ -18,6 +18,7 @@ pub mod flags;
 pub mod history;
 pub mod interface_name;
 pub mod ledger;
+pub mod lineage;
 pub mod link;
 pub mod marks;
 pub mod mounts;

@@ -11,7 +11,9 @@ use nix::unistd::{Uid, User};
 use super::cgroups::{Cgroups, systemd_hierarchy};
 use super::clock;
 use crate::model::cgroup::Cgroup;
+use crate::model::lineage::{Ancestor, Lookup};
 use crate::model::mounts::cgroup_path;
+use crate::model::open::Comm;
 use crate::model::process::{NS_PER_TICK, ProcessKey};
 use crate::model::process_info::{
     Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread, arguments, counted,
@@ -24,6 +26,18 @@ const MOST_ARGS: u64 = 16 << 10;
 const MOST_THREADS: usize = 256;
 const MOST_NAMES: usize = 32;
 const MOST_PARENTS: usize = 12;
+
+/// Reads name and parent of a process.
+pub fn parent(pid: u32) -> Lookup {
+    let found = stat(pid).map(|stat| Ancestor {
+        pid,
+        name: Comm::new(&stat.name),
+        ppid: stat.ppid,
+        start_boottime_ns: stat.start_ticks.saturating_mul(NS_PER_TICK),
+    });
+    let read_boottime_ns = clock::boottime_ns();
+    Lookup { pid, read_boottime_ns, found }
+}
 
 /// Reads the details of `asked`. It returns nothing of another process that has the id by now: it
 /// checks the start time before and after.

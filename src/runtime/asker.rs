@@ -24,6 +24,7 @@ const WAITING: usize = 4;
 pub(super) struct Asker {
     who: Option<SyncSender<ProcessQuery>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
+    parents: Option<SyncSender<Vec<u32>>>,
     /// Started with the first request: most sessions have none.
     resolver: OnceCell<Resolver>,
     answers: Sender<Msg>,
@@ -44,8 +45,11 @@ impl Asker {
             Msg::Cgroups(ids.into_iter().map(of).collect())
         };
         let who = spawn("who", rights(&[ThreadRole::ProcessInfo]), answers.clone(), describe);
+        let look_up =
+            |pids: Vec<u32>| Msg::Parents(pids.into_iter().map(process_info::parent).collect());
+        let parents = spawn("parents", rights(&[]), answers.clone(), look_up);
         let cgroups = spawn("cgroups", rights(&[]), answers.clone(), name);
-        (Self { who, cgroups, resolver: OnceCell::new(), answers }, out)
+        (Self { who, cgroups, parents, resolver: OnceCell::new(), answers }, out)
     }
 
     /// Requests the details of a process.
@@ -56,6 +60,11 @@ impl Asker {
     /// Requests names of cgroups.
     pub(super) fn cgroups(&self, ids: Vec<u64>) {
         ask(self.cgroups.as_ref(), ids);
+    }
+
+    /// Requests parents of processes.
+    pub(super) fn parents(&self, pids: Vec<u32>) {
+        ask(self.parents.as_ref(), pids);
     }
 
     /// Requests names of addresses.

@@ -26,13 +26,19 @@ pub struct Choose {
 impl Choose {
     /// The choice of these settings and options; an error names what does not parse.
     pub fn new(settings: &Settings, args: &StreamArgs) -> Result<Self, FilterError> {
+        let filter = settings.filter.as_deref().map(Filter::parse).transpose()?.unwrap_or_default();
+        if filter.chooses_parents() {
+            let reason =
+                "`parent:` works in the dashboard alone; here use pid:, uid: or a name".into();
+            return Err(FilterError { at: 0..0, reason });
+        }
         Ok(Self {
             failed: args.failed,
             tgid: args.pid,
             uid: args.uid,
             process: settings.process.as_deref().map(Pattern::parse_name).transpose()?,
             path: args.path.as_deref().map(Pattern::parse).transpose()?,
-            filter: settings.filter.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
+            filter,
             top: args.top,
         })
     }

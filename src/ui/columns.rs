@@ -39,6 +39,7 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
     let has = |need| match need {
         Need::Origins => !app.origins.is_empty(),
         Need::Interfaces => pane.ports.len() > 1,
+        Need::Connections => app.owners().is_some(),
         need => directions.has(need),
     };
     let bytes = app.screen.units.bytes;

@@ -221,7 +221,7 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         field(5, "started", known.map_or("?".into(), |(f, at)| started(app, f, at))),
         path(1, "exe", first),
         Field { fit: Fit::Wrap, ..field(2, "command", of(&|f| command(f, look.glyphs.cut))) },
-        field(6, "parents", of(&|f| parents(f, look.glyphs.into, none))),
+        field(6, "parents", known_parents(app, look, known.map(|(f, _)| f))),
         path(7, "cgroup", cgroup),
         field(8, "container", or_none(owner)),
     ];
@@ -298,6 +298,20 @@ fn command(facts: &ProcessDetails, sign: &str) -> String {
 fn started(app: &App, facts: &ProcessDetails, read: Mono) -> String {
     let ns = facts.started_ns.saturating_add(app.shown_at().since(read));
     format!("{}, {} ago", facts.started, num::age(ns))
+}
+
+/// The ancestors as /proc has them, or, where the process has ended, as far as they were seen.
+fn known_parents(app: &App, look: &Look, facts: Option<&ProcessDetails>) -> String {
+    let (sign, none) = (look.glyphs.into, look.glyphs.none);
+    let seen = &app.opens_pane.ancestors;
+    match facts {
+        Some(facts) if !facts.parents.is_empty() || seen.is_empty() => parents(facts, sign, none),
+        None if seen.is_empty() => "?".into(),
+        _ => {
+            let names = seen.iter().map(|a| format!("{} {}", a.pid, escape(a.name.as_bytes())));
+            names.collect::<Vec<_>>().join(&format!(" {sign} "))
+        }
+    }
 }
 
 fn parents(facts: &ProcessDetails, sign: &str, none: &str) -> String {

@@ -27,6 +27,8 @@ pub struct Wishes {
     pub split: u16,
     /// A line for the filter.
     pub filter: bool,
+    /// Lines that the talkers need, with header and borders; `None`: as many as there are.
+    pub talkers: Option<u16>,
 }
 
 /// The places.
@@ -124,7 +126,9 @@ pub fn layout(area: Rect, wishes: &Wishes) -> Layout {
             at.talkers = Some(rest);
         }
         Shape::Stacked => {
-            let top = share(body.height).clamp(4, body.height.saturating_sub(4));
+            // Lines that the talkers do not need are the files'.
+            let spare = wishes.talkers.map_or(0, |lines| body.height.saturating_sub(lines));
+            let top = share(body.height).max(spare).clamp(4, body.height.saturating_sub(4));
             at.opens = Some(cut(&mut body, top));
             at.talkers = Some(body);
         }
@@ -160,11 +164,11 @@ mod tests {
         #[test]
         fn every_part_is_on_the_screen_and_none_on_another(
             w in 0u16..300, h in 0u16..100, split in 0u16..=100,
-            expanded: bool, filter: bool, talkers: bool,
+            expanded: bool, filter: bool, talkers: bool, lines in proptest::option::of(0u16..50),
         ) {
             let area = Rect::new(0, 0, w, h);
             let focus = if talkers { Pane::Talkers } else { Pane::Opens };
-            let at = layout(area, &Wishes { focus, expanded, split, filter });
+            let at = layout(area, &Wishes { focus, expanded, split, filter, talkers: lines });
             let parts: Vec<Rect> = [
                 Some(at.header), at.filter, at.tabs, at.opens, at.talkers, at.footer,
             ].into_iter().flatten().collect();

@@ -7,6 +7,9 @@ use super::{Look, detail, help, opens, picker, talkers};
 use crate::app::opens::Detail;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
 
+/// Lines of the talkers pane at least, so that it does not grow at each new address.
+const TALKERS_LEAST: u16 = 6;
+
 /// From this width on a process's files and its peers are side by side.
 const SIDE: u16 = 96;
 
@@ -44,7 +47,12 @@ pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
 
 /// The places on a screen of size `area`.
 pub fn layout_of(app: &App, area: Rect) -> Layout {
+    let talkers = &app.talkers_pane;
+    let failed = app.watching().problem().is_some();
+    let whole = talkers.inside.is_some() || failed;
+    let lines = u16::try_from(talkers.rows.len() + 3).unwrap_or(u16::MAX);
     let wishes = Wishes {
+        talkers: (!whole).then_some(lines.max(TALKERS_LEAST)),
         focus: app.screen.focus,
         expanded: app.screen.expanded,
         split: app.screen.split,

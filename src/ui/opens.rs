@@ -104,6 +104,9 @@ fn empty(app: &App) -> &'static str {
         _ if app.opens().total().opens == 0 => "no opens yet",
         _ if app.new_since().is_some() => "nothing new since the mark",
         _ if !app.filter.held_text().is_empty() => "no match for the filter",
+        _ if pane.view == OpensView::Failures && pane.hidden > 0 => {
+            "only failures that were found later or are of common files"
+        }
         _ if pane.failed_only || pane.view == OpensView::Failures => "no failed opens",
         _ => "no opens yet",
     }
@@ -112,7 +115,7 @@ fn empty(app: &App) -> &'static str {
 fn title(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
     let opens = app.opens();
-    let mut title = format!(" Files {} {}", look.glyphs.dot, pane.view.title());
+    let mut title = format!(" 1 Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.detail {
             Detail::Program(key) => escape(key.name.as_bytes()).into_owned(),
@@ -195,6 +198,17 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
 /// The traffic of all processes, or why it is unknown.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
+    if pane.view == OpensView::Failures && pane.detail().is_none() {
+        let key = app.keys.first(Action::AllFailures);
+        return match pane.hidden {
+            0 => String::new(),
+            n => format!(
+                " {} found later or common {} {key} shows them ",
+                num::grouped(n),
+                look.glyphs.dot
+            ),
+        };
+    }
     let of_processes = matches!(pane.view, OpensView::Programs | OpensView::Processes);
     if !of_processes || pane.detail().is_some() {
         return String::new();

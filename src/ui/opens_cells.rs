@@ -34,6 +34,8 @@ pub struct Ctx<'a> {
 /// Draws a cell of a row.
 pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
     let draw: fn(&Ctx<'_>, Row, &mut Line<'_>) = match field {
+        OpensField::Parent => parent,
+        OpensField::FailedPath => failed_path,
         OpensField::Program => program,
         OpensField::Unit => unit,
         OpensField::TopFile => top_file,
@@ -622,6 +624,36 @@ fn dir(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
+/// The parent of the processes of failures; of several one, and how many more.
+fn parent(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let Row::FailureGroup(i) = row else { return };
+    let Some(f) = c.fail(i) else { return };
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    match f.parents.as_slice() {
+        [] => {
+            let ppid = c.process(f.process).map_or(0, |p| p.ppid);
+            let text = if ppid > 0 { format!("pid {ppid}") } else { glyphs.none.into() };
+            line.put(&text, theme.quiet);
+        }
+        [first, rest @ ..] => {
+            if !rest.is_empty() {
+                line.put_right(&format!("+{}", rest.len()), theme.quiet).skip_right(1);
+            }
+            line.put_bytes(first.as_bytes(), glyphs.cut, theme.text);
+        }
+    }
+}
+
+/// The path that failed; of several the directory.
+fn failed_path(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let Row::FailureGroup(i) = row else { return };
+    let Some(f) = c.fail(i) else { return };
+    match c.path(f.path).filter(|_| f.files == 1) {
+        Some(path) => line.put_path(&path.label(), c.look.glyphs.cut, c.look.theme.text),
+        None => line.put_path(&f.dir, c.look.glyphs.cut, c.look.theme.text),
+    };
+}
+
 fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
         Row::Dir(i) => c.dir(i).map(|d| d.files),
@@ -649,7 +681,7 @@ fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (at, many) = match row {
         Row::FailureGroup(i) => {
             let Some(f) = c.fail(i) else { return };
-            (f.found_at.map(|(_, path)| path), Some((f.found, f.files)).filter(|_| f.files > 1))
+            (f.found_at.map(|(_, path)| path), Some((f.found, f.tried)).filter(|_| f.tried > 1))
         }
         Row::Failure(s) => (c.app.opens_pane.found.get(&s).copied(), None),
         _ => return,

@@ -96,7 +96,7 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
         format!("{way} {} {}", look.glyphs.into, t.ip)
     });
     let names = if app.talkers_pane.names { format!(" {dot} names") } else { String::new() };
-    format!(" Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
+    format!(" 2 Talkers{on} {dot} {}{names}{inside} ", ctx.ways.title())
 }
 
 /// The order of the rows, also if its column is not shown.

@@ -4,7 +4,8 @@ use super::Look;
 use super::address;
 use super::glyphs::graph;
 use super::num;
-use super::text::Line;
+use super::related::{POLLED_MARK, name_of};
+use super::text::{Line, cut};
 use crate::app::App;
 use crate::app::talkers::{DirectionFilter, TalkerRow};
 use crate::model::escape::escape;
@@ -28,6 +29,7 @@ pub struct Ctx<'a> {
 /// Draws a cell of a row.
 pub fn draw(c: &Ctx<'_>, field: TalkersField, row: TalkerRow, line: &mut Line<'_>) {
     let draw: fn(&Ctx<'_>, TalkerRow, &mut Line<'_>) = match field {
+        TalkersField::Process => process,
         TalkersField::Address => address::cell,
         TalkersField::Origin => address::origin,
         TalkersField::Interface => interface,
@@ -188,4 +190,25 @@ fn past(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let rows = graph(c.look.glyphs, &values, own.max(c.most / 8), width, 1);
     let style = c.look.theme.heat(own as f64, c.most as f64);
     line.put(rows.first().map_or("", String::as_str), style);
+}
+
+/// The process behind an address with the most traffic, and how many more there are.
+fn process(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
+    let TalkerRow::Talker(slot) = row else { return };
+    let (Some(talker), Some(connections)) = (c.talker(slot), c.app.owners()) else { return };
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    let Some(behind) = c.app.talkers_pane.behind.get(&talker.ip) else {
+        let unknown = if connections.polled() { glyphs.none } else { "unattributed" };
+        let room = line.room();
+        line.put(&cut(unknown, room, glyphs.cut), theme.quiet);
+        return;
+    };
+    if behind.more > 0 {
+        line.put_right(&format!("+{}", behind.more), theme.quiet).skip_right(1);
+    }
+    if connections.polled() {
+        line.put(POLLED_MARK, theme.note);
+    }
+    let name = name_of(c.app, behind.key).unwrap_or_default();
+    line.put_bytes(name, glyphs.cut, theme.text);
 }

@@ -55,3 +55,19 @@ fn a_loop_of_cat_is_one_program_with_its_file() {
         assert_eq!(tty.wait(), 0);
     }
 }
+
+/// The file that a script's child misses is among the first failures, with the script's name: look-ups
+/// that lead to the file in another directory are not.
+#[test]
+fn the_missed_file_and_its_script_are_among_the_first_failures() {
+    let _script = Script::start("glance-job", "glance-miss", "$CAT /srv/glance/missing");
+    let mut tty = dashboard((80, 24));
+    tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
+    tty.send("tttt");
+    tty.wait_until("the missed file", |s| {
+        let mut rows = s.lines().skip_while(|l| !l.contains("PROCESS")).skip(1).take(8);
+        rows.any(|row| ["glance-miss", "glance-job", "ENOENT"].iter().all(|w| row.contains(w)))
+    });
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}

@@ -126,6 +126,8 @@ fn searching() -> Dashboard {
         press(&mut app, KeyCode::Char('t'), at(30.0));
     }
     assert_eq!(app.opens_pane.view, OpensView::Failures);
+    // Those found later as well.
+    press(&mut app, KeyCode::Char('a'), at(30.0));
     app
 }
 

@@ -2,9 +2,10 @@
 
 use crate::fake::{Dashboard, at, key, meta, started, text, type_text};
 use ebpftop::app::Msg;
-use ebpftop::app::opens::{Detail, Row};
+use ebpftop::app::opens::{Detail, OpensSort, ProgramRow, Row};
 use ebpftop::model::event::ProbeEvent;
-use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
+use ebpftop::model::lineage::{Ancestor, Lookup};
+use ebpftop::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::process::ProcessKey;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
@@ -151,4 +152,97 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     press(&mut app, KeyCode::Esc);
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.opens_pane.detail(), None);
+}
+
+/// A script whose child looks for a file in vain, and a daemon that finds its libraries in the second
+/// directory.
+fn failing() -> Dashboard {
+    let mut app = started(&Settings::default(), SIZE);
+    let mut batch = OpenBatch::default();
+    let script = OpenMeta { ppid: 600, ..meta(700, "backup.sh", at(0.5), 3) };
+    open(&mut batch, &script, "/srv/backup.sh");
+    for pid in 701..704 {
+        let cat = OpenMeta { ppid: 700, ret: -2, ..meta(pid, "cat", at(1.0), 3) };
+        open(&mut batch, &cat, "/usr/lib/locale/C.UTF-8/LC_CTYPE");
+        open(&mut batch, &cat, "/srv/backup/last");
+    }
+    for n in 0..50 {
+        let daemon = meta(800, "daemon", at(1.0), -2);
+        open(&mut batch, &daemon, &format!("/opt/one/part{n}"));
+        open(&mut batch, &OpenMeta { ret: 3, ..daemon }, &format!("/opt/two/part{n}"));
+    }
+    app.update(Msg::Probe(ProbeEvent::Opens(batch)), at(1.0));
+    let found =
+        Ancestor { pid: 600, name: Comm::new(b"cron"), ppid: 0, start_boottime_ns: 1_000_000 };
+    let cron = Lookup { pid: 600, read_boottime_ns: 900_000_000, found: Some(found) };
+    app.update(Msg::Parents(vec![cron]), at(1.5));
+    app.update(Msg::Tick, at(2.0));
+    app
+}
+
+#[test]
+fn failures_for_good_come_first_with_the_parent() {
+    let mut app = failing();
+    for _ in 0..4 {
+        press(&mut app, KeyCode::Char('t'));
+    }
+    for size in [(80, 24), (120, 36), (200, 60)] {
+        app.resize(size, at(2.0));
+        let screen = text(&app, size);
+        let row = rows(&screen, "ENOENT")[0];
+        assert!(row.contains("cat") && row.contains("backup.sh"), "{screen}");
+        assert!(row.contains("/srv/") && row.contains("/last"), "{screen}");
+        assert!(row.contains("ENOENT") && row.contains("×3"), "{screen}");
+        assert!(!screen.contains("daemon") && !screen.contains("LC_CTYPE"), "{screen}");
+        insta::assert_snapshot!(format!("failures_{}x{}", size.0, size.1), screen);
+    }
+    assert_eq!((app.opens_pane.rows.len(), app.opens_pane.hidden), (1, 53));
+    press(&mut app, KeyCode::Char('a'));
+    let screen = text(&app, (200, 60));
+    assert_eq!((app.opens_pane.rows.len(), app.opens_pane.hidden), (3, 0));
+    let row = rows(&screen, "daemon")[0];
+    assert!(row.contains("/opt/one") && row.contains("/opt/two"), "{screen}");
+}
+
+#[test]
+fn a_filter_by_ancestor() {
+    let mut app = failing();
+    let names = |app: &Dashboard| {
+        let name =
+            |p: &ProgramRow| String::from_utf8_lossy(p.group.key.name.as_bytes()).into_owned();
+        let mut names: Vec<_> = app.opens_pane.programs.iter().map(name).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    for (filter, shown) in [
+        ("parent:backup", &["cat"][..]),
+        ("parent:700", &["cat"]),
+        ("parent:600", &["backup.sh", "cat"]),
+        ("parent:cron cat", &["cat"]),
+        ("!parent:cron", &["daemon"]),
+        ("parent:nobody", &[]),
+    ] {
+        type_text(&mut app, &format!("/{filter}"), at(2.0));
+        press(&mut app, KeyCode::Enter);
+        assert_eq!(names(&app), shown, "{filter}");
+        press(&mut app, KeyCode::Esc);
+    }
+}
+
+#[test]
+fn each_table_has_an_order_of_its_own() {
+    let mut app = looping(3, SIZE);
+    app.opens_pane.sort_by(OpensSort::Total);
+    press(&mut app, KeyCode::Char('t'));
+    assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
+    app.opens_pane.sort_by(OpensSort::Age);
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.opens_pane.sort(), OpensSort::Age);
+    for _ in 0..5 {
+        press(&mut app, KeyCode::Char('t'));
+    }
+    assert_eq!(app.opens_pane.sort(), OpensSort::Total);
 }

@@ -7,6 +7,7 @@ use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
 use crate::model::field::opens::Traffic;
 use crate::model::filter::{Filter, ProcessInfo, What};
+use crate::model::lineage::Lineage;
 use crate::model::opens::{FileUse, Group, Opens, Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
@@ -28,10 +29,13 @@ pub enum Counted {
 pub struct Choose<'a> {
     pub opens: &'a Opens,
     pub cgroups: &'a KnownCgroups,
+    pub lineage: &'a Lineage,
     /// Connections and their processes, if they are known.
     pub owners: Option<&'a Connections>,
     /// The processes whose peers match, if a filter is about peers.
     pub talking: Option<&'a HashSet<ProcessKey>>,
+    /// The processes whose ancestors match, if a filter is about ancestors.
+    pub descended: Option<&'a HashSet<ProcessKey>>,
     /// The filter that was typed, and the one of the command line.
     pub filters: [Option<&'a Filter>; 2],
     pub failed_only: bool,
@@ -53,6 +57,9 @@ impl Choose<'_> {
     /// Whether the filters match a process, whatever it opens.
     pub(super) fn who(&self, process: &Process) -> bool {
         if self.talking.is_some_and(|talking| !talking.contains(&process.key)) {
+            return false;
+        }
+        if self.descended.is_some_and(|descended| !descended.contains(&process.key)) {
             return false;
         }
         let (names, n) = process.names();

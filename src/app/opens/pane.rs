@@ -17,6 +17,7 @@ use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::field::Need;
 use crate::model::field::opens::OpensTable;
+use crate::model::lineage::Ancestor;
 use crate::model::opens::{Opens, Process};
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
@@ -41,6 +42,14 @@ pub struct OpensPane {
     pub sort: OpensSort,
     pub reverse: bool,
     pub failed_only: bool,
+    /// Failures that were found later or are of common files are shown as well.
+    pub all_failures: bool,
+    /// How many failures are hidden.
+    pub hidden: u64,
+    /// Order and direction of tables that were shown before.
+    sorts: HashMap<OpensTable, (OpensSort, bool)>,
+    /// The ancestors of the open process, the parent first.
+    pub ancestors: Vec<Ancestor>,
     /// Directory levels.
     pub depth: usize,
     /// Files shown under each program or process; `None`: as many as there is room for.
@@ -91,6 +100,10 @@ impl Default for OpensPane {
             sort: OpensSort::default(),
             reverse: false,
             failed_only: false,
+            all_failures: false,
+            hidden: 0,
+            sorts: HashMap::new(),
+            ancestors: Vec::new(),
             depth: 3,
             under: None,
             auto_under: 0,
@@ -202,16 +215,20 @@ impl OpensPane {
         if self.crumbs.len() >= MAX_DEPTH {
             return false;
         }
+        let before = self.table();
         let list = std::mem::take(&mut self.list);
         let related = std::mem::take(&mut self.related.list);
         let in_related = std::mem::take(&mut self.in_related);
         self.crumbs.push(Crumb { detail, list, related, in_related, via });
+        self.change_table(before);
         true
     }
 
     /// Closes the detail view; the cursors are where they were before.
     pub(in crate::app) fn close(&mut self) -> Option<Crumb> {
+        let before = self.table();
         let crumb = self.crumbs.pop()?;
+        self.change_table(before);
         self.list = crumb.list.clone();
         self.related.list = crumb.related.clone();
         self.in_related = crumb.in_related;
@@ -220,7 +237,9 @@ impl OpensPane {
 
     /// Closes all detail views.
     pub(in crate::app) fn close_all(&mut self) {
+        let before = self.table();
         self.crumbs.clear();
+        self.change_table(before);
         self.in_related = false;
     }
 
@@ -331,8 +350,19 @@ impl OpensPane {
 
     pub(in crate::app) fn next_view(&mut self) {
         self.close_all();
+        let before = self.table();
         self.view = self.view.next();
+        self.change_table(before);
         self.list = List::default();
+    }
+
+    /// Each table has an order of its own: keeps that of the one before, and takes up that of the one now.
+    fn change_table(&mut self, before: OpensTable) {
+        let now = self.table();
+        if now != before {
+            self.sorts.insert(before, (self.sort, self.reverse));
+            (self.sort, self.reverse) = self.sorts.get(&now).copied().unwrap_or_default();
+        }
     }
 
     /// The table that is shown.
@@ -354,6 +384,7 @@ impl OpensPane {
             Need::Latency => self.timed,
             Need::Connections => self.net,
             Need::Inline => self.inline,
+            Need::AllFailures => self.all_failures,
             _ => true,
         }
     }

@@ -185,15 +185,19 @@ pub struct DirRow {
 #[derive(Clone, Debug)]
 pub struct FailRow {
     pub name: Comm,
+    /// Parents of the processes, as far as their names are known; those of the last failures.
+    pub parents: Vec<Comm>,
     /// The process that failed last, and the number of processes.
     pub process: Slot,
     pub processes: usize,
     pub errno: i32,
     pub dir: Box<[u8]>,
-    /// The path that was tried last, and the number of files.
+    /// The path that was tried last, and the number of different files.
     pub path: Slot,
     pub files: u64,
-    /// Files of the same name that were opened later, and the path of the last of them.
+    /// Pairs of a process and a path that it failed to open.
+    pub tried: u64,
+    /// How many of these led to a file of the same name that was opened later, and the path of the last.
     pub found: u64,
     pub found_at: Option<(Mono, Slot)>,
     pub count: u64,

@@ -69,6 +69,8 @@ impl Unit {
 pub enum Need {
     /// Opens are timed (`--latency`).
     Latency,
+    /// Failures are shown that were found later.
+    AllFailures,
     /// There is no room for files below programs: one is in the row.
     Inline,
     /// The connections of processes are known.
@@ -218,8 +220,7 @@ pub fn headers() -> Vec<(&'static str, &'static str)> {
 
 // Help of headers that several tables have.
 const PID_HELP: &str = "process ID; for a failure of several processes, how many they are";
-const PROCESS_HELP: &str =
-    "name of the process, then threads with other names; below it the files that it opens most";
+const PROCESS_HELP: &str = "name of the process, then threads with other names; of an address the process with most of its traffic, and how many more";
 const RX_HELP: &str = "received per second in the last interval: from an address all its frames, \
     of a process the payload of its TCP and UDP sockets";
 const TX_HELP: &str = "sent per second in the last interval: to an address all frames, \

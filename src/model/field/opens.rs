@@ -13,6 +13,8 @@ pub type OpensColumn = Column<OpensField, OpensSort>;
 /// The content of a cell of the opens pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpensField {
+    Parent,
+    FailedPath,
     Program,
     Unit,
     TopFile,
@@ -191,7 +193,7 @@ impl OpensView {
 }
 
 /// The tables of the pane; `[columns]` in the configuration has the words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum OpensTable {
     Programs,
@@ -363,8 +365,8 @@ const DIRECTORY: OpensColumn = Column::text(
 .sorts(S::Name);
 
 const USERS: OpensColumn =
-    Column::number(F::Users, "BY", Unit::Number, "number of processes that open the file")
-        .sized(4, 4, 6);
+    Column::number(F::Users, "PROCS", Unit::Number, "number of processes that open the file")
+        .sized(5, 6, 6);
 
 const RESULT: OpensColumn =
     Column::text(F::Result, "RESULT", "what the last open returned: a descriptor or an error")
@@ -373,12 +375,24 @@ const RESULT: OpensColumn =
 const ERROR: OpensColumn =
     Column::text(F::Error, "ERROR", "error that the opens failed with").sized(7, 12, 1);
 
+const PARENT: OpensColumn =
+    Column::text(F::Parent, "PARENT", "parent of the process, its name where that is known")
+        .sized(10, 20, 2);
+
+const FAILED_PATH: OpensColumn = Column::text(
+    F::FailedPath,
+    "PATH",
+    "path that could not be opened; of several their directory, cut to the levels that - and + choose",
+)
+.sized(15, 90, 0);
+
 const FOUND_LATER: OpensColumn = Column::text(
     F::FoundLater,
     "THEN FOUND",
     "file of the same name that the same process opened later",
 )
-.sized(18, 90, 2);
+.sized(18, 90, 2)
+.needs(Need::AllFailures);
 
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
@@ -404,14 +418,15 @@ static FILES: [OpensColumn; 9] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, USERS, R
 
 static DIRECTORIES: [OpensColumn; 8] = [DIRECTORY, FILE_COUNT, RATE, FAILED, TOTAL, MEAN, MAX, AGE];
 
-static FAILURES: [OpensColumn; 9] = [
+static FAILURES: [OpensColumn; 10] = [
     PID.sized(7, 7, 3),
-    PROCESS.sized(9, 15, 1),
+    PROCESS.sized(11, 15, 1),
+    PARENT,
     TIMES,
     ERROR,
-    DIRECTORY.sized(13, 90, 0).unsorted(),
+    FAILED_PATH,
     FOUND_LATER,
-    FAIL_RATE,
+    FAIL_RATE.sized(8, 9, 4),
     FILE_COUNT.sized(6, 6, 6),
     AGE,
 ];

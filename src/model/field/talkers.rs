@@ -13,6 +13,7 @@ pub type TalkersColumn = Column<TalkersField, TalkersSort>;
 /// The content of a cell of the talkers pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TalkersField {
+    Process,
     Address,
     Origin,
     Interface,
@@ -152,10 +153,13 @@ use TalkersField as F;
 use TalkersSort as S;
 
 /// Every column of the table, from the left.
-pub static COLUMNS: [TalkersColumn; 10] = [
+pub static COLUMNS: [TalkersColumn; 11] = [
     Column::text(F::Address, "ADDRESS", "address that sends to this machine, or is sent to")
         .sized(15, 43, 0)
         .sorts(S::Address),
+    Column::text(F::Process, "PROCESS", super::PROCESS_HELP)
+        .sized(12, 20, 2)
+        .needs(Need::Connections),
     Column::text(
         F::Origin,
         "ORIGIN",
@@ -192,7 +196,7 @@ pub static COLUMNS: [TalkersColumn; 10] = [
         Unit::PerSecond,
         "packets per second; XDP counts a merged buffer as one",
     )
-    .sized(6, 9, 3)
+    .sized(6, 9, 6)
     .sorts(S::Packets),
     Column::number(
         F::Share,
@@ -203,7 +207,7 @@ pub static COLUMNS: [TalkersColumn; 10] = [
     .sized(6, 6, 4)
     .sorts(S::Bits),
     Column::number(F::Total, "BYTES", Unit::Bytes, "bytes since the address entered the table")
-        .sized(6, 7, 6)
+        .sized(6, 7, 3)
         .sorts(S::Total),
     Column::text(F::Past, "LAST 60s", super::PAST_HELP).sized(9, 30, 5).sorts(S::Age),
 ];

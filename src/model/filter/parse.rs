@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::terms::{self, TermForm};
-use super::{Errno, Filter, FilterError, MAX_BYTES, Net, Pattern, Term};
+use super::{Errno, Filter, FilterError, MAX_BYTES, Net, ParentIs, Pattern, Term};
 use crate::model::errno::errno_number;
 
 /// A position in the expression.
@@ -73,6 +73,16 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
         "cgroup" => filter.cgroups.push(pattern(false)?),
         "pid" => filter.tgids.push(number()?),
         "uid" => filter.uids.push(number()?),
+        "parent" => {
+            let term = match plain(&value).and_then(|text| text.parse().ok()) {
+                Some(pid) => Term { negated, is: ParentIs::Pid(pid) },
+                None => {
+                    let Term { negated, is } = pattern(true)?;
+                    Term { negated, is: ParentIs::Named(is) }
+                }
+            };
+            filter.parents.push(term);
+        }
         "err" => {
             let is = plain(&value).and_then(errno);
             let is = is.ok_or_else(|| needs("the name or number of an error, or any"))?;

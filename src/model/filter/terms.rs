@@ -29,6 +29,12 @@ pub const TERMS: &[TermForm] = &[
     form("pid", "pid:", "pid:812", "a process ID"),
     form("uid", "uid:", "uid:1000", "a real user ID; `id -u NAME` prints it"),
     form(
+        "parent",
+        "parent:",
+        "parent:cron",
+        "a process ID, or a word or ~regex in the name, of any ancestor; on the screen alone",
+    ),
+    form(
         "path",
         "path:",
         "path:/etc",

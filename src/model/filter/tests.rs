@@ -52,6 +52,29 @@ fn terms_on_the_process() {
     assert!(filter("!cgroup:a").process(&no_cgroup));
 }
 
+/// Any ancestor counts; negated, none may match.
+#[test]
+fn ancestors_match_by_id_or_name() {
+    let ancestor =
+        |pid, name: &[u8]| Ancestor { pid, name: Comm::new(name), ppid: 0, start_boottime_ns: 0 };
+    let ancestors = [ancestor(700, b"backup.sh"), ancestor(1, b"systemd")];
+    for (expr, matches) in [
+        ("parent:700", true),
+        ("parent:7", false),
+        ("parent:backup", true),
+        ("parent:~^system", true),
+        ("parent:cron", false),
+        ("!parent:systemd", false),
+        ("!parent:cron parent:1", true),
+        ("parent:!cron", true),
+    ] {
+        let filter = filter(expr);
+        assert!(filter.chooses_parents() && filter.needs_each_process(), "{expr}");
+        assert_eq!(filter.ancestors(&ancestors), matches, "{expr}");
+    }
+    assert!(Filter::parse("parent:").is_err() && Filter::parse("parent:~[").is_err());
+}
+
 #[test]
 fn a_long_word_matches_by_its_first_fifteen_bytes() {
     let names: &[&[u8]] = &[b"gnome-session-b"];

@@ -1,14 +1,16 @@
 //! Failed opens by process name, errno and directory, and one by one within a group; whether a file
 //! of the same name was found later.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
+use super::common::Commonness;
 use super::directories::directory;
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{FailGroup, FailRow, Row};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
+use crate::model::lineage::Ancestry;
 use crate::model::open::Comm;
 use crate::model::opens::{Failure, LaterSuccess, Path, Process, Tally};
 use crate::model::slab::Slot;
@@ -17,11 +19,17 @@ use crate::model::time::Mono;
 /// The key of one row: process name, errno, directory.
 type Group<'a> = (Comm, i32, &'a [u8]);
 
+/// A row, its processes with the number that each stands for, and its paths.
+type Gathered = (FailRow, HashMap<Slot, usize>, HashSet<Slot>);
+
 /// All failures that match, in groups.
 pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let opens = choose.opens;
     let found = LaterSuccess::new(opens);
-    let mut groups: HashMap<Group<'_>, (FailRow, HashMap<Slot, usize>)> = HashMap::new();
+    let common = Commonness::of(opens);
+    let ancestry = Ancestry::of(opens, choose.lineage);
+    pane.hidden = 0;
+    let mut groups: HashMap<Group<'_>, Gathered> = HashMap::new();
     for (_, f) in opens.failures().iter() {
         let (Some(process), Some(path)) =
             (opens.processes().get(f.process), opens.paths().get(f.path))
@@ -31,34 +39,48 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         if !matches(choose, f, process, path) {
             continue;
         }
+        if !pane.all_failures && is_harmless(&found, &common, f) {
+            pane.hidden += f.failures() as u64;
+            continue;
+        }
         let dir = directory(&path.bytes, pane.depth);
-        let (row, processes) = groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
-            let row = FailRow {
-                name: process.name,
-                process: f.process,
-                processes: 0,
-                errno: f.errno,
-                dir: dir.into(),
-                path: f.path,
-                files: 0,
-                found: 0,
-                found_at: None,
-                count: 0,
-                rate: 0.0,
-                last: Mono(0),
-            };
-            (row, HashMap::new())
-        });
+        let (row, processes, paths) =
+            groups.entry((process.name, f.errno, dir)).or_insert_with(|| {
+                let row = FailRow {
+                    name: process.name,
+                    parents: Vec::new(),
+                    process: f.process,
+                    processes: 0,
+                    errno: f.errno,
+                    dir: dir.into(),
+                    path: f.path,
+                    files: 0,
+                    tried: 0,
+                    found: 0,
+                    found_at: None,
+                    count: 0,
+                    rate: 0.0,
+                    last: Mono(0),
+                };
+                (row, HashMap::new(), HashSet::new())
+            });
         // An entry for evicted processes stands for as many as failed at one path.
         let of_process = processes.entry(f.process).or_default();
         let known = *of_process;
         *of_process = known.max(if process.is_stand_in() { f.failures() } else { 1 });
         row.processes += *of_process - known;
+        let parent = ancestry.ancestors(process).first().map(|a| a.name);
+        if let Some(name) = parent.filter(|name| !row.parents.contains(name)) {
+            row.parents.push(name);
+        }
         if f.last >= row.last {
             row.process = f.process;
             row.path = f.path;
         }
-        row.files += f.failures() as u64;
+        row.tried += f.failures() as u64;
+        if paths.insert(f.path) {
+            row.files += path.evicted.max(1);
+        }
         if let Some(file) = found.after(f) {
             row.found += 1;
             let this = file.last_good.map(|at| (at, file.path));
@@ -69,7 +91,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         row.last = row.last.max(f.last);
     }
     let sort = pane.sort();
-    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, _)| row).collect();
+    let mut rows: Vec<FailRow> = groups.into_values().map(|(row, ..)| row).collect();
     let key = |f: &FailRow| (f.name.0, f.errno, f.dir.clone());
     rows.sort_by_cached_key(key);
     let mut items: Vec<_> = rows
@@ -86,7 +108,8 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             };
             let pid = process.map_or(0, |p| p.key.tgid);
             Ranked {
-                class: 0,
+                // What was never found comes first.
+                class: u8::from(f.found >= f.tried),
                 weight: sort.weigh(&Measures { pid, ..Measures::of(&tally, f.rate) }),
                 name: f.name.as_bytes(),
                 id: at as u64,
@@ -101,6 +124,12 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     pane.of = pane.rows.len();
 }
 
+/// Whether a failure says little: the file was found later in another directory, or the loader or the C
+/// library looked for it.
+fn is_harmless(found: &LaterSuccess<'_>, common: &Commonness<'_>, f: &Failure) -> bool {
+    common.is_common(f.path) || found.after(f).is_some_and(|file| file.path != f.path)
+}
+
 fn matches(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> bool {
     choose.new_since.is_none_or(|mark| f.first > mark)
         && choose.what(&path.bytes, choose.used(f.process, f.path), f.errno.saturating_neg())
@@ -111,6 +140,8 @@ fn matches(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> 
 pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group: &FailGroup) {
     let opens = choose.opens;
     let sort = pane.sort();
+    let found = LaterSuccess::new(opens);
+    let common = Commonness::of(opens);
     pane.of = 0;
     let mut items = Vec::new();
     for (slot, f) in opens.failures().iter() {
@@ -125,7 +156,8 @@ pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group
             continue;
         }
         pane.of += 1;
-        if !matches(choose, f, process, path) {
+        let hidden = !pane.all_failures && is_harmless(&found, &common, f);
+        if hidden || !matches(choose, f, process, path) {
             continue;
         }
         let tally = Tally { opens: f.count, last: f.last, ..Tally::default() };
@@ -139,7 +171,6 @@ pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group
         });
     }
     order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let found = LaterSuccess::new(opens);
     pane.found = items
         .iter()
         .filter_map(|i| Some((i.what, found.after(opens.failures().get(i.what)?)?.path)))

@@ -16,6 +16,7 @@ use super::row::{About, Detail, Row};
 use super::{OpensPane, OpensView};
 use crate::model::conn::Carried;
 use crate::model::connections::Connections;
+use crate::model::lineage::Ancestry;
 use crate::model::opens::Opens;
 use common::Commonness;
 use directories::{about, below, directories};
@@ -62,6 +63,9 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             let files = choose.opens.processes().get(slot).map_or(&[][..], |p| &p.files);
             pane.of = files.len();
             pane.about = about(choose.opens, &[slot], files, pane.depth);
+            let ancestry = Ancestry::of(choose.opens, choose.lineage);
+            let process = choose.opens.processes().get(slot);
+            pane.ancestors = process.map_or(Vec::new(), |p| ancestry.ancestors(p));
             let common = Commonness::of(choose.opens);
             let files = files_of(choose, &common, files, sort, reverse).into_iter();
             pane.rows.extend(files.map(|(slot, _)| Row::FileOfProcess(slot)));
