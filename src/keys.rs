@@ -74,6 +74,7 @@ pub enum Action {
     Restart,
     Accept,
     Cancel,
+    Complete,
 }
 
 /// One row of the table.
@@ -179,6 +180,7 @@ pub const BINDINGS: &[Binding] = &[
 
     on(M::Filter, &[Enter], A::Accept, "keep the filter", "keep"),
     on(M::Filter, &[Esc], A::Cancel, "clear the filter", "clear"),
+    on(M::Filter, &[Tab], A::Complete, "complete the term: its key, or path: before a word that only paths contain", "complete"),
     on(M::Filter, &[F(10)], A::Quit, "quit", ""),
     ctrl(M::Filter, &[Char('c')], A::Quit, "quit"),
 

@@ -116,7 +116,7 @@ impl App {
                 self.step_in_time(action);
             }
             Action::Slower | Action::Faster => self.say("only a replay has a speed"),
-            Action::Quit | Action::Accept | Action::Cancel => {}
+            Action::Quit | Action::Accept | Action::Cancel | Action::Complete => {}
         }
         Vec::new()
     }
@@ -125,6 +125,12 @@ impl App {
         match action {
             Action::Accept => self.filter.accept(),
             Action::Cancel => self.filter.clear(),
+            Action::Complete => {
+                let of_paths = self.opens_pane.paths_match.is_some();
+                if let Err(keys) = self.filter.complete(of_paths) {
+                    self.say(&keys);
+                }
+            }
             _ => {}
         }
         self.rebuild();

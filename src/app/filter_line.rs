@@ -4,7 +4,8 @@ use ratatui::crossterm::event::{Event, KeyEvent};
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
-use crate::model::filter::{Filter, FilterError};
+use crate::model::escape::escape;
+use crate::model::filter::{Filter, FilterError, TERMS};
 
 /// Bytes of input at most.
 const MAX_INPUT: usize = 1_024;
@@ -68,6 +69,37 @@ impl FilterLine {
     /// Ends typing, unless the input is invalid.
     pub fn accept(&mut self) {
         self.editing = self.error.is_some();
+    }
+
+    /// The filter as one bare word, if it is nothing else.
+    pub fn bare_word(&self) -> Option<&str> {
+        let word = self.good_text.as_str();
+        let plain = |c: char| !c.is_whitespace() && !matches!(c, ':' | '!' | '~' | '"' | '\'');
+        (!word.is_empty() && word.chars().all(plain)).then_some(word)
+    }
+
+    /// Completes the last term: with `path:` in front where only paths contain it, else its key. The
+    /// error names the keys where none or several begin like that.
+    pub fn complete(&mut self, of_paths: bool) -> Result<(), String> {
+        let text = self.input.value();
+        let at = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let (before, term) = text.split_at_checked(at).unwrap_or(("", text));
+        let word = term.trim_start_matches('!');
+        let marks = term.strip_suffix(word).unwrap_or_default();
+        let term = if of_paths {
+            format!("path:{word}")
+        } else {
+            let keys = TERMS.iter().filter(|form| !form.key.is_empty()).map(|form| form.written);
+            let begin = keys.filter(|key| key.starts_with(word)).collect::<Vec<_>>();
+            match begin.as_slice() {
+                [one] => (*one).to_owned(),
+                [] => return Err(format!("no key begins with {}", escape(word.as_bytes()))),
+                several => return Err(several.join(" ")),
+            }
+        };
+        self.input = Input::new(format!("{before}{marks}{term}"));
+        self.parse();
+        Ok(())
     }
 
     /// Ends typing and removes the filter.
@@ -166,5 +198,23 @@ mod tests {
         line.clear();
         assert_eq!(line.held_text(), "nginx");
         assert!(line.fixed().is_some());
+    }
+
+    #[test]
+    fn the_last_term_is_completed() {
+        for (typed, of_paths, completed) in [
+            ("hostname", true, Ok("path:hostname")),
+            ("pid:1 pat", false, Ok("pid:1 path:")),
+            ("!par", false, Ok("!parent:")),
+            ("p", false, Err("pid: parent: path: peer: port:")),
+            ("zz", false, Err("no key begins with zz")),
+        ] {
+            let mut line = FilterLine::new(Some(typed), None);
+            let done = line.complete(of_paths).map(|()| line.text().0.to_owned());
+            assert_eq!(done, completed.map(str::to_owned).map_err(str::to_owned), "{typed}");
+        }
+        let word = |text| FilterLine::new(Some(text), None).bare_word().map(str::to_owned);
+        assert_eq!(word("hostname").as_deref(), Some("hostname"));
+        assert_eq!([word("a b"), word("pid:1"), word("!a"), word("")], [None, None, None, None]);
     }
 }

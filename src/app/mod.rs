@@ -431,6 +431,7 @@ impl App {
             now: shown.at,
         };
         opens::build(pane, &choose, room.rows);
+        pane.paths_match = self.filter.bare_word().and_then(|word| choose.paths_with(pane, word));
         pane.settle(room.rows);
     }
 

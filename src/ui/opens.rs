@@ -1,5 +1,7 @@
 //! The opens pane.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -78,7 +80,10 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
         Table { look, columns: &columns, sort: pane.sort(), reverse: pane.reverse, focused };
     table.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if pane.rows.is_empty() {
-        Line::new(buf, rows).skip(1).put(empty(app), look.theme.quiet);
+        let why = empty(app);
+        let mut line = Line::new(buf, rows);
+        let room = line.skip(1).room();
+        line.put(&cut(&why, room, look.glyphs.cut), look.theme.quiet);
         return;
     }
     let len = pane.rows.len();
@@ -94,9 +99,23 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
 }
 
 /// Why there are no rows.
-fn empty(app: &App) -> &'static str {
+fn empty(app: &App) -> Cow<'static, str> {
     let pane = &app.opens_pane;
-    match &app.data.opens_state {
+    if let (Some(n), Some(word)) = (pane.paths_match, app.filter.bare_word()) {
+        let paths = if n == 1 {
+            "1 path does".into()
+        } else {
+            format!("{} paths do", num::grouped(n as u64))
+        };
+        let keys = if app.filter.editing() {
+            "Tab".into()
+        } else {
+            format!("{} and Tab", app.keys.first(Action::Filter))
+        };
+        let word = escape(word.as_bytes());
+        return format!("no process matches; {paths}: press {keys} for path:{word}").into();
+    }
+    let why = match &app.data.opens_state {
         ProbeState::Starting => "starting",
         _ if pane.of == 0 && pane.detail().is_some() => {
             "no data: evicted from the table, or it has opened nothing"
@@ -109,7 +128,8 @@ fn empty(app: &App) -> &'static str {
         }
         _ if pane.failed_only || pane.view == OpensView::Failures => "no failed opens",
         _ => "no opens yet",
-    }
+    };
+    why.into()
 }
 
 fn title(app: &App, look: &Look) -> String {

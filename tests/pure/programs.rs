@@ -246,3 +246,21 @@ fn each_table_has_an_order_of_its_own() {
     }
     assert_eq!(app.opens_pane.sort(), OpensSort::Total);
 }
+
+/// A word that no process has in its name, but paths have.
+#[test]
+fn a_word_of_paths_is_completed() {
+    let mut app = looping(3, SIZE);
+    type_text(&mut app, "/hostname", at(2.0));
+    let screen = text(&app, SIZE);
+    let hint = "no process matches; 1 path does: press Tab for path:hostname";
+    assert!(screen.contains(hint), "{screen}");
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.filter.text().0, "path:hostname");
+    assert!(rows(&text(&app, SIZE), "cat ×3")[0].contains(" 3.0"));
+    press(&mut app, KeyCode::Esc);
+    type_text(&mut app, "/nothing-like-it", at(2.0));
+    assert!(text(&app, SIZE).contains("no match for the filter"));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.notice().unwrap().0, "no key begins with nothing-like-it");
+}

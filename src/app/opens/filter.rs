@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use super::row::Share;
+use super::{OpensPane, OpensView};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
 use crate::model::field::opens::Traffic;
@@ -135,6 +136,21 @@ impl Choose<'_> {
     /// The traffic of a process.
     pub(super) fn traffic(&self, process: &Process) -> Option<Traffic> {
         self.owners?.process(process.key).map(Traffic::of)
+    }
+
+    /// How many paths contain a word, where no process matches it: it is in none of their names.
+    pub fn paths_with(&self, pane: &OpensPane, word: &str) -> Option<usize> {
+        let of_processes = matches!(pane.view, OpensView::Programs | OpensView::Processes);
+        if !pane.rows.is_empty() || !of_processes || pane.detail().is_some() {
+            return None;
+        }
+        let filter = Filter::parse(&format!("path:{word}")).ok()?;
+        let matches = |path: &Path| {
+            let path = Some(&*path.bytes);
+            filter.file(&What { path, resolved: path, errno: None })
+        };
+        let n = self.opens.paths().iter().filter(|(_, p)| matches(p)).count();
+        (n > 0).then_some(n)
     }
 
     /// Whether a filter is about files.

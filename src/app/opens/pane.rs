@@ -83,6 +83,8 @@ pub struct OpensPane {
     pub unattributed: Carried,
     /// Network peers, processes or timeline of the open detail view.
     pub related: Related,
+    /// How many paths contain the filter's only word, while no process does.
+    pub paths_match: Option<usize>,
     /// The cursor is among the related rows.
     pub in_related: bool,
     /// Rows before the filter, and those that match it.
@@ -125,6 +127,7 @@ impl Default for OpensPane {
             carried: Carried::default(),
             unattributed: Carried::default(),
             related: Related::default(),
+            paths_match: None,
             in_related: false,
             of: 0,
             matched: 0,
