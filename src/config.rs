@@ -16,7 +16,6 @@ use crate::settings::saved_view::THEME_NAMES;
 use crate::settings::{ScreenSettings, Settings};
 
 pub use file::FileConfig;
-pub use place::caller;
 pub use printed::printed;
 pub use save::{Changes, save};
 
@@ -48,7 +47,7 @@ pub fn load(named: Option<&Path>) -> Result<FileConfig, ConfigError> {
     };
     let text = match place::read(&path) {
         Ok(text) => text,
-        Err(_) if named.is_none() && std::fs::metadata(&path).is_err() => {
+        Err(_) if named.is_none() && !place::is_there(&path) => {
             return Ok(FileConfig::default());
         }
         Err(why) => return Err(ConfigError::Read { path, why }),

@@ -9,6 +9,7 @@ pub mod app;
 pub mod bpf;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod doctor;
 pub mod files;
 pub mod keymap;

@@ -1,13 +1,16 @@
 //! Parse, run, exit status.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use ebpftop::cli::{Cli, Command, ReplayArgs};
+use ebpftop::cli::{Cli, Command, DoctorFormat, Format, ReplayArgs};
 use ebpftop::config::{self, ConfigError};
-use ebpftop::model::escape::escape;
+use ebpftop::console::{reads_utf8, say};
+use ebpftop::model::escape::{escape, inert, only_ascii};
 use ebpftop::settings::Settings;
 use ebpftop::{doctor, logging, man, privileges, probes, recording, runtime, stream};
 
@@ -15,7 +18,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "ebpftop: {e:#}");
+            say(&format!("{e:#}"));
             // A wrong word in the file is wrong usage, as on the command line.
             match e.downcast_ref() {
                 Some(ConfigError::Content { .. }) => ExitCode::from(2),
@@ -26,7 +29,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return refuse(&usage),
+    };
+    if !reads_utf8() && is_for_people(&cli) {
+        only_ascii();
+    }
+    // Before the fence, behind which groups stay as they are. An error comes with the first file.
+    let _ = privileges::invoker();
     if !matches!(
         &cli.command,
         Some(Command::Replay(_) | Command::Config | Command::Completions { .. } | Command::Man)
@@ -47,12 +58,37 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Replay(args)) => replay(args),
         Some(Command::Doctor { format, .. }) => {
             let report = doctor::examine();
-            print(doctor::render(&report, *format).as_bytes())?;
+            let text = doctor::render(&report, *format);
+            // The one sign of its own that is beyond ASCII.
+            let text = if reads_utf8() { text } else { text.replace('–', "-") };
+            print(text.as_bytes())?;
             Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Some(Command::Config) => print(config::printed().as_bytes()),
         Some(Command::Completions { shell }) => print(&man::completions(*shell)),
         Some(Command::Man) => print(&man::page()?),
+    }
+}
+
+/// Prints what is wrong with the command line, or the help that it asks for. An argument may be anybody's
+/// words.
+fn refuse(usage: &clap::Error) -> anyhow::Result<ExitCode> {
+    let text = usage.render().to_string();
+    match inert(text.as_bytes(), !reads_utf8()) {
+        Cow::Owned(inert) if usage.use_stderr() => {
+            let _ = std::io::stderr().write_all(inert.as_bytes());
+        }
+        _ => usage.print()?,
+    }
+    Ok(ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2)))
+}
+
+/// Whether the output is read by people; what programs read is the same in every locale.
+fn is_for_people(cli: &Cli) -> bool {
+    match &cli.command {
+        Some(Command::Stream(args)) => args.format == Format::Text,
+        Some(Command::Doctor { format, .. }) => *format == DoctorFormat::Text,
+        _ => true,
     }
 }
 
@@ -70,16 +106,18 @@ fn take_types(cli: &Cli) -> anyhow::Result<()> {
     probes::use_btf_file(path).with_context(|| format!("read the kernel's types from {shown}"))
 }
 
+fn open_log(log: &Path) -> anyhow::Result<()> {
+    let shown = escape(log.as_os_str().as_encoded_bytes());
+    logging::to_file(log).with_context(|| format!("write the log {shown}"))
+}
+
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if !std::io::stdout().is_terminal() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "ebpftop: a replay needs a terminal; for lines on stdout use `ebpftop stream`"
-        );
+        say("a replay needs a terminal; for lines on stdout use `ebpftop stream`");
         return Ok(ExitCode::from(2));
     }
     if let Some(log) = &args.screen.log {
-        logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
+        open_log(log)?;
     }
     let file = config::load(args.screen.config.as_deref())?;
     // What the file says of live watching (a filter, a process) is not meant for a recording.
@@ -91,14 +129,11 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode> {
     if !std::io::stdout().is_terminal() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "ebpftop: the dashboard needs a terminal; for lines on stdout use `ebpftop stream`"
-        );
+        say("the dashboard needs a terminal; for lines on stdout use `ebpftop stream`");
         return Ok(ExitCode::from(2));
     }
     if let Some(log) = &cli.screen.log {
-        logging::to_file(log).with_context(|| format!("write the log {}", log.display()))?;
+        open_log(log)?;
         match seccomp {
             Ok(()) => tracing::info!("under the seccomp filter"),
             Err(e) => tracing::warn!("no seccomp filter: {e}"),

@@ -3,10 +3,12 @@
 //! Capabilities belong to threads: each drops those that it no longer needs. Dropped capabilities
 //! cannot be regained: seccomp forbids `execve`, see [`fn@seccomp`].
 
+mod invoker;
 mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+pub use invoker::{Invoker, as_invoker, become_invoker, invoker};
 pub use seccomp::{is_filtered, seccomp};
 
 /// A task of a thread after the start that needs capabilities.

@@ -30,7 +30,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Effect, Msg};
-use crate::files::as_caller;
+use crate::console::say;
+use crate::files;
 use crate::model::escape::escape;
 use crate::model::event::ProbeId;
 use crate::model::origin::Origins;
@@ -77,7 +78,7 @@ enum End {
 /// Runs the dashboard with the real probes until the user has seen enough.
 pub fn run(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result<ExitCode> {
     if !std::io::stdout().is_terminal() {
-        eprintln!("ebpftop: stdout is not a terminal: use `ebpftop stream` to write lines");
+        say("stdout is not a terminal: use `ebpftop stream` to write lines");
         return Ok(ExitCode::from(2));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -101,6 +102,8 @@ async fn play(
     player: Player,
 ) -> anyhow::Result<ExitCode> {
     let origins = origins(&screen.mmdb)?;
+    // Nothing else is opened.
+    privileges::keep(&[], false);
     let mut signals = Signals::new()?;
     let mut app = App::new(settings, &player.head().host, player.now());
     app.arrange(screen);
@@ -116,7 +119,7 @@ async fn play(
         End::Requested | End::Panicked => return Ok(ExitCode::from(101)),
     }
     if let Some(damage) = player.as_ref().and_then(Player::damage) {
-        eprintln!("ebpftop: replay {damage}");
+        say(&format!("replay {damage}"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -153,7 +156,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
         First::None => {
             // Connections alone are no dashboard, and why they are not known is no help here.
             for (_, problem) in probes.failures().filter(|(id, _)| *id != ProbeId::Connections) {
-                eprintln!("ebpftop: {problem}");
+                say(&format!("{problem}"));
             }
             explain(&missing);
             probes.join_within(FAREWELL).await;
@@ -165,7 +168,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
         // Done only in part: on the screen it is gone now.
         End::Requested if !terminal::panicked() && !app.data.problems().is_empty() => {
             for problem in app.data.problems() {
-                eprintln!("ebpftop: {problem}");
+                say(&format!("{problem}"));
             }
             Ok(ExitCode::FAILURE)
         }
@@ -179,15 +182,13 @@ fn explain(missing: &[&privileges::Need]) {
     if !missing.is_empty() {
         let named = missing.iter().map(|need| format!("{} ({})", need.capability, need.why));
         let named = named.collect::<Vec<_>>().join(", ");
-        eprintln!("ebpftop: missing privileges: {named}");
+        say(&format!("missing privileges: {named}"));
         if nix::unistd::geteuid().is_root() {
-            eprintln!(
-                "ebpftop: root lacks them here, as in a container: run it on the host, or start the \
-                 container with --privileged"
-            );
+            say("root lacks them here, as in a container: run it on the host, or start the \
+                 container with --privileged");
         }
     }
-    eprintln!("ebpftop: to see the dashboard without privileges: ebpftop replay");
+    say("to see the dashboard without privileges: ebpftop replay");
 }
 
 /// Reads the databases that the user named.
@@ -195,8 +196,7 @@ fn origins(files: &[PathBuf]) -> anyhow::Result<Origins> {
     let mut origins = Origins::default();
     for file in files {
         let shown = || escape(file.as_os_str().as_encoded_bytes()).into_owned();
-        let read = as_caller(|| std::fs::read(file)).and_then(std::convert::identity);
-        let bytes = read.with_context(|| format!("read {}", shown()))?;
+        let bytes = files::read(file).with_context(|| format!("read {}", shown()))?;
         origins.add(bytes).map_err(|why| {
             let why = escape(why.as_bytes()).into_owned();
             anyhow!("read {}: it is no MMDB file that can be used: {why}", shown())

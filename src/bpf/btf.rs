@@ -36,7 +36,7 @@ static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
 /// Takes the types from `path` from now on: a raw BTF file, or an ELF file with a section `.BTF`. To be
 /// called once, before anything is loaded.
 pub fn take_from(path: &Path) -> io::Result<()> {
-    let file = crate::files::as_caller(|| File::open(path))??;
+    let file = crate::files::open(path)?;
     let held = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let btf = Btf::from_path(&held).map_err(|_| io::Error::other("not BTF"))?;
     if btf.type_by_name::<libbpf_rs::btf::types::Struct<'_>>("task_struct").is_none() {

@@ -10,8 +10,8 @@ use toml_edit::DocumentMut;
 
 use super::file::FileConfig;
 use super::place;
-use crate::files::as_caller;
 use crate::model::escape::escape;
+use crate::privileges::as_invoker;
 use crate::settings::saved_view::Value;
 
 /// Values to be written, by their keys.
@@ -22,7 +22,7 @@ pub type Changes = Vec<(&'static str, Value)>;
 /// What the user behind sudo may not write is not written, and what is made is that user's.
 pub fn save(path: &Path, changes: &Changes) -> Result<String, String> {
     let shown = escape(path.as_os_str().as_encoded_bytes()).into_owned();
-    let result = as_caller(|| write(path, changes)).unwrap_or_else(|e| Err(e.to_string()));
+    let result = as_invoker(|| write(path, changes)).unwrap_or_else(|e| Err(e.to_string()));
     result.map(|()| shown.clone()).map_err(|why| format!("{shown}: {why}"))
 }
 

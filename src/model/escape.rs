@@ -6,6 +6,17 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether [`escape`] escapes everything beyond ASCII.
+static ONLY_ASCII: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`escape`] escapes everything beyond ASCII: for output that is read in a locale without
+/// UTF-8, where the second byte of `Û` begins a control sequence. A fact of the terminal, to be set once
+/// before anything is shown.
+pub fn only_ascii() {
+    ONLY_ASCII.store(true, Ordering::Relaxed);
+}
 
 /// Format characters (Cf) and the line and paragraph separators (Zl, Zp) of Unicode 16.0
 /// (the same in 15.0 and 17.0), sorted. Cc is `char::is_control`.
@@ -68,7 +79,7 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.chars().any(|c| c == '\\' || is_active(c))
+        && !text.chars().any(|c| c == '\\' || is_escaped(c))
     {
         return Cow::Borrowed(text);
     }
@@ -86,12 +97,42 @@ fn push_char(out: &mut String, c: char) {
         '\t' => out.push_str("\\t"),
         '\\' => out.push_str("\\\\"),
         '\0'..='\u{1f}' | '\u{7f}' => push_byte(out, u8::try_from(c).unwrap_or(0)),
-        c if is_active(c) => {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "\\u{{{:04x}}}", u32::from(c));
-        }
+        c if is_escaped(c) => push_number(out, c),
         c => out.push(c),
     }
+}
+
+fn is_escaped(c: char) -> bool {
+    is_active(c) || (!c.is_ascii() && ONLY_ASCII.load(Ordering::Relaxed))
+}
+
+/// `c` as `\u{200b}`.
+pub(crate) fn push_number(out: &mut String, c: char) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\u{{{:04x}}}", u32::from(c));
+}
+
+/// A whole message of lines with everything escaped that acts on a terminal, and with `ascii` everything
+/// beyond ASCII. Names in it are escaped already: backslashes stay as they are.
+pub fn inert(message: &[u8], ascii: bool) -> Cow<'_, str> {
+    let acts = |c: char| c != '\n' && (is_active(c) || (ascii && !c.is_ascii()));
+    if let Ok(text) = std::str::from_utf8(message)
+        && !text.chars().any(acts)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(message.len() + 16);
+    for chunk in message.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                c if acts(c) && c.is_ascii() => push_char(&mut out, c),
+                c if acts(c) => push_number(&mut out, c),
+                c => out.push(c),
+            }
+        }
+        chunk.invalid().iter().for_each(|b| push_byte(&mut out, *b));
+    }
+    Cow::Owned(out)
 }
 
 /// `byte` as `\x1b`.
@@ -169,6 +210,25 @@ mod tests {
         for text in [&b"a\\"[..], b"\\q", b"\\x4", b"\\xzz", b"\\u", b"\\u{", b"\\u{d800}", b"\\u}"]
         {
             assert_eq!(unescape(text), text);
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_its_escapes() {
+        let message = "a\nb \\x1b \x1b[31m\u{9b}é\u{202e}\t";
+        assert_eq!(inert(message.as_bytes(), false), "a\nb \\x1b \\x1b[31m\\u{009b}é\\u{202e}\\t");
+        assert_eq!(inert("é\u{db}31m".as_bytes(), true), "\\u{00e9}\\u{00db}31m");
+        assert_eq!(inert(b"\x9b31m", false), "\\x9b31m");
+        assert!(matches!(inert("é\n".as_bytes(), false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn without_utf8_everything_beyond_ascii_is_escaped() {
+        only_ascii();
+        assert_eq!(escape("é漢\u{db}31m".as_bytes()), "\\u{00e9}\\u{6f22}\\u{00db}31m");
+        assert_eq!(escape(b"plain"), "plain");
+        for text in ["é", "漢🦀", "\u{10ffff}"] {
+            assert_eq!(unescape(escape(text.as_bytes()).as_bytes()), text.as_bytes());
         }
     }
 

@@ -3,7 +3,6 @@
 //! A thread reads and unpacks; the loop takes in what is due. Going back begins at a point that
 //! was remembered on the way, and goes on from there as fast as it can.
 
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::mpsc;
@@ -16,6 +15,7 @@ use crate::app::{App, Data, Effect, Msg, PlayerCommand, Replay};
 use crate::model::escape::escape;
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::recording::{Damage, Head, Item, Mark, Reader};
+use crate::{files, privileges};
 
 /// A short recording of made-up processes and addresses.
 const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
@@ -87,7 +87,7 @@ impl Player {
         let (name, source): (String, Box<dyn Source>) = match path {
             Some(path) => {
                 let name = escape(path.as_os_str().as_encoded_bytes()).into_owned();
-                let file = File::open(path).map_err(|e| anyhow::anyhow!("replay {name}: {e}"))?;
+                let file = files::open(path).map_err(|e| anyhow::anyhow!("replay {name}: {e}"))?;
                 (name, Box::new(BufReader::new(file)))
             }
             None => ("the demo".into(), Box::new(Cursor::new(DEMO))),
@@ -101,9 +101,10 @@ impl Player {
         let start = head.started.mono;
         let (out, items) = channel(AHEAD);
         let (orders, ordered) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("replay".into())
-            .spawn(move || read(reader, &out, &ordered))?;
+        std::thread::Builder::new().name("replay".into()).spawn(move || {
+            privileges::keep(&[], false);
+            read(reader, &out, &ordered);
+        })?;
         Ok(Self {
             name,
             head,

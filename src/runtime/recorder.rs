@@ -13,6 +13,7 @@ use jiff::Zoned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::Recorded;
+use crate::console::say;
 use crate::model::escape::escape;
 use crate::model::event::ProbeEvent;
 use crate::model::time::Mono;
@@ -66,7 +67,7 @@ impl Recorder {
         let shared = Arc::<Shared>::default();
         let counts = shared.clone();
         let work = move || {
-            let begun = files::become_caller().map_err(|e| e.to_string());
+            let begun = privileges::become_invoker().map_err(|e| e.to_string());
             privileges::keep(&[], false);
             Thread { tell, shared: counts, open: None }.run(&ordered, &begun);
         };
@@ -149,7 +150,7 @@ impl Drop for Recorder {
             match self.told.try_recv() {
                 Ok(Recorded::Ended(words)) => {
                     // The screen is given back by now.
-                    eprintln!("ebpftop: {words}");
+                    say(&words);
                     return;
                 }
                 Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => return,

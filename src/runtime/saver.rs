@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::config::{self, Changes};
-use crate::{files, privileges};
+use crate::privileges;
 
 /// Maximum time that the end waits for a write.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ impl Saver {
         let (changes, asked) = sync_channel::<Changes>(1);
         let (told, results) = channel(1);
         let work = move || {
-            let begun = files::become_caller().map_err(|e| e.to_string());
+            let begun = privileges::become_invoker().map_err(|e| e.to_string());
             privileges::keep(&[], false);
             for changes in asked {
                 let result = match (&begun, &file) {

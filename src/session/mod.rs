@@ -5,12 +5,6 @@ mod choose;
 mod config;
 mod stop;
 
-use std::io::Write as _;
-
 pub use choose::Choose;
 pub use stop::Stop;
-
-/// Writes a line to stderr; where that is closed, to nowhere.
-pub fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "ebpftop: {text}");
-}
+pub use crate::console::say as complain;

@@ -103,7 +103,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let stop = Stop::on_signals().context("listen to signals")?;
-    let out = Out::stdout(stop.clone()).context("open stdout")?;
+    let out = Out::stdout(stop.clone(), args.format).context("open stdout")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -3,7 +3,8 @@
 //! Nothing is buffered here. While the reader is slow, this waits, the probes' channel fills, the probes
 //! wait too, and events that find no room in the kernel's ring are counted as lost.
 
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 
+use crate::cli::Format;
+use crate::console::reads_utf8;
+use crate::model::escape::inert;
 use crate::session::Stop;
 
 /// Bytes that a pipe which polls writable takes without blocking (PIPE_BUF).
@@ -43,12 +47,16 @@ pub struct Out {
     /// A pipe, a socket or a terminal: a write may block forever.
     paced: bool,
     stop: Stop,
+    /// Nothing beyond ASCII is written.
+    ascii: Option<Format>,
 }
 
 impl Out {
-    /// Stdout.
-    pub fn stdout(stop: Stop) -> io::Result<Self> {
-        Self::new(io::stdout().as_fd().try_clone_to_owned()?, stop)
+    /// Stdout. A terminal that does not read UTF-8 gets what is beyond ASCII in the escapes of `format`.
+    pub fn stdout(stop: Stop, format: Format) -> io::Result<Self> {
+        let ascii = (io::stdout().is_terminal() && !reads_utf8()).then_some(format);
+        let out = Self::new(io::stdout().as_fd().try_clone_to_owned()?, stop)?;
+        Ok(Self { ascii, ..out })
     }
 
     fn new(fd: OwnedFd, stop: Stop) -> io::Result<Self> {
@@ -56,11 +64,14 @@ impl Out {
         let paced = kind == SFlag::S_IFIFO
             || kind == SFlag::S_IFSOCK
             || (kind == SFlag::S_IFCHR && nix::unistd::isatty(&fd).unwrap_or(false));
-        Ok(Self { fd, paced, stop })
+        Ok(Self { fd, paced, stop, ascii: None })
     }
 
     /// Writes all of `bytes` and empties the buffer.
     pub fn write(&self, bytes: &mut Vec<u8>) -> Result<(), OutError> {
+        if let Some(format) = self.ascii {
+            *bytes = in_ascii(bytes, format);
+        }
         let done = self.write_all(bytes);
         bytes.clear();
         done
@@ -118,10 +129,41 @@ impl Out {
     }
 }
 
+/// Lines with what is beyond ASCII in the escapes of their format: of JSON, where such characters stand in
+/// strings alone, its own ones.
+fn in_ascii(lines: &[u8], format: Format) -> Vec<u8> {
+    if format != Format::Json {
+        return inert(lines, true).into_owned().into_bytes();
+    }
+    let mut out = String::with_capacity(lines.len());
+    for c in String::from_utf8_lossy(lines).chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
+
+    #[test]
+    fn in_ascii_json_says_the_same() {
+        let line = r#"{"path":"/tmp/é漢🦀Û31m\\n","n":1}"#;
+        let ascii = in_ascii(line.as_bytes(), Format::Json);
+        assert!(ascii.is_ascii());
+        let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        assert_eq!(value(&ascii), value(line.as_bytes()));
+        let csv = in_ascii("é,\\n\n".as_bytes(), Format::Csv);
+        assert_eq!(String::from_utf8(csv).unwrap(), "\\u{00e9},\\n\n");
+    }
 
     #[test]
     fn a_pipe_takes_all_of_it() {

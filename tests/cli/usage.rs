@@ -1,7 +1,8 @@
 //! The command line of the whole program: usage, configuration, documents, and `doctor` and
 //! `stream` without privileges.
 
-use crate::common::program::{ended, program, run, run_without_rights};
+use crate::common::program::{ebpftop, ended, program, run, run_without_rights};
+use crate::common::tty::Tty;
 
 #[test]
 fn wrong_usage_is_exit_2() {
@@ -33,6 +34,39 @@ fn the_dashboard_needs_a_terminal() {
     assert_eq!(run.code(), 2);
     assert!(run.stderr.contains("ebpftop stream"), "{}", run.stderr);
     assert!(run.stdout.is_empty());
+}
+
+/// Whatever a path or an argument has in it, messages do not act on the terminal; in a locale without UTF-8
+/// neither does the second byte of `\u{db}`, which begins a control sequence there.
+#[test]
+fn messages_do_not_act_on_the_terminal() {
+    let hostile = "/no\x1b[31msuch/\x1b]0;x\x07\u{9b}\u{202e}\u{db}31m";
+    for args in [
+        &["replay", "--log", hostile][..],
+        &["replay", "--config", hostile],
+        &["replay", "--mmdb", hostile],
+        &["replay", hostile],
+        &["doctor", "--btf", hostile],
+        &["stream", "--interval", hostile],
+        &["stream", "--pid", hostile],
+        &[hostile],
+    ] {
+        for (locale, shown) in [("C.UTF-8", "\u{db}31m"), ("C", "\\u{00db}31m")] {
+            let mut tty = Tty::start(
+                ebpftop(),
+                args,
+                &[("XDG_CONFIG_HOME", "/nonexistent"), ("LC_ALL", locale)],
+                (200, 30),
+            );
+            assert_ne!(tty.wait(), 0, "{args:?}: {}", tty.text());
+            let said = String::from_utf8(tty.bytes()).unwrap();
+            assert!(said.contains(shown), "{args:?}: {said:?}");
+            for active in ["\x1b[31m", "\x1b]0", "\x07", "\u{9b}", "\u{202e}"] {
+                assert!(!said.contains(active), "{args:?}: {said:?}");
+            }
+            assert!(locale != "C" || said.is_ascii(), "{args:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

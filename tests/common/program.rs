@@ -24,7 +24,7 @@ pub fn ebpftop() -> &'static str {
 /// The program with no configuration of the user's.
 pub fn program() -> Command {
     let mut command = Command::new(ebpftop());
-    command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").stdin(Stdio::null());
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
     command
 }
 
@@ -75,7 +75,7 @@ pub fn run_without_rights(args: &[&str]) -> Ended {
     }
     let (_dir, copy) = public_copy();
     let mut command = Command::new(copy);
-    command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("SUDO_USER").current_dir("/");
+    command.env("XDG_CONFIG_HOME", "/nonexistent").current_dir("/");
     ended(command.args(args).stdin(Stdio::null()).uid(65534).gid(65534))
 }
 
@@ -125,17 +125,18 @@ impl Stream {
 
     /// `stream ARGS` in a format with `ready` on stderr.
     pub fn text(args: &[&str]) -> Self {
-        let mut stream = Self::spawn(args);
+        Self::text_by(program().arg("stream").args(args))
+    }
+
+    /// The same by a command that ends with a `stream` in such a format.
+    pub fn text_by(command: &mut Command) -> Self {
+        let mut stream = Self::spawn_by(command);
         let _leash = Leash::on(stream.child.id());
         while !stream.said.contains("ready: ") {
             let read = stream.stderr.read_line(&mut stream.said).unwrap();
             assert!(read > 0, "stream must start here (the tests need root): {}", stream.said);
         }
         stream
-    }
-
-    fn spawn(args: &[&str]) -> Self {
-        Self::spawn_by(program().arg("stream").args(args))
     }
 
     fn spawn_by(command: &mut Command) -> Self {

@@ -29,7 +29,8 @@ fn home(text: Option<&str>) -> (tempfile::TempDir, PathBuf) {
 fn dashboard(home: &Path) -> Tty {
     own_namespace();
     ip("link set lo up");
-    let env = [("XDG_CONFIG_HOME", home.to_str().unwrap()), ("SUDO_USER", "nobody")];
+    let home = home.to_str().unwrap();
+    let env = [("XDG_CONFIG_HOME", home), ("SUDO_UID", "65534"), ("SUDO_GID", "65534")];
     let tty = Tty::start(ebpftop(), &["--interval", "200ms", "-i", "lo"], &env, (140, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     tty

@@ -207,7 +207,7 @@ fn a_full_disk_and_a_directory_of_others_are_told_and_the_dashboard_goes_on() {
 
     // Of root alone, and the user behind sudo is another.
     std::fs::set_permissions(&disk, PermissionsExt::from_mode(0o700)).unwrap();
-    let mut tty = dashboard(&disk, NAME, &[("SUDO_USER", "nobody")]);
+    let mut tty = dashboard(&disk, NAME, &[("SUDO_UID", "65534"), ("SUDO_GID", "65534")]);
     tty.send("R");
     let screen = tty.wait_for("not recorded: ");
     assert!(screen.contains("Permission denied"), "{screen}");

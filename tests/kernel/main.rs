@@ -29,6 +29,7 @@ mod doctor;
 mod faults;
 mod floor;
 mod hostile;
+mod invoker;
 mod io_uring;
 mod netns;
 mod opens;

@@ -37,7 +37,7 @@ fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_not_written() {
+fn a_file_of_another_user_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     std::fs::write(&path, "").unwrap();
@@ -45,6 +45,6 @@ fn a_file_of_somebody_else_is_not_written() {
     chown(&path, Some(65_534), Some(65_534)).expect("the tests need root");
     assert_eq!(
         ebpftop::files::append(&path).unwrap_err().to_string(),
-        "it belongs to somebody else"
+        "it belongs to another user"
     );
 }

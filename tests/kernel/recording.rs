@@ -171,7 +171,7 @@ fn nothing_is_written_over_and_the_file_is_for_its_owner() {
     // The file is made with the rights of the user it is for.
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let mut command = record(&file, &["--duration", "300ms"]);
-    command.env("SUDO_USER", "nobody");
+    command.env("SUDO_UID", "65534").env("SUDO_GID", "65534");
     let done = ended(&mut command);
     assert_eq!(done.code(), 0, "{}", done.stderr);
     let meta = file.metadata().unwrap();

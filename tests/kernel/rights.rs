@@ -17,16 +17,17 @@ use crate::common::tty::Tty;
 const NOBODY: u32 = 65_534;
 
 /// The dashboard on `lo` of a namespace of its own, as `user` would start it with sudo.
-fn dashboard(user: &str, args: &[&str]) -> Tty {
+fn dashboard(user: Option<u32>, args: &[&str]) -> Tty {
     own_namespace();
     veth("va", "vb");
     ip("link set lo up");
-    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", user)];
+    let id = user.map(|id| id.to_string()).unwrap_or_default();
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_UID", &*id), ("SUDO_GID", &*id)];
     Tty::start(ebpftop(), &[&["-i", "lo"], args].concat(), &env, (120, 30))
 }
 
 fn log_as_nobody(path: &Path) -> Tty {
-    dashboard("nobody", &["--log", path.to_str().unwrap()])
+    dashboard(Some(NOBODY), &["--log", path.to_str().unwrap()])
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_log_is_written_with_the_rights_of_the_caller_of_sudo() {
         (roots.path().join("log"), "Permission denied"),
         (home.path().join("folder/log"), "Permission denied"),
         (home.path().join("link"), "symbolic links"),
-        (kept.clone(), "belongs to somebody else"),
+        (kept.clone(), "belongs to another user"),
     ] {
         let mut tty = log_as_nobody(&path);
         assert_eq!(tty.wait(), 1);
@@ -107,7 +108,7 @@ const TALKERS: u64 = BPF | PERFMON | NET_ADMIN | NET_RAW;
 #[test]
 fn each_thread_of_the_dashboard_keeps_what_it_needs() {
     let opener = opener("opn-rights");
-    let mut tty = dashboard("", &["--interval", "100ms", "--xdp-mode", "off"]);
+    let mut tty = dashboard(None, &["--interval", "100ms", "--xdp-mode", "off"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     let pid = tty.pid().unsigned_abs();
     let others = [
@@ -137,7 +138,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
 #[test]
 fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
-    let mut tty = dashboard("", &["--interval", "100ms", "--lock"]);
+    let mut tty = dashboard(None, &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     let names = ["opens", "connections", "talkers", "who", "cgroups", "record", "save"];
     let others = names.map(|name| (name, 0));

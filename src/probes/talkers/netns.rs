@@ -5,11 +5,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+use nix::unistd::geteuid;
 
+use crate::files;
 use crate::model::escape::escape;
 use crate::model::problem::Problem;
 
@@ -50,7 +54,7 @@ impl Netns {
         let found_at = place(named);
         let entered = || -> io::Result<(File, (u64, u64))> {
             let own = File::open("/proc/thread-self/ns/net")?;
-            let file = File::open(&found_at)?;
+            let file = open(named, &found_at)?;
             let metadata = file.metadata()?;
             setns(file, CloneFlags::CLONE_NEWNET)?;
             Ok((own, (metadata.dev(), metadata.ino())))
@@ -85,6 +89,23 @@ impl Drop for Netns {
 pub(super) fn inode() -> u32 {
     let metadata = std::fs::metadata("/proc/thread-self/ns/net");
     metadata.ok().and_then(|m| u32::try_from(m.ino()).ok()).unwrap_or(0)
+}
+
+/// Opens the namespace's file. A path is opened with the permissions of the user who named it. Root enters
+/// any namespace for that user, but what is no namespace is the same to them as before: out of reach.
+fn open(named: &str, path: &Path) -> io::Result<File> {
+    if !named.contains('/') {
+        return File::open(path);
+    }
+    files::open(path).or_else(|refused| {
+        let found = File::options().read(true).custom_flags(libc::O_PATH).open(path);
+        let is_namespace =
+            |file: &File| fstatfs(file).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC);
+        match found.ok().filter(|file| geteuid().is_root() && is_namespace(file)) {
+            Some(file) => File::open(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            None => Err(refused),
+        }
+    })
 }
 
 /// The namespace's file: a path is taken as it is; a name comes before a process id.
