@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
 use crate::model::conn::PacketPoint;
-use crate::model::connections::{Connections, Net};
+use crate::model::connections::{Connections, Net, Pair};
 use crate::model::coverage::Missing;
 use crate::model::event::{
     ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
@@ -19,6 +19,7 @@ use crate::model::open::OpenCounts;
 use crate::model::opens::Opens;
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
+use crate::model::slab::Slab;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
 
@@ -135,6 +136,22 @@ impl Data {
         let connections_state =
             if owners { ProbeState::Starting } else { ProbeState::Failed(off()) };
         Self { connections_state, ..Self::default() }
+    }
+
+    /// About what its tables take in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        fn rows<T>(table: &Slab<T>) -> usize {
+            table.len() * size_of::<T>()
+        }
+        let (opens, owners) = (&self.opens, &self.owners);
+        rows(opens.processes())
+            + rows(opens.files())
+            + rows(opens.failures())
+            + rows(opens.paths())
+            + opens.paths().iter().map(|(_, path)| path.bytes.len()).sum::<usize>()
+            + rows(self.wire.talkers())
+            + owners.processes().count() * size_of::<Net>()
+            + owners.pairs().count() * size_of::<Pair>()
     }
 
     /// Connections and their processes; `None` before the probe has run.

@@ -51,7 +51,7 @@ pub use mouse::Target;
 pub use msg::{Effect, Msg};
 use opens::OpensPane;
 pub use overlay::Overlay;
-pub use recording::{Recorded, Recording};
+pub use recording::{Lost, Recorded, Recording};
 pub use replay::{PlayerCommand, Replay};
 use requests::Requests;
 use talkers::TalkersPane;

@@ -13,10 +13,18 @@ pub struct Recording {
     since: Mono,
     /// Size of the file.
     pub bytes: u64,
-    /// Opens that came faster than they could be written.
-    pub missing: u64,
+    /// Events that came faster than they could be written.
+    pub lost: Lost,
     /// The end was asked for.
     ending: bool,
+}
+
+/// Events that came faster than they could be written, and are missing in a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    pub opens: u64,
+    /// Events: a batch of opens, a sample of the wire, a batch of connections.
+    pub events: u64,
 }
 
 /// A report of the thread that writes the recording.
@@ -24,8 +32,8 @@ pub struct Recording {
 pub enum Recorded {
     /// It writes to this file.
     Begun(String),
-    /// The file's size, and the number of opens that are missing in it.
-    Grown { bytes: u64, missing: u64 },
+    /// The file's size, and the events that are missing in it.
+    Grown { bytes: u64, lost: Lost },
     /// It has ended, as asked or by an error: a sentence for the screen.
     Ended(String),
 }
@@ -65,9 +73,9 @@ impl App {
                 let key = self.keys.first(Action::Record);
                 self.say(&format!("recording to {file}; press {key} to stop"));
             }
-            Recorded::Grown { bytes, missing } => {
+            Recorded::Grown { bytes, lost } => {
                 if let Some(recording) = &mut self.recording {
-                    (recording.bytes, recording.missing) = (bytes, missing);
+                    (recording.bytes, recording.lost) = (bytes, lost);
                 }
             }
             Recorded::Ended(sentence) => {

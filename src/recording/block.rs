@@ -10,8 +10,11 @@ pub(super) const MAGIC: &[u8; 16] = b"ebpftop record\n\x01";
 /// Bytes of a block before its payload.
 pub(super) const HEADER: usize = 40;
 
-/// The largest block once it is unpacked: the largest snapshot of the wire fits.
+/// The largest block once it is unpacked: the largest batch or record fits, and what came before it.
 pub(super) const MOST_RAW: usize = 32 << 20;
+
+/// The largest first or last block once it is unpacked.
+const MOST_EDGE: usize = 64 << 10;
 
 const MARKER: &[u8; 4] = b"eblk";
 
@@ -99,8 +102,9 @@ impl Front {
             packed_len: u32::from_le_bytes(*packed_len),
             crc: u32::from_le_bytes(*crc),
         };
-        let most = lz4_flex::block::get_maximum_output_size(front.raw_len as usize);
-        let fits = front.raw_len as usize <= MOST_RAW && front.packed_len as usize <= most;
+        let most_packed = lz4_flex::block::get_maximum_output_size(front.raw_len as usize);
+        let most_raw = if front.kind == Kind::Data { MOST_RAW } else { MOST_EDGE };
+        let fits = front.raw_len as usize <= most_raw && front.packed_len as usize <= most_packed;
         (marker == MARKER && fits).then_some(front)
     }
 

@@ -15,6 +15,20 @@ use crate::model::time::WallOffset;
 /// Opens of one record: what a batch is cut into, so that reading one takes bounded memory.
 pub(super) const MOST_OPENS: usize = 4_096;
 
+/// Bytes of one batch in memory: a larger one is handed on in parts. An open by number takes 6 bytes
+/// in the file, and 16 KiB of paths in memory.
+pub(super) const MOST_BATCH: usize = 4 << 20;
+
+/// Processes in the lists that come with a batch, and the bytes of these lists in the file.
+pub(super) const MOST_LISTED: usize = 8_192;
+pub(super) const MOST_FRAME: usize = 1 << 20;
+
+/// Bytes of a record that is no batch, in the file.
+pub(super) const MOST_RARE: usize = 8 << 20;
+
+/// Elements of a list that holds lists.
+pub(super) const MOST_LIST: usize = 65_536;
+
 /// The longest path: PATH_MAX, and what a failed open puts in front of it.
 pub(super) const MOST_TEXT: usize = 8_192;
 

@@ -5,7 +5,10 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::Seen;
-use super::codec::{Actor, File, Frame, How, KIND_OPENS, KIND_RARE, MOST_OPENS, MOST_TEXT};
+use super::codec::{
+    Actor, File, Frame, How, KIND_OPENS, KIND_RARE, MOST_BATCH, MOST_FRAME, MOST_OPENS, MOST_RARE,
+    MOST_TEXT,
+};
 use super::rare::Rare;
 use crate::model::event::ProbeEvent;
 use crate::model::open::{OpenBatch, OpenMeta, ResolvedKind};
@@ -19,44 +22,67 @@ pub(super) struct Decoder {
     actors: Vec<Actor>,
     hows: Vec<How>,
     files: Vec<File>,
+    rest: Option<Rest>,
+}
+
+/// The part of a batch that has not been read yet.
+struct Rest {
+    frame: Frame<'static>,
+    /// Opens.
+    left: usize,
+    /// When the last open returned.
+    before: Mono,
 }
 
 impl Decoder {
     /// Of an unpacked block.
     pub(super) fn new(raw: Vec<u8>) -> Self {
-        let (actors, hows, files) = Default::default();
-        Self { raw, next: 0, at: Mono(0), actors, hows, files }
+        let (actors, hows, files, rest) = Default::default();
+        Self { raw, next: 0, at: Mono(0), actors, hows, files, rest }
     }
 
     /// Whether all of it has been read.
     pub(super) fn is_done(&self) -> bool {
-        self.next >= self.raw.len()
+        self.rest.is_none() && self.next >= self.raw.len()
     }
 
     /// The next record; `None` where there is none that makes sense.
     pub(super) fn next(&mut self) -> Option<(Mono, Seen)> {
+        if let Some(rest) = self.rest.take() {
+            return Some((self.at, Seen::Probe(ProbeEvent::Opens(self.part(rest)?))));
+        }
         let kind = self.byte()?;
         let at = Mono(self.at.0.wrapping_add_signed(self.signed()?));
         self.at = at;
         let seen = match kind {
             KIND_OPENS => Seen::Probe(ProbeEvent::Opens(self.batch(at)?)),
-            KIND_RARE => self.get::<Rare<'static>>()?.seen(),
+            KIND_RARE => self.get::<Rare<'static>>(MOST_RARE)?.seen(),
             _ => return None,
         };
         Some((at, seen))
     }
 
     fn batch(&mut self, at: Mono) -> Option<OpenBatch> {
-        let frame: Frame<'static> = self.get()?;
+        let frame: Frame<'static> = self.get(MOST_FRAME)?;
+        let left = self.length(MOST_OPENS)?;
+        self.part(Rest { frame, left, before: at })
+    }
+
+    /// Reads on in a batch, as far as one may reach in memory; the lists come with the last part.
+    fn part(&mut self, mut rest: Rest) -> Option<OpenBatch> {
         let mut batch = OpenBatch::default();
+        let frame = &rest.frame;
         (batch.wall, batch.counts, batch.compat) = (frame.wall, frame.counts, frame.compat);
-        batch.ended = frame.ended.into_owned();
-        batch.lost_by = frame.lost_by.into_owned();
-        let n = self.length(MOST_OPENS)?;
-        let mut before = at;
-        for _ in 0..n {
-            before = Mono(before.0.wrapping_add_signed(self.signed()?));
-            self.open(before, &mut batch)?;
+        while rest.left > 0 && batch.bytes() < MOST_BATCH {
+            rest.before = Mono(rest.before.0.wrapping_add_signed(self.signed()?));
+            self.open(rest.before, &mut batch)?;
+            rest.left -= 1;
+        }
+        if rest.left > 0 {
+            self.rest = Some(rest);
+        } else {
+            batch.ended = rest.frame.ended.into_owned();
+            batch.lost_by = rest.frame.lost_by.into_owned();
         }
         Some(batch)
     }
@@ -64,7 +90,7 @@ impl Decoder {
     fn open(&mut self, at: Mono, batch: &mut OpenBatch) -> Option<()> {
         let actor = match self.number()? {
             0 => {
-                let actor = self.get()?;
+                let actor = self.get(usize::MAX)?;
                 self.actors.push(actor);
                 actor
             }
@@ -80,7 +106,7 @@ impl Decoder {
         };
         let how: How = match self.number()? {
             0 => {
-                let how = self.get()?;
+                let how = self.get(usize::MAX)?;
                 self.hows.push(how);
                 how
             }
@@ -154,10 +180,12 @@ impl Decoder {
         (self.next <= self.raw.len()).then_some(start..self.next)
     }
 
-    fn get<T: for<'d> Deserialize<'d>>(&mut self) -> Option<T> {
+    /// The next value, of `most` bytes in the file at most.
+    fn get<T: for<'d> Deserialize<'d>>(&mut self, most: usize) -> Option<T> {
         let rest = self.raw.get(self.next..)?;
+        let rest = rest.get(..most).unwrap_or(rest);
         let (value, left) = postcard::take_from_bytes(rest).ok()?;
-        self.next = self.raw.len() - left.len();
+        self.next += rest.len() - left.len();
         Some(value)
     }
 

@@ -7,7 +7,9 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use serde::Serialize;
 
 use super::Seen;
-use super::codec::{Actor, File, Frame, How, KIND_OPENS, KIND_RARE, MOST_OPENS, MOST_TEXT};
+use super::codec::{
+    Actor, File, Frame, How, KIND_OPENS, KIND_RARE, MOST_LISTED, MOST_OPENS, MOST_RARE, MOST_TEXT,
+};
 use super::rare::Rare;
 use crate::model::flags;
 use crate::model::open::{Open, OpenBatch, OpenMeta, ResolvedKind};
@@ -58,7 +60,7 @@ impl Encoder {
         };
         let before = self.raw.len();
         self.begin(KIND_RARE, at);
-        let written = self.put(&rare) && self.raw.len() <= super::block::MOST_RAW;
+        let written = rare.is_readable() && self.put(&rare) && self.raw.len() - before <= MOST_RARE;
         if !written {
             self.raw.truncate(before);
         }
@@ -78,13 +80,17 @@ impl Encoder {
     fn batch(&mut self, at: Mono, batch: &OpenBatch) {
         let mut left = batch.len();
         let mut opens = batch.iter();
+        let (mut ended_left, mut lost_left) = (&*batch.ended, &*batch.lost_by);
         loop {
             let n = left.min(MOST_OPENS);
             left -= n;
             self.begin(KIND_OPENS, at);
-            // What came with the batch is told with its last opens.
-            let (ended, lost_by): (&[_], &[_]) =
-                if left == 0 { (&batch.ended, &batch.lost_by) } else { (&[], &[]) };
+            // The lists of the batch come with its last opens, and after them when they are long.
+            let (mut ended, mut lost_by): (&[_], &[_]) = (&[], &[]);
+            if left == 0 {
+                (ended, ended_left) = ended_left.split_at(ended_left.len().min(MOST_LISTED));
+                (lost_by, lost_left) = lost_left.split_at(lost_left.len().min(MOST_LISTED));
+            }
             self.put(&Frame {
                 wall: batch.wall,
                 counts: batch.counts,
@@ -97,7 +103,7 @@ impl Encoder {
             for open in opens.by_ref().take(n) {
                 self.open(&open, &mut before);
             }
-            if left == 0 {
+            if left == 0 && ended_left.is_empty() && lost_left.is_empty() {
                 return;
             }
         }

@@ -15,6 +15,7 @@ mod limit;
 mod rare;
 mod read;
 mod session;
+mod weight;
 mod write;
 
 use serde::{Deserialize, Serialize};

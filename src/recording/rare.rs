@@ -1,10 +1,14 @@
 //! What comes seldom: everything but opens, by postcard.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Seen;
+use super::codec::MOST_LIST;
 use crate::model::cgroup::{Cgroup, Owner};
 use crate::model::conn::ConnectionsBatch;
 use crate::model::coverage::Missing;
@@ -24,11 +28,11 @@ pub(super) enum Rare<'a> {
     OpensStarted(Result<OpensInfo, Problem>),
     OpensEnded(OpenCounts),
     Watching(Result<Vec<Watched>, Problem>),
-    Talkers(Cow<'a, [TalkersSample]>),
-    Links(Cow<'a, [Link]>),
+    Talkers(#[serde(deserialize_with = "list")] Cow<'a, [TalkersSample]>),
+    Links(#[serde(deserialize_with = "list")] Cow<'a, [Link]>),
     TalkersEnded,
     Tick,
-    Cgroups(Vec<(u64, Option<Cow<'a, [u8]>>)>),
+    Cgroups(#[serde(deserialize_with = "list")] Cow<'a, [CgroupName<'a>]>),
     Unwritten,
     ConnectionsStarted(Result<ConnectionsInfo, Problem>),
     Connections(Cow<'a, ConnectionsBatch>),
@@ -37,7 +41,51 @@ pub(super) enum Rare<'a> {
     Missing { opens: u64, events: u64 },
 }
 
+/// A cgroup's id and path; `None` where nobody knows it.
+type CgroupName<'a> = (u64, Option<Cow<'a, [u8]>>);
+
+/// Reads a list of [`MOST_LIST`] elements at most: each may take much more memory than bytes in the file.
+fn list<'de, 'a, D, T>(deserializer: D) -> Result<Cow<'a, [T]>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Clone,
+{
+    struct Elements<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST_LIST} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = elements.next_element()? {
+                if list.len() == MOST_LIST {
+                    return Err(A::Error::invalid_length(list.len() + 1, &self));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(Elements(PhantomData)).map(Cow::Owned)
+}
+
 impl<'a> Rare<'a> {
+    /// Whether its lists are no longer than those that are read.
+    pub(super) fn is_readable(&self) -> bool {
+        let len = match self {
+            Rare::Talkers(samples) => samples.len(),
+            Rare::Links(links) => links.len(),
+            Rare::Cgroups(names) => names.len(),
+            _ => 0,
+        };
+        len <= MOST_LIST
+    }
+
     /// How `seen` is written; opens are handed back.
     pub(super) fn of(seen: &'a Seen) -> Result<Self, &'a OpenBatch> {
         Ok(match seen {
@@ -58,7 +106,7 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
-                Rare::Cgroups(made.paths.iter().map(named).collect())
+                Rare::Cgroups(made.paths.iter().map(named).collect::<Vec<_>>().into())
             }
             Seen::Probe(ProbeEvent::Watching(watched)) => Rare::Watching(Ok(watched.clone())),
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
@@ -69,7 +117,9 @@ impl<'a> Rare<'a> {
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
-                Rare::Cgroups(answers.iter().map(|(id, c)| (*id, path(c))).collect())
+                Rare::Cgroups(
+                    answers.iter().map(|(id, c)| (*id, path(c))).collect::<Vec<_>>().into(),
+                )
             }
             Seen::Unwritten => Rare::Unwritten,
             Seen::Before(before) => Rare::Before(before.clone()),
@@ -99,7 +149,9 @@ impl<'a> Rare<'a> {
                     owner: Owner::of(&path),
                     path: path.into_owned().into(),
                 };
-                Seen::Cgroups(answers.into_iter().map(|(id, p)| (id, p.map(of))).collect())
+                Seen::Cgroups(
+                    answers.into_owned().into_iter().map(|(id, p)| (id, p.map(of))).collect(),
+                )
             }
             Rare::Unwritten => Seen::Unwritten,
             Rare::Before(before) => Seen::Before(before),

@@ -136,6 +136,43 @@ fn what_is_too_large_for_a_block_is_counted_and_said() {
     assert_eq!(ended.unwrap().unwritten, 1);
 }
 
+/// A file that takes little on the disk and much in memory: opens by number that stand for long paths, and
+/// lists of small elements.
+#[test]
+fn memory_stays_in_proportion_whatever_a_file_says() {
+    let path = [b'/'; 8_192];
+    let mut large = OpenBatch::default();
+    for n in 0..4_096 {
+        large.push(OpenMeta { tgid: 1, ..meta(n % 2) }, Some(&path), None);
+    }
+    let ended = crate::model::open::Ended { tgid: 1, start_boottime_ns: 0, at: Mono(0) };
+    large.ended = vec![ended; 100_000];
+    assert!(large.bytes() > 32 << 20);
+    let bytes = recording(&[(Mono(0), Seen::Probe(ProbeEvent::Opens(large)))]);
+    assert!(bytes.len() < 300_000, "{}", bytes.len());
+    let mut reader = Reader::new(Cursor::new(&bytes)).unwrap();
+    let (mut opens, mut ended) = (0, 0);
+    loop {
+        match reader.read().unwrap() {
+            Item::Block(_) => {}
+            Item::Seen(_, seen) => {
+                assert!(seen.bytes() < 5 << 20, "{}", seen.bytes());
+                let Seen::Probe(ProbeEvent::Opens(batch)) = seen else { panic!("{seen:?}") };
+                opens += batch.len();
+                ended += batch.ended.len();
+            }
+            Item::End(_) => break,
+        }
+    }
+    assert_eq!((opens, ended), (4_096, 100_000));
+
+    // A list that the program never writes is refused before it takes memory.
+    let names: Vec<(u64, Option<Vec<u8>>)> = vec![(0, None); super::codec::MOST_LIST + 1];
+    let cgroups = Seen::Cgroups(names.iter().map(|(id, _)| (*id, None)).collect());
+    let (seen, _) = read(&recording(&[(Mono(0), cgroups)])).unwrap();
+    assert_eq!(seen, told(Mono(0), &Seen::Unwritten));
+}
+
 #[test]
 fn an_open_takes_few_bytes() {
     let bytes = recording(&[(Mono(0), Seen::Probe(ProbeEvent::Opens(batch(100_000))))]);

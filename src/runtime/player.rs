@@ -5,7 +5,7 @@
 
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -20,25 +20,31 @@ use crate::{files, privileges};
 /// A short recording of made-up processes and addresses.
 const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
 
-/// Items that are read ahead: a batch has 4,096 opens at most.
+/// Items that are read ahead, and the bytes that they take in memory; the last one may exceed these.
 const AHEAD: usize = 8;
+const AHEAD_BYTES: usize = 16 << 20;
+
+/// How often a reader that waits for room finds out whether anybody still plays.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How long the loop may be kept before it looks at keys again.
 const SLICE: Duration = Duration::from_millis(8);
 
-/// How many points to go back to are remembered; when there are more, every other one is let go.
+/// How many points to go back to are remembered, and the bytes of their tables; when there are more,
+/// every other one goes.
 const MOST_POINTS: usize = 12;
+const MOST_POINT_BYTES: usize = 96 << 20;
 
 /// The speeds there are, as percent and in words; the one in the middle of time is 1.
 const SPEEDS: [(u64, &str); 8] = [
-    (25, "×¼"),
-    (50, "×½"),
-    (100, "×1"),
-    (200, "×2"),
-    (400, "×4"),
-    (800, "×8"),
-    (1_600, "×16"),
-    (6_400, "×64"),
+    (25, "1/4"),
+    (50, "1/2"),
+    (100, "1"),
+    (200, "2"),
+    (400, "4"),
+    (800, "8"),
+    (1_600, "16"),
+    (6_400, "64"),
 ];
 const NORMAL: usize = 2;
 
@@ -51,10 +57,40 @@ struct Point {
     mark: Mark,
     at: Mono,
     data: Data,
+    bytes: usize,
 }
 
-/// What the thread has read, and after how many orders.
-type Fetched = (u64, Result<Item, Damage>);
+/// What the thread has read, after how many orders, and the bytes that it takes.
+type Fetched = (u64, Result<Item, Damage>, usize);
+
+/// The bytes that were read ahead and not taken in yet.
+#[derive(Debug, Default)]
+struct Ahead {
+    bytes: Mutex<usize>,
+    taken: Condvar,
+}
+
+impl Ahead {
+    /// Waits until something more may be read; false when nobody plays any more.
+    fn wait(&self, out: &Sender<Fetched>) -> bool {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        while *bytes >= AHEAD_BYTES && !out.is_closed() {
+            let waited = self.taken.wait_timeout(bytes, LOOK);
+            bytes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !out.is_closed()
+    }
+
+    fn add(&self, bytes: usize) {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
+    }
+
+    fn take(&self, bytes: usize) {
+        let mut ahead = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead = ahead.saturating_sub(bytes);
+        self.taken.notify_one();
+    }
+}
 
 /// A recording that is played.
 #[derive(Debug)]
@@ -63,6 +99,7 @@ pub(super) struct Player {
     head: Head,
     end: Mono,
     items: Receiver<Fetched>,
+    ahead: Arc<Ahead>,
     orders: mpsc::Sender<(u64, Mark)>,
     ordered: u64,
     /// What is to be taken in next.
@@ -101,15 +138,18 @@ impl Player {
         let start = head.started.mono;
         let (out, items) = channel(AHEAD);
         let (orders, ordered) = mpsc::channel();
+        let ahead = Arc::<Ahead>::default();
+        let reads_ahead = ahead.clone();
         std::thread::Builder::new().name("replay".into()).spawn(move || {
             privileges::keep(&[], false);
-            read(reader, &out, &ordered);
+            read(reader, &out, &reads_ahead, &ordered);
         })?;
         Ok(Self {
             name,
             head,
             end,
             items,
+            ahead,
             orders,
             ordered: 0,
             next: None,
@@ -166,10 +206,10 @@ impl Player {
     /// Returns when something is due. May be given up and called again.
     pub(super) async fn due(&mut self) {
         while self.next.is_none() && !self.ended {
-            match self.items.recv().await {
-                Some((orders, item)) if orders == self.ordered => self.next = Some(item),
-                Some(_) => {}
-                None => break,
+            let Some((orders, item, bytes)) = self.items.recv().await else { break };
+            self.ahead.take(bytes);
+            if orders == self.ordered {
+                self.next = Some(item);
             }
         }
         match &self.next {
@@ -235,7 +275,8 @@ impl Player {
             return Some(next);
         }
         loop {
-            let (orders, item) = self.items.try_recv().ok()?;
+            let (orders, item, bytes) = self.items.try_recv().ok()?;
+            self.ahead.take(bytes);
             if orders == self.ordered {
                 return Some(item);
             }
@@ -261,8 +302,13 @@ impl Player {
         if last.is_some_and(|last| self.at.since(last) < self.between_ns) {
             return;
         }
-        self.points.push(Point { mark, at: self.at, data: app.data.clone() });
-        if self.points.len() > MOST_POINTS {
+        let bytes = app.data.bytes();
+        self.points.push(Point { mark, at: self.at, data: app.data.clone(), bytes });
+        // The first one stays: without it there is no way back.
+        while self.points.len() > MOST_POINTS
+            || (self.points.len() > 1
+                && self.points.iter().map(|p| p.bytes).sum::<usize>() > MOST_POINT_BYTES)
+        {
             let mut odd = false;
             self.points.retain(|_| {
                 odd = !odd;
@@ -326,11 +372,12 @@ impl Player {
 fn read(
     mut reader: Reader<Box<dyn Source>>,
     out: &Sender<Fetched>,
+    ahead: &Ahead,
     orders: &mpsc::Receiver<(u64, Mark)>,
 ) {
     let mut ordered = 0;
     let mut over = false;
-    loop {
+    while ahead.wait(out) {
         let order = if over { orders.recv().ok() } else { orders.try_recv().ok() };
         let mut item = None;
         match order {
@@ -343,7 +390,12 @@ fn read(
         }
         let item = item.unwrap_or_else(|| reader.read());
         over = matches!(item, Ok(Item::End(_)) | Err(_));
-        if out.blocking_send((ordered, item)).is_err() {
+        let bytes = match &item {
+            Ok(Item::Seen(_, seen)) => seen.bytes(),
+            _ => 0,
+        };
+        ahead.add(bytes);
+        if out.blocking_send((ordered, item, bytes)).is_err() {
             return;
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Zoned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::app::Recorded;
+use crate::app::{Lost, Recorded};
 use crate::console::say;
 use crate::model::escape::escape;
 use crate::model::event::ProbeEvent;
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 enum Order {
     Begin(Vec<Seen>, Mono),
-    /// What came, and how much it weighs.
+    /// An event, and the bytes that it takes.
     Seen(Mono, Seen, usize),
     End(Mono),
 }
@@ -54,9 +54,10 @@ pub(super) struct Recorder {
     runs: bool,
     /// It has not said yet how it ended.
     writes: bool,
-    /// Opens and events that are missing since the last that was handed on, and opens in all.
-    gap: (u64, u64),
-    missing: u64,
+    /// Missing since the last event that was handed on.
+    gap: Lost,
+    /// Missing in all.
+    lost: Lost,
 }
 
 impl Recorder {
@@ -73,19 +74,27 @@ impl Recorder {
         };
         // Where there is no thread the first order says so.
         let _ = std::thread::Builder::new().name("record".into()).spawn(work);
-        Self { orders, told, shared, runs: false, writes: false, gap: (0, 0), missing: 0 }
+        Self {
+            orders,
+            told,
+            shared,
+            runs: false,
+            writes: false,
+            gap: Lost::default(),
+            lost: Lost::default(),
+        }
     }
 
     /// Begins a recording with what was known before.
     pub(super) fn begin(&mut self, before: Vec<Seen>, now: Mono) {
-        (self.gap, self.missing, self.writes) = ((0, 0), 0, true);
+        (self.gap, self.lost, self.writes) = (Lost::default(), Lost::default(), true);
         self.shared.bytes.store(0, Ordering::Relaxed);
         self.runs = self.orders.send(Order::Begin(before, now)).is_ok();
     }
 
     /// Ends it.
     pub(super) fn end(&mut self, now: Mono) {
-        self.tell_gap(now);
+        self.record_gap(now);
         let _ = self.orders.send(Order::End(now));
         self.runs = false;
     }
@@ -97,24 +106,26 @@ impl Recorder {
 
     /// Hands on what came, as far as there is room.
     pub(super) fn take(&mut self, now: Mono, seen: Seen) {
-        let weight = weight(&seen);
+        let bytes = seen.bytes();
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        if waiting > 0 && waiting + weight > MOST_WAITING {
+        if waiting > 0 && waiting + bytes > MOST_WAITING {
             let opens = match &seen {
                 Seen::Probe(ProbeEvent::Opens(batch)) => batch.len() as u64,
                 _ => 0,
             };
-            self.gap = (self.gap.0 + opens, self.gap.1 + 1);
-            self.missing += opens;
+            for lost in [&mut self.gap, &mut self.lost] {
+                lost.opens += opens;
+                lost.events += 1;
+            }
             return;
         }
-        self.tell_gap(now);
-        self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
-        let _ = self.orders.send(Order::Seen(now, seen, weight));
+        self.record_gap(now);
+        self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let _ = self.orders.send(Order::Seen(now, seen, bytes));
     }
 
-    fn tell_gap(&mut self, now: Mono) {
-        if let (opens, events @ 1..) = std::mem::take(&mut self.gap) {
+    fn record_gap(&mut self, now: Mono) {
+        if let Lost { opens, events: events @ 1.. } = std::mem::take(&mut self.gap) {
             let _ = self.orders.send(Order::Seen(now, Seen::Missing { opens, events }, 0));
         }
     }
@@ -122,7 +133,7 @@ impl Recorder {
     /// How far it is.
     pub(super) fn grown(&self) -> Recorded {
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
-        Recorded::Grown { bytes, missing: self.missing }
+        Recorded::Grown { bytes, lost: self.lost }
     }
 
     /// What is told of it; for ever pending while there is nothing.
@@ -157,21 +168,6 @@ impl Drop for Recorder {
                 _ => std::thread::sleep(Duration::from_millis(2)),
             }
         }
-    }
-}
-
-/// About what it takes while it waits, bytes.
-fn weight(seen: &Seen) -> usize {
-    match seen {
-        Seen::Probe(ProbeEvent::Opens(batch)) => batch.bytes(),
-        Seen::Probe(ProbeEvent::Talkers(samples)) => {
-            let look = |s: &crate::model::talkers::TalkersSample| {
-                s.look.as_ref().map_or(0, |l| size_of_val(&*l.flows))
-            };
-            samples.iter().map(|s| size_of_val(s) + size_of_val(&*s.sources) + look(s)).sum()
-        }
-        Seen::Probe(ProbeEvent::Cgroups(made)) => made.bytes(),
-        _ => 4_096,
     }
 }
 
@@ -213,9 +209,9 @@ impl Thread {
                     self.begin(begun, before, now);
                     Ok(())
                 }
-                Ok(Order::Seen(at, seen, weight)) => {
+                Ok(Order::Seen(at, seen, bytes)) => {
                     let done = self.write(|open| open.take(at, &seen));
-                    self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                    self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
                     done
                 }
                 Ok(Order::End(at)) => {
@@ -329,6 +325,37 @@ mod tests {
         Seen::Probe(ProbeEvent::Opens(batch))
     }
 
+    /// Events without opens count with what hangs on them, and are missing as events.
+    #[test]
+    fn large_events_of_every_kind_count_with_their_size() {
+        use crate::model::conn::{ConnectionsBatch, ConnectionsTick, PeerFlow};
+        use crate::model::link::Link;
+        use crate::model::process::ProcessKey;
+        let flow = PeerFlow {
+            cookie: 1,
+            process: ProcessKey { tgid: 1, start_boottime_ns: 0 },
+            remote: ([10, 0, 0, 1], 53).into(),
+            carried: Default::default(),
+        };
+        let tick = ConnectionsTick { peers: vec![flow; 65_536], ..Default::default() };
+        let connections = ConnectionsBatch { tick: Some(tick), ..ConnectionsBatch::default() };
+        let link = Link { addresses: vec![[10, 0, 0, 1].into(); 100], ..Link::default() };
+        for event in [ProbeEvent::Connections(connections), ProbeEvent::Links(vec![link; 2_000])] {
+            let (orders, _ordered) = mpsc::channel();
+            let (_, told) = unbounded_channel();
+            let (shared, gap, lost) = Default::default();
+            let mut recorder =
+                Recorder { orders, told, shared, runs: true, writes: false, gap, lost };
+            for _ in 0..100 {
+                recorder.take(Mono(1), Seen::Probe(event.clone()));
+            }
+            let waiting = recorder.shared.waiting.load(Ordering::Relaxed);
+            assert!(waiting <= MOST_WAITING && waiting > MOST_WAITING / 2, "{waiting}");
+            assert!(recorder.lost.events > 50 && recorder.lost.opens == 0, "{:?}", recorder.lost);
+            recorder.runs = false;
+        }
+    }
+
     /// A disk that takes nothing for a while: what waits is bounded, what is missing is told where
     /// it is missing, and all adds up.
     #[test]
@@ -338,14 +365,23 @@ mod tests {
         let shared = Arc::<Shared>::default();
         let (runs, writes) = (true, true);
         let counts = shared.clone();
-        let mut recorder = Recorder { orders, told, shared, runs, writes, gap: (0, 0), missing: 0 };
+        let mut recorder = Recorder {
+            orders,
+            told,
+            shared,
+            runs,
+            writes,
+            gap: Lost::default(),
+            lost: Lost::default(),
+        };
         for _ in 0..200 {
             recorder.take(Mono(1), batch(100));
             assert!(recorder.shared.waiting.load(Ordering::Relaxed) <= MOST_WAITING);
         }
-        let missing = recorder.missing;
+        let missing = recorder.lost.opens;
         assert!((5_000..19_000).contains(&missing), "{missing}");
-        assert_eq!(recorder.grown(), Recorded::Grown { bytes: 0, missing });
+        let lost = Lost { opens: missing, events: missing / 100 };
+        assert_eq!(recorder.grown(), Recorded::Grown { bytes: 0, lost });
         recorder.end(Mono(2));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.rec");

@@ -85,7 +85,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     };
     let state = state(app);
     if !state.is_empty() {
-        let time = if area.width >= 80 { shown_time(app) } else { back(app) };
+        let time = if area.width >= 80 { shown_time(app, look) } else { back(app) };
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
@@ -148,8 +148,12 @@ fn recording(app: &App, look: &Look, line: &mut Line<'_>) {
     let size = num::scaled(recording.bytes as f64, true);
     let mut words = format!("REC {} {size}B", minutes(ns));
     let mut style = look.theme.note;
-    if recording.missing > 0 {
-        words.push_str(&format!(" missing {}", num::grouped(recording.missing)));
+    if recording.lost.events > 0 {
+        // Most of what comes is opens; where none is missing, the events say that something is.
+        words.push_str(&match recording.lost.opens {
+            0 => format!(" missing {} events", num::grouped(recording.lost.events)),
+            opens => format!(" missing {}", num::grouped(opens)),
+        });
         style = look.theme.bad;
     }
     // The interface has precedence.
@@ -212,7 +216,7 @@ fn minutes(ns: u64) -> String {
 
 /// The position in a replay, ` 12:03:04 0:12/1:30 ×2`, or of a paused screen in the last minutes:
 /// ` 12:03:04 -0:37/4:10`.
-fn shown_time(app: &App) -> String {
+fn shown_time(app: &App, look: &Look) -> String {
     let clock = app.wall_clock().map(|c| format!(" {c}")).unwrap_or_default();
     if let Some((back, most)) = app.rewound() {
         return format!("{clock} -{}/{}", minutes(back), minutes(most));
@@ -221,7 +225,7 @@ fn shown_time(app: &App) -> String {
     let now = app.shown_at().min(replay.end);
     let at = minutes(now.since(replay.start));
     let of = minutes(replay.end.since(replay.start));
-    format!("{clock} {at}/{of} {}", replay.speed)
+    format!("{clock} {at}/{of} {}{}", look.glyphs.times, replay.speed)
 }
 
 /// The interface and how it is watched: `eth0 generic`.

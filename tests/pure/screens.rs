@@ -1,7 +1,7 @@
 //! Snapshots of the screen, at fixed times and several sizes.
 
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
-use ebpftop::app::{App, Effect, Msg, Recorded};
+use ebpftop::app::{App, Effect, Lost, Msg, Recorded};
 use ebpftop::model::event::{LookAt, ProbeEvent, ProbeId, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::problem::Problem;
@@ -152,7 +152,7 @@ fn while_it_records() {
         app.resize(size, at(30.5));
         insta::assert_snapshot!(format!("recording_{}x{}", size.0, size.1), text(&app, size));
     }
-    let grown = Recorded::Grown { bytes: 5_300_000, missing: 12_345 };
+    let grown = Recorded::Grown { bytes: 5_300_000, lost: Lost { opens: 12_345, events: 40 } };
     app.update(Msg::Recorded(grown), at(72.0));
     for size in [(120, 40), (40, 12)] {
         app.resize(size, at(72.0));

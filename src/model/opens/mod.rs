@@ -84,6 +84,11 @@ pub struct Before {
 }
 
 impl Before {
+    /// What its list takes in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.lost)
+    }
+
     /// How many opens the kernel had lost.
     pub fn lost(&self) -> u64 {
         self.counts.lost
