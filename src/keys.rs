@@ -23,6 +23,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     Quit,
+    Suspend,
     Help,
     Filter,
     Picker,
@@ -126,6 +127,7 @@ use Mode as M;
 pub const BINDINGS: &[Binding] = &[
     main(&[Char('q'), F(10)], A::Quit, "quit", "quit"),
     ctrl(M::Main, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::Main, &[Char('z')], A::Suspend, "stop; fg in the shell continues"),
     main(&[Char('?'), Char('h'), F(1)], A::Help, "help; / searches it", "help"),
     main(&[Char('/'), F(4)], A::Filter, "filter, applied while typing; Enter keeps it, Esc clears it", "filter"),
     main(&[Char('i')], A::Picker, "choose an interface", "interface"),
@@ -183,11 +185,13 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Filter, &[Tab], A::Complete, "complete the term: its key, or path: before a word that only paths contain", "complete"),
     on(M::Filter, &[F(10)], A::Quit, "quit", ""),
     ctrl(M::Filter, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::Filter, &[Char('z')], A::Suspend, "stop"),
 
     on(M::Picker, &[Enter], A::Accept, "watch this interface", "watch"),
     on(M::Picker, &[Esc, Char('i'), Backspace], A::Cancel, "close", "close"),
     on(M::Picker, &[Char('q'), F(10)], A::Quit, "quit", ""),
     ctrl(M::Picker, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::Picker, &[Char('z')], A::Suspend, "stop"),
     on(M::Picker, &[Up, Char('k')], A::Up, "up", ""),
     on(M::Picker, &[Down, Char('j')], A::Down, "down", ""),
     on(M::Picker, &[PageUp], A::PageUp, "a page up", ""),
@@ -199,6 +203,7 @@ pub const BINDINGS: &[Binding] = &[
     on(M::Help, &[Char('/'), F(4)], A::Filter, "search", "search"),
     on(M::Help, &[Char('q'), F(10)], A::Quit, "quit", ""),
     ctrl(M::Help, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::Help, &[Char('z')], A::Suspend, "stop"),
     on(M::Help, &[Up, Char('k')], A::Up, "up", ""),
     on(M::Help, &[Down, Char('j')], A::Down, "down", ""),
     on(M::Help, &[PageUp], A::PageUp, "a page up", ""),
@@ -214,11 +219,13 @@ pub const BINDINGS: &[Binding] = &[
     on(M::HelpSearch, &[PageDown], A::PageDown, "a page down", ""),
     on(M::HelpSearch, &[F(10)], A::Quit, "quit", ""),
     ctrl(M::HelpSearch, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::HelpSearch, &[Char('z')], A::Suspend, "stop"),
 
     on(M::Confirm, &[Char('y')], A::Accept, "yes", "yes"),
     on(M::Confirm, &[Char('n'), Esc, Char('q'), Enter], A::Cancel, "no", "no"),
     on(M::Confirm, &[F(10)], A::Quit, "quit", ""),
     ctrl(M::Confirm, &[Char('c')], A::Quit, "quit"),
+    ctrl(M::Confirm, &[Char('z')], A::Suspend, "stop"),
 ];
 
 /// The bindings of a mode, in the order of the table.
@@ -283,10 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn quitting_works_everywhere() {
+    fn quitting_and_stopping_work_everywhere() {
         for mode in [M::Main, M::Filter, M::Picker, M::Help, M::HelpSearch, M::Confirm] {
-            let key = KeyEvent::new(Char('c'), KeyModifiers::CONTROL);
-            assert_eq!(action(mode, key), Some(A::Quit));
+            for (key, expected) in [('c', A::Quit), ('z', A::Suspend)] {
+                let key = KeyEvent::new(Char(key), KeyModifiers::CONTROL);
+                assert_eq!(action(mode, key), Some(expected));
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod alive;
 mod asker;
+mod cells;
 mod input;
 mod line;
 mod player;
@@ -19,13 +20,13 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use crossterm::event::{Event, EventStream};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use jiff::tz::TimeZone;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -43,7 +44,7 @@ use crate::recording::Seen;
 use crate::settings::{ScreenSettings, Settings};
 use crate::ui::{self, Look};
 use asker::Asker;
-use input::take;
+use input::{Input, take};
 use player::Player;
 use recorder::Recorder;
 use saver::Saver;
@@ -222,7 +223,7 @@ async fn first_events(app: &mut App, probes: &mut ProbeSet, signals: &mut Signal
             event = probes.next() => event,
             signal = signals.next() => match signal {
                 Signal::End => return First::Requested,
-                Signal::Stop | Signal::Panic => continue,
+                Signal::Stop | Signal::Continue | Signal::Resize | Signal::Panic => continue,
             },
         };
         let Some(event) = event else { break };
@@ -276,7 +277,7 @@ async fn dashboard(
     let mut drawn_size = size;
     let mut screen = Screen::take(wants.screen.mouse, size)?;
     app.zone = TimeZone::system();
-    let mut keys = EventStream::new();
+    let mut input = Input::new()?;
     // A recording has ticks of its own; the time that it shows goes on between them.
     let between = if player.is_some() { REPLAY_FRAME } else { wants.settings.interval };
     let mut tick = tokio::time::interval(between);
@@ -299,6 +300,15 @@ async fn dashboard(
                 Signal::Stop => {
                     size = screen.stop()?;
                     drawn_size = size;
+                    vec![Effect::Redraw]
+                }
+                Signal::Continue => {
+                    size = screen.resume()?;
+                    drawn_size = size;
+                    vec![Effect::Redraw]
+                }
+                Signal::Resize => {
+                    size = terminal::size();
                     vec![Effect::Redraw]
                 }
             },
@@ -331,11 +341,11 @@ async fn dashboard(
                 due = behind.then(|| drawn + retry);
                 continue;
             }
-            key = keys.next() => {
+            key = input.next() => {
                 key_came = true;
-                let Some(Ok(key)) = key else { return Ok(End::Requested) };
+                let Ok(key) = key else { return Ok(End::Requested) };
                 let mut effects = take(app, &look, &mut size, key, time(player));
-                while let Some(Ok(key)) = waiting(&mut keys).await {
+                while let Some(Ok(key)) = input.waiting() {
                     input::fit(app, &look, size);
                     effects.extend(take(app, &look, &mut size, key, time(player)));
                 }
@@ -375,13 +385,17 @@ async fn dashboard(
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(End::Requested),
+                // What the terminal would send; this process takes it as a signal, too.
+                Effect::Suspend => kill(Pid::from_raw(0), nix::sys::signal::Signal::SIGTSTP)?,
                 Effect::Redraw => {
                     asked |= key_came;
                     let at = if key_came { answered + KEY_FRAME } else { drawn + FRAME };
                     due = Some(due.map_or(at, |d| d.min(at)));
                 }
                 Effect::Talkers(command) => probes.send(command),
-                Effect::Copy(text) => screen.copy(text.as_bytes())?,
+                Effect::Copy(text) => {
+                    app.update(Msg::Copied(screen.copy(&text)?), time(player));
+                }
                 Effect::AskAfter(keys) if can_ask => {
                     app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
                 }
@@ -419,16 +433,6 @@ async fn play_on(player: &mut Option<Player>, app: &mut App) -> Vec<Effect> {
         }
         None => std::future::pending().await,
     }
-}
-
-/// A key that is there already. Asked with the loop's own waker: the stream keeps the first one
-/// that it is given, and would wake nobody later if that were none.
-async fn waiting(keys: &mut EventStream) -> Option<std::io::Result<Event>> {
-    std::future::poll_fn(|cx| match keys.poll_next_unpin(cx) {
-        Poll::Ready(key) => Poll::Ready(key),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// Sleeps until then; for ever without a time.

@@ -13,6 +13,7 @@ pub(crate) mod packet_socket;
 pub(crate) mod percpu;
 pub(crate) mod programs;
 pub(crate) mod records;
+pub(crate) mod stop;
 pub(crate) mod tcx;
 pub(crate) mod tracepoint;
 pub(crate) mod xdp;

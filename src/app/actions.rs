@@ -14,8 +14,10 @@ use crate::settings::saved_view::SPLIT;
 impl App {
     /// Does what a key asks for.
     pub(super) fn act(&mut self, mode: Mode, action: Action) -> Vec<Effect> {
-        if action == Action::Quit {
-            return vec![Effect::Quit];
+        match action {
+            Action::Quit => return vec![Effect::Quit],
+            Action::Suspend => return vec![Effect::Suspend],
+            _ => {}
         }
         let mut effects = match mode {
             Mode::Main => self.act_main(action),
@@ -116,7 +118,11 @@ impl App {
                 self.step_in_time(action);
             }
             Action::Slower | Action::Faster => self.say("only a replay has a speed"),
-            Action::Quit | Action::Accept | Action::Cancel | Action::Complete => {}
+            Action::Quit
+            | Action::Suspend
+            | Action::Accept
+            | Action::Cancel
+            | Action::Complete => {}
         }
         Vec::new()
     }
@@ -271,7 +277,6 @@ impl App {
         let Some(bytes) = self.selected_bytes() else { return Vec::new() };
         // Escaped: a line break in a name must not press Enter where it is pasted.
         let text = escape(&bytes).into_owned();
-        self.say(&format!("copied {text}"));
         vec![Effect::Copy(text)]
     }
 

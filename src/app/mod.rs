@@ -240,6 +240,10 @@ impl App {
             }
             Msg::Named(ip, answer) => self.take_name(ip, answer),
             Msg::Saved(result) => self.take_saved(result),
+            Msg::Copied(sentence) => {
+                self.say(&sentence);
+                vec![Effect::Redraw]
+            }
             Msg::Recorded(report) => self.take_recorded(report),
             Msg::Replay(replay) => self.take_replay(replay),
             Msg::Tick => self.tick(),

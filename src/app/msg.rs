@@ -39,6 +39,8 @@ pub enum Msg {
     Named(IpAddr, Answer),
     /// The configuration file that was written, or the error.
     Saved(Result<String, String>),
+    /// The outcome of a copy, in words.
+    Copied(String),
     /// A report about the recording.
     Recorded(Recorded),
     /// The state of the replay.
@@ -50,6 +52,8 @@ pub enum Msg {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     Quit,
+    /// Give the terminal back and stop, until the shell continues it.
+    Suspend,
     Redraw,
     Talkers(TalkersCommand),
     /// Copy into the terminal's clipboard; escaped, without control characters.

@@ -1,11 +1,90 @@
 //! What the terminal sends, as messages to the app.
 
-use crossterm::event::{Event, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::Rect;
+use std::fs::File;
+use std::io::{self, IsTerminal, PipeReader, PipeWriter};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
+use crossterm::event::{self, Event, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::layout::Rect;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::terminal;
 use crate::app::{App, Effect, Msg};
 use crate::model::time::Mono;
 use crate::ui::{self, Look};
+
+/// Events that wait for the loop; further ones wait in the terminal.
+const WAITING: usize = 64;
+
+/// How long the thread waits for the rest of a burst before it waits without end again.
+const BURST: Duration = Duration::from_millis(1);
+
+/// The events of the terminal, read by a thread of its own.
+///
+/// A read blocks in the middle of an escape sequence until its next byte, so it must not run on the
+/// loop. crossterm's own stream reads on a thread, too, but both sides take one lock: each turn of the
+/// loop yielded the CPU several times, and on a busy machine the dashboard stood still.
+#[derive(Debug)]
+pub(super) struct Input {
+    events: Receiver<io::Result<Event>>,
+    /// Ends the thread when it is closed: what is typed from then on is for the shell.
+    _end: PipeWriter,
+}
+
+impl Input {
+    /// Of the terminal that crossterm reads: stdin, else the controlling one.
+    pub(super) fn new() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let terminal = match stdin.is_terminal() {
+            true => File::from(stdin.as_fd().try_clone_to_owned()?),
+            false => File::open("/dev/tty")?,
+        };
+        let (ended, end) = io::pipe()?;
+        let (sender, events) = channel(WAITING);
+        std::thread::Builder::new().name("input".into()).spawn(move || {
+            if let Err(why) = read(&terminal, &ended, &sender) {
+                let _ = sender.blocking_send(Err(why));
+            }
+        })?;
+        Ok(Self { events, _end: end })
+    }
+
+    /// The next event; an error when the terminal has gone. Cancelling it loses no event.
+    pub(super) async fn next(&mut self) -> io::Result<Event> {
+        self.events.recv().await.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// An event that is there already.
+    pub(super) fn waiting(&mut self) -> Option<io::Result<Event>> {
+        self.events.try_recv().ok()
+    }
+}
+
+/// Reads events until the other end of `ended` is closed.
+fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>) -> io::Result<()> {
+    loop {
+        let mut fds =
+            [terminal.as_fd(), ended.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            done => done?,
+        };
+        let [terminal, ended] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        if !ended.is_empty() {
+            return Ok(());
+        }
+        while event::poll(BURST)? {
+            if events.blocking_send(event::read()).is_err() {
+                return Ok(());
+            }
+        }
+        if terminal.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
 
 /// Tells the app what room a screen of size `size` has for its rows.
 pub(super) fn fit(app: &mut App, look: &Look, (width, height): (u16, u16)) {
@@ -26,7 +105,7 @@ pub(super) fn take(
         Event::Key(key) => Msg::Key(key),
         Event::Paste(text) => Msg::Paste(text),
         Event::Resize(width, height) => {
-            *size = (width, height);
+            *size = terminal::or_usual((width, height));
             return vec![Effect::Redraw];
         }
         Event::Mouse(mouse) => match pointed(app, look, area, mouse) {

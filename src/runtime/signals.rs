@@ -14,6 +14,10 @@ pub(super) enum Signal {
     End,
     /// SIGTSTP: give the terminal back and stop.
     Stop,
+    /// SIGCONT: take the terminal again, also after a SIGSTOP, which cannot be caught.
+    Continue,
+    /// SIGWINCH: the terminal has another size.
+    Resize,
     /// A thread panicked.
     Panic,
 }
@@ -28,6 +32,8 @@ pub(super) struct Signals {
     user1: Stream,
     user2: Stream,
     stop: Stream,
+    proceed: Stream,
+    resize: Stream,
 }
 
 impl Signals {
@@ -42,6 +48,8 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
             stop: signal(SignalKind::from_raw(nix::libc::SIGTSTP))?,
+            proceed: signal(SignalKind::from_raw(nix::libc::SIGCONT))?,
+            resize: signal(SignalKind::window_change())?,
         })
     }
 
@@ -56,6 +64,8 @@ impl Signals {
             _ = self.user1.recv() => Signal::End,
             _ = self.user2.recv() => Signal::End,
             _ = self.stop.recv() => Signal::Stop,
+            _ = self.proceed.recv() => Signal::Continue,
+            _ = self.resize.recv() => Signal::Resize,
             () = PANICKED.notified() => Signal::Panic,
         }
     }

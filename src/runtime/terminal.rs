@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
-use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Cell;
 use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
+use super::cells::Cells;
 use super::line::{self, Line};
 use super::signals::PANICKED;
+use crate::console::reads_utf8;
 use crate::settings::ScreenSettings;
 
 /// Whether the screen is ours. Changed with stdout locked, and nothing is written without, so that
@@ -23,8 +25,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether any thread panicked.
 static PANIC: AtomicBool = AtomicBool::new(false);
 
-/// Alternate screen, no cursor, bracketed paste.
-const ENTER: &str = "\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?2004h";
+/// Alternate screen, no cursor, bracketed paste, and no wrapping: a text that the terminal takes for
+/// wider than we do must not reach the next row.
+const ENTER: &str = "\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?2004h";
 
 /// Button presses and the wheel, with coordinates of any size, and moves while a button is held; no
 /// others: they are many, and slow lines have to carry them.
@@ -32,7 +35,8 @@ const MOUSE: &str = "\x1b[?1002h\x1b[?1006h";
 
 /// All of it back, whatever was taken, in the middle of a frame too; the attributes first, for the
 /// shell that follows.
-const LEAVE: &str = "\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[?25h\x1b[?1049l";
+const LEAVE: &str =
+    "\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// How long a terminal that is slow is waited for in the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -72,9 +76,11 @@ fn push(line: &mut Line) -> io::Result<()> {
 
 /// The terminal, taken. Given back when this goes, and by the panic hook.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Out>>,
+    terminal: Terminal<Cells<Out>>,
     line: Rc<RefCell<Line>>,
     mouse: bool,
+    /// The terminal reads UTF-8.
+    utf8: bool,
 }
 
 impl Screen {
@@ -84,7 +90,7 @@ impl Screen {
         let line = Rc::new(RefCell::new(Line::new(line::terminal()?)));
         enter(&line, mouse)
             .and_then(|()| blank(&line, size))
-            .map(|terminal| Self { terminal, line: line.clone(), mouse })
+            .map(|terminal| Self { terminal, line: line.clone(), mouse, utf8: reads_utf8() })
             .inspect_err(|_| give_back())
     }
 
@@ -97,7 +103,15 @@ impl Screen {
 
     /// Draws a frame: what differs from the last one is written.
     pub(super) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(view)?;
+        let utf8 = self.utf8;
+        self.terminal.draw(|frame| {
+            view(frame);
+            // Names are escaped. This is what was typed, and a dash in a message.
+            let foreign = |cell: &&mut Cell| !utf8 && !cell.symbol().is_ascii();
+            for cell in frame.buffer_mut().content.iter_mut().filter(foreign) {
+                cell.set_symbol("?");
+            }
+        })?;
         if TAKEN.load(Ordering::Relaxed) {
             Ok(())
         } else {
@@ -109,20 +123,42 @@ impl Screen {
     pub(super) fn resize(&mut self, size: (u16, u16)) -> io::Result<()> {
         self.terminal = blank(&self.line, size)?;
         // Goes out with the next frame, so that nothing flickers.
-        write!(self.terminal.backend_mut(), "\x1b[0m\x1b[2J")
+        write!(self.terminal.backend_mut().out(), "\x1b[0m\x1b[2J")
     }
 
-    /// Puts bytes into the terminal's clipboard, where the terminal lets programs do so.
-    pub(super) fn copy(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let out = self.terminal.backend_mut();
-        write!(out, "\x1b]52;c;{}\x07", base64(bytes))?;
-        Write::flush(out)
+    /// Sends `text` to the terminal's clipboard (OSC 52); in words what came of it, as far as can be
+    /// known: no terminal answers.
+    pub(super) fn copy(&mut self, text: &str) -> io::Result<String> {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        let term = std::env::var("TERM").unwrap_or_default();
+        let words = if set("TMUX") {
+            "sent to tmux, which takes it with `set-clipboard on`"
+        } else if set("STY") {
+            return Ok(format!("not copied, GNU screen passes nothing on: {text}"));
+        } else if lacks_signs(&term) {
+            return Ok(format!("not copied, this terminal has no clipboard: {text}"));
+        } else {
+            "sent to the terminal's clipboard"
+        };
+        let out = self.terminal.backend_mut().out();
+        write!(out, "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
+        Write::flush(out)?;
+        Ok(format!("{words}: {text}"))
     }
 
-    /// Gives the terminal back, stops as SIGTSTP would, and takes it again afterwards.
+    /// Gives the terminal back, stops as SIGTSTP would, and takes it again afterwards; its size.
     pub(super) fn stop(&mut self) -> io::Result<(u16, u16)> {
         give_back();
-        nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?;
+        crate::sys::stop::stop()?;
+        self.resume()
+    }
+
+    /// Takes the terminal again after a stop; its size. A shell has set its own modes meanwhile.
+    pub(super) fn resume(&mut self) -> io::Result<(u16, u16)> {
+        // crossterm sets no modes while it believes that they are set.
+        if TAKEN.load(Ordering::Relaxed) {
+            disable_raw_mode()?;
+        }
         // The rest of a frame that was cut off.
         self.line.borrow_mut().forget();
         enter(&self.line, self.mouse)?;
@@ -141,7 +177,14 @@ impl Drop for Screen {
 /// The terminal's size now. This opens `/dev/tty`, so it is not asked for with each frame: a
 /// program that shows who opens what should not be the busiest.
 pub(super) fn size() -> (u16, u16) {
-    crossterm::terminal::size().unwrap_or((80, 24))
+    or_usual(crossterm::terminal::size().unwrap_or_default())
+}
+
+/// `size`, with 80 columns or 24 lines where the terminal says 0: a serial line, or a
+/// pseudo-terminal whose size nobody has set.
+pub(super) fn or_usual(size: (u16, u16)) -> (u16, u16) {
+    let or = |n: u16, usual| if n == 0 { usual } else { n };
+    (or(size.0, 80), or(size.1, 24))
 }
 
 /// A terminal of that size with nothing in it, like the screen. Clearing one that is there would
@@ -149,9 +192,9 @@ pub(super) fn size() -> (u16, u16) {
 fn blank(
     line: &Rc<RefCell<Line>>,
     (width, height): (u16, u16),
-) -> io::Result<Terminal<CrosstermBackend<Out>>> {
+) -> io::Result<Terminal<Cells<Out>>> {
     let out = Out { frame: Vec::with_capacity(1 << 14), line: line.clone() };
-    let backend = CrosstermBackend::new(out);
+    let backend = Cells::new(out, (width, height));
     let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
     Terminal::with_options(backend, TerminalOptions { viewport })
 }
@@ -197,15 +240,27 @@ pub(super) fn panicked() -> bool {
 /// What the environment has to say about colours and signs.
 pub(super) fn fit_to_environment(screen: &ScreenSettings) -> ScreenSettings {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
-    // The first that is set decides, as in setlocale(3).
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
-    let locale = locale.to_string_lossy().to_ascii_lowercase();
-    let utf8 = locale.contains("utf-8") || locale.contains("utf8");
+    let term = set("TERM").unwrap_or_default().to_string_lossy().into_owned();
     ScreenSettings {
-        ascii: screen.ascii || !utf8,
-        colour: screen.colour && set("NO_COLOR").is_none(),
+        ascii: screen.ascii || !reads_utf8() || lacks_signs(&term),
+        colour: screen.colour && set("NO_COLOR").is_none() && !lacks_colours(&term),
         ..screen.clone()
     }
+}
+
+/// Whether a terminal of this type (`TERM`) has no braille and no round corners: the kernel's console,
+/// hardware terminals and what emulates them, and one that nobody named.
+fn lacks_signs(term: &str) -> bool {
+    let is =
+        |kind: &str| term == kind || term.strip_prefix(kind).is_some_and(|t| t.starts_with('-'));
+    // In `screen` on the console it is `screen.linux`.
+    is("linux") || term.ends_with(".linux") || is("cons25") || is("ansi") || lacks_colours(term)
+}
+
+/// Whether a terminal of this type has no colours.
+fn lacks_colours(term: &str) -> bool {
+    let vt = term.strip_prefix("vt").is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()));
+    vt || ["", "dumb", "unknown"].contains(&term)
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -249,6 +304,20 @@ pub(super) fn panic_as_asked<T>() -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_and_colours_by_the_type_of_the_terminal() {
+        for term in ["xterm-256color", "tmux-256color", "screen", "vte-256color", "foot", "linuxy"]
+        {
+            assert!(!lacks_signs(term) && !lacks_colours(term), "{term}");
+        }
+        for term in ["linux", "linux-16color", "screen.linux", "ansi", "cons25"] {
+            assert!(lacks_signs(term) && !lacks_colours(term), "{term}");
+        }
+        for term in ["vt100", "vt220-am", "dumb", "unknown", ""] {
+            assert!(lacks_signs(term) && lacks_colours(term), "{term}");
+        }
+    }
 
     #[test]
     fn base64_as_everybody_writes_it() {

@@ -5,6 +5,6 @@ mod choose;
 mod config;
 mod stop;
 
+pub use crate::console::say as complain;
 pub use choose::Choose;
 pub use stop::Stop;
-pub use crate::console::say as complain;

@@ -124,7 +124,8 @@ fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
     if look.glyphs.braille || text.is_ascii() {
         return Cow::Borrowed(text);
     }
-    let signs = [("↑", "Up"), ("↓", "Down"), ("←", "Left"), ("→", "Right"), ("…", "...")];
+    let signs =
+        [("↑", "Up"), ("↓", "Down"), ("←", "Left"), ("→", "Right"), ("…", "..."), ("◆ ", "")];
     Cow::Owned(signs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)))
 }
 

@@ -9,4 +9,5 @@ mod runner;
 
 mod dashboard;
 mod replay;
+mod terminal;
 mod usage;

@@ -68,7 +68,9 @@ impl Tty {
         }
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
-        let parser = vt100::Parser::new(rows, cols, 0);
+        // A terminal that does not know its size has the usual one.
+        let or = |n, usual| if n == 0 { usual } else { n };
+        let parser = vt100::Parser::new(or(rows, 24), or(cols, 80), 0);
         let screen = Arc::new(Mutex::new(Recorded { parser, bytes: Vec::new() }));
         let held = Arc::new(AtomicBool::new(false));
         std::thread::spawn({
@@ -171,6 +173,11 @@ impl Tty {
         i32::try_from(self.child.process_id().unwrap()).unwrap()
     }
 
+    /// Runs `stty` on it, as a shell does that takes the terminal.
+    pub fn stty(&self, args: &[&str]) {
+        stty(&self.slave, args);
+    }
+
     /// Sends a signal.
     pub fn kill(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
@@ -193,6 +200,11 @@ impl Tty {
     /// Fails unless the terminal is as it was before: modes, screen, cursor, mouse, attributes.
     pub fn assert_given_back(&self) {
         assert_eq!(modes(&self.slave), self.before, "terminal modes");
+        self.assert_screen_given_back();
+    }
+
+    /// The same of all but the modes.
+    pub fn assert_screen_given_back(&self) {
         let recorded = self.screen.lock().unwrap();
         let screen = recorded.parser.screen();
         assert!(!screen.alternate_screen(), "the alternate screen was left");
@@ -225,8 +237,12 @@ pub fn without_rights(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
 
 /// The terminal's modes, as text to compare.
 fn modes(slave: &std::fs::File) -> String {
+    stty(slave, &["-g"])
+}
+
+fn stty(slave: &std::fs::File, args: &[&str]) -> String {
     let output = std::process::Command::new("stty")
-        .arg("-g")
+        .args(args)
         .stdin(slave.try_clone().unwrap())
         .output()
         .unwrap();

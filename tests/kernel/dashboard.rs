@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::opener::opener;
-use crate::common::patience::{slowness, until};
+use crate::common::patience::slowness;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 use nix::sys::signal::Signal;
@@ -118,20 +118,25 @@ fn signals_give_the_terminal_back() {
     }
 }
 
+/// The probes run on through a stop by Ctrl-Z. (A process without a shell does not stop by it.)
 #[test]
 fn stops_and_goes_on() {
-    let mut tty = dashboard((80, 24));
-    tty.wait_for("Files");
-    tty.kill(Signal::SIGTSTP);
-    tty.wait_until("the screen given back", |s| !s.contains("Files"));
-    // A SIGCONT that comes before it has stopped would be lost.
-    let stat = format!("/proc/{}/stat", tty.pid());
-    until("the stop", || std::fs::read_to_string(&stat).unwrap().contains(") T ").then_some(()));
-    tty.kill(Signal::SIGCONT);
-    tty.wait_for("Files");
-    tty.send("q");
-    assert_eq!(tty.wait(), 0);
-    tty.assert_given_back();
+    let opener = opener("opn-stopped");
+    let env = [("PS1", "prompt> "), ("HISTFILE", "")];
+    let mut shell = Tty::start("bash", &["--norc", "--noprofile", "-i"], &env, (100, 30));
+    shell.wait_for("prompt>");
+    shell.send(&format!("{} --interval 200ms -i lo --xdp-mode off\r", ebpftop()));
+    opener.find(&mut shell);
+    shell.send("\x1a");
+    shell.wait_until("the shell", |s| s.contains("Stopped") && !s.contains("file-of"));
+    shell.send("clear; fg\r");
+    shell.wait_for("file-of-opn-stopped");
+    let _later = crate::common::opener::opener("opn-stopped2");
+    shell.wait_for("file-of-opn-stopped2");
+    shell.send("q");
+    shell.wait_until("the shell", |s| s.contains("prompt>") && !s.contains("file-of"));
+    shell.send("exit\r");
+    assert_eq!(shell.wait(), 0);
 }
 
 #[cfg(debug_assertions)]

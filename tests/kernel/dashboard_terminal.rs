@@ -61,7 +61,7 @@ fn a_terminal_that_is_read_again_shows_what_is_now() {
     tty.send("/\x15nobody-is-called-this\r");
     tty.hold(false);
     let shown = "filter nobody-is-called-this";
-    tty.wait_until("the filter", |s| s.contains(shown) && s.contains("lets through"));
+    tty.wait_until("the filter", |s| s.contains(shown) && s.contains("no match"));
     tty.send("\x7f");
     opener.find(&mut tty);
     // Stop and start are keys like others here, and do nothing.
@@ -226,7 +226,7 @@ fn a_click_selects_and_what_is_copied_does_nothing() {
     for (y, path) in rows {
         tty.send(&format!("\x1b[<0;20;{0}M\x1b[<0;20;{0}my", y + 1));
         let escaped = ebpftop::model::escape::escape(path.as_os_str().as_bytes()).into_owned();
-        tty.wait_for(&format!("copied {escaped}"));
+        tty.wait_for(&format!("clipboard: {escaped}"));
         let copy = format!("\x1b]52;c;{}\x07", base64(escaped.as_bytes()));
         tty.wait_until(&copy, |_| String::from_utf8_lossy(&tty.bytes()).contains(&copy));
     }

@@ -117,6 +117,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
         ("talkers", TALKERS),
         ("who", SYS_PTRACE),
         ("cgroups", 0),
+        ("input", 0),
         ("record", 0),
         ("save", 0),
     ];
@@ -140,7 +141,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
     let mut tty = dashboard(None, &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    let names = ["opens", "connections", "talkers", "who", "cgroups", "record", "save"];
+    let names = ["opens", "connections", "talkers", "who", "cgroups", "input", "record", "save"];
     let others = names.map(|name| (name, 0));
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {
@@ -158,7 +159,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     tty.wait_for("127.0.0.1");
     tty.send("2g");
     tty.send("\r");
-    tty.wait_for("start without --lock to see it");
+    tty.wait_for("start without --lock to see");
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
