@@ -34,21 +34,33 @@ impl Layout {
         u64::from(self.rings) * u64::from(self.bytes)
     }
 
+    /// Checks that there is memory for the rings, before the programs are loaded.
+    ///
+    /// The verifier's allocations end in the OOM killer where a cgroup has no memory left; those of a
+    /// ring return ENOMEM (`bpf_ringbuf_area_alloc`, kernel/bpf/ringbuf.c). So the rings, which take more
+    /// than the verifier, are tried first, and released again.
+    pub(super) fn check_memory(self) -> libbpf_rs::Result<()> {
+        (0..self.rings).map(|_| self.ring()).collect::<Result<Vec<_>, _>>().map(drop)
+    }
+
     /// Makes the rings and puts them where the programs find them.
     pub(super) fn create(self, outer: &impl MapCore) -> libbpf_rs::Result<Vec<MapHandle>> {
         (0..self.rings)
             .map(|index| {
-                let opts = libbpf_sys::bpf_map_create_opts {
-                    sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
-                    ..Default::default()
-                };
-                let ring =
-                    MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, self.bytes, &opts)?;
+                let ring = self.ring()?;
                 let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&ring));
                 outer.update(&index.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)?;
                 Ok(ring)
             })
             .collect()
+    }
+
+    fn ring(self) -> libbpf_rs::Result<MapHandle> {
+        let opts = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            ..Default::default()
+        };
+        MapHandle::create(MapType::RingBuf, Some("ring"), 0, 0, self.bytes, &opts)
     }
 }
 
