@@ -101,6 +101,7 @@ lint: ## formats, lints, spelling and documentation alone
 	shellcheck -x $(SCRIPTS)
 	codespell
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --lib
 
 unit: check kernel ## all tests without lints and other kernels

@@ -17,7 +17,7 @@ use crate::model::duration;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
-use crate::recording::parse_size;
+use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
 
 /// Shows live, from eBPF, which process opens which files, and who is on the wire.
@@ -27,10 +27,13 @@ use crate::settings::saved_view::THEME_NAMES;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
+    #[cfg(feature = "bpf")]
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[cfg(feature = "bpf")]
     #[command(flatten)]
     pub owners: OwnersArgs,
+    #[cfg(feature = "bpf")]
     #[command(flatten)]
     pub screen: ScreenArgs,
 }
@@ -39,12 +42,15 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Print events as lines on stdout: text, JSON or CSV
+    #[cfg(feature = "bpf")]
     Stream(Box<StreamArgs>),
     /// Write what the probes see to a file, for `replay`
+    #[cfg(feature = "bpf")]
     Record(Box<RecordArgs>),
     /// Show a recording in the dashboard: without privileges, on any machine
     Replay(Box<ReplayArgs>),
     /// Check what this machine, kernel and user can do, with the fix for what is missing
+    #[cfg(feature = "bpf")]
     Doctor {
         /// Output format
         #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]

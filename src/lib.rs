@@ -6,10 +6,13 @@
 //! same events as lines, [`recording`] as a file.
 
 pub mod app;
+#[cfg(feature = "bpf")]
 pub mod bpf;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod console;
+#[cfg(feature = "bpf")]
 pub mod doctor;
 pub mod files;
 pub mod keymap;
@@ -18,7 +21,10 @@ pub mod logging;
 pub mod man;
 pub mod model;
 pub mod privileges;
+#[cfg(feature = "bpf")]
 pub mod probes;
+#[cfg(feature = "bpf")]
+pub mod record;
 pub mod recording;
 /// Each unit test in a process of its own, within a time limit.
 #[cfg(test)]
@@ -26,8 +32,10 @@ pub mod recording;
 #[allow(unsafe_code, clippy::unwrap_used)]
 mod runner;
 pub mod runtime;
+#[cfg(feature = "bpf")]
 pub mod session;
 pub mod settings;
+#[cfg(feature = "bpf")]
 pub mod stream;
 mod sys;
 #[cfg(test)]

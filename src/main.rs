@@ -1,4 +1,8 @@
-//! Parse, run, exit status.
+//! Parses the command line, runs the command, and turns the result into an exit status.
+
+#[cfg(feature = "bpf")]
+#[path = "main/probing.rs"]
+mod probing;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -7,19 +11,21 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use ebpftop::cli::{Cli, Command, DoctorFormat, Format, ReplayArgs};
+use ebpftop::cli::{Cli, Command, ReplayArgs};
+#[cfg(feature = "bpf")]
+use ebpftop::cli::{DoctorFormat, Format};
 use ebpftop::config::{self, ConfigError};
 use ebpftop::console::{reads_utf8, say};
 use ebpftop::model::escape::{escape, inert, only_ascii};
 use ebpftop::settings::Settings;
-use ebpftop::{doctor, logging, man, privileges, probes, recording, runtime, stream};
+use ebpftop::{logging, man, privileges, runtime};
 
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(e) => {
             say(&format!("{e:#}"));
-            // A wrong word in the file is wrong usage, as on the command line.
+            // An invalid configuration is wrong usage, as an invalid option is.
             match e.downcast_ref() {
                 Some(ConfigError::Content { .. }) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
@@ -36,38 +42,27 @@ fn run() -> anyhow::Result<ExitCode> {
     if !reads_utf8() && is_for_people(&cli) {
         only_ascii();
     }
-    // Before the fence, behind which groups stay as they are. An error comes with the first file.
+    // Before seccomp, behind which groups stay as they are. An error comes with the first file.
     let _ = privileges::invoker();
-    if !matches!(
-        &cli.command,
-        Some(Command::Replay(_) | Command::Config | Command::Completions { .. } | Command::Man)
-    ) {
-        probes::mount_sysfs();
-    }
-    let seccomp = privileges::seccomp();
-    take_types(&cli)?;
     match &cli.command {
-        None => dashboard(&cli, &seccomp),
-        Some(Command::Stream(args)) => {
-            stream::run(&config::settings(&args.watch, &config::load(None)?), args)
+        Some(Command::Replay(args)) => without_probes(|| replay(args)),
+        Some(Command::Config) => without_probes(|| print(config::printed().as_bytes())),
+        Some(Command::Completions { shell }) => without_probes(|| print(&man::completions(*shell))),
+        Some(Command::Man) => without_probes(|| print(&man::page()?)),
+        #[cfg(feature = "bpf")]
+        _ => probing::run(&cli),
+        #[cfg(not(feature = "bpf"))]
+        None => {
+            say("this program was built without probes; `ebpftop replay` shows a recording");
+            Ok(ExitCode::from(2))
         }
-        Some(Command::Record(args)) => {
-            let file = config::load(None)?;
-            recording::run(&config::settings_with(&args.watch, args.owners, &file), args)
-        }
-        Some(Command::Replay(args)) => replay(args),
-        Some(Command::Doctor { format, .. }) => {
-            let report = doctor::examine();
-            let text = doctor::render(&report, *format);
-            // The one sign of its own that is beyond ASCII.
-            let text = if reads_utf8() { text } else { text.replace('–', "-") };
-            print(text.as_bytes())?;
-            Ok(if report.can_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
-        Some(Command::Config) => print(config::printed().as_bytes()),
-        Some(Command::Completions { shell }) => print(&man::completions(*shell)),
-        Some(Command::Man) => print(&man::page()?),
     }
+}
+
+/// Runs a command that needs no probe, behind seccomp where the kernel allows that.
+fn without_probes(command: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    let _ = privileges::seccomp();
+    command()
 }
 
 /// Prints what is wrong with the command line, or the help that it asks for. An argument may be anybody's
@@ -86,24 +81,12 @@ fn refuse(usage: &clap::Error) -> anyhow::Result<ExitCode> {
 /// Whether the output is read by people; what programs read is the same in every locale.
 fn is_for_people(cli: &Cli) -> bool {
     match &cli.command {
+        #[cfg(feature = "bpf")]
         Some(Command::Stream(args)) => args.format == Format::Text,
+        #[cfg(feature = "bpf")]
         Some(Command::Doctor { format, .. }) => *format == DoctorFormat::Text,
         _ => true,
     }
-}
-
-/// The kernel's types from a file, if one was named.
-fn take_types(cli: &Cli) -> anyhow::Result<()> {
-    let types = match &cli.command {
-        None => &cli.watch.types,
-        Some(Command::Stream(args)) => &args.watch.types,
-        Some(Command::Record(args)) => &args.watch.types,
-        Some(Command::Doctor { types, .. }) => types,
-        _ => return Ok(()),
-    };
-    let Some(path) = &types.btf else { return Ok(()) };
-    let shown = escape(path.as_os_str().as_encoded_bytes());
-    probes::use_btf_file(path).with_context(|| format!("read the kernel's types from {shown}"))
 }
 
 fn open_log(log: &Path) -> anyhow::Result<()> {
@@ -120,31 +103,14 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         open_log(log)?;
     }
     let file = config::load(args.screen.config.as_deref())?;
-    // What the file says of live watching (a filter, a process) is not meant for a recording.
+    // The file's options of live watching (a filter, a process) do not apply to a recording.
     let (process, filter) = (args.process.clone(), args.filter.clone());
     let settings = Settings { process, filter, ..Settings::default() };
     let screen = config::screen_settings(&args.screen, &file);
     runtime::replay(&settings, &screen, args.file.as_deref())
 }
 
-fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode> {
-    if !std::io::stdout().is_terminal() {
-        say("the dashboard needs a terminal; for lines on stdout use `ebpftop stream`");
-        return Ok(ExitCode::from(2));
-    }
-    if let Some(log) = &cli.screen.log {
-        open_log(log)?;
-        match seccomp {
-            Ok(()) => tracing::info!("under the seccomp filter"),
-            Err(e) => tracing::warn!("no seccomp filter: {e}"),
-        }
-    }
-    let file = config::load(cli.screen.config.as_deref())?;
-    let settings = config::settings_with(&cli.watch, cli.owners, &file);
-    runtime::run(&settings, &config::screen_settings(&cli.screen, &file))
-}
-
-/// Prints a document; a reader that has seen enough is no error.
+/// Prints a document; a reader that closes early is no error.
 fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
     match std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {

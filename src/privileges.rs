@@ -138,16 +138,10 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
         NEEDS.iter().filter(|n| is_needed(n)).map(|n| n.capability).collect();
     kept.retain(|c| held.contains(c));
     if locked {
-        let reads_maps = parts.iter().any(|part| {
-            matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Connections)
-        });
         let puts_back = parts.contains(&ThreadRole::Features);
         // Drop it for a moment, to see whether the kernel requires it.
         let tried = caps::clear(None, CapSet::Effective).is_ok();
-        let iterates = parts.contains(&ThreadRole::Connections);
-        let asks = tried
-            && ((reads_maps && !crate::sys::may_read_maps())
-                || (iterates && !crate::sys::may_iterate()));
+        let asks = tried && reading_needs_bpf(parts);
         kept.retain(|c| match c {
             Capability::CAP_BPF => asks,
             Capability::CAP_NET_ADMIN => puts_back,
@@ -163,6 +157,21 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
             tracing::warn!("cannot drop capabilities: {e}");
         }
     }
+}
+
+/// Whether the kernel asks for CAP_BPF, which is not in force now, where these threads read counts.
+#[cfg(feature = "bpf")]
+fn reading_needs_bpf(parts: &[ThreadRole]) -> bool {
+    let reads_maps = parts.iter().any(|part| {
+        matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Connections)
+    });
+    let iterates = parts.contains(&ThreadRole::Connections);
+    (reads_maps && !crate::sys::may_read_maps()) || (iterates && !crate::sys::may_iterate())
+}
+
+#[cfg(not(feature = "bpf"))]
+fn reading_needs_bpf(_: &[ThreadRole]) -> bool {
+    false
 }
 
 #[cfg(test)]

@@ -5,21 +5,33 @@
 // Beside the generated skeletons the only module with `unsafe`: the rest of the crate denies it.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "bpf")]
 pub(crate) mod attachment;
+#[cfg(feature = "bpf")]
 pub(crate) mod ethtool;
+#[cfg(feature = "bpf")]
 pub(crate) mod misses;
+#[cfg(feature = "bpf")]
 pub(crate) mod mount;
+#[cfg(feature = "bpf")]
 pub(crate) mod packet_socket;
+#[cfg(feature = "bpf")]
 pub(crate) mod percpu;
+#[cfg(feature = "bpf")]
 pub(crate) mod programs;
+#[cfg(feature = "bpf")]
 pub(crate) mod records;
 pub(crate) mod stop;
+#[cfg(feature = "bpf")]
 pub(crate) mod tcx;
+#[cfg(feature = "bpf")]
 pub(crate) mod tracepoint;
+#[cfg(feature = "bpf")]
 pub(crate) mod xdp;
 
 /// Whether this thread may read maps: below kernel 5.19 (c8644cd0efe7) every bpf() call takes CAP_BPF
 /// where `unprivileged_bpf_disabled` is set.
+#[cfg(feature = "bpf")]
 pub(crate) fn may_read_maps() -> bool {
     // SAFETY: no descriptor is -1: refused before the null pointers are looked at.
     let ret =
@@ -29,6 +41,7 @@ pub(crate) fn may_read_maps() -> bool {
 
 /// Whether this thread may run an iterator: where `unprivileged_bpf_disabled` is set, that takes CAP_BPF
 /// on every kernel.
+#[cfg(feature = "bpf")]
 pub(crate) fn may_iterate() -> bool {
     // SAFETY: takes a descriptor, and none is -1.
     let ret = unsafe { libbpf_sys::bpf_iter_create(-1) };
@@ -37,6 +50,7 @@ pub(crate) fn may_iterate() -> bool {
 
 /// `membarrier(MEMBARRIER_CMD_GLOBAL)`: an RCU grace period. Where the kernel refuses it
 /// (`nohz_full`), 50 ms are waited instead, longer than any program may run.
+#[cfg(feature = "bpf")]
 pub(crate) fn membarrier() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: takes three integers and touches no memory.
@@ -48,6 +62,7 @@ pub(crate) fn membarrier() {
 
 /// The errno in an error of libbpf-rs, which keeps the `io::Error` to itself and shows its text alone:
 /// `… (os error 22)`.
+#[cfg(feature = "bpf")]
 pub(crate) fn errno_of(error: &libbpf_rs::Error) -> Option<i32> {
     let mut innermost: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = innermost.source() {

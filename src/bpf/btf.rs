@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use libbpf_rs::ObjectBuilder;
@@ -33,10 +33,9 @@ static PRIVATE_SYSFS: OnceLock<()> = OnceLock::new();
 /// The open file: the thread that loads may have no privilege to open it.
 static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
 
-/// Takes the types from `path` from now on: a raw BTF file, or an ELF file with a section `.BTF`. To be
+/// Takes the types from `file` from now on: raw BTF, or an ELF file with a section `.BTF`. To be
 /// called once, before anything is loaded.
-pub fn take_from(path: &Path) -> io::Result<()> {
-    let file = crate::files::open(path)?;
+pub fn take_from(file: File) -> io::Result<()> {
     let held = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let btf = Btf::from_path(&held).map_err(|_| io::Error::other("not BTF"))?;
     if btf.type_by_name::<libbpf_rs::btf::types::Struct<'_>>("task_struct").is_none() {

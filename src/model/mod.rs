@@ -31,6 +31,7 @@ pub mod problem;
 pub mod process;
 pub mod process_info;
 pub mod services;
+pub mod size;
 pub mod slab;
 pub mod talkers;
 pub mod time;

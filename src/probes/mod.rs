@@ -5,7 +5,6 @@
 //! ring fills, and the kernel side counts what it loses.
 
 pub mod cgroups;
-pub mod clock;
 pub mod connections;
 pub mod log;
 pub mod opens;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use nix::unistd::{Uid, User};
 
 use super::cgroups::{Cgroups, systemd_hierarchy};
-use super::clock;
+use crate::clock;
 use crate::model::cgroup::Cgroup;
 use crate::model::lineage::{Ancestor, Lookup};
 use crate::model::mounts::cgroup_path;

@@ -10,25 +10,20 @@ mod block;
 mod codec;
 mod decode;
 mod encode;
-mod host;
-mod limit;
 mod rare;
 mod read;
-mod session;
 mod weight;
 mod write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::model::cgroup::Cgroup;
 use crate::model::event::ProbeEvent;
 use crate::model::opens::Before;
-use crate::model::time::{Mono, Stamp};
+use crate::model::time::{Mono, NS_PER_SEC, Stamp};
 
-pub use host::host;
-pub use limit::parse_size;
 pub use read::{Damage, Item, Mark, Reader};
-pub use session::{run, told};
 pub use write::{WriteError, Writer};
 
 #[cfg(test)]
@@ -62,6 +57,18 @@ pub struct Head {
     pub started: Stamp,
 }
 
+impl Head {
+    /// The first block of a recording that begins now, on this machine.
+    pub fn of_this_machine() -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            host: host.trim().to_owned(),
+            started: clock::now(),
+        }
+    }
+}
+
 /// What there is in all; the last block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -71,4 +78,16 @@ pub struct Totals {
     pub opens: u64,
     /// What came and was left out: too large for a block, or too fast for the disk.
     pub unwritten: u64,
+}
+
+impl Totals {
+    /// Duration and counts of the recording that began with `head`; `lost` opens had no record.
+    pub fn in_words(&self, head: &Head, lost: u64) -> String {
+        let seconds = self.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
+        let mut text = format!("{seconds:.1} s, {} opens, {lost} lost", self.opens);
+        if self.unwritten > 0 {
+            text.push_str(&format!(", {} events left out", self.unwritten));
+        }
+        text
+    }
 }

@@ -13,12 +13,12 @@ use jiff::Zoned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::{Lost, Recorded};
+use crate::clock;
 use crate::console::say;
 use crate::model::escape::escape;
 use crate::model::event::ProbeEvent;
 use crate::model::time::Mono;
-use crate::probes::clock;
-use crate::recording::{Seen, WriteError, Writer, host, told};
+use crate::recording::{Head, Seen, WriteError, Writer};
 use crate::{files, privileges};
 
 /// Bytes that may wait to be written, about.
@@ -131,6 +131,7 @@ impl Recorder {
     }
 
     /// How far it is.
+    #[cfg(feature = "bpf")]
     pub(super) fn grown(&self) -> Recorded {
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
         Recorded::Grown { bytes, lost: self.lost }
@@ -242,7 +243,7 @@ impl Thread {
     fn begin(&mut self, begun: &Result<(), String>, before: Vec<Seen>, now: Mono) {
         let stem = Zoned::now().strftime("ebpftop-%Y%m%d-%H%M%S").to_string();
         let mut path = place(&format!("{stem}.rec"));
-        let mut head = host();
+        let mut head = Head::of_this_machine();
         head.started.mono = now;
         let made = begun.clone().and_then(|()| {
             let mut file = files::create(&path);
@@ -280,7 +281,7 @@ impl Thread {
     fn end(&mut self, at: Mono, why: Option<WriteError>) {
         let Some(Open { name, head, writer, lost, missing }) = self.open.take() else { return };
         let (totals, finished) = writer.finish(at);
-        let what = told(&head, &totals, lost.1.saturating_sub(lost.0) + missing);
+        let what = totals.in_words(&head, lost.1.saturating_sub(lost.0) + missing);
         let words = match why.or(finished.err()) {
             None => format!("recorded {what} in {name}"),
             Some(why) => format!("recording stopped: {name}: {why}; what is saved: {what}"),

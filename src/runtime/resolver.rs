@@ -1,6 +1,7 @@
-//! Resolves addresses to names by the system's resolver (`/etc/hosts`, DNS, whatever `nsswitch.conf`
-//! lists), on a few threads of its own, since that may block for many seconds.
+//! Resolves addresses to names as the system does (`/etc/hosts`, DNS, by `nsswitch.conf`), on a few
+//! threads of its own: an answer may take many seconds.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +12,36 @@ use tokio::sync::mpsc::Sender;
 use crate::app::Msg;
 use crate::model::names::{Answer, MOST_ASKED};
 
-/// Concurrent requests; each may take as long as the resolver's timeout.
+/// Questions under way; one of them may take as long as the system's resolver is patient.
 const THREADS: usize = 8;
 
-/// The resolving threads. They end when this is dropped; nothing waits for them.
+/// Names of addresses. The threads start with the first question: most users never ask.
+pub(super) struct Names {
+    resolver: OnceCell<Resolver>,
+    answers: Sender<Msg>,
+}
+
+impl Names {
+    /// The answers go to the app.
+    pub(super) fn new(answers: Sender<Msg>) -> Self {
+        Self { resolver: OnceCell::new(), answers }
+    }
+
+    /// Asks for the names of addresses.
+    pub(super) fn ask(&self, addresses: Vec<IpAddr>) {
+        self.resolver.get_or_init(|| Resolver::start(&self.answers)).ask(addresses);
+    }
+}
+
+/// The threads that ask. They end when this does, and are not waited for.
 #[derive(Debug)]
-pub(super) struct Resolver {
+struct Resolver {
     questions: Option<SyncSender<IpAddr>>,
 }
 
 impl Resolver {
     /// Starts the threads; the answers are for the app.
-    pub(super) fn start(answers: &Sender<Msg>) -> Self {
+    fn start(answers: &Sender<Msg>) -> Self {
         let (questions, asked) = sync_channel(MOST_ASKED);
         let asked = Arc::new(Mutex::new(asked));
         let mut some = false;
@@ -34,7 +53,7 @@ impl Resolver {
         Self { questions: some.then_some(questions) }
     }
 
-    /// Requests names. Those that do not fit are dropped; the app requests them again.
+    /// Asks for some. What does not fit is not asked, and the app asks again in time.
     pub(super) fn ask(&self, addresses: Vec<IpAddr>) {
         for address in addresses {
             let _ = self.questions.as_ref().map(|q| q.try_send(address));
@@ -44,7 +63,7 @@ impl Resolver {
 
 fn answer_all(asked: &Mutex<Receiver<IpAddr>>, answers: &Sender<Msg>) {
     loop {
-        // The lock is held while waiting: its holder gets the next request.
+        // The lock is held while waiting: who holds it is the one who gets the next question.
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(address) = next else { return };
         if answers.blocking_send(Msg::Named(address, name_of(address))).is_err() {

@@ -18,13 +18,14 @@ pub mod sample;
 mod session;
 mod tally;
 mod text;
+mod wanted;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Format, Kind, StreamArgs};
+use crate::cli::{Format, StreamArgs};
 use crate::probes::preflight;
 use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
@@ -39,34 +40,7 @@ pub use text::Text;
 
 use out::{Out, OutError};
 use session::Session;
-
-/// The selected kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wanted {
-    opens: bool,
-    talkers: bool,
-    connections: bool,
-}
-
-impl Wanted {
-    fn of(args: &StreamArgs) -> Self {
-        Self {
-            opens: args.writes(Kind::Opens),
-            talkers: args.writes(Kind::Talkers),
-            connections: args.writes(Kind::Connections),
-        }
-    }
-
-    /// The kind, if one alone is selected, as CSV needs it.
-    fn one(self) -> Option<Kind> {
-        match (self.opens, self.talkers, self.connections) {
-            (true, false, false) => Some(Kind::Opens),
-            (false, true, false) => Some(Kind::Talkers),
-            (false, false, true) => Some(Kind::Connections),
-            _ => None,
-        }
-    }
-}
+use wanted::Wanted;
 
 /// Runs until a signal or `--duration`. The exit status: 0 done as asked, 1 done in part or not at all,
 /// 2 wrong usage.

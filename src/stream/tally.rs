@@ -1,6 +1,6 @@
 //! The counts of the summary: exact since `ready`.
 
-use super::Wanted;
+use super::wanted::Wanted;
 use crate::model::connections::What;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;

@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 
 use crate::common::net::{ip, own_namespace};
 use crate::common::program::{Ended, Stream, ended, ended_into, program};
+use ebpftop::clock;
 use ebpftop::model::mounts::cgroup_path;
 use ebpftop::probes::cgroups::systemd_hierarchy;
-use ebpftop::probes::clock;
 use ebpftop::stream::{Described, csv_headers, documented};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ mod runner;
 mod dashboard_keys;
 mod detail;
 mod docs;
+mod layers;
 mod links;
 mod opens_views;
 mod pivot;

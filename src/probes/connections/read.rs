@@ -13,10 +13,11 @@ use super::decode::{self, Decoded};
 use super::shares::{Peers, Shares};
 use crate::bpf::connections::ConnectionsSkel;
 use crate::bpf::connections::types::{bss, holder_record, walk_over};
+use crate::clock;
 use crate::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits};
 use crate::model::connections::MAX_CONNS;
 use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
-use crate::probes::{Commands, Sink, clock, grace_period};
+use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::misses;
 
 /// Between drains. The ring holds 28,000 records: 560,000 connections a second.

@@ -16,11 +16,12 @@ use super::compat::Compat;
 use super::decode::Decoder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
+use crate::clock;
 use crate::model::event::ProbeEvent;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::model::time::Mono;
 use crate::probes::cgroups::made::Made;
-use crate::probes::{Commands, Sink, clock, grace_period};
+use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::misses;
 use crate::sys::records::bytes_of;
 

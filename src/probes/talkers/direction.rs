@@ -7,13 +7,14 @@ use super::bpf_object::Counter;
 use super::choose::{self, LinkKind};
 use super::interface::Row;
 use crate::bpf::btf;
+use crate::clock;
 use crate::model::ledger::{Folded, Ledger, Side};
 use crate::model::link::Hook;
 use crate::model::problem::Problem;
 use crate::model::talkers::Direction;
 use crate::model::time::{Mono, Stamp};
+use crate::probes::grace_period;
 use crate::probes::refusal::{LoadError, Refusal};
-use crate::probes::{clock, grace_period};
 use crate::sys::attachment::Attachment;
 use crate::sys::percpu::Batch;
 

@@ -21,13 +21,14 @@ use super::links::{Changed, Links};
 use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
+use crate::clock;
 use crate::model::event::{LookAt, ProbeEvent, TalkersCommand, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
 use crate::privileges::{self, ThreadRole};
-use crate::probes::{Sink, TalkersConfig, clock, grace_period};
+use crate::probes::{Sink, TalkersConfig, grace_period};
 use crate::sys::percpu::Batch;
 
 /// Map memory that one direction may grow to: alone, and when every interface has its own.

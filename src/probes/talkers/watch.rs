@@ -11,6 +11,7 @@ use super::kernel_counters::is_comparable;
 use super::links::{KernelCounters, Links};
 use super::look::Look;
 use super::third_party::Detour;
+use crate::clock;
 use crate::model::compare::{Compared, Comparison};
 use crate::model::coverage::{Missing, add_missing};
 use crate::model::event::Watched;
@@ -20,7 +21,7 @@ use crate::model::link::{Hook, XdpMode};
 use crate::model::problem::Problem;
 use crate::model::talkers::{Direction, TalkersSample};
 use crate::model::time::Stamp;
-use crate::probes::{clock, grace_period};
+use crate::probes::grace_period;
 use crate::sys::percpu::Batch;
 
 /// The ledgers of one interface.

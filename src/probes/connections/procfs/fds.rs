@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 
+use crate::clock;
 use crate::model::conn::{Owner, OwnerFrom};
 use crate::model::open::Comm;
 use crate::model::process::NS_PER_TICK;
 use crate::model::process::ProcessKey;
 use crate::model::process_info::Stat;
-use crate::probes::clock;
 
 /// Pairs of a socket and a process that has it open; further ones are counted.
 const MOST_HOLDERS: usize = crate::model::connections::MAX_CONNS;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::clock;
 use crate::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Holder, Owner, Share, TCP,
     TcpCounts,
@@ -25,7 +26,7 @@ use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
-use crate::probes::{Commands, Sink, clock};
+use crate::probes::{Commands, Sink};
 use diag::Entry;
 use fds::Scan;
 use spaces::Spaces;

@@ -6,11 +6,12 @@ use super::super::links::KernelCounters;
 use super::super::target::Target;
 use super::super::watch::Watch;
 use super::{End, Run};
+use crate::clock;
 use crate::model::event::{ProbeEvent, ProbeInfo, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::problem::Problem;
 use crate::model::talkers::TalkersSample;
-use crate::probes::{clock, grace_period};
+use crate::probes::grace_period;
 
 impl Run<'_> {
     /// How each interface is watched.

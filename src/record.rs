@@ -8,19 +8,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Head, Seen, Totals, WriteError, Writer, host};
 use crate::cli::{RecordArgs, StreamArgs};
+use crate::clock;
 use crate::files;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
 use crate::model::event::{CgroupsMade, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::open::OpenBatch;
-use crate::model::time::{Mono, NS_PER_SEC};
+use crate::model::time::Mono;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
-use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig, clock};
+use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
+use crate::recording::{Head, Seen, WriteError, Writer};
 use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
@@ -136,7 +137,7 @@ impl Session {
         args: &RecordArgs,
         name: &str,
     ) -> anyhow::Result<()> {
-        let head = host();
+        let head = Head::of_this_machine();
         let mut writer = match files::create(&args.file)
             .map_err(WriteError::from)
             .and_then(|file| Writer::new(file, &head, args.max_size.unwrap_or(u64::MAX)))
@@ -153,7 +154,7 @@ impl Session {
         complain(&format!("recording to {name}; Ctrl-C ends it"));
         let done = self.pump(&mut writer, probes, settings, args.duration).await;
         let (totals, finished) = writer.finish(clock::mono());
-        let what = told(&head, &totals, self.lost);
+        let what = totals.in_words(&head, self.lost);
         match done.and(finished) {
             Ok(()) => complain(&format!("{name}: {what}")),
             Err(WriteError::Full) => complain(&format!("{name} is as large as it may be: {what}")),
@@ -257,16 +258,6 @@ impl Session {
         }
         news
     }
-}
-
-/// What a recording came to, in words, with the opens that were lost meanwhile.
-pub fn told(head: &Head, totals: &Totals, lost: u64) -> String {
-    let seconds = totals.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;
-    let mut text = format!("{seconds:.1} s, {} opens, {lost} lost", totals.opens);
-    if totals.unwritten > 0 {
-        text.push_str(&format!(", {} events left out", totals.unwritten));
-    }
-    text
 }
 
 /// Returns at `deadline`; without one, never.
