@@ -49,6 +49,8 @@ pub enum Command {
     Record(Box<RecordArgs>),
     /// Show a recording in the dashboard: without privileges, on any machine
     Replay(Box<ReplayArgs>),
+    /// Print totals once, of some seconds or of a recording: by program, unit, file, talker, ...
+    Report(Box<ReportArgs>),
     /// Check what this machine, kernel and user can do, with the fix for what is missing
     #[cfg(feature = "bpf")]
     Doctor {
@@ -207,6 +209,88 @@ pub struct ReplayArgs {
     pub screen: ScreenArgs,
 }
 
+/// Options of `report`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReportArgs {
+    /// Recording to report on [default: what happens now]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = By::Program)]
+    pub by: By,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Count for this time, from `ready` or from the recording's start [default: 10s, a whole recording]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+    /// The N largest rows, the rest in `other` [default: 20]
+    #[arg(long, value_name = "N", value_parser = top)]
+    pub top: Option<usize>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Only opens that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Only this user, a number or a name
+    #[arg(long, value_name = "UID", value_parser = uid)]
+    pub uid: Option<u32>,
+    /// Only opens whose path, as passed or resolved, matches
+    #[arg(long, value_name = "PATTERN", value_parser = path)]
+    pub path: Option<String>,
+}
+
+/// What a row of `report` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// The processes of one name in one unit or container
+    #[default]
+    Program,
+    /// A systemd unit or a container
+    Unit,
+    /// A process
+    Process,
+    /// A file
+    File,
+    /// A directory
+    Directory,
+    /// A file that a program could not open, and the error
+    Failure,
+    /// An address on an interface
+    Talker,
+    /// A program and a remote address of its connections
+    Peer,
+}
+
+impl By {
+    /// The word on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Program => "program",
+            By::Unit => "unit",
+            By::Process => "process",
+            By::File => "file",
+            By::Directory => "directory",
+            By::Failure => "failure",
+            By::Talker => "talker",
+            By::Peer => "peer",
+        }
+    }
+
+    /// The kinds of events that it counts.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            By::Program | By::Unit | By::Process => &[Kind::Opens, Kind::Connections],
+            By::File | By::Directory | By::Failure => &[Kind::Opens],
+            By::Talker => &[Kind::Talkers],
+            By::Peer => &[Kind::Connections],
+        }
+    }
+}
+
 /// A kind of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
@@ -281,7 +365,7 @@ fn uid(text: &str) -> Result<u32, String> {
 
 fn top(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("0 leaves no talkers; use `stream opens` for opens alone".into()),
+        Ok(0) => Err("0 leaves no rows".into()),
         Ok(n) => Ok(n),
         Err(_) => Err("not a number".into()),
     }
@@ -380,6 +464,11 @@ mod tests {
             ("stream --no-owners", false),
             ("replay", true),
             ("replay a.rec -f nginx --ascii", true),
+            ("report", true),
+            ("report a.rec --by unit --top 5 --format csv -f nginx", true),
+            ("report --by talker -i all --duration 2s", true),
+            ("report --by colour", false),
+            ("report --top 0", false),
             ("record", false),
             ("record a.rec --max-size 1", false),
             ("replay -i lo", false),

@@ -26,6 +26,8 @@ pub mod probes;
 #[cfg(feature = "bpf")]
 pub mod record;
 pub mod recording;
+#[cfg(feature = "bpf")]
+pub mod report;
 /// Each unit test in a process of its own, within a time limit.
 #[cfg(test)]
 #[path = "../tests/common/runner.rs"]

@@ -84,6 +84,8 @@ fn is_for_people(cli: &Cli) -> bool {
         #[cfg(feature = "bpf")]
         Some(Command::Stream(args)) => args.format == Format::Text,
         #[cfg(feature = "bpf")]
+        Some(Command::Report(args)) => args.format == Format::Text,
+        #[cfg(feature = "bpf")]
         Some(Command::Doctor { format, .. }) => *format == DoctorFormat::Text,
         _ => true,
     }

@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ebpftop::cli::{BtfArgs, Cli, Command};
+use ebpftop::cli::{BtfArgs, Cli, Command, ReportArgs};
 use ebpftop::console::{reads_utf8, say};
 use ebpftop::model::escape::escape;
-use ebpftop::{config, doctor, files, privileges, probes, record, runtime, stream};
+use ebpftop::settings::Settings;
+use ebpftop::{config, doctor, files, privileges, probes, record, report, runtime, stream};
 
 /// Runs the command; without one, the dashboard.
 pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -24,6 +25,7 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let file = config::load(None)?;
             record::run(&config::settings_with(&args.watch, args.owners, &file), args)
         }
+        Some(Command::Report(args)) => report(args),
         Some(Command::Doctor { format, types }) => {
             take_types(types)?;
             let report = doctor::examine();
@@ -38,6 +40,16 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             dashboard(cli, &seccomp)
         }
     }
+}
+
+fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    if args.file.is_none() {
+        take_types(&args.watch.types)?;
+        return report::run(&config::settings(&args.watch, &config::load(None)?), args);
+    }
+    // The file's options of live watching (a filter, a process) do not apply to a recording.
+    let (process, filter) = (args.watch.process.clone(), args.watch.filter.clone());
+    report::run(&Settings { process, filter, ..Settings::default() }, args)
 }
 
 /// Takes the kernel's types from a file, if one was named.

@@ -60,7 +60,7 @@ impl Lines for Csv {
 }
 
 /// The names of the columns of a record.
-fn header<R: Record>(out: &mut Vec<u8>) {
+pub(crate) fn header<R: Record>(out: &mut Vec<u8>) {
     raw(out, "type,time");
     for described in record::describe::<R>() {
         out.push(b',');
@@ -144,7 +144,8 @@ impl Sink for Writer<'_> {
 }
 
 impl Csv {
-    fn line<R: Record>(
+    /// A row: its type and time, then the fields of its record.
+    pub(crate) fn line<R: Record>(
         &mut self,
         out: &mut Vec<u8>,
         kind: &str,

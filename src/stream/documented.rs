@@ -32,7 +32,8 @@ fn common() -> [Described; 2] {
     ]
 }
 
-fn line<R: Record>(name: &'static str, examples: Vec<String>) -> Documented {
+/// A kind of lines, by its record.
+pub(crate) fn line<R: Record>(name: &'static str, examples: Vec<String>) -> Documented {
     let keys = common().into_iter().chain(describe::<R>()).collect();
     Documented { name, keys, examples }
 }

@@ -66,7 +66,7 @@ impl Lines for Json {
 impl Json {
     /// A line: its type and time, then the fields of its record.
     #[inline]
-    fn line<R: Record>(
+    pub(crate) fn line<R: Record>(
         &mut self,
         out: &mut Vec<u8>,
         kind: &str,

@@ -12,7 +12,7 @@ mod json;
 mod lines;
 mod out;
 mod put;
-mod record;
+pub(crate) mod record;
 #[doc(hidden)]
 pub mod sample;
 mod session;
@@ -22,6 +22,7 @@ mod wanted;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -31,16 +32,19 @@ use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
 pub use csv::Csv;
+pub(crate) use csv::header as csv_header;
+pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
 pub use record::{Described, Key, Type};
 pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
 pub use text::Text;
+pub(crate) use text::note as text_note;
 
 use out::{Out, OutError};
 use session::Session;
-use wanted::Wanted;
+pub(crate) use wanted::Wanted;
 
 /// Runs until a signal or `--duration`. The exit status: 0 done as asked, 1 done in part or not at all,
 /// 2 wrong usage.
@@ -76,13 +80,25 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
              another namespace, in which processes have other ids",
         );
     }
+    write(settings, wanted, lines, choose, args.format, args.duration)
+}
+
+/// Runs the probes for `lines` until a signal, or for `duration`, counted from `ready`.
+pub(crate) fn write(
+    settings: &Settings,
+    wanted: Wanted,
+    lines: Box<dyn Lines>,
+    choose: Choose,
+    format: Format,
+    duration: Option<Duration>,
+) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals().context("listen to signals")?;
-    let out = Out::stdout(stop.clone(), args.format).context("open stdout")?;
+    let out = Out::stdout(stop.clone(), format).context("open stdout")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .context("start the loop")?;
-    let mut session = Session::new(wanted, lines, choose, out, args.duration);
+    let mut session = Session::new(wanted, lines, choose, out, duration);
     match runtime.block_on(session.run(settings, &stop)) {
         Ok(()) if session.is_complete() => Ok(ExitCode::SUCCESS),
         Ok(()) => Ok(ExitCode::FAILURE),
@@ -91,5 +107,14 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             complain(&e.to_string());
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Prints a text that is complete. A reader that closes early is no error.
+pub(crate) fn print(mut text: Vec<u8>, format: Format) -> anyhow::Result<()> {
+    let stop = Stop::on_signals().context("listen to signals")?;
+    match Out::stdout(stop, format).context("open stdout")?.write(&mut text) {
+        Ok(()) | Err(OutError::Closed) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }

@@ -24,7 +24,7 @@ pub struct Key {
     /// The column in CSV.
     pub csv: &'static str,
     /// The key in JSON with the comma before it and the colon after it.
-    pub(super) json: &'static str,
+    pub(crate) json: &'static str,
     /// The unit of a number; empty where it counts things or is none.
     pub unit: &'static str,
     /// Meaning of the value and of `null`.

@@ -4,10 +4,10 @@ use crate::cli::{Kind, StreamArgs};
 
 /// The kinds of lines that were asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) opens: bool,
-    pub(super) talkers: bool,
-    pub(super) connections: bool,
+pub(crate) struct Wanted {
+    pub(crate) opens: bool,
+    pub(crate) talkers: bool,
+    pub(crate) connections: bool,
 }
 
 impl Wanted {

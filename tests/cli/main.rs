@@ -9,5 +9,6 @@ mod runner;
 
 mod dashboard;
 mod replay;
+mod report;
 mod terminal;
 mod usage;

@@ -39,6 +39,7 @@ mod privileges;
 mod procfs;
 mod recording;
 mod refused;
+mod report;
 mod resolved;
 mod rights;
 mod stream;

@@ -11,6 +11,7 @@ use ebpftop::model::field;
 use ebpftop::model::filter::TERMS;
 use ebpftop::privileges::{NEEDS, ThreadRole};
 use ebpftop::probes::programs::FEATURES;
+use ebpftop::report;
 use ebpftop::stream::{self, Described, Type};
 use serde_json::Value;
 
@@ -34,6 +35,9 @@ fn generators() -> Vec<(String, String)> {
     ];
     for line in stream::documented() {
         all.push((format!("line {}", line.name), record(&line)));
+    }
+    for table in report::documented() {
+        all.push((format!("report {}", table.name), report_keys(&table)));
     }
     for (kind, header) in stream::csv_headers() {
         all.push((format!("csv {kind}"), format!("```csv\n{header}```\n")));
@@ -144,6 +148,16 @@ fn record(line: &stream::Documented) -> String {
         line.examples.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     add_keys(&line.keys, "", &examples.iter().collect::<Vec<_>>(), &mut rows);
     table(["key", "type", "unit", "null", "example", "meaning"], rows)
+}
+
+/// The keys of a table of `report`, without those of every line.
+fn report_keys(table_of: &stream::Documented) -> String {
+    let keys = table_of.keys.iter().skip(4);
+    let rows = keys.map(|d| {
+        let null = if d.null { "yes" } else { "" };
+        [code(d.key.name), d.of.name().into(), d.key.unit.into(), null.into(), d.key.help.into()]
+    });
+    table(["key", "type", "unit", "null", "meaning"], rows)
 }
 
 fn add_keys(keys: &[Described], within: &str, examples: &[&Value], rows: &mut Vec<[String; 6]>) {

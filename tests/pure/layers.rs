@@ -32,6 +32,20 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["cli", "clock", "console", "model", "privileges", "probes", "session", "settings"],
     ),
     (
+        "report",
+        &[
+            "cli",
+            "console",
+            "files",
+            "model",
+            "privileges",
+            "recording",
+            "session",
+            "settings",
+            "stream",
+        ],
+    ),
+    (
         "record",
         &[
             "cli",

@@ -89,6 +89,11 @@ impl Before {
         size_of_val(&*self.lost)
     }
 
+    /// The probe's counts.
+    pub fn counts(&self) -> OpenCounts {
+        self.counts
+    }
+
     /// How many opens the kernel had lost.
     pub fn lost(&self) -> u64 {
         self.counts.lost

@@ -1,0 +1,153 @@
+//! Takes the lines of `stream` and adds them up; the end of the run writes the rows.
+
+use clap::ValueEnum as _;
+
+use super::row::{Row, WithRecord, with_record};
+use super::sums::Sums;
+use super::table::Table;
+use crate::cli::{By, Format, Kind};
+use crate::model::connections::{Change, Connections, Net};
+use crate::model::coverage::Attribution;
+use crate::model::talkers::TalkersSample;
+use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
+use crate::stream::record::Record;
+use crate::stream::{Csv, Documented, Json, Lines, Note, OpenLine, Summary, csv_header, described};
+
+/// The `type` of the lines.
+const KIND: &str = "report";
+
+/// What was counted, and how it will be written.
+#[derive(Debug)]
+pub(super) struct Gather {
+    by: By,
+    top: usize,
+    format: Format,
+    pub(super) sums: Sums,
+}
+
+impl Gather {
+    pub(super) fn new(by: By, top: usize, format: Format) -> Self {
+        Self { by, top, format, sums: Sums::default() }
+    }
+
+    /// Writes the rows, largest first.
+    fn write(&self, out: &mut Vec<u8>, summary: &Summary) {
+        let rows = self.sums.rows(self.by, self.top);
+        match self.format {
+            Format::Text => {
+                let mut table = Table::default();
+                with_record(self.by, &rows, &mut table);
+                out.extend_from_slice(self.heading(summary).as_bytes());
+                out.append(&mut table.out);
+            }
+            Format::Json | Format::Csv => {
+                let at = summary.at;
+                let mut lines = AsLines { out, at, format: self.format };
+                with_record(self.by, &rows, &mut lines);
+            }
+        }
+    }
+
+    /// The line above a table.
+    fn heading(&self, summary: &Summary) -> String {
+        let seconds = summary.duration_ns as f64 / NS_PER_SEC as f64;
+        let mut text = format!("by {} · {seconds:.1} s", self.by.name());
+        if let Some(opens) = summary.opens {
+            let (counted, failed) = self.sums.opens();
+            text.push_str(&format!(" · {counted} opens · {failed} failed · lost {}", opens.lost));
+        }
+        if let Some((rx, tx)) = summary.talkers {
+            text.push_str(&format!(" · rx {} bytes · tx {} bytes", rx.bytes, tx.bytes));
+        }
+        match (summary.connections, summary.coverage.attribution) {
+            (Some(_), Some(Attribution::Procfs)) => {
+                text.push_str(" · connections: procfs, bytes unknown");
+            }
+            (Some(connections), _) => {
+                text.push_str(&format!(" · connection events lost {}", connections.lost));
+            }
+            _ => {}
+        }
+        text + "\n"
+    }
+}
+
+impl Lines for Gather {
+    fn header(&mut self, out: &mut Vec<u8>) {
+        if self.format == Format::Csv {
+            with_record(self.by, &[], &mut Header(out));
+        }
+    }
+
+    fn open(&mut self, _out: &mut Vec<u8>, line: &OpenLine<'_>) {
+        self.sums.open(&line.open, line.cgroup);
+    }
+
+    fn talkers(&mut self, _out: &mut Vec<u8>, sample: &TalkersSample) {
+        self.sums.talkers(sample);
+    }
+
+    fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
+
+    fn owners(&mut self, _out: &mut Vec<u8>, _at: Stamp, owners: &Connections, processes: &[&Net]) {
+        self.sums.connections(owners, processes);
+    }
+
+    /// The summary ends the run: it has the losses, too. `ready` stands on stderr.
+    fn note(&mut self, out: &mut Vec<u8>, note: &Note<'_>) -> bool {
+        let Note::Summary(summary) = note else { return !matches!(note, Note::Ready(_)) };
+        self.write(out, summary);
+        match self.format {
+            Format::Text => true,
+            Format::Json => Json::default().note(out, note),
+            Format::Csv => false,
+        }
+    }
+}
+
+/// Writes rows as lines of JSON or CSV.
+struct AsLines<'o> {
+    out: &'o mut Vec<u8>,
+    at: Stamp,
+    format: Format,
+}
+
+impl WithRecord for AsLines<'_> {
+    fn with<'a, R: Record>(&mut self, wrap: fn(&'a Row) -> R, rows: &'a [Row]) {
+        let (mut json, mut csv) = (Json::default(), Csv::new(Kind::Opens));
+        for row in rows {
+            let record = wrap(row);
+            match self.format {
+                Format::Csv => csv.line(self.out, KIND, self.at.wall, self.at.mono, record),
+                _ => json.line(self.out, KIND, self.at.wall, self.at.mono, record),
+            }
+        }
+    }
+}
+
+/// Writes the header line of CSV.
+struct Header<'o>(&'o mut Vec<u8>);
+
+impl WithRecord for Header<'_> {
+    fn with<'a, R: Record>(&mut self, _wrap: fn(&'a Row) -> R, _rows: &'a [Row]) {
+        csv_header::<R>(self.0);
+    }
+}
+
+/// The tables with their keys and an example, for the documentation.
+pub fn documented() -> Vec<Documented> {
+    struct Keys(Vec<Documented>, &'static str);
+
+    impl WithRecord for Keys {
+        fn with<'a, R: Record>(&mut self, _wrap: fn(&'a Row) -> R, _rows: &'a [Row]) {
+            self.0.push(described::<R>(self.1, Vec::new()));
+        }
+    }
+
+    let mut keys = Keys(Vec::new(), "");
+    for by in By::value_variants() {
+        keys.1 = by.name();
+        with_record(*by, &[], &mut keys);
+    }
+    keys.0
+}

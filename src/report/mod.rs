@@ -1,0 +1,65 @@
+//! `ebpftop report`: totals of a time or of a recording, once, as a table.
+//!
+//! The events come as those of `stream` do, with the same filters, from ready to the end, or from a
+//! recording. `sums` adds them up, `row` describes the tables, `table` lays them out for people.
+
+mod gather;
+mod recorded;
+mod row;
+mod sums;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{By, Kind, ReportArgs, StreamArgs};
+use crate::console::say;
+use crate::session::Choose;
+use crate::settings::Settings;
+use crate::stream::{self, Wanted};
+
+use gather::Gather;
+pub use gather::documented;
+
+/// Duration of a live report where none is asked for.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Rows where no number is asked for.
+const ROWS: usize = 20;
+
+/// Runs a report. The exit status is that of `stream`.
+pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let (failed, pid, uid) = (args.failed, args.pid, args.uid);
+    let path = args.path.clone();
+    let (kinds, watch) = (args.by.kinds().to_vec(), args.watch.clone());
+    let options = StreamArgs { kinds, watch, failed, pid, uid, path, ..StreamArgs::default() };
+    let choose = match Choose::new(settings, &options) {
+        Ok(choose) => choose,
+        Err(e) => {
+            say(&format!("invalid filter: {e}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    for (option, _) in options.without_effect() {
+        say(&format!("{option} has no effect on a report by {}", args.by.name()));
+    }
+    let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
+    match &args.file {
+        Some(file) => recorded::run(file, &choose, gather, args),
+        None => {
+            let duration = args.duration.unwrap_or(DURATION);
+            let wanted = wanted(args.by, settings.owners);
+            stream::write(settings, wanted, Box::new(gather), choose, args.format, Some(duration))
+        }
+    }
+}
+
+/// The kinds of events that a table counts; connections where the settings have them.
+fn wanted(by: By, connections: bool) -> Wanted {
+    let counts = |kind| by.kinds().contains(&kind);
+    Wanted {
+        opens: counts(Kind::Opens),
+        talkers: counts(Kind::Talkers),
+        connections: counts(Kind::Connections) && (connections || by == By::Peer),
+    }
+}

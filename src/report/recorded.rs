@@ -1,0 +1,245 @@
+//! A report of a recording: the same sums, from the events as they were written down.
+
+use std::io::BufReader;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::gather::Gather;
+use crate::cli::{By, Kind, ReportArgs};
+use crate::console::say;
+use crate::files;
+use crate::model::cgroup::{Cgroup, KnownCgroups};
+use crate::model::connections::{Connections, Net};
+use crate::model::coverage::add_missing;
+use crate::model::escape::escape;
+use crate::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
+use crate::model::open::OpenCounts;
+use crate::model::talkers::{Direction, Traffic};
+use crate::model::time::{Mono, Stamp};
+use crate::privileges;
+use crate::recording::{Item, Reader, Seen};
+use crate::session::Choose;
+use crate::stream::{
+    ConnectionsSummary, Coverage, Lines as _, Note, OpenLine, OpensSummary, Summary, print,
+};
+
+/// Reports on `file`. The exit status is 1 where the recording is damaged: then the rows are those of
+/// its readable part.
+pub(super) fn run(
+    file: &Path,
+    choose: &Choose,
+    gather: Gather,
+    args: &ReportArgs,
+) -> anyhow::Result<ExitCode> {
+    let name = escape(file.as_os_str().as_encoded_bytes()).into_owned();
+    let open = || -> anyhow::Result<_> {
+        let source = files::open(file).map_err(|e| anyhow::anyhow!("report {name}: {e}"))?;
+        Reader::new(BufReader::new(source)).map_err(|e| anyhow::anyhow!("report {name}: {e}"))
+    };
+    let (mut names, mut reader) = (open()?, open()?);
+    // Nothing else is opened.
+    privileges::keep(&[], false);
+    let mut sums = Recorded::new(gather, choose);
+    // The names of cgroups stand in a recording behind the opens that they belong to.
+    loop {
+        match names.read() {
+            Ok(Item::Seen(_, seen)) => sums.name(&seen),
+            Ok(Item::Block(_)) => {}
+            Ok(Item::End(_)) | Err(_) => break,
+        }
+    }
+    let start = reader.head().started;
+    let last = args.duration.map(|d| {
+        Mono(start.mono.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    });
+    sums.at = start;
+    let mut damage = None;
+    loop {
+        match reader.read() {
+            Ok(Item::Seen(at, _)) if last.is_some_and(|last| at > last) => {
+                sums.at.mono = last.unwrap_or(at);
+                break;
+            }
+            Ok(Item::Seen(at, seen)) => {
+                sums.at.mono = sums.at.mono.max(at);
+                sums.take(seen);
+            }
+            Ok(Item::End(totals)) => {
+                sums.at.mono = sums.at.mono.max(totals.ended);
+                break;
+            }
+            Ok(Item::Block(_)) => {}
+            Err(e) => {
+                damage = Some(e);
+                break;
+            }
+        }
+    }
+    let complete = sums.unwritten == 0 && damage.is_none();
+    if let Some(damage) = damage {
+        say(&format!("report {name}: {damage}; the rows are those of the readable part"));
+    }
+    if sums.unwritten > 0 {
+        let n = sums.unwritten;
+        say(&format!("report {name}: {n} events are missing, which could not be recorded"));
+    }
+    print(sums.finish(start, args.by), args.format)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The sums on the way, and what the summary says.
+struct Recorded<'c> {
+    gather: Gather,
+    choose: &'c Choose,
+    cgroups: KnownCgroups,
+    connections: Connections,
+    has_connections: bool,
+    before: OpenCounts,
+    counts: Option<OpenCounts>,
+    written: u64,
+    frames: Option<(Traffic, Traffic)>,
+    coverage: Coverage,
+    /// Events that the recording has not.
+    unwritten: u64,
+    /// Opens of which it has the number alone.
+    missing: u64,
+    at: Stamp,
+}
+
+impl<'c> Recorded<'c> {
+    fn new(gather: Gather, choose: &'c Choose) -> Self {
+        Self {
+            gather,
+            choose,
+            cgroups: KnownCgroups::default(),
+            connections: Connections::default(),
+            has_connections: false,
+            before: OpenCounts::default(),
+            counts: None,
+            written: 0,
+            frames: None,
+            coverage: Coverage::default(),
+            unwritten: 0,
+            missing: 0,
+            at: Stamp::default(),
+        }
+    }
+
+    /// Takes the name of a cgroup.
+    fn name(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Cgroups(answers) => {
+                for (id, cgroup) in answers {
+                    self.cgroups.answer(*id, cgroup.clone());
+                }
+            }
+            Seen::Probe(ProbeEvent::Cgroups(made)) => {
+                for (id, path) in &made.paths {
+                    self.cgroups.answer(*id, Some(Cgroup::at(path)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, seen: Seen) {
+        match seen {
+            Seen::Probe(event) => self.event(event),
+            Seen::Before(before) => self.before = before.counts(),
+            Seen::Missing { opens, events } => {
+                self.missing = self.missing.saturating_add(opens);
+                self.unwritten = self.unwritten.saturating_add(events);
+            }
+            Seen::Unwritten => self.unwritten += 1,
+            Seen::Tick | Seen::Cgroups(_) => {}
+        }
+    }
+
+    fn event(&mut self, event: ProbeEvent) {
+        let mut none = Vec::new();
+        match event {
+            ProbeEvent::Opens(batch) => {
+                for open in batch.iter() {
+                    let cgroup = open.meta.cgroup_id.and_then(|id| self.cgroups.get(id));
+                    if self.choose.open(&open, cgroup.map(|c| &*c.path)) {
+                        let line = OpenLine { open, wall: batch.wall, cgroup };
+                        self.gather.open(&mut none, &line);
+                        self.written += 1;
+                    }
+                }
+                self.counts = Some(batch.counts);
+                self.at.wall = batch.wall;
+            }
+            ProbeEvent::Talkers(samples) => {
+                let frames = self.frames.get_or_insert_default();
+                for mut sample in samples {
+                    let side = match sample.direction {
+                        Direction::Rx => &mut frames.0,
+                        Direction::Tx => &mut frames.1,
+                    };
+                    *side = *side + sample.delta;
+                    self.choose.talkers(&mut sample);
+                    self.gather.talkers(&mut none, &sample);
+                }
+            }
+            ProbeEvent::Connections(batch) => {
+                self.has_connections = true;
+                self.connections.apply(&batch);
+                if batch.tick.is_some() {
+                    let chosen = self.connections.processes();
+                    let chosen: Vec<&Net> =
+                        chosen.filter(|net| self.choose.owner(&net.owner)).collect();
+                    self.gather.owners(&mut none, self.at, &self.connections, &chosen);
+                }
+            }
+            ProbeEvent::Started(ProbeInfo::Opens(info)) => {
+                self.counts.get_or_insert_default();
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Started(ProbeInfo::Connections(info)) => {
+                self.has_connections = true;
+                self.connections.start(self.at.mono, info.attribution);
+                self.coverage.attribution = Some(info.attribution);
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Started(ProbeInfo::Talkers(watched)) | ProbeEvent::Watching(watched) => {
+                self.frames.get_or_insert_default();
+                let missing = watched.iter().flat_map(|watched| &watched.missing);
+                add_missing(&mut self.coverage.missing, missing);
+            }
+            ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.counts = Some(counts),
+            ProbeEvent::Ended(_)
+            | ProbeEvent::Failed(..)
+            | ProbeEvent::Cgroups(_)
+            | ProbeEvent::Links(_) => {}
+        }
+    }
+
+    /// The report as it is written. The summary has what the rows count, as that of a live report.
+    fn finish(mut self, start: Stamp, by: By) -> Vec<u8> {
+        let before = self.before;
+        let counts = |kind| by.kinds().contains(&kind);
+        let lost = |c: OpenCounts| c.lost.saturating_add(c.malformed);
+        let summary = Summary {
+            at: self.at,
+            duration_ns: self.at.mono.since(start.mono),
+            opens: self.counts.filter(|_| counts(Kind::Opens)).map(|counts| OpensSummary {
+                written: self.written,
+                seen: counts.seen.saturating_sub(before.seen),
+                lost: lost(counts).saturating_sub(lost(before)).saturating_add(self.missing),
+                unfinished: counts.unfinished,
+                unnamed: counts.unnamed.saturating_sub(before.unnamed),
+            }),
+            talkers: self.frames.filter(|_| counts(Kind::Talkers)),
+            connections: (self.has_connections && counts(Kind::Connections))
+                .then(ConnectionsSummary::default),
+            coverage: self.coverage,
+        };
+        let mut out = Vec::new();
+        self.gather.header(&mut out);
+        if !self.gather.note(&mut out, &Note::Summary(&summary)) {
+            say(&crate::stream::text_note(&Note::Summary(&summary)));
+        }
+        out
+    }
+}

@@ -1,0 +1,223 @@
+//! The rows of a report: what they are about, and what they count.
+
+use std::net::IpAddr;
+
+use crate::cli::By;
+use crate::model::errno::errno_name;
+use crate::stream::record::{Record, Text, Visitor, key};
+
+/// A row. Each table has some of its fields.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// It is the rest: everything that has no row of its own.
+    pub other: bool,
+    pub program: Option<Box<[u8]>>,
+    pub process: Option<Box<[u8]>>,
+    pub pid: Option<u32>,
+    pub uid: Option<u32>,
+    pub place: Place,
+    pub processes: Option<u64>,
+    pub resolved: Option<Box<[u8]>>,
+    pub directory: Option<Box<[u8]>>,
+    pub files: Option<u64>,
+    pub errno: Option<i32>,
+    pub interface: Option<Box<[u8]>>,
+    pub ip: Option<IpAddr>,
+    pub opens: u64,
+    pub failed: u64,
+    /// Bytes of payload by process, of frames by talker; `None` where they are unknown.
+    pub rx_bytes: Option<u64>,
+    pub tx_bytes: Option<u64>,
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+}
+
+impl Row {
+    /// Bytes in both directions.
+    pub fn bytes(&self) -> u64 {
+        self.rx_bytes.unwrap_or(0).saturating_add(self.tx_bytes.unwrap_or(0))
+    }
+
+    /// Adds counts.
+    pub fn add(&mut self, other: &Row) {
+        let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        self.opens = self.opens.saturating_add(other.opens);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.processes = sum(self.processes, other.processes);
+        self.files = sum(self.files, other.files);
+        self.rx_bytes = sum(self.rx_bytes, other.rx_bytes);
+        self.tx_bytes = sum(self.tx_bytes, other.tx_bytes);
+        self.rx_packets = self.rx_packets.saturating_add(other.rx_packets);
+        self.tx_packets = self.tx_packets.saturating_add(other.tx_packets);
+    }
+
+    /// What is left of these counts without those of the rows.
+    pub fn rest(&self, rows: &[Row]) -> Row {
+        let mut shown = Row::default();
+        rows.iter().for_each(|row| shown.add(row));
+        let less = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_sub(b.unwrap_or(0)));
+        Row {
+            other: true,
+            opens: self.opens.saturating_sub(shown.opens),
+            failed: self.failed.saturating_sub(shown.failed),
+            rx_bytes: less(self.rx_bytes, shown.rx_bytes),
+            tx_bytes: less(self.tx_bytes, shown.tx_bytes),
+            rx_packets: self.rx_packets.saturating_sub(shown.rx_packets),
+            tx_packets: self.tx_packets.saturating_sub(shown.tx_packets),
+            ..Row::default()
+        }
+    }
+
+    /// Whether it counts nothing.
+    pub fn is_empty(&self) -> bool {
+        let counts = [self.opens, self.failed, self.bytes(), self.rx_packets, self.tx_packets];
+        counts.into_iter().all(|n| n == 0)
+    }
+}
+
+/// Where a process runs, as far as its cgroup is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The systemd unit.
+    pub unit: Option<Box<[u8]>>,
+    pub container: Option<String>,
+    pub pod: Option<String>,
+}
+
+/// Does something with the record that a table of rows is written as.
+pub trait WithRecord {
+    /// Is called with the type of the record.
+    fn with<'a, R: Record>(&mut self, wrap: fn(&'a Row) -> R, rows: &'a [Row]);
+}
+
+/// Calls `what` for the table of `by`.
+pub fn with_record<'a>(by: By, rows: &'a [Row], what: &mut impl WithRecord) {
+    match by {
+        By::Program => what.with(ByProgram, rows),
+        By::Unit => what.with(ByUnit, rows),
+        By::Process => what.with(ByProcess, rows),
+        By::File => what.with(ByFile, rows),
+        By::Directory => what.with(ByDirectory, rows),
+        By::Failure => what.with(ByFailure, rows),
+        By::Talker => what.with(ByTalker, rows),
+        By::Peer => what.with(ByPeer, rows),
+    }
+}
+
+/// A table: groups of keys, in their order.
+macro_rules! tables {
+    ($($table:ident($by:literal): $($keys:ident)+;)+) => {$(
+        #[doc = concat!("A row by ", $by, ".")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $table<'a>(&'a Row);
+
+        impl Record for $table<'_> {
+            fn fields<V: Visitor<Self>>(v: &mut V) {
+                v.field(key!("by", "the kind of the rows"), |_| $by);
+                v.field(
+                    key!("other", "true for the rest: all that has no row of its own"),
+                    |row| row.0.other,
+                );
+                $($keys(&mut v.of(|row: Self| row.0));)+
+            }
+        }
+    )+};
+}
+
+tables! {
+    ByProgram("program"): program place processes opens payload;
+    ByUnit("unit"): place processes opens payload;
+    ByProcess("process"): process place opens payload;
+    ByFile("file"): file processes opens;
+    ByDirectory("directory"): directory opens;
+    ByFailure("failure"): program file errno failed;
+    ByTalker("talker"): interface address frames;
+    ByPeer("peer"): program address payload;
+}
+
+fn program<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("program", "name of the program's processes; null for other"), |r| {
+        r.program.as_deref().map(Text)
+    });
+}
+
+fn place<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("unit", "systemd unit, from the cgroup; null where it has none"), |r| {
+        r.place.unit.as_deref().map(Text)
+    });
+    v.field(key!("container", "id or name of the container; null outside of one"), |r| {
+        r.place.container.as_deref().map(|name| Text(name.as_bytes()))
+    });
+    v.field(key!("pod", "uid of the pod; null outside of one"), |r| {
+        r.place.pod.as_deref().map(|uid| Text(uid.as_bytes()))
+    });
+}
+
+fn processes<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("processes", "processes, ended ones included; null for other"), |r| r.processes);
+}
+
+fn process<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("pid", "process id in the initial namespace; null for other"), |r| r.pid);
+    v.field(key!("process", "name of the process; null for other"), |r| {
+        r.process.as_deref().map(Text)
+    });
+    v.field(key!("uid", "real user id; null for other"), |r| r.uid);
+}
+
+fn file<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(
+        key!("resolved", "path of the file, or as passed where it is not known; null for other"),
+        |r| r.resolved.as_deref().map(Text),
+    );
+}
+
+fn directory<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("directory", "directory of the files; null for other"), |r| {
+        r.directory.as_deref().map(Text)
+    });
+    v.field(key!("files", "files in it that were opened; null for other"), |r| r.files);
+}
+
+fn errno<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("errno", "name of the error; null for other"), |r| r.errno.map(errno_name));
+}
+
+fn failed<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("failed", "opens that failed"), |r| r.failed);
+}
+
+fn opens<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("opens", "opens since the start"), |r| r.opens);
+    failed(v);
+}
+
+fn payload<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(
+        key!("rx_bytes", ["bytes"], "payload received by connections; null where unknown"),
+        |r| r.rx_bytes,
+    );
+    v.field(key!("tx_bytes", ["bytes"], "payload sent; null as for rx_bytes"), |r| r.tx_bytes);
+}
+
+fn interface<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("interface", "name of the interface; null for other"), |r| {
+        r.interface.as_deref().map(Text)
+    });
+}
+
+fn address<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("ip", "remote address; null for other"), |r| r.ip);
+}
+
+fn frames<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("rx_packets", "packets received from it"), |r| r.rx_packets);
+    v.field(key!("rx_bytes", ["bytes"], "bytes of these, Ethernet headers included"), |r| {
+        r.rx_bytes
+    });
+    v.field(key!("tx_packets", "packets sent to it"), |r| r.tx_packets);
+    v.field(key!("tx_bytes", ["bytes"], "bytes of these"), |r| r.tx_bytes);
+}

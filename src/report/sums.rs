@@ -1,0 +1,316 @@
+//! The sums of a report: events are added up here, rows are made of them.
+//!
+//! The tables of opens are the dashboard's with larger bounds. What an entry that was evicted counted
+//! is in the row `other`, as is what a filter let pass and no row can show (opens without a path).
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::row::{Place, Row};
+use crate::cli::By;
+use crate::model::cgroup::Cgroup;
+use crate::model::conn::Carried;
+use crate::model::connections::{Connections, Net};
+use crate::model::interface_name::InterfaceName;
+use crate::model::open::{Comm, Open};
+use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey, ProgramKey};
+use crate::model::slab::Slot;
+use crate::model::talkers::{Direction, TalkersSample, Traffic};
+
+/// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full.
+const LIMITS: Limits = Limits {
+    processes: 65_536,
+    programs: 8_192,
+    files: 98_304,
+    files_of_one: 16_384,
+    path_bytes: 8 << 20,
+    given_bytes: 64 << 10,
+    failures: 32_768,
+    live: 1,
+};
+
+/// Maximum pairs of interface and address, and maximum cgroups. Addresses beyond are in `other`;
+/// processes in cgroups beyond have no unit.
+const MAX_ADDRESSES: usize = 65_536;
+const MAX_CGROUPS: usize = 65_536;
+
+/// Everything that was counted.
+#[derive(Debug)]
+pub struct Sums {
+    opens: Opens,
+    places: HashMap<u64, Place>,
+    /// Processes with connections, as of the last interval.
+    nets: Vec<(ProcessKey, Comm, u32, Carried)>,
+    pairs: Vec<(Comm, IpAddr, Carried)>,
+    /// The payload of all sockets; `None` where it is unknown.
+    payload: Option<Carried>,
+    talkers: HashMap<(InterfaceName, IpAddr), (Traffic, Traffic)>,
+    frames: (Traffic, Traffic),
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self {
+            opens: Opens::with_limits(LIMITS),
+            places: HashMap::new(),
+            nets: Vec::new(),
+            pairs: Vec::new(),
+            payload: None,
+            talkers: HashMap::new(),
+            frames: Default::default(),
+        }
+    }
+}
+
+impl Sums {
+    /// Counts an open.
+    pub fn open(&mut self, open: &Open<'_>, cgroup: Option<&Cgroup>) {
+        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup) {
+            self.cgroup(id, cgroup);
+        }
+        self.opens.add(open, open.meta.at);
+    }
+
+    /// Takes the path of a cgroup.
+    pub fn cgroup(&mut self, id: u64, cgroup: &Cgroup) {
+        if self.places.len() < MAX_CGROUPS {
+            self.places.entry(id).or_insert_with(|| Place::of(cgroup));
+        }
+    }
+
+    /// Counts an interval of an interface.
+    pub fn talkers(&mut self, sample: &TalkersSample) {
+        let side = |both: &mut (Traffic, Traffic)| match sample.direction {
+            Direction::Rx => both.0 = both.0 + sample.delta,
+            Direction::Tx => both.1 = both.1 + sample.delta,
+        };
+        side(&mut self.frames);
+        for source in &sample.sources {
+            let key = (sample.interface.clone(), source.ip);
+            if self.talkers.len() >= MAX_ADDRESSES && !self.talkers.contains_key(&key) {
+                continue;
+            }
+            let sums = self.talkers.entry(key).or_default();
+            match sample.direction {
+                Direction::Rx => sums.0 = sums.0 + source.delta,
+                Direction::Tx => sums.1 = sums.1 + source.delta,
+            }
+        }
+    }
+
+    /// Takes the processes with connections: sums since the start.
+    pub fn connections(&mut self, connections: &Connections, processes: &[&Net]) {
+        let owners = processes.iter().map(|net| (net.owner, net.total));
+        self.nets = owners.map(|(o, total)| (o.key, o.comm, o.uid, total)).collect();
+        let names: HashMap<ProcessKey, Comm> =
+            self.nets.iter().map(|(key, name, _, _)| (*key, *name)).collect();
+        let pairs =
+            connections.pairs().filter_map(|p| Some((*names.get(&p.key)?, p.peer.ip, p.total)));
+        self.pairs = pairs.collect();
+        self.payload = (!connections.polled()).then_some(connections.total);
+    }
+
+    /// Opens counted, and those that failed.
+    pub fn opens(&self) -> (u64, u64) {
+        (self.opens.total().opens, self.opens.total().failed)
+    }
+
+    /// The largest rows, at most `top`, and the rest where there is any.
+    pub fn rows(&self, by: By, top: usize) -> Vec<Row> {
+        let mut rows = match by {
+            By::Program => self.grouped(|name, place| (Some(name), place)),
+            By::Unit => self.grouped(|_, place| (None, place)),
+            By::Process => self.processes(),
+            By::File => self.files(),
+            By::Directory => self.directories(),
+            By::Failure => self.failures(),
+            By::Talker => self.addresses(),
+            By::Peer => self.peers(),
+        };
+        rows.sort_by(|a, b| {
+            let size = |r: &Row| Reverse((r.opens.max(r.failed), r.bytes()));
+            let name = |r: &Row| (r.program.clone(), r.process.clone(), r.resolved.clone(), r.ip);
+            size(a).cmp(&size(b)).then_with(|| name(a).cmp(&name(b)))
+        });
+        rows.truncate(top);
+        let rest = self.total(by).rest(&rows);
+        if !rest.is_empty() {
+            rows.push(rest);
+        }
+        rows
+    }
+
+    /// All that the rows of a table and the rest add up to.
+    fn total(&self, by: By) -> Row {
+        let (opens, failed) = match by {
+            By::Talker | By::Peer => (0, 0),
+            By::Failure => (0, self.opens().1),
+            _ => self.opens(),
+        };
+        let carried = match by {
+            By::Program | By::Unit | By::Process | By::Peer => self.payload,
+            _ => None,
+        };
+        match by {
+            By::Talker => talker(&self.frames),
+            _ => with_payload(Row { opens, failed, ..Row::default() }, carried),
+        }
+    }
+
+    fn place(&self, cgroup: Option<u64>) -> Place {
+        cgroup.and_then(|id| self.places.get(&id)).cloned().unwrap_or_default()
+    }
+
+    /// Programs, their processes added up by what `group` makes of name and place.
+    fn grouped(&self, group: impl Fn(Comm, Place) -> (Option<Comm>, Place)) -> Vec<Row> {
+        let mut groups: HashMap<(Option<Comm>, Place), Row> = HashMap::new();
+        let mut add = |key: ProgramKey, counts: Row| {
+            groups.entry(group(key.name, self.place(key.cgroup_id))).or_default().add(&counts);
+        };
+        for (_, program) in self.opens.programs().iter().filter(|(_, p)| p.evicted == 0) {
+            let tally = program.tally;
+            let processes = Some(program.processes);
+            let row = Row { opens: tally.opens, failed: tally.failed, processes, ..Row::default() };
+            add(program.key, with_payload(row, self.payload.map(|_| Carried::default())));
+        }
+        for (key, name, _, carried) in &self.nets {
+            let process = self.opens.find(*key).and_then(|s| self.opens.processes().get(s));
+            let unknown = ProgramKey { name: *name, cgroup_id: None };
+            let program = process.map_or(unknown, Process::program_key);
+            // A process that opened something is counted with its program already.
+            let processes = Some(u64::from(process.is_none()));
+            let row = Row { processes, ..Row::default() };
+            add(program, with_payload(row, self.payload.map(|_| *carried)));
+        }
+        let row = |((name, place), counts): ((Option<Comm>, Place), Row)| Row {
+            program: name.map(|name| name.as_bytes().into()),
+            place,
+            ..counts
+        };
+        groups.into_iter().map(row).collect()
+    }
+
+    fn processes(&self) -> Vec<Row> {
+        let carried: HashMap<ProcessKey, Carried> =
+            self.nets.iter().map(|(key, _, _, carried)| (*key, *carried)).collect();
+        let real = self.opens.processes().iter().filter(|(_, p)| !p.is_stand_in());
+        let row = |(_, p): (Slot, &Process)| {
+            let row = Row {
+                process: Some(p.name.as_bytes().into()),
+                pid: Some(p.key.tgid),
+                uid: Some(p.uid),
+                place: self.place(p.cgroup_id),
+                opens: p.tally.opens,
+                failed: p.tally.failed,
+                ..Row::default()
+            };
+            let of = carried.get(&p.key).copied().unwrap_or_default();
+            with_payload(row, self.payload.map(|_| of))
+        };
+        let silent = self.nets.iter().filter(|(key, ..)| self.opens.find(*key).is_none());
+        let without_opens = silent.map(|(key, name, uid, of)| {
+            let row = Row {
+                process: Some(name.as_bytes().into()),
+                pid: Some(key.tgid),
+                uid: Some(*uid),
+                ..Row::default()
+            };
+            with_payload(row, self.payload.map(|_| *of))
+        });
+        real.map(row).chain(without_opens).collect()
+    }
+
+    fn files(&self) -> Vec<Row> {
+        let files = self.opens.paths().iter().filter(|(_, path)| !path.is_rest());
+        let row = |(_, path): (Slot, &Path)| Row {
+            resolved: Some(path.bytes.clone()),
+            processes: Some(self.opens.users_of(path) as u64),
+            opens: path.tally.opens,
+            failed: path.tally.failed,
+            ..Row::default()
+        };
+        files.map(row).collect()
+    }
+
+    fn directories(&self) -> Vec<Row> {
+        let mut directories: HashMap<&[u8], Row> = HashMap::new();
+        for (_, path) in self.opens.paths().iter() {
+            let end = path.bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
+            let directory = path.bytes.get(..end.max(1)).unwrap_or_default();
+            let (opens, failed) = (path.tally.opens, path.tally.failed);
+            let files = Some(path.evicted.max(1));
+            let counts = Row { opens, failed, files, ..Row::default() };
+            directories.entry(directory).or_default().add(&counts);
+        }
+        let row =
+            |(directory, counts): (&[u8], Row)| Row { directory: Some(directory.into()), ..counts };
+        directories.into_iter().map(row).collect()
+    }
+
+    /// Failures of the processes of a program together.
+    fn failures(&self) -> Vec<Row> {
+        let mut failures: HashMap<(Comm, Slot, i32), u64> = HashMap::new();
+        for (_, failure) in self.opens.failures().iter().filter(|(_, f)| f.evicted == 0) {
+            let process = self.opens.processes().get(failure.process);
+            let name = process.map(|p| p.name).unwrap_or_default();
+            *failures.entry((name, failure.path, failure.errno)).or_default() += failure.count;
+        }
+        let row = |((name, path, errno), failed): ((Comm, Slot, i32), u64)| Row {
+            program: Some(name.as_bytes().into()),
+            resolved: self.opens.paths().get(path).map(|path| path.label().into()),
+            errno: Some(errno),
+            failed,
+            ..Row::default()
+        };
+        failures.into_iter().map(row).collect()
+    }
+
+    fn addresses(&self) -> Vec<Row> {
+        let row = |((interface, ip), sums): (&(InterfaceName, IpAddr), &(Traffic, Traffic))| Row {
+            interface: Some(interface.as_bytes().into()),
+            ip: Some(*ip),
+            ..talker(sums)
+        };
+        self.talkers.iter().map(row).collect()
+    }
+
+    fn peers(&self) -> Vec<Row> {
+        let mut peers: HashMap<(Comm, IpAddr), Row> = HashMap::new();
+        for (name, ip, carried) in &self.pairs {
+            let counts = with_payload(Row::default(), self.payload.map(|_| *carried));
+            peers.entry((*name, *ip)).or_default().add(&counts);
+        }
+        let row = |((name, ip), counts): ((Comm, IpAddr), Row)| Row {
+            program: Some(name.as_bytes().into()),
+            ip: Some(ip),
+            ..counts
+        };
+        peers.into_iter().map(row).collect()
+    }
+}
+
+impl Place {
+    fn of(cgroup: &Cgroup) -> Self {
+        Self {
+            unit: cgroup.unit().map(Into::into),
+            container: cgroup.owner.container().map(Into::into),
+            pod: cgroup.owner.pod().map(Into::into),
+        }
+    }
+}
+
+fn with_payload(row: Row, carried: Option<Carried>) -> Row {
+    Row { rx_bytes: carried.map(|c| c.rx_bytes), tx_bytes: carried.map(|c| c.tx_bytes), ..row }
+}
+
+fn talker((rx, tx): &(Traffic, Traffic)) -> Row {
+    Row {
+        rx_bytes: Some(rx.bytes),
+        tx_bytes: Some(tx.bytes),
+        rx_packets: rx.packets,
+        tx_packets: tx.packets,
+        ..Row::default()
+    }
+}
