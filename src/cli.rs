@@ -85,7 +85,7 @@ pub struct WatchArgs {
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:; ! negates
+    /// Only what matches all terms: names and pid: uid: path: err: cgroup: unit: container: pod: ip: peer: port:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     /// Time between refreshes, 100ms to 60s [default: 1s]
@@ -202,7 +202,7 @@ pub struct ReplayArgs {
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:; ! negates
+    /// Only what matches all terms: names and pid: uid: path: err: cgroup: unit: container: pod: ip: peer: port:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
+use super::cgroup::{Owner, unit};
 use super::lineage::Ancestor;
 use super::open::Comm;
 
@@ -25,7 +26,7 @@ pub struct Filter {
     tgids: Vec<Term<u32>>,
     parents: Vec<Term<ParentIs>>,
     uids: Vec<Term<u32>>,
-    cgroups: Vec<Term<Pattern>>,
+    cgroups: Vec<(CgroupPart, Term<Pattern>)>,
     paths: Vec<Term<Pattern>>,
     errnos: Vec<Term<Errno>>,
     nets: Vec<Term<Net>>,
@@ -51,6 +52,31 @@ impl<T> Term<T> {
 enum ParentIs {
     Pid(u32),
     Named(Pattern),
+}
+
+/// What a term compares of a cgroup.
+#[derive(Clone, Copy, Debug)]
+enum CgroupPart {
+    Path,
+    Unit,
+    Container,
+    Pod,
+}
+
+impl CgroupPart {
+    /// Whether `pattern` matches this part of a path; one that is unknown does not.
+    fn matches(self, path: Option<&[u8]>, pattern: &Pattern) -> bool {
+        let Some(path) = path else { return false };
+        let owner = || Owner::of(path);
+        match self {
+            Self::Path => pattern.matches_any(&[path]),
+            Self::Unit => unit(path).is_some_and(|name| pattern.matches_any(&[name])),
+            Self::Container => {
+                owner().container().is_some_and(|name| pattern.matches_any(&[name.as_bytes()]))
+            }
+            Self::Pod => owner().pod().is_some_and(|uid| pattern.matches_any(&[uid.as_bytes()])),
+        }
+    }
 }
 
 /// A value of `err:`.
@@ -173,14 +199,14 @@ impl Filter {
         self.errnos.iter().any(|t| !t.negated)
     }
 
-    /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`) match.
+    /// Whether the terms on the process (name, `pid:`, `uid:`, `cgroup:`, `unit:`, …) match.
     ///
     /// A name term matches if one of the names does; negated, if none does.
     pub fn process(&self, who: &ProcessInfo<'_>) -> bool {
         self.tgids.iter().all(|t| t.passes(|tgid| *tgid == who.tgid))
             && self.uids.iter().all(|t| t.passes(|uid| *uid == who.uid))
             && self.names.iter().all(|t| t.passes(|p| p.matches_any(who.names)))
-            && self.cgroups.iter().all(|t| t.passes(|p| p.matches_any(who.cgroup.as_slice())))
+            && self.cgroups.iter().all(|(part, t)| t.passes(|p| part.matches(who.cgroup, p)))
     }
 
     /// Whether there are terms on ancestors (`parent:`), which need [`Ancestry`](super::lineage::Ancestry).

@@ -61,16 +61,17 @@ fn the_rows_of_every_table_add_up() {
 #[test]
 fn tables_agree_with_each_other() {
     let (_dir, demo) = demo();
-    let table = |by: &str, top: &str| {
-        run(&["report", &demo, "--by", by, "--top", top, "--format", "json"])
-    };
+    let table =
+        |by: &str, top: &str| run(&["report", &demo, "--by", by, "--top", top, "--format", "json"]);
     for (key, tables) in [
         ("failed", &["program", "unit", "process", "file", "directory", "failure"][..]),
         ("rx_bytes", &["program", "unit", "process", "peer"]),
         ("tx_bytes", &["program", "unit", "process", "peer"]),
     ] {
-        let sums: Vec<u64> =
-            tables.iter().flat_map(|by| [sum(&table(by, "1"), key), sum(&table(by, "50"), key)]).collect();
+        let sums: Vec<u64> = tables
+            .iter()
+            .flat_map(|by| [sum(&table(by, "1"), key), sum(&table(by, "50"), key)])
+            .collect();
         assert!(sums[0] > 0 && sums.iter().all(|n| *n == sums[0]), "{key}: {tables:?} {sums:?}");
     }
 }
@@ -78,9 +79,8 @@ fn tables_agree_with_each_other() {
 #[test]
 fn filters_choose_as_those_of_stream_do() {
     let (_dir, demo) = demo();
-    let json = |args: &[&str]| {
-        run(&[&["report", demo.as_str(), "--format", "json"], args].concat())
-    };
+    let json =
+        |args: &[&str]| run(&[&["report", demo.as_str(), "--format", "json"], args].concat());
     let web = json(&["--process", "web"]);
     let names: Vec<_> = web.of_type("report").iter().map(|r| r["program"].clone()).collect();
     let opens: Vec<_> = web.of_type("report").iter().map(|r| r["opens"].as_u64()).collect();
@@ -131,6 +131,10 @@ fn it_needs_no_privileges_and_says_what_is_wrong() {
     assert!(run_cut.stderr.contains("readable part"), "{}", run_cut.stderr);
     assert_eq!(Some(sum(&run_cut, "opens")), summary(&run_cut)["opens"].as_u64());
     let idle = run(&["report", &demo, "--by", "talker", "--failed"]);
-    assert!(idle.stderr.contains("--failed has no effect on a report by talker"), "{}", idle.stderr);
+    assert!(
+        idle.stderr.contains("--failed has no effect on a report by talker"),
+        "{}",
+        idle.stderr
+    );
     assert_eq!(run(&["report", &demo, "-f", "path:"]).code(), 2);
 }

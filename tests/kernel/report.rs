@@ -38,9 +38,15 @@ fn short_lived_processes_are_one_program() {
     assert_eq!(row(&program, "program", "cat-of-the-test")["processes"], 26);
     assert!(row(&program, "program", "cat-of-the-test")["failed"].as_u64() >= Some(26));
     let read = row(&file, "resolved", &path("read-by-all"));
-    assert_eq!((&read["opens"], &read["failed"], &read["processes"]), (&26.into(), &0.into(), &26.into()));
+    assert_eq!(
+        (&read["opens"], &read["failed"], &read["processes"]),
+        (&26.into(), &0.into(), &26.into())
+    );
     let missed = row(&failure, "resolved", &path("not-there"));
-    assert_eq!((&missed["program"], &missed["errno"], &missed["failed"]), (&"cat-of-the-test".into(), &"ENOENT".into(), &26.into()));
+    assert_eq!(
+        (&missed["program"], &missed["errno"], &missed["failed"]),
+        (&"cat-of-the-test".into(), &"ENOENT".into(), &26.into())
+    );
     let inside = row(&directory, "directory", dir.path().to_str().unwrap());
     assert!(inside["opens"].as_u64() >= Some(52), "{inside}");
     for run in [&program, &file, &directory, &unit] {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::terms::{self, TermForm};
-use super::{Errno, Filter, FilterError, MAX_BYTES, Net, ParentIs, Pattern, Term};
+use super::{CgroupPart, Errno, Filter, FilterError, MAX_BYTES, Net, ParentIs, Pattern, Term};
 use crate::model::errno::errno_number;
 
 /// A position in the expression.
@@ -70,7 +70,10 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
     };
     match key.key {
         "path" => filter.paths.push(pattern(false)?),
-        "cgroup" => filter.cgroups.push(pattern(false)?),
+        "cgroup" => filter.cgroups.push((CgroupPart::Path, pattern(false)?)),
+        "unit" => filter.cgroups.push((CgroupPart::Unit, pattern(false)?)),
+        "container" => filter.cgroups.push((CgroupPart::Container, pattern(false)?)),
+        "pod" => filter.cgroups.push((CgroupPart::Pod, pattern(false)?)),
         "pid" => filter.tgids.push(number()?),
         "uid" => filter.uids.push(number()?),
         "parent" => {

@@ -47,6 +47,21 @@ fn terms_on_the_process() {
     ] {
         assert_eq!(filter(expr).process(&who(names)), matches, "{expr}");
     }
+    for (text, path, matches) in [
+        ("unit:nginx", "/system.slice/nginx.service", true),
+        ("unit:~^nginx.service$", "/system.slice/nginx.service/sub", true),
+        ("unit:system", "/system.slice/nginx.service", false),
+        ("!unit:nginx", "/system.slice/nginx.service", false),
+        ("unit:web", "/web", false),
+        ("container:web", "/lxc.payload.web/system.slice/nginx.service", true),
+        ("unit:nginx", "/lxc.payload.web/system.slice/nginx.service", false),
+        ("container:nginx", "/system.slice/nginx.service", false),
+        ("pod:0f1e2d3c", "/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0/x", true),
+        ("pod:0f1e2d3c", "/system.slice/nginx.service", false),
+    ] {
+        let info = ProcessInfo { cgroup: Some(path.as_bytes()), ..who(names) };
+        assert_eq!(filter(text).process(&info), matches, "{text} {path}");
+    }
     let no_cgroup = ProcessInfo { cgroup: None, ..who(names) };
     assert!(!filter("cgroup:a").process(&no_cgroup));
     assert!(filter("!cgroup:a").process(&no_cgroup));

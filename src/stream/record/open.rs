@@ -82,5 +82,9 @@ impl<'a> Record for &'a OpenLine<'a> {
         v.field(key!("pod", "UID of the Kubernetes pod; null outside of one"), |l| {
             l.cgroup.and_then(|c| c.owner.pod())
         });
+        v.field(
+            key!("unit", "systemd unit that the cgroup names; null where it names none"),
+            |l| l.cgroup.and_then(|c| c.unit()).map(Text),
+        );
     }
 }
