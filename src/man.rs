@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections beside those that clap makes; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 9] = [
+const SECTIONS: [(&str, &[&str]); 10] = [
     (
         "FILTERS",
         &[
@@ -19,8 +19,8 @@ const SECTIONS: [(&str, &[&str]); 9] = [
          process's does. The kernel cuts names at 15 bytes, so a longer word matches by its first 15. \
          Path patterns are tried on the path as passed and on the resolved one.",
             "An EXPR is terms with spaces between, all of which must match: a bare PATTERN (name), \
-         or pid:N, uid:N, path:PATTERN, err:NAME (ENOENT, 2, any), cgroup:PATTERN, ip:NET \
-         (10.0.0.0/8), peer:NET, port:N. ! in front negates a term. Quotes, \" or ', enclose spaces: \
+         or pid:N, uid:N, path:PATTERN, err:NAME (ENOENT, 2, any), cgroup:PATTERN, unit:PATTERN, \
+         container:PATTERN, pod:PATTERN, ip:NET (10.0.0.0/8), peer:NET, port:N. ! in front negates a term. Quotes, \" or ', enclose spaces: \
          path:\"a b\", ~'a b'.",
             "ip: selects talkers; those that it leaves out are counted in `other`. peer: and port: select \
          connections by their remote address, and by the port of either end; in the dashboard they select \
@@ -84,6 +84,17 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "missing, in ready and summary, is an array of the features that the kernel or its policy refused, each \
          with feature, program and error. Where connections are polled it also names processes and network \
          namespaces that cannot be read: that takes CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN.",
+        ],
+    ),
+    (
+        "REPORTS",
+        &[
+            "report prints totals once: of --duration (10s) from ready on, which stands on stderr, or until \
+         SIGINT; with FILE, of a recording. Rows are programs (processes of one name in one unit or \
+         container), units and containers, processes, files, directories, failures, talkers or peers, the \
+         largest first, at most --top (20). The last row, other, is the rest: rows beyond --top, evicted \
+         entries, opens without a path, payload without a process. The rows add up to the totals. Lost \
+         opens are in no row; the heading (text), summary (JSON) or stderr (CSV) has their number.",
         ],
     ),
     (
@@ -171,7 +182,7 @@ pub fn page() -> io::Result<Vec<u8>> {
     // Subcommands have no pages of their own.
     let commands = String::from_utf8_lossy(&commands).replace("ebpftop\\-", "ebpftop ");
     page.extend(commands.replace("(1)", "").into_bytes());
-    for name in ["stream", "record", "replay"] {
+    for name in ["stream", "report", "record", "replay"] {
         let Some(sub) = command.find_subcommand(name) else { continue };
         let mut options = Vec::new();
         Man::new(sub.clone()).render_options_section(&mut options)?;

@@ -93,6 +93,10 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "the tables of opens are one state, and its parts have methods on all of it",
     ),
+    (
+        &["app::opens::filter", "app::opens::row"],
+        "a filter chooses rows, and a row names what is filtered",
+    ),
     (&["app::time", "app::time::frozen"], "a frozen screen is a part of the time shown"),
     (
         &[
