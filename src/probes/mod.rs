@@ -41,6 +41,9 @@ pub struct OpensConfig {
     pub only: Only,
     /// The size of a ring in bytes, a power of two of pages; `None`: from the number of rings.
     pub ring_bytes: Option<u32>,
+    /// Entries of the tables of losses, of io_uring requests and of calls under way, for tests; `None`: as
+    /// in docs/semantics.md.
+    pub table_entries: Option<u32>,
     /// How many CPUs share a ring, a power of two.
     pub cpus_per_ring: u32,
     /// Nothing more is attached after the start, and the rights for that are given up.
@@ -57,6 +60,7 @@ impl Default for OpensConfig {
             latency: false,
             only: Only::default(),
             ring_bytes: None,
+            table_entries: None,
             cpus_per_ring: 4,
             locked: false,
             waits: false,

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::program::ebpftop;
 /// it open for writing until it calls exec: the kernel says "text file busy" until then.
 pub fn fresh(command: &mut Command) -> Child {
     let deadline = Instant::now() + Duration::from_secs(30);
+    ends_with_this_thread(command);
     loop {
         match command.spawn() {
             Err(e) if e.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
@@ -20,6 +22,18 @@ pub fn fresh(command: &mut Command) -> Child {
             }
             child => return child.unwrap_or_else(|e| panic!("{command:?}: {e}")),
         }
+    }
+}
+
+/// Has the program killed when the thread that starts it ends, however it ends: what a test starts must not
+/// outlive it.
+pub fn ends_with_this_thread(command: &mut Command) {
+    // SAFETY: a system call on integers alone.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
     }
 }
 

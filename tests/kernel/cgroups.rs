@@ -395,3 +395,27 @@ fn a_recording_has_the_names() {
     }
     assert!(names.contains(&format!("/{name}").into_bytes()), "{}", names.len());
 }
+
+/// While the reader stands still more cgroups are made than the ring has room for.
+#[test]
+fn names_that_find_no_room_are_counted() {
+    use nix::sys::signal::{Signal, kill};
+    // 24 bytes and a path of over 200 each, in 256 KiB.
+    const CGROUPS: usize = 1_500;
+    let _alone = alone();
+    let v2 = Hierarchy::v2();
+    let stream = Stream::json(&["opens", "--pid", "999999999"]);
+    let reader = nix::unistd::Pid::from_raw(stream.child.id().cast_signed());
+    kill(reader, Signal::SIGSTOP).unwrap();
+    for _ in 0..CGROUPS {
+        drop(v2.make(&unique(&"x".repeat(200))));
+    }
+    kill(reader, Signal::SIGCONT).unwrap();
+    // The next record that has room brings the number along.
+    std::thread::sleep(Duration::from_millis(500));
+    drop(v2.make(&unique("last")));
+    let run = stream.interrupt();
+    let lost = run.stderr.lines().find(|l| l.contains("names of new cgroups"));
+    let lost: Option<usize> = lost.and_then(|l| l.split_whitespace().find_map(|w| w.parse().ok()));
+    assert!(lost.is_some_and(|n| n > 0 && n < CGROUPS), "{}", run.stderr);
+}

@@ -1,9 +1,8 @@
 //! The whole program in a pseudo-terminal, on the real kernel.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::opener::opener;
-use crate::common::patience::slowness;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 use nix::sys::signal::Signal;
@@ -37,17 +36,6 @@ fn shows_who_opens_what_and_quits_cleanly() {
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
-}
-
-#[test]
-fn the_first_frame_comes_at_once() {
-    let started = Instant::now();
-    let mut tty = dashboard((80, 24));
-    tty.wait_for("ebpftop");
-    let took = started.elapsed();
-    assert!(took < Duration::from_millis(1500) * slowness(), "the first frame took {took:?}");
-    tty.send("q");
-    assert_eq!(tty.wait(), 0);
 }
 
 #[test]

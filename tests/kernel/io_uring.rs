@@ -148,3 +148,32 @@ fn silent_completions_take_no_room_from_others() {
     );
     assert!(counts.unfinished >= (RINGS * EACH as usize) as u64, "{counts:?}");
 }
+
+/// Requests that find no room in the table complete without a path, and are counted.
+#[test]
+fn requests_beyond_their_table_have_no_name_and_are_counted() {
+    const ROOM: u32 = 2;
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let waits = CString::new(fifo.to_str().unwrap()).unwrap();
+    let path = CString::new("/etc/hostname").unwrap();
+    let watch = watch(OpensConfig { table_entries: Some(ROOM), ..OpensConfig::default() });
+    let child = in_child(|| {
+        let mut ring = IoUring::new(8).unwrap();
+        for _ in 0..ROOM {
+            let blocks = openat(&waits).flags(Flags::ASYNC);
+            // SAFETY: the path lives to the end of the process.
+            unsafe { ring.submission().push(&blocks).unwrap() };
+        }
+        ring.submit().unwrap();
+        assert!(one(&mut ring, openat(&path)) >= 0);
+        // Lets the others complete.
+        let _writer = std::fs::File::options().write(true).open(&fifo).unwrap();
+        ring.submit_and_wait(ROOM as usize).unwrap();
+    });
+    let (seen, counts) = watch.finish(|m| m.tgid == child && m.syscall == Syscall::IoUring);
+    assert_eq!(counts.unnamed, 1, "{counts:?}");
+    assert_eq!(seen.iter().filter(|s| s.path.is_none()).count(), 1, "{seen:?}");
+    assert_eq!(seen.len(), ROOM as usize + 1);
+}

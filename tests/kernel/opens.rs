@@ -2,8 +2,10 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 
 use crate::common::opens::{Seen, in_child, own_comm, watch};
+use crate::common::patience::reaped;
 use ebpftop::model::event::Only;
 use ebpftop::model::filter::Pattern;
 use ebpftop::model::open::{Comm, OpenMeta, Syscall};
@@ -370,4 +372,67 @@ fn the_losses_of_ended_processes_make_room() {
     }
     assert!(made_room, "none of {children:?} was removed");
     assert_eq!(watch.finish(|_| true).1.lost_unowned, 0);
+}
+
+/// Losses of a process that finds no room in the table of losses are in the total alone.
+#[test]
+fn losses_beyond_their_table_are_in_the_total() {
+    let small =
+        OpensConfig { ring_bytes: Some(4096), table_entries: Some(2), ..OpensConfig::default() };
+    let watch = watch(small);
+    in_child(|| {
+        // They live until each has lost opens: an ended process makes room.
+        let (mut done, end) = std::io::pipe().unwrap();
+        let mut children = Vec::new();
+        for _ in 0..4 {
+            // SAFETY: the child makes system calls alone.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => {
+                    for _ in 0..5_000 {
+                        let _ = open(c"/no such file", OFlag::O_RDONLY, Mode::empty());
+                    }
+                    let _ = (&end).write_all(b"x");
+                    loop {
+                        nix::unistd::pause();
+                    }
+                }
+                nix::unistd::ForkResult::Parent { child } => children.push(child),
+            }
+        }
+        done.read_exact(&mut [0; 4]).unwrap();
+        for child in children {
+            nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+            reaped(child);
+        }
+    });
+    let all = watch.finish_all(|_| true);
+    assert!(all.counts.lost_unowned > 0, "{:?}", all.counts);
+    let owned: u64 = all.lost_by.iter().map(|l| l.opens).sum();
+    assert_eq!(all.counts.lost, owned + all.counts.lost_unowned);
+    assert_eq!(all.counts.seen, all.seen.len() as u64 + all.counts.lost);
+}
+
+/// A thread keeps its place until it ends; those without one have all but the latency.
+#[test]
+fn threads_beyond_their_table_have_no_latency() {
+    const THREADS: usize = 4;
+    let small = OpensConfig { latency: true, table_entries: Some(2), ..OpensConfig::default() };
+    let watch = watch(small);
+    let child = in_child(|| {
+        let all = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    File::open("/etc/hostname").unwrap();
+                    all.wait();
+                });
+            }
+        });
+    });
+    let (seen, counts) = watch.finish(|m| m.tgid == child);
+    let ours: Vec<_> = seen.iter().filter(|s| s.path_str() == "/etc/hostname").collect();
+    assert_eq!(ours.len(), THREADS, "{counts:?}");
+    let unknown = ours.iter().filter(|s| s.meta.latency_ns.is_none()).count();
+    assert!(unknown >= THREADS - 2, "{unknown}");
+    assert!(ours.iter().all(|s| s.resolved_str() == "/etc/hostname"));
 }

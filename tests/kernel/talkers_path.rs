@@ -181,6 +181,8 @@ fn frames_that_ifb_returns_count_once() {
         std::thread::spawn(move || {
             own_namespace();
             veth("va", "vb");
+            // Loaded by itself the module makes ifb0 and ifb1, which would stay.
+            let _ = std::process::Command::new("modprobe").args(["ifb", "numifbs=0"]).status();
             ip("link add ifb7 type ifb");
             ip("link set ifb7 up");
             tc("qdisc add dev va handle ffff: ingress");

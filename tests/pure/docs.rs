@@ -15,6 +15,8 @@ use ebpftop::report;
 use ebpftop::stream::{self, Described, Type};
 use serde_json::Value;
 
+use crate::bounds::BOUNDS;
+
 /// A block begins with this and the name of a generator, ` -->`.
 const BEGIN: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";
@@ -32,6 +34,7 @@ fn generators() -> Vec<(String, String)> {
         ("tables".to_owned(), tables()),
         ("capabilities".to_owned(), capabilities()),
         ("features".to_owned(), features()),
+        ("bounds".to_owned(), bounds()),
     ];
     for line in stream::documented() {
         all.push((format!("line {}", line.name), record(&line)));
@@ -139,6 +142,14 @@ fn features() -> String {
         [feature.name.into(), forms.join("; else ")]
     });
     table(["feature", "BPF programs, the best form first"], rows)
+}
+
+fn bounds() -> String {
+    let rows = BOUNDS.iter().map(|b| {
+        let counter = if b.counter.is_empty() { "nothing is lost" } else { b.counter };
+        [b.data, b.size, b.beyond, counter].map(str::to_owned)
+    });
+    table(["data", "bound", "beyond it", "counted in"], rows)
 }
 
 /// The keys of a line, those of objects within it below them.

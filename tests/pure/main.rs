@@ -7,6 +7,7 @@ mod fake;
 #[path = "../common/runner.rs"]
 mod runner;
 
+mod bounds;
 mod dashboard_keys;
 mod detail;
 mod docs;

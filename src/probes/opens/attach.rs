@@ -238,8 +238,13 @@ impl Form<'_> {
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();
         open.maps.known.set_max_entries(sets * rings)?;
+        let entries = self.config.table_entries;
         if at_entry {
-            open.maps.pending.set_max_entries(PENDING_ENTRIES)?;
+            open.maps.pending.set_max_entries(entries.unwrap_or(PENDING_ENTRIES))?;
+        }
+        if let Some(entries) = entries {
+            open.maps.lost.set_max_entries(entries)?;
+            open.maps.uring_pending.set_max_entries(entries)?;
         }
         Ok(())
     }

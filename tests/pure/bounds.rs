@@ -1,0 +1,239 @@
+//! Every bound that can be exceeded, with the counter that a user sees and the test that exceeds it.
+//! docs/semantics.md has this table.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ebpftop::app::Msg;
+use ebpftop::model::event::{ProbeEvent, ProbeInfo, Watched};
+use ebpftop::model::talkers::{Direction, TalkersSample};
+use ebpftop::model::wire::MAX_PORTS;
+use ebpftop::settings::Settings;
+
+use crate::fake::{Dashboard, at, sample, watched};
+
+/// A bound.
+pub struct Bound {
+    pub data: &'static str,
+    /// The BPF maps that have it.
+    maps: &'static [&'static str],
+    pub size: &'static str,
+    /// The effect beyond it.
+    pub beyond: &'static str,
+    /// Where a user sees the count; empty where nothing is lost.
+    pub counter: &'static str,
+    /// File and name of the test that exceeds it; or why there is none.
+    test: Result<(&'static str, &'static str), &'static str>,
+}
+
+const fn bound(
+    data: &'static str,
+    maps: &'static [&'static str],
+    size: &'static str,
+    [beyond, counter]: [&'static str; 2],
+    test: Result<(&'static str, &'static str), &'static str>,
+) -> Bound {
+    Bound { data, maps, size, beyond, counter, test }
+}
+
+/// All of them: opens, talkers, connections, dashboard, recordings, queues.
+#[rustfmt::skip]
+pub const BOUNDS: &[Bound] = &[
+    bound("records of opens in the ring buffers", &["rings"],
+        "16 MiB up to 4 possible CPUs, 8 MiB for each 4 beyond; resident memory shows them twice",
+        ["the record is lost, the open is counted", "`lost` in the header and by process, `opens_lost`"],
+        Ok(("tests/kernel/opens.rs", "a_full_ring_loses_details_and_no_counts"))),
+    bound("processes whose lost opens are counted", &["lost"], "8,192 live ones",
+        ["lost opens without a process", "`lost`, `opens_lost`: in the total alone"],
+        Ok(("tests/kernel/opens.rs", "losses_beyond_their_table_are_in_the_total"))),
+    bound("keys of files in the kernel", &["known"], "32,768 a ring, 256 KiB",
+        ["names are sent again", ""], Err("nothing is lost")),
+    bound("names of files in user space", &[],
+        "two generations of 16,384 names or 2 MiB; four times that in the older one while a backlog is read",
+        ["names are sent again", ""],
+        Ok(("src/probes/opens/names.rs", "old_names_outlive_one_turn_and_are_gone_after_two"))),
+    bound("io_uring opens under way", &["uring_pending"], "4,096, 4 KiB each while they last",
+        ["the open has no path", "`unnamed` in the header, `opens_unnamed`"],
+        Ok(("tests/kernel/io_uring.rs", "requests_beyond_their_table_have_no_name_and_are_counted"))),
+    bound("io_uring opens that complete without an event", &["uring_silent"], "256",
+        ["the oldest is evicted", "`opens_unfinished`"],
+        Ok(("tests/kernel/io_uring.rs", "silent_completions_take_no_room_from_others"))),
+    bound("threads between entry and exit of an open", &["pending"],
+        "32,768, where a program at entry is attached",
+        ["the latency is unknown", "`latency_ns` is `null`, `–` on the screen"],
+        Ok(("tests/kernel/opens.rs", "threads_beyond_their_table_have_no_latency"))),
+    bound("names of new cgroups in the ring buffer", &["made"], "256 KiB, about 2,600",
+        ["the name is read when an open needs it, if the cgroup still exists",
+         "a warning on stderr or the screen with their number"],
+        Ok(("tests/kernel/cgroups.rs", "names_that_find_no_room_are_counted"))),
+    bound("names of cgroups", &[],
+        "two generations of 8,192 in the dashboard, of 16,384 in a reader",
+        ["the older generation is evicted and read again", ""],
+        Ok(("src/model/cgroup.rs", "what_is_seen_again_outlives_a_generation"))),
+    bound("sources of an interface and direction", &["side_0", "side_1"],
+        "1,024 to 65,536, from the number of possible CPUs and a budget",
+        ["evicted or not admitted", "`other`, `other_packets`, `other_bytes`"],
+        Ok(("tests/kernel/talkers.rs", "in_a_flood_the_heavy_stay_exact_and_the_rest_is_other"))),
+    bound("pairs of ports of the address in the details", &[],
+        "512 to 4,096 an interval, side and direction, at most 2 MiB each up to 256 CPUs",
+        ["not distinguished", "`other ports`"],
+        Ok(("tests/kernel/talk.rs", "pairs_without_room_are_left_and_the_sums_hold"))),
+    bound("rows of an address's ports", &[], "1,024", ["not distinguished", "`other ports`"],
+        Ok(("src/model/wire/talk.rs", "flows_without_room_are_counted_as_left"))),
+    bound("addresses in the dashboard", &[], "32,768, of all interfaces",
+        ["evicted", "`evicted` below the talkers; bytes stay in `other`"],
+        Ok(("src/model/wire/tests.rs", "a_source_that_is_evicted_leaves_to_other_and_totals_hold"))),
+    bound("interfaces in the dashboard", &[], "512",
+        ["not shown", "a line of the talkers pane with their number"],
+        Ok(("tests/pure/bounds.rs", "further_interfaces_are_counted_in_the_pane"))),
+    bound("counts of interfaces that are not watched any more", &[], "4,096 interfaces, 131,072 sources",
+        ["an interface that is watched again counts from 0", "`partial`: since it was watched again"],
+        Err("it would take 4,097 interfaces")),
+    bound("connections in the ring buffer", &["conns"], "8 MiB, 28,000 records",
+        ["lost; the next poll reports all that live", "`events lost` below the files, `lost`"],
+        Err("the ring has one size; `tests/kernel/opens.rs` fills the same kind")),
+    bound("sockets in the kernel's table", &["sock_sets", "socks"],
+        "8,192 to 65,536: one for each 128 KiB of the machine's memory",
+        ["not counted", "`evicted` below the files, `left_out.sockets`"],
+        Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
+    bound("connections that have begun and are not reported yet", &["begun"], "4,096 places",
+        ["reported at once", ""], Err("nothing is lost")),
+    bound("further processes of shared sockets", &["shares"], "16,384, of these 128 a socket",
+        ["their bytes are unattributed", "`left_out.sharers`, reason `sharers`"],
+        Ok(("tests/kernel/calls.rs", "one_socket_leaves_room_for_the_sharers_of_others"))),
+    bound("peers of datagram sockets", &["peers"], "32,768",
+        ["in the socket's counts alone", "`left_out.peers`"],
+        Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
+    bound("peers that a call named", &["named_peers"], "8,192 threads",
+        ["the call has no known peer", "`left_out.unknown_peers`"],
+        Err("it takes two threads whose numbers differ by 8,192, in a call at once")),
+    bound("sockets and peers in one walk", &["walked"], "1 MiB",
+        ["the walk continues in its next run", ""], Err("nothing is lost")),
+    bound("connections and processes in user space", &[],
+        "65,536 connections, about 500 bytes each, 16,384 processes, 65,536 pairs with peers",
+        ["evicted, the quietest first", "`evicted` below the files and in the lines"],
+        Ok(("src/model/connections/tests.rs", "tables_are_bounded_and_the_sum_holds"))),
+    bound("processes in the dashboard", &[], "16,384",
+        ["evicted, the quietest first", "`evicted` below the files"],
+        Ok(("src/model/opens/tests.rs", "held_and_evicted_entries_are_all_there_were"))),
+    bound("programs in the dashboard", &[], "2,048", ["one row of all others", "that row"],
+        Ok(("src/model/opens/tests.rs", "evicted_programs_stay_in_one_row"))),
+    bound("uses of files in the dashboard", &[], "24,576, 1,024 a process",
+        ["one row of the directory", "that row, and `evicted` below the files"],
+        Ok(("src/model/opens/tests.rs", "evicted_files_stay_in_their_directory"))),
+    bound("groups of failures in the dashboard", &[], "8,192",
+        ["one row of their kind", "that row, and `evicted` below the files"],
+        Ok(("src/model/opens/tests.rs", "totals_of_rows_outlive_evictions_below"))),
+    bound("path text in the dashboard", &[], "2 MiB, 1 MiB of paths as passed",
+        ["the files are evicted; paths as passed are not stored", "`evicted` below the files"],
+        Ok(("src/model/opens/tests.rs", "totals_stay_exact_whatever_is_evicted"))),
+    bound("rows of the live feed", &[], "1,024", ["the oldest leave the feed", ""],
+        Err("nothing is lost: each open is counted elsewhere")),
+    bound("processes behind an address, peers of a process", &[], "512 rows, 5 files each",
+        ["not listed", "the number of all of them below the rows"],
+        Err("the number is that of all, not of the rows")),
+    bound("names of addresses", &[], "4,096",
+        ["the half requested longest ago is evicted, and requested again when it is shown", ""],
+        Ok(("src/model/names.rs", "the_oldest_half_is_evicted"))),
+    bound("the last minutes", &[], "ten minutes, 64 MiB of packed changes",
+        ["the oldest leave", "the header shows how far back one can go"],
+        Ok(("src/model/past/tests.rs",
+            "the_oldest_goes_when_there_are_too_many_bytes_and_the_rest_is_as_it_was"))),
+    bound("events that wait to be recorded by `R`", &[], "32 MiB",
+        ["missing from the recording", "`missing` in the header, in the recording and its replay"],
+        Ok(("src/runtime/recorder.rs", "large_events_of_every_kind_count_with_their_size"))),
+    bound("one record of a recording", &[], "32 MiB",
+        ["not written", "the summary of `record`, and the replay at that place"],
+        Ok(("src/recording/tests.rs", "what_is_too_large_for_a_block_is_counted_and_said"))),
+    bound("events read ahead by a replay", &[], "16 MiB; the tables at 12 moments, 96 MiB",
+        ["they wait", ""],
+        Ok(("src/recording/tests.rs", "memory_stays_in_proportion_whatever_a_file_says"))),
+    bound("events in the channel from the probes", &[], "8, of 2,048 opens each",
+        ["the probes wait, and the ring buffers fill", "`lost`, `opens_lost`"],
+        Ok(("tests/kernel/stream.rs", "everything_seen_is_written_or_lost"))),
+    bound("output that the terminal has not taken", &[], "4 MiB", ["frames are skipped", ""],
+        Ok(("src/runtime/line.rs", "waiting_output_is_bounded_and_can_be_forgotten"))),
+    bound("keys that the dashboard has not taken", &[], "64", ["they wait in the terminal", ""],
+        Err("nothing is lost")),
+];
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn every_bound_is_exceeded_by_a_test_and_what_is_lost_is_counted() {
+    for bound in BOUNDS {
+        match bound.test {
+            Ok((file, name)) => assert!(
+                read(file).contains(&format!("fn {name}(")),
+                "{}: {file} has no test `{name}`",
+                bound.data
+            ),
+            Err(why) => assert!(!why.is_empty(), "{}", bound.data),
+        }
+        assert!(!bound.beyond.is_empty(), "{}", bound.data);
+    }
+}
+
+/// The maps of more than two entries, by name: those for one value, one for each side or direction and
+/// CPU cannot be full.
+fn maps(source: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut entries = None;
+    for line in source.lines() {
+        if let Some((_, rest)) = line.split_once("__uint(max_entries, ") {
+            entries = rest.split(')').next();
+        }
+        if let Some((name, _)) =
+            line.trim().strip_prefix("} ").and_then(|l| l.split_once(" SEC(\".maps\")"))
+            && let Some(entries) = entries.take()
+            && !["1", "2"].contains(&entries)
+        {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_map_has_its_row() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bpf");
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "c" || e == "h") {
+            found.extend(maps(&std::fs::read_to_string(path).unwrap()));
+        }
+    }
+    let listed: BTreeSet<String> =
+        BOUNDS.iter().flat_map(|b| b.maps).map(|name| (*name).to_owned()).collect();
+    let missing: Vec<_> = found.difference(&listed).collect();
+    assert!(missing.is_empty(), "maps without a row in {}: {missing:?}", file!());
+    // Those that get their size before they are loaded.
+    let sized = ["rings", "pending", "side_0", "side_1"].map(str::to_owned);
+    let gone: Vec<_> = listed.difference(&found).filter(|name| !sized.contains(name)).collect();
+    assert!(gone.is_empty(), "rows without a map: {gone:?}");
+}
+
+#[test]
+fn further_interfaces_are_counted_in_the_pane() {
+    let settings = Settings::default();
+    let mut app = Dashboard::new(&settings, "host", (200, 60), at(0.0));
+    let indexes = 1..=MAX_PORTS as u32 + 3;
+    let name = |n: u32| format!("if{n}");
+    let all = indexes.clone().map(|n| Watched { ifindex: n, ..watched(&name(n)) }).collect();
+    let samples = indexes.map(|n| {
+        let sample = sample(&name(n), Direction::Rx, at(1.0), &[]);
+        TalkersSample { ifindex: n, ..sample }
+    });
+    for event in
+        [ProbeEvent::Started(ProbeInfo::Talkers(all)), ProbeEvent::Talkers(samples.collect())]
+    {
+        app.update(Msg::Probe(event), at(1.0));
+    }
+    app.update(Msg::Tick, at(1.0));
+    let screen = app.text();
+    assert!(screen.contains("3 interfaces find no room"), "{screen}");
+}
