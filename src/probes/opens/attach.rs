@@ -86,7 +86,12 @@ pub(super) fn attach<'obj>(
     let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
     let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
-    layout.check_memory().map_err(other)?;
+    // Any other error is the load's as well, which reports it with its fix.
+    if let Err(e) = layout.check_memory()
+        && e.kind() == libbpf_rs::ErrorKind::OutOfMemory
+    {
+        return Err(other(e));
+    }
     let form = Form { config, layout };
     let ((skel, compat_calls), choice) =
         programs::load(&form, storage, kernel.choice(config)).map_err(AttachError::Load)?;
