@@ -6,6 +6,7 @@ use super::layout::{Layout, Wishes, layout};
 use super::{Look, detail, help, opens, picker, talkers};
 use crate::app::opens::Detail;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
+use crate::settings::saved_view::SavedView;
 
 /// Lines of the talkers pane at least, so that it does not grow at each new address.
 const TALKERS_LEAST: u16 = 6;
@@ -49,7 +50,8 @@ pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
 pub fn layout_of(app: &App, area: Rect) -> Layout {
     let talkers = &app.talkers_pane;
     let failed = app.watching().problem().is_some();
-    let whole = talkers.inside.is_some() || failed;
+    let moved = app.screen.split != SavedView::default().split;
+    let whole = talkers.inside.is_some() || failed || moved;
     let lines = u16::try_from(talkers.rows.len() + 3).unwrap_or(u16::MAX);
     let wishes = Wishes {
         talkers: (!whole).then_some(lines.max(TALKERS_LEAST)),
