@@ -118,11 +118,8 @@ impl App {
                 self.step_in_time(action);
             }
             Action::Slower | Action::Faster => self.say("only a replay has a speed"),
-            Action::Quit
-            | Action::Suspend
-            | Action::Accept
-            | Action::Cancel
-            | Action::Complete => {}
+            Action::Quit | Action::Suspend | Action::Accept | Action::Cancel | Action::Complete => {
+            }
         }
         Vec::new()
     }

@@ -83,6 +83,15 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Circles between files that are left, by their files, each with its reason.
 const CIRCLES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "model::connections",
+            "model::connections::changes",
+            "model::connections::events",
+            "model::connections::holders",
+        ],
+        "the tables of connections are one state, and its parts have methods on all of it",
+    ),
     (&["model::link", "model::talkers"], "`Direction` stands in `talkers`"),
     (
         &[
@@ -93,10 +102,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "the tables of opens are one state, and its parts have methods on all of it",
     ),
-    (
-        &["app::opens::filter", "app::opens::row"],
-        "a filter chooses rows, and a row names what is filtered",
-    ),
     (&["app::time", "app::time::frozen"], "a frozen screen is a part of the time shown"),
     (
         &[
@@ -104,7 +109,9 @@ const CIRCLES: &[(&[&str], &str)] = &[
             "app::measured",
             "app::mouse",
             "app::msg",
+            "app::opens::filter",
             "app::opens::pane",
+            "app::opens::row",
             "app::overlay",
             "app::overlay::help",
             "app::recording",
