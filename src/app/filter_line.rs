@@ -206,7 +206,7 @@ mod tests {
             ("hostname", true, Ok("path:hostname")),
             ("pid:1 pat", false, Ok("pid:1 path:")),
             ("!par", false, Ok("!parent:")),
-            ("p", false, Err("pid: parent: path: peer: port:")),
+            ("p", false, Err("pid: parent: path: pod: peer: port:")),
             ("zz", false, Err("no key begins with zz")),
         ] {
             let mut line = FilterLine::new(Some(typed), None);

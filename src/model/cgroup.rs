@@ -20,25 +20,6 @@ impl Cgroup {
     pub fn at(path: &[u8]) -> Self {
         Self { path: path.into(), owner: Owner::of(path) }
     }
-
-    /// The systemd unit that the path names, as [`unit`] has it.
-    pub fn unit(&self) -> Option<&[u8]> {
-        unit(&self.path)
-    }
-}
-
-/// The innermost systemd unit that a path names; `None` where it names none, and in the cgroup of a
-/// container, which is no unit of this machine.
-pub fn unit(path: &[u8]) -> Option<&[u8]> {
-    const KINDS: [&[u8]; 6] = [b"service", b"scope", b"slice", b"socket", b"mount", b"swap"];
-    let is_unit = |name: &&[u8]| {
-        let kind = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
-        name.len() > kind.len() + 1 && KINDS.contains(&kind)
-    };
-    match Owner::of(path).container() {
-        Some(_) => None,
-        None => path.split(|b| *b == b'/').rev().find(is_unit),
-    }
 }
 
 /// The bit at which the number of a hierarchy begins in an id.

@@ -12,9 +12,10 @@ use std::net::IpAddr;
 pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
-use super::cgroup::{Owner, unit};
+use super::cgroup::Owner;
 use super::lineage::Ancestor;
 use super::open::Comm;
+use super::unit::systemd_unit;
 
 /// The longest expression, bytes: filters are typed, and a bound keeps their cost known.
 pub const MAX_BYTES: usize = 4_096;
@@ -70,7 +71,7 @@ impl CgroupPart {
         let owner = || Owner::of(path);
         match self {
             Self::Path => pattern.matches_any(&[path]),
-            Self::Unit => unit(path).is_some_and(|name| pattern.matches_any(&[name])),
+            Self::Unit => systemd_unit(path).is_some_and(|name| pattern.matches_any(&[name])),
             Self::Container => {
                 owner().container().is_some_and(|name| pattern.matches_any(&[name.as_bytes()]))
             }

@@ -1,6 +1,6 @@
 //! The unit or the container that a cgroup belongs to, by its path.
 
-use super::cgroup::{container, named};
+use super::cgroup::{Owner, container, named};
 
 /// Digits of a container's id that are shown.
 const ID_DIGITS: usize = 12;
@@ -38,6 +38,20 @@ impl<'a> Unit<'a> {
             }
         }
         found
+    }
+}
+
+/// The innermost systemd unit that a path names; `None` where it names none, and in the cgroup of a
+/// container, which is no unit of this machine.
+pub fn systemd_unit(path: &[u8]) -> Option<&[u8]> {
+    const KINDS: [&[u8]; 6] = [b"service", b"scope", b"slice", b"socket", b"mount", b"swap"];
+    let is_unit = |name: &&[u8]| {
+        let kind = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
+        name.len() > kind.len() + 1 && KINDS.contains(&kind)
+    };
+    match Owner::of(path).container() {
+        Some(_) => None,
+        None => path.split(|b| *b == b'/').rev().find(is_unit),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::model::open::{Comm, Open};
 use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey, ProgramKey};
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
+use crate::model::unit::systemd_unit;
 
 /// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full.
 const LIMITS: Limits = Limits {
@@ -294,7 +295,7 @@ impl Sums {
 impl Place {
     fn of(cgroup: &Cgroup) -> Self {
         Self {
-            unit: cgroup.unit().map(Into::into),
+            unit: systemd_unit(&cgroup.path).map(Into::into),
             container: cgroup.owner.container().map(Into::into),
             pod: cgroup.owner.pod().map(Into::into),
         }

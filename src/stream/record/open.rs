@@ -3,6 +3,7 @@
 use super::{Flags, Maybe, Octal, Record, Text, Visitor, key};
 use crate::model::errno::errno_name;
 use crate::model::flags;
+use crate::model::unit::systemd_unit;
 use crate::stream::lines::OpenLine;
 
 impl<'a> Record for &'a OpenLine<'a> {
@@ -84,7 +85,7 @@ impl<'a> Record for &'a OpenLine<'a> {
         });
         v.field(
             key!("unit", "systemd unit that the cgroup names; null where it names none"),
-            |l| l.cgroup.and_then(|c| c.unit()).map(Text),
+            |l| l.cgroup.and_then(|c| systemd_unit(&c.path)).map(Text),
         );
     }
 }
