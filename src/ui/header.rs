@@ -89,7 +89,12 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
-    coverage(app, look, &mut line);
+    let held = app.filter.held_text();
+    let filter = escape(held.as_bytes());
+    let interface = interface(app, look);
+    // The interface and the filter come before the host's name, and before long words, when it gets narrow.
+    let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(&filter) };
+    coverage(app, look, &mut line, needed);
     recording(app, look, &mut line);
     if let Some(mark) = app.screen.mark {
         let word = if app.screen.new_only { "new since" } else { "mark" };
@@ -97,11 +102,6 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&format!("{word} {age}"), theme.fresh).skip_right(3);
     }
     line.put(" ebpftop", theme.strong).skip(2);
-    let held = app.filter.held_text();
-    let filter = escape(held.as_bytes());
-    let interface = interface(app, look);
-    // The interface and the filter come before the host's name when it gets narrow.
-    let needed = cells(&interface) + if filter.is_empty() { 0 } else { 10 + cells(&filter) };
     if line.room() > needed + 4 {
         let room = line.room() - needed - 3;
         let host = escape(app.host.as_bytes());
@@ -121,16 +121,18 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
 }
 
 /// How connections are attributed where no program does, how many features the kernel refused, and how
-/// many opens through io_uring have no path: `unnamed 3   connections: procfs   missing 2`.
-fn coverage(app: &App, look: &Look, line: &mut Line<'_>) {
+/// many opens through io_uring have no path: `unnamed 3   connections: procfs   missing 2`. Shorter where
+/// less than `needed` cells would be left.
+fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
     let missing = match app.data.missing().len() {
         0 => String::new(),
         n => format!("missing {n}"),
     };
-    // The interface has precedence.
+    const PROGRAM: usize = " ebpftop  ".len();
+    let long = "connections: procfs   ".len() + missing.len() + 3;
     let polled = match app.data.polled() {
         false => "",
-        true if line.room() < 60 => "procfs",
+        true if line.room() < (needed + PROGRAM + long).max(60) => "procfs",
         true => "connections: procfs",
     };
     let unnamed = match app.opens().unnamed() {
