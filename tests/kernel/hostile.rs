@@ -29,11 +29,12 @@ fn hostile_names_are_shown_and_do_nothing() {
     let mut tty = Tty::start(ebpftop(), &args, &env, (200, 60));
     tty.wait_for(SHOWN);
     tty.wait_for("e\\u{202e}\\u{200b}z");
-    // By file, by directory, failures, live feed.
+    // By process, by file, by directory, failures; alone, so that whole paths have room.
     for _ in 0..4 {
         tty.send("t");
         tty.settle();
     }
+    tty.send("e");
     tty.send("/path:missing-h\r");
     tty.wait_for(&format!("missing-{SHOWN}"));
     tty.send("i");

@@ -269,8 +269,10 @@ fn a_reused_pid_has_two_rows() {
     ip("link set lo up");
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let args = ["--interval", "100ms", "-i", "lo", "--process", "opn-twins"];
-    let tty = Tty::start(ebpftop(), &args, &env, (200, 60));
+    let mut tty = Tty::start(ebpftop(), &args, &env, (200, 60));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
+    tty.send("t");
+    tty.wait_for("by process");
     let pid = twins(c"opn-twins", [c"/etc/hostname", c"/no such file by a twin"]);
     let row = |line: &&str| {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -32,8 +32,10 @@ fn record(file: &Path, more: &[&str]) -> Command {
 fn packets(n: usize) {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = socket.local_addr().unwrap();
+    let mut buffer = [0; 972];
     for _ in 0..n {
         socket.send_to(&[0; 972], to).unwrap();
+        assert_eq!(socket.recv(&mut buffer).unwrap(), 972);
     }
 }
 
@@ -101,7 +103,8 @@ fn what_was_recorded_is_shown_without_rights() {
     let (_program_dir, program) = public_copy();
     let mut tty = without_rights(&program, &["replay", file.to_str().unwrap()], (160, 40));
     tty.wait_for(" END ");
-    tty.send("t");
+    // By process, by file.
+    tty.send("tt");
     let screen = tty.wait_for("by file");
     let row = |screen: &str, name: &str| {
         screen.lines().find(|l| l.contains(name)).unwrap_or_else(|| panic!("{screen}")).to_owned()
@@ -149,6 +152,7 @@ fn a_recording_that_was_killed_or_damaged_is_shown_up_to_there() {
     let (_program_dir, program) = public_copy();
     let mut tty = without_rights(&program, &["replay", file.to_str().unwrap()], (220, 40));
     tty.wait_for("it was cut off; what could be saved is shown");
+    tty.send("t");
     tty.wait_for("file-of-opn-killed");
     tty.send("q");
     assert_eq!(tty.wait(), 1);

@@ -118,6 +118,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
         ("processes", SYS_PTRACE),
         ("cgroups", 0),
         ("input", 0),
+        ("parents", 0),
         ("record", 0),
         ("save", 0),
     ];
@@ -141,8 +142,17 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
     let opener = opener("opn-locked");
     let mut tty = dashboard(None, &["--interval", "100ms", "--lock"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    let names =
-        ["opens", "connections", "talkers", "processes", "cgroups", "input", "record", "save"];
+    let names = [
+        "opens",
+        "connections",
+        "talkers",
+        "processes",
+        "cgroups",
+        "input",
+        "parents",
+        "record",
+        "save",
+    ];
     let others = names.map(|name| (name, 0));
     assert_threads(tty.pid().unsigned_abs(), "ebpftop", &others);
     for key in ["i", "n", "b", "x"] {
