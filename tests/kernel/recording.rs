@@ -35,7 +35,7 @@ fn packets(n: usize) {
     let mut buffer = [0; 972];
     for _ in 0..n {
         socket.send_to(&[0; 972], to).unwrap();
-        assert_eq!(socket.recv(&mut buffer).unwrap(), 972);
+        assert_eq!(socket.recv_from(&mut buffer).unwrap().0, 972);
     }
 }
 
