@@ -50,6 +50,7 @@ pub enum Command {
     /// Show a recording in the dashboard: without privileges, on any machine
     Replay(Box<ReplayArgs>),
     /// Print totals once, of some seconds or of a recording: by program, unit, file, talker, ...
+    #[cfg(feature = "bpf")]
     Report(Box<ReportArgs>),
     /// Check what this machine, kernel and user can do, with the fix for what is missing
     #[cfg(feature = "bpf")]

@@ -140,8 +140,8 @@ pub struct Share {
 /// The kernel's counters of a TCP socket since tracking began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpCounts {
-    /// Bytes received in order and bytes written (below [`Attribution::Call`]: sent); packets are 32
-    /// bits wide and wrap.
+    /// Bytes received in order and bytes written (sent, where the attribution is not by call); packets are
+    /// 32 bits wide and wrap.
     pub carried: Carried,
     /// Received bytes that no process has read.
     pub queued: u32,
@@ -184,7 +184,7 @@ pub struct Conn {
     pub kernel: bool,
     /// Established from outside.
     pub passive: bool,
-    /// Its only peer is `remote`; other sockets' peers are in [`ConnTick::peers`].
+    /// Its only peer is `remote`; other sockets' peers are in [`ConnectionsTick::peers`].
     pub stream: bool,
     /// Its end was not observed: it had ended when the probe looked.
     pub unseen: bool,

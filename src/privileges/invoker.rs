@@ -24,7 +24,7 @@ pub struct Invoker {
 /// The user who called sudo; `None` without sudo, and where root called it.
 ///
 /// The first call finds it out and gives the process that user's supplementary groups in place of
-/// root's. It must come before [`super::seccomp`], which refuses that, and before other threads.
+/// root's. It must come before [`super::seccomp()`], which refuses that, and before other threads.
 /// An error where the user cannot be identified, or the groups cannot be set: then no file is opened.
 pub fn invoker() -> io::Result<Option<&'static Invoker>> {
     static INVOKER: OnceLock<Result<Option<Invoker>, String>> = OnceLock::new();

@@ -94,7 +94,7 @@ pub trait WithRecord {
 }
 
 /// Calls `what` for the table of `by`.
-pub fn with_record<'a>(by: By, rows: &'a [Row], what: &mut impl WithRecord) {
+pub fn with_record(by: By, rows: &[Row], what: &mut impl WithRecord) {
     match by {
         By::Program => what.with(ByProgram, rows),
         By::Unit => what.with(ByUnit, rows),
