@@ -135,7 +135,7 @@ screenshot: build ## assets/screenshot*.svg in two themes, from the real program
 	$(SUDO) python3 scripts/screenshot.py --program '$(BINARY)' --out assets/screenshot-light.svg \
 		--title 'sudo ebpftop --theme light' -- --theme light --process '~^(web|indexer|backup)$$'
 
-animation: build ## assets/animation.svg: `ebpftop replay` of its demo, driven by keys; needs no rights
+animation: build ## assets/animation.svg: `ebpftop replay` of its demo, driven by keys; needs no privileges
 	python3 scripts/animation.py --program '$(BINARY)' --out assets/animation.svg
 
 demo: build ## assets/demo.ebpftop, which `ebpftop replay` shows: made-up processes, recorded for real

@@ -3,7 +3,7 @@
 
     animation.py --program target/release/ebpftop --out assets/animation.svg
 
-The program runs in tmux, on a server of its own. Needs Python 3.8 and tmux, and no rights.
+The program runs in tmux, on a server of its own. Needs Python 3.8 and tmux, and no privileges.
 """
 
 import argparse

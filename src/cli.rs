@@ -216,7 +216,7 @@ pub struct ReportArgs {
     /// Recording to report on [default: what happens now]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// What a row is
+    /// Subject of a row
     #[arg(long, value_enum, default_value_t = By::Program)]
     pub by: By,
     #[command(flatten)]
@@ -244,7 +244,7 @@ pub struct ReportArgs {
     pub path: Option<String>,
 }
 
-/// What a row of `report` is.
+/// The subject of a row of `report`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// The processes of one name in one unit or container

@@ -34,7 +34,7 @@ fn shown(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes()).into_owned()
 }
 
-/// Where the configuration is, or would be: `named`, else its place.
+/// The path of the configuration, also if it does not exist: `named`, else its place.
 fn path(named: Option<&Path>) -> Option<PathBuf> {
     named.map(PathBuf::from).or_else(place::default_path)
 }
@@ -55,7 +55,7 @@ pub fn load(named: Option<&Path>) -> Result<FileConfig, ConfigError> {
     FileConfig::parse(&text).map_err(|(line, reason)| ConfigError::Content { path, line, reason })
 }
 
-/// What all ways of watching have in common; the command line wins.
+/// Settings that all ways of watching have in common; the command line wins.
 pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
     let default = Settings::default();
     let either = |said: &Option<String>, written: &Option<String>| {
@@ -85,7 +85,7 @@ pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) ->
     Settings { owners: settings.owners && !owners.no_owners, ..settings }
 }
 
-/// What only the dashboard needs. `NO_COLOR`, when not empty, turns colours off.
+/// Settings of the dashboard alone. `NO_COLOR`, when not empty, turns colours off.
 pub fn screen_settings(args: &ScreenArgs, file: &FileConfig) -> ScreenSettings {
     let default = ScreenSettings::default();
     let mut view = default.view;

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyModifiers};
 
-/// What keys act on.
+/// The part of the screen that keys act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The panes.
@@ -19,7 +19,7 @@ pub enum Mode {
     Confirm,
 }
 
-/// What a key does.
+/// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     Quit,
@@ -86,7 +86,7 @@ pub struct Binding {
     /// Modifiers of the keys; of `Shift` only what the terminal reports apart from a capital.
     pub modifiers: KeyModifiers,
     pub action: Action,
-    /// What it does, in a few words.
+    /// Its effect, in a few words.
     pub help: &'static str,
     /// A word for the footer; empty: not there.
     pub hint: &'static str,

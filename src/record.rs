@@ -1,4 +1,4 @@
-//! `ebpftop record`: the probes' events into a file, until told to end.
+//! `ebpftop record`: the probes' events into a file, until asked to end.
 //!
 //! Writing may block here: the probes wait then, and the kernel counts what it loses, exactly.
 
@@ -26,9 +26,9 @@ use crate::session::{Choose, Stop, complain};
 use crate::settings::Settings;
 
 /// How often a block that waits is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 
-/// Runs until told to end. The exit status: 0 done as asked, 1 only in part or not at all.
+/// Runs until asked to end. The exit status: 0 done as asked, 1 only in part or not at all.
 pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
     let choose = match Choose::new(settings, &StreamArgs::default()) {
@@ -66,13 +66,13 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
 struct Session {
     choose: Choose,
     stop: Stop,
-    /// What was told before the file was there.
+    /// Events from before the file was there.
     early: Vec<(Mono, Seen)>,
     cgroups: Cgroups,
     /// Names of new cgroups that were lost.
     cgroups_lost: u64,
-    told: KnownCgroups,
-    /// Opens that the kernel's side could not tell.
+    known: KnownCgroups,
+    /// Opens that the kernel side lost.
     lost: u64,
     /// Something was not done as asked.
     failed: bool,
@@ -86,7 +86,7 @@ impl Session {
             early: Vec::new(),
             cgroups: Cgroups::new(),
             cgroups_lost: 0,
-            told: KnownCgroups::default(),
+            known: KnownCgroups::default(),
             lost: 0,
             failed: false,
         }
@@ -108,7 +108,7 @@ impl Session {
         probes.runs(ProbeId::Opens) || probes.runs(ProbeId::Talkers)
     }
 
-    /// What an event says of the probes themselves.
+    /// Takes note of an event about the probes themselves.
     fn state(&mut self, event: &ProbeEvent) {
         match event {
             ProbeEvent::Opens(batch) => self.lost = batch.counts.lost,
@@ -157,7 +157,9 @@ impl Session {
         let what = totals.in_words(&head, self.lost);
         match done.and(finished) {
             Ok(()) => complain(&format!("{name}: {what}")),
-            Err(WriteError::Full) => complain(&format!("{name} is as large as it may be: {what}")),
+            Err(WriteError::Full) => {
+                complain(&format!("{name} has reached its maximum size: {what}"));
+            }
             Err(e) => {
                 self.failed = true;
                 complain(&format!("write {name}: {e}; what is saved: {what}"));
@@ -179,8 +181,8 @@ impl Session {
         let deadline = duration.map(|d| Instant::now() + d);
         let mut tick = interval(settings.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let stop = self.stop.clone();
         let mut ending = false;
         while probes.any_runs() {
@@ -195,7 +197,7 @@ impl Session {
                     probes.stop();
                 }
                 _ = tick.tick() => writer.take(clock::mono(), &Seen::Tick)?,
-                _ = look.tick() => writer.idle(clock::mono())?,
+                _ = poll.tick() => writer.idle(clock::mono())?,
                 event = probes.next() => match event {
                     Some(event) => {
                         self.state(&event);
@@ -219,7 +221,7 @@ impl Session {
             if !news.is_empty() {
                 writer.take(at, &Seen::Cgroups(news))?;
             }
-            let (choose, cgroups) = (&self.choose, &self.told);
+            let (choose, cgroups) = (&self.choose, &self.known);
             batch.retain(|tgid, uid, names| choose.process(tgid, uid, names));
             batch.retain_opens(|open| {
                 let cgroup = open.meta.cgroup_id.and_then(|id| cgroups.get(id));
@@ -242,17 +244,17 @@ impl Session {
         }
     }
 
-    /// The cgroups of a batch that were not told yet.
+    /// The cgroups of a batch that were not written yet.
     fn news(&mut self, batch: &OpenBatch) -> Vec<(u64, Option<crate::model::cgroup::Cgroup>)> {
         let mut news = Vec::new();
         let mut last = None;
         for id in batch.iter().filter_map(|open| open.meta.cgroup_id) {
-            if last == Some(id) || !self.told.is_wanted(id) {
+            if last == Some(id) || !self.known.is_wanted(id) {
                 continue;
             }
             last = Some(id);
             let cgroup = self.cgroups.get(id, clock::mono).cloned();
-            if self.told.answer(id, cgroup.clone()) {
+            if self.known.answer(id, cgroup.clone()) {
                 news.push((id, cgroup));
             }
         }

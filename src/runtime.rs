@@ -1,4 +1,4 @@
-//! The one loop: keys, what the probes tell, the tick, signals. Owns the terminal while it runs.
+//! The one loop: keys, events of the probes, the tick, signals. Owns the terminal while it runs.
 //!
 //! Nothing that can block runs here. The screen is drawn when something changed, at most once a
 //! frame time, and never before waiting keys were taken in.
@@ -164,7 +164,7 @@ impl Helpers {
     }
 }
 
-/// What the user asked for.
+/// The user's settings.
 struct Wants<'a> {
     settings: &'a Settings,
     screen: &'a ScreenSettings,
@@ -239,7 +239,7 @@ async fn dashboard(
                 if std::mem::take(&mut asked) {
                     answered = drawn;
                 }
-                // What was not taken goes out without waiting for something to happen.
+                // Output that the terminal did not take goes out without waiting for an event.
                 let Ok(behind) = screen.behind() else { return Ok(End::Requested) };
                 retry = RETRY;
                 due = behind.then(|| drawn + retry);
@@ -275,14 +275,14 @@ async fn dashboard(
                 }
                 app.update(answer, source.now())
             }
-            told = recorder.told() => app.update(Msg::Recorded(told), source.now()),
+            recorded = recorder.next() => app.update(Msg::Recorded(recorded), source.now()),
             saved = saver.done() => app.update(Msg::Saved(saved), source.now()),
             () = sleep_until(panic_at) => terminal::panic_as_asked(),
         };
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(End::Requested),
-                // What the terminal would send; this process takes it as a signal, too.
+                // The signal that the terminal would send; this process takes it as a signal, too.
                 Effect::Suspend => kill(Pid::from_raw(0), nix::sys::signal::Signal::SIGTSTP)?,
                 Effect::Redraw => {
                     asked |= key_came;

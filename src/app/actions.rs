@@ -1,4 +1,4 @@
-//! What each action of the panes does.
+//! The actions of the panes.
 
 use super::overlay::help::Help;
 use super::overlay::picker;

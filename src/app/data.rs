@@ -68,7 +68,7 @@ impl<T> ProbeState<T> {
     }
 }
 
-/// What an event changed, for the rows that are to be built again.
+/// Changes by an event, for the rows that are to be built again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     /// The screen should show it before the next tick.

@@ -349,7 +349,7 @@ impl App {
         self.time.is_paused()
     }
 
-    /// What the screen shows: the present, or an earlier moment while it is paused.
+    /// The tables that the screen shows: the present, or an earlier moment while it is paused.
     pub fn shown(&self) -> Shown<'_> {
         self.time.shown(&self.data)
     }

@@ -186,7 +186,7 @@ impl App {
         self.opens_pane.detail_process(self.opens())
     }
 
-    /// What `y` copies: the path, pid or address of the selected row.
+    /// The text that `y` copies: the path, pid or address of the selected row.
     pub(super) fn selected_bytes(&self) -> Option<Vec<u8>> {
         let opens = self.opens();
         let peers = self.screen.focus == Pane::Opens

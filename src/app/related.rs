@@ -101,7 +101,7 @@ impl Related {
                 continue;
             }
             for (party, carried) in owners.parts_of(conn.cookie) {
-                if let Party::Nobody(reason) = party {
+                if let Party::Unattributed(reason) = party {
                     unattributed.add(*reason, *carried);
                 }
             }

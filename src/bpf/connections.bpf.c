@@ -428,7 +428,7 @@ int walk(__unused void *ctx)
 	return run_walk();
 }
 
-/* Where that is refused; attached to nothing. */
+/* For kernels that refuse that; attached to nothing. */
 SEC("?raw_tp")
 int walk_raw(__unused void *ctx)
 {

@@ -19,7 +19,7 @@ pub type Changes = Vec<(&'static str, Value)>;
 
 /// Writes `changes` into `path`; the file that was written, as it is to be shown, or why none was.
 ///
-/// What the user behind sudo may not write is not written, and what is made is that user's.
+/// Behind sudo it writes with the permissions of the user who called it, and new files are that user's.
 pub fn save(path: &Path, changes: &Changes) -> Result<String, String> {
     let shown = escape(path.as_os_str().as_encoded_bytes()).into_owned();
     let result = as_invoker(|| write(path, changes)).unwrap_or_else(|e| Err(e.to_string()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_keeps_its_place_and_its_comments() {
+    fn other_lines_keep_their_place_and_their_comments() {
         let text = "# mine\nmouse = true # yes\ntheme = 'light'   # dark is for the night\n\n[keys]\npause = ['P'] # one\n";
         let mut changes = theme("contrast");
         changes.extend([("reverse", Value::Flag(true)), ("split", Value::Number(60))]);

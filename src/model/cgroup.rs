@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_again_outlives_a_generation() {
+    fn names_that_are_used_again_outlive_a_generation() {
         let mut names = CgroupNames::new(2);
         for id in 1..=9 {
             names.insert(id, b"/x");
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_moves_what_is_below() {
+    fn a_rename_moves_the_cgroups_below() {
         let mut names = CgroupNames::new(3);
         let in_v1 = |id| id_in(4, id).unwrap();
         for (id, path) in

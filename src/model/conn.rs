@@ -274,7 +274,7 @@ pub struct PeerFlow {
     pub carried: Carried,
 }
 
-/// What the probe found since its last batch.
+/// The probe's findings since its last batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionsBatch {
     pub at: Mono,
@@ -289,7 +289,7 @@ pub struct ConnectionsBatch {
     pub limits: Limits,
 }
 
-/// What found no room in a table of the kernel side, since the start.
+/// Counts of events without room in a table of the kernel side, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Events.
@@ -305,7 +305,7 @@ pub struct Limits {
     pub unknown_peers: u64,
 }
 
-/// What is read at the end of an interval.
+/// The probe's readings at the end of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionsTick {
     /// The sockets that carried something since the last one.

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stands_for_itself() {
+    fn text_without_escapes_stands_for_itself() {
         for text in [&b"a\\"[..], b"\\q", b"\\x4", b"\\xzz", b"\\u", b"\\u{", b"\\u{d800}", b"\\u}"]
         {
             assert_eq!(unescape(text), text);

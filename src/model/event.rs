@@ -54,7 +54,7 @@ impl ProbeId {
     }
 }
 
-/// What a probe reports of itself when it is attached.
+/// A probe's report on itself when it is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeInfo {
     Opens(OpensInfo),
@@ -73,7 +73,7 @@ impl ProbeInfo {
     }
 }
 
-/// What a probe reports when it has ended.
+/// A probe's report when it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeEnd {
     /// The final counts.
@@ -92,7 +92,7 @@ impl ProbeEnd {
     }
 }
 
-/// What the opens probe sees on this kernel.
+/// Coverage of the opens probe on this kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpensInfo {
     /// The calls that are seen.
@@ -105,7 +105,7 @@ pub struct OpensInfo {
     pub missing: Vec<Missing>,
 }
 
-/// What the connections probe sees on this kernel.
+/// Coverage of the connections probe on this kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionsInfo {
     /// How bytes are attributed to processes.

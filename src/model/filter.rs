@@ -55,7 +55,7 @@ enum ParentIs {
     Named(Pattern),
 }
 
-/// What a term compares of a cgroup.
+/// The part of a cgroup that a term compares.
 #[derive(Clone, Copy, Debug)]
 enum CgroupPart {
     Path,

@@ -96,10 +96,10 @@ pub fn timeline(
             }
         })
         .collect();
-    let deeds = owners.into_iter().flat_map(|owners| owners.events_of(key));
-    moments.extend(deeds.map(|event| TimelineEntry {
+    let activities = owners.into_iter().flat_map(|owners| owners.events_of(key));
+    moments.extend(activities.map(|event| TimelineEntry {
         at: event.at,
-        did: TimelineAction::OnTheWire(event.deed),
+        did: TimelineAction::OnTheWire(event.activity),
         watched: None,
     }));
     // Traffic of one interval has one time; addresses make the order steady.
@@ -112,9 +112,9 @@ pub fn timeline(
                     before = Some((moment.at, path));
                 }
             }
-            TimelineAction::OnTheWire(deed) => {
+            TimelineAction::OnTheWire(activity) => {
                 let soon = before.filter(|(at, _)| moment.at.since(*at) <= SOON_NS);
-                moment.watched = soon.filter(|_| sends(&deed)).map(|(_, path)| path);
+                moment.watched = soon.filter(|_| sends(&activity)).map(|(_, path)| path);
             }
         }
     }
@@ -129,8 +129,8 @@ fn address(moment: &TimelineEntry) -> Option<IpAddr> {
     }
 }
 
-fn sends(deed: &NetActivity) -> bool {
-    match deed {
+fn sends(activity: &NetActivity) -> bool {
+    match activity {
         NetActivity::Conn { what, carried, .. } => {
             *what == What::Connect || carried.is_some_and(|c| c.tx_bytes > 0)
         }

@@ -64,7 +64,7 @@ fn groups(user: Option<&User>, gid: Gid) -> Vec<Gid> {
     name.and_then(|name| getgrouplist(&name, gid).ok()).unwrap_or_else(|| vec![gid])
 }
 
-/// Does `work` with no more rights to files than the invoker has: on this thread alone, and until `work`
+/// Does `work` with no more permissions for files than the invoker has: on this thread alone, and until `work`
 /// returns. An error where that cannot be had; then `work` is not done.
 pub fn as_invoker<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     let _lowered = Lowered::new()?;

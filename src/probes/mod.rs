@@ -46,7 +46,7 @@ pub struct OpensConfig {
     pub table_entries: Option<u32>,
     /// How many CPUs share a ring, a power of two.
     pub cpus_per_ring: u32,
-    /// Nothing more is attached after the start, and the rights for that are given up.
+    /// Nothing more is attached after the start, and the privileges for that are given up.
     pub locked: bool,
     /// Count and report nothing before [`opens::Begin`].
     pub waits: bool,
@@ -80,7 +80,7 @@ pub struct TalkersConfig {
     pub interval: Duration,
     /// Another network namespace than the caller's: its name, a process in it, or a path.
     pub netns: Option<String>,
-    /// Nothing more is attached after the start, and the rights for that are given up.
+    /// Nothing more is attached after the start, and the privileges for that are given up.
     pub locked: bool,
 }
 

@@ -18,7 +18,7 @@ const MOST_EDGE: usize = 64 << 10;
 
 const MARKER: &[u8; 4] = b"eblk";
 
-/// What a block holds.
+/// The contents of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Head,

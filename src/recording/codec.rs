@@ -1,7 +1,8 @@
-//! Records: what a block holds once it is unpacked.
+//! Records: the contents of a block once it is unpacked.
 //!
-//! Opens are what there is most of, so they are written by hand: who, which file and how are
-//! told once a block and by number from then on, times as differences. All else is postcard.
+//! Opens are the most frequent records, so they are written by hand: process, file and way are
+//! defined once a block and referred to by number from then on, times are differences. All else
+//! is postcard.
 //! Reading trusts nothing: any bytes give records or an end, and memory stays in proportion.
 
 use std::borrow::Cow;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::open::{Comm, Ended, LostOpens, OpenCounts, ResolvedKind, Syscall};
 use crate::model::time::WallOffset;
 
-/// Opens of one record: what a batch is cut into, so that reading one takes bounded memory.
+/// Most opens of one record: a larger batch is cut, so that reading one takes bounded memory.
 pub(super) const MOST_OPENS: usize = 4_096;
 
 /// Bytes of one batch in memory: a larger one is handed on in parts. An open by number takes 6 bytes
@@ -32,7 +33,7 @@ pub(super) const MOST_LIST: usize = 65_536;
 /// The longest path: PATH_MAX, and what a failed open puts in front of it.
 pub(super) const MOST_TEXT: usize = 8_192;
 
-/// What a batch has besides its opens.
+/// The rest of a batch besides its opens.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Frame<'a> {
     pub(super) wall: WallOffset,
@@ -42,7 +43,7 @@ pub(super) struct Frame<'a> {
     pub(super) lost_by: Cow<'a, [LostOpens]>,
 }
 
-/// Who opens: told once a block.
+/// The process that opens: defined once a block.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Actor {
     pub(super) tgid: u32,
@@ -55,7 +56,7 @@ pub(super) struct Actor {
     pub(super) cgroup_id: Option<u64>,
 }
 
-/// How it is opened: told once a block.
+/// The way a file is opened: defined once a block.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct How {
     pub(super) syscall: Syscall,
@@ -65,7 +66,7 @@ pub(super) struct How {
     pub(super) timed: bool,
 }
 
-/// A file as it was told: places of its texts.
+/// A file as it was defined: places of its texts.
 #[derive(Clone)]
 pub(super) struct File {
     pub(super) path: Option<Range<usize>>,

@@ -218,8 +218,8 @@ impl Encoder {
         self.define(path, resolved);
     }
 
-    /// Two bits for the path (none, told, the end of the resolved one), the rest for what the
-    /// resolved one is.
+    /// Two bits for the path (none, written out, the end of the resolved one), the rest for the kind
+    /// of the resolved one.
     fn define(&mut self, path: Option<&[u8]>, resolved: Option<(ResolvedKind, &[u8])>) {
         let tail = match (path, resolved) {
             (Some(path), Some((_, resolved))) => resolved.ends_with(path),

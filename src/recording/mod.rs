@@ -1,9 +1,9 @@
-//! Recordings: what the probes saw, written down and read again.
+//! Recordings: events of the probes, written to a file and read again.
 //!
 //! A file is a line that says what it is, and blocks. Each block stands for itself: names are
-//! told anew in it, it is compressed (LZ4) and has a checksum (CRC-32) over all of it, so a file
-//! that was cut off or damaged is good up to there. The first block says where and when, the last
-//! one what there was in all; between them is everything that came to the one loop, with the time
+//! defined again in it, it is compressed (LZ4) and has a checksum (CRC-32) over all of it, so a file
+//! that was cut off or damaged is good up to there. The first block has the machine and the time,
+//! the last one the totals; between them is everything that came to the one loop, with the time
 //! at which it came: a recording that is played goes the way that the live data went.
 
 mod block;
@@ -29,24 +29,24 @@ pub use write::{WriteError, Writer};
 #[cfg(test)]
 mod tests;
 
-/// What came to the loop.
+/// An event of the loop.
 #[derive(Clone, Debug)]
 pub enum Seen {
-    /// A probe told something.
+    /// An event of a probe.
     Probe(ProbeEvent),
     /// An interval ended.
     Tick,
-    /// What cgroups are called; `None` where nobody knows.
+    /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
     /// Something came that is too large for a block, and was left out.
     Unwritten,
-    /// What was told before the recording began.
+    /// Counts before the recording began.
     Before(Before),
     /// These came faster than they could be written, and were left out.
     Missing { opens: u64, events: u64 },
 }
 
-/// Where and when a recording was made.
+/// The machine and the time of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The version of the program that wrote it.
@@ -69,14 +69,14 @@ impl Head {
     }
 }
 
-/// What there is in all; the last block.
+/// Totals of a recording; the last block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// When it ended.
     pub ended: Mono,
     /// Opens written.
     pub opens: u64,
-    /// What came and was left out: too large for a block, or too fast for the disk.
+    /// Events left out: too large for a block, or too fast for the disk.
     pub unwritten: u64,
 }
 

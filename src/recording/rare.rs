@@ -1,4 +1,4 @@
-//! What comes seldom: everything but opens, by postcard.
+//! Rare records: everything but opens, by postcard.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,7 +41,7 @@ pub(super) enum Rare<'a> {
     Missing { opens: u64, events: u64 },
 }
 
-/// A cgroup's id and path; `None` where nobody knows it.
+/// A cgroup's id and path; `None` where it is unknown.
 type CgroupName<'a> = (u64, Option<Cow<'a, [u8]>>);
 
 /// Reads a list of [`MOST_LIST`] elements at most: each may take much more memory than bytes in the file.
@@ -127,7 +127,7 @@ impl<'a> Rare<'a> {
         })
     }
 
-    /// What was read, with texts that do nothing on a terminal.
+    /// The event that was read, with texts that do nothing on a terminal.
     pub(super) fn seen(mut self) -> Seen {
         self.make_plain();
         match self {

@@ -1,4 +1,4 @@
-//! What is written is what is read, up to where a file is whole.
+//! A recording is read as it was written, up to where the file is whole.
 
 use std::io::Cursor;
 
@@ -93,14 +93,14 @@ fn read(bytes: &[u8]) -> Result<(Vec<String>, Result<Totals, Damage>), Damage> {
     loop {
         match reader.read() {
             Ok(Item::Block(_)) => {}
-            Ok(Item::Seen(at, one)) => seen.extend(told(at, &one)),
+            Ok(Item::Seen(at, one)) => seen.extend(lines(at, &one)),
             Ok(Item::End(totals)) => return Ok((seen, Ok(totals))),
             Err(damage) => return Ok((seen, Err(damage))),
         }
     }
 }
 
-fn told(at: Mono, seen: &Seen) -> Vec<String> {
+fn lines(at: Mono, seen: &Seen) -> Vec<String> {
     match seen {
         Seen::Probe(ProbeEvent::Opens(batch)) => {
             let opens = batch.iter().map(|o| format!("{at:?} {o:?} {:?}", batch.wall));
@@ -111,12 +111,12 @@ fn told(at: Mono, seen: &Seen) -> Vec<String> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_recording_is_read_as_it_was_written() {
     let what = all(6_000);
     let bytes = recording(&what);
     let (seen, ended) = read(&bytes).unwrap();
-    let mut expected: Vec<String> = what.iter().flat_map(|(at, s)| told(*at, s)).collect();
-    // A batch of more than 4,096 opens is cut in two, and each part tells the counts.
+    let mut expected: Vec<String> = what.iter().flat_map(|(at, s)| lines(*at, s)).collect();
+    // A batch of more than 4,096 opens is cut in two, and each part has the counts.
     let counts = expected.iter().position(|t| t.contains("seen: 6000")).unwrap();
     expected.insert(counts - 6_000 + 4_096, expected[counts].clone());
     assert_eq!(seen, expected);
@@ -127,12 +127,12 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_is_too_large_for_a_block_is_counted_and_said() {
+fn events_too_large_for_a_block_are_counted_and_reported() {
     let path = vec![b'a'; super::block::MOST_RAW].into();
     let huge = Seen::Cgroups(vec![(1, Some(Cgroup { path, owner: Default::default() }))]);
     let bytes = recording(&[(Mono(0), huge), (Mono(1), Seen::Tick)]);
     let (seen, ended) = read(&bytes).unwrap();
-    assert_eq!(seen, [told(Mono(0), &Seen::Unwritten), told(Mono(1), &Seen::Tick)].concat());
+    assert_eq!(seen, [lines(Mono(0), &Seen::Unwritten), lines(Mono(1), &Seen::Tick)].concat());
     assert_eq!(ended.unwrap().unwritten, 1);
 }
 
@@ -170,7 +170,7 @@ fn memory_stays_in_proportion_whatever_a_file_says() {
     let names: Vec<(u64, Option<Vec<u8>>)> = vec![(0, None); super::codec::MOST_LIST + 1];
     let cgroups = Seen::Cgroups(names.iter().map(|(id, _)| (*id, None)).collect());
     let (seen, _) = read(&recording(&[(Mono(0), cgroups)])).unwrap();
-    assert_eq!(seen, told(Mono(0), &Seen::Unwritten));
+    assert_eq!(seen, lines(Mono(0), &Seen::Unwritten));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_bound_holds_and_what_is_there_is_whole() {
+fn a_bound_holds_and_the_file_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     let mut writer = Writer::new(create(&path).unwrap(), &Head::default(), 64 << 10).unwrap();
@@ -239,7 +239,7 @@ fn a_bound_holds_and_what_is_there_is_whole() {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error_and_no_half_block() {
+fn a_failed_write_is_an_error_and_leaves_no_half_block() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let error = Writer::new(full, &Head::default(), u64::MAX).unwrap_err();
     assert!(error.to_string().contains("No space left"), "{error}");
@@ -287,7 +287,7 @@ fn any_records_are_read_without_harm() {
         let mut records = 0;
         while !decoder.is_done() {
             let Some((at, seen)) = decoder.next() else { break };
-            told(at, &seen);
+            lines(at, &seen);
             records += 1;
         }
         assert!(records <= raw.len());

@@ -16,7 +16,7 @@ use crate::stream::{Csv, Documented, Json, Lines, Note, OpenLine, Summary, csv_h
 /// The `type` of the lines.
 const KIND: &str = "report";
 
-/// What was counted, and how it will be written.
+/// The counts, and how they will be written.
 #[derive(Debug)]
 pub(super) struct Gather {
     by: By,

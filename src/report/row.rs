@@ -54,7 +54,7 @@ impl Row {
         self.tx_packets = self.tx_packets.saturating_add(other.tx_packets);
     }
 
-    /// What is left of these counts without those of the rows.
+    /// The rest of these counts without those of the rows.
     pub fn rest(&self, rows: &[Row]) -> Row {
         let mut shown = Row::default();
         rows.iter().for_each(|row| shown.add(row));

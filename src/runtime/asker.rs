@@ -28,7 +28,7 @@ pub(super) struct Asker {
 impl Asker {
     /// Starts the threads; the answers are for the app.
     pub(super) fn start(locked: bool, answers: &Sender<Msg>) -> Self {
-        let rights = |parts: &'static [ThreadRole]| move || privileges::keep(parts, locked);
+        let keep = |parts: &'static [ThreadRole]| move || privileges::keep(parts, locked);
         let mut known = Cgroups::new();
         let describe = move |asked: ProcessQuery| {
             Msg::Described(asked.key, Box::new(process_info::describe(&asked, &mut known)))
@@ -39,11 +39,11 @@ impl Asker {
             Msg::Cgroups(ids.into_iter().map(of).collect())
         };
         let processes =
-            spawn("processes", rights(&[ThreadRole::ProcessInfo]), answers.clone(), describe);
+            spawn("processes", keep(&[ThreadRole::ProcessInfo]), answers.clone(), describe);
         let look_up =
             |pids: Vec<u32>| Msg::Parents(pids.into_iter().map(process_info::parent).collect());
-        let parents = spawn("parents", rights(&[]), answers.clone(), look_up);
-        let cgroups = spawn("cgroups", rights(&[]), answers.clone(), name);
+        let parents = spawn("parents", keep(&[]), answers.clone(), look_up);
+        let cgroups = spawn("cgroups", keep(&[]), answers.clone(), name);
         Self { processes, cgroups, parents }
     }
 

@@ -1,7 +1,7 @@
 //! Writes changed cells so that a row stays straight where terminals disagree about widths.
 //!
 //! An emoji with a variation selector, a keycap, Indic letters: each terminal gives them another number
-//! of cells. A row with such text is written anew as a whole whenever it changes: first blanks, then
+//! of cells. A row with such text is written again as a whole whenever it changes: first blanks, then
 //! text in one piece up to the next blank, and the cursor is placed again after it. A terminal that
 //! gives a text fewer cells leaves blanks behind it; one that gives it more has its end overwritten.
 
@@ -29,7 +29,7 @@ impl<W: Write> Cells<W> {
         Self { inner: CrosstermBackend::new(out), shown, uncertain }
     }
 
-    /// Where to write bytes that are not cells.
+    /// The output, for bytes that are not cells.
     pub(super) fn out(&mut self) -> &mut impl Write {
         &mut self.inner
     }
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// What was written, to be looked at while the backend has it.
+    /// A copy of the output, to be read while the backend has it.
     #[derive(Clone, Default)]
     struct Written(Rc<RefCell<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! What the terminal sends, as messages to the app.
+//! Input of the terminal, as messages to the app.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
@@ -86,7 +86,7 @@ fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>)
     }
 }
 
-/// Tells the app what room a screen of size `size` has for its rows.
+/// Informs the app of the room that a screen of this size has for its rows.
 pub(super) fn fit(app: &mut App, look: &Look, (width, height): (u16, u16)) {
     let measured = ui::measure(app, look, Rect::new(0, 0, width, height));
     app.fit(measured);
@@ -119,7 +119,7 @@ pub(super) fn take(
 
 fn pointed(app: &App, look: &Look, area: Rect, mouse: MouseEvent) -> Option<Msg> {
     let (x, y) = (mouse.column, mouse.row);
-    // Selecting text is the terminal's, also where it tells of it.
+    // Selecting text is the terminal's, also where it reports it.
     if mouse.modifiers.contains(KeyModifiers::SHIFT) {
         return None;
     }

@@ -24,8 +24,8 @@ const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
 const AHEAD: usize = 8;
 const AHEAD_BYTES: usize = 16 << 20;
 
-/// How often a reader that waits for room finds out whether anybody still plays.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often a reader that waits for room finds out whether the player is still there.
+const POLL: Duration = Duration::from_millis(200);
 
 /// How long the loop may be kept before it looks at keys again.
 const SLICE: Duration = Duration::from_millis(8);
@@ -51,7 +51,7 @@ const NORMAL: usize = 2;
 trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
 
-/// What is known at the beginning of a block.
+/// The tables at the beginning of a block.
 #[derive(Debug)]
 struct Point {
     mark: Mark,
@@ -60,7 +60,7 @@ struct Point {
     bytes: usize,
 }
 
-/// What the thread has read, after how many orders, and the bytes that it takes.
+/// An item that the thread has read, after how many orders, and the bytes that it takes.
 type Fetched = (u64, Result<Item, Damage>, usize);
 
 /// The bytes that were read ahead and not taken in yet.
@@ -71,11 +71,11 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Waits until something more may be read; false when nobody plays any more.
+    /// Waits until something more may be read; false when the player is gone.
     fn wait(&self, out: &Sender<Fetched>) -> bool {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         while *bytes >= AHEAD_BYTES && !out.is_closed() {
-            let waited = self.taken.wait_timeout(bytes, LOOK);
+            let waited = self.taken.wait_timeout(bytes, POLL);
             bytes = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         !out.is_closed()
@@ -102,11 +102,11 @@ pub(super) struct Player {
     ahead: Arc<Ahead>,
     orders: mpsc::Sender<(u64, Mark)>,
     ordered: u64,
-    /// What is to be taken in next.
+    /// The item to be taken in next.
     next: Option<Result<Item, Damage>>,
     /// Up to where all has been taken in.
     at: Mono,
-    /// The moment at which time ran on, and what it was then.
+    /// The moment at which time ran on, and the time of the recording then.
     since: Instant,
     from: Mono,
     speed: usize,
@@ -166,7 +166,7 @@ impl Player {
         })
     }
 
-    /// Where and when it was made.
+    /// The machine and the time of its making.
     pub(super) fn head(&self) -> &Head {
         &self.head
     }
@@ -368,7 +368,7 @@ impl Player {
     }
 }
 
-/// Reads ahead until nobody listens; goes elsewhere when told to.
+/// Reads ahead until the receiver is gone; goes elsewhere when asked to.
 fn read(
     mut reader: Reader<Box<dyn Source>>,
     out: &Sender<Fetched>,

@@ -1,6 +1,6 @@
 //! Writes a recording while the dashboard runs, on a thread of its own: a disk that is slow, full or
-//! hangs keeps nobody waiting. What waits is bounded; what does not fit is counted, and told in the
-//! recording.
+//! hangs does not delay the loop. The queue is bounded; events that do not fit are counted, and the
+//! recording has the count.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,10 @@ use crate::{files, privileges};
 /// Bytes that may wait to be written, about.
 const MOST_WAITING: usize = 32 << 20;
 
-/// How often a block that waits is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// Interval at which a waiting block is checked.
+const POLL: Duration = Duration::from_millis(500);
 
-/// How long what is being written is waited for in the end.
+/// How long the end waits for writing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 enum Order {
@@ -37,18 +37,18 @@ enum Order {
     End(Mono),
 }
 
-/// What both sides count.
+/// Counts of both sides.
 #[derive(Debug, Default)]
 struct Shared {
     waiting: AtomicUsize,
     bytes: AtomicU64,
 }
 
-/// The thread that writes, with no other rights than the user's who called sudo.
+/// The thread that writes, with the privileges of the user who called sudo alone.
 #[derive(Debug)]
 pub(super) struct Recorder {
     orders: mpsc::Sender<Order>,
-    told: UnboundedReceiver<Recorded>,
+    reports: UnboundedReceiver<Recorded>,
     shared: Arc<Shared>,
     /// Something is to be written.
     runs: bool,
@@ -61,22 +61,22 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts it. The rights to take on another user's are needed here alone.
+    /// Starts it. Only this needs the privilege to become another user.
     pub(super) fn start() -> Self {
         let (orders, ordered) = mpsc::channel();
-        let (tell, told) = unbounded_channel();
+        let (sender, reports) = unbounded_channel();
         let shared = Arc::<Shared>::default();
         let counts = shared.clone();
         let work = move || {
             let begun = privileges::become_invoker().map_err(|e| e.to_string());
             privileges::keep(&[], false);
-            Thread { tell, shared: counts, open: None }.run(&ordered, &begun);
+            Thread { sender, shared: counts, open: None }.run(&ordered, &begun);
         };
-        // Where there is no thread the first order says so.
+        // Without a thread the first order fails.
         let _ = std::thread::Builder::new().name("record".into()).spawn(work);
         Self {
             orders,
-            told,
+            reports,
             shared,
             runs: false,
             writes: false,
@@ -137,29 +137,29 @@ impl Recorder {
         Recorded::Grown { bytes, lost: self.lost }
     }
 
-    /// What is told of it; for ever pending while there is nothing.
-    pub(super) async fn told(&mut self) -> Recorded {
+    /// The next report of the thread; pending for ever without a recording.
+    pub(super) async fn next(&mut self) -> Recorded {
         if !self.writes {
             std::future::pending::<()>().await;
         }
         let gone = || Recorded::Ended("not recorded: it could not be begun".into());
-        let told = self.told.recv().await.unwrap_or_else(gone);
-        if matches!(told, Recorded::Ended(_)) {
+        let report = self.reports.recv().await.unwrap_or_else(gone);
+        if matches!(report, Recorded::Ended(_)) {
             (self.runs, self.writes) = (false, false);
         }
-        told
+        report
     }
 }
 
 impl Drop for Recorder {
-    /// What is there is ended as it should.
+    /// Ends a recording that is under way.
     fn drop(&mut self) {
         if self.runs {
             self.end(clock::mono());
         }
         let deadline = Instant::now() + PATIENCE;
         while self.writes && Instant::now() < deadline {
-            match self.told.try_recv() {
+            match self.reports.try_recv() {
                 Ok(Recorded::Ended(words)) => {
                     // The screen is given back by now.
                     say(&words);
@@ -174,7 +174,7 @@ impl Drop for Recorder {
 
 /// The other side.
 struct Thread {
-    tell: UnboundedSender<Recorded>,
+    sender: UnboundedSender<Recorded>,
     shared: Arc<Shared>,
     open: Option<Open>,
 }
@@ -205,7 +205,7 @@ impl Open {
 impl Thread {
     fn run(mut self, orders: &mpsc::Receiver<Order>, begun: &Result<(), String>) {
         loop {
-            let done = match orders.recv_timeout(LOOK) {
+            let done = match orders.recv_timeout(POLL) {
                 Ok(Order::Begin(before, now)) => {
                     self.begin(begun, before, now);
                     Ok(())
@@ -265,10 +265,10 @@ impl Thread {
         match made {
             Err(why) => {
                 let words = format!("not recorded: {name}: {why}");
-                let _ = self.tell.send(Recorded::Ended(words));
+                let _ = self.sender.send(Recorded::Ended(words));
             }
             Ok(writer) => {
-                let _ = self.tell.send(Recorded::Begun(name.clone()));
+                let _ = self.sender.send(Recorded::Begun(name.clone()));
                 self.open = Some(Open { name, head, writer, lost: (0, 0), missing: 0 });
                 let all = |open: &mut Open| before.iter().try_for_each(|seen| open.take(now, seen));
                 if let Err(why) = self.write(all) {
@@ -286,7 +286,7 @@ impl Thread {
             None => format!("recorded {what} in {name}"),
             Some(why) => format!("recording stopped: {name}: {why}; what is saved: {what}"),
         };
-        let _ = self.tell.send(Recorded::Ended(words));
+        let _ = self.sender.send(Recorded::Ended(words));
     }
 }
 
@@ -343,10 +343,10 @@ mod tests {
         let link = Link { addresses: vec![[10, 0, 0, 1].into(); 100], ..Link::default() };
         for event in [ProbeEvent::Connections(connections), ProbeEvent::Links(vec![link; 2_000])] {
             let (orders, _ordered) = mpsc::channel();
-            let (_, told) = unbounded_channel();
+            let (_, reports) = unbounded_channel();
             let (shared, gap, lost) = Default::default();
             let mut recorder =
-                Recorder { orders, told, shared, runs: true, writes: false, gap, lost };
+                Recorder { orders, reports, shared, runs: true, writes: false, gap, lost };
             for _ in 0..100 {
                 recorder.take(Mono(1), Seen::Probe(event.clone()));
             }
@@ -357,18 +357,18 @@ mod tests {
         }
     }
 
-    /// A disk that takes nothing for a while: what waits is bounded, what is missing is told where
-    /// it is missing, and all adds up.
+    /// A disk that takes nothing for a while: the queue is bounded, the recording has the number of
+    /// missing events at their place, and all adds up.
     #[test]
-    fn what_a_slow_disk_does_not_take_is_counted_and_told() {
+    fn events_that_a_slow_disk_does_not_take_are_counted() {
         let (orders, ordered) = mpsc::channel();
-        let (tell, told) = unbounded_channel();
+        let (sender, reports) = unbounded_channel();
         let shared = Arc::<Shared>::default();
         let (runs, writes) = (true, true);
         let counts = shared.clone();
         let mut recorder = Recorder {
             orders,
-            told,
+            reports,
             shared,
             runs,
             writes,
@@ -392,7 +392,7 @@ mod tests {
         let open = Some(Open { name, head, writer, lost: (0, 0), missing: 0 });
         recorder.writes = false;
         drop(recorder);
-        Thread { tell, shared: counts.clone(), open }.run(&ordered, &Ok(()));
+        Thread { sender, shared: counts.clone(), open }.run(&ordered, &Ok(()));
         assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
         let mut reader = Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
         let (mut opens, mut gone, mut of) = (0, 0, 0);

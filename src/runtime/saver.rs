@@ -24,7 +24,7 @@ impl Saver {
     /// Starts it, to write to `file`. Only this needs the privilege to become another user.
     pub(super) fn start(file: Option<PathBuf>) -> Self {
         let (changes, asked) = sync_channel::<Changes>(1);
-        let (told, results) = channel(1);
+        let (sender, results) = channel(1);
         let work = move || {
             let begun = privileges::become_invoker().map_err(|e| e.to_string());
             privileges::keep(&[], false);
@@ -36,7 +36,7 @@ impl Saver {
                         Err("there is no home to keep it in; name a file with --config".into())
                     }
                 };
-                if told.blocking_send(result).is_err() {
+                if sender.blocking_send(result).is_err() {
                     return;
                 }
             }

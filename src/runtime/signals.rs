@@ -5,10 +5,10 @@ use std::io;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::Notify;
 
-/// Told by the panic hook.
+/// Notified by the panic hook.
 pub(super) static PANICKED: Notify = Notify::const_new();
 
-/// What came.
+/// A signal.
 pub(super) enum Signal {
     /// SIGTERM, SIGHUP, SIGINT and what else would end the process where it stands: end.
     End,

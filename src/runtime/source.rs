@@ -25,7 +25,7 @@ pub(super) enum Source {
     Recording(Box<Player>),
 }
 
-/// What a source brings.
+/// An arrival from a source.
 pub(super) enum Arrival {
     /// An event of a probe.
     #[cfg(feature = "bpf")]

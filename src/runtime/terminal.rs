@@ -119,7 +119,7 @@ impl Screen {
         }
     }
 
-    /// Begins anew on a screen of another size, or one that somebody else wrote on.
+    /// Begins again on a screen of another size, or one that another program wrote on.
     pub(super) fn resize(&mut self, size: (u16, u16)) -> io::Result<()> {
         self.terminal = blank(&self.line, size)?;
         // Goes out with the next frame, so that nothing flickers.
@@ -175,13 +175,13 @@ impl Drop for Screen {
 }
 
 /// The terminal's size now. This opens `/dev/tty`, so it is not asked for with each frame: a
-/// program that shows who opens what should not be the busiest.
+/// program that shows the opens of others should not be the busiest.
 pub(super) fn size() -> (u16, u16) {
     or_usual(crossterm::terminal::size().unwrap_or_default())
 }
 
 /// `size`, with 80 columns or 24 lines where the terminal says 0: a serial line, or a
-/// pseudo-terminal whose size nobody has set.
+/// pseudo-terminal whose size was not set.
 pub(super) fn or_usual(size: (u16, u16)) -> (u16, u16) {
     let or = |n: u16, usual| if n == 0 { usual } else { n };
     (or(size.0, 80), or(size.1, 24))
@@ -207,7 +207,7 @@ fn enter(line: &RefCell<Line>, mouse: bool) -> io::Result<()> {
     push(&mut line)
 }
 
-/// Gives the terminal back, once. Errors cannot be told to anybody any more.
+/// Gives the terminal back, once. Errors cannot be reported any more.
 fn give_back() {
     let _locked = io::stdout().lock();
     if TAKEN.swap(false, Ordering::Relaxed) {
@@ -237,7 +237,7 @@ pub(super) fn panicked() -> bool {
     PANIC.load(Ordering::Relaxed)
 }
 
-/// What the environment has to say about colours and signs.
+/// Applies the environment's settings for colours and signs.
 pub(super) fn fit_to_environment(screen: &ScreenSettings) -> ScreenSettings {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
     let term = set("TERM").unwrap_or_default().to_string_lossy().into_owned();
@@ -249,7 +249,7 @@ pub(super) fn fit_to_environment(screen: &ScreenSettings) -> ScreenSettings {
 }
 
 /// Whether a terminal of this type (`TERM`) has no braille and no round corners: the kernel's console,
-/// hardware terminals and what emulates them, and one that nobody named.
+/// hardware terminals and their emulators, and one without a name.
 fn lacks_signs(term: &str) -> bool {
     let is =
         |kind: &str| term == kind || term.strip_prefix(kind).is_some_and(|t| t.starts_with('-'));

@@ -213,7 +213,7 @@ pub(super) fn owners(owners: &Connections, processes: &[&Net]) -> Row {
     row
 }
 
-/// What found no room in the kernel's tables.
+/// Counts of events without room in the kernel's tables.
 fn left_out(limits: &Limits) -> Row {
     vec![
         ("sockets", int(limits.sockets)),

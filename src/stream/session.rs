@@ -32,7 +32,7 @@ use crate::settings::Settings;
 const BUFFER: usize = 64 << 10;
 
 /// How often a reader that has gone is looked for while there is nothing to write.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 /// A run and what it counts.
 pub(super) struct Session {
@@ -188,8 +188,8 @@ impl Session {
     /// Writes the events of the probes until they have ended.
     async fn pump(&mut self, probes: &mut ProbeSet, stop: &Stop) -> Result<(), OutError> {
         let deadline = self.duration.map(|d| Instant::now() + d);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = false;
         while probes.any_runs() {
             tokio::select! {
@@ -199,7 +199,7 @@ impl Session {
                     let ns = self.duration.map_or(0, |d| d.as_nanos());
                     self.tally.end(self.tally.end_after(u64::try_from(ns).unwrap_or(u64::MAX)));
                 }
-                _ = look.tick() => {
+                _ = poll.tick() => {
                     if self.out.reader_gone() {
                         return Err(OutError::Closed);
                     }

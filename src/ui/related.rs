@@ -36,7 +36,7 @@ pub struct Ctx<'a> {
 /// Marks values found by polling /proc.
 pub const POLLED_MARK: &str = "~";
 
-fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) {
+fn cell(c: &Ctx<'_>, field: RelatedField, entry: RelatedRow, line: &mut Line<'_>) {
     let draw: fn(&Ctx<'_>, RelatedRow, &mut Line<'_>) = match field {
         RelatedField::Rate => rate,
         RelatedField::Total => total,
@@ -52,7 +52,7 @@ fn cell(c: &Ctx<'_>, field: RelatedField, tie: RelatedRow, line: &mut Line<'_>) 
         RelatedField::Event => activity,
         RelatedField::Age => age,
     };
-    draw(c, tie, line);
+    draw(c, entry, line);
 }
 
 /// Draws the rows into `area`, their header above it.
@@ -107,22 +107,22 @@ pub fn draw(
 }
 
 impl<'a> Ctx<'a> {
-    fn pair(&self, tie: RelatedRow) -> Option<&'a Pair> {
-        match tie {
+    fn pair(&self, entry: RelatedRow) -> Option<&'a Pair> {
+        match entry {
             RelatedRow::Pair(key, peer) => self.app.owners()?.between(key, peer),
             _ => None,
         }
     }
 
-    fn member(&self, tie: RelatedRow) -> Option<&'a Process> {
-        match tie {
+    fn member(&self, entry: RelatedRow) -> Option<&'a Process> {
+        match entry {
             RelatedRow::Member(slot) => self.app.opens().processes().get(slot),
             _ => None,
         }
     }
 
-    fn file(&self, tie: RelatedRow) -> Option<&'a FileUse> {
-        match tie {
+    fn file(&self, entry: RelatedRow) -> Option<&'a FileUse> {
+        match entry {
             RelatedRow::File(slot) => self.app.opens().files().get(slot),
             _ => None,
         }
@@ -133,9 +133,9 @@ impl<'a> Ctx<'a> {
         if self.app.owners().is_some_and(Connections::polled) { POLLED_MARK } else { "" }
     }
 
-    fn carried(&self, tie: RelatedRow) -> Option<Carried> {
-        match tie {
-            RelatedRow::Pair(..) => self.pair(tie).map(|p| p.total),
+    fn carried(&self, entry: RelatedRow) -> Option<Carried> {
+        match entry {
+            RelatedRow::Pair(..) => self.pair(entry).map(|p| p.total),
             RelatedRow::Unattributed(_, carried) => Some(carried),
             RelatedRow::Member(_)
             | RelatedRow::File(_)
@@ -161,33 +161,33 @@ pub fn name_of(app: &App, key: ProcessKey) -> Option<&[u8]> {
     }
 }
 
-fn pid(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    if let RelatedRow::Pair(key, _) = tie {
+fn pid(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    if let RelatedRow::Pair(key, _) = entry {
         line.put_right(&key.tgid.to_string(), c.look.theme.text);
     }
-    if let Some(p) = c.member(tie) {
+    if let Some(p) = c.member(entry) {
         let theme = c.look.theme;
         let style = if p.ended.is_some() { theme.quiet } else { theme.strong };
         line.put_right(&p.key.tgid.to_string(), style);
     }
 }
 
-fn rate(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let Some(p) = c.member(tie) else { return };
+fn rate(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let Some(p) = c.member(entry) else { return };
     let (theme, value) = (c.look.theme, c.app.opens().rate_of(&p.meter));
     let style = if value > 0.0 { theme.heat(value, c.app.opens().rate()) } else { theme.quiet };
     let width = line.room();
     line.put_right(&num::rate(value, width), style);
 }
 
-fn total(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    if let Some(p) = c.member(tie) {
+fn total(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    if let Some(p) = c.member(entry) {
         c.number(line, p.tally.opens);
     }
 }
 
-fn state(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let Some(p) = c.member(tie) else { return };
+fn state(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let Some(p) = c.member(entry) else { return };
     match p.ended {
         Some(at) => {
             let age = num::age(c.app.shown_at().since(at));
@@ -199,9 +199,9 @@ fn state(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     }
 }
 
-fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+fn name(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
     // Rows that are no process are written over the empty columns.
-    if let RelatedRow::Pair(key, _) = tie {
+    if let RelatedRow::Pair(key, _) = entry {
         let name = name_of(c.app, key).unwrap_or_default();
         line.put(c.mark(), c.look.theme.note);
         line.put_bytes(name, c.look.glyphs.cut, c.look.theme.strong);
@@ -209,11 +209,11 @@ fn name(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
 }
 
 /// Rows without values for most columns: written from the left over the empty ones.
-fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
+fn across(c: &Ctx<'_>, entry: RelatedRow, row: Rect, buf: &mut Buffer) {
     let theme = c.look.theme;
     let numbers = row.width.min(16);
     let mut line = Line::new(buf, row);
-    match tie {
+    match entry {
         RelatedRow::Member(_) | RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
         RelatedRow::Unheld(n) => {
             let sockets = if n == 1 { "socket" } else { "sockets" };
@@ -221,7 +221,7 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
             line.skip_right(numbers).skip(1).put(&text, theme.note);
         }
         RelatedRow::File(_) => {
-            if let Some(path) = c.file(tie).and_then(|f| c.app.opens().paths().get(f.path)) {
+            if let Some(path) = c.file(entry).and_then(|f| c.app.opens().paths().get(f.path)) {
                 line.skip_right(7).skip(10).put_path(&path.bytes, c.look.glyphs.cut, theme.quiet);
             }
         }
@@ -232,8 +232,8 @@ fn across(c: &Ctx<'_>, tie: RelatedRow, row: Rect, buf: &mut Buffer) {
     }
 }
 
-fn peer(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let RelatedRow::Pair(_, peer) = tie else { return };
+fn peer(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let RelatedRow::Pair(_, peer) = entry else { return };
     let ip = peer.ip;
     let theme = c.look.theme;
     line.put(c.mark(), theme.note);
@@ -271,8 +271,8 @@ fn said(of: Service, named: bool, placed: bool) -> String {
     format!("{protocol} {}{name}{at}", of.port)
 }
 
-fn ports(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let Some(pair) = c.pair(tie) else { return };
+fn ports(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let Some(pair) = c.pair(entry) else { return };
     let more = if pair.more_services { format!(", {}", c.look.glyphs.cut) } else { String::new() };
     let all = |named, placed| {
         let services = pair.services.iter().map(|s| said(*s, named, placed));
@@ -285,22 +285,22 @@ fn ports(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     line.put(&cut(&text, room, c.look.glyphs.cut), c.look.theme.quiet);
 }
 
-fn live(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    if let RelatedRow::Pair(key, _) = tie {
+fn live(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    if let RelatedRow::Pair(key, _) = entry {
         c.number(line, c.related.live.get(&key).copied().unwrap_or(0).into());
     }
 }
 
-fn rx(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    bytes(c, tie, line, |carried| carried.rx_bytes);
+fn rx(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    bytes(c, entry, line, |carried| carried.rx_bytes);
 }
 
-fn tx(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    bytes(c, tie, line, |carried| carried.tx_bytes);
+fn tx(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    bytes(c, entry, line, |carried| carried.tx_bytes);
 }
 
-fn bytes(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>, of: fn(Carried) -> u64) {
-    let Some(carried) = c.carried(tie) else { return };
+fn bytes(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>, of: fn(Carried) -> u64) {
+    let Some(carried) = c.carried(entry) else { return };
     if c.mark().is_empty() {
         c.number(line, of(carried));
     } else {
@@ -308,24 +308,24 @@ fn bytes(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>, of: fn(Carried) -> u
     }
 }
 
-fn age(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
+fn age(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
     let last: Option<Mono> =
-        c.pair(tie).map(|p| p.last).or_else(|| c.file(tie).map(|f| f.tally.last));
+        c.pair(entry).map(|p| p.last).or_else(|| c.file(entry).map(|f| f.tally.last));
     if let Some(last) = last {
         line.put_right(&num::age(c.app.shown_at().since(last)), c.look.theme.quiet);
     }
 }
 
-fn moment<'a>(c: &Ctx<'a>, tie: RelatedRow) -> Option<&'a TimelineEntry> {
-    match tie {
+fn moment<'a>(c: &Ctx<'a>, entry: RelatedRow) -> Option<&'a TimelineEntry> {
+    match entry {
         RelatedRow::TimelineEntry(n) => c.related.timeline.get(n),
         _ => None,
     }
 }
 
 /// The time of day with milliseconds; where no wall clock is known, how long ago.
-fn time(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let Some(moment) = moment(c, tie) else { return };
+fn time(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let Some(moment) = moment(c, entry) else { return };
     let text = match c.app.data.wall {
         Some(wall) => {
             let ms = wall.unix_ns(moment.at).rem_euclid(1_000_000_000) / 1_000_000;
@@ -336,8 +336,8 @@ fn time(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
     line.put(&text, c.look.theme.quiet);
 }
 
-fn activity(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
-    let Some(moment) = moment(c, tie) else { return };
+fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
+    let Some(moment) = moment(c, entry) else { return };
     let theme = c.look.theme;
     let sent = moment.watched.is_some() && matches!(moment.did, TimelineAction::OnTheWire(_));
     line.put(if sent { c.look.glyphs.lit } else { " " }, theme.note);
@@ -363,10 +363,10 @@ fn activity(c: &Ctx<'_>, tie: RelatedRow, line: &mut Line<'_>) {
 }
 
 /// An activity on the network, in words.
-fn words(deed: &NetActivity) -> String {
+fn words(activity: &NetActivity) -> String {
     let bytes =
         |carried: &Carried| format!("rx {} tx {} bytes", carried.rx_bytes, carried.tx_bytes);
-    match deed {
+    match activity {
         NetActivity::Carried { ip, carried } => format!("{ip}  {}", bytes(carried)),
         NetActivity::Conn { what, protocol, local, remote, error, carried } => {
             let end = match (what, remote.port()) {

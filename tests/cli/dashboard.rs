@@ -1,12 +1,12 @@
 //! The dashboard where it cannot start.
 
 use crate::common::spawn::public_copy;
-use crate::common::tty::without_rights;
+use crate::common::tty::without_privileges;
 
 #[test]
 fn without_any_probe_the_screen_is_never_taken() {
     let (_dir, program) = public_copy();
-    let mut tty = without_rights(&program, &[], (200, 24));
+    let mut tty = without_privileges(&program, &[], (200, 24));
     assert_eq!(tty.wait(), 1);
     tty.settle();
     let said = String::from_utf8_lossy(&tty.bytes()).into_owned();

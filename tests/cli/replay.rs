@@ -2,12 +2,12 @@
 
 use crate::common::program::{ebpftop, run};
 use crate::common::spawn::public_copy;
-use crate::common::tty::{Tty, without_rights};
+use crate::common::tty::{Tty, without_privileges};
 
 #[test]
 fn the_demo_needs_no_privileges() {
     let (_dir, program) = public_copy();
-    let mut tty = without_rights(&program, &["replay"], (120, 36));
+    let mut tty = without_privileges(&program, &["replay"], (120, 36));
     tty.wait_for("REPLAY");
     tty.wait_for("/srv/www/index.html");
     tty.send("p");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::program::{Ended, run, run_without_rights};
+use crate::common::program::{Ended, run, run_without_privileges};
 use serde_json::Value;
 
 const TABLES: [&str; 8] =
@@ -118,7 +118,7 @@ fn text_and_csv_have_the_same_rows() {
 #[test]
 fn it_needs_no_privileges_and_says_what_is_wrong() {
     let (dir, demo) = demo();
-    assert_eq!(run_without_rights(&["report", &demo]).code(), 0);
+    assert_eq!(run_without_privileges(&["report", &demo]).code(), 0);
     let missing = run(&["report", "/no/such"]);
     assert_eq!(missing.code(), 1);
     assert!(missing.stderr.contains("/no/such: No such file"), "{}", missing.stderr);

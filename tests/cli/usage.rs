@@ -1,7 +1,7 @@
 //! The command line of the whole program: usage, configuration, documents, and `doctor` and
 //! `stream` without privileges.
 
-use crate::common::program::{ebpftop, ended, program, run, run_without_rights};
+use crate::common::program::{ebpftop, ended, program, run, run_without_privileges};
 use crate::common::tty::Tty;
 
 #[test]
@@ -116,7 +116,7 @@ fn a_mistake_in_the_configuration_names_its_place() {
 
 #[test]
 fn doctor_names_missing_capabilities() {
-    let run = run_without_rights(&["doctor", "--format", "json"]);
+    let run = run_without_privileges(&["doctor", "--format", "json"]);
     assert_eq!(run.code(), 1);
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).unwrap();
     let find = |name: &str| checks.iter().find(|c| c["check"] == name).unwrap();
@@ -127,8 +127,8 @@ fn doctor_names_missing_capabilities() {
 }
 
 #[test]
-fn without_capabilities_stream_says_what_to_do() {
-    let run = run_without_rights(&["stream", "opens", "--format", "json"]);
+fn without_capabilities_stream_names_the_remedy() {
+    let run = run_without_privileges(&["stream", "opens", "--format", "json"]);
     assert_eq!(run.code(), 1);
     assert_eq!(run.text(), "");
     assert!(run.stderr.contains("watch opens") && run.stderr.contains("sudo"), "{}", run.stderr);

@@ -76,7 +76,7 @@ pub fn link(ifindex: u32, name: &str, up: bool, address: &str) -> Link {
     }
 }
 
-/// What is watched: one interface, with generic XDP.
+/// The list of watches: one interface, with generic XDP.
 pub fn watched(name: &str) -> Watched {
     Watched {
         ifindex: 2,

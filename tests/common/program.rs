@@ -67,9 +67,9 @@ pub fn run(args: &[&str]) -> Ended {
     ended(program().args(args))
 }
 
-/// Runs `ebpftop ARGS` to its end as the user `nobody`, from a copy which that user can reach; as the
+/// Runs `ebpftop ARGS` to its end as an unprivileged user, from a copy which that user can reach; as the
 /// user that runs the tests if that is not root.
-pub fn run_without_rights(args: &[&str]) -> Ended {
+pub fn run_without_privileges(args: &[&str]) -> Ended {
     if !may_change_user() {
         return run(args);
     }

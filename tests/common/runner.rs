@@ -81,7 +81,7 @@ fn this() -> Command {
     // Not /proc/self/exe: the file's name becomes the name of the process, which tests look for.
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env(ONE, "1");
-    // Who called sudo for the tests is nothing that they test.
+    // The caller of sudo for the tests must not change their results.
     for name in ["SUDO_USER", "SUDO_UID", "SUDO_GID"] {
         command.env_remove(name);
     }

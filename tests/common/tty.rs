@@ -223,16 +223,16 @@ impl Drop for Tty {
     }
 }
 
-/// Starts `program` in a terminal without any privileges, for nobody; for the user that runs the
-/// tests where that is not root.
-pub fn without_rights(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
+/// Starts `program` in a terminal as an unprivileged user; as the user that runs the tests if
+/// that is not root.
+pub fn without_privileges(program: &Path, args: &[&str], size: (u16, u16)) -> Tty {
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let program = program.to_str().unwrap();
     if !may_change_user() {
         return Tty::start(program, args, &env, size);
     }
-    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];
-    Tty::start("setpriv", &[&nobody[..], args].concat(), &env, size)
+    let args_before = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];
+    Tty::start("setpriv", &[&args_before[..], args].concat(), &env, size)
 }
 
 /// The terminal's modes, as text to compare.

@@ -278,7 +278,7 @@ const IN_NAMESPACE: &str = "echo $$ >\"$DIR/cgroup.procs\"; \
     mount -t tmpfs none /sys/fs/cgroup; \
     set -- unshare --cgroup sh -ec 'mount -t cgroup2 none /sys/fs/cgroup; exec \"$@\"' sh \"$@\"";
 
-/// Without the rights that reach further; tracefs takes them too, so it is mounted before.
+/// Without the privileges that reach further; tracefs takes them too, so it is mounted before.
 const BOUND_RIGHTS: &str = "set -- setpriv --bounding-set -sys_admin,-sys_ptrace \
     --inh-caps -sys_admin,-sys_ptrace --no-new-privs \"$@\"; \
     mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing";
@@ -316,7 +316,7 @@ fn a_subtree_is_said_to_be_one() {
     let args = ["stream", "opens", "--duration", "100ms", "--format", "json"];
     let run = ended(apart(&[], &script, &args).env("DIR", &inside.dir));
     assert_eq!(run.code(), 0, "{}", run.stderr);
-    // Where `ready` has it.
+    // If `ready` names it.
     if let Some(missing) = run.of_type("ready")[0]["missing"].as_array() {
         let feature = "opens: names of cgroups outside of the own cgroup namespace";
         assert!(missing.iter().any(|m| m["feature"] == feature), "{missing:?}");

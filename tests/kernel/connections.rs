@@ -1,7 +1,7 @@
 //! `ebpftop stream connections` as a whole program: known transfers between real processes, each test
 //! in a network namespace of its own.
 //!
-//! Bytes are those of TCP's and UDP's payload, so what is told is what was written into the sockets.
+//! Bytes are those of TCP's and UDP's payload, so lines have the bytes that were written into the sockets.
 
 use std::collections::HashSet;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -21,11 +21,11 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 #[test]
-fn tcp_is_told_at_both_ends_to_the_byte() {
+fn tcp_is_counted_at_both_ends_to_the_byte() {
     let stream = here();
     let mut truths = Vec::new();
-    // v4-mapped is v4 on the wire, and is told as that.
-    for (listen, to, told) in [
+    // v4-mapped is v4 on the wire, and is reported as that.
+    for (listen, to, reported) in [
         ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
         ("::1", "::1", "::1"),
         ("::", "127.0.0.1", "127.0.0.1"),
@@ -37,10 +37,10 @@ fn tcp_is_told_at_both_ends_to_the_byte() {
         let client = process(|| ask(to, 1_000_003));
         done(client);
         done(server);
-        truths.push((client, server, to.port(), told));
+        truths.push((client, server, to.port(), reported));
     }
     let run = end(stream);
-    for (client, server, port, told) in truths {
+    for (client, server, port, reported) in truths {
         for (kind, pid, key) in
             [("connect", client, "remote_port"), ("accept", server, "local_port")]
         {
@@ -48,7 +48,10 @@ fn tcp_is_told_at_both_ends_to_the_byte() {
             assert_eq!(lines.len(), 1, "{lines:?}");
             let line = &lines[0];
             assert_eq!(line[key], port, "{line}");
-            assert_eq!((&line["local_ip"], &line["remote_ip"]), (&json!(told), &json!(told)));
+            assert_eq!(
+                (&line["local_ip"], &line["remote_ip"]),
+                (&json!(reported), &json!(reported))
+            );
             assert_eq!((&line["protocol"], &line["errno"]), (&json!("tcp"), &Value::Null));
         }
         for (pid, truth) in [(client, (70_001, 1_000_003)), (server, (1_000_003, 70_001))] {
@@ -67,7 +70,7 @@ fn tcp_is_told_at_both_ends_to_the_byte() {
 }
 
 #[test]
-fn what_tcp_sends_again_counts_once() {
+fn retransmissions_count_once() {
     let stream = here();
     // A queue that is too short for what comes loses frames.
     crate::common::net::run("tc", "qdisc add dev lo root tbf rate 100mbit burst 70kb limit 80kb");
@@ -184,7 +187,7 @@ fn raw_sockets_are_counted_behind_the_ip_header() {
 }
 
 #[test]
-fn an_accepted_socket_belongs_to_who_accepted_it() {
+fn an_accepted_socket_belongs_to_the_process_that_accepted_it() {
     let stream = here();
     // Made by the parent, accepted by two children, of which each has as many as it took.
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
@@ -244,9 +247,9 @@ fn an_accepted_socket_belongs_to_who_accepted_it() {
     assert_eq!(bytes(&run.row(client)), (26 * 11, 26 * 100));
 }
 
-/// Accepts without asking who called, of which the kernel tells nobody.
+/// Accepts without asking for the peer's address, which no program observes.
 fn accept_blindly(listener: &TcpListener) -> TcpStream {
-    // SAFETY: no address is asked for, and the descriptor that is returned belongs to nobody else.
+    // SAFETY: no address is asked for, and the descriptor that is returned has no other owner.
     unsafe {
         let fd = libc::accept(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut());
         assert!(fd >= 0, "{}", std::io::Error::last_os_error());
@@ -255,7 +258,7 @@ fn accept_blindly(listener: &TcpListener) -> TcpStream {
 }
 
 #[test]
-fn who_accepts_without_asking_who_called_is_known_all_the_same() {
+fn accepts_without_the_peers_address_are_attributed_too() {
     let stream = here();
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
@@ -291,7 +294,7 @@ fn who_accepts_without_asking_who_called_is_known_all_the_same() {
 }
 
 #[test]
-fn what_nobody_accepts_has_no_owner_and_says_so() {
+fn a_connection_that_is_not_accepted_is_unattributed() {
     let stream = here();
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
@@ -369,7 +372,7 @@ fn a_socket_that_changes_hands_has_the_owners_shares() {
         let Some(ControlMessageOwned::ScmRights(fds)) = got.cmsgs().unwrap().next() else {
             panic!("no descriptor came")
         };
-        // SAFETY: a descriptor that has just been received and belongs to nobody else.
+        // SAFETY: a descriptor that has just been received and has no other owner.
         let mut conn = unsafe { TcpStream::from_raw_fd(fds[0]) };
         conn.write_all(&[0; 4_321]).unwrap();
         conn.read_exact(&mut [0; 1]).unwrap();
@@ -433,7 +436,7 @@ fn none_is_too_short_to_be_seen() {
         assert_eq!(run.by("connect", pid).len(), 1);
         assert_eq!(bytes(&run.by("close", pid)[0]), (5, 9));
     }
-    // Each is told from its beginning to its end, even where both came at once.
+    // Each is reported from its beginning to its end, even where both came at once.
     let mut begun = HashSet::new();
     for line in run.ended.lines().into_iter().filter(|line| line["netns"] == run.netns) {
         match line["type"].as_str() {
@@ -446,7 +449,7 @@ fn none_is_too_short_to_be_seen() {
 
 /// More sockets than one read of the kernel's table returns.
 #[test]
-fn what_many_carried_is_told_while_they_live() {
+fn bytes_of_many_are_reported_while_they_live() {
     const CONNECTIONS: usize = 450;
     let stream = here();
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
@@ -461,7 +464,7 @@ fn what_many_carried_is_told_while_they_live() {
                 (conn, other)
             })
             .unzip();
-        // Some looks at what lives, after that in which all of it was new.
+        // Some polls of living sockets, after that in which all of them were new.
         pause(Duration::from_millis(3_000));
     });
     done(both);
@@ -474,24 +477,24 @@ fn what_many_carried_is_told_while_they_live() {
     });
     let all_live = rows.rfind(|row| row["live"] == 2 * CONNECTIONS).unwrap();
     assert_eq!(bytes(&all_live), (sent, sent));
-    // That they began is told then too.
+    // Their beginnings are reported by then, too.
     let lines = run.ended.lines();
     let of_both = |line: &Value, kind| line["type"] == kind && line["pid"] == both.as_raw();
     let before_the_end = lines.split(|line| of_both(line, "close")).next().unwrap();
     for kind in ["connect", "accept"] {
-        let told = before_the_end.iter().filter(|line| of_both(line, kind)).count();
-        assert_eq!(told, CONNECTIONS, "{kind}");
+        let reported = before_the_end.iter().filter(|line| of_both(line, kind)).count();
+        assert_eq!(reported, CONNECTIONS, "{kind}");
     }
     assert_eq!(bytes(&run.row(both)), (sent, sent));
 }
 
 #[test]
-fn what_was_there_before_is_found_with_its_process() {
+fn connections_from_before_are_found_with_their_process() {
     own_namespace();
     ip("link set lo up");
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
-    let (go, wait) = nix::unistd::pipe().map(|(r, w)| (w, r)).unwrap();
+    let (start, wait) = nix::unistd::pipe().map(|(r, w)| (w, r)).unwrap();
     let client = process(|| {
         let mut conn = TcpStream::connect(to).unwrap();
         conn.write_all(&[0; 5_000]).unwrap();
@@ -507,7 +510,7 @@ fn what_was_there_before_is_found_with_its_process() {
     serve(&listener, 4);
     done(later);
     drop(listener);
-    nix::unistd::write(&go, b"!").unwrap();
+    nix::unistd::write(&start, b"!").unwrap();
     read_exactly(&mut conn, 777);
     conn.write_all(b"!!").unwrap();
     done(client);
@@ -563,9 +566,9 @@ fn another_namespace_and_a_cgroup_of_its_own_are_seen_alike() {
     assert_eq!(bytes(&run.row(both)), (1_234, 4_321));
 }
 
-/// What goes through a tunnel is what its programs wrote, and counts once.
+/// Bytes through a tunnel are those that its programs wrote, and count once.
 #[test]
-fn through_a_tunnel_it_is_told_once() {
+fn bytes_through_a_tunnel_count_once() {
     let stream = here();
     let (there, go) = (nix::unistd::pipe().unwrap(), nix::unistd::pipe().unwrap());
     let server = process(|| {
@@ -602,7 +605,7 @@ fn through_a_tunnel_it_is_told_once() {
 }
 
 #[test]
-fn a_socket_whose_maker_has_ended_belongs_to_who_holds_it() {
+fn a_socket_whose_maker_has_ended_belongs_to_its_holder() {
     let stream = here();
     let to = SocketAddr::new("127.0.0.1".parse().unwrap(), 5_001);
     let (ready, say_ready) = nix::unistd::pipe().unwrap();
@@ -620,7 +623,7 @@ fn a_socket_whose_maker_has_ended_belongs_to_who_holds_it() {
     nix::unistd::read(&ready, &mut pid).unwrap();
     let daemon = Pid::from_raw(i32::from_ne_bytes(pid));
     let client = UdpSocket::bind(local("127.0.0.1")).unwrap();
-    // Until a few looks at who holds what have passed, the bytes are the maker's.
+    // Until a few polls of the holders have passed, the bytes are the maker's.
     std::thread::sleep(Duration::from_secs(2));
     for _ in 0..5 {
         client.send_to(&[0; 1_000], to).unwrap();

@@ -13,7 +13,7 @@ fn dashboard(size: (u16, u16)) -> Tty {
 }
 
 #[test]
-fn shows_who_opens_what_and_quits_cleanly() {
+fn shows_processes_with_their_files_and_quits_cleanly() {
     let opener = opener("opn-journey");
     let mut tty = dashboard((140, 40));
     let screen = opener.find(&mut tty);
@@ -64,7 +64,7 @@ fn filters_while_typing() {
 
 #[test]
 fn pause_stands_still() {
-    // What a probe says of its own state is shown even then; here both have said it before.
+    // A probe's state is shown even then; here both have reported it before.
     let opener = opener("opn-pause");
     let mut tty = dashboard((100, 30));
     opener.find(&mut tty);

@@ -27,8 +27,8 @@ fn dashboard(dir: &Path, name: &str, env: &[(&str, &str)]) -> Tty {
     tty
 }
 
-/// Whether the row of the file says so many; the header has the filter without the stroke.
-fn told(screen: &str, name: &str, n: u32) -> bool {
+/// Whether the row of the file has this count; the header has the filter without the stroke.
+fn has_count(screen: &str, name: &str, n: u32) -> bool {
     let row = screen.lines().find(|l| l.contains(name));
     row.is_some_and(|row| row.split_whitespace().any(|w| w == n.to_string()))
 }
@@ -59,9 +59,9 @@ fn opens_in(file: &Path, name: &str) -> (u32, Result<Totals, Damage>) {
     }
 }
 
-/// A recording that begins amid a run tells first what is known, and counts from there.
+/// A recording that begins amid a run has first the known state, and counts from there.
 #[test]
-fn what_was_before_is_known_and_not_counted_again() {
+fn earlier_state_is_known_and_not_counted_again() {
     let mut live = crate::fake::busy((120, 40));
     let lost = |lost| {
         let mut batch = crate::fake::batch(at(31.0), &[(1, "a", b"/b", 3, 2)]);
@@ -80,42 +80,42 @@ fn what_was_before_is_known_and_not_counted_again() {
     assert_eq!((shown.opens().lost(), shown.opens().total().opens), (0, 0));
     shown.recorded(lost(515), at(32.0));
     assert_eq!((shown.opens().lost(), shown.opens().total().opens), (3, 2));
-    // What could not be written is among what was lost.
+    // Events that could not be written are among the lost ones.
     shown.recorded(Seen::Missing { opens: 40, events: 2 }, at(33.0));
     assert_eq!(shown.opens().lost(), 43);
     assert!(shown.notice().unwrap().0.contains("40 opens are missing here"));
 }
 
 #[test]
-fn what_was_recorded_is_exact_and_can_be_replayed() {
+fn a_recording_is_exact_and_can_be_replayed() {
     const NAME: &str = "/opened-for-exact";
     let (dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = touch(files.path(), &NAME[1..]);
     let open = |n: u32| (0..n).for_each(|_| drop(std::fs::File::open(&file).unwrap()));
     let mut tty = dashboard(dir.path(), NAME, &[]);
     open(50);
-    tty.wait_until("50 opens", |s| told(s, NAME, 50));
+    tty.wait_until("50 opens", |s| has_count(s, NAME, 50));
     tty.send("R");
     tty.wait_for("recording to ");
     open(137);
-    let screen = tty.wait_until("187 opens", |s| told(s, NAME, 187));
+    let screen = tty.wait_until("187 opens", |s| has_count(s, NAME, 187));
     assert!(screen.lines().next().unwrap().contains(" REC 0:0"), "{screen}");
     // It goes on while the screen stands still.
     tty.send("p");
     tty.wait_for("PAUSED");
     open(46);
     tty.send("p");
-    tty.wait_until("233 opens", |s| told(s, NAME, 233));
+    tty.wait_until("233 opens", |s| has_count(s, NAME, 233));
     tty.send("R");
     let screen = tty.wait_for("recorded ");
     assert!(!screen.lines().next().unwrap().contains("REC"), "{screen}");
     open(9);
-    tty.wait_until("242 opens", |s| told(s, NAME, 242));
+    tty.wait_until("242 opens", |s| has_count(s, NAME, 242));
     // One more in the same second, ended by leaving.
     tty.send("R");
     tty.wait_for("recording to ");
     open(5);
-    tty.wait_until("247 opens", |s| told(s, NAME, 247));
+    tty.wait_until("247 opens", |s| has_count(s, NAME, 247));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
@@ -135,7 +135,7 @@ fn what_was_recorded_is_exact_and_can_be_replayed() {
     let mut tty = Tty::start(ebpftop(), &args, &env, (160, 40));
     tty.wait_for("Files");
     tty.send("/path:opened-for-exact\rtte");
-    let screen = tty.wait_until("the end", |s| s.contains(" END ") && told(s, NAME, 183));
+    let screen = tty.wait_until("the end", |s| s.contains(" END ") && has_count(s, NAME, 183));
     let header = screen.lines().next().unwrap();
     assert!(header.contains("lost 0") && header.contains(" lo "), "{screen}");
     tty.send("R");
@@ -147,7 +147,7 @@ fn what_was_recorded_is_exact_and_can_be_replayed() {
 }
 
 #[test]
-fn what_was_there_when_it_was_killed_is_read_back() {
+fn events_from_before_a_kill_are_read_back() {
     const NAME: &str = "/opened-for-kill";
     let (dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = touch(files.path(), &NAME[1..]);
@@ -168,7 +168,7 @@ fn what_was_there_when_it_was_killed_is_read_back() {
 }
 
 #[test]
-fn a_full_disk_and_a_directory_of_others_are_told_and_the_dashboard_goes_on() {
+fn a_full_disk_and_a_directory_of_others_are_reported_and_the_dashboard_goes_on() {
     const NAME: &str = "/opened-for-full";
     let (dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = touch(files.path(), &NAME[1..]);
@@ -180,13 +180,13 @@ fn a_full_disk_and_a_directory_of_others_are_told_and_the_dashboard_goes_on() {
     std::fs::write(disk.join("fills"), vec![0; 40 << 10]).unwrap();
     let mut tty = dashboard(&disk, NAME, &[]);
     open(7);
-    tty.wait_until("7 opens", |s| told(s, NAME, 7));
+    tty.wait_until("7 opens", |s| has_count(s, NAME, 7));
     tty.send("R");
     tty.wait_for("recording to ");
     // Names that do not pack.
     let mut seed = 1u64;
     for _ in 0..4_000 {
-        let mut name = String::from("opened-in-vain-");
+        let mut name = String::from("opened-to-fail-");
         for _ in 0..4 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             name.push_str(&format!("{seed:016x}"));
@@ -198,7 +198,7 @@ fn a_full_disk_and_a_directory_of_others_are_told_and_the_dashboard_goes_on() {
     assert!(!screen.lines().next().unwrap().contains("REC"), "{screen}");
     tty.send("/\x15path:opened-for-full\r");
     open(4);
-    tty.wait_until("11 opens", |s| told(s, NAME, 11));
+    tty.wait_until("11 opens", |s| has_count(s, NAME, 11));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     let (_, end) = opens_in(&recordings(&disk)[0], NAME);
@@ -213,7 +213,7 @@ fn a_full_disk_and_a_directory_of_others_are_told_and_the_dashboard_goes_on() {
     assert!(screen.contains("Permission denied"), "{screen}");
     assert!(!screen.lines().next().unwrap().contains("REC"), "{screen}");
     open(3);
-    tty.wait_until("3 opens", |s| told(s, NAME, 3));
+    tty.wait_until("3 opens", |s| has_count(s, NAME, 3));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
     assert!(recordings(&disk).is_empty());

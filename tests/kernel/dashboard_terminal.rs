@@ -51,16 +51,16 @@ fn a_terminal_that_is_not_read_does_not_keep_a_signal_waiting() {
 }
 
 #[test]
-fn a_terminal_that_is_read_again_shows_what_is_now() {
+fn a_terminal_that_is_read_again_shows_the_present() {
     let opener = opener("opn-unread");
     let mut tty = dashboard((200, 60));
     opener.find(&mut tty);
     fill(&mut tty);
     // Keys are taken in all the same: out of the help, and into the filter.
     tty.send("\x1b");
-    tty.send("/\x15nobody-is-called-this\r");
+    tty.send("/\x15no-such-name\r");
     tty.hold(false);
-    let shown = "filter nobody-is-called-this";
+    let shown = "filter no-such-name";
     tty.wait_until("the filter", |s| s.contains(shown) && s.contains("no match"));
     tty.send("\x7f");
     opener.find(&mut tty);
@@ -157,7 +157,7 @@ fn help_lists_every_key() {
         });
         assert!(shown, "{} {}\n{seen}", binding.names(), binding.help);
     }
-    // What is looked for stays, key, column or mark; out of the search first, then of the page.
+    // The lines that match stay, key, column or mark; Esc leaves the search first, then the page.
     tty.send("/LATENCY");
     let found = |s: &str| s.contains("mean duration") && !s.contains("; / searches it");
     tty.wait_until("what was found", found);
@@ -184,7 +184,7 @@ fn a_bad_pattern_is_marked_and_the_last_good_one_holds() {
     one.find(&mut tty);
     tty.send("/\x15~opn-(good");
     tty.wait_for("invalid filter");
-    // What held before the bracket was open, `~opn-`, still does.
+    // The filter from before the bracket was open, `~opn-`, still applies.
     tty.wait_until("both", |s| s.contains("file-of-opn-good") && s.contains("file-of-opn-other"));
     tty.send(")");
     let screen = tty
@@ -197,7 +197,7 @@ fn a_bad_pattern_is_marked_and_the_last_good_one_holds() {
 
 /// A name that would clear the screen, and press Enter where it is pasted.
 #[test]
-fn a_click_selects_and_what_is_copied_does_nothing() {
+fn a_click_selects_and_copied_text_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(OsStr::from_bytes(b"evil\x1b[2J\n\xff;\x07.txt"));
     std::fs::write(&path, b"").unwrap();
@@ -220,7 +220,7 @@ fn a_click_selects_and_what_is_copied_does_nothing() {
     let screen = tty.wait_for("PAUSED");
     let row = |name| line(&screen, name).unwrap_or_else(|| panic!("no row of {name}:\n{screen}"));
     let mut rows = names.map(|(name, path)| (row(name), path));
-    // The lower one first: a click on the row that is selected would look into it.
+    // The lower one first: a click on the row that is selected would open its details.
     rows.sort();
     rows.reverse();
     for (y, path) in rows {
@@ -235,7 +235,7 @@ fn a_click_selects_and_what_is_copied_does_nothing() {
     tty.assert_given_back();
 }
 
-/// Where the second pane begins: cells from the left, or lines from the top.
+/// The beginning of the second pane: cells from the left, or lines from the top.
 fn second_pane(screen: &str) -> (Option<usize>, Option<usize>) {
     let of = |l: &str| l.find("╭─ 2 Talkers").map(|at| l.get(..at).unwrap().chars().count());
     (screen.lines().find_map(of), screen.lines().position(|l| of(l).is_some()))
@@ -249,7 +249,7 @@ fn the_mouse_moves_the_split_sorts_scrolls_and_brings_up_help_lines() {
     // By process there is a column for the pid.
     tty.send("tee");
     let at = second_pane(&tty.wait_for("Talkers")).0.unwrap();
-    // On the line, to the left, and let go; what is moved after that is nothing.
+    // A press on the line, a move to the left, a release; moves after that have no effect.
     tty.send(&format!("\x1b[<0;{};20M\x1b[<32;60;21M\x1b[<32;50;22M\x1b[<0;50;22m", at + 1));
     tty.wait_until("the split at 50", |s| second_pane(s).0.is_some_and(|x| (49..=51).contains(&x)));
     tty.send("\x1b[<32;90;22M");

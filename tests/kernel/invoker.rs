@@ -42,7 +42,7 @@ fn secret() -> (tempfile::TempDir, PathBuf) {
     (dir, file)
 }
 
-/// Every option that names a file to be read tells as much of one in a folder that is closed to the user
+/// Every option that names a file to be read reports as much of one in a folder that is closed to the user
 /// as of one that is not there: nothing.
 #[test]
 fn with_file_capabilities_a_closed_folder_stays_closed() {
@@ -132,7 +132,7 @@ fn behind_sudo_files_are_made_with_the_groups_of_the_caller() {
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let meta = teams.join("a.rec").metadata().unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (ALICE, ALICE, 0o600));
-    // Root's own group, a name that nobody has, and numbers that are none.
+    // Root's own group, a name without a user, and numbers that are none.
     for sudo in [
         alice,
         ["gone", "4242", "4242"],
@@ -153,7 +153,7 @@ fn behind_sudo_files_are_made_with_the_groups_of_the_caller() {
     assert_eq!(std::fs::read_dir(&roots).unwrap().count(), 0);
 }
 
-/// What is read, too: by the user, by a group, and not by root's.
+/// Reading, too: by the user, by a group, and not by root's.
 #[test]
 fn behind_sudo_files_are_read_with_the_groups_of_the_caller() {
     let work = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Tests on the real kernel: probes, the dashboard in a pseudo-terminal, the lines of `stream`. They
 //! load BPF programs and make network namespaces, so they need root, and fail without it. `make
-//! test` runs them in a QEMU guest where this kernel lets nobody load BPF.
+//! test` runs them in a QEMU guest where this kernel does not let root load BPF.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/mod.rs"]

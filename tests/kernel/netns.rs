@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::common::net::*;
-use crate::common::program::{Stream, ebpftop, run, run_without_rights};
+use crate::common::program::{Stream, ebpftop, run, run_without_privileges};
 use crate::common::tty::{Tty, touch};
 use nix::mount::{MsFlags, mount};
 
@@ -119,7 +119,7 @@ fn a_namespace_that_cannot_be_entered_is_reported() {
         assert_eq!(run.code(), 1, "{named}");
         assert!(run.stderr.contains(reported), "{named}: {}", run.stderr);
     }
-    let run = run_without_rights(&["stream", "talkers", "--netns", "/proc/self/ns/net"]);
+    let run = run_without_privileges(&["stream", "talkers", "--netns", "/proc/self/ns/net"]);
     assert!(run.stderr.contains("this needs root; run it with sudo"), "{}", run.stderr);
     // The talkers cannot start, the opens go on.
     let half = Stream::json(&["--netns", "blew"]).interrupt();

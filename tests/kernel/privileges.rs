@@ -1,4 +1,4 @@
-//! What a thread may still do, and which files it writes, by the functions that root calls.
+//! Privileges of a thread, and the files that it writes, by the functions that root calls.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 
@@ -24,7 +24,7 @@ fn after(parts: &'static [ThreadRole], locked: bool) -> CapsHashSet {
 }
 
 #[test]
-fn a_thread_keeps_what_it_needs_and_others_are_not_touched() {
+fn a_thread_keeps_the_privileges_it_needs_and_others_are_not_changed() {
     let before = held();
     assert!(before.1.contains(&CAP_SYS_ADMIN), "the tests need root");
     assert_eq!(after(&[], false), CapsHashSet::new());

@@ -1,5 +1,5 @@
 //! `record` on the real kernel, and `replay` of what it wrote in a pseudo-terminal, without
-//! rights.
+//! privileges.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::common::net::*;
 use crate::common::opener::opener;
 use crate::common::program::{ended, program};
 use crate::common::spawn::public_copy;
-use crate::common::tty::without_rights;
+use crate::common::tty::without_privileges;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::recording::{Damage, Item, Reader, Seen};
 use nix::sys::signal::{Signal, kill};
@@ -42,7 +42,7 @@ fn packets(n: usize) {
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -62,7 +62,7 @@ fn recorded(dir: &Path) -> std::path::PathBuf {
         std::fs::File::open(files.path().join("not-there")).unwrap_err();
     }
     packets(50);
-    // Two intervals more: the packets are told.
+    // Two intervals more: the packets are reported.
     std::thread::sleep(Duration::from_millis(500));
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -96,12 +96,12 @@ fn spawn(mut command: Command, file: &Path) -> Child {
 }
 
 #[test]
-fn what_was_recorded_is_shown_without_rights() {
+fn a_recording_is_shown_without_privileges() {
     wire();
     let dir = tempfile::tempdir().unwrap();
     let file = recorded(dir.path());
     let (_program_dir, program) = public_copy();
-    let mut tty = without_rights(&program, &["replay", file.to_str().unwrap()], (160, 40));
+    let mut tty = without_privileges(&program, &["replay", file.to_str().unwrap()], (160, 40));
     tty.wait_for(" END ");
     // By process, by file.
     tty.send("tt");
@@ -113,7 +113,7 @@ fn what_was_recorded_is_shown_without_rights() {
     assert!(row(&screen, "not-there").contains(" 10 "), "{screen}");
     // 50 frames of 972 and the headers: 14 + 20 + 8.
     assert!(row(&screen, "127.0.0.1").contains("51k") || screen.contains("50.7k"), "{screen}");
-    // Who is behind the address, with what its socket carried to itself.
+    // The process behind the address, with the traffic of its socket to itself.
     tty.send("2\r");
     let pid = std::process::id().to_string();
     tty.wait_until("the process behind 127.0.0.1", |s| {
@@ -150,7 +150,7 @@ fn a_recording_that_was_killed_or_damaged_is_shown_up_to_there() {
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let (_program_dir, program) = public_copy();
-    let mut tty = without_rights(&program, &["replay", file.to_str().unwrap()], (220, 40));
+    let mut tty = without_privileges(&program, &["replay", file.to_str().unwrap()], (220, 40));
     tty.wait_for("it was cut off; what could be saved is shown");
     tty.send("t");
     tty.wait_for("file-of-opn-killed");
@@ -160,7 +160,7 @@ fn a_recording_that_was_killed_or_damaged_is_shown_up_to_there() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
-    let mut tty = without_rights(&program, &["replay", file.to_str().unwrap()], (160, 40));
+    let mut tty = without_privileges(&program, &["replay", file.to_str().unwrap()], (160, 40));
     tty.wait_for("it is damaged at byte");
     tty.send("q");
     assert_eq!(tty.wait(), 1);
@@ -172,15 +172,15 @@ fn nothing_is_written_over_and_the_file_is_for_its_owner() {
     wire();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("mine.rec");
-    // The file is made with the rights of the user it is for.
+    // The file is made with the privileges of the user it is for.
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let mut command = record(&file, &["--duration", "300ms"]);
     command.env("SUDO_UID", "65534").env("SUDO_GID", "65534");
     let done = ended(&mut command);
     assert_eq!(done.code(), 0, "{}", done.stderr);
     let meta = file.metadata().unwrap();
-    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-    assert_eq!((meta.mode() & 0o777, meta.uid()), (0o600, nobody.uid.as_raw()));
+    let user = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    assert_eq!((meta.mode() & 0o777, meta.uid()), (0o600, user.uid.as_raw()));
     let before = std::fs::read(&file).unwrap();
     let link = dir.path().join("link.rec");
     symlink(dir.path().join("elsewhere"), &link).unwrap();
@@ -194,7 +194,7 @@ fn nothing_is_written_over_and_the_file_is_for_its_owner() {
 }
 
 #[test]
-fn a_disk_that_fills_up_is_told_with_what_is_saved() {
+fn a_disk_that_fills_up_is_reported_with_the_bytes_saved() {
     wire();
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("disk");

@@ -1,4 +1,4 @@
-//! What the running program may do, and whose the files are that it writes.
+//! Privileges of the running program, and owners of the files that it writes.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -31,7 +31,7 @@ fn log_as_nobody(path: &Path) -> Tty {
 }
 
 #[test]
-fn a_log_is_written_with_the_rights_of_the_caller_of_sudo() {
+fn a_log_is_written_with_the_permissions_of_the_caller_of_sudo() {
     let home = tempfile::tempdir().unwrap();
     chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let log = home.path().join("log");
@@ -44,7 +44,7 @@ fn a_log_is_written_with_the_rights_of_the_caller_of_sudo() {
         assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (NOBODY, NOBODY, 0o600));
     }
 
-    // Where only root may write, through links of either kind, over what is root's: nothing.
+    // In root's folder, through links of either kind, over root's file: nothing is written.
     let roots = tempfile::tempdir().unwrap();
     std::fs::set_permissions(roots.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let kept = roots.path().join("kept");
@@ -73,8 +73,8 @@ const SYS_PTRACE: u64 = 1 << 19;
 const PERFMON: u64 = 1 << 38;
 const BPF: u64 = 1 << 39;
 
-/// Name, capabilities in force and permitted, of each thread; fails where one may get more rights
-/// or is not behind the fence.
+/// Name, capabilities in force and permitted, of each thread; fails where one may get more privileges
+/// or is without seccomp.
 fn threads(pid: u32) -> BTreeSet<(String, u64)> {
     let mut threads = BTreeSet::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
@@ -90,7 +90,7 @@ fn threads(pid: u32) -> BTreeSet<(String, u64)> {
     threads
 }
 
-/// Waits until the threads are those, each with no more rights than those.
+/// Waits until the threads are those, each with no more privileges than those.
 fn assert_threads(pid: u32, main: &str, others: &[(&str, u64)]) {
     let mut expected: BTreeSet<(String, u64)> = [(main.to_owned(), 0)].into();
     expected.extend(others.iter().map(|(name, bits)| ((*name).to_owned(), *bits)));
@@ -106,7 +106,7 @@ const OPENS: u64 = BPF | PERFMON;
 const TALKERS: u64 = BPF | PERFMON | NET_ADMIN | NET_RAW;
 
 #[test]
-fn each_thread_of_the_dashboard_keeps_what_it_needs() {
+fn each_thread_of_the_dashboard_keeps_the_privileges_it_needs() {
     let opener = opener("opn-rights");
     let mut tty = dashboard(None, &["--interval", "100ms", "--xdp-mode", "off"]);
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
@@ -123,7 +123,7 @@ fn each_thread_of_the_dashboard_keeps_what_it_needs() {
         ("save", 0),
     ];
     assert_threads(pid, "ebpftop", &others);
-    // What was kept is enough: another mode, another interface, who a process is, names.
+    // The rest is enough: another mode, another interface, details of a process, names.
     for mode in ["auto", "native", "generic"] {
         tty.send("x");
         tty.wait_for(mode);
@@ -177,7 +177,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
 }
 
 #[test]
-fn each_thread_of_stream_keeps_what_it_needs() {
+fn each_thread_of_stream_keeps_the_privileges_it_needs() {
     own_namespace();
     ip("link set lo up");
     for (lock, opens, talkers) in [(None, OPENS, TALKERS), (Some("--lock"), 0, 0)] {
@@ -205,7 +205,7 @@ fn with_file_capabilities_it_runs_without_sudo() {
     let (_dir, copy) = public_copy();
     let set = ebpftop::privileges::for_setcap();
     assert!(Command::new("setcap").arg(&set).arg(&copy).status().unwrap().success());
-    // A tracefs that is root's alone, as on any system; nobody looks.
+    // A tracefs that is root's alone, as on any system.
     let script = "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; } && \
                   exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
     let as_nobody = |args: &[&str]| {
@@ -225,13 +225,13 @@ fn with_file_capabilities_it_runs_without_sudo() {
         return;
     }
     assert_eq!(doctor.code(), 0, "{}\n{}", doctor.text(), doctor.stderr);
-    let told = doctor.text();
-    assert!(told.contains("opens") && told.contains("the probe runs"), "{told}");
+    let report = doctor.text();
+    assert!(report.contains("opens") && report.contains("the probe runs"), "{report}");
     let run = as_nobody(&["stream", "--format", "json", "-i", "lo", "--duration", "1s"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let ready = &run.of_type("ready")[0];
     assert_eq!((&ready["opens"], &ready["talkers"]), (&true.into(), &true.into()));
-    // Rights over files are for the start alone: what nobody may not read is not read.
+    // Privileges over files are for the start alone: a file of root alone is not read.
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "secret = 1\n").unwrap();
     let mut tty = {
@@ -251,7 +251,7 @@ fn perf_event_paranoid() -> i32 {
 
 /// As in a container, where root has only some capabilities.
 #[test]
-fn root_without_capabilities_is_told_which_and_what_works() {
+fn root_without_capabilities_learns_which_are_missing() {
     let args = ["--bounding-set", "-sys_admin,-bpf,-perfmon", ebpftop(), "-i", "lo"];
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let mut tty = Tty::start("setpriv", &args, &env, (200, 24));

@@ -1,5 +1,5 @@
-//! Who may import whom: the table of ARCHITECTURE.md, held against the `crate::`, `super::` and `self::`
-//! paths of src. Comments and test modules do not count.
+//! Imports between modules: the table of ARCHITECTURE.md, compared with the `crate::`, `super::` and
+//! `self::` paths of src. Comments and test modules do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

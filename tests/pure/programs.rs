@@ -154,7 +154,7 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     assert_eq!(app.opens_pane.detail(), None);
 }
 
-/// A script whose child looks for a file in vain, and a daemon that finds its libraries in the second
+/// A script whose child looks for a file that is nowhere, and a daemon that finds its libraries in the second
 /// directory.
 fn failing() -> Dashboard {
     let mut app = started(&Settings::default(), SIZE);
@@ -221,7 +221,7 @@ fn a_filter_by_ancestor() {
         ("parent:600", &["backup.sh", "cat"]),
         ("parent:cron cat", &["cat"]),
         ("!parent:cron", &["daemon"]),
-        ("parent:nobody", &[]),
+        ("parent:absent", &[]),
     ] {
         type_text(&mut app, &format!("/{filter}"), at(2.0));
         press(&mut app, KeyCode::Enter);

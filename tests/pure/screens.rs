@@ -260,7 +260,7 @@ fn an_open_talker_has_its_ports() {
 }
 
 #[test]
-fn ascii_has_nothing_beyond_ascii_but_what_was_opened() {
+fn ascii_has_nothing_beyond_ascii_but_opened_paths() {
     let app = {
         let mut app = started(&Settings::default(), (120, 40));
         let batch = crate::fake::batch(at(0.5), &[(7, "plain", b"/etc/hosts", 3, 9)]);

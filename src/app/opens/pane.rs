@@ -191,7 +191,7 @@ impl OpensPane {
         }
     }
 
-    /// What `y` copies of a row: its path, directory or pid.
+    /// The text that `y` copies of a row: its path, directory or pid.
     pub(in crate::app) fn bytes_of(&self, row: Row, opens: &Opens) -> Option<Vec<u8>> {
         let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());

@@ -33,7 +33,7 @@ pub enum NetActivity {
 pub struct Event {
     pub at: Mono,
     pub key: ProcessKey,
-    pub deed: NetActivity,
+    pub activity: NetActivity,
 }
 
 /// The latest events.

@@ -10,11 +10,11 @@ use crate::model::process::ProcessKey;
 /// an update.
 const WRAP: u32 = 1 << 31;
 
-/// To whom a part of a connection's traffic is attributed.
+/// The process that a part of a connection's traffic is attributed to, or the reason why there is none.
 #[derive(Clone, Copy, Debug)]
 pub enum Party {
     Process(Owner),
-    Nobody(Reason),
+    Unattributed(Reason),
 }
 
 impl PartialEq for Party {
@@ -22,7 +22,7 @@ impl PartialEq for Party {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Party::Process(one), Party::Process(other)) => one.key == other.key,
-            (Party::Nobody(one), Party::Nobody(other)) => one == other,
+            (Party::Unattributed(one), Party::Unattributed(other)) => one == other,
             _ => false,
         }
     }
@@ -94,7 +94,7 @@ fn parts(conn: &Conn, tcp: Option<TcpCounts>, attribution: Attribution) -> Parts
     let tcp = tcp.unwrap_or_default();
     let first = match conn.shares.first() {
         Some(share) => Party::Process(share.owner),
-        None => Party::Nobody(Reason::of(conn)),
+        None => Party::Unattributed(Reason::of(conn)),
     };
     match attribution {
         // A process may have had sockets that no poll saw, and may share this one.
@@ -109,13 +109,13 @@ fn parts(conn: &Conn, tcp: Option<TcpCounts>, attribution: Attribution) -> Parts
                 parts.push((Party::Process(share.owner), share.carried));
             }
             let left_out = if conn.kernel { Reason::Kernel } else { Reason::Sharers };
-            add(&mut parts, Party::Nobody(left_out), conn.left_out);
+            add(&mut parts, Party::Unattributed(left_out), conn.left_out);
             // TCP's counters are the check: what no call returned.
             let rest = tcp.carried.minus(called);
             let queued = rest.rx_bytes.min(tcp.queued.into());
             let waits = match first {
-                Party::Process(_) => Party::Nobody(Reason::Queued),
-                nobody => nobody,
+                Party::Process(_) => Party::Unattributed(Reason::Queued),
+                unattributed => unattributed,
             };
             add(&mut parts, waits, Carried { rx_bytes: queued, ..Carried::default() });
             let uncalled = Carried {
@@ -128,7 +128,7 @@ fn parts(conn: &Conn, tcp: Option<TcpCounts>, attribution: Attribution) -> Parts
             let party = if sole || conn.shares.is_empty() {
                 first
             } else {
-                Party::Nobody(Reason::Uncalled)
+                Party::Unattributed(Reason::Uncalled)
             };
             add(&mut parts, party, uncalled);
             let Carried { rx_packets, tx_packets, .. } = tcp.carried;

@@ -87,7 +87,7 @@ pub struct Connections {
     pub other: Carried,
     /// Connections, processes, pairs and holders that were evicted or found no room.
     pub evicted: u64,
-    /// What found no room in the kernel's tables.
+    /// Counts of events without room in the kernel's tables.
     pub limits: Limits,
     /// How bytes are attributed. With [`Attribution::Procfs`] all sums stay 0: they are unknown.
     pub attribution: Attribution,
@@ -193,7 +193,7 @@ impl Connections {
             self.events.push(Event {
                 at,
                 key: owner.key,
-                deed: NetActivity::Conn {
+                activity: NetActivity::Conn {
                     what,
                     protocol: conn.protocol,
                     local: conn.local.port(),
@@ -297,7 +297,7 @@ impl Connections {
                     pair.add(carried, conn.at);
                 }
             }
-            Party::Nobody(reason) => self.unattributed.add(*reason, carried),
+            Party::Unattributed(reason) => self.unattributed.add(*reason, carried),
         }
     }
 
@@ -309,7 +309,7 @@ impl Connections {
                 Some(net) => &mut net.total,
                 None => other,
             },
-            Party::Nobody(reason) => self.unattributed.part(*reason),
+            Party::Unattributed(reason) => self.unattributed.part(*reason),
         };
         let rest = sum.minus(carried);
         let done = sum.minus(rest);
@@ -384,7 +384,7 @@ impl Connections {
             pair.end_interval();
             let (key, ip, carried) = (pair.key, pair.peer.ip, pair.delta);
             if carried.bytes() > 0 {
-                events.push(Event { at: now, key, deed: NetActivity::Carried { ip, carried } });
+                events.push(Event { at: now, key, activity: NetActivity::Carried { ip, carried } });
             }
         }
     }

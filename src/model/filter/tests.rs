@@ -156,7 +156,7 @@ fn terms_on_the_address() {
 }
 
 #[test]
-fn what_is_chosen_is_known() {
+fn conditions_that_every_match_has_are_known() {
     let kinds = |expr| {
         let f = filter(expr);
         (f.is_empty(), f.chooses_processes(), f.chooses_files(), f.chooses_addresses())

@@ -84,7 +84,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// What its list takes in memory, bytes.
+    /// Memory of its list, bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.lost)
     }

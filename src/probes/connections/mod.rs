@@ -22,7 +22,7 @@ use crate::privileges::{self, ThreadRole};
 pub struct ConnectionsConfig {
     /// Between readings of what lives.
     pub interval: Duration,
-    /// Nothing more is attached after the start, and the rights for that are given up.
+    /// Nothing more is attached after the start, and the privileges for that are given up.
     pub locked: bool,
 }
 

@@ -108,7 +108,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             };
             let pid = process.map_or(0, |p| p.key.tgid);
             Ranked {
-                // What was never found comes first.
+                // Failures of files that were never found come first.
                 class: u8::from(f.found >= f.tried),
                 weight: sort.weigh(&Measures { pid, ..Measures::of(&tally, f.rate) }),
                 name: f.name.as_bytes(),

@@ -26,12 +26,12 @@ const MOST_TEXT: u64 = 8 << 10;
 /// The kernel's own threads are its children.
 const KTHREADD: u32 = 2;
 
-/// What one scan found.
+/// The findings of one scan.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// The processes that hold a socket which was asked for.
     owners: Vec<Owner>,
-    /// By inode, who holds it, in the order of process ids.
+    /// By inode, its holders, in the order of process ids.
     held: HashMap<u32, Vec<usize>>,
     /// The number of pairs in `held`, and of those beyond [`MOST_HOLDERS`].
     pairs: usize,
@@ -198,7 +198,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn who_holds_a_socket_is_found() {
+    fn holders_of_a_socket_are_found() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let again = socket.try_clone().unwrap();
         let link = std::fs::read_link(format!("/proc/self/fd/{}", again.as_raw_fd())).unwrap();

@@ -1,8 +1,8 @@
 //! Sockets and their processes by polling, where no BPF program can watch them: `sock_diag` lists the
 //! sockets, `/proc/PID/fd` says who holds them, as `ss -p` does.
 //!
-//! A connection that begins and ends between two polls is missed, and what a process sent cannot be
-//! told from what another one sent that has the socket too. So no bytes of processes are reported;
+//! A connection that begins and ends between two polls is missed, and bytes that a process sent cannot be
+//! distinguished from those of another one that has the socket too. So no bytes of processes are reported;
 //! [`crate::model::connections::Connections`] ignores those of the samples, which are the sockets' own.
 
 mod diag;
@@ -42,7 +42,7 @@ const SCAN_ANYHOW: Duration = Duration::from_secs(10);
 struct Followed {
     conn: Conn,
     inode: u32,
-    /// What TCP had counted when the first poll found it.
+    /// TCP's counts when the first poll found it.
     before: Carried,
     /// When a poll found it first.
     first: Mono,
@@ -55,7 +55,7 @@ struct Followed {
     holders: Vec<Owner>,
 }
 
-/// Polls until told to stop. `why` is the problem for which no BPF program watches: the kernel refused
+/// Polls until it is asked to stop. `why` is the problem for which no BPF program watches: the kernel refused
 /// `program`.
 ///
 /// Returns the problem for which this cannot either.
@@ -108,7 +108,7 @@ pub(super) fn read(
 struct Poller {
     followed: HashMap<u64, Followed>,
     spaces: Spaces,
-    /// What is found now was there before the probe.
+    /// Sockets that are found now were there before the probe.
     first: bool,
     polls: u64,
     next_scan: Instant,
@@ -241,7 +241,7 @@ impl Poller {
         all.take(MAX_CONNS).collect()
     }
 
-    /// What this way of looking does not see here.
+    /// Features that polling lacks here.
     fn missing(&self, why: &Problem, program: &str) -> Vec<Missing> {
         let missing = |feature: &str, program: &str, error: String| Missing {
             feature: format!("connections: {feature}"),
@@ -331,8 +331,8 @@ impl Followed {
         Self { conn, inode: 0, before, first: at, fresh: !first, sought: false, poll: 0, holders }
     }
 
-    /// Who holds it by now. The first stays its process as long as it does; where nobody holds it
-    /// any more, whoever did last stays.
+    /// Updates the processes that hold it. The first stays its process as long as it holds it; if no
+    /// process holds it any more, the last holder stays.
     fn hold(&mut self, scan: &Scan) {
         self.sought = true;
         self.holders = scan.holders(self.inode).collect();
