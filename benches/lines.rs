@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ebpftop::cli::{Kind, StreamArgs};
+use ebpftop::cli::{ChooseArgs, Kind};
 use ebpftop::model::escape::escape;
 use ebpftop::model::filter::Pattern;
 use ebpftop::session::Choose;
@@ -47,7 +47,7 @@ fn filters(c: &mut Criterion) {
         ("regex", "path:~site\\.conf$"),
     ] {
         let settings = Settings { filter: Some(expr.into()), ..Settings::default() };
-        let choose = Choose::new(&settings, &StreamArgs::default()).unwrap();
+        let choose = Choose::new(&settings, &ChooseArgs::default()).unwrap();
         group.bench_function(name, |b| b.iter(|| choose.open(black_box(&open), None)));
     }
     let pattern = Pattern::parse("site").unwrap();

@@ -145,6 +145,23 @@ pub struct ScreenArgs {
     pub log: Option<PathBuf>,
 }
 
+/// Options of `stream` and `report` that choose opens and processes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChooseArgs {
+    /// Only opens that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Only this user, a number or a name
+    #[arg(long, value_name = "UID", value_parser = uid)]
+    pub uid: Option<u32>,
+    /// Only opens whose path, as passed or resolved, matches
+    #[arg(long, value_name = "PATTERN", value_parser = path)]
+    pub path: Option<String>,
+}
+
 /// Options of `stream`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StreamArgs {
@@ -159,18 +176,8 @@ pub struct StreamArgs {
     /// End after this time, counted from `ready` [default: until SIGINT or SIGTERM]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
-    /// Only opens that failed
-    #[arg(long)]
-    pub failed: bool,
-    /// Only opens by this process
-    #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
-    /// Only opens by this user, a number or a name
-    #[arg(long, value_name = "UID", value_parser = uid)]
-    pub uid: Option<u32>,
-    /// Only opens whose path, as passed or resolved, matches
-    #[arg(long, value_name = "PATTERN", value_parser = path)]
-    pub path: Option<String>,
+    #[command(flatten)]
+    pub choose: ChooseArgs,
     /// Only the N largest talkers, the rest in `other` [default: all]
     #[arg(long, value_name = "N", value_parser = top)]
     pub top: Option<usize>,
@@ -230,18 +237,8 @@ pub struct ReportArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Only opens that failed
-    #[arg(long)]
-    pub failed: bool,
-    /// Only this process
-    #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
-    /// Only this user, a number or a name
-    #[arg(long, value_name = "UID", value_parser = uid)]
-    pub uid: Option<u32>,
-    /// Only opens whose path, as passed or resolved, matches
-    #[arg(long, value_name = "PATTERN", value_parser = path)]
-    pub path: Option<String>,
+    #[command(flatten)]
+    pub choose: ChooseArgs,
 }
 
 /// The subject of a row of `report`.
@@ -387,11 +384,11 @@ impl StreamArgs {
         let watch = &self.watch;
         let options = [
             ("--process", PROCESSES, watch.process.is_some()),
-            ("--pid", PROCESSES, self.pid.is_some()),
-            ("--uid", PROCESSES, self.uid.is_some()),
+            ("--pid", PROCESSES, self.choose.pid.is_some()),
+            ("--uid", PROCESSES, self.choose.uid.is_some()),
             ("--latency", OPENS, watch.latency),
-            ("--failed", OPENS, self.failed),
-            ("--path", OPENS, self.path.is_some()),
+            ("--failed", OPENS, self.choose.failed),
+            ("--path", OPENS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),
             ("--interface", TALKERS, watch.interface.is_some()),
             ("--netns", TALKERS, watch.netns.is_some()),

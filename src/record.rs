@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::cli::{RecordArgs, StreamArgs};
+use crate::cli::{ChooseArgs, RecordArgs};
 use crate::clock;
 use crate::files;
 use crate::model::cgroup::KnownCgroups;
@@ -22,7 +22,7 @@ use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::recording::{Head, Seen, WriteError, Writer};
-use crate::session::{Choose, Stop, complain};
+use crate::session::{Choose, Stop, complain, complain_of_lost_cgroups};
 use crate::settings::Settings;
 
 /// How often a block that waits is looked at.
@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Runs until asked to end. The exit status: 0 done as asked, 1 only in part or not at all.
 pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
-    let choose = match Choose::new(settings, &StreamArgs::default()) {
+    let choose = match Choose::new(settings, &ChooseArgs::default()) {
         Ok(choose) => choose,
         Err(e) => {
             complain(&format!("the filter does not parse: {e}"));
@@ -69,8 +69,6 @@ struct Session {
     /// Events from before the file was there.
     early: Vec<(Mono, Seen)>,
     cgroups: Cgroups,
-    /// Names of new cgroups that were lost.
-    cgroups_lost: u64,
     known: KnownCgroups,
     /// Opens that the kernel side lost.
     lost: u64,
@@ -85,7 +83,6 @@ impl Session {
             stop,
             early: Vec::new(),
             cgroups: Cgroups::new(),
-            cgroups_lost: 0,
             known: KnownCgroups::default(),
             lost: 0,
             failed: false,
@@ -235,13 +232,7 @@ impl Session {
     }
 
     fn cgroups_made(&mut self, made: &CgroupsMade) {
-        for (id, path) in &made.paths {
-            self.cgroups.insert(*id, path);
-        }
-        if made.lost > self.cgroups_lost {
-            let more = made.lost - std::mem::replace(&mut self.cgroups_lost, made.lost);
-            complain(&format!("lost {more} names of new cgroups: the reader was too slow"));
-        }
+        complain_of_lost_cgroups(self.cgroups.take(made));
     }
 
     /// The cgroups of a batch that were not written yet.

@@ -29,17 +29,15 @@ const ROWS: usize = 20;
 
 /// Runs a report. The exit status is that of `stream`.
 pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let (failed, pid, uid) = (args.failed, args.pid, args.uid);
-    let path = args.path.clone();
-    let (kinds, watch) = (args.by.kinds().to_vec(), args.watch.clone());
-    let options = StreamArgs { kinds, watch, failed, pid, uid, path, ..StreamArgs::default() };
-    let choose = match Choose::new(settings, &options) {
+    let choose = match Choose::new(settings, &args.choose) {
         Ok(choose) => choose,
         Err(e) => {
             say(&format!("invalid filter: {e}"));
             return Ok(ExitCode::from(2));
         }
     };
+    let (kinds, watch) = (args.by.kinds().to_vec(), args.watch.clone());
+    let options = StreamArgs { kinds, watch, choose: args.choose.clone(), ..StreamArgs::default() };
     for (option, _) in options.without_effect() {
         say(&format!("{option} has no effect on a report by {}", args.by.name()));
     }

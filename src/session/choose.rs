@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::cli::StreamArgs;
+use crate::cli::ChooseArgs;
 use crate::model::conn::Owner;
 use crate::model::connections::Change;
 use crate::model::event::Only;
@@ -25,7 +25,7 @@ pub struct Choose {
 
 impl Choose {
     /// The choice of these settings and options; an error names what does not parse.
-    pub fn new(settings: &Settings, args: &StreamArgs) -> Result<Self, FilterError> {
+    pub fn new(settings: &Settings, args: &ChooseArgs) -> Result<Self, FilterError> {
         let filter = settings.filter.as_deref().map(Filter::parse).transpose()?.unwrap_or_default();
         if filter.chooses_parents() {
             let reason =
@@ -39,8 +39,13 @@ impl Choose {
             process: settings.process.as_deref().map(Pattern::parse_name).transpose()?,
             path: args.path.as_deref().map(Pattern::parse).transpose()?,
             filter,
-            top: args.top,
+            top: None,
         })
+    }
+
+    /// The same with the `top` largest talkers alone; `None`: all.
+    pub fn with_top(self, top: Option<usize>) -> Self {
+        Self { top, ..self }
     }
 
     /// Whether the cgroup's path has to be known to choose.
@@ -147,7 +152,7 @@ mod tests {
     use crate::model::open::Comm;
     use crate::stream::sample;
 
-    fn choose(args: StreamArgs, settings: Settings) -> Choose {
+    fn choose(args: ChooseArgs, settings: Settings) -> Choose {
         Choose::new(&settings, &args).unwrap()
     }
 
@@ -156,16 +161,16 @@ mod tests {
         let batch = sample::opens();
         let opens: Vec<_> = batch.iter().collect();
         // The first is nginx's good one, the second cat's that failed.
-        let args = StreamArgs::default;
+        let args = ChooseArgs::default;
         let set = Settings::default;
         let some = |text: &str| Some(text.to_owned());
         for (choice, first, second) in [
             (choose(args(), set()), true, true),
-            (choose(StreamArgs { failed: true, ..args() }, set()), false, true),
-            (choose(StreamArgs { pid: Some(812), ..args() }, set()), true, false),
-            (choose(StreamArgs { uid: Some(1000), ..args() }, set()), false, true),
-            (choose(StreamArgs { path: some("/etc/NGINX"), ..args() }, set()), true, false),
-            (choose(StreamArgs { path: some("!conf"), ..args() }, set()), false, true),
+            (choose(ChooseArgs { failed: true, ..args() }, set()), false, true),
+            (choose(ChooseArgs { pid: Some(812), ..args() }, set()), true, false),
+            (choose(ChooseArgs { uid: Some(1000), ..args() }, set()), false, true),
+            (choose(ChooseArgs { path: some("/etc/NGINX"), ..args() }, set()), true, false),
+            (choose(ChooseArgs { path: some("!conf"), ..args() }, set()), false, true),
             (choose(args(), Settings { process: some("worker"), ..set() }), true, false),
             (choose(args(), Settings { process: some("!~^ng"), ..set() }), false, true),
             (choose(args(), Settings { filter: some("err:2 cat"), ..set() }), false, true),
@@ -178,17 +183,17 @@ mod tests {
 
     #[test]
     fn conditions_for_the_kernel_side_are_known() {
-        let only = |args: StreamArgs, filter: &str| {
+        let only = |args: ChooseArgs, filter: &str| {
             let settings = Settings { filter: Some(filter.into()), ..Settings::default() };
             choose(args, settings).only()
         };
-        let args = StreamArgs::default;
+        let args = ChooseArgs::default;
         let none = "!nginx ~ng nginxé !pid:1 !uid:1 !err:any path:a";
         assert_eq!(only(args(), none), Only::default());
         let name = Some(Comm::new(b"ng"));
         let some = Only { tgid: Some(1), uid: Some(2), name, failed: true };
         assert_eq!(only(args(), "pid:1 !x uid:2 NG err:ENOENT x"), some);
-        let said = StreamArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
+        let said = ChooseArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
         assert_eq!(only(said, "pid:7 ng"), some);
         let settings =
             Settings { process: Some("A_much_longer_name".into()), ..Settings::default() };
@@ -210,7 +215,7 @@ mod tests {
             let settings = Settings { filter: filter.map(str::to_owned), ..Settings::default() };
             let mut sample = sample::talkers();
             let before = sample.total;
-            choose(StreamArgs { top, ..StreamArgs::default() }, settings).talkers(&mut sample);
+            choose(ChooseArgs::default(), settings).with_top(top).talkers(&mut sample);
             assert_eq!(sample.sources.len(), left, "{top:?} {filter:?}");
             let sum = |of: fn(&crate::model::talkers::Source) -> Traffic| {
                 sample.sources.iter().map(of).fold(Traffic::default(), |a, b| a + b)

@@ -8,3 +8,10 @@ mod stop;
 pub use crate::console::say as complain;
 pub use choose::Choose;
 pub use stop::Stop;
+
+/// Says on stderr how many names of new cgroups were lost, where there are any.
+pub fn complain_of_lost_cgroups(lost: u64) {
+    if lost > 0 {
+        complain(&format!("lost {lost} names of new cgroups: the reader was too slow"));
+    }
+}

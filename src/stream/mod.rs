@@ -61,8 +61,8 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let choose = match Choose::new(settings, args) {
-        Ok(choose) => choose,
+    let choose = match Choose::new(settings, &args.choose) {
+        Ok(choose) => choose.with_top(args.top),
         Err(e) => {
             complain(&format!("invalid filter: {e}"));
             return Ok(ExitCode::from(2));

@@ -25,7 +25,7 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::session::{Choose, Stop, complain};
+use crate::session::{Choose, Stop, complain, complain_of_lost_cgroups};
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -42,8 +42,6 @@ pub(super) struct Session {
     out: Out,
     duration: Option<Duration>,
     cgroups: Cgroups,
-    /// Names of new cgroups that were lost.
-    cgroups_lost: u64,
     tally: Tally,
     owners: Connections,
     buffer: Vec<u8>,
@@ -72,7 +70,6 @@ impl Session {
             out,
             duration,
             cgroups: Cgroups::new(),
-            cgroups_lost: 0,
             tally: Tally::default(),
             owners: Connections::with_changes(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
@@ -252,13 +249,7 @@ impl Session {
     }
 
     fn cgroups_made(&mut self, made: &CgroupsMade) {
-        for (id, path) in &made.paths {
-            self.cgroups.insert(*id, path);
-        }
-        if made.lost > self.cgroups_lost {
-            let more = made.lost - std::mem::replace(&mut self.cgroups_lost, made.lost);
-            complain(&format!("lost {more} names of new cgroups: the reader was too slow"));
-        }
+        complain_of_lost_cgroups(self.cgroups.take(made));
     }
 
     fn lost(&mut self, counts: OpenCounts) {

@@ -21,6 +21,7 @@ pub use self::hierarchies::{
 };
 pub use crate::model::cgroup::Cgroup;
 use crate::model::cgroup::{CgroupNames, hierarchy_of, id_in};
+use crate::model::event::CgroupsMade;
 use crate::model::time::Mono;
 
 /// Features that are missing where a cgroup namespace hides the machine's root.
@@ -46,6 +47,8 @@ pub struct Cgroups {
     names: CgroupNames,
     /// No walk of a hierarchy before this.
     next_walk: HashMap<u32, Mono>,
+    /// Names of new cgroups that were lost.
+    lost: u64,
 }
 
 impl Default for Cgroups {
@@ -57,12 +60,22 @@ impl Default for Cgroups {
 impl Cgroups {
     /// None known yet.
     pub fn new() -> Self {
-        Self { names: CgroupNames::new(MOST), next_walk: HashMap::new() }
+        Self { names: CgroupNames::new(MOST), next_walk: HashMap::new(), lost: 0 }
     }
 
     /// Stores the path of a new or renamed cgroup.
     pub fn insert(&mut self, id: u64, path: &[u8]) {
         self.names.insert(id, path);
+    }
+
+    /// Stores the paths of new cgroups; returns how many more the kernel had no room for.
+    pub fn take(&mut self, made: &CgroupsMade) -> u64 {
+        for (id, path) in &made.paths {
+            self.insert(*id, path);
+        }
+        let more = made.lost.saturating_sub(self.lost);
+        self.lost += more;
+        more
     }
 
     /// The cgroup of this id, if it is known by now. `clock` gives the time before and after a walk.
