@@ -10,12 +10,12 @@ use hashbrown::HashMap;
 
 use super::row::{Place, Row};
 use crate::cli::By;
-use crate::model::cgroup::Cgroup;
+use crate::model::cgroup::{Cgroup, KnownCgroups, Owner};
 use crate::model::conn::Carried;
 use crate::model::connections::{Connections, Net};
 use crate::model::interface_name::InterfaceName;
 use crate::model::open::{Comm, Open};
-use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey, ProgramKey};
+use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey};
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::unit::systemd_unit;
@@ -32,16 +32,14 @@ const LIMITS: Limits = Limits {
     live: 1,
 };
 
-/// Maximum pairs of interface and address, and maximum cgroups. Addresses beyond are in `other`;
-/// processes in cgroups beyond have no unit.
+/// Maximum pairs of interface and address. Addresses beyond are in `other`.
 const MAX_ADDRESSES: usize = 65_536;
-const MAX_CGROUPS: usize = 65_536;
 
 /// Everything that was counted.
 #[derive(Debug)]
 pub struct Sums {
     opens: Opens,
-    places: HashMap<u64, Place>,
+    cgroups: KnownCgroups,
     /// Processes with connections, as of the last interval.
     nets: Vec<(ProcessKey, Comm, u32, Carried)>,
     pairs: Vec<(Comm, IpAddr, Carried)>,
@@ -55,7 +53,7 @@ impl Default for Sums {
     fn default() -> Self {
         Self {
             opens: Opens::with_limits(LIMITS),
-            places: HashMap::new(),
+            cgroups: KnownCgroups::default(),
             nets: Vec::new(),
             pairs: Vec::new(),
             payload: None,
@@ -68,17 +66,12 @@ impl Default for Sums {
 impl Sums {
     /// Counts an open.
     pub fn open(&mut self, open: &Open<'_>, cgroup: Option<&Cgroup>) {
-        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup) {
-            self.cgroup(id, cgroup);
+        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup)
+            && self.cgroups.get(id).is_none()
+        {
+            self.cgroups.answer(id, Some(cgroup.clone()));
         }
         self.opens.add(open, open.meta.at);
-    }
-
-    /// Takes the path of a cgroup.
-    pub fn cgroup(&mut self, id: u64, cgroup: &Cgroup) {
-        if self.places.len() < MAX_CGROUPS {
-            self.places.entry(id).or_insert_with(|| Place::of(cgroup));
-        }
     }
 
     /// Counts an interval of an interface.
@@ -161,36 +154,45 @@ impl Sums {
     }
 
     fn place(&self, cgroup: Option<u64>) -> Place {
-        cgroup.and_then(|id| self.places.get(&id)).cloned().unwrap_or_default()
+        let known = cgroup.and_then(|id| self.cgroups.get(id));
+        known.map(|cgroup| Place::of(&cgroup.path)).unwrap_or_default()
     }
 
-    /// Programs, their processes added up by what `group` makes of name and place.
-    fn grouped(&self, group: impl Fn(Comm, Place) -> (Option<Comm>, Place)) -> Vec<Row> {
-        let mut groups: HashMap<(Option<Comm>, Place), Row> = HashMap::new();
-        let mut add = |key: ProgramKey, counts: Row| {
-            groups.entry(group(key.name, self.place(key.cgroup_id))).or_default().add(&counts);
-        };
-        for (_, program) in self.opens.programs().iter().filter(|(_, p)| p.evicted == 0) {
-            let tally = program.tally;
-            let processes = Some(program.processes);
-            let row = Row { opens: tally.opens, failed: tally.failed, processes, ..Row::default() };
-            add(program.key, with_payload(row, self.payload.map(|_| Carried::default())));
+    /// The groups of the dashboard, added up by what `key` makes of name and place.
+    fn grouped(&self, key: impl Fn(Comm, Place) -> (Option<Comm>, Place)) -> Vec<Row> {
+        let mut rows: HashMap<(Option<Comm>, Place), Row> = HashMap::new();
+        let mut of_program: HashMap<Slot, (Option<Comm>, Place)> = HashMap::new();
+        for group in self.opens.groups(&self.cgroups).iter().filter(|g| g.evicted == 0) {
+            let unit = group.key.place.unit();
+            let place = unit.map(|unit| Place::of(unit.path)).unwrap_or_default();
+            let key = key(group.key.name, place);
+            let row = Row {
+                opens: group.tally.opens,
+                failed: group.tally.failed,
+                processes: Some(group.processes),
+                ..Row::default()
+            };
+            let none = self.payload.map(|_| Carried::default());
+            rows.entry(key.clone()).or_default().add(&with_payload(row, none));
+            of_program.extend(group.programs.iter().map(|slot| (*slot, key.clone())));
         }
-        for (key, name, _, carried) in &self.nets {
-            let process = self.opens.find(*key).and_then(|s| self.opens.processes().get(s));
-            let unknown = ProgramKey { name: *name, cgroup_id: None };
-            let program = process.map_or(unknown, Process::program_key);
+        for (process, name, _, carried) in &self.nets {
+            let slot = self.opens.find(*process);
+            let program = slot.and_then(|s| self.opens.program_of(self.opens.processes().get(s)?));
+            let known = program.and_then(|slot| of_program.get(&slot)).cloned();
             // A process that opened something is counted with its program already.
-            let processes = Some(u64::from(process.is_none()));
+            let processes = Some(u64::from(known.is_none()));
             let row = Row { processes, ..Row::default() };
-            add(program, with_payload(row, self.payload.map(|_| *carried)));
+            let key = known.unwrap_or_else(|| key(*name, Place::default()));
+            let row = with_payload(row, self.payload.map(|_| *carried));
+            rows.entry(key).or_default().add(&row);
         }
-        let row = |((name, place), counts): ((Option<Comm>, Place), Row)| Row {
+        let named = |((name, place), counts): ((Option<Comm>, Place), Row)| Row {
             program: name.map(|name| name.as_bytes().into()),
             place,
             ..counts
         };
-        groups.into_iter().map(row).collect()
+        rows.into_iter().map(named).collect()
     }
 
     fn processes(&self) -> Vec<Row> {
@@ -293,11 +295,13 @@ impl Sums {
 }
 
 impl Place {
-    fn of(cgroup: &Cgroup) -> Self {
+    /// What the path of a cgroup names.
+    fn of(path: &[u8]) -> Self {
+        let owner = Owner::of(path);
         Self {
-            unit: systemd_unit(&cgroup.path).map(Into::into),
-            container: cgroup.owner.container().map(Into::into),
-            pod: cgroup.owner.pod().map(Into::into),
+            unit: systemd_unit(path).map(Into::into),
+            container: owner.container().map(Into::into),
+            pod: owner.pod().map(Into::into),
         }
     }
 }
