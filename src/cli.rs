@@ -3,6 +3,8 @@
 //! Nothing is done here, and no default is set: [`crate::config`] merges the command line with the
 //! configuration file and the defaults.
 
+mod report;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
+
+pub use report::{By, ReportArgs};
 
 /// Shows live, from eBPF, which process opens which files, and who is on the wire.
 #[derive(Clone, Debug, Parser)]
@@ -215,78 +219,6 @@ pub struct ReplayArgs {
     pub filter: Option<String>,
     #[command(flatten)]
     pub screen: ScreenArgs,
-}
-
-/// Options of `report`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ReportArgs {
-    /// Recording to report on [default: what happens now]
-    #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Subject of a row
-    #[arg(long, value_enum, default_value_t = By::Program)]
-    pub by: By,
-    #[command(flatten)]
-    pub watch: WatchArgs,
-    /// Count for this time, from `ready` or from the recording's start [default: 10s, a whole recording]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub duration: Option<Duration>,
-    /// The N largest rows, the rest in `other` [default: 20]
-    #[arg(long, value_name = "N", value_parser = top)]
-    pub top: Option<usize>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    #[command(flatten)]
-    pub choose: ChooseArgs,
-}
-
-/// The subject of a row of `report`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum By {
-    /// The processes of one name in one unit or container
-    #[default]
-    Program,
-    /// A systemd unit or a container
-    Unit,
-    /// A process
-    Process,
-    /// A file
-    File,
-    /// A directory
-    Directory,
-    /// A file that a program could not open, and the error
-    Failure,
-    /// An address on an interface
-    Talker,
-    /// A program and a remote address of its connections
-    Peer,
-}
-
-impl By {
-    /// The word on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            By::Program => "program",
-            By::Unit => "unit",
-            By::Process => "process",
-            By::File => "file",
-            By::Directory => "directory",
-            By::Failure => "failure",
-            By::Talker => "talker",
-            By::Peer => "peer",
-        }
-    }
-
-    /// The kinds of events that it counts.
-    pub fn kinds(self) -> &'static [Kind] {
-        match self {
-            By::Program | By::Unit | By::Process => &[Kind::Opens, Kind::Connections],
-            By::File | By::Directory | By::Failure => &[Kind::Opens],
-            By::Talker => &[Kind::Talkers],
-            By::Peer => &[Kind::Connections],
-        }
-    }
 }
 
 /// A kind of lines.

@@ -1,0 +1,81 @@
+//! The command line of `report`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{ChooseArgs, Format, Kind, WatchArgs, top};
+use crate::model::duration;
+
+/// Options of `report`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReportArgs {
+    /// Recording to report on [default: what happens now]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Subject of a row
+    #[arg(long, value_enum, default_value_t = By::Program)]
+    pub by: By,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Count for this time, from `ready` or from the recording's start [default: 10s, a whole recording]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+    /// The N largest rows, the rest in `other` [default: 20]
+    #[arg(long, value_name = "N", value_parser = top)]
+    pub top: Option<usize>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    #[command(flatten)]
+    pub choose: ChooseArgs,
+}
+
+/// The subject of a row of `report`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// The processes of one name in one unit or container
+    #[default]
+    Program,
+    /// A systemd unit or a container
+    Unit,
+    /// A process
+    Process,
+    /// A file
+    File,
+    /// A directory
+    Directory,
+    /// A file that a program could not open, and the error
+    Failure,
+    /// An address on an interface
+    Talker,
+    /// A program and a remote address of its connections
+    Peer,
+}
+
+impl By {
+    /// The word on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Program => "program",
+            By::Unit => "unit",
+            By::Process => "process",
+            By::File => "file",
+            By::Directory => "directory",
+            By::Failure => "failure",
+            By::Talker => "talker",
+            By::Peer => "peer",
+        }
+    }
+
+    /// The kinds of events that it counts.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            By::Program | By::Unit | By::Process => &[Kind::Opens, Kind::Connections],
+            By::File | By::Directory | By::Failure => &[Kind::Opens],
+            By::Talker => &[Kind::Talkers],
+            By::Peer => &[Kind::Connections],
+        }
+    }
+}
