@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::cli::{ChooseArgs, RecordArgs};
 use crate::clock;
+use crate::console::say;
 use crate::files;
 use crate::model::cgroup::KnownCgroups;
 use crate::model::coverage::{Attribution, POLLED};
@@ -22,7 +23,7 @@ use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::recording::{Head, Seen, WriteError, Writer};
-use crate::session::{Choose, Stop, complain, complain_of_lost_cgroups};
+use crate::session::{Choose, Stop, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// How often a block that waits is looked at.
@@ -34,7 +35,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let choose = match Choose::new(settings, &ChooseArgs::default()) {
         Ok(choose) => choose,
         Err(e) => {
-            complain(&format!("the filter does not parse: {e}"));
+            say(&format!("the filter does not parse: {e}"));
             return Ok(ExitCode::from(2));
         }
     };
@@ -113,15 +114,15 @@ impl Session {
             ProbeEvent::Started(ProbeInfo::Connections(info))
                 if info.attribution == Attribution::Procfs =>
             {
-                complain(&format!("connections: {POLLED}"));
+                say(&format!("connections: {POLLED}"));
             }
             // Opens and talkers are recorded without it: the recording is complete.
             ProbeEvent::Failed(ProbeId::Connections, problem) => {
-                complain(&format!("without the processes behind connections: {problem}"));
+                say(&format!("without the processes behind connections: {problem}"));
             }
             ProbeEvent::Failed(ProbeId::Opens | ProbeId::Talkers, problem) => {
                 self.failed = true;
-                complain(&problem.to_string());
+                say(&problem.to_string());
             }
             _ => {}
         }
@@ -148,18 +149,18 @@ impl Session {
             Err(e) => anyhow::bail!("record to {name}: {e}"),
         };
         privileges::keep(&[], settings.locked);
-        complain(&format!("recording to {name}; Ctrl-C ends it"));
+        say(&format!("recording to {name}; Ctrl-C ends it"));
         let done = self.pump(&mut writer, probes, settings, args.duration).await;
         let (totals, finished) = writer.finish(clock::mono());
         let what = totals.in_words(&head, self.lost);
         match done.and(finished) {
-            Ok(()) => complain(&format!("{name}: {what}")),
+            Ok(()) => say(&format!("{name}: {what}")),
             Err(WriteError::Full) => {
-                complain(&format!("{name} has reached its maximum size: {what}"));
+                say(&format!("{name} has reached its maximum size: {what}"));
             }
             Err(e) => {
                 self.failed = true;
-                complain(&format!("write {name}: {e}; what is saved: {what}"));
+                say(&format!("write {name}: {e}; what is saved: {what}"));
             }
         }
         Ok(())
@@ -232,7 +233,7 @@ impl Session {
     }
 
     fn cgroups_made(&mut self, made: &CgroupsMade) {
-        complain_of_lost_cgroups(self.cgroups.take(made));
+        say_lost_cgroups(self.cgroups.take(made));
     }
 
     /// The cgroups of a batch that were not written yet.

@@ -5,13 +5,14 @@ mod choose;
 mod config;
 mod stop;
 
-pub use crate::console::say as complain;
+use crate::console::say;
+
 pub use choose::Choose;
 pub use stop::Stop;
 
 /// Says on stderr how many names of new cgroups were lost, where there are any.
-pub fn complain_of_lost_cgroups(lost: u64) {
+pub fn say_lost_cgroups(lost: u64) {
     if lost > 0 {
-        complain(&format!("lost {lost} names of new cgroups: the reader was too slow"));
+        say(&format!("lost {lost} names of new cgroups: the reader was too slow"));
     }
 }

@@ -27,8 +27,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::cli::{Format, StreamArgs};
+use crate::console::say;
 use crate::probes::preflight;
-use crate::session::{Choose, Stop, complain};
+use crate::session::{Choose, Stop};
 use crate::settings::Settings;
 
 pub use csv::Csv;
@@ -57,14 +58,14 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         }
         (Format::Csv, Some(kind)) => Box::new(Csv::new(kind)),
         (Format::Csv, None) => {
-            complain("--format csv takes one kind: `stream opens`, `talkers` or `connections`");
+            say("--format csv takes one kind: `stream opens`, `talkers` or `connections`");
             return Ok(ExitCode::from(2));
         }
     };
     let choose = match Choose::new(settings, &args.choose) {
         Ok(choose) => choose.with_top(args.top),
         Err(e) => {
-            complain(&format!("invalid filter: {e}"));
+            say(&format!("invalid filter: {e}"));
             return Ok(ExitCode::from(2));
         }
     };
@@ -72,13 +73,11 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         let kinds: Vec<_> = kinds.iter().map(|kind| format!("`{}`", kind.name())).collect();
         let verb = if kinds.len() > 1 { "are" } else { "is" };
         let kinds = kinds.join(" and ");
-        complain(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
+        say(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
     }
     if choose.only().tgid.is_some() && preflight::in_initial_pid_namespace() == Some(false) {
-        complain(
-            "process ids are those of the initial PID namespace, for --pid and pid: too: this is \
-             another namespace, in which processes have other ids",
-        );
+        say("process ids are those of the initial PID namespace, for --pid and pid: too: this is \
+             another namespace, in which processes have other ids");
     }
     write(settings, wanted, lines, choose, args.format, args.duration)
 }
@@ -104,7 +103,7 @@ pub(crate) fn write(
         Ok(()) => Ok(ExitCode::FAILURE),
         Err(OutError::Closed) => Ok(ExitCode::SUCCESS),
         Err(e) => {
-            complain(&e.to_string());
+            say(&e.to_string());
             Ok(ExitCode::FAILURE)
         }
     }

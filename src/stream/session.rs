@@ -11,6 +11,7 @@ use super::tally::{Coverage, Ready, Tally};
 use super::text;
 use super::wanted::Wanted;
 use crate::clock;
+use crate::console::say;
 use crate::model::conn::ConnectionsBatch;
 use crate::model::connections::{Connections, Net};
 use crate::model::coverage::{Attribution, POLLED, add_missing};
@@ -25,7 +26,7 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::session::{Choose, Stop, complain, complain_of_lost_cgroups};
+use crate::session::{Choose, Stop, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -249,7 +250,7 @@ impl Session {
     }
 
     fn cgroups_made(&mut self, made: &CgroupsMade) {
-        complain_of_lost_cgroups(self.cgroups.take(made));
+        say_lost_cgroups(self.cgroups.take(made));
     }
 
     fn lost(&mut self, counts: OpenCounts) {
@@ -311,7 +312,7 @@ impl Session {
             ProbeEvent::Started(ProbeInfo::Connections(info)) => self.connections_start(info),
             ProbeEvent::Failed(_, problem) => {
                 self.failed = true;
-                complain(&problem.to_string());
+                say(&problem.to_string());
             }
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             // Before `ready`: the totals of talkers run from their start, and connections that exist
@@ -330,9 +331,9 @@ impl Session {
         self.coverage.attribution = Some(info.attribution);
         if info.attribution == Attribution::Procfs {
             self.failed = true;
-            complain(&format!("connections: {POLLED}"));
+            say(&format!("connections: {POLLED}"));
             for missing in &info.missing {
-                complain(&missing.to_string());
+                say(&missing.to_string());
             }
         }
         add_missing(&mut self.coverage.missing, &info.missing);
@@ -342,9 +343,9 @@ impl Session {
     fn watching(&mut self, watched: Vec<Watched>) {
         // A lost interface is the reason for rx, for tx and for itself: reported once.
         let mut said: Vec<String> = Vec::new();
-        let mut say = |what: String| {
+        let mut say_once = |what: String| {
             if !said.contains(&what) {
-                complain(&what);
+                say(&what);
                 said.push(what);
             }
         };
@@ -359,13 +360,13 @@ impl Session {
                 {
                     // An interface that is gone may come back: the end decides.
                     self.failed |= now.gone.is_none();
-                    say(problem.to_string());
+                    say_once(problem.to_string());
                 }
             }
             match (before.and_then(|w| w.gone.as_ref()), &now.gone) {
-                (None, Some(gone)) => say(gone.to_string()),
+                (None, Some(gone)) => say_once(gone.to_string()),
                 (Some(_), None) => {
-                    say(format!("{}: watched again", escape(now.interface.as_bytes())));
+                    say_once(format!("{}: watched again", escape(now.interface.as_bytes())));
                 }
                 _ => {}
             }
@@ -375,7 +376,7 @@ impl Session {
 
     fn note(&mut self, note: &Note<'_>) {
         if !self.lines.note(&mut self.buffer, note) {
-            complain(&text::note(note));
+            say(&text::note(note));
         }
     }
 

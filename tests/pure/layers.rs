@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["keymap", "keys", "model", "recording", "settings"]),
     ("ui", &["app", "keys", "model", "settings"]),
     ("probes", &["bpf", "clock", "files", "model", "privileges", "sys"]),
-    ("session", &["cli", "model", "probes", "privileges", "settings"]),
+    ("session", &["cli", "console", "model", "probes", "privileges", "settings"]),
     (
         "stream",
         &["cli", "clock", "console", "model", "privileges", "probes", "session", "settings"],
@@ -50,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "cli",
             "clock",
+            "console",
             "files",
             "model",
             "privileges",
