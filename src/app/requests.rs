@@ -7,7 +7,7 @@ use super::data::Data;
 use super::talkers::{TalkerRow, TalkersPane};
 use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
-use crate::model::event::{CgroupsMade, LookAt, TalkersCommand};
+use crate::model::event::{CgroupsMade, DetailOf, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
 use crate::model::names::Answer;
 use crate::model::opens::{Opens, Process};
@@ -33,7 +33,7 @@ pub(super) struct Requests {
     asked_at: Mono,
     answer: Option<(ProcessInfo, Mono)>,
     /// The address that the talkers probe breaks down by port.
-    broken_down: Option<LookAt>,
+    detail_of: Option<DetailOf>,
     /// The next process to check for having ended.
     next_check: usize,
 }
@@ -79,12 +79,12 @@ impl Requests {
     /// The command to the talkers probe when `wanted`, interface and address of the open talker, is
     /// another one than before.
     fn break_down(&mut self, wanted: Option<(&InterfaceName, IpAddr)>) -> Option<Effect> {
-        let before = self.broken_down.as_ref().map(|at| (&at.interface, at.ip));
+        let before = self.detail_of.as_ref().map(|at| (&at.interface, at.ip));
         if wanted == before {
             return None;
         }
-        self.broken_down = wanted.map(|(name, ip)| LookAt { interface: name.clone(), ip });
-        Some(Effect::Talkers(TalkersCommand::Look(self.broken_down.clone())))
+        self.detail_of = wanted.map(|(name, ip)| DetailOf { interface: name.clone(), ip });
+        Some(Effect::Talkers(TalkersCommand::Detail(self.detail_of.clone())))
     }
 
     /// The processes to check for having ended: some on each tick, all of them in turn.
@@ -164,7 +164,7 @@ impl App {
             Some((&wire.ports().get(talker.port)?.name, talker.ip))
         });
         let effect = self.requests.break_down(wanted)?;
-        std::rc::Rc::make_mut(&mut self.data.wire).look_away();
+        std::rc::Rc::make_mut(&mut self.data.wire).close_detail();
         Some(effect)
     }
 

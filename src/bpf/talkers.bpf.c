@@ -12,7 +12,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include "net.h"
-#include "look.h"
+#include "detail.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -94,7 +94,7 @@ static __always_inline bool count(const struct source_key *key, __u32 packets, _
 		return false;
 	add(record, side, key, packets, bytes);
 	*on_side = side;
-	return active & LOOKING && is_looked_at(key);
+	return active & DETAIL_COUNTED && is_of_detail(key);
 }
 /* Whether XDP is to count this frame; notes the decision for the skb program during a hand-over. */
 static __always_inline bool xdp_counts(void)
@@ -179,9 +179,9 @@ static __always_inline int xdp(struct xdp_md *ctx, enum frame_hook hook)
 		key.family = 0;
 	if (count(&key, 1, bytes, &side)) {
 		if (hook == FRAME_XDP_FRAGS)
-			look_xdp_frags(ctx, side, bytes);
+			count_detail_xdp_frags(ctx, side, bytes);
 		else
-			look_xdp_plain(ctx, side, bytes);
+			count_detail_xdp_plain(ctx, side, bytes);
 	}
 	return XDP_PASS;
 }
@@ -267,7 +267,7 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 		header += VLAN_BYTES;
 	}
 	if (count(&key, segments, bytes, &side)) {
-		struct looked looked = {
+		struct detail_frame of_detail = {
 			.side = side,
 			.skip = lost ? lost : f.mac_len,
 			.packets = segments,
@@ -275,7 +275,7 @@ static __always_inline void count_skb(struct __sk_buff *ctx, enum link_kind kind
 			.full = header + gso_size,
 		};
 
-		look_skb(ctx, &looked);
+		count_detail_skb(ctx, &of_detail);
 	}
 }
 

@@ -36,45 +36,46 @@ _Static_assert(sizeof(struct side_record) == SIDE_RECORD_BYTES, "no hidden paddi
 /* Settings that the reader changes while the programs run. The values of a member differ in one byte
  * alone, so that a program sees a write by bpf(2) whole or not at all. */
 struct talkers_control {
-	__u32 active; /* the side that frames are counted on, 0 or 1; LOOKING while a detail is counted */
+	__u32 active; /* the side that frames are counted on, 0 or 1, with DETAIL_COUNTED */
 	__u32 hand_over; /* enum hand_over */
-	struct source_key looked; /* the detail's address; changes only while LOOKING is not set */
+	struct source_key detail_key; /* changes only while DETAIL_COUNTED is not set */
 };
 
-#define LOOKING 2
+/* Set in `active` while frames of `detail_key` are counted in detail. */
+#define DETAIL_COUNTED 2
 
 /* The key by which frames of the detail's address are counted. */
-struct look_key {
+struct detail_key {
 	__u16 there; /* port at the address; ICMP: type */
 	__u16 here; /* port at the other end; ICMP: code */
 	__u8 proto; /* of IP, behind extension headers */
-	__u8 kind; /* enum look_kind */
+	__u8 kind; /* enum detail_kind */
 	__u16 pad;
 };
 
-#define LOOK_KEY_BYTES 8
-_Static_assert(sizeof(struct look_key) == LOOK_KEY_BYTES, "a map key has no hidden padding");
+#define DETAIL_KEY_BYTES 8
+_Static_assert(sizeof(struct detail_key) == DETAIL_KEY_BYTES, "a map key has no hidden padding");
 
-enum look_kind {
-	LOOK_OTHER, /* a protocol without ports */
-	LOOK_PORTS,
-	LOOK_ICMP,
-	LOOK_FRAGMENT, /* not the first one: the ports were in that */
-	LOOK_SHORT, /* ends before its ports */
+enum detail_kind {
+	DETAIL_OTHER, /* a protocol without ports */
+	DETAIL_PORTS,
+	DETAIL_ICMP,
+	DETAIL_FRAGMENT, /* not the first one: the ports were in that */
+	DETAIL_SHORT, /* ends before its ports */
 };
 
 /* Sizes of packets as counted: under 64 bytes, up to 127, 255, 511, 1023, 1514, 9014, more. */
-#define LOOK_SIZES 8
+#define DETAIL_SIZES 8
 
 /* The counts of the detail's address on one CPU and side. */
-struct look_record {
+struct detail_record {
 	struct traffic all;
 	struct traffic left; /* of those, frames that found no room in the side's map */
-	__u64 sizes[LOOK_SIZES]; /* packets */
+	__u64 sizes[DETAIL_SIZES]; /* packets */
 };
 
-#define LOOK_RECORD_BYTES 96
-_Static_assert(sizeof(struct look_record) == LOOK_RECORD_BYTES, "no hidden padding");
+#define DETAIL_RECORD_BYTES 96
+_Static_assert(sizeof(struct detail_record) == DETAIL_RECORD_BYTES, "no hidden padding");
 
 /* Which of two attached rx programs counts while one takes over from the other. */
 enum hand_over {

@@ -164,13 +164,13 @@ pub enum TalkersCommand {
     Watch(Choice),
     /// Use this mode from now on.
     Mode(XdpMode),
-    /// Report the traffic of this address in detail from now on ([`TalkersSample::look`]), or of none.
-    Look(Option<LookAt>),
+    /// Report the traffic of this address in detail from now on ([`TalkersSample::detail`]), or of none.
+    Detail(Option<DetailOf>),
 }
 
 /// An address on an interface whose traffic is reported in detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookAt {
+pub struct DetailOf {
     /// The interface's name.
     pub interface: InterfaceName,
     /// The address.

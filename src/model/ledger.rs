@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::talkers::{LookSample, Source, Traffic};
+use super::talkers::{DetailSample, Source, Traffic};
 use super::time::Mono;
 
 /// A source idle for this many turns weighs half as much when some have to be evicted.
@@ -86,7 +86,7 @@ pub struct Folded {
     /// sides, so that a flood that fills the hash cannot keep them out.
     pub insert: Vec<IpAddr>,
     /// The detail of the address whose view is open; the ledger does not use it.
-    pub look: Option<LookSample>,
+    pub detail: Option<DetailSample>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

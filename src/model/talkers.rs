@@ -92,7 +92,7 @@ pub enum FlowKind {
     Other,
 }
 
-/// How many classes of sizes there are ([`LookSample::sizes`]).
+/// How many classes of sizes there are ([`DetailSample::sizes`]).
 pub const SIZES: usize = 8;
 
 /// The largest size of each class but the last, in bytes as counted.
@@ -101,7 +101,7 @@ pub const SIZE_LIMITS: [u32; SIZES - 1] = [63, 127, 255, 511, 1023, 1514, 9014];
 /// The detail of one address on one interface, in one direction and one interval. The flows and
 /// `left` add up to `all`, and the sizes to its packets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LookSample {
+pub struct DetailSample {
     /// The address; `None` in the default value alone.
     pub ip: Option<IpAddr>,
     /// When the detail began: all traffic since then is in one sample or another.
@@ -152,5 +152,5 @@ pub struct TalkersSample {
     /// The kernel's own count of packets, beside ours.
     pub compared: Compared,
     /// The detail of the address whose view is open, where that is on this interface.
-    pub look: Option<LookSample>,
+    pub detail: Option<DetailSample>,
 }

@@ -181,9 +181,9 @@ impl<'a> Rare<'a> {
             Rare::Talkers(samples) => {
                 for sample in samples.to_mut() {
                     sample.partial.as_mut().map(plain);
-                    if let Some(look) = &mut sample.look {
-                        plain(&mut look.since_text);
-                        look.problem.as_mut().map(plain);
+                    if let Some(detail) = &mut sample.detail {
+                        plain(&mut detail.since_text);
+                        detail.problem.as_mut().map(plain);
                     }
                 }
             }

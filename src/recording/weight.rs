@@ -54,9 +54,9 @@ fn all<T>(list: &[T], hanging: fn(&T) -> usize) -> usize {
 }
 
 fn sample(sample: &TalkersSample) -> usize {
-    let look = sample.look.as_ref().map_or(0, |l| size_of_val(&*l.flows) + l.since_text.len());
+    let detail = sample.detail.as_ref().map_or(0, |d| size_of_val(&*d.flows) + d.since_text.len());
     let partial = sample.partial.as_ref().map_or(0, String::len);
-    sample.interface.as_bytes().len() + partial + size_of_val(&*sample.sources) + look
+    sample.interface.as_bytes().len() + partial + size_of_val(&*sample.sources) + detail
 }
 
 fn link(link: &Link) -> usize {

@@ -84,7 +84,7 @@ pub fn talkers() -> TalkersSample {
         sources,
         evicted: 0,
         compared: Default::default(),
-        look: None,
+        detail: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::bpf::talkers::types::{look_key, look_record, side_record, source_key, traffic};
+use crate::bpf::talkers::types::{detail_key, detail_record, side_record, source_key, traffic};
 
 /// Bytes of `struct source_key`, as `talkers.h` asserts it on the other side.
 pub(crate) const KEY_BYTES: usize = 20;
@@ -12,10 +12,10 @@ pub(crate) const VALUE_BYTES: usize = 16;
 const _: () = assert!(size_of::<source_key>() == KEY_BYTES);
 const _: () = assert!(size_of::<traffic>() == VALUE_BYTES);
 const _: () = assert!(size_of::<side_record>() == 56);
-/// Bytes of `struct look_key`, the key of a look map; its values are `struct traffic` too.
-pub(crate) const LOOK_KEY_BYTES: usize = 8;
-const _: () = assert!(size_of::<look_key>() == LOOK_KEY_BYTES);
-const _: () = assert!(size_of::<look_record>() == 96);
+/// Bytes of `struct detail_key`, the key of a detail map; its values are `struct traffic` too.
+pub(crate) const DETAIL_KEY_BYTES: usize = 8;
+const _: () = assert!(size_of::<detail_key>() == DETAIL_KEY_BYTES);
+const _: () = assert!(size_of::<detail_record>() == 96);
 
 // SAFETY: `repr(C)`, u32 only, no padding (asserted above and in talkers.h).
 unsafe impl plain::Plain for source_key {}
@@ -25,9 +25,9 @@ unsafe impl plain::Plain for traffic {}
 unsafe impl plain::Plain for side_record {}
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above and in talkers.h).
-unsafe impl plain::Plain for look_key {}
+unsafe impl plain::Plain for detail_key {}
 // SAFETY: `repr(C)`, u64 only.
-unsafe impl plain::Plain for look_record {}
+unsafe impl plain::Plain for detail_record {}
 
 /// The bytes of a record, to write it back.
 pub(crate) fn record_bytes(record: &side_record) -> &[u8] {
@@ -71,9 +71,9 @@ impl Batch {
         Self::with_keys(cpus, KEY_BYTES, per_batch)
     }
 
-    /// The same for look maps.
-    pub(crate) fn of_looks(cpus: usize) -> Self {
-        Self::with_keys(cpus, LOOK_KEY_BYTES, MIN_BATCH)
+    /// The same for detail maps.
+    pub(crate) fn of_details(cpus: usize) -> Self {
+        Self::with_keys(cpus, DETAIL_KEY_BYTES, MIN_BATCH)
     }
 
     fn with_keys(cpus: usize, key_bytes: usize, capacity: usize) -> Self {

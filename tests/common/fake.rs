@@ -125,7 +125,7 @@ pub fn sample(
         partial: None,
         evicted: 0,
         compared: Default::default(),
-        look: None,
+        detail: None,
         sources,
     }
 }

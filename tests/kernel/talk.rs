@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::common::net::*;
-use ebpftop::model::event::{LookAt, TalkersCommand};
+use ebpftop::model::event::{DetailOf, TalkersCommand};
 use ebpftop::model::link::{Hook, XdpMode};
 use ebpftop::model::talkers::{
-    Direction, Flow, FlowKind, LookSample, SIZES, TalkersSample, Traffic,
+    DetailSample, Direction, Flow, FlowKind, SIZES, TalkersSample, Traffic,
 };
 
 const TCP: u8 = 6;
@@ -156,18 +156,23 @@ struct Sums {
 
 /// The sum of all samples of the details in one direction; each sample must add up.
 fn reported(samples: &[TalkersSample], direction: Direction) -> Sums {
-    let looks = samples.iter().filter(|s| s.direction == direction).filter_map(|s| s.look.as_ref());
+    let details =
+        samples.iter().filter(|s| s.direction == direction).filter_map(|s| s.detail.as_ref());
     let mut reported = Sums::default();
-    for look in looks {
-        assert_eq!(look.problem, None);
-        let sum = look.flows.iter().fold(look.left, |sum, (_, t)| sum + *t);
-        assert_eq!((sum, look.sizes.iter().sum::<u64>()), (look.all, look.all.packets), "{look:?}");
-        reported.all = reported.all + look.all;
-        reported.left = reported.left + look.left;
-        for (sum, n) in reported.sizes.iter_mut().zip(look.sizes) {
+    for detail in details {
+        assert_eq!(detail.problem, None);
+        let sum = detail.flows.iter().fold(detail.left, |sum, (_, t)| sum + *t);
+        assert_eq!(
+            (sum, detail.sizes.iter().sum::<u64>()),
+            (detail.all, detail.all.packets),
+            "{detail:?}"
+        );
+        reported.all = reported.all + detail.all;
+        reported.left = reported.left + detail.left;
+        for (sum, n) in reported.sizes.iter_mut().zip(detail.sizes) {
             *sum += n;
         }
-        for (flow, traffic) in &look.flows {
+        for (flow, traffic) in &detail.flows {
             let sum = reported.flows.entry(*flow).or_default();
             *sum = *sum + *traffic;
         }
@@ -187,13 +192,13 @@ fn expected(cases: &[Case], times: u64) -> Sums {
     reported
 }
 
-fn look_at(probe: &mut Probe, interface: &str, ip: IpAddr) {
-    probe.send(TalkersCommand::Look(Some(LookAt { interface: interface.into(), ip })));
-    probe.until("a look", |p| p.samples.iter().any(|s| is_of(s.look.as_ref(), ip)));
+fn open_detail(probe: &mut Probe, interface: &str, ip: IpAddr) {
+    probe.send(TalkersCommand::Detail(Some(DetailOf { interface: interface.into(), ip })));
+    probe.until("a detail", |p| p.samples.iter().any(|s| is_of(s.detail.as_ref(), ip)));
 }
 
-fn is_of(look: Option<&LookSample>, ip: IpAddr) -> bool {
-    look.is_some_and(|l| l.ip == Some(ip))
+fn is_of(detail: Option<&DetailSample>, ip: IpAddr) -> bool {
+    detail.is_some_and(|l| l.ip == Some(ip))
 }
 
 /// Frames before the details open, while they are open, and after: those in between are exact.
@@ -210,16 +215,16 @@ fn rx_is_exact(mode: XdpMode, hook: Hook) {
             let each = frames.len() as u64;
             sender.send(&frames);
             probe.until_packets("va", Direction::Rx, each);
-            look_at(&mut probe, "va", ip);
+            open_detail(&mut probe, "va", ip);
             let before = of(probe.last("va", Direction::Rx).unwrap(), ip);
             for _ in 0..10 {
                 sender.send(&frames);
             }
             probe.until_packets("va", Direction::Rx, 11 * each);
             let after = of(probe.last("va", Direction::Rx).unwrap(), ip);
-            probe.send(TalkersCommand::Look(None));
+            probe.send(TalkersCommand::Detail(None));
             let seen = probe.samples.len();
-            probe.until("closed details", |p| p.samples[seen..].iter().any(|s| s.look.is_none()));
+            probe.until("closed details", |p| p.samples[seen..].iter().any(|s| s.detail.is_none()));
             sender.send(&frames);
             probe.until_packets("va", Direction::Rx, 12 * each);
             let samples = probe.finish();
@@ -268,7 +273,7 @@ fn sent_frames_are_classified_by_destination() {
             refuse_sockets(hook == Hook::Tcx);
             let mut probe = probe("va", XdpMode::Auto);
             assert_eq!(probe.hooks().1, hook);
-            look_at(&mut probe, "va", v4(99).into());
+            open_detail(&mut probe, "va", v4(99).into());
             let cases: Vec<Case> = zoo4()
                 .into_iter()
                 .map(|(frame, flow)| {
@@ -303,7 +308,7 @@ fn pairs_without_room_are_left_and_the_sums_hold() {
     veth("va", "vb");
     for mode in [XdpMode::Generic, XdpMode::Off] {
         let mut probe = probe("va", mode);
-        look_at(&mut probe, "va", v4(1).into());
+        open_detail(&mut probe, "va", v4(1).into());
         let frames: Vec<_> = (0..20_000u16)
             .map(|n| ethernet(0x0800, &four(UDP, &l4(20_000 + n, 40_000 + n % 3, 26))))
             .collect();
@@ -321,7 +326,7 @@ fn pairs_without_room_are_left_and_the_sums_hold() {
     }
 }
 
-/// The look goes on while the mode changes and while the table of sources grows, to the packet;
+/// The detail goes on while the mode changes and while the table of sources grows, to the packet;
 /// where the interface goes and returns it restarts.
 #[test]
 fn a_detail_view_outlives_changes_around_it() {
@@ -330,7 +335,7 @@ fn a_detail_view_outlives_changes_around_it() {
     let mut probe = probe("va", XdpMode::Generic);
     let frame = ethernet(0x0800, &four(TCP, &l4(443, 50_000, 26)));
     let one = ports(TCP, 443, 50_000);
-    look_at(&mut probe, "va", v4(1).into());
+    open_detail(&mut probe, "va", v4(1).into());
     let sender = Sender::on("vb");
     let mut sent = 0;
     let mut in_all = 0;
@@ -360,14 +365,14 @@ fn a_detail_view_outlives_changes_around_it() {
     let first = reported(&probe.samples, Direction::Rx);
     assert_eq!(first.flows.get(&one).map(|t| t.packets), Some(sent));
     assert_eq!(first.all.packets, sent);
-    let since = |p: &Probe| p.samples.iter().rev().find_map(|s| Some(s.look.as_ref()?.since));
+    let since = |p: &Probe| p.samples.iter().rev().find_map(|s| Some(s.detail.as_ref()?.since));
     let began = since(&probe);
     ip("link del va");
     probe.until("gone", |p| p.watched[0].gone.is_some());
     veth("va", "vb");
     probe.until("back", |p| p.watched[0].gone.is_none());
     let seen = probe.samples.len();
-    probe.until("a look", |p| p.samples[seen..].iter().any(|s| s.look.is_some()));
+    probe.until("a detail", |p| p.samples[seen..].iter().any(|s| s.detail.is_some()));
     assert!(since(&probe) > began);
     Sender::on("vb").send(&vec![frame.clone(); 10]);
     probe.until_packets("va", Direction::Rx, in_all + 10);
@@ -389,7 +394,7 @@ fn frames_of_a_tun_device_are_classified() {
                 .map(|(frame, flow)| (frame[14..].to_vec(), flow))
                 .collect();
             let mut probe = probe("tun0", mode);
-            look_at(&mut probe, "tun0", ip);
+            open_detail(&mut probe, "tun0", ip);
             for (packet, _) in &plain {
                 assert_eq!(nix::unistd::write(&tun, packet).unwrap(), packet.len());
             }

@@ -142,7 +142,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (&["config::file", "config::table"], "the reader of the file reads the tables"),
     (
-        &["probes::talkers::bpf_object", "probes::talkers::look"],
+        &["probes::talkers::bpf_object", "probes::talkers::detail"],
         "both read counters in the same form",
     ),
 ];

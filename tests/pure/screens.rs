@@ -2,7 +2,7 @@
 
 use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
 use ebpftop::app::{App, Effect, Lost, Msg, Recorded};
-use ebpftop::model::event::{LookAt, ProbeEvent, ProbeId, TalkersCommand};
+use ebpftop::model::event::{DetailOf, ProbeEvent, ProbeId, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
@@ -215,13 +215,13 @@ fn into_a_process_and_a_talker() {
 /// Protocols and ports of an open talker, at every size.
 #[test]
 fn an_open_talker_has_its_ports() {
-    use ebpftop::model::talkers::{Direction, Flow, FlowKind, LookSample, Traffic};
+    use ebpftop::model::talkers::{DetailSample, Direction, Flow, FlowKind, Traffic};
     let mut app = busy((120, 40));
     app.update(key(KeyCode::Tab), at(30.0));
     let effects = app.update(key(KeyCode::Enter), at(30.0));
     let ip = "2001:db8::7".parse().unwrap();
-    let looked = Some(LookAt { interface: "eth0".into(), ip });
-    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Look(looked))), "{effects:?}");
+    let detail_of = Some(DetailOf { interface: "eth0".into(), ip });
+    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Detail(detail_of))), "{effects:?}");
     let traffic = |packets, size| Traffic { packets, bytes: packets * size };
     let ports = |proto, there, here| Flow { proto, what: FlowKind::Ports { there, here } };
     let flows = vec![
@@ -235,7 +235,7 @@ fn an_open_talker_has_its_ports() {
     ];
     let left = traffic(80, 60);
     let all = flows.iter().fold(left, |sum, (_, t)| sum + *t);
-    let look = LookSample {
+    let detail = DetailSample {
         ip: Some(ip),
         since: at(30.0),
         since_text: "12:03:04".into(),
@@ -243,12 +243,12 @@ fn an_open_talker_has_its_ports() {
         left,
         sizes: [80, 12_340, 0, 2, 0, 20, 0, 1],
         flows,
-        ..LookSample::default()
+        ..DetailSample::default()
     };
     for direction in [Direction::Rx, Direction::Tx] {
         let mut sample =
             crate::fake::sample("eth0", direction, at(31.0), &[(ip, 51_000_000, 990_000)]);
-        sample.look = Some(look.clone());
+        sample.detail = Some(detail.clone());
         app.update(Msg::Probe(ProbeEvent::Talkers(vec![sample])), at(31.0));
     }
     for size in SIZES.into_iter().chain([(60, 20)]) {
@@ -256,7 +256,7 @@ fn an_open_talker_has_its_ports() {
         insta::assert_snapshot!(format!("talk_{}x{}", size.0, size.1), text(&app, size));
     }
     let effects = app.update(key(KeyCode::Esc), at(31.0));
-    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Look(None))), "{effects:?}");
+    assert!(effects.contains(&Effect::Talkers(TalkersCommand::Detail(None))), "{effects:?}");
 }
 
 #[test]

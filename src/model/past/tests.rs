@@ -7,7 +7,7 @@ use crate::model::link::Hook;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::opens::Limits;
 use crate::model::talkers::{
-    Direction, Flow, FlowKind, LookSample, Source, TalkersSample, Traffic,
+    DetailSample, Direction, Flow, FlowKind, Source, TalkersSample, Traffic,
 };
 use crate::model::time::{Stamp, WallOffset};
 
@@ -19,7 +19,7 @@ enum Step {
     Open(u32, u32, i64),
     Lost(u32, u64),
     Ended(u32),
-    /// Interface, addresses held, and whether somebody looks at one.
+    /// Interface, addresses held, and whether the details of one are open.
     Talk(u8, Vec<(u8, u16)>, bool),
     /// Milliseconds until the tick.
     Tick(u64),
@@ -33,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => (0u32..9, 0u32..12, -3i64..4).prop_map(|(p, f, r)| Step::Open(p, f, r)),
         1 => (0u32..9, 1u64..5).prop_map(|(p, n)| Step::Lost(p, n)),
         1 => (0u32..9).prop_map(Step::Ended),
-        4 => talk.prop_map(|(i, t, look)| Step::Talk(i, t, look)),
+        4 => talk.prop_map(|(i, t, detail)| Step::Talk(i, t, detail)),
         4 => prop_oneof![4 => Just(1_000u64), 1 => 1u64..9_000, 1 => 50_000u64..90_000]
             .prop_map(Step::Tick),
         1 => (0u64..90_000).prop_map(Step::Wait),
@@ -105,9 +105,9 @@ impl World {
                 let start_boottime_ns = meta(*process, now, 0).start_boottime_ns;
                 batch.ended.push(Ended { tgid: *process, start_boottime_ns, at: now });
             }
-            Step::Talk(port, talkers, look) => {
+            Step::Talk(port, talkers, detail) => {
                 first = Mono(self.now - 2_500_000_000);
-                sample = Some(self.sample(*port, talkers, *look));
+                sample = Some(self.sample(*port, talkers, *detail));
             }
             Step::Wait(ms) => return self.now += ms * 1_000_000,
             Step::Tick(ms) => {
@@ -131,7 +131,7 @@ impl World {
         sample.iter().for_each(|s| self.wire.add_sample(s));
     }
 
-    fn sample(&mut self, port: u8, talkers: &[(u8, u16)], look: bool) -> TalkersSample {
+    fn sample(&mut self, port: u8, talkers: &[(u8, u16)], detail: bool) -> TalkersSample {
         let of = |n: u64| Traffic { packets: n, bytes: n * 100 };
         let mut sources: Vec<Source> = Vec::new();
         for (last, n) in talkers {
@@ -147,12 +147,12 @@ impl World {
         let sum = |f: fn(&Source) -> Traffic| sources.iter().map(f).fold(of(1), |a, b| a + b);
         let at = Mono(self.now);
         let flow = FlowKind::Ports { there: 443, here: 40_000 + u16::from(port) };
-        let look = look.then(|| LookSample {
+        let detail = detail.then(|| DetailSample {
             ip: Some(IpAddr::from([10, 0, 0, 1])),
             since: Mono(START),
             all: of(2),
             flows: vec![(Flow { proto: 6, what: flow }, of(2))],
-            ..LookSample::default()
+            ..DetailSample::default()
         });
         TalkersSample {
             ifindex: u32::from(port) + 1,
@@ -169,7 +169,7 @@ impl World {
             sources: sources.clone(),
             evicted: 0,
             compared: Default::default(),
-            look,
+            detail,
         }
     }
 }

@@ -331,7 +331,7 @@ impl Wire {
     }
 
     /// Drops the detail: the view was closed, or is of another address.
-    pub fn look_away(&mut self) {
+    pub fn close_detail(&mut self) {
         self.talk = Talk::default();
     }
 

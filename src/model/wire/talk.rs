@@ -10,7 +10,9 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::services;
-use crate::model::talkers::{Direction, Flow, FlowKind, LookSample, SIZES, TalkersSample, Traffic};
+use crate::model::talkers::{
+    DetailSample, Direction, Flow, FlowKind, SIZES, TalkersSample, Traffic,
+};
 use crate::model::time::Mono;
 use crate::model::undo::{Reading, Writing};
 
@@ -116,31 +118,31 @@ impl Talk {
 
     /// Adds the detail in one sample of the interface at this place.
     pub(super) fn absorb(&mut self, port: usize, sample: &TalkersSample) {
-        let Some(look) = &sample.look else { return };
-        let Some(ip) = look.ip else { return };
-        if !self.is_of(port, ip) || self.since != look.since {
+        let Some(detail) = &sample.detail else { return };
+        let Some(ip) = detail.ip else { return };
+        if !self.is_of(port, ip) || self.since != detail.since {
             *self = Self {
                 of: Some((port, ip)),
-                since: look.since,
-                since_text: look.since_text.clone(),
+                since: detail.since,
+                since_text: detail.since_text.clone(),
                 ..Self::default()
             };
         }
-        if look.problem.is_some() {
-            self.problem.clone_from(&look.problem);
+        if detail.problem.is_some() {
+            self.problem.clone_from(&detail.problem);
         }
-        let left = self.gather(look, sample.direction);
+        let left = self.gather(detail, sample.direction);
         let side = match sample.direction {
             Direction::Rx => &mut self.rx,
             Direction::Tx => &mut self.tx,
         };
-        side.all = side.all + look.all;
-        side.unsaid = side.unsaid + look.left;
-        side.left = side.left + look.left + left;
-        for (sum, n) in side.sizes.iter_mut().zip(look.sizes) {
+        side.all = side.all + detail.all;
+        side.unsaid = side.unsaid + detail.left;
+        side.left = side.left + detail.left + left;
+        for (sum, n) in side.sizes.iter_mut().zip(detail.sizes) {
             *sum = sum.saturating_add(n);
         }
-        for (flow, traffic) in &look.flows {
+        for (flow, traffic) in &detail.flows {
             let of = match flow.proto {
                 6 => &mut side.tcp,
                 17 => &mut side.udp,
@@ -152,10 +154,10 @@ impl Talk {
     }
 
     /// Adds the flows to their rows; what found none.
-    fn gather(&mut self, look: &LookSample, direction: Direction) -> Traffic {
-        let fans = Fans::of(look);
+    fn gather(&mut self, detail: &DetailSample, direction: Direction) -> Traffic {
+        let fans = Fans::of(detail);
         let mut left = Traffic::default();
-        for (flow, traffic) in &look.flows {
+        for (flow, traffic) in &detail.flows {
             let topic = self.topic(*flow, &fans);
             if self.rows.len() >= MAX_ROWS && !self.rows.contains_key(&topic) {
                 left = left + *traffic;
@@ -191,9 +193,9 @@ impl Talk {
 struct Fans(HashMap<Topic, u32>);
 
 impl Fans {
-    fn of(look: &LookSample) -> Self {
+    fn of(detail: &DetailSample) -> Self {
         let mut fans = HashMap::new();
-        for (flow, _) in &look.flows {
+        for (flow, _) in &detail.flows {
             let FlowKind::Ports { there, here } = flow.what else { continue };
             let proto = flow.proto;
             let named = |port| services::service(proto, port).is_some();
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
     use crate::model::wire::tests::sample;
 
-    fn look(since: u64, flows: &[(u16, u16, u64)]) -> LookSample {
+    fn detail(since: u64, flows: &[(u16, u16, u64)]) -> DetailSample {
         let flows: Vec<_> = flows
             .iter()
             .map(|(there, here, packets)| {
@@ -230,17 +232,20 @@ mod tests {
             })
             .collect();
         let all = flows.iter().fold(Traffic::default(), |sum, f| sum + f.1);
-        LookSample {
+        DetailSample {
             ip: Some(IpAddr::from([10, 0, 0, 1])),
             since: Mono(since),
             all,
             flows,
-            ..LookSample::default()
+            ..DetailSample::default()
         }
     }
 
-    fn with(direction: Direction, look: LookSample) -> TalkersSample {
-        TalkersSample { look: Some(look), ..sample("eth0", direction, 10, &[(1, 1, 900, 900)], 0) }
+    fn with(direction: Direction, detail: DetailSample) -> TalkersSample {
+        TalkersSample {
+            detail: Some(detail),
+            ..sample("eth0", direction, 10, &[(1, 1, 900, 900)], 0)
+        }
     }
 
     fn rows(talk: &Talk) -> Vec<(u16, bool, u64, u64)> {
@@ -266,8 +271,8 @@ mod tests {
         let mut flows = vec![(443, 33_000, 5), (40_001, 50_051, 2), (40_002, 50_051, 3)];
         // A client of two services is none, though it talks to two.
         flows.extend([(45_000, 44_000, 1), (45_000, 53, 1)]);
-        talk.absorb(0, &with(Direction::Rx, look(1, &flows)));
-        talk.absorb(0, &with(Direction::Tx, look(1, &[(443, 33_000, 4), (61_000, 50_051, 1)])));
+        talk.absorb(0, &with(Direction::Rx, detail(1, &flows)));
+        talk.absorb(0, &with(Direction::Tx, detail(1, &[(443, 33_000, 4), (61_000, 50_051, 1)])));
         let mut all = vec![(443, true, 5, 4), (50_051, false, 5, 1)];
         all.extend([(53, false, 1, 0), (44_000, false, 1, 0)]);
         assert_eq!(rows(&talk), all);
@@ -278,8 +283,8 @@ mod tests {
     #[test]
     fn a_new_detail_begins_at_nothing() {
         let mut talk = Talk::default();
-        talk.absorb(0, &with(Direction::Rx, look(1, &[(22, 33_000, 5)])));
-        talk.absorb(0, &with(Direction::Rx, look(2, &[(22, 33_000, 2)])));
+        talk.absorb(0, &with(Direction::Rx, detail(1, &[(22, 33_000, 5)])));
+        talk.absorb(0, &with(Direction::Rx, detail(2, &[(22, 33_000, 2)])));
         assert_eq!(rows(&talk), [(22, true, 2, 0)]);
         assert!(talk.is_of(0, IpAddr::from([10, 0, 0, 1])) && !talk.is_of(1, [10, 0, 0, 1].into()));
     }
@@ -289,7 +294,7 @@ mod tests {
         let mut talk = Talk::default();
         let ports = u16::try_from(MAX_ROWS).unwrap() + 100;
         let flows: Vec<_> = (0..ports).map(|n| (10_000 + n, 50_000 - n, 1)).collect();
-        let mut one = look(1, &flows);
+        let mut one = detail(1, &flows);
         one.left = Traffic { packets: 7, bytes: 700 };
         one.all = one.all + one.left;
         talk.absorb(0, &with(Direction::Rx, one));

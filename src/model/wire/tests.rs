@@ -38,7 +38,7 @@ pub(super) fn sample(
         sources: sources.clone(),
         evicted: 0,
         compared: Default::default(),
-        look: None,
+        detail: None,
     }
 }
 

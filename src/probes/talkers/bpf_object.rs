@@ -12,14 +12,14 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject, ProgramMut};
 
 use super::choose::LinkKind;
-use super::look::Look;
+use super::detail::Detail;
 use crate::bpf::btf;
 use crate::bpf::talkers::types::{side_record, source_key, traffic};
 use crate::bpf::talkers::{TalkersSkel, TalkersSkelBuilder};
 use crate::model::coverage::Missing;
 use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
-use crate::model::talkers::{Direction, LookSample, Traffic};
+use crate::model::talkers::{DetailSample, Direction, Traffic};
 use crate::model::time::Stamp;
 use crate::probes::programs::{self, Choice, Load, Object, PACKET_SOCKET, TCX_RX, TCX_TX, XDP};
 use crate::probes::refusal::{LoadError, Refusal};
@@ -51,7 +51,7 @@ pub(super) fn entries_for(cpus: usize, budget_bytes: usize) -> usize {
 const _: () = assert!(VALUE_BYTES == COUNT_BYTES);
 
 /// A bit of `talkers_control.active` (talkers.h).
-const LOOKING: u32 = 2;
+const DETAIL_COUNTED: u32 = 2;
 
 /// Values of `enum hand_over`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +111,10 @@ impl Form {
                 MapHandle::try_from(&skel.maps.side_1)?,
             ],
             records: MapHandle::try_from(&skel.maps.records)?,
-            look_maps: MapHandle::try_from(&skel.maps.look_maps)?,
-            look_records: MapHandle::try_from(&skel.maps.look_records)?,
-            look: None,
-            looking: false,
+            detail_maps: MapHandle::try_from(&skel.maps.detail_maps)?,
+            detail_records: MapHandle::try_from(&skel.maps.detail_records)?,
+            detail: None,
+            counts_detail: false,
             capacity: self.capacity,
             active: Side::Zero,
         })
@@ -148,12 +148,12 @@ pub(super) struct Counter {
     phase: HandOver,
     sides: [MapHandle; 2],
     records: MapHandle,
-    look_maps: MapHandle,
-    look_records: MapHandle,
+    detail_maps: MapHandle,
+    detail_records: MapHandle,
     /// The address whose detail is counted.
-    look: Option<Look>,
+    detail: Option<Detail>,
     /// The programs count the detail: from the first turn after it was asked for.
-    looking: bool,
+    counts_detail: bool,
     pub(super) capacity: usize,
     pub(super) active: Side,
 }
@@ -240,22 +240,22 @@ impl Counter {
     pub(super) fn turn(&mut self) -> libbpf_rs::Result<Side> {
         let idle = self.active;
         self.active = idle.other();
-        self.looking = self.look.is_some();
+        self.counts_detail = self.detail.is_some();
         self.write_control()?;
         Ok(idle)
     }
 
     /// Prepares to count the detail of an address, which begins with the next turn; at once where it
     /// goes on in this counter instead of another.
-    pub(super) fn look_at(&mut self, look: Look, goes_on: bool) {
-        look.open(&self.look_maps, &self.look_records);
-        self.look = Some(look);
+    pub(super) fn open_detail(&mut self, detail: Detail, goes_on: bool) {
+        detail.open(&self.detail_maps, &self.detail_records);
+        self.detail = Some(detail);
         // The address alone at first: programs read it only once the bit is set.
         if let Err(e) = self.write_control() {
             tracing::warn!("the detail of an address is not counted: {e}");
         }
         if goes_on {
-            self.looking = true;
+            self.counts_detail = true;
             if let Err(e) = self.write_control() {
                 tracing::warn!("the detail of an address is not counted: {e}");
             }
@@ -263,37 +263,37 @@ impl Counter {
     }
 
     /// The detail began with the turn at this time.
-    pub(super) fn look_began(&mut self, at: Stamp) {
-        if let Some(look) = &mut self.look {
-            look.began(at);
+    pub(super) fn detail_began(&mut self, at: Stamp) {
+        if let Some(detail) = &mut self.detail {
+            detail.began(at);
         }
     }
 
     /// The address whose detail is counted.
-    pub(super) fn look(&self) -> Option<&Look> {
-        self.look.as_ref()
+    pub(super) fn detail(&self) -> Option<&Detail> {
+        self.detail.as_ref()
     }
 
     /// Stops counting the detail; a grace period later the maps may be dropped
-    /// ([`Counter::forget_look`]).
-    pub(super) fn look_away(&mut self) {
-        self.looking = false;
+    /// ([`Counter::drop_detail`]).
+    pub(super) fn close_detail(&mut self) {
+        self.counts_detail = false;
         if let Err(e) = self.write_control() {
             tracing::warn!("the detail of an address is still counted: {e}");
         }
     }
 
     /// Drops the maps of the detail.
-    pub(super) fn forget_look(&mut self) {
-        if self.look.take().is_some() {
-            Look::close(&self.look_maps);
+    pub(super) fn drop_detail(&mut self) {
+        if self.detail.take().is_some() {
+            Detail::close(&self.detail_maps);
         }
     }
 
     /// Takes the detail out of a side that stands still.
-    pub(super) fn take_look(&self, side: Side) -> Option<LookSample> {
-        let look = self.look.as_ref().filter(|_| self.looking)?;
-        Some(look.take(side, &self.look_records))
+    pub(super) fn take_detail(&self, side: Side) -> Option<DetailSample> {
+        let detail = self.detail.as_ref().filter(|_| self.counts_detail)?;
+        Some(detail.take(side, &self.detail_records))
     }
 
     /// Which program counts from now on, where two are attached.
@@ -303,12 +303,12 @@ impl Counter {
     }
 
     fn write_control(&self) -> libbpf_rs::Result<()> {
-        let look = if self.looking { LOOKING } else { 0 };
-        let active = u32::from(self.active == Side::One) | look;
+        let detail = if self.counts_detail { DETAIL_COUNTED } else { 0 };
+        let active = u32::from(self.active == Side::One) | detail;
         let mut control = active.to_ne_bytes().to_vec();
         control.extend((self.phase as u32).to_ne_bytes());
-        match &self.look {
-            Some(look) => control.extend(keys(&[look.ip])),
+        match &self.detail {
+            Some(detail) => control.extend(keys(&[detail.ip])),
             None => control.extend([0; KEY_BYTES]),
         }
         self.control.update(&0u32.to_ne_bytes(), &control, MapFlags::ANY)

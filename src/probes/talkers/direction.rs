@@ -144,8 +144,8 @@ pub(super) fn grow_one(
     if let Err(e) = counter.hold(&book.held(), &mut means.batch) {
         tracing::warn!("held sources: {e}");
     }
-    if let Some(look) = counting.counter.look() {
-        counter.look_at(look.again(), true);
+    if let Some(detail) = counting.counter.detail() {
+        counter.open_detail(detail.again(), true);
     }
     if let Err(e) = counter.replace(counting.hook, counting.attachment.as_fd()) {
         tracing::warn!("no larger table: {e}");
@@ -202,7 +202,7 @@ fn fold(
         .inspect_err(|e| tracing::warn!("a side cannot be read: {e}"))
         .ok()?;
     let mut folded = book.fold(side, &reading, at);
-    folded.look = counter.take_look(side);
+    folded.detail = counter.take_detail(side);
     if let Err(e) = counter.settle(side, &folded, batch) {
         tracing::warn!("a side cannot be settled: {e}");
     }

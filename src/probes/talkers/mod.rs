@@ -1,7 +1,7 @@
 //! The talkers probe: a thread that counts frames by address on the interfaces that are watched.
 //!
 //! `run` is the loop, `watch` one interface, `direction` one direction of it, `hand_over` how its hook
-//! changes, `bpf_object` one loaded object, `look` the detail of one address, `netns` the namespace,
+//! changes, `bpf_object` one loaded object, `detail` the detail of one address, `netns` the namespace,
 //! `links` the table of interfaces, `interface` one of its rows, `netlink` the protocol, `routes` the default
 //! routes, `choose` the rules by which a hook is taken, `features` device features to restore,
 //! `kernel_counters` the drivers whose counters can be compared, `third_party` what others attached.
@@ -9,13 +9,13 @@
 
 mod bpf_object;
 mod choose;
+mod detail;
 mod direction;
 mod features;
 mod hand_over;
 mod interface;
 mod kernel_counters;
 mod links;
-mod look;
 pub(in crate::probes) mod netlink;
 mod netns;
 mod routes;

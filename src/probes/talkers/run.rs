@@ -22,7 +22,7 @@ use super::netns::Netns;
 use super::target::{Target, resolve};
 use super::watch::{Books, Watch};
 use crate::clock;
-use crate::model::event::{LookAt, ProbeEvent, TalkersCommand, Watched};
+use crate::model::event::{DetailOf, ProbeEvent, TalkersCommand, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::problem::Problem;
@@ -75,7 +75,7 @@ struct Run<'a> {
     means: Means,
     reported: Option<Vec<Watched>>,
     /// The address whose detail view is open.
-    looked: Option<LookAt>,
+    detail_of: Option<DetailOf>,
     /// Last readings of watches that ended, to be sent.
     last: Vec<TalkersSample>,
     /// When the table of interfaces was last sent, and whether it has changed since.
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
                 first_part: if config.locked { 1 } else { FIRST_PART },
             },
             reported: None,
-            looked: None,
+            detail_of: None,
             last: Vec::new(),
             links_sent: Instant::now(),
             links_changed: false,
@@ -304,9 +304,9 @@ impl<'a> Run<'a> {
 
     fn obey(&mut self, command: TalkersCommand) {
         match command {
-            TalkersCommand::Look(looked) => {
-                self.looked = looked;
-                self.look();
+            TalkersCommand::Detail(detail_of) => {
+                self.detail_of = detail_of;
+                self.apply_detail();
             }
             _ if self.locked => {}
             TalkersCommand::Watch(choice) => {
@@ -333,22 +333,22 @@ impl<'a> Run<'a> {
 
     /// Makes the programs count the detail of the address whose view is open, and of no other. It begins
     /// with a turn, so that its parts add up to the address's traffic from that turn on.
-    fn look(&mut self) {
-        let looked = self.looked.clone();
-        let wanted = |w: &Watch| looked.as_ref().filter(|l| l.interface == w.name).map(|l| l.ip);
-        let mut looked_away = false;
+    fn apply_detail(&mut self) {
+        let detail_of = self.detail_of.clone();
+        let wanted = |w: &Watch| detail_of.as_ref().filter(|l| l.interface == w.name).map(|l| l.ip);
+        let mut closed = false;
         for watch in &mut self.watches {
             let ip = wanted(watch);
-            looked_away |= !watch.looks_at(ip) && watch.look_away();
+            closed |= !watch.has_detail_of(ip) && watch.close_detail();
         }
-        if looked_away {
+        if closed {
             grace_period();
         }
-        let begins = |w: &&mut Watch| !w.looks_at(wanted(w));
+        let begins = |w: &&mut Watch| !w.has_detail_of(wanted(w));
         for watch in self.watches.iter_mut().filter(begins) {
-            watch.forget_look();
+            watch.drop_detail();
             let Some(ip) = wanted(watch) else { continue };
-            watch.look_at(ip, self.means.cpus);
+            watch.open_detail(ip, self.means.cpus);
             watch.turn();
             let at = clock::now();
             grace_period();
@@ -418,7 +418,7 @@ impl<'a> Run<'a> {
             self.watches.push(watch);
         }
         self.watches.sort_by_key(|w| w.ifindex);
-        self.look();
+        self.apply_detail();
         // Our new programs are not foreign.
         if self.ours() != before {
             self.refresh();

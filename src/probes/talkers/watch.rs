@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use super::choose;
+use super::detail::Detail;
 use super::direction::{Counting, Means, absorb_one, begin, grow_one, is_xdp, last, read_one};
 use super::features::Features;
 use super::hand_over::take_over;
 use super::interface::Row;
 use super::kernel_counters::is_comparable;
 use super::links::{KernelCounters, Links};
-use super::look::Look;
 use super::third_party::Detour;
 use crate::clock;
 use crate::model::compare::{Compared, Comparison};
@@ -310,34 +310,34 @@ impl Watch {
     }
 
     /// Prepares to count the detail of `ip` from the next turn on, in both directions.
-    pub(super) fn look_at(&mut self, ip: IpAddr, cpus: usize) {
+    pub(super) fn open_detail(&mut self, ip: IpAddr, cpus: usize) {
         for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
-            counting.counter.look_at(Look::new(ip, cpus), false);
+            counting.counter.open_detail(Detail::new(ip, cpus), false);
         }
     }
 
     /// Whether each attached direction counts the detail of this address, or of none.
-    pub(super) fn looks_at(&self, ip: Option<IpAddr>) -> bool {
+    pub(super) fn has_detail_of(&self, ip: Option<IpAddr>) -> bool {
         let mut counting = [&self.rx, &self.tx].into_iter().flatten();
-        counting.all(|c| c.counter.look().map(|look| look.ip) == ip)
+        counting.all(|c| c.counter.detail().map(|detail| detail.ip) == ip)
     }
 
     /// First half of ending a detail: no program begins to count it from here on. True where one did.
-    pub(super) fn look_away(&mut self) -> bool {
-        let mut looked = false;
+    pub(super) fn close_detail(&mut self) -> bool {
+        let mut closed = false;
         for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
-            if counting.counter.look().is_some() {
-                counting.counter.look_away();
-                looked = true;
+            if counting.counter.detail().is_some() {
+                counting.counter.close_detail();
+                closed = true;
             }
         }
-        looked
+        closed
     }
 
     /// Second half, a grace period later.
-    pub(super) fn forget_look(&mut self) {
+    pub(super) fn drop_detail(&mut self) {
         for counting in [&mut self.rx, &mut self.tx].into_iter().flatten() {
-            counting.counter.forget_look();
+            counting.counter.drop_detail();
         }
     }
 
@@ -346,7 +346,7 @@ impl Watch {
         let Self { rx, tx, books, .. } = self;
         for (side, book) in [(rx, &mut books.rx), (tx, &mut books.tx)] {
             if let Ok(counting) = side {
-                counting.counter.look_began(at);
+                counting.counter.detail_began(at);
                 absorb_one(counting, book, at.mono, batch);
             }
         }
@@ -448,7 +448,7 @@ impl Watch {
                 Direction::Rx => self.compared,
                 Direction::Tx => Compared::NotComparable,
             },
-            look: f.look,
+            detail: f.detail,
         }
     }
 }

@@ -5,8 +5,8 @@
  * (talkers.bpf.c, count). The detail is counted on the same side as the frame itself, so that its
  * parts add up to the address's counts. Everything is found again from
  * the frame's beginning, since carrying it along would cost every other frame. */
-#ifndef EBPFTOP_LOOK_H
-#define EBPFTOP_LOOK_H
+#ifndef EBPFTOP_DETAIL_H
+#define EBPFTOP_DETAIL_H
 
 #include "net.h"
 
@@ -18,10 +18,10 @@ const volatile __u32 link_kind = LINK_ETHERNET;
 volatile struct talkers_control control = {};
 
 /* By sizes: of types that only an inner map has clang 14 writes no more than the names. */
-struct look_map {
+struct detail_map {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 1);
-	__uint(key_size, sizeof(struct look_key));
+	__uint(key_size, sizeof(struct detail_key));
 	__uint(value_size, sizeof(struct traffic));
 };
 
@@ -30,18 +30,18 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2);
 	__type(key, __u32); /* side */
-	__array(values, struct look_map);
-} look_maps SEC(".maps");
+	__array(values, struct detail_map);
+} detail_maps SEC(".maps");
 
 /* Puts the type into the object's BTF, from which Rust takes it. */
-const struct look_key unused_look_key = {};
+const struct detail_key unused_detail_key = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
 	__type(key, __u32); /* side */
-	__type(value, struct look_record);
-} look_records SEC(".maps");
+	__type(value, struct detail_record);
+} detail_records SEC(".maps");
 
 static __always_inline bool same_key(const struct source_key *a, const struct source_key *b)
 {
@@ -49,13 +49,13 @@ static __always_inline bool same_key(const struct source_key *a, const struct so
 	       a->addr[2] == b->addr[2] && a->addr[3] == b->addr[3];
 }
 
-static __always_inline bool is_looked_at(const struct source_key *key)
+static __always_inline bool is_of_detail(const struct source_key *key)
 {
-	return same_key((const struct source_key *)&control.looked, key);
+	return same_key((const struct source_key *)&control.detail_key, key);
 }
 
 /* One frame of the detail's address. */
-struct looked {
+struct detail_frame {
 	__u32 side;
 	__u32 skip; /* bytes in front of the network header, of an skb that has lost count of them */
 	__u32 packets;
@@ -102,41 +102,41 @@ static __always_inline bool has_ports(__u8 proto)
 	       proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE;
 }
 
-/* Fills `look` from the header behind the IP headers. */
+/* Fills `detail` from the header behind the IP headers. */
 static __always_inline void read_l4(const struct frame *f, struct l4 *l4, bool six,
-				    struct look_key *look)
+				    struct detail_key *detail)
 {
 	__u8 copy[4], *header;
 	bool whole = !six || skip_extensions(f, l4);
 
-	look->proto = l4->proto;
+	detail->proto = l4->proto;
 	if (!whole) {
-		look->kind = LOOK_SHORT;
+		detail->kind = DETAIL_SHORT;
 		return;
 	}
 	if (l4->fragment) {
-		look->kind = LOOK_FRAGMENT;
+		detail->kind = DETAIL_FRAGMENT;
 		return;
 	}
 	if (!has_ports(l4->proto) && l4->proto != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return;
 	header = frame_header(f, l4->off, copy, sizeof(copy));
 	if (!header) {
-		look->kind = LOOK_SHORT;
+		detail->kind = DETAIL_SHORT;
 	} else if (!has_ports(l4->proto)) {
-		look->kind = LOOK_ICMP;
-		look->there = header[0];
-		look->here = header[1];
+		detail->kind = DETAIL_ICMP;
+		detail->there = header[0];
+		detail->here = header[1];
 	} else {
 		__u16 source = header[0] << 8 | header[1], dest = header[2] << 8 | header[3];
 
-		look->kind = LOOK_PORTS;
-		look->there = direction == DIRECTION_RX ? source : dest;
-		look->here = direction == DIRECTION_RX ? dest : source;
+		detail->kind = DETAIL_PORTS;
+		detail->there = direction == DIRECTION_RX ? source : dest;
+		detail->here = direction == DIRECTION_RX ? dest : source;
 	}
 }
 
-static __always_inline void add_size(struct look_record *record, __u32 bytes, __u32 packets)
+static __always_inline void add_size(struct detail_record *record, __u32 bytes, __u32 packets)
 {
 	if (bytes < 64)
 		record->sizes[0] += packets;
@@ -156,12 +156,12 @@ static __always_inline void add_size(struct look_record *record, __u32 bytes, __
 		record->sizes[7] += packets;
 }
 
-static __always_inline void add_look(const struct look_key *key, const struct looked *l)
+static __always_inline void add_detail(const struct detail_key *key, const struct detail_frame *l)
 {
 	__u32 side = l->side, before = l->packets - 1;
-	struct look_record *record = bpf_map_lookup_elem(&look_records, &side);
+	struct detail_record *record = bpf_map_lookup_elem(&detail_records, &side);
 	struct traffic *t, one = { l->packets, l->bytes };
-	void *map = bpf_map_lookup_elem(&look_maps, &side);
+	void *map = bpf_map_lookup_elem(&detail_maps, &side);
 
 	if (!record)
 		return;
@@ -189,42 +189,42 @@ static __always_inline void add_look(const struct look_key *key, const struct lo
 	record->left.bytes += l->bytes;
 }
 
-static __always_inline void look(const struct frame *f, enum link_kind kind, __u16 proto,
-				 const struct looked *l)
+static __always_inline void count_detail(const struct frame *f, enum link_kind kind, __u16 proto,
+					 const struct detail_frame *l)
 {
 	struct source_key key = {};
-	struct look_key what = {};
+	struct detail_key what = {};
 	struct l4 l4 = {};
 
 	if (!find_address(f, kind, proto, direction, &key, &l4))
 		return;
 	read_l4(f, &l4, key.family == FAMILY_V6, &what);
-	add_look(&what, l);
+	add_detail(&what, l);
 }
 
-static __always_inline void look_xdp(struct xdp_md *ctx, enum frame_hook hook, __u32 side,
-				     __u32 bytes)
+static __always_inline void count_detail_xdp(struct xdp_md *ctx, enum frame_hook hook, __u32 side,
+					     __u32 bytes)
 {
 	struct frame f = { .ctx = ctx, .hook = hook };
-	struct looked l = { .side = side, .packets = 1, .bytes = bytes };
+	struct detail_frame l = { .side = side, .packets = 1, .bytes = bytes };
 
-	look(&f, link_kind == LINK_ETHERNET ? LINK_ETHERNET : LINK_NO_HEADER, 0, &l);
+	count_detail(&f, link_kind == LINK_ETHERNET ? LINK_ETHERNET : LINK_NO_HEADER, 0, &l);
 }
 
 /* Not inlined: they are rarely run, and the path that always runs stays short. */
-static __noinline int look_xdp_frags(struct xdp_md *ctx, __u32 side, __u32 bytes)
+static __noinline int count_detail_xdp_frags(struct xdp_md *ctx, __u32 side, __u32 bytes)
 {
-	look_xdp(ctx, FRAME_XDP_FRAGS, side, bytes);
+	count_detail_xdp(ctx, FRAME_XDP_FRAGS, side, bytes);
 	return 0;
 }
 
-static __noinline int look_xdp_plain(struct xdp_md *ctx, __u32 side, __u32 bytes)
+static __noinline int count_detail_xdp_plain(struct xdp_md *ctx, __u32 side, __u32 bytes)
 {
-	look_xdp(ctx, FRAME_XDP, side, bytes);
+	count_detail_xdp(ctx, FRAME_XDP, side, bytes);
 	return 0;
 }
 
-static __noinline int look_skb(struct __sk_buff *ctx, const struct looked *l)
+static __noinline int count_detail_skb(struct __sk_buff *ctx, const struct detail_frame *l)
 {
 	struct frame f = { .ctx = ctx };
 	__u16 proto = bpf_ntohs(ctx->protocol);
@@ -232,17 +232,17 @@ static __noinline int look_skb(struct __sk_buff *ctx, const struct looked *l)
 	if (link_kind == LINK_ETHERNET) {
 		f.hook = FRAME_SKB;
 		if (l->skip)
-			look(&f, LINK_OTHER, proto, l);
+			count_detail(&f, LINK_OTHER, proto, l);
 		else
-			look(&f, LINK_ETHERNET, proto, l);
+			count_detail(&f, LINK_ETHERNET, proto, l);
 		return 0;
 	}
 	f.hook = FRAME_SKB_NET;
 	f.mac_len = l->skip;
 	if (link_kind == LINK_NO_HEADER)
-		look(&f, LINK_NO_HEADER, proto, l);
+		count_detail(&f, LINK_NO_HEADER, proto, l);
 	else
-		look(&f, LINK_OTHER, proto, l);
+		count_detail(&f, LINK_OTHER, proto, l);
 	return 0;
 }
 

@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
 
 use super::bpf_object::counted;
-use crate::bpf::talkers::types::{look_key, look_record};
+use crate::bpf::talkers::types::{detail_key, detail_record};
 use crate::model::ledger::{Side, merged};
-use crate::model::talkers::{Flow, FlowKind, LookSample, SIZES};
+use crate::model::talkers::{DetailSample, Flow, FlowKind, SIZES};
 use crate::model::time::{Mono, Stamp};
-use crate::sys::percpu::{Batch, LOOK_KEY_BYTES, VALUE_BYTES};
+use crate::sys::percpu::{Batch, DETAIL_KEY_BYTES, VALUE_BYTES};
 
 /// Memory of the detail map of one side. It is emptied at each tick, so it holds one interval.
 const BUDGET_BYTES: usize = 2 << 20;
@@ -27,7 +27,7 @@ pub(super) fn entries_for(cpus: usize) -> usize {
 
 /// The detail of one address in one counter.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Detail {
     pub(super) ip: IpAddr,
     since: Mono,
     since_text: String,
@@ -36,7 +36,7 @@ pub(super) struct Look {
     maps: Result<[MapHandle; 2], String>,
 }
 
-impl Look {
+impl Detail {
     /// Makes the maps.
     pub(super) fn new(ip: IpAddr, cpus: usize) -> Self {
         Self { ip, since: Mono::default(), since_text: String::new(), cpus, maps: maps(cpus) }
@@ -78,12 +78,12 @@ impl Look {
     }
 
     /// Takes everything out of the side that stands still.
-    pub(super) fn take(&self, side: Side, records: &MapHandle) -> LookSample {
-        let mut sample = LookSample {
+    pub(super) fn take(&self, side: Side, records: &MapHandle) -> DetailSample {
+        let mut sample = DetailSample {
             ip: Some(self.ip),
             since: self.since,
             since_text: self.since_text.clone(),
-            ..LookSample::default()
+            ..DetailSample::default()
         };
         let taken = match &self.maps {
             Ok([zero, one]) => {
@@ -99,8 +99,8 @@ impl Look {
         sample
     }
 
-    fn take_flows(&self, map: &MapHandle, sample: &mut LookSample) -> Result<(), String> {
-        let read = Batch::of_looks(self.cpus).take(map.as_fd(), |key, values| {
+    fn take_flows(&self, map: &MapHandle, sample: &mut DetailSample) -> Result<(), String> {
+        let read = Batch::of_details(self.cpus).take(map.as_fd(), |key, values| {
             sample.flows.extend(flow(key).map(|flow| (flow, merged(values))));
         });
         read.map_err(|e| format!("a table cannot be read: {e}"))
@@ -114,8 +114,8 @@ fn maps(cpus: usize) -> Result<[MapHandle; 2], String> {
             ..Default::default()
         };
         let entries = u32::try_from(entries_for(cpus)).unwrap_or(u32::MAX);
-        let (key, value) = (LOOK_KEY_BYTES as u32, VALUE_BYTES as u32);
-        MapHandle::create(MapType::PercpuHash, Some("look"), key, value, entries, &opts).map_err(
+        let (key, value) = (DETAIL_KEY_BYTES as u32, VALUE_BYTES as u32);
+        MapHandle::create(MapType::PercpuHash, Some("detail"), key, value, entries, &opts).map_err(
             |e| match e.kind() {
                 // The privilege to create maps was dropped after the start.
                 ErrorKind::PermissionDenied => "start without --lock to see it".into(),
@@ -135,10 +135,10 @@ fn clear(records: &MapHandle, side: [u8; 4]) -> libbpf_rs::Result<()> {
 fn take_records(
     records: &MapHandle,
     side: [u8; 4],
-    sample: &mut LookSample,
+    sample: &mut DetailSample,
 ) -> libbpf_rs::Result<()> {
     for value in records.lookup_percpu(&side, MapFlags::ANY)?.unwrap_or_default() {
-        let mut record = look_record::default();
+        let mut record = detail_record::default();
         if plain::copy_from_bytes(&mut record, &value).is_err() {
             continue;
         }
@@ -152,20 +152,20 @@ fn take_records(
 }
 
 fn flow(key: &[u8]) -> Option<Flow> {
-    let mut look = look_key::default();
-    plain::copy_from_bytes(&mut look, key).ok()?;
+    let mut detail = detail_key::default();
+    plain::copy_from_bytes(&mut detail, key).ok()?;
     let low = |n: u16| u8::try_from(n & 0xff).unwrap_or(0);
-    let what = match look.kind {
+    let what = match detail.kind {
         0 => FlowKind::Other,
-        1 => FlowKind::Ports { there: look.there, here: look.here },
-        2 => FlowKind::Icmp { kind: low(look.there), code: low(look.here) },
+        1 => FlowKind::Ports { there: detail.there, here: detail.here },
+        2 => FlowKind::Icmp { kind: low(detail.there), code: low(detail.here) },
         3 => FlowKind::Fragment,
         _ => FlowKind::Short,
     };
-    Some(Flow { proto: look.proto, what })
+    Some(Flow { proto: detail.proto, what })
 }
 
-const _: () = assert!(size_of::<look_record>() == (4 + SIZES) * 8);
+const _: () = assert!(size_of::<detail_record>() == (4 + SIZES) * 8);
 
 #[cfg(test)]
 mod tests {
