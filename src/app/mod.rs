@@ -450,11 +450,11 @@ impl App {
         pane.ports.clone_from(&ports);
         let (wire, filter) = (shown.wire, self.filter.filter());
         let connections = shown.owners;
-        let now = shown.at;
-        let choose = talkers::Choose { wire, ports: &ports, connections, filter, new_since, now };
+        let (now, at) = (shown.at, self.data.packet_points(shown.interfaces()));
+        let ports = &ports;
+        let choose = talkers::Choose { wire, ports, connections, at: &at, filter, new_since, now };
         pane.build(&choose);
         pane.settle(room.rows);
-        let at = self.data.packet_points(shown.interfaces());
         pane.relate(shown.wire, shown.opens, shown.owners, &at);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
     }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::list::{List, RowId};
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
-use crate::model::conn::PacketPoint;
+use crate::model::conn::{PacketPoint, PeerAddr};
 use crate::model::connections::Connections;
 use crate::model::field::talkers::Measures;
 use crate::model::filter::Filter;
@@ -35,6 +35,8 @@ pub struct Choose<'a> {
     pub ports: &'a [usize],
     /// Connections and their processes, if they are known.
     pub connections: Option<&'a Connections>,
+    /// The watched interfaces, as places that packets pass; empty: unknown.
+    pub at: &'a [PacketPoint],
     pub filter: &'a Filter,
     pub new_since: Option<Mono>,
     pub now: Mono,
@@ -59,10 +61,11 @@ pub struct Behind {
     weight: (u64, u64),
 }
 
-/// Finds the processes of all addresses.
-fn behind(connections: &Connections) -> HashMap<IpAddr, Behind> {
+/// Finds the processes of all addresses whose packets can pass one of these places.
+fn behind(connections: &Connections, at: &[PacketPoint]) -> HashMap<IpAddr, Behind> {
     let mut found: HashMap<IpAddr, Behind> = HashMap::new();
-    for pair in connections.pairs() {
+    let passes = |peer: PeerAddr| at.is_empty() || at.iter().any(|point| peer.can_pass(point));
+    for pair in connections.pairs().filter(|pair| passes(pair.peer)) {
         let weight = (pair.delta.bytes(), pair.total.bytes());
         let new = Behind { key: pair.key, more: 0, weight };
         let held = found.entry(pair.peer.ip);
@@ -219,7 +222,7 @@ impl TalkersPane {
     pub fn build(&mut self, choose: &Choose<'_>) {
         let ways = self.ways(choose.wire);
         let wire = choose.wire;
-        self.behind = choose.connections.map(behind).unwrap_or_default();
+        self.behind = choose.connections.map(|all| behind(all, choose.at)).unwrap_or_default();
         self.of = 0;
         let mut items: Vec<(u64, u64, IpAddr, Slot)> = Vec::new();
         for (slot, talker) in wire.talkers().iter() {

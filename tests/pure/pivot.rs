@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::fake::{Dashboard, at, busy, key, text, type_text};
+use crate::fake::{Dashboard, at, busy, key, sample, text, type_text};
 use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits, Owner, OwnerFrom, Share,
@@ -12,6 +12,7 @@ use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
+use ebpftop::model::talkers::Direction;
 use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
 use ebpftop::settings::{ScreenSettings, Settings};
@@ -224,6 +225,26 @@ fn a_process_that_only_talks_has_a_view_as_well() {
     press(&mut app, KeyCode::Down);
     press(&mut app, KeyCode::Enter);
     line(&text(&app, (200, 60)), &["Talkers", "› quiet 777 › 10.0.3.17"]);
+}
+
+#[test]
+fn the_process_beside_an_address_is_one_whose_packets_can_pass() {
+    let mut app = connected();
+    let address = "169.254.0.9";
+    let talker = [(address.parse().unwrap(), 9_000_000, 9_000_000)];
+    let samples = vec![sample("eth0", Direction::Rx, at(31.0), &talker)];
+    app.update(Msg::Probe(ProbeEvent::Talkers(samples)), at(31.0));
+    // The same address on a link of another namespace, and on another link of this one.
+    let on_link = |cookie, pid, name, netns, interface| {
+        let who = Some(owner(pid, name));
+        let remote = format!("{address}:9");
+        Conn { netns, interface, ..conn(cookie, who, "169.254.0.1:40002", &remote, 10, 20) }
+    };
+    report(&mut app, vec![on_link(5, 901, "foreign", 2, 2), on_link(6, 902, "beside", 1, 5)]);
+    app.resize((200, 60), at(32.0));
+    line(&text(&app, (200, 60)), &[address, "unattributed"]);
+    report(&mut app, vec![on_link(7, 903, "here", 1, 2)]);
+    line(&text(&app, (200, 60)), &[address, "here"]);
 }
 
 #[test]
