@@ -18,6 +18,7 @@ pub fn patience() -> Duration {
 }
 
 /// The next event of a probe; nothing after its end.
+#[track_caller]
 pub fn next(events: &mut Receiver<ProbeEvent>) -> Option<ProbeEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let event = runtime.block_on(async { tokio::time::timeout(patience(), events.recv()).await });
@@ -25,6 +26,7 @@ pub fn next(events: &mut Receiver<ProbeEvent>) -> Option<ProbeEvent> {
 }
 
 /// Waits until `done` returns something.
+#[track_caller]
 pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience();
     loop {
@@ -37,6 +39,7 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits for the end of a forked process.
+#[track_caller]
 pub fn reaped(pid: Pid) -> WaitStatus {
     // No thread here: a process that has unshared its pid namespace cannot start one.
     until("the end of a forked process", || {
@@ -46,6 +49,7 @@ pub fn reaped(pid: Pid) -> WaitStatus {
 }
 
 /// Waits for the end of a program.
+#[track_caller]
 pub fn exited(child: &mut Child) -> ExitStatus {
     until("the end of a program", || child.try_wait().unwrap())
 }

@@ -7,6 +7,9 @@
 //! and prints what libtest would print. Tests of one module run beside each other, as many as
 //! there are CPUs; tests of two modules do not. `--list` and `--help` are libtest's own.
 //!
+//! What else the machine does is no part of a test: up to [`AGAIN`] tests that failed run again,
+//! alone. One that passes then is named as unstable, with what it said the first time.
+//!
 //! `EBPFTOP_TEST_SECONDS` is the limit of a test (120; `EBPFTOP_SOAK_SECONDS` are added).
 
 use std::io::{Read as _, Seek as _, Write as _};
@@ -14,6 +17,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// The most failed tests of one run that run again: more of them are no accident.
+const AGAIN: usize = 3;
 
 /// Set in the process of a test.
 const ONE: &str = "EBPFTOP_TEST_PROCESS";
@@ -47,6 +53,11 @@ fn run(args: &[String]) -> i32 {
     for together in names.chunk_by(|a, b| module(a) == module(b)) {
         outcomes.extend(beside_each_other(together, args));
     }
+    let unstable = run_again(&mut outcomes, args);
+    for first in &unstable {
+        println!("\n---- {}, unstable: it failed, and passed alone ----", first.name);
+        println!("{}", first.said.trim_end());
+    }
     let failed: Vec<_> = outcomes.iter().filter(|o| !o.passed).collect();
     if !failed.is_empty() {
         println!("\nfailures:");
@@ -66,6 +77,22 @@ fn run(args: &[String]) -> i32 {
     if failed.is_empty() { 0 } else { 101 }
 }
 
+/// Runs failed tests once more, alone, if there are few; the first outcomes of those that pass now.
+fn run_again(outcomes: &mut [Outcome], args: &[String]) -> Vec<Outcome> {
+    let failed: Vec<_> = outcomes.iter_mut().filter(|o| !o.passed).collect();
+    if failed.len() > AGAIN {
+        return Vec::new();
+    }
+    let mut unstable = Vec::new();
+    for outcome in failed {
+        let second = one(&outcome.name, args);
+        if second.passed {
+            unstable.push(std::mem::replace(outcome, second));
+        }
+    }
+    unstable
+}
+
 /// The names of the tests that libtest would run with these arguments, by module.
 fn chosen(args: &[String]) -> Option<Vec<String>> {
     let list = this().args(args).args(["--list", "--format", "terse"]).output().ok()?;
@@ -81,6 +108,8 @@ fn this() -> Command {
     // Not /proc/self/exe: the file's name becomes the name of the process, which tests look for.
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env(ONE, "1");
+    // Helpers name their caller; a trace would only push the message out of a short log.
+    command.env("RUST_BACKTRACE", "0");
     // The caller of sudo for the tests must not change their results.
     for name in ["SUDO_USER", "SUDO_UID", "SUDO_GID"] {
         command.env_remove(name);

@@ -151,6 +151,7 @@ impl Tty {
     }
 
     /// Waits until the screen is as wanted.
+    #[track_caller]
     pub fn wait_until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + patience();
         loop {
@@ -158,12 +159,17 @@ impl Tty {
             if wanted(&text) {
                 return text;
             }
-            assert!(Instant::now() < deadline, "{what} did not come;  the screen:\n{text}");
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not come; the screen:\n{}",
+                dense(&text)
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// Waits until the screen has `text` on it.
+    #[track_caller]
     pub fn wait_for(&self, text: &str) -> String {
         self.wait_until(text, |screen| screen.contains(text))
     }
@@ -184,6 +190,7 @@ impl Tty {
     }
 
     /// Waits for the end; the exit status.
+    #[track_caller]
     pub fn wait(&mut self) -> u32 {
         let deadline = Instant::now() + patience();
         loop {
@@ -192,7 +199,11 @@ impl Tty {
                 std::thread::sleep(Duration::from_millis(100));
                 return status.exit_code();
             }
-            assert!(Instant::now() < deadline, "it does not end; the screen:\n{}", self.text());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end; the screen:\n{}",
+                dense(&self.text())
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -255,4 +266,12 @@ pub fn touch(dir: &Path, name: &str) -> std::path::PathBuf {
     let path = dir.join(name);
     std::fs::write(&path, b"").unwrap();
     path
+}
+
+/// A screen for a log: without its empty lines and wide gaps.
+fn dense(screen: &str) -> String {
+    let lines = screen.lines().filter(|l| l.chars().any(char::is_alphanumeric));
+    let words =
+        |line: &str| line.split("  ").filter(|w| !w.is_empty()).collect::<Vec<_>>().join("  ");
+    lines.map(words).collect::<Vec<_>>().join("\n")
 }

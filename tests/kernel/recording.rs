@@ -69,6 +69,8 @@ fn recorded(dir: &Path) -> std::path::PathBuf {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("110 opens"), "{said}");
+    // The beginning and the end: nothing was missing.
+    assert_eq!(said.lines().count(), 2, "{said}");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
     file
