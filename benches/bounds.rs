@@ -119,7 +119,7 @@ fn dashboard(paths: u32, processes: u32) {
     );
     let first = tty.text();
     println!("  {}", first.lines().find(|l| l.contains("lost")).unwrap_or_default().trim());
-    for view in ["by process", "by file", "by directory", "failures"] {
+    for view in ["by process", "by service", "by file", "by directory", "failures"] {
         let screen = tty.wait_until(view, |s| s.contains(view));
         let line = screen.lines().find(|l| l.contains("evicted"));
         println!("  {}", line.map_or(view, str::trim));

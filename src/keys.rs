@@ -151,7 +151,7 @@ pub const BINDINGS: &[Binding] = &[
     main(&[Left], A::Fold, "hide what is under this row", ""),
     main(&[Char('s'), F(6)], A::NextSort, "next sort column", "sort"),
     main(&[Char('S'), Char('I')], A::ReverseOrder, "reverse the order", ""),
-    main(&[Char('t'), F(5)], A::NextView, "next view: opens by program, by process, by file, by directory, failures, live feed", "view"),
+    main(&[Char('t'), F(5)], A::NextView, "next view: opens by program, by process, by service and container, by file, by directory, failures, live feed", "view"),
     main(&[Char('l')], A::Timeline, "timeline of a process: opens and connections, latest first", ""),
     main(&[Char('-')], A::FewerLevels, "fewer directory levels; by program or process: fewer files under each", ""),
     main(&[Char('+'), Char('=')], A::MoreLevels, "more directory levels; by program or process: more files under each", ""),

@@ -126,7 +126,7 @@ impl App {
             (Some(RelatedRow::Pair(key, _)), _) => Some(key),
             (Some(RelatedRow::Member(slot)), _)
             | (None, Some(Row::Process(slot) | Row::ProcessUnderProgram(slot))) => of(slot),
-            (None, Some(Row::Program(at))) => {
+            (None, Some(Row::Program(at) | Row::ProgramUnderUnit(at))) => {
                 self.opens_pane.programs.get(at).and_then(|p| p.single).and_then(of)
             }
             (None, Some(Row::FileUnderProcess(slot) | Row::ProcessOfFile(slot))) => {
@@ -229,10 +229,11 @@ impl App {
             |slot: Slot| opens.processes().get(slot).is_some_and(|p| owners.exchange(p.key, ip));
         let used = |slot: Slot| opens.files().get(slot).is_some_and(|f| talks(f.process));
         match pane.selected() {
-            Some(Row::Program(at)) => {
+            Some(Row::Program(at) | Row::ProgramUnderUnit(at)) => {
                 let members = pane.programs.get(at).map_or(&[][..], |p| &p.group.members);
                 members.iter().take(MAX_USERS).any(|slot| talks(*slot))
             }
+            Some(Row::Unit(at)) => pane.members_of_unit(at).any(talks),
             Some(Row::Process(slot) | Row::ProcessUnderProgram(slot)) => talks(slot),
             Some(
                 Row::FileUnderProcess(slot) | Row::FileOfProcess(slot) | Row::ProcessOfFile(slot),

@@ -10,7 +10,7 @@ use super::glyphs::graph;
 use super::text::{Line, cells, cut, middle};
 use super::{Look, address, num};
 use crate::app::App;
-use crate::app::opens::{Detail, ProgramRow};
+use crate::app::opens::{Detail, ProgramRow, UnitRow};
 use crate::model::connections::{Connections, Net};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
@@ -72,6 +72,9 @@ pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
 fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
     let opens = app.opens();
     match app.opens_pane.detail() {
+        Some(Detail::Unit(_)) => {
+            app.opens_pane.units.first().map_or(Vec::new(), |u| unit(app, look, u))
+        }
         Some(Detail::Program(_)) => {
             app.opens_pane.programs.first().map_or(Vec::new(), |p| program(app, look, p))
         }
@@ -153,6 +156,18 @@ fn put(
         *spare -= 1;
         rest = rest.get(part.len()..).unwrap_or("");
     }
+}
+
+fn unit<'a>(app: &'a App, look: &Look, u: &'a UnitRow) -> Vec<Field<'a>> {
+    let programs = u.programs.len() as u64;
+    let living = num::grouped(u.living as u64);
+    let text = format!("{}  {living} living processes", num::grouped(programs));
+    let cgroup = u.place.unit().map_or(Cow::Borrowed("?"), |unit| escape(unit.path));
+    vec![
+        path(1, "cgroup", cgroup),
+        field(0, "programs", text),
+        field(2, "opens", tally(app, look, &u.tally, u.rate)),
+    ]
 }
 
 fn program<'a>(app: &'a App, look: &Look, p: &'a ProgramRow) -> Vec<Field<'a>> {

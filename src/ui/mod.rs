@@ -25,6 +25,7 @@ mod talkers;
 mod talkers_cells;
 mod text;
 mod theme;
+mod unit_cells;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;

@@ -10,7 +10,7 @@ use super::measure::{Parts, parts};
 use super::opens_cells::{self, Ctx};
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{Look, PaneFrame, columns, detail, num, related};
+use super::{Look, PaneFrame, columns, detail, num, related, unit_cells};
 use crate::app::data::ProbeState;
 use crate::app::opens::{Detail, OpensView};
 use crate::app::{App, Pane};
@@ -138,6 +138,7 @@ fn title(app: &App, look: &Look) -> String {
     let mut title = format!(" 1 Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.detail {
+            Detail::Unit(place) => escape(unit_cells::name_of(place)).into_owned(),
             Detail::Program(key) => escape(key.name.as_bytes()).into_owned(),
             Detail::Process(s) => opens.processes().get(*s).map_or("evicted".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)
@@ -183,7 +184,7 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     }
     let evicted = app.opens().evicted();
     let gone = match pane.view {
-        OpensView::Programs => evicted.programs,
+        OpensView::Programs | OpensView::Units => evicted.programs,
         OpensView::Processes => evicted.processes,
         OpensView::Files | OpensView::Directories => evicted.files,
         OpensView::Failures => evicted.failures,
@@ -229,8 +230,7 @@ fn sum(app: &App, look: &Look) -> String {
             ),
         };
     }
-    let of_processes = matches!(pane.view, OpensView::Programs | OpensView::Processes);
-    if !of_processes || pane.detail().is_some() {
+    if !pane.view.has_rows_below() || pane.detail().is_some() {
         return String::new();
     }
     if let Some(problem) = app.data.connections_state.problem() {

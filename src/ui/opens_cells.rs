@@ -5,9 +5,9 @@ use ratatui::style::Style;
 use super::glyphs::graph;
 use super::related::POLLED_MARK;
 use super::text::{Line, cells};
-use super::{Look, num, outcome};
+use super::{Look, num, outcome, unit_cells};
 use crate::app::App;
-use crate::app::opens::{CommonRow, DirRow, FailRow, GroupFile, ProgramRow, Row, Share};
+use crate::app::opens::{CommonRow, DirRow, FailRow, GroupFile, ProgramRow, Row, Share, UnitRow};
 use crate::app::related::MAX_USERS;
 use crate::model::conn::Carried;
 use crate::model::errno::errno_name;
@@ -17,7 +17,7 @@ use crate::model::opens::{Failure, FileUse, Latency, LiveOpen, Path, Process, Ta
 use crate::model::slab::Slot;
 
 /// Cells to the left of a row under a program.
-const UNDER: u16 = 4;
+pub(super) const UNDER: u16 = 4;
 
 /// The data that cells read.
 pub struct Ctx<'a> {
@@ -38,6 +38,7 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
         OpensField::FailedPath => failed_path,
         OpensField::Program => program,
         OpensField::Unit => unit,
+        OpensField::UnitOfRow => unit_cells::unit,
         OpensField::TopFile => top_file,
         OpensField::Pid => pid,
         OpensField::Process => name_or_file,
@@ -74,8 +75,12 @@ impl<'a> Ctx<'a> {
         ret.filter(|ret| *ret < 0)
     }
 
-    fn program(&self, at: usize) -> Option<&'a ProgramRow> {
+    pub(super) fn program(&self, at: usize) -> Option<&'a ProgramRow> {
         self.app.opens_pane.programs.get(at)
+    }
+
+    pub(super) fn unit(&self, at: usize) -> Option<&'a UnitRow> {
+        self.app.opens_pane.units.get(at)
     }
 
     fn group_file(&self, at: usize) -> Option<&'a GroupFile> {
@@ -86,11 +91,11 @@ impl<'a> Ctx<'a> {
         self.app.opens_pane.commons.get(at)
     }
 
-    fn process(&self, slot: Slot) -> Option<&'a Process> {
+    pub(super) fn process(&self, slot: Slot) -> Option<&'a Process> {
         self.app.opens().processes().get(slot)
     }
 
-    fn path(&self, slot: Slot) -> Option<&'a Path> {
+    pub(super) fn path(&self, slot: Slot) -> Option<&'a Path> {
         self.app.opens().paths().get(slot)
     }
 
@@ -118,7 +123,7 @@ impl<'a> Ctx<'a> {
     fn process_of(&self, row: Row) -> Option<&'a Process> {
         match row {
             Row::Process(s) | Row::ProcessUnderProgram(s) => self.process(s),
-            Row::Program(i) => self.process(self.program(i)?.single?),
+            Row::Program(i) | Row::ProgramUnderUnit(i) => self.process(self.program(i)?.single?),
             Row::ProcessOfFile(s) => self.process(self.file(s)?.process),
             Row::FailureGroup(i) => self.process(self.fail(i)?.process),
             Row::Failure(s) => self.process(self.failure(s)?.process),
@@ -131,7 +136,10 @@ impl<'a> Ctx<'a> {
     fn tally(&self, row: Row) -> Option<(&'a Tally, f64)> {
         let counted = |tally, meter| (tally, self.app.opens().rate_of(meter));
         match row {
-            Row::Program(i) => self.program(i).map(|p| (&p.tally, p.rate)),
+            Row::Program(i) | Row::ProgramUnderUnit(i) => {
+                self.program(i).map(|p| (&p.tally, p.rate))
+            }
+            Row::Unit(i) => self.unit(i).map(|u| (&u.tally, u.rate)),
             Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
                 self.group_file(i).map(|f| (&f.tally, f.rate))
             }
@@ -201,7 +209,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// Whether this is new since the mark, and marks are being looked at.
-    fn is_new(&self, tally: &Tally) -> bool {
+    pub(super) fn is_new(&self, tally: &Tally) -> bool {
         self.app.screen.mark.is_some_and(|mark| tally.first > mark)
     }
 }
@@ -358,7 +366,8 @@ fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
     let Some(owners) = c.app.owners() else { return };
     let traffic = match row {
-        Row::Program(at) => c.program(at).and_then(|p| p.traffic),
+        Row::Program(at) | Row::ProgramUnderUnit(at) => c.program(at).and_then(|p| p.traffic),
+        Row::Unit(at) => c.unit(at).and_then(|u| u.traffic),
         Row::Process(slot) | Row::ProcessUnderProgram(slot) => {
             c.process(slot).and_then(|p| owners.process(p.key)).map(Traffic::of)
         }
@@ -380,9 +389,15 @@ fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64)
     line.put_right(&num::traffic(own, c.app.screen.units), style);
 }
 
-/// Whether a row is about a file under a program or process.
+/// Whether a row is below another one, and a part of it.
 fn is_below(row: Row) -> bool {
-    matches!(row, Row::FileUnderProcess(_) | Row::FileUnderProgram(_) | Row::Common(_))
+    matches!(
+        row,
+        Row::FileUnderProcess(_)
+            | Row::FileUnderProgram(_)
+            | Row::ProgramUnderUnit(_)
+            | Row::Common(_)
+    )
 }
 
 /// A row under a program, over all columns up to this one; false for other rows.
@@ -414,10 +429,7 @@ fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.skip(1);
     }
     if p.group.evicted > 0 {
-        let n = p.group.evicted;
-        let programs = if n == 1 { "program" } else { "programs" };
-        line.put(&format!("{} evicted {programs}", num::grouped(n)), theme.quiet);
-        return;
+        return evicted(c, p.group.evicted, line);
     }
     if c.is_new(&p.tally) {
         line.put_right("new", theme.fresh).skip_right(1);
@@ -427,10 +439,7 @@ fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         (false, 0) => theme.quiet,
         (false, _) => theme.text,
     };
-    let beside = match p.single.and_then(|s| c.process(s)) {
-        Some(process) => process.key.tgid.to_string(),
-        None => format!("{}{}", glyphs.times, num::count(p.group.processes, 6)),
-    };
+    let beside = beside_name(c, p);
     if !p.is_busy() && p.living == 0 {
         line.put_right("ended", theme.quiet).skip_right(1);
     }
@@ -444,6 +453,20 @@ fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         let text = format!("{} {files}", num::grouped(p.files as u64));
         line.skip(2).put_right(&text, theme.quiet);
     }
+}
+
+/// The number of a program's processes, or the pid of the only one.
+pub(super) fn beside_name(c: &Ctx<'_>, p: &ProgramRow) -> String {
+    match p.single.and_then(|s| c.process(s)) {
+        Some(process) => process.key.tgid.to_string(),
+        None => format!("{}{}", c.look.glyphs.times, num::count(p.group.processes, 6)),
+    }
+}
+
+/// The name of the row of evicted programs.
+pub(super) fn evicted(c: &Ctx<'_>, n: u64, line: &mut Line<'_>) {
+    let programs = if n == 1 { "program" } else { "programs" };
+    line.put(&format!("{} evicted {programs}", num::grouped(n)), c.look.theme.quiet);
 }
 
 /// A process under its program.
@@ -551,8 +574,15 @@ fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
     let (now, n) = (c.app.shown_at(), width * per_cell);
     let (values, is_quiet): (Vec<u64>, bool) = match row {
-        Row::Program(at) => match c.program(at) {
+        Row::Program(at) | Row::ProgramUnderUnit(at) => match c.program(at) {
             Some(p) => (p.past(c.app.opens(), now, n), p.living == 0 && !p.is_busy()),
+            None => return,
+        },
+        Row::Unit(at) => match c.unit(at) {
+            Some(unit) => {
+                let past = unit.past(&c.app.opens_pane.programs, c.app.opens(), now, n);
+                (past, unit.living == 0 && !unit.is_busy())
+            }
             None => return,
         },
         Row::Process(slot) | Row::ProcessUnderProgram(slot) => match c.process(slot) {

@@ -49,7 +49,7 @@ fn changes_are_saved_for_the_caller_of_sudo_and_apply_the_next_time() {
     tty.send("W");
     tty.wait_for("nothing to save");
     assert!(!file.exists());
-    tty.send("ttsu>");
+    tty.send("tttsu>");
     tty.wait_for("by file");
     tty.send("W");
     tty.wait_for("saved view, sort, split, unit in ");

@@ -63,7 +63,7 @@ fn the_missed_file_and_its_script_are_among_the_first_failures() {
     let _script = Script::start("glance-job", "glance-miss", "$CAT /srv/glance/missing");
     let mut tty = dashboard((80, 24));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    tty.send("tttt");
+    tty.send("ttttt");
     tty.wait_until("the missed file", |s| {
         let mut rows = s.lines().skip_while(|l| !l.contains("PROCESS")).skip(1).take(8);
         rows.any(|row| ["glance-miss", "glance-job", "ENOENT"].iter().all(|w| row.contains(w)))

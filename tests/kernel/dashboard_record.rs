@@ -22,7 +22,7 @@ fn dashboard(dir: &Path, name: &str, env: &[(&str, &str)]) -> Tty {
     all.extend(env);
     let mut tty = Tty::start("env", &[&args[..], &filter].concat(), &all, (160, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    tty.send("tte");
+    tty.send("ttte");
     tty.wait_for("by file");
     tty
 }

@@ -17,7 +17,7 @@ fn known_numbers_are_found_again_and_nothing_is_lost_meanwhile() {
         ["--interval", "200ms", "-i", "lo", "--xdp-mode", "off", "-f", "path:numbers-of-opens"];
     let mut tty = Tty::start(ebpftop(), &args, &[], (140, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
-    tty.send("tte");
+    tty.send("ttte");
     tty.wait_for("by file");
     let shows = |s: &str, n: u32| {
         let row = s.lines().find(|l| l.contains(name));

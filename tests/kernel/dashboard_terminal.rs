@@ -208,7 +208,7 @@ fn a_click_selects_and_copied_text_does_nothing() {
         drop((std::fs::File::open(&plain).unwrap(), std::fs::File::open(&path).unwrap()));
     }
     let unique = dir.path().file_name().unwrap().to_str().unwrap();
-    tty.send(&format!("tt/path:{unique}\r"));
+    tty.send(&format!("ttt/path:{unique}\r"));
     let line = |s: &str, name: &str| {
         let at = |l: &str| l.contains(name) && l.contains(" 20 ");
         s.lines().position(at)

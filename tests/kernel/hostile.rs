@@ -29,8 +29,8 @@ fn hostile_names_are_shown_and_do_nothing() {
     let mut tty = Tty::start(ebpftop(), &args, &env, (200, 60));
     tty.wait_for(SHOWN);
     tty.wait_for("e\\u{202e}\\u{200b}z");
-    // By process, by file, by directory, failures; alone, so that whole paths have room.
-    for _ in 0..4 {
+    // By process, by unit, by file, by directory, failures; alone, so that whole paths have room.
+    for _ in 0..5 {
         tty.send("t");
         tty.settle();
     }

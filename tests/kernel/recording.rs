@@ -105,8 +105,8 @@ fn a_recording_is_shown_without_privileges() {
     let (_program_dir, program) = public_copy();
     let mut tty = without_privileges(&program, &["replay", file.to_str().unwrap()], (160, 40));
     tty.wait_for(" END ");
-    // By process, by file.
-    tty.send("tt");
+    // By process, by unit, by file.
+    tty.send("ttt");
     let screen = tty.wait_for("by file");
     let row = |screen: &str, name: &str| {
         screen.lines().find(|l| l.contains(name)).unwrap_or_else(|| panic!("{screen}")).to_owned()

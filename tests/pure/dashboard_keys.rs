@@ -12,7 +12,7 @@ fn copied_text_has_no_control_characters() {
     let mut app = started(&Settings::default(), (120, 40));
     let opens = batch(at(1.0), &[(7, "sh", b"/tmp/a\n\x1b[2J\xff", 3, 1)]);
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
-    type_text(&mut app, "tt", at(1.0));
+    type_text(&mut app, "ttt", at(1.0));
     let effects = app.update(key(KeyCode::Char('y')), at(1.0));
     assert_eq!(effects[0], Effect::Copy("/tmp/a\\n\\x1b[2J\\xff".into()));
 }

@@ -122,7 +122,7 @@ fn searching() -> Dashboard {
         opens.iter().map(|(p, name, f, r, n)| (*p, *name, f.as_slice(), *r, *n)).collect();
     app.update(Msg::Probe(ProbeEvent::Opens(crate::fake::batch(at(0.5), &opens))), at(0.5));
     app.update(Msg::Tick, at(1.0));
-    for _ in 0..4 {
+    for _ in 0..5 {
         press(&mut app, KeyCode::Char('t'), at(30.0));
     }
     assert_eq!(app.opens_pane.view, OpensView::Failures);
@@ -157,6 +157,7 @@ fn every_view_opens_and_closes_details() {
         // A program with one process is that process.
         (OpensView::Programs, (|i| matches!(i, Detail::Process(_))) as fn(&Detail) -> bool),
         (OpensView::Processes, |i| matches!(i, Detail::Process(_))),
+        (OpensView::Units, |i| matches!(i, Detail::Unit(_))),
         (OpensView::Files, |i| matches!(i, Detail::Path(_))),
         (OpensView::Directories, |i| matches!(i, Detail::Directory(_))),
         (OpensView::Failures, |i| matches!(i, Detail::Failures(_))),
@@ -164,7 +165,7 @@ fn every_view_opens_and_closes_details() {
     ] {
         assert_eq!(app.opens_pane.view, view);
         // In the first views the second row is a file.
-        if !matches!(view, OpensView::Programs | OpensView::Processes) {
+        if !view.has_rows_below() {
             press(&mut app, KeyCode::Down, at(30.0));
         }
         let cursor = app.opens_pane.list.cursor;
@@ -184,9 +185,9 @@ fn every_view_opens_and_closes_details() {
 #[test]
 fn directories_collapse_and_unfold() {
     let mut app = busy((120, 40));
-    press(&mut app, KeyCode::Char('t'), at(30.0));
-    press(&mut app, KeyCode::Char('t'), at(30.0));
-    press(&mut app, KeyCode::Char('t'), at(30.0));
+    for _ in 0..4 {
+        press(&mut app, KeyCode::Char('t'), at(30.0));
+    }
     let dirs = |app: &App| app.opens_pane.dirs.iter().map(|d| d.path.to_vec()).collect::<Vec<_>>();
     let usr = |app: &App| {
         let mut of: Vec<_> = dirs(app).into_iter().filter(|d| d.starts_with(b"/usr")).collect();
@@ -224,7 +225,7 @@ fn a_path_filter_matches_the_requested_path_too() {
         ("!path:link.conf", 1),
         ("path:~.", 2),
     ] {
-        for view in 0..6 {
+        for view in 0..7 {
             let mut app = started(&Settings::default(), (120, 40));
             let of = |pid, name: &str| meta(pid, name, at(0.4), 3);
             opened(
@@ -284,7 +285,7 @@ fn timed_opens_show_how_long_they_took() {
     opened(&mut app, &[(of(1_000), "/a", "/a"), (of(3_000_000), "/mnt/nfs/b", "/mnt/nfs/b")]);
     app.update(Msg::Tick, at(1.0));
     press(&mut app, KeyCode::Char('e'), at(1.0));
-    for name in ["programs", "processes", "files", "directories", "failures", "live"] {
+    for name in ["programs", "processes", "units", "files", "directories", "failures", "live"] {
         insta::assert_snapshot!(format!("timed_{name}_120x40"), text(&app, (120, 40)));
         press(&mut app, KeyCode::Char('t'), at(1.0));
     }

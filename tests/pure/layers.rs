@@ -137,6 +137,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
             "ui::talker",
             "ui::talkers",
             "ui::talkers_cells",
+            "ui::unit_cells",
         ],
         "the parts of the screen take style and size from `ui`",
     ),

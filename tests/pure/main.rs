@@ -21,4 +21,5 @@ mod rewind;
 mod screens;
 mod supply;
 mod ui_properties;
+mod units;
 mod words;

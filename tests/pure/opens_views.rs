@@ -42,7 +42,7 @@ fn shared() -> Dashboard {
 }
 
 fn view_of(app: &mut Dashboard, view: OpensView) {
-    for _ in 0..6 {
+    for _ in 0..7 {
         if app.opens_pane.view == view {
             return;
         }

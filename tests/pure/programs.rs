@@ -183,7 +183,7 @@ fn failing() -> Dashboard {
 #[test]
 fn failures_for_good_come_first_with_the_parent() {
     let mut app = failing();
-    for _ in 0..4 {
+    for _ in 0..5 {
         press(&mut app, KeyCode::Char('t'));
     }
     for size in [(80, 24), (120, 36), (200, 60)] {
@@ -241,7 +241,7 @@ fn each_table_has_an_order_of_its_own() {
     assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.opens_pane.sort(), OpensSort::Age);
-    for _ in 0..5 {
+    for _ in 0..6 {
         press(&mut app, KeyCode::Char('t'));
     }
     assert_eq!(app.opens_pane.sort(), OpensSort::Total);

@@ -40,7 +40,7 @@ fn app() -> Dashboard {
 /// number, and what came meanwhile is there after the pause.
 #[test]
 fn each_moment_shows_the_screen_of_that_time() {
-    for keys in ["", "t", "tt", "ttt", "tttt", "ttttt", "\r", "t\r", "2\r", "f"] {
+    for keys in ["", "t", "tt", "ttt", "tttt", "ttttt", "tttttt", "\r", "t\r", "2\r", "f"] {
         let (mut app, mut other) = (app(), app());
         second(&mut app, 0);
         second(&mut other, 0);

@@ -38,7 +38,7 @@ fn nothing_yet() {
 #[test]
 fn every_view_of_the_opens() {
     let mut app = busy((120, 40));
-    for name in ["processes", "files", "directories", "failures", "live"] {
+    for name in ["processes", "units", "files", "directories", "failures", "live"] {
         app.update(key(KeyCode::Char('t')), at(30.0));
         snapshots(name, &mut app);
     }
@@ -352,8 +352,9 @@ fn every_theme_draws_the_same_text() {
 /// Every view in every theme and at every size: the same text, whatever the colours.
 #[test]
 fn every_view_has_the_same_text_in_every_theme() {
-    let views =
-        ["", "t", "tt", "ttt", "tttt", "?", "?/rx", "i", "/nginx", "/pid:x", "p", "fm", "x"];
+    let views = [
+        "", "t", "tt", "ttt", "tttt", "ttttt", "?", "?/rx", "i", "/nginx", "/pid:x", "p", "fm", "x",
+    ];
     for keys in views {
         let mut app = busy((120, 40));
         type_text(&mut app, keys, at(30.0));

@@ -204,7 +204,7 @@ proptest! {
         let opens: Vec<_> =
             opens.iter().map(|(p, f, r, n)| (*p, "x", f.as_bytes(), *r, *n)).collect();
         app.update(Msg::Probe(ProbeEvent::Opens(batch(at(0.5), &opens))), at(0.5));
-        for _ in 0..6 {
+        for _ in 0..7 {
             for sort in [OpensSort::Rate, OpensSort::Failed, OpensSort::Total, OpensSort::Age,
                          OpensSort::Name, OpensSort::Pid] {
                 app.update(Msg::Click(Target::OpensHeader(sort)), at(1.0));

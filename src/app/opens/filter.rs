@@ -2,8 +2,8 @@
 
 use hashbrown::HashSet;
 
+use super::OpensPane;
 use super::row::Share;
-use super::{OpensPane, OpensView};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
 use crate::model::field::opens::Traffic;
@@ -140,8 +140,7 @@ impl Choose<'_> {
 
     /// How many paths contain a word, where no process matches it: it is in none of their names.
     pub fn paths_with(&self, pane: &OpensPane, word: &str) -> Option<usize> {
-        let of_processes = matches!(pane.view, OpensView::Programs | OpensView::Processes);
-        if !pane.rows.is_empty() || !of_processes || pane.detail().is_some() {
+        if !pane.rows.is_empty() || !pane.view.has_rows_below() || pane.detail().is_some() {
             return None;
         }
         let filter = Filter::parse(&format!("path:{word}")).ok()?;

@@ -12,4 +12,5 @@ pub use filter::{Choose, Counted};
 pub use pane::{Crumb, OpensPane};
 pub use row::{
     About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
+    UnitRow,
 };

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::row::{
     About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
-    fingerprint,
+    UnitRow, fingerprint,
 };
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
@@ -63,6 +63,7 @@ pub struct OpensPane {
     pub list: List,
     pub rows: Vec<Row>,
     pub programs: Vec<ProgramRow>,
+    pub units: Vec<UnitRow>,
     pub group_files: Vec<GroupFile>,
     pub commons: Vec<CommonRow>,
     pub dirs: Vec<DirRow>,
@@ -114,6 +115,7 @@ impl Default for OpensPane {
             list: List::default(),
             rows: Vec::new(),
             programs: Vec::new(),
+            units: Vec::new(),
             group_files: Vec::new(),
             commons: Vec::new(),
             dirs: Vec::new(),
@@ -166,9 +168,16 @@ impl OpensPane {
     pub(in crate::app) fn detail_of(&self, row: Row, opens: &Opens) -> Option<Detail> {
         let file = |slot: Slot| opens.files().get(slot);
         match row {
-            Row::Program(i) => self.programs.get(i).filter(|p| p.group.evicted == 0).map(|p| {
-                p.single.map_or_else(|| Detail::Program(p.group.key.clone()), Detail::Process)
-            }),
+            Row::Unit(i) => {
+                self.units.get(i).filter(|u| u.evicted == 0).map(|u| Detail::Unit(u.place.clone()))
+            }
+            Row::Program(i) | Row::ProgramUnderUnit(i) => {
+                let program = self.programs.get(i).filter(|p| p.group.evicted == 0);
+                program.map(|p| match p.single {
+                    Some(slot) => Detail::Process(slot),
+                    None => Detail::Program(p.group.key.clone()),
+                })
+            }
             Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
                 self.group_files.get(i).map(|f| Detail::Path(f.path))
             }
@@ -196,7 +205,10 @@ impl OpensPane {
         let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match row {
-            Row::Program(i) => self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec()),
+            Row::Unit(i) => Some(self.units.get(i)?.place.unit()?.name.to_vec()),
+            Row::Program(i) | Row::ProgramUnderUnit(i) => {
+                self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec())
+            }
             Row::FileUnderProgram(i) | Row::FileOfProgram(i) => path(self.group_files.get(i)?.path),
             Row::Common(_) => None,
             Row::Process(s) | Row::ProcessUnderProgram(s) => pid(s),
@@ -211,6 +223,13 @@ impl OpensPane {
             Row::Failure(s) => path(opens.failures().get(s)?.path),
             Row::Live(n) => path(opens.live_at(n)?.path?),
         }
+    }
+
+    /// The processes of a unit's programs, at most [`MAX_USERS`] of them.
+    pub fn members_of_unit(&self, at: usize) -> impl Iterator<Item = Slot> {
+        let programs = self.units.get(at).map_or(&[][..], |unit| &unit.programs);
+        let programs = programs.iter().filter_map(|at| self.programs.get(*at));
+        programs.flat_map(|p| &p.group.members).copied().take(MAX_USERS)
     }
 
     /// Opens a detail view; false if too many are open.
@@ -309,10 +328,12 @@ impl OpensPane {
     /// Shows or hides what is below the selected row; from a row below, hides that. Returns the row above.
     pub(in crate::app) fn fold(&mut self, show: bool) -> Option<RowId> {
         let selected = self.selected()?;
-        let top = |row: &&Row| matches!(row, Row::Program(_) | Row::Process(_));
+        let top = |row: &&Row| matches!(row, Row::Program(_) | Row::Unit(_) | Row::Process(_));
         let above = match selected {
             Row::Common(_) if show || self.folds.get(&self.id(selected)) == Some(&true) => selected,
             Row::Program(_)
+            | Row::Unit(_)
+            | Row::ProgramUnderUnit(_)
             | Row::Process(_)
             | Row::Common(_)
             | Row::FileUnderProgram(_)
@@ -334,10 +355,9 @@ impl OpensPane {
         }
     }
 
-    /// More or fewer directory levels; by process, more or fewer files under each.
+    /// More or fewer directory levels; in views with rows below others, more or fewer of these.
     pub(in crate::app) fn change_levels(&mut self, more: bool) {
-        let unfolds = matches!(self.view, OpensView::Programs | OpensView::Processes);
-        if unfolds && self.detail().is_none() {
+        if self.view.has_rows_below() && self.detail().is_none() {
             let shown = self.under.unwrap_or(self.auto_under);
             let steps: Vec<usize> = FILES_SHOWN.iter().filter_map(|(_, n)| *n).collect();
             let at = steps.iter().position(|n| *n >= shown).unwrap_or(0);
@@ -372,6 +392,7 @@ impl OpensPane {
     pub fn table(&self) -> OpensTable {
         match self.detail() {
             None => self.view.table(),
+            Some(Detail::Unit(_)) => OpensTable::Programs,
             Some(Detail::Program(_) | Detail::Process(_)) => OpensTable::FilesOfProcess,
             Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
             Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
@@ -437,6 +458,8 @@ impl OpensPane {
     pub fn id(&self, row: Row) -> RowId {
         match row {
             Row::Program(i) => (10, self.programs.get(i).map_or(0, |p| p.id)),
+            Row::Unit(i) => (15, self.units.get(i).map_or(0, |u| u.id)),
+            Row::ProgramUnderUnit(i) => (16, self.programs.get(i).map_or(0, |p| p.id)),
             Row::FileUnderProgram(i) => (11, self.below(i)),
             Row::FileOfProgram(i) => (12, self.group_files.get(i).map_or(0, |f| f.path.id())),
             Row::ProcessUnderProgram(s) => (13, s.id()),

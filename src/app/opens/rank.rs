@@ -25,3 +25,9 @@ pub(super) fn order<T>(items: &mut [Ranked<'_, T>], by_name: bool, reverse: bool
         a.class.cmp(&b.class).then(by_order)
     });
 }
+
+/// The rows in the order of these indexes.
+pub(super) fn take_in_order<T>(rows: Vec<T>, at: &[usize]) -> Vec<T> {
+    let mut rows: Vec<Option<T>> = rows.into_iter().map(Some).collect();
+    at.iter().filter_map(|at| rows.get_mut(*at)?.take()).collect()
+}

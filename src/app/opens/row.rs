@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::filter::Counted;
+use super::filter::{Counted, add};
 use crate::app::list::RowId;
 use crate::model::field::opens::Traffic;
 use crate::model::open::Comm;
@@ -15,6 +15,8 @@ use crate::model::time::Mono;
 /// The subject of a detail view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
+    /// The programs of a unit or container.
+    Unit(Place),
     /// The files and the processes of a program.
     Program(GroupKey),
     /// The files of a process.
@@ -52,6 +54,10 @@ pub enum Row {
     FileOfProgram(usize),
     /// A process under its program.
     ProcessUnderProgram(Slot),
+    /// An index of [`OpensPane::units`](super::OpensPane::units).
+    Unit(usize),
+    /// An index of [`OpensPane::programs`](super::OpensPane::programs): a program under its unit.
+    ProgramUnderUnit(usize),
     /// An index of [`OpensPane::commons`](super::OpensPane::commons).
     Common(usize),
     Process(Slot),
@@ -117,13 +123,85 @@ impl ProgramRow {
     }
 }
 
-/// Identifies a row by program while it is in the table.
-pub(super) fn id_of(key: &GroupKey) -> u64 {
-    let place = match &key.place {
+/// A unit or container, as far as the filters select its programs.
+#[derive(Clone, Debug)]
+pub struct UnitRow {
+    pub place: Place,
+    /// Identifies the row.
+    pub id: u64,
+    /// Indexes of its programs in [`OpensPane::programs`](super::OpensPane::programs), in their order.
+    pub programs: Vec<usize>,
+    pub tally: Tally,
+    /// Opens per second in the last interval.
+    pub rate: f64,
+    /// Opens in the last ten seconds; `None` where only some files match.
+    pub recent: Option<u64>,
+    pub traffic: Option<Traffic>,
+    /// Processes that have not ended.
+    pub living: usize,
+    /// How many evicted programs this stands for; 0: it is a unit.
+    pub evicted: u64,
+}
+
+impl UnitRow {
+    /// A unit without programs.
+    pub(super) fn new(place: &Place) -> Self {
+        Self {
+            place: place.clone(),
+            id: id_of_place(place),
+            programs: Vec::new(),
+            tally: Tally::default(),
+            rate: 0.0,
+            recent: Some(0),
+            traffic: None,
+            living: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Adds the counts of a program, which has this index.
+    pub(super) fn add(&mut self, at: usize, program: &ProgramRow) {
+        let mut sum = (!self.programs.is_empty()).then_some((self.tally, self.rate));
+        add(&mut sum, program.tally, program.rate);
+        (self.tally, self.rate) = sum.unwrap_or_default();
+        self.recent = self.recent.zip(program.recent).map(|(sum, n)| sum.saturating_add(n));
+        if let Some(traffic) = &program.traffic {
+            self.traffic.get_or_insert_default().merge(traffic);
+        }
+        self.living += program.living;
+        self.evicted = self.evicted.saturating_add(program.group.evicted);
+        self.programs.push(at);
+    }
+
+    /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
+    /// match.
+    pub fn past(&self, programs: &[ProgramRow], opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
+        let mut sums: Vec<u64> = Vec::new();
+        for program in self.programs.iter().filter_map(|at| programs.get(*at)) {
+            let past = program.past(opens, now, n);
+            sums.resize(sums.len().max(past.len()), 0);
+            sums.iter_mut().zip(past).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+        }
+        sums
+    }
+
+    /// Whether it opened something in the last seconds.
+    pub fn is_busy(&self) -> bool {
+        self.recent.map_or(self.rate > 0.0, |n| n > 0)
+    }
+}
+
+/// Identifies a row by unit while it is in the table.
+pub(super) fn id_of_place(place: &Place) -> u64 {
+    match place {
         Place::Unit(path) => fingerprint(path, 0),
         Place::Unknown(id) => fingerprint(&id.unwrap_or_default().to_le_bytes(), 1),
-    };
-    fingerprint(&key.name.0, place)
+    }
+}
+
+/// Identifies a row by program while it is in the table.
+pub(super) fn id_of(key: &GroupKey) -> u64 {
+    fingerprint(&key.name.0, id_of_place(&key.place))
 }
 
 /// FNV-1a: the same in each run.

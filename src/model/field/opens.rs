@@ -17,6 +17,7 @@ pub enum OpensField {
     FailedPath,
     Program,
     Unit,
+    UnitOfRow,
     TopFile,
     Pid,
     Process,
@@ -93,7 +94,14 @@ impl Traffic {
         self.peers += u64::from(net.peers);
     }
 
-    /// The latency of one process.
+    /// Adds that of other processes.
+    pub fn merge(&mut self, other: &Self) {
+        self.delta += other.delta;
+        self.total += other.total;
+        self.peers += other.peers;
+    }
+
+    /// The traffic of one process.
     pub fn of(net: &Net) -> Self {
         Self { delta: net.delta, total: net.total, peers: net.peers.into() }
     }
@@ -153,6 +161,8 @@ pub enum OpensView {
     Programs,
     #[strum(serialize = "process")]
     Processes,
+    #[strum(serialize = "unit")]
+    Units,
     #[strum(serialize = "file")]
     Files,
     #[strum(serialize = "directory")]
@@ -172,6 +182,7 @@ impl OpensView {
         match self {
             Self::Programs => "by program",
             Self::Processes => "by process",
+            Self::Units => "by service and container",
             Self::Files => "by file",
             Self::Directories => "by directory",
             Self::Failures => "failures",
@@ -179,11 +190,17 @@ impl OpensView {
         }
     }
 
+    /// Whether its rows stand for processes, and have files or programs below them.
+    pub fn has_rows_below(self) -> bool {
+        matches!(self, Self::Programs | Self::Processes | Self::Units)
+    }
+
     /// The table of the view.
     pub fn table(self) -> OpensTable {
         match self {
             Self::Programs => OpensTable::Programs,
             Self::Processes => OpensTable::Processes,
+            Self::Units => OpensTable::Units,
             Self::Files => OpensTable::Files,
             Self::Directories => OpensTable::Directories,
             Self::Failures => OpensTable::Failures,
@@ -198,6 +215,7 @@ impl OpensView {
 pub enum OpensTable {
     Programs,
     Processes,
+    Units,
     Files,
     Directories,
     Failures,
@@ -218,6 +236,7 @@ impl OpensTable {
         match self {
             Self::Programs => &PROGRAMS,
             Self::Processes => &PROCESSES,
+            Self::Units => &UNITS,
             Self::Files => &FILES,
             Self::Directories => &DIRECTORIES,
             Self::Failures => &FAILURES,
@@ -268,6 +287,14 @@ pub const BESIDE_FILE: (u16, u16) = (16, 26);
 const UNIT: OpensColumn =
     Column::text(F::Unit, "UNIT", "systemd unit or container of the processes, else their cgroup")
         .sized(12, 26, 6);
+
+const UNIT_OF_ROW: OpensColumn = Column::text(
+    F::UnitOfRow,
+    "SERVICE OR CONTAINER",
+    "systemd unit, or container by its name, else its cgroup; below it its programs",
+)
+.sized(26, 72, 0)
+.sorts(S::Name);
 
 const TOP_FILE: OpensColumn = Column::text(
     F::TopFile,
@@ -414,6 +441,9 @@ static PROGRAMS: [OpensColumn; 11] = [
 static PROCESSES: [OpensColumn; 11] =
     [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, PAST];
 
+static UNITS: [OpensColumn; 9] =
+    [UNIT_OF_ROW, RATE, FAILED, TOTAL.sized(7, 10, 5), MEAN, MAX, RX, TX, PAST.sized(11, 30, 4)];
+
 static FILES: [OpensColumn; 9] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, USERS, RESULT, AGE];
 
 static DIRECTORIES: [OpensColumn; 8] = [DIRECTORY, FILE_COUNT, RATE, FAILED, TOTAL, MEAN, MAX, AGE];
@@ -460,6 +490,7 @@ mod tests {
         assert_eq!(of(OpensTable::Processes), processes);
         let programs = [Rate, Failed, Total, Rx, Tx, Age, Name, Latency];
         assert_eq!(of(OpensTable::Programs), programs);
+        assert_eq!(of(OpensTable::Units), programs);
         let no_connections = |need| need != Need::Connections;
         let some = [Rate, Failed, Total, Age, Name, Pid, Latency];
         assert_eq!(OpensTable::Processes.sorts(no_connections), some);

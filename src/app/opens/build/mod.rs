@@ -10,6 +10,7 @@ mod live;
 mod processes;
 mod programs;
 mod under;
+mod units;
 
 use super::filter::Choose;
 use super::row::{About, Detail, Row};
@@ -25,6 +26,7 @@ use files::{files_of, paths};
 use live::live;
 use processes::{processes, processes_of};
 use programs::{files_of_program, programs, traffic_of};
+use units::{sum_up_units, unit, units};
 
 /// Sums up the traffic of processes and what is unattributed, of the same interval as the rows' cells.
 pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
@@ -34,6 +36,7 @@ pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
     for row in &mut pane.programs {
         row.traffic = traffic_of(opens, owners, &row.group);
     }
+    sum_up_units(pane);
 }
 
 /// Builds the pane's rows; `room` is the number of lines for them.
@@ -42,6 +45,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.dirs.clear();
     pane.fails.clear();
     pane.programs.clear();
+    pane.units.clear();
     pane.group_files.clear();
     pane.commons.clear();
     pane.parts.clear();
@@ -55,6 +59,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     }
     let (sort, reverse) = (pane.sort(), pane.reverse);
     match (pane.detail().cloned(), pane.view) {
+        (Some(Detail::Unit(place)), _) => unit(pane, choose, &place, room),
         (Some(Detail::Program(key)), _) => {
             pane.of = 0;
             files_of_program(pane, choose, &key);
@@ -84,6 +89,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         (Some(Detail::Failures(group)), _) => failures_of_group(pane, choose, &group),
         (Some(Detail::Address(_) | Detail::Timeline(_)), _) => pane.of = 0,
         (None, OpensView::Programs) => programs(pane, choose, room),
+        (None, OpensView::Units) => units(pane, choose, room),
         (None, OpensView::Processes) => processes(pane, choose, room),
         (None, OpensView::Files) => {
             pane.of = choose.opens.paths().len();
@@ -93,8 +99,11 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         (None, OpensView::Failures) => failures(pane, choose),
         (None, OpensView::Live) => live(pane, choose),
     }
-    let counted = matches!(pane.view, OpensView::Programs | OpensView::Processes);
-    if pane.detail().is_some() || !counted {
+    let counted = match pane.detail() {
+        None => pane.view.has_rows_below(),
+        Some(detail) => matches!(detail, Detail::Unit(_)),
+    };
+    if !counted {
         pane.matched = pane.rows.len();
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::common::Commonness;
 use super::under::{File, auto_under, put_files};
 use crate::app::opens::filter::{Choose, Counted, add};
-use crate::app::opens::rank::{Ranked, order};
+use crate::app::opens::rank::{Ranked, order, take_in_order};
 use crate::app::opens::row::{GroupFile, ProgramRow, Row, id_of};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::connections::Connections;
@@ -17,7 +17,7 @@ use crate::model::opens::{Group, GroupKey, Opens, Process};
 use crate::model::slab::Slot;
 
 /// Rows, from the first on, that set the scale of the graphs.
-const SCALED_BY: usize = 256;
+pub(super) const SCALED_BY: usize = 256;
 
 /// A program that opened something in so many seconds shows its files.
 const BUSY_SECONDS: usize = 10;
@@ -30,28 +30,39 @@ const UNFOLDED: usize = 10;
 
 /// All programs that match.
 pub(super) fn programs(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
-    let opens = choose.opens;
-    let groups = opens.groups(choose.cgroups);
+    let groups = choose.opens.groups(choose.cgroups);
+    programs_of(pane, choose, groups, room);
+}
+
+/// The programs among `groups` that match.
+pub(super) fn programs_of(
+    pane: &mut OpensPane,
+    choose: &Choose<'_>,
+    groups: Vec<Group>,
+    room: usize,
+) {
     pane.of = groups.iter().filter(|g| g.evicted == 0 && g.processes > 0).count();
-    let mut rows: Vec<_> = groups.into_iter().filter_map(|g| program_row(choose, g)).collect();
+    pane.programs = rows_in_order(pane, choose, groups);
+    pane.matched = pane.programs.iter().filter(|row| row.group.evicted == 0).count();
+    let (opens, now) = (choose.opens, choose.now);
+    let peak = |row: &ProgramRow| row.past(opens, now, 59).into_iter().max().unwrap_or(0);
+    pane.most = pane.programs.iter().take(SCALED_BY).map(peak).max().unwrap_or(0);
+    put_rows(pane, choose, room);
+}
+
+/// The rows of those that match, in the pane's order.
+pub(super) fn rows_in_order(
+    pane: &OpensPane,
+    choose: &Choose<'_>,
+    groups: Vec<Group>,
+) -> Vec<ProgramRow> {
+    let rows: Vec<_> = groups.into_iter().filter_map(|g| program_row(choose, g)).collect();
     let sort = pane.sort();
     let mut items: Vec<_> =
         rows.iter().enumerate().map(|(at, row)| ranked(choose, sort, at, row)).collect();
     order(&mut items, sort == OpensSort::Name, pane.reverse);
-    let mut places = vec![0; items.len()];
-    for (place, item) in items.iter().enumerate() {
-        if let Some(to) = places.get_mut(item.what) {
-            *to = place;
-        }
-    }
-    drop(items);
-    let mut numbered: Vec<_> = places.into_iter().zip(rows.drain(..)).collect();
-    numbered.sort_unstable_by_key(|(place, _)| *place);
-    pane.programs = numbered.into_iter().map(|(_, row)| row).collect();
-    pane.matched = pane.programs.iter().filter(|row| row.group.evicted == 0).count();
-    let peak = |row: &ProgramRow| row.past(opens, choose.now, 59).into_iter().max().unwrap_or(0);
-    pane.most = pane.programs.iter().take(SCALED_BY).map(peak).max().unwrap_or(0);
-    put_rows(pane, choose, room);
+    let at: Vec<usize> = items.into_iter().map(|item| item.what).collect();
+    take_in_order(rows, &at)
 }
 
 fn ranked<'a>(

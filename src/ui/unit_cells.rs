@@ -1,0 +1,86 @@
+//! The cells of units and containers, and of the programs below them.
+
+use super::opens_cells::{Ctx, UNDER};
+use super::text::{Line, cells};
+use super::{num, opens_cells};
+use crate::app::opens::{ProgramRow, Row, UnitRow};
+use crate::model::errno::errno_name;
+use crate::model::opens::Place;
+
+/// The short name of a place.
+pub fn name_of(place: &Place) -> &[u8] {
+    match (place.unit(), place) {
+        (Some(unit), _) => unit.name,
+        (None, Place::Unknown(None)) => b"no cgroup",
+        (None, _) => b"unknown cgroup",
+    }
+}
+
+/// Name and number of programs; below it a program with the file that matters most.
+pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    match row {
+        Row::Unit(at) => {
+            if let Some(unit) = c.unit(at) {
+                whole(c, at, unit, line);
+            }
+        }
+        Row::ProgramUnderUnit(at) => {
+            if let Some(program) = c.program(at) {
+                below(c, program, line);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn whole(c: &Ctx<'_>, at: usize, unit: &UnitRow, line: &mut Line<'_>) {
+    let (theme, glyphs, pane) = (c.look.theme, c.look.glyphs, &c.app.opens_pane);
+    let mut members = pane.members_of_unit(at).filter_map(|slot| c.process(slot));
+    if members.any(|p| c.app.is_lit_process(p.key)) {
+        line.put(glyphs.lit, theme.key);
+    } else {
+        line.skip(1);
+    }
+    if unit.evicted > 0 {
+        return opens_cells::evicted(c, unit.evicted, line);
+    }
+    if c.is_new(&unit.tally) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let style = match (unit.is_busy(), unit.living) {
+        (true, _) => theme.strong,
+        (false, 0) => theme.quiet,
+        (false, _) => theme.text,
+    };
+    if !unit.is_busy() && unit.living == 0 {
+        line.put_right("ended", theme.quiet).skip_right(1);
+    }
+    line.put_bytes(name_of(&unit.place), glyphs.cut, style);
+    let n = unit.programs.len() as u64;
+    let programs = if n == 1 { "program" } else { "programs" };
+    line.skip(2).put_right(&format!("{} {programs}", num::grouped(n)), theme.quiet);
+}
+
+fn below(c: &Ctx<'_>, program: &ProgramRow, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    line.skip(UNDER);
+    if program.group.evicted > 0 {
+        return opens_cells::evicted(c, program.group.evicted, line);
+    }
+    let style = if program.living == 0 { theme.quiet } else { theme.text };
+    line.put_bytes(program.group.key.name.as_bytes(), glyphs.cut, style);
+    let beside = opens_cells::beside_name(c, program);
+    if line.room() > cells(&beside) {
+        line.skip(1).put(&beside, theme.quiet);
+    }
+    let Some((top, path)) = program.top.and_then(|top| Some((top, c.path(top.path)?))) else {
+        return;
+    };
+    line.skip(2);
+    if top.last_ret < 0 {
+        line.put(&errno_name(top.last_ret.saturating_neg()), theme.bad).skip(1);
+    }
+    if line.room() > 8 {
+        line.put_path(&path.label(), glyphs.cut, theme.quiet);
+    }
+}
