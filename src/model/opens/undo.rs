@@ -109,9 +109,18 @@ impl Opens {
         self.programs.go_back(from)
     }
 
-    /// Works out what was not written: the files of a process, the users of a path, programs by key.
+    /// Works out what was not written: the files of a process, the users of a path, processes and
+    /// programs by key.
     pub fn settle(&mut self) {
         self.by_program = self.programs.iter().map(|(slot, p)| (p.key, slot)).collect();
+        let stand_ins = self.processes.iter().filter(|(_, p)| p.is_stand_in());
+        self.stand_ins = stand_ins.map(|(slot, p)| ((p.name, p.uid, p.cgroup_id), slot)).collect();
+        let (processes, hasher) = (&self.processes, &self.hasher);
+        let hash = |s: &Slot| processes.get(*s).map_or(0, |p| hasher.hash_one(p.key));
+        self.by_key.clear();
+        for (slot, _) in processes.iter().filter(|(_, p)| !p.is_stand_in()) {
+            self.by_key.insert_unique(hash(&slot), slot, hash);
+        }
         self.processes.iter_mut().for_each(|(_, p)| p.files.clear());
         self.paths.iter_mut().for_each(|(_, p)| p.users.clear());
         let mut slots: Vec<Slot> = self.files.iter().map(|(slot, _)| slot).collect();

@@ -93,7 +93,7 @@ impl World {
                 *reported += n;
                 let key = meta(*process, now, 0);
                 batch.lost_by.push(LostOpens {
-                    tgid: *process,
+                    tgid: key.tgid,
                     start_boottime_ns: key.start_boottime_ns,
                     process: key.process,
                     uid: 0,
@@ -102,8 +102,8 @@ impl World {
                 });
             }
             Step::Ended(process) => {
-                let start_boottime_ns = meta(*process, now, 0).start_boottime_ns;
-                batch.ended.push(Ended { tgid: *process, start_boottime_ns, at: now });
+                let OpenMeta { tgid, start_boottime_ns, .. } = meta(*process, now, 0);
+                batch.ended.push(Ended { tgid, start_boottime_ns, at: now });
             }
             Step::Talk(port, talkers, detail) => {
                 first = Mono(self.now - 2_500_000_000);
@@ -177,8 +177,9 @@ impl World {
 fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
     OpenMeta {
         at,
-        tgid: process,
-        tid: process,
+        // 0 is the id of entries for evicted processes.
+        tgid: process + 1,
+        tid: process + 1,
         ppid: 1,
         uid: 0,
         start_boottime_ns: 77,
@@ -212,7 +213,7 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
     for (slot, p) in opens.processes().iter() {
         add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
-        add(&(p.part(), opens.part_rate(p), opens.program_of(p)));
+        add(&(p.part(), opens.part_rate(p), opens.program_of(p), opens.find(p.key)));
     }
     for (slot, p) in opens.programs().iter() {
         add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
@@ -231,7 +232,8 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
         add(&(histories(&t.rx_history), histories(&t.tx_history)));
         add(&wire.talk(t).map(|talk| (talk.rx, talk.tx, talk.rows())));
     }
-    add(&(opens.processes().len(), opens.files().len(), wire.talkers().len()));
+    add(&(opens.processes().len(), opens.process_count()));
+    add(&(opens.files().len(), wire.talkers().len()));
     text
 }
 
