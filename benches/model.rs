@@ -8,11 +8,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ebpftop::model::conn::{
+    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Owner, OwnerFrom, Share, TCP,
+    TcpCounts,
+};
+use ebpftop::model::connections::Connections;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::ledger::{Ledger, Reading, Side, merged};
-use ebpftop::model::open::{OpenBatch, ResolvedKind};
+use ebpftop::model::open::{Comm, OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
-use ebpftop::model::past::{PAST_BYTES, Past};
+use ebpftop::model::past::{PAST_BYTES, Past, Tables};
+use ebpftop::model::process::ProcessKey;
 use ebpftop::model::time::Mono;
 use ebpftop::model::wire::Wire;
 use ebpftop::recording::{Head, Seen, Writer};
@@ -46,12 +52,15 @@ fn count(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| opens.add_batch(&batch, at(1.0))));
         // The last minutes are kept, a moment each second of 300,000 opens.
         let mut past = Past::new(Duration::from_secs(1), PAST_BYTES);
-        let (mut wire, mut n) = (Wire::default(), 0u32);
+        let (mut wire, mut connections) = (Wire::default(), Connections::default());
+        let mut n = 0u32;
         group.bench_function(format!("{name}, the past kept"), |b| {
             b.iter(|| {
                 if n.is_multiple_of(146) {
                     let now = at(f64::from(n / 146));
-                    past.tick(&mut opens, &mut wire, now, (), now);
+                    let (opens, wire) = (&mut opens, &mut wire);
+                    let connections = &mut connections;
+                    past.tick(&mut Tables { opens, wire, connections }, now, (), now);
                 }
                 n += 1;
                 opens.add_batch(&batch, at(1.0));
@@ -82,6 +91,77 @@ fn count(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    group.finish();
+}
+
+/// A thousand sockets of a hundred processes, each with ten bytes more than in the tick before.
+fn sockets(n: u32) -> ConnectionsBatch {
+    let conn = |cookie: u32| {
+        let key = ProcessKey { tgid: 1 + cookie % 100, start_boottime_ns: 77 };
+        let owner = Owner { key, uid: 0, comm: Comm::new(b"server"), from: OwnerFrom::Accepted };
+        let rx_bytes = 10 * u64::from(n);
+        let carried = Carried { rx_bytes, rx_packets: n.into(), ..Carried::default() };
+        Conn {
+            at: at(f64::from(n)),
+            since: None,
+            cookie: cookie.into(),
+            event: ConnEvent::Sample,
+            protocol: TCP,
+            local: "10.0.0.1:443".parse().unwrap(),
+            remote: (IpAddr::from((0x0a01_0000 + cookie).to_be_bytes()), 40_000).into(),
+            netns: 1,
+            interface: 0,
+            state: 1,
+            error: 0,
+            shares: vec![Share { owner, carried }],
+            current: 0,
+            left_out: Carried::default(),
+            tcp: Some(TcpCounts { carried, queued: 0 }),
+            shared: false,
+            kernel: false,
+            passive: true,
+            stream: true,
+            unseen: false,
+        }
+    };
+    let samples = (0..1_000).map(conn).collect();
+    let tick = Some(ConnectionsTick { samples, ..ConnectionsTick::default() });
+    ConnectionsBatch { at: at(f64::from(n)), tick, ..ConnectionsBatch::default() }
+}
+
+/// A tick of connections that all carried something.
+fn connections(c: &mut Criterion) {
+    let mut group = c.benchmark_group("connections");
+    group.throughput(Throughput::Elements(1_000));
+    for keeps in [false, true] {
+        let mut past = Past::new(Duration::from_secs(1), PAST_BYTES);
+        let (mut opens, mut wire) = (Opens::default(), Wire::default());
+        let (mut connections, mut n) = (Connections::default(), 0);
+        let mut next = || {
+            n += 1;
+            (n, sockets(n))
+        };
+        let name = if keeps { "1,000 active, the past kept" } else { "1,000 active" };
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                &mut next,
+                |(n, batch)| {
+                    connections.apply(&batch);
+                    if keeps {
+                        let (opens, wire) = (&mut opens, &mut wire);
+                        let connections = &mut connections;
+                        let now = at(f64::from(n));
+                        past.tick(&mut Tables { opens, wire, connections }, now, (), now);
+                    }
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        if let Some(oldest) = past.oldest() {
+            let seconds = at(f64::from(n)).since(oldest) / 1_000_000_000;
+            println!("{} KiB for {seconds} s of it", past.bytes() >> 10);
+        }
+    }
     group.finish();
 }
 
@@ -140,5 +220,5 @@ fn record(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, count, tick, record);
+criterion_group!(benches, count, connections, tick, record);
 criterion_main!(benches);

@@ -17,6 +17,7 @@ use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
 use crate::model::opens::Opens;
+use crate::model::past::Tables;
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slab;
@@ -152,6 +153,15 @@ impl Data {
             + rows(self.wire.talkers())
             + owners.processes().count() * size_of::<Net>()
             + owners.pairs().count() * size_of::<Pair>()
+    }
+
+    /// The tables that go back in time together.
+    pub(super) fn tables(&mut self) -> Tables<'_> {
+        Tables {
+            opens: Rc::make_mut(&mut self.opens),
+            wire: Rc::make_mut(&mut self.wire),
+            connections: Rc::make_mut(&mut self.owners),
+        }
     }
 
     /// Connections and their processes; `None` before the probe has run.

@@ -216,7 +216,7 @@ impl Conn {
 }
 
 /// A remote address, in the network namespace and on the link where it means one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerAddr {
     /// The network namespace's inode number.
     pub netns: u32,

@@ -33,6 +33,7 @@ pub mod process_info;
 pub mod services;
 pub mod size;
 pub mod slab;
+pub mod table;
 pub mod talkers;
 pub mod time;
 pub mod timeline;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::connections::Connections;
 use super::opens::Opens;
 use super::time::{Mono, NS_PER_SEC};
 use super::undo::{Reading, Window, Writing};
@@ -24,6 +25,14 @@ const BETWEEN_NS: u64 = 900_000_000;
 /// Approximate bytes of a moment beside its changes.
 const MOMENT_BYTES: usize = 128;
 
+/// The tables that go back together.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    pub opens: &'a mut Opens,
+    pub wire: &'a mut Wire,
+    pub connections: &'a mut Connections,
+}
+
 /// Packed undo records of one moment.
 #[derive(Debug)]
 pub struct Changes {
@@ -34,20 +43,35 @@ pub struct Changes {
 impl Changes {
     /// Takes the changes of the tables since the last call. Histories note further changes for the
     /// seconds of `window`.
-    pub fn of(opens: &mut Opens, wire: &mut Wire, window: Window) -> Self {
+    pub fn of(tables: &mut Tables<'_>, window: Window) -> Self {
         let mut raw = Writing::default();
-        opens.changes(window, &mut raw);
-        wire.changes(window, &mut raw);
+        tables.opens.changes(window, &mut raw);
+        tables.wire.changes(window, &mut raw);
+        tables.connections.changes(window, &mut raw);
         let packed = lz4_flex::block::compress(&raw.bytes).into_boxed_slice();
         Self { packed, raw_len: raw.bytes.len() }
     }
 
-    /// Undoes these changes in the tables.
-    pub fn take_back(&self, opens: &mut Opens, wire: &mut Wire) {
+    /// Undoes these changes in the tables. [`Tables::settle`] has to follow before they are read.
+    pub fn take_back(&self, tables: &mut Tables<'_>) {
         let raw = lz4_flex::block::decompress(&self.packed, self.raw_len).unwrap_or_default();
         let mut raw = Reading(&raw);
-        let back = opens.go_back(&mut raw).and_then(|()| wire.go_back(&mut raw));
+        let back = tables.go_back(&mut raw);
         debug_assert!(back.is_some() && raw.is_done(), "what was just written can be read");
+    }
+}
+
+impl Tables<'_> {
+    fn go_back(&mut self, from: &mut Reading<'_>) -> Option<()> {
+        self.opens.go_back(from)?;
+        self.wire.go_back(from)?;
+        self.connections.go_back(from)
+    }
+
+    /// Works out the derived data, which no moment has.
+    pub fn settle(&mut self) {
+        self.opens.settle();
+        self.connections.settle();
     }
 }
 
@@ -82,9 +106,9 @@ impl<W> Past<W> {
 
     /// Stores a moment unless the last one was just before. Moments more than [`PAST_NS`] before
     /// `from` are dropped.
-    pub fn tick(&mut self, opens: &mut Opens, wire: &mut Wire, at: Mono, with: W, from: Mono) {
+    pub fn tick(&mut self, tables: &mut Tables<'_>, at: Mono, with: W, from: Mono) {
         if self.moments.back().is_none_or(|last| at.since(last.at) >= BETWEEN_NS) {
-            self.take(opens, wire, at, with, at);
+            self.take(tables, at, with, at);
         }
         while let Some(oldest) = self.moments.front()
             && (self.bytes > self.most || from.since(oldest.at) > PAST_NS)
@@ -96,13 +120,13 @@ impl<W> Past<W> {
     }
 
     /// Stores a moment; from now on histories do not change before `first`.
-    fn take(&mut self, opens: &mut Opens, wire: &mut Wire, at: Mono, with: W, first: Mono) {
+    fn take(&mut self, tables: &mut Tables<'_>, at: Mono, with: W, first: Mono) {
         let second = |at: Mono| at.0 / NS_PER_SEC;
         self.window = Window {
             first: second(first.min(at)).saturating_sub(self.spare_s),
             last: second(at) + self.spare_s,
         };
-        let changes = Changes::of(opens, wire, self.window);
+        let changes = Changes::of(tables, self.window);
         if let Some(last) = self.moments.back_mut() {
             self.bytes += changes.packed.len();
             last.until_next = Some(changes);
@@ -115,15 +139,14 @@ impl<W> Past<W> {
     /// first if the event reaches further back than a refresh.
     pub fn before(
         &mut self,
-        opens: &mut Opens,
-        wire: &mut Wire,
+        tables: &mut Tables<'_>,
         now: Mono,
         first: Mono,
         with: impl FnOnce() -> W,
     ) {
         let Window { first: from, last: to } = self.window;
         if !self.moments.is_empty() && (first.0 / NS_PER_SEC < from || now.0 / NS_PER_SEC > to) {
-            self.take(opens, wire, now, with(), first);
+            self.take(tables, now, with(), first);
         }
     }
 

@@ -34,13 +34,20 @@ fn line<'a>(screen: &'a str, words: &[&str]) -> &'a str {
     found.unwrap_or_else(|| panic!("no line with {words:?}\n{screen}"))
 }
 
-fn owner(pid: u32, name: &str) -> Owner {
+pub(super) fn owner(pid: u32, name: &str) -> Owner {
     let key = ProcessKey { tgid: pid, start_boottime_ns: u64::from(pid) * 1_000_000 };
     Owner { key, uid: 0, comm: Comm::new(name.as_bytes()), from: OwnerFrom::Made }
 }
 
 /// A socket with what it has received and sent.
-fn conn(cookie: u64, who: Option<Owner>, local: &str, remote: &str, rx: u64, tx: u64) -> Conn {
+pub(super) fn conn(
+    cookie: u64,
+    who: Option<Owner>,
+    local: &str,
+    remote: &str,
+    rx: u64,
+    tx: u64,
+) -> Conn {
     let carried = Carried { rx_bytes: rx, tx_bytes: tx, rx_packets: 1, tx_packets: 1 };
     Conn {
         at: at(30.5),

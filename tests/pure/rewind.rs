@@ -3,8 +3,10 @@
 use crate::fake::{Dashboard, at, key, second, started, text, type_text};
 use std::time::Duration;
 
+use crate::pivot::{conn, owner};
 use ebpftop::app::{App, Msg};
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::conn::{ConnEvent, ConnectionsBatch, ConnectionsTick};
+use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -75,6 +77,93 @@ fn each_moment_shows_the_screen_of_that_time() {
         other.update(Msg::Tick, at(13.2));
         app.update(Msg::Tick, at(13.2));
         assert_eq!(body(&app), body(&other), "{keys:?}: now");
+    }
+}
+
+/// A second of connections: one goes on, one begins and one ends in every third second, another is
+/// refused, and a process that opens nothing begins to talk in the fifth.
+fn talk(app: &mut Dashboard, s: u32) {
+    let now = at(f64::from(s) + 0.4);
+    if s == 2 {
+        let info = ProbeInfo::Connections(ConnectionsInfo::default());
+        app.update(Msg::Probe(ProbeEvent::Started(info)), now);
+    }
+    if s < 2 {
+        return;
+    }
+    let nginx = Some(owner(812, "nginx"));
+    let n = u64::from(s);
+    let bulk = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", n * 700, n * n * 900);
+    let unowned = conn(2, None, "10.0.3.1:2049", "10.0.3.17:700", n * 40, 0);
+    let mut short = conn(100 + n / 3, nginx, "10.9.0.1:40000", "10.9.0.2:5432", n, 2 * n);
+    short.event = [ConnEvent::Connect, ConnEvent::Sample, ConnEvent::Close][s as usize % 3];
+    let mut refused = conn(7, nginx, "10.9.0.1:40001", "10.9.0.3:25", 0, 0);
+    (refused.event, refused.state, refused.error) = (ConnEvent::Close, 2, 111);
+    let mut samples = vec![bulk, unowned];
+    let mut events = vec![refused];
+    match short.event {
+        ConnEvent::Sample => samples.push(short),
+        _ => events.push(short),
+    }
+    if s >= 5 {
+        let quiet = Some(owner(777, "quiet"));
+        samples.push(conn(3, quiet, "10.0.3.1:40001", "10.0.3.17:22", 10 * n, 20 * n));
+    }
+    for conn in events.iter_mut().chain(&mut samples) {
+        conn.at = now;
+    }
+    let tick = Some(ConnectionsTick { samples, ..ConnectionsTick::default() });
+    let batch = ConnectionsBatch { at: now, events, tick, ..ConnectionsBatch::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), now);
+}
+
+/// Columns of traffic, peers of a process, its timeline, and the processes of an address.
+#[test]
+fn each_moment_shows_the_connections_of_that_time() {
+    for keys in ["", "t/nginx\r\r", "t/nginx\r\rl", "2/ip:10.0.3.17\r\r"] {
+        let mut app = app();
+        app.resize((200, 60), at(0.0));
+        let body = |app: &Dashboard| {
+            let text = text(app, (200, 60));
+            let lines: Vec<&str> = text.lines().skip(1).collect();
+            lines[..lines.len() - 1].join("\n")
+        };
+        let pass = |app: &mut Dashboard, s| {
+            talk(app, s);
+            second(app, s);
+        };
+        pass(&mut app, 0);
+        for c in keys.chars() {
+            let code = if c == '\r' { KeyCode::Enter } else { KeyCode::Char(c) };
+            app.update(key(code), at(1.2));
+        }
+        let mut shown = Vec::new();
+        for s in 1..10 {
+            pass(&mut app, s);
+            shown.push(body(&app));
+        }
+        let words: &[&str] = match keys {
+            "" => &["quiet", "unattributed", "payload rx"],
+            "2/ip:10.0.3.17\r\r" => &["quiet", "nginx", "unattributed: kernel socket"],
+            _ => &["10.9.0.2", "10.0.3.17"],
+        };
+        for word in words {
+            assert!(shown[8].contains(word), "{keys:?}: {word}\n{}", shown[8]);
+        }
+        app.update(key(KeyCode::Char('p')), at(10.0));
+        for s in 10..13 {
+            pass(&mut app, s);
+        }
+        for n in (0..9).rev() {
+            app.update(key(KeyCode::Char('[')), at(13.2));
+            assert_eq!(body(&app), shown[n], "{keys:?}: back to {n}");
+        }
+        for (n, then) in shown.iter().enumerate().skip(1) {
+            app.update(key(KeyCode::Char(']')), at(13.2));
+            assert_eq!(body(&app), *then, "{keys:?}: forth to {n}");
+        }
+        shown.dedup();
+        assert!(shown.len() > 6, "{keys:?}: the moments differ");
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{Shown, Watching};
+use super::{Probed, Shown};
 use crate::app::data::Data;
 use crate::model::connections::Connections;
 use crate::model::opens::Opens;
-use crate::model::past::{Changes, Past};
+use crate::model::past::{Changes, Past, Tables};
 use crate::model::time::Mono;
 use crate::model::undo::Window;
 use crate::model::wire::Wire;
@@ -16,13 +16,12 @@ use crate::model::wire::Wire;
 pub(super) struct Frozen {
     opens: Rc<Opens>,
     wire: Rc<Wire>,
-    /// Those of the pause: earlier ones are not kept.
-    owners: Option<Rc<Connections>>,
+    connections: Rc<Connections>,
     /// The moment that is shown.
     at: Mono,
     paused_at: Mono,
-    /// The interfaces of the shown moment, if that is not the pause.
-    watching: Option<Watching>,
+    /// The probes at the shown moment.
+    probed: Probed,
     /// The number of the shown moment; at the pause, the number of the next one.
     number: u64,
     /// The changes from the last moment to the pause, once they are known.
@@ -36,7 +35,7 @@ pub(super) struct Frozen {
 struct Step {
     changes: Changes,
     to: Mono,
-    watching: Option<Watching>,
+    probed: Probed,
 }
 
 impl Frozen {
@@ -45,10 +44,10 @@ impl Frozen {
         Self {
             opens: data.opens.clone(),
             wire: data.wire.clone(),
-            owners: data.connections_known.then(|| data.owners.clone()),
+            connections: data.owners.clone(),
             at: now,
             paused_at: now,
-            watching: None,
+            probed: Probed::of(data),
             number,
             since_last: None,
             forth: Vec::new(),
@@ -63,43 +62,52 @@ impl Frozen {
         self.paused_at
     }
 
-    pub(super) fn shown<'a>(&'a self, data: &'a Data) -> Shown<'a> {
+    pub(super) fn shown(&self) -> Shown<'_> {
         Shown {
             at: self.at,
             opens: &self.opens,
             wire: &self.wire,
-            owners: self.owners.as_deref().filter(|_| self.forth.is_empty()),
-            watching: self.watching.as_deref().unwrap_or(&data.watching),
+            owners: self.probed.connections_known.then_some(&*self.connections),
+            watching: &self.probed.watching,
         }
     }
 
-    /// Orders what the changes left unordered.
+    fn tables(&mut self) -> Tables<'_> {
+        Tables {
+            opens: Rc::make_mut(&mut self.opens),
+            wire: Rc::make_mut(&mut self.wire),
+            connections: Rc::make_mut(&mut self.connections),
+        }
+    }
+
+    /// Works out the derived data after steps.
     pub(super) fn settle(&mut self) {
-        Rc::make_mut(&mut self.opens).settle();
+        self.tables().settle();
     }
 
     /// Takes `changes` back; returns those that lead to the state before.
     fn take_back(&mut self, changes: &Changes) -> Changes {
-        let (opens, wire) = (Rc::make_mut(&mut self.opens), Rc::make_mut(&mut self.wire));
-        changes.take_back(opens, wire);
-        Changes::of(opens, wire, Window::ALL)
+        let mut tables = self.tables();
+        changes.take_back(&mut tables);
+        Changes::of(&mut tables, Window::ALL)
     }
 
     /// One moment back; false where none is kept.
-    pub(super) fn step_back(&mut self, past: &Past<Watching>) -> bool {
+    pub(super) fn step_back(&mut self, past: &Past<Probed>) -> bool {
         let number = self.number.checked_sub(1);
         let Some(moment) = number.and_then(|n| past.moment(n)) else { return false };
         let changes = if self.forth.is_empty() {
-            let (opens, wire) = (Rc::make_mut(&mut self.opens), Rc::make_mut(&mut self.wire));
-            let since_last = self.since_last.take();
-            let since_last = since_last.unwrap_or_else(|| Changes::of(opens, wire, Window::ALL));
+            let since_last = match self.since_last.take() {
+                Some(changes) => changes,
+                None => Changes::of(&mut self.tables(), Window::ALL),
+            };
             self.take_back(&since_last)
         } else {
             let Some(changes) = &moment.until_next else { return false };
             self.take_back(changes)
         };
-        let watching = self.watching.replace(moment.with.clone());
-        self.forth.push(Step { changes, to: self.at, watching });
+        let probed = std::mem::replace(&mut self.probed, moment.with.clone());
+        self.forth.push(Step { changes, to: self.at, probed });
         self.number -= 1;
         self.at = moment.at;
         true
@@ -114,7 +122,7 @@ impl Frozen {
         }
         self.number += 1;
         self.at = step.to;
-        self.watching = step.watching;
+        self.probed = step.probed;
         true
     }
 }

@@ -16,8 +16,19 @@ use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::wire::Wire;
 use frozen::Frozen;
 
-/// The state of the talkers probe, shared with a paused screen.
-type Watching = Rc<ProbeState<Vec<Watched>>>;
+/// The states of probes that a moment stores beside the tables.
+#[derive(Clone, Debug)]
+struct Probed {
+    watching: Rc<ProbeState<Vec<Watched>>>,
+    connections_known: bool,
+}
+
+impl Probed {
+    fn of(data: &Data) -> Self {
+        let (watching, connections_known) = (data.watching.clone(), data.connections_known);
+        Self { watching, connections_known }
+    }
+}
 
 /// Time that `{` and `}` skip.
 const LEAP_NS: u64 = 60 * NS_PER_SEC;
@@ -28,7 +39,7 @@ pub struct Shown<'a> {
     pub at: Mono,
     pub opens: &'a Opens,
     pub wire: &'a Wire,
-    /// `None` where they are unknown: the probe never ran, or the moment is before the pause.
+    /// `None` where they are unknown: the probe has not run at that moment.
     pub owners: Option<&'a Connections>,
     pub watching: &'a ProbeState<Vec<Watched>>,
 }
@@ -58,7 +69,7 @@ pub(super) struct Time {
     clock: Mono,
     frozen: Option<Frozen>,
     /// The last minutes; `None` in a replay.
-    past: Option<Past<Watching>>,
+    past: Option<Past<Probed>>,
 }
 
 impl Time {
@@ -93,7 +104,7 @@ impl Time {
     /// The tables that the screen shows, of `data` or of an earlier moment.
     pub(super) fn shown<'a>(&'a self, data: &'a Data) -> Shown<'a> {
         match &self.frozen {
-            Some(frozen) => frozen.shown(data),
+            Some(frozen) => frozen.shown(),
             None => Shown {
                 at: self.clock,
                 opens: &data.opens,
@@ -125,8 +136,8 @@ impl Time {
     pub(super) fn keep_moment(&mut self, data: &mut Data) {
         let Some(past) = &mut self.past else { return };
         let from = self.frozen.as_ref().map_or(self.clock, Frozen::paused_at);
-        let (opens, wire) = (Rc::make_mut(&mut data.opens), Rc::make_mut(&mut data.wire));
-        past.tick(opens, wire, self.clock, data.watching.clone(), from);
+        let probed = Probed::of(data);
+        past.tick(&mut data.tables(), self.clock, probed, from);
     }
 
     /// Keeps a moment before an event that changes seconds which the last moment did not cover.
@@ -137,9 +148,8 @@ impl Time {
             ProbeEvent::Talkers(samples) => samples.iter().map(begin).min(),
             _ => None,
         };
-        let watching = data.watching.clone();
-        let (opens, wire) = (Rc::make_mut(&mut data.opens), Rc::make_mut(&mut data.wire));
-        past.before(opens, wire, self.clock, first.unwrap_or(self.clock), || watching);
+        let probed = Probed::of(data);
+        past.before(&mut data.tables(), self.clock, first.unwrap_or(self.clock), || probed);
     }
 
     /// Steps one moment, or a minute, through the last minutes.

@@ -42,7 +42,7 @@ pub(super) fn carried(conn: &Conn, attribution: Attribution) -> Option<Carried> 
 }
 
 /// The kind of a [`Change`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
     Connect,
     /// A connect that failed; the error is the connection's.

@@ -6,6 +6,7 @@ use super::MAX_CONNS;
 use super::live::Live;
 use crate::model::conn::{Holder, Owner};
 use crate::model::process::ProcessKey;
+use crate::model::table::Table;
 
 /// Holders that are listed for a socket.
 const LISTED: usize = 8;
@@ -20,12 +21,12 @@ pub struct Holders {
 }
 
 /// The holders of each socket, by cookie.
-pub(super) fn by_socket(holders: &[Holder], conns: &HashMap<u64, Live>) -> HashMap<u64, Holders> {
+pub(super) fn by_socket(holders: &[Holder], conns: &Table<Live>) -> HashMap<u64, Holders> {
     let mut by_socket: HashMap<u64, Holders> = HashMap::new();
     // A process may have a socket open several times.
     let mut seen: HashSet<(u64, ProcessKey)> = HashSet::new();
     for Holder { cookie, owner } in holders.iter().take(MAX_CONNS) {
-        let Some(live) = conns.get(cookie) else { continue };
+        let Some(live) = conns.get(*cookie) else { continue };
         let calls = live.conn.shares.iter().any(|share| share.owner.key == owner.key);
         if calls || !seen.insert((*cookie, owner.key)) {
             continue;

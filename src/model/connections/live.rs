@@ -36,7 +36,7 @@ pub(super) struct Live {
     /// Its latest state.
     pub(super) conn: Conn,
     /// TCP's packets, unwrapped.
-    packets: [u64; 2],
+    pub(super) packets: [u64; 2],
     /// The parts that are counted.
     pub(super) counted: Parts,
     pub(super) side: Side,
@@ -74,12 +74,18 @@ impl Live {
                 *counted += u64::from(if step < WRAP { step } else { 0 });
             }
         }
+        let now = self.divide(attribution);
+        std::mem::replace(&mut self.counted, now)
+    }
+
+    /// Divides its traffic as it is now.
+    pub(super) fn divide(&self, attribution: Attribution) -> Parts {
         let [rx_packets, tx_packets] = self.packets;
-        let tcp = conn.tcp.map(|tcp| TcpCounts {
+        let tcp = self.conn.tcp.map(|tcp| TcpCounts {
             carried: Carried { rx_packets, tx_packets, ..tcp.carried },
             ..tcp
         });
-        std::mem::replace(&mut self.counted, parts(conn, tcp, attribution))
+        parts(&self.conn, tcp, attribution)
     }
 
     /// The parts of its traffic.

@@ -4,19 +4,23 @@
 
 mod changes;
 mod events;
+mod evict;
 mod holders;
 mod live;
+mod net;
 mod peers;
 mod queries;
 mod reason;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use hashbrown::HashMap;
 
 use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits, Owner, PeerAddr, PeerFlow};
 use super::coverage::Attribution;
 use super::process::ProcessKey;
+use super::table::Table;
 use super::time::Mono;
 
 use changes::Changes;
@@ -26,6 +30,7 @@ pub use events::{Event, NetActivity};
 pub use holders::Holders;
 use live::Live;
 pub use live::{Parts, Party};
+pub use net::Net;
 pub use peers::{Pair, Service, Side};
 pub use reason::{Reason, Unattributed};
 
@@ -36,41 +41,38 @@ pub const MAX_CONNS: usize = 65_536;
 pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.
 pub const MAX_PAIRS: usize = 65_536;
-
-/// A process with traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Net {
-    /// The process, with its latest name.
-    pub owner: Owner,
-    /// The network namespace of its latest connection.
-    pub netns: u32,
-    /// Since the counts began.
-    pub total: Carried,
-    /// In the last interval.
-    pub delta: Carried,
-    /// `total` at the end of the last interval.
-    before: Carried,
-    /// Addresses that it exchanged something with.
-    pub peers: u32,
-    /// Connections that it used last.
-    pub live: u32,
-    /// Connections that it has used.
-    pub begun: u64,
-    /// It used a socket that other processes use or hold too.
-    pub shared: bool,
-    /// When it last carried something.
-    pub last: Mono,
-}
+/// Latest network events, 96 bytes each; the oldest is evicted.
+pub const MAX_EVENTS: usize = 8_192;
 
 /// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
 const TCP_SYN_SENT: u8 = 2;
 
+/// Sizes of the tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// See [`MAX_CONNS`].
+    pub conns: usize,
+    /// See [`MAX_PROCESSES`].
+    pub processes: usize,
+    /// See [`MAX_PAIRS`].
+    pub pairs: usize,
+    /// See [`MAX_EVENTS`].
+    pub events: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { conns: MAX_CONNS, processes: MAX_PROCESSES, pairs: MAX_PAIRS, events: MAX_EVENTS }
+    }
+}
+
 /// The connections, the processes that use them, and their peers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connections {
-    conns: HashMap<u64, Live>,
-    processes: HashMap<ProcessKey, Net>,
-    pairs: HashMap<(ProcessKey, PeerAddr), Pair>,
+    bounds: Bounds,
+    conns: Table<Live>,
+    processes: Table<Net>,
+    pairs: Table<Pair>,
     holders: HashMap<u64, Holders>,
     /// Datagram sockets that ended in this interval: their peers are read at its end.
     gone: HashMap<u64, Conn>,
@@ -94,9 +96,46 @@ pub struct Connections {
     at: Mono,
     /// Nanoseconds from the tick before to the last one.
     pub interval_ns: u64,
+    /// Sums when the turn began, where changes are noted for stepping back.
+    turn_start: Option<Box<undo::Sums>>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::with_bounds(Bounds::default())
+    }
 }
 
 impl Connections {
+    /// Empty tables with bounds of their own.
+    pub fn with_bounds(bounds: Bounds) -> Self {
+        let (conns, processes, pairs, holders, gone) = Default::default();
+        let (total, delta, before, unattributed, other) = Default::default();
+        let (evicted, limits, attribution, at, interval_ns) = Default::default();
+        let (events, changes, turn_start) = (Events::new(bounds.events), None, None);
+        Self {
+            bounds,
+            conns,
+            processes,
+            pairs,
+            holders,
+            gone,
+            events,
+            changes,
+            total,
+            delta,
+            before,
+            unattributed,
+            other,
+            evicted,
+            limits,
+            attribution,
+            at,
+            interval_ns,
+            turn_start,
+        }
+    }
+
     /// One that collects changes for [`Self::take_changes`].
     pub fn with_changes() -> Self {
         Self { changes: Some(Changes::default()), ..Self::default() }
@@ -151,10 +190,9 @@ impl Connections {
         (self.total, self.delta, self.before, self.other) = Default::default();
         self.unattributed = Unattributed::default();
         self.evicted = 0;
-        self.events.clear();
-        self.pairs.clear();
-        self.processes.clear();
-        self.conns.values_mut().for_each(Live::restart);
+        self.events = Events::new(self.bounds.events);
+        (self.pairs, self.processes, self.turn_start) = Default::default();
+        self.conns.unnoted_values_mut().for_each(Live::restart);
     }
 
     fn began(&mut self, what: What, conn: &Conn) {
@@ -167,7 +205,7 @@ impl Connections {
             return self.report(What::Failed, conn, conn.at, false);
         }
         self.carry(conn);
-        let Some(live) = self.conns.remove(&conn.cookie) else { return };
+        let Some(live) = self.conns.remove(conn.cookie) else { return };
         self.ended(&live);
         if !conn.stream {
             self.gone.insert(conn.cookie, conn.clone());
@@ -178,10 +216,9 @@ impl Connections {
     /// Ends the connections that are not among those that live: their ends were not observed.
     fn miss(&mut self, samples: &[Conn], at: Mono) {
         let there: hashbrown::HashSet<u64> = samples.iter().map(|conn| conn.cookie).collect();
-        let gone: Vec<u64> =
-            self.conns.keys().filter(|cookie| !there.contains(*cookie)).copied().collect();
-        for cookie in gone {
-            let Some(live) = self.conns.remove(&cookie) else { continue };
+        let mut gone = Vec::new();
+        self.conns.evict(|live| !there.contains(&live.conn.cookie), |live| gone.push(live));
+        for live in gone {
             self.ended(&live);
             self.report(What::Close, &live.conn, at, true);
         }
@@ -219,11 +256,11 @@ impl Connections {
     /// Takes over the latest state of a connection, and with which processes and peer it is. Returns
     /// the parts of its traffic before and now; `None` where there is no room for it.
     fn follow(&mut self, conn: &Conn) -> Option<(Parts, Parts)> {
-        if !self.conns.contains_key(&conn.cookie) && self.conns.len() >= MAX_CONNS {
+        if self.conns.len() >= self.bounds.conns && self.conns.get(conn.cookie).is_none() {
             self.evicted += 1;
             return None;
         }
-        let live = self.conns.entry(conn.cookie).or_insert_with(|| Live::new(conn));
+        let live = self.conns.get_or_insert(conn.cookie, || Live::new(conn));
         // Set before anything is counted: a pair's service has its side from the first byte on.
         if conn.passive {
             live.side = Side::Ours;
@@ -251,10 +288,10 @@ impl Connections {
             }
         }
         if was != owner {
-            if let Some(net) = was.and_then(|key| self.processes.get_mut(&key)) {
+            if let Some(net) = was.and_then(|key| self.processes.get_mut(key)) {
                 net.live = net.live.saturating_sub(1);
             }
-            if let Some(net) = owner.and_then(|key| self.processes.get_mut(&key)) {
+            if let Some(net) = owner.and_then(|key| self.processes.get_mut(key)) {
                 net.live += 1;
             }
         }
@@ -305,7 +342,7 @@ impl Connections {
     fn subtract(&mut self, conn: &Conn, party: &Party, carried: Carried) -> Carried {
         let other = &mut self.other;
         let sum = match party {
-            Party::Process(owner) => match self.processes.get_mut(&owner.key) {
+            Party::Process(owner) => match self.processes.get_mut(owner.key) {
                 Some(net) => &mut net.total,
                 None => other,
             },
@@ -327,35 +364,28 @@ impl Connections {
         if !conn.stream {
             return None;
         }
-        self.pairs.get_mut(&(key, conn.peer(conn.remote.ip())))
+        self.pairs.get_mut((key, conn.peer(conn.remote.ip())))
     }
 
     /// A connection ended: its process has one less.
     fn ended(&mut self, live: &Live) {
-        if let Some(net) = live.counted_for.and_then(|key| self.processes.get_mut(&key)) {
+        if let Some(net) = live.counted_for.and_then(|key| self.processes.get_mut(key)) {
             net.live = net.live.saturating_sub(1);
         }
     }
 
     fn net(&mut self, owner: Owner, conn: &Conn) -> &mut Net {
-        self.processes.entry(owner.key).or_insert_with(|| Net {
-            owner,
+        self.processes.get_or_insert(owner.key, || Net {
             netns: conn.netns,
-            total: Carried::default(),
-            delta: Carried::default(),
-            before: Carried::default(),
-            peers: 0,
-            live: 0,
-            begun: 0,
-            shared: false,
             last: conn.at,
+            ..Net::empty(owner)
         })
     }
 
     fn pair(&mut self, key: ProcessKey, peer: PeerAddr, service: Service, at: Mono) -> &mut Pair {
-        let pair = self.pairs.entry((key, peer)).or_insert_with(|| Pair::new(key, peer));
+        let pair = self.pairs.get_or_insert((key, peer), || Pair::new(key, peer));
         if pair.is_new()
-            && let Some(net) = self.processes.get_mut(&key)
+            && let Some(net) = self.processes.get_mut(key)
         {
             net.peers += 1;
         }
@@ -365,7 +395,7 @@ impl Connections {
 
     /// A datagram socket's traffic with one peer, which its process has already.
     fn add_peer(&mut self, flow: &PeerFlow, at: Mono) {
-        let live = self.conns.get(&flow.cookie).map(|live| &live.conn);
+        let live = self.conns.get(flow.cookie).map(|live| &live.conn);
         let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
         let service = Service::with_peer(conn, flow.remote);
         let peer = conn.peer(flow.remote.ip());
@@ -375,57 +405,17 @@ impl Connections {
     fn end_interval(&mut self) {
         self.delta = self.total.minus(self.before);
         self.before = self.total;
-        for net in self.processes.values_mut() {
+        self.processes.change(Net::has_moved, |net| {
             net.delta = net.total.minus(net.before);
             net.before = net.total;
-        }
+        });
         let (events, now) = (&mut self.events, self.at);
-        for pair in self.pairs.values_mut() {
+        self.pairs.change(Pair::has_moved, |pair| {
             pair.end_interval();
             let (key, ip, carried) = (pair.key, pair.peer.ip, pair.delta);
             if carried.bytes() > 0 {
                 events.push(Event { at: now, key, activity: NetActivity::Carried { ip, carried } });
             }
-        }
+        });
     }
-
-    /// Keeps the tables within their bounds. Traffic of an evicted process stays in the sums.
-    fn evict_quiet(&mut self) {
-        let evicted = &mut self.evicted;
-        if let Some(before) = quietest(self.pairs.values().map(|p| p.last), MAX_PAIRS) {
-            let processes = &mut self.processes;
-            self.pairs.retain(|(key, _), pair| {
-                let stays = pair.last > before;
-                if !stays {
-                    *evicted += 1;
-                    if let Some(net) = processes.get_mut(key) {
-                        net.peers = net.peers.saturating_sub(1);
-                    }
-                }
-                stays
-            });
-        }
-        if let Some(before) = quietest(self.processes.values().map(|n| n.last), MAX_PROCESSES) {
-            let other = &mut self.other;
-            self.processes.retain(|_, net| {
-                let stays = net.last > before;
-                if !stays {
-                    *other += net.total;
-                    *evicted += 1;
-                }
-                stays
-            });
-        }
-    }
-}
-
-/// The time up to which entries are evicted where there are more than `most`: an eighth of them.
-fn quietest(last: impl Iterator<Item = Mono>, most: usize) -> Option<Mono> {
-    let mut last: Vec<Mono> = last.collect();
-    if last.len() <= most {
-        return None;
-    }
-    let nth = last.len() - most + most / 8;
-    let nth = nth.min(last.len() - 1);
-    Some(*last.select_nth_unstable(nth).1)
 }

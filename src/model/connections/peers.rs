@@ -10,7 +10,9 @@ use crate::model::time::Mono;
 const MAX_SERVICES: usize = 8;
 
 /// The side that answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Side {
     /// The process does, on its own port.
     Ours,
@@ -21,7 +23,9 @@ pub enum Side {
 }
 
 /// The protocol and port of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Service {
     /// The protocol number of IP.
     pub protocol: u16,
@@ -57,7 +61,7 @@ pub struct Pair {
     /// In the last interval.
     pub delta: Carried,
     /// `total` at the end of the last interval.
-    before: Carried,
+    pub(super) before: Carried,
     /// The first few.
     pub services: Vec<Service>,
     /// There were more services than are listed.
@@ -78,6 +82,11 @@ impl Pair {
             more_services: false,
             last: Mono(0),
         }
+    }
+
+    /// Whether the end of an interval changes it.
+    pub(super) fn has_moved(&self) -> bool {
+        self.total != self.before || !self.delta.is_none()
     }
 
     /// Whether no service is known yet.

@@ -19,7 +19,7 @@ impl Connections {
 
     /// A process with traffic.
     pub fn process(&self, key: ProcessKey) -> Option<&Net> {
-        self.processes.get(&key)
+        self.processes.get(key)
     }
 
     /// All processes with traffic.
@@ -29,14 +29,14 @@ impl Connections {
 
     /// The pair of a process and a peer.
     pub fn between(&self, key: ProcessKey, peer: PeerAddr) -> Option<&Pair> {
-        self.pairs.get(&(key, peer))
+        self.pairs.get((key, peer))
     }
 
     /// Whether a process exchanges something with an address, in any namespace.
     pub fn exchange(&self, key: ProcessKey, ip: IpAddr) -> bool {
-        let Some(net) = self.processes.get(&key) else { return false };
+        let Some(net) = self.processes.get(key) else { return false };
         let own = PeerAddr { netns: net.netns, scope: 0, ip };
-        self.pairs.contains_key(&(key, own))
+        self.pairs.get((key, own)).is_some()
             || self.pairs.values().any(|p| p.key == key && p.peer.ip == ip)
     }
 
@@ -62,7 +62,7 @@ impl Connections {
 
     /// How a living connection's traffic divides; empty where it is not known.
     pub fn parts_of(&self, cookie: u64) -> &[(Party, Carried)] {
-        self.conns.get(&cookie).map_or(&[], |live| live.parts())
+        self.conns.get(cookie).map_or(&[], |live| live.parts())
     }
 
     /// The living connections, for a recording that begins now; so many in one batch that it fits into

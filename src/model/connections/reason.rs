@@ -72,7 +72,7 @@ impl Reason {
 }
 
 /// Unattributed traffic, for each reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unattributed([Carried; Reason::ALL.len()]);
 
 impl Unattributed {

@@ -1,11 +1,17 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::conn::{
+    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits as ConnLimits, Owner,
+    OwnerFrom, PeerFlow, Share, TCP, TcpCounts, UDP,
+};
+use crate::model::connections::Bounds;
 use crate::model::link::Hook;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::opens::Limits;
+use crate::model::process::ProcessKey;
 use crate::model::talkers::{
     DetailSample, Direction, Flow, FlowKind, Source, TalkersSample, Traffic,
 };
@@ -21,6 +27,8 @@ enum Step {
     Ended(u32),
     /// Interface, addresses held, and whether the details of one are open.
     Talk(u8, Vec<(u8, u16)>, bool),
+    /// Sockets with their process, peer, bytes and event, and whether an interval ends with them.
+    Connections(Vec<(u8, u8, u8, u16, u8)>, bool),
     /// Milliseconds until the tick.
     Tick(u64),
     /// Milliseconds in which nothing is taken in.
@@ -29,10 +37,13 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let talk = (0u8..3, prop::collection::vec((0u8..6, 0u16..3), 0..5), any::<bool>());
+    let sockets = (0u8..9, 0u8..6, 0u8..4, 0u16..900, 0u8..5);
+    let connections = (prop::collection::vec(sockets, 0..6), any::<bool>());
     let step = prop_oneof![
         12 => (0u32..9, 0u32..12, -3i64..4).prop_map(|(p, f, r)| Step::Open(p, f, r)),
         1 => (0u32..9, 1u64..5).prop_map(|(p, n)| Step::Lost(p, n)),
         1 => (0u32..9).prop_map(Step::Ended),
+        6 => connections.prop_map(|(changes, ends)| Step::Connections(changes, ends)),
         4 => talk.prop_map(|(i, t, detail)| Step::Talk(i, t, detail)),
         4 => prop_oneof![4 => Just(1_000u64), 1 => 1u64..9_000, 1 => 50_000u64..90_000]
             .prop_map(Step::Tick),
@@ -41,10 +52,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
-/// Tables, the past, and what was shown at each of its moments.
-struct World {
+#[derive(Clone)]
+struct All {
     opens: Opens,
     wire: Wire,
+    connections: Connections,
+}
+
+impl All {
+    fn all(&mut self) -> Tables<'_> {
+        let Self { opens, wire, connections } = self;
+        Tables { opens, wire, connections }
+    }
+
+    /// All that a screen could show at `now`.
+    fn shown(&self, now: Mono) -> String {
+        shown(&self.opens, &self.wire, now) + &shown_of(&self.connections)
+    }
+}
+
+/// Tables, the past, and what was shown at each of its moments.
+struct World {
+    tables: All,
     past: Past<usize>,
     shown: Vec<String>,
     now: u64,
@@ -65,8 +94,16 @@ impl World {
             live: 6,
         };
         Self {
-            opens: Opens::with_limits(limits),
-            wire: Wire::default(),
+            tables: All {
+                opens: Opens::with_limits(limits),
+                wire: Wire::default(),
+                connections: Connections::with_bounds(Bounds {
+                    conns: 6,
+                    processes: 3,
+                    pairs: 5,
+                    events: 7,
+                }),
+            },
             past: Past::new(Duration::from_secs(1), most),
             shown: Vec::new(),
             now: START,
@@ -79,7 +116,7 @@ impl World {
         let now = Mono(self.now);
         let mut batch = OpenBatch::default();
         let mut first = now;
-        let mut sample = None;
+        let (mut sample, mut connections) = (None, None);
         match step {
             Step::Open(process, file, ret) => {
                 let path = format!("/d{}/{file}", file % 3);
@@ -109,26 +146,28 @@ impl World {
                 first = Mono(self.now - 2_500_000_000);
                 sample = Some(self.sample(*port, talkers, *detail));
             }
+            Step::Connections(changes, ends) => connections = Some(conns(now, changes, *ends)),
             Step::Wait(ms) => return self.now += ms * 1_000_000,
             Step::Tick(ms) => {
                 self.now += ms * 1_000_000;
                 let now = Mono(self.now);
-                self.opens.tick(now);
+                self.tables.opens.tick(now);
                 let (next, with) = (self.past.next(), self.shown.len());
-                self.past.tick(&mut self.opens, &mut self.wire, now, with, now);
+                self.past.tick(&mut self.tables.all(), now, with, now);
                 if self.past.next() > next {
-                    self.shown.push(shown(&self.opens, &self.wire, now));
+                    self.shown.push(self.tables.shown(now));
                 }
                 return;
             }
         }
         let (next, with) = (self.past.next(), self.shown.len());
-        self.past.before(&mut self.opens, &mut self.wire, now, first, || with);
+        self.past.before(&mut self.tables.all(), now, first, || with);
         if self.past.next() > next {
-            self.shown.push(shown(&self.opens, &self.wire, now));
+            self.shown.push(self.tables.shown(now));
         }
-        self.opens.add_batch(&batch, now);
-        sample.iter().for_each(|s| self.wire.add_sample(s));
+        self.tables.opens.add_batch(&batch, now);
+        sample.iter().for_each(|s| self.tables.wire.add_sample(s));
+        connections.iter().for_each(|batch| self.tables.connections.apply(batch));
     }
 
     fn sample(&mut self, port: u8, talkers: &[(u8, u16)], detail: bool) -> TalkersSample {
@@ -195,6 +234,82 @@ fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
     }
 }
 
+/// Sockets as the probe reports them: half of them of datagrams.
+fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> ConnectionsBatch {
+    let conn = |(cookie, process, peer, bytes, event): &(u8, u8, u8, u16, u8)| {
+        let stream = cookie % 2 == 0;
+        let carried = Carried { rx_bytes: (*bytes).into(), tx_packets: 1, ..Carried::default() };
+        let key = ProcessKey { tgid: (*process).into(), start_boottime_ns: 77 };
+        let comm = Comm::new(format!("p{}", at.0 % 3).as_bytes());
+        let owner = Owner { key, uid: 0, comm, from: OwnerFrom::Made };
+        let shares = (*process > 0).then_some(Share { owner, carried });
+        use ConnEvent::{Accept, Close, Connect, Sample, Seen};
+        Conn {
+            at,
+            since: None,
+            cookie: (*cookie).into(),
+            event: [Sample, Connect, Accept, Close, Seen][usize::from(*event)],
+            protocol: if stream { TCP } else { UDP },
+            local: SocketAddr::from(([10, 0, 0, 9], 4_000 + u16::from(*cookie))),
+            remote: SocketAddr::from(([10, 0, 0, *peer], if stream { 443 } else { 0 })),
+            netns: 1,
+            interface: 0,
+            state: 1,
+            error: 0,
+            shares: shares.into_iter().collect(),
+            current: 0,
+            left_out: Carried::default(),
+            tcp: stream.then_some(TcpCounts { carried: carried + carried, queued: 3 }),
+            shared: false,
+            kernel: false,
+            passive: *event == 2,
+            stream,
+            unseen: false,
+        }
+    };
+    let all: Vec<Conn> = changes.iter().map(conn).collect();
+    let limits = ConnLimits { lost: changes.len() as u64, ..ConnLimits::default() };
+    let mut batch = ConnectionsBatch { at, limits, ..ConnectionsBatch::default() };
+    let (samples, events) = all.into_iter().partition(|c| c.event == ConnEvent::Sample);
+    batch.events = events;
+    let peers = changes.iter().filter(|c| c.0 % 2 == 1).map(|(cookie, process, peer, bytes, _)| {
+        let carried = Carried { rx_bytes: (*bytes).into(), ..Carried::default() };
+        let process = ProcessKey { tgid: (*process).into(), start_boottime_ns: 77 };
+        let remote = SocketAddr::from(([10, 0, 1, *peer], 53));
+        PeerFlow { cookie: (*cookie).into(), process, remote, carried }
+    });
+    batch.tick = ends.then(|| ConnectionsTick {
+        complete: changes.len() == 3,
+        left_out: changes.len() as u64 / 4,
+        samples,
+        peers: peers.collect(),
+        ..ConnectionsTick::default()
+    });
+    batch
+}
+
+/// All that a screen could show of connections.
+fn shown_of(connections: &Connections) -> String {
+    let c = connections;
+    let sums = (c.total, c.delta, c.other, c.evicted, c.limits, c.attribution, c.interval_ns);
+    let mut text = format!("{sums:?} {:?} {}\n", c.unattributed, c.live());
+    let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
+    for net in c.processes() {
+        add(&(net.owner, net.netns, net.total, net.delta));
+        add(&(net.peers, net.live, net.begun, net.shared, net.last));
+        let found = c.process(net.owner.key).map(|net| net.total);
+        let events: Vec<_> = c.events_of(net.owner.key).collect();
+        add(&(found, events, c.peers_of(net.owner.key).len()));
+    }
+    for pair in c.pairs() {
+        add(&(pair.key, pair.peer, pair.total, pair.delta, &pair.services));
+        add(&(pair.more_services, pair.last, c.exchange(pair.key, pair.peer.ip)));
+        add(&(c.between(pair.key, pair.peer).map(|p| p.total), c.behind(pair.peer.ip).len()));
+    }
+    c.conns().for_each(|(conn, owner)| add(&(conn, owner, c.parts_of(conn.cookie))));
+    text
+}
+
 /// All that a screen could show at `now`.
 fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     let histories = |h: &crate::model::history::History| h.last(now, 59).collect::<Vec<_>>();
@@ -237,36 +352,44 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     text
 }
 
+/// Compares what is shown line by line.
+fn assert_same(now: &str, then: &str, at: Mono) {
+    for (now, then) in now.lines().zip(then.lines()) {
+        assert_eq!(now, then, "at {at:?}");
+    }
+    assert_eq!(now.lines().count(), then.lines().count(), "at {at:?}");
+}
+
 /// Goes back as far as there is a way, and forth again; how many moments there were.
 fn there_and_back(world: &World) -> usize {
-    let (mut opens, mut wire) = (world.opens.clone(), world.wire.clone());
-    let begun = Changes::of(&mut opens, &mut wire, Window::ALL);
-    let mut forth = vec![(Mono(world.now), shown(&opens, &wire, Mono(world.now)))];
+    let mut then = world.tables.clone();
+    let begun = Changes::of(&mut then.all(), Window::ALL);
+    let mut forth = vec![(Mono(world.now), then.shown(Mono(world.now)))];
     let mut redo = Vec::new();
     let mut number = world.past.next();
     while let Some(moment) = number.checked_sub(1).and_then(|n| world.past.moment(n)) {
         number -= 1;
-        moment.until_next.as_ref().unwrap_or(&begun).take_back(&mut opens, &mut wire);
-        opens.settle();
-        redo.push(Changes::of(&mut opens, &mut wire, Window::ALL));
-        let now = shown(&opens, &wire, moment.at);
-        assert_eq!(now, world.shown[moment.with], "at {:?}", moment.at);
+        moment.until_next.as_ref().unwrap_or(&begun).take_back(&mut then.all());
+        then.all().settle();
+        redo.push(Changes::of(&mut then.all(), Window::ALL));
+        let now = then.shown(moment.at);
+        assert_same(&now, &world.shown[moment.with], moment.at);
         forth.push((moment.at, now));
     }
     forth.pop();
     let steps = redo.len();
     while let Some(changes) = redo.pop() {
-        changes.take_back(&mut opens, &mut wire);
-        opens.settle();
-        Changes::of(&mut opens, &mut wire, Window::ALL);
-        let (at, then) = forth.pop().expect("as many as back");
-        assert_eq!(shown(&opens, &wire, at), then, "forth to {at:?}");
+        changes.take_back(&mut then.all());
+        then.all().settle();
+        Changes::of(&mut then.all(), Window::ALL);
+        let (at, screen) = forth.pop().expect("as many as back");
+        assert_same(&then.shown(at), &screen, at);
     }
     steps
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
     /// Each moment is as it was, whatever was counted, evicted, ended or opened in between.
     #[test]
     fn every_moment_is_shown_as_it_was(steps in steps()) {
@@ -306,7 +429,9 @@ fn the_oldest_goes_when_there_are_too_many_bytes_and_the_rest_is_as_it_was() {
 fn ten_minutes_are_kept_and_idle_ones_cost_next_to_nothing() {
     let mut world = World::new(PAST_BYTES);
     world.take(&Step::Open(1, 1, 3));
+    world.take(&Step::Connections(vec![(2, 1, 1, 100, 1), (3, 2, 2, 100, 1)], true));
     for _ in 0..700 {
+        world.take(&Step::Connections(Vec::new(), true));
         world.take(&Step::Tick(1_000));
     }
     assert_eq!(world.past.oldest(), Some(Mono(world.now - PAST_NS)));
