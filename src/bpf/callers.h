@@ -33,16 +33,24 @@ static __always_inline void copy_comm(__u8 to[16], __u64 leader)
 	comm[1] = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
 }
 
+/* The real one, in the initial user namespace. */
+static __always_inline __u32 uid_of(__u64 task)
+{
+	return HALF(cred, WORD(task_struct, task, real_cred), uid.val);
+}
+
 static __always_inline void fill_caller(struct caller *caller, __u64 task, __u32 from)
 {
 	__u64 leader = WORD(task_struct, task, group_leader);
 
-	caller->uid = HALF(cred, WORD(task_struct, task, real_cred), uid.val);
+	caller->uid = uid_of(leader);
 	copy_comm(caller->comm, leader);
 	caller->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	caller->tgid = HALF(task_struct, leader, tgid);
-	caller->from = from;
 	caller->is_last = 1;
+	/* Last: a walk on another CPU finds all of it or none. */
+	asm volatile("" ::: "memory");
+	caller->from = from;
 }
 
 /* A socket that the kernel made for itself has no file. */
@@ -102,39 +110,59 @@ static __always_inline struct conn_counts *counts_of_sharer(struct sock_state *s
 	return &share->caller.counts;
 }
 
-/* Counts a call of any process but the first one. */
-static __always_inline void count_other(struct sock_state *state, __u64 sk, __u64 task, __u32 tgid,
+/* A process becomes the socket's first one; false where another one is. */
+static __always_inline bool claim_first(struct sock_state *state, __u64 task, __u32 tgid,
+					__u32 from)
+{
+	if (state->first.from != OWNER_NONE ||
+	    __sync_val_compare_and_swap(&state->first.tgid, 0, tgid))
+		return false;
+	fill_caller(&state->first, task, from);
+	return true;
+}
+
+/* Whether that process is the socket's first one. The number alone may be one of a process that
+ * ended; until claim_first has filled it, there is nothing else. */
+static __always_inline bool is_first(const struct sock_state *state, __u32 tgid,
+				     __u64 start_boottime_ns)
+{
+	__u64 first = state->first.start_boottime_ns;
+
+	return state->first.tgid == tgid && (first == start_boottime_ns || !first);
+}
+
+/* Counts a call of any process but the first one; false for a call of the kernel's. */
+static __always_inline bool count_other(struct sock_state *state, __u64 sk, __u64 task, __u32 tgid,
 					__u64 start_boottime_ns, bool tx, __u32 bytes)
 {
 	__u32 from = tx ? OWNER_SENT : OWNER_RECEIVED;
 	struct conn_counts *counts;
 
-	if (state->kernel || is_kernel_thread(task) || is_kernel_socket(sk)) {
+	if (!state->kernel && is_kernel_socket(sk))
 		state->kernel = 1;
+	if (state->kernel || is_kernel_thread(task)) {
+		state->kernel_calls = 1;
 		add_counts(&state->left_out, tx, bytes, state->stream);
-		return;
+		return false;
 	}
-	if (state->first.from == OWNER_NONE &&
-	    __sync_val_compare_and_swap(&state->first.tgid, 0, tgid) == 0) {
-		fill_caller(&state->first, task, from);
-		if (state->passive && state->established)
-			begins(state, bpf_ktime_get_ns());
-	}
-	if (state->first.tgid == tgid) {
+	if (claim_first(state, task, tgid, from) && state->passive && state->established)
+		begins(state, bpf_ktime_get_ns());
+	if (is_first(state, tgid, start_boottime_ns)) {
 		add_counts(&state->first.counts, tx, bytes, state->stream);
-		return;
+		return true;
 	}
 	counts = counts_of_sharer(state, task, tgid, start_boottime_ns, from);
 	if (!counts) {
 		__sync_fetch_and_add(&sharers_left_out, 1);
 		add_counts(&state->left_out, tx, bytes, state->stream);
-		return;
+		return true;
 	}
 	add_counts(counts, tx, bytes, state->stream);
-	add_counts(&state->sharers, tx, bytes, state->stream);
+	__sync_fetch_and_add(&state->sharers_sum, bytes + 1);
 	state->last_start_boottime_ns = start_boottime_ns;
 	state->last_tgid = tgid;
 	state->first.is_last = 0;
+	return true;
 }
 
 #endif

@@ -84,8 +84,9 @@ static __always_inline void read_ids(struct conn_ids *ids, __u64 sk)
 static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 					const struct sock_state *state)
 {
-	__u16 flags = (state->kernel ? CONN_KERNEL : 0) | (state->passive ? CONN_PASSIVE : 0) |
-		      (state->shared ? CONN_SHARED : 0) | (state->stream ? CONN_STREAM : 0) |
+	__u16 flags = (state->kernel || state->kernel_calls ? CONN_KERNEL : 0) |
+		      (state->passive ? CONN_PASSIVE : 0) | (state->shared ? CONN_SHARED : 0) |
+		      (state->stream ? CONN_STREAM : 0) |
 		      (state->sharers_tracked ? CONN_SHARERS : 0);
 
 	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
@@ -100,7 +101,6 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	asm volatile("" ::: "memory");
 	record->flags = flags;
 	record->first = state->first;
-	record->sharers = state->sharers;
 	record->left_out = state->left_out;
 	record->since_ns = state->since_ns;
 	record->cookie = state->cookie;
@@ -202,14 +202,48 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 }
 
 /* Reports a socket's end, and frees its state. */
-static __always_inline void end_state(struct sock_state *state, __u16 flags)
+static __noinline void end_state(struct sock_state *state, __u16 flags)
 {
-	__u64 cookie = state->cookie;
+	__u64 cookie;
 
+	if (!state)
+		return;
+	cookie = state->cookie;
 	if (!take_state(state, cookie))
 		return;
 	write_end(state, cookie, flags);
 	free_state(state);
+}
+
+/* The state of the socket that has this cookie. A state of another one at the same address, whose end
+ * was not observed, is reported and freed. */
+static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie)
+{
+	struct sock_state *state = state_of(sk);
+
+	if (!state || is_cookie_of(state, cookie))
+		return state;
+	if (!state->cookie)
+		return cookie_soon(state) && is_cookie_of(state, cookie) ? state : NULL;
+	end_state(state, CONN_UNSEEN);
+	return NULL;
+}
+
+/* A state for a socket that has none: fill and publish it. One with a cookie is published: another CPU
+ * made it at the same time. NULL, and counted, where there is no room, or another CPU makes it still. */
+static __noinline struct sock_state *new_state(const void *sk, __u64 cookie)
+{
+	struct sock_state *state = claim_state(sk);
+
+	if (state)
+		return state;
+	state = own_state(sk, cookie);
+	if (state)
+		return state;
+	state = claim_state(sk); /* where that freed an earlier one */
+	if (!state)
+		__sync_fetch_and_add(&sockets_left_out, 1);
+	return state;
 }
 
 #endif

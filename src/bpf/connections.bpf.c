@@ -35,16 +35,26 @@ static __always_inline bool is_subflow(__u64 sk)
 	       (__u8)WORD(tcp_sock, sk, is_mptcp);
 }
 
-/* The state of the socket that has this cookie. A state of another one at the same address, whose end
- * was not observed, is reported and freed. */
-static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie)
+/* A connection is at CLOSE. */
+static __always_inline void tcp_closes(struct sock_state *state, __u64 addr, int from)
 {
-	struct sock_state *state = state_of(sk);
-
-	if (!state || is_cookie_of(state, cookie))
-		return state;
-	end_state(state, CONN_UNSEEN);
-	return NULL;
+	state->error = HALF(sock, addr, sk_err);
+	if (!state->established) {
+		read_ids(&state->ids, addr);
+		/* The kernel may have skipped the program at ESTABLISHED. */
+		state->established = state->tcp && from != TCP_SYN_SENT && from != TCP_SYN_RECV;
+	}
+	if (!state->established) {
+		keep_totals(addr, state, TCP_SYN_SENT);
+		end_state(state, 0);
+		return;
+	}
+	/* Else processes may read on until they close it: see tcp_gone. */
+	if (!counts_calls ||
+	    (state->tcp && WORD(sock, addr, __sk_common.skc_flags) & (1 << SOCK_DEAD)))
+		end_state(state, 0);
+	else
+		keep_totals(addr, state, from);
 }
 
 /* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
@@ -52,6 +62,7 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 {
 	__u64 addr = (__u64)sk, cookie = WORD(sock, addr, __sk_common.skc_cookie.counter);
 	struct sock_state *state = NULL;
+	bool is_new = false;
 	__u16 protocol;
 
 	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_CLOSE)
@@ -62,21 +73,14 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 	if (cookie || !typed)
 		state = own_state(sk, cookie);
 	if (to == TCP_CLOSE) {
-		if (!state)
-			return 0;
-		if (state->old_state)
-			return 0;
-		state->error = HALF(sock, addr, sk_err);
-		if (!state->established)
-			read_ids(&state->ids, addr);
-		keep_totals(addr, state, state->established ? from : TCP_SYN_SENT);
-		/* Processes may read on until they close it: see tcp_gone. */
-		if (!state->established || !counts_calls)
-			end_state(state, 0);
+		if (state && !state->old_state)
+			tcp_closes(state, addr, from);
 		return 0;
 	}
-	if (state && state->old_state) { /* the socket connects again */
-		end_state(state, 0);
+	/* The socket connects again, or is another one at this address. */
+	if (state &&
+	    (state->old_state || to == TCP_SYN_SENT || (state->tcp && state->established))) {
+		end_state(state, state->old_state ? 0 : CONN_UNSEEN);
 		state = NULL;
 	}
 	if (!state) {
@@ -89,8 +93,9 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 		else if (!cookie)
 			cookie = made_up_cookie();
 		state = new_state(sk, cookie);
-		if (!state)
+		if (!state || state->cookie)
 			return 0;
+		is_new = true;
 		state->tcp = protocol == IPPROTO_TCP;
 		state->stream = 1;
 		state->passive = to == TCP_ESTABLISHED;
@@ -101,11 +106,13 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 	if (to == TCP_SYN_SENT) {
 		/* inside connect() */
 		set_first(state, addr, bpf_get_current_task(), OWNER_MADE);
-		return 0;
+	} else {
+		read_ids(&state->ids, addr);
+		state->established = 1;
 	}
-	read_ids(&state->ids, addr);
-	state->established = 1;
-	if (!state->passive)
+	if (is_new)
+		publish(state, cookie);
+	if (state->established && !state->passive)
 		begins(state, state->since_ns);
 	return 0;
 }
@@ -167,8 +174,8 @@ static __noinline struct sock_state *state_at_call(struct sock *sk, int bytes, b
 	if (tcp && !is_connection(sk->__sk_common.skc_state))
 		return NULL;
 	state = new_state(sk, cookie);
-	if (!state)
-		return NULL;
+	if (!state || state->cookie)
+		return state;
 	state->stream = sk->sk_type == SOCK_STREAM;
 	state->kernel = is_kernel_socket(addr);
 	read_ids(&state->ids, addr);
@@ -182,6 +189,7 @@ static __noinline struct sock_state *state_at_call(struct sock *sk, int bytes, b
 		/* this call's bytes are among them */
 		*(tx ? &state->base.tx_bytes : &state->base.rx_bytes) -= bytes;
 	}
+	publish(state, cookie);
 	return state;
 }
 
@@ -217,7 +225,8 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 	if (bytes < 0 || (stream && bytes == 0))
 		return 0;
 	state = state_of(sk);
-	if (!state || state->cookie != (__u64)sk->__sk_common.skc_cookie.counter) {
+	if (!state || !state->cookie ||
+	    state->cookie != (__u64)sk->__sk_common.skc_cookie.counter) {
 		state = state_at_call(sk, bytes, tx);
 		if (!state)
 			return 0;
@@ -229,10 +238,10 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 		if (!state->first.is_last)
 			state->first.is_last = 1;
 		add_counts(&state->first.counts, tx, bytes, stream);
-	} else {
-		count_other(state, number_of(state), (__u64)task, tgid, start, tx, bytes);
+	} else if (!count_other(state, number_of(state), (__u64)task, tgid, start, tx, bytes)) {
+		return 0;
 	}
-	if (stream || state->kernel)
+	if (stream)
 		return 0;
 	if (is_connected(sk)) {
 		struct conn_end own;
@@ -326,16 +335,18 @@ int accepts_v6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-/* A process's name changes with exec and prctl. */
-static __always_inline void refresh_comm(struct caller *caller, __u64 leader, __u64 *reported)
+/* A process's name changes with exec and prctl, its user with setuid. */
+static __always_inline void refresh(struct caller *caller, __u64 leader, __u64 *reported)
 {
 	const __u64 *old = (const __u64 *)caller->comm;
 	__u64 first = WORD(task_struct, leader, comm);
 	__u64 second = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
+	__u32 uid = uid_of(leader);
 
-	if (old[0] == first && old[1] == second)
+	if (old[0] == first && old[1] == second && caller->uid == uid)
 		return;
 	copy_comm(caller->comm, leader);
+	caller->uid = uid;
 	*reported = 0;
 }
 
@@ -374,30 +385,30 @@ int holders(struct bpf_iter__task_file *ctx)
 		tcp = sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
 		if (!seeding || !tcp || !is_connection(sk->__sk_common.skc_state))
 			return 0;
-		state = new_state(sk, bpf_get_socket_cookie(sk));
-		if (!state)
+		cookie = bpf_get_socket_cookie(sk);
+		state = new_state(sk, cookie);
+		if (!state || state->cookie)
 			return 0;
 		state->tcp = state->stream = state->established = 1;
 		set_base(state, number_of(state));
 		read_ids(&state->ids, number_of(state));
+		publish(state, cookie);
 	}
 	if (state->kernel)
 		return 0;
 	leader = WORD(task_struct, (__u64)task, group_leader);
-	if (state->first.from == OWNER_NONE) {
-		fill_caller(&state->first, (__u64)task, OWNER_FOUND);
+	key.tgid = task->tgid;
+	if (claim_first(state, (__u64)task, key.tgid, OWNER_FOUND)) {
 		state->held = holders_run;
 		state->reported = 0;
 		if (state->passive && state->established)
 			write_begin(state, bpf_ktime_get_ns());
 		return 0;
 	}
-	key.tgid = task->tgid;
 	key.start_boottime_ns = WORD(task_struct, leader, start_boottime);
-	if (state->first.tgid == key.tgid &&
-	    state->first.start_boottime_ns == key.start_boottime_ns) {
+	if (is_first(state, key.tgid, key.start_boottime_ns)) {
 		state->held = holders_run;
-		refresh_comm(&state->first, leader, &state->reported);
+		refresh(&state->first, leader, &state->reported);
 		return 0;
 	}
 	state->shared = 1;
@@ -414,7 +425,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	key.cookie = state->cookie;
 	share = bpf_map_lookup_elem(&shares, &key);
 	if (share)
-		refresh_comm(&share->caller, leader, &share->reported);
+		refresh(&share->caller, leader, &share->reported);
 	holder.cookie = state->cookie;
 	fill_caller(&holder.process, (__u64)task, OWNER_FOUND);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));

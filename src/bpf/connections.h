@@ -12,7 +12,7 @@ enum conn_event {
 };
 
 enum conn_flag {
-	CONN_KERNEL = 1, /* a kernel socket, or one that kernel threads use */
+	CONN_KERNEL = 1, /* a kernel socket, or one that kernel threads use too */
 	CONN_PASSIVE = 2, /* established from outside */
 	CONN_SHARED = 4, /* several processes hold it, or held it */
 	CONN_TCP = 8, /* `tcp` has the kernel's counters */
@@ -71,9 +71,8 @@ struct conn_record {
 	__u64 cookie;
 	struct conn_ids ids;
 	struct caller first;
-	struct conn_counts sharers; /* sum of the socket's entries in `shares` */
-	struct conn_counts
-		left_out; /* calls of processes that found no room there, or of the kernel */
+	/* calls of processes that found no room in `shares`; with CONN_KERNEL, of the kernel too */
+	struct conn_counts left_out;
 	struct conn_counts tcp; /* since tracking began; packets are 32 bits wide */
 	__u64 last_start_boottime_ns; /* the last caller, where that is not `first` */
 	__u32 last_tgid;

@@ -11,30 +11,34 @@ struct sock_state {
 	/* One cache line is all that a call of the first process touches. The address is kept as a
 	 * number, so that every type of program reads fields in the same way. */
 	__u64 sk;
-	__u64 cookie; /* the kernel's number of the socket; 0: the state is not in use */
+	__u64 cookie; /* the kernel's number of the socket; 0: not in use, or not published yet */
 	struct caller first;
 	__u8 tcp; /* has TCP's counters */
 	__u8 stream; /* its only peer is its remote address */
 	__u8 established; /* of streams; of datagram sockets: a connect is reported */
 	__u8 passive;
-	__u8 kernel;
+	__u8 kernel; /* the kernel's own: none of its calls is a process's */
 	__u8 shared;
 	__u8 old_state; /* TCP: its state before CLOSE, once it is there */
 	__u8 sharers_tracked; /* entries in `shares` */
-	struct conn_counts sharers, left_out;
+	struct conn_counts
+		left_out; /* calls of kernel threads, and of processes without an entry */
 	/* TCP's counters when tracking began; after CLOSE, what it carried since */
 	struct conn_counts base;
 	struct conn_ids ids;
 	__u64 since_ns;
 	__u64 begun_ns; /* a connect or accept that is not reported yet, or 0 */
 	__u64 reported; /* sum of all counts at the last report */
+	__u64 sharers_sum; /* grows with each call that an entry in `shares` counts */
 	__u64 last_start_boottime_ns;
 	__u32 last_tgid;
 	__u32 error;
 	__u32 held; /* number of the last run of `holders` that found `first` with it */
 	__u32 at; /* index in `socks` */
 	__u32 rx_queued; /* TCP: unread bytes at CLOSE */
-	__u32 pad[3];
+	__u8 kernel_calls; /* a kernel thread called */
+	__u8 pad8[3];
+	__u64 pad[4];
 };
 /* Cache lines. */
 _Static_assert(sizeof(struct sock_state) % 64 == 0, "size");
@@ -57,7 +61,7 @@ struct {
 	__type(value, struct sock_set);
 } sock_sets SEC(".maps");
 
-/* SOCK_WAYS for each set. States that are not in use are zero. */
+/* SOCK_WAYS for each set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1024 * SOCK_WAYS);
@@ -118,7 +122,20 @@ static __always_inline __u64 made_up_cookie(void)
 /* Whether the socket that has this cookie is the one of the state. */
 static __always_inline bool is_cookie_of(const struct sock_state *state, __u64 cookie)
 {
-	return state->cookie == cookie || state->cookie & MADE_UP_COOKIE;
+	return state->cookie && (state->cookie == cookie || state->cookie & MADE_UP_COOKIE);
+}
+
+/* The cookie of a state that another CPU fills, once that has published it: within a microsecond.
+ * 0: its socket ended, or that CPU is kept from its work. */
+static __noinline __u64 cookie_soon(const struct sock_state *state)
+{
+	__u64 cookie = 0;
+
+	if (!state)
+		return 0;
+	for (int i = 0; i < 64 && !cookie; i++)
+		cookie = *(const volatile __u64 *)&state->cookie;
+	return cookie;
 }
 
 /* Frees a state. Call it after take_state. */
@@ -127,7 +144,6 @@ static __always_inline void free_state(struct sock_state *state)
 	__u32 at = state->at, key = at / SOCK_WAYS;
 	struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &key);
 
-	__builtin_memset(state, 0, sizeof(*state));
 	if (set)
 		set->sk[at % SOCK_WAYS] = 0;
 }
@@ -138,9 +154,9 @@ static __always_inline bool take_state(struct sock_state *state, __u64 cookie)
 	return cookie && __sync_val_compare_and_swap(&state->cookie, cookie, 0) == cookie;
 }
 
-/* The state of a socket that has none: a new one, or the one that another CPU makes at the same time.
- * NULL, and counted, where the table is full. The caller freed a stale state at this address. */
-static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie)
+/* Takes a free place for an address: its index in `socks`; a negative number where there is none, or the
+ * address has one. */
+static __always_inline __s64 take_place(const void *sk)
 {
 	__u32 hash = sock_hash(sk);
 
@@ -149,27 +165,44 @@ static __always_inline struct sock_state *new_state(const void *sk, __u64 cookie
 		struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &at);
 
 		if (!set)
-			return NULL;
-#pragma unroll
+			return -1;
 		for (int i = 0; i < SOCK_WAYS; i++) {
-			struct sock_state *state;
 			__u64 is = set->sk[i];
 
 			if (!is)
 				is = __sync_val_compare_and_swap(&set->sk[i], 0, (__u64)sk);
-			if (is && is != (__u64)sk)
-				continue;
-			state = state_at(at, i);
-			if (!state)
-				return NULL;
-			state->at = at * SOCK_WAYS + i;
-			state->sk = (__u64)sk;
-			state->cookie = cookie;
-			return state;
+			if (!is)
+				return at * SOCK_WAYS + i;
+			if (is == (__u64)sk)
+				return -1;
 		}
 	}
-	__sync_fetch_and_add(&sockets_left_out, 1);
-	return NULL;
+	return -1;
+}
+
+/* Claims a place for a socket. The caller fills the state, then publishes it. NULL where the table is
+ * full or has a state at this address. */
+static __noinline struct sock_state *claim_state(const void *sk)
+{
+	struct sock_state *state;
+	__s64 place = take_place(sk);
+	__u32 at = place;
+
+	if (place < 0)
+		return NULL;
+	state = bpf_map_lookup_elem(&socks, &at);
+	if (!state)
+		return NULL;
+	__builtin_memset(state, 0, sizeof(*state));
+	state->at = at;
+	state->sk = (__u64)sk;
+	return state;
+}
+
+/* Lets other programs use a state that is filled. */
+static __always_inline void publish(struct sock_state *state, __u64 cookie)
+{
+	__sync_lock_test_and_set(&state->cookie, cookie);
 }
 
 #endif

@@ -48,7 +48,9 @@ enum {
 /* FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: our FIN is in the send queue or beyond */
 #define TCP_AFTER_FIN (1 << 4 | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 11)
 
-/* include/net/sock.h, enum sock_flags: set by the arrival of a FIN and nothing else */
+/* include/net/sock.h, enum sock_flags. SOCK_DEAD: no process has it any more. SOCK_DONE is set by the
+ * arrival of a FIN and nothing else. */
+#define SOCK_DEAD 0
 #define SOCK_DONE 1
 
 #define SOCK_STREAM 1

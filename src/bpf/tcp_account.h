@@ -59,8 +59,10 @@ static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *s
 	queued = tcp_totals(sk, to);
 	to->rx_bytes -= state->base.rx_bytes;
 	to->tx_bytes -= state->base.tx_bytes;
-	if ((__s64)to->tx_bytes < 0) /* the SYN is not sent yet */
+	if ((__s64)to->tx_bytes < 0) /* the SYN is not sent yet, or a disconnect reset it */
 		to->tx_bytes = 0;
+	if ((__s64)to->rx_bytes < 0)
+		to->rx_bytes = 0;
 	to->rx_packets = (__u32)(to->rx_packets - state->base.rx_packets);
 	to->tx_packets = (__u32)(to->tx_packets - state->base.tx_packets);
 	if (counts_calls && has_upper_protocol(sk))

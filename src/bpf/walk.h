@@ -43,7 +43,7 @@ static __always_inline __u64 sum_of(const struct conn_counts *counts)
 /* Grows with each call that is counted. */
 static __always_inline __u64 sum_of_calls(const struct sock_state *state)
 {
-	return sum_of(&state->first.counts) + sum_of(&state->sharers) + sum_of(&state->left_out);
+	return sum_of(&state->first.counts) + state->sharers_sum + sum_of(&state->left_out);
 }
 
 /* Whether the memory at `sk` is still the socket of the state. TCP lives on without its file, and

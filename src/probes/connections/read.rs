@@ -297,7 +297,7 @@ impl Reader<'_, '_> {
         for sample in &decoded {
             latest.remove(&sample.conn.cookie);
         }
-        // After the sockets: their sharers' sums are then never larger than the entries.
+        // After the sockets: an entry is then never older than TCP's counters of its socket.
         self.walk_shares()?;
         if tick.complete {
             let living: HashSet<u64> = decoded.iter().map(|d| d.conn.cookie).collect();
