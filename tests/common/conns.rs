@@ -77,13 +77,20 @@ pub fn at_rest() {
     }
 }
 
-pub fn end(stream: Stream) -> Run {
+/// Events of a run that may be lost: a packet that arrives while the program runs in a process's context
+/// changes the state of a connection, and the kernel does not run a program in the midst of itself
+/// (05b24ff9b2cf, kernel 6.1). An emulated machine is slow enough for that.
+const SKIPPED: u64 = 2;
+
+/// Ends a run whose processes a filter chooses.
+pub fn end_filtered(stream: Stream) -> Run {
     at_rest();
     let ended = stream.interrupt();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     let run = Run { ended, netns: netns() };
     let summary = &run.ended.of_type("summary")[0];
-    assert_eq!(summary["connections_lost"], 0);
+    let lost = summary["connections_lost"].as_u64().unwrap();
+    assert!(lost <= SKIPPED, "{lost} lost");
     for line in run.ended.of_type("owners") {
         let unattributed = line["unattributed"].as_object().unwrap().values();
         let parts = unattributed.chain([&line["other"]]);
@@ -92,6 +99,16 @@ pub fn end(stream: Stream) -> Run {
             let sum: u64 = rows.clone().map(|row| row[key].as_u64().unwrap()).sum();
             assert_eq!(sum, line[key].as_u64().unwrap(), "{key}: {line}");
         }
+    }
+    run
+}
+
+/// Ends a run; without a filter nothing may be in `other`, which is what the other parts lack.
+pub fn end(stream: Stream) -> Run {
+    let run = end_filtered(stream);
+    for line in run.ended.of_type("owners").iter().filter(|line| line["evicted"] == 0) {
+        let other = line["other"].as_object().unwrap();
+        assert!(other.values().all(|count| *count == 0), "of no process: {line}");
     }
     run
 }

@@ -32,7 +32,7 @@ fn lines_are_chosen_by_process_peer_and_port() {
         let client = process(|| ["127.0.0.1", "10.9.8.7"].iter().for_each(|ip| ask(at(ip), 1)));
         done(client);
         done(server);
-        let run = end(stream);
+        let run = end_filtered(stream);
         let lines = |kind, pid| run.by(kind, pid).len();
         assert_eq!(
             (lines("connect", client), lines("accept", server)),
