@@ -46,9 +46,9 @@ const SECTIONS: [(&str, &[&str]); 10] = [
          datagram; every UDP socket that carried something has a close. A connection that fails is a \
          connect with an errno.",
             "An accept is reported in accept() where the caller asks for the peer's address, as nearly all do; \
-         else when a process first sends through the socket, or when a poll finds it.",
-            "pid, uid and comm are the process of the socket; from says how it is known: made (it called socket \
-         or connect), accepted, sent (it called on the socket), found (a poll found the socket open in it). \
+         else when a process first sends or receives through the socket, or when a poll finds it.",
+            "pid, uid and comm are the process of the socket; from says how it is known: made (it called \
+         connect), accepted, sent, received, found (a poll found the socket open in it). \
          Where there is none, they are null and unattributed gives the reason: a socket of the kernel, a \
          connection that is not accepted, or a socket that predates the probe. shared: other processes have \
          called on it, too; holders are other processes that have it open. local_ip, local_port, \
@@ -56,12 +56,12 @@ const SECTIONS: [(&str, &[&str]); 10] = [
          remote end. netns is the network namespace's inode number, cookie the kernel's number of the socket.",
             "A close has since (null: before the probe began), duration_s, rx_bytes, tx_bytes, rx_packets and \
          tx_packets, queued_bytes (received, and never read), owners (each process with the bytes of its \
-         calls), and unseen: true where the event was lost and the counts are those of the last reading.",
+         calls), and unseen: true where the end itself was not observed and the counts are those of the last reading.",
             "Bytes are payload, counted from the start of the probe where a process calls (kernel 6.3; \
          attribution: call): written into the socket, and read from it, by the calling process. Below that \
          kernel they are TCP's own counters, attributed to the connection's process, and datagrams are not \
          counted (attribution: connection). Retransmitted bytes count once. Packets are segments in and out, \
-         retransmissions and bare acknowledgements included, and datagrams before fragmentation.",
+         retransmissions and bare acknowledgements included; of other protocols, calls.",
             "owners, once each interval and a last time before summary: interval_s, live (connections that are \
          tracked), the bytes and packets of all sockets, and of these unattributed (kernel; older; waiting: \
          not accepted yet, the accepting process gets them; queued: not read yet; uncalled: moved without a \

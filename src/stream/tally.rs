@@ -18,7 +18,7 @@ pub struct Ready {
     pub opens: bool,
     /// The talkers probe runs.
     pub talkers: bool,
-    /// The owners probe runs.
+    /// The probe of connections runs.
     pub connections: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
@@ -31,7 +31,7 @@ pub struct Ready {
 /// How far the probes of a run see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// How connections are attributed to processes; `None` while the owners probe does not run.
+    /// How connections are attributed to processes; `None` while the probe of connections does not run.
     pub attribution: Option<Attribution>,
     /// The features that the kernel or its policy refused, of all probes.
     pub missing: Vec<Missing>,

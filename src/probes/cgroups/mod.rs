@@ -28,7 +28,7 @@ use crate::model::time::Mono;
 pub(crate) const OUTSIDE_NAMES: &str =
     "opens: names of cgroups outside of the own cgroup namespace";
 pub(crate) const OUTSIDE_CONNECTIONS: &str =
-    "connections: processes outside of the own cgroup namespace";
+    "connections: accept() and datagram peers outside of the own cgroup namespace";
 
 /// Maximum cgroups in each of two generations: about 6 MiB in all with long paths. A walk takes no more.
 const MOST: usize = 16_384;

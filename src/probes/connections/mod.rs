@@ -17,7 +17,7 @@ use crate::model::event::{ConnectionsInfo, ProbeEnd, ProbeId};
 use crate::model::problem::Problem;
 use crate::privileges::{self, ThreadRole};
 
-/// How the owners probe is to run.
+/// How the probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionsConfig {
     /// Between readings of what lives.
