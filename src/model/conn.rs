@@ -123,7 +123,7 @@ impl std::ops::Add for Carried {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub key: ProcessKey,
-    /// The real one, in the initial user namespace.
+    /// The real one, in the initial user namespace, as of the latest record.
     pub uid: u32,
     /// The process's name, as of the latest record.
     pub comm: Comm,
@@ -174,13 +174,14 @@ pub struct Conn {
     pub shares: Vec<Share>,
     /// The index in `shares` of the last caller.
     pub current: usize,
-    /// Calls of processes that found no room in the kernel's table; of a kernel socket, all calls.
+    /// Calls of processes that found no room in the kernel's table; with `kernel`, calls of kernel threads
+    /// too.
     pub left_out: Carried,
     /// TCP's counters, where it is TCP.
     pub tcp: Option<TcpCounts>,
     /// Several processes hold it or held it.
     pub shared: bool,
-    /// A kernel socket, or one that kernel threads use.
+    /// A kernel socket, or one that kernel threads use too.
     pub kernel: bool,
     /// Established from outside.
     pub passive: bool,

@@ -220,6 +220,52 @@ fn a_process_has_the_name_of_its_latest_program() {
     assert_eq!(run.by("connect", shell)[0]["comm"], "bash");
 }
 
+#[test]
+fn a_process_has_its_latest_user_while_it_has_a_socket() {
+    const USER: u32 = 65_534;
+    let stream = here();
+    let (mut one, mut other) = pair();
+    let child = process(|| {
+        one.write_all(&[0; 5]).unwrap();
+        nix::unistd::setuid(USER.into()).unwrap();
+        // Two walks over the open files.
+        pause(Duration::from_millis(600));
+        one.write_all(&[0; 5]).unwrap();
+    });
+    done(child);
+    other.read_exact(&mut [0; 10]).unwrap();
+    drop((one, other));
+    let run = end(stream);
+    assert_eq!(run.row(child)["uid"], USER);
+}
+
+/// A server that forks: its child has what it reads and writes, packets too.
+#[test]
+fn packets_are_those_of_the_process_that_calls() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let (wait, report) = nix::unistd::pipe().unwrap();
+    let server = process(|| {
+        let (mut conn, _) = listener.accept().unwrap();
+        let child = process(|| {
+            conn.read_to_end(&mut Vec::new()).unwrap();
+            conn.write_all(&[0; 77]).unwrap();
+        });
+        nix::unistd::write(&report, &child.as_raw().to_ne_bytes()).unwrap();
+        done(child);
+    });
+    done(process(|| ask(to, 1_000)));
+    done(server);
+    let mut child = [0; 4];
+    nix::unistd::read(&wait, &mut child).unwrap();
+    let run = end(stream);
+    let (server, child) = (run.row(server), run.row(Pid::from_raw(i32::from_ne_bytes(child))));
+    assert_eq!((bytes(&server), bytes(&child)), ((0, 0), (1_000, 77)));
+    assert_eq!((&server["rx_packets"], &server["tx_packets"]), (&json!(0), &json!(0)), "{server}");
+    assert!(child["rx_packets"].as_u64() > Some(1), "{child}");
+}
+
 /// The socket is MPTCP's; its subflows are the kernel's.
 #[test]
 fn multipath_tcp_is_counted_at_its_socket() {

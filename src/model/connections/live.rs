@@ -129,16 +129,22 @@ fn parts(conn: &Conn, tcp: Option<TcpCounts>, attribution: Attribution) -> Parts
                 tx_bytes: rest.tx_bytes,
                 ..Carried::default()
             };
-            // Of a socket that one process has, all of it is that process's.
-            let sole = conn.shares.len() < 2 && !conn.shared && !conn.kernel;
-            let party = if sole || conn.shares.is_empty() {
+            let sole = conn.shares.len() < 2 && !conn.shared;
+            let party = if conn.kernel {
+                // A kernel thread that uses it reads without a call (iSCSI: `tcp_read_sock`).
+                Party::Unattributed(Reason::Kernel)
+            } else if sole {
+                // Of a socket that one process has, all of it is that process's.
                 first
             } else {
                 Party::Unattributed(Reason::Uncalled)
             };
             add(&mut parts, party, uncalled);
+            // A server that forks accepts in one process and calls in another.
+            let caller = conn.shares.iter().find(|share| share.carried.bytes() > 0);
+            let caller = caller.map_or(first, |share| Party::Process(share.owner));
             let Carried { rx_packets, tx_packets, .. } = tcp.carried;
-            add(&mut parts, first, Carried { rx_packets, tx_packets, ..Carried::default() });
+            add(&mut parts, caller, Carried { rx_packets, tx_packets, ..Carried::default() });
         }
     }
     parts

@@ -279,7 +279,8 @@ impl Connections {
         for share in &conn.shares {
             let key = share.owner.key;
             let net = self.net(share.owner, conn);
-            (net.owner.comm, net.netns) = (share.owner.comm, conn.netns);
+            (net.owner.comm, net.owner.uid) = (share.owner.comm, share.owner.uid);
+            net.netns = conn.netns;
             net.shared |= conn.shared || conn.shares.len() > 1;
             net.begun += u64::from(new.contains(&key));
             if has_peer {

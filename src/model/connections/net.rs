@@ -6,7 +6,7 @@ use crate::model::time::Mono;
 /// A process with traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
-    /// The process, with its latest name.
+    /// The process, with its latest name and user.
     pub owner: Owner,
     /// The network namespace of its latest connection.
     pub netns: u32,

@@ -5,7 +5,7 @@ use crate::model::conn::{Carried, Conn};
 /// Why bytes of a socket have no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The kernel uses the socket itself.
+    /// A kernel socket, or what kernel threads move through a process's socket.
     Kernel,
     /// The socket is older than the probe, and no process has called it since or holds it.
     Older,

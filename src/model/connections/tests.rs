@@ -242,6 +242,50 @@ fn a_process_has_its_latest_name() {
 }
 
 #[test]
+fn a_process_has_its_latest_user() {
+    let mut owners = Connections::default();
+    let mut conn = conn(1, Connect, &[(1, Made, carried(0, 1))]);
+    owners.apply(&events(vec![conn.clone()]));
+    conn.shares[0].owner.uid = 33;
+    owners.apply(&tick(vec![Conn { event: Sample, ..conn }], false));
+    assert_eq!(net(&owners, 1).owner.uid, 33);
+}
+
+/// A server accepts in one process, and another one reads and writes.
+#[test]
+fn packets_of_a_stream_are_those_of_the_first_process_that_called() {
+    let mut owners = Connections::default();
+    let packets = |n| Carried { rx_packets: n, tx_packets: n, ..Carried::default() };
+    let state = |event, shares: &[_], n| {
+        let mut conn = passive(event, shares);
+        conn.tcp.as_mut().unwrap().carried += packets(n);
+        conn
+    };
+    let listens = (1, Accepted, carried(0, 0));
+    owners.apply(&events(vec![state(Accept, &[listens], 2)]));
+    assert_eq!(net(&owners, 1).total, packets(2));
+    let works = (2, Sent, carried(7, 9));
+    owners.apply(&tick(vec![state(Sample, &[listens, works], 5)], false));
+    assert_eq!(net(&owners, 1).total, Carried::default());
+    assert_eq!(net(&owners, 2).total, carried(7, 9) + packets(5));
+    assert_eq!(total_of(&owners), owners.total);
+}
+
+/// iSCSI: a process connects, then kernel threads use the socket, in part without a call.
+#[test]
+fn a_process_keeps_its_bytes_where_kernel_threads_use_its_socket() {
+    let mut owners = Connections::default();
+    let left_out = carried(0, 400);
+    let tcp = tcp(9_000, 500, 0);
+    let conn =
+        Conn { kernel: true, left_out, tcp, ..conn(1, Sample, &[(1, Made, carried(50, 100))]) };
+    owners.apply(&tick(vec![conn], false));
+    assert_eq!(net(&owners, 1).total, carried(50, 100));
+    assert_eq!(part(&owners, Reason::Kernel), carried(8_950, 400));
+    assert_eq!(total_of(&owners), owners.total);
+}
+
+#[test]
 fn pairs_answer_from_both_sides() {
     let mut owners = Connections::default();
     owners.apply(&events(vec![
