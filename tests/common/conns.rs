@@ -2,15 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant};
 
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{ForkResult, Pid, fork};
 use serde_json::Value;
 
 use super::net::{ip, own_namespace};
-use super::patience::reaped;
+use super::patience::{reaped, until};
 use super::program::{Ended, Stream};
 
 /// Runs `work` in a process of its own.
@@ -28,6 +28,24 @@ pub fn process(work: impl FnOnce()) -> Pid {
 
 pub fn done(pid: Pid) {
     assert_eq!(reaped(pid), WaitStatus::Exited(pid, 0));
+}
+
+/// A pipe by which processes wait for each other.
+pub struct Gate(pub OwnedFd, pub OwnedFd);
+
+impl Gate {
+    pub fn new() -> Self {
+        let (wait, open) = nix::unistd::pipe().unwrap();
+        Self(wait, open)
+    }
+
+    pub fn wait(&self) {
+        assert_eq!(nix::unistd::read(&self.0, &mut [0]).unwrap(), 1);
+    }
+
+    pub fn open(&self) {
+        nix::unistd::write(&self.1, b"!").unwrap();
+    }
 }
 
 /// A run, and the namespace that its test is in.
@@ -70,11 +88,9 @@ pub fn at_rest() {
         let mut states = text.lines().skip(1).filter_map(|l| l.split_whitespace().nth(3));
         states.any(|state| !LISTEN_OR_TIME_WAIT.contains(&state))
     };
-    let begun = Instant::now();
-    while ["tcp", "tcp6"].into_iter().any(lively) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "a connection stays");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the end of all connections", || {
+        (!["tcp", "tcp6"].into_iter().any(lively)).then_some(())
+    });
 }
 
 /// Events of a run that may be lost: a packet that arrives while the program runs in a process's context

@@ -16,6 +16,9 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
 
+/// The sizes of the screen in snapshots.
+pub const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
+
 /// Second `s` of the made-up time.
 pub fn at(s: f64) -> Mono {
     Mono(1_000_000_000_000 + (s * 1e9) as u64)
@@ -140,13 +143,15 @@ pub fn key(code: KeyCode) -> Msg {
 pub struct Dashboard {
     app: App,
     pub size: (u16, u16),
+    /// The time of the last message.
+    now: Mono,
     look: Look,
 }
 
 impl Dashboard {
     pub fn new(settings: &Settings, host: &str, size: (u16, u16), now: Mono) -> Self {
         let look = Look::new(&ScreenSettings::default());
-        let mut dashboard = Self { app: App::new(settings, host, now), size, look };
+        let mut dashboard = Self { app: App::new(settings, host, now), size, now, look };
         dashboard.fit();
         dashboard
     }
@@ -161,6 +166,7 @@ impl Dashboard {
     }
 
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
+        self.now = now;
         let effects = self.app.update(msg, now);
         self.fit();
         effects
@@ -179,6 +185,18 @@ impl Dashboard {
     /// The text of the screen.
     pub fn text(&self) -> String {
         text(&self.app, self.size)
+    }
+
+    /// The text of the screen at the sizes of the snapshots, with the size.
+    pub fn at_sizes(&mut self) -> Vec<(String, String)> {
+        let own = self.size;
+        let mut at = |size: (u16, u16)| {
+            self.resize(size, self.now);
+            (format!("{}x{}", size.0, size.1), self.text())
+        };
+        let texts = SIZES.map(&mut at).to_vec();
+        at(own);
+        texts
     }
 }
 

@@ -13,7 +13,7 @@ use ebpftop::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeThread, TalkersConfig, talkers};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::patience::{next, patience};
+use super::patience::{next, patience, until};
 
 /// Puts this thread into a network namespace of its own; it ends with the thread and with what
 /// the thread has started.
@@ -398,6 +398,11 @@ impl Probe {
             );
             self.take();
         }
+    }
+
+    /// Waits until the probe waits for room in the channel: nothing is taken from it meanwhile.
+    pub fn until_blocked(&self) {
+        until("a full channel", || (self.events.len() == CHANNEL_DEPTH).then_some(()));
     }
 
     /// Takes events in until so many packets have been counted since the probe began.

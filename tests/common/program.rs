@@ -99,7 +99,7 @@ pub struct Stream {
     pub child: Child,
     pub stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
-    /// The lines up to `ready`.
+    /// The lines that were read: up to `ready` at first.
     begin: Vec<u8>,
     said: String,
 }
@@ -144,6 +144,46 @@ impl Stream {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Self { child, stdout, stderr, begin: Vec::new(), said: String::new() }
+    }
+
+    /// Reads lines until one is as asked for.
+    pub fn until(&mut self, what: &str, mut asked: impl FnMut(&Value) -> bool) {
+        let _leash = Leash::on(self.child.id());
+        loop {
+            let from = self.begin.len();
+            let read = self.stdout.read_until(b'\n', &mut self.begin).unwrap();
+            assert!(read > 0, "it ended before {what}");
+            if asked(&serde_json::from_slice(&self.begin[from..]).unwrap()) {
+                return;
+            }
+        }
+    }
+
+    /// Reads as many tables of connections as make sure that a whole poll came after this call.
+    pub fn until_polled(&mut self) {
+        let mut tables = 0;
+        self.until("three tables", |line| {
+            tables += u32::from(line["type"] == "owners");
+            tables == 3
+        });
+    }
+
+    /// Reads stderr until a line contains `text`.
+    pub fn until_said(&mut self, text: &str) {
+        let _leash = Leash::on(self.child.id());
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            let read = self.stderr.read_line(&mut line).unwrap();
+            self.said.push_str(&line);
+            assert!(read > 0, "it ended and did not say {text}: {}", self.said);
+        }
+    }
+
+    /// The lines that were read so far.
+    pub fn lines_so_far(&self) -> Vec<Value> {
+        let lines = self.begin.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
 
     /// Sends a signal.

@@ -7,10 +7,10 @@ use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 // Whether name=systemd is used changes how all opens are attributed: one test at a time.
-use crate::common::patience::alone;
+use crate::common::patience::{alone, until};
 use crate::common::program::{Ended, Stream, ebpftop, ended, program};
 use ebpftop::recording::{Item, Reader, Seen};
 use serde_json::{Value, json};
@@ -89,11 +89,9 @@ impl Drop for Made {
 
 /// A process that has just ended keeps its cgroup busy for a moment.
 fn remove(dir: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while dir.exists() && std::fs::remove_dir(dir).is_err() {
-        assert!(Instant::now() < deadline, "{} stays", dir.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(&format!("the end of {}", dir.display()), || {
+        (!dir.exists() || std::fs::remove_dir(dir).is_ok()).then_some(())
+    });
 }
 
 /// A process that goes into these cgroups, then runs a script.
@@ -373,11 +371,7 @@ fn a_recording_has_the_names() {
     record.args(["record", file.to_str().unwrap(), "--duration", "2s", "-f"]);
     record.arg(format!("path:{}", opened.path()));
     let recording = std::thread::spawn(move || ended(&mut record));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !file.exists() {
-        assert!(Instant::now() < deadline, "no recording begins");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a recording", || file.exists().then_some(()));
     opened.open_in(&[&v2.make(&name).dir]);
     let run = recording.join().unwrap();
     assert_eq!(run.code(), 0, "{}", run.stderr);
@@ -404,7 +398,7 @@ fn names_that_find_no_room_are_counted() {
     const CGROUPS: usize = 1_500;
     let _alone = alone();
     let v2 = Hierarchy::v2();
-    let stream = Stream::json(&["opens", "--pid", "999999999"]);
+    let mut stream = Stream::json(&["opens", "--pid", "999999999"]);
     let reader = nix::unistd::Pid::from_raw(stream.child.id().cast_signed());
     kill(reader, Signal::SIGSTOP).unwrap();
     for _ in 0..CGROUPS {
@@ -412,8 +406,16 @@ fn names_that_find_no_room_are_counted() {
     }
     kill(reader, Signal::SIGCONT).unwrap();
     // The next record that has room brings the number along.
-    std::thread::sleep(Duration::from_millis(500));
-    drop(v2.make(&unique("last")));
+    let said = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !said.load(Ordering::Relaxed) {
+                drop(v2.make(&unique("last")));
+            }
+        });
+        stream.until_said("names of new cgroups");
+        said.store(true, Ordering::Relaxed);
+    });
     let run = stream.interrupt();
     let lost = run.stderr.lines().find(|l| l.contains("names of new cgroups"));
     let lost: Option<usize> = lost.and_then(|l| l.split_whitespace().find_map(|w| w.parse().ok()));

@@ -6,14 +6,13 @@
 use std::collections::HashSet;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, RawFd};
 
 use crate::common::conns::*;
 use crate::common::net::{ip, own_namespace};
-use crate::common::patience::pause;
 use crate::common::program::Stream;
 use nix::cmsg_space;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
@@ -207,19 +206,18 @@ fn an_accepted_socket_belongs_to_the_process_that_accepted_it() {
     let first = shared(0);
     let port = first.local_addr().unwrap().port();
     let second = shared(port);
+    let served = Gate::new();
     let reusing = [first, second].map(|listener| {
-        process(move || {
+        process(|| {
             listener.set_nonblocking(true).unwrap();
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(3) {
-                match listener.accept() {
-                    Ok((mut conn, _)) => {
-                        conn.set_nonblocking(false).unwrap();
-                        conn.read_to_end(&mut Vec::new()).unwrap();
-                        conn.write_all(&[0; 11]).unwrap();
-                    }
-                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
-                }
+            loop {
+                let mut fds = [listener.as_fd(), served.0.as_fd()]
+                    .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+                poll(&mut fds, PollTimeout::NONE).unwrap();
+                let Ok((mut conn, _)) = listener.accept() else { break };
+                conn.set_nonblocking(false).unwrap();
+                conn.read_to_end(&mut Vec::new()).unwrap();
+                conn.write_all(&[0; 11]).unwrap();
             }
         })
     });
@@ -229,6 +227,8 @@ fn an_accepted_socket_belongs_to_the_process_that_accepted_it() {
         (0..20).for_each(|_| ask(reused, 100));
     });
     done(client);
+    // Readable for both, since neither reads it.
+    served.open();
     workers.into_iter().chain(reusing).for_each(done);
     let run = end(stream);
     for worker in workers {
@@ -259,7 +259,7 @@ fn accept_blindly(listener: &TcpListener) -> TcpStream {
 
 #[test]
 fn accepts_without_the_peers_address_are_attributed_too() {
-    let stream = here();
+    let mut stream = here();
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
     let answers = process(|| {
@@ -270,15 +270,21 @@ fn accepts_without_the_peers_address_are_attributed_too() {
     done(process(|| ask(to, 1_000)));
     done(answers);
     // One that says nothing, and has it for some intervals.
+    let (sent, polled) = (Gate::new(), Gate::new());
     let listens = process(|| {
         let mut conn = accept_blindly(&listener);
         conn.read_to_end(&mut Vec::new()).unwrap();
     });
-    done(process(|| {
+    let client = process(|| {
         let mut conn = TcpStream::connect(to).unwrap();
         conn.write_all(&[0; 50]).unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-    }));
+        sent.open();
+        polled.wait();
+    });
+    sent.wait();
+    stream.until_polled();
+    polled.open();
+    done(client);
     done(listens);
     let run = end(stream);
     for (pid, truth, from) in [(answers, (1_000, 7), "received"), (listens, (50, 0), "received")] {
@@ -451,7 +457,8 @@ fn none_is_too_short_to_be_seen() {
 #[test]
 fn bytes_of_many_are_reported_while_they_live() {
     const CONNECTIONS: usize = 450;
-    let stream = here();
+    let mut stream = here();
+    let (sent, polled) = (Gate::new(), Gate::new());
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
     let both = process(|| {
@@ -464,8 +471,17 @@ fn bytes_of_many_are_reported_while_they_live() {
                 (conn, other)
             })
             .unzip();
-        // Some polls of living sockets, after that in which all of them were new.
-        pause(Duration::from_millis(3_000));
+        sent.open();
+        polled.wait();
+    });
+    sent.wait();
+    // Some polls of living sockets, after that in which all of them were new.
+    stream.until_polled();
+    polled.open();
+    let mut closed = 0;
+    stream.until("the last end", |line| {
+        closed += usize::from(line["type"] == "close" && line["pid"] == both.as_raw());
+        closed == 2 * CONNECTIONS
     });
     done(both);
     let run = end(stream);
@@ -606,7 +622,7 @@ fn bytes_through_a_tunnel_count_once() {
 
 #[test]
 fn a_socket_whose_maker_has_ended_belongs_to_its_holder() {
-    let stream = here();
+    let mut stream = here();
     let to = SocketAddr::new("127.0.0.1".parse().unwrap(), 5_001);
     let (ready, say_ready) = nix::unistd::pipe().unwrap();
     // As a daemon does it: the process that made the socket is gone, its child only receives.
@@ -624,7 +640,9 @@ fn a_socket_whose_maker_has_ended_belongs_to_its_holder() {
     let daemon = Pid::from_raw(i32::from_ne_bytes(pid));
     let client = UdpSocket::bind(local("127.0.0.1")).unwrap();
     // Until a few polls of the holders have passed, the bytes are the maker's.
-    std::thread::sleep(Duration::from_secs(2));
+    for _ in 0..3 {
+        stream.until_polled();
+    }
     for _ in 0..5 {
         client.send_to(&[0; 1_000], to).unwrap();
     }

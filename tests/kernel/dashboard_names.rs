@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::common::dns::{Says, Server, own_etc};
 use crate::common::mmdb::{Value, database};
 use crate::common::net::*;
+use crate::common::patience::until;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
 
@@ -113,11 +114,7 @@ fn only_addresses_on_the_screen_are_asked_for() {
     tty.wait_for("address ▼");
     tty.send("r");
     tty.wait_until("names", |s| s.contains("· names"));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while server.asked().len() < 10 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", server.asked());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("ten questions", || (server.asked().len() >= 10).then_some(()));
     assert!(server.asked().iter().all(|ip| *ip < v4(60)), "{:?}", server.asked());
     tty.send("G");
     tty.wait_for("10.0.0.200 last.example");

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::common::patience::until;
 use crate::common::program::ebpftop;
 use crate::common::tty::{Tty, touch};
 use crate::fake::at;
@@ -155,11 +156,9 @@ fn events_from_before_a_kill_are_read_back() {
     tty.send("R");
     tty.wait_for("recording to ");
     (0..10).for_each(|_| drop(std::fs::File::open(&file).unwrap()));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while opens_in(&recordings(dir.path())[0], NAME).0 < 10 {
-        assert!(std::time::Instant::now() < deadline, "a block a second is written");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("a block, one a second", || {
+        (opens_in(&recordings(dir.path())[0], NAME).0 >= 10).then_some(())
+    });
     tty.kill(Signal::SIGKILL);
     tty.wait();
     let (opens, end) = opens_in(&recordings(dir.path())[0], NAME);

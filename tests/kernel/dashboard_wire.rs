@@ -317,7 +317,7 @@ fn counting_goes_on_while_paused() {
     there.send(&frames(1, 90));
     let two: IpAddr = v4(2).into();
     there.send(&frames(2, 50));
-    // Three intervals in which nothing may move.
+    // Three intervals in which nothing may change; this cannot fail by a slow machine.
     std::thread::sleep(std::time::Duration::from_millis(700));
     assert_eq!(tty.text(), before);
     tty.send("p");

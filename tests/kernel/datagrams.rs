@@ -2,11 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 use crate::common::conns::*;
 use crate::common::net::own_namespace;
-use crate::common::patience::pause;
 use crate::common::program::Stream;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, sendto, setsockopt, socket, sockopt,
@@ -18,7 +16,8 @@ const LOCALHOST: &str = "127.0.0.1";
 #[test]
 fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
     const TABLE: u32 = 32_768;
-    let stream = here();
+    let mut stream = here();
+    let (sent, polled) = (Gate::new(), Gate::new());
     // As from outside: with ever new numbers where UDP has its ports.
     done(process(|| {
         let raw = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Icmp)
@@ -37,8 +36,12 @@ fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
         for n in 2..52 {
             socket.send_to(&[0; 100], SocketAddr::from(([127, 0, 0, n], 9))).unwrap();
         }
-        pause(Duration::from_millis(700));
+        sent.open();
+        polled.wait();
     });
+    sent.wait();
+    stream.until_polled();
+    polled.open();
     done(few);
     let many = process(|| {
         let socket = udp();
@@ -46,8 +49,12 @@ fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
             let [_, _, high, low] = n.to_be_bytes();
             socket.send_to(&[0; 10], SocketAddr::from(([127, 1, high, low], 9))).unwrap();
         }
-        pause(Duration::from_millis(700));
+        sent.open();
+        polled.wait();
     });
+    sent.wait();
+    stream.until_polled();
+    polled.open();
     done(many);
     let run = end(stream);
     let row = run.row(few);
@@ -144,9 +151,11 @@ fn the_number_of_living_connections_does_not_jump() {
         ([(); 10].map(|()| udp()), listener, client, server)
     };
     let older = idle();
-    let stream = Stream::json(&["connections", "--interval", "200ms"]);
+    let mut stream = Stream::json(&["connections", "--interval", "200ms"]);
     let newer = idle();
-    pause(Duration::from_millis(1_500));
+    for _ in 0..2 {
+        stream.until_polled();
+    }
     let ended = stream.interrupt();
     drop((older, newer));
     let me = std::process::id();

@@ -3,22 +3,22 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::conns::{Gate, done, process};
 use crate::common::net::*;
 use crate::common::opens::{in_child, watch};
-use crate::common::patience::{alone, next};
+use crate::common::patience::{alone, next, patience};
 use crate::common::program::{Ended, Stream, ebpftop, ended};
 use ebpftop::model::event::{ProbeEnd, ProbeEvent};
 use ebpftop::model::link::XdpMode;
 use ebpftop::model::talkers::Direction;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, opens};
-use serde_json::Value;
 
 /// `SCRIPT`, in a mount namespace of its own, then `ebpftop ARGS` in its place.
 fn after(script: &str, args: &[&str]) -> Ended {
@@ -78,8 +78,7 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
             probe.stop();
             stopped = Some(Instant::now());
         }
-        let patience = Duration::from_secs(60);
-        assert!(stopped.is_none_or(|at| at.elapsed() < patience), "it does not end");
+        assert!(stopped.is_none_or(|at| at.elapsed() < patience()), "it does not end");
     }
     probe.join();
     drop(load);
@@ -117,8 +116,9 @@ fn sockets_and_peers_that_find_no_room_are_counted() {
     const MORE: u64 = 1_000;
     own_namespace();
     ip("link set lo up");
-    let stream = Stream::json(&["connections", "--interval", "200ms"]);
-    in_child(|| {
+    let mut stream = Stream::json(&["connections", "--interval", "200ms"]);
+    let (all_made, polled) = (Gate::new(), Gate::new());
+    let maker = process(|| {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let each = (most - 100).min(ROOM + MORE);
@@ -147,9 +147,14 @@ fn sockets_and_peers_that_find_no_room_are_counted() {
             let _ = nix::unistd::read(&all_there, &mut [0]);
             made += each;
         }
-        std::thread::sleep(Duration::from_millis(500));
+        all_made.open();
+        polled.wait();
         drop(until_the_end);
     });
+    all_made.wait();
+    stream.until_polled();
+    polled.open();
+    done(maker);
     let run = stream.interrupt();
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let owners = run.of_type("owners").pop().unwrap();
@@ -206,17 +211,10 @@ fn before_the_network_it_starts_and_then_counts() {
     let _ = File::open("/at boot");
     ip("link set lo up");
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        assert!(Instant::now() < deadline, "nothing is counted");
+    stream.until("a packet", |line| {
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-        let mut line = String::new();
-        assert!(stream.stdout.read_line(&mut line).unwrap() > 0, "it ended");
-        let line: Value = serde_json::from_str(&line).unwrap();
-        if line["type"] == "talkers" && line["packets"].as_u64().unwrap() > 0 {
-            break;
-        }
-    }
+        line["type"] == "talkers" && line["packets"].as_u64().unwrap() > 0
+    });
     let run = stream.interrupt();
     assert_eq!(run.code(), 0, "{}", run.stderr);
     assert!(run.stderr.contains("watch lo: the interface is down"), "{}", run.stderr);
@@ -253,7 +251,7 @@ impl Tight {
 impl Drop for Tight {
     fn drop(&mut self) {
         // The kernel frees the memory of a dead process a little later.
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + patience();
         while std::fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
         }

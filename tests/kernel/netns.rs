@@ -2,9 +2,9 @@
 //! when it ends. The whole program, in namespaces of the test's own. Needs root.
 
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
 use crate::common::net::*;
+use crate::common::patience::until;
 use crate::common::program::{Stream, ebpftop, run, run_without_privileges};
 use crate::common::tty::{Tty, touch};
 use nix::mount::{MsFlags, mount};
@@ -37,18 +37,15 @@ fn frames(n: u32, count: usize) -> Vec<Vec<u8>> {
 }
 
 /// A process in `blue`.
-struct Detail(Child);
+struct Inside(Child);
 
-impl Detail {
+impl Inside {
     fn new() -> Self {
         let child = Command::new("ip").args(["netns", "exec", "blue", "sleep", "600"]).spawn();
         let inside = Self(child.unwrap());
         let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while std::fs::read_link(format!("/proc/{}/ns/net", inside.0.id())).unwrap() == own {
-            assert!(Instant::now() < deadline, "it does not enter");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let its = format!("/proc/{}/ns/net", inside.0.id());
+        until("its namespace", || (std::fs::read_link(&its).unwrap() != own).then_some(()));
         inside
     }
 
@@ -58,7 +55,7 @@ impl Detail {
     }
 }
 
-impl Drop for Detail {
+impl Drop for Inside {
     fn drop(&mut self) {
         self.end();
     }
@@ -67,7 +64,7 @@ impl Drop for Detail {
 #[test]
 fn a_name_a_process_and_a_path_lead_there_and_opens_are_machine_wide() {
     outside_of_blue();
-    let inside = Detail::new();
+    let inside = Inside::new();
     let pid = inside.0.id().to_string();
     let dir = tempfile::tempdir().unwrap();
     for named in ["blue", &pid, "/run/netns/blue"] {
@@ -130,12 +127,10 @@ fn a_namespace_that_cannot_be_entered_is_reported() {
 
 /// Waits until the kernel has removed the namespace, and with it the other end of its veth.
 fn until_it_is_no_more() {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Command::new("ip").args(["link", "show", "dev", "va"]).output().unwrap().status.success()
-    {
-        assert!(Instant::now() < deadline, "the namespace is held");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the end of the namespace", || {
+        let shown = Command::new("ip").args(["link", "show", "dev", "va"]).output().unwrap();
+        (!shown.status.success()).then_some(())
+    });
 }
 
 #[test]
@@ -143,7 +138,7 @@ fn a_namespace_that_ends_is_left_and_the_opens_go_on() {
     for by_name in [true, false] {
         let test = move || {
             outside_of_blue();
-            let mut inside = Detail::new();
+            let mut inside = Inside::new();
             let pid = inside.0.id().to_string();
             let named = if by_name { "blue" } else { &pid };
             // Its next tick is a minute away: the end is noticed before.

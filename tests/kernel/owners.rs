@@ -3,10 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::conns::*;
 use crate::common::net::{ip, own_namespace, trivial_program};
+use crate::common::patience::until;
 use crate::common::program::{Stream, ebpftop};
 use crate::common::tty::Tty;
 use nix::sys::signal::Signal;
@@ -236,10 +237,6 @@ fn nothing_stays_on_the_cgroup_even_after_a_kill() {
         stream.signal(signal);
         let _ = stream.wait();
         // The kernel frees what a killed process held in its own time.
-        let begun = Instant::now();
-        while there(&on_the_root()) > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(30));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("a free root", || (there(&on_the_root()) == 0).then_some(()));
     }
 }

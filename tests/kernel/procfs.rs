@@ -2,11 +2,10 @@
 //! need root, and a program built with debug assertions: only that one honours `EBPFTOP_REFUSE`.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::common::conns::{done, lo_up, local, netns, process};
 use crate::common::net::own_namespace;
@@ -19,8 +18,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// The arguments of a run that polls often.
 const OFTEN: [&str; 3] = ["connections", "--interval", "200ms"];
 
@@ -28,27 +25,16 @@ fn polled() -> Stream {
     Stream::json_by(program().env("EBPFTOP_REFUSE", "all").arg("stream").args(OFTEN))
 }
 
-/// Reads lines into `lines` until they are enough.
-fn until(stream: &mut Stream, lines: &mut Vec<Value>, enough: impl Fn(&[Value]) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !enough(lines) {
-        assert!(Instant::now() < deadline, "the lines did not come: {lines:#?}");
-        if stream.stdout.buffer().is_empty() {
-            let pipe = stream.stdout.get_ref();
-            let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-            assert_ne!(poll(&mut fds, PollTimeout::from(10_000u16)).unwrap(), 0, "no line comes");
-        }
-        let mut line = String::new();
-        assert_ne!(stream.stdout.read_line(&mut line).unwrap(), 0, "it has ended");
-        lines.push(serde_json::from_str(&line).unwrap());
+/// Reads lines until those that were read are enough.
+fn until(stream: &mut Stream, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let mut lines = stream.lines_so_far();
+    if !enough(&lines) {
+        stream.until("enough lines", |line| {
+            lines.push(line.clone());
+            enough(&lines)
+        });
     }
-}
-
-/// Reads as many tables as make sure that a whole poll came after this call.
-fn polls(stream: &mut Stream, lines: &mut Vec<Value>) {
-    let count = |lines: &[Value]| lines.iter().filter(|l| l["type"] == "owners").count();
-    let before = count(lines);
-    until(stream, lines, |lines| count(lines) >= before + 3);
+    lines
 }
 
 fn of<'a>(lines: &'a [Value], kind: &str, pid: Pid) -> Vec<&'a Value> {
@@ -119,7 +105,6 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
     lo_up();
     let gate = Gate::new();
     let mut stream = polled();
-    let mut lines = Vec::new();
     let mut children = Vec::new();
     let mut truths = Vec::new();
     for ip in ["127.0.0.1", "::1"] {
@@ -155,8 +140,9 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
         let here = netns();
         lines.iter().filter(|l| l["type"] == kind && l["netns"] == here).cloned().collect()
     };
-    until(&mut stream, &mut lines, |lines| of_here(lines, "seen").len() >= 6);
-    polls(&mut stream, &mut lines);
+    until(&mut stream, |lines| of_here(lines, "seen").len() >= 6);
+    stream.until_polled();
+    let lines = stream.lines_so_far();
     let seen = of_here(&lines, "seen");
     assert_eq!(seen.len(), 6, "{seen:#?}");
     for (kind, protocol) in [("-t", "tcp"), ("-u", "udp")] {
@@ -184,7 +170,7 @@ fn polled_connections_have_their_process_and_no_bytes_of_it() {
         );
     }
     gate.end(&children);
-    until(&mut stream, &mut lines, |lines| of_here(lines, "close").len() >= 6);
+    let lines = until(&mut stream, |lines| of_here(lines, "close").len() >= 6);
     let run = stream.interrupt();
     for (server, client, sender) in truths {
         // The socket's own counts, where there are any, and no share for a process.
@@ -234,12 +220,12 @@ fn a_socket_of_two_processes_has_both_and_one_that_is_older_is_not_new() {
     let child = process(|| gate.wait());
     gate.all_ready(1);
     let mut stream = polled();
-    let mut lines = Vec::new();
-    polls(&mut stream, &mut lines);
+    stream.until_polled();
+    let lines = stream.lines_so_far();
     assert!(lines.iter().all(|l| l["netns"] != netns()), "it was there before: {lines:?}");
     client.write_all(&[0; 30]).unwrap();
     server.read_exact(&mut [0; 30]).unwrap();
-    polls(&mut stream, &mut lines);
+    stream.until_polled();
     gate.end(&[child]);
     let port = client.local_addr().unwrap().port();
     drop((client, server));
@@ -247,7 +233,7 @@ fn a_socket_of_two_processes_has_both_and_one_that_is_older_is_not_new() {
         let mut closes = lines.iter().filter(|l| l["type"] == "close" && l["netns"] == netns());
         closes.find(|l| l["local_port"] == port).cloned()
     };
-    until(&mut stream, &mut lines, |lines| closed(lines).is_some());
+    let lines = until(&mut stream, |lines| closed(lines).is_some());
     let close = closed(&lines).unwrap();
     // Counted since the first poll.
     assert_eq!((&close["rx_bytes"], &close["tx_bytes"]), (&json!(0), &json!(30)), "{close}");
@@ -269,12 +255,11 @@ fn a_second_holder_is_listed() {
         done(child);
     });
     gate.all_ready(2);
-    let mut lines = Vec::new();
-    until(&mut stream, &mut lines, |lines| !of(lines, "seen", parent).is_empty());
-    polls(&mut stream, &mut lines);
+    until(&mut stream, |lines| !of(lines, "seen", parent).is_empty());
+    stream.until_polled();
     nix::unistd::write(&gate.end.1, b"ee").unwrap();
     done(parent);
-    until(&mut stream, &mut lines, |lines| !of(lines, "close", parent).is_empty());
+    let lines = until(&mut stream, |lines| !of(lines, "close", parent).is_empty());
     let close = of(&lines, "close", parent)[0].clone();
     assert_eq!(close["holders"].as_array().unwrap().len(), 1, "{close}");
     assert_ne!(close["holders"][0]["pid"], close["pid"]);
@@ -296,8 +281,7 @@ fn sockets_of_other_namespaces_are_listed_and_these_are_not_kept() {
         drop((client, server));
     });
     gate.all_ready(1);
-    let mut lines = Vec::new();
-    until(&mut stream, &mut lines, |lines| of(lines, "seen", there).len() >= 2);
+    let lines = until(&mut stream, |lines| of(lines, "seen", there).len() >= 2);
     let seen = of(&lines, "seen", there)[0].clone();
     assert_ne!(seen["netns"], netns());
     // Between polls the program is where it was, and holds nothing by which the other one would live.
@@ -311,7 +295,7 @@ fn sockets_of_other_namespaces_are_listed_and_these_are_not_kept() {
         }
     }
     gate.end(&[there]);
-    until(&mut stream, &mut lines, |lines| of(lines, "close", there).len() >= 2);
+    until(&mut stream, |lines| of(lines, "close", there).len() >= 2);
     stream.interrupt();
 }
 

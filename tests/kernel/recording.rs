@@ -4,10 +4,10 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::common::net::*;
 use crate::common::opener::opener;
+use crate::common::patience::until;
 use crate::common::program::{ended, program};
 use crate::common::spawn::public_copy;
 use crate::common::tty::without_privileges;
@@ -39,14 +39,6 @@ fn packets(n: usize) {
     }
 }
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Records this process's opens of a file with this name, a hundred good ones and ten that fail.
 fn recorded(dir: &Path) -> std::path::PathBuf {
     let file = dir.join("a.rec");
@@ -62,8 +54,6 @@ fn recorded(dir: &Path) -> std::path::PathBuf {
         std::fs::File::open(files.path().join("not-there")).unwrap_err();
     }
     packets(50);
-    // Two intervals more: the packets are reported.
-    std::thread::sleep(Duration::from_millis(500));
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -93,7 +83,7 @@ fn holds(file: &Path, name: &str) -> bool {
 /// Starts a recording and waits until it runs.
 fn spawn(mut command: Command, file: &Path) -> Child {
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
-    wait_for("the file", || file.exists());
+    until("the file", || file.exists().then_some(()));
     child
 }
 
@@ -145,7 +135,7 @@ fn a_recording_that_was_killed_or_damaged_is_shown_up_to_there() {
     let file = dir.path().join("killed.rec");
     let opener = opener("opn-killed");
     let mut child = spawn(record(&file, &["-p", "opn-killed"]), &file);
-    wait_for("what is looked for", || holds(&file, "file-of-opn-killed"));
+    until("an open in the file", || holds(&file, "file-of-opn-killed").then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
     drop(opener);

@@ -134,7 +134,7 @@ fn connections_without_one_program_are_exact_but_for_its_feature() {
         if lost.contains(programs::TCP) {
             continue; // nothing is left: see `tests/procfs.rs`
         }
-        let stream = stream(&refused, &["connections", "--interval", "200ms"]);
+        let mut stream = stream(&refused, &["connections", "--interval", "200ms"]);
         let ends = ["127.0.0.1", "::1"].map(|ip| {
             let listener = TcpListener::bind(local(ip)).unwrap();
             let to = listener.local_addr().unwrap();
@@ -156,7 +156,7 @@ fn connections_without_one_program_are_exact_but_for_its_feature() {
         drop(receiver);
         at_rest();
         // Without `sock_released` the end of a datagram socket is found at the end of an interval.
-        crate::common::patience::pause(std::time::Duration::from_millis(700));
+        stream.until_polled();
         let ended = stream.interrupt();
         assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
         assert_eq!(missing(&ended, &refused, &[]), lost.iter().map(ToString::to_string).collect());

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::common::opener::opener;
+use crate::common::patience::until;
 use crate::common::program::{Stream, ebpftop, ended};
 use crate::common::spawn::public_copy;
 
@@ -94,12 +94,7 @@ fn threads(pid: u32) -> BTreeSet<(String, u64)> {
 fn assert_threads(pid: u32, main: &str, others: &[(&str, u64)]) {
     let mut expected: BTreeSet<(String, u64)> = [(main.to_owned(), 0)].into();
     expected.extend(others.iter().map(|(name, bits)| ((*name).to_owned(), *bits)));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while threads(pid) != expected {
-        let now = threads(pid);
-        assert!(Instant::now() < deadline, "{now:x?}\nare not {expected:x?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(&format!("the threads {expected:x?}"), || (threads(pid) == expected).then_some(()));
 }
 
 const OPENS: u64 = BPF | PERFMON;

@@ -141,21 +141,20 @@ fn an_interface_that_goes_is_reported_and_nothing_ends() {
 /// Deleted or down: as long as it comes back, everything that passed was counted.
 #[test]
 fn an_interface_that_comes_back_is_no_failure() {
-    for (away, back) in [
-        ("link del vt0", "link add vt0 type veth peer name vt1"),
-        ("link set vt0 down", "link show"),
+    for (away, said, back) in [
+        ("link del vt0", "the interface is gone", "link add vt0 type veth peer name vt1"),
+        ("link set vt0 down", "the interface is down", "link show"),
     ] {
         own_namespace();
         veth("vt0", "vt1");
-        let stream = Stream::json(&["talkers", "-i", "vt0", "--interval", "100ms"]);
+        let mut stream = Stream::json(&["talkers", "-i", "vt0", "--interval", "100ms"]);
         ip(away);
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        stream.until_said(said);
         ip(back);
         ip("link set vt0 up");
         ip("link set vt1 up");
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        stream.until_said("vt0: watched again");
         let run = stream.interrupt();
-        assert!(run.stderr.contains("vt0: watched again"), "{}", run.stderr);
         assert_eq!(run.code(), 0, "{away}: {}", run.stderr);
     }
 }
@@ -196,10 +195,10 @@ fn the_last_line_and_the_summary_agree_whatever_is_started_besides() {
             }
         });
         let kinds = ["opens", "talkers", "connections"];
-        let run = Stream::json(
+        let mut run = Stream::json(
             &[&kinds[..], &["-i", "vt0", "--interval", "100ms", "--pid", "1"]].concat(),
         );
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        run.until("a packet", |line| line["direction"] == "rx" && number(line, "packets") > 0);
         let run = run.interrupt();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let summary = run.lines().pop().unwrap();

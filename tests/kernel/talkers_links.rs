@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::common::attached::*;
 use crate::common::net::*;
+use crate::common::patience::until;
 use ebpftop::model::compare::Compared;
 use ebpftop::model::event::TalkersCommand;
 use ebpftop::model::link::{Choice, Hook, XdpMode};
@@ -186,7 +187,6 @@ fn an_interface_that_goes_is_taken_up_when_it_returns() {
     assert_eq!(table(last(&samples, "va", Direction::Rx)), from(1, 15));
 }
 
-/// Until then the kernel drops what is sent, and says nothing (noop_qdisc).
 /// The reader of the events stands still, so the probe sees the deletion and the new interface at once.
 #[test]
 fn another_interface_with_the_same_name_and_index_is_another() {
@@ -200,10 +200,9 @@ fn another_interface_with_the_same_name_and_index_is_another() {
     let mut probe = probe("va", XdpMode::Auto);
     Sender::on("vb").send(&frames(1, 10));
     probe.until_packets("va", Direction::Rx, 10);
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    probe.until_blocked();
     ip("link del va");
     make();
-    std::thread::sleep(std::time::Duration::from_millis(500));
     let mut sent = 10;
     // Until the probe has attached to the new one nothing counts.
     let seen = probe.samples.len();
@@ -223,15 +222,12 @@ fn another_interface_with_the_same_name_and_index_is_another() {
     probe.finish();
 }
 
+/// Until then the kernel drops what is sent, and says nothing (noop_qdisc).
 fn carrier_is_back(name: &str) {
-    for _ in 0..600 {
-        if ip(&format!("link show dev {name}")).contains("state UP") {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("{name} has no carrier");
+    until("a carrier", || ip(&format!("link show dev {name}")).contains("state UP").then_some(()));
+    // The kernel sets the state before it starts the queues, both under the lock that this takes
+    // (linkwatch_do_dev).
+    ip(&format!("link set {name} up"));
 }
 
 #[test]
@@ -265,9 +261,7 @@ fn an_interface_that_moves_away_is_released() {
     let mut child = child.unwrap();
     let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     let theirs = format!("/proc/{}/ns/net", child.id());
-    while std::fs::read_link(&theirs).unwrap() == own {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until("its own namespace", || (std::fs::read_link(&theirs).unwrap() != own).then_some(()));
     ip(&format!("link set vb netns {}", child.id()));
     probe.until("gone", |p| p.watched[0].gone.is_some());
     // By a thread that goes there: busybox's nsenter, in a guest, would run busybox's own ip.

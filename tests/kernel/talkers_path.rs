@@ -2,6 +2,7 @@
 //! redirected, sent by somebody's program.
 
 use crate::common::net::*;
+use crate::common::patience::until;
 use crate::talkers_links::attach_clsact;
 use ebpftop::model::link::{Hook, XdpMode};
 use ebpftop::model::talkers::{Direction, TalkersSample, Traffic};
@@ -81,8 +82,13 @@ fn frames_that_a_shaper_drops_were_not_sent() {
     for _ in 0..1_000 {
         let _ = socket.send_to(&[0; 1_000], "10.9.0.2:9");
     }
-    // Frames in the queue leave within a fraction of a second.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    until("an empty queue", || {
+        let shown = std::process::Command::new("tc")
+            .args(["-s", "qdisc", "show", "dev", "va"])
+            .output()
+            .unwrap();
+        String::from_utf8(shown.stdout).unwrap().contains("backlog 0b 0p").then_some(())
+    });
     let left = kernel_sent("va") - before;
     assert!((10..200).contains(&left), "{left}");
     probe.until_packets("va", Direction::Tx, left);

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use crate::common::net::{Sender, ethernet, ip, ipv4, ipv6, own_namespace, v4, veth};
 use crate::common::opener::opener;
 use crate::common::opens::in_child;
+use crate::common::patience::until;
 use crate::common::program::{Ended, Stream, ebpftop};
 use crate::common::tty::Tty;
 use libbpf_rs::query::ProgInfoIter;
@@ -244,14 +245,6 @@ fn nothing_stays_after_sigkill() {
         assert_eq!(with != before, mode != "off", "attached in mode {mode}: {with:?}");
         stream.signal(Signal::SIGKILL);
         stream.child.wait().unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while state() != before {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{mode}: {:?} is not {before:?}",
-                state()
-            );
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        until(&format!("{before:?} after {mode}"), || (state() == before).then_some(()));
     }
 }

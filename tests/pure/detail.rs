@@ -1,6 +1,6 @@
 //! Detail views of a process, a file, a kind of failure, and the way there.
 
-use crate::fake::{Dashboard, at, busy, key, meta, started, text, type_text};
+use crate::fake::{Dashboard, at, busy, meta, started, text, type_text};
 use ebpftop::app::opens::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::{Cgroup, Owner};
@@ -8,22 +8,8 @@ use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::process::ProcessKey;
 use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
-use ebpftop::model::time::Mono;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
-
-const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
-
-fn snapshots(name: &str, app: &mut Dashboard) {
-    for size in SIZES {
-        app.resize(size, at(30.0));
-        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
-    }
-}
-
-fn press(app: &mut Dashboard, code: KeyCode, now: Mono) -> Vec<Effect> {
-    app.update(key(code), now)
-}
 
 fn who() -> ProcessInfo {
     let id = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e";
@@ -61,12 +47,12 @@ fn asked(effects: &[Effect]) -> Option<ProcessKey> {
 #[test]
 fn a_process_has_its_details() {
     let mut app = busy((120, 40));
-    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
     assert_eq!(key.tgid, 18220);
     assert!(text(&app, (120, 40)).contains("reading"));
     app.update(Msg::Described(key, Box::new(who())), at(30.0));
-    snapshots("process", &mut app);
-    press(&mut app, KeyCode::Char('e'), at(30.0));
+    snapshots!("process", app);
+    app.press(KeyCode::Char('e'), at(30.0));
     app.resize((80, 24), at(30.0));
     insta::assert_snapshot!("process_alone_80x24", text(&app, (80, 24)));
     app.resize((120, 40), at(30.0));
@@ -81,7 +67,7 @@ fn a_process_has_its_details() {
 #[test]
 fn details_are_read_again_and_old_ones_stay() {
     let mut app = busy((120, 40));
-    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
     app.update(Msg::Described(key, Box::new(who())), at(30.1));
     assert_eq!(asked(&app.update(Msg::Tick, at(31.0))), None);
     assert_eq!(asked(&app.update(Msg::Tick, at(34.0))), Some(key));
@@ -99,7 +85,7 @@ fn details_are_read_again_and_old_ones_stay() {
 #[test]
 fn an_exited_process_says_so() {
     let mut app = busy((120, 40));
-    let key = asked(&press(&mut app, KeyCode::Enter, at(30.0))).unwrap();
+    let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
     let gone = ProcessInfo { user: Some("root".into()), cgroup: None, facts: Err(Unread::Gone) };
     app.update(Msg::Described(key, Box::new(gone)), at(30.0));
     app.update(Msg::Ended(vec![key]), at(30.0));
@@ -123,27 +109,27 @@ fn searching() -> Dashboard {
     app.update(Msg::Probe(ProbeEvent::Opens(crate::fake::batch(at(0.5), &opens))), at(0.5));
     app.update(Msg::Tick, at(1.0));
     for _ in 0..5 {
-        press(&mut app, KeyCode::Char('t'), at(30.0));
+        app.press(KeyCode::Char('t'), at(30.0));
     }
     assert_eq!(app.opens_pane.view, OpensView::Failures);
     // Those found later as well.
-    press(&mut app, KeyCode::Char('a'), at(30.0));
+    app.press(KeyCode::Char('a'), at(30.0));
     app
 }
 
 #[test]
 fn the_failures_view_shows_later_success() {
     let mut app = searching();
-    snapshots("lens", &mut app);
+    snapshots!("lens", app);
     app.resize((120, 40), at(30.0));
-    press(&mut app, KeyCode::Char('s'), at(30.0));
-    press(&mut app, KeyCode::Enter, at(30.0));
+    app.press(KeyCode::Char('s'), at(30.0));
+    app.press(KeyCode::Enter, at(30.0));
     assert!(matches!(app.opens_pane.detail(), Some(Detail::Failures(f)) if f.errno == 2));
-    snapshots("lens_inside", &mut app);
-    press(&mut app, KeyCode::Enter, at(30.0));
+    snapshots!("lens_inside", app);
+    app.press(KeyCode::Enter, at(30.0));
     assert!(matches!(app.opens_pane.detail(), Some(Detail::Process(_))));
     for _ in 0..2 {
-        press(&mut app, KeyCode::Esc, at(30.0));
+        app.press(KeyCode::Esc, at(30.0));
     }
     assert!(app.opens_pane.detail().is_none());
     assert_eq!(app.opens_pane.view, OpensView::Failures);
@@ -166,18 +152,18 @@ fn every_view_opens_and_closes_details() {
         assert_eq!(app.opens_pane.view, view);
         // In the first views the second row is a file.
         if !view.has_rows_below() {
-            press(&mut app, KeyCode::Down, at(30.0));
+            app.press(KeyCode::Down, at(30.0));
         }
         let cursor = app.opens_pane.list.cursor;
-        press(&mut app, KeyCode::Enter, at(30.0));
+        app.press(KeyCode::Enter, at(30.0));
         assert!(inside(&app).is_some_and(|i| is(&i)), "{view:?}");
         assert!(!app.opens_pane.rows.is_empty(), "{view:?}");
-        press(&mut app, KeyCode::Enter, at(30.0));
-        press(&mut app, KeyCode::Esc, at(30.0));
+        app.press(KeyCode::Enter, at(30.0));
+        app.press(KeyCode::Esc, at(30.0));
         assert!(inside(&app).is_some_and(|i| is(&i)), "{view:?}");
-        press(&mut app, KeyCode::Esc, at(30.0));
+        app.press(KeyCode::Esc, at(30.0));
         assert_eq!((inside(&app), app.opens_pane.list.cursor), (None, cursor), "{view:?}");
-        press(&mut app, KeyCode::Char('t'), at(30.0));
+        app.press(KeyCode::Char('t'), at(30.0));
     }
     assert_eq!(app.opens_pane.view, OpensView::Programs);
 }
@@ -186,7 +172,7 @@ fn every_view_opens_and_closes_details() {
 fn directories_collapse_and_unfold() {
     let mut app = busy((120, 40));
     for _ in 0..4 {
-        press(&mut app, KeyCode::Char('t'), at(30.0));
+        app.press(KeyCode::Char('t'), at(30.0));
     }
     let dirs = |app: &App| app.opens_pane.dirs.iter().map(|d| d.path.to_vec()).collect::<Vec<_>>();
     let usr = |app: &App| {
@@ -195,12 +181,12 @@ fn directories_collapse_and_unfold() {
         of.into_iter().map(|d| String::from_utf8(d).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(usr(&app), ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/local/include"]);
-    press(&mut app, KeyCode::Char('-'), at(30.0));
+    app.press(KeyCode::Char('-'), at(30.0));
     assert_eq!(usr(&app), ["/usr/include", "/usr/local"]);
-    press(&mut app, KeyCode::Char('-'), at(30.0));
+    app.press(KeyCode::Char('-'), at(30.0));
     assert_eq!(usr(&app), ["/usr"]);
     for _ in 0..3 {
-        press(&mut app, KeyCode::Char('+'), at(30.0));
+        app.press(KeyCode::Char('+'), at(30.0));
     }
     assert!(usr(&app).contains(&"/usr/include/x86_64-linux-gnu/bits".to_owned()));
 }
@@ -237,13 +223,13 @@ fn a_path_filter_matches_the_requested_path_too() {
             );
             app.update(Msg::Tick, at(1.0));
             for _ in 0..view {
-                press(&mut app, KeyCode::Char('t'), at(1.0));
+                app.press(KeyCode::Char('t'), at(1.0));
             }
             if app.opens_pane.view == OpensView::Failures {
                 continue;
             }
             type_text(&mut app, &format!("/{expr}"), at(1.0));
-            press(&mut app, KeyCode::Enter, at(1.0));
+            app.press(KeyCode::Enter, at(1.0));
             let of_files = |r: &&ebpftop::app::opens::Row| {
                 use ebpftop::app::opens::Row;
                 !matches!(r, Row::FileUnderProcess(_) | Row::FileUnderProgram(_) | Row::Common(_))
@@ -269,12 +255,12 @@ fn a_cgroup_filter_waits_for_names_of_cgroups() {
     ids.sort_unstable();
     assert_eq!(ids, [50, 60]);
     type_text(&mut app, "/cgroup:nginx", at(1.0));
-    press(&mut app, KeyCode::Enter, at(1.0));
+    app.press(KeyCode::Enter, at(1.0));
     assert_eq!(app.opens_pane.matched, 0, "unknown does not match");
     let nginx = Cgroup { path: b"/system.slice/nginx.service"[..].into(), owner: Owner::default() };
     app.update(Msg::Cgroups(vec![(50, Some(nginx)), (60, None)]), at(1.1));
     assert_eq!(app.opens_pane.matched, 1);
-    press(&mut app, KeyCode::Enter, at(1.1));
+    app.press(KeyCode::Enter, at(1.1));
     assert!(text(&app, (120, 40)).contains("/system.slice/nginx.service"));
 }
 
@@ -284,10 +270,10 @@ fn timed_opens_show_how_long_they_took() {
     let of = |ns| OpenMeta { latency_ns: Some(ns), ..meta(5, "slow", at(0.4), 3) };
     opened(&mut app, &[(of(1_000), "/a", "/a"), (of(3_000_000), "/mnt/nfs/b", "/mnt/nfs/b")]);
     app.update(Msg::Tick, at(1.0));
-    press(&mut app, KeyCode::Char('e'), at(1.0));
+    app.press(KeyCode::Char('e'), at(1.0));
     for name in ["programs", "processes", "units", "files", "directories", "failures", "live"] {
         insta::assert_snapshot!(format!("timed_{name}_120x40"), text(&app, (120, 40)));
-        press(&mut app, KeyCode::Char('t'), at(1.0));
+        app.press(KeyCode::Char('t'), at(1.0));
     }
 }
 
@@ -295,6 +281,6 @@ fn timed_opens_show_how_long_they_took() {
 fn the_first_key_takes_the_hint_away() {
     let mut app = started(&Settings::default(), (120, 40));
     assert!(text(&app, (120, 40)).contains("Enter details  Esc back"));
-    press(&mut app, KeyCode::Down, at(1.0));
+    app.press(KeyCode::Down, at(1.0));
     assert!(!text(&app, (120, 40)).contains("Enter details  Esc back"));
 }

@@ -7,6 +7,15 @@ mod fake;
 #[path = "../common/runner.rs"]
 mod runner;
 
+/// Compares the screen at several sizes with the snapshots of this name, in the caller's module.
+macro_rules! snapshots {
+    ($name:expr, $app:expr) => {
+        for (size, text) in $app.at_sizes() {
+            insta::assert_snapshot!(format!("{}_{size}", $name), text);
+        }
+    };
+}
+
 mod bounds;
 mod dashboard_keys;
 mod detail;

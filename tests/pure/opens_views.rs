@@ -1,6 +1,6 @@
 //! The opens pane's views: what their numbers count when opens are chosen.
 
-use crate::fake::{Dashboard, at, batch, key, started, type_text};
+use crate::fake::{Dashboard, at, batch, started, type_text};
 use ebpftop::app::opens::{OpensSort, OpensView, Row};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::event::ProbeEvent;
@@ -9,14 +9,6 @@ use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
 const SIZE: (u16, u16) = (150, 30);
-
-fn text(app: &App) -> String {
-    crate::fake::text(app, SIZE)
-}
-
-fn press(app: &mut Dashboard, c: char) -> Vec<Effect> {
-    app.update(key(KeyCode::Char(c)), at(2.0))
-}
 
 fn report(app: &mut Dashboard, opens: OpenBatch) {
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
@@ -46,14 +38,14 @@ fn view_of(app: &mut Dashboard, view: OpensView) {
         if app.opens_pane.view == view {
             return;
         }
-        press(app, 't');
+        app.press(KeyCode::Char('t'), at(2.0));
     }
     panic!("no such view");
 }
 
 /// The row of the screen with `what` in it, its words.
-fn words(app: &App, what: &str) -> Vec<String> {
-    let text = text(app);
+fn words(app: &Dashboard, what: &str) -> Vec<String> {
+    let text = app.text();
     let row = text.lines().find(|l| l.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
     row.split_whitespace().map(str::to_owned).collect()
 }
@@ -62,9 +54,9 @@ fn words(app: &App, what: &str) -> Vec<String> {
 fn numbers_by_file_and_directory_are_those_of_the_chosen_processes() {
     let mut app = shared();
     view_of(&mut app, OpensView::Files);
-    assert!(words(&app, "/src/a.h").contains(&"8".into()), "{}", text(&app));
+    assert!(words(&app, "/src/a.h").contains(&"8".into()), "{}", app.text());
     type_text(&mut app, "/vim", at(2.0));
-    app.update(key(KeyCode::Enter), at(2.0));
+    app.press(KeyCode::Enter, at(2.0));
     // FILE, OPENS/S, FAIL, TOTAL, BY, RESULT, AGE
     let row = words(&app, "/src/a.h");
     assert!(row.contains(&"3".into()) && row.contains(&"33".into()), "{row:?}");
@@ -74,9 +66,9 @@ fn numbers_by_file_and_directory_are_those_of_the_chosen_processes() {
     view_of(&mut app, OpensView::Directories);
     let row = words(&app, "/src");
     assert!(row.contains(&"3".into()) && !row.contains(&"8".into()), "{row:?}");
-    app.update(key(KeyCode::Esc), at(2.0));
+    app.press(KeyCode::Esc, at(2.0));
     type_text(&mut app, "/!vim", at(2.0));
-    app.update(key(KeyCode::Enter), at(2.0));
+    app.press(KeyCode::Enter, at(2.0));
     let dirs: Vec<_> = app.opens_pane.dirs.iter().map(|d| (&*d.path, d.opens)).collect();
     assert_eq!(dirs, [(&b"/src"[..], 5)]);
 }
@@ -97,13 +89,13 @@ fn failed_only_puts_the_most_failures_first_and_gives_the_order_back() {
         other => panic!("{other:?}"),
     };
     assert_eq!((first(&app), app.opens_pane.matched), (1, 3));
-    press(&mut app, 'f');
+    app.press(KeyCode::Char('f'), at(2.0));
     assert_eq!((first(&app), app.opens_pane.matched), (2, 2));
-    press(&mut app, 'f');
+    app.press(KeyCode::Char('f'), at(2.0));
     assert_eq!((first(&app), app.opens_pane.matched), (1, 3));
     app.opens_pane.sort_by(OpensSort::Pid);
-    press(&mut app, 'f');
-    press(&mut app, 'f');
+    app.press(KeyCode::Char('f'), at(2.0));
+    app.press(KeyCode::Char('f'), at(2.0));
     assert_eq!(app.opens_pane.sort(), OpensSort::Pid, "a chosen order stays");
 }
 
@@ -115,9 +107,12 @@ fn copying_a_failure_gives_the_file_where_there_is_one() {
     let copied = |effects: Vec<Effect>| {
         effects.into_iter().find_map(|e| if let Effect::Copy(text) = e { Some(text) } else { None })
     };
-    assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app/one.conf"));
+    assert_eq!(
+        copied(app.press(KeyCode::Char('y'), at(2.0))).as_deref(),
+        Some("/etc/app/one.conf")
+    );
     report(&mut app, batch(at(1.5), &[(1, "app", b"/etc/app/two.conf", -2, 3)]));
-    assert_eq!(copied(press(&mut app, 'y')).as_deref(), Some("/etc/app"));
+    assert_eq!(copied(app.press(KeyCode::Char('y'), at(2.0))).as_deref(), Some("/etc/app"));
 }
 
 #[test]
@@ -131,7 +126,7 @@ fn opens_of_processes_that_were_not_asked_for_are_counted() {
     report(&mut app, batch);
     assert_eq!(app.opens().left_out(), 1_007);
     assert_eq!(app.opens().total().opens, 2);
-    assert!(text(&app).contains("1007 opens by other processes excluded"), "{}", text(&app));
+    assert!(app.text().contains("1007 opens by other processes excluded"), "{}", app.text());
     app.update(
         Msg::Key(ratatui::crossterm::event::KeyEvent::new(
             KeyCode::Char('r'),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::fake::{Dashboard, at, busy, key, sample, text, type_text};
+use crate::fake::{Dashboard, at, busy, sample, text, type_text};
 use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits, Owner, OwnerFrom, Share,
@@ -17,16 +17,6 @@ use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
 use ebpftop::settings::{ScreenSettings, Settings};
 use ratatui::crossterm::event::KeyCode;
-
-const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (40, 12)];
-
-fn snapshots(name: &str, app: &mut Dashboard) {
-    for size in SIZES {
-        app.resize(size, at(32.0));
-        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
-    }
-    app.resize((120, 40), at(32.0));
-}
 
 /// The line of the screen that contains all these words.
 fn line<'a>(screen: &'a str, words: &[&str]) -> &'a str {
@@ -111,10 +101,6 @@ fn connected() -> Dashboard {
     app
 }
 
-fn press(app: &mut Dashboard, code: KeyCode) {
-    app.update(key(code), at(32.0));
-}
-
 #[test]
 fn processes_have_their_traffic() {
     let mut app = connected();
@@ -125,10 +111,10 @@ fn processes_have_their_traffic() {
         line(&screen, words);
     }
     line(&screen, &["payload rx 19.8 kb/s tx 1.00 Mb/s", "unattributed 7.20 kb/s"]);
-    snapshots("pivot_main", &mut app);
+    snapshots!("pivot_main", app);
     // By what they send: nginx, quiet, the others.
     for _ in 0..4 {
-        press(&mut app, KeyCode::Char('s'));
+        app.press(KeyCode::Char('s'), at(32.0));
     }
     let screen = text(&app, (200, 60));
     assert!(screen.contains(" tx ▼"), "{screen}");
@@ -148,38 +134,38 @@ fn processes_have_their_traffic() {
 #[test]
 fn from_a_talker_to_a_process_to_a_file_and_back() {
     let mut app = connected();
-    press(&mut app, KeyCode::Tab);
+    app.press(KeyCode::Tab, at(32.0));
     // 10.0.3.17 is not the largest: further down.
     while !app.is_lit_process(owner(812, "nginx").key) {
-        press(&mut app, KeyCode::Down);
+        app.press(KeyCode::Down, at(32.0));
     }
     assert!(!app.is_lit_process(owner(18220, "cc1").key));
     let screen = text(&app, (120, 40));
     line(&screen, &["◆", "nginx"]);
-    press(&mut app, KeyCode::Enter);
-    snapshots("pivot_talker", &mut app);
+    app.press(KeyCode::Enter, at(32.0));
+    snapshots!("pivot_talker", app);
     let screen = text(&app, (120, 40));
     line(&screen, &["812", "nginx", "tcp 443", "2000", "125 000"]);
     line(&screen, &["/etc/nginx/mime.types"]);
     line(&screen, &["777", "quiet"]);
     line(&screen, &["unattributed: kernel socket", "400", "500"]);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     assert_eq!(app.screen.focus, Pane::Opens);
     let screen = text(&app, (120, 40));
     line(&screen, &["› 10.0.3.17 › nginx 812"]);
     line(&screen, &["traffic", "rx 2070 bytes", "tx 125 030", "2 peers"]);
-    snapshots("pivot_process", &mut app);
-    press(&mut app, KeyCode::Enter);
+    snapshots!("pivot_process", app);
+    app.press(KeyCode::Enter, at(32.0));
     app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["› 10.0.3.17 › nginx 812 › /"]);
-    snapshots("pivot_file", &mut app);
-    press(&mut app, KeyCode::Esc);
-    press(&mut app, KeyCode::Esc);
+    snapshots!("pivot_file", app);
+    app.press(KeyCode::Esc, at(32.0));
+    app.press(KeyCode::Esc, at(32.0));
     assert_eq!(app.screen.focus, Pane::Talkers);
     let screen = text(&app, (120, 40));
     line(&screen, &["Talkers", "› 10.0.3.17"]);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(32.0));
     assert!(app.talkers_pane.inside.is_none());
     assert!(app.is_lit_process(owner(812, "nginx").key), "the cursor is where it was");
 }
@@ -188,32 +174,32 @@ fn from_a_talker_to_a_process_to_a_file_and_back() {
 fn from_a_process_to_its_peers_and_back() {
     let mut app = connected();
     type_text(&mut app, "/nginx", at(32.0));
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
     assert!(app.is_lit_address(ip("10.0.3.17")) && !app.is_lit_address(ip("2001:db8::7")));
     line(&text(&app, (120, 40)), &["◆10.0.3.17"]);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     // Over to the peers: the largest one is a talker.
-    press(&mut app, KeyCode::Right);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Right, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
     assert_eq!(app.screen.focus, Pane::Talkers);
     app.resize((200, 60), at(32.0));
     line(&text(&app, (200, 60)), &["Talkers", "› nginx 812 › 10.0.3.17"]);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(32.0));
     assert_eq!(app.screen.focus, Pane::Opens);
     assert!(app.opens_pane.in_related && app.talkers_pane.inside.is_none());
     // The other one is not on a watched interface.
-    press(&mut app, KeyCode::Down);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Down, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
     let screen = text(&app, (120, 40));
     line(&screen, &["Files", "› nginx 812 › 10.9.0.2"]);
     line(&screen, &["812", "nginx", "70", "30"]);
-    snapshots("pivot_address", &mut app);
-    press(&mut app, KeyCode::Esc);
+    snapshots!("pivot_address", app);
+    app.press(KeyCode::Esc, at(32.0));
     assert_eq!(app.opens_pane.related.list.cursor, 1);
-    press(&mut app, KeyCode::Left);
+    app.press(KeyCode::Left, at(32.0));
     assert!(!app.opens_pane.in_related);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(32.0));
     assert!(app.opens_pane.detail().is_none());
 }
 
@@ -221,16 +207,16 @@ fn from_a_process_to_its_peers_and_back() {
 fn a_process_that_only_talks_has_a_view_as_well() {
     let mut app = connected();
     type_text(&mut app, "/quiet", at(32.0));
-    press(&mut app, KeyCode::Enter);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
     app.resize((200, 60), at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["process", "pid 777", "parent ?"]);
     line(&screen, &["opens", "none"]);
     line(&screen, &["traffic", "rx 10 bytes", "tx 20", "1 peer ", "1 live of 1 connection "]);
     // There are no files: one step down is the first peer.
-    press(&mut app, KeyCode::Down);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Down, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
     line(&text(&app, (200, 60)), &["Talkers", "› quiet 777 › 10.0.3.17"]);
 }
 
@@ -262,12 +248,12 @@ fn unattributed_traffic_has_a_reason() {
     let mut older = conn(12, None, "10.0.3.1:8081", "10.0.3.17:41", 0, 70);
     older.kernel = false;
     report(&mut app, vec![waiting, older]);
-    press(&mut app, KeyCode::Tab);
+    app.press(KeyCode::Tab, at(32.0));
     while !app.is_lit_process(owner(812, "nginx").key) {
-        press(&mut app, KeyCode::Down);
+        app.press(KeyCode::Down, at(32.0));
     }
     app.resize((200, 60), at(32.0));
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     let screen = text(&app, (200, 60));
     line(&screen, &["unattributed: kernel socket", "400", "500"]);
     line(&screen, &["unattributed: not accepted", " 60 "]);
@@ -326,7 +312,7 @@ fn filters_by_peer_and_port() {
     ] {
         let mut app = connected();
         type_text(&mut app, &format!("/{filter}"), at(32.0));
-        press(&mut app, KeyCode::Enter);
+        app.press(KeyCode::Enter, at(32.0));
         let screen = text(&app, (200, 60));
         // The talkers beside them have processes, too.
         let has = |name: &str| screen.lines().any(|l| l.starts_with(&format!("\"│  {name} ")));
@@ -340,12 +326,12 @@ fn filters_by_peer_and_port() {
 #[test]
 fn a_paused_screen_keeps_its_owners() {
     let mut app = connected();
-    press(&mut app, KeyCode::Char('p'));
+    app.press(KeyCode::Char('p'), at(32.0));
     let before = text(&app, (200, 60));
     let more = conn(9, Some(owner(18220, "cc1")), "10.0.3.1:1", "10.0.3.17:2", 9_999, 9_999);
     report(&mut app, vec![more]);
     assert_eq!(text(&app, (200, 60)), before);
-    press(&mut app, KeyCode::Char('p'));
+    app.press(KeyCode::Char('p'), at(32.0));
     assert_ne!(text(&app, (200, 60)), before);
 }
 
@@ -358,7 +344,7 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     let screen = text(&app, (120, 40));
     line(&screen, &["no connections: cgroup v2 is not mounted"]);
     assert!(app.data.problems().is_empty());
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     let screen = text(&app, (120, 40));
     assert!(!screen.contains("traffic ") && !screen.contains("PEER"), "{screen}");
 }
@@ -381,8 +367,8 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     };
     app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.7));
     type_text(&mut app, "/nginx", at(32.0));
-    press(&mut app, KeyCode::Enter);
-    press(&mut app, KeyCode::Char('l'));
+    app.press(KeyCode::Enter, at(32.0));
+    app.press(KeyCode::Char('l'), at(32.0));
     let screen = text(&app, (120, 40));
     line(&screen, &["Files", "› nginx 812 timeline"]);
     line(&screen, &["a coincidence in time, not a proof"]);
@@ -396,17 +382,17 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
         expected.iter().map(|words| screen.find(line(&screen, words)).unwrap()).collect();
     assert!(rows.is_sorted(), "latest first: {screen}");
     assert!(!line(&screen, &["ECONNREFUSED"]).contains('◆'), "nothing was sent: {screen}");
-    snapshots("pivot_timeline", &mut app);
+    snapshots!("pivot_timeline", app);
     // From an activity to its peer, from an open to the file, and back to the same row.
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     line(&text(&app, (120, 40)), &["› 10.9.0.3"]);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(32.0));
     for _ in 0..20 {
-        press(&mut app, KeyCode::Down);
+        app.press(KeyCode::Down, at(32.0));
     }
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(32.0));
     line(&text(&app, (120, 40)), &["› nginx 812 timeline › /"]);
-    press(&mut app, KeyCode::Esc);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(32.0));
+    app.press(KeyCode::Esc, at(32.0));
     assert!(!text(&app, (120, 40)).contains("timeline"));
 }

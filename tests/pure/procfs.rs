@@ -12,7 +12,7 @@ use ebpftop::model::process::ProcessKey;
 use ebpftop::model::time::WallOffset;
 use ratatui::crossterm::event::KeyCode;
 
-use crate::fake::{Dashboard, at, busy, key, text};
+use crate::fake::{Dashboard, at, busy, text};
 
 fn owner(pid: u32, name: &str) -> Owner {
     // As /proc has it: in ticks. The process's opens have it in nanoseconds.
@@ -79,14 +79,6 @@ fn dashboard() -> Dashboard {
     app
 }
 
-fn snapshots(name: &str, app: &mut Dashboard) {
-    for size in [(80, 24), (120, 40), (200, 60), (40, 12)] {
-        app.resize(size, at(32.0));
-        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
-    }
-    app.resize((120, 40), at(32.0));
-}
-
 #[test]
 fn the_screen_says_that_connections_are_polled() {
     let mut app = dashboard();
@@ -97,7 +89,7 @@ fn the_screen_says_that_connections_are_polled() {
     let screen = text(&app, (200, 60));
     assert!(screen.contains("connections: procfs") && screen.contains("missing 1"), "{screen}");
     assert!(screen.contains("bytes per process unknown"), "{screen}");
-    app.update(key(KeyCode::Char('t')), at(32.0));
+    app.press(KeyCode::Char('t'), at(32.0));
     let screen = text(&app, (200, 60));
     // Beside the rows of the talkers, which have processes, too.
     let files = |l: &str| l.chars().take(100).collect::<String>();
@@ -106,31 +98,31 @@ fn the_screen_says_that_connections_are_polled() {
     assert!(rows("nginx") == 1, "by /proc it is the process that opens: {screen}");
     let nginx = screen.lines().find(|l| l.contains(" nginx ")).unwrap();
     assert!(nginx.contains("~–") && nginx.contains("~2"), "{nginx}");
-    snapshots("procfs_main", &mut app);
-    app.update(key(KeyCode::Char('?')), at(32.0));
+    snapshots!("procfs_main", app);
+    app.press(KeyCode::Char('?'), at(32.0));
     let screen = text(&app, (120, 40));
     for words in ["missing here", "tcp_state_raw", "short connections may be missing"] {
         assert!(screen.contains(words), "{words}: {screen}");
     }
-    snapshots("procfs_help", &mut app);
+    snapshots!("procfs_help", app);
 }
 
 #[test]
 fn behind_an_address_sockets_without_a_process_are_counted() {
     let mut app = dashboard();
-    app.update(key(KeyCode::Tab), at(32.0));
+    app.press(KeyCode::Tab, at(32.0));
     while !app.is_lit_process(owner(812, "nginx").key) {
-        app.update(key(KeyCode::Down), at(32.0));
+        app.press(KeyCode::Down, at(32.0));
     }
-    app.update(key(KeyCode::Enter), at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
     app.resize((120, 40), at(32.0));
     let screen = text(&app, (120, 40));
     assert!(screen.contains("unattributed: 1 socket, not in /proc"), "{screen}");
     assert!(screen.contains("~nginx") && screen.contains("~quiet"), "{screen}");
-    snapshots("procfs_behind", &mut app);
+    snapshots!("procfs_behind", app);
     // The timeline of the second one.
-    app.update(key(KeyCode::Down), at(32.0));
-    app.update(key(KeyCode::Char('l')), at(32.0));
+    app.press(KeyCode::Down, at(32.0));
+    app.press(KeyCode::Char('l'), at(32.0));
     let screen = text(&app, (120, 40));
     assert!(screen.contains("seen tcp 10.0.3.17:50000"), "{screen}");
 }

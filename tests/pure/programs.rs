@@ -1,6 +1,6 @@
 //! The view by program: what is one row, what its numbers count, what is below it.
 
-use crate::fake::{Dashboard, at, key, meta, started, text, type_text};
+use crate::fake::{Dashboard, at, meta, started, text, type_text};
 use ebpftop::app::Msg;
 use ebpftop::app::opens::{Detail, OpensSort, ProgramRow, Row};
 use ebpftop::model::event::ProbeEvent;
@@ -38,10 +38,6 @@ fn looping(n: u32, size: (u16, u16)) -> Dashboard {
     app.update(Msg::Ended((1_000..1_000 + n).map(gone).collect()), at(1.2));
     app.update(Msg::Tick, at(2.0));
     app
-}
-
-fn press(app: &mut Dashboard, code: KeyCode) {
-    app.update(key(code), at(2.0));
 }
 
 /// The row of the screen with this in it, and the one below.
@@ -89,9 +85,9 @@ fn totals_are_exact_whatever_is_evicted_and_whatever_is_filtered() {
         ("nginx", None),
     ] {
         type_text(&mut app, &format!("/{filter}"), at(2.0));
-        press(&mut app, KeyCode::Enter);
+        app.press(KeyCode::Enter, at(2.0));
         assert_eq!(total(&app), counted, "{filter}");
-        press(&mut app, KeyCode::Esc);
+        app.press(KeyCode::Esc, at(2.0));
     }
 }
 
@@ -99,9 +95,9 @@ fn totals_are_exact_whatever_is_evicted_and_whatever_is_filtered() {
 fn a_path_filter_counts_what_matches_by_process_too() {
     let mut app = looping(3, SIZE);
     type_text(&mut app, "/path:mime", at(2.0));
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(2.0));
     assert!(rows(&text(&app, SIZE), "nginx 812")[0].contains(" 5.0"), "{}", text(&app, SIZE));
-    press(&mut app, KeyCode::Char('t'));
+    app.press(KeyCode::Char('t'), at(2.0));
     let screen = text(&app, SIZE);
     let row = rows(&screen, " nginx ")[0];
     assert!(row.contains(" 5.0") && !row.contains("10.0"), "{screen}");
@@ -116,18 +112,18 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     };
     let folded = ["Program", "FileUnderProgram", "Common", "Program", "FileUnderProgram", "Common"];
     assert_eq!(kinds(&app), folded);
-    press(&mut app, KeyCode::Right);
+    app.press(KeyCode::Right, at(2.0));
     let unfolded = kinds(&app);
     assert_eq!(unfolded[3..6], ["ProcessUnderProgram"; 3]);
     // The common files.
-    press(&mut app, KeyCode::Down);
-    press(&mut app, KeyCode::Down);
-    press(&mut app, KeyCode::Right);
+    app.press(KeyCode::Down, at(2.0));
+    app.press(KeyCode::Down, at(2.0));
+    app.press(KeyCode::Right, at(2.0));
     assert_eq!(kinds(&app)[3..6], ["FileUnderProgram"; 3]);
     assert!(text(&app, SIZE).contains("/usr/lib/libc.so.6"));
-    press(&mut app, KeyCode::Left);
+    app.press(KeyCode::Left, at(2.0));
     assert_eq!(kinds(&app), unfolded);
-    press(&mut app, KeyCode::Left);
+    app.press(KeyCode::Left, at(2.0));
     assert_eq!(
         kinds(&app)[..4],
         ["Program"; 2]
@@ -138,7 +134,7 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     );
     assert_eq!(app.opens_pane.list.cursor, 0);
     // Its details: all files, common ones last, and the processes.
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(2.0));
     assert!(matches!(app.opens_pane.detail(), Some(Detail::Program(_))));
     let screen = text(&app, SIZE);
     assert!(screen.contains("0 living  3 ended") && screen.contains("ended 0.8s ago"), "{screen}");
@@ -146,11 +142,11 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     assert_eq!(&*app.opens().paths().get(first.path).unwrap().bytes, b"/etc/hostname");
     insta::assert_snapshot!("program_detail_150x40", screen);
     // From a process of it to its files, and back.
-    press(&mut app, KeyCode::Right);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Right, at(2.0));
+    app.press(KeyCode::Enter, at(2.0));
     assert!(matches!(app.opens_pane.detail(), Some(Detail::Process(_))));
-    press(&mut app, KeyCode::Esc);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(2.0));
+    app.press(KeyCode::Esc, at(2.0));
     assert_eq!(app.opens_pane.detail(), None);
 }
 
@@ -184,7 +180,7 @@ fn failing() -> Dashboard {
 fn failures_for_good_come_first_with_the_parent() {
     let mut app = failing();
     for _ in 0..5 {
-        press(&mut app, KeyCode::Char('t'));
+        app.press(KeyCode::Char('t'), at(2.0));
     }
     for size in [(80, 24), (120, 36), (200, 60)] {
         app.resize(size, at(2.0));
@@ -197,7 +193,7 @@ fn failures_for_good_come_first_with_the_parent() {
         insta::assert_snapshot!(format!("failures_{}x{}", size.0, size.1), screen);
     }
     assert_eq!((app.opens_pane.rows.len(), app.opens_pane.hidden), (1, 53));
-    press(&mut app, KeyCode::Char('a'));
+    app.press(KeyCode::Char('a'), at(2.0));
     let screen = text(&app, (200, 60));
     assert_eq!((app.opens_pane.rows.len(), app.opens_pane.hidden), (3, 0));
     let row = rows(&screen, "daemon")[0];
@@ -224,9 +220,9 @@ fn a_filter_by_ancestor() {
         ("parent:absent", &[]),
     ] {
         type_text(&mut app, &format!("/{filter}"), at(2.0));
-        press(&mut app, KeyCode::Enter);
+        app.press(KeyCode::Enter, at(2.0));
         assert_eq!(names(&app), shown, "{filter}");
-        press(&mut app, KeyCode::Esc);
+        app.press(KeyCode::Esc, at(2.0));
     }
 }
 
@@ -234,15 +230,15 @@ fn a_filter_by_ancestor() {
 fn each_table_has_an_order_of_its_own() {
     let mut app = looping(3, SIZE);
     app.opens_pane.sort_by(OpensSort::Total);
-    press(&mut app, KeyCode::Char('t'));
+    app.press(KeyCode::Char('t'), at(2.0));
     assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
     app.opens_pane.sort_by(OpensSort::Age);
-    press(&mut app, KeyCode::Enter);
+    app.press(KeyCode::Enter, at(2.0));
     assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(2.0));
     assert_eq!(app.opens_pane.sort(), OpensSort::Age);
     for _ in 0..6 {
-        press(&mut app, KeyCode::Char('t'));
+        app.press(KeyCode::Char('t'), at(2.0));
     }
     assert_eq!(app.opens_pane.sort(), OpensSort::Total);
 }
@@ -255,12 +251,12 @@ fn a_word_of_paths_is_completed() {
     let screen = text(&app, SIZE);
     let hint = "no process matches; 1 path does: press Tab for path:hostname";
     assert!(screen.contains(hint), "{screen}");
-    press(&mut app, KeyCode::Tab);
+    app.press(KeyCode::Tab, at(2.0));
     assert_eq!(app.filter.text().0, "path:hostname");
     assert!(rows(&text(&app, SIZE), "cat ×3")[0].contains(" 3.0"));
-    press(&mut app, KeyCode::Esc);
+    app.press(KeyCode::Esc, at(2.0));
     type_text(&mut app, "/nothing-like-it", at(2.0));
     assert!(text(&app, SIZE).contains("no match for the filter"));
-    press(&mut app, KeyCode::Tab);
+    app.press(KeyCode::Tab, at(2.0));
     assert_eq!(app.notice().unwrap().0, "no key begins with nothing-like-it");
 }

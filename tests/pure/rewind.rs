@@ -57,7 +57,7 @@ fn each_moment_shows_the_screen_of_that_time() {
             second(&mut other, s);
             shown.push(body(&app));
         }
-        app.update(key(KeyCode::Char('p')), at(10.0));
+        app.press(KeyCode::Char('p'), at(10.0));
         // It goes on meanwhile.
         for s in 10..13 {
             second(&mut app, s);
@@ -65,15 +65,15 @@ fn each_moment_shows_the_screen_of_that_time() {
         }
         assert_eq!(body(&app), shown[8], "{keys:?}: paused");
         for n in (0..9).rev() {
-            app.update(key(KeyCode::Char('[')), at(13.2));
+            app.press(KeyCode::Char('['), at(13.2));
             assert_eq!(body(&app), shown[n], "{keys:?}: back to {n}");
         }
         for (n, then) in shown.iter().enumerate().skip(1) {
-            app.update(key(KeyCode::Char(']')), at(13.2));
+            app.press(KeyCode::Char(']'), at(13.2));
             assert_eq!(body(&app), *then, "{keys:?}: forth to {n}");
         }
-        app.update(key(KeyCode::Char('[')), at(13.2));
-        app.update(key(KeyCode::Char('p')), at(13.2));
+        app.press(KeyCode::Char('['), at(13.2));
+        app.press(KeyCode::Char('p'), at(13.2));
         other.update(Msg::Tick, at(13.2));
         app.update(Msg::Tick, at(13.2));
         assert_eq!(body(&app), body(&other), "{keys:?}: now");
@@ -173,27 +173,27 @@ fn the_header_has_the_time_and_the_reach() {
     for s in 0..700 {
         quiet(&mut app, s);
         if s == 100 {
-            app.update(key(KeyCode::Char('p')), at(101.0));
+            app.press(KeyCode::Char('p'), at(101.0));
             assert!(header(&app).contains(" PAUSED 00:18:21 -0:00/1:40"), "{}", header(&app));
-            app.update(key(KeyCode::Char('p')), at(101.0));
+            app.press(KeyCode::Char('p'), at(101.0));
         }
     }
-    app.update(key(KeyCode::Char('p')), at(700.0));
+    app.press(KeyCode::Char('p'), at(700.0));
     assert!(header(&app).contains("-0:00/10:00"), "{}", header(&app));
     // The first step is to the moment at which it was paused.
     for _ in 0..6 {
-        app.update(key(KeyCode::Char('[')), at(700.0));
+        app.press(KeyCode::Char('['), at(700.0));
     }
     assert!(header(&app).contains(" PAUSED 00:28:15 -0:05/10:00"), "{}", header(&app));
-    app.update(key(KeyCode::Char('{')), at(700.0));
+    app.press(KeyCode::Char('{'), at(700.0));
     assert!(header(&app).contains(" -1:05/10:00"), "{}", header(&app));
-    app.update(key(KeyCode::Char('}')), at(700.0));
+    app.press(KeyCode::Char('}'), at(700.0));
     assert!(header(&app).contains(" -0:05/10:00"), "{}", header(&app));
     for _ in 0..11 {
-        app.update(key(KeyCode::Char('{')), at(700.0));
+        app.press(KeyCode::Char('{'), at(700.0));
     }
     assert!(header(&app).contains(" -10:00/10:00"), "{}", header(&app));
-    app.update(key(KeyCode::Char('[')), at(700.0));
+    app.press(KeyCode::Char('['), at(700.0));
     assert!(
         text(&app, SIZE)
             .contains("no older moment is kept: the limit is ten minutes, or 64 MiB of changes")
@@ -206,9 +206,9 @@ fn the_header_has_the_time_and_the_reach() {
     assert_eq!(body(&app), before);
     assert!(header(&app).contains(" -10:00/10:00"), "{}", header(&app));
     for _ in 0..11 {
-        app.update(key(KeyCode::Char('}')), at(720.0));
+        app.press(KeyCode::Char('}'), at(720.0));
     }
-    app.update(key(KeyCode::Char(']')), at(720.0));
+    app.press(KeyCode::Char(']'), at(720.0));
     assert!(header(&app).contains(" -0:00/10:00"), "{}", header(&app));
     assert!(text(&app, SIZE).contains("this is the moment of the pause; p returns to now"));
 }
@@ -220,17 +220,17 @@ fn with_a_small_bound_the_reach_is_shorter_and_shown() {
     for s in 0..30 {
         second(&mut app, s);
     }
-    app.update(key(KeyCode::Char('p')), at(30.0));
+    app.press(KeyCode::Char('p'), at(30.0));
     let paused = header(&app);
     let most = paused.split("-0:00/").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
     let (minutes, seconds) = most.split_once(':').unwrap();
     let s: u64 = minutes.parse::<u64>().unwrap() * 60 + seconds.parse::<u64>().unwrap();
     assert!((3..20).contains(&s), "{paused}");
     for _ in 0..=s {
-        app.update(key(KeyCode::Char('[')), at(30.0));
+        app.press(KeyCode::Char('['), at(30.0));
     }
     assert!(header(&app).contains(&format!(" -{most}/{most}")), "{}", header(&app));
-    app.update(key(KeyCode::Char('[')), at(30.0));
+    app.press(KeyCode::Char('['), at(30.0));
     assert!(header(&app).contains(&format!(" -{most}/{most}")), "{}", header(&app));
 }
 
@@ -244,12 +244,12 @@ fn the_interfaces_of_that_time_are_shown() {
     app.update(Msg::Probe(ProbeEvent::Watching(vec![lo])), at(2.1));
     app.update(Msg::Tick, at(3.0));
     assert!(header(&app).contains(" lo generic"), "{}", header(&app));
-    app.update(key(KeyCode::Char('p')), at(3.0));
-    app.update(key(KeyCode::Char('[')), at(3.0));
-    app.update(key(KeyCode::Char('[')), at(3.0));
+    app.press(KeyCode::Char('p'), at(3.0));
+    app.press(KeyCode::Char('['), at(3.0));
+    app.press(KeyCode::Char('['), at(3.0));
     assert!(header(&app).contains(" eth0 generic"), "{}", header(&app));
     assert!(body(&app).contains("10.0.3.17"), "{}", body(&app));
-    app.update(key(KeyCode::Char(']')), at(3.0));
+    app.press(KeyCode::Char(']'), at(3.0));
     assert!(header(&app).contains(" lo generic"), "{}", header(&app));
 }
 
@@ -257,7 +257,7 @@ fn the_interfaces_of_that_time_are_shown() {
 fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
     let mut app = app();
     second(&mut app, 0);
-    app.update(key(KeyCode::Char('[')), at(1.0));
+    app.press(KeyCode::Char('['), at(1.0));
     assert!(
         text(&app, SIZE)
             .contains("press p to pause first; then [ and ] step through the last ten minutes")
@@ -269,16 +269,16 @@ fn keys_that_need_a_pause_say_so_and_a_restart_leaves_nothing_to_go_back_to() {
         )),
         at(1.5),
     );
-    app.update(key(KeyCode::Char('p')), at(1.6));
-    app.update(key(KeyCode::Char('[')), at(1.6));
+    app.press(KeyCode::Char('p'), at(1.6));
+    app.press(KeyCode::Char('['), at(1.6));
     assert!(text(&app, SIZE).contains("no older moment is kept"), "{}", text(&app, SIZE));
-    app.update(key(KeyCode::Char('p')), at(1.6));
+    app.press(KeyCode::Char('p'), at(1.6));
     for s in 1..4 {
         second(&mut app, s);
     }
-    app.update(key(KeyCode::Char('p')), at(4.0));
+    app.press(KeyCode::Char('p'), at(4.0));
     for _ in 0..9 {
-        app.update(key(KeyCode::Char('[')), at(4.0));
+        app.press(KeyCode::Char('['), at(4.0));
     }
     assert!(header(&app).contains(" -0:02/0:02"), "{}", header(&app));
 }
@@ -291,9 +291,9 @@ fn a_rewound_screen() {
             second(&mut app, s);
         }
         app.resize(size, at(40.0));
-        app.update(key(KeyCode::Char('p')), at(40.0));
+        app.press(KeyCode::Char('p'), at(40.0));
         for _ in 0..12 {
-            app.update(key(KeyCode::Char('[')), at(40.0));
+            app.press(KeyCode::Char('['), at(40.0));
         }
         // The word about the key that was pressed has gone.
         app.update(Msg::Tick, at(50.0));

@@ -1,6 +1,6 @@
 //! Snapshots of the screen, at fixed times and several sizes.
 
-use crate::fake::{Dashboard, at, busy, drawn, key, started, text, type_text};
+use crate::fake::{Dashboard, SIZES, at, busy, drawn, started, text, type_text};
 use ebpftop::app::{App, Effect, Lost, Msg, Recorded};
 use ebpftop::model::event::{DetailOf, ProbeEvent, ProbeId, TalkersCommand};
 use ebpftop::model::open::OpenCounts;
@@ -14,33 +14,24 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
-const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 60), (40, 12), (10, 3)];
-
-fn snapshots(name: &str, app: &mut Dashboard) {
-    for size in SIZES {
-        app.resize(size, at(30.0));
-        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(app, size));
-    }
-}
-
 #[test]
 fn both_panes() {
-    snapshots("main", &mut busy((120, 40)));
+    snapshots!("main", busy((120, 40)));
 }
 
 #[test]
 fn nothing_yet() {
     let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
     app.update(Msg::Tick, at(30.0));
-    snapshots("starting", &mut app);
+    snapshots!("starting", app);
 }
 
 #[test]
 fn every_view_of_the_opens() {
     let mut app = busy((120, 40));
     for name in ["processes", "units", "files", "directories", "failures", "live"] {
-        app.update(key(KeyCode::Char('t')), at(30.0));
-        snapshots(name, &mut app);
+        app.press(KeyCode::Char('t'), at(30.0));
+        snapshots!(name, app);
     }
 }
 
@@ -48,16 +39,16 @@ fn every_view_of_the_opens() {
 fn found_in_the_help() {
     let mut app = busy((80, 24));
     type_text(&mut app, "?/latency", at(30.0));
-    snapshots("help_search", &mut app);
+    snapshots!("help_search", app);
 }
 
 #[test]
 fn an_invalid_filter_is_marked_where_it_is_wrong() {
     let mut app = busy((80, 24));
     type_text(&mut app, "/nginx pid:x err:2", at(30.0));
-    app.update(key(KeyCode::Enter), at(30.0));
+    app.press(KeyCode::Enter, at(30.0));
     assert!(app.filter.editing(), "it is typed on");
-    snapshots("filter_bad", &mut app);
+    snapshots!("filter_bad", app);
     let (text, backend) = ("pid:x", drawn(&app, &ScreenSettings::default(), (120, 40)));
     let buffer = backend.buffer();
     let row: Vec<_> = (0..120).map(|x| &buffer[(x, 3)]).collect();
@@ -73,7 +64,7 @@ fn an_invalid_filter_is_marked_where_it_is_wrong() {
 #[test]
 fn nothing_at_the_edges_is_cut_in_a_word() {
     let mut app = busy((300, 40));
-    app.update(key(KeyCode::Left), at(30.0));
+    app.press(KeyCode::Left, at(30.0));
     let words = |s: &str| -> Vec<String> {
         let graph = |c: char| ('\u{2800}'..'\u{2900}').contains(&c) || "│╭╮╰╯─\"".contains(c);
         s.split(|c: char| c.is_whitespace() || graph(c)).map(Into::into).collect()
@@ -104,21 +95,21 @@ fn nothing_at_the_edges_is_cut_in_a_word() {
 #[test]
 fn help_and_picker() {
     let mut app = busy((80, 24));
-    app.update(key(KeyCode::Char('?')), at(30.0));
-    snapshots("help", &mut app);
-    app.update(key(KeyCode::Esc), at(30.0));
-    app.update(key(KeyCode::Char('i')), at(30.0));
-    snapshots("picker", &mut app);
-    app.update(key(KeyCode::Down), at(30.0));
-    app.update(key(KeyCode::Down), at(30.0));
-    snapshots("picker_down", &mut app);
+    app.press(KeyCode::Char('?'), at(30.0));
+    snapshots!("help", app);
+    app.press(KeyCode::Esc, at(30.0));
+    app.press(KeyCode::Char('i'), at(30.0));
+    snapshots!("picker", app);
+    app.press(KeyCode::Down, at(30.0));
+    app.press(KeyCode::Down, at(30.0));
+    snapshots!("picker_down", app);
 }
 
 #[test]
 fn filter_while_it_is_typed() {
     let mut app = busy((80, 24));
     type_text(&mut app, "/nginx", at(30.0));
-    snapshots("filter", &mut app);
+    snapshots!("filter", app);
 }
 
 #[test]
@@ -128,22 +119,22 @@ fn paused_with_losses_ended_marked() {
     app.update(Msg::Ended(vec![ended]), at(18.0));
     let mut lost = crate::fake::batch(at(29.0), &[(5, "late", b"/new", 3, 1)]);
     lost.counts = OpenCounts { seen: 9, lost: 512, ..OpenCounts::default() };
-    app.update(key(KeyCode::Char('m')), at(28.0));
+    app.press(KeyCode::Char('m'), at(28.0));
     app.update(Msg::Probe(ProbeEvent::Opens(lost)), at(29.0));
     app.update(Msg::Tick, at(35.0));
-    app.update(key(KeyCode::Char('p')), at(35.0));
+    app.press(KeyCode::Char('p'), at(35.0));
     let before = text(&app, (120, 40));
     crate::fake::second(&mut app, 36);
     assert_eq!(text(&app, (120, 40)), before, "the screen stands still");
-    snapshots("paused", &mut app);
-    app.update(key(KeyCode::Char('p')), at(37.0));
+    snapshots!("paused", app);
+    app.press(KeyCode::Char('p'), at(37.0));
     assert_ne!(text(&app, (120, 40)), before);
 }
 
 #[test]
 fn while_it_records() {
     let mut app = busy((80, 24));
-    assert!(app.update(key(KeyCode::Char('R')), at(30.0)).contains(&Effect::Record(true)));
+    assert!(app.press(KeyCode::Char('R'), at(30.0)).contains(&Effect::Record(true)));
     app.update(
         Msg::Recorded(Recorded::Begun("/root/ebpftop-20261123-051205.rec".into())),
         at(30.0),
@@ -158,8 +149,8 @@ fn while_it_records() {
         app.resize(size, at(72.0));
         insta::assert_snapshot!(format!("recording_slow_{}x{}", size.0, size.1), text(&app, size));
     }
-    assert!(app.update(key(KeyCode::Char('R')), at(73.0)).contains(&Effect::Record(false)));
-    assert!(!app.update(key(KeyCode::Char('R')), at(73.0)).contains(&Effect::Record(false)));
+    assert!(app.press(KeyCode::Char('R'), at(73.0)).contains(&Effect::Record(false)));
+    assert!(!app.press(KeyCode::Char('R'), at(73.0)).contains(&Effect::Record(false)));
     app.update(Msg::Recorded(Recorded::Ended("recorded 43.0 s".into())), at(74.0));
     assert!(!text(&app, (120, 40)).contains("REC "));
 }
@@ -169,7 +160,7 @@ fn a_probe_that_cannot_start_says_why() {
     let mut app = busy((80, 24));
     let problem = Problem::new("watch eth7", "no such interface", "choose one with -i: eth0, lo");
     app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Talkers, problem)), at(30.0));
-    snapshots("no_talkers", &mut app);
+    snapshots!("no_talkers", app);
     let mut app = Dashboard::new(&Settings::default(), "web-3", (80, 24), at(0.0));
     let problem = Problem::new("watch opens", "this needs root", "run it with sudo");
     app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Opens, problem)), at(0.0));
@@ -193,7 +184,7 @@ fn an_interface_that_has_gone_is_said() {
     gone.ifindex = 0;
     gone.gone = Some(Problem::new("watch eth0", "the interface has gone", "waiting for it"));
     app.update(Msg::Probe(ProbeEvent::Watching(vec![gone])), at(30.0));
-    snapshots("gone", &mut app);
+    snapshots!("gone", app);
     app.resize((120, 40), at(30.0));
 
     let mut down = crate::fake::watched("eth0");
@@ -206,10 +197,10 @@ fn an_interface_that_has_gone_is_said() {
 #[test]
 fn into_a_process_and_a_talker() {
     let mut app = busy((120, 40));
-    app.update(key(KeyCode::Enter), at(30.0));
-    app.update(key(KeyCode::Tab), at(30.0));
-    app.update(key(KeyCode::Enter), at(30.0));
-    snapshots("details", &mut app);
+    app.press(KeyCode::Enter, at(30.0));
+    app.press(KeyCode::Tab, at(30.0));
+    app.press(KeyCode::Enter, at(30.0));
+    snapshots!("details", app);
 }
 
 /// Protocols and ports of an open talker, at every size.
@@ -217,8 +208,8 @@ fn into_a_process_and_a_talker() {
 fn an_open_talker_has_its_ports() {
     use ebpftop::model::talkers::{DetailSample, Direction, Flow, FlowKind, Traffic};
     let mut app = busy((120, 40));
-    app.update(key(KeyCode::Tab), at(30.0));
-    let effects = app.update(key(KeyCode::Enter), at(30.0));
+    app.press(KeyCode::Tab, at(30.0));
+    let effects = app.press(KeyCode::Enter, at(30.0));
     let ip = "2001:db8::7".parse().unwrap();
     let detail_of = Some(DetailOf { interface: "eth0".into(), ip });
     assert!(effects.contains(&Effect::Talkers(TalkersCommand::Detail(detail_of))), "{effects:?}");
@@ -251,11 +242,10 @@ fn an_open_talker_has_its_ports() {
         sample.detail = Some(detail.clone());
         app.update(Msg::Probe(ProbeEvent::Talkers(vec![sample])), at(31.0));
     }
-    for size in SIZES.into_iter().chain([(60, 20)]) {
-        app.resize(size, at(31.0));
-        insta::assert_snapshot!(format!("talk_{}x{}", size.0, size.1), text(&app, size));
-    }
-    let effects = app.update(key(KeyCode::Esc), at(31.0));
+    snapshots!("talk", app);
+    app.resize((60, 20), at(31.0));
+    insta::assert_snapshot!("talk_60x20", app.text());
+    let effects = app.press(KeyCode::Esc, at(31.0));
     assert!(effects.contains(&Effect::Talkers(TalkersCommand::Detail(None))), "{effects:?}");
 }
 
@@ -279,7 +269,7 @@ fn ascii_has_nothing_beyond_ascii_but_opened_paths() {
 fn the_help_in_ascii_is_ascii() {
     let mut app = started(&Settings::default(), (120, 60));
     let settings = ScreenSettings { ascii: true, ..ScreenSettings::default() };
-    app.update(key(KeyCode::Char('?')), at(1.0));
+    app.press(KeyCode::Char('?'), at(1.0));
     let shown = drawn(&app, &settings, (120, 60)).to_string();
     assert!(shown.is_ascii(), "{shown}");
 }
