@@ -3,6 +3,7 @@
 mod file;
 mod place;
 mod printed;
+mod readers;
 mod save;
 pub mod table;
 
@@ -15,8 +16,8 @@ use crate::model::timeline::WatchedPaths;
 use crate::settings::saved_view::THEME_NAMES;
 use crate::settings::{ScreenSettings, Settings};
 
-pub use file::FileConfig;
 pub use printed::printed;
+pub use readers::FileConfig;
 pub use save::{Changes, save};
 
 /// Why the configuration cannot be used.

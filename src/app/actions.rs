@@ -1,7 +1,8 @@
 //! The actions of the panes.
 
+use super::overlay::Chosen;
 use super::overlay::help::Help;
-use super::overlay::picker;
+use super::overlay::picker::{self, Picker};
 use super::talkers::TalkersPane;
 use super::time::{PAST_MIB, Stepped};
 use super::{App, Effect, Overlay, Pane};
@@ -299,5 +300,25 @@ impl App {
                 self.say(&format!("this is the moment of the pause; {pause} returns to now"));
             }
         }
+    }
+
+    pub(super) fn act_on_overlay(&mut self, action: Action) -> Vec<Effect> {
+        let choices = picker::choices(&self.data.links);
+        let page = self.screen.measured.overlay_page.max(1);
+        match self.screen.overlay.act(action, &choices, page) {
+            Some(Chosen::Interface(choice)) => self.watch(choice),
+            Some(Chosen::Mode(mode)) => self.take_mode(mode),
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn open_picker(&mut self) {
+        let choices = picker::choices(&self.data.links);
+        let now = match self.data.interfaces() {
+            [one] => Choice::Named(one.interface.clone()),
+            _ => Choice::All,
+        };
+        let cursor = choices.iter().position(|c| *c == now).unwrap_or(0);
+        self.screen.overlay = Overlay::Picker(Picker { cursor });
     }
 }

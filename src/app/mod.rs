@@ -6,6 +6,7 @@
 //! are built again when a message asks for it.
 
 mod actions;
+mod ask;
 pub mod data;
 pub mod filter_line;
 pub mod list;
@@ -16,9 +17,13 @@ mod navigate;
 pub mod opens;
 mod order;
 pub mod overlay;
+mod pane;
+mod rebuild;
+mod record;
 mod recording;
 pub mod related;
 mod replay;
+mod replaying;
 mod requests;
 mod saved_view;
 pub mod talkers;
@@ -47,10 +52,10 @@ pub use data::{Data, ProbeState};
 use filter_line::FilterLine;
 
 pub use measured::{Measured, PaneRoom};
-pub use mouse::Target;
-pub use msg::{Effect, Msg};
+pub use msg::{Effect, Msg, Target};
 use opens::OpensPane;
 pub use overlay::Overlay;
+pub use pane::Pane;
 pub use recording::{Lost, Recorded, Recording};
 pub use replay::{PlayerCommand, Replay};
 use requests::Requests;
@@ -60,24 +65,6 @@ use time::Time;
 
 /// How long a notice stays on the screen.
 const NOTICE_NS: u64 = 4 * NS_PER_SEC;
-
-/// One of the two panes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pane {
-    #[default]
-    Opens,
-    Talkers,
-}
-
-impl Pane {
-    /// The other one.
-    pub fn other(self) -> Self {
-        match self {
-            Pane::Opens => Pane::Talkers,
-            Pane::Talkers => Pane::Opens,
-        }
-    }
-}
 
 /// A short report about the last key or event.
 #[derive(Debug)]
@@ -402,60 +389,5 @@ impl App {
     /// The mark, while only rows that are newer are shown.
     pub fn new_since(&self) -> Option<Mono> {
         self.screen.mark.filter(|_| self.screen.new_only)
-    }
-
-    /// Builds the rows of both panes.
-    pub(crate) fn rebuild(&mut self) {
-        self.rebuild_opens();
-        self.rebuild_talkers();
-    }
-
-    pub(crate) fn rebuild_opens(&mut self) {
-        let room = self.room(Pane::Opens);
-        let new_since = self.new_since();
-        let shown = self.time.shown(&self.data);
-        let pane = &mut self.opens_pane;
-        pane.relate(shown.opens, shown.owners, &self.path_watchlist);
-        pane.related.list.scroll(pane.related.rows.len(), room.related);
-        let filters = [Some(self.filter.filter()), self.filter.fixed()];
-        let talking = related::talking(shown.owners, filters.into_iter().flatten());
-        let lineage = &self.data.lineage;
-        let both = filters.into_iter().flatten();
-        let descended = related::descended(shown.opens, lineage, both);
-        let choose = opens::Choose {
-            opens: shown.opens,
-            cgroups: &self.data.cgroups,
-            lineage,
-            descended: descended.as_ref(),
-            owners: shown.owners,
-            talking: talking.as_ref(),
-            filters,
-            failed_only: pane.failed_only,
-            new_since,
-            now: shown.at,
-        };
-        opens::build(pane, &choose, room.rows);
-        pane.paths_match = self.filter.bare_word().and_then(|word| choose.paths_with(pane, word));
-        pane.settle(room.rows);
-    }
-
-    pub(crate) fn rebuild_talkers(&mut self) {
-        let room = self.room(Pane::Talkers);
-        let new_since = self.new_since();
-        let shown = self.time.shown(&self.data);
-        let names = shown.interfaces().iter().map(|watched| &watched.interface);
-        let ports: Vec<usize> = names.filter_map(|name| shown.wire.port_named(name)).collect();
-        let pane = &mut self.talkers_pane;
-        pane.summed = self.data.summed(shown.wire, &ports);
-        pane.ports.clone_from(&ports);
-        let (wire, filter) = (shown.wire, self.filter.filter());
-        let connections = shown.owners;
-        let (now, at) = (shown.at, self.data.packet_points(shown.interfaces()));
-        let ports = &ports;
-        let choose = talkers::Choose { wire, ports, connections, at: &at, filter, new_since, now };
-        pane.build(&choose);
-        pane.settle(room.rows);
-        pane.relate(shown.wire, shown.opens, shown.owners, &at);
-        pane.related.list.scroll(pane.related.rows.len(), room.related);
     }
 }

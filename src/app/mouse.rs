@@ -1,26 +1,8 @@
 //! Clicks and the wheel. The screen says what is at a place.
 
-use super::opens::OpensSort;
-use super::talkers::TalkersSort;
-use super::{App, Effect, Pane};
+use super::{App, Effect, Pane, Target};
 use crate::keys::{Action, Mode};
 use crate::settings::saved_view::SPLIT;
-
-/// The thing at a place of the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A row of a pane, by its index.
-    Row(Pane, usize),
-    /// A related row, by its index.
-    RelatedRow(Pane, usize),
-    /// A column's header.
-    OpensHeader(OpensSort),
-    TalkersHeader(TalkersSort),
-    /// A pane, or the tab that brings it up.
-    Pane(Pane),
-    /// The line between the panes, on the side of this one.
-    Split(Pane),
-}
 
 impl App {
     pub(super) fn click(&mut self, target: Target) -> Vec<Effect> {

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ratatui::crossterm::event::KeyEvent;
 
-use super::{Pane, PlayerCommand, Recorded, Replay, Target};
+use super::opens::OpensSort;
+use super::talkers::TalkersSort;
+use super::{Pane, PlayerCommand, Recorded, Replay};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::{ProbeEvent, TalkersCommand};
 use crate::model::lineage::Lookup;
@@ -74,4 +76,20 @@ pub enum Effect {
     Record(bool),
     /// Control the replay.
     Replay(PlayerCommand),
+}
+
+/// The thing at a place of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A row of a pane, by its index.
+    Row(Pane, usize),
+    /// A related row, by its index.
+    RelatedRow(Pane, usize),
+    /// A column's header.
+    OpensHeader(OpensSort),
+    TalkersHeader(TalkersSort),
+    /// A pane, or the tab that brings it up.
+    Pane(Pane),
+    /// The line between the panes, on the side of this one.
+    Split(Pane),
 }

@@ -3,24 +3,16 @@
 
 use std::net::IpAddr;
 
-use super::data::Data;
-use super::talkers::{TalkerRow, TalkersPane};
-use super::{App, Effect};
-use crate::model::cgroup::Cgroup;
-use crate::model::event::{CgroupsMade, DetailOf, TalkersCommand};
+use super::Effect;
+use crate::model::event::{DetailOf, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
-use crate::model::names::Answer;
 use crate::model::opens::{Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::model::wire::Wire;
 
 /// Time between two questions about the same process.
 const ASK_AGAIN_NS: u64 = 3 * NS_PER_SEC;
-
-/// Maximum cgroups in one question.
-const MAX_CGROUPS: usize = 256;
 
 /// Processes checked on each tick for having ended.
 const CHECKED_PER_TICK: usize = 256;
@@ -40,13 +32,13 @@ pub(super) struct Requests {
 
 impl Requests {
     /// The details of a process and when they were read; `None` before the first answer.
-    fn details(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
+    pub(super) fn details(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
         self.answer.as_ref().filter(|_| self.process == Some(key))
     }
 
     /// The question about the process of the open detail view, if one is due. A process that has
     /// ended is not asked for again.
-    fn ask_details(&mut self, process: &Process, now: Mono) -> Option<Effect> {
+    pub(super) fn ask_details(&mut self, process: &Process, now: Mono) -> Option<Effect> {
         let query =
             ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
         if self.process != Some(query.key) {
@@ -62,7 +54,7 @@ impl Requests {
 
     /// Takes an answer; false if it belongs to another process. Details read while the process lived
     /// stay when a later read fails.
-    fn take_details(&mut self, key: ProcessKey, info: ProcessInfo, now: Mono) -> bool {
+    pub(super) fn take_details(&mut self, key: ProcessKey, info: ProcessInfo, now: Mono) -> bool {
         if self.process != Some(key) {
             return false;
         }
@@ -78,7 +70,10 @@ impl Requests {
 
     /// The command to the talkers probe when `wanted`, interface and address of the open talker, is
     /// another one than before.
-    fn break_down(&mut self, wanted: Option<(&InterfaceName, IpAddr)>) -> Option<Effect> {
+    pub(super) fn break_down(
+        &mut self,
+        wanted: Option<(&InterfaceName, IpAddr)>,
+    ) -> Option<Effect> {
         let before = self.detail_of.as_ref().map(|at| (&at.interface, at.ip));
         if wanted == before {
             return None;
@@ -88,7 +83,7 @@ impl Requests {
     }
 
     /// The processes to check for having ended: some on each tick, all of them in turn.
-    fn next_checked(&mut self, opens: &Opens) -> Vec<ProcessKey> {
+    pub(super) fn next_checked(&mut self, opens: &Opens) -> Vec<ProcessKey> {
         let processes = opens.processes();
         if self.next_check >= processes.len() {
             self.next_check = 0;
@@ -96,127 +91,5 @@ impl Requests {
         let next = processes.iter().skip(self.next_check).take(CHECKED_PER_TICK);
         self.next_check += CHECKED_PER_TICK;
         next.filter(|(_, p)| p.ended.is_none() && !p.is_stand_in()).map(|(_, p)| p.key).collect()
-    }
-}
-
-/// Ids of cgroups whose names are unknown.
-fn unknown_cgroups(data: &Data) -> Vec<u64> {
-    let mut ids: Vec<u64> = Vec::new();
-    for id in data.opens.processes().iter().filter_map(|(_, p)| p.cgroup_id) {
-        if data.cgroups.is_wanted(id) && !ids.contains(&id) {
-            ids.push(id);
-            if ids.len() >= MAX_CGROUPS {
-                break;
-            }
-        }
-    }
-    ids
-}
-
-/// The addresses that are on the screen, in a pane of `lines` rows.
-fn visible_addresses(pane: &TalkersPane, wire: &Wire, lines: usize) -> Vec<IpAddr> {
-    let first = pane.list.first(pane.rows.len(), lines);
-    let rows = pane.rows.iter().skip(first).take(lines).filter_map(|row| match row {
-        TalkerRow::Talker(slot) => Some(*slot),
-        TalkerRow::Other => None,
-    });
-    let slots = pane.inside.into_iter().chain(rows);
-    slots.filter_map(|slot| wire.talkers().get(slot)).map(|talker| talker.ip).collect()
-}
-
-impl App {
-    /// The questions that are due after a message.
-    pub(super) fn ask(&mut self) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let now = self.time.clock();
-        let shown = self.time.shown(&self.data);
-        if let Some(process) = self.opens_pane.detail_process(shown.opens) {
-            effects.extend(self.requests.ask_details(process, now));
-        }
-        if self.talkers_pane.names
-            && let Some(room) = self.screen.measured.talkers
-        {
-            let addresses = visible_addresses(&self.talkers_pane, shown.wire, room.rows);
-            let asked = self.data.names.ask(addresses.into_iter(), now);
-            effects.extend((!asked.is_empty()).then_some(Effect::Names(asked)));
-        }
-        effects.extend(self.break_down());
-        effects
-    }
-
-    /// The questions of a tick.
-    pub(super) fn ask_on_tick(&mut self) -> Vec<Effect> {
-        let keys = self.requests.next_checked(&self.data.opens);
-        let alive = (!keys.is_empty()).then_some(Effect::AskAfter(keys));
-        let ids = unknown_cgroups(&self.data);
-        let cgroups = (!ids.is_empty()).then_some(Effect::Cgroups(ids));
-        let parents = self.data.lineage.wanted(&self.data.opens);
-        let parents = (!parents.is_empty()).then_some(Effect::Parents(parents));
-        alive.into_iter().chain(cgroups).chain(parents).collect()
-    }
-
-    /// Has the probe break the traffic of the open talker down by port, also while the screen is
-    /// paused; of no address when none is open.
-    fn break_down(&mut self) -> Option<Effect> {
-        let wire = &self.data.wire;
-        let wanted = self.talkers_pane.inside.and_then(|slot| {
-            let talker = wire.talkers().get(slot)?;
-            Some((&wire.ports().get(talker.port)?.name, talker.ip))
-        });
-        let effect = self.requests.break_down(wanted)?;
-        std::rc::Rc::make_mut(&mut self.data.wire).close_detail();
-        Some(effect)
-    }
-
-    /// The details of a process and when they were read; `None` before the first answer.
-    pub fn process_info(&self, key: ProcessKey) -> Option<&(ProcessInfo, Mono)> {
-        self.requests.details(key)
-    }
-
-    /// The cgroup of a process, by its id.
-    pub fn cgroup_of(&self, process: &Process) -> Option<&Cgroup> {
-        self.data.cgroups.get(process.cgroup_id?)
-    }
-
-    pub(super) fn take_process_info(&mut self, key: ProcessKey, info: ProcessInfo) -> Vec<Effect> {
-        let taken = self.requests.take_details(key, info, self.time.clock());
-        if taken { vec![Effect::Redraw] } else { Vec::new() }
-    }
-
-    pub(super) fn take_name(&mut self, ip: IpAddr, answer: Answer) -> Vec<Effect> {
-        let news = self.data.names.answer(ip, answer, self.time.clock());
-        if news && self.talkers_pane.names { vec![Effect::Redraw] } else { Vec::new() }
-    }
-
-    /// Takes the names of new cgroups from the probe.
-    pub(super) fn take_new_cgroups(&mut self, made: CgroupsMade) -> Vec<Effect> {
-        if made.lost > self.data.cgroups_lost {
-            let more = made.lost - std::mem::replace(&mut self.data.cgroups_lost, made.lost);
-            self.say(&format!("lost {more} names of new cgroups: the reader was too slow"));
-        }
-        let named = |(id, path): (u64, Vec<u8>)| (id, Some(Cgroup::at(&path)));
-        self.take_cgroups(made.paths.into_iter().map(named).collect())
-    }
-
-    /// Takes names of cgroups; a filter by cgroup may match more rows then.
-    pub(super) fn take_cgroups(&mut self, answers: Vec<(u64, Option<Cgroup>)>) -> Vec<Effect> {
-        let mut news = false;
-        for (id, cgroup) in answers {
-            news |= self.data.cgroups.answer(id, cgroup);
-        }
-        if !news || !self.filter.chooses_cgroups() {
-            return Vec::new();
-        }
-        self.rebuild_opens();
-        let visible = self.screen.measured.opens.is_some();
-        if visible { vec![Effect::Redraw] } else { Vec::new() }
-    }
-
-    pub(super) fn toggle_names(&mut self) {
-        self.talkers_pane.names = !self.talkers_pane.names;
-        self.say(match self.talkers_pane.names {
-            true => "names on: this machine's resolver is asked",
-            false => "names off: the resolver is not asked",
-        });
     }
 }

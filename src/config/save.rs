@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::DocumentMut;
 
-use super::file::FileConfig;
 use super::place;
+use super::readers::FileConfig;
 use crate::model::escape::escape;
 use crate::privileges::as_invoker;
 use crate::settings::saved_view::Value;

@@ -1,6 +1,6 @@
 //! Every key of the configuration: how it is read, its default, and how it is described.
 
-use super::file::{self, FileConfig, Wrong};
+use super::readers::{self, FileConfig, Wrong};
 use crate::cli;
 use crate::model::duration;
 use crate::settings::saved_view::{SAVED, Saved, SavedView, Value, Values};
@@ -22,9 +22,9 @@ pub struct Setting {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Read {
     /// A value; an error is about the key's line.
-    Value(fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), String>),
+    Value(fn(&mut FileConfig, &str, &readers::DeValue<'_>) -> Result<(), String>),
     /// Several values; an error may be about one of them.
-    Values(fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), Wrong>),
+    Values(fn(&mut FileConfig, &str, &readers::DeValue<'_>) -> Result<(), Wrong>),
     /// A setting that `W` saves.
     Saved(&'static Saved),
 }
@@ -82,7 +82,7 @@ const fn value(
     flag: &'static str,
     default: &'static str,
     help: &'static str,
-    read: fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), String>,
+    read: fn(&mut FileConfig, &str, &readers::DeValue<'_>) -> Result<(), String>,
 ) -> Setting {
     Setting { key, flag, help, default, read: Read::Value(read) }
 }
@@ -92,7 +92,7 @@ const fn values(
     flag: &'static str,
     default: &'static str,
     help: &'static str,
-    read: fn(&mut FileConfig, &str, &file::DeValue<'_>) -> Result<(), Wrong>,
+    read: fn(&mut FileConfig, &str, &readers::DeValue<'_>) -> Result<(), Wrong>,
 ) -> Setting {
     Setting { key, flag, help, default, read: Read::Values(read) }
 }
@@ -105,7 +105,9 @@ const OF_ALL: [Setting; 7] = [
         "\"\"",
         "Interface to watch: a name, \"all\" for every one that is up, or \"\" for the one of the \
          default route.",
-        |c, key, v| file::checked(key, v, file::interface).map(|name| c.interface = Some(name)),
+        |c, key, v| {
+            readers::checked(key, v, readers::interface).map(|name| c.interface = Some(name))
+        },
     ),
     value(
         "process",
@@ -113,35 +115,37 @@ const OF_ALL: [Setting; 7] = [
         "\"\"",
         "Only opens by processes whose name matches: a substring, or \"~REGEX\"; \"!\" in front \
          negates.",
-        |c, key, v| file::optional(key, v, cli::process).map(|text| c.process = Some(text)),
+        |c, key, v| readers::optional(key, v, cli::process).map(|text| c.process = Some(text)),
     ),
     value(
         "filter",
         "--filter",
         "\"\"",
         "Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:",
-        |c, key, v| file::checked(key, v, cli::filter).map(|text| c.filter = Some(text)),
+        |c, key, v| readers::checked(key, v, cli::filter).map(|text| c.filter = Some(text)),
     ),
     value(
         "interval",
         "--interval",
         "\"1s\"",
         "Time between refreshes, \"100ms\" to \"60s\".",
-        |c, key, v| file::checked(key, v, duration::parse_interval).map(|t| c.interval = Some(t)),
+        |c, key, v| {
+            readers::checked(key, v, duration::parse_interval).map(|t| c.interval = Some(t))
+        },
     ),
     value(
         "xdp_mode",
         "--xdp-mode",
         "\"auto\"",
         "Hook that counts received packets: \"auto\", \"native\", \"generic\" or \"off\".",
-        |c, key, v| file::checked(key, v, file::xdp_mode).map(|mode| c.xdp_mode = Some(mode)),
+        |c, key, v| readers::checked(key, v, readers::xdp_mode).map(|mode| c.xdp_mode = Some(mode)),
     ),
     value(
         "latency",
         "--latency",
         "false",
         "Time each open. It costs: a second program runs at each open's entry.",
-        |c, key, v| file::boolean(key, v).map(|flag| c.latency = Some(flag)),
+        |c, key, v| readers::boolean(key, v).map(|flag| c.latency = Some(flag)),
     ),
     value(
         "owners",
@@ -149,7 +153,7 @@ const OF_ALL: [Setting; 7] = [
         "true",
         "Attribute connections to processes, in the dashboard and in recordings. Needs cgroup v2 and \
          kernel 5.12 (5.13 to read counts while connections live).",
-        |c, key, v| file::boolean(key, v).map(|flag| c.owners = Some(flag)),
+        |c, key, v| readers::boolean(key, v).map(|flag| c.owners = Some(flag)),
     ),
 ];
 
@@ -161,7 +165,7 @@ const OF_SCREEN: [Setting; 4] = [
         "[]",
         "MMDB files with country and network (AS) of addresses; nothing is ever downloaded.",
         |c, key, v| {
-            let files = file::texts(key, v)?;
+            let files = readers::texts(key, v)?;
             c.mmdb = files.into_iter().map(|(file, _)| file.to_owned()).collect();
             Ok(())
         },
@@ -173,13 +177,13 @@ const OF_SCREEN: [Setting; 4] = [
         "Paths that the timeline of a process marks where data is sent soon after they were opened: \
          a coincidence in time, no proof. `*` is anything within a name, `**/` any directories: \
          [\"/etc/shadow\", \"**/id_*\", \"/root/.aws/credentials\"]",
-        file::watched,
+        readers::watched,
     ),
     value("mouse", "--no-mouse", "true", "Use the mouse.", |c, key, v| {
-        file::boolean(key, v).map(|flag| c.mouse = Some(flag))
+        readers::boolean(key, v).map(|flag| c.mouse = Some(flag))
     }),
     value("ascii", "--ascii", "false", "Plain ASCII: no braille, no line drawing.", |c, key, v| {
-        file::boolean(key, v).map(|flag| c.ascii = Some(flag))
+        readers::boolean(key, v).map(|flag| c.ascii = Some(flag))
     }),
 ];
 
@@ -191,7 +195,7 @@ const TABLES: [Setting; 2] = [
         "",
         "Columns of each table, in this order. Columns without data are left out, and in a narrow \
          pane those that matter least.",
-        |c, _, v| file::columns(v).map(|columns| c.columns = columns),
+        |c, _, v| readers::columns(v).map(|columns| c.columns = columns),
     ),
     values(
         "keys",
@@ -199,7 +203,7 @@ const TABLES: [Setting; 2] = [
         "",
         "Keys of each action. They replace all its keys; a key of another action has to be taken from \
          that one first. Ctrl-C always quits.",
-        |c, _, v| file::keys(v).map(|keys| c.keys = Some(keys)),
+        |c, _, v| readers::keys(v).map(|keys| c.keys = Some(keys)),
     ),
 ];
 

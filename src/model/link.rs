@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::interface_name::InterfaceName;
-use super::talkers::Direction;
+use super::traffic::Direction;
 
 /// The mode of `--xdp-mode` and of the key `x`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -37,6 +37,7 @@ pub mod table;
 pub mod talkers;
 pub mod time;
 pub mod timeline;
+pub mod traffic;
 pub mod undo;
 pub mod unit;
 pub mod wire;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::bpf::talkers::types::{detail_key, detail_record, side_record, source_key, traffic};
+use crate::model::talkers::Traffic;
 
 /// Bytes of `struct source_key`, as `talkers.h` asserts it on the other side.
 pub(crate) const KEY_BYTES: usize = 20;
@@ -28,6 +29,11 @@ unsafe impl plain::Plain for side_record {}
 unsafe impl plain::Plain for detail_key {}
 // SAFETY: `repr(C)`, u64 only.
 unsafe impl plain::Plain for detail_record {}
+
+/// The counts of a record.
+pub(crate) fn counted(t: &traffic) -> Traffic {
+    Traffic { packets: t.packets, bytes: t.bytes }
+}
 
 /// The bytes of a record, to write it back.
 pub(crate) fn record_bytes(record: &side_record) -> &[u8] {

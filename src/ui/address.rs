@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ratatui::style::Style;
 
-use super::talkers_cells::Ctx;
+use super::talkers_data::Ctx;
 use super::text::{Line, cells, middle};
 use crate::app::App;
 use crate::app::talkers::TalkerRow;

@@ -3,8 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::frame::window;
+use super::look::Look;
 use super::text::Line;
-use super::{Look, window};
 use crate::app::App;
 use crate::app::overlay::picker::mode_name;
 use crate::model::escape::escape;

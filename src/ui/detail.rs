@@ -7,8 +7,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::glyphs::graph;
+use super::look::Look;
 use super::text::{Line, cells, cut, middle};
-use super::{Look, address, num};
+use super::{address, num};
 use crate::app::App;
 use crate::app::opens::{Detail, ProgramRow, UnitRow};
 use crate::model::connections::{Connections, Net};

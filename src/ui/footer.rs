@@ -6,8 +6,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::look::Look;
 use super::text::{Line, cells, cut};
-use super::{Look, opens, talkers};
+use super::{opens, talkers};
 use crate::app::{App, Pane};
 use crate::keys::{Action, Mode};
 

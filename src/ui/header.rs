@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::glyphs::graph;
+use super::look::{Look, loss_style};
 use super::num;
 use super::text::{Line, cells};
-use super::{Look, loss_style};
 use crate::app::App;
 use crate::app::data::ProbeState;
 use crate::model::escape::escape;

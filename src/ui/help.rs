@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::frame::window;
 use super::help_text::{COLOURS, MARKS, StyleOf};
-use super::measure::layout_of;
+use super::layout::layout_of;
+use super::look::Look;
 use super::text::{Line, cells, cut, wrapped};
-use super::{Look, window};
 use crate::app::App;
 use crate::app::overlay::help::Help;
 use crate::keys::Mode;

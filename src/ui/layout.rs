@@ -2,7 +2,11 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::Pane;
+use crate::app::{App, Pane};
+use crate::settings::saved_view::SavedView;
+
+/// Lines of the talkers pane at least, so that it does not grow at each new address.
+const TALKERS_LEAST: u16 = 6;
 
 /// How the panes share the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +158,34 @@ fn cut(body: &mut Rect, height: u16) -> Rect {
     body.y += height;
     body.height -= height;
     top
+}
+
+/// The places on a screen of size `area`.
+pub fn layout_of(app: &App, area: Rect) -> Layout {
+    let talkers = &app.talkers_pane;
+    let failed = app.watching().problem().is_some();
+    let moved = app.screen.split != SavedView::default().split;
+    let whole = talkers.inside.is_some() || failed || moved;
+    let lines = u16::try_from(talkers.rows.len() + 3).unwrap_or(u16::MAX);
+    let wishes = Wishes {
+        talkers: (!whole).then_some(lines.max(TALKERS_LEAST)),
+        focus: app.screen.focus,
+        expanded: app.screen.expanded,
+        split: app.screen.split,
+        // A wide header has the filter in its first line.
+        filter: app.filter.editing()
+            || area.width < 80 && (app.filter.is_active() || app.screen.new_only),
+    };
+    layout(area, &wishes)
+}
+
+/// The parts of a pane's inside, from the top down. The column header is the line above the rows.
+pub struct Parts {
+    /// Lines about the open detail view; of height 0 without one.
+    pub detail: Rect,
+    pub rows: Rect,
+    /// Related rows, below a header line of their own.
+    pub related: Option<Rect>,
 }
 
 #[cfg(test)]

@@ -2,29 +2,17 @@
 
 use ratatui::layout::Rect;
 
-use super::layout::{Layout, Wishes, layout};
-use super::{Look, detail, help, opens, picker, talkers};
+use super::layout::{Parts, layout_of};
+use super::look::Look;
+use super::{detail, help, opens, picker, talkers};
 use crate::app::opens::Detail;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
-use crate::settings::saved_view::SavedView;
-
-/// Lines of the talkers pane at least, so that it does not grow at each new address.
-const TALKERS_LEAST: u16 = 6;
 
 /// From this width on a process's files and its peers are side by side.
 const SIDE: u16 = 96;
 
 /// From this height on they are one above the other; below, one at a time.
 const STACKED: u16 = 8;
-
-/// The parts of a pane's inside, from the top down. The column header is the line above the rows.
-pub struct Parts {
-    /// Lines about the open detail view; of height 0 without one.
-    pub detail: Rect,
-    pub rows: Rect,
-    /// Related rows, below a header line of their own.
-    pub related: Option<Rect>,
-}
 
 /// Measures a screen of size `area`, for [`App::fit`].
 pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
@@ -44,25 +32,6 @@ pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
         overlay_page,
         help_last,
     }
-}
-
-/// The places on a screen of size `area`.
-pub fn layout_of(app: &App, area: Rect) -> Layout {
-    let talkers = &app.talkers_pane;
-    let failed = app.watching().problem().is_some();
-    let moved = app.screen.split != SavedView::default().split;
-    let whole = talkers.inside.is_some() || failed || moved;
-    let lines = u16::try_from(talkers.rows.len() + 3).unwrap_or(u16::MAX);
-    let wishes = Wishes {
-        talkers: (!whole).then_some(lines.max(TALKERS_LEAST)),
-        focus: app.screen.focus,
-        expanded: app.screen.expanded,
-        split: app.screen.split,
-        // A wide header has the filter in its first line.
-        filter: app.filter.editing()
-            || area.width < 80 && (app.filter.is_active() || app.screen.new_only),
-    };
-    layout(area, &wishes)
 }
 
 /// The parts of a pane whose inside is `inside`.

@@ -6,23 +6,30 @@
 mod address;
 mod columns;
 mod confirm;
+mod count_cells;
 mod detail;
+mod file_cells;
 mod footer;
+mod frame;
 mod glyphs;
 mod header;
 mod help;
 mod help_text;
 mod layout;
+mod look;
 mod measure;
 mod num;
 mod opens;
 mod opens_cells;
+mod opens_data;
 mod picker;
+mod program_cells;
 mod related;
 mod table;
 mod talker;
 mod talkers;
 mod talkers_cells;
+mod talkers_data;
 mod text;
 mod theme;
 mod unit_cells;
@@ -30,43 +37,14 @@ mod unit_cells;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
-use ratatui::widgets::{Block, Borders, Widget};
 
 use crate::app::{App, Overlay, Pane, Target};
-use crate::model::errno::errno_name;
-use crate::model::opens::NO_FD;
-use crate::settings::ScreenSettings;
 pub use glyphs::Glyphs;
-use layout::{Layout, Shape};
+use layout::{Layout, Shape, layout_of};
+pub use look::Look;
 pub use measure::measure;
-use measure::{layout_of, parts};
-use text::Line;
+use measure::parts;
 pub use theme::{THEMES, Theme};
-
-/// Colours and signs of the screen.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    pub theme: &'static Theme,
-    pub glyphs: &'static Glyphs,
-    colour: bool,
-}
-
-impl Look {
-    /// As the settings ask for it.
-    pub fn new(settings: &ScreenSettings) -> Self {
-        Self {
-            theme: Theme::named(settings.view.theme, settings.colour),
-            glyphs: if settings.ascii { &glyphs::ASCII } else { &glyphs::UNICODE },
-            colour: settings.colour,
-        }
-    }
-
-    /// The same in the theme of that name.
-    pub fn themed(self, name: &str) -> Self {
-        Self { theme: Theme::named(name, self.colour), ..self }
-    }
-}
 
 /// Draws the whole screen.
 pub fn view(app: &App, look: &Look, frame: &mut Frame<'_>) {
@@ -92,11 +70,11 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     if let Some(line) = at.tabs {
         footer::tabs(app, look, line, buf);
     }
-    if at.opens.is_some() {
-        opens::draw(app, look, &at, buf);
+    if let Some(inside) = at.inside(Pane::Opens) {
+        opens::draw(app, look, &at, &parts(app, look, Pane::Opens, inside), buf);
     }
-    if at.talkers.is_some() {
-        talkers::draw(app, look, &at, buf);
+    if let Some(inside) = at.inside(Pane::Talkers) {
+        talkers::draw(app, look, &at, &parts(app, look, Pane::Talkers, inside), buf);
     }
     if let Some(line) = at.footer {
         footer::draw(app, look, line, buf);
@@ -201,97 +179,6 @@ pub fn pane_at(app: &App, area: Rect, column: u16, row: u16) -> Option<Pane> {
     [Pane::Opens, Pane::Talkers]
         .into_iter()
         .find(|p| at.pane(*p).is_some_and(|area| area.contains(place)))
-}
-
-/// The style of `lost N`: quiet while it is 0.
-fn loss_style(app: &App, theme: &Theme) -> Style {
-    if app.opens().lost() > 0 { theme.bad } else { theme.quiet }
-}
-
-/// The result of an open: the errno's name, or the descriptor.
-fn outcome(look: &Look, ret: i32, line: &mut Line<'_>) {
-    if ret < 0 {
-        line.put(&errno_name(ret.saturating_neg()), look.theme.bad);
-    } else if ret == NO_FD {
-        line.put("slot", look.theme.quiet);
-    } else {
-        line.put(&format!("fd {ret}"), look.theme.quiet);
-    }
-}
-
-/// The texts on a pane's border.
-struct PaneFrame<'a> {
-    title: String,
-    /// At the right of the upper edge.
-    order: String,
-    /// At the left of the lower edge, where there is room.
-    sum: String,
-    /// At the right of the lower edge.
-    count: String,
-    look: &'a Look,
-    focused: bool,
-    borders: bool,
-}
-
-impl PaneFrame<'_> {
-    /// Draws the edges; without borders there is nothing to write on.
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
-        if !self.borders {
-            return;
-        }
-        let theme = self.look.theme;
-        let edge = if self.focused { theme.focus } else { theme.border };
-        let block = Block::new()
-            .borders(Borders::ALL)
-            .border_set(self.look.glyphs.border)
-            .border_style(edge)
-            .style(theme.text);
-        block.render(area, buf);
-        let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-        let title = if self.focused { theme.title } else { theme.text };
-        let mut top = Line::new(buf, Rect { height: inner.height.min(1), ..inner });
-        top.skip_right(1).put_right(&self.order, theme.sorted);
-        let room = top.skip(1).room();
-        top.put(&text::cut(&self.title, room, self.look.glyphs.cut), title);
-        if area.height > 1 {
-            let y = area.bottom() - 1;
-            let mut bottom = Line::new(buf, Rect { y, height: 1, ..inner });
-            bottom.skip_right(1).put_right(&self.count, theme.quiet);
-            let room = bottom.skip(1).room();
-            if text::cells(&self.sum) < room {
-                bottom.put(&self.sum, theme.quiet);
-            }
-        }
-    }
-}
-
-/// Clears a window in the middle of `area`; returns its inside.
-fn window(look: &Look, area: Rect, width: u16, height: u16, title: &str, buf: &mut Buffer) -> Rect {
-    let (width, height) = (width.min(area.width), height.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
-    ratatui::widgets::Clear.render(place, buf);
-    buf.set_style(place, look.theme.text);
-    let frame = PaneFrame {
-        title: format!(" {title} "),
-        order: String::new(),
-        sum: String::new(),
-        count: String::new(),
-        look,
-        focused: true,
-        borders: true,
-    };
-    frame.draw(place, buf);
-    Rect {
-        x: place.x + width.min(2),
-        y: place.y + height.min(1),
-        width: width.saturating_sub(4),
-        height: height.saturating_sub(2),
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::layout::Layout;
-use super::measure::{Parts, parts};
-use super::opens_cells::{self, Ctx};
+use super::frame::PaneFrame;
+use super::layout::{Layout, Parts};
+use super::look::Look;
+use super::opens_cells;
+use super::opens_data::Ctx;
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{Look, PaneFrame, columns, detail, num, related, unit_cells};
+use super::{columns, detail, num, related, unit_cells};
 use crate::app::data::ProbeState;
 use crate::app::opens::{Detail, OpensView};
 use crate::app::{App, Pane};
@@ -24,21 +26,20 @@ use crate::model::problem::Problem;
 const WARNING: u16 = 2;
 
 /// Draws the pane with its edges.
-pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
+pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer) {
     let (Some(area), Some(inside)) = (at.pane(Pane::Opens), at.inside(Pane::Opens)) else { return };
     let focused = app.screen.focus == Pane::Opens;
-    let parts = parts(app, look, Pane::Opens, inside);
     PaneFrame {
         title: title(app, look),
         order: order(app, look),
         sum: sum(app, look),
-        count: count(app, look, &parts),
+        count: count(app, look, parts),
         look,
         focused,
         borders: at.borders,
     }
     .draw(area, buf);
-    body(app, look, inside, &parts, focused, buf);
+    body(app, look, inside, parts, focused, buf);
 }
 
 /// The order of the rows, also if its column is not shown.

@@ -4,8 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::frame::window;
+use super::look::Look;
 use super::text::{Line, cut};
-use super::{Look, num, table, window};
+use super::{num, table};
 use crate::app::App;
 use crate::app::overlay::picker::{Picker, choices};
 use crate::model::escape::escape;

@@ -9,9 +9,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::columns::chosen;
+use super::look::Look;
+use super::num;
 use super::table::Table;
 use super::text::{Line, cells, cut};
-use super::{Look, num};
 use crate::app::App;
 use crate::app::opens::Detail;
 use crate::app::related::{Related, RelatedRow};

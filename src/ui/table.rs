@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::Look;
 use super::columns::{Place, fit};
+use super::look::Look;
 use super::text::Line;
 use crate::model::field::Column;
 

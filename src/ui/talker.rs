@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::glyphs::graph;
-use super::talkers_cells::Ctx;
+use super::talkers_data::Ctx;
 use super::text::{Line, cut};
 use super::{address, num};
 use crate::model::compare::Compared;

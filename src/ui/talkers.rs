@@ -4,12 +4,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::layout::Layout;
-use super::measure::parts;
+use super::frame::PaneFrame;
+use super::layout::{Layout, Parts};
+use super::look::Look;
 use super::table::Table;
-use super::talkers_cells::{self, Ctx};
+use super::talkers_cells;
+use super::talkers_data::Ctx;
 use super::text::{self, Line};
-use super::{Look, PaneFrame, columns, num, opens, related, talker};
+use super::{columns, num, opens, related, talker};
 use crate::app::data::ProbeState;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
@@ -18,7 +20,7 @@ use crate::model::event::Watched;
 use crate::model::wire::MAX_PORTS;
 
 /// Draws the pane with its edges.
-pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
+pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer) {
     let (Some(area), Some(inside)) = (at.pane(Pane::Talkers), at.inside(Pane::Talkers)) else {
         return;
     };
@@ -44,7 +46,6 @@ pub fn draw(app: &App, look: &Look, at: &Layout, buf: &mut Buffer) {
         _ => {}
     }
     draw_warnings(app, look, inside, buf);
-    let parts = parts(app, look, Pane::Talkers, inside);
     let rows = parts.rows;
     if let Some(slot) = pane.inside {
         let whole = Rect { y: rows.y.saturating_sub(1), height: rows.height + 1, ..rows };

@@ -1,8 +1,8 @@
 //! The cells of units and containers, and of the programs below them.
 
-use super::opens_cells::{Ctx, UNDER};
+use super::opens_data::{Ctx, UNDER};
 use super::text::{Line, cells};
-use super::{num, opens_cells};
+use super::{num, program_cells};
 use crate::app::opens::{ProgramRow, Row, UnitRow};
 use crate::model::errno::errno_name;
 use crate::model::opens::Place;
@@ -42,7 +42,7 @@ fn whole(c: &Ctx<'_>, at: usize, unit: &UnitRow, line: &mut Line<'_>) {
         line.skip(1);
     }
     if unit.evicted > 0 {
-        return opens_cells::evicted(c, unit.evicted, line);
+        return program_cells::evicted(c, unit.evicted, line);
     }
     if c.is_new(&unit.tally) {
         line.put_right("new", theme.fresh).skip_right(1);
@@ -65,11 +65,11 @@ fn below(c: &Ctx<'_>, program: &ProgramRow, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     line.skip(UNDER);
     if program.group.evicted > 0 {
-        return opens_cells::evicted(c, program.group.evicted, line);
+        return program_cells::evicted(c, program.group.evicted, line);
     }
     let style = if program.living == 0 { theme.quiet } else { theme.text };
     line.put_bytes(program.group.key.name.as_bytes(), glyphs.cut, style);
-    let beside = opens_cells::beside_name(c, program);
+    let beside = program_cells::beside_name(c, program);
     if line.room() > cells(&beside) {
         line.skip(1).put(&beside, theme.quiet);
     }

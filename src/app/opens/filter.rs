@@ -2,8 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::OpensPane;
-use super::row::Share;
+use super::row::{Counted, Share, add};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
 use crate::model::field::opens::Traffic;
@@ -13,17 +12,6 @@ use crate::model::opens::{FileUse, Group, Opens, Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
-
-/// Which opens of a group the filters select.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// All of them.
-    Whole,
-    /// Those of some processes.
-    Members,
-    /// Those of some files.
-    Files,
-}
 
 /// The tables, and what rows have to match.
 #[derive(Clone, Copy, Debug)]
@@ -138,11 +126,8 @@ impl Choose<'_> {
         self.owners?.process(process.key).map(Traffic::of)
     }
 
-    /// How many paths contain a word, where no process matches it: it is in none of their names.
-    pub fn paths_with(&self, pane: &OpensPane, word: &str) -> Option<usize> {
-        if !pane.rows.is_empty() || !pane.view.has_rows_below() || pane.detail().is_some() {
-            return None;
-        }
+    /// How many paths contain a word; `None`: none does.
+    pub fn paths_with(&self, word: &str) -> Option<usize> {
         let filter = Filter::parse(&format!("path:{word}")).ok()?;
         let matches = |path: &Path| {
             let path = Some(&*path.bytes);
@@ -201,19 +186,5 @@ impl Choose<'_> {
             sum.users += file.uses();
         }
         share.filter(|s| self.tally(&s.tally))
-    }
-}
-
-/// Adds the counts of one part to a sum. A part without opens has no times.
-pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: Tally, rate: f64) {
-    let Some((all, of_all)) = sum else {
-        *sum = Some((tally, rate));
-        return;
-    };
-    *of_all += rate;
-    match (all.opens, tally.opens) {
-        (_, 0) => {}
-        (0, _) => *all = tally,
-        _ => all.merge(&tally),
     }
 }

@@ -8,9 +8,9 @@ mod row;
 
 pub use crate::model::field::opens::{OpensSort, OpensView};
 pub use build::{build, sum_up};
-pub use filter::{Choose, Counted};
+pub use filter::Choose;
 pub use pane::{Crumb, OpensPane};
 pub use row::{
-    About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
-    UnitRow,
+    About, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row,
+    Share, UnitRow,
 };

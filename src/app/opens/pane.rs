@@ -144,6 +144,11 @@ impl OpensPane {
         self.crumbs.last().map(|c| &c.detail)
     }
 
+    /// Whether the filters match no process: a view of processes has no row.
+    pub fn has_no_process(&self) -> bool {
+        self.rows.is_empty() && self.view.has_rows_below() && self.detail().is_none()
+    }
+
     /// The process whose detail view is open.
     pub fn detail_process<'a>(&self, opens: &'a Opens) -> Option<&'a Process> {
         match self.detail() {

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use super::filter::{Counted, add};
 use crate::app::list::RowId;
 use crate::model::field::opens::Traffic;
 use crate::model::open::Comm;
@@ -11,6 +10,17 @@ use crate::model::opens::{Group, GroupKey, Latency, Opens, Place, Tally, sum_of}
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
+
+/// Which opens of a group the filters select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// All of them.
+    Whole,
+    /// Those of some processes.
+    Members,
+    /// Those of some files.
+    Files,
+}
 
 /// The subject of a detail view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,4 +300,18 @@ pub struct About {
     pub errnos: Vec<(i32, u64)>,
     /// Opens by directory.
     pub dirs: Vec<(Box<[u8]>, u64)>,
+}
+
+/// Adds the counts of one part to a sum. A part without opens has no times.
+pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: Tally, rate: f64) {
+    let Some((all, of_all)) = sum else {
+        *sum = Some((tally, rate));
+        return;
+    };
+    *of_all += rate;
+    match (all.opens, tally.opens) {
+        (_, 0) => {}
+        (0, _) => *all = tally,
+        _ => all.merge(&tally),
+    }
 }

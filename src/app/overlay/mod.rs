@@ -3,7 +3,6 @@
 pub mod help;
 pub mod picker;
 
-use super::{App, Effect};
 use crate::keys::{Action, Mode};
 use crate::model::link::{Choice, XdpMode};
 use help::Help;
@@ -21,7 +20,7 @@ pub enum Overlay {
 }
 
 /// The answer of an overlay that an action closed.
-enum Chosen {
+pub(super) enum Chosen {
     Interface(Choice),
     Mode(XdpMode),
 }
@@ -39,7 +38,12 @@ impl Overlay {
     }
 
     /// Does what a key asks for; `page` is the number of lines that a page scrolls by.
-    fn act(&mut self, action: Action, choices: &[Choice], page: usize) -> Option<Chosen> {
+    pub(super) fn act(
+        &mut self,
+        action: Action,
+        choices: &[Choice],
+        page: usize,
+    ) -> Option<Chosen> {
         let (open, chosen) = match self {
             Overlay::None => return None,
             Overlay::Help(help) => (help.act(action, page), None),
@@ -56,27 +60,5 @@ impl Overlay {
             *self = Overlay::None;
         }
         chosen
-    }
-}
-
-impl App {
-    pub(super) fn act_on_overlay(&mut self, action: Action) -> Vec<Effect> {
-        let choices = picker::choices(&self.data.links);
-        let page = self.screen.measured.overlay_page.max(1);
-        match self.screen.overlay.act(action, &choices, page) {
-            Some(Chosen::Interface(choice)) => self.watch(choice),
-            Some(Chosen::Mode(mode)) => self.take_mode(mode),
-            None => Vec::new(),
-        }
-    }
-
-    pub(super) fn open_picker(&mut self) {
-        let choices = picker::choices(&self.data.links);
-        let now = match self.data.interfaces() {
-            [one] => Choice::Named(one.interface.clone()),
-            _ => Choice::All,
-        };
-        let cursor = choices.iter().position(|c| *c == now).unwrap_or(0);
-        self.screen.overlay = Overlay::Picker(Picker { cursor });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Probed, Shown};
+use super::shown::{Probed, Shown};
 use crate::app::data::Data;
 use crate::model::connections::Connections;
 use crate::model::opens::Opens;

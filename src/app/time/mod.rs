@@ -1,55 +1,22 @@
 //! The dashboard's clock, its pause, and the steps through the last minutes while it is paused.
 
 mod frozen;
+mod shown;
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use super::data::{Data, ProbeState};
+use super::data::Data;
 use crate::keys::Action;
-use crate::model::connections::Connections;
-use crate::model::event::{ProbeEvent, Watched};
-use crate::model::opens::Opens;
+use crate::model::event::ProbeEvent;
 use crate::model::past::{PAST_BYTES, Past};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, NS_PER_SEC};
-use crate::model::wire::Wire;
 use frozen::Frozen;
-
-/// The states of probes that a moment stores beside the tables.
-#[derive(Clone, Debug)]
-struct Probed {
-    watching: Rc<ProbeState<Vec<Watched>>>,
-    connections_known: bool,
-}
-
-impl Probed {
-    fn of(data: &Data) -> Self {
-        let (watching, connections_known) = (data.watching.clone(), data.connections_known);
-        Self { watching, connections_known }
-    }
-}
+use shown::Probed;
+pub use shown::Shown;
 
 /// Time that `{` and `}` skip.
 const LEAP_NS: u64 = 60 * NS_PER_SEC;
-
-/// The tables that the screen shows: the present, or an earlier moment while it is paused.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
-    pub at: Mono,
-    pub opens: &'a Opens,
-    pub wire: &'a Wire,
-    /// `None` where they are unknown: the probe has not run at that moment.
-    pub owners: Option<&'a Connections>,
-    pub watching: &'a ProbeState<Vec<Watched>>,
-}
-
-impl<'a> Shown<'a> {
-    /// The interfaces that were watched at that moment.
-    pub fn interfaces(&self) -> &'a [Watched] {
-        self.watching.running().map_or(&[], Vec::as_slice)
-    }
-}
 
 /// The result of a step through the last minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

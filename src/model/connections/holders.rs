@@ -2,8 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::MAX_CONNS;
-use super::live::Live;
+use super::live::{Live, MAX_CONNS};
 use crate::model::conn::{Holder, Owner};
 use crate::model::process::ProcessKey;
 use crate::model::table::Table;

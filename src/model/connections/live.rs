@@ -6,6 +6,10 @@ use crate::model::conn::{Carried, Conn, Owner, TcpCounts};
 use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
 
+/// Connections that are followed at once, about 600 bytes each. One beyond is counted in
+/// [`super::Connections::evicted`] and nowhere else.
+pub const MAX_CONNS: usize = 65_536;
+
 /// A TCP packet counter that went back by this much has wrapped; by less, it was read in the moment of
 /// an update.
 const WRAP: u32 = 1 << 31;

@@ -29,14 +29,11 @@ use events::Events;
 pub use events::{Event, NetActivity};
 pub use holders::Holders;
 use live::Live;
-pub use live::{Parts, Party};
+pub use live::{MAX_CONNS, Parts, Party};
 pub use net::Net;
 pub use peers::{Pair, Service, Side};
 pub use reason::{Reason, Unattributed};
 
-/// Connections that are followed at once, about 600 bytes each. One beyond is counted in
-/// [`Connections::evicted`] and nowhere else.
-pub const MAX_CONNS: usize = 65_536;
 /// Processes with traffic; beyond, those that were quiet longest are evicted.
 pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.

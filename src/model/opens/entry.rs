@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::program::Earlier;
 use super::requested_path::RequestedPath;
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
@@ -124,6 +123,14 @@ pub struct Process {
     pub(super) program: Option<Slot>,
     /// Counts under earlier names.
     pub(super) earlier: Earlier,
+}
+
+/// The part of a process's counts that is older than its present name and cgroup.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Earlier {
+    pub opens: u64,
+    pub failed: u64,
+    pub(super) meter: Meter,
 }
 
 impl Process {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Opens;
-use super::entry::{Process, Tally};
+use super::entry::{Earlier, Process, Tally};
 use super::evict::{least, worth};
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::Comm;
@@ -68,14 +68,6 @@ impl Program {
         self.processes = self.processes.saturating_add(other.processes);
         self.evicted = self.evicted.saturating_add(other.evicted.max(1));
     }
-}
-
-/// The part of a process's counts that is older than its present name and cgroup.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Earlier {
-    pub opens: u64,
-    pub failed: u64,
-    meter: Meter,
 }
 
 impl Process {

@@ -19,12 +19,12 @@ use crate::bpf::talkers::{TalkersSkel, TalkersSkelBuilder};
 use crate::model::coverage::Missing;
 use crate::model::ledger::{COUNT_BYTES, Folded, Reading, Side, merged};
 use crate::model::link::Hook;
-use crate::model::talkers::{DetailSample, Direction, Traffic};
+use crate::model::talkers::{DetailSample, Direction};
 use crate::model::time::Stamp;
 use crate::probes::programs::{self, Choice, Load, Object, PACKET_SOCKET, TCX_RX, TCX_TX, XDP};
 use crate::probes::refusal::{LoadError, Refusal};
 use crate::sys::attachment::Attachment;
-use crate::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES};
+use crate::sys::percpu::{self, Batch, KEY_BYTES, VALUE_BYTES, counted};
 use crate::sys::xdp::XdpHook;
 use crate::sys::{packet_socket, tcx, xdp};
 
@@ -369,10 +369,6 @@ impl Counter {
         batch.insert_zero(self.side(Side::Zero), &keys)?;
         batch.insert_zero(self.side(Side::One), &keys)
     }
-}
-
-pub(super) fn counted(t: &traffic) -> Traffic {
-    Traffic { packets: t.packets, bytes: t.bytes }
 }
 
 fn address(key: &[u8]) -> Option<IpAddr> {

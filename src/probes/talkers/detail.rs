@@ -6,12 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
 
-use super::bpf_object::counted;
 use crate::bpf::talkers::types::{detail_key, detail_record};
 use crate::model::ledger::{Side, merged};
 use crate::model::talkers::{DetailSample, Flow, FlowKind, SIZES};
 use crate::model::time::{Mono, Stamp};
-use crate::sys::percpu::{Batch, DETAIL_KEY_BYTES, VALUE_BYTES};
+use crate::sys::percpu::{Batch, DETAIL_KEY_BYTES, VALUE_BYTES, counted};
 
 /// Memory of the detail map of one side. It is emptied at each tick, so it holds one interval.
 const BUDGET_BYTES: usize = 2 << 20;

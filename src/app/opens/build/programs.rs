@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 
 use super::common::Commonness;
 use super::under::{File, auto_under, put_files};
-use crate::app::opens::filter::{Choose, Counted, add};
+use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order, take_in_order};
-use crate::app::opens::row::{GroupFile, ProgramRow, Row, id_of};
+use crate::app::opens::row::{Counted, GroupFile, ProgramRow, Row, add, id_of};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::connections::Connections;
 use crate::model::field::opens::{Measures, OpensTable, Traffic};

@@ -1,0 +1,86 @@
+//! The recording of the dashboard: started and ended by a key.
+
+use super::{App, Effect, Recorded, Recording};
+use crate::keys::Action;
+use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::filter::ProcessInfo;
+use crate::recording::Seen;
+
+impl App {
+    /// Starts or ends a recording.
+    pub(super) fn record(&mut self) -> Vec<Effect> {
+        let since = self.time.clock();
+        match &mut self.recording {
+            _ if self.replay.is_some() => {
+                self.say("a replay cannot be recorded: the file is a recording");
+                Vec::new()
+            }
+            Some(recording) if recording.ending => {
+                self.say("still writing the last recording");
+                Vec::new()
+            }
+            Some(recording) => {
+                recording.ending = true;
+                vec![Effect::Record(false)]
+            }
+            none => {
+                *none = Some(Recording { since, ..Recording::default() });
+                vec![Effect::Record(true)]
+            }
+        }
+    }
+
+    /// The recording under way, and its duration so far, ns.
+    pub fn recording(&self) -> Option<(&Recording, u64)> {
+        self.recording.as_ref().map(|r| (r, self.time.clock().since(r.since)))
+    }
+
+    pub(super) fn take_recorded(&mut self, report: Recorded) -> Vec<Effect> {
+        match report {
+            Recorded::Begun(file) => {
+                let key = self.keys.first(Action::Record);
+                self.say(&format!("recording to {file}; press {key} to stop"));
+            }
+            Recorded::Grown { bytes, lost } => {
+                if let Some(recording) = &mut self.recording {
+                    (recording.bytes, recording.lost) = (bytes, lost);
+                }
+            }
+            Recorded::Ended(sentence) => {
+                self.recording = None;
+                self.say(&sentence);
+            }
+        }
+        vec![Effect::Redraw]
+    }
+
+    /// The first records of a recording: the state of the probes, interfaces, cgroups and counts at
+    /// its start.
+    pub fn known_before(&self) -> Vec<Seen> {
+        let data = &self.data;
+        let mut seen = Vec::new();
+        let probes = [
+            data.opens_state.event(ProbeId::Opens, ProbeInfo::Opens),
+            data.watching.event(ProbeId::Talkers, ProbeInfo::Talkers),
+            data.connections_state.event(ProbeId::Connections, ProbeInfo::Connections),
+        ];
+        seen.extend(probes.into_iter().flatten().map(Seen::Probe));
+        let known = data.owners.known_before();
+        seen.extend(known.into_iter().map(ProbeEvent::Connections).map(Seen::Probe));
+        seen.push(Seen::Probe(ProbeEvent::Links(data.links.clone())));
+        seen.push(Seen::Cgroups(data.cgroups.all()));
+        seen.push(Seen::Before(data.opens.counted_before()));
+        seen.push(Seen::Tick);
+        seen
+    }
+
+    /// Drops opens of processes that `--process` does not match from an event, so that every view
+    /// and a recording have the same opens.
+    pub fn choose(&self, event: &mut ProbeEvent) {
+        if let (ProbeEvent::Opens(batch), Some(chosen)) = (event, self.filter.fixed()) {
+            batch.retain(|tgid, uid, names| {
+                chosen.process(&ProcessInfo { names, tgid, uid, cgroup: None })
+            });
+        }
+    }
+}

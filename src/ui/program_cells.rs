@@ -1,0 +1,124 @@
+//! The cells of programs, and of the processes and files below them.
+
+use super::opens_data::{Ctx, UNDER};
+use super::text::{Line, cells};
+use super::{file_cells, num};
+use crate::app::opens::{ProgramRow, Row};
+use crate::app::related::MAX_USERS;
+use crate::model::errno::errno_name;
+use crate::model::slab::Slot;
+
+/// A row under a program, over all columns up to this one; false for other rows.
+pub(super) fn below_program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) -> bool {
+    if !matches!(row, Row::FileUnderProgram(_) | Row::ProcessUnderProgram(_) | Row::Common(_)) {
+        return false;
+    }
+    line.take_back(UNDER);
+    match row {
+        Row::FileUnderProgram(_) => file_cells::file(c, row, line),
+        Row::ProcessUnderProgram(slot) => process_below(c, slot, line),
+        _ => file_cells::common_files(c, row, line),
+    }
+    true
+}
+
+/// Name and number of processes, or the pid of the only one; below it files and processes.
+pub(super) fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(at) = row else { return };
+    let Some(p) = c.program(at) else { return };
+    let members = p.group.members.iter().take(MAX_USERS).filter_map(|s| c.process(*s));
+    if members.into_iter().any(|p| c.app.is_lit_process(p.key)) {
+        line.put(glyphs.lit, theme.key);
+    } else {
+        line.skip(1);
+    }
+    if p.group.evicted > 0 {
+        return evicted(c, p.group.evicted, line);
+    }
+    if c.is_new(&p.tally) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    let style = match (p.is_busy(), p.living) {
+        (true, _) => theme.strong,
+        (false, 0) => theme.quiet,
+        (false, _) => theme.text,
+    };
+    let beside = beside_name(c, p);
+    if !p.is_busy() && p.living == 0 {
+        line.put_right("ended", theme.quiet).skip_right(1);
+    }
+    let name = p.group.key.name;
+    line.put_bytes(name.as_bytes(), glyphs.cut, style);
+    if line.room() > cells(&beside) {
+        line.skip(1).put(&beside, theme.quiet);
+    }
+    if !c.app.opens_pane.inline && p.files > 0 {
+        let files = if p.files == 1 { "file" } else { "files" };
+        let text = format!("{} {files}", num::grouped(p.files as u64));
+        line.skip(2).put_right(&text, theme.quiet);
+    }
+}
+
+/// The number of a program's processes, or the pid of the only one.
+pub(super) fn beside_name(c: &Ctx<'_>, p: &ProgramRow) -> String {
+    match p.single.and_then(|s| c.process(s)) {
+        Some(process) => process.key.tgid.to_string(),
+        None => format!("{}{}", c.look.glyphs.times, num::count(p.group.processes, 6)),
+    }
+}
+
+/// The name of the row of evicted programs.
+pub(super) fn evicted(c: &Ctx<'_>, n: u64, line: &mut Line<'_>) {
+    let programs = if n == 1 { "program" } else { "programs" };
+    line.put(&format!("{} evicted {programs}", num::grouped(n)), c.look.theme.quiet);
+}
+
+/// A process under its program.
+pub(super) fn process_below(c: &Ctx<'_>, slot: Slot, line: &mut Line<'_>) {
+    let (theme, Some(p)) = (c.look.theme, c.process(slot)) else { return };
+    let style = if p.ended.is_some() { theme.quiet } else { theme.text };
+    line.put(&format!("process {}", p.key.tgid), style);
+    if let Some(at) = p.ended {
+        let age = num::age(c.app.shown_at().since(at));
+        line.skip(1).put(&format!("ended {age} ago"), theme.quiet);
+    }
+}
+
+/// The unit or container of a program.
+pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(i) = row else { return };
+    let (theme, glyphs) = (c.look.theme, c.look.glyphs);
+    match c.program(i).and_then(|p| p.group.key.place.unit()) {
+        Some(unit) => line.put_bytes(unit.name, glyphs.cut, theme.quiet),
+        None => line.put(glyphs.none, theme.quiet),
+    };
+}
+
+/// The file of a program that matters most.
+pub(super) fn top_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if below_program(c, row, line) {
+        return;
+    }
+    let Row::Program(i) = row else { return };
+    let theme = c.look.theme;
+    let Some(p) = c.program(i) else { return };
+    let Some((top, path)) = p.top.and_then(|top| Some((top, c.path(top.path)?))) else {
+        let files = if p.files == 1 { "file" } else { "files" };
+        let common = if p.all_common { "common " } else { "" };
+        if p.files > 0 {
+            line.put(&format!("{} {common}{files}", num::grouped(p.files as u64)), theme.quiet);
+        }
+        return;
+    };
+    if top.last_ret < 0 {
+        line.put(&errno_name(top.last_ret.saturating_neg()), theme.bad).skip(1);
+    }
+    line.put_path(&path.label(), c.look.glyphs.cut, theme.text);
+}
