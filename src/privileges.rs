@@ -128,7 +128,7 @@ pub fn missing() -> Vec<&'static Need> {
     NEEDS.iter().filter(lacks).collect()
 }
 
-/// Drops all capabilities of this thread but those that `parts` need, for good; threads that it starts
+/// Drops all capabilities of this thread but those that `parts` need, irrevocably; threads that it starts
 /// later have no more. With `locked` nothing is attached any more: then only reading maps, which needs
 /// CAP_BPF below kernel 5.19, and restoring features of devices remain.
 pub fn keep(parts: &[ThreadRole], locked: bool) {

@@ -1,6 +1,6 @@
 //! `ebpftop record`: the probes' events into a file, until asked to end.
 //!
-//! Writing may block here: the probes wait then, and the kernel counts what it loses, exactly.
+//! Writing may block here: the probes wait then, and the kernel counts its losses exactly.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::recording::{Head, Seen, WriteError, Writer};
 use crate::session::{Choose, Stop, say_lost_cgroups};
 use crate::settings::Settings;
 
-/// How often a block that waits is looked at.
+/// How often the age of a waiting block is checked.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Runs until asked to end. The exit status: 0 done as asked, 1 only in part or not at all.

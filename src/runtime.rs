@@ -72,7 +72,7 @@ const RETRY: Duration = Duration::from_millis(1);
 enum End {
     /// As asked, by a key or a signal, or because the terminal has gone.
     Requested,
-    /// A thread panicked; what it said is on stderr.
+    /// A thread panicked; its message is on stderr.
     Panicked,
 }
 

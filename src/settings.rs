@@ -26,7 +26,7 @@ pub struct Settings {
     pub xdp_mode: XdpMode,
     /// Time each open.
     pub latency: bool,
-    /// Which process is behind which connection, too.
+    /// Whether connections and their processes are probed, too.
     pub owners: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,

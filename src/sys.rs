@@ -33,7 +33,7 @@ pub(crate) mod xdp;
 /// where `unprivileged_bpf_disabled` is set.
 #[cfg(feature = "bpf")]
 pub(crate) fn may_read_maps() -> bool {
-    // SAFETY: no descriptor is -1: refused before the null pointers are looked at.
+    // SAFETY: no descriptor is -1: refused before the null pointers are read.
     let ret =
         unsafe { libbpf_sys::bpf_map_lookup_elem(-1, std::ptr::null(), std::ptr::null_mut()) };
     ret != -libc::EPERM

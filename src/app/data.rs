@@ -139,7 +139,7 @@ impl Data {
         Self { connections_state, ..Self::default() }
     }
 
-    /// About what its tables take in memory, bytes.
+    /// The approximate size of its tables in memory, bytes.
     pub fn bytes(&self) -> usize {
         fn rows<T>(table: &Slab<T>) -> usize {
             table.len() * size_of::<T>()

@@ -19,7 +19,7 @@ pub struct FilterLine {
     good: Filter,
     good_text: String,
     error: Option<FilterError>,
-    /// Applies besides: `--process` of the command line.
+    /// Applies as well: `--process` of the command line.
     fixed: Option<Filter>,
     fixed_text: String,
 }
@@ -71,7 +71,7 @@ impl FilterLine {
         self.editing = self.error.is_some();
     }
 
-    /// The filter as one bare word, if it is nothing else.
+    /// The filter, if it is one bare word.
     pub fn bare_word(&self) -> Option<&str> {
         let word = self.good_text.as_str();
         let plain = |c: char| !c.is_whitespace() && !matches!(c, ':' | '!' | '~' | '"' | '\'');

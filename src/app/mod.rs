@@ -191,7 +191,7 @@ impl App {
         self.time.remember(interval, max_bytes);
     }
 
-    /// Takes a message at time `now`; returns what is to be done outside.
+    /// Takes a message at time `now`; returns the effects that it asks for.
     pub fn update(&mut self, msg: Msg, now: Mono) -> Vec<Effect> {
         self.time.advance(now);
         let mut effects = self.take(msg);

@@ -23,7 +23,7 @@ impl App {
         }
     }
 
-    /// Shows this view; `W` saves what is changed from here on.
+    /// Shows this view; `W` saves changes from here on.
     pub(super) fn apply_view(&mut self, view: &SavedView) {
         self.screen.theme = view.theme;
         self.screen.split = view.split;

@@ -14,7 +14,7 @@ const volatile __u32 systemd_hierarchy = 0;
  * start in a cgroup there; in others there may be cgroups for a limit alone. */
 const volatile __u32 pids_hierarchy = 0;
 
-/* There is one for each controller, and those with a name: further ones are not looked at. */
+/* There is one for each controller, and those with a name: further ones are not read. */
 #define MOST_HIERARCHIES 32
 
 /* The css_set of the tasks that are in the root of every hierarchy: there is one, init_css_set,

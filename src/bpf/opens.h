@@ -139,7 +139,7 @@ struct open_counts {
 	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */
 };
 
-/* Identifies a process for good: ids are used again, together with the start they are not. */
+/* Identifies a process: ids are reused, an id with its start time is not. */
 struct process_key {
 	__u32 tgid;
 	__u32 pad;

@@ -77,7 +77,7 @@ struct detail_record {
 #define DETAIL_RECORD_BYTES 96
 _Static_assert(sizeof(struct detail_record) == DETAIL_RECORD_BYTES, "no hidden padding");
 
-/* Which of two attached rx programs counts while one takes over from the other. */
+/* The one of two attached rx programs that counts while one takes over from the other. */
 enum hand_over {
 	HAND_OVER_NONE, /* one is attached, and counts */
 	HAND_OVER_XDP, /* XDP counts; the skb program leaves what XDP counted */

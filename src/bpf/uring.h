@@ -3,7 +3,7 @@
  *
  * A request is met when it is submitted (io_uring_submit_req, kernel 6.4: the name has been copied
  * in by then) and when it completes, maybe in a worker or in the SQ thread: both belong to the
- * process. What was asked is kept from one to the other; the name is freed before completion. */
+ * process. The request is stored from one to the other; the name is freed before completion. */
 #ifndef EBPFTOP_URING_H
 #define EBPFTOP_URING_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which opens are wanted; the others are counted and nothing more. */
+/* Selects the opens that are reported; others are only counted. */
 #ifndef EBPFTOP_WANTED_H
 #define EBPFTOP_WANTED_H
 

@@ -1,4 +1,4 @@
-//! The configuration file: its keys, each read as the table says, and the line of what is wrong.
+//! The configuration file: reads its keys by the table; an error has its line.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Writes what was changed on the screen into the configuration: the rest of the file stays as it
+//! Writes settings changed on the screen into the configuration: the rest of the file stays as it
 //! is, and there is never half a file.
 
 use std::fs::{DirBuilder, File, Permissions};

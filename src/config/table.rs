@@ -157,7 +157,7 @@ const OF_ALL: [Setting; 7] = [
     ),
 ];
 
-/// Settings of the dashboard alone, besides those that `W` saves.
+/// Settings of the dashboard alone, without those that `W` saves.
 const OF_SCREEN: [Setting; 4] = [
     values(
         "mmdb",

@@ -187,7 +187,7 @@ pub struct Conn {
     pub passive: bool,
     /// Its only peer is `remote`; other sockets' peers are in [`ConnectionsTick::peers`].
     pub stream: bool,
-    /// Its end was not observed: it had ended when the probe looked.
+    /// Its end was not observed: it ended between two polls.
     pub unseen: bool,
 }
 
@@ -202,7 +202,7 @@ impl Conn {
         self.shares.iter().fold(self.left_out, |sum, share| sum + share.carried)
     }
 
-    /// Received bytes that no process has read. The kernel's count stands still when TCP has closed, and
+    /// Received bytes that no process has read. The kernel's count stops when TCP has closed, and
     /// processes may read on.
     pub fn queued(&self) -> Option<u64> {
         let tcp = self.tcp?;

@@ -19,7 +19,7 @@ pub enum ProbeEvent {
     Started(ProbeInfo),
     /// A probe could not start, or failed later. Its last event.
     Failed(ProbeId, Problem),
-    /// A probe has detached and sent what was left. Its last event.
+    /// A probe has detached and sent the rest. Its last event.
     Ended(ProbeEnd),
     /// Records of one drain of the rings; not sent when empty and nothing was lost.
     Opens(OpenBatch),

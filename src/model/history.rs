@@ -1,4 +1,4 @@
-//! Rates and their recent past: lazy, so that what is idle costs nothing.
+//! Rates and their recent past: lazy, so that idle rows cost nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// Ends the interval that is under way. One of no length goes on into the next.
+    /// Ends the current interval. One of no length continues into the next.
     pub fn tick(&mut self, now: Mono) {
         let Some(last) = self.last else {
             self.last = Some(now);

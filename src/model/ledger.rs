@@ -31,7 +31,7 @@ pub fn merged(values: &[u8]) -> Traffic {
     })
 }
 
-/// Which of the two sides.
+/// One of the two sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
     /// Side 0, where counting begins.
@@ -151,7 +151,7 @@ impl Entry {
 }
 
 /// The account of one interface and direction. It outlives the maps: an interface that is taken
-/// up again goes on where it was left.
+/// up again continues from its last state.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// Entries that a side's hash has room for.

@@ -86,9 +86,9 @@ pub struct Link {
     pub speed_mbit: Option<u32>,
     /// The kernel's own byte counters (rx, tx): for the picker's rates, not for the talkers.
     pub counters: LinkCounters,
-    /// The XDP program that somebody else attached: its mode (`native`, `generic`, `offload`) and id.
+    /// The XDP program that another program attached: its mode (`native`, `generic`, `offload`) and id.
     pub xdp: Option<(String, u32)>,
-    /// Every program somebody else attached, XDP's too.
+    /// Programs that other programs attached, XDP's too.
     pub foreign: Vec<Foreign>,
     /// The hook that `auto` would take for rx; `None` where there is none.
     pub would_get: Option<Hook>,
@@ -130,7 +130,7 @@ impl Link {
     }
 }
 
-/// The hook of somebody else's program.
+/// The hook of another program's BPF program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForeignHook {
     /// XDP: `native`, `generic`, `offload`.
@@ -139,7 +139,7 @@ pub enum ForeignHook {
     Tc(Direction),
 }
 
-/// A program that somebody else attached.
+/// A BPF program that another program attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     pub hook: ForeignHook,

@@ -9,7 +9,7 @@ use super::time::{Mono, WallOffset};
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
-    /// A name from bytes; what is beyond 15 bytes is cut, as the kernel does.
+    /// A name from bytes, cut after 15 of them as the kernel does.
     pub fn new(name: &[u8]) -> Self {
         let mut comm = [0; 16];
         for (to, from) in comm.iter_mut().take(15).zip(name) {
@@ -113,7 +113,7 @@ pub struct OpenMeta {
     pub ppid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// When the process started, ns of `CLOCK_BOOTTIME`: with `tgid` it identifies a process for good.
+    /// When the process started, ns of `CLOCK_BOOTTIME`: together with `tgid` it is never reused.
     pub start_boottime_ns: u64,
     /// The thread's name.
     pub comm: Comm,
@@ -181,7 +181,7 @@ pub struct OpenCounts {
     pub skipped: u64,
     /// Of those: the record could not be written.
     pub lost: u64,
-    /// Of the lost: it could not be kept either whose they were.
+    /// Lost opens whose process is unknown, too.
     pub lost_unowned: u64,
     /// Requests of io_uring whose completion has not been seen: not among the seen.
     pub unfinished: u64,
@@ -286,7 +286,7 @@ impl OpenBatch {
         self.entries.len()
     }
 
-    /// About what it takes in memory, bytes.
+    /// Its approximate size in memory, bytes.
     pub fn bytes(&self) -> usize {
         let others = size_of_val(&*self.ended) + size_of_val(&*self.lost_by);
         size_of::<Self>() + size_of_val(&*self.entries) + self.texts.len() + others

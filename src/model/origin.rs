@@ -29,7 +29,7 @@ const NUMBER: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_number
 const OPERATOR: [PathElement<'_>; 1] = [PathElement::Key("autonomous_system_organization")];
 
 impl Origins {
-    /// Adds a whole database; an error says what is wrong with it.
+    /// Adds a whole database, or says why it is invalid.
     pub fn add(&mut self, database: Vec<u8>) -> Result<(), String> {
         self.databases.push(Reader::from_source(database).map_err(|e| e.to_string())?);
         Ok(())
@@ -56,7 +56,7 @@ impl Origins {
 }
 
 impl std::fmt::Display for Origin<'_> {
-    /// `DE AS64500 Example Net`, without what is not known; not escaped.
+    /// `DE AS64500 Example Net`, without unknown parts; not escaped.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let number = self.number.map(|n| format!("AS{n}"));
         let parts = [self.country, number.as_deref(), self.operator];

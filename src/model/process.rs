@@ -9,7 +9,7 @@ use super::open::OpenMeta;
 /// Clock ticks a second in /proc (`USER_HZ`, 100 wherever eBPF runs), as nanoseconds a tick.
 pub const NS_PER_TICK: u64 = 10_000_000;
 
-/// Identifies a process for good: ids are used again, together with the start they are not.
+/// Identifies a process: ids are reused, an id with its start time is not.
 ///
 /// /proc has the start in ticks of 10 ms only. Such a key equals that of every process with this id
 /// which started in that tick; two exact keys are equal when they are the same. (So equality is not

@@ -1,4 +1,4 @@
-//! Points in time as the kernel stamps them, and how they map to the wall clock.
+//! The kernel's time stamps, and their conversion to the wall clock.
 
 use serde::{Deserialize, Serialize};
 

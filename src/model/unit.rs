@@ -8,7 +8,7 @@ const ID_DIGITS: usize = 12;
 /// A unit of systemd, a container, or, where a path names neither, the cgroup itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit<'a> {
-    /// The path of its cgroup: equal for all cgroups below it, and for nothing else.
+    /// The path of its cgroup: equal for all cgroups below it, and for no other.
     pub path: &'a [u8],
     /// The short name: `nginx.service`, the first digits of a container's id, or the container's name.
     pub name: &'a [u8],
@@ -69,7 +69,7 @@ fn component_id<'a>(component: &'a [u8], id: &[u8]) -> &'a [u8] {
     component.get(at..at + ID_DIGITS).unwrap_or(component)
 }
 
-/// The name of a container without what its manager adds.
+/// The name of a container without its manager's prefix and suffix.
 fn plain(component: &[u8]) -> &[u8] {
     let between = |before: &str, after: &str| {
         component

@@ -1,6 +1,6 @@
 //! The probes: they load, attach and drain, each on a thread of its own.
 //!
-//! The only place that knows libbpf, netlink, tracefs and /proc. What they find out goes
+//! The only module that uses libbpf, netlink, tracefs and /proc. Their events go
 //! through one bounded channel as [`ProbeEvent`]s; when its reader is slow they wait, the
 //! ring fills, and the kernel side counts what it loses.
 

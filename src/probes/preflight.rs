@@ -1,6 +1,6 @@
 //! Abilities of this kernel and this user, found by trying where that is possible.
 //!
-//! Facts only; `doctor` says what they mean.
+//! Facts only; `doctor` explains them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

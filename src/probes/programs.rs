@@ -131,7 +131,7 @@ pub const FEATURES: [Feature; 20] = [
     feature(Object::Talkers, PACKET_SOCKET, &[&["socket_filter"]]),
 ];
 
-/// Which form of each feature of an object is loaded.
+/// The form of each feature of an object that is loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     chosen: Vec<(Feature, Chosen)>,
@@ -180,7 +180,7 @@ impl Choice {
         self
     }
 
-    /// Goes on without a program; false where no feature used it.
+    /// Continues without a program; false where no feature used it.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) -> bool {
         let mut used = false;
         for (feature, chosen) in &mut self.chosen {
@@ -208,7 +208,7 @@ impl Choice {
         &self.refused
     }
 
-    /// Does without the features of these programs, since what they attach to is not there.
+    /// Drops the features of these programs, whose attach points do not exist.
     pub(crate) fn unavailable(mut self, programs: &[&str], why: &str) -> Self {
         for program in programs {
             self.refuse(&Refusal::unavailable(program, why));

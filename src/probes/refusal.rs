@@ -80,7 +80,7 @@ impl LoadError {
 enum Stage {
     Load,
     Attach,
-    /// Nothing: what it attaches to is not there.
+    /// Nothing: its attach point does not exist.
     Unavailable,
 }
 
@@ -229,7 +229,7 @@ pub(super) fn listen(warning: &str) {
     }
 }
 
-/// The line of a verifier's log that says what is wrong: the last one that is not about its own work.
+/// The line of a verifier's log with the reason: the last one that is not about its own work.
 fn last_line(log: &str) -> Option<String> {
     let about_itself = |line: &&str| {
         let first = line.split(' ').next().unwrap_or_default();

@@ -168,7 +168,7 @@ impl ProbeSet {
         }
     }
 
-    /// Asks all probes to detach and to send what is left. Starts no other.
+    /// Asks all probes to detach and to send the rest. Starts no other.
     pub fn stop(&mut self) {
         self.states.retain(|(_, state)| *state != State::Waiting);
         self.sink = None;

@@ -73,7 +73,7 @@ impl<C: Send + 'static> ProbeThread<C> {
         self.wake();
     }
 
-    /// Asks the probe to detach, to send what is left, and to end; [`ProbeEvent::Ended`] is its last
+    /// Asks the probe to detach, to send the rest, and to end; [`ProbeEvent::Ended`] is its last
     /// event. Does not wait: the events have to be received meanwhile.
     pub fn stop(&mut self) {
         self.commands = None;

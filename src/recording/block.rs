@@ -1,4 +1,4 @@
-//! Blocks: how bytes lie in the file, and how what is not whole is noticed.
+//! Blocks: their form in the file, and the detection of damaged ones.
 
 use std::io::{self, Read};
 
@@ -64,7 +64,7 @@ pub(super) fn checksum(front: &[u8], packed: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Reads as much as there is into `buffer`.
+/// Fills `buffer` as far as there are bytes.
 pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut at = 0;
     while let Some(rest) = buffer.get_mut(at..).filter(|r| !r.is_empty()) {
@@ -108,7 +108,7 @@ impl Front {
         (marker == MARKER && fits).then_some(front)
     }
 
-    /// The payload unpacked; `None` where it is not what was written.
+    /// The payload unpacked; `None` where it is damaged.
     pub(super) fn unpack(&self, front: &[u8; HEADER], packed: &[u8]) -> Option<Vec<u8>> {
         if checksum(front.get(..HEADER - 4)?, packed) != self.crc {
             return None;

@@ -33,7 +33,7 @@ pub(super) const MOST_LIST: usize = 65_536;
 /// The longest path: PATH_MAX, and what a failed open puts in front of it.
 pub(super) const MOST_TEXT: usize = 8_192;
 
-/// The rest of a batch besides its opens.
+/// A batch without its opens.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Frame<'a> {
     pub(super) wall: WallOffset,

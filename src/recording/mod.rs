@@ -1,6 +1,6 @@
 //! Recordings: events of the probes, written to a file and read again.
 //!
-//! A file is a line that says what it is, and blocks. Each block stands for itself: names are
+//! A file is a line that identifies it, and blocks. Each block is complete in itself: names are
 //! defined again in it, it is compressed (LZ4) and has a checksum (CRC-32) over all of it, so a file
 //! that was cut off or damaged is good up to there. The first block has the machine and the time,
 //! the last one the totals; between them is everything that came to the one loop, with the time

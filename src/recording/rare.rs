@@ -159,7 +159,7 @@ impl<'a> Rare<'a> {
         }
     }
 
-    /// Texts that are ours go to the terminal as they are: those of a file may be anybody's.
+    /// Texts of the program go to the terminal as they are; those of a file are hostile.
     fn make_plain(&mut self) {
         match self {
             Rare::OpensStarted(Err(problem))

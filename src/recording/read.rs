@@ -102,7 +102,7 @@ impl<S: Read + Seek> Reader<S> {
         self.end
     }
 
-    /// Goes on reading at a block.
+    /// Continues to read at a block.
     pub fn go(&mut self, mark: Mark) -> Result<(), Damage> {
         self.block = None;
         self.next = mark.0;

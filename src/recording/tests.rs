@@ -258,7 +258,7 @@ fn texts_of_a_file_do_not_act_on_the_terminal() {
     assert_eq!(problem.to_string(), "watch \\x1b]0;x\\x07: already \\x1b; a\\nb");
 }
 
-/// As somebody would who wants a damaged file to be taken for a whole one.
+/// A damaged file with a checksum that fits.
 fn with_new_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut at = MAGIC.len();
     while let Some((front, rest)) = bytes.get_mut(at..).and_then(|b| b.split_first_chunk_mut()) {
@@ -279,7 +279,7 @@ fn any_file_does_no_harm() {
     });
 }
 
-/// Past the checksum: records that somebody made to look right.
+/// Records that are invalid in a block with a valid checksum.
 #[test]
 fn any_records_are_read_without_harm() {
     crate::testing::fuzz::check("block", |raw| {

@@ -12,7 +12,7 @@ use crate::model::talkers::TalkersSample;
 impl Seen {
     /// The bytes that it takes, all that hangs on it included.
     ///
-    /// Lists and texts count with what they hold; what the allocator adds does not.
+    /// Lists and texts count with their contents; the allocator's overhead does not.
     pub fn bytes(&self) -> usize {
         let hanging = match self {
             Seen::Probe(event) => event_bytes(event),

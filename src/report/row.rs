@@ -1,4 +1,4 @@
-//! The rows of a report: what they are about, and what they count.
+//! The rows of a report: their subjects and their counts.
 
 use std::net::IpAddr;
 
@@ -78,7 +78,7 @@ impl Row {
     }
 }
 
-/// Where a process runs, as far as its cgroup is known.
+/// The place of a process, as far as its cgroup is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The systemd unit.

@@ -295,7 +295,7 @@ impl Sums {
 }
 
 impl Place {
-    /// What the path of a cgroup names.
+    /// The unit, container or pod that a cgroup's path names.
     fn of(path: &[u8]) -> Self {
         let owner = Owner::of(path);
         Self {

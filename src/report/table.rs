@@ -1,4 +1,4 @@
-//! Rows as a table for people: numbers to the right, text escaped, `–` for what is not known.
+//! Rows as a table for people: numbers to the right, text escaped, `–` for unknown values.
 
 use super::row::{Row, WithRecord};
 use crate::model::escape::escape;
@@ -67,7 +67,7 @@ impl<R: Copy> Visitor<R> for Cells<R> {
     }
 }
 
-/// Where values go. Rows of reports have words, text and integers alone.
+/// Writes values into a row. Rows of reports have words, text and integers alone.
 struct Text<'a>(&'a mut String);
 
 impl Sink for Text<'_> {

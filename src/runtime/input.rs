@@ -29,7 +29,7 @@ const BURST: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Input {
     events: Receiver<io::Result<Event>>,
-    /// Ends the thread when it is closed: what is typed from then on is for the shell.
+    /// Ends the thread when it is closed: keys from then on are for the shell.
     _end: PipeWriter,
 }
 

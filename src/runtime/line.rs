@@ -51,7 +51,7 @@ impl Line {
         }
     }
 
-    /// Writes as much as the terminal takes.
+    /// Writes until the terminal takes no more.
     pub(super) fn push(&mut self) -> io::Result<()> {
         let mut done = 0;
         let result = loop {

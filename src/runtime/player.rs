@@ -1,7 +1,7 @@
 //! Plays a recording: hands the app what came then, at the pace and to the place asked for.
 //!
-//! A thread reads and unpacks; the loop takes in what is due. Going back begins at a point that
-//! was remembered on the way, and goes on from there as fast as it can.
+//! A thread reads and unpacks; the loop takes the items that are due. Going back begins at a point that
+//! was saved on the way, and plays from there at full speed.
 
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
@@ -27,7 +27,7 @@ const AHEAD_BYTES: usize = 16 << 20;
 /// How often a reader that waits for room finds out whether the player is still there.
 const POLL: Duration = Duration::from_millis(200);
 
-/// How long the loop may be kept before it looks at keys again.
+/// How long the loop may work before it reads keys again.
 const SLICE: Duration = Duration::from_millis(8);
 
 /// How many points to go back to are remembered, and the bytes of their tables; when there are more,
@@ -219,7 +219,7 @@ impl Player {
                     return std::future::pending().await;
                 }
                 let ahead = at.since(self.from).saturating_mul(100) / self.percent();
-                // Far ahead is as good as never: there are other reasons to look again.
+                // A time far ahead: other events wake the loop before.
                 let ahead = Duration::from_nanos(ahead.min(3_600 * NS_PER_SEC));
                 tokio::time::sleep_until(self.since + ahead).await;
             }
@@ -228,7 +228,7 @@ impl Player {
         }
     }
 
-    /// Takes in what is due, for as long as keys may wait.
+    /// Takes the items that are due, for as long as keys may wait.
     pub(super) fn advance(&mut self, app: &mut App) -> Vec<Effect> {
         let began = Instant::now();
         let mut effects = Vec::new();
@@ -296,7 +296,7 @@ impl Player {
         self.since = Instant::now();
     }
 
-    /// Remembers what is known here, so that going back need not begin at the start.
+    /// Saves the state here, so that going back need not begin at the start.
     fn remember(&mut self, mark: Mark, app: &App) {
         let last = self.points.last().map(|p| p.at);
         if last.is_some_and(|last| self.at.since(last) < self.between_ns) {

@@ -85,7 +85,7 @@ impl Recorder {
         }
     }
 
-    /// Begins a recording with what was known before.
+    /// Begins a recording with the known state.
     pub(super) fn begin(&mut self, before: Vec<Seen>, now: Mono) {
         (self.gap, self.lost, self.writes) = (Lost::default(), Lost::default(), true);
         self.shared.bytes.store(0, Ordering::Relaxed);

@@ -53,7 +53,7 @@ impl Resolver {
         Self { questions: some.then_some(questions) }
     }
 
-    /// Asks for some. What does not fit is not asked, and the app asks again in time.
+    /// Asks for some. Those that do not fit are dropped, and the app asks again later.
     pub(super) fn ask(&self, addresses: Vec<IpAddr>) {
         for address in addresses {
             let _ = self.questions.as_ref().map(|q| q.try_send(address));

@@ -44,7 +44,7 @@ impl Source {
         }
     }
 
-    /// Between ticks. A recording has ticks of its own; the time that it shows goes on between them.
+    /// Between ticks. A recording has ticks of its own; its time advances between them.
     pub(super) fn tick_interval(&self, _interval: Duration) -> Duration {
         match self {
             #[cfg(feature = "bpf")]
@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// Where a recording is damaged, in words.
+    /// The place of a recording's damage, in words.
     pub(super) fn damage(&self) -> Option<&str> {
         match self {
             #[cfg(feature = "bpf")]

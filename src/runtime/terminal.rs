@@ -94,7 +94,7 @@ impl Screen {
             .inspect_err(|_| give_back())
     }
 
-    /// Whether the terminal has not yet taken all of what was drawn; nothing else is drawn then.
+    /// Whether the terminal has not yet taken the whole last frame; no other is drawn then.
     pub(super) fn behind(&mut self) -> io::Result<bool> {
         let mut line = self.line.borrow_mut();
         push(&mut line)?;

@@ -1,4 +1,4 @@
-//! Which opens and which addresses are written.
+//! The choice of opens and addresses that are written.
 
 use std::net::IpAddr;
 
@@ -121,7 +121,7 @@ impl Choose {
             || self.filter.chooses_processes()
     }
 
-    /// Moves what is not chosen into `other`, so that the sums still hold: sources outside of
+    /// Moves the rest into `other`, so that the sums still add up: sources outside of
     /// `ip:` terms, and those that are not among the N largest.
     pub fn talkers(&self, sample: &mut TalkersSample) {
         let most = self.top.unwrap_or(usize::MAX);

@@ -109,7 +109,7 @@ pub struct Saved {
     set: fn(&mut SavedView, Value),
 }
 
-/// Words and what they stand for.
+/// Words and their values.
 type Pairs<T> = Vec<(&'static str, T)>;
 
 /// The variants of an enum with their words.

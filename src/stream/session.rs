@@ -32,7 +32,7 @@ use crate::settings::Settings;
 /// Bytes that are put together before they are written.
 const BUFFER: usize = 64 << 10;
 
-/// How often a reader that has gone is looked for while there is nothing to write.
+/// How often the end of the reader is checked while there is nothing to write.
 const POLL: Duration = Duration::from_millis(250);
 
 /// A run and what it counts.

@@ -21,7 +21,7 @@ impl Attachment {
 }
 
 impl Attachment {
-    /// Whether the interface that this was attached to is still there. False also where somebody has
+    /// Whether the interface that this was attached to is still there. False also where another program has
     /// detached a link by force.
     pub(crate) fn is_attached(&self) -> bool {
         if self.is_link {

@@ -15,7 +15,7 @@ const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 const ETH_SS_FEATURES: u32 = 4;
 const ETH_GSTRING_LEN: usize = 32;
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
-/// `SFEATURES` set what it could; a requested feature is not available.
+/// `SFEATURES` set some; a requested feature is not available.
 const ETHTOOL_F_UNSUPPORTED: libc::c_int = 1;
 
 /// A socket for requests in the current network namespace.

@@ -1,4 +1,4 @@
-//! Which programs are attached to an interface, and what they are called.
+//! The programs attached to an interface, and their names.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

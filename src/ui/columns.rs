@@ -1,4 +1,4 @@
-//! Which columns of a table are shown, which of them fit, and how wide they are.
+//! The shown columns of a table, those of them that fit, and their widths.
 
 use crate::app::App;
 use crate::model::field::opens::{BESIDE_FILE, OpensColumn, OpensField};

@@ -7,7 +7,7 @@ use ratatui::symbols::border;
 pub struct Glyphs {
     pub braille: bool,
     pub border: border::Set<'static>,
-    /// Stands for what was cut out.
+    /// The sign for a part that was cut out.
     pub cut: &'static str,
     pub down: &'static str,
     pub up: &'static str,
@@ -20,7 +20,7 @@ pub struct Glyphs {
     pub follow: &'static str,
     pub cursor: &'static str,
     pub tick: &'static str,
-    /// Belongs to what is selected in the other pane.
+    /// The sign of rows that are related to the selection in the other pane.
     pub lit: &'static str,
     pub times: &'static str,
     /// A millionth.
@@ -79,7 +79,7 @@ pub const ASCII: Glyphs = Glyphs {
 };
 
 /// The rows of a graph, from the top: each value becomes a column of dots as high as its share
-/// of `most`; what is not nothing is at least one dot high.
+/// of `most`; a value above 0 is at least one dot high.
 pub fn graph(glyphs: &Glyphs, values: &[u64], most: u64, width: usize, rows: usize) -> Vec<String> {
     let per_cell = if glyphs.braille { 2 } else { 1 };
     let steps = if glyphs.braille { 4 } else { LEVELS.len() };

@@ -21,7 +21,7 @@ pub enum Shape {
     Side,
 }
 
-/// State that the layout depends on besides the size.
+/// The state that the layout depends on, apart from the size.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
     pub focus: Pane,

@@ -1,4 +1,4 @@
-//! Colours and signs of the screen, and what is drawn the same everywhere.
+//! Colours and signs of the screen, and the style of losses and results.
 
 use ratatui::style::Style;
 

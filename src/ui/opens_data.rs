@@ -166,7 +166,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// Whether this is new since the mark, and marks are being looked at.
+    /// Whether this is new since the mark.
     pub(super) fn is_new(&self, tally: &Tally) -> bool {
         self.app.screen.mark.is_some_and(|mark| tally.first > mark)
     }

@@ -14,7 +14,7 @@ use crate::model::escape::escape;
 use crate::model::link::{Choice, Foreign, ForeignHook, Hook, Link};
 use crate::model::talkers::Direction;
 
-/// The column at which each part of a row begins; the last takes what is left.
+/// The column at which each part of a row begins; the last takes the rest.
 const NAME: u16 = 2;
 const STATE: u16 = 16;
 const RX: u16 = 26;

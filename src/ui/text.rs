@@ -169,7 +169,7 @@ impl<'b> Line<'b> {
         self
     }
 
-    /// Begins at cell `n` of the row, in place of what stands there.
+    /// Begins at cell `n` of the row, over its present contents.
     pub fn take_back(&mut self, n: u16) -> &mut Self {
         let from = self.floor.saturating_add(n).min(self.right);
         for x in from..self.left {
@@ -258,7 +258,7 @@ fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
-/// `bytes` escaped. Of a path far longer than the room only the two ends are looked at: 4 KiB
+/// `bytes` escaped. Of a path far longer than the room only the two ends are read: 4 KiB
 /// of text for 30 cells would cost more than the rest of the row.
 fn shown(bytes: &[u8], room: usize) -> Cow<'_, str> {
     let keep = room.saturating_mul(4) + 16;

@@ -20,7 +20,7 @@ pub struct Theme {
     /// The column that the rows are ordered by.
     pub sorted: Style,
     pub key: Style,
-    /// Failure and loss, nothing else.
+    /// Failure and loss alone.
     pub bad: Style,
     /// Invalid input, a state to be aware of.
     pub note: Style,

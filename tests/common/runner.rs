@@ -7,7 +7,7 @@
 //! and prints what libtest would print. Tests of one module run beside each other, as many as
 //! there are CPUs; tests of two modules do not. `--list` and `--help` are libtest's own.
 //!
-//! What else the machine does is no part of a test: up to [`AGAIN`] tests that failed run again,
+//! Other work of the machine is no part of a test: up to [`AGAIN`] tests that failed run again,
 //! alone. One that passes then is named as unstable, with what it said the first time.
 //!
 //! `EBPFTOP_TEST_SECONDS` is the limit of a test (120; `EBPFTOP_SOAK_SECONDS` are added).

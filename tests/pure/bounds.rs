@@ -20,7 +20,7 @@ pub struct Bound {
     pub size: &'static str,
     /// The effect beyond it.
     pub beyond: &'static str,
-    /// Where a user sees the count; empty where nothing is lost.
+    /// The place where a user sees the count; empty where nothing is lost.
     pub counter: &'static str,
     /// File and name of the test that exceeds it; or why there is none.
     test: Result<(&'static str, &'static str), &'static str>,

@@ -90,7 +90,7 @@ impl Choose<'_> {
                 .any(|s| self.opens.files().get(*s).is_some_and(|f| self.file(f)))
     }
 
-    /// Which opens of a group have to be looked at for what matches. A part of its processes is found one
+    /// The opens of a group to test against the filters. A part of its processes is found one
     /// by one; the sum of all is exact, also where processes were evicted.
     pub(super) fn counted(&self, group: &Group) -> Counted {
         if self.chooses_files() {

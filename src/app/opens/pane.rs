@@ -330,7 +330,7 @@ impl OpensPane {
         any
     }
 
-    /// Shows or hides what is below the selected row; from a row below, hides that. Returns the row above.
+    /// Shows or hides the rows below the selected row; from a row below, hides those. Returns the row above.
     pub(in crate::app) fn fold(&mut self, show: bool) -> Option<RowId> {
         let selected = self.selected()?;
         let top = |row: &&Row| matches!(row, Row::Program(_) | Row::Unit(_) | Row::Process(_));

@@ -1,4 +1,4 @@
-//! The rows of the opens pane, by what they stand for, and the figures that they need besides the
+//! The rows of the opens pane, by their subject, and the figures that they need in addition to the
 //! tables.
 
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
-/// Which opens of a group the filters select.
+/// The opens of a group that the filters select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// All of them.
@@ -53,7 +53,7 @@ pub struct FailGroup {
     pub depth: usize,
 }
 
-/// One row, by what it stands for.
+/// One row, by its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     /// An index of [`OpensPane::programs`](super::OpensPane::programs).

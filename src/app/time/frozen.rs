@@ -26,7 +26,7 @@ pub(super) struct Frozen {
     number: u64,
     /// The changes from the last moment to the pause, once they are known.
     since_last: Option<Changes>,
-    /// The way forth, the next step last.
+    /// The steps forward, the next one last.
     forth: Vec<Step>,
 }
 
@@ -113,7 +113,7 @@ impl Frozen {
         true
     }
 
-    /// One moment forth; false at the moment of the pause.
+    /// One moment forward; false at the moment of the pause.
     pub(super) fn step_forth(&mut self) -> bool {
         let Some(step) = self.forth.pop() else { return false };
         let back = self.take_back(&step.changes);

@@ -32,7 +32,7 @@ pub(super) enum Stepped {
 /// The clock, and the moment that the screen shows.
 #[derive(Debug)]
 pub(super) struct Time {
-    /// The present; it goes on while the screen is paused.
+    /// The present; it advances while the screen is paused.
     clock: Mono,
     frozen: Option<Frozen>,
     /// The last minutes; `None` in a replay.

@@ -12,7 +12,7 @@ impl Connections {
         self.changes.as_mut().map(|c| std::mem::take(&mut c.queued)).unwrap_or_default()
     }
 
-    /// Changes that were dropped since they were not taken in time.
+    /// Changes that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
         self.changes.as_ref().map_or(0, |changes| changes.dropped)
     }

@@ -26,7 +26,7 @@ pub enum TalkersField {
     Past,
 }
 
-/// Which directions are shown; `direction` in the configuration has the words.
+/// The directions that are shown; `direction` in the configuration has the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum DirectionFilter {

@@ -1,4 +1,4 @@
-//! Which process opens which files: exact totals, bounded tables.
+//! Processes and the files that they open: exact totals, bounded tables.
 //!
 //! Owns the processes, the paths, which process uses which path, the failures, and the last
 //! opens. Evicted entries are counted: totals stay exact, and the difference to the entries held

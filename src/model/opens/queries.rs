@@ -89,7 +89,7 @@ impl Opens {
         &self.paths
     }
 
-    /// Which process uses which path.
+    /// The paths of each process.
     pub fn files(&self) -> &Slab<FileUse> {
         &self.files
     }

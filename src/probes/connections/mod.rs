@@ -68,7 +68,7 @@ fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, ConnectionsInf
     })
 }
 
-/// Goes on by polling, where no program can be attached.
+/// Polls instead, where no program can be attached.
 fn poll(
     Refused { why, program, .. }: &Refused,
     config: &ConnectionsConfig,

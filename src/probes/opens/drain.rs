@@ -1,6 +1,6 @@
-//! Empties the ring on a timer and hands on what it held.
+//! Empties the ring on a timer and passes the records on.
 //!
-//! The program writes without waking anybody: a wake-up for each event is what makes the
+//! The program writes without waking the reader: a wake-up for each event is what makes the
 //! peers slow. While the reader of the channel is slow this waits, the ring fills, and what
 //! does not fit is counted by the program that could not write it.
 
@@ -124,7 +124,7 @@ struct Drain<'a, 'obj> {
 
 impl Drain<'_, '_> {
     /// Opens the window, and reports since when it is open. Programs compare the time of a return
-    /// with it, so what they count is exact once they know it before it comes.
+    /// with it, so their counts are exact once they know it before it comes.
     fn begin(&mut self, begin: Begin) {
         self.ask_for_misses(true);
         self.missed_before = self.missed;

@@ -33,12 +33,12 @@ use crate::sys::{packet_socket, tcx, xdp};
 const MAX_ENTRIES: usize = 87_381;
 const MIN_ENTRIES: usize = 1_024;
 
-/// An interface begins with this part of what it may grow to. Every entry is made when the map
+/// A table begins with this part of its maximum. Every entry is made when the map
 /// is (an insertion must not fail for want of memory), which takes a microsecond each and CPU:
 /// with all of them a switch would wait for a third of a second.
 pub(super) const FIRST_PART: usize = 8;
 
-/// Bytes that the kernel needs for an entry besides the CPUs' values: element, key, pointer,
+/// Bytes that the kernel needs for an entry in addition to the CPUs' values: element, key, pointer,
 /// bucket and the allocator's rounding (kernel/bpf/hashtab.c).
 const ENTRY_OVERHEAD_BYTES: usize = 112;
 
@@ -246,7 +246,7 @@ impl Counter {
     }
 
     /// Prepares to count the detail of an address, which begins with the next turn; at once where it
-    /// goes on in this counter instead of another.
+    /// continues in this counter instead of another.
     pub(super) fn open_detail(&mut self, detail: Detail, goes_on: bool) {
         detail.open(&self.detail_maps, &self.detail_records);
         self.detail = Some(detail);
@@ -290,13 +290,13 @@ impl Counter {
         }
     }
 
-    /// Takes the detail out of a side that stands still.
+    /// Takes the detail out of a side on which no program counts.
     pub(super) fn take_detail(&self, side: Side) -> Option<DetailSample> {
         let detail = self.detail.as_ref().filter(|_| self.counts_detail)?;
         Some(detail.take(side, &self.detail_records))
     }
 
-    /// Which program counts from now on, where two are attached.
+    /// The program that counts from now on, where two are attached.
     pub(super) fn hand_over(&mut self, phase: HandOver) -> libbpf_rs::Result<()> {
         self.phase = phase;
         self.write_control()
@@ -322,7 +322,7 @@ impl Counter {
         }
     }
 
-    /// Reads a side that stands still, and clears its cache records: the reading has them.
+    /// Reads a side on which no program counts, and clears its cache records: the reading has them.
     pub(super) fn read(&self, side: Side, batch: &mut Batch) -> io::Result<Reading> {
         let mut reading = Reading::default();
         batch.read(self.side(side), |key, values| {
@@ -357,7 +357,7 @@ impl Counter {
         Ok(())
     }
 
-    /// Does to a side that stands still what the ledger asks for.
+    /// Changes a side on which no program counts as the ledger asks.
     pub(super) fn settle(&self, side: Side, folded: &Folded, batch: &mut Batch) -> io::Result<()> {
         percpu::delete(self.side(side), &keys(&folded.remove))?;
         batch.insert_zero(self.side(side), &keys(&folded.insert))

@@ -1,4 +1,4 @@
-//! Which hook counts: pure rules over the properties of an interface.
+//! The choice of a hook: pure rules over the properties of an interface.
 
 use super::interface::Row;
 use super::third_party::Detour;
@@ -15,7 +15,7 @@ const GENERIC_IS_HARMLESS: [&str; 1] = ["virtio_net"];
 
 /// Why rx by a TCX program or a socket is not all that arrived.
 const AFTER_FOREIGN_XDP: &str = "after foreign XDP";
-/// Somebody's TCX program runs before ours and may take frames out.
+/// A foreign TCX program runs before ours and may take frames out.
 const AFTER_FOREIGN_TCX: &str = "after foreign TCX";
 /// Why XDP does not see all that arrives, or sees some twice.
 const WITHOUT_REDIRECTED: &str = "without frames that tc redirects here";
@@ -103,7 +103,7 @@ pub(super) fn rx_doubts(row: &Row, hook: Hook) -> Vec<&'static str> {
     }
 }
 
-/// Why tx by `hook` is not exactly what was handed to the driver.
+/// The reason why the count of tx by `hook` differs from the frames handed to the driver.
 pub(super) fn tx_doubts(row: &Row, hook: Hook) -> Vec<&'static str> {
     let xdp = row.link.xdp.is_some().then_some(WITHOUT_FOREIGN_XDP);
     let queue = (hook == Hook::Tcx).then_some(BEFORE_QUEUE);

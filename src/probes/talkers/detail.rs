@@ -16,7 +16,7 @@ use crate::sys::percpu::{Batch, DETAIL_KEY_BYTES, VALUE_BYTES, counted};
 const BUDGET_BYTES: usize = 2 << 20;
 const MIN_ENTRIES: usize = 512;
 const MAX_ENTRIES: usize = 4_096;
-/// Bytes that the kernel needs for an entry besides the CPUs' values.
+/// Bytes that the kernel needs for an entry in addition to the CPUs' values.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
 
 /// How many pairs of ports one side has room for on `cpus` possible CPUs.
@@ -76,7 +76,7 @@ impl Detail {
         }
     }
 
-    /// Takes everything out of the side that stands still.
+    /// Empties the side on which no program counts.
     pub(super) fn take(&self, side: Side, records: &MapHandle) -> DetailSample {
         let mut sample = DetailSample {
             ip: Some(self.ip),

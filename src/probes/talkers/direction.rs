@@ -40,7 +40,7 @@ pub(super) struct Means {
     pub(super) batch: Batch,
     /// Possible CPUs.
     pub(super) cpus: usize,
-    /// A table begins with this part of what it may grow to.
+    /// A table begins with this part of its maximum.
     pub(super) first_part: usize,
 }
 
@@ -209,7 +209,7 @@ fn fold(
     Some(folded)
 }
 
-/// The last reading: nothing is attached any more, and the side that counted stands still.
+/// The last reading: nothing is attached any more, so no side changes.
 pub(super) fn last(
     counter: &Counter,
     book: &mut Ledger,

@@ -39,7 +39,7 @@ impl Features {
         !self.changed.is_empty()
     }
 
-    /// Restores them after detaching, but for those that somebody else has changed since.
+    /// Restores them after detaching, but for those that another program has changed since.
     pub(super) fn restore(&mut self, links: &Links, row: &Row) {
         if self.changed.is_empty() {
             return;

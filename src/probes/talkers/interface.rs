@@ -24,7 +24,7 @@ pub(super) struct Row {
     pub(super) driver: Rc<Driver>,
     /// Frames that reach it past the driver.
     pub(super) detour: Option<Detour>,
-    /// Somebody's TCX program runs before ours at the ingress.
+    /// A foreign TCX program runs before ours at the ingress.
     pub(super) behind_tcx: bool,
 }
 

@@ -92,7 +92,7 @@ pub(super) fn inode() -> u32 {
 }
 
 /// Opens the namespace's file. A path is opened with the permissions of the user who named it. Root enters
-/// any namespace for that user, but what is no namespace is the same to them as before: out of reach.
+/// any namespace for that user, but other files remain out of their reach.
 fn open(named: &str, path: &Path) -> io::Result<File> {
     if !named.contains('/') {
         return File::open(path);

@@ -461,7 +461,7 @@ impl<'a> Run<'a> {
             .map_or_else(|| (Books::default(), self.forgot), |at| (self.kept.remove(at).1, false))
     }
 
-    /// Detaches; what was counted last.
+    /// Detaches; the last counts.
     fn finish(&mut self) -> Vec<TalkersSample> {
         for watch in std::mem::take(&mut self.watches) {
             let there = !watch.is_orphaned();
@@ -471,7 +471,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The reader went away: what was changed on devices is put back all the same.
+/// The reader went away: device features are restored all the same.
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         self.finish();

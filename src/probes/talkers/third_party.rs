@@ -133,7 +133,7 @@ impl AtTc {
         others.map(|(hook, id)| Foreign { hook, id, name: name(&mut self.names, id) }).collect()
     }
 
-    /// Whether somebody's TCX program runs before ours at the ingress of an interface.
+    /// Whether a foreign TCX program runs before ours at the ingress of an interface.
     pub(super) fn before_ours(&self, ifindex: u32, ours: &HashSet<u32>) -> bool {
         let attached = self.attached.get(&ifindex).into_iter().flatten();
         let mut ids = attached.filter(|(direction, _)| *direction == Direction::Rx);
@@ -163,7 +163,7 @@ fn filter_blocks(netlink: &Netlink) -> Vec<FilterBlock> {
 }
 
 /// The places of a qdisc where filters hang: clsact has two, `ingress` one. Others can have filters
-/// where they have a handle, which those have not that the kernel made by itself.
+/// where they have a handle, which those made by the kernel lack.
 fn parse_qdisc(body: &[u8]) -> Option<Vec<FilterBlock>> {
     let (ifindex, handle) = (u32_at(body, 4)?, u32_at(body, 8)?);
     let (_, kind) = attributes(body.get(20..)?).find(|(kind, _)| *kind == TCA_KIND)?;

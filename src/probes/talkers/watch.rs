@@ -1,4 +1,4 @@
-//! One watched interface: its two directions, its ledgers, and what its counts lack.
+//! One watched interface: its two directions, its ledgers, and the gaps in its counts.
 
 use std::net::IpAddr;
 
@@ -271,7 +271,7 @@ impl Watch {
         self.describe(row);
     }
 
-    /// Detaches rx because of `problem`, and adds a sample of what it counted since the last tick.
+    /// Detaches rx because of `problem`, and adds a sample of its counts since the last tick.
     fn end_rx(&mut self, problem: Problem, batch: &mut Batch, samples: &mut Vec<TalkersSample>) {
         let Ok(counting) = std::mem::replace(&mut self.rx, Err(problem)) else { return };
         drop(counting.attachment);
@@ -371,7 +371,7 @@ impl Watch {
         samples.extend(tx.map(|(hook, at, f)| self.sample(Direction::Tx, hook, f, at)));
     }
 
-    /// Detaches, reads what was counted since the last tick, and gives the books back.
+    /// Detaches, reads the counts since the last tick, and returns the ledgers.
     pub(super) fn end(
         mut self,
         row: Option<&Row>,

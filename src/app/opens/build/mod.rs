@@ -28,7 +28,7 @@ use processes::{processes, processes_of};
 use programs::{files_of_program, programs, traffic_of};
 use units::{sum_up_units, unit, units};
 
-/// Sums up the traffic of processes and what is unattributed, of the same interval as the rows' cells.
+/// Sums up the traffic of processes and unattributed traffic, of the same interval as the rows' cells.
 pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
     pane.carried = owners.delta;
     let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);

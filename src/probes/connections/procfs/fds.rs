@@ -1,4 +1,4 @@
-//! Which processes hold which sockets, from `/proc/PID/fd`; and in which network namespaces they are.
+//! Processes with their sockets, from `/proc/PID/fd`, and their network namespaces.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! Network namespaces: each has sockets of its own, and lists them to who is in it.
+//! Network namespaces: each lists its own sockets to threads inside it.
 //!
 //! A namespace is entered for as long as listing takes, by a process that is in it: nothing of it is
 //! held in between, so that it can go.
