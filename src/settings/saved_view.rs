@@ -3,7 +3,8 @@
 
 use strum::VariantArray;
 
-use crate::model::field::opens::{OpensSort, OpensView};
+use crate::model::field::opens::OpensSort;
+use crate::model::field::opens_view::OpensView;
 use crate::model::field::talkers::{DirectionFilter, TalkersSort};
 
 /// The themes that can be asked for by name; the first is the default.
@@ -102,7 +103,7 @@ pub struct Saved {
     /// The option of the command line that sets it too; empty where there is none.
     pub flag: &'static str,
     pub values: Values,
-    /// For the comment in the configuration and for the documentation.
+    /// The comment in the configuration and the text in the documentation.
     pub help: &'static str,
     get: fn(&SavedView) -> Value,
     /// Takes one of `values`; anything else changes nothing.

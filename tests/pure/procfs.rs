@@ -2,8 +2,7 @@
 
 use ebpftop::app::Msg;
 use ebpftop::model::conn::{
-    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Owner, OwnerFrom, Share, TCP,
-    TcpCounts, UDP,
+    Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Owner, OwnerFrom, TCP, UDP,
 };
 use ebpftop::model::coverage::{Attribution, Missing};
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
@@ -22,29 +21,9 @@ fn owner(pid: u32, name: &str) -> Owner {
 }
 
 fn conn(cookie: u64, who: Option<Owner>, protocol: u16, local: &str, remote: &str) -> Conn {
-    let carried = Carried { rx_bytes: 700, tx_bytes: 30, rx_packets: 1, tx_packets: 1 };
-    Conn {
-        at: at(30.5),
-        since: None,
-        cookie,
-        event: ConnEvent::Sample,
-        protocol,
-        local: local.parse().unwrap(),
-        remote: remote.parse().unwrap(),
-        netns: 1,
-        interface: 0,
-        state: 1,
-        error: 0,
-        shares: who.map(|owner| Share { owner, carried }).into_iter().collect(),
-        current: 0,
-        left_out: Carried::default(),
-        tcp: (protocol == TCP).then_some(TcpCounts { carried, queued: 0 }),
-        shared: false,
-        kernel: false,
-        passive: false,
-        stream: true,
-        unseen: false,
-    }
+    let conn = crate::pivot::conn(cookie, who, local, remote, 700, 30);
+    let tcp = conn.tcp.filter(|_| protocol == TCP);
+    Conn { since: None, protocol, tcp, kernel: false, ..conn }
 }
 
 /// A busy dashboard whose connections are polled.

@@ -2,10 +2,10 @@
 
 use crate::fake::{Dashboard, at, key, meta, started, text, type_text};
 use ebpftop::app::Msg;
+use ebpftop::app::opens::OpensView;
 use ebpftop::app::opens::{Detail, Row};
 use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
-use ebpftop::model::field::opens::OpensView;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;

@@ -5,8 +5,10 @@ mod filter;
 mod pane;
 mod rank;
 mod row;
+mod table;
 
-pub use crate::model::field::opens::{OpensSort, OpensView};
+pub use crate::model::field::opens::OpensSort;
+pub use crate::model::field::opens_view::OpensView;
 pub use build::{build, sum_up};
 pub use filter::Choose;
 pub use pane::{Crumb, OpensPane};

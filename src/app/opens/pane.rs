@@ -9,13 +9,12 @@ use super::row::{
     UnitRow, fingerprint,
 };
 use super::{OpensSort, OpensView};
+use crate::app::PaneRoom;
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
-use crate::app::{PaneRoom, order};
 use crate::model::conn::Carried;
 use crate::model::connections::Connections;
 use crate::model::escape::escape;
-use crate::model::field::Need;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{Opens, Process};
@@ -47,14 +46,14 @@ pub struct OpensPane {
     /// How many failures are hidden.
     pub hidden: u64,
     /// Order and direction of tables that were shown before.
-    sorts: HashMap<OpensTable, (OpensSort, bool)>,
+    pub(super) sorts: HashMap<OpensTable, (OpensSort, bool)>,
     /// The ancestors of the open process, the parent first.
     pub ancestors: Vec<Ancestor>,
     /// Directory levels.
     pub depth: usize,
     /// Files shown under each program or process; `None`: as many as there is room for.
     pub under: Option<usize>,
-    /// As many as there was room for last.
+    /// The number of files that there was room for last.
     pub auto_under: usize,
     /// No program has files below it unless the user unfolds it: one is in the row.
     pub inline: bool,
@@ -382,76 +381,6 @@ impl OpensPane {
         self.view = self.view.next();
         self.change_table(before);
         self.list = List::default();
-    }
-
-    /// Each table has an order of its own: keeps that of the one before, and takes up that of the one now.
-    fn change_table(&mut self, before: OpensTable) {
-        let now = self.table();
-        if now != before {
-            self.sorts.insert(before, (self.sort, self.reverse));
-            (self.sort, self.reverse) = self.sorts.get(&now).copied().unwrap_or_default();
-        }
-    }
-
-    /// The table that is shown.
-    pub fn table(&self) -> OpensTable {
-        match self.detail() {
-            None => self.view.table(),
-            Some(Detail::Unit(_)) => OpensTable::Programs,
-            Some(Detail::Program(_) | Detail::Process(_)) => OpensTable::FilesOfProcess,
-            Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
-            Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
-            Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)) => {
-                OpensTable::Files
-            }
-        }
-    }
-
-    /// Whether there is data for a column; other needs are not about this pane.
-    pub fn has(&self, need: Need) -> bool {
-        match need {
-            Need::Latency => self.timed,
-            Need::Connections => self.net,
-            Need::Inline => self.inline,
-            Need::AllFailures => self.all_failures,
-            _ => true,
-        }
-    }
-
-    /// The orders that this view offers, the one to begin with first.
-    pub fn sorts(&self) -> Vec<OpensSort> {
-        self.table().sorts(|need| self.has(need))
-    }
-
-    /// The order in effect: the one chosen, if this view offers it.
-    pub fn sort(&self) -> OpensSort {
-        let sorts = self.sorts();
-        if sorts.contains(&self.sort) {
-            return self.sort;
-        }
-        sorts.first().copied().unwrap_or_default()
-    }
-
-    pub(in crate::app) fn next_sort(&mut self) {
-        self.sort = order::next_of(&self.sorts(), self.sort()).unwrap_or_default();
-        self.reverse = false;
-    }
-
-    /// Shows failed opens alone, or all again, with the most failures first unless another order was
-    /// chosen.
-    pub fn toggle_failed_only(&mut self) {
-        self.failed_only = !self.failed_only;
-        match (self.failed_only, self.sort) {
-            (true, OpensSort::Rate) => self.sort = OpensSort::Failed,
-            (false, OpensSort::Failed) => self.sort = OpensSort::Rate,
-            _ => {}
-        }
-    }
-
-    /// Orders by `sort`; the same again reverses.
-    pub fn sort_by(&mut self, sort: OpensSort) {
-        let current = self.sort();
-        order::choose((&mut self.sort, &mut self.reverse), current, sort);
     }
 
     /// The row under the cursor.

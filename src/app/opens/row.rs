@@ -16,9 +16,9 @@ use crate::model::time::Mono;
 pub enum Counted {
     /// All of them.
     Whole,
-    /// Those of some processes.
+    /// Opens of some of its processes.
     Members,
-    /// Those of some files.
+    /// Opens of some of its files.
     Files,
 }
 
@@ -60,7 +60,7 @@ pub enum Row {
     Program(usize),
     /// An index of [`OpensPane::group_files`](super::OpensPane::group_files): a file under its program.
     FileUnderProgram(usize),
-    /// The same: a file of the open program.
+    /// An index of [`OpensPane::group_files`](super::OpensPane::group_files): a file of the open program.
     FileOfProgram(usize),
     /// A process under its program.
     ProcessUnderProgram(Slot),

@@ -5,6 +5,7 @@
 //! that draws a cell is elsewhere, in `ui`, chosen by the column's field. Pure data, no I/O.
 
 pub mod opens;
+pub mod opens_view;
 pub mod related;
 pub mod talkers;
 

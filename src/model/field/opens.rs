@@ -79,7 +79,7 @@ pub struct Measures<'a> {
 /// Traffic of the processes of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// In the last interval.
+    /// Traffic in the last interval.
     pub delta: Carried,
     pub total: Carried,
     /// Remote addresses; one that several of the processes exchange data with counts for each.
@@ -113,7 +113,7 @@ impl<'a> Measures<'a> {
         Self { tally, rate, pid: 0, recent: None, traffic: None }
     }
 
-    /// By the bytes of the last interval, then by those since the start.
+    /// The key by the bytes of the last interval, then by those since the start.
     fn carried(&self, bytes: fn(Carried) -> u64) -> (u64, u64) {
         self.traffic.map_or((0, 0), |t| (step(bytes(t.delta) as f64), bytes(t.total)))
     }
@@ -147,64 +147,6 @@ impl OpensSort {
             // Small ones first, as with names.
             Self::Pid => (u64::from(u32::MAX - row.pid), opens),
             Self::Latency => (row.tally.latency.mean_ns().unwrap_or(0), opens),
-        }
-    }
-}
-
-/// The views of the pane, in the sequence of the key for the next one. The configuration's `view` has
-/// the words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum OpensView {
-    #[default]
-    #[strum(serialize = "program")]
-    Programs,
-    #[strum(serialize = "process")]
-    Processes,
-    #[strum(serialize = "unit")]
-    Units,
-    #[strum(serialize = "file")]
-    Files,
-    #[strum(serialize = "directory")]
-    Directories,
-    Failures,
-    Live,
-}
-
-impl OpensView {
-    /// The next view; after the last one the first.
-    pub fn next(self) -> Self {
-        Self::VARIANTS.iter().copied().cycle().skip_while(|v| *v != self).nth(1).unwrap_or(self)
-    }
-
-    /// The name in the pane's title.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Programs => "by program",
-            Self::Processes => "by process",
-            Self::Units => "by service and container",
-            Self::Files => "by file",
-            Self::Directories => "by directory",
-            Self::Failures => "failures",
-            Self::Live => "live",
-        }
-    }
-
-    /// Whether its rows stand for processes, and have files or programs below them.
-    pub fn has_rows_below(self) -> bool {
-        matches!(self, Self::Programs | Self::Processes | Self::Units)
-    }
-
-    /// The table of the view.
-    pub fn table(self) -> OpensTable {
-        match self {
-            Self::Programs => OpensTable::Programs,
-            Self::Processes => OpensTable::Processes,
-            Self::Units => OpensTable::Units,
-            Self::Files => OpensTable::Files,
-            Self::Directories => OpensTable::Directories,
-            Self::Failures => OpensTable::Failures,
-            Self::Live => OpensTable::Live,
         }
     }
 }
@@ -480,6 +422,7 @@ static FILES_OF_FAILURE: [OpensColumn; 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::field::opens_view::OpensView;
 
     #[test]
     fn each_table_offers_the_orders_of_its_columns() {

@@ -97,7 +97,7 @@ impl Measures<'_> {
         self.wire.rate(self.talker, direction, self.now)
     }
 
-    /// In the directions that are shown.
+    /// Rates in the directions that are shown.
     fn rates(&self) -> Rate {
         let rates = self.directions.directions().iter().map(|d| self.rate(*d));
         rates.fold(Rate::default(), |a, b| a + b)
