@@ -80,7 +80,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
     }
 }
 
-/// The same for those that can do without the processes behind connections.
+/// The settings of commands that can run without the connections probe.
 pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) -> Settings {
     let settings = settings(args, file);
     Settings { owners: settings.owners && !owners.no_owners, ..settings }

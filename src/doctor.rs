@@ -13,7 +13,7 @@ use crate::cli::DoctorFormat;
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// As it should be.
+    /// The check passed.
     Ok,
     /// Missing; the program runs without it.
     Without,
@@ -55,7 +55,7 @@ impl Check {
 /// All checks.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// In the order of the output.
+    /// The checks, in the order of the output.
     pub checks: Vec<Check>,
     /// At least one probe can run.
     pub can_run: bool,

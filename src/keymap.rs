@@ -60,7 +60,7 @@ impl Key {
             .map(|(_, code)| plain(code))
     }
 
-    /// As [`Key::parse`] reads it; in ASCII unless the key is not.
+    /// The name that [`Key::parse`] reads; in ASCII unless the key is not.
     pub fn word(self) -> String {
         let named = NAMED.iter().find(|(_, code)| *code == self.code);
         match (named, self.code) {
@@ -72,7 +72,7 @@ impl Key {
         }
     }
 
-    /// As the screen shows it, arrows as arrows.
+    /// The name on the screen, arrows as arrows.
     pub fn name(self) -> String {
         match self.code {
             KeyCode::Up | KeyCode::Down | KeyCode::Left | KeyCode::Right => keys::name(self.code),

@@ -70,7 +70,7 @@ const RETRY: Duration = Duration::from_millis(1);
 /// Why the loop ended.
 #[derive(Debug)]
 enum End {
-    /// As asked, by a key or a signal, or because the terminal has gone.
+    /// A key or a signal asked for it, or the terminal has gone.
     Requested,
     /// A thread panicked; its message is on stderr.
     Panicked,

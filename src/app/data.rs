@@ -131,7 +131,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Without data; `owners`: whether the connections probe is to run.
+    /// Empty tables; `owners`: whether the connections probe is to run.
     pub fn with_connections(owners: bool) -> Self {
         let off = || Problem::new("attribute connections", "off: --no-owners", "");
         let connections_state =
@@ -297,7 +297,7 @@ impl Data {
         self.opens_state.problem().into_iter().chain(self.watching.problem()).collect()
     }
 
-    /// Those of `ports` whose traffic is summed: interfaces stacked on others would count twice, unless
+    /// The interfaces of `ports` whose traffic is summed: interfaces stacked on others would count twice, unless
     /// all are stacked.
     pub fn summed(&self, wire: &Wire, ports: &[usize]) -> Vec<usize> {
         let links = self.links.iter().filter(|link| link.is_stacked());

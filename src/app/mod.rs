@@ -186,7 +186,7 @@ impl App {
         self.remember_within(interval, PAST_BYTES);
     }
 
-    /// As [`App::remember`], with a bound in bytes of packed changes.
+    /// Stores moments as [`App::remember`], with a bound in bytes of packed changes.
     pub fn remember_within(&mut self, interval: Duration, max_bytes: usize) {
         self.time.remember(interval, max_bytes);
     }

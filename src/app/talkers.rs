@@ -99,7 +99,7 @@ pub struct TalkersPane {
     pub trail: Vec<Trail>,
     /// Indices of the watched interfaces in [`Wire::ports`].
     pub ports: Vec<usize>,
-    /// Those of them whose frames add up: without the ones that are stacked on top of others.
+    /// The interfaces of `ports` whose frames add up: those that are not stacked on others.
     pub summed: Vec<usize>,
     /// The processes of addresses, as far as they are known.
     pub behind: HashMap<IpAddr, Behind>,

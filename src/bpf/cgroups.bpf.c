@@ -52,5 +52,5 @@ int cgroup_made(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* In the object's BTF, so that Rust has it. */
+/* Puts the type into the object's BTF, from which Rust takes it. */
 const struct cgroup_head *unused_head __attribute__((unused));

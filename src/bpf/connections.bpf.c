@@ -123,7 +123,7 @@ int tcp_state(__u64 *ctx)
 	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], true);
 }
 
-/* For kernels that refuse programs that are typed by BTF. Here the socket is a number, and no helper
+/* The form for kernels that refuse programs that are typed by BTF. Here the socket is a number, and no helper
  * makes a cookie of it. */
 SEC("?raw_tp/inet_sock_set_state")
 int tcp_state_raw(__u64 *ctx)
@@ -439,7 +439,7 @@ int walk(__unused void *ctx)
 	return run_walk();
 }
 
-/* For kernels that refuse that; attached to nothing. */
+/* The form for kernels that refuse SEC("syscall"); attached to nothing. */
 SEC("?raw_tp")
 int walk_raw(__unused void *ctx)
 {

@@ -17,7 +17,7 @@ const volatile __u32 link_kind = LINK_ETHERNET;
 /* Read with plain loads: as a map of its own each lookup costs 3 ns. The only thing in .bss. */
 volatile struct talkers_control control = {};
 
-/* By sizes: of types that only an inner map has clang 14 writes no more than the names. */
+/* Sizes in place of types: of a type that only an inner map has, clang 14 emits the name alone. */
 struct detail_map {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 1);

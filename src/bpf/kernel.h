@@ -53,7 +53,7 @@ static __always_inline void kernel_words(__u64 addr, __u64 at, __u64 next, __u64
 		     bpf_core_field_offset(struct type, second), words)
 /* ((struct type *)addr)->field of 8 bytes. */
 #define WORD(type, addr, field) kernel_word((addr) + bpf_core_field_offset(struct type, field))
-/* The same of 4 bytes, from the lower half: both architectures are little-endian. */
+/* Reads 4 bytes, from the lower half: both architectures are little-endian. */
 #define HALF(type, addr, field) ((__u32)WORD(type, addr, field))
 
 #endif

@@ -33,7 +33,7 @@ struct named_peer {
 	struct conn_end remote;
 };
 
-/* By the thread's number modulo this: threads that share a place and call at the same time have
+/* Places, by the thread's number modulo this: threads that share one and call at the same time have
  * unknown peers. */
 #define NAMED_PEERS 8192
 struct {

@@ -46,7 +46,7 @@ static __always_inline __u32 tcp_totals(__u64 sk, struct conn_counts *to)
 	return tcp_queued(sk, fin);
 }
 
-/* The same since tracking began. */
+/* TCP's counters since tracking began. */
 static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *state,
 					    struct conn_counts *to)
 {

@@ -54,7 +54,7 @@ struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };
 
-/* In the kernel hash_len lies over hash and len, anonymously. */
+/* The kernel has an anonymous union of hash_len with hash and len. */
 struct qstr {
 	__u64 hash_len;
 	const unsigned char *name;

@@ -89,7 +89,7 @@ static __always_inline bool name_wanted(const struct names *names)
 	return last->wanted;
 }
 
-/* Of an open of the current process: a worker's and the SQ thread's of io_uring are its too. */
+/* Selects an open of the current process: a worker's and the SQ thread's of io_uring are its too. */
 static __always_inline bool wanted(long ret, __u32 uid, const struct names *names)
 {
 	if (only_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) != want_tgid)

@@ -217,7 +217,7 @@ pub(super) fn checked<T>(
     check(text).map_err(|e| format!("invalid `{key}` \"{}\": {e}", escape(text.as_bytes())))
 }
 
-/// The same, where the empty text stands for nothing asked.
+/// A checked text; the empty text is the default and is not checked.
 pub(super) fn optional(
     key: &str,
     value: &DeValue<'_>,

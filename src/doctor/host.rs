@@ -32,7 +32,7 @@ pub(super) fn architecture(name: &str) -> Check {
     }
 }
 
-/// In a user namespace of its own a process may have every capability and none over the host kernel.
+/// Checks for a user namespace, in which capabilities do not apply to the host kernel.
 pub(super) fn container() -> Check {
     let name = "user namespace";
     match preflight::setting("/proc/self/uid_map") {

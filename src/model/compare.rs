@@ -25,7 +25,7 @@ pub enum Compared {
 pub struct Comparison {
     /// Our count at the first turn, and the kernel's before and after it.
     base: Option<(u64, (u64, u64))>,
-    /// The same at the last turn.
+    /// Both at the last turn.
     last: (u64, u64),
     /// The differences of the last turns, while each has one of the same sign.
     turns: u32,

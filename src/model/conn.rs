@@ -80,7 +80,7 @@ impl Carried {
         self == Self::default()
     }
 
-    /// In the order of the fields.
+    /// The four counts, in the order of the fields.
     pub fn to_array(self) -> [u64; 4] {
         [self.rx_bytes, self.tx_bytes, self.rx_packets, self.tx_packets]
     }
@@ -166,7 +166,7 @@ pub struct Conn {
     pub netns: u32,
     /// Index of the interface that the socket is bound to; 0: none.
     pub interface: u32,
-    /// Of TCP, `TCP_ESTABLISHED` and so on; in a close the last one before CLOSE.
+    /// The state of TCP (`TCP_ESTABLISHED` and so on); in a close the last one before CLOSE.
     pub state: u8,
     /// The errno that a close came with; 0: none.
     pub error: u32,
@@ -221,7 +221,7 @@ impl Conn {
 pub struct PeerAddr {
     /// The network namespace's inode number.
     pub netns: u32,
-    /// Of a link-local address, the interface's index, or 0 where that is unknown; else 0.
+    /// The interface's index of a link-local address; 0 where that is unknown, and for other addresses.
     pub scope: u32,
     pub ip: IpAddr,
 }
@@ -280,7 +280,7 @@ pub struct PeerFlow {
 pub struct ConnectionsBatch {
     pub at: Mono,
     pub wall: WallOffset,
-    /// In a recording that began in the midst of a run: connections that were there, with the traffic
+    /// Connections from before a recording that began in the midst of a run, with the traffic
     /// that does not count any more.
     pub known: Vec<Conn>,
     /// Events in the order of time.

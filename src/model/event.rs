@@ -181,13 +181,13 @@ pub struct DetailOf {
 /// loading: a choice that was not made costs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Only {
-    /// By this process.
+    /// Opens by this process.
     pub tgid: Option<u32>,
-    /// By this real user.
+    /// Opens by this real user.
     pub uid: Option<u32>,
-    /// By threads or processes whose name contains this, in ASCII without regard to case; it is in
+    /// Opens by threads or processes whose name contains this, in ASCII without regard to case; it is in
     /// lower case here.
     pub name: Option<Comm>,
-    /// Failed ones alone.
+    /// Failed opens alone.
     pub failed: bool,
 }

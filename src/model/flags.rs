@@ -28,7 +28,7 @@ const O_DSYNC: u64 = 0o10000;
 const SYNC_BIT: u64 = 0o4000000;
 const TMPFILE_BIT: u64 = 0o20000000;
 
-/// In the order of the output. A name that contains another's bits comes first and takes them: `O_SYNC` has `O_DSYNC`'s, `O_TMPFILE` has `O_DIRECTORY`'s.
+/// The names of flags, in the order of the output. A name that contains another's bits comes first and takes them: `O_SYNC` has `O_DSYNC`'s, `O_TMPFILE` has `O_DIRECTORY`'s.
 const NAMES: [(u64, &str); 19] = [
     (O_CREAT, "O_CREAT"),
     (0o200, "O_EXCL"),

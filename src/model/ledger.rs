@@ -72,7 +72,7 @@ pub struct Folded {
     pub delta: Traffic,
     /// Traffic of no held source.
     pub other: Traffic,
-    /// The same, in this interval.
+    /// Traffic of no held source in this interval.
     pub other_delta: Traffic,
     /// The interval, ns.
     pub interval_ns: u64,
@@ -91,7 +91,7 @@ pub struct Folded {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct OnSide {
-    /// In the hash when it was last read.
+    /// Its counts in the hash when it was last read.
     hash: Traffic,
     /// Counted outside of the present hash entry: from cache records.
     carried: Traffic,
@@ -156,7 +156,7 @@ impl Entry {
 pub struct Ledger {
     /// Entries that a side's hash has room for.
     capacity: usize,
-    /// The same once it has grown, where it can.
+    /// The room once the map has grown, where it can.
     most: usize,
     entries: HashMap<IpAddr, Entry>,
     /// Evicted at the last turn: perhaps still in the hash of the side that is counting now.
@@ -255,7 +255,7 @@ impl Ledger {
         folded
     }
 
-    /// The same, in the middle of an interval: the next fold includes it. Returns what is to
+    /// Takes a reading in the middle of an interval: the next fold includes it. Returns what is to
     /// be done to the side, and no account.
     pub fn absorb(&mut self, side: Side, reading: &Reading, at: Mono) -> Folded {
         self.turn += 1;

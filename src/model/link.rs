@@ -14,9 +14,9 @@ pub enum XdpMode {
     /// The best mode that disturbs no other traffic.
     #[default]
     Auto,
-    /// In the driver.
+    /// XDP in the driver.
     Native,
-    /// In the core, before the stack.
+    /// XDP in the core, before the stack.
     Generic,
     /// No XDP: TCX, else a packet socket.
     Off,

@@ -35,7 +35,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Those of all interfaces of a namespace.
+    /// The marks of all interfaces of a namespace.
     pub fn of(links: &[Link]) -> Self {
         Self {
             own: links.iter().flat_map(|l| l.addresses.iter().copied()).collect(),

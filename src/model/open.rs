@@ -177,15 +177,15 @@ impl<'a> Open<'a> {
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
-    /// Of those: not wanted ([`crate::model::event::Only`]), so nothing more is known of them.
+    /// Opens that were not selected ([`crate::model::event::Only`]): seen, and not reported.
     pub skipped: u64,
-    /// Of those: the record could not be written.
+    /// Opens whose record could not be written.
     pub lost: u64,
     /// Lost opens whose process is unknown, too.
     pub lost_unowned: u64,
     /// Requests of io_uring whose completion has not been seen: not among the seen.
     pub unfinished: u64,
-    /// Of the seen: by io_uring, without a path, since the request was not known.
+    /// Opens through io_uring without a path, since the request was not known; among the seen.
     pub unnamed: u64,
     /// Records that user space could not read: never expected, never hidden.
     pub malformed: u64,

@@ -61,7 +61,7 @@ pub struct DetailSample {
     pub ip: Option<IpAddr>,
     /// When the detail began: all traffic since then is in one sample or another.
     pub since: Mono,
-    /// The same by the wall clock, `12:03:04`.
+    /// `since` by the wall clock, `12:03:04`.
     pub since_text: String,
     /// Why there is no detail.
     pub problem: Option<String>,
@@ -96,7 +96,7 @@ pub struct TalkersSample {
     pub delta: Traffic,
     /// Traffic of no held source: not IP, or evicted.
     pub other: Traffic,
-    /// The same, in the last interval.
+    /// Traffic of no held source in the last interval.
     pub other_delta: Traffic,
     /// Why the counts may not be exact, `after foreign XDP`; several reasons are separated by `; `.
     pub partial: Option<String>,

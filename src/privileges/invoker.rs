@@ -71,7 +71,7 @@ pub fn as_invoker<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     Ok(work())
 }
 
-/// The same for all that this thread does from now on. Lasts when the capabilities to change ids are
+/// Takes on the invoker's file permissions for the rest of this thread. Lasts when the capabilities to change ids are
 /// given up.
 pub fn become_invoker() -> io::Result<()> {
     Lowered::new().map(std::mem::forget)

@@ -193,7 +193,7 @@ impl ProbeSet {
         self.talkers.take().into_iter().for_each(ProbeThread::join);
     }
 
-    /// As [`ProbeSet::join`], but gives up after `patience`: a thread that hangs must not keep the
+    /// Waits as [`ProbeSet::join`], but gives up after `patience`: a thread that hangs must not keep the
     /// terminal. The kernel detaches its programs when the process ends.
     pub async fn join_within(mut self, patience: Duration) {
         self.stop();

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Front {
     pub kind: Kind,
-    /// Of the first and the last record.
+    /// Time of the first and the last record.
     pub first: Mono,
     pub last: Mono,
     pub raw_len: u32,
@@ -56,7 +56,7 @@ pub(super) fn pack(kind: Kind, first: Mono, last: Mono, raw: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Of all that is before the checksum, and the payload.
+/// The checksum of the bytes before it and of the payload.
 pub(super) fn checksum(front: &[u8], packed: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(front);

@@ -35,7 +35,7 @@ struct Rest {
 }
 
 impl Decoder {
-    /// Of an unpacked block.
+    /// A reader of an unpacked block.
     pub(super) fn new(raw: Vec<u8>) -> Self {
         let (actors, hows, files, rest) = Default::default();
         Self { raw, next: 0, at: Mono(0), actors, hows, files, rest }

@@ -42,7 +42,7 @@ pub enum Seen {
     Unwritten,
     /// Counts before the recording began.
     Before(Before),
-    /// These came faster than they could be written, and were left out.
+    /// Events that came faster than they could be written, and were left out.
     Missing { opens: u64, events: u64 },
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Cells<W: Write> {
 }
 
 impl<W: Write> Cells<W> {
-    /// For an empty screen of this size.
+    /// A writer for an empty screen of this size.
     pub(super) fn new(out: W, (width, height): (u16, u16)) -> Self {
         let shown = Buffer::empty(Rect::new(0, 0, width, height));
         let uncertain = vec![false; height.into()];

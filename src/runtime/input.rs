@@ -34,7 +34,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Of the terminal that crossterm reads: stdin, else the controlling one.
+    /// A reader of the terminal that crossterm reads: stdin, else the controlling one.
     pub(super) fn new() -> io::Result<Self> {
         let stdin = io::stdin();
         let terminal = match stdin.is_terminal() {

@@ -43,7 +43,7 @@ impl Choose {
         })
     }
 
-    /// The same with the `top` largest talkers alone; `None`: all.
+    /// This choice with the `top` largest talkers alone; `None`: all.
     pub fn with_top(self, top: Option<usize>) -> Self {
         Self { top, ..self }
     }

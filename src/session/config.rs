@@ -7,12 +7,12 @@ use crate::probes::{OpensConfig, TalkersConfig};
 use crate::settings::Settings;
 
 impl OpensConfig {
-    /// For these settings; opens that are not in `only` are counted alone.
+    /// The configuration for these settings; opens that are not in `only` are counted alone.
     pub fn new(settings: &Settings, only: Only) -> Self {
         Self { latency: settings.latency, only, locked: settings.locked, ..Self::default() }
     }
 
-    /// For the dashboard: opens by the chosen processes.
+    /// The configuration for the dashboard: opens by the chosen processes.
     pub fn for_dashboard(settings: &Settings) -> Self {
         let process = settings.process.as_deref().map(Pattern::parse_name);
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
@@ -21,7 +21,7 @@ impl OpensConfig {
 }
 
 impl TalkersConfig {
-    /// For these settings.
+    /// The configuration for these settings.
     pub fn new(settings: &Settings) -> Self {
         Self {
             choice: settings.choice.clone(),
@@ -34,7 +34,7 @@ impl TalkersConfig {
 }
 
 impl ConnectionsConfig {
-    /// For these settings.
+    /// The configuration for these settings.
     pub fn new(settings: &Settings) -> Self {
         Self { interval: settings.interval, locked: settings.locked }
     }

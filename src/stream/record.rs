@@ -205,7 +205,7 @@ impl Value for Cow<'_, str> {
     }
 }
 
-/// As RFC 5952 has it, which is how the standard library writes addresses.
+/// An address as in RFC 5952, the standard library's form.
 impl Value for IpAddr {
     const TYPE: Type = Type::String;
     fn write<S: Sink>(self, to: &mut S) {

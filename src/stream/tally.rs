@@ -72,7 +72,7 @@ pub struct Summary {
     pub opens: Option<OpensSummary>,
     pub talkers: Option<(Traffic, Traffic)>,
     pub connections: Option<ConnectionsSummary>,
-    /// As in `ready`, and what was reported since.
+    /// The coverage in `ready`, with the changes since.
     pub coverage: Coverage,
 }
 
@@ -97,11 +97,11 @@ pub struct OpensSummary {
     pub written: u64,
     /// Returned from an open since `ready`, before choosing.
     pub seen: u64,
-    /// Of those, the ones whose record was lost.
+    /// Opens whose record was lost; among the seen.
     pub lost: u64,
     /// Requests of io_uring whose completion has not been seen.
     pub unfinished: u64,
-    /// Of the seen: by io_uring, without a path, since the request was not known.
+    /// Opens through io_uring without a path, since the request was not known; among the seen.
     pub unnamed: u64,
 }
 

@@ -77,7 +77,7 @@ impl Batch {
         Self::with_keys(cpus, KEY_BYTES, per_batch)
     }
 
-    /// The same for detail maps.
+    /// A batch for detail maps.
     pub(crate) fn of_details(cpus: usize) -> Self {
         Self::with_keys(cpus, DETAIL_KEY_BYTES, MIN_BATCH)
     }
@@ -111,7 +111,7 @@ impl Batch {
         self.batches(map, libbpf_sys::bpf_map_lookup_batch, each)
     }
 
-    /// The same, and removes every entry.
+    /// Reads and removes every entry.
     pub(crate) fn take(
         &mut self,
         map: BorrowedFd<'_>,

@@ -10,9 +10,9 @@ use super::attachment::Attachment;
 /// The place at which the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XdpHook {
-    /// In the driver (`XDP_FLAGS_DRV_MODE`).
+    /// XDP in the driver (`XDP_FLAGS_DRV_MODE`).
     Native,
-    /// In the core (`XDP_FLAGS_SKB_MODE`).
+    /// XDP in the core (`XDP_FLAGS_SKB_MODE`).
     Generic,
 }
 

@@ -27,7 +27,7 @@ pub struct Glyphs {
     pub micro: &'static str,
 }
 
-/// With braille and lines.
+/// Signs with braille and lines.
 pub const UNICODE: Glyphs = Glyphs {
     braille: true,
     border: border::ROUNDED,
@@ -48,7 +48,7 @@ pub const UNICODE: Glyphs = Glyphs {
     micro: "µ",
 };
 
-/// With nothing beyond ASCII.
+/// Signs in ASCII.
 pub const ASCII: Glyphs = Glyphs {
     braille: false,
     border: border::Set {

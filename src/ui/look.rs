@@ -19,7 +19,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// As the settings ask for it.
+    /// The colours and signs that the settings ask for.
     pub fn new(settings: &ScreenSettings) -> Self {
         Self {
             theme: Theme::named(settings.view.theme, settings.colour),
@@ -28,7 +28,7 @@ impl Look {
         }
     }
 
-    /// The same in the theme of that name.
+    /// These signs with the theme of that name.
     pub fn themed(self, name: &str) -> Self {
         Self { theme: Theme::named(name, self.colour), ..self }
     }

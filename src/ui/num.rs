@@ -3,12 +3,12 @@
 use crate::model::time::NS_PER_SEC;
 use crate::settings::saved_view::Units;
 
-/// `12.4k`, `312M`, `0.5`; `0` for nothing.
+/// A number in four digits with its prefix: `12.4k`, `312M`, `0.5`; `0` for nothing.
 pub fn si(value: f64) -> String {
     scaled(value, false)
 }
 
-/// The same, by powers of 1024 when `binary`: `1.21Ki`.
+/// A number in four digits with its prefix; by powers of 1024 when `binary`: `1.21Ki`.
 pub fn scaled(value: f64, binary: bool) -> String {
     let (digits, prefix) = parts(value, binary);
     digits + prefix
@@ -53,7 +53,7 @@ fn three(value: f64, prefixed: bool) -> String {
     }
 }
 
-/// With spaces between groups of three from five digits on: `9999`, `12 345`.
+/// A number with spaces between groups of three from five digits on: `9999`, `12 345`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     if digits.len() < 5 {

@@ -295,7 +295,7 @@ pub fn warning_lines(app: &App) -> u16 {
     if app.data.opens_state.problem().is_some() { WARNING } else { 0 }
 }
 
-/// The same above rows that the probe left: [`WARNING`] lines in red.
+/// Draws the problem above rows that the probe left: [`WARNING`] lines in red.
 fn warning(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
     let texts: [String; WARNING as usize] =
         [format!("stopped: cannot {}: {}", problem.what, problem.why), problem.fix.clone()];

@@ -13,7 +13,7 @@ pub struct Ctx<'a> {
     pub app: &'a App,
     pub look: &'a Look,
     pub ways: DirectionFilter,
-    /// Of the interfaces whose frames add up, in the directions that are shown.
+    /// Rate of the interfaces whose frames add up, in the directions that are shown.
     pub all: Rate,
     pub all_bytes: u64,
     /// The most bytes in any of the last seconds, all addresses together.
@@ -48,7 +48,7 @@ impl<'a> Ctx<'a> {
         app.talkers_pane.ports.iter().filter_map(move |p| app.wire().ports().get(*p))
     }
 
-    /// Those whose frames add up.
+    /// The interfaces whose frames add up.
     pub(super) fn summed(&self) -> impl Iterator<Item = &'a Interface> + use<'a> {
         let app = self.app;
         app.talkers_pane.summed.iter().filter_map(move |p| app.wire().ports().get(*p))

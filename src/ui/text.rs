@@ -153,7 +153,7 @@ impl<'b> Line<'b> {
         Self { buf, y: area.y, left: area.x, right, floor: area.x }
     }
 
-    /// The same, in a row that begins at `floor`.
+    /// A line in a row that begins at `floor`.
     pub fn in_row(buf: &'b mut Buffer, area: Rect, floor: u16) -> Self {
         let line = Self::new(buf, area);
         Self { floor: floor.min(line.left), ..line }
@@ -224,7 +224,7 @@ impl<'b> Line<'b> {
         self.put(&middle(&shown(bytes, room), room, sign), style)
     }
 
-    /// The same, so that it looks like none of `others`.
+    /// Writes a path so that it differs visibly from each of `others`.
     pub fn put_path_apart<'p>(
         &mut self,
         bytes: &[u8],

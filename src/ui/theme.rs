@@ -118,7 +118,7 @@ const CONTRAST: Theme = Theme {
     flat_selection: true,
 };
 
-/// For a light background.
+/// The theme for a light background.
 const LIGHT: Theme = Theme {
     name: "light",
     text: Style::new().fg(rgb(0x2e3440)).bg(rgb(0xfafaf7)),

@@ -12,7 +12,7 @@ pub struct Net {
     pub netns: u32,
     /// Since the counts began.
     pub total: Carried,
-    /// In the last interval.
+    /// Traffic in the last interval.
     pub delta: Carried,
     /// `total` at the end of the last interval.
     pub(super) before: Carried,

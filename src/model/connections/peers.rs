@@ -58,7 +58,7 @@ pub struct Pair {
     pub peer: PeerAddr,
     /// Since the counts began.
     pub total: Carried,
-    /// In the last interval.
+    /// Traffic in the last interval.
     pub delta: Carried,
     /// `total` at the end of the last interval.
     pub(super) before: Carried,

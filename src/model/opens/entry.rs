@@ -19,7 +19,7 @@ pub const MAX_THREAD_NAMES: usize = 8;
 pub struct Tally {
     /// Every open.
     pub opens: u64,
-    /// Those that failed.
+    /// Failed opens.
     pub failed: u64,
     /// The first one.
     pub first: Mono,
@@ -34,9 +34,9 @@ pub struct Tally {
 pub struct Latency {
     /// How many were timed.
     pub timed: u64,
-    /// Of all of them together.
+    /// The sum of all durations, ns.
     pub sum_ns: u64,
-    /// Of the slowest.
+    /// The longest duration, ns.
     pub max_ns: u64,
 }
 

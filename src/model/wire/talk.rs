@@ -52,7 +52,7 @@ impl Topic {
 pub struct TalkSide {
     /// All traffic of the address since the detail began.
     pub all: Traffic,
-    /// Of that, traffic in no row: other ports.
+    /// The part of `all` in no row: other ports.
     pub left: Traffic,
     pub tcp: Traffic,
     pub udp: Traffic,

@@ -33,9 +33,9 @@ const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
 pub enum Reached {
     /// It is mounted here.
     At(PathBuf),
-    /// By a private mount.
+    /// Reached by a private mount.
     PrivateMount,
-    /// By such a mount in the cgroup namespace of process 1.
+    /// Reached by a private mount in the cgroup namespace of process 1.
     NamespaceOfInit,
     /// Through `/proc/1/root`.
     FilesOfInit,
@@ -201,7 +201,7 @@ impl Wanted<'_> {
         private_mount(c"cgroup", &options)
     }
 
-    /// The same in the cgroup namespace of process 1, on a thread that ends afterwards.
+    /// Mounts it in the cgroup namespace of process 1, on a thread that ends afterwards.
     fn mount_as_init(self) -> io::Result<OwnedFd> {
         let namespace = File::open("/proc/1/ns/cgroup")?;
         if namespace.metadata()?.ino() == own_namespace()? {

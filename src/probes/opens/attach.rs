@@ -184,7 +184,7 @@ struct Form<'a> {
 }
 
 impl Load for Form<'_> {
-    /// With the link of the 32-bit calls, where they are probed: whether the kernel lets a program
+    /// The skeleton, with the link of the 32-bit calls where they are probed: whether the kernel lets a program
     /// attach there decides how it is loaded.
     type Loaded<'obj> = (OpensSkel<'obj>, Option<Link>);
 
@@ -279,7 +279,7 @@ impl Kernel {
         compat: true,
     };
 
-    /// By the running kernel's BTF; none of them where that cannot be read.
+    /// The properties of the running kernel by its BTF; none of them where that cannot be read.
     fn running() -> Self {
         use libbpf_rs::btf::types::{Enum, Func, Struct};
         let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {

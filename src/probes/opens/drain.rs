@@ -114,7 +114,7 @@ struct Drain<'a, 'obj> {
     reported: Reported,
     /// Opens at which the kernel did not run the program, when that was last asked.
     missed: u64,
-    /// Those before the window.
+    /// Misses before the window.
     missed_before: u64,
     asked: Instant,
     /// Processes that have ended since it was last read whose opens were lost.

@@ -24,7 +24,7 @@ use crate::privileges::{self, ThreadRole};
 /// Asks the thread to count and report from now on.
 #[derive(Debug)]
 pub struct Begin {
-    /// For how long; `None`: until the probe stops.
+    /// Length of the window; `None`: until the probe stops.
     duration: Option<Duration>,
     /// Receives the moment since when it counts.
     began: oneshot::Sender<Mono>,

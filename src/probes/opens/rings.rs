@@ -21,7 +21,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// For a machine whose highest CPU number is below `cpus`.
+    /// The rings of a machine whose highest CPU number is below `cpus`.
     pub(super) fn new(config: &OpensConfig, cpus: u32) -> Self {
         let shift = config.cpus_per_ring.max(1).next_power_of_two().trailing_zeros();
         let rings = cpus.max(1).div_ceil(1 << shift);

@@ -25,7 +25,7 @@ const ONE_BY_ONE: usize = 16;
 pub(super) struct Links {
     pub(super) netlink: Netlink,
     pub(super) ethtool: Ethtool,
-    /// By index.
+    /// The interfaces, sorted by index.
     pub(super) rows: Vec<Row>,
     drivers: HashMap<(u32, InterfaceName), Rc<Driver>>,
     addresses: HashMap<u32, Vec<IpAddr>>,

@@ -23,7 +23,7 @@ const NAMES: &str = "/run/netns";
 /// The namespace that this thread has entered.
 #[derive(Debug)]
 pub(super) struct Netns {
-    /// As the user called it, escaped.
+    /// The user's name for it, escaped.
     called: String,
     /// The namespace that the thread was in before.
     own: File,

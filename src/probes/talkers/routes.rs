@@ -148,7 +148,7 @@ fn parse_hops(mut data: &[u8]) -> Vec<(u32, Option<IpAddr>)> {
     hops
 }
 
-/// For the tests of all that netlink answers.
+/// Reads any bytes, for the test of netlink's answers.
 #[cfg(test)]
 pub(super) fn any_bytes(body: &[u8]) {
     let _ = (parse_default_route(body), parse_hops(body));

@@ -60,7 +60,7 @@ pub(super) enum Detour {
 /// Programs at TC by interface, redirects, and names of programs.
 #[derive(Debug, Default)]
 pub(super) struct AtTc {
-    /// In the order in which they run.
+    /// Programs by interface, in the order in which they run.
     attached: HashMap<u32, Vec<(Direction, u32)>>,
     redirects: Vec<Redirect>,
     names: HashMap<u32, String>,
@@ -221,7 +221,7 @@ fn parse_mirred(action: &[u8], from: u32) -> Option<Redirect> {
     Some(Redirect { from, to: u32_at(parms, 24)?, arrives })
 }
 
-/// For the tests of all that netlink answers.
+/// Reads any bytes, for the test of netlink's answers.
 #[cfg(test)]
 pub(super) fn any_bytes(body: &[u8]) {
     let _ = (parse_qdisc(body), parse_filter(body), parse_redirects(body, 1));

@@ -86,7 +86,7 @@ pub(super) struct Watch {
     compared: Compared,
     kernel: Option<(u64, u64)>,
     price: String,
-    /// As they were when the hook was chosen.
+    /// The circumstances in which the hook was chosen.
     circumstances: Circumstances,
     features: Features,
 }
@@ -417,7 +417,7 @@ impl Watch {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// The same, with the number of packets that the device dropped after they were counted.
+    /// The reason, with the number of packets that the device dropped after they were counted.
     fn partial_with_drops(&self, direction: Direction) -> Option<String> {
         let partial = self.partial(direction);
         match self.tx_dropped.1 {

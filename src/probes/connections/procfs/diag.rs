@@ -50,7 +50,7 @@ pub(super) struct Entry {
     pub(super) cookie: u64,
     /// The index of the interface that it is bound to, or 0.
     pub(super) interface: u32,
-    /// Of the file through which processes hold it; 0: none does any more.
+    /// The inode of the file through which processes hold it; 0: none does any more.
     pub(super) inode: u32,
     /// Counts of TCP since the connection began; zero for datagrams.
     pub(super) carried: Carried,

@@ -31,12 +31,12 @@ const KTHREADD: u32 = 2;
 pub(super) struct Scan {
     /// The processes that hold a socket which was asked for.
     owners: Vec<Owner>,
-    /// By inode, its holders, in the order of process ids.
+    /// The holders by inode, in the order of process ids.
     held: HashMap<u32, Vec<usize>>,
     /// The number of pairs in `held`, and of those beyond [`MOST_HOLDERS`].
     pairs: usize,
     pub(super) left_out: u64,
-    /// By inode of the namespace, processes that are in it.
+    /// Processes by the inode of their namespace.
     pub(super) namespaces: HashMap<u32, Vec<u32>>,
     /// Processes, threads of the kernel aside.
     pub(super) processes: u64,

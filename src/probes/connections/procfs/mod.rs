@@ -116,7 +116,7 @@ struct Poller {
     scanned: Instant,
     /// CPU time of the scan within the last poll.
     scan_took: Duration,
-    /// Of the last scan.
+    /// Processes in the last scan.
     processes: u64,
     unreadable: u64,
     /// Sockets and namespaces beyond the bounds, at the last poll.

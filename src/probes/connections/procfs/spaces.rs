@@ -22,7 +22,7 @@ pub(super) struct Spaces {
     own_inode: u32,
     /// Processes by which one of the others can be entered.
     others: HashMap<u32, Vec<u32>>,
-    /// Those that could not be listed in the last poll, and why.
+    /// Namespaces that could not be listed in the last poll, with the error.
     failed: HashMap<u32, io::Error>,
     left_out: u64,
 }
