@@ -7,19 +7,19 @@ impl Connections {
     /// Keeps the tables within their bounds. Traffic of an evicted process stays in the sums.
     pub(super) fn evict_quiet(&mut self) {
         let evicted = &mut self.evicted;
-        if let Some(before) = quietest(self.pairs.values().map(|p| p.last), self.bounds.pairs) {
+        if let Some(before) = quietest(self.pairs.iter().map(|(_, p)| p.last), self.bounds.pairs) {
             let processes = &mut self.processes;
             self.pairs.evict(
                 |pair| pair.last <= before,
                 |pair| {
                     *evicted += 1;
-                    if let Some(net) = processes.get_mut(pair.key) {
+                    if let Some(net) = processes.row_mut(pair.key) {
                         net.peers = net.peers.saturating_sub(1);
                     }
                 },
             );
         }
-        let last = self.processes.values().map(|net| net.last);
+        let last = self.processes.iter().map(|(_, net)| net.last);
         if let Some(before) = quietest(last, self.bounds.processes) {
             let other = &mut self.other;
             self.processes.evict(

@@ -25,7 +25,7 @@ pub(super) fn by_socket(holders: &[Holder], conns: &Table<Live>) -> HashMap<u64,
     // A process may have a socket open several times.
     let mut seen: HashSet<(u64, ProcessKey)> = HashSet::new();
     for Holder { cookie, owner } in holders.iter().take(MAX_CONNS) {
-        let Some(live) = conns.get(*cookie) else { continue };
+        let Some(live) = conns.row(*cookie) else { continue };
         let calls = live.conn.shares.iter().any(|share| share.owner.key == owner.key);
         if calls || !seen.insert((*cookie, owner.key)) {
             continue;

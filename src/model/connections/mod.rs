@@ -189,7 +189,7 @@ impl Connections {
         self.evicted = 0;
         self.events = Events::new(self.bounds.events);
         (self.pairs, self.processes, self.turn_start) = Default::default();
-        self.conns.unnoted_values_mut().for_each(Live::restart);
+        self.conns.iter_mut().for_each(|(_, live)| live.restart());
     }
 
     fn began(&mut self, what: What, conn: &Conn) {
@@ -202,7 +202,7 @@ impl Connections {
             return self.report(What::Failed, conn, conn.at, false);
         }
         self.carry(conn);
-        let Some(live) = self.conns.remove(conn.cookie) else { return };
+        let Some(live) = self.conns.remove_row(conn.cookie) else { return };
         self.ended(&live);
         if !conn.stream {
             self.gone.insert(conn.cookie, conn.clone());
@@ -253,11 +253,11 @@ impl Connections {
     /// Takes over the latest state of a connection, and with which processes and peer it is. Returns
     /// the parts of its traffic before and now; `None` where there is no room for it.
     fn follow(&mut self, conn: &Conn) -> Option<(Parts, Parts)> {
-        if self.conns.len() >= self.bounds.conns && self.conns.get(conn.cookie).is_none() {
+        if self.conns.len() >= self.bounds.conns && self.conns.row(conn.cookie).is_none() {
             self.evicted += 1;
             return None;
         }
-        let live = self.conns.get_or_insert(conn.cookie, || Live::new(conn));
+        let live = self.conns.row_or_insert(conn.cookie, || Live::new(conn));
         // Set before anything is counted: a pair's service has its side from the first byte on.
         if conn.passive {
             live.side = Side::Ours;
@@ -286,10 +286,10 @@ impl Connections {
             }
         }
         if was != owner {
-            if let Some(net) = was.and_then(|key| self.processes.get_mut(key)) {
+            if let Some(net) = was.and_then(|key| self.processes.row_mut(key)) {
                 net.live = net.live.saturating_sub(1);
             }
-            if let Some(net) = owner.and_then(|key| self.processes.get_mut(key)) {
+            if let Some(net) = owner.and_then(|key| self.processes.row_mut(key)) {
                 net.live += 1;
             }
         }
@@ -340,7 +340,7 @@ impl Connections {
     fn subtract(&mut self, conn: &Conn, party: &Party, carried: Carried) -> Carried {
         let other = &mut self.other;
         let sum = match party {
-            Party::Process(owner) => match self.processes.get_mut(owner.key) {
+            Party::Process(owner) => match self.processes.row_mut(owner.key) {
                 Some(net) => &mut net.total,
                 None => other,
             },
@@ -362,18 +362,18 @@ impl Connections {
         if !conn.stream {
             return None;
         }
-        self.pairs.get_mut((key, conn.peer(conn.remote.ip())))
+        self.pairs.row_mut((key, conn.peer(conn.remote.ip())))
     }
 
     /// A connection ended: its process has one less.
     fn ended(&mut self, live: &Live) {
-        if let Some(net) = live.counted_for.and_then(|key| self.processes.get_mut(key)) {
+        if let Some(net) = live.counted_for.and_then(|key| self.processes.row_mut(key)) {
             net.live = net.live.saturating_sub(1);
         }
     }
 
     fn net(&mut self, owner: Owner, conn: &Conn) -> &mut Net {
-        self.processes.get_or_insert(owner.key, || Net {
+        self.processes.row_or_insert(owner.key, || Net {
             netns: conn.netns,
             last: conn.at,
             ..Net::empty(owner)
@@ -381,9 +381,9 @@ impl Connections {
     }
 
     fn pair(&mut self, key: ProcessKey, peer: PeerAddr, service: Service, at: Mono) -> &mut Pair {
-        let pair = self.pairs.get_or_insert((key, peer), || Pair::new(key, peer));
+        let pair = self.pairs.row_or_insert((key, peer), || Pair::new(key, peer));
         if pair.is_new()
-            && let Some(net) = self.processes.get_mut(key)
+            && let Some(net) = self.processes.row_mut(key)
         {
             net.peers += 1;
         }
@@ -393,7 +393,7 @@ impl Connections {
 
     /// A datagram socket's traffic with one peer, which its process has already.
     fn add_peer(&mut self, flow: &PeerFlow, at: Mono) {
-        let live = self.conns.get(flow.cookie).map(|live| &live.conn);
+        let live = self.conns.row(flow.cookie).map(|live| &live.conn);
         let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
         let service = Service::with_peer(conn, flow.remote);
         let peer = conn.peer(flow.remote.ip());

@@ -19,57 +19,57 @@ impl Connections {
 
     /// A process with traffic.
     pub fn process(&self, key: ProcessKey) -> Option<&Net> {
-        self.processes.get(key)
+        self.processes.row(key)
     }
 
     /// All processes with traffic.
     pub fn processes(&self) -> impl Iterator<Item = &Net> {
-        self.processes.values()
+        self.processes.iter().map(|(_, net)| net)
     }
 
     /// The pair of a process and a peer.
     pub fn between(&self, key: ProcessKey, peer: PeerAddr) -> Option<&Pair> {
-        self.pairs.get((key, peer))
+        self.pairs.row((key, peer))
     }
 
     /// Whether a process exchanges something with an address, in any namespace.
     pub fn exchange(&self, key: ProcessKey, ip: IpAddr) -> bool {
-        let Some(net) = self.processes.get(key) else { return false };
+        let Some(net) = self.processes.row(key) else { return false };
         let own = PeerAddr { netns: net.netns, scope: 0, ip };
-        self.pairs.get((key, own)).is_some()
-            || self.pairs.values().any(|p| p.key == key && p.peer.ip == ip)
+        self.pairs.row((key, own)).is_some()
+            || self.pairs.iter().any(|(_, p)| p.key == key && p.peer.ip == ip)
     }
 
     /// All processes with all their peers.
     pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
-        self.pairs.values()
+        self.pairs.iter().map(|(_, pair)| pair)
     }
 
     /// The peers of a process, the largest first.
     pub fn peers_of(&self, key: ProcessKey) -> Vec<&Pair> {
-        sorted(self.pairs.values().filter(|pair| pair.key == key))
+        sorted(self.pairs().filter(|pair| pair.key == key))
     }
 
     /// The processes that talk to an address, the largest first.
     pub fn behind(&self, ip: IpAddr) -> Vec<&Pair> {
-        sorted(self.pairs.values().filter(|pair| pair.peer.ip == ip))
+        sorted(self.pairs().filter(|pair| pair.peer.ip == ip))
     }
 
     /// Living connections, each with the process that used it last.
     pub fn conns(&self) -> impl Iterator<Item = (&Conn, Option<Owner>)> {
-        self.conns.values().map(|live| (&live.conn, live.conn.owner()))
+        self.conns.iter().map(|(_, live)| (&live.conn, live.conn.owner()))
     }
 
     /// How a living connection's traffic divides; empty where it is not known.
     pub fn parts_of(&self, cookie: u64) -> &[(Party, Carried)] {
-        self.conns.get(cookie).map_or(&[], |live| live.parts())
+        self.conns.row(cookie).map_or(&[], |live| live.parts())
     }
 
     /// The living connections, for a recording that begins now; so many in one batch that it fits into
     /// a block.
     pub fn known_before(&self) -> Vec<ConnectionsBatch> {
         const IN_BATCH: usize = 1_024;
-        let known: Vec<Conn> = self.conns.values().map(|live| live.conn.clone()).collect();
+        let known: Vec<Conn> = self.conns.iter().map(|(_, live)| live.conn.clone()).collect();
         let batch = |known: &[Conn]| ConnectionsBatch {
             at: self.at,
             known: known.to_vec(),

@@ -83,7 +83,7 @@ impl Connections {
         self.processes.settle();
         self.pairs.settle();
         let attribution = self.attribution;
-        for live in self.conns.unnoted_values_mut() {
+        for (_, live) in self.conns.iter_mut() {
             live.counted = live.divide(attribution);
         }
     }

@@ -9,15 +9,13 @@
 //!
 //! An eighth goes at a time, so that the cost of choosing is spread over many insertions.
 
-use std::hash::BuildHasher;
-
 use hashbrown::{HashMap, HashSet};
 
 use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, Tally};
 use super::insert::hash_bytes;
 use super::{Opens, RequestedPath};
 use crate::model::open::Comm;
-use crate::model::process::ProcessKey;
+use crate::model::process::{NS_PER_TICK, ProcessKey};
 use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
 
@@ -77,10 +75,6 @@ impl Opens {
             self.leave(slot);
             let stand_in = self.stand_in_of(slot);
             let Some(process) = self.processes.remove(slot) else { continue };
-            let hash = self.hasher.hash_one(process.key);
-            if let Ok(found) = self.by_key.find_entry(hash, |s| *s == slot) {
-                found.remove();
-            }
             self.evicted.processes += 1;
             self.evicted.opens = self.evicted.opens.saturating_add(process.tally.opens);
             self.evicted.failed = self.evicted.failed.saturating_add(process.tally.failed);
@@ -204,7 +198,8 @@ impl Opens {
             like = (Comm::default(), u32::MAX, None);
         }
         let held = self.stand_ins.get(&like).copied().unwrap_or_else(|| {
-            let key = ProcessKey { tgid: 0, start_boottime_ns: self.stand_ins.len() as u64 };
+            let start_boottime_ns = self.stand_ins.len() as u64 * NS_PER_TICK;
+            let key = ProcessKey { tgid: 0, start_boottime_ns };
             let (name, uid, cgroup_id) = like;
             let entry = Process { name, uid, cgroup_id, ..Process::empty(key) };
             let slot = self.processes.insert(entry);
@@ -247,10 +242,6 @@ impl Opens {
     /// Merges a use into that of another process or path. The lists that name it are swept later.
     fn move_use(&mut self, slot: Slot, process: Slot, path: Slot) {
         let Some(file) = self.files.remove(slot) else { return };
-        let hash = self.hasher.hash_one((file.process, file.path));
-        if let Ok(found) = self.by_pair.find_entry(hash, |s| *s == slot) {
-            found.remove();
-        }
         self.evicted.files += u64::from(file.evicted == 0);
         self.given_bytes = self.given_bytes.saturating_sub(file.given.bytes());
         let evicted = file.evicted.max(1);
@@ -307,10 +298,6 @@ impl Opens {
             let Some(process) = self.failures.get(slot).map(|f| f.process) else { continue };
             let process = self.stand_in_of(process);
             let Some(f) = self.failures.remove(slot) else { continue };
-            let hash = self.hasher.hash_one((f.process, f.path, f.errno));
-            if let Ok(found) = self.by_failure.find_entry(hash, |s| *s == slot) {
-                found.remove();
-            }
             self.evicted.failures += u64::from(f.evicted == 0);
             let evicted = f.evicted.max(1);
             if let Some(to) = self.failure_slot(process, path, f.errno)
@@ -321,7 +308,7 @@ impl Opens {
                 (into.first, into.last) = (into.first.min(f.first), into.last.max(f.last));
                 into.evicted = into.evicted.saturating_add(evicted);
             } else {
-                self.insert_failure(Failure { process, path, evicted, ..f });
+                self.failures.insert(Failure { process, path, evicted, ..f });
             }
         }
     }

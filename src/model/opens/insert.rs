@@ -93,19 +93,12 @@ impl Opens {
     }
 
     pub(super) fn use_slot(&self, process: Slot, path: Slot) -> Option<Slot> {
-        let hash = self.hasher.hash_one((process, path));
-        let same = |f: &FileUse| f.path == path && f.process == process;
-        self.by_pair.find(hash, |s| self.files.get(*s).is_some_and(same)).copied()
+        self.files.find((process, path))
     }
 
     pub(super) fn insert_use(&mut self, file: FileUse) -> Slot {
         let (process, path) = (file.process, file.path);
-        let hash = self.hasher.hash_one((process, path));
         let slot = self.files.insert(file);
-        let (files, hasher) = (&self.files, &self.hasher);
-        self.by_pair.insert_unique(hash, slot, |s| {
-            files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)))
-        });
         if let Some(p) = self.processes.get_mut(process) {
             p.files.push(slot);
         }
@@ -122,7 +115,7 @@ impl Opens {
             }
             let at = open.meta.at;
             let (count, meter, evicted) = (0, Meter::default(), 0);
-            self.insert_failure(Failure {
+            self.failures.insert(Failure {
                 process,
                 path,
                 errno,
@@ -141,19 +134,7 @@ impl Opens {
     }
 
     pub(super) fn failure_slot(&self, process: Slot, path: Slot, errno: i32) -> Option<Slot> {
-        let hash = self.hasher.hash_one((process, path, errno));
-        let same = |f: &Failure| f.errno == errno && f.path == path && f.process == process;
-        self.by_failure.find(hash, |s| self.failures.get(*s).is_some_and(same)).copied()
-    }
-
-    pub(super) fn insert_failure(&mut self, failure: Failure) -> Slot {
-        let hash = self.hasher.hash_one((failure.process, failure.path, failure.errno));
-        let slot = self.failures.insert(failure);
-        let (failures, hasher) = (&self.failures, &self.hasher);
-        self.by_failure.insert_unique(hash, slot, |s| {
-            failures.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path, f.errno)))
-        });
-        slot
+        self.failures.find((process, path, errno))
     }
 }
 

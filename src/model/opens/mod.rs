@@ -14,8 +14,6 @@ mod queries;
 mod requested_path;
 mod undo;
 
-use std::hash::BuildHasher;
-
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 pub use super::process::ProcessKey;
@@ -30,6 +28,7 @@ pub use requested_path::RequestedPath;
 use super::history::{History, Meter, Ticks};
 use super::open::{Comm, LostOpens, Open, OpenBatch, OpenCounts};
 use super::slab::{Slab, Slot};
+use super::table::Table;
 use super::time::Mono;
 
 /// Sizes of the tables. A full one evicts the oldest and smallest entries, an eighth at a time.
@@ -106,16 +105,13 @@ pub struct Opens {
     limits: Limits,
     hasher: DefaultHashBuilder,
     pub(crate) ticks: Ticks,
-    processes: Slab<Process>,
-    by_key: HashTable<Slot>,
+    processes: Table<Process>,
     paths: Slab<Path>,
     by_path: HashTable<Slot>,
     path_bytes: usize,
     given_bytes: usize,
-    files: Slab<FileUse>,
-    by_pair: HashTable<Slot>,
-    failures: Slab<Failure>,
-    by_failure: HashTable<Slot>,
+    files: Table<FileUse>,
+    failures: Table<Failure>,
     live: std::collections::VecDeque<LiveOpen>,
     live_next: u64,
     /// The process of the last open: the next one is often its own.
@@ -273,11 +269,7 @@ impl Opens {
 
     /// Notes that a process has ended. It stays, marked, until it is evicted.
     pub fn process_ended(&mut self, key: ProcessKey, at: Mono) {
-        let hash = self.hasher.hash_one(key);
-        let processes = &self.processes;
-        let found =
-            self.by_key.find(hash, |s| processes.get(*s).is_some_and(|p| p.key == key)).copied();
-        if let Some(process) = found.and_then(|s| self.processes.get_mut(s)) {
+        if let Some(process) = self.processes.row_mut(key) {
             process.ended.get_or_insert(at);
         }
     }
@@ -324,20 +316,11 @@ impl Opens {
         {
             return slot;
         }
-        let hash = self.hasher.hash_one(key);
-        let processes = &self.processes;
-        let found =
-            self.by_key.find(hash, |s| processes.get(*s).is_some_and(|p| p.key == key)).copied();
-        let slot = found.unwrap_or_else(|| {
+        let slot = self.processes.find(key).unwrap_or_else(|| {
             if self.process_count() >= self.limits.processes {
                 self.evict_processes();
             }
-            let slot = self.processes.insert(new());
-            let (processes, hasher) = (&self.processes, &self.hasher);
-            self.by_key.insert_unique(hash, slot, |s| {
-                processes.get(*s).map_or(0, |p| hasher.hash_one(p.key))
-            });
-            slot
+            self.processes.insert(new())
         });
         self.memo = Some((key, slot));
         slot

@@ -1,7 +1,5 @@
 //! Queries; nothing here changes the tables.
 
-use std::hash::BuildHasher;
-
 use super::{Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::history::{History, Meter};
 use crate::model::open::OpenCounts;
@@ -64,7 +62,7 @@ impl Opens {
 
     /// The processes held.
     pub fn processes(&self) -> &Slab<Process> {
-        &self.processes
+        self.processes.slab()
     }
 
     /// How many processes are held, without the entries for evicted ones.
@@ -79,9 +77,7 @@ impl Opens {
 
     /// The slot of a process.
     pub fn find(&self, key: ProcessKey) -> Option<Slot> {
-        let hash = self.hasher.hash_one(key);
-        let same = |s: &Slot| self.processes.get(*s).is_some_and(|p| p.key == key);
-        self.by_key.find(hash, same).copied()
+        self.processes.find(key)
     }
 
     /// The paths held.
@@ -91,7 +87,7 @@ impl Opens {
 
     /// The paths of each process.
     pub fn files(&self) -> &Slab<FileUse> {
-        &self.files
+        self.files.slab()
     }
 
     /// A process's use of a path, if it is held.
@@ -101,7 +97,7 @@ impl Opens {
 
     /// The failures held.
     pub fn failures(&self) -> &Slab<Failure> {
-        &self.failures
+        self.failures.slab()
     }
 
     /// The last opens, oldest first.

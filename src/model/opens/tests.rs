@@ -37,10 +37,10 @@ fn check(opens: &Opens) {
     assert!(opens.process_count() <= opens.limits.processes);
     assert!(opens.files.len() <= opens.limits.files);
     assert!(opens.failures.len() <= opens.limits.failures);
-    assert_eq!(opens.by_key.len(), opens.process_count());
-    assert_eq!(opens.by_pair.len(), opens.files.len());
+    assert_eq!(opens.processes.indexed(), opens.processes.len());
+    assert_eq!(opens.files.indexed(), opens.files.len());
     assert_eq!(opens.by_path.len(), opens.paths.len());
-    assert_eq!(opens.by_failure.len(), opens.failures.len());
+    assert_eq!(opens.failures.indexed(), opens.failures.len());
     assert_eq!(opens.path_bytes, opens.paths.iter().map(|(_, p)| p.bytes.len()).sum::<usize>());
     let given: usize = opens.files.iter().map(|(_, f)| f.given.bytes()).sum();
     assert_eq!(opens.given_bytes, given);

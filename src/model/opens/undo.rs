@@ -1,14 +1,16 @@
 //! Undo records for stepping back in time.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, Program, Tally};
+use super::{
+    Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, ProcessKey, Program, Tally,
+};
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
+use crate::model::table::Keyed;
 use crate::model::undo::{Reading, Undoable, Window, Writing};
 
 /// Sums and the live feed when the turn began.
@@ -115,22 +117,15 @@ impl Opens {
         self.by_program = self.programs.iter().map(|(slot, p)| (p.key, slot)).collect();
         let stand_ins = self.processes.iter().filter(|(_, p)| p.is_stand_in());
         self.stand_ins = stand_ins.map(|(slot, p)| ((p.name, p.uid, p.cgroup_id), slot)).collect();
-        let (processes, hasher) = (&self.processes, &self.hasher);
-        let hash = |s: &Slot| processes.get(*s).map_or(0, |p| hasher.hash_one(p.key));
-        self.by_key.clear();
-        for (slot, _) in processes.iter().filter(|(_, p)| !p.is_stand_in()) {
-            self.by_key.insert_unique(hash(&slot), slot, hash);
-        }
+        self.processes.settle();
+        self.files.settle();
+        self.failures.settle();
         self.processes.iter_mut().for_each(|(_, p)| p.files.clear());
         self.paths.iter_mut().for_each(|(_, p)| p.users.clear());
         let mut slots: Vec<Slot> = self.files.iter().map(|(slot, _)| slot).collect();
         slots.sort_unstable_by_key(|s| s.order());
-        let (files, hasher) = (&self.files, &self.hasher);
-        let hash = |s: &Slot| files.get(*s).map_or(0, |f| hasher.hash_one((f.process, f.path)));
-        self.by_pair.clear();
         for slot in slots {
-            self.by_pair.insert_unique(hash(&slot), slot, hash);
-            let Some(file) = files.get(slot) else { continue };
+            let Some(file) = self.files.get(slot) else { continue };
             if let Some(process) = self.processes.unnoted_mut(file.process) {
                 process.files.push(slot);
             }
@@ -138,6 +133,30 @@ impl Opens {
                 path.users.push(slot);
             }
         }
+    }
+}
+
+impl Keyed for Process {
+    type Key = ProcessKey;
+
+    fn key(&self) -> ProcessKey {
+        self.key
+    }
+}
+
+impl Keyed for FileUse {
+    type Key = (Slot, Slot);
+
+    fn key(&self) -> Self::Key {
+        (self.process, self.path)
+    }
+}
+
+impl Keyed for Failure {
+    type Key = (Slot, Slot, i32);
+
+    fn key(&self) -> Self::Key {
+        (self.process, self.path, self.errno)
     }
 }
 
