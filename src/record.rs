@@ -83,7 +83,7 @@ impl Session {
             choose,
             stop,
             early: Vec::new(),
-            cgroups: Cgroups::new(),
+            cgroups: Cgroups::with_containers(),
             known: KnownCgroups::default(),
             lost: 0,
             failed: false,
@@ -219,11 +219,15 @@ impl Session {
             if !news.is_empty() {
                 writer.take(at, &Seen::Cgroups(news))?;
             }
+            let named = self.cgroups.take_containers();
+            if self.known.name_containers(&named) {
+                writer.take(at, &Seen::Containers(named))?;
+            }
             let (choose, cgroups) = (&self.choose, &self.known);
             batch.retain(|tgid, uid, names| choose.process(tgid, uid, names));
             batch.retain_opens(|open| {
                 let cgroup = open.meta.cgroup_id.and_then(|id| cgroups.get(id));
-                choose.open(open, cgroup.map(|c| &*c.path))
+                choose.open(open, cgroup)
             });
         }
         if let Seen::Probe(ProbeEvent::Talkers(samples)) = &mut seen {

@@ -270,8 +270,13 @@ async fn dashboard(
                 Arrival::Played(effects) => effects,
             },
             Some(answer) = answers.recv() => {
-                if let (Msg::Cgroups(known), true) = (&answer, recorder.runs()) {
-                    recorder.take(clock::mono(), Seen::Cgroups(known.clone()));
+                if recorder.runs() {
+                    let seen = match &answer {
+                        Msg::Cgroups(known) => Some(Seen::Cgroups(known.clone())),
+                        Msg::Containers(known) => Some(Seen::Containers(known.clone())),
+                        _ => None,
+                    };
+                    seen.into_iter().for_each(|seen| recorder.take(clock::mono(), seen));
                 }
                 app.update(answer, source.now())
             }

@@ -68,9 +68,13 @@ impl App {
         let alive = (!keys.is_empty()).then_some(Effect::AskAfter(keys));
         let ids = unknown_cgroups(&self.data);
         let cgroups = (!ids.is_empty()).then_some(Effect::Cgroups(ids));
+        let programs = self.data.opens.programs().iter();
+        let placed = programs.filter_map(|(_, program)| program.key.cgroup_id);
+        let containers = self.data.cgroups.wanted_containers(placed, self.time.clock());
+        let containers = (!containers.is_empty()).then_some(Effect::Containers(containers));
         let parents = self.data.lineage.wanted(&self.data.opens);
         let parents = (!parents.is_empty()).then_some(Effect::Parents(parents));
-        alive.into_iter().chain(cgroups).chain(parents).collect()
+        alive.into_iter().chain(cgroups).chain(containers).chain(parents).collect()
     }
 
     /// Has the probe break the traffic of the open talker down by port, also while the screen is
@@ -122,6 +126,10 @@ impl App {
         for (id, cgroup) in answers {
             news |= self.data.cgroups.answer(id, cgroup);
         }
+        self.cgroups_changed(news)
+    }
+
+    pub(super) fn cgroups_changed(&mut self, news: bool) -> Vec<Effect> {
         if !news || !self.filter.chooses_cgroups() {
             return Vec::new();
         }

@@ -221,6 +221,10 @@ impl App {
             }
             Msg::Described(key, info) => self.take_process_info(key, *info),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
+            Msg::Containers(answers) => {
+                let news = self.data.cgroups.name_containers(&answers);
+                self.cgroups_changed(news)
+            }
             Msg::Parents(answers) => {
                 self.data.lineage.take(answers);
                 Vec::new()

@@ -8,6 +8,7 @@ use super::opens::OpensSort;
 use super::talkers::TalkersSort;
 use super::{Pane, PlayerCommand, Recorded, Replay};
 use crate::model::cgroup::Cgroup;
+use crate::model::container::ContainerAnswers;
 use crate::model::event::{ProbeEvent, TalkersCommand};
 use crate::model::lineage::Lookup;
 use crate::model::names::Answer;
@@ -35,6 +36,8 @@ pub enum Msg {
     Described(ProcessKey, Box<ProcessInfo>),
     /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
+    /// Names of containers.
+    Containers(ContainerAnswers),
     /// Parents of processes.
     Parents(Vec<Lookup>),
     /// The name of an address.
@@ -66,6 +69,8 @@ pub enum Effect {
     Describe(ProcessQuery),
     /// Look up the names of these cgroups.
     Cgroups(Vec<u64>),
+    /// Look up the names of these containers.
+    Containers(Vec<Box<str>>),
     /// Look up these processes, the parents of others.
     Parents(Vec<u32>),
     /// Resolve the names of these addresses.

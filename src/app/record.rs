@@ -69,6 +69,7 @@ impl App {
         seen.extend(known.into_iter().map(ProbeEvent::Connections).map(Seen::Probe));
         seen.push(Seen::Probe(ProbeEvent::Links(data.links.clone())));
         seen.push(Seen::Cgroups(data.cgroups.all()));
+        seen.push(Seen::Containers(data.cgroups.all_containers()));
         seen.push(Seen::Before(data.opens.counted_before()));
         seen.push(Seen::Tick);
         seen

@@ -44,6 +44,7 @@ impl App {
             Seen::Probe(event) => self.update(Msg::Probe(event), at),
             Seen::Tick => self.update(Msg::Tick, at),
             Seen::Cgroups(answers) => self.update(Msg::Cgroups(answers), at),
+            Seen::Containers(answers) => self.update(Msg::Containers(answers), at),
             Seen::Before(before) => {
                 Rc::make_mut(&mut self.data.opens).begin_after(before);
                 Vec::new()

@@ -4,7 +4,12 @@
 //!
 //! An id has the number of its hierarchy in its upper bits (`src/bpf/cgroup_id.h`); v2 is 0 there.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
+
+use super::container::{ContainerAnswers, ContainerName, ContainerRequests, is_id};
+use super::time::Mono;
 
 /// A cgroup that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +18,30 @@ pub struct Cgroup {
     pub path: Box<[u8]>,
     /// The container and the pod that the path names.
     pub owner: Owner,
+    /// The names of that container, where they are known.
+    pub names: Option<Arc<ContainerName>>,
 }
 
 impl Cgroup {
     /// The cgroup at a path.
     pub fn at(path: &[u8]) -> Self {
-        Self { path: path.into(), owner: Owner::of(path) }
+        Self { path: path.into(), owner: Owner::of(path), names: None }
+    }
+
+    /// The container's name: LXC's, Incus' and systemd-machined's is in the path.
+    pub fn container_name(&self) -> Option<&str> {
+        let in_path = || self.owner.container().filter(|id| !is_id(id));
+        self.names.as_ref().map(|names| &*names.name).or_else(in_path)
+    }
+
+    /// The name of the Kubernetes pod.
+    pub fn pod_name(&self) -> Option<&str> {
+        self.names.as_ref()?.pod.as_ref().map(|(pod, _)| &**pod)
+    }
+
+    /// The Kubernetes namespace.
+    pub fn namespace(&self) -> Option<&str> {
+        self.names.as_ref()?.pod.as_ref().map(|(_, namespace)| &**namespace)
     }
 }
 
@@ -43,12 +66,14 @@ pub struct CgroupNames {
     young: HashMap<u64, Cgroup>,
     old: HashMap<u64, Cgroup>,
     most: usize,
+    /// Names of containers, for cgroups that come later.
+    containers: HashMap<Box<str>, Arc<ContainerName>>,
 }
 
 impl CgroupNames {
     /// Room for `most` in each generation.
     pub fn new(most: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), most }
+        Self { young: HashMap::new(), old: HashMap::new(), most, containers: HashMap::new() }
     }
 
     /// The cgroup of this id.
@@ -85,7 +110,30 @@ impl CgroupNames {
         }
     }
 
-    fn put(&mut self, id: u64, cgroup: Cgroup) {
+    /// Takes the names of containers; true if one is new.
+    pub fn name_containers(&mut self, answers: &ContainerAnswers) -> bool {
+        let mut is_new = false;
+        for (id, names) in answers.iter().filter_map(|(id, names)| Some((id, names.as_ref()?))) {
+            if self.containers.get(id) == Some(names) {
+                continue;
+            }
+            is_new = true;
+            if self.containers.len() >= self.most {
+                self.containers.clear();
+            }
+            self.containers.insert(id.clone(), names.clone());
+            let all = self.young.values_mut().chain(self.old.values_mut());
+            for cgroup in all.filter(|c| c.owner.container() == Some(&**id)) {
+                cgroup.names = Some(names.clone());
+            }
+        }
+        is_new
+    }
+
+    fn put(&mut self, id: u64, mut cgroup: Cgroup) {
+        if let Some(names) = cgroup.owner.container().and_then(|id| self.containers.get(id)) {
+            cgroup.names = Some(names.clone());
+        }
         if self.young.len() >= self.most && !self.young.contains_key(&id) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -106,6 +154,9 @@ impl CgroupNames {
 /// paths.
 const MOST: usize = 8_192;
 
+/// Maximum containers in one request.
+const MOST_WANTED: usize = 256;
+
 /// Number of requests after which an id counts as unknown.
 const TRIES: u8 = 5;
 
@@ -115,11 +166,16 @@ pub struct KnownCgroups {
     known: CgroupNames,
     /// Requests without an answer.
     unknown: HashMap<u64, u8>,
+    containers: ContainerRequests,
 }
 
 impl Default for KnownCgroups {
     fn default() -> Self {
-        Self { known: CgroupNames::new(MOST), unknown: HashMap::new() }
+        Self {
+            known: CgroupNames::new(MOST),
+            unknown: HashMap::new(),
+            containers: ContainerRequests::default(),
+        }
     }
 }
 
@@ -132,6 +188,37 @@ impl KnownCgroups {
     /// All that are known, as they were answered.
     pub fn all(&self) -> Vec<(u64, Option<Cgroup>)> {
         self.known.iter().map(|(id, cgroup)| (id, Some(cgroup.clone()))).collect()
+    }
+
+    /// Those of the containers in these cgroups whose names are due to be requested.
+    pub fn wanted_containers(
+        &mut self,
+        ids: impl Iterator<Item = u64>,
+        now: Mono,
+    ) -> Vec<Box<str>> {
+        let mut wanted: Vec<Box<str>> = Vec::new();
+        for cgroup in ids.filter_map(|id| self.known.get(id)) {
+            let Some(id) = cgroup.owner.container() else { continue };
+            if self.containers.is_due(id, cgroup.names.is_some(), now) {
+                wanted.push(id.into());
+                if wanted.len() >= MOST_WANTED {
+                    break;
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Takes the names of containers; true if one is new.
+    pub fn name_containers(&mut self, answers: &ContainerAnswers) -> bool {
+        self.known.name_containers(answers)
+    }
+
+    /// The names of containers that are known.
+    pub fn all_containers(&self) -> ContainerAnswers {
+        let named =
+            |(id, names): (&Box<str>, &Arc<ContainerName>)| (id.clone(), Some(names.clone()));
+        self.known.containers.iter().map(named).collect()
     }
 
     /// Whether to request it.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
-use super::cgroup::Owner;
+use super::cgroup::Cgroup;
 use super::lineage::Ancestor;
 use super::open::Comm;
 use super::unit::systemd_unit;
@@ -65,17 +65,19 @@ enum CgroupPart {
 }
 
 impl CgroupPart {
-    /// Whether `pattern` matches this part of a path; one that is unknown does not.
-    fn matches(self, path: Option<&[u8]>, pattern: &Pattern) -> bool {
-        let Some(path) = path else { return false };
-        let owner = || Owner::of(path);
+    /// Whether `pattern` matches this part of a cgroup; one that is unknown does not.
+    fn matches(self, cgroup: Option<&Cgroup>, pattern: &Pattern) -> bool {
+        let Some(cgroup) = cgroup else { return false };
+        let any = |names: [Option<&str>; 3]| {
+            names.into_iter().flatten().any(|name| pattern.matches_any(&[name.as_bytes()]))
+        };
         match self {
-            Self::Path => pattern.matches_any(&[path]),
-            Self::Unit => systemd_unit(path).is_some_and(|name| pattern.matches_any(&[name])),
-            Self::Container => {
-                owner().container().is_some_and(|name| pattern.matches_any(&[name.as_bytes()]))
+            Self::Path => pattern.matches_any(&[&cgroup.path]),
+            Self::Unit => {
+                systemd_unit(&cgroup.path).is_some_and(|name| pattern.matches_any(&[name]))
             }
-            Self::Pod => owner().pod().is_some_and(|uid| pattern.matches_any(&[uid.as_bytes()])),
+            Self::Container => any([cgroup.owner.container(), cgroup.container_name(), None]),
+            Self::Pod => any([cgroup.owner.pod(), cgroup.pod_name(), cgroup.namespace()]),
         }
     }
 }
@@ -130,8 +132,8 @@ pub struct ProcessInfo<'a> {
     pub tgid: u32,
     /// Real user id.
     pub uid: u32,
-    /// The cgroup's path, where known.
-    pub cgroup: Option<&'a [u8]>,
+    /// The cgroup, where known.
+    pub cgroup: Option<&'a Cgroup>,
 }
 
 /// The properties of an opened file that terms compare.

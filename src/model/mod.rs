@@ -7,6 +7,7 @@ pub mod common_files;
 pub mod compare;
 pub mod conn;
 pub mod connections;
+pub mod container;
 pub mod coverage;
 pub mod duration;
 pub mod errno;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::model::cgroup::Cgroup;
+use crate::model::container::ContainerAnswers;
 use crate::model::event::ProbeEvent;
 use crate::model::opens::Before;
 use crate::model::time::{Mono, NS_PER_SEC, Stamp};
@@ -38,6 +39,8 @@ pub enum Seen {
     Tick,
     /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
+    /// Names of containers.
+    Containers(ContainerAnswers),
     /// Something came that is too large for a block, and was left out.
     Unwritten,
     /// Counts before the recording began.

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Seen;
 use super::codec::MOST_LIST;
-use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::cgroup::Cgroup;
 use crate::model::conn::ConnectionsBatch;
+use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::event::{
@@ -39,6 +41,7 @@ pub(super) enum Rare<'a> {
     ConnectionsEnded,
     Before(Before),
     Missing { opens: u64, events: u64 },
+    Containers(#[serde(deserialize_with = "list")] Cow<'a, [(Box<str>, Option<ContainerName>)]>),
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -81,6 +84,7 @@ impl<'a> Rare<'a> {
             Rare::Talkers(samples) => samples.len(),
             Rare::Links(links) => links.len(),
             Rare::Cgroups(names) => names.len(),
+            Rare::Containers(names) => names.len(),
             _ => 0,
         };
         len <= MOST_LIST
@@ -121,6 +125,12 @@ impl<'a> Rare<'a> {
                     answers.iter().map(|(id, c)| (*id, path(c))).collect::<Vec<_>>().into(),
                 )
             }
+            Seen::Containers(answers) => {
+                let own = |(id, names): &(Box<str>, Option<Arc<ContainerName>>)| {
+                    (id.clone(), names.as_deref().cloned())
+                };
+                Rare::Containers(answers.iter().map(own).collect::<Vec<_>>().into())
+            }
             Seen::Unwritten => Rare::Unwritten,
             Seen::Before(before) => Rare::Before(before.clone()),
             Seen::Missing { opens, events } => Rare::Missing { opens: *opens, events: *events },
@@ -144,11 +154,12 @@ impl<'a> Rare<'a> {
             Rare::Connections(batch) => Seen::Probe(ProbeEvent::Connections(batch.into_owned())),
             Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Tick => Seen::Tick,
+            Rare::Containers(answers) => {
+                let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));
+                Seen::Containers(answers.into_owned().into_iter().map(shared).collect())
+            }
             Rare::Cgroups(answers) => {
-                let of = |path: Cow<'_, [u8]>| Cgroup {
-                    owner: Owner::of(&path),
-                    path: path.into_owned().into(),
-                };
+                let of = |path: Cow<'_, [u8]>| Cgroup::at(&path);
                 Seen::Cgroups(
                     answers.into_owned().into_iter().map(|(id, p)| (id, p.map(of))).collect(),
                 )

@@ -56,10 +56,7 @@ fn all(opens: u64) -> Vec<(Mono, Seen)> {
     let talkers = vec![sample::talkers()];
     [
         Seen::Probe(ProbeEvent::Opens(batch(opens))),
-        Seen::Cgroups(vec![
-            (1, None),
-            (2, Some(Cgroup { path: (*b"/a").into(), owner: Default::default() })),
-        ]),
+        Seen::Cgroups(vec![(1, None), (2, Some(Cgroup::at(b"/a")))]),
         Seen::Probe(ProbeEvent::Talkers(talkers)),
         Seen::Tick,
         Seen::Unwritten,
@@ -129,7 +126,8 @@ fn a_recording_is_read_as_it_was_written() {
 #[test]
 fn events_too_large_for_a_block_are_counted_and_reported() {
     let path = vec![b'a'; super::block::MOST_RAW].into();
-    let huge = Seen::Cgroups(vec![(1, Some(Cgroup { path, owner: Default::default() }))]);
+    let huge =
+        Seen::Cgroups(vec![(1, Some(Cgroup { path, owner: Default::default(), names: None }))]);
     let bytes = recording(&[(Mono(0), huge), (Mono(1), Seen::Tick)]);
     let (seen, ended) = read(&bytes).unwrap();
     assert_eq!(seen, [lines(Mono(0), &Seen::Unwritten), lines(Mono(1), &Seen::Tick)].concat());

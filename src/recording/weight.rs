@@ -1,8 +1,11 @@
 //! How much memory an event takes while it waits, be it to be written or to be played.
 
+use std::sync::Arc;
+
 use super::Seen;
 use crate::model::cgroup::Cgroup;
 use crate::model::conn::{Conn, ConnectionsBatch, ConnectionsTick};
+use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::link::{ForeignHook, Link};
@@ -20,11 +23,21 @@ impl Seen {
                 let path = |c: &Option<Cgroup>| c.as_ref().map_or(0, |c| c.path.len());
                 size_of_val(&**names) + names.iter().map(|(_, c)| path(c)).sum::<usize>()
             }
+            Seen::Containers(answers) => {
+                let label = |names: &Option<_>| names.as_ref().map_or(0, names_bytes);
+                let one = |(id, names): &(Box<str>, _)| id.len() + label(names);
+                size_of_val(&**answers) + answers.iter().map(one).sum::<usize>()
+            }
             Seen::Before(before) => before.bytes(),
             Seen::Tick | Seen::Unwritten | Seen::Missing { .. } => 0,
         };
         size_of::<Self>() + hanging
     }
+}
+
+fn names_bytes(names: &Arc<ContainerName>) -> usize {
+    let pod = names.pod.as_ref().map_or(0, |(pod, namespace)| pod.len() + namespace.len());
+    size_of::<ContainerName>() + names.name.len() + pod
 }
 
 fn event_bytes(event: &ProbeEvent) -> usize {

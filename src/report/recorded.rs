@@ -133,6 +133,9 @@ impl<'c> Recorded<'c> {
                     self.cgroups.answer(*id, cgroup.clone());
                 }
             }
+            Seen::Containers(answers) => {
+                self.cgroups.name_containers(answers);
+            }
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 for (id, path) in &made.paths {
                     self.cgroups.answer(*id, Some(Cgroup::at(path)));
@@ -151,7 +154,7 @@ impl<'c> Recorded<'c> {
                 self.unwritten = self.unwritten.saturating_add(events);
             }
             Seen::Unwritten => self.unwritten += 1,
-            Seen::Tick | Seen::Cgroups(_) => {}
+            Seen::Tick | Seen::Cgroups(_) | Seen::Containers(_) => {}
         }
     }
 
@@ -161,7 +164,7 @@ impl<'c> Recorded<'c> {
             ProbeEvent::Opens(batch) => {
                 for open in batch.iter() {
                     let cgroup = open.meta.cgroup_id.and_then(|id| self.cgroups.get(id));
-                    if self.choose.open(&open, cgroup.map(|c| &*c.path)) {
+                    if self.choose.open(&open, cgroup) {
                         let line = OpenLine { open, wall: batch.wall, cgroup };
                         self.gather.open(&mut none, &line);
                         self.written += 1;

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::row::{Place, Row};
 use crate::cli::By;
-use crate::model::cgroup::{Cgroup, KnownCgroups, Owner};
+use crate::model::cgroup::{Cgroup, KnownCgroups};
 use crate::model::conn::Carried;
 use crate::model::connections::{Connections, Net};
 use crate::model::interface_name::InterfaceName;
@@ -18,7 +18,7 @@ use crate::model::open::{Comm, Open};
 use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey};
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
-use crate::model::unit::systemd_unit;
+use crate::model::unit::{Unit, systemd_unit};
 
 /// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full.
 const LIMITS: Limits = Limits {
@@ -66,12 +66,23 @@ impl Default for Sums {
 impl Sums {
     /// Counts an open.
     pub fn open(&mut self, open: &Open<'_>, cgroup: Option<&Cgroup>) {
-        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup)
-            && self.cgroups.get(id).is_none()
-        {
-            self.cgroups.answer(id, Some(cgroup.clone()));
+        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup) {
+            match self.cgroups.get(id) {
+                None => {
+                    self.cgroups.answer(id, Some(cgroup.clone()));
+                    self.name_container(cgroup);
+                }
+                Some(known) if known.names != cgroup.names => self.name_container(cgroup),
+                Some(_) => {}
+            }
         }
         self.opens.add(open, open.meta.at);
+    }
+
+    fn name_container(&mut self, cgroup: &Cgroup) {
+        if let (Some(id), Some(names)) = (cgroup.owner.container(), &cgroup.names) {
+            self.cgroups.name_containers(&vec![(id.into(), Some(names.clone()))]);
+        }
     }
 
     /// Counts an interval of an interface.
@@ -155,7 +166,7 @@ impl Sums {
 
     fn place(&self, cgroup: Option<u64>) -> Place {
         let known = cgroup.and_then(|id| self.cgroups.get(id));
-        known.map(|cgroup| Place::of(&cgroup.path)).unwrap_or_default()
+        known.map(Place::of).unwrap_or_default()
     }
 
     /// The groups of the dashboard, added up by what `key` makes of name and place.
@@ -164,7 +175,10 @@ impl Sums {
         let mut of_program: HashMap<Slot, (Option<Comm>, Place)> = HashMap::new();
         for group in self.opens.groups(&self.cgroups).iter().filter(|g| g.evicted == 0) {
             let unit = group.key.place.unit();
-            let place = unit.map(|unit| Place::of(unit.path)).unwrap_or_default();
+            let of_unit = |unit: Unit<'_>| {
+                Place::of(&Cgroup { names: group.container.clone(), ..Cgroup::at(unit.path) })
+            };
+            let place = unit.map(of_unit).unwrap_or_default();
             let key = key(group.key.name, place);
             let row = Row {
                 opens: group.tally.opens,
@@ -295,13 +309,14 @@ impl Sums {
 }
 
 impl Place {
-    /// The unit, container or pod that a cgroup's path names.
-    fn of(path: &[u8]) -> Self {
-        let owner = Owner::of(path);
+    /// What a cgroup names.
+    fn of(cgroup: &Cgroup) -> Self {
         Self {
-            unit: systemd_unit(path).map(Into::into),
-            container: owner.container().map(Into::into),
-            pod: owner.pod().map(Into::into),
+            unit: systemd_unit(&cgroup.path).map(Into::into),
+            container: cgroup.owner.container().map(Into::into),
+            pod: cgroup.owner.pod().map(Into::into),
+            names: [cgroup.container_name(), cgroup.pod_name(), cgroup.namespace()]
+                .map(|name| name.map(Into::into)),
         }
     }
 }

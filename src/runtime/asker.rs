@@ -1,4 +1,4 @@
-//! Looks up processes and the names of cgroups, off the loop: both may block.
+//! Looks up processes and the names of cgroups and containers, off the loop: all may block.
 //!
 //! One thread for each, so that a process that hangs in the kernel delays no name. Few questions wait;
 //! one that finds no room is dropped, and the app asks again.
@@ -12,6 +12,7 @@ use crate::clock;
 use crate::model::process_info::ProcessQuery;
 use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
+use crate::probes::containers::ContainerFiles;
 use crate::probes::process_info;
 
 /// Questions of one kind that may wait.
@@ -22,6 +23,7 @@ const WAITING: usize = 4;
 pub(super) struct Asker {
     processes: Option<SyncSender<ProcessQuery>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
+    containers: Option<SyncSender<Vec<Box<str>>>>,
     parents: Option<SyncSender<Vec<u32>>>,
 }
 
@@ -44,7 +46,10 @@ impl Asker {
             |pids: Vec<u32>| Msg::Parents(pids.into_iter().map(process_info::parent).collect());
         let parents = spawn("parents", keep(&[]), answers.clone(), look_up);
         let cgroups = spawn("cgroups", keep(&[]), answers.clone(), name);
-        Self { processes, cgroups, parents }
+        let files = ContainerFiles::default();
+        let names = move |ids: Vec<Box<str>>| Msg::Containers(files.names(&ids));
+        let containers = spawn("containers", keep(&[]), answers.clone(), names);
+        Self { processes, cgroups, containers, parents }
     }
 
     /// Asks for the details of a process.
@@ -55,6 +60,11 @@ impl Asker {
     /// Asks for the names of cgroups.
     pub(super) fn cgroups(&self, ids: Vec<u64>) {
         ask(self.cgroups.as_ref(), ids);
+    }
+
+    /// Asks for the names of containers.
+    pub(super) fn containers(&self, ids: Vec<Box<str>>) {
+        ask(self.containers.as_ref(), ids);
     }
 
     /// Asks for the parents of processes.

@@ -33,6 +33,7 @@ impl Live {
                 app.update(Msg::Described(query.key, elsewhere), clock::mono());
             }
             Effect::Cgroups(ids) if self.can_ask => self.asker.cgroups(ids),
+            Effect::Containers(ids) => self.asker.containers(ids),
             Effect::Parents(pids) if self.can_ask => self.asker.parents(pids),
             _ => {}
         }

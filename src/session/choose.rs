@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::cli::ChooseArgs;
+use crate::model::cgroup::Cgroup;
 use crate::model::conn::Owner;
 use crate::model::connections::Change;
 use crate::model::event::Only;
@@ -64,7 +65,7 @@ impl Choose {
     }
 
     /// Whether this open is written.
-    pub fn open(&self, open: &Open<'_>, cgroup: Option<&[u8]>) -> bool {
+    pub fn open(&self, open: &Open<'_>, cgroup: Option<&Cgroup>) -> bool {
         let meta = open.meta;
         let errno = meta.errno();
         if (self.failed && errno.is_none())
@@ -176,7 +177,8 @@ mod tests {
             (choose(args(), Settings { filter: some("err:2 cat"), ..set() }), false, true),
             (choose(args(), Settings { filter: some("cgroup:web"), ..set() }), true, true),
         ] {
-            let keeps = |at: usize| choice.open(&opens[at], Some(b"/web"));
+            let cgroup = Cgroup::at(b"/web");
+            let keeps = |at: usize| choice.open(&opens[at], Some(&cgroup));
             assert_eq!((keeps(0), keeps(1)), (first, second), "{choice:?}");
         }
     }

@@ -245,17 +245,18 @@ mod tests {
         assert_eq!(
             rows[0],
             "type,time,pid,tid,ppid,uid,comm,process,syscall,path,resolved,resolved_kind,flags,\
-             mode,fd,errno,slot,latency_ns,cgroup,container,pod,unit"
+             mode,fd,errno,slot,latency_ns,cgroup,container,pod,unit,container_name,\
+             pod_name,namespace"
         );
         assert_eq!(
             rows[1],
             "open,2026-11-22T12:00:00.000000000Z,812,813,1,0,worker,nginx,openat,conf/site.conf,\
-             /etc/nginx/conf/site.conf,opened,O_RDONLY|O_CLOEXEC,,5,,,,,,,"
+             /etc/nginx/conf/site.conf,opened,O_RDONLY|O_CLOEXEC,,5,,,,,,,,,,"
         );
         assert_eq!(
             rows[2],
             "open,2026-11-22T12:00:00.000500000Z,1044,1044,900,1000,cat,cat,creat,\
-             \"\\x3da \"\"b\"\",\\n\\x1b[31m\\xff\\\\\",,,O_WRONLY|O_CREAT|O_TRUNC,0644,,ENOENT,,12345,,,,"
+             \"\\x3da \"\"b\"\",\\n\\x1b[31m\\xff\\\\\",,,O_WRONLY|O_CREAT|O_TRUNC,0644,,ENOENT,,12345,,,,,,,"
         );
         // As many fields as the header has names.
         assert_eq!(rows[1].matches(',').count(), rows[0].matches(',').count());

@@ -6,7 +6,7 @@ use super::lines::{Lines, OpenLine};
 use super::text::Text;
 use super::*;
 use crate::cli::Kind;
-use crate::model::cgroup::{Cgroup, Owner};
+use crate::model::cgroup::Cgroup;
 use crate::model::escape::{escape, is_active};
 use crate::model::open::{Comm, OpenBatch, ResolvedKind};
 
@@ -42,7 +42,7 @@ fn lines_with_any_names_are_inert() {
             meta.process = Comm::new(process);
             batch.push(meta, Some(path), Some((ResolvedKind::Opened, resolved)));
         }
-        let cgroup = Cgroup { path: group.into(), owner: Owner::of(group) };
+        let cgroup = Cgroup::at(group);
         let mut talkers = sample::talkers();
         talkers.interface = interface.into();
         talkers.partial = Some(talkers.interface.to_string());

@@ -70,7 +70,7 @@ impl Session {
             choose,
             out,
             duration,
-            cgroups: Cgroups::new(),
+            cgroups: Cgroups::with_containers(),
             tally: Tally::default(),
             owners: Connections::with_changes(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
@@ -236,7 +236,7 @@ impl Session {
                 Some(id) if has_cgroup => self.cgroups.get(id, clock::mono),
                 _ => None,
             };
-            if !self.choose.open(&open, cgroup.map(|c| &*c.path)) {
+            if !self.choose.open(&open, cgroup) {
                 continue;
             }
             self.lines.open(&mut self.buffer, &OpenLine { open, wall: batch.wall, cgroup });

@@ -227,7 +227,9 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     // Beside a pod's uid, the container's first twelve digits; the cgroup's path has all.
     let digits = if pod.is_some() { 12 } else { 64 };
     let container = container.map(|id| id.get(..digits).unwrap_or(id).to_owned());
-    let owner: Vec<String> = container.into_iter().chain(pod).collect();
+    let names = app.cgroup_of(p).and_then(|c| c.names.as_deref());
+    let names = names.map(|names| escape(names.label().as_bytes()).into_owned());
+    let owner: Vec<String> = names.into_iter().chain(container).chain(pod).collect();
     let cgroup = cgroup.map_or(Cow::Borrowed("?"), |c| escape(&c.path));
     let mut lines = vec![
         field(0, "process", identity(app, p, who)),

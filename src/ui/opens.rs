@@ -12,9 +12,9 @@ use super::opens_cells;
 use super::opens_data::Ctx;
 use super::table::Table;
 use super::text::{Line, cut, wrapped};
-use super::{columns, detail, num, related, unit_cells};
+use super::{columns, detail, num, related};
 use crate::app::data::ProbeState;
-use crate::app::opens::{Detail, OpensView};
+use crate::app::opens::{Detail, OpensView, label_of};
 use crate::app::{App, Pane};
 use crate::keys::Action;
 use crate::model::errno::errno_name;
@@ -139,7 +139,10 @@ fn title(app: &App, look: &Look) -> String {
     let mut title = format!(" 1 Files {} {}", look.glyphs.dot, pane.view.title());
     for crumb in &pane.crumbs {
         let name = match &crumb.detail {
-            Detail::Unit(place) => escape(unit_cells::name_of(place)).into_owned(),
+            Detail::Unit(place) => {
+                let container = pane.units.first().and_then(|u| u.container.as_deref());
+                escape(&label_of(place, container)).into_owned()
+            }
             Detail::Program(key) => escape(key.name.as_bytes()).into_owned(),
             Detail::Process(s) => opens.processes().get(*s).map_or("evicted".into(), |p| {
                 format!("{} {}", escape(p.name.as_bytes()), p.key.tgid)

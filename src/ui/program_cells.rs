@@ -95,9 +95,11 @@ pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
     let Row::Program(i) = row else { return };
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    match c.program(i).and_then(|p| p.group.key.place.unit()) {
-        Some(unit) => line.put_bytes(unit.name, glyphs.cut, theme.quiet),
-        None => line.put(glyphs.none, theme.quiet),
+    let Some(group) = c.program(i).map(|p| &p.group) else { return };
+    match (&group.container, group.key.place.unit()) {
+        (Some(names), _) => line.put_path(names.label().as_bytes(), glyphs.cut, theme.quiet),
+        (None, Some(unit)) => line.put_bytes(unit.name, glyphs.cut, theme.quiet),
+        (None, None) => line.put(glyphs.none, theme.quiet),
     };
 }
 

@@ -5,16 +5,6 @@ use super::text::{Line, cells};
 use super::{num, program_cells};
 use crate::app::opens::{ProgramRow, Row, UnitRow};
 use crate::model::errno::errno_name;
-use crate::model::opens::Place;
-
-/// The short name of a place.
-pub fn name_of(place: &Place) -> &[u8] {
-    match (place.unit(), place) {
-        (Some(unit), _) => unit.name,
-        (None, Place::Unknown(None)) => b"no cgroup",
-        (None, _) => b"unknown cgroup",
-    }
-}
 
 /// Name and number of programs; below it a program with the file that matters most.
 pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
@@ -55,7 +45,7 @@ fn whole(c: &Ctx<'_>, at: usize, unit: &UnitRow, line: &mut Line<'_>) {
     if !unit.is_busy() && unit.living == 0 {
         line.put_right("ended", theme.quiet).skip_right(1);
     }
-    line.put_bytes(name_of(&unit.place), glyphs.cut, style);
+    line.put_bytes(&unit.name(), glyphs.cut, style);
     let n = unit.programs.len() as u64;
     let programs = if n == 1 { "program" } else { "programs" };
     line.skip(2).put_right(&format!("{} {programs}", num::grouped(n)), theme.quiet);

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
 // Whether name=systemd is used changes how all opens are attributed: one test at a time.
 use crate::common::patience::{alone, until};
 use crate::common::program::{Ended, Stream, ebpftop, ended, program};
@@ -164,6 +167,30 @@ fn a_container_of_v1_is_named_also_a_brief_one() {
     let rows = opened.rows(&stream.interrupt());
     let row = |id: &str| (json!(format!("/docker/{id}")), json!(id));
     assert_eq!(rows, [row(ID), row(&brief)]);
+}
+
+/// Docker's file is there before the container's first process is.
+#[test]
+fn a_container_has_its_name_from_the_first_open_on() {
+    let _alone = alone();
+    let (v2, opened) = (Hierarchy::v2(), Opened::new());
+    // Of this thread and of what it starts: the files of the machine's own engine stay as they are.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("lib"), "/var/lib", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    let dir = format!("/var/lib/docker/containers/{ID}");
+    std::fs::create_dir_all(&dir).unwrap();
+    let hostile = r#"{"ID":"x","Name":"/web\u001b[31m","Config":{}}"#;
+    std::fs::write(format!("{dir}/config.v2.json"), hostile).unwrap();
+    let stream = opened.stream();
+    opened.open_in(&[&v2.make(&format!("docker-{ID}.scope")).dir]);
+    let run = stream.interrupt();
+    let opens = run.of_type("open");
+    let names = |open: &Value| (open["container_name"].clone(), open["pod_name"].clone());
+    let all: Vec<_> = opens.iter().map(names).collect();
+    assert_eq!(all, [(json!("web\\x1b[31m"), Value::Null)]);
+    assert_eq!(opens[0]["container"], ID);
 }
 
 #[test]

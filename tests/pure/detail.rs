@@ -3,7 +3,7 @@
 use crate::fake::{Dashboard, at, busy, meta, started, text, type_text};
 use ebpftop::app::opens::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
-use ebpftop::model::cgroup::{Cgroup, Owner};
+use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::process::ProcessKey;
@@ -18,7 +18,7 @@ fn who() -> ProcessInfo {
     let args = ["/usr/lib/gcc/x86_64-linux-gnu/12/cc1", "-quiet", "-I", "a b", "", "-o\n\x1b[2J"];
     ProcessInfo {
         user: Some("builder".into()),
-        cgroup: Some(Cgroup { path: path.as_bytes().into(), owner: Owner::of(path.as_bytes()) }),
+        cgroup: Some(Cgroup::at(path.as_bytes())),
         facts: Ok(ProcessDetails {
             exe: Some(b"/usr/lib/gcc/x86_64-linux-gnu/12/cc1".to_vec()),
             args: args
@@ -257,7 +257,7 @@ fn a_cgroup_filter_waits_for_names_of_cgroups() {
     type_text(&mut app, "/cgroup:nginx", at(1.0));
     app.press(KeyCode::Enter, at(1.0));
     assert_eq!(app.opens_pane.matched, 0, "unknown does not match");
-    let nginx = Cgroup { path: b"/system.slice/nginx.service"[..].into(), owner: Owner::default() };
+    let nginx = Cgroup::at(b"/system.slice/nginx.service");
     app.update(Msg::Cgroups(vec![(50, Some(nginx)), (60, None)]), at(1.1));
     assert_eq!(app.opens_pane.matched, 1);
     app.press(KeyCode::Enter, at(1.1));

@@ -5,7 +5,7 @@ use ebpftop::app::opens::OpensSort;
 use ebpftop::app::talkers::TalkersSort;
 use ebpftop::app::{Msg, Pane, Target};
 use ebpftop::keys::{BINDINGS, Mode};
-use ebpftop::model::cgroup::{Cgroup, Owner};
+use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::{ProbeEvent, ProbeId};
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
@@ -137,10 +137,7 @@ fn message(app: &mut Dashboard, step: &Step, s: f64) -> Option<Msg> {
             let user = Some(String::from_utf8_lossy(text).into_owned());
             Msg::Described(key, Box::new(ProcessInfo { user, cgroup: None, facts }))
         }
-        Step::Cgroup(id, path) => {
-            let owner = Owner::of(path);
-            Msg::Cgroups(vec![(*id, Some(Cgroup { path: path.as_slice().into(), owner }))])
-        }
+        Step::Cgroup(id, path) => Msg::Cgroups(vec![(*id, Some(Cgroup::at(path)))]),
         Step::Resize(w, h) => {
             app.resize((*w, *h), now);
             return None;

@@ -1,10 +1,13 @@
 //! The view by service and container: its rows, their sums, the programs below them.
 
+use std::sync::Arc;
+
 use crate::fake::{Dashboard, at, key, meta, started, text, type_text};
-use ebpftop::app::Msg;
 use ebpftop::app::opens::OpensView;
 use ebpftop::app::opens::{Detail, Row};
+use ebpftop::app::{Effect, Msg};
 use ebpftop::model::cgroup::Cgroup;
+use ebpftop::model::container::of_docker;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::settings::Settings;
@@ -61,6 +64,35 @@ fn programs_are_summed_by_service_and_container() {
     let opens: u64 = app.opens_pane.units.iter().map(|unit| unit.tally.opens).sum();
     assert_eq!(opens, app.opens().total().opens);
     insta::assert_snapshot!("units_150x40", screen);
+}
+
+#[test]
+fn a_container_has_the_names_of_its_manager() {
+    let mut app = services();
+    let names = of_docker(br#"{"Name":"/k8s_cache_web-0_prod_0f6a_3"}"#).map(Arc::new);
+    app.update(Msg::Containers(vec![(ID.into(), names)]), at(2.5));
+    app.update(Msg::Tick, at(3.0));
+    let screen = text(&app, SIZE);
+    assert!(screen.contains(" prod/web-0/cache ") && !screen.contains("1b3f5c7d9e0a"), "{screen}");
+    type_text(&mut app, "/pod:web-0", at(3.0));
+    let screen = text(&app, SIZE);
+    assert!(screen.contains(" prod/web-0/cache ") && screen.contains(" 1 of 3 "), "{screen}");
+}
+
+/// The app asks for containers whose names it does not know, and less often the longer they are unknown.
+#[test]
+fn names_of_containers_are_requested() {
+    let mut app = services();
+    let mut asked = 0;
+    for second in 3..63 {
+        for effect in app.update(Msg::Tick, at(f64::from(second))) {
+            if let Effect::Containers(ids) = effect {
+                assert_eq!(ids, [ID.into()]);
+                asked += 1;
+            }
+        }
+    }
+    assert!((4..8).contains(&asked), "{asked}");
 }
 
 #[test]

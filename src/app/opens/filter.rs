@@ -56,7 +56,7 @@ impl Choose<'_> {
             names: names.get(..n).unwrap_or_default(),
             tgid: process.key.tgid,
             uid: process.uid,
-            cgroup: process.cgroup_id.and_then(|id| self.cgroups.get(id)).map(|c| &*c.path),
+            cgroup: process.cgroup_id.and_then(|id| self.cgroups.get(id)),
         };
         self.filters().all(|f| f.process(&who))
     }
@@ -99,7 +99,7 @@ impl Choose<'_> {
         let single = self.talking.is_some() || self.filters().any(Filter::needs_each_process);
         let name = [group.key.name.as_bytes()];
         let matches = |cgroup_id: Option<u64>| {
-            let cgroup = cgroup_id.and_then(|id| self.cgroups.get(id)).map(|c| &*c.path);
+            let cgroup = cgroup_id.and_then(|id| self.cgroups.get(id));
             let all = ProcessInfo { names: &name, tgid: 0, uid: 0, cgroup };
             self.filters().all(|f| f.process(&all))
         };

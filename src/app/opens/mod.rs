@@ -14,5 +14,5 @@ pub use filter::Choose;
 pub use pane::{Crumb, OpensPane};
 pub use row::{
     About, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row,
-    Share, UnitRow,
+    Share, UnitRow, label_of,
 };

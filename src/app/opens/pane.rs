@@ -209,7 +209,7 @@ impl OpensPane {
         let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
         let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
         match row {
-            Row::Unit(i) => Some(self.units.get(i)?.place.unit()?.name.to_vec()),
+            Row::Unit(i) => self.units.get(i).map(|u| u.name().into_owned()),
             Row::Program(i) | Row::ProgramUnderUnit(i) => {
                 self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec())
             }

@@ -1,9 +1,12 @@
 //! The rows of the opens pane, by their subject, and the figures that they need in addition to the
 //! tables.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::app::list::RowId;
+use crate::model::container::ContainerName;
 use crate::model::field::opens::Traffic;
 use crate::model::open::Comm;
 use crate::model::opens::{Group, GroupKey, Latency, Opens, Place, Tally, sum_of};
@@ -137,6 +140,8 @@ impl ProgramRow {
 #[derive(Clone, Debug)]
 pub struct UnitRow {
     pub place: Place,
+    /// The names of the container, where they are known.
+    pub container: Option<Arc<ContainerName>>,
     /// Identifies the row.
     pub id: u64,
     /// Indexes of its programs in [`OpensPane::programs`](super::OpensPane::programs), in their order.
@@ -154,11 +159,12 @@ pub struct UnitRow {
 }
 
 impl UnitRow {
-    /// A unit without programs.
-    pub(super) fn new(place: &Place) -> Self {
+    /// The unit of a program, without programs.
+    pub(super) fn new(group: &Group) -> Self {
         Self {
-            place: place.clone(),
-            id: id_of_place(place),
+            place: group.key.place.clone(),
+            container: group.container.clone(),
+            id: id_of_place(&group.key.place),
             programs: Vec::new(),
             tally: Tally::default(),
             rate: 0.0,
@@ -167,6 +173,11 @@ impl UnitRow {
             living: 0,
             evicted: 0,
         }
+    }
+
+    /// The name that is shown.
+    pub fn name(&self) -> Cow<'_, [u8]> {
+        label_of(&self.place, self.container.as_deref())
     }
 
     /// Adds the counts of a program, which has this index.
@@ -198,6 +209,16 @@ impl UnitRow {
     /// Whether it opened something in the last seconds.
     pub fn is_busy(&self) -> bool {
         self.recent.map_or(self.rate > 0.0, |n| n > 0)
+    }
+}
+
+/// The name of a unit; of a container the names that its manager gave it, else what its cgroup says.
+pub fn label_of<'a>(place: &'a Place, container: Option<&ContainerName>) -> Cow<'a, [u8]> {
+    match (container, place.unit(), place) {
+        (Some(names), _, _) => names.label().into_bytes().into(),
+        (None, Some(unit), _) => unit.name.into(),
+        (None, None, Place::Unknown(None)) => b"no cgroup"[..].into(),
+        (None, None, _) => b"unknown cgroup"[..].into(),
     }
 }
 

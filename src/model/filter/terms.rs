@@ -47,8 +47,18 @@ pub const TERMS: &[TermForm] = &[
         "a word or ~regex in the cgroup's path; an unknown cgroup does not match",
     ),
     form("unit", "unit:", "unit:nginx.service", "a systemd unit, by its name in the cgroup's path"),
-    form("container", "container:", "container:3f1a", "a container, by its id or name there"),
-    form("pod", "pod:", "pod:0f6a2a1e", "a Kubernetes pod, by its uid there"),
+    form(
+        "container",
+        "container:",
+        "container:3f1a",
+        "a container, by its id in the cgroup's path or its name",
+    ),
+    form(
+        "pod",
+        "pod:",
+        "pod:0f6a2a1e",
+        "a Kubernetes pod, by its uid in the cgroup's path, its name or namespace",
+    ),
     form("err", "err:", "err:ENOENT", "the error of a failed open: its name, its number, or any"),
     form("ip", "ip:", "ip:10.0.0.0/8", "talkers with this address or in this network"),
     form(

@@ -1,6 +1,9 @@
 //! The filter language by tables and by chance.
 
+use std::sync::{Arc, LazyLock};
+
 use super::*;
+use crate::model::container::of_docker;
 use proptest::prelude::*;
 
 fn filter(text: &str) -> Filter {
@@ -8,7 +11,8 @@ fn filter(text: &str) -> Filter {
 }
 
 fn who<'a>(names: &'a [&'a [u8]]) -> ProcessInfo<'a> {
-    ProcessInfo { names, tgid: 812, uid: 1000, cgroup: Some(b"/system.slice/nginx.service") }
+    static NGINX: LazyLock<Cgroup> = LazyLock::new(|| Cgroup::at(b"/system.slice/nginx.service"));
+    ProcessInfo { names, tgid: 812, uid: 1000, cgroup: Some(&NGINX) }
 }
 
 #[test]
@@ -59,8 +63,22 @@ fn terms_on_the_process() {
         ("pod:0f1e2d3c", "/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0/x", true),
         ("pod:0f1e2d3c", "/system.slice/nginx.service", false),
     ] {
-        let info = ProcessInfo { cgroup: Some(path.as_bytes()), ..who(names) };
+        let cgroup = Cgroup::at(path.as_bytes());
+        let info = ProcessInfo { cgroup: Some(&cgroup), ..who(names) };
         assert_eq!(filter(text).process(&info), matches, "{text} {path}");
+    }
+    let name = of_docker(br#"{"Name":"/k8s_app_web-0_prod_0f6a_3"}"#).map(Arc::new);
+    let cgroup = Cgroup { names: name, ..Cgroup::at(format!("/docker/{:064x}", 7).as_bytes()) };
+    for (text, matches) in [
+        ("container:app", true),
+        ("container:0007", true),
+        ("container:web-0", false),
+        ("pod:web-0", true),
+        ("pod:prod", true),
+        ("!pod:prod", false),
+    ] {
+        let info = ProcessInfo { cgroup: Some(&cgroup), ..who(names) };
+        assert_eq!(filter(text).process(&info), matches, "{text}");
     }
     let no_cgroup = ProcessInfo { cgroup: None, ..who(names) };
     assert!(!filter("cgroup:a").process(&no_cgroup));

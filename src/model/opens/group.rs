@@ -1,9 +1,12 @@
 //! Programs by unit or container: the rows of the dashboard and of reports.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::{Opens, Process, Program, Tally};
 use crate::model::cgroup::KnownCgroups;
+use crate::model::container::ContainerName;
 use crate::model::history::History;
 use crate::model::open::Comm;
 use crate::model::slab::Slot;
@@ -56,6 +59,8 @@ pub struct Group {
     pub processes: u64,
     /// How many evicted programs this stands for; 0: it is a group.
     pub evicted: u64,
+    /// The names of the container, where they are known.
+    pub container: Option<Arc<ContainerName>>,
 }
 
 impl Group {
@@ -90,7 +95,9 @@ impl Opens {
                 let (programs, members) = Default::default();
                 let (tally, processes, evicted) = Default::default();
                 let key = key.clone();
-                groups.push(Group { key, programs, members, tally, processes, evicted });
+                let cgroup = program.key.cgroup_id.and_then(|id| cgroups.get(id));
+                let container = cgroup.and_then(|c| c.names.clone());
+                groups.push(Group { key, programs, members, tally, processes, evicted, container });
                 groups.len() - 1
             });
             if let Some(group) = groups.get_mut(at) {

@@ -21,8 +21,10 @@ pub use self::hierarchies::{
 };
 pub use crate::model::cgroup::Cgroup;
 use crate::model::cgroup::{CgroupNames, hierarchy_of, id_in};
+use crate::model::container::ContainerAnswers;
 use crate::model::event::CgroupsMade;
 use crate::model::time::Mono;
+use crate::probes::containers::Namer;
 
 /// Features that are missing where a cgroup namespace hides the machine's root.
 pub(crate) const OUTSIDE_NAMES: &str =
@@ -49,6 +51,8 @@ pub struct Cgroups {
     next_walk: HashMap<u32, Mono>,
     /// Names of new cgroups that were lost.
     lost: u64,
+    /// Reads the names of containers, where they are asked for.
+    containers: Option<Namer>,
 }
 
 impl Default for Cgroups {
@@ -60,7 +64,17 @@ impl Default for Cgroups {
 impl Cgroups {
     /// None known yet.
     pub fn new() -> Self {
-        Self { names: CgroupNames::new(MOST), next_walk: HashMap::new(), lost: 0 }
+        Self { names: CgroupNames::new(MOST), next_walk: HashMap::new(), lost: 0, containers: None }
+    }
+
+    /// None known yet; containers will have their names.
+    pub fn with_containers() -> Self {
+        Self { containers: Some(Namer::default()), ..Self::new() }
+    }
+
+    /// The names of containers that were found since the last call.
+    pub fn take_containers(&mut self) -> ContainerAnswers {
+        self.containers.as_mut().map(Namer::take_found).unwrap_or_default()
     }
 
     /// Stores the path of a new or renamed cgroup.
@@ -79,7 +93,7 @@ impl Cgroups {
     }
 
     /// The cgroup of this id, if it is known by now. `clock` gives the time before and after a walk.
-    pub fn get(&mut self, id: u64, clock: impl Fn() -> Mono) -> Option<&Cgroup> {
+    pub fn get(&mut self, id: u64, clock: impl Fn() -> Mono + Copy) -> Option<&Cgroup> {
         if self.names.get(id).is_none() {
             let number = hierarchy_of(id);
             let hierarchy = hierarchies().iter().find(|h| h.number == number);
@@ -87,7 +101,18 @@ impl Cgroups {
                 self.walk(number, &root.dir, &root.prefix, clock);
             }
         }
+        self.name_container(id, clock);
         self.names.get(id)
+    }
+
+    /// Asks for the names of a cgroup's container, where they are unknown.
+    fn name_container(&mut self, id: u64, clock: impl Fn() -> Mono) {
+        let Some(namer) = &mut self.containers else { return };
+        let unnamed = self.names.get(id).filter(|c| c.names.is_none());
+        let Some(container) = unnamed.and_then(|c| c.owner.container()) else { return };
+        if let Some(answers) = namer.ask(container, clock()) {
+            self.names.name_containers(&answers);
+        }
     }
 
     fn walk(&mut self, hierarchy: u32, dir: impl AsFd, prefix: &[u8], clock: impl Fn() -> Mono) {

@@ -30,7 +30,7 @@ fn opens_key_by_key() {
             r#""ppid":1,"uid":0,"comm":"worker","process":"nginx","syscall":"openat","#,
             r#""path":"conf/site.conf","resolved":"/etc/nginx/conf/site.conf","#,
             r#""resolved_kind":"opened","flags":["O_RDONLY","O_CLOEXEC"],"mode":null,"fd":5,"#,
-            r#""errno":null,"latency_ns":null,"cgroup":null,"container":null,"pod":null,"unit":null}"#,
+            r#""errno":null,"latency_ns":null,"cgroup":null,"container":null,"pod":null,"unit":null,"container_name":null,"pod_name":null,"namespace":null}"#,
             "\n"
         )
     );
@@ -41,7 +41,7 @@ fn opens_key_by_key() {
             r#""ppid":900,"uid":1000,"comm":"cat","process":"cat","syscall":"creat","#,
             r#""path":"=a \"b\",\\n\\x1b[31m\\xff\\\\","resolved":null,"resolved_kind":null,"#,
             r#""flags":["O_WRONLY","O_CREAT","O_TRUNC"],"mode":"0644","fd":null,"#,
-            r#""errno":"ENOENT","latency_ns":12345,"cgroup":null,"container":null,"pod":null,"unit":null}"#,
+            r#""errno":"ENOENT","latency_ns":12345,"cgroup":null,"container":null,"pod":null,"unit":null,"container_name":null,"pod_name":null,"namespace":null}"#,
             "\n"
         )
     );

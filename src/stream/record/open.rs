@@ -1,6 +1,7 @@
 //! `open`: a return from a call that opens.
 
 use super::{Flags, Maybe, Octal, Record, Text, Visitor, key};
+use crate::model::cgroup::Cgroup;
 use crate::model::errno::errno_name;
 use crate::model::flags;
 use crate::model::unit::systemd_unit;
@@ -87,5 +88,18 @@ impl<'a> Record for &'a OpenLine<'a> {
             key!("unit", "systemd unit that the cgroup names; null where it names none"),
             |l| l.cgroup.and_then(|c| systemd_unit(&c.path)).map(Text),
         );
+        v.field(
+            key!(
+                "container_name",
+                "name of the container; null where no file of its manager has it"
+            ),
+            |l| l.cgroup.and_then(Cgroup::container_name).map(|name| Text(name.as_bytes())),
+        );
+        v.field(key!("pod_name", "name of the Kubernetes pod; null as for container_name"), |l| {
+            l.cgroup.and_then(Cgroup::pod_name).map(|name| Text(name.as_bytes()))
+        });
+        v.field(key!("namespace", "Kubernetes namespace; null as for container_name"), |l| {
+            l.cgroup.and_then(Cgroup::namespace).map(|name| Text(name.as_bytes()))
+        });
     }
 }

@@ -54,7 +54,7 @@ fn by_place(programs: &[ProgramRow]) -> Vec<UnitRow> {
     for (at, program) in programs.iter().enumerate() {
         let place = &program.group.key.place;
         let unit = *by_place.entry(place).or_insert_with(|| {
-            units.push(UnitRow::new(place));
+            units.push(UnitRow::new(&program.group));
             units.len() - 1
         });
         if let Some(unit) = units.get_mut(unit) {
@@ -66,20 +66,22 @@ fn by_place(programs: &[ProgramRow]) -> Vec<UnitRow> {
 
 fn in_order(pane: &OpensPane, units: Vec<UnitRow>) -> Vec<UnitRow> {
     let sort = pane.sort();
+    let names: Vec<_> = units.iter().map(UnitRow::name).collect();
     let mut items = Vec::with_capacity(units.len());
-    for (at, unit) in units.iter().enumerate() {
+    for (at, (unit, name)) in units.iter().zip(&names).enumerate() {
         let (recent, traffic) = (unit.recent, unit.traffic);
         let measures = Measures { recent, traffic, ..Measures::of(&unit.tally, unit.rate) };
         items.push(Ranked {
             class: u8::from(unit.evicted > 0),
             weight: sort.weigh(&measures),
-            name: unit.place.unit().map_or(&[][..], |unit| unit.name),
+            name,
             id: unit.id,
             what: at,
         });
     }
     order(&mut items, sort == OpensSort::Name, pane.reverse);
     let at: Vec<usize> = items.into_iter().map(|item| item.what).collect();
+    drop(names);
     take_in_order(units, &at)
 }
 
