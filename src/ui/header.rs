@@ -120,7 +120,7 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// How connections are attributed where no program does, how many features the kernel refused, and how
+/// The share of traffic that is attributed to processes, how connections are attributed where no program does, how many features the kernel refused, and how
 /// many opens through io_uring have no path: `unnamed 3   connections: procfs   missing 2`. Shorter where
 /// less than `needed` cells would be left.
 fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
@@ -139,8 +139,17 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
         0 => String::new(),
         n => format!("unnamed {}", num::grouped(n)),
     };
-    for word in [&*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty()) {
-        line.put_right(word, look.theme.note).skip_right(3);
+    let attributed = match app.opens_pane.attributed() {
+        Some(share) if line.room() >= (needed + PROGRAM + long).max(100) => {
+            format!("attributed {}", num::share(share))
+        }
+        _ => String::new(),
+    };
+    for word in
+        [&*attributed, &*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty())
+    {
+        let style = if word == attributed { look.theme.quiet } else { look.theme.note };
+        line.put_right(word, style).skip_right(3);
     }
 }
 

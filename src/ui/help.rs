@@ -1,17 +1,18 @@
-//! The help page, printed from the tables of keys and columns. It can be searched.
+//! The help page, printed from the tables of keys and columns, the current view first. It can be searched.
 
 use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::columns;
 use super::frame::window;
-use super::help_text::{COLOURS, MARKS, StyleOf};
+use super::help_text::{COLOURS, DETAILS, MARKS, StyleOf, TALKERS, rows_of};
 use super::layout::layout_of;
 use super::look::Look;
 use super::text::{Line, cells, cut, wrapped};
-use crate::app::App;
 use crate::app::overlay::help::Help;
+use crate::app::{App, Pane};
 use crate::keys::Mode;
 use crate::model::coverage::{Missing, POLLED};
 use crate::model::field;
@@ -43,7 +44,8 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
     let filter = TERMS.iter().map(|t| (t.written.to_owned(), key, t.help.into())).collect();
     let colours =
         COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, (*b).into())).collect();
-    let sections: [(&str, Vec<Entry<'_>>); 6] = [
+    let sections: [(&str, Vec<Entry<'_>>); 7] = [
+        view(app),
         ("missing here", missing(app)),
         ("keys", keys),
         ("filter", filter),
@@ -78,6 +80,30 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
         }
     }
     lines
+}
+
+/// The focused pane as it is now: what its rows are, and its columns.
+fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
+    let strong: StyleOf = |t| t.strong;
+    let key: StyleOf = |t| t.key;
+    let plain = |header: &str, help: &'static str| (header.to_owned(), key, Cow::Borrowed(help));
+    let (title, rows, columns): (_, _, Vec<Entry<'_>>) = match app.screen.focus {
+        Pane::Talkers => {
+            let columns = columns::talkers(app).into_iter().map(|c| plain(c.header, c.help));
+            ("talkers", TALKERS, columns.collect())
+        }
+        Pane::Opens => {
+            let pane = &app.opens_pane;
+            let (title, rows) = match pane.detail() {
+                Some(_) => ("details", DETAILS),
+                None => (pane.view.title(), rows_of(pane.view)),
+            };
+            let columns = columns::opens(app).into_iter().map(|c| plain(c.header, c.help));
+            (title, rows, columns.collect())
+        }
+    };
+    let shows = ("rows".to_owned(), strong, Cow::Borrowed(rows));
+    (title, std::iter::once(shows).chain(columns).collect())
 }
 
 /// Features that the kernel refused, and how connections are attributed if they are polled.

@@ -1,8 +1,37 @@
-//! Texts of the help page that no other table has: the marks and the colours.
+//! Texts of the help page that no other table has: the views, the marks and the colours.
 
 use ratatui::style::Style;
 
 use super::theme::Theme;
+use crate::model::field::opens_view::OpensView;
+
+/// The rows of a view.
+pub fn rows_of(view: OpensView) -> &'static str {
+    match view {
+        OpensView::Programs => {
+            "processes of one name in one unit or container; below each its files, common ones in one row"
+        }
+        OpensView::Processes => {
+            "processes, ended ones last; below each its files, common ones in one row"
+        }
+        OpensView::Units => {
+            "systemd units and containers, the sum of their programs; below each the programs that open the most"
+        }
+        OpensView::Files => "files, with the number of processes that open them",
+        OpensView::Directories => "directories, the sum of the files below them",
+        OpensView::Failures => {
+            "failed opens by process name, error and directory; those found later or of common files are hidden"
+        }
+        OpensView::Live => "the latest opens, the newest first",
+    }
+}
+
+/// The rows of an open detail view.
+pub const DETAILS: &str = "what belongs to the row that was opened; Esc closes it";
+
+/// The rows of the talkers pane.
+pub const TALKERS: &str =
+    "addresses on the watched interface, with the process that exchanges most of their traffic";
 
 /// Words beside a row or in the header.
 pub const MARKS: &[(&str, &str)] = &[
@@ -14,11 +43,15 @@ pub const MARKS: &[(&str, &str)] = &[
     ("ended", "the process has exited"),
     ("◆ *", "belongs to the selected row of the other pane"),
     (
+        "attributed 97 %",
+        "share of the traffic of all sockets in the last interval whose process is known",
+    ),
+    (
         "unattributed",
         "traffic without a known process: kernel sockets, not accepted yet, or older than ebpftop",
     ),
     ("~", "found by polling /proc (procfs): short connections may be missing, bytes are unknown"),
-    ("missing 1", "features that this kernel refused: at the top of this page"),
+    ("missing 1", "features that this kernel refused: see `missing here` on this page"),
     ("other", "frames that are not IP, and evicted addresses"),
     ("lost", "opens or connection events that found the ring full: only their number is known"),
     ("evicted", "rows that left a full table; totals stay exact"),

@@ -169,7 +169,7 @@ fn ascii_means_no_other_byte_and_a_locale_without_utf8_means_ascii() {
         let env = [("LC_ALL", locale)];
         let mut tty = Tty::start(ebpftop(), &[option, "-p", "opn-ascii"], &env, (120, 30));
         opener.find(&mut tty);
-        for (key, seen) in [("t", "by process"), ("i", "ADDRESSES"), ("\x1b?", "/ searches it")] {
+        for (key, seen) in [("t", "by process"), ("i", "ADDRESSES"), ("\x1b?", " Help ")] {
             tty.send(key);
             tty.wait_for(seen);
         }

@@ -67,7 +67,7 @@ fn names_come_and_go_by_a_key_without_waiting() {
     enter(&mut tty, "10.0.0.2");
     tty.wait_for("(resolving)");
     tty.send("?");
-    tty.wait_for("; / searches it");
+    tty.wait_for(" Help ");
     tty.send("?");
     tty.wait_for("(no answer)");
     leave(&mut tty);

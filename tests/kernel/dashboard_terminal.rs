@@ -141,7 +141,7 @@ fn one_probe_alone_works_on_and_the_end_says_so() {
 fn help_lists_every_key() {
     let mut tty = dashboard((80, 24));
     tty.send("?");
-    tty.wait_for("; / searches it");
+    tty.wait_for(" Help ");
     let mut seen = tty.text();
     let last = "no activity now; ended processes";
     // The figures above the page change by themselves.
@@ -167,10 +167,11 @@ fn help_lists_every_key() {
     tty.wait_for("search quit\u{258f}");
     tty.send("\r");
     tty.wait_until("quit", |s| s.contains("q F10") && !s.contains("search quit\u{258f}"));
+    let first = "processes of one name";
     tty.send("\x1b");
-    tty.wait_for("; / searches it");
+    tty.wait_for(first);
     tty.send("\x1b");
-    tty.wait_until("the panes", |s| !s.contains("; / searches it"));
+    tty.wait_until("the panes", |s| !s.contains(first));
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }
@@ -268,9 +269,10 @@ fn the_mouse_moves_the_split_sorts_scrolls_and_brings_up_help_lines() {
     tty.wait_for("pid ▲");
     // The wheel scrolls the help that lies on top.
     tty.send("?");
-    tty.wait_for("; / searches it");
+    let first = "processes, ended ones last";
+    tty.wait_for(first);
     tty.send(&"\x1b[<65;80;20M".repeat(20));
-    tty.wait_until("further down", |s| !s.contains("; / searches it"));
+    tty.wait_until("further down", |s| !s.contains(first));
     tty.send("\x1b");
     tty.resize((100, 40));
     let at = second_pane(&tty.wait_until("stacked", |s| second_pane(s).1.is_some_and(|y| y > 5))).1;

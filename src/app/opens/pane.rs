@@ -229,6 +229,13 @@ impl OpensPane {
         }
     }
 
+    /// The share of all sockets' traffic in the last interval that is attributed to processes; `None`
+    /// without traffic, and where bytes are not counted by process.
+    pub fn attributed(&self) -> Option<f64> {
+        let (all, rest) = (self.carried.bytes(), self.unattributed.bytes());
+        (self.net && all > 0).then(|| all.saturating_sub(rest) as f64 / all as f64)
+    }
+
     /// The processes of a unit's programs, at most [`MAX_USERS`] of them.
     pub fn members_of_unit(&self, at: usize) -> impl Iterator<Item = Slot> {
         let programs = self.units.get(at).map_or(&[][..], |unit| &unit.programs);
