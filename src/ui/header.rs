@@ -120,9 +120,10 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// The share of traffic that is attributed to processes, how connections are attributed where no program does, how many features the kernel refused, and how
-/// many opens through io_uring have no path: `unnamed 3   connections: procfs   missing 2`. Shorter where
-/// less than `needed` cells would be left.
+/// The share of traffic that is attributed to processes, how connections are attributed where no program
+/// does, how many features the kernel refused, and how many opens through io_uring have no path:
+/// `unnamed 3   missing 2   connections: procfs   attributed 97 %`. Shorter where less than `needed`
+/// cells would be left.
 fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
     let missing = match app.data.missing().len() {
         0 => String::new(),
