@@ -22,12 +22,12 @@ PACE = 0.5
 # Keys as tmux names them, a caption, and the number of frames to show.
 SCENES = [
     ([], "what opens files, what is on the wire", 4),
-    (["Enter"], "Enter: into a process", 4),
+    (["Enter"], "Enter: into a program", 4),
     (["Escape"], "Esc: back", 2),
-    (["t"], "t: by file", 3),
-    (["t", "t"], "t t: failures, by reason", 4),
+    (["t"], "t: by process", 3),
+    (["t", "t", "t", "t"], "t t t t: failures, by reason", 4),
     (["2", "e"], "2, e: the talkers alone", 4),
-    (["e", "1", "t", "t"], "e, 1, t t: back to the processes", 2),
+    (["e", "1", "t", "t"], "e, 1, t t: back to the programs", 2),
     (["/", "w", "e", "b"], "/web: a filter, applied while typing", 4),
     (["Escape"], "Esc: clear it", 1),
 ]

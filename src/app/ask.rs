@@ -129,6 +129,7 @@ impl App {
         self.cgroups_changed(news)
     }
 
+    /// Builds the rows again where a filter is about cgroups.
     pub(super) fn cgroups_changed(&mut self, news: bool) -> Vec<Effect> {
         if !news || !self.filter.chooses_cgroups() {
             return Vec::new();

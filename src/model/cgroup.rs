@@ -216,9 +216,8 @@ impl KnownCgroups {
 
     /// The names of containers that are known.
     pub fn all_containers(&self) -> ContainerAnswers {
-        let named =
-            |(id, names): (&Box<str>, &Arc<ContainerName>)| (id.clone(), Some(names.clone()));
-        self.known.containers.iter().map(named).collect()
+        let all = self.known.containers.iter();
+        all.map(|(id, names)| (id.clone(), Some(names.clone()))).collect()
     }
 
     /// Whether to request it.
