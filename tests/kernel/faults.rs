@@ -261,7 +261,7 @@ impl Drop for Tight {
 #[test]
 fn too_little_memory_is_reported() {
     // Below some 8 MiB the kernel kills it: see `whole`.
-    for (kind, enough) in [("opens", 40 << 20), ("connections", 60 << 20)] {
+    for (kind, enough) in [("opens", 40 << 20), ("connections", 72 << 20)] {
         let enough = Tight::new(enough).stream(kind);
         assert_eq!(enough.code(), 0, "{}", enough.stderr);
         let short = Tight::new(16 << 20).stream(kind);

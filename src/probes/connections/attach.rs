@@ -45,7 +45,7 @@ impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
             AttachError::Load(e) if e.is_out_of_memory() => {
-                "ring and tables count as its cgroup's memory: allow that 56 MiB; the dashboard does \
+                "ring and tables count as its cgroup's memory: allow that 64 MiB; the dashboard does \
                  without"
             }
             AttachError::Load(e) => {
