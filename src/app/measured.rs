@@ -9,7 +9,7 @@ pub struct PaneRoom {
 }
 
 /// The room that the screen has for what scrolls. The screen measures it before each message
-/// (`ui::measure`) and passes it to [`App::fit`].
+/// (`ui::measure`) and passes it to [`App::fit`](super::App::fit).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     /// `None` while the pane is not shown.

@@ -18,8 +18,14 @@ use crate::ui::{self, Look};
 /// Events that wait for the loop; further ones wait in the terminal.
 const WAITING: usize = 64;
 
-/// How long the thread waits for the rest of a burst before it waits without end again.
+/// How long crossterm waits for the rest of a burst.
 const BURST: Duration = Duration::from_millis(1);
+
+/// How often crossterm is asked again after the last event, and the time between, ms, before the thread waits
+/// for the terminal alone. Events of one read wait in crossterm's parser, and its `poll` does not get to them
+/// where the thread was off the CPU for longer than [`BURST`] (0.29, `event/source/unix/tty.rs`).
+const ASKED_AGAIN: u32 = 8;
+const BETWEEN_MS: u8 = 10;
 
 /// The events of the terminal, read by a thread of its own.
 ///
@@ -64,10 +70,13 @@ impl Input {
 
 /// Reads events until the other end of `ended` is closed.
 fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>) -> io::Result<()> {
+    let mut asked = 0;
     loop {
         let mut fds =
             [terminal.as_fd(), ended.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let wait =
+            if asked < ASKED_AGAIN { PollTimeout::from(BETWEEN_MS) } else { PollTimeout::NONE };
+        match poll(&mut fds, wait) {
             Err(nix::errno::Errno::EINTR) => continue,
             done => done?,
         };
@@ -75,7 +84,9 @@ fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>)
         if !ended.is_empty() {
             return Ok(());
         }
+        asked = asked.saturating_add(1);
         while event::poll(BURST)? {
+            asked = 0;
             if events.blocking_send(event::read()).is_err() {
                 return Ok(());
             }
