@@ -103,7 +103,8 @@ fn text_and_csv_have_the_same_rows() {
     let csv = run(&["report", &demo, "--format", "csv"]).text();
     let text = run(&["report", &demo]).text();
     let header = csv.lines().next().unwrap();
-    assert!(header.starts_with("type,time,by,other,program,unit,container,pod,processes,opens"));
+    let columns = "type,time,by,other,program,unit,container,pod,container_name,pod_name,namespace,processes,opens";
+    assert!(header.starts_with(columns), "{header}");
     assert_eq!(csv.lines().count(), json.len() + 1);
     // A heading and the names of the columns.
     assert_eq!(text.lines().count(), json.len() + 2);
