@@ -1,5 +1,6 @@
 //! `doctor` and the configuration file where everything may be watched.
 
+use crate::common::opener::opener;
 use crate::common::program::{ended, program, run};
 
 #[test]
@@ -15,8 +16,8 @@ fn the_file_applies_and_the_command_line_wins() {
         run.of_type("open").len()
     };
     assert_eq!(stream(&[]), 0);
-    // Its own look at the cgroups is seen at least.
-    assert!(stream(&["-f", "path:/"]) > 0);
+    let _opener = opener("opn-file");
+    assert!(stream(&["-f", "path:file-of-opn-file"]) > 0);
 }
 
 #[test]
