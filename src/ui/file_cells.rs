@@ -12,7 +12,8 @@ use crate::model::errno::errno_name;
 pub(super) fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let Some(path) = c.path_of(row) else {
-        line.put("(no path)", theme.quiet);
+        // Rows are those of the last tick; a path may have been evicted since.
+        line.put(if matches!(row, Row::Live(_)) { "(no path)" } else { "evicted" }, theme.quiet);
         return;
     };
     if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
