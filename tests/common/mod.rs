@@ -15,3 +15,4 @@ pub mod program;
 pub mod spawn;
 pub mod speed;
 pub mod tty;
+pub mod user;

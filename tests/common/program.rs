@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::patience::Leash;
 use super::spawn::{may_change_user, public_copy};
+use super::user::USER;
 
 /// The program's path: the one that was built with the tests, unless `EBPFTOP_PROGRAM` names
 /// another, as where the tests run on other kernels.
@@ -76,7 +77,7 @@ pub fn run_without_privileges(args: &[&str]) -> Ended {
     let (_dir, copy) = public_copy();
     let mut command = Command::new(copy);
     command.env("XDG_CONFIG_HOME", "/nonexistent").current_dir("/");
-    ended(command.args(args).stdin(Stdio::null()).uid(65534).gid(65534))
+    ended(command.args(args).stdin(Stdio::null()).uid(USER).gid(USER))
 }
 
 /// Runs a command to its end.

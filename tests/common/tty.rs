@@ -11,6 +11,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use super::patience::{patience, until};
 use super::spawn::may_change_user;
+use super::user::AS_USER;
 
 /// How long the rest of a frame may take before it is looked at as it is.
 const WHOLE: Duration = Duration::from_millis(500);
@@ -60,7 +61,10 @@ impl Tty {
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
-        command.env_remove("NO_COLOR");
+        // The tests may run inside of another terminal's program.
+        for name in ["NO_COLOR", "TMUX", "STY"] {
+            command.env_remove(name);
+        }
         // Else it starts in the home directory, which not every user has.
         command.cwd("/");
         for (name, value) in env {
@@ -242,8 +246,7 @@ pub fn without_privileges(program: &Path, args: &[&str], size: (u16, u16)) -> Tt
     if !may_change_user() {
         return Tty::start(program, args, &env, size);
     }
-    let args_before = ["--reuid", "65534", "--regid", "65534", "--clear-groups", program];
-    Tty::start("setpriv", &[&args_before[..], args].concat(), &env, size)
+    Tty::start("setpriv", &[&AS_USER[..], &[program], args].concat(), &env, size)
 }
 
 /// The terminal's modes, as text to compare.

@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 // Whether name=systemd is used changes how all opens are attributed: one test at a time.
-use crate::common::patience::{alone, until};
+use crate::common::patience::{alone, patience, until};
 use crate::common::program::{Ended, Stream, ebpftop, ended, program};
 use ebpftop::recording::{Item, Reader, Seen};
 use serde_json::{Value, json};
@@ -434,9 +435,10 @@ fn names_that_find_no_room_are_counted() {
     kill(reader, Signal::SIGCONT).unwrap();
     // The next record that has room brings the number along.
     let said = AtomicBool::new(false);
+    let end = Instant::now() + patience();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !said.load(Ordering::Relaxed) {
+            while !said.load(Ordering::Relaxed) && Instant::now() < end {
                 drop(v2.make(&unique("last")));
             }
         });

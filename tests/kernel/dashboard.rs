@@ -44,7 +44,7 @@ fn filters_while_typing() {
     let opener = opener("opn-filter");
     let mut tty = dashboard((120, 40));
     opener.find(&mut tty);
-    tty.send("/\x15nobody-is-called-this");
+    tty.send("/\x15no-program-has-this-name");
     tty.wait_for("no match for the filter");
     tty.send("\x1b");
     tty.wait_until("no filter", |s| !s.contains("no match for the filter"));

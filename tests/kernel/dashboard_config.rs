@@ -6,31 +6,29 @@ use std::path::{Path, PathBuf};
 use crate::common::net::*;
 use crate::common::program::ebpftop;
 use crate::common::tty::Tty;
+use crate::common::user::{CALLS_SUDO, USER};
 
-/// The id of `nobody`.
-const NOBODY: u32 = 65_534;
-
-/// A configuration in a folder of the user `nobody`.
+/// A configuration in a folder of a user without privileges.
 fn home(text: Option<&str>) -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("ebpftop/config.toml");
-    chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(home.path(), Some(USER), Some(USER)).unwrap();
     if let Some(text) = text {
         std::fs::create_dir(file.parent().unwrap()).unwrap();
         std::fs::write(&file, text).unwrap();
         for path in [file.parent().unwrap(), &file] {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(path, Some(USER), Some(USER)).unwrap();
         }
     }
     (home, file)
 }
 
-/// The dashboard on `lo` of a namespace of its own, as `nobody` would start it with sudo.
+/// The dashboard on `lo` of a namespace of its own, as that user starts it with sudo.
 fn dashboard(home: &Path) -> Tty {
     own_namespace();
     ip("link set lo up");
     let home = home.to_str().unwrap();
-    let env = [("XDG_CONFIG_HOME", home), ("SUDO_UID", "65534"), ("SUDO_GID", "65534")];
+    let env = [&[("XDG_CONFIG_HOME", home)], &CALLS_SUDO[..]].concat();
     let tty = Tty::start(ebpftop(), &["--interval", "200ms", "-i", "lo"], &env, (140, 40));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     tty
@@ -61,7 +59,7 @@ fn changes_are_saved_for_the_caller_of_sudo_and_apply_the_next_time() {
     assert_eq!(tty.wait(), 0);
     tty.assert_given_back();
     let meta = file.metadata().unwrap();
-    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (NOBODY, NOBODY, 0o600));
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (USER, USER, 0o600));
     let written = std::fs::read_to_string(&file).unwrap();
     assert_eq!(written, "view = \"file\"\nsort = \"failed\"\nsplit = 59\nunit = \"bits\"\n");
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
@@ -111,7 +109,7 @@ fn a_failure_to_save_is_reported_and_nothing_is_changed() {
     tty.wait_for("Permission denied");
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 0);
     // The file has a mistake meanwhile: it stays as it is.
-    chown(file.parent().unwrap(), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(file.parent().unwrap(), Some(USER), Some(USER)).unwrap();
     std::fs::write(&file, "mouse = 1\n").unwrap();
     tty.send("W");
     tty.wait_for("line 1: ");

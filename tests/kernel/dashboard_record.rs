@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::common::patience::until;
 use crate::common::program::ebpftop;
 use crate::common::tty::{Tty, touch};
+use crate::common::user::CALLS_SUDO;
 use crate::fake::at;
 use ebpftop::app::App;
 use ebpftop::model::event::ProbeEvent;
@@ -193,7 +194,7 @@ fn a_full_disk_and_a_directory_of_others_are_reported_and_the_dashboard_goes_on(
         std::fs::File::open(files.path().join(name)).unwrap_err();
     }
     let screen = tty.wait_for("recording stopped: ");
-    assert!(screen.contains("No space left") && screen.contains("what is saved: "), "{screen}");
+    assert!(screen.contains("No space left") && screen.contains("saved: "), "{screen}");
     assert!(!screen.lines().next().unwrap().contains("REC"), "{screen}");
     tty.send("/\x15path:opened-for-full\r");
     open(4);
@@ -206,7 +207,7 @@ fn a_full_disk_and_a_directory_of_others_are_reported_and_the_dashboard_goes_on(
 
     // Of root alone, and the user behind sudo is another.
     std::fs::set_permissions(&disk, PermissionsExt::from_mode(0o700)).unwrap();
-    let mut tty = dashboard(&disk, NAME, &[("SUDO_UID", "65534"), ("SUDO_GID", "65534")]);
+    let mut tty = dashboard(&disk, NAME, &CALLS_SUDO);
     tty.send("R");
     let screen = tty.wait_for("not recorded: ");
     assert!(screen.contains("Permission denied"), "{screen}");

@@ -10,8 +10,8 @@ use crate::common::net::*;
 use crate::common::program::{Ended, ebpftop, ended, program};
 use crate::common::spawn::public_copy;
 use crate::common::tty::Tty;
+use crate::common::user::{AS_USER, CALLS_SUDO};
 
-const NOBODY: u32 = 65_534;
 const ALICE: u32 = 4_242;
 const TEAM: u32 = 4_243;
 
@@ -23,11 +23,10 @@ fn with_capabilities() -> (tempfile::TempDir, PathBuf) {
     (dir, copy)
 }
 
-/// `program ARGS` as nobody.
-fn as_nobody(program: &Path, args: &[&str]) -> Ended {
+/// `program ARGS` as a user without privileges.
+fn as_user(program: &Path, args: &[&str]) -> Ended {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    command.arg(program).args(args).env("XDG_CONFIG_HOME", "/nonexistent");
+    command.args(AS_USER).arg(program).args(args).env("XDG_CONFIG_HOME", "/nonexistent");
     ended(command.current_dir("/").stdin(Stdio::null()))
 }
 
@@ -58,17 +57,17 @@ fn with_file_capabilities_a_closed_folder_stays_closed() {
     ] {
         let [there, absent] = [&there, &absent].map(|path| {
             let path = path.to_str().unwrap();
-            let run = as_nobody(&copy, &[before, &[path]].concat());
+            let run = as_user(&copy, &[before, &[path]].concat());
             assert_eq!(run.code(), 1, "{before:?} {}", run.stderr);
             run.stderr.replace(path, "PATH")
         });
         assert_eq!(there, absent, "{before:?}");
         assert!(!there.contains("ready"), "{there}");
     }
-    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", copy.to_str().unwrap()];
+    let program = copy.to_str().unwrap();
     let start = |args: &[&str], config: &str| {
         let env = [("XDG_CONFIG_HOME", config)];
-        Tty::start("setpriv", &[&nobody[..], args].concat(), &env, (120, 30))
+        Tty::start("setpriv", &[&AS_USER[..], &[program], args].concat(), &env, (120, 30))
     };
     for before in
         [&["replay"][..], &["replay", "--mmdb"], &["replay", "--config"], &["replay", "--log"]]
@@ -198,10 +197,9 @@ fn behind_sudo_a_path_of_a_network_namespace_is_no_way_to_files() {
     .unwrap();
     std::fs::write(dir.path().join("file"), "secret").unwrap();
     let stream = |path: &Path| {
-        let nobody = NOBODY.to_string();
         let mut command = program();
         command.args(["stream", "talkers", "-i", "lo", "--duration", "300ms", "--netns"]).arg(path);
-        ended(command.env("SUDO_UID", &nobody).env("SUDO_GID", &nobody))
+        ended(command.envs(CALLS_SUDO))
     };
     let run = stream(&space);
     assert_eq!(run.code(), 0, "{}", run.stderr);

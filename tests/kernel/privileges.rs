@@ -4,6 +4,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use caps::Capability::*;
 use caps::{CapSet, CapsHashSet};
+
+use crate::common::user::USER;
 use ebpftop::privileges::{ThreadRole, keep};
 
 fn held() -> (CapsHashSet, CapsHashSet) {
@@ -42,7 +44,7 @@ fn a_file_of_another_user_is_not_written() {
     let path = dir.path().join("log");
     std::fs::write(&path, "").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    chown(&path, Some(65_534), Some(65_534)).expect("the tests need root");
+    chown(&path, Some(USER), Some(USER)).expect("the tests need root");
     assert_eq!(
         ebpftop::files::append(&path).unwrap_err().to_string(),
         "it belongs to another user"

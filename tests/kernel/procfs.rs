@@ -11,6 +11,7 @@ use crate::common::conns::{done, lo_up, local, netns, process};
 use crate::common::net::own_namespace;
 use crate::common::program::{Stream, ended, program};
 use crate::common::spawn::public_copy;
+use crate::common::user::AS_USER;
 use ebpftop::model::coverage::Attribution;
 use ebpftop::model::event::{ProbeEvent, ProbeInfo};
 use ebpftop::recording::{Item, Reader, Seen};
@@ -320,9 +321,10 @@ fn processes_that_may_not_be_read_are_named() {
     // Nothing but what is its own.
     let (_dir, copy) = public_copy();
     let copy = copy.to_str().unwrap();
-    let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups", copy, "stream"];
     let mut command = missing(&mut Command::new("setpriv"));
-    let run = Stream::json_by(command.args(user).args(OFTEN).current_dir("/")).interrupt();
+    let run =
+        Stream::json_by(command.args(AS_USER).args([copy, "stream"]).args(OFTEN).current_dir("/"))
+            .interrupt();
     let ready = &run.of_type("ready")[0];
     let found = ready["missing"].as_array().unwrap();
     let of_others = found.iter().find(|m| m["program"] == "/proc/PID/fd").unwrap();

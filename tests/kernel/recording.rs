@@ -11,6 +11,7 @@ use crate::common::patience::until;
 use crate::common::program::{ended, program};
 use crate::common::spawn::public_copy;
 use crate::common::tty::without_privileges;
+use crate::common::user::{CALLS_SUDO, USER};
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::recording::{Damage, Item, Reader, Seen};
 use nix::sys::signal::{Signal, kill};
@@ -167,12 +168,10 @@ fn nothing_is_written_over_and_the_file_is_for_its_owner() {
     // The file is made with the privileges of the user it is for.
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let mut command = record(&file, &["--duration", "300ms"]);
-    command.env("SUDO_UID", "65534").env("SUDO_GID", "65534");
-    let done = ended(&mut command);
+    let done = ended(command.envs(CALLS_SUDO));
     assert_eq!(done.code(), 0, "{}", done.stderr);
     let meta = file.metadata().unwrap();
-    let user = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-    assert_eq!((meta.mode() & 0o777, meta.uid()), (0o600, user.uid.as_raw()));
+    assert_eq!((meta.mode() & 0o777, meta.uid()), (0o600, USER));
     let before = std::fs::read(&file).unwrap();
     let link = dir.path().join("link.rec");
     symlink(dir.path().join("elsewhere"), &link).unwrap();
@@ -203,7 +202,7 @@ fn a_disk_that_fills_up_is_reported_with_the_bytes_saved() {
     nix::mount::umount(&disk).unwrap();
     assert_eq!(done.code(), 1, "{}", done.stderr);
     assert!(done.stderr.contains("No space left"), "{}", done.stderr);
-    assert!(done.stderr.contains("what is saved: "), "{}", done.stderr);
+    assert!(done.stderr.contains("saved: "), "{}", done.stderr);
     let mut reader = Reader::new(std::io::Cursor::new(bytes)).unwrap();
     let end = loop {
         match reader.read() {

@@ -12,9 +12,7 @@ use crate::common::spawn::public_copy;
 
 use crate::common::net::*;
 use crate::common::tty::Tty;
-
-/// The id of `nobody`.
-const NOBODY: u32 = 65_534;
+use crate::common::user::{AS_USER, USER};
 
 /// The dashboard on `lo` of a namespace of its own, as `user` would start it with sudo.
 fn dashboard(user: Option<u32>, args: &[&str]) -> Tty {
@@ -26,22 +24,22 @@ fn dashboard(user: Option<u32>, args: &[&str]) -> Tty {
     Tty::start(ebpftop(), &[&["-i", "lo"], args].concat(), &env, (120, 30))
 }
 
-fn log_as_nobody(path: &Path) -> Tty {
-    dashboard(Some(NOBODY), &["--log", path.to_str().unwrap()])
+fn log_for_user(path: &Path) -> Tty {
+    dashboard(Some(USER), &["--log", path.to_str().unwrap()])
 }
 
 #[test]
 fn a_log_is_written_with_the_permissions_of_the_caller_of_sudo() {
     let home = tempfile::tempdir().unwrap();
-    chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(home.path(), Some(USER), Some(USER)).unwrap();
     let log = home.path().join("log");
     for _ in 0..2 {
-        let mut tty = log_as_nobody(&log);
+        let mut tty = log_for_user(&log);
         tty.wait_for("Files");
         tty.send("q");
         assert_eq!(tty.wait(), 0);
         let meta = log.metadata().unwrap();
-        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (NOBODY, NOBODY, 0o600));
+        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (USER, USER, 0o600));
     }
 
     // In root's folder, through links of either kind, over root's file: nothing is written.
@@ -58,7 +56,7 @@ fn a_log_is_written_with_the_permissions_of_the_caller_of_sudo() {
         (home.path().join("link"), "symbolic links"),
         (kept.clone(), "belongs to another user"),
     ] {
-        let mut tty = log_as_nobody(&path);
+        let mut tty = log_for_user(&path);
         assert_eq!(tty.wait(), 1);
         assert!(tty.text().contains(why), "{why}: {}", tty.text());
     }
@@ -204,14 +202,14 @@ fn with_file_capabilities_it_runs_without_sudo() {
     assert!(Command::new("setcap").arg(&set).arg(&copy).status().unwrap().success());
     // A tracefs that is root's alone, as on any system.
     let script = "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; } && \
-                  exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
-    let as_nobody = |args: &[&str]| {
+                  exec setpriv \"$@\"";
+    let as_user = |args: &[&str]| {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&copy).args(args);
+        command.args(["--mount", "sh", "-c", script, "sh"]).args(AS_USER).arg(&copy).args(args);
         command.env("XDG_CONFIG_HOME", "/nonexistent").current_dir("/").stdin(Stdio::null());
         ended(&mut command)
     };
-    let doctor = as_nobody(&["doctor"]);
+    let doctor = as_user(&["doctor"]);
     if perf_event_paranoid() > 2 {
         // Debian's own setting, which only CAP_SYS_ADMIN passes: the message names it and the fix.
         let (text, fix) = (doctor.text(), "sysctl kernel.perf_event_paranoid=2");
@@ -224,7 +222,7 @@ fn with_file_capabilities_it_runs_without_sudo() {
     assert_eq!(doctor.code(), 0, "{}\n{}", doctor.text(), doctor.stderr);
     let report = doctor.text();
     assert!(report.contains("opens") && report.contains("the probe runs"), "{report}");
-    let run = as_nobody(&["stream", "--format", "json", "-i", "lo", "--duration", "1s"]);
+    let run = as_user(&["stream", "--format", "json", "-i", "lo", "--duration", "1s"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let ready = &run.of_type("ready")[0];
     assert_eq!((&ready["opens"], &ready["talkers"]), (&true.into(), &true.into()));

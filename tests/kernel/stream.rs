@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::common::net::{ip, own_namespace};
 use crate::common::program::{Ended, Stream, ended, ended_into, program};
+use crate::common::user::{USER, USER_ID};
 use ebpftop::clock;
 use ebpftop::model::mounts::cgroup_path;
 use ebpftop::probes::cgroups::systemd_hierarchy;
@@ -280,7 +281,7 @@ fn opens_are_filtered() {
         let cat = child("cat", &["there", "absent"].map(OsStr::new), dir.path());
         child("head", &["there"].map(OsStr::new), dir.path());
         File::open(path("there")).unwrap();
-        Command::new("cat").arg(path("there")).uid(65534).gid(65534).output().unwrap();
+        Command::new("cat").arg(path("there")).uid(USER).gid(USER).output().unwrap();
         cat
     };
     // The opens of the two files: process, last component of the path, error.
@@ -313,12 +314,12 @@ fn opens_are_filtered() {
     );
     assert_eq!(written(&["--failed"]), ["cat absent ENOENT", "cat there EACCES"]);
     assert_eq!(written(&["--pid", &me]), ["test there "]);
-    assert_eq!(written(&["--uid", "65534"]), ["cat there EACCES"]);
+    assert_eq!(written(&["--uid", USER_ID]), ["cat there EACCES"]);
     assert_eq!(written(&["--path", "ABSENT"]), ["cat absent ENOENT"]);
     assert_eq!(written(&["--path", "!absent", "-p", "~^c"]), ["cat there ", "cat there EACCES"]);
     assert_eq!(written(&["-p", "head"]), ["head there "]);
     assert_eq!(written(&["-p", "!cat", "--uid", "0"]), ["head there ", "test there "]);
-    assert_eq!(written(&["-f", "err:EACCES uid:65534"]), ["cat there EACCES"]);
+    assert_eq!(written(&["-f", &format!("err:EACCES uid:{USER}")]), ["cat there EACCES"]);
     assert_eq!(written(&["-f", "cat !err:any"]), ["cat there "]);
     assert_eq!(written(&["-f", &format!("!cat !pid:{me}")]), ["head there "]);
 }

@@ -6,16 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// The beginning of a path, a word and the reason why it may occur there. An exception that is not
 /// needed is an error.
-const EXCEPTIONS: [(&str, &str, &str); 9] = [
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
     ("CHANGELOG.md", "let go", "the old name of a key"),
     ("CHANGELOG.md", "no owner", "the old name of a key"),
     ("LICENSE-", "whom", "the text of the licence"),
     ("LICENSES/", "telling", "the text of the licence"),
     ("scripts/kernels/guest.sh", "nobody", "the user of that name"),
-    ("tests/kernel/dashboard_config.rs", "nobody", "the user of that name"),
-    ("tests/kernel/invoker.rs", "nobody", "the user of that name"),
-    ("tests/kernel/recording.rs", "nobody", "the user of that name"),
-    ("tests/kernel/rights.rs", "nobody", "the user of that name"),
 ];
 
 /// Files and directories of the repository that are not searched.
