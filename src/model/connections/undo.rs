@@ -143,12 +143,13 @@ impl Undoable for Net {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.owner.comm, self.netns, self.total, self.delta, self.peers));
+        to.put(&(self.owner.comm, self.owner.uid, self.netns, self.total, self.delta, self.peers));
         to.put(&(self.live, self.begun, self.shared, self.last));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        (self.owner.comm, self.netns, self.total, self.delta, self.peers) = from.get()?;
+        (self.owner.comm, self.owner.uid, self.netns, self.total, self.delta, self.peers) =
+            from.get()?;
         (self.live, self.begun, self.shared, self.last) = from.get()?;
         Some(())
     }

@@ -241,7 +241,7 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
         let carried = Carried { rx_bytes: (*bytes).into(), tx_packets: 1, ..Carried::default() };
         let key = ProcessKey { tgid: (*process).into(), start_boottime_ns: 77 };
         let comm = Comm::new(format!("p{}", at.0 % 3).as_bytes());
-        let owner = Owner { key, uid: 0, comm, from: OwnerFrom::Made };
+        let owner = Owner { key, uid: (at.0 % 3) as u32, comm, from: OwnerFrom::Made };
         let shares = (*process > 0).then_some(Share { owner, carried });
         use ConnEvent::{Accept, Close, Connect, Sample, Seen};
         Conn {
