@@ -48,7 +48,7 @@ static __always_inline void fill_caller(struct caller *caller, __u64 task, __u32
 	caller->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	caller->tgid = HALF(task_struct, leader, tgid);
 	caller->is_last = 1;
-	/* Last: a walk on another CPU finds all of it or none. */
+	/* Last: fill_counts on another CPU, which reads it first, finds the rest or no process. */
 	asm volatile("" ::: "memory");
 	caller->from = from;
 }

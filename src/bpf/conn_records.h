@@ -88,6 +88,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 		      (state->passive ? CONN_PASSIVE : 0) | (state->shared ? CONN_SHARED : 0) |
 		      (state->stream ? CONN_STREAM : 0) |
 		      (state->sharers_tracked ? CONN_SHARERS : 0);
+	__u32 from;
 
 	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
 	record->rx_queued = 0;
@@ -100,7 +101,11 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	}
 	asm volatile("" ::: "memory");
 	record->flags = flags;
+	/* `from` is filled last, so it is read first: see fill_caller. */
+	from = *(const volatile __u32 *)&state->first.from;
+	asm volatile("" ::: "memory");
 	record->first = state->first;
+	record->first.from = from;
 	record->left_out = state->left_out;
 	record->since_ns = state->since_ns;
 	record->cookie = state->cookie;

@@ -123,8 +123,8 @@ int tcp_state(__u64 *ctx)
 	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], true);
 }
 
-/* The form for kernels that refuse programs that are typed by BTF. Here the socket is a number, and no helper
- * makes a cookie of it. */
+/* The form for kernels that refuse programs that are typed by BTF. Here the socket is a number, and no
+ * helper makes a cookie of it. */
 SEC("?raw_tp/inet_sock_set_state")
 int tcp_state_raw(__u64 *ctx)
 {
@@ -180,7 +180,7 @@ static __noinline struct sock_state *state_at_call(struct sock *sk, int bytes, b
 	state->kernel = is_kernel_socket(addr);
 	read_ids(&state->ids, addr);
 	if (state->stream)
-		state->established = 1;
+		state->established = sk->__sk_common.skc_state != TCP_SYN_SENT;
 	else
 		state->since_ns = bpf_ktime_get_ns();
 	if (tcp) {
@@ -389,7 +389,8 @@ int holders(struct bpf_iter__task_file *ctx)
 		state = new_state(sk, cookie);
 		if (!state || state->cookie)
 			return 0;
-		state->tcp = state->stream = state->established = 1;
+		state->tcp = state->stream = 1;
+		state->established = sk->__sk_common.skc_state != TCP_SYN_SENT;
 		set_base(state, number_of(state));
 		read_ids(&state->ids, number_of(state));
 		publish(state, cookie);

@@ -2,15 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{ForkResult, Pid, fork};
 use serde_json::Value;
 
 use super::net::{ip, own_namespace};
-use super::patience::{reaped, slowness, until};
+use super::patience::{patience, reaped, slowness, until};
 use super::program::{Ended, Stream};
 
 /// Runs `work` in a process of its own.
@@ -39,7 +40,11 @@ impl Gate {
         Self(wait, open)
     }
 
+    #[track_caller]
     pub fn wait(&self) {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let most = PollTimeout::try_from(patience()).unwrap();
+        assert_eq!(poll(&mut fds, most).unwrap(), 1, "the gate stays closed");
         assert_eq!(nix::unistd::read(&self.0, &mut [0]).unwrap(), 1);
     }
 

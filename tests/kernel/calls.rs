@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use crate::common::conns::*;
 use crate::common::net::{ip, own_namespace};
-use crate::common::patience::pause;
+use crate::common::patience::{pause, until};
 use crate::common::program::{Stream, program};
+use crate::common::user::USER;
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -203,7 +204,6 @@ fn a_process_has_the_name_of_its_latest_program() {
 
 #[test]
 fn a_process_has_its_latest_user_while_it_has_a_socket() {
-    const USER: u32 = 65_534;
     let stream = here();
     let (mut one, mut other) = pair();
     let child = process(|| {
@@ -392,4 +392,50 @@ fn an_option_that_is_obeyed_is_not_called_idle() {
         ["connections", "--interval", "200ms", "--pid", &pid, "--uid", "0", "--process", "x"];
     let ended = Stream::json(&args).interrupt();
     assert!(!ended.stderr.contains("has no effect"), "{}", ended.stderr);
+}
+
+/// Its SYN was lost where the queue of the listener was full, and is sent again a second later.
+#[test]
+fn a_connection_that_began_before_the_start_connects_after_it() {
+    own_namespace();
+    lo_up();
+    let listener = listening_for_one();
+    let to = listener.local_addr().unwrap();
+    let fills = TcpStream::connect(to).unwrap();
+    let gate = Gate::new();
+    let client = process(|| {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.write_all(&[0; 7]).unwrap();
+        gate.wait();
+    });
+    until("the lost SYN", || in_state("02").then_some(()));
+    let run = Stream::json(&["connections", "--interval", "200ms"]);
+    drop(listener.accept().unwrap());
+    let (mut server, _) = listener.accept().unwrap();
+    server.read_exact(&mut [0; 7]).unwrap();
+    gate.open();
+    done(client);
+    drop((server, listener, fills));
+    let run = end(run);
+    assert_eq!(run.by("connect", client).len(), 1);
+    let closes = run.by("close", client);
+    assert_eq!((closes.len(), &closes[0]["unseen"]), (1, &false.into()), "{closes:?}");
+    assert_eq!((&closes[0]["tx_bytes"], &closes[0]["duration_s"].is_null()), (&7.into(), &false));
+}
+
+/// Listens with room for one connection that is not accepted yet.
+fn listening_for_one() -> TcpListener {
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, socket,
+    };
+    let listener = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+    bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    listener.into()
+}
+
+/// Whether a socket of this namespace is in this state, as /proc/net/tcp writes it.
+fn in_state(state: &str) -> bool {
+    let text = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+    text.lines().skip(1).any(|l| l.split_whitespace().nth(3) == Some(state))
 }
