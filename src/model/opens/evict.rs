@@ -91,14 +91,9 @@ impl Opens {
 
     /// Makes room for uses, and in the text of paths; `keep` stays though no process may use it yet.
     pub(super) fn evict_files(&mut self, keep: Option<Slot>) {
-        let shared = |f: &FileUse| self.paths.get(f.path).is_some_and(|p| p.users.len() > 1);
-        let real = |f: &FileUse| self.processes.get(f.process).is_some_and(|p| !p.is_stand_in());
-        let candidates = self.files.iter().filter(|(_, f)| real(f) && shared(f));
-        let ranked = candidates.map(|(slot, f)| (worth(f.tally.last.0, f.tally.opens), slot));
-        for slot in least(ranked.collect()) {
-            self.move_to_stand_in(slot);
+        if self.files.len() > after(self.limits.files) {
+            self.merge_shared_uses();
         }
-        self.sweep();
         for _ in 0..MOST_PASSES {
             if !self.is_crowded() || !self.evict_paths(keep) {
                 break;
@@ -106,21 +101,51 @@ impl Opens {
         }
     }
 
+    /// Merges uses of paths that several processes have opened into those of stand-ins until there is room:
+    /// those of ended processes first, of living ones an eighth at most.
+    fn merge_shared_uses(&mut self) {
+        let rank = |(slot, f): (Slot, &FileUse)| {
+            let process = self.processes.get(f.process).filter(|p| !p.is_stand_in())?;
+            let is_shared = self.paths.get(f.path).is_some_and(|p| p.users.len() > 1);
+            let worth = worth(f.tally.last.0, f.tally.opens);
+            is_shared.then_some((process.ended.is_none(), worth, slot))
+        };
+        let mut ranked: Vec<_> = self.files.iter().filter_map(rank).collect();
+        ranked.sort_unstable();
+        let ended = ranked.partition_point(|(lives, ..)| !lives);
+        let most = ended + (ranked.len() - ended).div_ceil(8);
+        for (_, _, slot) in ranked.into_iter().take(most) {
+            if self.files.len() <= after(self.limits.files) {
+                break;
+            }
+            self.move_to_stand_in(slot);
+        }
+        self.sweep();
+    }
+
+    /// Whether a process that has not ended has opened this path.
+    fn is_used_by_living(&self, path: &Path) -> bool {
+        let user = |slot: &Slot| self.processes.get(self.files.get(*slot)?.process);
+        path.users.iter().filter_map(user).any(|p| !p.is_stand_in() && p.ended.is_none())
+    }
+
     fn is_crowded(&self) -> bool {
         self.files.len() > after(self.limits.files)
             || self.path_bytes > after(self.limits.path_bytes)
     }
 
-    /// Merges paths into the rests of their directories until there is room; false where there are none.
+    /// Merges paths into the rests of their directories until there is room, files without a living process
+    /// first; false where there are none.
     fn evict_paths(&mut self, keep: Option<Slot>) -> bool {
         let rank = |(slot, p): (Slot, &Path)| {
             let above = keep != Some(slot) && rest_of(&p.bytes).is_some();
-            above.then(|| (worth(p.tally.last.0, p.tally.opens), slot))
+            let worth = || worth(p.tally.last.0, p.tally.opens);
+            above.then(|| (p.is_rest() || self.is_used_by_living(p), worth(), slot))
         };
-        let mut ranked: Vec<(u64, Slot)> = self.paths.iter().filter_map(rank).collect();
+        let mut ranked: Vec<_> = self.paths.iter().filter_map(rank).collect();
         ranked.sort_unstable();
         let mut moved: HashMap<Slot, Slot> = HashMap::new();
-        for (_, slot) in ranked {
+        for (_, _, slot) in ranked {
             if !self.is_crowded() {
                 break;
             }

@@ -339,6 +339,32 @@ fn totals_of_rows_outlive_evictions_below() {
     assert_eq!(sum, (1_000, 1_000));
 }
 
+/// Each of many short compilers opens the same headers, which count more than the file of the living one.
+#[test]
+fn the_file_of_a_living_process_outlives_those_of_ended_ones() {
+    let limits = Limits { processes: 1_000, files: 2_000, files_of_one: 500, ..Limits::default() };
+    let mut opens = Opens::with_limits(limits);
+    let mut at = 0;
+    for compiler in 100..400 {
+        let mut open = |opens: &mut Opens, tgid, path: &str| {
+            at += 1_000_000;
+            add(opens, tgid, at, 3, path.as_bytes());
+        };
+        open(&mut opens, 7, "/srv/steady");
+        for header in 0..40 {
+            open(&mut opens, compiler, &format!("/usr/include/{header}.h"));
+            open(&mut opens, compiler, &format!("/src/{compiler}-{header}.c"));
+        }
+        let key = ProcessKey { tgid: compiler, start_boottime_ns: u64::from(compiler) * 7 };
+        opens.process_ended(key, Mono(at));
+    }
+    check(&opens);
+    assert!(opens.evicted.files > 1_000);
+    let (_, steady) = opens.paths.iter().find(|(_, p)| *p.bytes == *b"/srv/steady").unwrap();
+    let file = opens.files.get(steady.users[0]).unwrap();
+    assert_eq!((file.tally.opens, opens.processes.get(file.process).unwrap().key.tgid), (300, 7));
+}
+
 /// Ever new files: those that have gone are in the rest of their directory.
 #[test]
 fn evicted_files_stay_in_their_directory() {
