@@ -18,14 +18,13 @@ use crate::ui::{self, Look};
 /// Events that wait for the loop; further ones wait in the terminal.
 const WAITING: usize = 64;
 
-/// How long crossterm waits for the rest of a burst.
-const BURST: Duration = Duration::from_millis(1);
+/// How long crossterm waits for more after an event. It spins for less than a millisecond instead.
+const MORE: Duration = Duration::from_millis(20);
 
-/// How often crossterm is asked again after the last event, and the time between, ms, before the thread waits
-/// for the terminal alone. Events of one read wait in crossterm's parser, and its `poll` does not get to them
-/// where the thread was off the CPU for longer than [`BURST`] (0.29, `event/source/unix/tty.rs`).
-const ASKED_AGAIN: u32 = 8;
-const BETWEEN_MS: u8 = 10;
+/// How often crossterm is asked for more before the thread waits for the terminal alone. Events of one read
+/// wait in crossterm's parser, and its `poll` does not get to them where the thread was off the CPU for
+/// longer than [`MORE`] (0.29, `event/source/unix/tty.rs`).
+const TIMES: u32 = 3;
 
 /// The events of the terminal, read by a thread of its own.
 ///
@@ -74,8 +73,7 @@ fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>)
     loop {
         let mut fds =
             [terminal.as_fd(), ended.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let wait =
-            if asked < ASKED_AGAIN { PollTimeout::from(BETWEEN_MS) } else { PollTimeout::NONE };
+        let wait = if asked < TIMES { PollTimeout::ZERO } else { PollTimeout::NONE };
         match poll(&mut fds, wait) {
             Err(nix::errno::Errno::EINTR) => continue,
             done => done?,
@@ -85,7 +83,7 @@ fn read(terminal: &File, ended: &PipeReader, events: &Sender<io::Result<Event>>)
             return Ok(());
         }
         asked = asked.saturating_add(1);
-        while event::poll(BURST)? {
+        while event::poll(MORE)? {
             asked = 0;
             if events.blocking_send(event::read()).is_err() {
                 return Ok(());
