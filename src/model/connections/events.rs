@@ -12,6 +12,9 @@ use crate::model::process::ProcessKey;
 use crate::model::time::Mono;
 use crate::model::undo::{Reading, Writing};
 
+/// Latest network events, 96 bytes each; the oldest is evicted.
+pub const MAX_EVENTS: usize = 8_192;
+
 /// A network event of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetActivity {
@@ -48,6 +51,12 @@ pub(super) struct Events {
     turn_start: Option<Range<u64>>,
     /// Events of that time that have gone since.
     gone: Vec<(u64, Event)>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new(MAX_EVENTS)
+    }
 }
 
 impl Events {

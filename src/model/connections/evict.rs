@@ -7,7 +7,9 @@ impl Connections {
     /// Keeps the tables within their bounds. Traffic of an evicted process stays in the sums.
     pub(super) fn evict_quiet(&mut self) {
         let evicted = &mut self.evicted;
-        if let Some(before) = quietest(self.pairs.iter().map(|(_, p)| p.last), self.bounds.pairs) {
+        if let Some(before) =
+            quietest(self.pairs.iter().map(|(_, p)| p.last), self.pairs.len(), self.bounds.pairs)
+        {
             let processes = &mut self.processes;
             self.pairs.evict(
                 |pair| pair.last <= before,
@@ -20,7 +22,8 @@ impl Connections {
             );
         }
         let last = self.processes.iter().map(|(_, net)| net.last);
-        if let Some(before) = quietest(last, self.bounds.processes) {
+        let len = self.processes.len();
+        if let Some(before) = quietest(last, len, self.bounds.processes) {
             let other = &mut self.other;
             self.processes.evict(
                 |net| net.last <= before,
@@ -34,12 +37,11 @@ impl Connections {
 }
 
 /// The time up to which entries are evicted where there are more than `most`: an eighth of them.
-fn quietest(last: impl Iterator<Item = Mono>, most: usize) -> Option<Mono> {
-    let mut last: Vec<Mono> = last.collect();
-    if last.len() <= most {
+fn quietest(last: impl Iterator<Item = Mono>, len: usize, most: usize) -> Option<Mono> {
+    if len <= most {
         return None;
     }
-    let nth = last.len() - most + most / 8;
-    let nth = nth.min(last.len() - 1);
+    let mut last: Vec<Mono> = last.collect();
+    let nth = (len - most + most / 8).min(last.len() - 1);
     Some(*last.select_nth_unstable(nth).1)
 }

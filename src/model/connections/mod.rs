@@ -26,7 +26,7 @@ use super::time::Mono;
 use changes::Changes;
 pub use changes::{Change, What};
 use events::Events;
-pub use events::{Event, NetActivity};
+pub use events::{Event, MAX_EVENTS, NetActivity};
 pub use holders::Holders;
 use live::Live;
 pub use live::{MAX_CONNS, Parts, Party};
@@ -38,8 +38,6 @@ pub use reason::{Reason, Unattributed};
 pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.
 pub const MAX_PAIRS: usize = 65_536;
-/// Latest network events, 96 bytes each; the oldest is evicted.
-pub const MAX_EVENTS: usize = 8_192;
 
 /// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
 const TCP_SYN_SENT: u8 = 2;
@@ -64,7 +62,7 @@ impl Default for Bounds {
 }
 
 /// The connections, the processes that use them, and their peers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Connections {
     bounds: Bounds,
     conns: Table<Live>,
@@ -97,40 +95,10 @@ pub struct Connections {
     turn_start: Option<Box<undo::Sums>>,
 }
 
-impl Default for Connections {
-    fn default() -> Self {
-        Self::with_bounds(Bounds::default())
-    }
-}
-
 impl Connections {
     /// Empty tables with bounds of their own.
     pub fn with_bounds(bounds: Bounds) -> Self {
-        let (conns, processes, pairs, holders, gone) = Default::default();
-        let (total, delta, before, unattributed, other) = Default::default();
-        let (evicted, limits, attribution, at, interval_ns) = Default::default();
-        let (events, changes, turn_start) = (Events::new(bounds.events), None, None);
-        Self {
-            bounds,
-            conns,
-            processes,
-            pairs,
-            holders,
-            gone,
-            events,
-            changes,
-            total,
-            delta,
-            before,
-            unattributed,
-            other,
-            evicted,
-            limits,
-            attribution,
-            at,
-            interval_ns,
-            turn_start,
-        }
+        Self { bounds, events: Events::new(bounds.events), ..Self::default() }
     }
 
     /// One that collects changes for [`Self::take_changes`].
