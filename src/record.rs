@@ -12,7 +12,8 @@ use crate::cli::{ChooseArgs, RecordArgs};
 use crate::clock;
 use crate::console::say;
 use crate::files;
-use crate::model::cgroup::KnownCgroups;
+use crate::model::cgroup::{Cgroup, KnownCgroups};
+use crate::model::container::ContainerAnswers;
 use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
 use crate::model::event::{CgroupsMade, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
@@ -35,7 +36,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let choose = match Choose::new(settings, &ChooseArgs::default()) {
         Ok(choose) => choose,
         Err(e) => {
-            say(&format!("the filter does not parse: {e}"));
+            say(&format!("invalid filter: {e}"));
             return Ok(ExitCode::from(2));
         }
     };
@@ -118,7 +119,7 @@ impl Session {
             }
             // Opens and talkers are recorded without it: the recording is complete.
             ProbeEvent::Failed(ProbeId::Connections, problem) => {
-                say(&format!("without the processes behind connections: {problem}"));
+                say(&format!("connections are not recorded: {problem}"));
             }
             ProbeEvent::Failed(ProbeId::Opens | ProbeId::Talkers, problem) => {
                 self.failed = true;
@@ -160,7 +161,7 @@ impl Session {
             }
             Err(e) => {
                 self.failed = true;
-                say(&format!("write {name}: {e}; what is saved: {what}"));
+                say(&format!("write {name}: {e}; saved: {what}"));
             }
         }
         Ok(())
@@ -215,12 +216,11 @@ impl Session {
             return Ok(());
         }
         if let Seen::Probe(ProbeEvent::Opens(batch)) = &mut seen {
-            let news = self.news(batch);
+            let (news, named) = self.news(batch);
             if !news.is_empty() {
                 writer.take(at, &Seen::Cgroups(news))?;
             }
-            let named = self.cgroups.take_containers();
-            if self.known.name_containers(&named) {
+            if !named.is_empty() {
                 writer.take(at, &Seen::Containers(named))?;
             }
             let (choose, cgroups) = (&self.choose, &self.known);
@@ -240,21 +240,24 @@ impl Session {
         say_lost_cgroups(self.cgroups.take(made));
     }
 
-    /// The cgroups of a batch that were not written yet.
-    fn news(&mut self, batch: &OpenBatch) -> Vec<(u64, Option<crate::model::cgroup::Cgroup>)> {
-        let mut news = Vec::new();
+    /// The cgroups of a batch and the names of their containers, as far as they were not written yet.
+    fn news(&mut self, batch: &OpenBatch) -> (Vec<(u64, Option<Cgroup>)>, ContainerAnswers) {
+        let (mut news, mut named) = (Vec::new(), ContainerAnswers::new());
         let mut last = None;
         for id in batch.iter().filter_map(|open| open.meta.cgroup_id) {
-            if last == Some(id) || !self.known.is_wanted(id) {
+            if last == Some(id) || !(self.known.is_wanted(id) || self.known.is_unnamed(id)) {
                 continue;
             }
             last = Some(id);
-            let cgroup = self.cgroups.get(id, clock::mono).cloned();
-            if self.known.answer(id, cgroup.clone()) {
-                news.push((id, cgroup));
-            }
+            let Some(cgroup) = self.cgroups.get(id, clock::mono) else {
+                self.known.answer(id, None);
+                continue;
+            };
+            let (is_new, names) = self.known.copy(id, cgroup);
+            news.extend(is_new.then(|| (id, Some(cgroup.clone()))));
+            named.extend(names);
         }
-        news
+        (news, named)
     }
 }
 

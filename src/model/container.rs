@@ -21,6 +21,9 @@ const MOST_ASKED: usize = 4_096;
 const FIRST_PAUSE_NS: u64 = NS_PER_SEC;
 const LONGEST_PAUSE_NS: u64 = 60 * NS_PER_SEC;
 
+/// Doublings after which the pause is the longest one.
+const MOST_DOUBLED: u32 = 6;
+
 /// The names of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContainerName {
@@ -141,23 +144,29 @@ pub struct ContainerRequests {
 impl ContainerRequests {
     /// Whether to ask for this container now; then it counts as asked for.
     pub fn is_due(&mut self, id: &str, is_known: bool, now: Mono) -> bool {
-        let (next, tries) = self.asked.get(id).copied().unwrap_or_default();
-        if !is_id(id) || now < next {
+        if !is_id(id) {
             return false;
         }
-        let doubled = FIRST_PAUSE_NS.checked_shl(tries).unwrap_or(LONGEST_PAUSE_NS);
-        let pause = if is_known { LONGEST_PAUSE_NS } else { doubled.min(LONGEST_PAUSE_NS) };
+        let (next, tries) = self.asked.get(id).copied().unwrap_or_default();
+        if now < next {
+            return false;
+        }
+        let doubled = (FIRST_PAUSE_NS << tries).min(LONGEST_PAUSE_NS);
+        let pause = if is_known { LONGEST_PAUSE_NS } else { doubled };
         if self.asked.len() >= MOST_ASKED && !self.asked.contains_key(id) {
             self.asked.clear();
         }
         let next = Mono(now.0.saturating_add(pause));
-        self.asked.insert(id.into(), (next, tries.saturating_add(1).min(16)));
+        self.asked.insert(id.into(), (next, (tries + 1).min(MOST_DOUBLED)));
         true
     }
 }
 
-/// The answers to a request: containers by id, `None` where nothing names one.
-pub type ContainerAnswers = Vec<(Box<str>, Option<Arc<ContainerName>>)>;
+/// A container by its id; `None` where nothing names it.
+pub type ContainerAnswer = (Box<str>, Option<Arc<ContainerName>>);
+
+/// The answers to a request.
+pub type ContainerAnswers = Vec<ContainerAnswer>;
 
 #[cfg(test)]
 mod tests {

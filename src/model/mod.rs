@@ -8,6 +8,7 @@ pub mod compare;
 pub mod conn;
 pub mod connections;
 pub mod container;
+pub mod container_path;
 pub mod coverage;
 pub mod duration;
 pub mod errno;

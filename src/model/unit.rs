@@ -1,6 +1,6 @@
 //! The unit or the container that a cgroup belongs to, by its path.
 
-use super::cgroup::{Owner, container, named};
+use super::container_path::{Owner, container, named};
 
 /// Digits of a container's id that are shown.
 const ID_DIGITS: usize = 12;
@@ -15,8 +15,8 @@ pub struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    /// The innermost container in the path, else the innermost service or scope, else the innermost
-    /// slice.
+    /// The innermost container in the path, else the innermost unit of systemd that is no slice, else the
+    /// innermost slice.
     pub fn of(path: &'a [u8]) -> Self {
         let mut found = Unit { path, name: last(path) };
         let mut rank = 0;
@@ -28,9 +28,11 @@ impl<'a> Unit<'a> {
             let (this, name) = match container(component) {
                 Some((id, _)) => (3, component_id(component, &id)),
                 None if named(component, parent).is_some() => (3, plain(component)),
-                None if ends(component, &[".service", ".scope"]) => (2, component),
-                None if ends(component, &[".slice"]) => (1, component),
-                None => (0, component),
+                None => match kind(component) {
+                    Some(b"slice") => (1, component),
+                    Some(_) => (2, component),
+                    None => (0, component),
+                },
             };
             parent = component;
             if this > 0 && this >= rank {
@@ -44,19 +46,17 @@ impl<'a> Unit<'a> {
 /// The innermost systemd unit that a path names; `None` where it names none, and in the cgroup of a
 /// container, which is no unit of this machine.
 pub fn systemd_unit(path: &[u8]) -> Option<&[u8]> {
-    const KINDS: [&[u8]; 6] = [b"service", b"scope", b"slice", b"socket", b"mount", b"swap"];
-    let is_unit = |name: &&[u8]| {
-        let kind = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
-        name.len() > kind.len() + 1 && KINDS.contains(&kind)
-    };
     match Owner::of(path).container() {
         Some(_) => None,
-        None => path.split(|b| *b == b'/').rev().find(is_unit),
+        None => path.split(|b| *b == b'/').rev().find(|name| kind(name).is_some()),
     }
 }
 
-fn ends(component: &[u8], suffixes: &[&str]) -> bool {
-    suffixes.iter().any(|suffix| component.ends_with(suffix.as_bytes()))
+/// The kind of systemd unit, of those that have a cgroup, that a component names (systemd.unit(5)).
+fn kind(component: &[u8]) -> Option<&[u8]> {
+    const KINDS: [&[u8]; 6] = [b"service", b"scope", b"slice", b"socket", b"mount", b"swap"];
+    let kind = component.rsplit(|b| *b == b'.').next()?;
+    (component.len() > kind.len() + 1 && KINDS.contains(&kind)).then_some(kind)
 }
 
 fn last(path: &[u8]) -> &[u8] {
@@ -101,6 +101,9 @@ mod tests {
             ),
             ("/user.slice/user-0.slice/session-3.scope", "", "session-3.scope"),
             ("/plain/below", "/plain/below", "below"),
+            ("/system.slice/mnt-x.mount", "/system.slice/mnt-x.mount", "mnt-x.mount"),
+            ("/system.slice/x.socket/y", "/system.slice/x.socket", "x.socket"),
+            ("/.service/x", "/.service/x", "x"),
             (&format!("/docker/{id}"), "", "1b3f5c7d9e0a"),
             (
                 &format!("/system.slice/docker-{id}.scope/init.scope"),

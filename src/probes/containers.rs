@@ -3,7 +3,6 @@
 //! The files are opened with the program's own permissions, without a capability, through no link in the last
 //! place; where they cannot be read, a container has its id alone. What they contain is up to others.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
 
 use crate::model::container::{
     ContainerAnswers, ContainerName, ContainerRequests, is_id, of_docker, of_log, of_runtime,
@@ -125,32 +126,28 @@ impl ContainerFiles {
 pub(super) struct Namer {
     thread: Option<(SyncSender<Box<str>>, Receiver<ContainerAnswers>)>,
     requests: ContainerRequests,
-    /// Names that were found and not yet taken.
-    found: ContainerAnswers,
 }
 
 impl Namer {
-    /// The names of a container and any that came late; waits for at most [`PATIENCE`]. `None` where it is not
-    /// yet time to ask again.
-    pub(super) fn ask(&mut self, id: &str, now: Mono) -> Option<ContainerAnswers> {
-        if !self.requests.is_due(id, false, now) {
-            return None;
-        }
-        if self.thread.is_none() {
+    /// The names of a container, where it is time to ask for them, and any that came late; waits for at most
+    /// [`PATIENCE`].
+    pub(super) fn ask(&mut self, id: &str, now: Mono) -> ContainerAnswers {
+        let is_due = self.requests.is_due(id, false, now);
+        if is_due && self.thread.is_none() {
             self.thread = start();
         }
-        let (ask, answers) = self.thread.as_ref()?;
+        let Some((ask, answers)) = &self.thread else { return ContainerAnswers::new() };
+        let mut all: ContainerAnswers = answers.try_iter().flatten().collect();
         // Full: the disk hangs.
-        let asked = ask.try_send(id.into()).is_ok();
-        let first = if asked { answers.recv_timeout(PATIENCE).ok() } else { None };
-        let all: ContainerAnswers = first.into_iter().chain(answers.try_iter()).flatten().collect();
-        self.found.extend(all.iter().filter(|(_, name)| name.is_some()).cloned());
-        Some(all)
-    }
-
-    /// The names found since the last call.
-    pub(super) fn take_found(&mut self) -> ContainerAnswers {
-        std::mem::take(&mut self.found)
+        if is_due && ask.try_send(id.into()).is_ok() {
+            let deadline = Instant::now() + PATIENCE;
+            let left = || deadline.saturating_duration_since(Instant::now());
+            while !all.iter().any(|(answered, _)| **answered == *id) {
+                let Ok(more) = answers.recv_timeout(left()) else { break };
+                all.extend(more);
+            }
+        }
+        all
     }
 }
 
@@ -236,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_file_of_moderate_size_is_not_read() {
+    fn only_plain_files_of_bounded_size_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let path = |n| root.join(format!("var/lib/docker/containers/{}", id(n)));

@@ -35,6 +35,9 @@ const LIMITS: Limits = Limits {
 /// Maximum pairs of interface and address. Addresses beyond are in `other`.
 const MAX_ADDRESSES: usize = 65_536;
 
+/// Maximum cgroups in each of two generations. Processes in cgroups beyond have no unit.
+const MAX_CGROUPS: usize = 65_536;
+
 /// Everything that was counted.
 #[derive(Debug)]
 pub struct Sums {
@@ -53,7 +56,7 @@ impl Default for Sums {
     fn default() -> Self {
         Self {
             opens: Opens::with_limits(LIMITS),
-            cgroups: KnownCgroups::default(),
+            cgroups: KnownCgroups::with_room(MAX_CGROUPS),
             nets: Vec::new(),
             pairs: Vec::new(),
             payload: None,
@@ -66,23 +69,12 @@ impl Default for Sums {
 impl Sums {
     /// Counts an open.
     pub fn open(&mut self, open: &Open<'_>, cgroup: Option<&Cgroup>) {
-        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup) {
-            match self.cgroups.get(id) {
-                None => {
-                    self.cgroups.answer(id, Some(cgroup.clone()));
-                    self.name_container(cgroup);
-                }
-                Some(known) if known.names != cgroup.names => self.name_container(cgroup),
-                Some(_) => {}
-            }
+        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup)
+            && self.cgroups.get(id).is_none_or(|known| known.names != cgroup.names)
+        {
+            self.cgroups.copy(id, cgroup);
         }
         self.opens.add(open, open.meta.at);
-    }
-
-    fn name_container(&mut self, cgroup: &Cgroup) {
-        if let (Some(id), Some(names)) = (cgroup.owner.container(), &cgroup.names) {
-            self.cgroups.name_containers(&vec![(id.into(), Some(names.clone()))]);
-        }
     }
 
     /// Counts an interval of an interface.
@@ -309,7 +301,7 @@ impl Sums {
 }
 
 impl Place {
-    /// What a cgroup names.
+    /// The unit, container and pod that a cgroup names.
     fn of(cgroup: &Cgroup) -> Self {
         Self {
             unit: systemd_unit(&cgroup.path).map(Into::into),

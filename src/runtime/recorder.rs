@@ -284,7 +284,7 @@ impl Thread {
         let what = totals.in_words(&head, lost.1.saturating_sub(lost.0) + missing);
         let words = match why.or(finished.err()) {
             None => format!("recorded {what} in {name}"),
-            Some(why) => format!("recording stopped: {name}: {why}; what is saved: {what}"),
+            Some(why) => format!("recording stopped: {name}: {why}; saved: {what}"),
         };
         let _ = self.sender.send(Recorded::Ended(words));
     }

@@ -21,7 +21,6 @@ pub use self::hierarchies::{
 };
 pub use crate::model::cgroup::Cgroup;
 use crate::model::cgroup::{CgroupNames, hierarchy_of, id_in};
-use crate::model::container::ContainerAnswers;
 use crate::model::event::CgroupsMade;
 use crate::model::time::Mono;
 use crate::probes::containers::Namer;
@@ -72,11 +71,6 @@ impl Cgroups {
         Self { containers: Some(Namer::default()), ..Self::new() }
     }
 
-    /// The names of containers that were found since the last call.
-    pub fn take_containers(&mut self) -> ContainerAnswers {
-        self.containers.as_mut().map(Namer::take_found).unwrap_or_default()
-    }
-
     /// Stores the path of a new or renamed cgroup.
     pub fn insert(&mut self, id: u64, path: &[u8]) {
         self.names.insert(id, path);
@@ -108,11 +102,10 @@ impl Cgroups {
     /// Asks for the names of a cgroup's container, where they are unknown.
     fn name_container(&mut self, id: u64, clock: impl Fn() -> Mono) {
         let Some(namer) = &mut self.containers else { return };
-        let unnamed = self.names.get(id).filter(|c| c.names.is_none());
-        let Some(container) = unnamed.and_then(|c| c.owner.container()) else { return };
-        if let Some(answers) = namer.ask(container, clock()) {
-            self.names.name_containers(&answers);
-        }
+        let unnamed = self.names.get(id).and_then(Cgroup::unnamed_container);
+        let Some(container) = unnamed else { return };
+        let answers = namer.ask(container, clock());
+        self.names.name_containers(&answers);
     }
 
     fn walk(&mut self, hierarchy: u32, dir: impl AsFd, prefix: &[u8], clock: impl Fn() -> Mono) {
