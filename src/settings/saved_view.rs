@@ -202,7 +202,7 @@ pub const SAVED: &[Saved] = &[
         "",
         sort,
         variants::<OpensSort>(),
-        "Order of the files pane; rx, tx and peers by process alone."
+        "Order of the files pane; rx and tx by program, process and unit, peers by process alone."
     ),
     flag!("reverse", reverse, "Reverse that order."),
     range!(
@@ -216,7 +216,7 @@ pub const SAVED: &[Saved] = &[
         "",
         files_shown,
         FILES_SHOWN.to_vec(),
-        "Files under each process; auto goes by the room there is."
+        "Rows under each program, process or unit; auto goes by the room there is."
     ),
     words!(
         "talkers_sort",

@@ -162,7 +162,7 @@ fn put(
 fn unit<'a>(app: &'a App, look: &Look, u: &'a UnitRow) -> Vec<Field<'a>> {
     let programs = u.programs.len() as u64;
     let living = num::grouped(u.living as u64);
-    let text = format!("{}  {living} living processes", num::grouped(programs));
+    let text = format!("{}  {living} living", num::grouped(programs));
     let cgroup = u.place.unit().map_or(Cow::Borrowed("?"), |unit| escape(unit.path));
     vec![
         path(1, "cgroup", cgroup),

@@ -11,23 +11,22 @@ use crate::model::errno::errno_name;
 
 pub(super) fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    let Some(path) = c.path_of(row) else {
+    let Some(path) = c.path_at(row) else {
+        let is_unknown = matches!(row, Row::Live(n) if c.live(n).is_some_and(|l| l.path.is_none()));
         // Rows are those of the last tick; a path may have been evicted since.
-        line.put(if matches!(row, Row::Live(_)) { "(no path)" } else { "evicted" }, theme.quiet);
+        line.put(if is_unknown { "(no path)" } else { "evicted" }, theme.quiet);
         return;
     };
     if c.tally(row).is_some_and(|(t, _)| c.is_new(t)) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
     let style: Style = if is_below(row) || c.is_common(row) { theme.quiet } else { theme.text };
-    if let Row::Path(slot) = row
-        && let Some(rest) = c.path(slot).filter(|p| p.is_rest())
-    {
-        line.put_path(&rest.label(), glyphs.cut, theme.quiet);
+    if path.is_rest() {
+        line.put_path(&path.label(), glyphs.cut, theme.quiet);
         return;
     }
     let others = c.shown.iter().filter_map(|row| c.path_of(*row));
-    line.put_path_apart(path, others, glyphs.cut, style);
+    line.put_path_apart(&path.bytes, others, glyphs.cut, style);
 }
 
 pub(super) fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
@@ -128,7 +127,7 @@ pub(super) fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         return;
     }
     let Some((found, files)) = many else {
-        line.put_path(&path.bytes, glyphs.cut, theme.text);
+        line.put_path(&path.label(), glyphs.cut, theme.text);
         return;
     };
     if found < files {

@@ -120,10 +120,10 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// The share of traffic that is attributed to processes, how connections are attributed where no program
-/// does, how many features the kernel refused, and how many opens through io_uring have no path:
-/// `unnamed 3   missing 2   connections: procfs   attributed 97 %`. Shorter where less than `needed`
-/// cells would be left.
+/// How many opens through io_uring have no path, how connections are attributed where no program does, how
+/// many features the kernel refused, and the share of traffic that is attributed to processes: `unnamed 3
+/// connections: procfs   missing 2`, `missing 2   attributed 97 %`. Shorter where less than `needed` cells
+/// would be left.
 fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
     let missing = match app.data.missing().len() {
         0 => String::new(),
@@ -140,18 +140,24 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
         0 => String::new(),
         n => format!("unnamed {}", num::grouped(n)),
     };
-    let attributed = match app.opens_pane.attributed() {
-        Some(share) if line.room() >= (needed + PROGRAM + long).max(100) => {
-            format!("attributed {}", num::share(share))
-        }
-        _ => String::new(),
-    };
-    for word in
-        [&*attributed, &*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty())
-    {
-        let style = if word == attributed { look.theme.quiet } else { look.theme.note };
-        line.put_right(word, style).skip_right(3);
+    if is_attributed(app) && line.room() >= (needed + PROGRAM + long).max(100) {
+        let share = match app.opens_pane.attributed() {
+            // Rounded down: 100 % is all of it.
+            Some(share) => format!("{:.0} %", (share * 100.0).floor()),
+            None => look.glyphs.none.to_owned(),
+        };
+        // As wide without traffic as with some, so that what is beside it stays.
+        line.put_right(&format!("attributed {share:>5}"), look.theme.quiet).skip_right(3);
     }
+    for word in [&*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty()) {
+        line.put_right(word, look.theme.note).skip_right(3);
+    }
+}
+
+/// Whether bytes are attributed to processes.
+fn is_attributed(app: &App) -> bool {
+    let data = &app.data;
+    app.opens_pane.net && !data.polled() && data.connections_state.problem().is_none()
 }
 
 /// The recording under way, its duration and size: `REC 0:42 1.21Mi`.

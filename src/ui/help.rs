@@ -7,10 +7,11 @@ use ratatui::layout::Rect;
 
 use super::columns;
 use super::frame::window;
-use super::help_text::{COLOURS, DETAILS, MARKS, StyleOf, TALKERS, rows_of};
+use super::help_text::{ADDRESS, COLOURS, MARKS, StyleOf, TALKERS, rows_of, rows_of_detail};
 use super::layout::layout_of;
 use super::look::Look;
 use super::text::{Line, cells, cut, wrapped};
+use crate::app::opens::Detail;
 use crate::app::overlay::help::Help;
 use crate::app::{App, Pane};
 use crate::keys::Mode;
@@ -88,6 +89,7 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
     let key: StyleOf = |t| t.key;
     let plain = |header: &str, help: &'static str| (header.to_owned(), key, Cow::Borrowed(help));
     let (title, rows, columns): (_, _, Vec<Entry<'_>>) = match app.screen.focus {
+        Pane::Talkers if app.talkers_pane.inside.is_some() => ("address", ADDRESS, Vec::new()),
         Pane::Talkers => {
             let columns = columns::talkers(app).into_iter().map(|c| plain(c.header, c.help));
             ("talkers", TALKERS, columns.collect())
@@ -95,11 +97,14 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
         Pane::Opens => {
             let pane = &app.opens_pane;
             let (title, rows) = match pane.detail() {
-                Some(_) => ("details", DETAILS),
+                Some(detail) => ("details", rows_of_detail(detail)),
                 None => (pane.view.title(), rows_of(pane.view)),
             };
             let columns = columns::opens(app).into_iter().map(|c| plain(c.header, c.help));
-            (title, rows, columns.collect())
+            // These have no table, only rows of their own kinds.
+            let has_columns =
+                !matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_)));
+            (title, rows, columns.filter(|_| has_columns).collect())
         }
     };
     let shows = ("rows".to_owned(), strong, Cow::Borrowed(rows));

@@ -3,6 +3,7 @@
 use ratatui::style::Style;
 
 use super::theme::Theme;
+use crate::app::opens::Detail;
 use crate::model::field::opens_view::OpensView;
 
 /// The rows of a view.
@@ -15,7 +16,7 @@ pub fn rows_of(view: OpensView) -> &'static str {
             "processes, ended ones last; below each its files, common ones in one row"
         }
         OpensView::Units => {
-            "systemd units and containers, the sum of their programs; below each the programs that open the most"
+            "systemd units and containers, the sum of their programs; below each its programs, in the same order"
         }
         OpensView::Files => "files, with the number of processes that open them",
         OpensView::Directories => "directories, the sum of the files below them",
@@ -26,8 +27,25 @@ pub fn rows_of(view: OpensView) -> &'static str {
     }
 }
 
-/// The rows of an open detail view.
-pub const DETAILS: &str = "what belongs to the row that was opened; Esc closes it";
+/// The rows of a detail view.
+pub fn rows_of_detail(detail: &Detail) -> &'static str {
+    match detail {
+        Detail::Unit(_) => "programs of the unit or container; below each its files",
+        Detail::Program(_) => "files of the program's processes; below them the processes",
+        Detail::Process(_) => "files of the process; below them its peers",
+        Detail::Path(_) => "processes that open the file",
+        Detail::Directory(_) => "files below the directory",
+        Detail::Failures(_) => "files of these failures, and where they were found later",
+        Detail::Address(_) => {
+            "processes that exchange data with the address, and their latest files"
+        }
+        Detail::Timeline(_) => "opens and connections of the process, the latest first",
+    }
+}
+
+/// The rows of the details of an address.
+pub const ADDRESS: &str =
+    "traffic of the address by direction, its protocols, sizes and ports; below them its processes";
 
 /// The rows of the talkers pane.
 pub const TALKERS: &str =

@@ -124,7 +124,9 @@ impl<'a> Ctx<'a> {
         self.app.opens_pane.shares.get(&path)
     }
 
-    pub(super) fn path_of(&self, row: Row) -> Option<&'a [u8]> {
+    /// The path of a file's row, as it was tried of a failure; `None` where it has none, and where it was
+    /// evicted since the row was built.
+    pub(super) fn path_at(&self, row: Row) -> Option<&'a Path> {
         let slot = match row {
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => self.file(s)?.path,
             Row::Path(s) => s,
@@ -133,7 +135,11 @@ impl<'a> Ctx<'a> {
             Row::Live(n) => self.live(n)?.path?,
             _ => return None,
         };
-        self.path(slot).map(|p| &*p.bytes)
+        self.path(slot)
+    }
+
+    pub(super) fn path_of(&self, row: Row) -> Option<&'a [u8]> {
+        self.path_at(row).map(|p| &*p.bytes)
     }
 
     pub(super) fn last_ret(&self, row: Row) -> Option<i32> {

@@ -1,11 +1,14 @@
 //! The cells of programs, and of the processes and files below them.
 
+use ratatui::style::Style;
+
 use super::opens_data::{Ctx, UNDER};
 use super::text::{Line, cells};
 use super::{file_cells, num};
 use crate::app::opens::{ProgramRow, Row};
 use crate::app::related::MAX_USERS;
 use crate::model::errno::errno_name;
+use crate::model::opens::Tally;
 use crate::model::slab::Slot;
 
 /// A row under a program, over all columns up to this one; false for other rows.
@@ -22,6 +25,38 @@ pub(super) fn below_program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) -> bool 
     true
 }
 
+/// The mark of a row to whose processes the selected row of the other pane belongs.
+pub(super) fn mark_lit(c: &Ctx<'_>, mut members: impl Iterator<Item = Slot>, line: &mut Line<'_>) {
+    let is_lit = |slot| c.process(slot).is_some_and(|p| c.app.is_lit_process(p.key));
+    if members.any(is_lit) {
+        line.put(c.look.glyphs.lit, c.look.theme.key);
+    } else {
+        line.skip(1);
+    }
+}
+
+/// The marks `new` and `ended` of a row for several processes; the style of its name.
+pub(super) fn head(
+    c: &Ctx<'_>,
+    tally: &Tally,
+    is_busy: bool,
+    living: usize,
+    line: &mut Line<'_>,
+) -> Style {
+    let theme = c.look.theme;
+    if c.is_new(tally) {
+        line.put_right("new", theme.fresh).skip_right(1);
+    }
+    match (is_busy, living) {
+        (true, _) => theme.strong,
+        (false, 0) => {
+            line.put_right("ended", theme.quiet).skip_right(1);
+            theme.quiet
+        }
+        (false, _) => theme.text,
+    }
+}
+
 /// Name and number of processes, or the pid of the only one; below it files and processes.
 pub(super) fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
@@ -30,27 +65,12 @@ pub(super) fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
     let Row::Program(at) = row else { return };
     let Some(p) = c.program(at) else { return };
-    let members = p.group.members.iter().take(MAX_USERS).filter_map(|s| c.process(*s));
-    if members.into_iter().any(|p| c.app.is_lit_process(p.key)) {
-        line.put(glyphs.lit, theme.key);
-    } else {
-        line.skip(1);
-    }
+    mark_lit(c, p.group.members.iter().take(MAX_USERS).copied(), line);
     if p.group.evicted > 0 {
         return evicted(c, p.group.evicted, line);
     }
-    if c.is_new(&p.tally) {
-        line.put_right("new", theme.fresh).skip_right(1);
-    }
-    let style = match (p.is_busy(), p.living) {
-        (true, _) => theme.strong,
-        (false, 0) => theme.quiet,
-        (false, _) => theme.text,
-    };
+    let style = head(c, &p.tally, p.is_busy(), p.living, line);
     let beside = beside_name(c, p);
-    if !p.is_busy() && p.living == 0 {
-        line.put_right("ended", theme.quiet).skip_right(1);
-    }
     let name = p.group.key.name;
     line.put_bytes(name.as_bytes(), glyphs.cut, style);
     if line.room() > cells(&beside) {

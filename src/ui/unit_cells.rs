@@ -25,26 +25,11 @@ pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 fn whole(c: &Ctx<'_>, at: usize, unit: &UnitRow, line: &mut Line<'_>) {
     let (theme, glyphs, pane) = (c.look.theme, c.look.glyphs, &c.app.opens_pane);
-    let mut members = pane.members_of_unit(at).filter_map(|slot| c.process(slot));
-    if members.any(|p| c.app.is_lit_process(p.key)) {
-        line.put(glyphs.lit, theme.key);
-    } else {
-        line.skip(1);
-    }
+    program_cells::mark_lit(c, pane.members_of_unit(at), line);
     if unit.evicted > 0 {
         return program_cells::evicted(c, unit.evicted, line);
     }
-    if c.is_new(&unit.tally) {
-        line.put_right("new", theme.fresh).skip_right(1);
-    }
-    let style = match (unit.is_busy(), unit.living) {
-        (true, _) => theme.strong,
-        (false, 0) => theme.quiet,
-        (false, _) => theme.text,
-    };
-    if !unit.is_busy() && unit.living == 0 {
-        line.put_right("ended", theme.quiet).skip_right(1);
-    }
+    let style = program_cells::head(c, &unit.tally, unit.is_busy(), unit.living, line);
     line.put_bytes(&unit.name(), glyphs.cut, style);
     let n = unit.programs.len() as u64;
     let programs = if n == 1 { "program" } else { "programs" };

@@ -2,7 +2,7 @@
 
 use super::common::Commonness;
 use super::files::files_of;
-use super::under::{auto_under, put_files};
+use super::under::{WITH_COMMON, auto_under, put_files, rows_under};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{Row, Share};
@@ -16,9 +16,6 @@ const SCALED_BY: usize = 256;
 
 /// A process that opened something in so many seconds shows its files.
 const BUSY_SECONDS: usize = 10;
-
-/// Files under a process that the user unfolds, at least.
-const UNFOLDED: usize = 10;
 
 /// All processes that match: those that ended after those that live. While a filter is about files, a
 /// process has the counts of the files that match.
@@ -64,8 +61,7 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     pane.most = shown.map(last).max().unwrap_or(0);
     let is_busy = |p: &Process| p.history.recent(choose.now, BUSY_SECONDS) > 0;
     let busy = items.iter().filter(|i| is_busy(i.what.1)).count();
-    pane.auto_under = auto_under(busy, room, pane.auto_under);
-    let chosen = pane.under.is_some();
+    pane.auto_under = auto_under(busy, WITH_COMMON, room, pane.auto_under);
     let under = pane.under.unwrap_or(pane.auto_under.max(1));
     let common = Commonness::of(opens);
     // Busy processes show their files, as long as they are on the first screen; quiet ones take one
@@ -75,12 +71,7 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     for item in items {
         let (slot, process) = item.what;
         let id = pane.id(Row::Process(slot));
-        let files = match pane.folds.get(&id) {
-            Some(true) => under.max(UNFOLDED),
-            Some(false) => 0,
-            None if chosen || is_busy(process) && pane.rows.len() < room => under,
-            None => 0,
-        };
+        let files = rows_under(pane, id, under, is_busy(process), room);
         pane.rows.push(Row::Process(slot));
         if files == 0 || process.files.is_empty() {
             continue;

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use hashbrown::HashMap;
 
 use super::common::Commonness;
-use super::under::{File, auto_under, put_files};
+use super::under::{File, WITH_COMMON, auto_under, put_files, rows_under};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order, take_in_order};
 use crate::app::opens::row::{Counted, GroupFile, ProgramRow, Row, add, id_of};
@@ -24,9 +24,6 @@ const BUSY_SECONDS: usize = 10;
 
 /// Processes under an unfolded program; the detail view has all.
 const MOST_PROCESSES: usize = 10;
-
-/// Files under a program that the user unfolds, at least.
-const UNFOLDED: usize = 10;
 
 /// All programs that match.
 pub(super) fn programs(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
@@ -92,8 +89,7 @@ fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let opens = choose.opens;
     let common = Commonness::of(opens);
     let busy = pane.programs.iter().filter(|row| row.is_busy()).count();
-    pane.auto_under = auto_under(busy, room, pane.auto_under);
-    let chosen = pane.under.is_some();
+    pane.auto_under = auto_under(busy, WITH_COMMON, room, pane.auto_under);
     let under = pane.under.unwrap_or(pane.auto_under);
     pane.inline = under == 0;
     let sort = pane.sort();
@@ -104,12 +100,7 @@ fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         let Some(row) = pane.programs.get(at) else { break };
         let files = files_of_group(choose, &common, &row.group.members, by, reverse);
         let id = pane.id(Row::Program(at));
-        let n = match pane.folds.get(&id) {
-            Some(true) => under.max(UNFOLDED),
-            Some(false) => 0,
-            None if chosen || row.is_busy() && pane.rows.len() < room => under,
-            None => 0,
-        };
+        let n = rows_under(pane, id, under, row.is_busy(), room);
         let unfolded = pane.folds.get(&id) == Some(&true);
         let processes = if unfolded { members_in_order(opens, &row.group) } else { Vec::new() };
         let several = row.single.is_none();

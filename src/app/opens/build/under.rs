@@ -5,21 +5,43 @@ use crate::app::opens::OpensPane;
 use crate::app::opens::row::{CommonRow, Row};
 use crate::model::opens::Tally;
 
-/// Numbers of files under each program or process that the room decides on, the most first.
+/// Numbers of rows under each program, process or unit that the room decides on, the most first.
 const STEPS: [usize; 3] = [5, 3, 2];
 
-/// Files under each of `busy` rows on a screen of `room` lines, `before` so far: as many as leave all busy
-/// rows on the screen. 0: one file in the row itself. More need some lines to spare, so that rows do not
-/// jump.
-pub(super) fn auto_under(busy: usize, room: usize, before: usize) -> usize {
-    let fits = |files: &usize| {
-        // The row itself and that of its common files.
-        let lines = busy.saturating_mul(files + 2);
-        let spare = if *files > before { room / 4 } else { 0 };
+/// Rows under one that the user unfolds, at least.
+const UNFOLDED: usize = 10;
+
+/// Rows under each of `busy` rows on a screen of `room` lines, `before` so far: as many as leave all busy
+/// rows, which take `own` lines themselves, on the screen. 0: one file in the row itself. More need some
+/// lines to spare, so that rows do not jump.
+pub(super) fn auto_under(busy: usize, own: usize, room: usize, before: usize) -> usize {
+    let fits = |under: &usize| {
+        let lines = busy.saturating_mul(under + own);
+        let spare = if *under > before { room / 4 } else { 0 };
         lines.saturating_add(spare) <= room
     };
     STEPS.into_iter().find(fits).unwrap_or(0)
 }
+
+/// Rows under the row `id`: as the user folded it, else `under` of them where that was chosen, and under busy
+/// rows that are on the first screen.
+pub(super) fn rows_under(
+    pane: &OpensPane,
+    id: RowId,
+    under: usize,
+    is_busy: bool,
+    room: usize,
+) -> usize {
+    match pane.folds.get(&id) {
+        Some(true) => under.max(UNFOLDED),
+        Some(false) => 0,
+        None if pane.under.is_some() || is_busy && pane.rows.len() < room => under,
+        None => 0,
+    }
+}
+
+/// Lines of a row with files under it: its own, and that of its common files.
+pub(super) const WITH_COMMON: usize = 2;
 
 /// Puts files under the row `under`: `most` of those that are not common, then one row for the common
 /// ones, which shows them when it is open. `row` makes the row of a file.

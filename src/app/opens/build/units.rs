@@ -4,16 +4,13 @@ use hashbrown::{HashMap, HashSet};
 
 use super::common::Commonness;
 use super::programs::{SCALED_BY, files_of_group, programs_of, rows_in_order};
-use super::under::auto_under;
+use super::under::{auto_under, rows_under};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order, take_in_order};
 use crate::app::opens::row::{ProgramRow, Row, UnitRow};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
 use crate::model::opens::Place;
-
-/// Programs under a unit that the user unfolds, at least.
-const UNFOLDED: usize = 10;
 
 /// All units and containers with a program that matches.
 pub(super) fn units(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
@@ -89,17 +86,12 @@ fn in_order(pane: &OpensPane, units: Vec<UnitRow>) -> Vec<UnitRow> {
 fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let common = Commonness::of(choose.opens);
     let busy = pane.units.iter().filter(|unit| unit.is_busy()).count();
-    pane.auto_under = auto_under(busy, room, pane.auto_under);
-    let (chosen, under) = (pane.under.is_some(), pane.under.unwrap_or(pane.auto_under));
+    pane.auto_under = auto_under(busy, 1, room, pane.auto_under);
+    let under = pane.under.unwrap_or(pane.auto_under);
     for at in 0..pane.units.len() {
         let id = pane.id(Row::Unit(at));
         let Some(unit) = pane.units.get(at) else { break };
-        let n = match pane.folds.get(&id) {
-            Some(true) => under.max(UNFOLDED),
-            Some(false) => 0,
-            None if chosen || unit.is_busy() && pane.rows.len() < room => under,
-            None => 0,
-        };
+        let n = rows_under(pane, id, under, unit.is_busy(), room);
         let shown: Vec<usize> = unit.programs.iter().copied().take(n).collect();
         pane.rows.push(Row::Unit(at));
         for at in shown {
