@@ -63,7 +63,7 @@ setup-build:
 setup-test:
 	@scripts/setup.sh test
 
-# A run that takes longer hangs: 2 cores need about 12 minutes, and half an hour more where the
+# A run that takes longer hangs: 2 cores need about 20 minutes, and half an hour more where the
 # kernel tests need a guest (WHERE=guest).
 test: setup-test ## every check: lint, check, kernel, and the program on four other kernels
 	@timeout --foreground -k 30 70m $(MAKE) --no-print-directory lint check kernel test-kernels

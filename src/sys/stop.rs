@@ -4,7 +4,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 
 /// Raises SIGTSTP with its default action; returns once the process is continued.
 ///
-/// Stops the process. In an orphaned process group it returns at once: no shell could continue it
+/// In an orphaned process group it returns at once: no shell could continue it
 /// (`get_signal`, kernel/signal.c).
 pub(crate) fn stop() -> nix::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

@@ -136,7 +136,7 @@ impl Watch {
     fn describe(&mut self, row: &Row) {
         let hook = self.rx_hook();
         self.price = hook.map_or(String::new(), |hook| choose::price(row, hook));
-        // Somebody's XDP program in front takes what the kernel counts.
+        // Another program's XDP in front takes frames that the kernel counts.
         let alone = row.link.xdp.is_none();
         let driver = row.driver.name.as_deref();
         let comparable =

@@ -43,7 +43,8 @@ impl Run<'_> {
     /// with a turn, so that its parts add up to the address's traffic from that turn on.
     pub(super) fn apply_detail(&mut self) {
         let detail_of = self.detail_of.clone();
-        let wanted = |w: &Watch| detail_of.as_ref().filter(|l| l.interface == w.name).map(|l| l.ip);
+        let wanted =
+            |w: &Watch| detail_of.as_ref().filter(|of| of.interface == w.name).map(|of| of.ip);
         let mut closed = false;
         for watch in &mut self.watches {
             let ip = wanted(watch);
