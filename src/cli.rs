@@ -190,7 +190,7 @@ pub struct StreamArgs {
 /// Options of `record`.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
-    /// File to write; an existing file is not overwritten
+    /// File to write; an existing file is not overwritten; `-` is stdout, for `replay -`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -208,7 +208,7 @@ pub struct RecordArgs {
 /// Options of `replay`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReplayArgs {
-    /// Recording made by `record` or the key R [default: the built-in demo]
+    /// Recording made by `record` or the key R; `-` reads a live one from stdin [default: the built-in demo]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
@@ -400,6 +400,8 @@ mod tests {
             ("report --by colour", false),
             ("report --top 0", false),
             ("record", false),
+            ("record - --duration 5s", true),
+            ("replay -", true),
             ("record a.rec --max-size 1", false),
             ("replay -i lo", false),
             ("stream files", false),

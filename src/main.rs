@@ -101,6 +101,13 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         say("a replay needs a terminal; for lines on stdout use `ebpftop stream`");
         return Ok(ExitCode::from(2));
     }
+    if args.file.as_ref().is_some_and(|file| file == "-") && std::io::stdin().is_terminal() {
+        say(
+            "stdin is a terminal; `replay -` reads a live recording from a pipe, as in `ssh HOST sudo \
+             ebpftop record - | ebpftop replay -`",
+        );
+        return Ok(ExitCode::from(2));
+    }
     if let Some(log) = &args.screen.log {
         open_log(log)?;
     }

@@ -1,7 +1,10 @@
-//! `ebpftop record`: the probes' events into a file, until asked to end.
+//! `ebpftop record`: the probes' events into a file or to stdout, until asked to end.
 //!
 //! Writing may block here: the probes wait then, and the kernel counts its losses exactly.
 
+mod pipe;
+
+use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,7 +35,11 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Runs until asked to end. The exit status: 0 done as asked, 1 only in part or not at all.
 pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
+    if pipe::is_meant(&args.file) && std::io::stdout().is_terminal() {
+        say("stdout is a terminal, and a recording is no text: name a file, or use a pipe, as in \
+             `ebpftop record - | ebpftop replay -`");
+        return Ok(ExitCode::from(2));
+    }
     let choose = match Choose::new(settings, &ChooseArgs::default()) {
         Ok(choose) => choose,
         Err(e) => {
@@ -56,7 +63,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         // The file is made only once there is something to write.
         let ready = session.start(&mut probes).await;
         let done = match ready {
-            true => session.record(&mut probes, settings, args, &name).await,
+            true => session.record(&mut probes, settings, args).await,
             false => Ok(()),
         };
         probes.join();
@@ -72,6 +79,8 @@ struct Session {
     early: Vec<(Mono, Seen)>,
     cgroups: Cgroups,
     known: KnownCgroups,
+    /// The reader of stdout, where that is the recording.
+    reader: Option<pipe::Pipe>,
     /// Opens that the kernel side lost.
     lost: u64,
     /// Something was not done as asked.
@@ -86,6 +95,7 @@ impl Session {
             early: Vec::new(),
             cgroups: Cgroups::with_containers(),
             known: KnownCgroups::default(),
+            reader: None,
             lost: 0,
             failed: false,
         }
@@ -134,15 +144,26 @@ impl Session {
         probes: &mut ProbeSet,
         settings: &Settings,
         args: &RecordArgs,
-        name: &str,
     ) -> anyhow::Result<()> {
         let head = Head::of_this_machine();
-        let mut writer = match files::create(&args.file)
-            .map_err(WriteError::from)
-            .and_then(|file| Writer::new(file, &head, args.max_size.unwrap_or(u64::MAX)))
-        {
+        let most = args.max_size.unwrap_or(u64::MAX);
+        let to_pipe = pipe::is_meant(&args.file);
+        let (name, begun) = match to_pipe {
+            true => {
+                let pipe = pipe::Pipe::stdout(self.stop.clone()).context("open stdout")?;
+                self.reader = Some(pipe.clone());
+                ("stdout".into(), Writer::new(pipe, &head, most))
+            }
+            false => {
+                let file = files::create(&args.file).map_err(WriteError::from);
+                let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
+                (name, file.and_then(|file| Writer::new(file, &head, most)))
+            }
+        };
+        let mut writer = match begun {
             Ok(writer) => writer,
-            Err(WriteError::Io(e)) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(WriteError::Io(e)) if to_pipe && e.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(WriteError::Io(e)) if e.kind() == ErrorKind::AlreadyExists => {
                 anyhow::bail!(
                     "record to {name}: it is there already; choose another name, or remove it"
                 );
@@ -150,11 +171,16 @@ impl Session {
             Err(e) => anyhow::bail!("record to {name}: {e}"),
         };
         privileges::keep(&[], settings.locked);
-        say(&format!("recording to {name}; Ctrl-C ends it"));
+        // Behind ssh, messages would stand in the middle of the reader's screen: without need, there are none.
+        if !to_pipe {
+            say(&format!("recording to {name}; Ctrl-C ends it"));
+        }
         let done = self.pump(&mut writer, probes, settings, args.duration).await;
         let (totals, finished) = writer.finish(clock::mono());
         let what = totals.in_words(&head, self.lost);
         match done.and(finished) {
+            Ok(()) if to_pipe => {}
+            Err(WriteError::Io(e)) if to_pipe && e.kind() == ErrorKind::BrokenPipe => {}
             Ok(()) => say(&format!("{name}: {what}")),
             Err(WriteError::Full) => {
                 say(&format!("{name} has reached its maximum size: {what}"));
@@ -195,8 +221,19 @@ impl Session {
                     ending = true;
                     probes.stop();
                 }
-                _ = tick.tick() => writer.take(clock::mono(), &Seen::Tick)?,
-                _ = poll.tick() => writer.idle(clock::mono())?,
+                _ = tick.tick() => {
+                    writer.take(clock::mono(), &Seen::Tick)?;
+                    // The reader's screen is to be no block behind.
+                    if self.reader.is_some() {
+                        writer.flush()?;
+                    }
+                }
+                _ = poll.tick() => {
+                    if self.reader.as_ref().is_some_and(pipe::Pipe::reader_gone) {
+                        return Err(std::io::Error::from(ErrorKind::BrokenPipe).into());
+                    }
+                    writer.idle(clock::mono())?;
+                }
                 event = probes.next() => match event {
                     Some(event) => {
                         self.state(&event);

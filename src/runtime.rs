@@ -3,6 +3,7 @@
 //! Nothing that can block runs here. The screen is drawn when something changed, at most once a
 //! frame time, and never before waiting keys were taken in.
 
+mod ahead;
 #[cfg(feature = "bpf")]
 mod alive;
 #[cfg(feature = "bpf")]
@@ -16,6 +17,7 @@ mod live;
 mod machine;
 mod player;
 mod recorder;
+mod remote;
 mod resolver;
 mod saver;
 mod signals;
@@ -51,6 +53,7 @@ use input::{Input, take};
 pub use live::run;
 use player::Player;
 use recorder::Recorder;
+use remote::Remote;
 use resolver::Names;
 use saver::Saver;
 use signals::{Signal, Signals};
@@ -76,31 +79,36 @@ enum End {
     Panicked,
 }
 
-/// Shows a recording; without a file, the one that is built in.
+/// Shows a recording; `-` is a live one on stdin. Without a file, the one that is built in.
 pub fn replay(
     settings: &Settings,
     screen: &ScreenSettings,
     file: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
-    let player = Player::open(file)?;
+    let source = match file {
+        Some(file) if file == "-" => Source::Remote(Box::new(Remote::open()?)),
+        file => Source::Recording(Box::new(Player::open(file)?)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(play(settings, screen, player))
+    runtime.block_on(play(settings, screen, source))
 }
 
 async fn play(
     settings: &Settings,
     screen: &ScreenSettings,
-    player: Player,
+    mut source: Source,
 ) -> anyhow::Result<ExitCode> {
     let origins = origins(&screen.mmdb)?;
     // Nothing else is opened.
     privileges::keep(&[], false);
     let mut signals = Signals::new()?;
-    let mut app = App::new(settings, &player.head().host, player.now());
+    let mut app = App::new(settings, source.host(), source.now());
     app.arrange(screen);
     app.origins = origins;
     let helpers = Helpers::start(settings, screen, Answers::new());
-    let mut source = Source::Recording(Box::new(player));
+    if let Source::Remote(_) = source {
+        app.remember(settings.interval);
+    }
     let wants = Wants { settings, screen };
     let work = dashboard(wants, &mut app, &mut source, &mut signals, helpers);
     let end = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Ok(End::Panicked))?;

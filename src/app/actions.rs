@@ -32,6 +32,9 @@ impl App {
     }
 
     fn act_main(&mut self, action: Action) -> Vec<Effect> {
+        if self.is_elsewhere(action) {
+            return Vec::new();
+        }
         if let Some(effects) = self.act_on_replay(action) {
             return effects;
         }

@@ -22,6 +22,7 @@ mod rebuild;
 mod record;
 mod recording;
 pub mod related;
+mod remote;
 mod replay;
 mod replaying;
 mod requests;
@@ -57,20 +58,25 @@ use opens::OpensPane;
 pub use overlay::Overlay;
 pub use pane::Pane;
 pub use recording::{Lost, Recorded, Recording};
+pub use remote::Remote;
 pub use replay::{PlayerCommand, Replay};
 use requests::Requests;
 use talkers::TalkersPane;
 pub use time::Shown;
 use time::Time;
 
-/// How long a notice stays on the screen.
+/// How long a notice stays on the screen; also in updates of a recording whose clock stands still, five a
+/// second.
 const NOTICE_NS: u64 = 4 * NS_PER_SEC;
+const NOTICE_UPDATES: u32 = 20;
 
 /// A short report about the last key or event.
 #[derive(Debug)]
 struct Notice {
     text: String,
     at: Mono,
+    /// Updates since then while the clock stood still.
+    updates: u32,
     /// Shown dimmed: it answers a key without an action.
     quiet: bool,
 }
@@ -109,6 +115,8 @@ pub struct App {
     requests: Requests,
     /// How a recording is played, in a replay.
     pub replay: Option<Replay>,
+    /// Delay and end of a live recording of another machine.
+    pub remote: Option<Remote>,
     /// The recording that is being written.
     recording: Option<Recording>,
     pub keys: Keymap,
@@ -158,6 +166,7 @@ impl App {
             time: Time::new(now),
             requests: Requests::default(),
             replay: None,
+            remote: None,
             recording: None,
             keys: Keymap::default(),
             columns: Columns::default(),
@@ -237,6 +246,7 @@ impl App {
             }
             Msg::Recorded(report) => self.take_recorded(report),
             Msg::Replay(replay) => self.take_replay(replay),
+            Msg::Remote(remote) => self.take_remote(remote),
             Msg::Tick => self.tick(),
         }
     }
@@ -287,7 +297,7 @@ impl App {
         let name = escape(name.as_bytes());
         let help = self.keys.first(Action::Help);
         let text = format!("{name} has no function here; press {help} for all keys");
-        self.screen.notice = Some(Notice { text, at: self.time.clock(), quiet: true });
+        self.screen.notice = Some(Notice { text, at: self.time.clock(), updates: 0, quiet: true });
     }
 
     fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
@@ -382,12 +392,20 @@ impl App {
     pub fn notice(&self) -> Option<(&str, bool)> {
         let notice = self.screen.notice.as_ref()?;
         let age = self.time.clock().since(notice.at);
-        (age < NOTICE_NS).then_some((&notice.text, notice.quiet))
+        let stays = age < NOTICE_NS && notice.updates < NOTICE_UPDATES;
+        stays.then_some((&notice.text, notice.quiet))
+    }
+
+    /// Counts an update while the clock stands still; true when the notice has been shown long enough.
+    fn age_notice(&mut self) -> bool {
+        let Some(notice) = &mut self.screen.notice else { return false };
+        notice.updates = notice.updates.saturating_add(1);
+        notice.updates == NOTICE_UPDATES
     }
 
     pub(super) fn say(&mut self, text: &str) {
         let text = text.to_owned();
-        self.screen.notice = Some(Notice { text, at: self.time.clock(), quiet: false });
+        self.screen.notice = Some(Notice { text, at: self.time.clock(), updates: 0, quiet: false });
     }
 
     /// The mark, while only rows that are newer are shown.

@@ -6,7 +6,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::opens::OpensSort;
 use super::talkers::TalkersSort;
-use super::{Pane, PlayerCommand, Recorded, Replay};
+use super::{Pane, PlayerCommand, Recorded, Remote, Replay};
 use crate::model::cgroup::Cgroup;
 use crate::model::container::ContainerAnswers;
 use crate::model::event::{ProbeEvent, TalkersCommand};
@@ -50,6 +50,8 @@ pub enum Msg {
     Recorded(Recorded),
     /// The state of the replay.
     Replay(Replay),
+    /// The state of a live recording of another machine.
+    Remote(Remote),
     Tick,
 }
 

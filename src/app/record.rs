@@ -15,6 +15,12 @@ impl App {
                 self.say("a replay cannot be recorded: the file is a recording");
                 Vec::new()
             }
+            _ if self.remote.is_some() => {
+                self.say(
+                    "a replay cannot be recorded; `tee FILE` before `ebpftop replay -` does that",
+                );
+                Vec::new()
+            }
             Some(recording) if recording.ending => {
                 self.say("still writing the last recording");
                 Vec::new()

@@ -1,8 +1,8 @@
-//! A recording in place of the probes: its items, and the keys that control the player.
+//! A recording in place of the probes, played or live: its items, and the keys that control the player.
 
 use std::rc::Rc;
 
-use super::{App, Data, Effect, Msg, PlayerCommand, Replay};
+use super::{App, Data, Effect, Msg, PlayerCommand, Remote, Replay};
 use crate::keys::Action;
 use crate::model::event::{ProbeEnd, ProbeEvent};
 use crate::model::time::{Mono, NS_PER_SEC, clock_time};
@@ -20,11 +20,26 @@ impl App {
         let arrived = self.seeking() && !replay.seeking
             || replay.ended && !self.replay.as_ref().is_some_and(ended);
         let moves = !replay.paused && !replay.ended || self.replay.as_ref() != Some(&replay);
+        let notice_gone = (replay.ended || replay.paused) && self.age_notice();
         self.replay = Some(replay);
         if arrived {
             self.rebuild();
         }
-        if moves { vec![Effect::Redraw] } else { Vec::new() }
+        if moves || notice_gone { vec![Effect::Redraw] } else { Vec::new() }
+    }
+
+    /// Takes the state of the live recording.
+    pub(super) fn take_remote(&mut self, remote: Remote) -> Vec<Effect> {
+        let before = self.remote.as_ref();
+        let is_news = before != Some(&remote);
+        let stands = remote.ended.is_some() || remote.lag.stalled_ns.is_some();
+        // No tick comes after the end.
+        if remote.ended.is_some() && before.is_none_or(|r| r.ended.is_none()) && !self.paused() {
+            self.rebuild();
+        }
+        self.remote = Some(remote);
+        let notice_gone = stands && self.age_notice();
+        if is_news || notice_gone { vec![Effect::Redraw] } else { Vec::new() }
     }
 
     /// Whether the replay is on the way to another time; nothing is drawn meanwhile.
@@ -73,6 +88,19 @@ impl App {
         self.screen.notice = None;
     }
 
+    /// Refuses what only the machine itself can do; false if a key asks for something else.
+    pub(super) fn is_elsewhere(&mut self, action: Action) -> bool {
+        let of_interfaces = matches!(
+            action,
+            Action::Picker | Action::NextInterface | Action::PreviousInterface | Action::XdpMode
+        );
+        let elsewhere = of_interfaces && (self.remote.is_some() || self.replay.is_some());
+        if elsewhere {
+            self.say("not in a replay: it shows the recorded interfaces");
+        }
+        elsewhere
+    }
+
     /// Does what a key asks of a replay; `None` if it is not about the replay.
     pub(super) fn act_on_replay(&mut self, action: Action) -> Option<Vec<Effect>> {
         self.replay.as_ref()?;
@@ -84,13 +112,6 @@ impl App {
             Action::LeapForward => PlayerCommand::Seek(LEAP_NS),
             Action::Slower => PlayerCommand::Slower,
             Action::Faster => PlayerCommand::Faster,
-            Action::Picker
-            | Action::NextInterface
-            | Action::PreviousInterface
-            | Action::XdpMode => {
-                self.say("not in a replay: it shows the recorded interfaces");
-                return Some(Vec::new());
-            }
             _ => return None,
         };
         Some(vec![Effect::Replay(command)])

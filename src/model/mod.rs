@@ -19,6 +19,7 @@ pub mod filter;
 pub mod flags;
 pub mod history;
 pub mod interface_name;
+pub mod lag;
 pub mod ledger;
 pub mod lineage;
 pub mod link;

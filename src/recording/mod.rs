@@ -25,7 +25,7 @@ use crate::model::opens::Before;
 use crate::model::time::{Mono, NS_PER_SEC, Stamp};
 
 pub use read::{Damage, Item, Mark, Reader};
-pub use write::{WriteError, Writer};
+pub use write::{Sink, WriteError, Writer};
 
 #[cfg(test)]
 mod tests;

@@ -58,9 +58,9 @@ impl<S> std::fmt::Debug for Reader<S> {
     }
 }
 
-impl<S: Read + Seek> Reader<S> {
-    /// Reads the head, and how far the recording reaches.
-    pub fn new(mut from: S) -> Result<Self, Damage> {
+impl<S: Read> Reader<S> {
+    /// Reads the head, of a pipe too.
+    pub fn of_stream(mut from: S) -> Result<Self, Damage> {
         let mut magic = [0; 16];
         let n = fill(&mut from, &mut magic)?;
         let (version, name) = MAGIC.split_last().unwrap_or((&0, &[]));
@@ -78,36 +78,12 @@ impl<S: Read + Seek> Reader<S> {
         }
         reader.head = postcard::from_bytes(&raw).map_err(|_| Damage::Bytes(16))?;
         reader.end = reader.head.started.mono;
-        let first = Mark(reader.next);
-        // Fronts alone: whether a block is whole is seen when it is read.
-        while let Ok(Some((_, front))) = reader.front() {
-            reader.end = reader.end.max(front.last);
-            let Some(next) = reader.next.checked_add(front.packed_len.into()) else { break };
-            reader.next = next;
-            if reader.from.seek(SeekFrom::Start(next)).is_err() {
-                break;
-            }
-        }
-        reader.go(first)?;
         Ok(reader)
     }
 
     /// The machine and the time of its making.
     pub fn head(&self) -> &Head {
         &self.head
-    }
-
-    /// How far it reaches, when it is whole.
-    pub fn end(&self) -> Mono {
-        self.end
-    }
-
-    /// Continues to read at a block.
-    pub fn go(&mut self, mark: Mark) -> Result<(), Damage> {
-        self.block = None;
-        self.next = mark.0;
-        self.from.seek(SeekFrom::Start(mark.0))?;
-        Ok(())
     }
 
     /// The next item. After [`Item::End`] or an error there is nothing more.
@@ -158,5 +134,37 @@ impl<S: Read + Seek> Reader<S> {
         self.next += u64::from(front.packed_len);
         let raw = front.unpack(&bytes, &packed).ok_or(Damage::Bytes(start))?;
         Ok((front, raw))
+    }
+}
+
+impl<S: Read + Seek> Reader<S> {
+    /// Reads the head, and how far the recording reaches.
+    pub fn new(from: S) -> Result<Self, Damage> {
+        let mut reader = Self::of_stream(from)?;
+        let first = Mark(reader.next);
+        // Fronts alone: whether a block is whole is seen when it is read.
+        while let Ok(Some((_, front))) = reader.front() {
+            reader.end = reader.end.max(front.last);
+            let Some(next) = reader.next.checked_add(front.packed_len.into()) else { break };
+            reader.next = next;
+            if reader.from.seek(SeekFrom::Start(next)).is_err() {
+                break;
+            }
+        }
+        reader.go(first)?;
+        Ok(reader)
+    }
+
+    /// How far it reaches, when it is whole.
+    pub fn end(&self) -> Mono {
+        self.end
+    }
+
+    /// Continues to read at a block.
+    pub fn go(&mut self, mark: Mark) -> Result<(), Damage> {
+        self.block = None;
+        self.next = mark.0;
+        self.from.seek(SeekFrom::Start(mark.0))?;
+        Ok(())
     }
 }

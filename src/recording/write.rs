@@ -1,5 +1,6 @@
 //! Writes a recording, a block at a time.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -24,10 +25,32 @@ pub enum WriteError {
     Io(#[from] io::Error),
 }
 
+/// The place that the blocks are written to.
+pub trait Sink: fmt::Debug + Send {
+    /// Writes all of `bytes` after the first `at` bytes; after an error nothing of them should be there.
+    fn put(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes sure that everything stays: a file is on the disk.
+    fn close(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn put(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all(bytes).inspect_err(|_| {
+            let _ = self.set_len(at);
+            let _ = self.seek(SeekFrom::Start(at));
+        })
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// A recording that is being written.
 #[derive(Debug)]
 pub struct Writer {
-    file: File,
+    to: Box<dyn Sink>,
     encoder: Encoder,
     /// The times of the first and the last record of the block under way.
     span: Option<(Mono, Mono)>,
@@ -41,18 +64,19 @@ pub struct Writer {
     whole: bool,
 }
 
-impl std::fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encoder({} bytes)", self.len())
     }
 }
 
 impl Writer {
-    /// Begins a recording in an empty file, which is to have `most` bytes at most.
-    pub fn new(file: File, head: &Head, most: u64) -> Result<Self, WriteError> {
+    /// Begins a recording in an empty file or a pipe, which is to take `most` bytes at most.
+    pub fn new(to: impl Sink + 'static, head: &Head, most: u64) -> Result<Self, WriteError> {
         let (encoder, totals) = Default::default();
+        let to = Box::new(to);
         let mut writer =
-            Self { file, encoder, span: None, pending: 0, bytes: 0, most, totals, whole: true };
+            Self { to, encoder, span: None, pending: 0, bytes: 0, most, totals, whole: true };
         writer.write(MAGIC)?;
         let raw = postcard::to_stdvec(head).map_err(io::Error::other)?;
         let at = head.started.mono;
@@ -89,7 +113,8 @@ impl Writer {
         self.span.is_some_and(|(first, _)| now.since(first) >= BLOCK_NS)
     }
 
-    fn flush(&mut self) -> Result<(), WriteError> {
+    /// Writes the block under way.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
         let Some((first, last)) = self.span.take() else { return Ok(()) };
         let block = pack(Kind::Data, first, last, &self.encoder.take());
         let opens = std::mem::take(&mut self.pending);
@@ -106,10 +131,8 @@ impl Writer {
 
     /// Writes all of `bytes`, or leaves the file as it was.
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        if let Err(e) = self.file.write_all(bytes) {
+        if let Err(e) = self.to.put(bytes, self.bytes) {
             self.whole = false;
-            let _ = self.file.set_len(self.bytes);
-            let _ = self.file.seek(SeekFrom::Start(self.bytes));
             return Err(e.into());
         }
         self.bytes += bytes.len() as u64;
@@ -136,6 +159,6 @@ impl Writer {
         let raw = postcard::to_stdvec(&self.totals).map_err(io::Error::other)?;
         let at = self.totals.ended;
         self.write(&pack(Kind::End, at, at, &raw))?;
-        Ok(self.file.sync_data()?)
+        Ok(self.to.close()?)
     }
 }

@@ -5,12 +5,13 @@
 
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
+use super::ahead::{AHEAD, Ahead};
 use crate::app::{App, Data, Effect, Msg, PlayerCommand, Replay};
 use crate::model::escape::escape;
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -19,13 +20,6 @@ use crate::{files, privileges};
 
 /// A short recording of made-up processes and addresses.
 const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
-
-/// Items that are read ahead, and the bytes that they take in memory; the last one may exceed these.
-const AHEAD: usize = 8;
-const AHEAD_BYTES: usize = 16 << 20;
-
-/// How often a reader that waits for room finds out whether the player is still there.
-const POLL: Duration = Duration::from_millis(200);
 
 /// How long the loop may work before it reads keys again.
 const SLICE: Duration = Duration::from_millis(8);
@@ -62,35 +56,6 @@ struct Point {
 
 /// An item that the thread has read, after how many orders, and the bytes that it takes.
 type Fetched = (u64, Result<Item, Damage>, usize);
-
-/// The bytes that were read ahead and not taken in yet.
-#[derive(Debug, Default)]
-struct Ahead {
-    bytes: Mutex<usize>,
-    taken: Condvar,
-}
-
-impl Ahead {
-    /// Waits until something more may be read; false when the player is gone.
-    fn wait(&self, out: &Sender<Fetched>) -> bool {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        while *bytes >= AHEAD_BYTES && !out.is_closed() {
-            let waited = self.taken.wait_timeout(bytes, POLL);
-            bytes = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        !out.is_closed()
-    }
-
-    fn add(&self, bytes: usize) {
-        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
-    }
-
-    fn take(&self, bytes: usize) {
-        let mut ahead = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        *ahead = ahead.saturating_sub(bytes);
-        self.taken.notify_one();
-    }
-}
 
 /// A recording that is played.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The source of the dashboard's data: this machine, or a recording.
+//! The source of the dashboard's data: this machine, a recording, or a live recording of another machine.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::machine::Live;
 use super::player::Player;
 use super::recorder::Recorder;
+use super::remote::Remote;
 use crate::app::{App, Effect, Msg};
 #[cfg(feature = "bpf")]
 use crate::clock;
@@ -23,6 +24,7 @@ pub(super) enum Source {
     #[cfg(feature = "bpf")]
     Live(Box<Live>),
     Recording(Box<Player>),
+    Remote(Box<Remote>),
 }
 
 /// An arrival from a source.
@@ -41,6 +43,17 @@ impl Source {
             #[cfg(feature = "bpf")]
             Self::Live(_) => clock::mono(),
             Self::Recording(player) => player.now(),
+            Self::Remote(remote) => remote.now(),
+        }
+    }
+
+    /// The machine of a recording.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            #[cfg(feature = "bpf")]
+            Self::Live(_) => "",
+            Self::Recording(player) => &player.head().host,
+            Self::Remote(remote) => &remote.head().host,
         }
     }
 
@@ -49,7 +62,7 @@ impl Source {
         match self {
             #[cfg(feature = "bpf")]
             Self::Live(_) => _interval,
-            Self::Recording(_) => REPLAY_FRAME,
+            Self::Recording(_) | Self::Remote(_) => REPLAY_FRAME,
         }
     }
 
@@ -64,6 +77,10 @@ impl Source {
             Self::Recording(player) => {
                 player.due().await;
                 Arrival::Played(player.advance(app))
+            }
+            Self::Remote(remote) => {
+                remote.due().await;
+                Arrival::Played(remote.advance(app))
             }
         }
     }
@@ -81,6 +98,7 @@ impl Source {
                 app.update(Msg::Tick, now)
             }
             Self::Recording(player) => app.update(Msg::Replay(player.state()), player.now()),
+            Self::Remote(remote) => app.update(Msg::Remote(remote.state(app)), remote.now()),
         }
     }
 
@@ -90,6 +108,7 @@ impl Source {
             #[cfg(feature = "bpf")]
             Self::Live(_) => None,
             Self::Recording(player) => player.damage(),
+            Self::Remote(remote) => remote.damage(),
         }
     }
 
@@ -101,11 +120,11 @@ impl Source {
             (Self::Recording(player), Effect::Replay(command)) => {
                 player.obey(command, app);
             }
-            (Self::Recording(player), Effect::Describe(query)) => {
+            (source @ (Self::Recording(_) | Self::Remote(_)), Effect::Describe(query)) => {
                 let elsewhere = Box::new(ProcessInfo::ELSEWHERE);
-                app.update(Msg::Described(query.key, elsewhere), player.now());
+                app.update(Msg::Described(query.key, elsewhere), source.now());
             }
-            (Self::Recording(_), _) => {}
+            (Self::Recording(_) | Self::Remote(_), _) => {}
         }
     }
 }

@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use crate::cli::{Format, StreamArgs};
 use crate::console::say;
 use crate::probes::preflight;
-use crate::session::{Choose, Stop};
+use crate::session::{Choose, OutError, Stop};
 use crate::settings::Settings;
 
 pub use csv::Csv;
@@ -43,7 +43,7 @@ pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
 pub use text::Text;
 pub(crate) use text::note as text_note;
 
-use out::{Out, OutError};
+use out::Out;
 use session::Session;
 pub(crate) use wanted::Wanted;
 

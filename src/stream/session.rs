@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::lines::{Lines, Note, OpenLine};
-use super::out::{Out, OutError};
+use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
 use super::wanted::Wanted;
@@ -26,7 +26,7 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::session::{Choose, Stop, say_lost_cgroups};
+use crate::session::{Choose, OutError, Stop, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.

@@ -132,6 +132,17 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put(&cut(damage, room, look.glyphs.cut), theme.bad);
         return;
     }
+    if let Some(ended) = app.remote.as_ref().and_then(|r| r.ended.as_ref())
+        && app.mode() == Mode::Main
+    {
+        let (words, style) = match ended {
+            Ok(totals) => (format!("the recorder ended: {totals}"), theme.note),
+            Err(why) => (why.clone(), theme.bad),
+        };
+        let room = line.room();
+        line.put(&cut(&words, room, look.glyphs.cut), style);
+        return;
+    }
     if app.screen.fresh && app.mode() == Mode::Main {
         first_hints(app, look, &mut line);
         return;

@@ -50,6 +50,10 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let state = state(app);
     let paused = if state.is_empty() { String::new() } else { format!(" {state}{}", back(app)) };
     let paused = if app.recording().is_some() { format!("{paused} REC") } else { paused };
+    let paused = match remote(app, look, false) {
+        Some((status, _)) => format!("{paused} {status}"),
+        None => paused,
+    };
     let paused = paused.as_str();
     let whole: usize = parts.iter().map(|p| cells(p) + 1).sum::<usize>() + cells(paused);
     if whole <= usize::from(area.width) + 1 {
@@ -85,8 +89,13 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     };
     let state = state(app);
     if !state.is_empty() {
-        let time = if area.width >= 80 { shown_time(app, look) } else { back(app) };
+        // The host of a live recording comes before the clock.
+        let clock_from = if app.remote.is_some() { 100 } else { 80 };
+        let time = if area.width >= clock_from { shown_time(app, look) } else { back(app) };
         line.put_right(&format!("{still}{state}{time}"), theme.note).skip_right(3);
+    }
+    if let Some((status, style)) = remote(app, look, area.width >= 120) {
+        line.put_right(&status, style).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
     let held = app.filter.held_text();
@@ -216,6 +225,30 @@ fn state(app: &App) -> &'static str {
         Some(r) if r.paused => "PAUSED",
         Some(_) => "REPLAY",
     }
+}
+
+/// The smallest difference of wall clocks that is worth a word.
+const CLOCKS_NS: u64 = 2 * NS_PER_SEC;
+
+/// How far the live data of another machine is behind, or that no more comes: `delay 0.4s`,
+/// `delay 0.4s clock 3.2s ahead`, `stalled 12s`, `ended`.
+fn remote(app: &App, look: &Look, wide: bool) -> Option<(String, Style)> {
+    let remote = app.remote.as_ref()?;
+    let lag = &remote.lag;
+    Some(match (&remote.ended, lag.stalled_ns) {
+        (Some(Ok(_)), _) => ("ended".into(), look.theme.note),
+        (Some(Err(_)), _) => ("broken off".into(), look.theme.bad),
+        (None, Some(ns)) => (format!("stalled {}", num::age(ns)), look.theme.bad),
+        (None, None) => {
+            let mut words = format!("delay {}", num::age(lag.delay_ns));
+            let apart = lag.clock_ns.unsigned_abs();
+            if wide && apart >= CLOCKS_NS {
+                let side = if lag.clock_ns < 0 { "behind" } else { "ahead" };
+                words.push_str(&format!(" clock {} {side}", num::age(apart)));
+            }
+            (words, look.theme.quiet)
+        }
+    })
 }
 
 /// The distance of the shown moment from the pause, if it is another one: ` -0:37`.

@@ -39,6 +39,7 @@ mod privileges;
 mod procfs;
 mod recording;
 mod refused;
+mod remote;
 mod report;
 mod resolved;
 mod rights;

@@ -26,6 +26,7 @@ mod opens_views;
 mod pivot;
 mod procfs;
 mod programs;
+mod remote;
 mod rewind;
 mod screens;
 mod supply;
