@@ -3,6 +3,7 @@
 //! Nothing is done here, and no default is set: [`crate::config`] merges the command line with the
 //! configuration file and the defaults.
 
+mod export;
 mod report;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use crate::model::link::XdpMode;
 use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
 
+pub use export::{DEFAULT_LISTEN, ExportArgs};
 pub use report::{By, ReportArgs};
 
 /// Shows live, from eBPF, which process opens which files, and who is on the wire.
@@ -56,6 +58,9 @@ pub enum Command {
     /// Print totals once, of some seconds or of a recording: by program, unit, file, talker, ...
     #[cfg(feature = "bpf")]
     Report(Box<ReportArgs>),
+    /// Serve metrics for Prometheus over HTTP, or write them to a file for node_exporter
+    #[cfg(feature = "bpf")]
+    Export(Box<ExportArgs>),
     /// Check what this machine, kernel and user can do, with the fix for what is missing
     #[cfg(feature = "bpf")]
     Doctor {
@@ -399,6 +404,20 @@ mod tests {
             ("report --by talker -i all --duration 2s", true),
             ("report --by colour", false),
             ("report --top 0", false),
+            ("export", true),
+            (
+                "export -i all --listen 0.0.0.0:9 --max-groups 5000 --watched /etc/shadow --no-lock",
+                true,
+            ),
+            ("export --from a.rec --at-once --textfile /x/a.prom --interval 15s", true),
+            ("export --at-once", false),
+            ("export --from a.rec -i lo", false),
+            ("export --listen 9100", false),
+            ("export --max-groups 0", false),
+            ("export --max-groups 5001", false),
+            ("export --watched shadow", false),
+            ("export --textfile a.txt", false),
+            ("export -f nginx", false),
             ("record", false),
             ("record - --duration 5s", true),
             ("replay -", true),

@@ -3,7 +3,7 @@
 //!
 //! Data flows one way. Three [`probes`] (opens, talkers, connections) read the kernel and send
 //! events; [`app`] decides, [`model`] stores the numbers, [`ui`] draws them. [`stream`] writes the
-//! same events as lines, [`recording`] as a file.
+//! same events as lines, [`recording`] as a file, [`mod@export`] as metrics.
 
 pub mod app;
 #[cfg(feature = "bpf")]
@@ -14,6 +14,8 @@ pub mod config;
 pub mod console;
 #[cfg(feature = "bpf")]
 pub mod doctor;
+#[cfg(feature = "bpf")]
+pub mod export;
 pub mod files;
 pub mod keymap;
 pub mod keys;

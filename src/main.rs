@@ -86,6 +86,8 @@ fn is_for_people(cli: &Cli) -> bool {
         #[cfg(feature = "bpf")]
         Some(Command::Report(args)) => args.format == Format::Text,
         #[cfg(feature = "bpf")]
+        Some(Command::Export(_)) => false,
+        #[cfg(feature = "bpf")]
         Some(Command::Doctor { format, .. }) => *format == DoctorFormat::Text,
         _ => true,
     }

@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::keys::{self, Mode};
 
 /// Sections beside those that clap makes; paragraphs of plain text.
-const SECTIONS: [(&str, &[&str]); 10] = [
+const SECTIONS: [(&str, &[&str]); 11] = [
     (
         "FILTERS",
         &[
@@ -98,6 +98,19 @@ const SECTIONS: [(&str, &[&str]); 10] = [
         ],
     ),
     (
+        "METRICS",
+        &[
+            "export serves /metrics (Prometheus text, or OpenMetrics by Accept) and /healthz on 127.0.0.1:19435, or at \
+         --listen, from a snapshot that it makes each --interval: a scrape reads nothing of the kernel. Opens and \
+         connections are counted by unit, container or pod, then program; beyond --max-groups the least active \
+         groups are evicted and count in `other`, so that all groups add up to the total. Losses, states of probes and \
+         evictions are metrics. docs/fleet.md describes each metric.",
+            "--textfile writes the metrics for node_exporter's textfile collector, and alone it opens no port. --from plays a \
+         recording, in real time or --at-once, and serves its totals until SIGINT or SIGTERM. After the start only \
+         the capabilities that reading takes are left, as with --lock; --no-lock keeps the others.",
+        ],
+    ),
+    (
         "EXIT STATUS",
         &[
             "0: done as asked. 1: failed, or done in part; stderr says what failed, why, and what to do. \
@@ -182,7 +195,7 @@ pub fn page() -> io::Result<Vec<u8>> {
     // Subcommands have no pages of their own.
     let commands = String::from_utf8_lossy(&commands).replace("ebpftop\\-", "ebpftop ");
     page.extend(commands.replace("(1)", "").into_bytes());
-    for name in ["stream", "report", "record", "replay"] {
+    for name in ["stream", "report", "record", "replay", "export"] {
         let Some(sub) = command.find_subcommand(name) else { continue };
         let mut options = Vec::new();
         Man::new(sub.clone()).render_options_section(&mut options)?;

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ebpftop::cli::{BtfArgs, Cli, Command, ReportArgs};
+use ebpftop::cli::{BtfArgs, Cli, Command, ExportArgs, ReportArgs};
 use ebpftop::console::{reads_utf8, say};
 use ebpftop::model::escape::escape;
 use ebpftop::settings::Settings;
-use ebpftop::{config, doctor, files, privileges, probes, record, report, runtime, stream};
+use ebpftop::{config, doctor, export, files, privileges, probes, record, report, runtime, stream};
 
 /// Runs the command; without one, the dashboard.
 pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -26,6 +26,7 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             record::run(&config::settings_with(&args.watch, args.owners, &file), args)
         }
         Some(Command::Report(args)) => report(args),
+        Some(Command::Export(args)) => export(args),
         Some(Command::Doctor { format, types }) => {
             take_types(types)?;
             let report = doctor::examine();
@@ -50,6 +51,15 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     // The file's options of live watching (a filter, a process) do not apply to a recording.
     let (process, filter) = (args.watch.process.clone(), args.watch.filter.clone());
     report::run(&Settings { process, filter, ..Settings::default() }, args)
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    take_types(&args.types)?;
+    let file = config::load(args.config.as_deref())?;
+    let settings = config::settings_with(&args.watch(), args.owners, &file);
+    let settings = Settings { latency: false, ..settings };
+    let watched = if args.watched.is_empty() { &file.watched } else { &args.watched };
+    export::run(&settings, args, watched)
 }
 
 /// Takes the kernel's types from a file, if one was named.

@@ -54,6 +54,13 @@ pub fn describe(asked: &ProcessQuery, cgroups: &mut Cgroups) -> ProcessInfo {
     ProcessInfo { user, cgroup: by_id.or(cgroup), facts }
 }
 
+/// The cgroup of a process; `None` where it has ended, or /proc does not say.
+pub fn cgroup_of(key: ProcessKey) -> Option<Cgroup> {
+    let pid = key.tgid;
+    let cgroup = is_it(pid, key).then(|| in_cgroup(pid))?;
+    cgroup.filter(|_| is_it(pid, key))
+}
+
 fn stat(pid: u32) -> Option<Stat> {
     let mut stat = Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
     // /proc has it in the reader's time namespace.

@@ -8,6 +8,7 @@ mod common;
 mod runner;
 
 mod dashboard;
+mod export;
 mod replay;
 mod report;
 mod terminal;

@@ -4,6 +4,7 @@
 pub mod attached;
 pub mod conns;
 pub mod dns;
+pub mod exporter;
 pub mod fuse;
 pub mod i386;
 pub mod mmdb;

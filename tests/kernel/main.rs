@@ -26,6 +26,7 @@ mod dashboard_terminal;
 mod dashboard_wire;
 mod datagrams;
 mod doctor;
+mod export;
 mod faults;
 mod floor;
 mod hostile;

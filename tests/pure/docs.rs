@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use ebpftop::config;
+use ebpftop::export::FAMILIES;
 use ebpftop::keys::{self, Mode};
 use ebpftop::model::field;
 use ebpftop::model::filter::TERMS;
@@ -35,6 +36,7 @@ fn generators() -> Vec<(String, String)> {
         ("capabilities".to_owned(), capabilities()),
         ("features".to_owned(), features()),
         ("bounds".to_owned(), bounds()),
+        ("metrics".to_owned(), metrics()),
     ];
     for line in stream::documented() {
         all.push((format!("line {}", line.name), record(&line)));
@@ -150,6 +152,14 @@ fn bounds() -> String {
         [b.data, b.size, b.beyond, counter].map(str::to_owned)
     });
     table(["data", "bound", "beyond it", "counted in"], rows)
+}
+
+fn metrics() -> String {
+    let rows = FAMILIES.iter().map(|family| {
+        let labels = family.labels.split(", ").map(code).collect::<Vec<_>>().join(" ");
+        [code(&family.sample_name()), family.kind.name().into(), labels, family.help.into()]
+    });
+    table(["metric", "type", "labels", "meaning"], rows)
 }
 
 /// The keys of a line, those of objects within it below them.

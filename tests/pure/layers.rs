@@ -60,6 +60,21 @@ const LAYERS: &[(&str, &[&str])] = &[
             "settings",
         ],
     ),
+    (
+        "export",
+        &[
+            "cli",
+            "clock",
+            "console",
+            "files",
+            "model",
+            "privileges",
+            "probes",
+            "recording",
+            "session",
+            "settings",
+        ],
+    ),
     ("doctor", &["bpf", "cli", "model", "privileges", "probes"]),
     (
         "runtime",

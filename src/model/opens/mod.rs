@@ -93,6 +93,11 @@ impl Before {
         self.counts
     }
 
+    /// Opens, and those that failed, that each process had lost.
+    pub fn lost_by(&self) -> &[(ProcessKey, u64, u64)] {
+        &self.lost
+    }
+
     /// How many opens the kernel had lost.
     pub fn lost(&self) -> u64 {
         self.counts.lost

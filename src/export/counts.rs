@@ -1,0 +1,217 @@
+//! Events of the probes, added up into counters.
+
+mod connections;
+mod interfaces;
+mod processes;
+mod snapshot;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::groups::{Groups, Places};
+use super::series::Counter;
+use super::text::labels;
+use crate::model::coverage::{Missing, add_missing};
+use crate::model::escape::escape;
+use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::marks::Marks;
+use crate::model::open::{LostOpens, OpenBatch, OpenCounts};
+use crate::model::opens::Before;
+use crate::model::process::ProcessKey;
+use crate::model::timeline::WatchedPaths;
+
+use connections::ConnectionCounts;
+use interfaces::Interfaces;
+use processes::Processes;
+pub use snapshot::Usage;
+
+/// Opens without a record.
+#[derive(Debug)]
+struct Lost {
+    ring_buffer: Counter,
+    malformed: Counter,
+    /// A recording has their number alone.
+    recording: Counter,
+    /// The probe's counts as last read.
+    before: OpenCounts,
+    /// The lost opens of each process as last read: opens, failed.
+    by_process: HashMap<ProcessKey, (u64, u64)>,
+}
+
+/// Opens of a watched path.
+#[derive(Debug)]
+struct Watched {
+    labels: Arc<str>,
+    paths: WatchedPaths,
+    opens: Counter,
+}
+
+/// The counters.
+#[derive(Debug)]
+pub struct Counts {
+    groups: Groups,
+    processes: Processes,
+    lost: Lost,
+    watched: Vec<Watched>,
+    interfaces: Interfaces,
+    marks: Marks,
+    connections: ConnectionCounts,
+    /// The probes of the run; whether each runs.
+    probes: Vec<(ProbeId, bool)>,
+    missing: Vec<Missing>,
+    /// Of a recording: whether it was played to its end.
+    ended: Option<bool>,
+}
+
+impl Counts {
+    /// Nothing counted yet: at most `max_groups` groups, and opens of these patterns of paths. An error
+    /// names an invalid pattern.
+    pub fn new(max_groups: usize, watched: &[String]) -> Result<Self, String> {
+        let watch = |pattern: &String| {
+            let paths = WatchedPaths::parse(std::iter::once(pattern.as_str()))?;
+            let labels = labels([("path", &escape(pattern.as_bytes()))]);
+            Ok(Watched { labels, paths, opens: Counter::ZERO })
+        };
+        Ok(Self {
+            groups: Groups::new(max_groups),
+            processes: Processes::default(),
+            lost: Lost {
+                ring_buffer: Counter::ZERO,
+                malformed: Counter::ZERO,
+                recording: Counter::default(),
+                before: OpenCounts::default(),
+                by_process: HashMap::new(),
+            },
+            watched: watched.iter().map(watch).collect::<Result<_, String>>()?,
+            interfaces: Interfaces::default(),
+            marks: Marks::default(),
+            connections: ConnectionCounts::default(),
+            probes: Vec::new(),
+            missing: Vec::new(),
+            ended: None,
+        })
+    }
+
+    /// Takes an event of the probes.
+    pub fn take(&mut self, event: &ProbeEvent, places: &mut impl Places) {
+        match event {
+            ProbeEvent::Opens(batch) => self.opens(batch, places),
+            ProbeEvent::Talkers(samples) => {
+                samples.iter().for_each(|sample| self.interfaces.add(sample, &self.marks));
+            }
+            ProbeEvent::Connections(batch) => {
+                let (groups, processes) = (&mut self.groups, &mut self.processes);
+                self.connections
+                    .take(batch, |key, name| processes.group_of_known(groups, key, name, places));
+                self.connections.add_to(&mut self.groups);
+            }
+            ProbeEvent::Links(links) => self.marks = Marks::of(links),
+            ProbeEvent::Watching(watched) => self.interfaces.watch(watched),
+            ProbeEvent::Started(info) => self.started(info),
+            ProbeEvent::Failed(id, _) => self.state(*id, false),
+            ProbeEvent::Ended(end) => {
+                if let ProbeEnd::Opens(counts) = end {
+                    self.counted(*counts);
+                }
+                // A recording ends with its probes; they did not fail.
+                if self.ended.is_none() {
+                    self.state(end.id(), false);
+                }
+            }
+            ProbeEvent::Cgroups(_) => {}
+        }
+    }
+
+    fn started(&mut self, info: &ProbeInfo) {
+        self.state(info.id(), true);
+        match info {
+            ProbeInfo::Opens(info) => add_missing(&mut self.missing, &info.missing),
+            ProbeInfo::Talkers(watched) => {
+                add_missing(&mut self.missing, watched.iter().flat_map(|w| &w.missing));
+                self.interfaces.watch(watched);
+            }
+            ProbeInfo::Connections(info) => {
+                add_missing(&mut self.missing, &info.missing);
+                self.connections.start(info.attribution);
+            }
+        }
+    }
+
+    fn state(&mut self, id: ProbeId, runs: bool) {
+        match self.probes.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, state)) => *state = runs,
+            None => self.probes.push((id, runs)),
+        }
+    }
+
+    fn opens(&mut self, batch: &OpenBatch, places: &mut impl Places) {
+        for open in batch.iter() {
+            let meta = open.meta;
+            let key = ProcessKey::of(meta);
+            let groups = &mut self.groups;
+            let group = self.processes.group(groups, key, meta.process, meta.cgroup_id, places);
+            let counts = groups.counts(group);
+            counts.opens.add(1);
+            if let Some(errno) = meta.errno() {
+                counts.fail(Some(errno), 1);
+            }
+            for watched in &mut self.watched {
+                if open.best_path().is_some_and(|path| watched.paths.has(path)) {
+                    watched.opens.add(1);
+                }
+            }
+        }
+        if !batch.lost_by.is_empty() {
+            self.lost_by(&batch.lost_by, places);
+        }
+        self.counted(batch.counts);
+    }
+
+    /// Adds the opens whose records were lost, by process.
+    fn lost_by(&mut self, lost_by: &[LostOpens], places: &mut impl Places) {
+        let before = std::mem::take(&mut self.lost.by_process);
+        for lost in lost_by {
+            let key = ProcessKey { tgid: lost.tgid, start_boottime_ns: lost.start_boottime_ns };
+            let (opens, failed) = before.get(&key).copied().unwrap_or_default();
+            let groups = &mut self.groups;
+            let group = self.processes.group_of_known(groups, key, lost.process, places);
+            let counts = groups.counts(group);
+            counts.opens.add(lost.opens.saturating_sub(opens));
+            counts.fail(None, lost.failed.saturating_sub(failed));
+            self.lost.by_process.insert(key, (lost.opens.max(opens), lost.failed.max(failed)));
+        }
+        // The list is complete; one that is missing in it would only be counted again.
+        for (key, counts) in before {
+            self.lost.by_process.entry(key).or_insert(counts);
+        }
+    }
+
+    /// Takes the probe's counts. Opens that have neither a record nor a process are `other`.
+    fn counted(&mut self, counts: OpenCounts) {
+        let before = std::mem::replace(&mut self.lost.before, counts);
+        let malformed = counts.malformed.saturating_sub(before.malformed);
+        let unowned = counts.lost_unowned.saturating_sub(before.lost_unowned);
+        self.lost.ring_buffer.add(counts.lost.saturating_sub(before.lost));
+        self.lost.malformed.add(malformed);
+        self.groups.counts(None).opens.add(unowned.saturating_add(malformed));
+    }
+
+    /// The counts are those of a recording, which has ended or not.
+    pub fn set_recording_ended(&mut self, ended: bool) {
+        self.ended = Some(ended);
+    }
+
+    /// Opens of which a recording has the number alone.
+    pub fn missing_in_recording(&mut self, opens: u64) {
+        self.lost.recording.add(opens);
+        self.groups.counts(None).opens.add(opens);
+    }
+
+    /// The counts before a recording that began in the midst of a run: they are not its own.
+    pub fn counted_before(&mut self, before: &Before) {
+        self.lost.before = before.counts();
+        let lost = before.lost_by().iter().map(|(key, opens, failed)| (*key, (*opens, *failed)));
+        self.lost.by_process = lost.collect();
+    }
+}

@@ -1,0 +1,211 @@
+//! Traffic of interfaces, and of talkers by scope.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::export::series::Counter;
+use crate::export::text::labels;
+use crate::model::escape::escape;
+use crate::model::event::Watched;
+use crate::model::interface_name::InterfaceName;
+use crate::model::marks::{Mark, Marks};
+use crate::model::talkers::{Direction, TalkersSample, Traffic};
+
+/// Maximum interfaces with series of their own; the traffic of others is in `interface="other"`.
+const MOST: usize = 256;
+
+/// The scope of a talker's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Own,
+    Gateway,
+    Private,
+    Multicast,
+    Public,
+    /// Not IP, or an address that was evicted.
+    Other,
+}
+
+impl Scope {
+    /// Every scope, in the order of the text.
+    const ALL: [Self; 6] =
+        [Self::Own, Self::Gateway, Self::Private, Self::Multicast, Self::Public, Self::Other];
+
+    fn of(ip: IpAddr, marks: &Marks) -> Self {
+        match marks.get(ip) {
+            Some(Mark::Own) => Scope::Own,
+            Some(Mark::Gateway) => Scope::Gateway,
+            Some(Mark::Private) => Scope::Private,
+            None if ip.is_multicast() || ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) => {
+                Scope::Multicast
+            }
+            None => Scope::Public,
+        }
+    }
+
+    /// The value of the label.
+    fn name(self) -> &'static str {
+        match self {
+            Scope::Own => "self",
+            Scope::Gateway => "gateway",
+            Scope::Private => "private",
+            Scope::Multicast => "multicast",
+            Scope::Public => "public",
+            Scope::Other => "other",
+        }
+    }
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TrafficCounter {
+    pub(super) packets: Counter,
+    pub(super) bytes: Counter,
+}
+
+impl TrafficCounter {
+    fn add(&mut self, traffic: Traffic) {
+        self.packets.add(traffic.packets);
+        self.bytes.add(traffic.bytes);
+    }
+
+    fn scraped(&mut self) {
+        self.packets.scraped();
+        self.bytes.scraped();
+    }
+}
+
+/// One direction of an interface.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) labels: Arc<str>,
+    pub(super) all: TrafficCounter,
+    /// By scope, each with its label.
+    pub(super) scopes: [(Arc<str>, TrafficCounter); Scope::ALL.len()],
+    /// Whether a hook counts now; `None` where the interface is not watched any more.
+    pub(super) counted: Option<bool>,
+    pub(super) partial: bool,
+}
+
+impl Side {
+    fn new(interface: &str, direction: Direction) -> Self {
+        Self {
+            labels: labels([("interface", interface), ("direction", direction.name())]),
+            all: TrafficCounter::default(),
+            scopes: Scope::ALL.map(|scope| (labels([("scope", scope.name())]), Default::default())),
+            counted: None,
+            partial: false,
+        }
+    }
+
+    fn add(&mut self, scope: Scope, traffic: Traffic) {
+        if let Some((_, counter)) = self.scopes.get_mut(scope as usize) {
+            counter.add(traffic);
+        }
+    }
+}
+
+/// The interfaces that were watched.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    sides: BTreeMap<(Vec<u8>, Direction), Side>,
+}
+
+impl Interfaces {
+    fn side(&mut self, interface: &InterfaceName, direction: Direction) -> &mut Side {
+        let mut key = (interface.as_bytes().to_vec(), direction);
+        if self.sides.len() >= 2 * MOST && !self.sides.contains_key(&key) {
+            key.0 = b"other".to_vec();
+        }
+        let name = escape(&key.0).into_owned();
+        self.sides.entry(key).or_insert_with(|| Side::new(&name, direction))
+    }
+
+    /// Takes an interval of an interface.
+    pub(super) fn add(&mut self, sample: &TalkersSample, marks: &Marks) {
+        let side = self.side(&sample.interface, sample.direction);
+        side.all.add(sample.delta);
+        side.partial = sample.partial.is_some();
+        for source in &sample.sources {
+            side.add(Scope::of(source.ip, marks), source.delta);
+        }
+        side.add(Scope::Other, sample.other_delta);
+    }
+
+    /// Takes the state of all watched interfaces.
+    pub(super) fn watch(&mut self, watched: &[Watched]) {
+        self.sides.values_mut().for_each(|side| side.counted = None);
+        for watched in watched {
+            for (direction, hook) in [(Direction::Rx, &watched.rx), (Direction::Tx, &watched.tx)] {
+                let counted = hook.is_ok() && watched.gone.is_none();
+                self.side(&watched.interface, direction).counted = Some(counted);
+            }
+        }
+    }
+
+    /// The last snapshot was scraped.
+    pub(super) fn scraped(&mut self) {
+        for side in self.sides.values_mut() {
+            side.all.scraped();
+            side.scopes.iter_mut().for_each(|(_, counter)| counter.scraped());
+        }
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Side> {
+        self.sides.values_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::Link;
+    use crate::stream::sample;
+
+    #[test]
+    fn scopes_add_up_to_the_interface() {
+        let ip = |text: &str| text.parse().unwrap();
+        let link = Link { gateways: vec![ip("10.0.0.2")], ..Link::default() };
+        let marks = Marks::of(&[link]);
+        for (text, scope) in [
+            ("10.0.0.2", Scope::Gateway),
+            ("10.0.0.3", Scope::Private),
+            ("127.0.0.1", Scope::Own),
+            ("224.0.0.251", Scope::Multicast),
+            ("255.255.255.255", Scope::Multicast),
+            ("ff02::1", Scope::Multicast),
+            ("8.8.8.8", Scope::Public),
+        ] {
+            assert_eq!(Scope::of(ip(text), &marks), scope, "{text}");
+        }
+        for (at, scope) in Scope::ALL.into_iter().enumerate() {
+            assert_eq!(scope as usize, at);
+        }
+        let mut interfaces = Interfaces::default();
+        let mut sample = sample::talkers();
+        sample.sources.retain(|source| source.ip != ip("fe80::1"));
+        let sources = sample.sources.iter().map(|s| s.delta);
+        sample.delta = sources.fold(sample.other_delta, |sum, delta| sum + delta);
+        interfaces.add(&sample, &marks);
+        interfaces.add(&sample, &marks);
+        let side = interfaces.iter_mut().next().unwrap();
+        let sum: u64 = side.scopes.iter().map(|(_, n)| n.bytes.value()).sum();
+        assert_eq!(sum, side.all.bytes.value());
+        assert_eq!(side.all.packets.value(), 2 * sample.delta.packets);
+    }
+
+    #[test]
+    fn interfaces_beyond_the_bound_are_other() {
+        let mut interfaces = Interfaces::default();
+        let mut sample = sample::talkers();
+        for n in 0..2 * MOST + 10 {
+            sample.interface = InterfaceName::from(format!("veth{n}").as_bytes());
+            interfaces.add(&sample, &Marks::default());
+        }
+        let all: Vec<_> = interfaces.iter_mut().collect();
+        assert_eq!(all.len(), 2 * MOST + 1);
+        let sum: u64 = all.iter().map(|side| side.all.bytes.value()).sum();
+        assert_eq!(sum, (2 * MOST as u64 + 10) * sample.delta.bytes);
+    }
+}

@@ -1,0 +1,202 @@
+//! The counters as samples.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Counts;
+use super::interfaces::Side;
+use crate::export::families as of;
+use crate::export::groups::{Errno, GroupCounts};
+use crate::export::series::Counter;
+use crate::export::text::{Family, Sample, Samples, Value, labels};
+use crate::model::connections::Reason;
+use crate::model::coverage::Attribution;
+use crate::model::errno::errno_name;
+
+/// The program's own consumption.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time, seconds.
+    pub cpu_seconds: f64,
+    /// Resident memory, bytes.
+    pub memory: u64,
+    /// Unix time, seconds.
+    pub now: f64,
+}
+
+/// The samples of a family.
+fn family(family: &'static Family, samples: impl IntoIterator<Item = Sample>) -> Samples {
+    Samples { family, samples: samples.into_iter().collect() }
+}
+
+fn plain(value: impl Into<u64>) -> Sample {
+    Sample { labels: [None, None], value: Value::Int(value.into()) }
+}
+
+fn float(value: f64) -> Sample {
+    Sample { labels: [None, None], value: Value::Float(value) }
+}
+
+fn with(label: &Arc<str>, value: u64) -> Sample {
+    Sample { labels: [Some(label.clone()), None], value: Value::Int(value) }
+}
+
+impl Counts {
+    /// The next snapshot; `scraped`: a scrape has seen the last one.
+    pub fn snapshot(&mut self, scraped: bool, usage: Usage) -> Vec<Samples> {
+        self.processes.end_interval();
+        self.groups.prepare(scraped);
+        if scraped {
+            self.interfaces.scraped();
+            self.connections.lost.iter_mut().for_each(|(_, n)| n.scraped());
+            self.watched.iter_mut().for_each(|watched| watched.opens.scraped());
+            let lost = &mut self.lost;
+            for counter in [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording] {
+                counter.scraped();
+            }
+        }
+        let mut all = vec![
+            family(&of::BUILD, [with(&labels([("version", env!("CARGO_PKG_VERSION"))]), 1)]),
+            self.probe_states(),
+            family(&of::FEATURES_MISSING, [plain(self.missing.len() as u64)]),
+        ];
+        self.opens_samples(&mut all);
+        self.interface_samples(&mut all);
+        self.connection_samples(&mut all);
+        all.extend([
+            family(&of::GROUPS, [plain(self.groups.len() as u64)]),
+            family(&of::GROUPS_LIMIT, [plain(self.groups.limit() as u64)]),
+            family(&of::GROUPS_EVICTED, [plain(self.groups.evicted)]),
+            family(&of::CPU, [float(usage.cpu_seconds)]),
+            family(&of::MEMORY, [plain(usage.memory)]),
+            family(&of::SNAPSHOT_TIME, [float(usage.now)]),
+            family(&of::RECORDING_ENDED, self.ended.map(|ended| plain(ended))),
+        ]);
+        all
+    }
+
+    fn probe_states(&self) -> Samples {
+        let state = |(id, runs): &(crate::model::event::ProbeId, bool)| {
+            with(&labels([("probe", id.name())]), u64::from(*runs))
+        };
+        family(&of::PROBE_UP, self.probes.iter().map(state))
+    }
+
+    /// A family with a sample for each group.
+    fn by_group(
+        &mut self,
+        of: &'static Family,
+        counter: impl Fn(&mut GroupCounts) -> &mut Counter,
+    ) -> Samples {
+        let sample = |(labels, counts): (&Arc<str>, &mut GroupCounts)| {
+            Some(with(labels, counter(counts).publish()?))
+        };
+        family(of, self.groups.iter_mut().filter_map(sample))
+    }
+
+    fn opens_samples(&mut self, all: &mut Vec<Samples>) {
+        all.push(self.by_group(&of::OPENS, |counts| &mut counts.opens));
+        let mut failures = Vec::new();
+        for (group, counts) in self.groups.iter_mut() {
+            for (errno, counter) in counts.errnos() {
+                if let Some(n) = counter.publish() {
+                    let label = labels([("errno", &errno_label(errno))]);
+                    let labels = [Some(group.clone()), Some(label)];
+                    failures.push(Sample { labels, value: Value::Int(n) });
+                }
+            }
+        }
+        all.push(family(&of::OPEN_FAILURES, failures));
+        let lost = [
+            ("ring_buffer", &mut self.lost.ring_buffer),
+            ("malformed", &mut self.lost.malformed),
+            ("recording", &mut self.lost.recording),
+        ];
+        all.push(reasons(&of::OPENS_LOST, lost));
+        let watched = self.watched.iter_mut();
+        let sample =
+            watched.filter_map(|watched| Some(with(&watched.labels, watched.opens.publish()?)));
+        all.push(family(&of::WATCHED_OPENS, sample));
+    }
+
+    fn interface_samples(&mut self, all: &mut Vec<Samples>) {
+        let mut sides = |of: &'static Family, value: fn(&mut Side) -> Option<u64>| {
+            let sides = self.interfaces.iter_mut();
+            let sample = |side: &mut Side| {
+                let value = value(side)?;
+                Some(with(&side.labels, value))
+            };
+            all.push(family(of, sides.filter_map(sample)));
+        };
+        sides(&of::INTERFACE_PACKETS, |side| side.all.packets.publish());
+        sides(&of::INTERFACE_BYTES, |side| side.all.bytes.publish());
+        sides(&of::INTERFACE_COUNTED, |side| side.counted.map(u64::from));
+        sides(&of::INTERFACE_PARTIAL, |side| side.counted.map(|_| u64::from(side.partial)));
+        let (mut packets, mut bytes) = (Vec::new(), Vec::new());
+        for side in self.interfaces.iter_mut() {
+            for (scope, counter) in &mut side.scopes {
+                let labels = [Some(side.labels.clone()), Some(scope.clone())];
+                let sample = |n| Sample { labels: labels.clone(), value: Value::Int(n) };
+                packets.extend(counter.packets.publish().map(sample));
+                bytes.extend(counter.bytes.publish().map(sample));
+            }
+        }
+        all.push(family(&of::TALKER_PACKETS, packets));
+        all.push(family(&of::TALKER_BYTES, bytes));
+    }
+
+    fn connection_samples(&mut self, all: &mut Vec<Samples>) {
+        let Some(attribution) = self.connections.attribution() else { return };
+        let direction = ["rx", "tx"].map(|direction| labels([("direction", direction)]));
+        if attribution != Attribution::Procfs {
+            let mut bytes = Vec::new();
+            for (group, counts) in self.groups.iter_mut() {
+                for (counter, label) in
+                    [&mut counts.rx_bytes, &mut counts.tx_bytes].into_iter().zip(&direction)
+                {
+                    let labels = [Some(group.clone()), Some(label.clone())];
+                    let sample = |n| Sample { labels, value: Value::Int(n) };
+                    bytes.extend(counter.publish().map(sample));
+                }
+            }
+            all.push(family(&of::CONNECTION_BYTES, bytes));
+        }
+        let unattributed = self.connections.unattributed();
+        let parts = unattributed.iter().flat_map(|(reason, part): &(Reason, _)| {
+            let reason = labels([("reason", reason.name())]);
+            let both = [part.rx_bytes, part.tx_bytes].into_iter().zip(direction.clone());
+            both.map(move |(n, direction)| Sample {
+                labels: [Some(direction), Some(reason.clone())],
+                value: Value::Int(n),
+            })
+        });
+        all.push(family(&of::CONNECTION_UNATTRIBUTED, parts));
+        all.push(self.by_group(&of::CONNECTS, |counts| &mut counts.connects));
+        all.push(self.by_group(&of::CONNECT_FAILURES, |counts| &mut counts.connect_failures));
+        all.push(self.by_group(&of::ACCEPTS, |counts| &mut counts.accepts));
+        all.push(family(&of::CONNECTIONS, [plain(self.connections.live())]));
+        let lost = self.connections.lost.iter_mut().map(|(reason, n)| (*reason, n));
+        all.push(reasons(&of::CONNECTION_EVENTS_LOST, lost));
+        let label = labels([("attribution", attribution.name())]);
+        all.push(family(&of::CONNECTION_ATTRIBUTION, [with(&label, 1)]));
+    }
+}
+
+fn errno_label(errno: Errno) -> Cow<'static, str> {
+    match errno {
+        Errno::Of(errno) => errno_name(errno),
+        Errno::Unknown => "unknown".into(),
+        Errno::Other => "other".into(),
+    }
+}
+
+/// A family with a sample for each reason.
+fn reasons<'a>(
+    of: &'static Family,
+    all: impl IntoIterator<Item = (&'static str, &'a mut Counter)>,
+) -> Samples {
+    let sample = |(reason, n): (&'static str, &mut Counter)| {
+        Some(with(&labels([("reason", reason)]), n.publish()?))
+    };
+    family(of, all.into_iter().filter_map(sample))
+}

@@ -1,0 +1,56 @@
+//! `ebpftop export`: metrics for Prometheus, without a screen.
+//!
+//! `counts` adds the events of the probes, or of a recording, up into counters by group; each interval
+//! they become a snapshot, which `serve` answers scrapes from and `textfile` writes. A scrape reads
+//! nothing of the kernel and stops no probe.
+
+mod counts;
+mod families;
+mod groups;
+mod http;
+mod live;
+mod output;
+mod publish;
+mod recorded;
+mod series;
+mod serve;
+mod systemd;
+mod text;
+mod textfile;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::cli::ExportArgs;
+use crate::console::say;
+use crate::session::Stop;
+use crate::settings::Settings;
+
+use counts::Counts;
+pub use families::FAMILIES;
+use output::Output;
+pub use text::{Family, Kind};
+
+/// Runs until asked to end. The exit status is that of `stream`.
+pub fn run(settings: &Settings, args: &ExportArgs, watched: &[String]) -> anyhow::Result<ExitCode> {
+    let counts = match Counts::new(args.max_groups, watched) {
+        Ok(counts) => counts,
+        Err(e) => {
+            say(&format!("invalid pattern of a watched path: {e}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let stop = Stop::on_signals().context("listen to signals")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .context("start the loop")?;
+    let output = Output::start(settings, args, counts)?;
+    runtime.block_on(async {
+        match &args.from {
+            Some(file) => recorded::run(file, args.at_once, output, settings, &stop).await,
+            None => live::run(output, settings, &stop).await,
+        }
+    })
+}

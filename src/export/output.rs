@@ -1,0 +1,85 @@
+//! The counters with their readers: the HTTP server and the text file.
+
+use std::sync::Arc;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+use super::counts::{Counts, Usage};
+use super::publish::Shared;
+use super::serve;
+use super::textfile::TextFile;
+use crate::cli::{DEFAULT_LISTEN, ExportArgs};
+use crate::console::say;
+use crate::settings::Settings;
+
+/// The counters and everything that reads them.
+pub(super) struct Output {
+    pub(super) counts: Counts,
+    shared: Arc<Shared>,
+    textfile: Option<TextFile>,
+}
+
+impl Output {
+    /// Listens, unless only a text file is asked for.
+    pub(super) fn start(
+        settings: &Settings,
+        args: &ExportArgs,
+        counts: Counts,
+    ) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared::new(settings.interval));
+        let address = args.listen.or(args.textfile.is_none().then_some(DEFAULT_LISTEN));
+        if let Some(address) = address {
+            let listener = serve::listen(address)?;
+            let address = listener.local_addr().unwrap_or(address);
+            serve::start(listener, shared.clone())?;
+            say(&format!("serving http://{address}/metrics"));
+        }
+        let textfile = args.textfile.as_deref();
+        let textfile = textfile
+            .map(|path| TextFile::start(path, shared.clone(), address.is_none()))
+            .transpose()?;
+        Ok(Self { counts, shared, textfile })
+    }
+
+    /// Makes the next snapshot.
+    pub(super) fn publish(&mut self) {
+        let usage = usage();
+        let snapshot = self.shared.publish(|scraped| self.counts.snapshot(scraped, usage));
+        if let Some(file) = &self.textfile {
+            file.take(&snapshot);
+        }
+    }
+
+    /// Makes the next snapshot, as if a scrape had seen it.
+    pub(super) fn publish_as_scraped(&mut self) {
+        let usage = usage();
+        let snapshot = self.shared.publish(|scraped| self.counts.snapshot(scraped, usage));
+        self.shared.taken(&snapshot);
+    }
+
+    /// Ends; returns whether everything was written.
+    pub(super) fn end(self) -> bool {
+        self.textfile.is_none_or(TextFile::end)
+    }
+}
+
+/// The program's consumption until now.
+fn usage() -> Usage {
+    let cpu = getrusage(UsageWho::RUSAGE_SELF)
+        .map_or(0, |usage| (usage.user_time() + usage.system_time()).num_microseconds());
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Usage {
+        cpu_seconds: cpu as f64 / 1e6,
+        memory: resident().unwrap_or(0),
+        now: (since.unwrap_or_default().as_secs_f64() * 1e3).round() / 1e3,
+    }
+}
+
+/// Resident memory, bytes.
+fn resident() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(u64::try_from(size).ok()?)
+}

@@ -1,0 +1,173 @@
+//! The last snapshot, which the probes' loop replaces and scrapes read.
+//!
+//! Either side has the lock for a moment: a scrape to take a reference, the loop to make the next
+//! snapshot. So the loop knows whether a scrape has seen the last one, and never waits for a client.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::families as of;
+use super::text::{Format, Sample, Samples, Value, labels};
+
+/// All metrics at a moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    families: Vec<Samples>,
+    made: Instant,
+    prometheus: OnceLock<Bytes>,
+    open_metrics: OnceLock<Bytes>,
+}
+
+impl Snapshot {
+    fn new(families: Vec<Samples>) -> Self {
+        let (prometheus, open_metrics) = (OnceLock::new(), OnceLock::new());
+        Self { families, made: Instant::now(), prometheus, open_metrics }
+    }
+
+    /// The text, written once for each format.
+    pub fn text(&self, format: Format) -> Bytes {
+        let cell = match format {
+            Format::Prometheus => &self.prometheus,
+            Format::OpenMetrics => &self.open_metrics,
+        };
+        cell.get_or_init(|| format.write(&self.families).into()).clone()
+    }
+}
+
+/// Answers to HTTP requests, and connections without one.
+#[derive(Debug, Default)]
+pub struct HttpCounts {
+    answered: Mutex<Vec<(u16, u64)>>,
+    /// Connections that took too long.
+    pub slow: AtomicU64,
+    /// The oldest of too many connections.
+    pub crowded: AtomicU64,
+}
+
+impl HttpCounts {
+    /// Counts an answer.
+    pub fn answered(&self, code: u16) {
+        let mut all = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, n)) => *n += 1,
+            None => all.push((code, 1)),
+        }
+    }
+
+    fn samples(&self) -> [Samples; 2] {
+        let sample = |labels, n| Sample { labels: [Some(labels), None], value: Value::Int(n) };
+        let all = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests =
+            all.iter().map(|(code, n)| sample(labels([("code", &code.to_string())]), *n));
+        let dropped = [("slow", &self.slow), ("too_many", &self.crowded)];
+        let dropped = dropped
+            .map(|(reason, n)| sample(labels([("reason", reason)]), n.load(Ordering::Relaxed)));
+        [
+            Samples { family: &of::HTTP_REQUESTS, samples: requests.collect() },
+            Samples { family: &of::HTTP_DROPPED, samples: dropped.to_vec() },
+        ]
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    snapshot: Option<Arc<Snapshot>>,
+    scraped: bool,
+    /// Why the numbers are not those of now.
+    problem: Option<String>,
+}
+
+/// The state that the loop and its readers share.
+#[derive(Debug)]
+pub struct Shared {
+    state: Mutex<State>,
+    pub http: HttpCounts,
+    /// Time between snapshots.
+    interval: Duration,
+}
+
+impl Shared {
+    /// Without a snapshot.
+    pub fn new(interval: Duration) -> Self {
+        Self { state: Mutex::default(), http: HttpCounts::default(), interval }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the snapshot; the argument of `make` is whether a scrape has seen the last one.
+    pub fn publish(&self, make: impl FnOnce(bool) -> Vec<Samples>) -> Arc<Snapshot> {
+        let mut state = self.state();
+        let mut families = make(state.scraped);
+        families.extend(self.http.samples());
+        let snapshot = Arc::new(Snapshot::new(families));
+        state.snapshot = Some(snapshot.clone());
+        state.scraped = false;
+        snapshot
+    }
+
+    /// The last snapshot, for a scrape.
+    pub fn scrape(&self) -> Option<Arc<Snapshot>> {
+        let mut state = self.state();
+        state.scraped = state.snapshot.is_some();
+        state.snapshot.clone()
+    }
+
+    /// A reader other than a scrape has taken this snapshot.
+    pub fn taken(&self, snapshot: &Arc<Snapshot>) {
+        let mut state = self.state();
+        state.scraped |= state.snapshot.as_ref().is_some_and(|last| Arc::ptr_eq(last, snapshot));
+    }
+
+    /// Says why the numbers are not those of now, or that they are.
+    pub fn set_problem(&self, problem: Option<&str>) {
+        self.state().problem = problem.map(Into::into);
+    }
+
+    /// Why the numbers are not those of now; `None`: they are.
+    pub fn problem(&self) -> Option<String> {
+        let state = self.state();
+        if let Some(problem) = &state.problem {
+            return Some(problem.clone());
+        }
+        let Some(snapshot) = &state.snapshot else { return Some("starting".into()) };
+        let age = snapshot.made.elapsed();
+        let late = age > self.interval * 3 + Duration::from_secs(5);
+        late.then(|| format!("the numbers are {} s old: the probes' loop hangs", age.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_counts_as_seen_by_the_reader_that_took_it() {
+        let shared = Shared::new(Duration::from_secs(1));
+        assert!(shared.scrape().is_none() && shared.problem().is_some());
+        let seen = |shared: &Shared| {
+            let mut seen = None;
+            shared.publish(|scraped| {
+                seen = Some(scraped);
+                Vec::new()
+            });
+            seen.unwrap()
+        };
+        assert!(!seen(&shared) && !seen(&shared));
+        let first = shared.scrape().unwrap();
+        assert!(shared.problem().is_none());
+        assert!(seen(&shared));
+        // The one before last.
+        shared.taken(&first);
+        assert!(!seen(&shared));
+        let last = shared.publish(|_| Vec::new());
+        shared.taken(&last);
+        assert!(seen(&shared));
+        shared.set_problem(Some("no probe runs"));
+        assert_eq!(shared.problem().as_deref(), Some("no probe runs"));
+    }
+}

@@ -1,0 +1,84 @@
+//! `export` of what happens now, on the real kernel.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use crate::common::exporter::{Exporter, sum};
+use crate::common::net::{ip, own_namespace};
+
+/// Short-lived processes, failures, watched paths and connections are counted, each once, although the
+/// first scrape that shows a series shows it at 0.
+#[test]
+fn real_opens_and_connections_are_counted_exactly() {
+    own_namespace();
+    ip("link set lo up");
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("read-by-all"), "x").unwrap();
+    let cat = path("cat-exported");
+    std::fs::copy("/bin/cat", &cat).unwrap();
+    let watched = path("read-*");
+    let exporter = Exporter::start(&[
+        "-i",
+        "lo",
+        "--interval",
+        "100ms",
+        "--watched",
+        &watched,
+        "--max-groups",
+        "5000",
+    ]);
+    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 3.0);
+    for _ in 0..26 {
+        let cat = &mut Command::new(&cat);
+        let cat = cat.args([path("read-by-all"), path("not-there")]).stderr(Stdio::null());
+        cat.stdout(Stdio::null()).status().unwrap();
+    }
+    let program = "program=\"cat-exported\"";
+    let failures = |s: &_| sum(s, "ebpftop_open_failures_total", &[program, "errno=\"ENOENT\""]);
+    let scrape = exporter.until("the failures", |s| failures(s) >= 26.0);
+    assert!(sum(&scrape, "ebpftop_opens_total", &[program]) >= 52.0);
+    exporter.until("the watched file", |s| {
+        let opens = sum(s, "ebpftop_watched_opens_total", &["read-*"]);
+        assert!(opens <= 26.0);
+        opens == 26.0
+    });
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let own = format!("program=\"{}\"", std::fs::read_to_string("/proc/self/comm").unwrap().trim());
+    for _ in 0..10 {
+        let client = TcpStream::connect(address).unwrap();
+        let (server, from) = listener.accept().unwrap();
+        assert_eq!(server.peer_addr().unwrap(), from);
+        std::io::Write::write_all(&mut &client, &[7; 1_000]).unwrap();
+        std::io::Read::read_exact(&mut &server, &mut [0; 1_000]).unwrap();
+    }
+    // The scrapes of this process are connections, too.
+    let scrape = exporter.until("the connections", |s| {
+        sum(s, "ebpftop_accepts_total", &[&own]) >= 10.0
+            && sum(s, "ebpftop_connects_total", &[&own]) >= 10.0
+            && sum(s, "ebpftop_connection_bytes_total", &[&own, "\"tx\""]) >= 10_000.0
+    });
+    assert_eq!(sum(&scrape, "ebpftop_accepts_total", &[&own]), 10.0);
+    assert!(sum(&scrape, "ebpftop_interface_bytes_total", &["\"lo\"", "\"rx\""]) >= 10_000.0);
+    assert_eq!(
+        sum(&scrape, "ebpftop_interface_bytes_total", &["\"rx\""]),
+        sum(&scrape, "ebpftop_talker_bytes_total", &["\"rx\"", "scope=\"self\""])
+            + sum(&scrape, "ebpftop_talker_bytes_total", &["\"rx\"", "scope=\"other\""])
+    );
+    assert_eq!(sum(&scrape, "ebpftop_opens_lost_total", &[]), 0.0);
+
+    // After the start only what reading takes is left.
+    let pid = exporter.id();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let task = task.unwrap().path();
+        let status = std::fs::read_to_string(task.join("status")).unwrap();
+        let caps = status.lines().find_map(|l| l.strip_prefix("CapEff:\t")).unwrap();
+        let caps = u64::from_str_radix(caps, 16).unwrap();
+        // CAP_BPF, to read maps on kernels that ask for it; CAP_NET_ADMIN, to restore device features.
+        assert_eq!(caps & !(1 << 39 | 1 << 12), 0, "{} {caps:x}", task.display());
+    }
+    let (code, said) = exporter.end();
+    assert_eq!(code, 0, "{said}");
+}
