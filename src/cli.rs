@@ -190,6 +190,9 @@ pub struct StreamArgs {
     /// Only the N largest talkers, the rest in `other` [default: all]
     #[arg(long, value_name = "N", value_parser = top)]
     pub top: Option<usize>,
+    /// Add this field to each line of JSON, or this column to CSV; may be repeated
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
+    pub fields: Vec<(String, String)>,
 }
 
 /// Options of `record`.
@@ -349,6 +352,17 @@ impl Kind {
     }
 }
 
+/// A name that is a word in every language that reads the lines, and any value.
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("use KEY=VALUE, as in env=prod")?;
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !first || !rest || name.len() > 64 {
+        return Err("the key is a letter and up to 63 letters, digits and underscores".into());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn netns(text: &str) -> Result<String, String> {
     if text.is_empty() || matches!(text, "." | "..") {
         return Err("not a valid name of a network namespace".into());
@@ -436,6 +450,11 @@ mod tests {
             ("stream --uid -1", false),
             ("stream --top 0", false),
             ("stream --top x", false),
+            ("stream --field env=prod --field team=a=b --field empty=", true),
+            ("stream --field env", false),
+            ("stream --field =x", false),
+            ("stream --field 1a=x", false),
+            ("stream --field a-b=x", false),
             ("--failed", false),
             ("--xdp-mode fast", false),
             ("-i eth0 stream", false),

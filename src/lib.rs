@@ -20,6 +20,7 @@ pub mod files;
 pub mod keymap;
 pub mod keys;
 pub mod logging;
+pub mod machine;
 pub mod man;
 pub mod model;
 pub mod privileges;

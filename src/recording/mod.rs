@@ -18,6 +18,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::machine;
 use crate::model::cgroup::Cgroup;
 use crate::model::container::ContainerAnswers;
 use crate::model::event::ProbeEvent;
@@ -63,10 +64,9 @@ pub struct Head {
 impl Head {
     /// The first block of a recording that begins now, on this machine.
     pub fn of_this_machine() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
-            host: host.trim().to_owned(),
+            host: machine::name(),
             started: clock::now(),
         }
     }

@@ -18,7 +18,7 @@ use crate::model::event::ProbeId;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::settings::{ScreenSettings, Settings};
-use crate::{clock, privileges};
+use crate::{clock, machine, privileges};
 
 /// How long probes may take to detach when the program ends.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -48,8 +48,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
     let answers = Answers::new();
     let asker = Asker::start(settings.locked, &answers.sender);
     let helpers = Helpers::start(settings, screen, answers);
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let mut app = App::new(settings, host.trim(), clock::mono());
+    let mut app = App::new(settings, &machine::name(), clock::mono());
     app.arrange(screen);
     app.origins = origins;
     app.remember(settings.interval);

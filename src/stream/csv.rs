@@ -4,6 +4,7 @@
 //! with `|` between. A spreadsheet takes no cell for a formula.
 
 use super::conns::{self, COLUMNS, Cell, Row};
+use super::fields::Fields;
 use super::lines::{Lines, OpenLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
@@ -19,22 +20,44 @@ use crate::model::time::{Mono, Stamp, WallOffset};
 pub struct Csv {
     kind: Kind,
     times: Times,
+    fields: Fields,
+    /// Their values, with a comma before each.
+    constant: Vec<u8>,
 }
 
 impl Csv {
     /// Rows of one kind.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, times: Times::rfc3339() }
+        let (fields, constant) = Default::default();
+        Self { kind, times: Times::rfc3339(), fields, constant }
+    }
+
+    /// Rows with these constant columns after `time`.
+    pub fn with(kind: Kind, fields: Fields) -> Self {
+        let mut constant = Vec::new();
+        for (_, value) in fields.iter() {
+            constant.push(b',');
+            text(&mut constant, value.as_bytes());
+        }
+        Self { fields, constant, ..Self::new(kind) }
     }
 }
 
 impl Lines for Csv {
     fn header(&mut self, out: &mut Vec<u8>) {
+        let mut columns = Vec::new();
         match self.kind {
-            Kind::Opens => header::<&OpenLine<'_>>(out),
-            Kind::Talkers => header::<CsvRow<'_>>(out),
-            Kind::Connections => raw(out, COLUMNS),
+            Kind::Opens => header::<&OpenLine<'_>>(&mut columns),
+            Kind::Talkers => header::<CsvRow<'_>>(&mut columns),
+            Kind::Connections => raw(&mut columns, COLUMNS),
         }
+        let rest = columns.strip_prefix(COMMON.as_bytes()).unwrap_or(&columns);
+        raw(out, COMMON);
+        for (name, _) in self.fields.iter() {
+            out.push(b',');
+            raw(out, name);
+        }
+        out.extend_from_slice(rest);
     }
 
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
@@ -59,9 +82,12 @@ impl Lines for Csv {
     }
 }
 
+/// The columns that come first in every row.
+const COMMON: &str = "type,time";
+
 /// The names of the columns of a record.
 pub(crate) fn header<R: Record>(out: &mut Vec<u8>) {
-    raw(out, "type,time");
+    raw(out, COMMON);
     for described in record::describe::<R>() {
         out.push(b',');
         raw(out, described.key.csv);
@@ -70,7 +96,7 @@ pub(crate) fn header<R: Record>(out: &mut Vec<u8>) {
 }
 
 /// Writes the fields of a record, a comma before each.
-struct Fields<'o, R> {
+struct Cells<'o, R> {
     to: Writer<'o>,
     record: R,
 }
@@ -82,7 +108,7 @@ struct Writer<'o> {
     wall: WallOffset,
 }
 
-impl<R: Copy> Visitor<R> for Fields<'_, R> {
+impl<R: Copy> Visitor<R> for Cells<'_, R> {
     #[inline(always)]
     fn field<T: Value>(&mut self, _key: Key, read: impl FnOnce(R) -> T) {
         self.to.out.push(b',');
@@ -156,7 +182,8 @@ impl Csv {
         raw(out, kind);
         out.push(b',');
         self.times.full(out, wall, at);
-        R::fields(&mut Fields { to: Writer { out, times: &mut self.times, wall }, record });
+        out.extend_from_slice(&self.constant);
+        R::fields(&mut Cells { to: Writer { out, times: &mut self.times, wall }, record });
         out.push(b'\n');
     }
 
@@ -165,6 +192,7 @@ impl Csv {
         raw(out, kind);
         out.push(b',');
         self.times.full(out, wall, at);
+        out.extend_from_slice(&self.constant);
         for key in COLUMNS.trim_end().split(',').skip(2) {
             let cell = row.iter().find(|(k, _)| *k == key).map_or(&Cell::None, |(_, cell)| cell);
             out.push(b',');
@@ -278,6 +306,21 @@ mod tests {
              2026-11-22T12:00:00.000000000Z,900,80000,89.8,63872.3"
         );
         assert_eq!(rows[1].matches(',').count(), rows[0].matches(',').count());
+    }
+
+    #[test]
+    fn constant_fields_are_columns() {
+        let given = [("env", "a,\"b\""), ("team", "=1")];
+        let fields = Fields::new(&given.map(|(n, v)| (n.into(), v.into())), &[]).unwrap();
+        let mut out = Vec::new();
+        let mut csv = Csv::with(Kind::Talkers, fields);
+        csv.header(&mut out);
+        csv.talkers(&mut out, &sample::talkers());
+        let text = String::from_utf8(out).unwrap();
+        let rows: Vec<_> = text.lines().collect();
+        assert!(rows[0].starts_with("type,time,env,team,interface,"), "{}", rows[0]);
+        let begin = "talkers,2026-11-22T12:00:01.002000000Z,\"a,\"\"b\"\"\",\\x3d1,eth0,";
+        assert!(rows[1].starts_with(begin), "{}", rows[1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every kind of line with its keys and with examples, for the documentation.
 
+use super::conns;
 use super::csv::Csv;
 use super::json::Json;
 use super::lines::{Lines, Note, OpenLine};
@@ -7,6 +8,7 @@ use super::record::{Described, Lost, Record, Type, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
 use crate::cli::Kind;
+use crate::model::connections::Connections;
 use crate::model::talkers::TalkersSample;
 
 /// A kind of JSON line.
@@ -84,6 +86,20 @@ pub fn documented() -> Vec<Documented> {
     ]
 }
 
+/// Every key that a line has at its top, and every column of CSV.
+pub(super) fn own_names() -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (_, header) in csv_headers() {
+        names.extend(header.trim_end().split(',').map(str::to_owned));
+    }
+    for line in documented() {
+        names.extend(line.keys.iter().map(|key| key.key.name.to_owned()));
+    }
+    let owners = conns::owners(&Connections::default(), &[]);
+    names.extend(owners.iter().map(|(key, _)| (*key).to_owned()));
+    names
+}
+
 /// The header line of CSV for each kind.
 pub fn csv_headers() -> Vec<(&'static str, String)> {
     let header = |(name, kind)| {
@@ -94,4 +110,17 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
     [("opens", Kind::Opens), ("talkers", Kind::Talkers), ("connections", Kind::Connections)]
         .map(header)
         .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_names;
+
+    #[test]
+    fn the_keys_of_every_kind_are_taken() {
+        let own = own_names();
+        for name in ["type", "time", "pid", "host", "source_bytes", "remote_ip", "processes"] {
+            assert!(own.iter().any(|own| own == name), "{name}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! tree of values or a general formatter would cost more than all the rest of the program.
 
 use super::conns::{self, Cell, Row};
+use super::fields::Fields;
 use super::lines::{Lines, Note, OpenLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, Value, Visitor};
@@ -17,11 +18,13 @@ use crate::model::time::{Mono, Stamp, WallOffset};
 #[derive(Clone, Debug)]
 pub struct Json {
     times: Times,
+    /// The constant fields, with a comma before each.
+    constant: Vec<u8>,
 }
 
 impl Default for Json {
     fn default() -> Self {
-        Self { times: Times::rfc3339() }
+        Self { times: Times::rfc3339(), constant: Vec::new() }
     }
 }
 
@@ -64,6 +67,18 @@ impl Lines for Json {
 }
 
 impl Json {
+    /// Lines with these constant fields after `time`.
+    pub fn with(fields: &Fields) -> Self {
+        let mut json = Self::default();
+        for (name, value) in fields.iter() {
+            raw(&mut json.constant, ",\"");
+            raw(&mut json.constant, name);
+            raw(&mut json.constant, "\":");
+            string(&mut json.constant, value.as_bytes());
+        }
+        json
+    }
+
     /// A line: its type and time, then the fields of its record.
     #[inline]
     pub(crate) fn line<R: Record>(
@@ -75,7 +90,7 @@ impl Json {
         record: R,
     ) {
         self.begin(out, kind, wall, at);
-        R::fields(&mut Fields { to: Writer { out, times: &mut self.times, wall }, record });
+        R::fields(&mut Pairs { to: Writer { out, times: &mut self.times, wall }, record });
         raw(out, "}\n");
     }
 
@@ -85,6 +100,7 @@ impl Json {
         raw(out, "\",\"time\":\"");
         self.times.full(out, wall, at);
         out.push(b'"');
+        out.extend_from_slice(&self.constant);
     }
 
     /// Keys and values, `before` the first of them.
@@ -139,12 +155,12 @@ struct Writer<'o> {
 }
 
 /// Writes the fields of a record, a comma before each.
-struct Fields<'o, R> {
+struct Pairs<'o, R> {
     to: Writer<'o>,
     record: R,
 }
 
-impl<R: Copy> Visitor<R> for Fields<'_, R> {
+impl<R: Copy> Visitor<R> for Pairs<'_, R> {
     #[inline(always)]
     fn field<T: Value>(&mut self, key: Key, read: impl FnOnce(R) -> T) {
         let value = read(self.record);
@@ -213,7 +229,7 @@ impl Sink for Writer<'_> {
     fn row<R: Record>(&mut self, record: R) {
         let begin = self.out.len();
         let to = Writer { out: self.out, times: self.times, wall: self.wall };
-        R::fields(&mut Fields { to, record });
+        R::fields(&mut Pairs { to, record });
         // The first field comes with a comma.
         match self.out.get_mut(begin) {
             Some(comma) => *comma = b'{',

@@ -6,6 +6,7 @@
 mod conns;
 mod csv;
 mod documented;
+mod fields;
 #[cfg(test)]
 mod hostile;
 mod json;
@@ -36,6 +37,7 @@ pub use csv::Csv;
 pub(crate) use csv::header as csv_header;
 pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
+use fields::Fields;
 pub use json::Json;
 pub use lines::{Lines, Note, OpenLine};
 pub use record::{Described, Key, Type};
@@ -51,12 +53,19 @@ pub(crate) use wanted::Wanted;
 /// 2 wrong usage.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(args);
+    let fields = match Fields::new(&args.fields, &documented::own_names()) {
+        Ok(fields) => fields,
+        Err(e) => {
+            say(&e);
+            return Ok(ExitCode::from(2));
+        }
+    };
     let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
-        (Format::Json, _) => Box::new(Json::default()),
+        (Format::Json, _) => Box::new(Json::with(&fields)),
         (Format::Text, _) => {
             Box::new(Text::new(wanted.opens && std::io::stdout().is_terminal(), settings.latency))
         }
-        (Format::Csv, Some(kind)) => Box::new(Csv::new(kind)),
+        (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
             say("--format csv takes one kind: `stream opens`, `talkers` or `connections`");
             return Ok(ExitCode::from(2));
@@ -69,6 +78,9 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    if args.format == Format::Text && !args.fields.is_empty() {
+        say("--field has no effect with --format text");
+    }
     for (option, kinds) in args.without_effect() {
         let kinds: Vec<_> = kinds.iter().map(|kind| format!("`{}`", kind.name())).collect();
         let verb = if kinds.len() > 1 { "are" } else { "is" };

@@ -133,6 +133,8 @@ pub fn ready() -> [Ready; 2] {
         talkers: true,
         connections: true,
         watched: watched(),
+        host: "web-1".into(),
+        boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),
         netns: Some("blue".into()),
         coverage: coverage(),
     };

@@ -12,6 +12,7 @@ use super::text;
 use super::wanted::Wanted;
 use crate::clock;
 use crate::console::say;
+use crate::machine;
 use crate::model::conn::ConnectionsBatch;
 use crate::model::connections::{Connections, Net};
 use crate::model::coverage::{Attribution, POLLED, add_missing};
@@ -126,6 +127,8 @@ impl Session {
             talkers: self.ran.talkers,
             connections: self.ran.connections,
             watched: self.watched.clone(),
+            host: machine::name(),
+            boot_id: machine::boot_id(),
             netns: settings.netns.clone(),
             coverage: self.coverage.clone(),
         };

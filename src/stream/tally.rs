@@ -22,6 +22,10 @@ pub struct Ready {
     pub connections: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
+    /// The machine's name, bytes from elsewhere.
+    pub host: String,
+    /// The id of the kernel's boot; `None` where it cannot be read.
+    pub boot_id: Option<String>,
     /// The network namespace, where it is not our own.
     pub netns: Option<String>,
     /// Features that the kernel refused to the probes that run.

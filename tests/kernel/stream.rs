@@ -128,18 +128,23 @@ fn lines_have_the_documented_keys() {
     ip("link set lo up");
     let documented = documented();
     let args = ["opens", "talkers", "-i", "lo", "--interval", "100ms"];
-    let stream = Stream::json(&args);
+    let stream = Stream::json(&[&args[..], &["--field", "env=a b"]].concat());
     File::open("/etc/hostname").unwrap();
     File::open("/no/such/file").unwrap_err();
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", "127.0.0.1:9").unwrap();
     let run = stream.interrupt();
-    for line in run.lines() {
+    for mut line in run.lines() {
+        assert_eq!(line.as_object_mut().unwrap().remove("env").unwrap(), "a b");
         let of = documented.iter().find(|d| line["type"] == d.name);
         assert_documented(&line, &of.unwrap_or_else(|| panic!("{line}")).keys, &line);
     }
     for kind in ["ready", "open", "talkers", "summary"] {
         assert!(!run.of_type(kind).is_empty(), "{kind}");
     }
+    let read = |path: &str| std::fs::read_to_string(path).unwrap().trim().to_owned();
+    let ready = &run.of_type("ready")[0];
+    assert_eq!(ready["host"], read("/proc/sys/kernel/hostname"));
+    assert_eq!(ready["boot_id"], read("/proc/sys/kernel/random/boot_id"));
     let text = run.text();
     let open = text.lines().find(|l| l.starts_with("{\"type\":\"open\"")).unwrap();
     let keys = &documented.iter().find(|d| d.name == "open").unwrap().keys;

@@ -87,7 +87,7 @@ fn notes_key_by_key() {
             r#"{"type":"ready","time":"2026-11-22T12:00:00.000000000Z","opens":true,"#,
             r#""talkers":false,"interface":null,"xdp_mode":null,"tx_mode":null,"version":""#,
             env!("CARGO_PKG_VERSION"),
-            r#"","attribution":null,"missing":[]}"#,
+            r#"","schema":1,"host":"","boot_id":null,"attribution":null,"missing":[]}"#,
             "\n"
         )
     );
@@ -123,6 +123,30 @@ fn notes_key_by_key() {
             "\n"
         )
     );
+}
+
+#[test]
+fn constant_fields_are_in_each_line() {
+    let given = [("env", "a\"\\\x1b"), ("team", "web")];
+    let fields = Fields::new(&given.map(|(n, v)| (n.into(), v.into())), &[]).unwrap();
+    let mut json = Json::with(&fields);
+    let mut out = Vec::new();
+    let (batch, summary) = (sample::opens(), sample::summary());
+    for open in batch.iter() {
+        json.open(&mut out, &OpenLine { open, wall: batch.wall, cgroup: None });
+    }
+    json.note(&mut out, &Note::Summary(&summary));
+    json.talkers(&mut out, &sample::talkers());
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&value["env"], &value["team"]),
+            (&"a\"\\\\\\x1b".into(), &"web".into()),
+            "{line}"
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@ use crate::model::link::Hook;
 use crate::model::talkers::Direction;
 use crate::stream::tally::{Coverage, Ready, Summary, hook};
 
+/// Version of the lines: it grows with each incompatible change.
+const SCHEMA: u32 = 1;
+
 impl Record for &Ready {
     fn fields<V: Visitor<Self>>(v: &mut V) {
         v.field(key!("opens", "the opens probe runs"), |r| r.opens);
@@ -26,6 +29,15 @@ impl Record for &Ready {
             r.hook(Direction::Tx).map(Hook::name)
         });
         v.field(key!("version", "version of ebpftop"), |_| env!("CARGO_PKG_VERSION"));
+        v.field(
+            key!("schema", "version of these lines; it grows with each incompatible change"),
+            |_| SCHEMA,
+        );
+        v.field(key!("host", "name of the machine"), |r| Text(r.host.as_bytes()));
+        v.field(
+            key!("boot_id", "random id of the kernel's boot; null where it is not known"),
+            |r| r.boot_id.as_ref().map(|id| Text(id.as_bytes())),
+        );
         v.field(key!("connections", "true where the connections probe runs"), |r| {
             Maybe(r.connections.then_some(true))
         });
