@@ -27,10 +27,11 @@ use crate::console::say;
 use crate::session::Stop;
 use crate::settings::Settings;
 
-use counts::Counts;
+pub use counts::{Counts, Usage};
 pub use families::FAMILIES;
+pub use groups::{Place, Places};
 use output::Output;
-pub use text::{Family, Kind};
+pub use text::{Family, Format, Kind, Sample, Samples, Value};
 
 /// Runs until asked to end. The exit status is that of `stream`.
 pub fn run(settings: &Settings, args: &ExportArgs, watched: &[String]) -> anyhow::Result<ExitCode> {
