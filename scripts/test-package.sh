@@ -74,6 +74,11 @@ inside ebpftop config | inside cmp - /usr/share/doc/ebpftop/examples/config.toml
 for text in copyright LICENSE-MIT LICENSE-APACHE GPL-2.0-only.txt BSD-2-Clause.txt sbom.cdx.json; do
 	inside test -s "/usr/share/doc/ebpftop/$text" || die "there is no $text"
 done
+inside test -s /usr/lib/systemd/system/ebpftop-export.service || die "there is no unit"
+inside find /etc/systemd -name '*ebpftop*' 2>/dev/null | grep -q . && die "the service is enabled"
+for text in scrape.yml ebpftop.rules.yml ebpftop.alerts.yml; do
+	inside test -s "/usr/share/doc/ebpftop/examples/prometheus/$text" || die "there is no $text"
+done
 inside ebpftop doctor || die "doctor says that it cannot run"
 
 # Real programs on the real kernel: an open within the root is reported by its path in the mount namespace.

@@ -183,4 +183,15 @@ mod tests {
         let makefile = include_str!("../Makefile");
         assert!(makefile.contains(&format!("'{}'", for_setcap())), "{}", for_setcap());
     }
+
+    #[test]
+    fn the_unit_gives_the_same() {
+        let unit = include_str!("../packaging/systemd/ebpftop-export.service");
+        let names =
+            NEEDS.iter().filter(|need| need.in_setcap).map(|need| need.capability.to_string());
+        let all = names.collect::<Vec<_>>().join(" ");
+        for key in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+            assert!(unit.contains(&format!("\n{key}={all}\n")), "{key}={all}");
+        }
+    }
 }
