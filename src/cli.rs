@@ -239,6 +239,9 @@ pub enum Kind {
     /// A line for each connection that begins or ends, with its process, and a table of processes for
     /// each interval
     Connections,
+    /// A line for each program that a process starts (exec), with its arguments, and for each process that
+    /// ends, with its status
+    Processes,
 }
 
 /// The output format of `stream`.
@@ -312,13 +315,14 @@ fn top(text: &str) -> Result<usize, String> {
 impl StreamArgs {
     /// Whether this kind is selected.
     pub fn writes(&self, kind: Kind) -> bool {
-        self.kinds.contains(&kind) || (self.kinds.is_empty() && kind != Kind::Connections)
+        self.kinds.contains(&kind)
+            || (self.kinds.is_empty() && matches!(kind, Kind::Opens | Kind::Talkers))
     }
 
     /// Options given that have no effect on the selected kinds, each with the kinds that it is for.
     pub fn without_effect(&self) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
-        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections];
+        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Processes];
         const TALKERS: &[Kind] = &[Kind::Talkers];
         const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections];
         let watch = &self.watch;
@@ -348,6 +352,7 @@ impl Kind {
             Kind::Opens => "opens",
             Kind::Talkers => "talkers",
             Kind::Connections => "connections",
+            Kind::Processes => "processes",
         }
     }
 }

@@ -54,7 +54,10 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .context("start the loop")?;
     runtime.block_on(async {
         let config = ProbesConfig {
-            opens: Some(OpensConfig::new(settings, choose.only())),
+            opens: Some(OpensConfig {
+                processes: true,
+                ..OpensConfig::new(settings, choose.only())
+            }),
             talkers: Some(TalkersConfig::new(settings)),
             connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
         };

@@ -20,6 +20,7 @@ use crate::model::opens::Opens;
 use crate::model::past::Tables;
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
+use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slab;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::wire::Wire;
@@ -108,6 +109,8 @@ pub struct Data {
     pub opens: Rc<Opens>,
     pub wire: Rc<Wire>,
     pub owners: Rc<Connections>,
+    /// The latest starts of programs and ends of processes.
+    pub process_log: Rc<ProcessLog>,
     pub connections_state: ProbeState<ConnectionsInfo>,
     /// The connections probe has run.
     pub connections_known: bool,
@@ -153,6 +156,7 @@ impl Data {
             + rows(self.wire.talkers())
             + owners.processes().count() * size_of::<Net>()
             + owners.pairs().count() * size_of::<Pair>()
+            + self.process_log.bytes()
     }
 
     /// The tables that go back in time together.
@@ -188,6 +192,10 @@ impl Data {
             ProbeEvent::Opens(batch) => {
                 self.wall = Some(batch.wall);
                 Rc::make_mut(&mut self.opens).add_batch(&batch, now);
+                Changed::default()
+            }
+            ProbeEvent::Processes(events) => {
+                Rc::make_mut(&mut self.process_log).add(&events);
                 Changed::default()
             }
             ProbeEvent::Watching(watched) => {
@@ -335,6 +343,7 @@ impl Data {
         Rc::make_mut(&mut self.opens).restart();
         Rc::make_mut(&mut self.wire).restart();
         Rc::make_mut(&mut self.owners).restart();
+        self.process_log = Rc::default();
     }
 
     /// Marks processes that have exited.

@@ -66,7 +66,7 @@ impl App {
                 }
             }
             RelatedRow::TimelineEntry(n) => {
-                match self.opens_pane.related.timeline.get(n).map(|entry| entry.did) {
+                match self.opens_pane.related.timeline.get(n).map(|entry| entry.did.clone()) {
                     Some(TimelineAction::Opened { path, .. }) => {
                         self.open_detail(Detail::Path(path), via);
                     }
@@ -78,6 +78,7 @@ impl App {
                     Some(TimelineAction::OnTheWire(NetActivity::Carried { ip, .. })) => {
                         self.open_address(ip);
                     }
+                    Some(TimelineAction::Process(_)) => self.say("this event leads nowhere else"),
                     _ => self.say("this socket has no peer"),
                 }
             }

@@ -39,7 +39,7 @@ impl App {
         let new_since = self.new_since();
         let shown = self.time.shown(&self.data);
         let pane = &mut self.opens_pane;
-        pane.relate(shown.opens, shown.owners, &self.path_watchlist);
+        pane.relate(shown, &self.data.process_log, &self.path_watchlist);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
         let talking = related::talking(shown.owners, filters.into_iter().flatten());

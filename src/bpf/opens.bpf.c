@@ -264,6 +264,7 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, e
 
 #include "uring.h"
 #include "compat.h"
+#include "process.h"
 
 static __always_inline int emit_returned(struct trace_event_raw_sys_exit *ctx, enum repeat repeat)
 {
@@ -301,31 +302,6 @@ SEC("tracepoint/syscalls/sys_enter_openat")
 int open_enter(struct trace_event_raw_sys_enter *ctx)
 {
 	keep_pending(ctx);
-	return 0;
-}
-
-/* The last thread of a process ends: signal->live is counted down before (kernel/exit.c). */
-SEC("raw_tp/sched_process_exit")
-int process_exit(void *ctx)
-{
-	__u64 task = bpf_get_current_task();
-	struct exit_record rec = { .record = RECORD_EXIT };
-	__u64 signal, leader;
-	int live;
-
-	(void)ctx;
-	if (at_entry)
-		drop_pending();
-	signal = WORD(task_struct, task, signal);
-	live = HALF(signal_struct, signal, live.counter);
-	if (live)
-		return 0;
-	leader = WORD(task_struct, task, group_leader);
-	rec.tgid = bpf_get_current_pid_tgid() >> 32;
-	rec.ts_ns = bpf_ktime_get_ns();
-	rec.start_boottime_ns = WORD(task_struct, leader, start_boottime);
-	/* A record without room is not counted: the reader finds out by asking for the pid. */
-	write_record(&rec, EXIT_BYTES);
 	return 0;
 }
 

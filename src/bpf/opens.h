@@ -17,6 +17,12 @@ enum record_kind {
 	RECORD_NAME = 2, /* struct name_record */
 	RECORD_EXIT = 3, /* struct exit_record */
 	RECORD_COMPAT = 4, /* struct exit_record: a 32-bit program was started */
+	/* struct open_record: a process started a program. The path is its arguments, a NUL after
+	 * each, cut at PATH_BYTES - 1; flags: the bytes of all of them; the key: of the executable;
+	 * latency_ns: the age of the process */
+	RECORD_EXEC = 5,
+	/* struct open_head: a process has ended. mode: its status as wait() has it; latency_ns: its age */
+	RECORD_ENDED = 6,
 };
 
 /* Values of open_head.syscall. */
@@ -137,6 +143,7 @@ struct open_counts {
 	__u64 lost_unowned; /* of the lost: no room for an entry of its process either */
 	__u64 unfinished; /* io_uring requests whose completion has not been seen */
 	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */
+	__u64 processes_lost; /* records of starts and ends without room */
 };
 
 /* Identifies a process: ids are reused, an id with its start time is not. */

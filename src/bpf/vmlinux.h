@@ -278,10 +278,15 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live;
+	unsigned int flags;
+	int group_exit_code;
 };
 
 struct mm_struct {
 	unsigned long task_size;
+	unsigned long arg_start;
+	unsigned long arg_end;
+	struct file *exe_file;
 };
 
 struct list_head {
@@ -325,6 +330,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
 	struct mm_struct *mm;
+	int exit_code;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;

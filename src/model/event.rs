@@ -10,6 +10,7 @@ use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use super::problem::Problem;
+use super::process_event::ProcessEvents;
 use super::talkers::TalkersSample;
 
 /// An event of a probe.
@@ -23,6 +24,8 @@ pub enum ProbeEvent {
     Ended(ProbeEnd),
     /// Records of one drain of the rings; not sent when empty and nothing was lost.
     Opens(OpenBatch),
+    /// Starts of programs and ends of processes, where these are reported.
+    Processes(ProcessEvents),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
@@ -101,6 +104,9 @@ pub struct OpensInfo {
     pub ring_bytes: u64,
     /// Number of rings.
     pub rings: u32,
+    /// Starts of programs, or ends of processes at least, are reported. Not in recordings.
+    #[serde(skip)]
+    pub processes: bool,
     /// Features that this kernel refused, a call that is not seen as `opens: NAME`.
     pub missing: Vec<Missing>,
 }

@@ -1,13 +1,16 @@
-//! The timeline of one process: opens and network activity, in the order of the kernel's clock.
+//! The timeline of one process: its programs, its end, opens and network activity, in the order of the kernel's clock.
 //!
 //! A file has one entry, at its last known open. Sending soon after a watched path was opened is
 //! marked: a coincidence in time, not a proof.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::connections::{Connections, NetActivity, What};
 use super::opens::Opens;
 use super::process::ProcessKey;
+use super::process_event::ProcessEvent;
+use super::process_log::ProcessLog;
 use super::slab::Slot;
 use super::time::{Mono, NS_PER_SEC};
 
@@ -18,7 +21,7 @@ const SOON_NS: u64 = 60 * NS_PER_SEC;
 pub const MAX_ENTRIES: usize = 512;
 
 /// One entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
     pub at: Mono,
     pub did: TimelineAction,
@@ -28,7 +31,7 @@ pub struct TimelineEntry {
 }
 
 /// An action of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimelineAction {
     /// Opened a path: the number of opens, and the result of the last one.
     Opened {
@@ -37,6 +40,8 @@ pub enum TimelineAction {
         ret: i32,
     },
     OnTheWire(NetActivity),
+    /// Started a program, or ended.
+    Process(Rc<ProcessEvent>),
 }
 
 /// Patterns of watched paths: `*` matches within a name, `**/` any directories.
@@ -73,12 +78,14 @@ impl WatchedPaths {
     }
 }
 
-/// The timeline of a process, the latest entry last.
+/// The timeline of a process until `now`, the latest entry last.
 pub fn timeline(
     opens: &Opens,
     owners: Option<&Connections>,
+    log: &ProcessLog,
     watched: &WatchedPaths,
     key: ProcessKey,
+    now: Mono,
 ) -> Vec<TimelineEntry> {
     let process = opens.find(key).and_then(|slot| opens.processes().get(slot));
     let uses = process.map_or(&[][..], |p| &p.files).iter().filter_map(|s| opens.files().get(*s));
@@ -102,20 +109,27 @@ pub fn timeline(
         did: TimelineAction::OnTheWire(event.activity),
         watched: None,
     }));
+    let events = log.of(key).filter(|event| event.at <= now);
+    moments.extend(events.map(|event| TimelineEntry {
+        at: event.at,
+        did: TimelineAction::Process(event.clone()),
+        watched: None,
+    }));
     // Traffic of one interval has one time; addresses make the order steady.
     moments.sort_by_key(|moment| (moment.at, address(moment)));
     let mut before: Option<(Mono, Slot)> = None;
     for moment in &mut moments {
-        match moment.did {
+        match &moment.did {
             TimelineAction::Opened { ret, .. } => {
-                if let Some(path) = moment.watched.filter(|_| ret >= 0) {
+                if let Some(path) = moment.watched.filter(|_| *ret >= 0) {
                     before = Some((moment.at, path));
                 }
             }
             TimelineAction::OnTheWire(activity) => {
                 let soon = before.filter(|(at, _)| moment.at.since(*at) <= SOON_NS);
-                moment.watched = soon.filter(|_| sends(&activity)).map(|(_, path)| path);
+                moment.watched = soon.filter(|_| sends(activity)).map(|(_, path)| path);
             }
+            TimelineAction::Process(_) => {}
         }
     }
     let cut = moments.len().saturating_sub(MAX_ENTRIES);

@@ -36,6 +36,10 @@ pub const CHANNEL_DEPTH: usize = 8;
 /// How the opens probe is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpensConfig {
+    /// Report opens.
+    pub calls: bool,
+    /// Report starts of programs and ends of processes.
+    pub processes: bool,
     /// Measure each open's latency: a program at entry too.
     pub latency: bool,
     /// The opens that are wanted.
@@ -58,6 +62,8 @@ pub struct OpensConfig {
 impl Default for OpensConfig {
     fn default() -> Self {
         Self {
+            calls: true,
+            processes: false,
             latency: false,
             only: Only::default(),
             ring_bytes: None,

@@ -56,6 +56,8 @@ pub const COMPAT: &str = "opens: 32-bit tasks";
 pub const COMPAT_CALLS: &str = "opens: 32-bit calls of 64-bit programs";
 /// Ends of processes.
 pub const PROCESS_EXIT: &str = "opens: ends of processes";
+/// Starts of programs, with their arguments.
+pub const PROCESS_EXEC: &str = "processes: starts of programs";
 /// The names of cgroups that are gone before the hierarchy is walked.
 pub const BRIEF_CGROUPS: &str = "opens: cgroups that live briefly";
 /// Connections of TCP: all else about connections depends on it.
@@ -92,7 +94,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 20] = [
+pub const FEATURES: [Feature; 21] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -107,6 +109,7 @@ pub const FEATURES: [Feature; 20] = [
     ),
     feature(Object::Opens, COMPAT_CALLS, &[&["compat_return"]]),
     feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
+    feature(Object::Opens, PROCESS_EXEC, &[&["process_exec"], &["process_exec_516"]]),
     feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
     feature(Object::Connections, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
     feature(Object::Connections, CALLS, &[&["sent", "received", "tcp_gone"]]),

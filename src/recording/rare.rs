@@ -22,6 +22,7 @@ use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
+use crate::model::process_event::ProcessEvents;
 use crate::model::talkers::TalkersSample;
 
 /// Everything but opens.
@@ -42,6 +43,7 @@ pub(super) enum Rare<'a> {
     Before(Before),
     Missing { opens: u64, events: u64 },
     Containers(#[serde(deserialize_with = "list")] Cow<'a, [(Box<str>, Option<ContainerName>)]>),
+    Processes(Cow<'a, ProcessEvents>),
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -85,6 +87,7 @@ impl<'a> Rare<'a> {
             Rare::Links(links) => links.len(),
             Rare::Cgroups(names) => names.len(),
             Rare::Containers(names) => names.len(),
+            Rare::Processes(events) => events.events.len(),
             _ => 0,
         };
         len <= MOST_LIST
@@ -108,6 +111,7 @@ impl<'a> Rare<'a> {
                 }
             }
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
+            Seen::Probe(ProbeEvent::Processes(events)) => Rare::Processes(Cow::Borrowed(events)),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
                 Rare::Cgroups(made.paths.iter().map(named).collect::<Vec<_>>().into())
@@ -153,6 +157,7 @@ impl<'a> Rare<'a> {
             Rare::ConnectionsStarted(Err(problem)) => failed(ProbeId::Connections, problem),
             Rare::Connections(batch) => Seen::Probe(ProbeEvent::Connections(batch.into_owned())),
             Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
+            Rare::Processes(events) => Seen::Probe(ProbeEvent::Processes(events.into_owned())),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
                 let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));

@@ -10,6 +10,7 @@ use crate::model::coverage::Missing;
 use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::link::{ForeignHook, Link};
 use crate::model::problem::Problem;
+use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
 
 impl Seen {
@@ -43,6 +44,7 @@ fn names_bytes(names: &Arc<ContainerName>) -> usize {
 fn event_bytes(event: &ProbeEvent) -> usize {
     match event {
         ProbeEvent::Opens(batch) => batch.bytes(),
+        ProbeEvent::Processes(events) => events.events.iter().map(ProcessEvent::bytes).sum(),
         ProbeEvent::Talkers(samples) => all(samples, sample),
         ProbeEvent::Links(links) => all(links, link),
         ProbeEvent::Cgroups(made) => made.bytes(),

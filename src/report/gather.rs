@@ -11,7 +11,9 @@ use crate::model::coverage::Attribution;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
-use crate::stream::{Csv, Documented, Json, Lines, Note, OpenLine, Summary, csv_header, described};
+use crate::stream::{
+    Csv, Documented, Json, Lines, Note, OpenLine, ProcessLine, Summary, csv_header, described,
+};
 
 /// The `type` of the lines.
 const KIND: &str = "report";
@@ -86,6 +88,8 @@ impl Lines for Gather {
     fn talkers(&mut self, _out: &mut Vec<u8>, sample: &TalkersSample) {
         self.sums.talkers(sample);
     }
+
+    fn process(&mut self, _out: &mut Vec<u8>, _line: &ProcessLine<'_>) {}
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
 

@@ -59,5 +59,6 @@ fn wanted(by: By, connections: bool) -> Wanted {
         opens: counts(Kind::Opens),
         talkers: counts(Kind::Talkers),
         connections: counts(Kind::Connections) && (connections || by == By::Peer),
+        processes: false,
     }
 }

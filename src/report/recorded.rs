@@ -214,6 +214,7 @@ impl<'c> Recorded<'c> {
             ProbeEvent::Ended(_)
             | ProbeEvent::Failed(..)
             | ProbeEvent::Cgroups(_)
+            | ProbeEvent::Processes(_)
             | ProbeEvent::Links(_) => {}
         }
     }
@@ -236,6 +237,7 @@ impl<'c> Recorded<'c> {
             talkers: self.frames.filter(|_| counts(Kind::Talkers)),
             connections: (self.has_connections && counts(Kind::Connections))
                 .then(ConnectionsSummary::default),
+            processes: None,
             coverage: self.coverage,
         };
         let mut out = Vec::new();

@@ -89,6 +89,10 @@ impl Sink for Text<'_> {
     fn text(&mut self, bytes: &[u8]) {
         self.0.push_str(&escape(bytes));
     }
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
+        let texts: Vec<_> = texts.map(escape).collect();
+        self.0.push_str(&texts.join(" "));
+    }
     fn flags(&mut self, flags: u64) {
         self.0.push_str(&crate::model::flags::text(flags));
     }

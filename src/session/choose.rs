@@ -9,6 +9,7 @@ use crate::model::connections::Change;
 use crate::model::event::Only;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
+use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::{TalkersSample, Traffic};
 use crate::settings::Settings;
 
@@ -92,6 +93,14 @@ impl Choose {
         self.process.as_ref().is_none_or(|p| p.matches_any(names))
             && self.tgid.is_none_or(|t| t == tgid)
             && self.uid.is_none_or(|u| u == uid)
+    }
+
+    /// Whether a start of a program or an end of a process is written: its process is chosen as one of opens is.
+    pub fn process_event(&self, event: &ProcessEvent, cgroup: Option<&Cgroup>) -> bool {
+        let names = [event.comm.as_bytes(), event.process.as_bytes()];
+        let (tgid, uid) = (event.key.tgid, event.uid);
+        self.process(tgid, uid, &names)
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
     }
 
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, its

@@ -16,7 +16,7 @@ impl OpensConfig {
     pub fn for_dashboard(settings: &Settings) -> Self {
         let process = settings.process.as_deref().map(Pattern::parse_name);
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
-        Self::new(settings, Only { name, ..Only::default() })
+        Self { processes: true, ..Self::new(settings, Only { name, ..Only::default() }) }
     }
 }
 

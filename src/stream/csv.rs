@@ -1,11 +1,11 @@
 //! CSV: a header line of the JSON keys, then a row an open or a row a source.
 //!
 //! One kind a stream. An unknown value is an empty field; several flags stand in one field
-//! with `|` between. A spreadsheet takes no cell for a formula.
+//! with `|` between, arguments with spaces. A spreadsheet takes no cell for a formula.
 
 use super::conns::{self, COLUMNS, Cell, Row};
 use super::fields::Fields;
-use super::lines::{Lines, OpenLine};
+use super::lines::{Lines, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
@@ -50,6 +50,7 @@ impl Lines for Csv {
             Kind::Opens => header::<&OpenLine<'_>>(&mut columns),
             Kind::Talkers => header::<CsvRow<'_>>(&mut columns),
             Kind::Connections => raw(&mut columns, COLUMNS),
+            Kind::Processes => header::<ProcessLine<'_>>(&mut columns),
         }
         let rest = columns.strip_prefix(COMMON.as_bytes()).unwrap_or(&columns);
         raw(out, COMMON);
@@ -62,6 +63,10 @@ impl Lines for Csv {
 
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
         self.line(out, "open", line.wall, line.open.meta.at, line);
+    }
+
+    fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
+        self.line(out, "process", line.wall, line.event.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
@@ -141,6 +146,11 @@ impl Sink for Writer<'_> {
     #[inline(always)]
     fn text(&mut self, bytes: &[u8]) {
         self::text(self.out, bytes);
+    }
+
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
+        let texts: Vec<&[u8]> = texts.collect();
+        self::text(self.out, &texts.join(&b' '));
     }
 
     fn flags(&mut self, flags: u64) {

@@ -3,7 +3,7 @@
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{Lines, Note, OpenLine};
+use super::lines::{Lines, Note, OpenLine, ProcessLine};
 use super::record::{Described, Lost, Record, Type, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
@@ -64,6 +64,16 @@ fn opens() -> Vec<String> {
     lines.map(write).collect()
 }
 
+/// A program that was started, and processes that have ended.
+fn processes() -> Vec<String> {
+    let (events, cgroup) = (sample::processes(), sample::cgroup());
+    let write = |event| {
+        let line = ProcessLine { event, wall: events.wall, cgroup: Some(&cgroup) };
+        written(|json, out| json.process(out, &line))
+    };
+    events.events.iter().map(write).collect()
+}
+
 /// Every kind of line.
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
@@ -71,6 +81,7 @@ pub fn documented() -> Vec<Documented> {
     vec![
         line::<&Ready>("ready", ready.iter().map(|r| note(&Note::Ready(r))).collect()),
         line::<&OpenLine<'_>>("open", opens()),
+        line::<ProcessLine<'_>>("process", processes()),
         line::<&TalkersSample>(
             "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],
@@ -80,6 +91,7 @@ pub fn documented() -> Vec<Documented> {
             vec![
                 note(&Note::Lost { at, opens: 512 }),
                 note(&Note::LostConnections { at, connections: 20 }),
+                note(&Note::LostProcesses { at, processes: 3 }),
             ],
         ),
         line::<&Summary>("summary", vec![note(&Note::Summary(&summary))]),
@@ -107,9 +119,8 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
         Csv::new(kind).header(&mut out);
         (name, String::from_utf8(out).unwrap_or_default())
     };
-    [("opens", Kind::Opens), ("talkers", Kind::Talkers), ("connections", Kind::Connections)]
-        .map(header)
-        .to_vec()
+    let kinds = [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Processes];
+    kinds.map(|kind| header((kind.name(), kind))).to_vec()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::conns::{self, Cell, Row};
 use super::fields::Fields;
-use super::lines::{Lines, Note, OpenLine};
+use super::lines::{Lines, Note, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
@@ -33,6 +33,10 @@ impl Lines for Json {
         self.line(out, "open", line.wall, line.open.meta.at, line);
     }
 
+    fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
+        self.line(out, "process", line.wall, line.event.at, *line);
+    }
+
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
         self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
     }
@@ -58,6 +62,10 @@ impl Lines for Json {
             }
             Note::LostConnections { at, connections } => {
                 let lost = Lost { connections: Some(*connections), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
+            }
+            Note::LostProcesses { at, processes } => {
+                let lost = Lost { processes: Some(*processes), ..Lost::default() };
                 self.line(out, "lost", at.wall, at.mono, lost);
             }
             Note::Summary(s) => self.line(out, "summary", s.at.wall, s.at.mono, *s),
@@ -200,6 +208,17 @@ impl Sink for Writer<'_> {
     #[inline(always)]
     fn text(&mut self, bytes: &[u8]) {
         string(self.out, bytes);
+    }
+
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>) {
+        self.out.push(b'[');
+        for (at, text) in texts.enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            string(self.out, text);
+        }
+        self.out.push(b']');
     }
 
     fn flags(&mut self, flags: u64) {

@@ -4,6 +4,7 @@ use super::tally::{Ready, Summary};
 use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::open::Open;
+use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
 
@@ -18,6 +19,16 @@ pub struct OpenLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
+/// A program that was started or a process that has ended, likewise.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessLine<'a> {
+    pub event: &'a ProcessEvent,
+    /// The wall-clock offset of its batch.
+    pub wall: WallOffset,
+    /// The process's cgroup, where known.
+    pub cgroup: Option<&'a Cgroup>,
+}
+
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
@@ -27,6 +38,8 @@ pub enum Note<'a> {
     Lost { at: Stamp, opens: u64 },
     /// Connection events lost since the last such line.
     LostConnections { at: Stamp, connections: u64 },
+    /// Starts of programs and ends of processes lost since the last such line.
+    LostProcesses { at: Stamp, processes: u64 },
     /// The last line.
     Summary(&'a Summary),
 }
@@ -38,6 +51,9 @@ pub trait Lines {
 
     /// One return from an open.
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>);
+
+    /// A program that was started, or a process that has ended.
+    fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>);
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

@@ -39,9 +39,9 @@ pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
 use fields::Fields;
 pub use json::Json;
-pub use lines::{Lines, Note, OpenLine};
+pub use lines::{Lines, Note, OpenLine, ProcessLine};
 pub use record::{Described, Key, Type};
-pub use tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
+pub use tally::{ConnectionsSummary, Coverage, OpensSummary, ProcessesSummary, Ready, Summary};
 pub use text::Text;
 pub(crate) use text::note as text_note;
 
@@ -67,7 +67,9 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         }
         (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
-            say("--format csv takes one kind: `stream opens`, `talkers` or `connections`");
+            say(
+                "--format csv takes one kind: `stream opens`, `talkers`, `connections` or `processes`",
+            );
             return Ok(ExitCode::from(2));
         }
     };

@@ -6,6 +6,7 @@
 
 mod note;
 mod open;
+mod process;
 mod talkers;
 
 use std::borrow::Cow;
@@ -154,6 +155,8 @@ pub trait Sink {
     fn plain(&mut self, text: &str);
     /// Bytes from elsewhere.
     fn text(&mut self, bytes: &[u8]);
+    /// Several of them.
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a [u8]>);
     /// Names of the flags of an open.
     fn flags(&mut self, flags: u64);
     fn octal(&mut self, n: u16);
@@ -222,6 +225,17 @@ impl Value for Text<'_> {
     #[inline(always)]
     fn write<S: Sink>(self, to: &mut S) {
         to.text(self.0);
+    }
+}
+
+/// Several texts from elsewhere, escaped where they are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<I>(pub I);
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Value for Texts<I> {
+    const TYPE: Type = Type::Strings;
+    fn write<S: Sink>(self, to: &mut S) {
+        to.texts(self.0);
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::tally::{ConnectionsSummary, Coverage, OpensSummary, Ready, Summary};
+use super::tally::{ConnectionsSummary, Coverage, OpensSummary, ProcessesSummary, Ready, Summary};
 use crate::model::cgroup::Cgroup;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::process::ProcessKey;
+use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent, ProcessEvents};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
 
@@ -54,6 +56,30 @@ pub fn opens() -> OpenBatch {
     };
     batch.push(failed, Some(b"=a \"b\",\n\x1b[31m\xff\\"), None);
     batch
+}
+
+/// A program that was started, its end, and a process that a signal ended.
+pub fn processes() -> ProcessEvents {
+    let event = |at, action| ProcessEvent {
+        at: Mono(at),
+        key: ProcessKey { tgid: 1044, start_boottime_ns: 5 },
+        ppid: 900,
+        uid: 1000,
+        comm: Comm::new(b"cat"),
+        process: Comm::new(b"cat"),
+        cgroup_id: Some(7),
+        age_ns: 12_345_678,
+        action,
+    };
+    let args = Args { text: (*b"cat\0=a \"b\",\n\x1b[31m\xff\0").into(), bytes: 19 };
+    let exec =
+        ProcessAction::Exec { args: Some(args), executable: Some((*b"/usr/bin/cat").into()) };
+    let events = vec![
+        event(1_000_000_000, exec),
+        event(1_012_345_678, ProcessAction::Exit(ExitStatus(1 << 8))),
+        event(1_500_000_000, ProcessAction::Exit(ExitStatus(9))),
+    ];
+    ProcessEvents { events, lost: 0, wall: WALL }
 }
 
 /// Three sources on eth0.
@@ -132,6 +158,7 @@ pub fn ready() -> [Ready; 2] {
         opens: true,
         talkers: true,
         connections: true,
+        processes: true,
         watched: watched(),
         host: "web-1".into(),
         boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),
@@ -163,6 +190,7 @@ pub fn summary() -> Summary {
             seen: Some(2),
             lost: 0,
         }),
+        processes: Some(ProcessesSummary { written: 40, lost: 0 }),
         coverage: coverage(),
     }
 }

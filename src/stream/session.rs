@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::lines::{Lines, Note, OpenLine};
+use super::lines::{Lines, Note, OpenLine, ProcessLine};
 use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
@@ -21,6 +21,7 @@ use crate::model::event::{
     CgroupsMade, ConnectionsInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::process_event::ProcessEvents;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
 use crate::privileges;
@@ -53,6 +54,8 @@ pub(super) struct Session {
     ran: Wanted,
     watched: Vec<Watched>,
     coverage: Coverage,
+    /// The probe reports starts and ends of processes.
+    has_processes: bool,
     /// Something asked for was not done.
     failed: bool,
 }
@@ -79,6 +82,7 @@ impl Session {
             ran: Wanted::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
+            has_processes: false,
             failed: false,
         }
     }
@@ -91,7 +95,9 @@ impl Session {
     /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
         let config = ProbesConfig {
-            opens: self.wanted.opens.then(|| OpensConfig {
+            opens: (self.wanted.opens || self.wanted.processes).then(|| OpensConfig {
+                calls: self.wanted.opens,
+                processes: self.wanted.processes,
                 waits: true,
                 ..OpensConfig::new(settings, self.choose.only())
             }),
@@ -117,15 +123,17 @@ impl Session {
         privileges::keep(&[], settings.locked);
         let at = self.begin(probes).await;
         self.ran = Wanted {
-            opens: probes.runs(ProbeId::Opens),
+            opens: self.wanted.opens && probes.runs(ProbeId::Opens),
             talkers: probes.runs(ProbeId::Talkers),
             connections: probes.runs(ProbeId::Connections),
+            processes: self.has_processes && probes.runs(ProbeId::Opens),
         };
         let ready = Ready {
             at,
             opens: self.ran.opens,
             talkers: self.ran.talkers,
             connections: self.ran.connections,
+            processes: self.ran.processes,
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),
@@ -225,6 +233,7 @@ impl Session {
             ProbeEvent::Opens(batch) => self.opens(&batch)?,
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost(counts),
+            ProbeEvent::Processes(events) => self.processes(&events)?,
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
@@ -249,6 +258,24 @@ impl Session {
             }
         }
         self.lost(batch.counts);
+        Ok(())
+    }
+
+    fn processes(&mut self, events: &ProcessEvents) -> Result<(), OutError> {
+        for event in &events.events {
+            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.process_event(event, cgroup) {
+                continue;
+            }
+            self.lines.process(&mut self.buffer, &ProcessLine { event, wall: events.wall, cgroup });
+            self.tally.wrote_process();
+            if self.buffer.len() >= BUFFER {
+                self.out.write(&mut self.buffer)?;
+            }
+        }
+        if let Some(processes) = self.tally.lost_processes(events.lost) {
+            self.note(&Note::LostProcesses { at: clock::now(), processes });
+        }
         Ok(())
     }
 
@@ -305,6 +332,7 @@ impl Session {
     fn state(&mut self, event: ProbeEvent) {
         match event {
             ProbeEvent::Started(ProbeInfo::Opens(info)) => {
+                self.has_processes = info.processes;
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
             ProbeEvent::Started(ProbeInfo::Talkers(watched)) | ProbeEvent::Watching(watched) => {
@@ -325,7 +353,10 @@ impl Session {
                 self.owners.apply(&batch);
                 self.owners.take_changes();
             }
-            ProbeEvent::Ended(_) | ProbeEvent::Opens(_) | ProbeEvent::Links(_) => {}
+            ProbeEvent::Ended(_)
+            | ProbeEvent::Opens(_)
+            | ProbeEvent::Processes(_)
+            | ProbeEvent::Links(_) => {}
         }
     }
 

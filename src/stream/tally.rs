@@ -20,6 +20,8 @@ pub struct Ready {
     pub talkers: bool,
     /// The probe of connections runs.
     pub connections: bool,
+    /// Starts and ends of processes are reported.
+    pub processes: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
     /// The machine's name, bytes from elsewhere.
@@ -76,6 +78,7 @@ pub struct Summary {
     pub opens: Option<OpensSummary>,
     pub talkers: Option<(Traffic, Traffic)>,
     pub connections: Option<ConnectionsSummary>,
+    pub processes: Option<ProcessesSummary>,
     /// The coverage in `ready`, with the changes since.
     pub coverage: Coverage,
 }
@@ -90,6 +93,15 @@ pub struct ConnectionsSummary {
     pub closes: u64,
     /// Connections that a poll found, where they are polled.
     pub seen: Option<u64>,
+    /// Events that were lost.
+    pub lost: u64,
+}
+
+/// The part of it about starts of programs and ends of processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessesSummary {
+    /// Lines written.
+    pub written: u64,
     /// Events that were lost.
     pub lost: u64,
 }
@@ -122,6 +134,7 @@ pub(super) struct Tally {
     rx: Traffic,
     tx: Traffic,
     connections: ConnectionsSummary,
+    processes: ProcessesSummary,
 }
 
 impl Tally {
@@ -179,6 +192,18 @@ impl Tally {
         } += 1;
     }
 
+    /// A start of a program or an end of a process was written.
+    pub(super) fn wrote_process(&mut self) {
+        self.processes.written += 1;
+    }
+
+    /// Starts and ends of processes that were lost until now; how many since the last time, if any.
+    pub(super) fn lost_processes(&mut self, lost: u64) -> Option<u64> {
+        let new = lost.saturating_sub(self.processes.lost);
+        self.processes.lost += new;
+        (new > 0).then_some(new)
+    }
+
     /// Events of connections that were lost until now; how many since the last time, if any.
     pub(super) fn lost_connections(&mut self, lost: u64) -> Option<u64> {
         let new = lost.saturating_sub(self.connections.lost);
@@ -204,6 +229,7 @@ impl Tally {
             }),
             talkers: ran.talkers.then_some((self.rx, self.tx)),
             connections: ran.connections.then_some(connections),
+            processes: ran.processes.then_some(self.processes),
             coverage,
         }
     }

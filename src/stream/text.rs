@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::{protocol, unattributed};
-use super::lines::{Lines, Note, OpenLine};
+use super::lines::{Lines, Note, OpenLine, ProcessLine};
 use super::put::Times;
 use super::tally::{Coverage, Ready, Summary, hook};
 use crate::model::connections::{Change, Connections, Net, What};
@@ -14,6 +14,7 @@ use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::flags;
 use crate::model::open::{Open, ResolvedKind};
+use crate::model::process_event::ProcessAction;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 
@@ -66,6 +67,35 @@ impl Lines for Text {
         }
         out.push(b' ');
         path(out, open);
+        out.push(b'\n');
+    }
+
+    fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
+        let event = line.event;
+        self.times.short(out, line.wall, event.at);
+        right(out, itoa::Buffer::new().format(event.key.tgid), 8);
+        out.push(b' ');
+        left(out, &escape(event.comm.as_bytes()), 15);
+        match &event.action {
+            ProcessAction::Exec { args, .. } => {
+                raw(out, " exec");
+                for arg in args.iter().flat_map(|args| args.iter()) {
+                    out.push(b' ');
+                    raw(out, &escape(arg));
+                }
+                match args {
+                    None => raw(out, " (arguments not known)"),
+                    Some(args) if args.is_cut() => {
+                        raw(out, &format!(" \u{2026} ({} bytes)", args.bytes));
+                    }
+                    Some(_) => {}
+                }
+            }
+            ProcessAction::Exit(status) => {
+                let seconds = event.age_ns as f64 / NS_PER_SEC as f64;
+                raw(out, &format!(" exit {} after {seconds:.3} s", status.text()));
+            }
+        }
         out.push(b'\n');
     }
 
@@ -273,6 +303,11 @@ pub fn note(note: &Note<'_>) -> String {
         Note::LostConnections { connections, .. } => {
             format!("lost {connections} connection events: the reader of stdout is too slow")
         }
+        Note::LostProcesses { processes, .. } => {
+            format!(
+                "lost {processes} starts and ends of processes: the reader of stdout is too slow"
+            )
+        }
         Note::Summary(summary) => self::summary(summary),
     }
 }
@@ -281,6 +316,9 @@ fn ready(ready: &Ready) -> String {
     let mut parts = Vec::new();
     if ready.opens {
         parts.push("opens".to_owned());
+    }
+    if ready.processes {
+        parts.push("processes".to_owned());
     }
     if ready.talkers {
         let mode = |d| match ready.hook(d) {
@@ -319,6 +357,13 @@ fn summary(summary: &Summary) -> String {
         if opens.unnamed > 0 {
             let _ = write!(out, ", {} without a path", opens.unnamed);
         }
+    }
+    if let Some(processes) = summary.processes {
+        let _ = write!(
+            out,
+            "; {} starts and ends of processes written, {} lost",
+            processes.written, processes.lost
+        );
     }
     if let Some((rx, tx)) = summary.talkers {
         let _ = write!(

@@ -8,6 +8,7 @@ pub(crate) struct Wanted {
     pub(crate) opens: bool,
     pub(crate) talkers: bool,
     pub(crate) connections: bool,
+    pub(crate) processes: bool,
 }
 
 impl Wanted {
@@ -16,16 +17,19 @@ impl Wanted {
             opens: args.writes(Kind::Opens),
             talkers: args.writes(Kind::Talkers),
             connections: args.writes(Kind::Connections),
+            processes: args.writes(Kind::Processes),
         }
     }
 
     /// The kind of a CSV, which has only one; `None` where several were asked for.
     pub(super) fn one(self) -> Option<Kind> {
-        match (self.opens, self.talkers, self.connections) {
-            (true, false, false) => Some(Kind::Opens),
-            (false, true, false) => Some(Kind::Talkers),
-            (false, false, true) => Some(Kind::Connections),
-            _ => None,
-        }
+        let kinds = [
+            (self.opens, Kind::Opens),
+            (self.talkers, Kind::Talkers),
+            (self.connections, Kind::Connections),
+            (self.processes, Kind::Processes),
+        ];
+        let mut wanted = kinds.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind);
+        wanted.next().filter(|_| wanted.next().is_none())
     }
 }

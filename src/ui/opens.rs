@@ -220,6 +220,20 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     text
 }
 
+/// The starts and ends of processes, of all of them, that timelines lack.
+fn missing_events(app: &App, look: &Look) -> String {
+    let log = &app.data.process_log;
+    let counts = [(log.lost, "lost"), (log.evicted, "evicted")].into_iter().filter(|(n, _)| *n > 0);
+    let counts: Vec<_> = counts.map(|(n, word)| format!("{} {word}", num::grouped(n))).collect();
+    match counts.is_empty() {
+        true => String::new(),
+        false => {
+            let dot = look.glyphs.dot;
+            format!(" exec, exit events of all processes: {} ", counts.join(&format!(" {dot} ")))
+        }
+    }
+}
+
 /// The traffic of all processes, or why it is unknown.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
@@ -233,6 +247,9 @@ fn sum(app: &App, look: &Look) -> String {
                 look.glyphs.dot
             ),
         };
+    }
+    if matches!(pane.detail(), Some(Detail::Timeline(_))) {
+        return missing_events(app, look);
     }
     if !pane.view.has_rows_below() || pane.detail().is_some() {
         return String::new();

@@ -20,9 +20,11 @@ use crate::model::conn::{Carried, TCP, UDP};
 use crate::model::connections::{Connections, NetActivity, Pair, Service, Side, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
+use crate::model::escape::escape;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
 use crate::model::opens::{FileUse, Process};
 use crate::model::process::ProcessKey;
+use crate::model::process_event::{ProcessAction, ProcessEvent};
 use crate::model::services::service;
 use crate::model::time::{Mono, clock_time};
 use crate::model::timeline::{TimelineAction, TimelineEntry};
@@ -342,8 +344,9 @@ fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
     let theme = c.look.theme;
     let sent = moment.watched.is_some() && matches!(moment.did, TimelineAction::OnTheWire(_));
     line.put(if sent { c.look.glyphs.lit } else { " " }, theme.note);
-    match moment.did {
+    match &moment.did {
         TimelineAction::Opened { path, opens, ret } => {
+            let (path, opens, ret) = (*path, *opens, *ret);
             let (word, style) = match ret {
                 ret if ret < 0 => (format!("{} ", errno_name(ret.saturating_neg())), theme.bad),
                 _ => ("opened ".to_owned(), theme.quiet),
@@ -358,8 +361,31 @@ fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
         }
         TimelineAction::OnTheWire(did) => {
             let room = line.room();
-            line.put(&cut(&words(&did), room, c.look.glyphs.cut), theme.text);
+            line.put(&cut(&words(did), room, c.look.glyphs.cut), theme.text);
         }
+        TimelineAction::Process(event) => {
+            let room = line.room();
+            let style = match &event.action {
+                ProcessAction::Exit(status) if status.0 != 0 => theme.bad,
+                _ => theme.text,
+            };
+            line.put(&cut(&process_words(event), room, c.look.glyphs.cut), style);
+        }
+    }
+}
+
+/// A start of a program or an end of a process, in words.
+fn process_words(event: &ProcessEvent) -> String {
+    match &event.action {
+        ProcessAction::Exec { args: Some(args), .. } => {
+            let text: Vec<_> = args.iter().map(escape).collect();
+            format!("exec {}", text.join(" "))
+        }
+        ProcessAction::Exec { args: None, executable } => {
+            let path = executable.as_deref().unwrap_or(event.comm.as_bytes());
+            format!("exec {}", escape(path))
+        }
+        ProcessAction::Exit(status) => format!("exit {}", status.text()),
     }
 }
 

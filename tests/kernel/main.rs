@@ -37,6 +37,7 @@ mod opens;
 mod opens_processes;
 mod owners;
 mod privileges;
+mod processes;
 mod procfs;
 mod recording;
 mod refused;

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::Command;
 
 use crate::common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
 use crate::common::net::own_namespace;
@@ -65,20 +66,20 @@ fn missing(ended: &Ended, refused: &[&str], absent: &[Value]) -> BTreeSet<String
 }
 
 #[test]
-fn opens_without_one_program_are_exact_but_for_its_feature() {
+fn opens_and_processes_without_one_program_are_exact_but_for_its_feature() {
     const TIMES: usize = 20;
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     std::fs::write(root.join("file"), "x").unwrap();
     let path = CString::new(root.join("file").to_str().unwrap()).unwrap();
-    let absent = all_missing(&stream(&[], &["opens", "--latency"]).interrupt());
+    let absent = all_missing(&stream(&[], &["opens", "processes", "--latency"]).interrupt());
     for refused in cases(Object::Opens) {
         // A form that needs a program which this kernel has not at all is no way out.
         let absent_programs = absent.iter().filter_map(|entry| entry["program"].as_str());
         let gone: Vec<_> = refused.iter().copied().chain(absent_programs).collect();
         let mut lost = lost(Object::Opens, &gone);
         lost.retain(|feature| absent.iter().all(|entry| entry["feature"] != *feature));
-        let stream = stream(&refused, &["opens", "--latency"]);
+        let stream = stream(&refused, &["opens", "processes", "--latency"]);
         let child = process(|| {
             for _ in 0..TIMES {
                 std::fs::File::open(root.join("file")).unwrap();
@@ -91,8 +92,15 @@ fn opens_without_one_program_are_exact_but_for_its_feature() {
             assert!(ring.completion().next().unwrap().result() >= 0);
         });
         done(child);
+        let mut program = Command::new("true").spawn().unwrap();
+        assert!(program.wait().unwrap().success());
         let ended = stream.interrupt();
         assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        let events = ended.of_type("process").into_iter().filter(|e| e["pid"] == program.id());
+        let events: Vec<_> = events.map(|e| e["event"].as_str().unwrap().to_owned()).collect();
+        let seen = [("exec", programs::PROCESS_EXEC), ("exit", programs::PROCESS_EXIT)];
+        let seen = seen.into_iter().filter(|(_, feature)| !lost.contains(feature));
+        assert_eq!(events, seen.map(|(event, _)| event).collect::<Vec<_>>(), "{refused:?}");
         assert_eq!(
             missing(&ended, &refused, &absent),
             lost.iter().map(ToString::to_string).collect()

@@ -12,6 +12,7 @@ use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::open::Comm;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
+use ebpftop::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent, ProcessEvents};
 use ebpftop::model::talkers::Direction;
 use ebpftop::model::time::WallOffset;
 use ebpftop::model::timeline::WatchedPaths;
@@ -349,6 +350,31 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     assert!(!screen.contains("traffic ") && !screen.contains("PEER"), "{screen}");
 }
 
+/// A program that a process started, its end by a signal, and one after the present.
+fn starts_and_end(pid: u32) -> ProcessEvents {
+    let event = |at_s, action| ProcessEvent {
+        at: at(at_s),
+        key: owner(pid, "nginx").key,
+        ppid: 1,
+        uid: 0,
+        comm: Comm::new(b"nginx"),
+        process: Comm::new(b"nginx"),
+        cgroup_id: None,
+        age_ns: 1,
+        action,
+    };
+    let exec = |text: &[u8]| ProcessAction::Exec {
+        args: Some(Args { text: text.into(), bytes: text.len() as u64 }),
+        executable: None,
+    };
+    let events = vec![
+        event(29.0, exec(b"nginx\0-g\0a\x1b[31m;\0")),
+        event(31.7, ProcessAction::Exit(ExitStatus(11))),
+        event(90.0, exec(b"not yet\0")),
+    ];
+    ProcessEvents { events, lost: 2, wall: WallOffset(0) }
+}
+
 #[test]
 fn a_timeline_is_in_order_and_marks_watched_paths() {
     let mut app = connected();
@@ -366,6 +392,7 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
         ..ConnectionsBatch::default()
     };
     app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.7));
+    app.update(Msg::Probe(ProbeEvent::Processes(starts_and_end(812))), at(31.8));
     type_text(&mut app, "/nginx", at(32.0));
     app.press(KeyCode::Enter, at(32.0));
     app.press(KeyCode::Char('l'), at(32.0));
@@ -373,7 +400,8 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     line(&screen, &["Files", "› nginx 812 timeline"]);
     line(&screen, &["a coincidence in time, not a proof"]);
     let expected = [
-        &["connect tcp 10.9.0.3:25 ECONNREFUSED"][..],
+        &["exit SIGSEGV"][..],
+        &["connect tcp 10.9.0.3:25 ECONNREFUSED"],
         &["◆", "close tcp 10.9.0.2:5432  rx 75 tx 30 bytes"],
         &["◆", "10.0.3.17  rx 2000 tx 125000 bytes"],
         &["opened (1800 times)", "mime.types"],
@@ -383,6 +411,9 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     assert!(rows.is_sorted(), "latest first: {screen}");
     assert!(!line(&screen, &["ECONNREFUSED"]).contains('◆'), "nothing was sent: {screen}");
     snapshots!("pivot_timeline", app);
+    line(&screen, &["exec nginx -g a\\x1b[31m;"]);
+    assert!(!screen.contains("not yet"), "{screen}");
+    app.press(KeyCode::Down, at(32.0));
     // From an activity to its peer, from an open to the file, and back to the same row.
     app.press(KeyCode::Enter, at(32.0));
     line(&text(&app, (120, 40)), &["› 10.9.0.3"]);
@@ -390,6 +421,7 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     for _ in 0..20 {
         app.press(KeyCode::Down, at(32.0));
     }
+    app.press(KeyCode::Up, at(32.0));
     app.press(KeyCode::Enter, at(32.0));
     line(&text(&app, (120, 40)), &["› nginx 812 timeline › /"]);
     app.press(KeyCode::Esc, at(32.0));

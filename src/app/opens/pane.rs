@@ -9,15 +9,15 @@ use super::row::{
     UnitRow, fingerprint,
 };
 use super::{OpensSort, OpensView};
-use crate::app::PaneRoom;
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
+use crate::app::{PaneRoom, Shown};
 use crate::model::conn::Carried;
-use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{Opens, Process};
+use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
 use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS};
@@ -279,10 +279,11 @@ impl OpensPane {
     /// Finds the rows related to the open detail view.
     pub(in crate::app) fn relate(
         &mut self,
-        opens: &Opens,
-        owners: Option<&Connections>,
+        shown: Shown<'_>,
+        log: &ProcessLog,
         watch: &WatchedPaths,
     ) {
+        let Shown { at: now, opens, owners, .. } = shown;
         let related = &mut self.related;
         if matches!(self.crumbs.last(), Some(Crumb { detail: Detail::Program(_), .. })) {
             return; // its processes come with its files
@@ -303,7 +304,7 @@ impl OpensPane {
                 related.show_processes_of(owners, opens, *ip, &[]);
             }
             (Some(Detail::Timeline(key)), owners) => {
-                related.show_timeline(timeline(opens, owners, watch, *key));
+                related.show_timeline(timeline(opens, owners, log, watch, *key, now));
             }
             _ => {}
         }

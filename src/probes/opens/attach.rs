@@ -19,7 +19,7 @@ use crate::probes::OpensConfig;
 use crate::probes::cgroups;
 use crate::probes::programs::{
     self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
-    PROCESS_EXIT, Storage,
+    PROCESS_EXEC, PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
 use crate::sys::errno_of;
@@ -45,7 +45,7 @@ pub(super) enum AttachError {
     TraceFs(#[source] io::Error),
     #[error(transparent)]
     Load(LoadError),
-    #[error("no open can be seen: {0}")]
+    #[error("nothing can be seen: {0}")]
     Nothing(String),
 }
 
@@ -140,12 +140,24 @@ pub(super) fn attach<'obj>(
             Err(e) => info.missing.push(not_attached(IO_URING, "uring_submit", &e)),
         }
     }
-    if choice.has(PROCESS_EXIT) {
-        match skel.progs.process_exit.attach() {
-            Ok(link) => links.push(link),
+    let execs = if choice.uses("process_exec") {
+        &skel.progs.process_exec
+    } else {
+        &skel.progs.process_exec_516
+    };
+    for (feature, program) in [(PROCESS_EXEC, execs), (PROCESS_EXIT, &skel.progs.process_exit)] {
+        if !choice.has(feature) {
+            continue;
+        }
+        match program.attach() {
+            Ok(link) => {
+                links.push(link);
+                info.processes |= config.processes;
+            }
             Err(e) => {
                 let e = io::Error::from_raw_os_error(errno_of(&e).unwrap_or(libc::EINVAL));
-                info.missing.push(not_attached(PROCESS_EXIT, "process_exit", &e));
+                let name = program.name().to_string_lossy().into_owned();
+                info.missing.push(not_attached(feature, &name, &e));
             }
         }
     }
@@ -159,7 +171,8 @@ pub(super) fn attach<'obj>(
     } else {
         None
     };
-    if info.seen.is_empty() {
+    let is_blind = if config.calls { info.seen.is_empty() } else { !info.processes };
+    if is_blind {
         let why = info.missing.first().map_or_else(String::new, |m| m.error.clone());
         return Err(AttachError::Nothing(why));
     }
@@ -217,6 +230,7 @@ impl Form<'_> {
     fn configure(self, at_entry: bool, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = at_entry;
+            rodata.report_processes = self.config.processes;
             rodata.latency = self.config.latency && at_entry;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
             rodata.pids_hierarchy = cgroups::pids_hierarchy();
@@ -305,6 +319,13 @@ impl Kernel {
     /// The programs to begin with.
     fn choice(self, config: &OpensConfig) -> Choice {
         let mut choice = Choice::of(Object::Opens);
+        if !config.processes {
+            choice = choice.without(PROCESS_EXEC);
+        }
+        if !config.calls {
+            let calls = [OPEN_CALLS, OPEN_ENTRY, IO_URING, COMPAT, COMPAT_CALLS];
+            choice = calls.into_iter().fold(choice, Choice::without);
+        }
         if !self.compat {
             choice = choice.without(COMPAT_CALLS).without(COMPAT);
         } else if !self.kprobe_multi {
@@ -312,7 +333,7 @@ impl Kernel {
             choice = choice.unavailable(&["compat_return"], why);
         }
         if !self.bpf_loop {
-            choice = choice.skip("open_exit").skip("compat_exit");
+            choice = choice.skip("open_exit").skip("compat_exit").skip("process_exec");
         }
         if self.task_pt_regs && !config.latency {
             choice = choice.without(OPEN_ENTRY);

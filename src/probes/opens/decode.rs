@@ -8,6 +8,8 @@ use crate::bpf::opens::types::{
     resolved_kind,
 };
 use crate::model::open::{Comm, Ended, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::process::ProcessKey;
+use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent};
 use crate::model::time::Mono;
 use crate::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
 
@@ -23,6 +25,8 @@ pub(super) struct Malformed;
 pub(super) struct Decoder {
     /// Opens and ends since it was taken last.
     pub(super) batch: OpenBatch,
+    /// Starts of programs and ends of processes, likewise.
+    pub(super) processes: Vec<ProcessEvent>,
     /// The names of files.
     pub(super) names: Names,
     /// A 32-bit program was started.
@@ -80,8 +84,20 @@ impl Decoder {
                     start_boottime_ns: exit.start_boottime_ns,
                     at: Mono(exit.ts_ns),
                 };
-                if self.ends.is_first(&ended) {
-                    self.batch.ended.push(ended);
+                self.end(ended);
+                Ok(())
+            }
+            record_kind::RECORD_EXEC => self.exec(record),
+            record_kind::RECORD_ENDED => {
+                let head: &open_head = plain::from_bytes(record).map_err(|_| Malformed)?;
+                let ended = Ended {
+                    tgid: head.tgid,
+                    start_boottime_ns: head.start_boottime_ns,
+                    at: Mono(head.ts_ns),
+                };
+                if self.end(ended) {
+                    let action = ProcessAction::Exit(ExitStatus(head.mode));
+                    self.processes.push(process_event(head, action));
                 }
                 Ok(())
             }
@@ -91,6 +107,26 @@ impl Decoder {
             }
             _ => Err(Malformed),
         }
+    }
+
+    /// Takes the end of a process; false where it is known already.
+    fn end(&mut self, ended: Ended) -> bool {
+        let is_first = self.ends.is_first(&ended);
+        if is_first {
+            self.batch.ended.push(ended);
+        }
+        is_first
+    }
+
+    fn exec(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
+        let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let text = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
+        let has_args = u32::from(head.bits) & open_bits::OPEN_HAS_PATH.0 != 0;
+        let args = has_args.then(|| Args { text: text.into(), bytes: head.flags });
+        let executable = self.names.get(head.key).map(Into::into);
+        self.processes.push(process_event(head, ProcessAction::Exec { args, executable }));
+        Ok(())
     }
 
     fn name(&mut self, record: &[u8]) -> Result<(), Malformed> {
@@ -151,6 +187,20 @@ impl Decoder {
         };
         self.batch.push(meta, path, resolved);
         Ok(())
+    }
+}
+
+fn process_event(head: &open_head, action: ProcessAction) -> ProcessEvent {
+    ProcessEvent {
+        at: Mono(head.ts_ns),
+        key: ProcessKey { tgid: head.tgid, start_boottime_ns: head.start_boottime_ns },
+        ppid: head.ppid,
+        uid: head.uid,
+        comm: Comm(head.names.comm),
+        process: Comm(head.names.process),
+        cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
+        age_ns: head.latency_ns,
+        action,
     }
 }
 

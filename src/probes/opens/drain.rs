@@ -19,7 +19,8 @@ use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
 use crate::model::event::ProbeEvent;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
-use crate::model::time::Mono;
+use crate::model::process_event::ProcessEvents;
+use crate::model::time::{Mono, WallOffset};
 use crate::probes::cgroups::made::Made;
 use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::misses;
@@ -34,6 +35,9 @@ const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
 /// Records in one batch: bounds the memory that waits in the channel to about 0.5 MiB a batch.
 const BATCH_RECORDS: usize = 2_048;
+
+/// Starts of programs and ends of processes in one message: 1.1 MiB with the longest arguments.
+const MOST_PROCESSES: usize = 256;
 
 /// Ended processes that are remembered until then.
 const MOST_GONE: usize = 8_192;
@@ -72,6 +76,9 @@ pub(super) fn drain(
         reported: Reported::default(),
         missed: 0,
         missed_before: 0,
+        missed_processes: 0,
+        missed_processes_before: 0,
+        processes_lost: 0,
         asked: Instant::now(),
         gone: Vec::new(),
         sink,
@@ -116,6 +123,12 @@ struct Drain<'a, 'obj> {
     missed: u64,
     /// Misses before the window.
     missed_before: u64,
+    /// Starts and ends of processes at which the kernel did not run the programs.
+    missed_processes: u64,
+    /// Those before the window.
+    missed_processes_before: u64,
+    /// Lost starts and ends of processes, these included.
+    processes_lost: u64,
     asked: Instant,
     /// Processes that have ended since it was last read whose opens were lost.
     gone: Vec<Ended>,
@@ -128,6 +141,7 @@ impl Drain<'_, '_> {
     fn begin(&mut self, begin: Begin) {
         self.ask_for_misses(true);
         self.missed_before = self.missed;
+        self.missed_processes_before = self.missed_processes;
         let from = loop {
             let from = Mono(clock::mono().0.saturating_add(LEAD_NS));
             let until = begin.duration.map_or(u64::MAX, |d| {
@@ -169,12 +183,38 @@ impl Drain<'_, '_> {
         {
             return Ok(Taken::ReceiverGone);
         }
+        if !self.send_processes(batch.wall)? {
+            return Ok(Taken::ReceiverGone);
+        }
         if self.reported.is_news(&batch)
             && self.sink.blocking_send(ProbeEvent::Opens(batch)).is_err()
         {
             taken = Taken::ReceiverGone;
         }
         Ok(taken)
+    }
+
+    /// Sends starts of programs and ends of processes; false where the receiver has gone.
+    fn send_processes(&mut self, wall: WallOffset) -> libbpf_rs::Result<bool> {
+        let mut events = std::mem::take(&mut self.decoder.borrow_mut().processes);
+        if events.is_empty() && self.processes_lost == self.reported.processes_lost {
+            return Ok(true);
+        }
+        self.reported.processes_lost = self.processes_lost;
+        events.sort_by_key(|event| event.at);
+        let mut rest = events.as_slice();
+        loop {
+            let (part, left) = rest.split_at(rest.len().min(MOST_PROCESSES));
+            let lost = self.processes_lost;
+            let part = ProcessEvents { events: part.to_vec(), lost, wall };
+            if self.sink.blocking_send(ProbeEvent::Processes(part)).is_err() {
+                return Ok(false);
+            }
+            if left.is_empty() {
+                return Ok(true);
+            }
+            rest = left;
+        }
     }
 
     /// The opens since the last call, in the order of time, and the counts.
@@ -222,8 +262,10 @@ impl Drain<'_, '_> {
     }
 
     /// The counts so far. Opens at which the kernel did not run the program are lost ones too.
-    fn counts(&self) -> libbpf_rs::Result<OpenCounts> {
-        let mut counts = read_counts(&self.skel.maps.counts)?;
+    fn counts(&mut self) -> libbpf_rs::Result<OpenCounts> {
+        let (mut counts, processes_lost) = read_counts(&self.skel.maps.counts)?;
+        self.processes_lost =
+            processes_lost + self.missed_processes.saturating_sub(self.missed_processes_before);
         counts.malformed = self.decoder.borrow().malformed;
         let missed = self.missed.saturating_sub(self.missed_before);
         counts.seen += missed;
@@ -241,6 +283,9 @@ impl Drain<'_, '_> {
             let programs = [&progs.open_exit, &progs.open_exit_516, &progs.compat_return];
             self.missed =
                 programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
+            let programs = [&progs.process_exec, &progs.process_exec_516, &progs.process_exit];
+            self.missed_processes =
+                programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
         }
     }
 }
@@ -252,6 +297,7 @@ struct Reported {
     lost_at: Option<Instant>,
     malformed: u64,
     unowned: u64,
+    processes_lost: u64,
     compat: bool,
 }
 
@@ -281,8 +327,9 @@ impl Reported {
     }
 }
 
-/// The sums over the CPUs.
-fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
+/// The sums over the CPUs: of opens, and of lost starts and ends of processes.
+fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64)> {
+    let mut processes_lost = 0;
     let mut sum = OpenCounts::default();
     let values = map.lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
     for value in values {
@@ -294,9 +341,10 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<OpenCounts> {
             sum.lost_unowned += counts.lost_unowned;
             sum.unfinished = sum.unfinished.wrapping_add(counts.unfinished);
             sum.unnamed += counts.unnamed;
+            processes_lost += counts.processes_lost;
         }
     }
-    Ok(sum)
+    Ok((sum, processes_lost))
 }
 
 /// The processes whose opens were lost, with their numbers.

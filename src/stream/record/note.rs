@@ -41,6 +41,9 @@ impl Record for &Ready {
         v.field(key!("connections", "true where the connections probe runs"), |r| {
             Maybe(r.connections.then_some(true))
         });
+        v.field(key!("processes", "true where starts and ends of processes are reported"), |r| {
+            Maybe(r.processes.then_some(true))
+        });
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
         });
@@ -68,6 +71,7 @@ impl Record for &Watched {
 pub struct Lost {
     pub opens: Option<u64>,
     pub connections: Option<u64>,
+    pub processes: Option<u64>,
 }
 
 impl Record for Lost {
@@ -76,6 +80,10 @@ impl Record for Lost {
         v.field(key!("connections", "connection events lost since the last such line"), |l| {
             Maybe(l.connections)
         });
+        v.field(
+            key!("processes", "starts and ends of processes lost since the last such line"),
+            |l| Maybe(l.processes),
+        );
     }
 }
 
@@ -131,6 +139,12 @@ impl Record for &Summary {
         });
         v.field(key!("connections_lost", "connection events lost; with connections"), |s| {
             Maybe(s.connections.map(|c| c.lost))
+        });
+        v.field(key!("processes", "process lines written; with processes"), |s| {
+            Maybe(s.processes.map(|p| p.written))
+        });
+        v.field(key!("processes_lost", "starts and ends of processes lost; with processes"), |s| {
+            Maybe(s.processes.map(|p| p.lost))
         });
         v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
             Maybe(s.connections.and_then(|c| c.seen))

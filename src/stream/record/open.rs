@@ -74,32 +74,38 @@ impl<'a> Record for &'a OpenLine<'a> {
         v.field(key!("latency_ns", ["ns"], "duration of the call; null without --latency"), |l| {
             l.open.meta.latency_ns
         });
-        v.field(key!("cgroup", "path of the cgroup; null where it is not known"), |l| {
-            l.cgroup.map(|c| Text(&c.path))
-        });
-        v.field(
-            key!("container", "container ID, 64 hexadecimal digits; null outside of one"),
-            |l| l.cgroup.and_then(|c| c.owner.container()),
-        );
-        v.field(key!("pod", "UID of the Kubernetes pod; null outside of one"), |l| {
-            l.cgroup.and_then(|c| c.owner.pod())
-        });
-        v.field(
-            key!("unit", "systemd unit that the cgroup names; null where it names none"),
-            |l| l.cgroup.and_then(|c| systemd_unit(&c.path)).map(Text),
-        );
-        v.field(
-            key!(
-                "container_name",
-                "name of the container; null where no file of its manager has it"
-            ),
-            |l| l.cgroup.and_then(Cgroup::container_name).map(|name| Text(name.as_bytes())),
-        );
-        v.field(key!("pod_name", "name of the Kubernetes pod; null as for container_name"), |l| {
-            l.cgroup.and_then(Cgroup::pod_name).map(|name| Text(name.as_bytes()))
-        });
-        v.field(key!("namespace", "Kubernetes namespace; null as for container_name"), |l| {
-            l.cgroup.and_then(Cgroup::namespace).map(|name| Text(name.as_bytes()))
-        });
+        cgroup(v, |l: Self| l.cgroup);
     }
+}
+
+/// The cgroup of a task, and the unit, container and pod that it names.
+#[inline(always)]
+pub(super) fn cgroup<'a, R: Copy, V: Visitor<R> + ?Sized>(
+    v: &mut V,
+    read: impl Fn(R) -> Option<&'a Cgroup> + Copy,
+) {
+    v.field(key!("cgroup", "path of the cgroup; null where it is not known"), move |l| {
+        read(l).map(|c| Text(&c.path))
+    });
+    v.field(
+        key!("container", "container ID, 64 hexadecimal digits; null outside of one"),
+        move |l| read(l).and_then(|c| c.owner.container()),
+    );
+    v.field(key!("pod", "UID of the Kubernetes pod; null outside of one"), move |l| {
+        read(l).and_then(|c| c.owner.pod())
+    });
+    v.field(
+        key!("unit", "systemd unit that the cgroup names; null where it names none"),
+        move |l| read(l).and_then(|c| systemd_unit(&c.path)).map(Text),
+    );
+    v.field(
+        key!("container_name", "name of the container; null where no file of its manager has it"),
+        move |l| read(l).and_then(Cgroup::container_name).map(|name| Text(name.as_bytes())),
+    );
+    v.field(key!("pod_name", "name of the Kubernetes pod; null as for container_name"), move |l| {
+        read(l).and_then(Cgroup::pod_name).map(|name| Text(name.as_bytes()))
+    });
+    v.field(key!("namespace", "Kubernetes namespace; null as for container_name"), move |l| {
+        read(l).and_then(Cgroup::namespace).map(|name| Text(name.as_bytes()))
+    });
 }
