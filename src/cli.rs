@@ -20,6 +20,7 @@ use crate::model::duration;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
+use crate::model::rotation::{Rotation, parse_rotation};
 use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
 
@@ -193,6 +194,36 @@ pub struct StreamArgs {
     /// Add this field to each line of JSON, or this column to CSV; may be repeated
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
     pub fields: Vec<(String, String)>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `stream` for the way of its lines out.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OutputArgs {
+    /// Write into files of this directory instead of stdout: ebpftop-20261130T134500Z-0000.jsonl, in UTC
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Begin the next file at this size, with K, M or G, or after this time [default: one file]
+    #[arg(long, value_name = "SIZE|TIME", requires = "output", value_parser = parse_rotation)]
+    pub rotate: Option<Rotation>,
+    /// Remove the oldest files of the directory beyond N, those of earlier runs included [default: keep all]
+    #[arg(long, value_name = "N", requires = "output", value_parser = keep)]
+    pub keep: Option<usize>,
+    /// When the disk or the reader is slow: wait, and let the kernel count what finds no room, or drop lines
+    /// and count them
+    #[arg(long, value_enum, default_value_t = OnSlow::Block)]
+    pub on_slow: OnSlow,
+}
+
+/// What `stream` does while its output is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnSlow {
+    /// Wait; events that find no room in the ring buffers are `lost`
+    #[default]
+    Block,
+    /// Drop lines when 8 MiB wait, and count them
+    Drop,
 }
 
 /// Options of `record`.
@@ -368,6 +399,14 @@ fn field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn keep(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 leaves no file".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a number".into()),
+    }
+}
+
 fn netns(text: &str) -> Result<String, String> {
     if text.is_empty() || matches!(text, "." | "..") {
         return Err("not a valid name of a network namespace".into());
@@ -457,6 +496,11 @@ mod tests {
             ("stream --top x", false),
             ("stream --field env=prod --field team=a=b --field empty=", true),
             ("stream --field env", false),
+            ("stream --output /tmp --rotate 100M --keep 10 --on-slow drop", true),
+            ("stream --output /tmp --rotate 1h", true),
+            ("stream --rotate 1h", false),
+            ("stream --output /tmp --rotate 1", false),
+            ("stream --output /tmp --keep 0", false),
             ("stream --field =x", false),
             ("stream --field 1a=x", false),
             ("stream --field a-b=x", false),

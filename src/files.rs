@@ -1,6 +1,8 @@
 //! Files that a user names: opened with that user's permissions ([`as_invoker`]), and those that are
 //! written never through a link and for that user alone to read.
 
+pub mod rotating;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

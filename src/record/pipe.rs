@@ -42,7 +42,7 @@ impl Sink for Pipe {
             match why {
                 OutError::Closed => io::ErrorKind::BrokenPipe.into(),
                 OutError::Stuck => io::Error::other("the reader takes no more"),
-                OutError::Io(e) => e,
+                OutError::Io(e) | OutError::Begin(e) | OutError::File(_, e) => e,
             }
         })
     }

@@ -12,7 +12,7 @@ mod table;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{By, Kind, ReportArgs, StreamArgs};
+use crate::cli::{By, Kind, OutputArgs, ReportArgs, StreamArgs};
 use crate::console::say;
 use crate::session::Choose;
 use crate::settings::Settings;
@@ -47,7 +47,14 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
         None => {
             let duration = args.duration.unwrap_or(DURATION);
             let wanted = wanted(args.by, settings.owners);
-            stream::write(settings, wanted, Box::new(gather), choose, args.format, Some(duration))
+            stream::write(
+                settings,
+                wanted,
+                Box::new(gather),
+                choose,
+                (args.format, &OutputArgs::default()),
+                Some(duration),
+            )
         }
     }
 }

@@ -238,6 +238,7 @@ impl<'c> Recorded<'c> {
             connections: (self.has_connections && counts(Kind::Connections))
                 .then(ConnectionsSummary::default),
             processes: None,
+            dropped: None,
             coverage: self.coverage,
         };
         let mut out = Vec::new();

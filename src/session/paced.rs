@@ -31,6 +31,12 @@ pub enum OutError {
     /// The end was requested and the reader takes nothing.
     #[error("write to stdout: the reader takes no more; the rest is lost")]
     Stuck,
+    /// No further file can begin in the directory of `--output`.
+    #[error("begin a file in the directory of --output: {0}")]
+    Begin(io::Error),
+    /// A file cannot be written.
+    #[error("write {0}: {1}")]
+    File(String, io::Error),
     /// Any other error, such as a full disk.
     #[error("write to stdout: {0}")]
     Io(#[from] io::Error),

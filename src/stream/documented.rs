@@ -92,6 +92,7 @@ pub fn documented() -> Vec<Documented> {
                 note(&Note::Lost { at, opens: 512 }),
                 note(&Note::LostConnections { at, connections: 20 }),
                 note(&Note::LostProcesses { at, processes: 3 }),
+                note(&Note::Dropped { at, lines: 340 }),
             ],
         ),
         line::<&Summary>("summary", vec![note(&Note::Summary(&summary))]),

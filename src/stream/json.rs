@@ -68,6 +68,10 @@ impl Lines for Json {
                 let lost = Lost { processes: Some(*processes), ..Lost::default() };
                 self.line(out, "lost", at.wall, at.mono, lost);
             }
+            Note::Dropped { at, lines } => {
+                let lost = Lost { lines: Some(*lines), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
+            }
             Note::Summary(s) => self.line(out, "summary", s.at.wall, s.at.mono, *s),
         }
         true

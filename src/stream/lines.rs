@@ -40,6 +40,8 @@ pub enum Note<'a> {
     LostConnections { at: Stamp, connections: u64 },
     /// Starts of programs and ends of processes lost since the last such line.
     LostProcesses { at: Stamp, processes: u64 },
+    /// Lines dropped since the last such line, since the disk or the reader was slow.
+    Dropped { at: Stamp, lines: u64 },
     /// The last line.
     Summary(&'a Summary),
 }

@@ -13,6 +13,7 @@ mod json;
 mod lines;
 mod out;
 mod put;
+mod queue;
 pub(crate) mod record;
 #[doc(hidden)]
 pub mod sample;
@@ -27,8 +28,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cli::{Format, StreamArgs};
+use crate::cli::{Format, OutputArgs, StreamArgs};
 use crate::console::say;
+use crate::model::escape::escape;
 use crate::probes::preflight;
 use crate::session::{Choose, OutError, Stop};
 use crate::settings::Settings;
@@ -63,7 +65,8 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let lines: Box<dyn Lines> = match (args.format, wanted.one()) {
         (Format::Json, _) => Box::new(Json::with(&fields)),
         (Format::Text, _) => {
-            Box::new(Text::new(wanted.opens && std::io::stdout().is_terminal(), settings.latency))
+            let in_columns = args.output.output.is_none() && std::io::stdout().is_terminal();
+            Box::new(Text::new(wanted.opens && in_columns, settings.latency))
         }
         (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
@@ -93,7 +96,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         say("process ids are those of the initial PID namespace, for --pid and pid: too: this is \
              another namespace, in which processes have other ids");
     }
-    write(settings, wanted, lines, choose, args.format, args.duration)
+    write(settings, wanted, lines, choose, (args.format, &args.output), args.duration)
 }
 
 /// Runs the probes for `lines` until a signal, or for `duration`, counted from `ready`.
@@ -102,11 +105,15 @@ pub(crate) fn write(
     wanted: Wanted,
     lines: Box<dyn Lines>,
     choose: Choose,
-    format: Format,
+    (format, output): (Format, &OutputArgs),
     duration: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals().context("listen to signals")?;
-    let out = Out::stdout(stop.clone(), format).context("open stdout")?;
+    let named = output
+        .output
+        .as_ref()
+        .map_or("stdout".into(), |dir| escape(dir.as_os_str().as_encoded_bytes()).into_owned());
+    let out = Out::of(output, stop.clone(), format).with_context(|| format!("write to {named}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

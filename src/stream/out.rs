@@ -1,17 +1,44 @@
-//! Lines to stdout, in ASCII where the terminal reads nothing else.
+//! The way of the lines out: to stdout, in ASCII where the terminal reads nothing else, or into files.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::time::Instant;
 
-use crate::cli::Format;
+use super::queue::{Queue, Target};
+use crate::cli::{Format, OnSlow, OutputArgs};
 use crate::console::reads_utf8;
+use crate::files::rotating::Rotating;
 use crate::model::escape::inert;
+use crate::model::rotation::Rotation;
 use crate::session::{OutError, Paced, Stop};
 
-/// Stdout, with the form of its lines.
+/// Where the lines go.
+#[derive(Debug)]
+enum To {
+    Stdout(Paced),
+    Queue(Queue),
+}
+
+/// The file that is being written.
+#[derive(Debug)]
+struct Current {
+    rotation: Option<Rotation>,
+    /// Its number in this run, from 1; 0 before the first.
+    number: u32,
+    bytes: u64,
+    /// It has lines beside those that it begins with.
+    has_lines: bool,
+    since: Instant,
+}
+
+/// The output, with what is known about it.
 #[derive(Debug)]
 pub(super) struct Out {
-    to: Paced,
+    to: To,
+    /// `None` for stdout.
+    file: Option<Current>,
+    /// Lines that find no room are dropped.
+    drops: bool,
     /// Nothing beyond ASCII is written.
     ascii: Option<Format>,
 }
@@ -20,22 +47,96 @@ impl Out {
     /// Stdout. A terminal that does not read UTF-8 gets what is beyond ASCII in the escapes of `format`.
     pub(super) fn stdout(stop: Stop, format: Format) -> io::Result<Self> {
         let ascii = (io::stdout().is_terminal() && !reads_utf8()).then_some(format);
-        Ok(Self { to: Paced::stdout(stop)?, ascii })
+        Ok(Self { to: To::Stdout(Paced::stdout(stop)?), file: None, drops: false, ascii })
+    }
+
+    /// The output that the options name. To be called before this thread drops its privileges.
+    pub(super) fn of(args: &OutputArgs, stop: Stop, format: Format) -> io::Result<Self> {
+        let drops = args.on_slow == OnSlow::Drop;
+        let Some(dir) = &args.output else {
+            let out = Self::stdout(stop.clone(), format)?;
+            return Ok(match (drops, out.to) {
+                (true, To::Stdout(paced)) => {
+                    let to = To::Queue(Queue::start(Target::Stdout(paced), stop)?);
+                    Self { to, drops, ..out }
+                }
+                (_, to) => Self { to, ..out },
+            });
+        };
+        let extension = match format {
+            Format::Text => "txt",
+            Format::Json => "jsonl",
+            Format::Csv => "csv",
+        };
+        let row = Rotating::new(dir, extension, args.keep)?;
+        let to = To::Queue(Queue::start(Target::Files(row, None), stop)?);
+        let (number, bytes, has_lines) = Default::default();
+        let since = Instant::now();
+        let file = Some(Current { rotation: args.rotate, number, bytes, has_lines, since });
+        Ok(Self { to, file, drops, ascii: None })
     }
 
     /// Writes all of `bytes` and empties the buffer.
-    pub(super) fn write(&self, bytes: &mut Vec<u8>) -> Result<(), OutError> {
+    pub(super) fn write(&mut self, bytes: &mut Vec<u8>) -> Result<(), OutError> {
         if let Some(format) = self.ascii {
             *bytes = in_ascii(bytes, format);
         }
-        let done = self.to.write_all(bytes);
-        bytes.clear();
-        done
+        if let Some(file) = &mut self.file {
+            file.bytes += bytes.len() as u64;
+            file.has_lines |= !bytes.is_empty();
+        }
+        match &self.to {
+            To::Stdout(paced) => {
+                let done = paced.write_all(bytes);
+                bytes.clear();
+                done
+            }
+            To::Queue(queue) => {
+                let empty = Vec::with_capacity(bytes.capacity());
+                queue.lines(std::mem::replace(bytes, empty))
+            }
+        }
     }
 
-    /// Whether the reader closed its end. Without lines to write, no write would report it.
-    pub(super) fn reader_gone(&self) -> bool {
-        self.to.reader_gone()
+    /// Whether lines are to be dropped now, since the disk or the reader is slow.
+    pub(super) fn is_slow(&self, bytes: usize) -> bool {
+        match &self.to {
+            To::Queue(queue) => self.drops && !queue.has_room(bytes),
+            To::Stdout(_) => false,
+        }
+    }
+
+    /// The number of the file that is to begin before `more` bytes are written.
+    pub(super) fn next_file(&self, more: usize) -> Option<u32> {
+        let file = self.file.as_ref()?;
+        let age = file.since.elapsed();
+        let is_due = |r: Rotation| file.has_lines && r.is_due(file.bytes, more as u64, age);
+        (file.number == 0 || file.rotation.is_some_and(is_due)).then_some(file.number + 1)
+    }
+
+    /// Begins that file with these lines.
+    pub(super) fn begin_file(&mut self, head: Vec<u8>) -> Result<(), OutError> {
+        let (Some(file), To::Queue(queue)) = (&mut self.file, &self.to) else { return Ok(()) };
+        file.number += 1;
+        (file.bytes, file.has_lines, file.since) = (head.len() as u64, false, Instant::now());
+        queue.begin(head)
+    }
+
+    /// Finds out, without a write, that no more can be written.
+    pub(super) fn check(&self) -> Result<(), OutError> {
+        match &self.to {
+            To::Stdout(paced) if paced.reader_gone() => Err(OutError::Closed),
+            To::Stdout(_) => Ok(()),
+            To::Queue(queue) => queue.failed().map_or(Ok(()), Err),
+        }
+    }
+
+    /// Waits until everything is written, and files are on the disk.
+    pub(super) fn finish(&mut self) -> Result<(), OutError> {
+        match &mut self.to {
+            To::Stdout(_) => Ok(()),
+            To::Queue(queue) => queue.finish(),
+        }
     }
 }
 

@@ -162,6 +162,7 @@ pub fn ready() -> [Ready; 2] {
         watched: watched(),
         host: "web-1".into(),
         boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),
+        file: Some(1),
         netns: Some("blue".into()),
         coverage: coverage(),
     };
@@ -191,6 +192,7 @@ pub fn summary() -> Summary {
             lost: 0,
         }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
+        dropped: Some(340),
         coverage: coverage(),
     }
 }

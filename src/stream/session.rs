@@ -56,6 +56,8 @@ pub(super) struct Session {
     coverage: Coverage,
     /// The probe reports starts and ends of processes.
     has_processes: bool,
+    /// The first line, of each file too.
+    ready: Ready,
     /// Something asked for was not done.
     failed: bool,
 }
@@ -83,6 +85,7 @@ impl Session {
             watched: Vec::new(),
             coverage: Coverage::default(),
             has_processes: false,
+            ready: Ready::default(),
             failed: false,
         }
     }
@@ -137,14 +140,14 @@ impl Session {
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),
+            file: None,
             netns: settings.netns.clone(),
             coverage: self.coverage.clone(),
         };
-        self.tally.ready(ready.at.mono);
+        self.tally.ready(at.mono);
         self.owners.restart();
-        self.owners.start(ready.at.mono, self.coverage.attribution.unwrap_or_default());
-        self.lines.header(&mut self.buffer);
-        self.note(&Note::Ready(&ready));
+        self.owners.start(at.mono, self.coverage.attribution.unwrap_or_default());
+        self.begin_output(ready)?;
         self.flush()?;
         for samples in std::mem::take(&mut self.early) {
             self.talkers(samples)?;
@@ -153,9 +156,17 @@ impl Session {
         self.pump(probes, stop).await?;
         // Gone or down in the end: the rest of the time nothing was counted.
         self.failed |= self.watched.iter().any(|watched| watched.gone.is_some());
+        self.flush()?;
+        self.note_dropped();
+        if let Some(opens) = self.tally.unreported() {
+            self.note(&Note::Lost { at: clock::now(), opens });
+        }
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
-        self.flush()
+        // It is never dropped.
+        self.next_file()?;
+        self.out.write(&mut self.buffer)?;
+        self.out.finish()
     }
 
     /// The moment from which on everything is counted. Takes events until then.
@@ -209,9 +220,8 @@ impl Session {
                     self.tally.end(self.tally.end_after(u64::try_from(ns).unwrap_or(u64::MAX)));
                 }
                 _ = poll.tick() => {
-                    if self.out.reader_gone() {
-                        return Err(OutError::Closed);
-                    }
+                    self.out.check()?;
+                    self.next_file()?;
                     continue;
                 }
                 event = probes.next() => {
@@ -254,7 +264,7 @@ impl Session {
             self.lines.open(&mut self.buffer, &OpenLine { open, wall: batch.wall, cgroup });
             self.tally.wrote();
             if self.buffer.len() >= BUFFER {
-                self.out.write(&mut self.buffer)?;
+                self.flush()?;
             }
         }
         self.lost(batch.counts);
@@ -270,7 +280,7 @@ impl Session {
             self.lines.process(&mut self.buffer, &ProcessLine { event, wall: events.wall, cgroup });
             self.tally.wrote_process();
             if self.buffer.len() >= BUFFER {
-                self.out.write(&mut self.buffer)?;
+                self.flush()?;
             }
         }
         if let Some(processes) = self.tally.lost_processes(events.lost) {
@@ -298,7 +308,7 @@ impl Session {
             self.lines.connection(&mut self.buffer, batch.wall, &change);
             self.tally.wrote_connection(change.what);
             if self.buffer.len() >= BUFFER {
-                self.out.write(&mut self.buffer)?;
+                self.flush()?;
             }
         }
         if batch.tick.is_some() {
@@ -322,7 +332,7 @@ impl Session {
             self.choose.talkers(&mut sample);
             self.lines.talkers(&mut self.buffer, &sample);
             if self.buffer.len() >= BUFFER {
-                self.out.write(&mut self.buffer)?;
+                self.flush()?;
             }
         }
         Ok(())
@@ -414,8 +424,54 @@ impl Session {
         }
     }
 
+    /// Begins the output: stdout, or the first file.
+    fn begin_output(&mut self, ready: Ready) -> Result<(), OutError> {
+        self.ready = ready;
+        if self.out.next_file(0).is_some() {
+            return self.next_file();
+        }
+        self.lines.header(&mut self.buffer);
+        let ready = self.ready.clone();
+        self.note(&Note::Ready(&ready));
+        Ok(())
+    }
+
+    /// Begins the next file, if that is due: with the header, and with the `ready` of the run.
+    fn next_file(&mut self) -> Result<(), OutError> {
+        let Some(number) = self.out.next_file(self.buffer.len()) else { return Ok(()) };
+        self.ready.file = Some(number);
+        let mut head = Vec::new();
+        self.lines.header(&mut head);
+        let note = Note::Ready(&self.ready);
+        if !self.lines.note(&mut head, &note) && number == 1 {
+            say(&text::note(&note));
+        }
+        self.out.begin_file(head)
+    }
+
+    /// Writes the buffer, or drops it while the output is slow.
     fn flush(&mut self) -> Result<(), OutError> {
-        self.out.write(&mut self.buffer)
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.out.is_slow(self.buffer.len()) {
+            let lines = self.buffer.iter().filter(|byte| **byte == b'\n').count();
+            self.tally.dropped(lines as u64);
+            self.buffer.clear();
+            return Ok(());
+        }
+        self.next_file()?;
+        self.out.write(&mut self.buffer)?;
+        self.tally.passed_on();
+        self.note_dropped();
+        Ok(())
+    }
+
+    /// Puts a line into the buffer about those that were dropped since the last one.
+    fn note_dropped(&mut self) {
+        if let Some(lines) = self.tally.take_dropped() {
+            self.note(&Note::Dropped { at: clock::now(), lines });
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Ready {
     pub host: String,
     /// The id of the kernel's boot; `None` where it cannot be read.
     pub boot_id: Option<String>,
+    /// The number of the file of `--output`, from 1.
+    pub file: Option<u32>,
     /// The network namespace, where it is not our own.
     pub netns: Option<String>,
     /// Features that the kernel refused to the probes that run.
@@ -79,6 +81,8 @@ pub struct Summary {
     pub talkers: Option<(Traffic, Traffic)>,
     pub connections: Option<ConnectionsSummary>,
     pub processes: Option<ProcessesSummary>,
+    /// Lines dropped while the output was slow.
+    pub dropped: Option<u64>,
     /// The coverage in `ready`, with the changes since.
     pub coverage: Coverage,
 }
@@ -135,6 +139,17 @@ pub(super) struct Tally {
     tx: Traffic,
     connections: ConnectionsSummary,
     processes: ProcessesSummary,
+    /// Opens, connections, processes and reported losses in lines that the output has taken.
+    taken: (u64, ConnectionsSummary, u64, u64),
+    /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
+    dropped: Dropped,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Dropped {
+    unreported: u64,
+    reporting: u64,
+    all: u64,
 }
 
 impl Tally {
@@ -204,6 +219,35 @@ impl Tally {
         (new > 0).then_some(new)
     }
 
+    /// The output has taken all lines so far.
+    pub(super) fn passed_on(&mut self) {
+        self.taken = (self.written, self.connections, self.processes.written, self.lost_reported);
+        self.dropped.reporting = 0;
+    }
+
+    /// The lines since then were dropped: they are not among the written ones, and losses that they report are
+    /// reported again. A report about dropped lines does not count as one.
+    pub(super) fn dropped(&mut self, lines: u64) {
+        let lost = self.connections.lost;
+        (self.written, self.connections, self.processes.written, self.lost_reported) = self.taken;
+        self.connections.lost = lost;
+        let Dropped { unreported, reporting, all } = &mut self.dropped;
+        let lines = lines.saturating_sub(u64::from(*reporting > 0));
+        *unreported += lines + std::mem::take(reporting);
+        *all += lines;
+    }
+
+    /// How many lines were dropped since the last call, if any.
+    pub(super) fn take_dropped(&mut self) -> Option<u64> {
+        self.dropped.reporting += std::mem::take(&mut self.dropped.unreported);
+        Some(self.dropped.reporting).filter(|lines| *lines > 0)
+    }
+
+    /// The opens that were lost and are not in a line yet, if any.
+    pub(super) fn unreported(&mut self) -> Option<u64> {
+        self.drained(self.counts)
+    }
+
     /// Events of connections that were lost until now; how many since the last time, if any.
     pub(super) fn lost_connections(&mut self, lost: u64) -> Option<u64> {
         let new = lost.saturating_sub(self.connections.lost);
@@ -230,6 +274,7 @@ impl Tally {
             talkers: ran.talkers.then_some((self.rx, self.tx)),
             connections: ran.connections.then_some(connections),
             processes: ran.processes.then_some(self.processes),
+            dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }
     }
@@ -263,6 +308,40 @@ mod tests {
             Some(OpensSummary { written: 1, seen: 7, lost: 5, ..OpensSummary::default() })
         );
         assert_eq!(summary.talkers, None);
+    }
+
+    #[test]
+    fn dropped_lines_are_not_among_the_written() {
+        let mut tally = Tally::default();
+        let ran = Wanted { opens: true, ..Wanted::default() };
+        let written = |tally: &Tally| {
+            let summary = tally.summary(Stamp::default(), ran, Coverage::default());
+            (summary.opens.unwrap().written, summary.dropped)
+        };
+        tally.wrote();
+        assert_eq!(tally.drained(OpenCounts { lost: 2, ..OpenCounts::default() }), Some(2));
+        tally.dropped(2);
+        assert_eq!((tally.unreported(), tally.take_dropped()), (Some(2), Some(2)));
+        tally.wrote();
+        tally.passed_on();
+        assert_eq!(tally.unreported(), None);
+        let mut tally = Tally::default();
+        tally.wrote();
+        tally.passed_on();
+        assert_eq!((written(&tally), tally.take_dropped()), ((1, None), None));
+        tally.wrote();
+        tally.wrote();
+        tally.dropped(3);
+        tally.wrote();
+        tally.dropped(1);
+        assert_eq!((written(&tally), tally.take_dropped()), ((1, Some(4)), Some(4)));
+        // That report is dropped, with an open.
+        tally.wrote();
+        tally.dropped(2);
+        assert_eq!((written(&tally), tally.take_dropped()), ((1, Some(5)), Some(5)));
+        tally.wrote();
+        tally.passed_on();
+        assert_eq!((written(&tally), tally.take_dropped()), ((2, Some(5)), None));
     }
 
     #[test]

@@ -308,6 +308,9 @@ pub fn note(note: &Note<'_>) -> String {
                 "lost {processes} starts and ends of processes: the reader of stdout is too slow"
             )
         }
+        Note::Dropped { lines, .. } => {
+            format!("dropped {lines} lines: the disk or the reader of stdout is too slow")
+        }
         Note::Summary(summary) => self::summary(summary),
     }
 }

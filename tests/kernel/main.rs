@@ -46,6 +46,7 @@ mod report;
 mod resolved;
 mod rights;
 mod stream;
+mod stream_files;
 mod stream_wire;
 mod talk;
 mod talkers;

@@ -34,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cli",
             "clock",
             "console",
+            "files",
             "machine",
             "model",
             "privileges",

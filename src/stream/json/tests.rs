@@ -110,7 +110,7 @@ fn notes_key_by_key() {
     let lost = written(|json, out| assert!(json.note(out, &Note::Lost { at, opens: 512 })));
     assert_eq!(
         lost,
-        "{\"type\":\"lost\",\"time\":\"2026-11-22T12:00:00.000000000Z\",\"opens\":512}\n"
+        "{\"type\":\"lost\",\"time\":\"2026-11-22T12:00:00.000000000Z\",\"opens\":512,\"reason\":\"ring buffer\"}\n"
     );
     let summary = Summary { at, duration_ns: 5_000_000_000, ..Summary::default() };
     assert_eq!(

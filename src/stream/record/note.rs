@@ -47,6 +47,9 @@ impl Record for &Ready {
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
         });
+        v.field(key!("file", "number of this file in the run, from 1; with --output"), |r| {
+            Maybe(r.file)
+        });
         v.field(key!("netns", "network namespace of --netns"), |r| {
             Maybe(r.netns.as_ref().map(|name| Text(name.as_bytes())))
         });
@@ -72,6 +75,14 @@ pub struct Lost {
     pub opens: Option<u64>,
     pub connections: Option<u64>,
     pub processes: Option<u64>,
+    pub lines: Option<u64>,
+}
+
+impl Lost {
+    /// Where they found no room.
+    fn reason(self) -> &'static str {
+        if self.lines.is_some() { "output" } else { "ring buffer" }
+    }
 }
 
 impl Record for Lost {
@@ -83,6 +94,21 @@ impl Record for Lost {
         v.field(
             key!("processes", "starts and ends of processes lost since the last such line"),
             |l| Maybe(l.processes),
+        );
+        v.field(
+            key!(
+                "lines",
+                "lines dropped since the last such line, of every kind, with --on-slow drop"
+            ),
+            |l| Maybe(l.lines),
+        );
+        v.field(
+            key!(
+                "reason",
+                "where there was no room: ring buffer (the reader was too slow for the kernel), or \
+                 output (the disk or the reader of the lines was too slow)"
+            ),
+            Lost::reason,
         );
     }
 }
@@ -149,6 +175,10 @@ impl Record for &Summary {
         v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
             Maybe(s.connections.and_then(|c| c.seen))
         });
+        v.field(
+            key!("lines_dropped", "lines that --on-slow drop dropped; opens counts without them"),
+            |s| Maybe(s.dropped),
+        );
         coverage(&mut v.of(|s: Self| &s.coverage));
     }
 }
