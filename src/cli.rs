@@ -42,6 +42,9 @@ pub struct Cli {
     pub owners: OwnersArgs,
     #[cfg(feature = "bpf")]
     #[command(flatten)]
+    pub own: OwnArgs,
+    #[cfg(feature = "bpf")]
+    #[command(flatten)]
     pub screen: ScreenArgs,
 }
 
@@ -122,6 +125,14 @@ pub struct OwnersArgs {
     /// Do not attribute connections to processes; attaches no programs for them
     #[arg(long)]
     pub no_owners: bool,
+}
+
+/// Options of the dashboard alone.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OwnArgs {
+    /// Show the opens of ebpftop itself, too; else the header has their number
+    #[arg(long)]
+    pub own_opens: bool,
 }
 
 /// Options of every command that loads BPF programs.
@@ -453,6 +464,8 @@ mod tests {
             ("config", true),
             ("record a.rec -i all --duration 5s --max-size 10M", true),
             ("--no-owners", true),
+            ("--own-opens", true),
+            ("stream --own-opens", false),
             ("record a.rec --no-owners", true),
             ("stream --no-owners", false),
             ("replay", true),

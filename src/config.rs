@@ -9,7 +9,7 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{OwnersArgs, ScreenArgs, WatchArgs};
+use crate::cli::{OwnArgs, OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
 use crate::model::timeline::WatchedPaths;
@@ -77,6 +77,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         netns: args.netns.clone(),
         locked: args.lock,
         latency: args.latency || file.latency.unwrap_or(default.latency),
+        own_opens: file.own_opens.unwrap_or(default.own_opens),
     }
 }
 
@@ -84,6 +85,17 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
 pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) -> Settings {
     let settings = settings(args, file);
     Settings { owners: settings.owners && !owners.no_owners, ..settings }
+}
+
+/// The settings of the dashboard.
+pub fn dashboard_settings(
+    args: &WatchArgs,
+    owners: OwnersArgs,
+    own: OwnArgs,
+    file: &FileConfig,
+) -> Settings {
+    let settings = settings_with(args, owners, file);
+    Settings { own_opens: settings.own_opens || own.own_opens, ..settings }
 }
 
 /// Settings of the dashboard alone. `NO_COLOR`, when not empty, turns colours off.
@@ -139,8 +151,14 @@ mod tests {
         assert_eq!(merged.interval, Duration::from_secs(2));
         let none = OwnersArgs { no_owners: true };
         assert!(settings(&args, &file).owners && !settings_with(&args, none, &file).owners);
-        let file = FileConfig::parse("owners = false").unwrap();
+        let file = FileConfig::parse("owners = false\nown_opens = true").unwrap();
         assert!(!settings_with(&args, OwnersArgs::default(), &file).owners);
+        let shown = |own_opens, file: &FileConfig| {
+            let own = OwnArgs { own_opens };
+            dashboard_settings(&args, OwnersArgs::default(), own, file).own_opens
+        };
+        assert!(shown(false, &file) && shown(true, &FileConfig::default()));
+        assert!(!shown(false, &FileConfig::default()));
     }
 
     #[test]

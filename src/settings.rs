@@ -28,6 +28,8 @@ pub struct Settings {
     pub latency: bool,
     /// Whether connections and their processes are probed, too.
     pub owners: bool,
+    /// Whether the dashboard shows the opens of its own process.
+    pub own_opens: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
     /// The interface and the mode stay as they are, and the privileges to change them are dropped.
@@ -44,6 +46,7 @@ impl Default for Settings {
             xdp_mode: XdpMode::Auto,
             latency: false,
             owners: true,
+            own_opens: false,
             netns: None,
             locked: false,
         }

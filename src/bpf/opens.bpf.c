@@ -204,6 +204,10 @@ static __always_inline struct open_record *begin(struct open_counts *count, long
 	if (!in_window(rec->head.ts_ns))
 		return 0;
 	count->seen++;
+	if (own_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) == own_tgid) {
+		count->own++;
+		return 0;
+	}
 	rec->head.uid = (__u32)bpf_get_current_uid_gid();
 	read_names(&rec->head.names);
 	if (!wanted(ret, rec->head.uid, &rec->head.names)) {

@@ -138,8 +138,9 @@ _Static_assert(sizeof(struct exit_record) == EXIT_BYTES, "the record has no hidd
 /* Per CPU, cumulative over the window; differences wrap. */
 struct open_counts {
 	__u64 seen; /* returns from an open */
-	__u64 skipped; /* of those: not wanted, so no record */
-	__u64 lost; /* of those: no room for the record */
+	__u64 own; /* of those: by the reader's own process, so no record */
+	__u64 skipped; /* of the seen: not wanted, so no record */
+	__u64 lost; /* of the seen: no room for the record */
 	__u64 lost_unowned; /* of the lost: no room for an entry of its process either */
 	__u64 unfinished; /* io_uring requests whose completion has not been seen */
 	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */

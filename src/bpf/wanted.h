@@ -6,6 +6,9 @@
 const volatile bool only_tgid = false, only_uid = false, only_failed = false;
 const volatile __u32 want_tgid = 0, want_uid = 0;
 
+/* The reader's own process: its opens are counted alone. 0: they are reported as others are. */
+const volatile __u32 own_tgid = 0;
+
 /* A part of the thread's name or of the process's: ASCII, in lower case. Of no bytes: any. */
 const volatile __u8 want_name[COMM_BYTES] = {};
 const volatile __u32 want_name_len = 0;

@@ -37,6 +37,7 @@ pub struct FileConfig {
     pub mmdb: Vec<String>,
     /// Patterns of paths that the timeline marks.
     pub watched: Vec<String>,
+    pub own_opens: Option<bool>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }

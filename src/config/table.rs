@@ -158,7 +158,7 @@ const OF_ALL: [Setting; 7] = [
 ];
 
 /// Settings of the dashboard alone, without those that `W` saves.
-const OF_SCREEN: [Setting; 4] = [
+const OF_SCREEN: [Setting; 5] = [
     values(
         "mmdb",
         "--mmdb",
@@ -178,6 +178,13 @@ const OF_SCREEN: [Setting; 4] = [
          a coincidence in time, no proof. `*` is anything within a name, `**/` any directories: \
          [\"/etc/shadow\", \"**/id_*\", \"/root/.aws/credentials\"]",
         readers::watched,
+    ),
+    value(
+        "own_opens",
+        "--own-opens",
+        "false",
+        "Show the opens of ebpftop itself, too; else the header has their number.",
+        |c, key, v| readers::boolean(key, v).map(|flag| c.own_opens = Some(flag)),
     ),
     value("mouse", "--no-mouse", "true", "Use the mouse.", |c, key, v| {
         readers::boolean(key, v).map(|flag| c.mouse = Some(flag))

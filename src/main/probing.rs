@@ -84,6 +84,6 @@ fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode
         }
     }
     let file = config::load(cli.screen.config.as_deref())?;
-    let settings = config::settings_with(&cli.watch, cli.owners, &file);
+    let settings = config::dashboard_settings(&cli.watch, cli.owners, cli.own, &file);
     runtime::run(&settings, &config::screen_settings(&cli.screen, &file))
 }

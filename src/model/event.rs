@@ -196,4 +196,6 @@ pub struct Only {
     pub name: Option<Comm>,
     /// Failed opens alone.
     pub failed: bool,
+    /// Opens by other processes than this one; those of this one are counted apart.
+    pub without_own: bool,
 }

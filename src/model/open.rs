@@ -177,6 +177,8 @@ impl<'a> Open<'a> {
 pub struct OpenCounts {
     /// Every return from an open, before anything was chosen.
     pub seen: u64,
+    /// Opens by this process, where they are not reported ([`crate::model::event::Only::without_own`]); among the seen.
+    pub own: u64,
     /// Opens that were not selected ([`crate::model::event::Only`]): seen, and not reported.
     pub skipped: u64,
     /// Opens whose record could not be written.

@@ -62,6 +62,7 @@ impl Choose {
             uid: self.uid.or(self.filter.only_uid()),
             name: self.process.as_ref().and_then(Pattern::only_name).or(self.filter.only_name()),
             failed: self.failed || self.filter.only_failed(),
+            without_own: false,
         }
     }
 
@@ -202,7 +203,7 @@ mod tests {
         let none = "!nginx ~ng nginxé !pid:1 !uid:1 !err:any path:a";
         assert_eq!(only(args(), none), Only::default());
         let name = Some(Comm::new(b"ng"));
-        let some = Only { tgid: Some(1), uid: Some(2), name, failed: true };
+        let some = Only { tgid: Some(1), uid: Some(2), name, failed: true, without_own: false };
         assert_eq!(only(args(), "pid:1 !x uid:2 NG err:ENOENT x"), some);
         let said = ChooseArgs { pid: Some(1), uid: Some(2), failed: true, ..args() };
         assert_eq!(only(said, "pid:7 ng"), some);

@@ -12,11 +12,12 @@ impl OpensConfig {
         Self { latency: settings.latency, only, locked: settings.locked, ..Self::default() }
     }
 
-    /// The configuration for the dashboard: opens by the chosen processes.
+    /// The configuration for the dashboard: opens by the chosen processes, without our own.
     pub fn for_dashboard(settings: &Settings) -> Self {
         let process = settings.process.as_deref().map(Pattern::parse_name);
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
-        Self { processes: true, ..Self::new(settings, Only { name, ..Only::default() }) }
+        let only = Only { name, without_own: !settings.own_opens, ..Only::default() };
+        Self { processes: true, ..Self::new(settings, only) }
     }
 }
 

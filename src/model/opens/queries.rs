@@ -44,6 +44,11 @@ impl Opens {
         self.counts.unnamed.saturating_sub(self.counts_base.unnamed)
     }
 
+    /// Opens by the reader's own process, which are left out: in none of the other numbers.
+    pub fn own(&self) -> u64 {
+        self.counts.own.saturating_sub(self.counts_base.own)
+    }
+
     /// Opens of processes that the command line did not ask for: in none of the other numbers.
     pub fn left_out(&self) -> u64 {
         let skipped = self.counts.skipped.saturating_sub(self.counts_base.skipped);

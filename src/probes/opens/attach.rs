@@ -16,12 +16,12 @@ use crate::model::event::{Only, OpensInfo};
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::OpensConfig;
-use crate::probes::cgroups;
 use crate::probes::programs::{
     self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
     PROCESS_EXEC, PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
+use crate::probes::{cgroups, preflight};
 use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
 
@@ -237,12 +237,13 @@ impl Form<'_> {
             rodata.as_on_510 = self.config.as_on_510 || btf::from_file();
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
-            let Only { tgid, uid, name, failed } = self.config.only;
+            let Only { tgid, uid, name, failed, without_own } = self.config.only;
             rodata.only_tgid = tgid.is_some();
             rodata.want_tgid = tgid.unwrap_or_default();
             rodata.only_uid = uid.is_some();
             rodata.want_uid = uid.unwrap_or_default();
             rodata.only_failed = failed;
+            rodata.own_tgid = if without_own { own_tgid() } else { 0 };
             if let Some(name) = name {
                 rodata.want_name = name.0;
                 rodata.want_name_len = name.as_bytes().len() as u32;
@@ -345,6 +346,15 @@ impl Kernel {
             choice = choice.unavailable(&["uring_submit"], why);
         }
         choice
+    }
+}
+
+/// This process's id as the kernel's programs see it; 0 in another PID namespace than the initial one, where it
+/// is unknown.
+fn own_tgid() -> u32 {
+    match preflight::in_initial_pid_namespace() {
+        Some(true) => std::process::id(),
+        _ => 0,
     }
 }
 

@@ -336,6 +336,7 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64)> {
         let mut counts = open_counts::default();
         if plain::copy_from_bytes(&mut counts, &value).is_ok() {
             sum.seen += counts.seen;
+            sum.own += counts.own;
             sum.skipped += counts.skipped;
             sum.lost += counts.lost;
             sum.lost_unowned += counts.lost_unowned;
