@@ -35,10 +35,10 @@ pub struct ReportArgs {
 /// The subject of a row of `report`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum By {
-    /// The processes of one name in one unit or container
+    /// The processes of one name in one service or container
     #[default]
     Program,
-    /// A systemd unit or a container
+    /// A service (systemd unit) or a container
     Unit,
     /// A process
     Process,

@@ -103,8 +103,7 @@ fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
 /// Draws what fits into `area`.
 pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let lines = lines(app, look);
-    let history = app.inside_process().map(|p| p.history.last(app.shown_at(), HISTORY_SECONDS - 1));
-    let values: Vec<u64> = history.into_iter().flatten().collect();
+    let values = past(app);
     let rows = usize::from(area.height);
     let chart = values.iter().any(|v| *v > 0) && area.width >= 70;
     let chart_rows = if chart { area.height.min(4) } else { 0 };
@@ -117,11 +116,44 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         let used = put(look, line, place, area.bottom(), &mut spare, buf);
         y = y.saturating_add(used);
     }
-    let most = values.iter().copied().max().unwrap_or(0).max(4);
-    let rows = graph(look.glyphs, &values, most, usize::from(GRAPH), usize::from(chart_rows));
-    for (row, y) in rows.iter().zip(area.y..area.y + chart_rows) {
-        let place = Rect { x: area.right() - GRAPH, y, width: GRAPH, height: 1 };
-        Line::new(buf, place).put(row, look.theme.opens);
+    if chart {
+        let place = Rect { x: area.right() - GRAPH, width: GRAPH, height: chart_rows, ..area };
+        draw_past(look, &values, place, buf);
+    }
+}
+
+/// Opens of the open process, program or unit in each of the last seconds.
+fn past(app: &App) -> Vec<u64> {
+    let (pane, now, seconds) = (&app.opens_pane, app.shown_at(), HISTORY_SECONDS - 1);
+    let first = (pane.units.first(), pane.programs.first());
+    match (pane.detail(), first) {
+        (Some(Detail::Unit(_)), (Some(unit), _)) => {
+            unit.past(&pane.programs, app.opens(), now, seconds)
+        }
+        (Some(Detail::Program(_)), (_, Some(program))) => program.past(app.opens(), now, seconds),
+        _ => app.inside_process().map_or(Vec::new(), |p| p.history.last(now, seconds).collect()),
+    }
+}
+
+/// A graph, and its scale in the last of some lines: the seconds that it shows, and its peak.
+fn draw_past(look: &Look, values: &[u64], place: Rect, buf: &mut Buffer) {
+    let scaled = place.height >= 3;
+    let rows = place.height - u16::from(scaled);
+    let width = usize::from(place.width);
+    let values = match look.glyphs.braille {
+        true => values,
+        false => values.get(values.len().saturating_sub(width)..).unwrap_or_default(),
+    };
+    let peak = values.iter().copied().max().unwrap_or(0);
+    let lines = graph(look.glyphs, values, peak.max(4), width, usize::from(rows));
+    for (row, y) in lines.iter().zip(place.y..) {
+        Line::new(buf, Rect { y, height: 1, ..place }).put(row, look.theme.opens);
+    }
+    if scaled {
+        let at = Rect { y: place.y + rows, height: 1, ..place };
+        Line::new(buf, at)
+            .put(&format!("{} s ago", values.len()), look.theme.quiet)
+            .put_right(&format!("peak {}/s", num::si(peak as f64)), look.theme.quiet);
     }
 }
 

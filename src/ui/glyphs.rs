@@ -113,6 +113,16 @@ pub fn graph(glyphs: &Glyphs, values: &[u64], most: u64, width: usize, rows: usi
         .collect()
 }
 
+/// The latest of the values that fit into a graph, each up to four times to fill a wide one; and how many
+/// they are.
+pub fn stretch(values: &[u64], width: usize, braille: bool) -> (Vec<u64>, usize) {
+    let columns = if braille { width * 2 } else { width };
+    let times = (columns / values.len().max(1)).clamp(1, 4);
+    let from = values.len().saturating_sub(columns / times);
+    let shown = values.get(from..).unwrap_or_default();
+    (shown.iter().flat_map(|v| std::iter::repeat_n(*v, times)).collect(), shown.len())
+}
+
 /// From a little to full, without braille.
 const LEVELS: [char; 6] = ['.', ':', '-', '=', '*', '#'];
 

@@ -4,25 +4,15 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::glyphs::graph;
+use super::figures;
 use super::look::{Look, loss_style};
 use super::num;
 use super::text::{Line, cells};
 use crate::app::App;
 use crate::app::data::ProbeState;
 use crate::model::escape::escape;
-use crate::model::history::{HISTORY_SECONDS, History};
 use crate::model::talkers::Direction;
-use crate::model::time::{Mono, NS_PER_SEC};
-
-/// One figure of the header and its recent past.
-struct Figure {
-    name: &'static str,
-    value: String,
-    style: Style,
-    graph: Style,
-    values: Vec<u64>,
-}
+use crate::model::time::NS_PER_SEC;
 
 /// Draws the header.
 pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
@@ -32,7 +22,7 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         _ => {
             identity(app, look, Rect { height: 1, ..area }, buf);
             let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
-            figures(app, look, below, buf);
+            figures::draw(app, look, below, buf);
         }
     }
 }
@@ -42,8 +32,8 @@ pub fn one_line(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let mut line = Line::new(buf, area);
     let lost = format!("lost {}", app.opens().lost());
-    let rx = num::traffic(traffic(app, Direction::Rx).0, app.screen.units);
-    let tx = num::traffic(traffic(app, Direction::Tx).0, app.screen.units);
+    let rx = num::traffic(figures::traffic(app, Direction::Rx).0, app.screen.units);
+    let tx = num::traffic(figures::traffic(app, Direction::Tx).0, app.screen.units);
     let opens = num::si(app.opens().rate());
     let parts = [format!("opens {opens}/s"), format!("rx {rx}"), format!("tx {tx}"), lost.clone()];
     // Losses and the pause stay longest: they qualify the other figures.
@@ -145,6 +135,15 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
         true if line.room() < (needed + PROGRAM + long).max(60) => "procfs",
         true => "connections: procfs",
     };
+    let own = match app.opens().own() {
+        0 => String::new(),
+        n => format!("own {} left out", num::grouped(n)),
+    };
+    // In the narrowest header the number alone, where there is room.
+    let own = match line.room() >= (needed + PROGRAM + long + own.len()).max(86) {
+        true => own,
+        false => own.strip_suffix(" left out").unwrap_or_default().to_owned(),
+    };
     let unnamed = match app.opens().unnamed() {
         0 => String::new(),
         n => format!("unnamed {}", num::grouped(n)),
@@ -157,6 +156,9 @@ fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
         };
         // As wide without traffic as with some, so that what is beside it stays.
         line.put_right(&format!("attributed {share:>5}"), look.theme.quiet).skip_right(3);
+    }
+    if !own.is_empty() && line.room() >= needed + PROGRAM + long + own.len() + 3 {
+        line.put_right(&own, look.theme.quiet).skip_right(3);
     }
     for word in [&*missing, polled, &*unnamed].into_iter().filter(|word| !word.is_empty()) {
         line.put_right(word, look.theme.note).skip_right(3);
@@ -304,108 +306,4 @@ fn watched(app: &App) -> String {
             },
         },
     }
-}
-
-fn figures(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
-    let width = area.width.saturating_sub(2);
-    let figures = gather(app, look);
-    let share = width / 4;
-    for (i, figure) in (0u16..).zip(figures) {
-        let place = Rect { x: area.x + 1 + i * share, width: share.saturating_sub(2), ..area };
-        if area.height >= 2 {
-            tall(look, &figure, place, buf);
-        } else {
-            flat(look, &figure, place, buf);
-        }
-    }
-}
-
-/// Name over value, and a graph of two rows beside them.
-fn tall(look: &Look, figure: &Figure, place: Rect, buf: &mut Buffer) {
-    let words = 11.min(place.width);
-    let rows = usize::from(place.height);
-    let upper = Rect { width: words, height: 1, ..place };
-    Line::new(buf, upper).put(figure.name, look.theme.quiet);
-    Line::new(buf, Rect { y: place.y + 1, ..upper }).put(&figure.value, figure.style);
-    let width = usize::from(place.width.saturating_sub(words));
-    let stretched = stretch(&figure.values, width, look.glyphs.braille);
-    let most = figure.values.iter().copied().max().unwrap_or(0).max(4);
-    for (y, row) in (place.y..).zip(graph(look.glyphs, &stretched, most, width, rows)) {
-        let at = Rect { x: place.x + words, y, width: place.width - words, height: 1 };
-        Line::new(buf, at).put(&row, figure.graph);
-    }
-}
-
-/// Name, value and graph in one line.
-fn flat(look: &Look, figure: &Figure, place: Rect, buf: &mut Buffer) {
-    let mut line = Line::new(buf, place);
-    line.put(figure.name, look.theme.quiet).skip(1).put(&figure.value, figure.style).skip(1);
-    let width = line.room();
-    let most = figure.values.iter().copied().max().unwrap_or(0).max(4);
-    let row = graph(look.glyphs, &figure.values, most, width, 1);
-    line.put(row.first().map_or("", String::as_str), figure.graph);
-}
-
-/// Repeats each value, up to four times, to fill a wide graph.
-fn stretch(values: &[u64], width: usize, braille: bool) -> Vec<u64> {
-    let columns = if braille { width * 2 } else { width };
-    let times = (columns / values.len().max(1)).clamp(1, 4);
-    values.iter().flat_map(|v| std::iter::repeat_n(*v, times)).collect()
-}
-
-fn gather(app: &App, look: &Look) -> [Figure; 4] {
-    let theme = look.theme;
-    let opens = app.opens();
-    let last = |h: &History| h.last(app.shown_at(), HISTORY_SECONDS - 1).collect::<Vec<u64>>();
-    let (rx, rx_values) = traffic(app, Direction::Rx);
-    let (tx, tx_values) = traffic(app, Direction::Tx);
-    let strong = |on: bool| if on { theme.strong } else { theme.quiet };
-    let failing = opens.fail_rate() > 0.0;
-    [
-        Figure {
-            name: "opens",
-            value: format!("{}/s", num::si(opens.rate())),
-            style: strong(opens.rate() > 0.0),
-            graph: theme.opens,
-            values: last(opens.history()),
-        },
-        Figure {
-            name: "failed",
-            value: format!("{}/s", num::si(opens.fail_rate())),
-            style: if failing { theme.bad } else { theme.quiet },
-            graph: theme.bad,
-            values: last(opens.fail_history()),
-        },
-        Figure {
-            name: "rx",
-            value: num::traffic_unit(rx, app.screen.units),
-            style: strong(rx > 0.0),
-            graph: theme.rx,
-            values: rx_values,
-        },
-        Figure {
-            name: "tx",
-            value: num::traffic_unit(tx, app.screen.units),
-            style: strong(tx > 0.0),
-            graph: theme.tx,
-            values: tx_values,
-        },
-    ]
-}
-
-/// Bits per second of the watched interfaces, without stacked ones, and bytes in each of the last
-/// seconds. On loopback each packet counts as sent and as received.
-fn traffic(app: &App, direction: Direction) -> (f64, Vec<u64>) {
-    let wire = app.wire();
-    let now: Mono = app.shown_at();
-    let mut bits = 0.0;
-    let mut values = vec![0u64; HISTORY_SECONDS - 1];
-    for port in app.talkers_pane.summed.iter().filter_map(|p| wire.ports().get(*p)) {
-        let side = port.side(direction);
-        bits += side.rate(side.side.delta(), now).bps;
-        for (sum, v) in values.iter_mut().zip(side.history.last(now, HISTORY_SECONDS - 1)) {
-            *sum = sum.saturating_add(v);
-        }
-    }
-    (bits, values)
 }

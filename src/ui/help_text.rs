@@ -10,13 +10,13 @@ use crate::model::field::opens_view::OpensView;
 pub fn rows_of(view: OpensView) -> &'static str {
     match view {
         OpensView::Programs => {
-            "processes of one name in one unit or container; below each its files, common ones in one row"
+            "processes of one name in one service or container; below each its files, common ones in one row; in the last row the programs that ended over a minute ago"
         }
         OpensView::Processes => {
             "processes, ended ones last; below each its files, common ones in one row"
         }
         OpensView::Units => {
-            "systemd units and containers, the sum of their programs; below each its programs, in the same order"
+            "services (systemd units) and containers, the sum of their programs; below each its programs, in the same order"
         }
         OpensView::Files => "files, with the number of processes that open them",
         OpensView::Directories => "directories, the sum of the files below them",
@@ -30,7 +30,7 @@ pub fn rows_of(view: OpensView) -> &'static str {
 /// The rows of a detail view.
 pub fn rows_of_detail(detail: &Detail) -> &'static str {
     match detail {
-        Detail::Unit(_) => "programs of the unit or container; below each its files",
+        Detail::Unit(_) => "programs of the service or container; below each its files",
         Detail::Program(_) => "files of the program's processes; below them the processes",
         Detail::Process(_) => "files of the process; below them its peers",
         Detail::Path(_) => "processes that open the file",
@@ -69,6 +69,7 @@ pub const MARKS: &[(&str, &str)] = &[
         "traffic without a known process: kernel sockets, not accepted yet, or older than ebpftop",
     ),
     ("~", "found by polling /proc (procfs): short connections may be missing, bytes are unknown"),
+    ("own 12", "opens of ebpftop itself, left out; --own-opens shows them"),
     ("missing 1", "features that this kernel refused: see `missing here` on this page"),
     ("other", "frames that are not IP, and evicted addresses"),
     ("lost", "opens or connection events that found the ring full: only their number is known"),

@@ -2,11 +2,15 @@
 
 use ratatui::layout::Rect;
 
+use super::problem;
 use crate::app::{App, Pane};
 use crate::settings::saved_view::SavedView;
 
 /// Lines of the talkers pane at least, so that it does not grow at each new address.
 const TALKERS_LEAST: u16 = 6;
+
+/// Lines of a pane with header, borders and one line between them.
+const LEAST_PANE: u16 = 4;
 
 /// How the panes share the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Wishes {
     pub filter: bool,
     /// Lines that the talkers need, with header and borders; `None`: as many as there are.
     pub talkers: Option<u16>,
+    /// Lines that the files need, where they have no rows.
+    pub opens: Option<u16>,
 }
 
 /// The places.
@@ -132,7 +138,10 @@ pub fn layout(area: Rect, wishes: &Wishes) -> Layout {
         Shape::Stacked => {
             // Lines that the talkers do not need are the files'.
             let spare = wishes.talkers.map_or(0, |lines| body.height.saturating_sub(lines));
-            let top = share(body.height).max(spare).clamp(4, body.height.saturating_sub(4));
+            let top = share(body.height).max(spare);
+            // And the other way round, where there are no files.
+            let top = wishes.opens.map_or(top, |lines| top.min(lines.max(spare)));
+            let top = top.clamp(LEAST_PANE, body.height.saturating_sub(LEAST_PANE));
             at.opens = Some(cut(&mut body, top));
             at.talkers = Some(body);
         }
@@ -162,13 +171,10 @@ fn cut(body: &mut Rect, height: u16) -> Rect {
 
 /// The places on a screen of size `area`.
 pub fn layout_of(app: &App, area: Rect) -> Layout {
-    let talkers = &app.talkers_pane;
-    let failed = app.watching().problem().is_some();
     let moved = app.screen.split != SavedView::default().split;
-    let whole = talkers.inside.is_some() || failed || moved;
-    let lines = u16::try_from(talkers.rows.len() + 3).unwrap_or(u16::MAX);
     let wishes = Wishes {
-        talkers: (!whole).then_some(lines.max(TALKERS_LEAST)),
+        talkers: talkers_lines(app, area.width).filter(|_| !moved),
+        opens: opens_lines(app, area.width).filter(|_| !moved),
         focus: app.screen.focus,
         expanded: app.screen.expanded,
         split: app.screen.split,
@@ -177,6 +183,27 @@ pub fn layout_of(app: &App, area: Rect) -> Layout {
             || area.width < 80 && (app.filter.is_active() || app.screen.new_only),
     };
     layout(area, &wishes)
+}
+
+/// Lines of the talkers pane with header and borders; `None` for the details of an address.
+fn talkers_lines(app: &App, width: u16) -> Option<u16> {
+    let pane = &app.talkers_pane;
+    if let Some(problem) = app.watching().problem() {
+        return Some(problem::lines(problem, width.saturating_sub(2)) + 2);
+    }
+    let lines = u16::try_from(pane.rows.len() + 3).unwrap_or(u16::MAX);
+    let least = if pane.matched == 0 { LEAST_PANE } else { TALKERS_LEAST };
+    pane.inside.is_none().then_some(lines.max(least))
+}
+
+/// Lines of the files pane with header and borders, where it has a message in place of rows.
+fn opens_lines(app: &App, width: u16) -> Option<u16> {
+    let pane = &app.opens_pane;
+    let is_empty = pane.rows.is_empty() && pane.detail().is_none();
+    let problem = app.data.opens_state.problem();
+    let lines =
+        problem.map_or(LEAST_PANE, |problem| problem::lines(problem, width.saturating_sub(2)) + 2);
+    is_empty.then_some(lines.max(LEAST_PANE))
 }
 
 /// The parts of a pane's inside, from the top down. The column header is the line above the rows.
@@ -197,10 +224,12 @@ mod tests {
         fn every_part_is_on_the_screen_and_none_on_another(
             w in 0u16..300, h in 0u16..100, split in 0u16..=100,
             expanded: bool, filter: bool, talkers: bool, lines in proptest::option::of(0u16..50),
+            opens in proptest::option::of(0u16..50),
         ) {
             let area = Rect::new(0, 0, w, h);
             let focus = if talkers { Pane::Talkers } else { Pane::Opens };
-            let at = layout(area, &Wishes { focus, expanded, split, filter, talkers: lines });
+            let wishes = Wishes { focus, expanded, split, filter, talkers: lines, opens };
+            let at = layout(area, &wishes);
             let parts: Vec<Rect> = [
                 Some(at.header), at.filter, at.tabs, at.opens, at.talkers, at.footer,
             ].into_iter().flatten().collect();

@@ -11,8 +11,8 @@ use super::look::Look;
 use super::opens_cells;
 use super::opens_data::Ctx;
 use super::table::Table;
-use super::text::{Line, cut, wrapped};
-use super::{columns, detail, num, related};
+use super::text::{Line, cut};
+use super::{columns, detail, num, problem, related};
 use crate::app::data::ProbeState;
 use crate::app::opens::{Detail, OpensView, label_of};
 use crate::app::{App, Pane};
@@ -60,7 +60,7 @@ fn body(app: &App, look: &Look, inside: Rect, parts: &Parts, focused: bool, buf:
     let pane = &app.opens_pane;
     match &app.data.opens_state {
         ProbeState::Failed(p) if app.opens().total().opens == 0 => {
-            return problem(look, p, inside, buf);
+            return problem::draw(look, p, inside, buf);
         }
         ProbeState::Failed(p) => warning(look, p, inside, buf),
         _ => {}
@@ -287,27 +287,6 @@ fn sum(app: &App, look: &Look) -> String {
         }
     }
     text
-}
-
-/// The problem of a probe that is not running, in its pane: what failed, why, what to do.
-pub fn problem(look: &Look, problem: &Problem, area: Rect, buf: &mut Buffer) {
-    let theme = look.theme;
-    let place = Rect { x: area.x + area.width.min(1), width: area.width.saturating_sub(2), ..area };
-    let parts = [
-        (format!("cannot {}", problem.what), theme.bad),
-        (problem.why.clone(), theme.text),
-        (problem.fix.clone(), theme.strong),
-    ];
-    let mut y = place.y + u16::from(place.height > 5);
-    for (text, style) in parts {
-        for row in wrapped(&text, usize::from(place.width)) {
-            if y < place.bottom() {
-                Line::new(buf, Rect { y, height: 1, ..place }).put(&row, style);
-            }
-            y = y.saturating_add(1);
-        }
-        y = y.saturating_add(u16::from(place.height > 8));
-    }
 }
 
 /// Lines that [`warning`] takes above the rows.

@@ -3,7 +3,7 @@
 use super::opens_data::Ctx;
 use super::text::Line;
 use super::{count_cells, file_cells, num, program_cells, unit_cells};
-use crate::app::opens::Row;
+use crate::app::opens::{BUSY_SECONDS, Row};
 use crate::model::field::opens::OpensField;
 
 /// Draws a cell of a row.
@@ -92,8 +92,15 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put_bytes(p.name.as_bytes(), glyphs.cut, theme.quiet);
         return;
     }
-    let busy = c.app.opens().rate_of(&p.meter) > 0.0;
-    line.put_bytes(p.name.as_bytes(), glyphs.cut, if busy { theme.strong } else { theme.text });
+    let traffic = c.app.owners().and_then(|owners| owners.process(p.key));
+    let is_active =
+        c.app.opens().rate_of(&p.meter) > 0.0 || traffic.is_some_and(|net| net.delta.bytes() > 0);
+    let style = match is_active {
+        true => theme.strong,
+        false if p.history.recent(c.app.shown_at(), BUSY_SECONDS) > 0 => theme.text,
+        false => theme.quiet,
+    };
+    line.put_bytes(p.name.as_bytes(), glyphs.cut, style);
     if let Row::Process(_) = row {
         let files = p.files.len() as u64 + p.files_evicted;
         let text = format!("{} file{}", num::grouped(files), if files == 1 { "" } else { "s" });

@@ -102,6 +102,7 @@ impl<'a> Ctx<'a> {
                 self.group_file(i).map(|f| (&f.tally, f.rate))
             }
             Row::Common(i) => self.common(i).map(|c| (&c.tally, c.rate)),
+            Row::Ended => Some((&self.app.opens_pane.ended.tally, 0.0)),
             Row::Process(s) | Row::ProcessUnderProgram(s) => {
                 match self.app.opens_pane.parts.get(&s) {
                     Some(part) => Some((&part.tally, part.rate)),

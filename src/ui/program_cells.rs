@@ -35,11 +35,12 @@ pub(super) fn mark_lit(c: &Ctx<'_>, mut members: impl Iterator<Item = Slot>, lin
     }
 }
 
-/// The marks `new` and `ended` of a row for several processes; the style of its name.
+/// The marks `new` and `ended` of a row for several processes; the style of its name, which is dim when it went
+/// quiet.
 pub(super) fn head(
     c: &Ctx<'_>,
     tally: &Tally,
-    is_busy: bool,
+    (is_active, is_busy): (bool, bool),
     living: usize,
     line: &mut Line<'_>,
 ) -> Style {
@@ -47,13 +48,13 @@ pub(super) fn head(
     if c.is_new(tally) {
         line.put_right("new", theme.fresh).skip_right(1);
     }
-    match (is_busy, living) {
+    if living == 0 && !is_busy {
+        line.put_right("ended", theme.quiet).skip_right(1);
+    }
+    match (is_active, is_busy) {
         (true, _) => theme.strong,
-        (false, 0) => {
-            line.put_right("ended", theme.quiet).skip_right(1);
-            theme.quiet
-        }
-        (false, _) => theme.text,
+        (false, true) => theme.text,
+        (false, false) => theme.quiet,
     }
 }
 
@@ -63,13 +64,16 @@ pub(super) fn program(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if below_program(c, row, line) {
         return;
     }
+    if row == Row::Ended {
+        return ended(c, line);
+    }
     let Row::Program(at) = row else { return };
     let Some(p) = c.program(at) else { return };
     mark_lit(c, p.group.members.iter().take(MAX_USERS).copied(), line);
     if p.group.evicted > 0 {
         return evicted(c, p.group.evicted, line);
     }
-    let style = head(c, &p.tally, p.is_busy(), p.living, line);
+    let style = head(c, &p.tally, (p.is_active(), p.is_busy()), p.living, line);
     let beside = beside_name(c, p);
     let name = p.group.key.name;
     line.put_bytes(name.as_bytes(), glyphs.cut, style);
@@ -91,6 +95,15 @@ pub(super) fn beside_name(c: &Ctx<'_>, p: &ProgramRow) -> String {
     }
 }
 
+/// The name of the row of programs that ended more than a minute ago.
+fn ended(c: &Ctx<'_>, line: &mut Line<'_>) {
+    let pane = &c.app.opens_pane;
+    let sign = if pane.folds.get(&pane.id(Row::Ended)) == Some(&true) { "-" } else { "+" };
+    let programs = if pane.ended.programs == 1 { "program" } else { "programs" };
+    let n = num::grouped(pane.ended.programs as u64);
+    line.put(&format!("{sign} {n} {programs} ended"), c.look.theme.quiet);
+}
+
 /// The name of the row of evicted programs.
 pub(super) fn evicted(c: &Ctx<'_>, n: u64, line: &mut Line<'_>) {
     let programs = if n == 1 { "program" } else { "programs" };
@@ -108,7 +121,7 @@ pub(super) fn process_below(c: &Ctx<'_>, slot: Slot, line: &mut Line<'_>) {
     }
 }
 
-/// The unit or container of a program.
+/// The service or container of a program.
 pub(super) fn unit(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if below_program(c, row, line) {
         return;
@@ -142,5 +155,6 @@ pub(super) fn top_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if top.last_ret < 0 {
         line.put(&errno_name(top.last_ret.saturating_neg()), theme.bad).skip(1);
     }
-    line.put_path(&path.label(), c.look.glyphs.cut, theme.text);
+    let style = if p.is_active() { theme.text } else { theme.quiet };
+    line.put_path(&path.label(), c.look.glyphs.cut, style);
 }

@@ -5,9 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::columns::{Place, fit};
+use super::glyphs::Glyphs;
 use super::look::Look;
 use super::text::Line;
-use crate::model::field::Column;
+use crate::model::field::{Column, PAST};
+use crate::model::history::HISTORY_SECONDS;
 
 /// Columns and order of a table.
 pub struct Table<'a, F, S> {
@@ -43,7 +45,10 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
                 (true, true) => glyphs.up,
             };
             let style = if sorted { theme.sorted } else { theme.heading };
-            let text = format!("{}{mark}", column.header);
+            let text = match column.header {
+                PAST => format!("LAST {}s{mark}", seconds_in(glyphs, place.width)),
+                header => format!("{header}{mark}"),
+            };
             let mut line = Line::new(buf, cell(area, place, 0));
             if column.right() {
                 line.put_right(&text, style);
@@ -73,6 +78,12 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
             }
         }
     }
+}
+
+/// The seconds that a graph of so many cells shows.
+fn seconds_in(glyphs: &Glyphs, width: u16) -> usize {
+    let per_cell = if glyphs.braille { 2 } else { 1 };
+    (usize::from(width) * per_cell).min(HISTORY_SECONDS)
 }
 
 /// Marks a line as selected.

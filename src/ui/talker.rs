@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::glyphs::graph;
+use super::glyphs::{graph, stretch};
 use super::talkers_data::Ctx;
 use super::text::{Line, cut};
 use super::{address, num};
@@ -109,28 +109,35 @@ fn side(
     let width = lines.area.width;
     let values: Vec<u64> =
         talker.history(direction).last(app.shown_at(), HISTORY_SECONDS - 1).collect();
-    let most = values.iter().copied().max().unwrap_or(0).max(1);
+    let room = usize::from(width.saturating_sub(2));
+    let (wide, seconds) = stretch(&values, room, look.glyphs.braille);
+    let peak = wide.iter().copied().max().unwrap_or(0);
+    let units = app.screen.units;
+    let scale = format!("peak {} in {seconds} s", num::traffic_unit(peak as f64 * 8.0, units));
     let all =
         format!("{} bytes in {} packets", num::grouped(total.bytes), num::grouped(total.packets));
     let mut line = lines.next(buf);
     line.put(&format!("{}  ", direction.name()), style);
     line.put(&format!("{}  ", num::traffic_unit(rate.bps, app.screen.units)), theme.strong);
     line.put(&format!("{} packets/s  ", num::si(rate.pps)), theme.text);
-    if width >= BESIDE {
-        line.put(&all, theme.quiet);
+    if width < BESIDE {
+        line = lines.next(buf);
+        line.skip(4);
+    }
+    line.put(&all, theme.quiet);
+    if width >= BESIDE && rows == 0 {
         let room = line.room().saturating_sub(2).min(GRAPH);
-        if rows == 0 && room >= 8 {
-            let row = graph(look.glyphs, &values, most, room, 1).concat();
-            line.put_right(&row, style);
+        if room >= 8 {
+            let (near, _) = stretch(&values, room, look.glyphs.braille);
+            let most = near.iter().copied().max().unwrap_or(0).max(1);
+            line.put_right(&graph(look.glyphs, &near, most, room, 1).concat(), style);
         }
-    } else {
-        lines.next(buf).skip(4).put(&all, theme.quiet);
+    }
+    if rows > 0 && line.room() >= scale.len() + 3 {
+        line.skip_right(1).put_right(&scale, theme.quiet);
     }
     if rows > 0 {
-        let room = usize::from(width.saturating_sub(2));
-        let times = (room * 2 / HISTORY_SECONDS).clamp(1, 4);
-        let wide: Vec<u64> = values.iter().flat_map(|v| std::iter::repeat_n(*v, times)).collect();
-        for row in graph(look.glyphs, &wide, most, room, usize::from(rows)) {
+        for row in graph(look.glyphs, &wide, peak.max(1), room, usize::from(rows)) {
             lines.next(buf).put(&row, style);
         }
     }

@@ -11,7 +11,7 @@ use super::table::Table;
 use super::talkers_cells;
 use super::talkers_data::Ctx;
 use super::text::{self, Line};
-use super::{columns, num, opens, related, talker};
+use super::{columns, num, problem, related, talker};
 use crate::app::data::ProbeState;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
@@ -38,7 +38,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     }
     .draw(area, buf);
     match app.watching() {
-        ProbeState::Failed(p) => return opens::problem(look, p, inside, buf),
+        ProbeState::Failed(p) => return problem::draw(look, p, inside, buf),
         ProbeState::Starting => {
             Line::new(buf, inside).skip(1).put("starting", look.theme.quiet);
             return;

@@ -120,5 +120,6 @@ fn process(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
         line.put(POLLED_MARK, theme.note);
     }
     let name = name_of(c.app, behind.key).unwrap_or_default();
-    line.put_bytes(name, glyphs.cut, theme.text);
+    let style = if c.rates(row).pps > 0.0 { theme.text } else { theme.quiet };
+    line.put_bytes(name, glyphs.cut, style);
 }

@@ -29,7 +29,8 @@ fn whole(c: &Ctx<'_>, at: usize, unit: &UnitRow, line: &mut Line<'_>) {
     if unit.evicted > 0 {
         return program_cells::evicted(c, unit.evicted, line);
     }
-    let style = program_cells::head(c, &unit.tally, unit.is_busy(), unit.living, line);
+    let style =
+        program_cells::head(c, &unit.tally, (unit.is_active(), unit.is_busy()), unit.living, line);
     line.put_bytes(&unit.name(), glyphs.cut, style);
     let n = unit.programs.len() as u64;
     let programs = if n == 1 { "program" } else { "programs" };
@@ -42,7 +43,7 @@ fn below(c: &Ctx<'_>, program: &ProgramRow, line: &mut Line<'_>) {
     if program.group.evicted > 0 {
         return program_cells::evicted(c, program.group.evicted, line);
     }
-    let style = if program.living == 0 { theme.quiet } else { theme.text };
+    let style = if program.is_active() { theme.text } else { theme.quiet };
     line.put_bytes(program.group.key.name.as_bytes(), glyphs.cut, style);
     let beside = program_cells::beside_name(c, program);
     if line.room() > cells(&beside) {

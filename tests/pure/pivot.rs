@@ -261,6 +261,25 @@ fn unattributed_traffic_has_a_reason() {
     line(&screen, &["unattributed: older than ebpftop", " 70 "]);
 }
 
+/// All of the traffic is 100 %, and a hair less is 99 %; where bytes are not counted by process, or no longer,
+/// there is no share.
+#[test]
+fn the_attributed_share_is_rounded_down_and_hidden_where_it_is_unknown() {
+    let mut app = connected();
+    app.resize((120, 40), at(32.0));
+    let header = |app: &Dashboard| text(app, (120, 40)).lines().next().unwrap().to_owned();
+    for (of, unattributed, shown) in
+        [(0, 0, "attributed     –"), (9, 0, "attributed 100 %"), (9_999, 1, "attributed  99 %")]
+    {
+        app.opens_pane.carried = Carried { rx_bytes: of, ..Carried::default() };
+        app.opens_pane.unattributed = Carried { rx_bytes: unattributed, ..Carried::default() };
+        assert!(header(&app).contains(shown), "{shown}: {}", header(&app));
+    }
+    let problem = Problem::new("attribute connections", "the ring is gone", "start again");
+    app.update(Msg::Probe(ProbeEvent::Failed(ProbeId::Connections, problem)), at(32.0));
+    assert!(!header(&app).contains("attributed"), "{}", header(&app));
+}
+
 /// Between two ticks too.
 #[test]
 fn the_sum_is_of_the_same_interval_as_the_rows() {

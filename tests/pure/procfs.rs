@@ -68,6 +68,7 @@ fn the_screen_says_that_connections_are_polled() {
     let screen = text(&app, (200, 60));
     assert!(screen.contains("connections: procfs") && screen.contains("missing 1"), "{screen}");
     assert!(screen.contains("bytes per process unknown"), "{screen}");
+    assert!(!screen.contains("attributed"), "{screen}");
     app.press(KeyCode::Char('t'), at(32.0));
     let screen = text(&app, (200, 60));
     // Beside the rows of the talkers, which have processes, too.

@@ -1,13 +1,13 @@
 //! The view by program: what is one row, what its numbers count, what is below it.
 
-use crate::fake::{Dashboard, at, meta, started, text, type_text};
+use crate::fake::{Dashboard, at, drawn, meta, started, text, type_text};
 use ebpftop::app::Msg;
 use ebpftop::app::opens::{Detail, OpensSort, ProgramRow, Row};
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::lineage::{Ancestor, Lookup};
 use ebpftop::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::process::ProcessKey;
-use ebpftop::settings::Settings;
+use ebpftop::settings::{ScreenSettings, Settings};
 use ratatui::crossterm::event::KeyCode;
 
 const SIZE: (u16, u16) = (150, 40);
@@ -61,6 +61,54 @@ fn short_lived_processes_are_one_row_with_the_file_of_their_own() {
     let app = looping(26, (80, 12));
     let screen = text(&app, (80, 12));
     assert!(rows(&screen, "cat ×26")[0].contains("/etc/hostname"), "{screen}");
+}
+
+/// Programs that ended are after those that live, and a minute later in one row, which opens; the totals stay.
+#[test]
+fn ended_programs_do_not_fill_the_screen() {
+    let mut app = looping(26, SIZE);
+    app.update(Msg::Tick, at(20.0));
+    app.update(Msg::Tick, at(21.0));
+    let screen = text(&app, SIZE);
+    let place = |screen: &str, name: &str| screen.find(name).unwrap_or_else(|| panic!("{screen}"));
+    assert!(place(&screen, "nginx 812") < place(&screen, "cat ×26"), "{screen}");
+    assert!(rows(&screen, "cat ×26")[0].contains("ended"), "{screen}");
+    app.update(Msg::Tick, at(70.0));
+    let screen = text(&app, SIZE);
+    assert!(screen.contains("nginx 812") && !screen.contains("cat ×26"), "{screen}");
+    assert!(rows(&screen, "+ 1 program ended")[0].contains(" 104 "), "{screen}");
+    app.press(KeyCode::End, at(70.0));
+    app.press(KeyCode::Right, at(70.0));
+    let screen = text(&app, SIZE);
+    assert!(rows(&screen, "- 1 program ended")[1].contains("cat ×26"), "{screen}");
+    app.press(KeyCode::Left, at(70.0));
+    // A filter selects among all.
+    type_text(&mut app, "/cat", at(70.0));
+    app.press(KeyCode::Enter, at(70.0));
+    let screen = text(&app, SIZE);
+    assert!(screen.contains("cat ×26") && !screen.contains("program ended"), "{screen}");
+}
+
+/// A program that went quiet is dim: its name and its top file have the style of `0.0`.
+#[test]
+fn quiet_programs_are_dim() {
+    let mut app = looping(26, SIZE);
+    let style_of = |app: &Dashboard, name: &str| {
+        let screen = drawn(app, &ScreenSettings::default(), SIZE);
+        let buffer = screen.buffer();
+        let cells = |y| (0..SIZE.0).map(move |x| buffer[(x, y)].symbol()).collect::<String>();
+        let y = (0..SIZE.1).find(|y| cells(*y).contains(name)).unwrap();
+        let text = cells(y);
+        let x = text[..text.find(name).unwrap()].chars().count();
+        buffer[(x as u16, y)].style()
+    };
+    let active = style_of(&app, "nginx 812");
+    for tick in [3.0, 4.0, 14.0, 15.0] {
+        app.update(Msg::Tick, at(tick));
+    }
+    let quiet = style_of(&app, "nginx 812");
+    assert_ne!(active, quiet);
+    assert_eq!(quiet, style_of(&app, "0.0"));
 }
 
 /// Far more processes than the table has: no total is smaller for it, with a filter or without.

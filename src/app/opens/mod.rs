@@ -13,6 +13,6 @@ pub use build::{build, sum_up};
 pub use filter::Choose;
 pub use pane::{Crumb, OpensPane};
 pub use row::{
-    About, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row,
-    Share, UnitRow, label_of,
+    About, BUSY_SECONDS, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile,
+    ProgramRow, Row, Share, UnitRow, label_of,
 };

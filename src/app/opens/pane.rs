@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::row::{
-    About, CommonRow, Detail, DirRow, FailGroup, FailRow, GroupFile, ProgramRow, Row, Share,
-    UnitRow, fingerprint,
+    About, CommonRow, Detail, DirRow, EndedRow, FailGroup, FailRow, GroupFile, ProgramRow, Row,
+    Share, UnitRow, fingerprint,
 };
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
@@ -65,6 +65,7 @@ pub struct OpensPane {
     pub units: Vec<UnitRow>,
     pub group_files: Vec<GroupFile>,
     pub commons: Vec<CommonRow>,
+    pub ended: EndedRow,
     pub dirs: Vec<DirRow>,
     pub fails: Vec<FailRow>,
     /// Figures of the shown paths, while a filter matches only some of their users.
@@ -117,6 +118,7 @@ impl Default for OpensPane {
             units: Vec::new(),
             group_files: Vec::new(),
             commons: Vec::new(),
+            ended: EndedRow::default(),
             dirs: Vec::new(),
             fails: Vec::new(),
             shares: HashMap::new(),
@@ -186,7 +188,7 @@ impl OpensPane {
                 self.group_files.get(i).map(|f| Detail::Path(f.path))
             }
             Row::ProcessUnderProgram(s) => Some(Detail::Process(s)),
-            Row::Common(_) => None,
+            Row::Common(_) | Row::Ended => None,
             Row::Process(s) => Some(Detail::Process(s)),
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => {
                 file(s).map(|f| Detail::Path(f.path))
@@ -214,7 +216,7 @@ impl OpensPane {
                 self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec())
             }
             Row::FileUnderProgram(i) | Row::FileOfProgram(i) => path(self.group_files.get(i)?.path),
-            Row::Common(_) => None,
+            Row::Common(_) | Row::Ended => None,
             Row::Process(s) | Row::ProcessUnderProgram(s) => pid(s),
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path(opens.files().get(s)?.path),
             Row::Path(s) => path(s),
@@ -342,6 +344,7 @@ impl OpensPane {
         let selected = self.selected()?;
         let top = |row: &&Row| matches!(row, Row::Program(_) | Row::Unit(_) | Row::Process(_));
         let above = match selected {
+            Row::Ended => selected,
             Row::Common(_) if show || self.folds.get(&self.id(selected)) == Some(&true) => selected,
             Row::Program(_)
             | Row::Unit(_)
@@ -409,6 +412,7 @@ impl OpensPane {
                 let of = |(kind, id): RowId| fingerprint(&id.to_le_bytes(), u64::from(kind));
                 (14, self.commons.get(i).map_or(0, |c| of(c.under)))
             }
+            Row::Ended => (17, 0),
             Row::Process(s) => (0, s.id()),
             Row::FileUnderProcess(s) => (1, s.id()),
             Row::FileOfProcess(s) => (3, s.id()),

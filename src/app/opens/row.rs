@@ -14,6 +14,9 @@ use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
+/// A row that opened something in so many seconds is busy.
+pub const BUSY_SECONDS: usize = 10;
+
 /// The opens of a group that the filters select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
@@ -28,7 +31,7 @@ pub enum Counted {
 /// The subject of a detail view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// The programs of a unit or container.
+    /// The programs of a service or container.
     Unit(Place),
     /// The files and the processes of a program.
     Program(GroupKey),
@@ -73,6 +76,8 @@ pub enum Row {
     ProgramUnderUnit(usize),
     /// An index of [`OpensPane::commons`](super::OpensPane::commons).
     Common(usize),
+    /// The programs that ended more than a minute ago: [`OpensPane::ended`](super::OpensPane::ended).
+    Ended,
     Process(Slot),
     /// A file under its process.
     FileUnderProcess(Slot),
@@ -124,6 +129,11 @@ impl ProgramRow {
         self.recent.map_or(self.rate > 0.0, |n| n > 0)
     }
 
+    /// Whether it opened, sent or received something in the last interval.
+    pub fn is_active(&self) -> bool {
+        is_active(self.rate, self.traffic)
+    }
+
     /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
     /// match, since files have no history.
     pub fn past(&self, opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
@@ -136,7 +146,7 @@ impl ProgramRow {
     }
 }
 
-/// A unit or container, as far as the filters select its programs.
+/// A service or container, as far as the filters select its programs.
 #[derive(Clone, Debug)]
 pub struct UnitRow {
     pub place: Place,
@@ -210,6 +220,15 @@ impl UnitRow {
     pub fn is_busy(&self) -> bool {
         self.recent.map_or(self.rate > 0.0, |n| n > 0)
     }
+
+    /// Whether it opened, sent or received something in the last interval.
+    pub fn is_active(&self) -> bool {
+        is_active(self.rate, self.traffic)
+    }
+}
+
+fn is_active(rate: f64, traffic: Option<Traffic>) -> bool {
+    rate > 0.0 || traffic.is_some_and(|traffic| traffic.delta.bytes() > 0)
 }
 
 /// The name of a unit; of a container the names that its manager gave it, else what its cgroup says.
@@ -265,6 +284,13 @@ pub struct CommonRow {
     pub files: usize,
     pub tally: Tally,
     pub rate: f64,
+}
+
+/// Programs that have ended and opened nothing in the last minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EndedRow {
+    pub programs: usize,
+    pub tally: Tally,
 }
 
 /// The opens of a path by processes that match the filter.

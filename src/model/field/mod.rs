@@ -229,7 +229,10 @@ const TX_HELP: &str = "sent per second in the last interval: to an address all f
 const RATE_HELP: &str =
     "opens per second in the last interval, failed ones included; brighter for a larger share";
 const TOTAL_HELP: &str = "opens since the start";
-const PAST_HELP: &str = "graph of the last minute, now at the right";
+/// The header of the graphs of rows, at full width; narrower ones show fewer seconds.
+pub const PAST: &str = "LAST 60s";
+const PAST_HELP: &str =
+    "opens or traffic in each of the last seconds, now at the right, against the row's own peak";
 const AGE_HELP: &str = "time since the last open or the last data";
 
 /// A rate in steps of nine percent, so that rows whose rates are close keep their places.

@@ -220,20 +220,23 @@ const PROGRAM: OpensColumn = Column::text(
     "PROGRAM",
     "name of processes, how many there were so far, or the process ID of the only one; below it its files",
 )
-.sized(26, 72, 0)
+.sized(25, 72, 0)
 .sorts(S::Name);
 
 /// The width of a program's name beside its top file: at least and at most.
 pub const BESIDE_FILE: (u16, u16) = (16, 26);
 
-const UNIT: OpensColumn =
-    Column::text(F::Unit, "UNIT", "systemd unit or container of the processes, else their cgroup")
-        .sized(12, 26, 6);
+const UNIT: OpensColumn = Column::text(
+    F::Unit,
+    "UNIT",
+    "service (systemd unit) or container of the processes, else their cgroup",
+)
+.sized(10, 26, 3);
 
 const UNIT_OF_ROW: OpensColumn = Column::text(
     F::UnitOfRow,
     "SERVICE OR CONTAINER",
-    "systemd unit, or container by its name, else its cgroup; below it its programs",
+    "service (systemd unit), or container by its name, else its cgroup; below it its programs",
 )
 .sized(26, 72, 0)
 .sorts(S::Name);
@@ -243,7 +246,7 @@ const TOP_FILE: OpensColumn = Column::text(
     "TOP FILE",
     "file that the program opens often and few other programs open",
 )
-.sized(20, 72, 1)
+.sized(27, 72, 1)
 .needs(Need::Inline);
 
 const THREAD: OpensColumn =
@@ -315,7 +318,7 @@ const PEERS: OpensColumn = Column::number(
 .needs(Need::Connections);
 
 const PAST: OpensColumn =
-    Column::text(F::Past, "LAST 60s", super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
+    Column::text(F::Past, super::PAST, super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
 
 const FILE: OpensColumn =
     Column::text(F::File, "FILE", "absolute path; the requested path where no other is known")
@@ -371,13 +374,13 @@ static PROGRAMS: [OpensColumn; 11] = [
     UNIT,
     TOP_FILE,
     RATE,
-    FAILED,
+    FAILED.sized(5, 6, 2),
     TOTAL.sized(7, 10, 5),
     MEAN,
     MAX,
-    RX,
-    TX,
-    PAST.sized(11, 30, 4),
+    RX.sized(7, 8, 4),
+    TX.sized(7, 8, 4),
+    PAST.sized(8, 30, 6),
 ];
 
 static PROCESSES: [OpensColumn; 11] =

@@ -209,7 +209,7 @@ pub static COLUMNS: [TalkersColumn; 11] = [
     Column::number(F::Total, "BYTES", Unit::Bytes, "bytes since the address entered the table")
         .sized(6, 7, 3)
         .sorts(S::Total),
-    Column::text(F::Past, "LAST 60s", super::PAST_HELP).sized(9, 30, 5).sorts(S::Age),
+    Column::text(F::Past, super::PAST, super::PAST_HELP).sized(9, 30, 5).sorts(S::Age),
 ];
 
 /// Cells for an address with its name beside it, at least and at most.

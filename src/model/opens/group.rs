@@ -1,4 +1,4 @@
-//! Programs by unit or container: the rows of the dashboard and of reports.
+//! Programs by service or container: the rows of the dashboard and of reports.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Place {
         }
     }
 
-    /// The unit or container; `None` where it is not known.
+    /// The service (systemd unit) or container; `None` where it is not known.
     pub fn unit(&self) -> Option<Unit<'_>> {
         match self {
             Place::Unit(path) => Some(Unit::of(path)),
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-/// The processes of one name in one unit or container.
+/// The processes of one name in one service or container.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupKey {
     pub name: Comm,

@@ -13,7 +13,7 @@ mod under;
 mod units;
 
 use super::filter::Choose;
-use super::row::{About, Detail, Row};
+use super::row::{About, Detail, EndedRow, Row};
 use super::{OpensPane, OpensView};
 use crate::model::conn::Carried;
 use crate::model::connections::Connections;
@@ -48,6 +48,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.units.clear();
     pane.group_files.clear();
     pane.commons.clear();
+    pane.ended = EndedRow::default();
     pane.parts.clear();
     pane.shares.clear();
     pane.found.clear();

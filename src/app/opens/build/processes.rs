@@ -6,16 +6,13 @@ use super::under::{WITH_COMMON, auto_under, put_files, rows_under};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{Row, Share};
-use crate::app::opens::{OpensPane, OpensSort};
+use crate::app::opens::{BUSY_SECONDS, OpensPane, OpensSort};
 use crate::model::field::opens::{Measures, OpensTable};
 use crate::model::opens::Process;
 use crate::model::slab::Slot;
 
 /// Processes, from the first on, that set the scale of the graphs.
 const SCALED_BY: usize = 256;
-
-/// A process that opened something in so many seconds shows its files.
-const BUSY_SECONDS: usize = 10;
 
 /// All processes that match: those that ended after those that live. While a filter is about files, a
 /// process has the counts of the files that match.
@@ -65,13 +62,17 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     let under = pane.under.unwrap_or(pane.auto_under.max(1));
     let common = Commonness::of(opens);
     // Busy processes show their files, as long as they are on the first screen; quiet ones take one
-    // line, unless the user asked for more.
+    // line, unless the user asked for more. Where there is too little room, those that opened nothing in
+    // the last interval are quiet, too.
+    let is_active = |p: &Process| opens.rate_of(&p.meter) > 0.0;
+    let active_only = pane.auto_under == 0 && items.iter().any(|i| is_active(i.what.1));
+    let is_shown = |p: &Process| is_busy(p) && (!active_only || is_active(p));
     let of_files = OpensTable::FilesOfProcess.sorts(|need| pane.has(need));
     let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
     for item in items {
         let (slot, process) = item.what;
         let id = pane.id(Row::Process(slot));
-        let files = rows_under(pane, id, under, is_busy(process), room);
+        let files = rows_under(pane, id, under, is_shown(process), room);
         pane.rows.push(Row::Process(slot));
         if files == 0 || process.files.is_empty() {
             continue;

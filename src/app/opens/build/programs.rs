@@ -8,19 +8,18 @@ use super::common::Commonness;
 use super::under::{File, WITH_COMMON, auto_under, put_files, rows_under};
 use crate::app::opens::filter::Choose;
 use crate::app::opens::rank::{Ranked, order, take_in_order};
-use crate::app::opens::row::{Counted, GroupFile, ProgramRow, Row, add, id_of};
-use crate::app::opens::{OpensPane, OpensSort};
+use crate::app::opens::row::{Counted, EndedRow, GroupFile, ProgramRow, Row, add, id_of};
+use crate::app::opens::{BUSY_SECONDS, OpensPane, OpensSort};
 use crate::model::connections::Connections;
 use crate::model::field::opens::{Measures, OpensTable, Traffic};
 use crate::model::field::step;
+use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Group, GroupKey, Opens, Process};
 use crate::model::slab::Slot;
+use crate::model::time::NS_PER_SEC;
 
 /// Rows, from the first on, that set the scale of the graphs.
 pub(super) const SCALED_BY: usize = 256;
-
-/// A program that opened something in so many seconds shows its files.
-const BUSY_SECONDS: usize = 10;
 
 /// Processes under an unfolded program; the detail view has all.
 const MOST_PROCESSES: usize = 10;
@@ -75,12 +74,45 @@ fn ranked<'a>(
         ..Measures::of(&row.tally, row.rate)
     };
     Ranked {
-        class: u8::from(row.group.evicted > 0),
+        class: class(choose, sort, row),
         weight: sort.weigh(&measures),
         name: row.group.key.name.as_bytes(),
         id: row.id,
         what: at,
     }
+}
+
+/// The class of programs that have ended and opened nothing in the last minute.
+const OVER: u8 = 2;
+
+/// The class of a program: evicted ones come last. By rate, those that have ended and opened nothing for a
+/// while come before them, and at last those of [`OVER`].
+fn class(choose: &Choose<'_>, sort: OpensSort, row: &ProgramRow) -> u8 {
+    let quiet_ns = choose.now.since(row.tally.last);
+    match row.group.evicted {
+        1.. => OVER + 1,
+        0 if sort != OpensSort::Rate || row.living > 0 || row.is_busy() => 0,
+        0 if quiet_ns <= HISTORY_SECONDS as u64 * NS_PER_SEC => 1,
+        0 => OVER,
+    }
+}
+
+/// Sums up the programs of [`OVER`], which are one row that opens. Returns the index of the first of them; without
+/// any, and where a filter selects rows, the number of programs.
+fn fold_ended(pane: &mut OpensPane, choose: &Choose<'_>) -> usize {
+    let (none, sort) = (pane.programs.len(), pane.sort());
+    if choose.filters().next().is_some() || choose.failed_only || choose.new_since.is_some() {
+        return none;
+    }
+    let over = pane.programs.iter().enumerate().filter(|(_, p)| class(choose, sort, p) == OVER);
+    let (mut first, mut programs, mut sum) = (none, 0, None);
+    for (at, row) in over {
+        first = first.min(at);
+        programs += 1;
+        add(&mut sum, row.tally, row.rate);
+    }
+    pane.ended = EndedRow { programs, tally: sum.unwrap_or_default().0 };
+    first
 }
 
 /// The rows of programs, in their order, with files below them or, where there is no room, one in the
@@ -96,8 +128,16 @@ fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let of_files = OpensTable::FilesOfProcess.sorts(|need| pane.has(need));
     let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
     let reverse = pane.reverse && by == sort;
+    let ended_from = fold_ended(pane, choose);
+    let is_open = pane.folds.get(&pane.id(Row::Ended)) == Some(&true);
     for at in 0..pane.programs.len() {
+        if at == ended_from {
+            pane.rows.push(Row::Ended);
+        }
         let Some(row) = pane.programs.get(at) else { break };
+        if at >= ended_from && row.group.evicted == 0 && !is_open {
+            continue;
+        }
         let files = files_of_group(choose, &common, &row.group.members, by, reverse);
         let id = pane.id(Row::Program(at));
         let n = rows_under(pane, id, under, row.is_busy(), room);
