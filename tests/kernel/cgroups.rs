@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -16,6 +16,8 @@ use nix::sched::{CloneFlags, unshare};
 // Whether name=systemd is used changes how all opens are attributed: one test at a time.
 use crate::common::patience::{alone, patience, until};
 use crate::common::program::{Ended, Stream, ebpftop, ended, program};
+use crate::common::spawn::fresh;
+use crate::common::tty::Tty;
 use ebpftop::recording::{Item, Reader, Seen};
 use serde_json::{Value, json};
 
@@ -170,20 +172,49 @@ fn a_container_of_v1_is_named_also_a_brief_one() {
     assert_eq!(rows, [row(ID), row(&brief)]);
 }
 
-/// Docker's file is there before the container's first process is.
-#[test]
-fn a_container_has_its_name_from_the_first_open_on() {
-    let _alone = alone();
-    let (v2, opened) = (Hierarchy::v2(), Opened::new());
-    // Of this thread and of what it starts: the files of the machine's own engine stay as they are.
+/// Docker's file about the container [`ID`], for this thread and the programs that it starts: the files of the
+/// machine's own engine stay as they are.
+fn own_docker(config: &str) {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
     mount(Some("lib"), "/var/lib", Some("tmpfs"), MsFlags::empty(), none).unwrap();
     let dir = format!("/var/lib/docker/containers/{ID}");
     std::fs::create_dir_all(&dir).unwrap();
-    let hostile = r#"{"ID":"x","Name":"/web\u001b[31m","Config":{}}"#;
-    std::fs::write(format!("{dir}/config.v2.json"), hostile).unwrap();
+    std::fs::write(format!("{dir}/config.v2.json"), config).unwrap();
+}
+
+/// The first view of the dashboard has the container's name beside its program, at 80x24 without a key.
+#[test]
+fn the_first_view_has_the_name_of_a_container() {
+    let _alone = alone();
+    let v2 = Hierarchy::v2();
+    own_docker(r#"{"ID":"x","Name":"/shop","Config":{}}"#);
+    let made = v2.make(&format!("docker-{ID}.scope"));
+    let dir = tempfile::tempdir().unwrap();
+    let cat = dir.path().join("glance-web");
+    std::fs::copy("/bin/cat", &cat).unwrap();
+    let script = "echo $$ >\"$1/cgroup.procs\"; while :; do \"$2\" /etc/hostname; sleep 0.05; done";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(&made.dir).arg(&cat).stdout(Stdio::null());
+    let mut shell = fresh(&mut shell);
+    let args = ["--interval", "500ms", "-i", "lo", "--xdp-mode", "off"];
+    let mut tty = Tty::start(ebpftop(), &args, &[("XDG_CONFIG_HOME", "/nonexistent")], (80, 24));
+    tty.wait_until("the container's name", |s| {
+        s.lines().any(|row| row.contains("glance-web ×") && row.contains(" shop "))
+    });
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+}
+
+/// Docker's file is there before the container's first process is.
+#[test]
+fn a_container_has_its_name_from_the_first_open_on() {
+    let _alone = alone();
+    let (v2, opened) = (Hierarchy::v2(), Opened::new());
+    own_docker(r#"{"ID":"x","Name":"/web\u001b[31m","Config":{}}"#);
     let stream = opened.stream();
     opened.open_in(&[&v2.make(&format!("docker-{ID}.scope")).dir]);
     let run = stream.interrupt();
