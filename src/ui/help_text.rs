@@ -10,7 +10,7 @@ use crate::model::field::opens_view::OpensView;
 pub fn rows_of(view: OpensView) -> &'static str {
     match view {
         OpensView::Programs => {
-            "processes of one name in one service or container; below each its files, common ones in one row; in the last row the programs that ended over a minute ago"
+            "processes of one name in one service or container; below each its files; in the last row those that ended over a minute ago"
         }
         OpensView::Processes => {
             "processes, ended ones last; below each its files, common ones in one row"

@@ -231,8 +231,7 @@ const RATE_HELP: &str =
 const TOTAL_HELP: &str = "opens since the start";
 /// The header of the graphs of rows, at full width; narrower ones show fewer seconds.
 pub const PAST: &str = "LAST 60s";
-const PAST_HELP: &str =
-    "opens or traffic in each of the last seconds, now at the right, against the row's own peak";
+const PAST_HELP: &str = "graph of the last seconds, now at the right";
 const AGE_HELP: &str = "time since the last open or the last data";
 
 /// A rate in steps of nine percent, so that rows whose rates are close keep their places.
