@@ -377,7 +377,7 @@ static PROGRAMS: [OpensColumn; 11] = [
     MAX,
     RX.sized(7, 8, 4),
     TX.sized(7, 8, 4),
-    PAST.sized(8, 30, 6),
+    PAST.sized(9, 30, 6),
 ];
 
 static PROCESSES: [OpensColumn; 11] =
