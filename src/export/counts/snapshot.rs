@@ -70,7 +70,7 @@ impl Counts {
             family(&of::CPU, [float(usage.cpu_seconds)]),
             family(&of::MEMORY, [plain(usage.memory)]),
             family(&of::SNAPSHOT_TIME, [float(usage.now)]),
-            family(&of::RECORDING_ENDED, self.ended.map(|ended| plain(ended))),
+            family(&of::RECORDING_ENDED, self.ended.map(plain)),
         ]);
         all
     }
