@@ -481,6 +481,7 @@ mod tests {
                 true,
             ),
             ("export --from a.rec --at-once --textfile /x/a.prom --interval 15s", true),
+            ("export --web.config.file web.yml", true),
             ("export --at-once", false),
             ("export --from a.rec -i lo", false),
             ("export --listen 9100", false),

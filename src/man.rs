@@ -105,6 +105,8 @@ const SECTIONS: [(&str, &[&str]); 11] = [
          connections are counted by unit, container or pod, then program; beyond --max-groups the least active \
          groups are evicted and count in `other`, so that all groups add up to the total. Losses, states of probes and \
          evictions are metrics. docs/fleet.md describes each metric.",
+            "--web.config.file names a file in the format of Prometheus' exporter-toolkit: tls_server_config with cert_file, \
+         key_file, client_ca_file, client_auth_type, min_version and max_version, and basic_auth_users with bcrypt hashes.",
             "--textfile writes the metrics for node_exporter's textfile collector, and alone it opens no port. --from plays a \
          recording, in real time or --at-once, and serves its totals until SIGINT or SIGTERM. After the start only \
          the capabilities that reading takes are left, as with --lock; --no-lock keeps the others.",

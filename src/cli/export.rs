@@ -30,6 +30,10 @@ pub struct ExportArgs {
     /// Address and port of the HTTP server [default: 127.0.0.1:19435; none with --textfile alone]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// TLS and basic authentication, as in Prometheus' exporter-toolkit: `tls_server_config`,
+    /// `basic_auth_users`
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     /// Write the metrics to this file too, each interval, for node_exporter's textfile collector; its
     /// name ends with .prom
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(prom))]

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
@@ -21,12 +21,19 @@ pub fn respond(request: &Parts, shared: &Shared) -> Response<Full<Bytes>> {
         (true, _) | (_, true) => page(request, shared),
         _ => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
-            response
-                .headers_mut()
-                .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
     };
+    shared.http.answered(response.status().as_u16());
+    response
+}
+
+/// The answer to a request that is not one of a user.
+pub fn unauthorized(shared: &Shared) -> Response<Full<Bytes>> {
+    let mut response = plain(StatusCode::UNAUTHORIZED, "unauthorized\n");
+    let basic = HeaderValue::from_static("Basic realm=\"ebpftop\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, basic);
     shared.http.answered(response.status().as_u16());
     response
 }
@@ -59,7 +66,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    let kind = hyper::header::HeaderValue::from_static(kind);
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

@@ -17,6 +17,7 @@ mod serve;
 mod systemd;
 mod text;
 mod textfile;
+mod web;
 
 use std::process::ExitCode;
 

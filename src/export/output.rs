@@ -9,6 +9,7 @@ use super::counts::{Counts, Usage};
 use super::publish::Shared;
 use super::serve;
 use super::textfile::TextFile;
+use super::web::Web;
 use crate::cli::{DEFAULT_LISTEN, ExportArgs};
 use crate::console::say;
 use crate::settings::Settings;
@@ -29,11 +30,18 @@ impl Output {
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::new(settings.interval));
         let address = args.listen.or(args.textfile.is_none().then_some(DEFAULT_LISTEN));
+        let web = args.web_config.as_deref().map(Web::read).transpose()?.unwrap_or_default();
         if let Some(address) = address {
             let listener = serve::listen(address)?;
             let address = listener.local_addr().unwrap_or(address);
-            serve::start(listener, shared.clone())?;
-            say(&format!("serving http://{address}/metrics"));
+            let scheme = web.scheme();
+            if web.users.is_none() && !web.asks_for_certificates && !address.ip().is_loopback() {
+                say(&format!(
+                    "every client that reaches {address} can read the metrics; --web.config.file limits that"
+                ));
+            }
+            serve::start(listener, shared.clone(), web)?;
+            say(&format!("serving {scheme}://{address}/metrics"));
         }
         let textfile = args.textfile.as_deref();
         let textfile = textfile

@@ -13,15 +13,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::http::respond;
+use super::http::{respond, unauthorized};
 use super::publish::Shared;
+use super::web::Web;
 use crate::privileges;
 
 /// Maximum connections at once.
@@ -51,16 +54,17 @@ pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Answers requests from now on, until the process ends.
-pub fn start(listener: TcpListener, shared: Arc<Shared>) -> anyhow::Result<()> {
+pub fn start(listener: TcpListener, shared: Arc<Shared>, web: Web) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the HTTP server")?;
+    let web = Arc::new(web);
     let serve = move || {
         privileges::keep(&[], false);
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(&listener, &shared).await,
+                Ok(listener) => accept(&listener, &shared, &web).await,
                 Err(e) => shared.set_problem(Some(&format!("HTTP server: {e}"))),
             }
         });
@@ -69,7 +73,7 @@ pub fn start(listener: TcpListener, shared: Arc<Shared>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
+async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>, web: &Arc<Web>) {
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
@@ -87,16 +91,39 @@ async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
             oldest.abort();
             shared.http.crowded.fetch_add(1, Ordering::Relaxed);
         }
-        connections.push_back(tokio::spawn(connection(stream, shared.clone())));
+        connections.push_back(tokio::spawn(connection(stream, shared.clone(), web.clone())));
     }
 }
 
 /// Answers the request of a connection.
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let answer = |request: hyper::Request<hyper::body::Incoming>| {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, web: Arc<Web>) {
+    let served = async {
+        match &web.tls {
+            None => answer(stream, &shared, &web).await,
+            Some(tls) => match timeout(HEAD_TIME, tls.accept(stream)).await {
+                Ok(Ok(stream)) => answer(stream, &shared, &web).await,
+                // The client has got an alert that says why.
+                Ok(Err(_)) => true,
+                Err(_) => false,
+            },
+        }
+    };
+    if !timeout(WHOLE_TIME, served).await.unwrap_or(false) {
+        shared.http.slow.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Answers the request on a stream; false where that took too long.
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared, web: &Web) -> bool {
+    let answer = |request: hyper::Request<hyper::body::Incoming>| async move {
         let (head, _) = request.into_parts();
-        let response = respond(&head, &shared);
-        async move { Ok::<_, Infallible>(response) }
+        if let Some(users) = &web.users {
+            let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+            if !users.allows(authorization).await {
+                return Ok(unauthorized(shared));
+            }
+        }
+        Ok::<_, Infallible>(respond(&head, shared))
     };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -106,14 +133,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         .keep_alive(false)
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let is_slow = match timeout(WHOLE_TIME, served).await {
-        Err(_) => true,
-        Ok(Err(e)) => e.is_timeout(),
-        Ok(Ok(())) => false,
-    };
-    if is_slow {
-        shared.http.slow.fetch_add(1, Ordering::Relaxed);
-    }
+    !served.await.is_err_and(|e| e.is_timeout())
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+
 use super::*;
 use crate::export::families::OPENS;
 use crate::export::text::Format;
@@ -10,6 +14,10 @@ use crate::export::text::{Sample, Samples, Value};
 
 /// A server with one snapshot.
 fn server() -> (SocketAddr, Arc<Shared>) {
+    server_with(Web::default())
+}
+
+fn server_with(web: Web) -> (SocketAddr, Arc<Shared>) {
     let shared = Arc::new(Shared::new(Duration::from_secs(60)));
     shared.publish(|_| {
         let samples = vec![Sample { labels: [None, None], value: Value::Int(7) }];
@@ -17,7 +25,7 @@ fn server() -> (SocketAddr, Arc<Shared>) {
     });
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    start(listener, shared.clone()).unwrap();
+    start(listener, shared.clone(), web).unwrap();
     (address, shared)
 }
 
@@ -157,5 +165,124 @@ fn a_port_in_use_is_an_error_that_says_so() {
     assert_eq!(
         error,
         format!("listen on {address}: the port is in use; choose another with --listen")
+    );
+}
+
+/// A certificate for localhost with its key.
+struct Own {
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+fn own() -> Own {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    Own {
+        certificate: made.cert.der().clone(),
+        key: made.signing_key.serialize_der(),
+        certificate_pem: made.cert.pem(),
+        key_pem: made.signing_key.serialize_pem(),
+    }
+}
+
+/// A web configuration in a folder; with `mutual` clients need the server's certificate.
+fn web_of(folder: &std::path::Path, mutual: bool, users: &str) -> (Web, Own) {
+    let own = own();
+    std::fs::write(folder.join("a.crt"), &own.certificate_pem).unwrap();
+    std::fs::write(folder.join("a.key"), &own.key_pem).unwrap();
+    let clients = match mutual {
+        true => "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: a.crt\n",
+        false => "",
+    };
+    let text =
+        format!("tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n{clients}{users}");
+    std::fs::write(folder.join("web.yml"), text).unwrap();
+    (Web::read(&folder.join("web.yml")).unwrap(), own)
+}
+
+/// The answer to a GET over TLS, by a client with a certificate or without; an error is empty.
+fn get_by_tls(address: SocketAddr, own: &Own, with_certificate: bool, headers: &str) -> String {
+    let mut roots = RootCertStore::empty();
+    roots.add(own.certificate.clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match with_certificate {
+        false => builder.with_no_client_auth(),
+        true => {
+            let key = PrivateKeyDer::try_from(own.key.clone()).unwrap();
+            builder.with_client_auth_cert(vec![own.certificate.clone()], key).unwrap()
+        }
+    };
+    let name = "localhost".try_into().unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut tls = Stream::new(&mut client, &mut stream);
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    let mut answer = Vec::new();
+    let _ = tls.write_all(request.as_bytes()).and_then(|()| tls.read_to_end(&mut answer).map(drop));
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn tls_and_passwords_protect_the_metrics() {
+    use base64::Engine as _;
+    let dir = tempfile::tempdir().unwrap();
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    let (web, own) = web_of(dir.path(), false, &format!("basic_auth_users:\n  alice: {hash}\n"));
+    let (address, _) = server_with(web);
+    let basic = |text: &str| {
+        format!(
+            "Authorization: Basic {}\r\n",
+            base64::engine::general_purpose::STANDARD.encode(text)
+        )
+    };
+    let answer = get_by_tls(address, &own, false, &basic("alice:secret"));
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("ebpftop_opens_total 7"),
+        "{answer}"
+    );
+    for headers in ["", &basic("alice:Secret"), &basic("bob:secret")] {
+        let answer = get_by_tls(address, &own, false, headers);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(
+            answer.contains("www-authenticate: Basic realm=\"ebpftop\"")
+                && !answer.contains("opens")
+        );
+    }
+    // Without TLS, and with a certificate that the client does not trust.
+    assert!(!get(address, "/metrics").contains("HTTP"));
+    assert_eq!(get_by_tls(address, &self::own(), false, &basic("alice:secret")), "");
+    assert!(get_by_tls(address, &own, false, &basic("alice:secret")).contains(" 200 "));
+}
+
+#[test]
+fn clients_may_need_a_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let (web, own) = web_of(dir.path(), true, "");
+    assert!(web.asks_for_certificates);
+    let (address, _) = server_with(web);
+    assert_eq!(get_by_tls(address, &own, false, ""), "");
+    assert!(get_by_tls(address, &own, true, "").contains("ebpftop_opens_total 7"));
+}
+
+#[test]
+fn an_invalid_web_configuration_is_an_error_that_names_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.yml");
+    let key = "tls_server_config: {cert_file: a.crt, key_file: a.key}";
+    for (text, error) in
+        [("a: b", "web.yml: `a` is not supported here"), (key, "a.key: No such file")]
+    {
+        std::fs::write(&path, text).unwrap();
+        let found = Web::read(&path).unwrap_err().to_string();
+        assert!(found.contains(error), "{found}");
+    }
+    std::fs::write(dir.path().join("a.key"), "x").unwrap();
+    assert!(
+        Web::read(&path).unwrap_err().to_string().contains("a.key: it has no private key in PEM")
     );
 }
