@@ -85,8 +85,10 @@ pub struct Place {
     pub unit: Option<Box<[u8]>>,
     pub container: Option<String>,
     pub pod: Option<String>,
-    /// Names of the container, of its pod and namespace.
-    pub names: [Option<String>; 3],
+    pub container_name: Option<String>,
+    pub pod_name: Option<String>,
+    /// The Kubernetes namespace of the pod.
+    pub namespace: Option<String>,
 }
 
 /// Does something with the record that a table of rows is written as.
@@ -156,14 +158,15 @@ fn place<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(key!("pod", "uid of the pod; null outside of one"), |r| {
         r.place.pod.as_deref().map(|uid| Text(uid.as_bytes()))
     });
-    fn name(row: &Row, at: usize) -> Option<Text<'_>> {
-        row.place.names.get(at)?.as_deref().map(|name| Text(name.as_bytes()))
-    }
     v.field(key!("container_name", "name of the container; null where it is not known"), |r| {
-        name(r, 0)
+        r.place.container_name.as_deref().map(|name| Text(name.as_bytes()))
     });
-    v.field(key!("pod_name", "name of the pod; null where it is not known"), |r| name(r, 1));
-    v.field(key!("namespace", "namespace of the pod; null as for pod_name"), |r| name(r, 2));
+    v.field(key!("pod_name", "name of the pod; null where it is not known"), |r| {
+        r.place.pod_name.as_deref().map(|name| Text(name.as_bytes()))
+    });
+    v.field(key!("namespace", "namespace of the pod; null as for pod_name"), |r| {
+        r.place.namespace.as_deref().map(|name| Text(name.as_bytes()))
+    });
 }
 
 fn processes<'a, V: Visitor<&'a Row>>(v: &mut V) {

@@ -307,8 +307,9 @@ impl Place {
             unit: systemd_unit(&cgroup.path).map(Into::into),
             container: cgroup.owner.container().map(Into::into),
             pod: cgroup.owner.pod().map(Into::into),
-            names: [cgroup.container_name(), cgroup.pod_name(), cgroup.namespace()]
-                .map(|name| name.map(Into::into)),
+            container_name: cgroup.container_name().map(Into::into),
+            pod_name: cgroup.pod_name().map(Into::into),
+            namespace: cgroup.namespace().map(Into::into),
         }
     }
 }
