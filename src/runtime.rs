@@ -117,7 +117,9 @@ async fn play(
         End::Requested | End::Panicked => return Ok(ExitCode::from(101)),
     }
     if let Some(damage) = source.damage() {
-        say(&format!("replay {damage}"));
+        // That of a file begins with its name.
+        let name = if let Source::Remote(_) = source { "-: " } else { "" };
+        say(&format!("replay {name}{damage}"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
