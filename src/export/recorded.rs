@@ -66,11 +66,13 @@ pub(super) async fn run(
         };
         if next.is_none() && !ended {
             ended = true;
+            if at_once {
+                // A series begins at 0 in this snapshot, and has its count in the next.
+                play.output.publish_as_scraped();
+            }
             play.output.counts.set_recording_ended(true);
             if at_once {
-                // Twice: a series begins at 0 in one snapshot and has its count in the next.
-                play.output.publish_as_scraped();
-                play.output.publish_as_scraped();
+                play.output.publish();
                 systemd::ready();
             }
         }
