@@ -243,7 +243,7 @@ impl App {
                 let users = opens.paths().get(slot).map_or(&[][..], |p| &p.users);
                 users.iter().take(MAX_USERS).any(|slot| used(*slot))
             }
-            Some(Row::Live(n)) => opens.live_at(n).is_some_and(|l| talks(l.process)),
+            Some(Row::Live(n)) => self.opens_pane.live_at(n).is_some_and(|l| talks(l.process)),
             _ => false,
         }
     }

@@ -74,7 +74,7 @@ impl<'a> Ctx<'a> {
     }
 
     pub(super) fn live(&self, number: u64) -> Option<&'a LiveOpen> {
-        self.app.opens().live_at(number)
+        self.app.opens_pane.live_at(number)
     }
 
     /// The process that a row is about.

@@ -136,3 +136,18 @@ fn opens_of_processes_that_were_not_asked_for_are_counted() {
     );
     assert_eq!(app.opens().left_out(), 0);
 }
+
+/// More opens than the feed has room for come before the screen is drawn again.
+#[test]
+fn the_live_feed_shows_the_opens_of_the_last_tick() {
+    let mut app = shared();
+    view_of(&mut app, OpensView::Live);
+    assert!(app.text().contains("/home/vimrc"), "{}", app.text());
+    let flood = batch(at(2.1), &[(99, "flood", b"/flood", 3, 5_000)]);
+    app.update(Msg::Probe(ProbeEvent::Opens(flood)), at(2.1));
+    let screen = app.text();
+    assert!(screen.contains("/home/vimrc"), "{screen}");
+    app.update(Msg::Tick, at(3.0));
+    let screen = app.text();
+    assert!(screen.contains("/flood") && !screen.contains("/home/vimrc"), "{screen}");
+}

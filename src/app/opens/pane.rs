@@ -16,7 +16,7 @@ use crate::model::conn::Carried;
 use crate::model::escape::escape;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
-use crate::model::opens::{Opens, Process};
+use crate::model::opens::{LiveOpen, Opens, Process};
 use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
@@ -61,6 +61,8 @@ pub struct OpensPane {
     pub folds: HashMap<RowId, bool>,
     pub list: List,
     pub rows: Vec<Row>,
+    /// The opens of the rows of the live feed: those of the last tick, while the feed moves on.
+    pub live: Vec<LiveOpen>,
     pub programs: Vec<ProgramRow>,
     pub units: Vec<UnitRow>,
     pub group_files: Vec<GroupFile>,
@@ -114,6 +116,7 @@ impl Default for OpensPane {
             folds: HashMap::new(),
             list: List::default(),
             rows: Vec::new(),
+            live: Vec::new(),
             programs: Vec::new(),
             units: Vec::new(),
             group_files: Vec::new(),
@@ -202,7 +205,7 @@ impl OpensPane {
                 Some(Detail::Failures(FailGroup { name, errno, dir, depth }))
             }
             Row::Failure(s) => opens.failures().get(s).map(|f| Detail::Process(f.process)),
-            Row::Live(n) => opens.live_at(n).map(|l| Detail::Process(l.process)),
+            Row::Live(n) => self.live_at(n).map(|l| Detail::Process(l.process)),
         }
     }
 
@@ -227,7 +230,7 @@ impl OpensPane {
                 many => Some(many.dir.to_vec()),
             },
             Row::Failure(s) => path(opens.failures().get(s)?.path),
-            Row::Live(n) => path(opens.live_at(n)?.path?),
+            Row::Live(n) => path(self.live_at(n)?.path?),
         }
     }
 
@@ -312,6 +315,11 @@ impl OpensPane {
         }
         let alone = matches!(detail, Some(Detail::Address(_) | Detail::Timeline(_)));
         self.in_related = alone || self.in_related && !related.rows.is_empty();
+    }
+
+    /// An open of the live feed, by its number.
+    pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
+        self.live.iter().find(|open| open.number == number)
     }
 
     /// Moves the cursor by `by` rows; a single step leads from the last row to the related rows, and

@@ -109,10 +109,4 @@ impl Opens {
     pub fn live(&self) -> impl DoubleEndedIterator<Item = &LiveOpen> + ExactSizeIterator {
         self.live.iter()
     }
-
-    /// An open of the live feed by its number.
-    pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
-        let first = self.live.front()?.number;
-        self.live.get(usize::try_from(number.checked_sub(first)?).ok()?)
-    }
 }

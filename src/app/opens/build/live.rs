@@ -19,8 +19,9 @@ pub(super) fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
             }
     });
     if pane.reverse {
-        pane.rows.extend(shown.map(|l| Row::Live(l.number)));
+        pane.live.extend(shown);
     } else {
-        pane.rows.extend(shown.rev().map(|l| Row::Live(l.number)));
+        pane.live.extend(shown.rev());
     }
+    pane.rows.extend(pane.live.iter().map(|l| Row::Live(l.number)));
 }

@@ -42,6 +42,7 @@ pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
 /// Builds the pane's rows; `room` is the number of lines for them.
 pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
+    pane.live.clear();
     pane.dirs.clear();
     pane.fails.clear();
     pane.programs.clear();
