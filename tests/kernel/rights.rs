@@ -231,7 +231,9 @@ fn with_file_capabilities_it_runs_without_sudo() {
     std::fs::write(secret.path(), "secret = 1\n").unwrap();
     let mut tty = {
         let path = secret.path().to_str().unwrap();
-        let args = ["--mount", "sh", "-c", script, "sh", copy.to_str().unwrap(), "--config", path];
+        let inside = ["--mount", "sh", "-c", script, "sh"];
+        let program = [copy.to_str().unwrap(), "--config", path];
+        let args = [&inside[..], &AS_USER, &program].concat();
         let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
         Tty::start("unshare", &args, &env, (100, 20))
     };
