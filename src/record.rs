@@ -27,7 +27,7 @@ use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::recording::{Head, Seen, WriteError, Writer};
-use crate::session::{Choose, Stop, say_lost_cgroups};
+use crate::session::{Choose, Stop, answered, new_loop, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// How often the age of a waiting block is checked.
@@ -48,10 +48,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let stop = Stop::on_signals().context("listen to signals")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .context("start the loop")?;
+    let runtime = new_loop()?;
     runtime.block_on(async {
         let config = ProbesConfig {
             opens: Some(OpensConfig {
@@ -108,16 +105,11 @@ impl Session {
     /// for.
     async fn start(&mut self, probes: &mut ProbeSet) -> bool {
         let stop = self.stop.clone();
-        while probes.is_starting() {
-            let event = tokio::select! {
-                event = probes.next() => event,
-                () = stop.heard() => return false,
-            };
-            let Some(event) = event else { break };
+        let all = answered(probes, &stop, |event| {
             self.state(&event);
             self.early.push((clock::mono(), Seen::Probe(event)));
-        }
-        probes.runs(ProbeId::Opens) || probes.runs(ProbeId::Talkers)
+        });
+        all.await && (probes.runs(ProbeId::Opens) || probes.runs(ProbeId::Talkers))
     }
 
     /// Takes note of an event about the probes themselves.

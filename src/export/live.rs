@@ -18,7 +18,7 @@ use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::process_info;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::session::{Stop, say_lost_cgroups};
+use crate::session::{Stop, answered, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// Runs the probes until asked to end.
@@ -60,15 +60,7 @@ impl Session {
     /// Waits until each probe has answered; true when one runs and the end was not asked for.
     async fn start(&mut self, probes: &mut ProbeSet) -> bool {
         let stop = self.stop.clone();
-        while probes.is_starting() {
-            let event = tokio::select! {
-                event = probes.next() => event,
-                () = stop.heard() => return false,
-            };
-            let Some(event) = event else { break };
-            self.take(event);
-        }
-        probes.any_runs()
+        answered(probes, &stop, |event| self.take(event)).await && probes.any_runs()
     }
 
     /// Takes the events of the probes, and publishes each interval, until the end.

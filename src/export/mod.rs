@@ -25,7 +25,7 @@ use anyhow::Context as _;
 
 use crate::cli::ExportArgs;
 use crate::console::say;
-use crate::session::Stop;
+use crate::session::{Stop, new_loop};
 use crate::settings::Settings;
 
 pub use counts::{Counts, Usage};
@@ -44,10 +44,7 @@ pub fn run(settings: &Settings, args: &ExportArgs, watched: &[String]) -> anyhow
         }
     };
     let stop = Stop::on_signals().context("listen to signals")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .context("start the loop")?;
+    let runtime = new_loop()?;
     let output = Output::start(settings, args, counts)?;
     runtime.block_on(async {
         match &args.from {

@@ -2,7 +2,7 @@
 
 use super::time::{Mono, NS_PER_SEC, WallOffset};
 
-/// The clocks of two machines may drift apart by this share: the least delay is let grow by so much.
+/// The clocks of two machines may drift apart by this share: the least delay may grow by so much.
 const DRIFT: u64 = 10_000;
 
 /// The interval that is assumed before two ticks have shown it, and the bounds of one that is believed.

@@ -32,7 +32,7 @@ use crate::cli::{Format, OutputArgs, StreamArgs};
 use crate::console::say;
 use crate::model::escape::escape;
 use crate::probes::preflight;
-use crate::session::{Choose, OutError, Stop};
+use crate::session::{Choose, OutError, Stop, new_loop};
 use crate::settings::Settings;
 
 pub use csv::Csv;
@@ -114,10 +114,7 @@ pub(crate) fn write(
         .as_ref()
         .map_or("stdout".into(), |dir| escape(dir.as_os_str().as_encoded_bytes()).into_owned());
     let out = Out::of(output, stop.clone(), format).with_context(|| format!("write to {named}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .context("start the loop")?;
+    let runtime = new_loop()?;
     let mut session = Session::new(wanted, lines, choose, out, duration);
     match runtime.block_on(session.run(settings, &stop)) {
         Ok(()) if session.is_complete() => Ok(ExitCode::SUCCESS),

@@ -28,7 +28,7 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::session::{Choose, OutError, Stop, say_lost_cgroups};
+use crate::session::{Choose, OutError, Stop, answered, say_lost_cgroups};
 use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
@@ -192,17 +192,7 @@ impl Session {
 
     /// Waits until each probe has answered; true when at least one runs and the end was not asked for.
     async fn start(&mut self, probes: &mut ProbeSet, stop: &Stop) -> bool {
-        while probes.is_starting() {
-            let event = tokio::select! {
-                event = probes.next() => event,
-                () = stop.heard() => return false,
-            };
-            match event {
-                Some(event) => self.state(event),
-                None => break,
-            }
-        }
-        probes.any_runs()
+        answered(probes, stop, |event| self.state(event)).await && probes.any_runs()
     }
 
     /// Writes the events of the probes until they have ended.

@@ -79,23 +79,13 @@ impl Decoder {
             record_kind::RECORD_NAME => self.name(record),
             record_kind::RECORD_EXIT => {
                 let exit: &exit_record = plain::from_bytes(record).map_err(|_| Malformed)?;
-                let ended = Ended {
-                    tgid: exit.tgid,
-                    start_boottime_ns: exit.start_boottime_ns,
-                    at: Mono(exit.ts_ns),
-                };
-                self.end(ended);
+                self.end(exit.tgid, exit.start_boottime_ns, exit.ts_ns);
                 Ok(())
             }
             record_kind::RECORD_EXEC => self.exec(record),
             record_kind::RECORD_ENDED => {
                 let head: &open_head = plain::from_bytes(record).map_err(|_| Malformed)?;
-                let ended = Ended {
-                    tgid: head.tgid,
-                    start_boottime_ns: head.start_boottime_ns,
-                    at: Mono(head.ts_ns),
-                };
-                if self.end(ended) {
+                if self.end(head.tgid, head.start_boottime_ns, head.ts_ns) {
                     let action = ProcessAction::Exit(ExitStatus(head.mode));
                     self.processes.push(process_event(head, action));
                 }
@@ -110,7 +100,8 @@ impl Decoder {
     }
 
     /// Takes the end of a process; false where it is known already.
-    fn end(&mut self, ended: Ended) -> bool {
+    fn end(&mut self, tgid: u32, start_boottime_ns: u64, ts_ns: u64) -> bool {
+        let ended = Ended { tgid, start_boottime_ns, at: Mono(ts_ns) };
         let is_first = self.ends.is_first(&ended);
         if is_first {
             self.batch.ended.push(ended);
