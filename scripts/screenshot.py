@@ -80,10 +80,39 @@ def rename_self(name):
         comm.write(name)
 
 
-def opener(name, paths, per_second, deadline):
-    """A process called `name` that opens each of `paths` in turn."""
+def make_services():
+    """A folder for cgroups of services, below the root of cgroup v2."""
+    with open("/proc/mounts") as mounts:
+        roots = [fields[1] for fields in map(str.split, mounts) if fields[2] == "cgroup2"]
+    if not roots:
+        sys.exit("screenshot: cgroup v2 is not mounted")
+    folder = os.path.join(roots[0], f"demo-{os.getpid()}.slice")
+    os.mkdir(folder)
+    return folder
+
+
+def join_service(services, name):
+    """Moves this process into the cgroup of a service of this name."""
+    folder = os.path.join(services, name + ".service")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "cgroup.procs"), "w") as processes:
+        processes.write(str(os.getpid()))
+
+
+def remove_services(services):
+    """Removes the cgroups; their processes have ended."""
+    for entry in os.scandir(services):
+        if entry.is_dir():
+            os.rmdir(entry.path)
+    os.rmdir(services)
+
+
+def opener(name, paths, per_second, deadline, services=None):
+    """A process called `name` that opens each of `paths` in turn, as a service where there is a folder."""
     def work():
         rename_self(name)
+        if services:
+            join_service(services, name)
         while time.monotonic() < deadline:
             for path in paths:
                 try:
@@ -176,7 +205,7 @@ class Meeting:
         os.read(self.down[0], 1)
 
 
-def start_load(seconds):
+def start_load(seconds, services):
     """Starts files, processes and packets for some seconds. Returns the processes."""
     deadline = time.monotonic() + seconds
     os.mkdir("/srv/www")
@@ -194,10 +223,11 @@ def start_load(seconds):
     ip("route", "add", "default", "via", "10.77.0.2")
     pids.append(answerer(deadline))
     meeting.ready()
-    pids.append(opener("web", [*sites, sites[0] + ".gz"], 1500, deadline))
-    pids.append(opener("indexer", ["/etc/passwd", "/etc/hosts", "/etc/group"], 300, deadline))
+    pids.append(opener("web", [*sites, sites[0] + ".gz"], 1500, deadline, services))
+    users = ["/etc/passwd", "/etc/hosts", "/etc/group"]
+    pids.append(opener("indexer", users, 300, deadline, services))
     backups = ["/etc/hostname", "/srv/backup/last", "/srv/backup/lock"]
-    pids.append(opener("backup", backups, 30, deadline))
+    pids.append(opener("backup", backups, 30, deadline, services))
     return pids
 
 
@@ -243,8 +273,9 @@ def shoot(options):
     keys = options.keys.split()
     with tempfile.TemporaryDirectory(prefix="screenshot-") as directory:
         pids, tmux = [], None
+        services = make_services()
         try:
-            pids = start_load(options.seconds + len(keys) + 20)
+            pids = start_load(options.seconds + len(keys) + 20, services)
             command = [os.path.abspath(options.program), *options.arguments]
             tmux = Tmux(directory, options.columns, options.lines, command)
             wait(tmux, options.seconds)
@@ -259,6 +290,7 @@ def shoot(options):
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
                 os.waitpid(pid, 0)
+            remove_services(services)
 
 
 def wait(tmux, seconds):
