@@ -5,6 +5,7 @@
 
 mod export;
 mod report;
+mod stream;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,12 +21,12 @@ use crate::model::duration;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
-use crate::model::rotation::{Rotation, parse_rotation};
 use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
 
 pub use export::{DEFAULT_LISTEN, ExportArgs};
 pub use report::{By, ReportArgs};
+pub use stream::{Kind, OnSlow, OutputArgs, StreamArgs};
 
 /// Shows live, from eBPF, which process opens which files, and who is on the wire.
 #[derive(Clone, Debug, Parser)]
@@ -183,60 +184,6 @@ pub struct ChooseArgs {
     pub path: Option<String>,
 }
 
-/// Options of `stream`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct StreamArgs {
-    /// Kinds of lines [default: opens talkers]
-    #[arg(value_enum)]
-    pub kinds: Vec<Kind>,
-    #[command(flatten)]
-    pub watch: WatchArgs,
-    /// Output format; csv takes one kind
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// End after this time, counted from `ready` [default: until SIGINT or SIGTERM]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub duration: Option<Duration>,
-    #[command(flatten)]
-    pub choose: ChooseArgs,
-    /// Only the N largest talkers, the rest in `other` [default: all]
-    #[arg(long, value_name = "N", value_parser = top)]
-    pub top: Option<usize>,
-    /// Add this field to each line of JSON, or this column to CSV; may be repeated
-    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
-    pub fields: Vec<(String, String)>,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// Options of `stream` for the way of its lines out.
-#[derive(Clone, Debug, Default, Args)]
-pub struct OutputArgs {
-    /// Write into files of this directory instead of stdout: ebpftop-20261130T134500Z-0000.jsonl, in UTC
-    #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Begin the next file at this size, with K, M or G, or after this time [default: one file]
-    #[arg(long, value_name = "SIZE|TIME", requires = "output", value_parser = parse_rotation)]
-    pub rotate: Option<Rotation>,
-    /// Remove the oldest files of the directory beyond N, those of earlier runs included [default: keep all]
-    #[arg(long, value_name = "N", requires = "output", value_parser = keep)]
-    pub keep: Option<usize>,
-    /// When the disk or the reader is slow: wait, and let the kernel count what finds no room, or drop lines
-    /// and count them
-    #[arg(long, value_enum, default_value_t = OnSlow::Block)]
-    pub on_slow: OnSlow,
-}
-
-/// What `stream` does while its output is slow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OnSlow {
-    /// Wait; events that find no room in the ring buffers are `lost`
-    #[default]
-    Block,
-    /// Drop lines when 8 MiB wait, and count them
-    Drop,
-}
-
 /// Options of `record`.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
@@ -269,21 +216,6 @@ pub struct ReplayArgs {
     pub filter: Option<String>,
     #[command(flatten)]
     pub screen: ScreenArgs,
-}
-
-/// A kind of lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// A line for each return from an open
-    Opens,
-    /// A table for each interval, direction and interface
-    Talkers,
-    /// A line for each connection that begins or ends, with its process, and a table of processes for
-    /// each interval
-    Connections,
-    /// A line for each program that a process starts (exec), with its arguments, and for each process that
-    /// ends, with its status
-    Processes,
 }
 
 /// The output format of `stream`.
@@ -349,70 +281,6 @@ fn uid(text: &str) -> Result<u32, String> {
 fn top(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("0 leaves no rows".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("not a number".into()),
-    }
-}
-
-impl StreamArgs {
-    /// Whether this kind is selected.
-    pub fn writes(&self, kind: Kind) -> bool {
-        self.kinds.contains(&kind)
-            || (self.kinds.is_empty() && matches!(kind, Kind::Opens | Kind::Talkers))
-    }
-
-    /// Options given that have no effect on the selected kinds, each with the kinds that it is for.
-    pub fn without_effect(&self) -> Vec<(&'static str, &'static [Kind])> {
-        const OPENS: &[Kind] = &[Kind::Opens];
-        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Processes];
-        const TALKERS: &[Kind] = &[Kind::Talkers];
-        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections];
-        let watch = &self.watch;
-        let options = [
-            ("--process", PROCESSES, watch.process.is_some()),
-            ("--pid", PROCESSES, self.choose.pid.is_some()),
-            ("--uid", PROCESSES, self.choose.uid.is_some()),
-            ("--latency", OPENS, watch.latency),
-            ("--failed", OPENS, self.choose.failed),
-            ("--path", OPENS, self.choose.path.is_some()),
-            ("--interval", INTERVALS, watch.interval.is_some()),
-            ("--interface", TALKERS, watch.interface.is_some()),
-            ("--netns", TALKERS, watch.netns.is_some()),
-            ("--xdp-mode", TALKERS, watch.xdp_mode.is_some()),
-            ("--top", TALKERS, self.top.is_some()),
-        ];
-        let selected = |kinds: &[Kind]| kinds.iter().any(|kind| self.writes(*kind));
-        let given = options.into_iter().filter(|(_, kinds, given)| *given && !selected(kinds));
-        given.map(|(name, kinds, _)| (name, kinds)).collect()
-    }
-}
-
-impl Kind {
-    /// The word on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Opens => "opens",
-            Kind::Talkers => "talkers",
-            Kind::Connections => "connections",
-            Kind::Processes => "processes",
-        }
-    }
-}
-
-/// A name that is a word in every language that reads the lines, and any value.
-fn field(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("use KEY=VALUE, as in env=prod")?;
-    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !first || !rest || name.len() > 64 {
-        return Err("the key is a letter and up to 63 letters, digits and underscores".into());
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn keep(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("0 leaves no file".into()),
         Ok(n) => Ok(n),
         Err(_) => Err("not a number".into()),
     }
@@ -527,26 +395,6 @@ mod tests {
         ] {
             let words = std::iter::once("ebpftop").chain(line.split_whitespace());
             assert_eq!(Cli::try_parse_from(words).is_ok(), taken, "{line}");
-        }
-    }
-
-    #[test]
-    fn options_without_effect_are_known() {
-        for (line, none) in [
-            ("stream --failed --top 3", &[][..]),
-            ("stream talkers -i eth0 --top 3", &[]),
-            ("stream talkers --failed -p x --uid 0", &["--process", "--uid", "--failed"]),
-            ("stream connections -p x --pid 1 --uid 0 --interval 2s", &[]),
-            (
-                "stream connections --latency --path /etc --netns blue",
-                &["--latency", "--path", "--netns"],
-            ),
-            ("stream opens -i eth0 --pid 1 --top 1", &["--interface", "--top"]),
-        ] {
-            let words = std::iter::once("ebpftop").chain(line.split_whitespace());
-            let Some(Command::Stream(args)) = Cli::parse_from(words).command else { panic!() };
-            let options: Vec<_> = args.without_effect().into_iter().map(|o| o.0).collect();
-            assert_eq!(options, none, "{line}");
         }
     }
 }
