@@ -65,7 +65,7 @@ setup-test:
 
 # A run that takes longer hangs: 2 cores need about 21 minutes, and half an hour more where the
 # kernel tests need a guest (WHERE=guest).
-test: setup-test ## every check: lint, check, kernel, and the program on four other kernels
+test: setup-test ## every check: lint, check, test-fleet, kernel, and the program on four other kernels
 	@timeout --foreground -k 30 70m $(MAKE) --no-print-directory lint check test-fleet kernel test-kernels
 
 # The build itself needs clang, for the BPF programs.

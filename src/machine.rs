@@ -1,4 +1,4 @@
-//! What identifies this machine and its boot.
+//! The identity of this machine and of its boot.
 
 /// The machine's name, as bytes from elsewhere that are not escaped; empty where it cannot be read.
 pub fn name() -> String {

@@ -195,7 +195,7 @@ impl Data {
                 Changed::default()
             }
             ProbeEvent::Processes(events) => {
-                Rc::make_mut(&mut self.process_log).add(&events);
+                Rc::make_mut(&mut self.process_log).add(events);
                 Changed::default()
             }
             ProbeEvent::Watching(watched) => {
@@ -343,7 +343,7 @@ impl Data {
         Rc::make_mut(&mut self.opens).restart();
         Rc::make_mut(&mut self.wire).restart();
         Rc::make_mut(&mut self.owners).restart();
-        self.process_log = Rc::default();
+        Rc::make_mut(&mut self.process_log).restart();
     }
 
     /// Marks processes that have exited.

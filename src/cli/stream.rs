@@ -53,7 +53,7 @@ pub struct OutputArgs {
     pub on_slow: OnSlow,
 }
 
-/// What `stream` does while its output is slow.
+/// The behaviour of `stream` while its output is slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnSlow {
     /// Wait; events that find no room in the ring buffers are `lost`

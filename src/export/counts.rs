@@ -156,10 +156,9 @@ impl Counts {
             if let Some(errno) = meta.errno() {
                 counts.fail(Some(errno), 1);
             }
-            for watched in &mut self.watched {
-                if open.best_path().is_some_and(|path| watched.paths.has(path)) {
-                    watched.opens.add(1);
-                }
+            let Some(path) = open.best_path() else { continue };
+            for watched in self.watched.iter_mut().filter(|watched| watched.paths.has(path)) {
+                watched.opens.add(1);
             }
         }
         if !batch.lost_by.is_empty() {

@@ -199,9 +199,9 @@ pub static FAMILIES: [&Family; 30] = [
     &CPU,
     &MEMORY,
     &SNAPSHOT_TIME,
+    &RECORDING_ENDED,
     &HTTP_REQUESTS,
     &HTTP_DROPPED,
-    &RECORDING_ENDED,
 ];
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ const INDEX: &str = "ebpftop: /metrics for Prometheus, /healthz\n";
 
 /// The answer to a request.
 pub fn respond(request: &Parts, shared: &Shared) -> Response<Full<Bytes>> {
-    let response = match (request.method == Method::GET, request.method == Method::HEAD) {
-        (true, _) | (_, true) => page(request, shared),
+    let response = match request.method {
+        Method::GET | Method::HEAD => page(request, shared),
         _ => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

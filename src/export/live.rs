@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::groups::{Place, Places};
 use super::output::Output;
@@ -65,8 +65,9 @@ impl Session {
 
     /// Takes the events of the probes, and publishes each interval, until the end.
     async fn pump(&mut self, probes: &mut ProbeSet, every: Duration) {
-        let mut tick = ticker(every);
-        let mut watchdog = systemd::watchdog().map(ticker);
+        let mut tick = interval(every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut watchdog = systemd::Watchdog::start();
         let stop = self.stop.clone();
         let mut ending = false;
         // The first snapshot has what was counted until now at 0, as each series begins.
@@ -80,7 +81,7 @@ impl Session {
                     systemd::stopping();
                     probes.stop();
                 }
-                () = next(&mut watchdog) => systemd::alive(),
+                () = watchdog.due() => systemd::alive(),
                 _ = tick.tick() => self.output.publish(),
                 event = probes.next() => match event {
                     Some(event) => self.take(event),
@@ -120,19 +121,5 @@ impl Places for Here<'_> {
 
     fn process(&mut self, key: ProcessKey) -> Option<Place> {
         process_info::cgroup_of(key).as_ref().map(Place::of)
-    }
-}
-
-fn ticker(every: Duration) -> Interval {
-    let mut tick = interval(every);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    tick
-}
-
-/// The next tick; without a ticker, never.
-async fn next(ticker: &mut Option<Interval>) {
-    match ticker {
-        Some(ticker) => drop(ticker.tick().await),
-        None => std::future::pending().await,
     }
 }

@@ -6,6 +6,7 @@
 
 mod counts;
 mod families;
+mod group_counts;
 mod groups;
 mod http;
 mod live;

@@ -76,8 +76,6 @@ impl HttpCounts {
 struct State {
     snapshot: Option<Arc<Snapshot>>,
     scraped: bool,
-    /// Why the numbers are not those of now.
-    problem: Option<String>,
 }
 
 /// The state that the loop and its readers share.
@@ -123,17 +121,9 @@ impl Shared {
         state.scraped |= state.snapshot.as_ref().is_some_and(|last| Arc::ptr_eq(last, snapshot));
     }
 
-    /// Says why the numbers are not those of now, or that they are.
-    pub fn set_problem(&self, problem: Option<&str>) {
-        self.state().problem = problem.map(Into::into);
-    }
-
     /// Why the numbers are not those of now; `None`: they are.
     pub fn problem(&self) -> Option<String> {
         let state = self.state();
-        if let Some(problem) = &state.problem {
-            return Some(problem.clone());
-        }
         let Some(snapshot) = &state.snapshot else { return Some("starting".into()) };
         let age = snapshot.made.elapsed();
         let late = age > self.interval * 3 + Duration::from_secs(5);
@@ -167,7 +157,5 @@ mod tests {
         let last = shared.publish(|_| Vec::new());
         shared.taken(&last);
         assert!(seen(&shared));
-        shared.set_problem(Some("no probe runs"));
-        assert_eq!(shared.problem().as_deref(), Some("no probe runs"));
     }
 }

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::systemd;
 use crate::console::say;
 use crate::files;
-use crate::model::cgroup::{Cgroup, KnownCgroups};
+use crate::model::cgroup::{Cgroup, KnownCgroups, MAX_IN_REPORT};
 use crate::model::escape::escape;
 use crate::model::event::ProbeEvent;
 use crate::model::process::ProcessKey;
@@ -39,7 +39,8 @@ pub(super) async fn run(
     let (mut names, mut reader) = (open()?, open()?);
     // Nothing else is opened.
     privileges::keep(&[], false);
-    let mut play = Play { output, cgroups: Recorded(KnownCgroups::default()), failed: false };
+    let mut play =
+        Play { output, cgroups: Recorded(KnownCgroups::with_room(MAX_IN_REPORT)), failed: false };
     play.output.counts.set_recording_ended(false);
     // The names of cgroups stand in a recording behind the opens that they belong to.
     while let Ok(item) = names.read() {
@@ -56,6 +57,7 @@ pub(super) async fn run(
         play.output.publish();
         systemd::ready();
     }
+    let mut watchdog = systemd::Watchdog::start();
     let begin = Instant::now();
     let mut ended = false;
     let mut next = play.next(&mut reader, &name);
@@ -79,6 +81,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = stop.heard() => break,
+            () = watchdog.due() => systemd::alive(),
             _ = tick.tick(), if ended || !at_once => play.output.publish(),
             () = sleep_until(due), if next.is_some() => {
                 if let Some((_, seen)) = next.take() {

@@ -59,15 +59,14 @@ pub fn start(listener: TcpListener, shared: Arc<Shared>, web: Web) -> anyhow::Re
         .enable_all()
         .build()
         .context("start the HTTP server")?;
+    let listener = {
+        let _loop = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).context("start the HTTP server")?
+    };
     let web = Arc::new(web);
     let serve = move || {
         privileges::keep(&[], false);
-        runtime.block_on(async {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(&listener, &shared, &web).await,
-                Err(e) => shared.set_problem(Some(&format!("HTTP server: {e}"))),
-            }
-        });
+        runtime.block_on(accept(&listener, &shared, &web));
     };
     thread::Builder::new().name("http".into()).spawn(serve).context("start the HTTP server")?;
     Ok(())

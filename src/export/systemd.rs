@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Says that metrics are served.
 pub fn ready() {
@@ -19,9 +20,27 @@ pub fn alive() {
     send(NotifyState::Watchdog);
 }
 
-/// Time between two [`alive`]; `None`: systemd does not ask for them.
-pub fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| (limit / 3).max(Duration::from_millis(100)))
+/// Paces [`alive`] as systemd asks for it.
+#[derive(Debug)]
+pub struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    /// Begins now.
+    pub fn start() -> Self {
+        Self(sd_notify::watchdog_enabled().map(|limit| {
+            let mut tick = interval((limit / 3).max(Duration::from_millis(100)));
+            tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            tick
+        }))
+    }
+
+    /// Returns when systemd is to hear of this program; never where it does not ask.
+    pub async fn due(&mut self) {
+        match &mut self.0 {
+            Some(tick) => drop(tick.tick().await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn send(state: NotifyState<'_>) {

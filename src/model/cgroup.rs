@@ -167,6 +167,9 @@ fn name(cgroup: &mut Cgroup, containers: &HashMap<Box<str>, Arc<ContainerName>>)
 /// paths.
 const MOST: usize = 8_192;
 
+/// Maximum cgroups in a generation of a report or a recording; of further ones the unit is unknown.
+pub const MAX_IN_REPORT: usize = 65_536;
+
 /// Maximum containers in one request.
 const MOST_WANTED: usize = 256;
 

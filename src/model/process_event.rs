@@ -30,7 +30,7 @@ pub struct ProcessEvent {
     pub action: ProcessAction,
 }
 
-/// What the process did.
+/// Action of a process event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessAction {
     /// It started a program.
@@ -100,7 +100,7 @@ impl ExitStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessEvents {
     pub events: Vec<ProcessEvent>,
-    /// Events without room in the rings, since the counts began.
+    /// Events lost since the probe counts: no room in the rings, or the program did not run.
     pub lost: u64,
     pub wall: WallOffset,
 }

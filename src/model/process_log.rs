@@ -17,8 +17,11 @@ pub struct ProcessLog {
     events: VecDeque<Rc<ProcessEvent>>,
     /// Events that were evicted.
     pub evicted: u64,
-    /// Events without room in the rings of the probe.
+    /// Events that the probe lost since the counts began.
     pub lost: u64,
+    /// All that it has reported as lost, and the part from before the counts began.
+    reported: u64,
+    before: u64,
 }
 
 impl Default for ProcessLog {
@@ -30,15 +33,24 @@ impl Default for ProcessLog {
 impl ProcessLog {
     /// An empty log of `most` bytes.
     pub fn with_bytes(most: usize) -> Self {
-        Self { most, bytes: 0, events: VecDeque::new(), evicted: 0, lost: 0 }
+        let (bytes, events, evicted) = Default::default();
+        let (lost, reported, before) = Default::default();
+        Self { most, bytes, events, evicted, lost, reported, before }
+    }
+
+    /// Starts the counts again, without events.
+    pub fn restart(&mut self) {
+        let reported = self.reported;
+        *self = Self { reported, before: reported, ..Self::with_bytes(self.most) };
     }
 
     /// Adds events.
-    pub fn add(&mut self, events: &ProcessEvents) {
-        self.lost = self.lost.max(events.lost);
-        for event in &events.events {
+    pub fn add(&mut self, events: ProcessEvents) {
+        self.reported = self.reported.max(events.lost);
+        self.lost = self.reported - self.before;
+        for event in events.events {
             self.bytes += event.bytes();
-            self.events.push_back(Rc::new(event.clone()));
+            self.events.push_back(Rc::new(event));
         }
         while self.bytes > self.most
             && let Some(oldest) = self.events.pop_front()
@@ -73,11 +85,14 @@ mod tests {
         let mut add = |pid| {
             let key = ProcessKey { tgid: pid, ..one.key };
             let events = vec![ProcessEvent { key, ..one.clone() }];
-            log.add(&ProcessEvents { events, lost: 2, ..ProcessEvents::default() });
+            log.add(ProcessEvents { events, lost: 2, ..ProcessEvents::default() });
         };
         (1..=5).for_each(&mut add);
         let has = |pid| log.of(ProcessKey { tgid: pid, ..one.key }).count();
         assert_eq!([1, 2, 3, 4, 5].map(has), [0, 0, 1, 1, 1]);
         assert_eq!((log.evicted, log.lost, log.bytes()), (2, 2, 3 * one.bytes()));
+        log.restart();
+        log.add(ProcessEvents { lost: 5, ..ProcessEvents::default() });
+        assert_eq!((log.evicted, log.lost, log.bytes()), (0, 3, 0));
     }
 }

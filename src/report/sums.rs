@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::row::{Place, Row};
 use crate::cli::By;
-use crate::model::cgroup::{Cgroup, KnownCgroups};
+use crate::model::cgroup::{Cgroup, KnownCgroups, MAX_IN_REPORT};
 use crate::model::conn::Carried;
 use crate::model::connections::{Connections, Net};
 use crate::model::interface_name::InterfaceName;
@@ -35,9 +35,6 @@ const LIMITS: Limits = Limits {
 /// Maximum pairs of interface and address. Addresses beyond are in `other`.
 const MAX_ADDRESSES: usize = 65_536;
 
-/// Maximum cgroups in each of two generations. Processes in cgroups beyond have no unit.
-const MAX_CGROUPS: usize = 65_536;
-
 /// Everything that was counted.
 #[derive(Debug)]
 pub struct Sums {
@@ -56,7 +53,7 @@ impl Default for Sums {
     fn default() -> Self {
         Self {
             opens: Opens::with_limits(LIMITS),
-            cgroups: KnownCgroups::with_room(MAX_CGROUPS),
+            cgroups: KnownCgroups::with_room(MAX_IN_REPORT),
             nets: Vec::new(),
             pairs: Vec::new(),
             payload: None,

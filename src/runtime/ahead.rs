@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 
+/// How long the loop may take in items before it reads keys again.
+pub(super) const SLICE: Duration = Duration::from_millis(8);
+
 /// Items that are read ahead, and the bytes that they take in memory; the last one may exceed these.
 pub(super) const AHEAD: usize = 8;
 const AHEAD_BYTES: usize = 16 << 20;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use super::ahead::{AHEAD, Ahead};
+use super::ahead::{AHEAD, Ahead, SLICE};
 use crate::app::{App, Data, Effect, Msg, PlayerCommand, Replay};
 use crate::model::escape::escape;
 use crate::model::time::{Mono, NS_PER_SEC};
@@ -20,9 +20,6 @@ use crate::{files, privileges};
 
 /// A short recording of made-up processes and addresses.
 const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
-
-/// How long the loop may work before it reads keys again.
-const SLICE: Duration = Duration::from_millis(8);
 
 /// How many points to go back to are remembered, and the bytes of their tables; when there are more,
 /// every other one goes.

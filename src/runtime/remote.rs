@@ -8,20 +8,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use super::ahead::{AHEAD, Ahead};
+use super::ahead::{AHEAD, Ahead, SLICE};
 use crate::app::{App, Effect, Msg, Remote as State};
 use crate::model::lag::{Lag, Lagging};
 use crate::model::time::Mono;
 use crate::recording::{Damage, Head, Item, Reader, Seen};
 use crate::{clock, privileges};
-
-/// How long the loop may work before it reads keys again.
-const SLICE: Duration = Duration::from_millis(8);
 
 /// The precision of shown times, ns.
 const SHOWN_NS: u64 = 100_000_000;

@@ -29,7 +29,7 @@ pub enum OutError {
     #[error("stdout is closed")]
     Closed,
     /// The end was requested and the reader takes nothing.
-    #[error("write to stdout: the reader takes no more; the rest is lost")]
+    #[error("write the lines: the output takes no more; the rest is lost")]
     Stuck,
     /// No further file can begin in the directory of `--output`.
     #[error("begin a file in the directory of --output: {0}")]

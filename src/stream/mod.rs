@@ -55,7 +55,9 @@ pub(crate) use wanted::Wanted;
 /// 2 wrong usage.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(args);
-    let fields = match Fields::new(&args.fields, &documented::own_names()) {
+    let reserved =
+        if args.fields.is_empty() { Default::default() } else { documented::own_names() };
+    let fields = match Fields::new(&args.fields, &reserved) {
         Ok(fields) => fields,
         Err(e) => {
             say(&e);

@@ -12,7 +12,7 @@ use crate::model::escape::inert;
 use crate::model::rotation::Rotation;
 use crate::session::{OutError, Paced, Stop};
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Debug)]
 enum To {
     Stdout(Paced),
@@ -92,8 +92,10 @@ impl Out {
                 done
             }
             To::Queue(queue) => {
-                let empty = Vec::with_capacity(bytes.capacity());
-                queue.lines(std::mem::replace(bytes, empty))
+                // A copy: the buffer has room for far more than most lines, and the queue counts bytes alone.
+                let lines = bytes.to_vec();
+                bytes.clear();
+                queue.lines(lines)
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::session::{OutError, Paced, Stop};
 /// Bytes that may wait; a single larger line waits alone.
 pub(super) const MOST_WAITING: usize = 8 << 20;
 
-/// Interval at which a wait checks whether the end was requested.
+/// Interval at which a wait checks whether the end was requested, or the reader is gone.
 const CHECK: Duration = Duration::from_millis(100);
 
 /// How long the end waits for a disk or a reader that takes nothing.
@@ -164,13 +164,18 @@ fn has_room(state: &State, bytes: usize) -> bool {
 
 /// Writes until the sender is gone.
 fn run(mut to: Target, orders: &mpsc::Receiver<Order>, shared: &Shared) -> Result<(), OutError> {
-    while let Ok(order) = orders.recv() {
-        let bytes = match order {
-            Order::Lines(bytes) => bytes,
-            Order::Begin(bytes) => {
+    loop {
+        let bytes = match orders.recv_timeout(CHECK) {
+            Ok(Order::Lines(bytes)) => bytes,
+            Ok(Order::Begin(bytes)) => {
                 to.next_file()?;
                 bytes
             }
+            Err(mpsc::RecvTimeoutError::Timeout) if to.reader_gone() => {
+                return Err(OutError::Closed);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => continue,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
         };
         to.write(&bytes)?;
         shared.lock().waiting -= bytes.len();
@@ -180,6 +185,10 @@ fn run(mut to: Target, orders: &mpsc::Receiver<Order>, shared: &Shared) -> Resul
 }
 
 impl Target {
+    fn reader_gone(&self) -> bool {
+        matches!(self, Target::Stdout(paced) if paced.reader_gone())
+    }
+
     fn next_file(&mut self) -> Result<(), OutError> {
         self.close()?;
         if let Target::Files(row, current) = self {
@@ -247,6 +256,16 @@ mod tests {
         queue.lines(chunk.clone()).unwrap();
         queue.finish().unwrap();
         assert_eq!(thread.join().unwrap(), taken + chunk.len());
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_noticed_without_a_write() {
+        let (reader, writer) = io::pipe().unwrap();
+        let paced = Paced::new(writer.into(), Stop::default()).unwrap();
+        let queue = Queue::start(Target::Stdout(paced), Stop::default()).unwrap();
+        drop(reader);
+        let ended = queue.wait(|_| false);
+        assert!(matches!(ended, Err(OutError::Closed)));
     }
 
     #[test]

@@ -158,9 +158,14 @@ impl Session {
         self.failed |= self.watched.iter().any(|watched| watched.gone.is_some());
         self.flush()?;
         self.note_dropped();
-        if let Some(opens) = self.tally.unreported() {
-            self.note(&Note::Lost { at: clock::now(), opens });
-        }
+        let at = clock::now();
+        let [opens, connections, processes] = self.tally.unreported();
+        let lost = [
+            opens.map(|opens| Note::Lost { at, opens }),
+            connections.map(|connections| Note::LostConnections { at, connections }),
+            processes.map(|processes| Note::LostProcesses { at, processes }),
+        ];
+        lost.iter().flatten().for_each(|note| self.note(note));
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
         // It is never dropped.
@@ -411,6 +416,7 @@ impl Session {
     fn note(&mut self, note: &Note<'_>) {
         if !self.lines.note(&mut self.buffer, note) {
             say(&text::note(note));
+            self.tally.said();
         }
     }
 

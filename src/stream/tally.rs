@@ -133,16 +133,24 @@ pub(super) struct Tally {
     end: Option<Mono>,
     written: u64,
     counts: OpenCounts,
-    lost_reported: u64,
+    reported: Reported,
     /// Traffic in all snapshots, of all interfaces.
     rx: Traffic,
     tx: Traffic,
     connections: ConnectionsSummary,
     processes: ProcessesSummary,
     /// Opens, connections, processes and reported losses in lines that the output has taken.
-    taken: (u64, ConnectionsSummary, u64, u64),
+    taken: (u64, ConnectionsSummary, u64, Reported),
     /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
     dropped: Dropped,
+}
+
+/// Losses that lines have reported.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reported {
+    opens: u64,
+    connections: u64,
+    processes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -181,10 +189,7 @@ impl Tally {
     /// The probe's counts after a drain; how many were lost since the last time, if any.
     pub(super) fn drained(&mut self, counts: OpenCounts) -> Option<u64> {
         self.counts = counts;
-        let lost = lost(&counts);
-        let new = lost.saturating_sub(self.lost_reported);
-        self.lost_reported = self.lost_reported.max(lost);
-        (new > 0).then_some(new)
+        unreported(&mut self.reported.opens, lost(&counts))
     }
 
     /// A snapshot was written.
@@ -214,14 +219,19 @@ impl Tally {
 
     /// Starts and ends of processes that were lost until now; how many since the last time, if any.
     pub(super) fn lost_processes(&mut self, lost: u64) -> Option<u64> {
-        let new = lost.saturating_sub(self.processes.lost);
-        self.processes.lost += new;
-        (new > 0).then_some(new)
+        self.processes.lost = self.processes.lost.max(lost);
+        unreported(&mut self.reported.processes, lost)
     }
 
     /// The output has taken all lines so far.
     pub(super) fn passed_on(&mut self) {
-        self.taken = (self.written, self.connections, self.processes.written, self.lost_reported);
+        self.taken = (self.written, self.connections, self.processes.written, self.reported);
+        self.dropped.reporting = 0;
+    }
+
+    /// The last report stands on stderr, not among the lines.
+    pub(super) fn said(&mut self) {
+        self.taken.3 = self.reported;
         self.dropped.reporting = 0;
     }
 
@@ -229,7 +239,7 @@ impl Tally {
     /// reported again. A report about dropped lines does not count as one.
     pub(super) fn dropped(&mut self, lines: u64) {
         let lost = self.connections.lost;
-        (self.written, self.connections, self.processes.written, self.lost_reported) = self.taken;
+        (self.written, self.connections, self.processes.written, self.reported) = self.taken;
         self.connections.lost = lost;
         let Dropped { unreported, reporting, all } = &mut self.dropped;
         let lines = lines.saturating_sub(u64::from(*reporting > 0));
@@ -243,16 +253,19 @@ impl Tally {
         Some(self.dropped.reporting).filter(|lines| *lines > 0)
     }
 
-    /// The opens that were lost and are not in a line yet, if any.
-    pub(super) fn unreported(&mut self) -> Option<u64> {
-        self.drained(self.counts)
+    /// Losses that are not in a line yet, if any: of opens, of connection events, of processes.
+    pub(super) fn unreported(&mut self) -> [Option<u64>; 3] {
+        [
+            self.drained(self.counts),
+            self.lost_connections(self.connections.lost),
+            self.lost_processes(self.processes.lost),
+        ]
     }
 
     /// Events of connections that were lost until now; how many since the last time, if any.
     pub(super) fn lost_connections(&mut self, lost: u64) -> Option<u64> {
-        let new = lost.saturating_sub(self.connections.lost);
-        self.connections.lost += new;
-        (new > 0).then_some(new)
+        self.connections.lost = self.connections.lost.max(lost);
+        unreported(&mut self.reported.connections, lost)
     }
 
     /// The summary; `ran` says which probes ran.
@@ -278,6 +291,13 @@ impl Tally {
             coverage,
         }
     }
+}
+
+/// What is lost and not reported yet, if any; from then on it is.
+fn unreported(reported: &mut u64, lost: u64) -> Option<u64> {
+    let new = lost.saturating_sub(*reported);
+    *reported += new;
+    (new > 0).then_some(new)
 }
 
 /// A record that could not be read is as lost as one that could not be written.
@@ -320,11 +340,15 @@ mod tests {
         };
         tally.wrote();
         assert_eq!(tally.drained(OpenCounts { lost: 2, ..OpenCounts::default() }), Some(2));
+        assert_eq!((tally.lost_connections(1), tally.lost_processes(4)), (Some(1), Some(4)));
         tally.dropped(2);
-        assert_eq!((tally.unreported(), tally.take_dropped()), (Some(2), Some(2)));
+        assert_eq!(
+            (tally.unreported(), tally.take_dropped()),
+            ([Some(2), Some(1), Some(4)], Some(2))
+        );
         tally.wrote();
         tally.passed_on();
-        assert_eq!(tally.unreported(), None);
+        assert_eq!(tally.unreported(), [None; 3]);
         let mut tally = Tally::default();
         tally.wrote();
         tally.passed_on();

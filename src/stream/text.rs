@@ -298,18 +298,16 @@ pub fn note(note: &Note<'_>) -> String {
     match note {
         Note::Ready(ready) => self::ready(ready),
         Note::Lost { opens, .. } => {
-            format!("lost {opens} opens: the reader of stdout is too slow, or opens come too fast")
+            format!("lost {opens} opens: the output is too slow, or opens come too fast")
         }
         Note::LostConnections { connections, .. } => {
-            format!("lost {connections} connection events: the reader of stdout is too slow")
+            format!("lost {connections} connection events: the output is too slow")
         }
         Note::LostProcesses { processes, .. } => {
-            format!(
-                "lost {processes} starts and ends of processes: the reader of stdout is too slow"
-            )
+            format!("lost {processes} starts and ends of processes: the output is too slow")
         }
         Note::Dropped { lines, .. } => {
-            format!("dropped {lines} lines: the disk or the reader of stdout is too slow")
+            format!("dropped {lines} lines: the output is too slow")
         }
         Note::Summary(summary) => self::summary(summary),
     }

@@ -10,7 +10,7 @@ use crate::model::field::opens_view::OpensView;
 pub fn rows_of(view: OpensView) -> &'static str {
     match view {
         OpensView::Programs => {
-            "processes of one name in one service or container; below each its files; in the last row those that ended over a minute ago"
+            "processes of one name in one service or container; below each its files; in the last row ended ones, idle for a minute"
         }
         OpensView::Processes => {
             "processes, ended ones last; below each its files, common ones in one row"
@@ -39,7 +39,9 @@ pub fn rows_of_detail(detail: &Detail) -> &'static str {
         Detail::Address(_) => {
             "processes that exchange data with the address, and their latest files"
         }
-        Detail::Timeline(_) => "opens and connections of the process, the latest first",
+        Detail::Timeline(_) => {
+            "programs, opens and connections of the process, and its end; the latest first"
+        }
     }
 }
 

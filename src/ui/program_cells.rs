@@ -95,7 +95,7 @@ pub(super) fn beside_name(c: &Ctx<'_>, p: &ProgramRow) -> String {
     }
 }
 
-/// The name of the row of programs that ended more than a minute ago.
+/// The name of the row of programs that ended and opened nothing in the last minute.
 fn ended(c: &Ctx<'_>, line: &mut Line<'_>) {
     let pane = &c.app.opens_pane;
     let sign = if pane.folds.get(&pane.id(Row::Ended)) == Some(&true) { "-" } else { "+" };

@@ -2,6 +2,7 @@
 
 mod build;
 mod filter;
+mod lookup;
 mod pane;
 mod rank;
 mod row;

@@ -5,15 +5,13 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::row::{
-    About, CommonRow, Detail, DirRow, EndedRow, FailGroup, FailRow, GroupFile, ProgramRow, Row,
-    Share, UnitRow, fingerprint,
+    About, CommonRow, Detail, DirRow, EndedRow, FailRow, GroupFile, ProgramRow, Row, Share, UnitRow,
 };
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
 use crate::app::{PaneRoom, Shown};
 use crate::model::conn::Carried;
-use crate::model::escape::escape;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{LiveOpen, Opens, Process};
@@ -61,7 +59,8 @@ pub struct OpensPane {
     pub folds: HashMap<RowId, bool>,
     pub list: List,
     pub rows: Vec<Row>,
-    /// The opens of the rows of the live feed: those of the last tick, while the feed moves on.
+    /// The opens of the rows of the live feed: those of the last tick, the oldest first,
+    /// while the feed moves on.
     pub live: Vec<LiveOpen>,
     pub programs: Vec<ProgramRow>,
     pub units: Vec<UnitRow>,
@@ -161,91 +160,11 @@ impl OpensPane {
         }
     }
 
-    /// The escaped name of the open process or file; empty for other detail views.
-    pub(in crate::app) fn detail_name(&self, opens: &Opens) -> String {
-        let path = |slot: Slot| opens.paths().get(slot).map(|p| escape(&p.label()).into_owned());
-        let process = |p: &Process| format!("{} {}", escape(p.name.as_bytes()), p.key.tgid);
-        match self.detail() {
-            Some(Detail::Process(_)) => self.detail_process(opens).map(process),
-            Some(Detail::Path(slot)) => path(*slot),
-            _ => None,
-        }
-        .unwrap_or_default()
-    }
-
-    /// The detail view of a row.
-    pub(in crate::app) fn detail_of(&self, row: Row, opens: &Opens) -> Option<Detail> {
-        let file = |slot: Slot| opens.files().get(slot);
-        match row {
-            Row::Unit(i) => {
-                self.units.get(i).filter(|u| u.evicted == 0).map(|u| Detail::Unit(u.place.clone()))
-            }
-            Row::Program(i) | Row::ProgramUnderUnit(i) => {
-                let program = self.programs.get(i).filter(|p| p.group.evicted == 0);
-                program.map(|p| match p.single {
-                    Some(slot) => Detail::Process(slot),
-                    None => Detail::Program(p.group.key.clone()),
-                })
-            }
-            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
-                self.group_files.get(i).map(|f| Detail::Path(f.path))
-            }
-            Row::ProcessUnderProgram(s) => Some(Detail::Process(s)),
-            Row::Common(_) | Row::Ended => None,
-            Row::Process(s) => Some(Detail::Process(s)),
-            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => {
-                file(s).map(|f| Detail::Path(f.path))
-            }
-            Row::Path(s) => Some(Detail::Path(s)),
-            Row::ProcessOfFile(s) => file(s).map(|f| Detail::Process(f.process)),
-            Row::Dir(i) => self.dirs.get(i).map(|d| Detail::Directory(d.path.clone())),
-            Row::FailureGroup(i) => {
-                let (depth, fail) = (self.depth, self.fails.get(i)?);
-                let (name, errno, dir) = (fail.name, fail.errno, fail.dir.clone());
-                Some(Detail::Failures(FailGroup { name, errno, dir, depth }))
-            }
-            Row::Failure(s) => opens.failures().get(s).map(|f| Detail::Process(f.process)),
-            Row::Live(n) => self.live_at(n).map(|l| Detail::Process(l.process)),
-        }
-    }
-
-    /// The text that `y` copies of a row: its path, directory or pid.
-    pub(in crate::app) fn bytes_of(&self, row: Row, opens: &Opens) -> Option<Vec<u8>> {
-        let path = |s: Slot| opens.paths().get(s).map(|p| p.label().into_owned());
-        let pid = |s: Slot| opens.processes().get(s).map(|p| p.key.tgid.to_string().into_bytes());
-        match row {
-            Row::Unit(i) => self.units.get(i).map(|u| u.name().into_owned()),
-            Row::Program(i) | Row::ProgramUnderUnit(i) => {
-                self.programs.get(i).map(|p| p.group.key.name.as_bytes().to_vec())
-            }
-            Row::FileUnderProgram(i) | Row::FileOfProgram(i) => path(self.group_files.get(i)?.path),
-            Row::Common(_) | Row::Ended => None,
-            Row::Process(s) | Row::ProcessUnderProgram(s) => pid(s),
-            Row::FileUnderProcess(s) | Row::FileOfProcess(s) => path(opens.files().get(s)?.path),
-            Row::Path(s) => path(s),
-            Row::ProcessOfFile(s) => pid(opens.files().get(s)?.process),
-            Row::Dir(i) => self.dirs.get(i).map(|d| d.path.to_vec()),
-            Row::FailureGroup(i) => match self.fails.get(i)? {
-                one if one.files == 1 => path(one.path),
-                many => Some(many.dir.to_vec()),
-            },
-            Row::Failure(s) => path(opens.failures().get(s)?.path),
-            Row::Live(n) => path(self.live_at(n)?.path?),
-        }
-    }
-
     /// The share of all sockets' traffic in the last interval that is attributed to processes; `None`
     /// without traffic, and where bytes are not counted by process.
     pub fn attributed(&self) -> Option<f64> {
         let (all, rest) = (self.carried.bytes(), self.unattributed.bytes());
         (self.net && all > 0).then(|| all.saturating_sub(rest) as f64 / all as f64)
-    }
-
-    /// The processes of a unit's programs, at most [`MAX_USERS`] of them.
-    pub fn members_of_unit(&self, at: usize) -> impl Iterator<Item = Slot> {
-        let programs = self.units.get(at).map_or(&[][..], |unit| &unit.programs);
-        let programs = programs.iter().filter_map(|at| self.programs.get(*at));
-        programs.flat_map(|p| &p.group.members).copied().take(MAX_USERS)
     }
 
     /// Opens a detail view; false if too many are open.
@@ -315,11 +234,6 @@ impl OpensPane {
         }
         let alone = matches!(detail, Some(Detail::Address(_) | Detail::Timeline(_)));
         self.in_related = alone || self.in_related && !related.rows.is_empty();
-    }
-
-    /// An open of the live feed, by its number.
-    pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
-        self.live.iter().find(|open| open.number == number)
     }
 
     /// Moves the cursor by `by` rows; a single step leads from the last row to the related rows, and
@@ -405,44 +319,6 @@ impl OpensPane {
     /// The row under the cursor.
     pub fn selected(&self) -> Option<Row> {
         self.rows.get(self.list.cursor).copied()
-    }
-
-    /// Identifies a row while it is in its table.
-    pub fn id(&self, row: Row) -> RowId {
-        match row {
-            Row::Program(i) => (10, self.programs.get(i).map_or(0, |p| p.id)),
-            Row::Unit(i) => (15, self.units.get(i).map_or(0, |u| u.id)),
-            Row::ProgramUnderUnit(i) => (16, self.programs.get(i).map_or(0, |p| p.id)),
-            Row::FileUnderProgram(i) => (11, self.below(i)),
-            Row::FileOfProgram(i) => (12, self.group_files.get(i).map_or(0, |f| f.path.id())),
-            Row::ProcessUnderProgram(s) => (13, s.id()),
-            Row::Common(i) => {
-                let of = |(kind, id): RowId| fingerprint(&id.to_le_bytes(), u64::from(kind));
-                (14, self.commons.get(i).map_or(0, |c| of(c.under)))
-            }
-            Row::Ended => (17, 0),
-            Row::Process(s) => (0, s.id()),
-            Row::FileUnderProcess(s) => (1, s.id()),
-            Row::FileOfProcess(s) => (3, s.id()),
-            Row::Path(s) => (4, s.id()),
-            Row::ProcessOfFile(s) => (5, s.id()),
-            Row::Dir(i) => (6, self.dirs.get(i).map_or(0, |d| fingerprint(&d.path, 0))),
-            Row::FailureGroup(i) => {
-                let of = |f: &FailRow| {
-                    let errno = u64::from(f.errno.unsigned_abs());
-                    fingerprint(&f.dir, fingerprint(&f.name.0, errno))
-                };
-                (7, self.fails.get(i).map_or(0, of))
-            }
-            Row::Failure(s) => (9, s.id()),
-            Row::Live(n) => (8, n),
-        }
-    }
-
-    /// Identifies a file under a program.
-    fn below(&self, file: usize) -> u64 {
-        let file = self.group_files.get(file);
-        file.map_or(0, |f| fingerprint(&f.path.id().to_le_bytes(), f.program))
     }
 
     /// Takes over new rows: the cursor stays on a row, or on the followed one.

@@ -76,7 +76,7 @@ pub enum Row {
     ProgramUnderUnit(usize),
     /// An index of [`OpensPane::commons`](super::OpensPane::commons).
     Common(usize),
-    /// The programs that ended more than a minute ago: [`OpensPane::ended`](super::OpensPane::ended).
+    /// The programs that ended and opened nothing in the last minute: [`OpensPane::ended`](super::OpensPane::ended).
     Ended,
     Process(Slot),
     /// A file under its process.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Counts;
 use super::interfaces::Side;
 use crate::export::families as of;
-use crate::export::groups::{Errno, GroupCounts};
+use crate::export::group_counts::{Errno, GroupCounts};
 use crate::export::series::Counter;
 use crate::export::text::{Family, Sample, Samples, Value, labels};
 use crate::model::connections::Reason;

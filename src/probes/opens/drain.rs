@@ -53,7 +53,7 @@ pub(super) fn drain(
     commands: &Commands<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<OpenCounts> {
-    let Attached { links, skel, rings, compat, info: _ } = attached;
+    let Attached { links, skel, rings, compat, info } = attached;
     let decoder = RefCell::new(Decoder::default());
     let rings = rings
         .iter()
@@ -72,6 +72,7 @@ pub(super) fn drain(
         rings,
         decoder: &decoder,
         compat,
+        reports_processes: info.processes,
         made,
         reported: Reported::default(),
         missed: 0,
@@ -117,6 +118,7 @@ struct Drain<'a, 'obj> {
     rings: Vec<RingBuffer<'a>>,
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
+    reports_processes: bool,
     made: Option<Made>,
     reported: Reported,
     /// Opens at which the kernel did not run the program, when that was last asked.
@@ -202,18 +204,16 @@ impl Drain<'_, '_> {
         }
         self.reported.processes_lost = self.processes_lost;
         events.sort_by_key(|event| event.at);
-        let mut rest = events.as_slice();
+        let mut rest = events.into_iter();
         loop {
-            let (part, left) = rest.split_at(rest.len().min(MOST_PROCESSES));
-            let lost = self.processes_lost;
-            let part = ProcessEvents { events: part.to_vec(), lost, wall };
+            let events = rest.by_ref().take(MOST_PROCESSES).collect();
+            let part = ProcessEvents { events, lost: self.processes_lost, wall };
             if self.sink.blocking_send(ProbeEvent::Processes(part)).is_err() {
                 return Ok(false);
             }
-            if left.is_empty() {
+            if rest.len() == 0 {
                 return Ok(true);
             }
-            rest = left;
         }
     }
 
@@ -283,6 +283,9 @@ impl Drain<'_, '_> {
             let programs = [&progs.open_exit, &progs.open_exit_516, &progs.compat_return];
             self.missed =
                 programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
+            if !self.reports_processes {
+                return;
+            }
             let programs = [&progs.process_exec, &progs.process_exec_516, &progs.process_exit];
             self.missed_processes =
                 programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();

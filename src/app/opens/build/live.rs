@@ -18,10 +18,11 @@ pub(super) fn live(pane: &mut OpensPane, choose: &Choose<'_>) {
                 None => !choose.filters().any(Filter::chooses_files),
             }
     });
+    pane.live.extend(shown);
+    let rows = pane.live.iter().map(|l| Row::Live(l.number));
     if pane.reverse {
-        pane.live.extend(shown);
+        pane.rows.extend(rows);
     } else {
-        pane.live.extend(shown.rev());
+        pane.rows.extend(rows.rev());
     }
-    pane.rows.extend(pane.live.iter().map(|l| Row::Live(l.number)));
 }

@@ -1,0 +1,137 @@
+//! The counts of a group.
+
+use super::series::Counter;
+use crate::model::conn::Carried;
+
+/// Maximum errors of a group with series of their own; others are `errno="other"`.
+const MAX_ERRNOS: usize = 16;
+
+/// The counts of a group.
+#[derive(Clone, Debug)]
+pub struct GroupCounts {
+    pub opens: Counter,
+    /// Failed opens by errno; `None`: the errno is unknown, since the record was lost.
+    errnos: Vec<(Option<i32>, Counter)>,
+    /// Failed opens of further errnos.
+    other_errnos: Counter,
+    pub rx_bytes: Counter,
+    pub tx_bytes: Counter,
+    pub connects: Counter,
+    pub connect_failures: Counter,
+    pub accepts: Counter,
+}
+
+impl GroupCounts {
+    pub(super) fn starting_with(counter: Counter) -> Self {
+        Self {
+            opens: counter,
+            errnos: Vec::new(),
+            other_errnos: Counter::default(),
+            rx_bytes: counter,
+            tx_bytes: counter,
+            connects: counter,
+            connect_failures: counter,
+            accepts: counter,
+        }
+    }
+
+    /// Counts failed opens.
+    pub fn fail(&mut self, errno: Option<i32>, n: u64) {
+        if n > 0 {
+            self.errno(errno).add(n);
+        }
+    }
+
+    fn errno(&mut self, errno: Option<i32>) -> &mut Counter {
+        match self.errnos.iter().position(|(known, _)| *known == errno) {
+            Some(at) => self.errnos.get_mut(at).map_or(&mut self.other_errnos, |(_, n)| n),
+            None if self.errnos.len() < MAX_ERRNOS => {
+                self.errnos.push((errno, Counter::default()));
+                self.errnos.last_mut().map_or(&mut self.other_errnos, |(_, n)| n)
+            }
+            None => &mut self.other_errnos,
+        }
+    }
+
+    /// The failed opens by errno: a name, `unknown` or `other`.
+    pub fn errnos(&mut self) -> impl Iterator<Item = (Errno, &mut Counter)> {
+        let named = self.errnos.iter_mut().map(|(errno, n)| match errno {
+            Some(errno) => (Errno::Of(*errno), n),
+            None => (Errno::Unknown, n),
+        });
+        named.chain(std::iter::once((Errno::Other, &mut self.other_errnos)))
+    }
+
+    /// Counts payload.
+    pub fn carry(&mut self, carried: Carried) {
+        self.rx_bytes.add(carried.rx_bytes);
+        self.tx_bytes.add(carried.tx_bytes);
+    }
+
+    fn fixed(&mut self) -> [&mut Counter; 6] {
+        [
+            &mut self.opens,
+            &mut self.rx_bytes,
+            &mut self.tx_bytes,
+            &mut self.connects,
+            &mut self.connect_failures,
+            &mut self.accepts,
+        ]
+    }
+
+    pub(super) fn scraped(&mut self) {
+        self.fixed().into_iter().for_each(Counter::scraped);
+        self.errnos().for_each(|(_, n)| n.scraped());
+    }
+
+    pub(super) fn is_known(&mut self) -> bool {
+        self.fixed().iter().any(|n| n.is_known())
+    }
+
+    /// Adds the increments of an evicted group that no scrape has seen.
+    pub(super) fn add_unseen(&mut self, mut gone: Self) {
+        for (to, from) in self.fixed().into_iter().zip(gone.fixed()) {
+            to.add(from.unseen());
+        }
+        for (errno, n) in gone.errnos {
+            self.fail(errno, n.unseen());
+        }
+        self.other_errnos.add(gone.other_errnos.unseen());
+    }
+
+    /// A measure of activity: the sum of all counts, with 1 KiB of payload as one.
+    pub(super) fn weight(&mut self) -> u64 {
+        let [opens, rx, tx, connects, failures, accepts] = self.fixed().map(|n| n.value());
+        let sum =
+            [opens, connects, failures, accepts].iter().fold(0u64, |a, b| a.saturating_add(*b));
+        sum.saturating_add(rx.saturating_add(tx) >> 10)
+    }
+}
+
+/// The errno of failed opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Errno {
+    Of(i32),
+    /// The record was lost.
+    Unknown,
+    /// More errnos than a group has series for.
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errnos_beyond_the_bound_are_other() {
+        let mut counts = GroupCounts::starting_with(Counter::default());
+        for errno in 1..=20 {
+            counts.fail(Some(errno), 2);
+        }
+        counts.fail(None, 3);
+        let all: Vec<_> = counts.errnos().map(|(errno, n)| (errno, n.value())).collect();
+        assert_eq!(all.len(), MAX_ERRNOS + 1);
+        assert_eq!(all.last(), Some(&(Errno::Other, 4 * 2 + 3)));
+        assert_eq!(all.iter().map(|(_, n)| n).sum::<u64>(), 43);
+    }
+}
