@@ -80,8 +80,9 @@ test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, 
 	@scripts/test-kernels.sh $(KERNELS)
 
 # Prometheus comes from Debian's package, unpacked into target and not installed, unless it is in PATH.
+# The program is that of the other tests: `cargo build` would compile it again, without what they need.
 test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, alerts
-	$(CARGO) build --locked
+	$(CARGO) test --locked --no-run --test cli
 	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
 
 test-aarch64: setup-test ## build for aarch64 on any machine, run opens and talkers tests in an emulated one

@@ -125,14 +125,18 @@ impl App {
         let related = self.focused_related(self.screen.focus).and_then(Related::selected);
         let selected = || match (related, self.opens_pane.selected()) {
             (Some(RelatedRow::Pair(key, _)), _) => Some(key),
-            (Some(RelatedRow::Member(slot)), _)
-            | (None, Some(Row::Process(slot) | Row::ProcessUnderProgram(slot))) => of(slot),
-            (None, Some(Row::Program(at) | Row::ProgramUnderUnit(at))) => {
-                self.opens_pane.programs.get(at).and_then(|p| p.single).and_then(of)
-            }
-            (None, Some(Row::FileUnderProcess(slot) | Row::ProcessOfFile(slot))) => {
+            (Some(RelatedRow::Member(slot)), _) => of(slot),
+            (None, Some(Row::FileUnderProcess(slot))) => {
                 opens.files().get(slot).and_then(|f| of(f.process))
             }
+            (None, Some(Row::FailureGroup(at))) => {
+                let group = self.opens_pane.fails.get(at).filter(|f| f.processes == 1);
+                group.and_then(|f| of(f.process))
+            }
+            (None, Some(row)) => match self.opens_pane.detail_of(row, opens) {
+                Some(Detail::Process(slot)) => of(slot),
+                _ => None,
+            },
             _ => None,
         };
         match open.or_else(selected) {

@@ -82,7 +82,7 @@ fn shade(c: &Ctx<'_>, mark: Mark) -> Style {
 }
 
 /// The escaped name of an address, while names are shown.
-fn name(app: &App, ip: IpAddr) -> Option<String> {
+pub(super) fn name(app: &App, ip: IpAddr) -> Option<String> {
     let name = app.data.names.name(ip).filter(|_| app.talkers_pane.names)?;
     Some(escape(name.as_bytes()).into_owned())
 }

@@ -1,10 +1,11 @@
 //! The cells of the opens pane's rows.
 
 use super::opens_data::Ctx;
-use super::text::Line;
-use super::{count_cells, file_cells, num, program_cells, unit_cells};
-use crate::app::opens::{BUSY_SECONDS, Row};
+use super::text::{Line, middle};
+use super::{address, count_cells, file_cells, num, program_cells, unit_cells};
+use crate::app::opens::{BUSY_SECONDS, Row, TopPeer};
 use crate::model::field::opens::OpensField;
+use crate::model::slab::Slot;
 
 /// Draws a cell of a row.
 pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
@@ -26,6 +27,7 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
         OpensField::Rx => count_cells::rx,
         OpensField::Tx => count_cells::tx,
         OpensField::Peers => count_cells::peers,
+        OpensField::TopPeer => top_peer,
         OpensField::Past => count_cells::past,
         OpensField::File => file_cells::file,
         OpensField::Files => file_cells::files,
@@ -47,12 +49,14 @@ fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         line.put_right(&many, c.look.theme.quiet);
         return;
     }
-    if let Some(p) = c.process_of(row) {
+    let process = c.process_of(row);
+    // That of a live open may have been evicted since the row was made.
+    let is_evicted = process.map_or(matches!(row, Row::Live(_)), |p| p.is_stand_in());
+    if is_evicted {
+        line.put_right("evicted", c.look.theme.quiet);
+    } else if let Some(p) = process {
         let style = if p.ended.is_some() { c.look.theme.quiet } else { c.look.theme.text };
-        match p.is_stand_in() {
-            true => line.put_right("evicted", c.look.theme.quiet),
-            false => line.put_right(&p.key.tgid.to_string(), style),
-        };
+        line.put_right(&p.key.tgid.to_string(), style);
     }
 }
 
@@ -111,6 +115,28 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
             line.put_bytes(thread.as_bytes(), glyphs.cut, theme.quiet).skip(1);
         }
     }
+}
+
+/// The peer of the row's processes that exchanges the most.
+fn top_peer(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    let top = |slot: Slot| c.app.opens_pane.top_peers.get(&c.process(slot)?.key).copied();
+    let peer = match row {
+        Row::Process(slot) | Row::ProcessUnderProgram(slot) => top(slot),
+        Row::Program(at) | Row::ProgramUnderUnit(at) => {
+            let program = c.program(at).filter(|p| p.traffic.is_some());
+            let members = program.map_or(&[][..], |p| &p.group.members);
+            members.iter().filter_map(|slot| top(*slot)).reduce(TopPeer::max)
+        }
+        _ => return,
+    };
+    let theme = c.look.theme;
+    let Some(peer) = peer else {
+        line.put(c.look.glyphs.none, theme.quiet);
+        return;
+    };
+    let style = if peer.weight.0 > 0 { theme.text } else { theme.quiet };
+    let text = address::name(c.app, peer.ip).unwrap_or_else(|| peer.ip.to_string());
+    line.put(&middle(&text, line.room(), c.look.glyphs.cut), style);
 }
 
 fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {

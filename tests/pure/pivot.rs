@@ -338,7 +338,8 @@ fn filters_by_peer_and_port() {
         let has = |name: &str| screen.lines().any(|l| l.starts_with(&format!("\"│  {name} ")));
         assert!(has(shown) && !has(hidden), "{filter}\n{screen}");
         assert!(!screen.contains(" cc1 "), "{filter}\n{screen}");
-        let talker = screen.contains("10.0.3.17 ");
+        let mut talkers = screen.lines().filter_map(|l| Some(l.split_once("││")?.1));
+        let talker = talkers.any(|l| l.contains("10.0.3.17 "));
         assert_eq!(talker, filter != "peer:10.9.0.0/16", "{filter}\n{screen}");
     }
 }
@@ -446,4 +447,39 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     app.press(KeyCode::Esc, at(32.0));
     app.press(KeyCode::Esc, at(32.0));
     assert!(!text(&app, (120, 40)).contains("timeline"));
+}
+
+/// The heaviest peer of a program and of a process, where there is room.
+#[test]
+fn a_row_has_its_top_peer() {
+    let mut app = connected();
+    let row = |app: &Dashboard, name: &str| {
+        let screen = text(app, (200, 60));
+        let row = screen.lines().find(|l| l.split("││").next().is_some_and(|l| l.contains(name)));
+        row.and_then(|l| l.split("││").next()).unwrap_or_default().to_owned()
+    };
+    assert!(row(&app, " nginx 812").contains(" 10.0.3.17 "), "{}", row(&app, " nginx 812"));
+    assert!(!row(&app, " cc1 18220").contains("10."));
+    app.press(KeyCode::Char('t'), at(32.0));
+    assert!(row(&app, "812 nginx").contains(" 10.0.3.17 "), "{}", row(&app, "812 nginx"));
+    let narrow = text(&app, (80, 24));
+    assert!(!narrow.contains("TOP PEER"), "{narrow}");
+}
+
+/// `l` on a row that has no process of its own but is about one.
+#[test]
+fn a_timeline_opens_from_a_live_open_and_from_a_failure() {
+    for view in ["live feed", "failures"] {
+        let mut app = connected();
+        for _ in 0..8 {
+            if text(&app, (120, 40)).lines().any(|l| l.contains("1 ") && l.contains(view)) {
+                break;
+            }
+            app.press(KeyCode::Char('t'), at(32.0));
+        }
+        app.press(KeyCode::Home, at(32.0));
+        app.press(KeyCode::Char('l'), at(32.0));
+        let screen = text(&app, (120, 40));
+        assert!(screen.contains(" timeline"), "{view}: {screen}");
+    }
 }

@@ -7,6 +7,7 @@ mod pane;
 mod rank;
 mod row;
 mod table;
+mod top_peer;
 
 pub use crate::model::field::opens::OpensSort;
 pub use crate::model::field::opens_view::OpensView;
@@ -17,3 +18,4 @@ pub use row::{
     About, BUSY_SECONDS, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile,
     ProgramRow, Row, Share, UnitRow, label_of,
 };
+pub use top_peer::TopPeer;

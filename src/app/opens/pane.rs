@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::row::{
     About, CommonRow, Detail, DirRow, EndedRow, FailRow, GroupFile, ProgramRow, Row, Share, UnitRow,
 };
+use super::top_peer::TopPeer;
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
@@ -15,6 +16,7 @@ use crate::model::conn::Carried;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{LiveOpen, Opens, Process};
+use crate::model::process::ProcessKey;
 use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
@@ -83,6 +85,8 @@ pub struct OpensPane {
     /// Traffic of all sockets in the last interval, and the part that is unattributed.
     pub carried: Carried,
     pub unattributed: Carried,
+    /// The peer of each process with the most traffic.
+    pub top_peers: HashMap<ProcessKey, TopPeer>,
     /// Network peers, processes or timeline of the open detail view.
     pub related: Related,
     /// How many paths contain the filter's only word, while no process does.
@@ -128,6 +132,7 @@ impl Default for OpensPane {
             found: HashMap::new(),
             about: About::default(),
             timed: false,
+            top_peers: HashMap::new(),
             net: false,
             carried: Carried::default(),
             unattributed: Carried::default(),

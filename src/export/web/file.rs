@@ -115,7 +115,7 @@ fn document(text: &str) -> Result<Vec<(String, Node)>, String> {
     let mut parser = Parser::new_from_str(text);
     let mut next = move || match parser.next_token() {
         Ok((event, _)) => Ok(event),
-        Err(e) => Err(format!("line {}: it is not YAML", e.marker().line())),
+        Err(e) => Err(format!("line {}: invalid YAML", e.marker().line())),
     };
     let mut keys = Vec::new();
     loop {
@@ -202,7 +202,7 @@ mod tests {
             ("a: 1\na: 2\n", "`a` stands there twice"),
             ("- a\n", "not one mapping"),
             ("a: {b: {c: {d: {e: f}}}}", "`d` is not supported"),
-            ("a: \"b", "it is not YAML"),
+            ("a: \"b", "invalid YAML"),
             (&long, "larger than 64 KiB"),
         ] {
             let found = Written::parse(text.as_bytes()).unwrap_err();

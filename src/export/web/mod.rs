@@ -89,8 +89,8 @@ fn acceptor(tls: &Tls, base: &Path) -> anyhow::Result<TlsAcceptor> {
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let config = builder
-        .with_single_cert(certificates(&tls.certificate)?, key)
-        .map_err(|e| anyhow::anyhow!("{} does not fit its certificate: {e}", shown(&key_path)))?;
+    let config = builder.with_single_cert(certificates(&tls.certificate)?, key).map_err(|e| {
+        anyhow::anyhow!("{}: the private key does not match the certificate: {e}", shown(&key_path))
+    })?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -33,6 +33,7 @@ pub enum OpensField {
     Rx,
     Tx,
     Peers,
+    TopPeer,
     Past,
     File,
     Files,
@@ -314,6 +315,14 @@ const PEERS: OpensColumn = Column::number(
 .sorts(S::Peers)
 .needs(Need::Connections);
 
+const TOP_PEER: OpensColumn = Column::text(
+    F::TopPeer,
+    "TOP PEER",
+    "address that exchanges the most with it: in the last interval, else since the start",
+)
+.sized(15, 39, 7)
+.needs(Need::Connections);
+
 const PAST: OpensColumn =
     Column::text(F::Past, super::PAST, super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
 
@@ -366,7 +375,7 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
-static PROGRAMS: [OpensColumn; 11] = [
+static PROGRAMS: [OpensColumn; 12] = [
     PROGRAM,
     UNIT,
     TOP_FILE,
@@ -377,11 +386,12 @@ static PROGRAMS: [OpensColumn; 11] = [
     MAX,
     RX.sized(7, 8, 4),
     TX.sized(7, 8, 4),
+    TOP_PEER,
     PAST.sized(9, 30, 6),
 ];
 
-static PROCESSES: [OpensColumn; 11] =
-    [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, PAST];
+static PROCESSES: [OpensColumn; 12] =
+    [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, TOP_PEER, PAST];
 
 static UNITS: [OpensColumn; 9] =
     [UNIT_OF_ROW, RATE, FAILED, TOTAL.sized(7, 10, 5), MEAN, MAX, RX, TX, PAST.sized(11, 30, 4)];

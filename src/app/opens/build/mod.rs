@@ -14,6 +14,7 @@ mod units;
 
 use super::filter::Choose;
 use super::row::{About, Detail, EndedRow, Row};
+use super::top_peer::top_peers;
 use super::{OpensPane, OpensView};
 use crate::model::conn::Carried;
 use crate::model::connections::Connections;
@@ -37,6 +38,7 @@ pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
         row.traffic = traffic_of(opens, owners, &row.group);
     }
     sum_up_units(pane);
+    pane.top_peers = top_peers(owners);
 }
 
 /// Builds the pane's rows; `room` is the number of lines for them.
