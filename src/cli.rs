@@ -63,7 +63,8 @@ pub enum Command {
     /// Print totals once, of some seconds or of a recording: by program, unit, file, talker, ...
     #[cfg(feature = "bpf")]
     Report(Box<ReportArgs>),
-    /// Serve metrics for Prometheus over HTTP, or write them to a file for node_exporter
+    /// Serve metrics for Prometheus over HTTP, write them to a file for node_exporter, or send them by
+    /// OTLP
     #[cfg(feature = "bpf")]
     Export(Box<ExportArgs>),
     /// Check what this machine, kernel and user can do, with the fix for what is missing
@@ -350,6 +351,9 @@ mod tests {
             ),
             ("export --from a.rec --at-once --textfile /x/a.prom --interval 15s", true),
             ("export --web.config.file web.yml", true),
+            ("export --otlp", true),
+            ("export --otlp http://localhost:4318 --listen 127.0.0.1:0", true),
+            ("export --otlp a b", false),
             ("export --at-once", false),
             ("export --from a.rec -i lo", false),
             ("export --listen 9100", false),

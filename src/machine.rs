@@ -1,4 +1,4 @@
-//! The identity of this machine and of its boot.
+//! The identity of this machine, its installation and its boot.
 
 /// The machine's name, as bytes from elsewhere that are not escaped; empty where it cannot be read.
 pub fn name() -> String {
@@ -9,6 +9,12 @@ pub fn name() -> String {
 /// are comparable within one boot alone.
 pub fn boot_id() -> Option<String> {
     read("/proc/sys/kernel/random/boot_id").filter(|id| !id.is_empty())
+}
+
+/// The id that this installation was given at its first boot (machine-id(5)); `None` where it has none.
+pub fn id() -> Option<String> {
+    let is_id = |id: &String| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    read("/etc/machine-id").filter(is_id)
 }
 
 fn read(path: &str) -> Option<String> {

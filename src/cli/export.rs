@@ -27,7 +27,8 @@ const MAX_GROUPS: usize = 5_000;
 /// Options of `export`.
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
-    /// Address and port of the HTTP server [default: 127.0.0.1:19435; none with --textfile alone]
+    /// Address and port of the HTTP server [default: 127.0.0.1:19435; none with --textfile or --otlp
+    /// alone]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// TLS and basic authentication, as in Prometheus' exporter-toolkit: `tls_server_config`,
@@ -38,6 +39,10 @@ pub struct ExportArgs {
     /// name ends with .prom
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(prom))]
     pub textfile: Option<PathBuf>,
+    /// Send the metrics each interval to an OpenTelemetry receiver, by OTLP over HTTP/protobuf to
+    /// URL/v1/metrics. The OTEL_EXPORTER_OTLP_* variables name it where URL is absent, and have headers
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub otlp: Option<String>,
     /// Maximum groups (unit, container or pod, then program) with series of their own; the rest is
     /// `other`
     #[arg(long, value_name = "N", default_value_t = DEFAULT_GROUPS, value_parser = groups)]

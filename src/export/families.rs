@@ -162,7 +162,30 @@ pub static HTTP_DROPPED: Family = counter(
     "reason",
     "HTTP connections that were cut off: too slow, or the oldest of too many.",
 );
-
+pub static OTLP_SENT: Family = counter(
+    "ebpftop_otlp_items_sent",
+    "",
+    "signal",
+    "With --otlp: data points and log records that the receiver has accepted.",
+);
+pub static OTLP_DROPPED: Family = counter(
+    "ebpftop_otlp_items_dropped",
+    "",
+    "signal, reason",
+    "With --otlp: data points and log records that did not arrive.",
+);
+pub static OTLP_QUEUE: Family = gauge(
+    "ebpftop_otlp_queue_bytes",
+    "bytes",
+    "signal",
+    "With --otlp: requests that wait to be sent. Beyond 8 MiB the oldest are dropped.",
+);
+pub static OTLP_REQUESTS: Family = counter(
+    "ebpftop_otlp_requests",
+    "",
+    "signal, code",
+    "With --otlp: requests by HTTP status; connection and timeout: there was no answer.",
+);
 pub static RECORDING_ENDED: Family = gauge(
     "ebpftop_recording_ended",
     "",
@@ -171,7 +194,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 30] = [
+pub static FAMILIES: [&Family; 34] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -200,6 +223,10 @@ pub static FAMILIES: [&Family; 30] = [
     &MEMORY,
     &SNAPSHOT_TIME,
     &RECORDING_ENDED,
+    &OTLP_SENT,
+    &OTLP_DROPPED,
+    &OTLP_QUEUE,
+    &OTLP_REQUESTS,
     &HTTP_REQUESTS,
     &HTTP_DROPPED,
 ];

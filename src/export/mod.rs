@@ -1,8 +1,8 @@
-//! `ebpftop export`: metrics for Prometheus, without a screen.
+//! `ebpftop export`: metrics for Prometheus and OpenTelemetry, without a screen.
 //!
 //! `counts` adds the events of the probes, or of a recording, up into counters by group; each interval
-//! they become a snapshot, which `serve` answers scrapes from and `textfile` writes. A scrape reads
-//! nothing of the kernel and stops no probe.
+//! they become a snapshot, which `serve` answers scrapes from, `textfile` writes and `otlp` sends. A
+//! scrape reads nothing of the kernel and stops no probe.
 
 mod counts;
 mod families;
@@ -10,6 +10,7 @@ mod group_counts;
 mod groups;
 mod http;
 mod live;
+mod otlp;
 mod output;
 mod publish;
 mod recorded;
@@ -26,12 +27,15 @@ use anyhow::Context as _;
 
 use crate::cli::ExportArgs;
 use crate::console::say;
+use crate::machine;
 use crate::session::{Stop, new_loop};
 use crate::settings::Settings;
 
 pub use counts::{Counts, Usage};
 pub use families::FAMILIES;
 pub use groups::{Place, Places};
+use otlp::Host;
+pub use otlp::proto;
 use output::Output;
 pub use text::{Family, Format, Kind, Sample, Samples, Value};
 
@@ -46,7 +50,17 @@ pub fn run(settings: &Settings, args: &ExportArgs, watched: &[String]) -> anyhow
     };
     let stop = Stop::on_signals().context("listen to signals")?;
     let runtime = new_loop()?;
-    let output = Output::start(settings, args, counts)?;
+    let host = match &args.from {
+        Some(file) => recorded::host(file)?,
+        None => Host { name: machine::name(), id: machine::id() },
+    };
+    let output = match Output::start(settings, args, counts, &host) {
+        Err(e) if e.is::<otlp::Usage>() => {
+            say(&e.to_string());
+            return Ok(ExitCode::from(2));
+        }
+        output => output?,
+    };
     runtime.block_on(async {
         match &args.from {
             Some(file) => recorded::run(file, args.at_once, output, settings, &stop).await,

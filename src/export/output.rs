@@ -1,4 +1,4 @@
-//! The counters with their readers: the HTTP server and the text file.
+//! The counters with their readers: the HTTP server, the text file and the sender of OTLP.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
 use super::counts::{Counts, Usage};
-use super::publish::Shared;
+use super::otlp::{Host, Otlp};
+use super::publish::{Shared, Snapshot};
 use super::serve;
 use super::textfile::TextFile;
 use super::web::Web;
@@ -19,17 +20,20 @@ pub(super) struct Output {
     pub(super) counts: Counts,
     shared: Arc<Shared>,
     textfile: Option<TextFile>,
+    otlp: Option<Otlp>,
 }
 
 impl Output {
-    /// Listens, unless only a text file is asked for.
+    /// Listens, unless only a text file or --otlp is asked for.
     pub(super) fn start(
         settings: &Settings,
         args: &ExportArgs,
         counts: Counts,
+        host: &Host,
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::new(settings.interval));
-        let address = args.listen.or(args.textfile.is_none().then_some(DEFAULT_LISTEN));
+        let is_only = args.textfile.is_none() && args.otlp.is_none();
+        let address = args.listen.or(is_only.then_some(DEFAULT_LISTEN));
         let web = args.web_config.as_deref().map(Web::read).transpose()?.unwrap_or_default();
         if let Some(address) = address {
             let listener = serve::listen(address)?;
@@ -47,13 +51,13 @@ impl Output {
         let textfile = textfile
             .map(|path| TextFile::start(path, shared.clone(), address.is_none()))
             .transpose()?;
-        Ok(Self { counts, shared, textfile })
+        let otlp = args.otlp.as_deref().map(|url| Otlp::start(url, host)).transpose()?;
+        Ok(Self { counts, shared, textfile, otlp })
     }
 
     /// Makes the next snapshot.
     pub(super) fn publish(&mut self) {
-        let usage = usage();
-        let snapshot = self.shared.publish(|scraped| self.counts.snapshot(scraped, usage));
+        let snapshot = self.snapshot();
         if let Some(file) = &self.textfile {
             file.take(&snapshot);
         }
@@ -61,13 +65,29 @@ impl Output {
 
     /// Makes the next snapshot, as if a scrape had seen it.
     pub(super) fn publish_as_scraped(&mut self) {
-        let usage = usage();
-        let snapshot = self.shared.publish(|scraped| self.counts.snapshot(scraped, usage));
+        let snapshot = self.snapshot();
         self.shared.taken(&snapshot);
+    }
+
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        let usage = usage();
+        let snapshot = self.shared.publish(|scraped| {
+            let mut all = self.counts.snapshot(scraped, usage);
+            all.extend(self.otlp.iter().flat_map(Otlp::samples));
+            all
+        });
+        // What is queued is not written again: it counts as seen.
+        if self.otlp.as_ref().is_some_and(|otlp| otlp.take(&snapshot)) {
+            self.shared.taken(&snapshot);
+        }
+        snapshot
     }
 
     /// Ends; returns whether everything was written.
     pub(super) fn end(self) -> bool {
+        if let Some(otlp) = self.otlp {
+            otlp.end();
+        }
         self.textfile.is_none_or(TextFile::end)
     }
 }

@@ -5,18 +5,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::families as of;
 use super::text::{Format, Sample, Samples, Value, labels};
 
+/// Now, Unix time in ns.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// All metrics at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     families: Vec<Samples>,
     made: Instant,
+    unix_ns: u64,
     prometheus: OnceLock<Bytes>,
     open_metrics: OnceLock<Bytes>,
 }
@@ -24,7 +31,18 @@ pub struct Snapshot {
 impl Snapshot {
     fn new(families: Vec<Samples>) -> Self {
         let (prometheus, open_metrics) = (OnceLock::new(), OnceLock::new());
-        Self { families, made: Instant::now(), prometheus, open_metrics }
+        let (made, unix_ns) = (Instant::now(), unix_ns());
+        Self { families, made, unix_ns, prometheus, open_metrics }
+    }
+
+    /// Its metrics.
+    pub fn families(&self) -> &[Samples] {
+        &self.families
+    }
+
+    /// When it was taken, Unix time in ns.
+    pub fn unix_ns(&self) -> u64 {
+        self.unix_ns
     }
 
     /// The text, written once for each format.

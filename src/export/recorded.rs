@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::groups::{Place, Places};
+use super::otlp::Host;
 use super::output::Output;
 use super::systemd;
 use crate::console::say;
@@ -22,6 +23,21 @@ use crate::recording::{Item, Reader, Seen};
 use crate::session::Stop;
 use crate::settings::Settings;
 
+fn shown(file: &Path) -> String {
+    escape(file.as_os_str().as_encoded_bytes()).into_owned()
+}
+
+fn open(file: &Path) -> anyhow::Result<Reader<BufReader<std::fs::File>>> {
+    let of = |e: &dyn std::fmt::Display| anyhow::anyhow!("export {}: {e}", shown(file));
+    let source = files::open(file).map_err(|e| of(&e))?;
+    Reader::new(BufReader::new(source)).map_err(|e| of(&e))
+}
+
+/// The machine that a recording is of.
+pub(super) fn host(file: &Path) -> anyhow::Result<Host> {
+    Ok(Host { name: open(file)?.head().host.clone(), id: None })
+}
+
 /// Plays `file` and serves its counts until asked to end. The exit status is 1 where the recording is
 /// damaged: then the counts are those of its readable part.
 pub(super) async fn run(
@@ -31,12 +47,8 @@ pub(super) async fn run(
     settings: &Settings,
     stop: &Stop,
 ) -> anyhow::Result<ExitCode> {
-    let name = escape(file.as_os_str().as_encoded_bytes()).into_owned();
-    let open = || -> anyhow::Result<_> {
-        let source = files::open(file).map_err(|e| anyhow::anyhow!("export {name}: {e}"))?;
-        Reader::new(BufReader::new(source)).map_err(|e| anyhow::anyhow!("export {name}: {e}"))
-    };
-    let (mut names, mut reader) = (open()?, open()?);
+    let name = shown(file);
+    let (mut names, mut reader) = (open(file)?, open(file)?);
     // Nothing else is opened.
     privileges::keep(&[], false);
     let mut play =

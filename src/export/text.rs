@@ -111,6 +111,27 @@ pub fn labels<const N: usize>(all: [(&str, &str); N]) -> Arc<str> {
     labels.into()
 }
 
+/// The names and values of labels that [`Labels`] has written.
+pub fn pairs(mut text: &str) -> impl Iterator<Item = (&str, String)> {
+    std::iter::from_fn(move || {
+        let (name, rest) = text.split_once("=\"")?;
+        let mut value = String::new();
+        let mut chars = rest.chars();
+        loop {
+            match chars.next()? {
+                '"' => break,
+                '\\' => value.push(match chars.next()? {
+                    'n' => '\n',
+                    c => c,
+                }),
+                c => value.push(c),
+            }
+        }
+        text = chars.as_str().trim_start_matches(',');
+        Some((name, value))
+    })
+}
+
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -237,6 +258,18 @@ mod tests {
              a_bytes_total{x=\"a\\\"\\\\\\n\",y=\"\"} 0.5\n\
              # HELP b Build.\n# TYPE b info\nb_info 1\n# EOF\n"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn labels_are_read_as_they_were_written(values in proptest::collection::vec("[\\PC\n\"\\\\,=]{0,9}", 0..4)) {
+            let names = ["unit", "container", "program", "errno"];
+            let mut labels = Labels::default();
+            names.iter().zip(&values).for_each(|(name, value)| labels.add(name, value));
+            let read: Vec<_> = pairs(&labels.0).collect();
+            let written: Vec<_> = names.into_iter().zip(values).collect();
+            assert_eq!(read, written);
+        }
     }
 
     #[test]

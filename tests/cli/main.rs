@@ -9,6 +9,7 @@ mod runner;
 
 mod dashboard;
 mod export;
+mod otlp;
 mod replay;
 mod report;
 mod terminal;

@@ -25,8 +25,14 @@ pub type Scrape = BTreeMap<String, f64>;
 impl Exporter {
     /// `export ARGS` on a free port.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// `export ARGS` on a free port, with these variables.
+    pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program();
         command.args(["export", "--listen", "127.0.0.1:0"]).args(args);
+        command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let _leash = Leash::on(child.id());

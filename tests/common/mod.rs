@@ -13,6 +13,7 @@ pub mod opener;
 pub mod opens;
 pub mod patience;
 pub mod program;
+pub mod receiver;
 pub mod spawn;
 pub mod speed;
 pub mod tty;

@@ -79,6 +79,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "clock",
             "console",
             "files",
+            "machine",
             "model",
             "privileges",
             "probes",

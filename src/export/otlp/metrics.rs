@@ -1,0 +1,216 @@
+//! Snapshots as requests: the families, labels and values of `/metrics`.
+//!
+//! A family `ebpftop_open_failures` is the metric `ebpftop.open_failures`, and its labels are attributes
+//! of the same names. So a receiver that writes for Prometheus gives it the names of a scrape.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use prost::Message as _;
+
+use super::proto::{
+    CUMULATIVE, Data, Gauge, KeyValue, Metric, MetricsRequest, Number, NumberDataPoint, Resource,
+    ResourceMetrics, Scope, ScopeMetrics, Sum,
+};
+use super::queue::Batch;
+use crate::export::text::{Family, Kind, Sample, Samples, Value, pairs};
+
+/// Maximum data points of a request: some 400 KiB.
+const MAX_POINTS: usize = 2_000;
+
+/// The start of a counter, Unix time in ns, and the snapshot that had it last.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    start: u64,
+    last: u64,
+}
+
+/// Writes requests.
+#[derive(Debug)]
+pub struct Writer {
+    resource: Vec<KeyValue>,
+    /// By the labels that evictions take away: those of a group or of an interface.
+    since: HashMap<Arc<str>, Since>,
+    /// The start of the program, then the time of the last snapshot.
+    before: u64,
+    began: u64,
+    snapshots: u64,
+}
+
+impl Writer {
+    /// Metrics of a resource, counted since `began`, Unix time in ns.
+    pub fn new(resource: Vec<KeyValue>, began: u64) -> Self {
+        Self { resource, since: HashMap::new(), before: began, began, snapshots: 0 }
+    }
+
+    /// The requests for a snapshot that was taken at `at`, Unix time in ns.
+    pub fn requests(&mut self, families: &[Samples], at: u64) -> Vec<Batch> {
+        self.snapshots += 1;
+        let mut requests = Vec::new();
+        let (mut metrics, mut points) = (Vec::new(), 0);
+        for samples in families {
+            let mut rest = &*samples.samples;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(MAX_POINTS - points));
+                rest = later;
+                points += now.len();
+                let now = now.iter().map(|sample| self.point(samples.family, sample, at));
+                metrics.push(metric(samples.family, now.collect()));
+                if points == MAX_POINTS {
+                    requests.push(self.request(std::mem::take(&mut metrics), points));
+                    points = 0;
+                }
+            }
+        }
+        if points > 0 {
+            requests.push(self.request(metrics, points));
+        }
+        let last = self.snapshots;
+        self.since.retain(|_, since| since.last == last);
+        self.before = at;
+        requests
+    }
+
+    fn point(&mut self, family: &Family, sample: &Sample, at: u64) -> NumberDataPoint {
+        let labels = sample.labels.iter().flatten();
+        let attributes = labels
+            .flat_map(|labels| pairs(labels))
+            .map(|(name, value)| KeyValue::text(name, value));
+        let start = match (family.kind, &sample.labels[0]) {
+            (Kind::Counter, Some(labels)) => self.start(labels),
+            (Kind::Counter, None) => self.began,
+            // Not asked for: a gauge has none.
+            (Kind::Gauge | Kind::Info, _) => 0,
+        };
+        NumberDataPoint {
+            attributes: attributes.collect(),
+            start_time_unix_nano: start,
+            time_unix_nano: at,
+            value: Some(match sample.value {
+                Value::Int(n) => Number::Int(i64::try_from(n).unwrap_or(i64::MAX)),
+                Value::Float(n) => Number::Double(n),
+            }),
+        }
+    }
+
+    /// When the counter was 0: at the snapshot before the first that has these labels. A group that was
+    /// evicted and has come back counts from 0 again.
+    fn start(&mut self, labels: &Arc<str>) -> u64 {
+        let first = Since { start: self.before, last: 0 };
+        let since = self.since.entry(labels.clone()).or_insert(first);
+        since.last = self.snapshots;
+        since.start
+    }
+
+    fn request(&self, metrics: Vec<Metric>, points: usize) -> Batch {
+        let scope = Scope { name: "ebpftop".into(), version: env!("CARGO_PKG_VERSION").into() };
+        let resource = Resource { attributes: self.resource.clone() };
+        let request = MetricsRequest {
+            resource_metrics: vec![ResourceMetrics {
+                resource: Some(resource),
+                scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics }],
+            }],
+        };
+        Batch { items: points as u64, body: request.encode_to_vec().into() }
+    }
+}
+
+fn metric(family: &Family, data_points: Vec<NumberDataPoint>) -> Metric {
+    let name = match family.kind {
+        Kind::Info => family.sample_name(),
+        Kind::Counter | Kind::Gauge => family.name.to_owned(),
+    };
+    let data = match family.kind {
+        Kind::Counter => {
+            Data::Sum(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true })
+        }
+        Kind::Gauge | Kind::Info => Data::Gauge(Gauge { data_points }),
+    };
+    Metric {
+        name: name.replacen('_', ".", 1),
+        description: family.help.to_owned(),
+        // Codes of UCUM. No unit rather than `1`, which receivers take for a ratio.
+        unit: match family.unit {
+            "bytes" => "By",
+            "seconds" => "s",
+            _ => "",
+        }
+        .into(),
+        data: Some(data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::families::{BUILD, CPU, OPENS};
+    use crate::export::text::labels;
+
+    fn sample(labels: Option<Arc<str>>, value: Value) -> Sample {
+        Sample { labels: [labels, None], value }
+    }
+
+    fn metrics(batch: &Batch) -> Vec<Metric> {
+        let request = MetricsRequest::decode(batch.body.clone()).unwrap();
+        request.resource_metrics[0].scope_metrics[0].metrics.clone()
+    }
+
+    #[test]
+    fn names_units_and_kinds_follow_from_the_family() {
+        let mut writer = Writer::new(vec![KeyValue::text("host.name", "a")], 5);
+        let version = labels([("version", "1")]);
+        let all = [
+            Samples { family: &BUILD, samples: vec![sample(Some(version), Value::Int(1))] },
+            Samples { family: &OPENS, samples: vec![] },
+            Samples { family: &CPU, samples: vec![sample(None, Value::Float(0.5))] },
+        ];
+        let batches = writer.requests(&all, 9);
+        assert_eq!((batches.len(), batches[0].items), (1, 2));
+        let metrics = metrics(&batches[0]);
+        let shown: Vec<_> = metrics.iter().map(|m| (&*m.name, &*m.unit)).collect();
+        assert_eq!(shown, [("ebpftop.build_info", ""), ("ebpftop.process_cpu_seconds", "s")]);
+        let Some(Data::Gauge(gauge)) = &metrics[0].data else { panic!() };
+        assert_eq!(gauge.data_points[0].attributes, [KeyValue::text("version", "1")]);
+        let Some(Data::Sum(sum)) = &metrics[1].data else { panic!() };
+        let point = &sum.data_points[0];
+        assert!(sum.is_monotonic && sum.aggregation_temporality == CUMULATIVE);
+        assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (5, 9));
+        assert_eq!(point.value, Some(Number::Double(0.5)));
+    }
+
+    #[test]
+    fn a_group_that_comes_back_starts_again() {
+        let mut writer = Writer::new(vec![], 5);
+        let mut start = |programs: &[&str], at| {
+            let samples = programs.iter().map(|program| {
+                let labels = labels([("program", *program)]);
+                sample(Some(labels), Value::Int(u64::MAX))
+            });
+            let all = [Samples { family: &OPENS, samples: samples.collect() }];
+            let batch = &writer.requests(&all, at)[0];
+            let Some(Data::Sum(sum)) = &metrics(batch)[0].data else { panic!() };
+            assert_eq!(sum.data_points[0].value, Some(Number::Int(i64::MAX)));
+            sum.data_points.iter().map(|point| point.start_time_unix_nano).collect::<Vec<_>>()
+        };
+        assert_eq!(start(&["a", "b"], 10), [5, 5]);
+        assert_eq!(start(&["b"], 20), [5]);
+        assert_eq!(start(&["a", "b"], 30), [20, 5]);
+        assert_eq!(start(&["a", "b"], 40), [20, 5]);
+    }
+
+    #[test]
+    fn many_points_are_several_requests() {
+        let mut writer = Writer::new(vec![], 5);
+        let samples = |n: usize| vec![sample(None, Value::Int(1)); n];
+        let all = [
+            Samples { family: &CPU, samples: samples(1_500) },
+            Samples { family: &OPENS, samples: samples(3_000) },
+        ];
+        let batches = writer.requests(&all, 9);
+        assert_eq!(batches.iter().map(|b| b.items).collect::<Vec<_>>(), [2_000, 2_000, 500]);
+        let names: Vec<Vec<String>> =
+            batches.iter().map(|b| metrics(b).into_iter().map(|m| m.name).collect()).collect();
+        let (cpu, opens) = ("ebpftop.process_cpu_seconds", "ebpftop.opens");
+        assert_eq!(names, [vec![cpu, opens], vec![opens], vec![opens]]);
+    }
+}
