@@ -122,6 +122,7 @@ fn sockets(n: u32) -> ConnectionsBatch {
             passive: true,
             stream: true,
             unseen: false,
+            quality: Default::default(),
         }
     };
     let samples = (0..1_000).map(conn).collect();

@@ -185,6 +185,15 @@ pub(super) fn talking<'a>(
     if asking.is_empty() {
         return None;
     }
+    if asking.iter().any(|f| f.chooses_quality()) {
+        // Each is about one connection: that has to match all terms.
+        let conns = owners.into_iter().flat_map(Connections::live_conns).map(|(_, conn)| conn);
+        let matches = |conn: &&Conn| {
+            asking.iter().all(|f| f.connection(conn, conn.tcp_state(), &conn.quality))
+        };
+        let keys = conns.filter(matches).flat_map(|conn| &conn.shares);
+        return Some(keys.map(|share| share.owner.key).collect());
+    }
     let matches = |pair: &Pair| {
         asking.iter().all(|f| {
             let mut ports = pair.services.iter().map(|s| s.port);

@@ -91,6 +91,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	__u32 from;
 
 	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
+	__builtin_memset(&record->quality, 0, sizeof(record->quality));
 	record->rx_queued = 0;
 	record->state = 0;
 	if (state->stream)
@@ -98,6 +99,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	if (state->tcp) {
 		flags |= CONN_TCP;
 		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
+		quality_of(sk, state, &record->quality);
 	}
 	asm volatile("" ::: "memory");
 	record->flags = flags;
@@ -113,6 +115,8 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	record->last_tgid = state->last_tgid;
 	record->begun_ns = 0;
 	record->error = 0;
+	record->connect_us = state->connect_us;
+	record->pad = 0;
 }
 
 static __always_inline void count_lost(void)

@@ -23,6 +23,8 @@ bool seeding = false;
 /* Set by the reader: the number of this run of `holders`, from 1. */
 __u32 holders_run = 0;
 
+#define NS_PER_US 1000
+
 static __always_inline bool is_connection(__u8 state)
 {
 	return state != TCP_LISTEN && state != TCP_SYN_RECV && state != TCP_CLOSE;
@@ -64,6 +66,7 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 	struct sock_state *state = NULL;
 	bool is_new = false;
 	__u16 protocol;
+	__u64 now;
 
 	if (to != TCP_ESTABLISHED && to != TCP_SYN_SENT && to != TCP_CLOSE)
 		return 0;
@@ -102,7 +105,10 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 		if (!state->passive)
 			state->base.tx_bytes = 1; /* the SYN */
 	}
-	state->since_ns = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
+	if (from == TCP_SYN_SENT && state->since_ns)
+		state->connect_us = (now - state->since_ns) / NS_PER_US;
+	state->since_ns = now;
 	if (to == TCP_SYN_SENT) {
 		/* inside connect() */
 		set_first(state, addr, bpf_get_current_task(), OWNER_MADE);
@@ -456,3 +462,4 @@ const enum conn_event *unused_event __attribute__((unused));
 const enum conn_flag *unused_flag __attribute__((unused));
 const enum owner_from *unused_from __attribute__((unused));
 const enum walk_over *unused_walk __attribute__((unused));
+const enum conn_unknown *unused_unknown __attribute__((unused));

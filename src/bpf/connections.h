@@ -49,6 +49,21 @@ struct caller {
 	__u32 pad;
 };
 
+enum conn_unknown {
+	QUALITY_UNKNOWN = 0xffffffff, /* this kernel does not count it */
+};
+
+/* Quality of a TCP connection since it began. An RTT, window or rate of 0 is not measured yet. */
+struct conn_quality {
+	__u64 delivery_rate; /* bytes per second, as the latest acknowledgements came */
+	__u32 srtt_us;
+	__u32 rttvar_us; /* mean deviation of the RTT */
+	__u32 retransmits; /* segments, SYNs included */
+	__u32 lost; /* segments that were marked as lost */
+	__u32 reordering; /* events of reordered segments */
+	__u32 cwnd; /* segments */
+};
+
 struct conn_end {
 	__u8 ip[16]; /* IPv4 as v4-mapped */
 	__u16 port; /* host order */
@@ -74,13 +89,16 @@ struct conn_record {
 	/* calls of processes that found no room in `shares`; with CONN_KERNEL, of the kernel too */
 	struct conn_counts left_out;
 	struct conn_counts tcp; /* since tracking began; packets are 32 bits wide */
+	struct conn_quality quality; /* with CONN_TCP */
 	__u64 last_start_boottime_ns; /* the last caller, where that is not `first` */
 	__u32 last_tgid;
 	__u32 rx_queued; /* TCP: bytes received in order and not read yet */
 	__u32 error; /* errno of a CONN_CLOSE */
+	__u32 connect_us; /* from the SYN to ESTABLISHED; 0: unknown, or not from here */
 	__u16 flags; /* enum conn_flag */
 	__u8 event; /* enum conn_event */
 	__u8 state; /* TCP_; of a CONN_CLOSE the last one before CLOSE */
+	__u32 pad;
 };
 
 struct share_key {

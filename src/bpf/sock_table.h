@@ -32,13 +32,14 @@ struct sock_state {
 	__u64 sharers_sum; /* grows with each call that an entry in `shares` counts */
 	__u64 last_start_boottime_ns;
 	__u32 last_tgid;
-	__u32 error;
+	__u16 error;
+	__u8 kernel_calls; /* a kernel thread called */
+	__u8 pad8;
 	__u32 held; /* number of the last run of `holders` that found `first` with it */
 	__u32 at; /* index in `socks` */
 	__u32 rx_queued; /* TCP: unread bytes at CLOSE */
-	__u8 kernel_calls; /* a kernel thread called */
-	__u8 pad8[3];
-	__u64 pad[4];
+	__u32 connect_us; /* from the SYN to ESTABLISHED, or 0 */
+	struct conn_quality quality; /* TCP: at CLOSE */
 };
 /* Cache lines. */
 _Static_assert(sizeof(struct sock_state) % 64 == 0, "size");

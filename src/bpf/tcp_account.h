@@ -70,6 +70,41 @@ static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *s
 	return queued;
 }
 
+#define US_PER_S 1000000ull
+/* A field of tcp_sock that a kernel may lack. */
+#define KNOWN(sk, field)                                                                           \
+	(bpf_core_field_exists(struct tcp_sock, field) ? HALF(tcp_sock, sk, field) :               \
+							 QUALITY_UNKNOWN)
+
+/* What `ss -ti` prints as rtt, retrans, reord_seen, cwnd and delivery_rate (tcp_get_info and
+ * tcp_compute_delivery_rate of net/ipv4/tcp.c). The RTT is kept in eighths, its deviation in quarters. */
+static __always_inline void read_quality(__u64 sk, struct conn_quality *to)
+{
+	__u32 interval_us = HALF(tcp_sock, sk, rate_interval_us);
+	__u64 delivered = HALF(tcp_sock, sk, rate_delivered);
+
+	to->srtt_us = HALF(tcp_sock, sk, srtt_us) >> 3;
+	to->rttvar_us = HALF(tcp_sock, sk, mdev_us) >> 2;
+	to->retransmits = HALF(tcp_sock, sk, total_retrans);
+	to->lost = KNOWN(sk, lost);
+	to->reordering = KNOWN(sk, reord_seen);
+	to->cwnd = HALF(tcp_sock, sk, snd_cwnd);
+	to->delivery_rate = 0;
+	if (delivered && interval_us)
+		to->delivery_rate =
+			delivered * HALF(tcp_sock, sk, mss_cache) * US_PER_S / interval_us;
+}
+
+/* The quality of a connection now; after CLOSE as it was then. */
+static __always_inline void quality_of(__u64 sk, const struct sock_state *state,
+				       struct conn_quality *to)
+{
+	if (state->old_state)
+		*to = state->quality;
+	else
+		read_quality(sk, to);
+}
+
 /* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. */
 static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state)
 {
@@ -77,6 +112,7 @@ static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8
 
 	state->rx_queued = tcp_since_base(sk, state, &totals);
 	state->base = totals;
+	read_quality(sk, &state->quality);
 	state->old_state = old_state;
 }
 

@@ -177,6 +177,15 @@ struct tcp_sock {
 	__u32 snd_una;
 	__u32 snd_nxt;
 	__u32 write_seq;
+	__u32 srtt_us;
+	__u32 mdev_us;
+	__u32 total_retrans;
+	__u32 lost;
+	__u32 reord_seen;
+	__u32 snd_cwnd;
+	__u32 mss_cache;
+	__u32 rate_delivered;
+	__u32 rate_interval_us;
 };
 
 struct socket {

@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Attribution;
 use super::open::Comm;
 use super::process::ProcessKey;
+use super::quality::{Quality, TcpState};
 use super::time::{Mono, WallOffset};
 
 /// Protocol numbers of IP that lines name.
@@ -189,6 +191,9 @@ pub struct Conn {
     pub stream: bool,
     /// Its end was not observed: it ended between two polls.
     pub unseen: bool,
+    /// TCP's quality. Recordings have it apart.
+    #[serde(skip)]
+    pub quality: Quality,
 }
 
 impl Conn {
@@ -197,9 +202,25 @@ impl Conn {
         Some(self.shares.get(self.current)?.owner)
     }
 
+    /// Its state, where it is TCP.
+    pub fn tcp_state(&self) -> Option<TcpState> {
+        TcpState::of(self.state).filter(|_| self.protocol == TCP)
+    }
+
     /// The bytes that its processes' calls returned, those of the kernel included.
     pub fn called(&self) -> Carried {
         self.shares.iter().fold(self.left_out, |sum, share| sum + share.carried)
+    }
+
+    /// Its traffic. Below [`Attribution::Call`] that are TCP's counters; datagram sockets have none, which
+    /// is `None`.
+    pub fn carried(&self, attribution: Attribution) -> Option<Carried> {
+        let called = self.called();
+        let tcp = self.tcp.map(|tcp| tcp.carried);
+        match attribution {
+            Attribution::Call => Some(tcp.map_or(called, |tcp| tcp + called.minus(tcp))),
+            _ => tcp.or((self.protocol == TCP).then_some(called)),
+        }
     }
 
     /// Received bytes that no process has read. The kernel's count stops when TCP has closed, and
@@ -288,6 +309,20 @@ pub struct ConnectionsBatch {
     /// Present at the end of each interval.
     pub tick: Option<ConnectionsTick>,
     pub limits: Limits,
+}
+
+impl ConnectionsBatch {
+    /// Every connection in it, in the order of the fields.
+    pub fn conns(&self) -> impl Iterator<Item = &Conn> {
+        let samples = self.tick.iter().flat_map(|tick| &tick.samples);
+        self.known.iter().chain(&self.events).chain(samples)
+    }
+
+    /// See [`Self::conns`].
+    pub fn conns_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
+        let samples = self.tick.iter_mut().flat_map(|tick| &mut tick.samples);
+        self.known.iter_mut().chain(&mut self.events).chain(samples)
+    }
 }
 
 /// Counts of events without room in a table of the kernel side, since the start.

@@ -8,13 +8,16 @@ mod pattern;
 mod terms;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
 use super::cgroup::Cgroup;
+use super::conn::Conn;
 use super::lineage::Ancestor;
 use super::open::Comm;
+use super::quality::{Quality, TcpState};
 use super::unit::systemd_unit;
 
 /// The longest expression, bytes: filters are typed, and a bound keeps their cost known.
@@ -32,7 +35,10 @@ pub struct Filter {
     errnos: Vec<Term<Errno>>,
     nets: Vec<Term<Net>>,
     peers: Vec<Term<Net>>,
-    ports: Vec<Term<u16>>,
+    ports: Vec<Term<Compare<u16>>>,
+    states: Vec<Term<TcpState>>,
+    rtts: Vec<Term<Compare<Duration>>>,
+    retransmits: Vec<Term<Compare<u32>>>,
 }
 
 /// A condition that must match or, negated, must not.
@@ -45,6 +51,24 @@ struct Term<T> {
 impl<T> Term<T> {
     fn passes(&self, test: impl FnOnce(&T) -> bool) -> bool {
         test(&self.is) != self.negated
+    }
+}
+
+/// A number to compare with: `443`, `>1024`, `<50ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compare<T> {
+    Is(T),
+    More(T),
+    Less(T),
+}
+
+impl<T: PartialOrd> Compare<T> {
+    fn matches(&self, value: T) -> bool {
+        match self {
+            Self::Is(n) => value == *n,
+            Self::More(n) => value > *n,
+            Self::Less(n) => value < *n,
+        }
     }
 }
 
@@ -253,9 +277,30 @@ impl Filter {
         self.nets.iter().all(|t| t.passes(|net| net.contains(ip)))
     }
 
-    /// Whether there are terms on the connections of a process (`peer:`, `port:`).
+    /// Whether there are terms on the connections of a process (`peer:`, `port:`, `state:`, …).
     pub fn chooses_peers(&self) -> bool {
-        !(self.peers.is_empty() && self.ports.is_empty())
+        !(self.peers.is_empty() && self.ports.is_empty()) || self.chooses_quality()
+    }
+
+    /// Whether there are terms on state or quality (`state:`, `rtt:`, `retrans:`).
+    pub fn chooses_quality(&self) -> bool {
+        !(self.states.is_empty() && self.rtts.is_empty() && self.retransmits.is_empty())
+    }
+
+    /// Whether the terms on the two ends (`ip:`, `peer:`, `port:`), the state and the quality of a
+    /// connection match. An unknown state or value does not.
+    pub fn connection(&self, conn: &Conn, state: Option<TcpState>, quality: &Quality) -> bool {
+        let remote = conn.remote.ip();
+        let (rtt, retransmits) = (quality.rtt(), quality.retransmits);
+        self.address(remote)
+            && self.peer(remote)
+            && self.port([conn.local.port(), conn.remote.port()])
+            && self.states.iter().all(|t| t.passes(|is| state == Some(*is)))
+            && self.rtts.iter().all(|t| t.passes(|is| rtt.is_some_and(|rtt| is.matches(rtt))))
+            && self
+                .retransmits
+                .iter()
+                .all(|t| t.passes(|is| retransmits.is_some_and(|n| is.matches(n))))
     }
 
     /// Whether there are terms on ports alone (`port:`).
@@ -270,7 +315,7 @@ impl Filter {
 
     /// Whether the terms on ports (`port:`) match the port of either end.
     pub fn port(&self, ports: [u16; 2]) -> bool {
-        self.ports.iter().all(|t| t.passes(|port| ports.contains(port)))
+        self.ports.iter().all(|t| t.passes(|is| ports.iter().any(|port| is.matches(*port))))
     }
 }
 

@@ -35,6 +35,7 @@ pub mod process;
 pub mod process_event;
 pub mod process_info;
 pub mod process_log;
+pub mod quality;
 pub mod rotation;
 pub mod services;
 pub mod size;

@@ -23,6 +23,7 @@ use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvents;
+use crate::model::quality::Quality;
 use crate::model::talkers::TalkersSample;
 
 /// Everything but opens.
@@ -41,9 +42,14 @@ pub(super) enum Rare<'a> {
     Connections(Cow<'a, ConnectionsBatch>),
     ConnectionsEnded,
     Before(Before),
-    Missing { opens: u64, events: u64 },
+    Missing {
+        opens: u64,
+        events: u64,
+    },
     Containers(#[serde(deserialize_with = "list")] Cow<'a, [(Box<str>, Option<ContainerName>)]>),
     Processes(Cow<'a, ProcessEvents>),
+    /// Connections with the quality of each, in the order of [`ConnectionsBatch::conns`].
+    Measured(Cow<'a, ConnectionsBatch>, #[serde(deserialize_with = "list")] Cow<'a, [Quality]>),
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -120,7 +126,7 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Talkers(samples)) => Rare::Talkers(samples.into()),
             Seen::Probe(ProbeEvent::Links(links)) => Rare::Links(links.into()),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)) => Rare::TalkersEnded,
-            Seen::Probe(ProbeEvent::Connections(batch)) => Rare::Connections(Cow::Borrowed(batch)),
+            Seen::Probe(ProbeEvent::Connections(batch)) => connections(batch),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::ConnectionsEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
@@ -156,6 +162,13 @@ impl<'a> Rare<'a> {
             Rare::ConnectionsStarted(Ok(info)) => started(ProbeInfo::Connections(info)),
             Rare::ConnectionsStarted(Err(problem)) => failed(ProbeId::Connections, problem),
             Rare::Connections(batch) => Seen::Probe(ProbeEvent::Connections(batch.into_owned())),
+            Rare::Measured(batch, quality) => {
+                let mut batch = batch.into_owned();
+                for (conn, quality) in batch.conns_mut().zip(quality.iter()) {
+                    conn.quality = *quality;
+                }
+                Seen::Probe(ProbeEvent::Connections(batch))
+            }
             Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Processes(events) => Seen::Probe(ProbeEvent::Processes(events.into_owned())),
             Rare::Tick => Seen::Tick,
@@ -215,6 +228,18 @@ impl<'a> Rare<'a> {
             }
             _ => {}
         }
+    }
+}
+
+/// Connections, with the quality of each where that of any is known. Beyond the longest list it is not
+/// written.
+fn connections(batch: &ConnectionsBatch) -> Rare<'_> {
+    let quality = batch.conns().map(|conn| conn.quality).take(MOST_LIST);
+    let quality: Vec<Quality> = quality.collect();
+    let batch = Cow::Borrowed(batch);
+    match quality.iter().any(|quality| *quality != Quality::default()) {
+        true => Rare::Measured(batch, quality.into()),
+        false => Rare::Connections(batch),
     }
 }
 

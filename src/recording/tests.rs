@@ -291,3 +291,34 @@ fn any_records_are_read_without_harm() {
         assert!(records <= raw.len());
     });
 }
+
+#[test]
+fn the_quality_of_connections_is_recorded_apart() {
+    use crate::model::conn::{ConnectionsBatch, ConnectionsTick};
+    use crate::model::connections::sample;
+    use crate::model::quality::Quality;
+    let quality = |n: u32| Quality {
+        srtt_us: Some(n),
+        retransmits: Some(n % 2),
+        delivery_bps: Some(u64::MAX),
+        ..Quality::default()
+    };
+    let mut batch = ConnectionsBatch {
+        known: vec![sample(1)],
+        events: vec![sample(2), sample(3)],
+        tick: Some(ConnectionsTick { samples: vec![sample(4)], ..Default::default() }),
+        ..Default::default()
+    };
+    // As an older recording has it, and as it is now.
+    let plain = Seen::Probe(ProbeEvent::Connections(batch.clone()));
+    for (n, conn) in (1..).zip(batch.conns_mut()).skip(1) {
+        conn.quality = quality(n);
+    }
+    let measured = Seen::Probe(ProbeEvent::Connections(batch));
+    let what = [(Mono(0), plain), (Mono(1), measured)];
+    let (seen, ended) = read(&recording(&what)).unwrap();
+    ended.unwrap();
+    let truth: Vec<String> = what.iter().flat_map(|(at, seen)| lines(*at, seen)).collect();
+    assert_eq!(seen, truth);
+    assert!(seen[1].contains("srtt_us: Some(4)"), "{}", seen[1]);
+}

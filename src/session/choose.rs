@@ -104,18 +104,15 @@ impl Choose {
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
     }
 
-    /// Whether what happened to a connection is written: its owner is chosen as one of opens is, its
-    /// peer by `peer:`, `ip:` and `port:`.
+    /// Whether what happened to a connection is written: its owner is chosen as one of opens is, the
+    /// rest by `peer:`, `ip:`, `port:`, `state:`, `rtt:` and `retrans:`.
     pub fn connection(&self, change: &Change) -> bool {
         let conn = &change.conn;
         let chosen = match &change.conn.owner() {
             Some(owner) => self.owner(owner),
             None => !self.chooses_owners(),
         };
-        chosen
-            && self.filter.address(conn.remote.ip())
-            && self.filter.peer(conn.remote.ip())
-            && self.filter.port([conn.local.port(), conn.remote.port()])
+        chosen && self.filter.connection(conn, conn.tcp_state(), &conn.quality)
     }
 
     /// Whether a process is among those of the interval's table.

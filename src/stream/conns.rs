@@ -1,7 +1,7 @@
 //! Connections as rows of cells, from which JSON and CSV are written.
 
 use crate::model::conn::{Carried, Conn, Limits, Owner, Share, TCP, UDP};
-use crate::model::connections::{Change, Connections, Net, Reason, What};
+use crate::model::connections::{Change, Connections, Failure, Net, Reason, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::time::Mono;
@@ -31,7 +31,8 @@ pub(super) type Row = Vec<(&'static str, Cell)>;
 /// The columns of CSV: those of `connect`, `accept` and `close`; an `owners` row has one process and
 /// leaves the others empty.
 pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,unattributed,shared,holders,\
-    more_holders,protocol,local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,since,duration_s,\
+    more_holders,protocol,local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,state,connect_us,srtt_us,rttvar_us,retransmits,lost,\
+    reordering,cwnd,delivery_bps,since,duration_s,\
     rx_bytes,tx_bytes,rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution\n";
 
 fn int(n: impl Into<u64>) -> Cell {
@@ -127,6 +128,7 @@ pub(super) fn change(change: &Change) -> Row {
     row.push(("cookie", word(conn.cookie.to_string())));
     let errno = i32::try_from(conn.error).ok().filter(|e| *e != 0);
     row.push(("errno", errno.map_or(Cell::None, |e| word(errno_name(e)))));
+    row.extend(quality(conn));
     if change.what == What::Close {
         row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
         let lasted = conn.since.map(|since| Cell::Seconds(change.at.since(since)));
@@ -142,6 +144,23 @@ pub(super) fn change(change: &Change) -> Row {
     }
     mark(&mut row, change.attribution);
     row
+}
+
+/// TCP's state and quality.
+fn quality(conn: &Conn) -> Row {
+    let of = &conn.quality;
+    let known = |n: Option<u32>| n.map_or(Cell::None, int);
+    vec![
+        ("state", conn.tcp_state().map_or(Cell::None, |state| word(state.name()))),
+        ("connect_us", known(of.connect_us)),
+        ("srtt_us", known(of.srtt_us)),
+        ("rttvar_us", known(of.rttvar_us)),
+        ("retransmits", known(of.retransmits)),
+        ("lost", known(of.lost)),
+        ("reordering", known(of.reordering)),
+        ("cwnd", known(of.cwnd)),
+        ("delivery_bps", of.delivery_bps.map_or(Cell::None, int)),
+    ]
 }
 
 /// The processes of a socket, each with the bytes of its calls.
@@ -197,6 +216,10 @@ pub(super) fn owners(owners: &Connections, processes: &[&Net]) -> Row {
     row.push(("unattributed", known(parts.collect())));
     row.push(("other", known(carried(other))));
     row.push(("evicted", int(owners.evicted)));
+    let failed = |(why, n): (Failure, u64)| (why.name(), int(n));
+    let failures = owners.turnover.failed.parts().map(failed);
+    // A poll finds connections when they are established.
+    row.push(("failed", if polled { Cell::None } else { Cell::Row(failures.collect()) }));
     row.push(("left_out", Cell::Row(left_out(&owners.limits))));
     let rows = processes.iter().map(|net| {
         let mut row = process(net, owners.attribution);

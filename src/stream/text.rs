@@ -144,6 +144,12 @@ impl Lines for Text {
         if conn.error != 0 {
             let _ = write!(text, " {}", errno_name(i32::try_from(conn.error).unwrap_or(0)));
         }
+        let quality = &conn.quality;
+        if change.what == What::Failed {
+            let why = if conn.error == 0 { " given up" } else { "" };
+            let after = quality.connect_us.map_or(String::new(), |us| format!(" after {}", ms(us)));
+            let _ = write!(text, "{why}{after}");
+        }
         if change.what == What::Close {
             let _ = match change.carried() {
                 Some(all) => {
@@ -154,6 +160,12 @@ impl Lines for Text {
             if let Some(since) = conn.since {
                 let _ =
                     write!(text, ", {:.3} s", change.at.since(since) as f64 / NS_PER_SEC as f64);
+            }
+            if let Some(srtt_us) = quality.srtt_us {
+                let _ = write!(text, ", RTT {}", ms(srtt_us));
+            }
+            if let Some(again @ 1..) = quality.retransmits {
+                let _ = write!(text, ", {again} retransmits");
             }
         }
         match change.attribution {
@@ -198,6 +210,11 @@ impl Lines for Text {
     fn has_cgroup(&self) -> bool {
         false
     }
+}
+
+/// Microseconds as milliseconds.
+fn ms(us: u32) -> String {
+    format!("{:.3} ms", f64::from(us) / 1e3)
 }
 
 /// The table of an interval where sockets are polled: no bytes are known.

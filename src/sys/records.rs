@@ -2,7 +2,8 @@
 
 use crate::bpf::cgroups::types::cgroup_head;
 use crate::bpf::connections::types::{
-    caller, conn_counts, conn_record, holder_record, peer_record, share_key, share_record,
+    caller, conn_counts, conn_quality, conn_record, holder_record, peer_record, share_key,
+    share_record,
 };
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
@@ -28,7 +29,16 @@ macro_rules! plain {
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
-plain!(caller, conn_counts, conn_record, holder_record, peer_record, share_key, share_record);
+plain!(
+    caller,
+    conn_counts,
+    conn_quality,
+    conn_record,
+    holder_record,
+    peer_record,
+    share_key,
+    share_record
+);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

@@ -39,6 +39,7 @@ mod owners;
 mod privileges;
 mod processes;
 mod procfs;
+mod quality;
 mod recording;
 mod refused;
 mod remote;

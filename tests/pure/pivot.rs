@@ -61,6 +61,7 @@ pub(super) fn conn(
         passive: false,
         stream: true,
         unseen: false,
+        quality: Default::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changes of connections, queued for the writer of lines.
 
 use super::Holders;
-use crate::model::conn::{Carried, Conn, TCP};
+use crate::model::conn::{Carried, Conn};
 use crate::model::coverage::Attribution;
 use crate::model::time::Mono;
 
@@ -26,18 +26,7 @@ pub struct Change {
 impl Change {
     /// The socket's traffic; `None` where it is not counted.
     pub fn carried(&self) -> Option<Carried> {
-        carried(&self.conn, self.attribution)
-    }
-}
-
-/// A socket's traffic. Below [`Attribution::Call`] that are TCP's counters; datagram sockets have
-/// none.
-pub(super) fn carried(conn: &Conn, attribution: Attribution) -> Option<Carried> {
-    let called = conn.called();
-    let tcp = conn.tcp.map(|tcp| tcp.carried);
-    match attribution {
-        Attribution::Call => Some(tcp.map_or(called, |tcp| tcp + called.minus(tcp))),
-        _ => tcp.or((conn.protocol == TCP).then_some(called)),
+        self.conn.carried(self.attribution)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::model::conn::{Carried, Conn, Owner, TcpCounts};
 use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
 
-/// Connections that are followed at once, about 600 bytes each. One beyond is counted in
+/// Connections that are followed at once, about 700 bytes each. One beyond is counted in
 /// [`super::Connections::evicted`] and nowhere else.
 pub const MAX_CONNS: usize = 65_536;
 
@@ -44,6 +44,10 @@ pub(super) struct Live {
     /// The parts that are counted.
     pub(super) counted: Parts,
     pub(super) side: Side,
+    /// Its bytes at the end of the last interval, received and sent, and those of that interval; `None`
+    /// where they are not counted.
+    before: Option<[u64; 2]>,
+    pub(super) delta: Option<[u64; 2]>,
     /// The process among whose living connections it is.
     pub(super) counted_for: Option<ProcessKey>,
     /// The processes that have it among their begun connections.
@@ -57,6 +61,8 @@ impl Live {
             packets: [0; 2],
             counted: Parts::new(),
             side: Side::Unknown,
+            before: None,
+            delta: None,
             counted_for: None,
             begun_for: Vec::new(),
         }
@@ -90,6 +96,28 @@ impl Live {
             ..tcp
         });
         parts(&self.conn, tcp, attribution)
+    }
+
+    fn bytes(&self, attribution: Attribution) -> Option<[u64; 2]> {
+        self.conn.carried(attribution).map(|c| [c.rx_bytes, c.tx_bytes])
+    }
+
+    /// Whether the end of an interval changes it.
+    pub(super) fn has_moved(&self, attribution: Attribution) -> bool {
+        self.bytes(attribution) != self.before || self.delta.is_some_and(|d| d != [0; 2])
+    }
+
+    /// What it has carried belongs to no interval.
+    pub(super) fn carried_before(&mut self, attribution: Attribution) {
+        self.before = self.bytes(attribution);
+    }
+
+    pub(super) fn end_interval(&mut self, attribution: Attribution) {
+        let now = self.bytes(attribution);
+        let [rx_before, tx_before] = self.before.unwrap_or_default();
+        self.delta =
+            now.map(|[rx, tx]| [rx.saturating_sub(rx_before), tx.saturating_sub(tx_before)]);
+        self.before = now;
     }
 
     /// The parts of its traffic.

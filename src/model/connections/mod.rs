@@ -3,16 +3,21 @@
 //! The sum over processes, evicted processes and unattributed traffic is the traffic of all sockets.
 
 mod changes;
+mod closed;
 mod events;
 mod evict;
+mod failure;
 mod holders;
 mod live;
+mod log;
 mod net;
 mod peers;
 mod queries;
 mod reason;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::sample;
 mod undo;
 
 use hashbrown::HashMap;
@@ -25,11 +30,13 @@ use super::time::Mono;
 
 use changes::Changes;
 pub use changes::{Change, What};
-use events::Events;
+pub use closed::{CLOSED_STAYS_NS, Closed, MAX_CLOSED};
 pub use events::{Event, MAX_EVENTS, NetActivity};
+pub use failure::{Failure, Failures, Turnover};
 pub use holders::Holders;
 use live::Live;
 pub use live::{MAX_CONNS, Parts, Party};
+use log::Log;
 pub use net::Net;
 pub use peers::{Pair, Service, Side};
 pub use reason::{Reason, Unattributed};
@@ -53,16 +60,24 @@ pub struct Bounds {
     pub pairs: usize,
     /// See [`MAX_EVENTS`].
     pub events: usize,
+    /// See [`MAX_CLOSED`].
+    pub closed: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { conns: MAX_CONNS, processes: MAX_PROCESSES, pairs: MAX_PAIRS, events: MAX_EVENTS }
+        Self {
+            conns: MAX_CONNS,
+            processes: MAX_PROCESSES,
+            pairs: MAX_PAIRS,
+            events: MAX_EVENTS,
+            closed: MAX_CLOSED,
+        }
     }
 }
 
 /// The connections, the processes that use them, and their peers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connections {
     bounds: Bounds,
     conns: Table<Live>,
@@ -71,13 +86,20 @@ pub struct Connections {
     holders: HashMap<u64, Holders>,
     /// Datagram sockets that ended in this interval: their peers are read at its end.
     gone: HashMap<u64, Conn>,
-    events: Events,
+    events: Log<Event>,
+    closed: Log<Closed>,
     /// Changes for the reader of [`Self::take_changes`], where there is one.
     changes: Option<Changes>,
     /// Traffic of all sockets, and of the last interval.
     pub total: Carried,
     pub delta: Carried,
     before: Carried,
+    /// Connections that began, ended and failed, and those of the last interval.
+    pub turnover: Turnover,
+    pub turnover_delta: Turnover,
+    turnover_before: Turnover,
+    /// Ended connections that were evicted before their minute was over.
+    pub closed_evicted: u64,
     /// The part of `total` that has no process.
     pub unattributed: Unattributed,
     /// The part of `total` of processes that were evicted.
@@ -95,10 +117,41 @@ pub struct Connections {
     turn_start: Option<Box<undo::Sums>>,
 }
 
+impl Default for Connections {
+    fn default() -> Self {
+        Self::with_bounds(Bounds::default())
+    }
+}
+
 impl Connections {
     /// Empty tables with bounds of their own.
     pub fn with_bounds(bounds: Bounds) -> Self {
-        Self { bounds, events: Events::new(bounds.events), ..Self::default() }
+        Self {
+            events: Log::new(bounds.events),
+            closed: Log::new(bounds.closed),
+            bounds,
+            conns: Table::default(),
+            processes: Table::default(),
+            pairs: Table::default(),
+            holders: HashMap::new(),
+            gone: HashMap::new(),
+            changes: None,
+            total: Carried::default(),
+            delta: Carried::default(),
+            before: Carried::default(),
+            turnover: Turnover::default(),
+            turnover_delta: Turnover::default(),
+            turnover_before: Turnover::default(),
+            closed_evicted: 0,
+            unattributed: Unattributed::default(),
+            other: Carried::default(),
+            evicted: 0,
+            limits: Limits::default(),
+            attribution: Attribution::default(),
+            at: Mono::default(),
+            interval_ns: 0,
+            turn_start: None,
+        }
     }
 
     /// One that collects changes for [`Self::take_changes`].
@@ -121,6 +174,9 @@ impl Connections {
         self.limits = batch.limits;
         for conn in &batch.known {
             self.follow(conn);
+            if let Some(live) = self.conns.row_mut(conn.cookie) {
+                live.carried_before(self.attribution);
+            }
         }
         for conn in &batch.events {
             match conn.event {
@@ -154,8 +210,10 @@ impl Connections {
     pub fn restart(&mut self) {
         (self.total, self.delta, self.before, self.other) = Default::default();
         self.unattributed = Unattributed::default();
-        self.evicted = 0;
-        self.events = Events::new(self.bounds.events);
+        (self.evicted, self.closed_evicted) = (0, 0);
+        self.events = Log::new(self.bounds.events);
+        self.closed = Log::new(self.bounds.closed);
+        (self.turnover, self.turnover_delta, self.turnover_before) = Default::default();
         (self.pairs, self.processes, self.turn_start) = Default::default();
         self.conns.iter_mut().for_each(|(_, live)| live.restart());
     }
@@ -190,8 +248,14 @@ impl Connections {
     }
 
     fn report(&mut self, what: What, conn: &Conn, at: Mono, unseen: bool) {
+        self.turnover.add(what, Failure::of(what, conn));
+        if matches!(what, What::Close | What::Failed)
+            && self.closed.push(Closed::new(what, at, conn))
+        {
+            self.closed_evicted += 1;
+        }
         if let Some(owner) = conn.owner() {
-            let carried = changes::carried(conn, self.attribution);
+            let carried = conn.carried(self.attribution);
             self.events.push(Event {
                 at,
                 key: owner.key,
@@ -371,6 +435,12 @@ impl Connections {
     fn end_interval(&mut self) {
         self.delta = self.total.minus(self.before);
         self.before = self.total;
+        self.turnover_delta = self.turnover.minus(self.turnover_before);
+        self.turnover_before = self.turnover;
+        let (at, attribution) = (self.at, self.attribution);
+        self.closed.expire(|closed| closed.is_over(at));
+        self.conns
+            .change(|live| live.has_moved(attribution), |live| live.end_interval(attribution));
         self.processes.change(Net::has_moved, |net| {
             net.delta = net.total.minus(net.before);
             net.before = net.total;

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Change, Connections, Event, Net, Pair, Party};
+use super::{Change, Closed, Connections, Event, Net, Pair, Party};
 use crate::model::conn::{Carried, Conn, ConnectionsBatch, Owner, PeerAddr};
 use crate::model::process::ProcessKey;
+use crate::model::slab::Slot;
 
 impl Connections {
     /// The changes since the last call.
@@ -60,6 +61,36 @@ impl Connections {
         self.conns.iter().map(|(_, live)| (&live.conn, live.conn.owner()))
     }
 
+    /// Living connections with their places in the table.
+    pub fn live_conns(&self) -> impl Iterator<Item = (Slot, &Conn)> {
+        self.conns.iter().map(|(slot, live)| (slot, &live.conn))
+    }
+
+    /// A living connection.
+    pub fn conn(&self, slot: Slot) -> Option<&Conn> {
+        self.conns.get(slot).map(|live| &live.conn)
+    }
+
+    /// A living connection's bytes in the last interval, received and sent.
+    pub fn conn_delta(&self, slot: Slot) -> Option<[u64; 2]> {
+        self.conns.get(slot)?.delta
+    }
+
+    /// Bytes that a connection has carried; `None` where they are not counted.
+    pub fn carried_by(&self, conn: &Conn) -> Option<Carried> {
+        conn.carried(self.attribution)
+    }
+
+    /// Connections that ended in the last minute, each with its number, the oldest first.
+    pub fn closed_lately(&self) -> impl Iterator<Item = (u64, &Closed)> {
+        self.closed.numbered()
+    }
+
+    /// The ended connection with a number, while it is stored.
+    pub fn closed_conn(&self, number: u64) -> Option<&Closed> {
+        self.closed.get(number)
+    }
+
     /// How a living connection's traffic divides; empty where it is not known.
     pub fn parts_of(&self, cookie: u64) -> &[(Party, Carried)] {
         self.conns.row(cookie).map_or(&[], |live| live.parts())
@@ -86,7 +117,7 @@ impl Connections {
 
     /// The latest network events of a process, in their order.
     pub fn events_of(&self, key: ProcessKey) -> impl Iterator<Item = &Event> {
-        self.events.of(key)
+        self.events.iter().filter(move |event| event.key == key)
     }
 }
 

@@ -52,7 +52,13 @@ fn conn(cookie: u64, event: ConnEvent, shares: &[(u32, OwnerFrom, Carried)]) -> 
         passive: false,
         stream: true,
         unseen: false,
+        quality: Default::default(),
     }
+}
+
+/// A connection of process 1, for tests elsewhere.
+pub(crate) fn sample(cookie: u64) -> Conn {
+    conn(cookie, Sample, &[(1, Made, carried(10, 20))])
 }
 
 /// A connection from outside.
@@ -474,4 +480,62 @@ fn bytes_that_are_read_after_the_close_of_tcp_are_not_queued() {
     assert_eq!(read.queued(), Some(0));
     let partly = Conn { tcp: tcp(100, 0, 100), ..conn(1, Close, &[(1, Made, carried(70, 0))]) };
     assert_eq!(partly.queued(), Some(30));
+}
+
+#[test]
+fn failures_are_counted_by_reason_and_ended_connections_stay_for_a_minute() {
+    let mut owners = Connections::with_bounds(Bounds { closed: 3, ..Bounds::default() });
+    let shares = [(1, Made, carried(10, 20))];
+    let ends = |cookie, state, error, at| Conn {
+        at: Mono(at),
+        state,
+        error,
+        ..conn(cookie, Close, &shares)
+    };
+    const SYN_SENT: u8 = 2;
+    let begins = (1..=3).map(|cookie| conn(cookie, Connect, &shares));
+    owners.apply(&events(begins.collect()));
+    owners.apply(&events(vec![
+        ends(4, SYN_SENT, 111, 20),
+        ends(5, SYN_SENT, 110, 21),
+        ends(6, SYN_SENT, 0, 22),
+        ends(1, 1, 104, 23), // reset
+        ends(2, 8, 0, 24),
+    ]));
+    let failed: Vec<_> = owners.turnover.failed.parts().filter(|(_, n)| *n > 0).collect();
+    let once = |why: Failure| (why, 1);
+    use Failure::{Aborted, Refused, Reset, TimedOut};
+    assert_eq!(failed, [Refused, TimedOut, Reset, Aborted].map(once));
+    assert_eq!((owners.turnover.begun, owners.turnover.closed), (3, 2));
+    // Two of five found no room.
+    let stays = |owners: &Connections| -> Vec<u64> {
+        owners.closed_lately().map(|(_, closed)| closed.conn.cookie).collect()
+    };
+    assert_eq!((stays(&owners), owners.closed_evicted), (vec![6, 1, 2], 2));
+    let tick = |at| ConnectionsBatch { at: Mono(at), ..tick(Vec::new(), false) };
+    owners.apply(&tick(100));
+    assert_eq!(owners.turnover_delta, owners.turnover);
+    owners.apply(&tick(CLOSED_STAYS_NS + 23));
+    assert_eq!((stays(&owners), owners.closed_evicted), (vec![1, 2], 2));
+    assert_eq!(owners.turnover_delta, Turnover::default());
+    owners.apply(&tick(CLOSED_STAYS_NS + 25));
+    assert!(stays(&owners).is_empty());
+}
+
+#[test]
+fn a_connection_has_the_bytes_of_the_last_interval() {
+    let mut owners = Connections::default();
+    let reads = |rx, tx| conn(1, Sample, &[(1, Made, carried(rx, tx))]);
+    let mut deltas = Vec::new();
+    for samples in [vec![reads(100, 7)], vec![reads(150, 7)], vec![], vec![]] {
+        owners.apply(&tick(samples, false));
+        deltas.extend(owners.live_conns().map(|(slot, _)| owners.conn_delta(slot)));
+    }
+    assert_eq!(deltas, [Some([100, 7]), Some([50, 0]), Some([0, 0]), Some([0, 0])]);
+    // Traffic from before a recording is of no interval.
+    let mut owners = Connections::default();
+    owners.apply(&ConnectionsBatch { known: vec![reads(100, 7)], ..Default::default() });
+    owners.apply(&tick(vec![reads(101, 9)], false));
+    let deltas: Vec<_> = owners.live_conns().map(|(slot, _)| owners.conn_delta(slot)).collect();
+    assert_eq!(deltas, [Some([1, 2])]);
 }

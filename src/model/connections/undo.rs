@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::live::Live;
-use super::{Connections, Net, Pair, Unattributed};
+use super::{Connections, Net, Pair, Turnover, Unattributed};
 use crate::model::conn::{Carried, Conn, Limits, Owner, PeerAddr};
 use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
@@ -20,6 +20,8 @@ use crate::model::undo::{Reading, Undoable, Window, Writing};
 pub(super) struct Sums {
     total: Carried,
     delta: Carried,
+    turnover: [Turnover; 2],
+    closed_evicted: u64,
     unattributed: Unattributed,
     other: Carried,
     evicted: u64,
@@ -34,6 +36,8 @@ impl Sums {
         Self {
             total: connections.total,
             delta: connections.delta,
+            turnover: [connections.turnover, connections.turnover_delta],
+            closed_evicted: connections.closed_evicted,
             unattributed: connections.unattributed,
             other: connections.other,
             evicted: connections.evicted,
@@ -53,6 +57,7 @@ impl Connections {
         to.put(self.turn_start.as_deref().unwrap_or(&now));
         self.turn_start = Some(Box::new(now));
         self.events.changes(to);
+        self.closed.changes(to);
         self.conns.changes(window, to);
         self.processes.changes(window, to);
         self.pairs.changes(window, to);
@@ -64,6 +69,8 @@ impl Connections {
         let sums: Sums = from.get()?;
         self.total = sums.total;
         self.delta = sums.delta;
+        [self.turnover, self.turnover_delta] = sums.turnover;
+        self.closed_evicted = sums.closed_evicted;
         self.unattributed = sums.unattributed;
         self.other = sums.other;
         self.evicted = sums.evicted;
@@ -72,6 +79,7 @@ impl Connections {
         self.at = sums.at;
         self.interval_ns = sums.interval_ns;
         self.events.go_back(from)?;
+        self.closed.go_back(from)?;
         self.conns.go_back(from)?;
         self.processes.go_back(from)?;
         self.pairs.go_back(from)
@@ -124,11 +132,13 @@ impl Undoable for Live {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(&self.conn, self.packets));
+        to.put(&(&self.conn, self.packets, self.conn.quality, self.delta));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        (self.conn, self.packets) = from.get()?;
+        let quality;
+        (self.conn, self.packets, quality, self.delta) = from.get()?;
+        self.conn.quality = quality;
         Some(())
     }
 }

@@ -2,10 +2,17 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
+
+use strum::VariantArray;
 
 use super::terms::{self, TermForm};
-use super::{CgroupPart, Errno, Filter, FilterError, MAX_BYTES, Net, ParentIs, Pattern, Term};
+use super::{
+    CgroupPart, Compare, Errno, Filter, FilterError, MAX_BYTES, Net, ParentIs, Pattern, Term,
+};
+use crate::model::duration;
 use crate::model::errno::errno_number;
+use crate::model::quality::TcpState;
 
 /// A position in the expression.
 struct Reader<'a> {
@@ -92,9 +99,25 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
             filter.errnos.push(Term { negated, is });
         }
         "port" => {
-            let is = plain(&value).and_then(|text| text.parse().ok());
+            let is = plain(&value).and_then(|text| compare(text, |n| n.parse().ok()));
             let is = is.ok_or_else(|| needs("a port number"))?;
             filter.ports.push(Term { negated, is });
+        }
+        "state" => {
+            let is = plain(&value).and_then(TcpState::named);
+            let is = is.ok_or_else(|| error(format!("`state:` is one of {}", states())))?;
+            filter.states.push(Term { negated, is });
+        }
+        "rtt" => {
+            let is = plain(&value).and_then(|text| compare(text, time));
+            let is = is.filter(|is| !matches!(is, Compare::Is(_)));
+            let is = is.ok_or_else(|| needs("`>` or `<` and a time with its unit"))?;
+            filter.rtts.push(Term { negated, is });
+        }
+        "retrans" => {
+            let is = plain(&value).and_then(|text| compare(text, |n| n.parse().ok()));
+            let is = is.ok_or_else(|| needs("a number"))?;
+            filter.retransmits.push(Term { negated, is });
         }
         key => {
             let is = plain(&value).and_then(net);
@@ -109,6 +132,30 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
 /// The text of a value that is no PATTERN.
 fn plain<'a>(value: &Value<'a>) -> Option<&'a str> {
     (!value.regex && !value.negated).then_some(value.text)
+}
+
+/// A number, with `>` or `<` in front.
+fn compare<T>(text: &str, number: impl Fn(&str) -> Option<T>) -> Option<Compare<T>> {
+    // `+8` would parse as a number.
+    let number = |text: &str| number(text).filter(|_| !text.starts_with('+'));
+    match (text.strip_prefix('>'), text.strip_prefix('<')) {
+        (Some(more), _) => number(more).map(Compare::More),
+        (_, Some(less)) => number(less).map(Compare::Less),
+        _ => number(text).map(Compare::Is),
+    }
+}
+
+/// A time: `50ms`, and in microseconds `500us`.
+fn time(text: &str) -> Option<Duration> {
+    match text.strip_suffix("us") {
+        Some(us) => us.parse().ok().map(Duration::from_micros),
+        None => duration::parse(text).ok(),
+    }
+}
+
+/// The names of `state:`, with commas between.
+fn states() -> String {
+    TcpState::VARIANTS.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn errno(text: &str) -> Option<Errno> {

@@ -71,7 +71,20 @@ pub const TERMS: &[TermForm] = &[
         "port",
         "port:",
         "port:443",
-        "connections, and their processes, with this TCP or UDP port",
+        "connections, and their processes, with this TCP or UDP port; >1024 compares",
+    ),
+    form(
+        "state",
+        "state:",
+        "state:close-wait",
+        "TCP connections, and their processes, in this state, as `ss` names it",
+    ),
+    form("rtt", "rtt:", "rtt:>50ms", "TCP connections with a longer (<: shorter) round-trip time"),
+    form(
+        "retrans",
+        "retrans:",
+        "retrans:>0",
+        "TCP connections with more (<: fewer) segments sent again",
     ),
 ];
 

@@ -260,3 +260,45 @@ proptest! {
         prop_assert_eq!(negated.matches(&text), !plain);
     }
 }
+
+#[test]
+fn terms_on_connections() {
+    let conn = crate::model::connections::sample(1); // 10.0.0.1:4711 to 10.0.0.2:443
+    let quality = Quality { srtt_us: Some(60_000), retransmits: Some(2), ..Quality::default() };
+    for (expr, matches) in [
+        ("state:established", true),
+        ("state:ESTAB", true),
+        ("state:close-wait", false),
+        ("!state:close-wait", true),
+        ("rtt:>50ms", true),
+        ("rtt:>0.05s", true),
+        ("rtt:<50ms", false),
+        ("rtt:>60ms", false),
+        ("rtt:<60001us", true),
+        ("retrans:>0", true),
+        ("retrans:2", true),
+        ("retrans:<2", false),
+        ("port:443", true),
+        ("port:>4000", true),
+        ("port:<443", false),
+        ("!port:>4000", false),
+        ("peer:10.0.0.2 rtt:>50ms", true),
+        ("peer:10.0.0.1", false),
+        ("ip:10.0.0.0/8", true),
+    ] {
+        let filter = filter(expr);
+        assert!(filter.chooses_peers() || filter.chooses_addresses(), "{expr}");
+        assert_eq!(filter.connection(&conn, conn.tcp_state(), &quality), matches, "{expr}");
+    }
+    // Unknown values match no term, and every negated one.
+    for (expr, matches) in [("rtt:<50ms", false), ("!rtt:>50ms", true), ("retrans:<9", false)] {
+        let unknown = Quality::default();
+        assert_eq!(filter(expr).connection(&conn, None, &unknown), matches, "{expr}");
+    }
+    for expr in ["rtt:50ms", "rtt:>50", "rtt:>", "retrans:>x", "retrans:+1", "state:open", "port:>"]
+    {
+        let error = Filter::parse(expr).unwrap_err();
+        let (key, _) = expr.split_once(':').unwrap();
+        assert!(error.reason.contains(key), "{expr}: {error}");
+    }
+}

@@ -12,6 +12,7 @@ use crate::model::link::Hook;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::opens::Limits;
 use crate::model::process::ProcessKey;
+use crate::model::quality::Quality;
 use crate::model::talkers::{
     DetailSample, Direction, Flow, FlowKind, Source, TalkersSample, Traffic,
 };
@@ -102,6 +103,7 @@ impl World {
                     processes: 3,
                     pairs: 5,
                     events: 7,
+                    closed: 4,
                 }),
             },
             past: Past::new(Duration::from_secs(1), most),
@@ -254,8 +256,8 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
             remote: SocketAddr::from(([10, 0, 0, *peer], if stream { 443 } else { 0 })),
             netns: 1,
             interface: 0,
-            state: 1,
-            error: 0,
+            state: 1 + (*bytes % 2) as u8,
+            error: u32::from(*bytes % 3) * 104,
             shares: shares.into_iter().collect(),
             current: 0,
             left_out: Carried::default(),
@@ -265,6 +267,7 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
             passive: *event == 2,
             stream,
             unseen: false,
+            quality: Quality { srtt_us: Some((*bytes).into()), ..Quality::default() },
         }
     };
     let all: Vec<Conn> = changes.iter().map(conn).collect();
@@ -292,7 +295,8 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
 fn shown_of(connections: &Connections) -> String {
     let c = connections;
     let sums = (c.total, c.delta, c.other, c.evicted, c.limits, c.attribution, c.interval_ns);
-    let mut text = format!("{sums:?} {:?} {}\n", c.unattributed, c.live());
+    let turnover = (c.turnover, c.turnover_delta, c.closed_evicted);
+    let mut text = format!("{sums:?} {turnover:?} {:?} {}\n", c.unattributed, c.live());
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
     for net in c.processes() {
         add(&(net.owner, net.netns, net.total, net.delta));
@@ -307,6 +311,8 @@ fn shown_of(connections: &Connections) -> String {
         add(&(c.between(pair.key, pair.peer).map(|p| p.total), c.behind(pair.peer.ip).len()));
     }
     c.conns().for_each(|(conn, owner)| add(&(conn, owner, c.parts_of(conn.cookie))));
+    c.live_conns().for_each(|(slot, conn)| add(&(c.conn_delta(slot), c.carried_by(conn))));
+    c.closed_lately().for_each(|closed| add(&closed));
     text
 }
 

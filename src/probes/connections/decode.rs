@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 
 use crate::bpf::connections::types::{
-    caller, conn_counts, conn_end, conn_event, conn_flag, conn_record, holder_record, owner_from,
-    peer_record, share_record,
+    caller, conn_counts, conn_end, conn_event, conn_flag, conn_quality, conn_record, conn_unknown,
+    holder_record, owner_from, peer_record, share_record,
 };
 use crate::model::conn::{
     Carried, Conn, ConnEvent, Holder, Owner, OwnerFrom, PeerFlow, Share, TcpCounts, wire_ip,
 };
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
+use crate::model::quality::Quality;
 use crate::model::time::Mono;
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
 const TCP_ESTABLISHED: u8 = 1;
+/// `TCP_SYN_SENT`.
+const TCP_SYN_SENT: u8 = 2;
 
 pub(super) const CONN_BYTES: usize = size_of::<conn_record>();
 pub(super) const SHARE_BYTES: usize = size_of::<share_record>();
@@ -49,6 +52,8 @@ impl Decoded {
             left_out: Carried::default(),
             tcp: end.tcp.map(|_| TcpCounts::default()),
             unseen: false,
+            // As measured at the end, it says nothing about the beginning.
+            quality: Quality { connect_us: end.quality.connect_us, ..Quality::default() },
             ..end.clone()
         })
     }
@@ -67,6 +72,8 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Decoded> {
     let tcp = has(conn_flag::CONN_TCP)
         .then(|| TcpCounts { carried: counts(&record.tcp), queued: record.rx_queued });
     let first = share(&record.first)?;
+    let mut quality = tcp.map_or_else(Quality::default, |_| quality(&record.quality));
+    quality.connect_us = connect_us(&record);
     let conn = Conn {
         at: Mono(record.ts_ns),
         since: (record.since_ns != 0).then_some(Mono(record.since_ns)),
@@ -88,6 +95,7 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Decoded> {
         passive: has(conn_flag::CONN_PASSIVE),
         stream: has(conn_flag::CONN_STREAM),
         unseen: has(conn_flag::CONN_UNSEEN),
+        quality,
     };
     let last =
         ProcessKey { tgid: record.last_tgid, start_boottime_ns: record.last_start_boottime_ns };
@@ -149,6 +157,32 @@ fn counts(counts: &conn_counts) -> Carried {
         rx_packets: counts.rx_packets,
         tx_packets: counts.tx_packets,
     }
+}
+
+fn quality(of: &conn_quality) -> Quality {
+    let counted = |n: u32| (n != conn_unknown::QUALITY_UNKNOWN.0).then_some(n);
+    let measured = |n: u32| (n != 0).then_some(n);
+    Quality {
+        connect_us: None,
+        srtt_us: measured(of.srtt_us),
+        // The deviation of one measurement may be 0.
+        rttvar_us: measured(of.srtt_us).map(|_| of.rttvar_us),
+        retransmits: Some(of.retransmits),
+        lost: counted(of.lost),
+        reordering: counted(of.reordering),
+        cwnd: measured(of.cwnd),
+        delivery_bps: (of.delivery_rate != 0).then(|| of.delivery_rate.saturating_mul(8)),
+    }
+}
+
+/// How long the handshake of a connect took, or until it failed.
+fn connect_us(record: &conn_record) -> Option<u32> {
+    let failed = record.event == conn_event::CONN_CLOSE.0 as u8 && record.state == TCP_SYN_SENT;
+    if failed && record.since_ns != 0 {
+        let us = record.ts_ns.saturating_sub(record.since_ns) / 1_000;
+        return Some(u32::try_from(us).unwrap_or(u32::MAX));
+    }
+    (record.connect_us != 0).then_some(record.connect_us)
 }
 
 fn end(end: &conn_end) -> SocketAddr {

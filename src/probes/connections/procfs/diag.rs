@@ -12,6 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::model::conn::{Carried, TCP, UDP, wire_ip};
+use crate::model::quality::Quality;
 use crate::probes::talkers::netlink::{attributes, split_message, u16_at, u32_at, u64_at};
 
 const NLMSG_ERROR: u16 = 2;
@@ -54,6 +55,8 @@ pub(super) struct Entry {
     pub(super) inode: u32,
     /// Counts of TCP since the connection began; zero for datagrams.
     pub(super) carried: Carried,
+    /// Quality of TCP.
+    pub(super) quality: Quality,
 }
 
 /// Lists the connected TCP and UDP sockets of the thread's network namespace.
@@ -158,18 +161,18 @@ fn parse(protocol: u16, body: &[u8]) -> Option<Entry> {
     };
     let (local, remote) = (end(8, 4)?, end(24, 6)?);
     let cookie = u64::from(u32_at(head, 44)?) | u64::from(u32_at(head, 48)?) << 32;
-    let carried = match protocol {
+    let (carried, quality) = match protocol {
         TCP => {
             let (_, info) = attributes(rest).find(|(kind, _)| *kind == INET_DIAG_INFO)?;
-            tcp_counts(info, state)?
+            (tcp_counts(info, state)?, tcp_quality(info))
         }
-        _ => Carried::default(),
+        _ => Default::default(),
     };
     if !CONNECTED.contains(&state) || remote.port() == 0 {
         return None;
     }
     let (interface, inode) = (u32_at(head, 40)?, u32_at(head, 68)?);
-    Some(Entry { protocol, state, local, remote, cookie, interface, inode, carried })
+    Some(Entry { protocol, state, local, remote, cookie, interface, inode, carried, quality })
 }
 
 /// Payload and segments of `struct tcp_info`. `bytes_received` has the peer's FIN in it, where that
@@ -182,6 +185,21 @@ fn tcp_counts(info: &[u8], state: u8) -> Option<Carried> {
         rx_packets: u32_at(info, 140)?.into(),
         tx_packets: u32_at(info, 136)?.into(),
     })
+}
+
+/// Quality by `struct tcp_info`, which has no sum of lost segments.
+fn tcp_quality(info: &[u8]) -> Quality {
+    let measured = |at: usize| u32_at(info, at).filter(|n| *n != 0);
+    Quality {
+        connect_us: None,
+        srtt_us: measured(68),
+        rttvar_us: measured(68).and_then(|_| u32_at(info, 72)),
+        retransmits: u32_at(info, 100),
+        lost: None,
+        reordering: u32_at(info, 220),
+        cwnd: measured(80),
+        delivery_bps: u64_at(info, 160).filter(|n| *n != 0).map(|rate| rate.saturating_mul(8)),
+    }
 }
 
 #[cfg(test)]

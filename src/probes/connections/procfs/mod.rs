@@ -293,6 +293,7 @@ fn take(
     f.conn.at = at;
     f.conn.state = entry.state;
     (f.conn.local, f.conn.remote) = (entry.local, entry.remote);
+    f.conn.quality = entry.quality;
     if entry.inode != 0 {
         f.inode = entry.inode;
     }
@@ -325,6 +326,7 @@ impl Followed {
             passive: false,
             stream: entry.protocol == TCP,
             unseen: false,
+            quality: Default::default(),
         };
         let before = if first { entry.carried } else { Carried::default() };
         let holders = Vec::new();

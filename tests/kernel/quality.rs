@@ -1,0 +1,210 @@
+//! Quality of connections in `ebpftop stream connections`: what `ss -ti` prints of the same sockets, and
+//! connects that fail, by reason. Each test is in a network namespace of its own.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
+};
+use serde_json::{Value, json};
+
+use crate::common::conns::*;
+use crate::common::net::{ip, run, veth};
+use crate::common::patience::until;
+use crate::common::program::{Stream, ended};
+
+/// The words of `ss -ti` about the connection from `port`: a name with its value.
+fn ss(port: u16) -> BTreeMap<String, String> {
+    let source = format!(":{port}");
+    let args = ["-HOtin", "state", "established", "src", &source];
+    let out = ended(Command::new("ss").args(args));
+    let text = String::from_utf8(out.stdout).unwrap();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let mut named: BTreeMap<String, String> = BTreeMap::new();
+    for (at, word) in words.iter().enumerate() {
+        if let Some((name, value)) = word.split_once(':') {
+            named.insert(name.into(), value.into());
+        } else if *word == "delivery_rate" {
+            named.insert("delivery_rate".into(), words[at + 1].trim_end_matches("bps").into());
+        }
+    }
+    named
+}
+
+/// Waits until nothing of a connection is under way at either end.
+fn at_rest_between(ports: [u16; 2]) -> [BTreeMap<String, String>; 2] {
+    until("both ends to be quiet", || {
+        let both = ports.map(ss);
+        let is_quiet = |of: &BTreeMap<_, _>| {
+            of.contains_key("rtt") && !of.contains_key("unacked") && !of.contains_key("notsent")
+        };
+        both.iter().all(is_quiet).then_some(both)
+    })
+}
+
+/// Ends it by a reset, which measures nothing.
+fn reset(stream: TcpStream) {
+    let now = libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(&stream, sockopt::Linger, &now).unwrap();
+}
+
+#[test]
+fn quality_is_that_of_ss() {
+    let stream = here();
+    // A queue that is too short for what comes loses frames.
+    run("tc", "qdisc add dev lo root tbf rate 100mbit burst 70kb limit 80kb");
+    let mut truths = Vec::new();
+    for ip in ["127.0.0.1", "::1"] {
+        let listener = TcpListener::bind(local(ip)).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let mut sender = client.try_clone().unwrap();
+        let sending = std::thread::spawn(move || sender.write_all(&[1; 1_500_000]).unwrap());
+        server.read_exact(&mut vec![0; 1_500_000]).unwrap();
+        sending.join().unwrap();
+        server.write_all(&[1; 500]).unwrap();
+        client.read_exact(&mut [0; 500]).unwrap();
+        let ports = [client.local_addr().unwrap().port(), server.local_addr().unwrap().port()];
+        for (port, of) in ports.into_iter().zip(at_rest_between(ports)) {
+            truths.push((port, of));
+        }
+        reset(client);
+        // The reset has come.
+        assert_eq!(server.read(&mut [0]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+    }
+    let run = end(stream);
+    let (mut sent_again, mut lost) = (0, 0);
+    for (port, of) in truths {
+        let closes = run.of("close");
+        let close = closes.iter().find(|line| line["local_port"] == port).unwrap();
+        let context = format!("{close}\n{of:?}");
+        let ms = |text: &str| json!((text.parse::<f64>().unwrap() * 1e3).round() as u64);
+        let (rtt, var) = of["rtt"].split_once('/').unwrap();
+        assert_eq!((&close["srtt_us"], &close["rttvar_us"]), (&ms(rtt), &ms(var)), "{context}");
+        let retrans = of.get("retrans").map_or("0", |text| text.split_once('/').unwrap().1);
+        assert_eq!(close["retransmits"], json!(retrans.parse::<u64>().unwrap()), "{context}");
+        sent_again += close["retransmits"].as_u64().unwrap();
+        lost += close["lost"].as_u64().unwrap();
+        let number = |key: &str| of.get(key).map_or(0, |text| text.parse::<u64>().unwrap());
+        assert_eq!(close["cwnd"], json!(number("cwnd")), "{context}");
+        assert_eq!(close["reordering"], json!(number("reord_seen")), "{context}");
+        let rate =
+            of.get("delivery_rate").map_or(Value::Null, |rate| json!(rate.parse::<u64>().unwrap()));
+        assert_eq!(close["delivery_bps"], rate, "{context}");
+        assert_eq!(close["state"], "established", "{context}");
+    }
+    assert!(sent_again > 0 && lost > 0, "nothing was sent again: the test shows nothing");
+    for line in run.of("connect") {
+        assert!(line["connect_us"].as_u64() > Some(0), "{line}");
+    }
+    assert!(run.of("accept").iter().all(|line| line["connect_us"].is_null()));
+    // Each connection was reset at one end.
+    let owners = run.ended.of_type("owners");
+    assert!(owners.last().unwrap()["failed"]["reset"].as_u64() >= Some(2), "{owners:?}");
+}
+
+/// A socket that does not wait, and one SYN more at most.
+fn impatient(family: AddressFamily) -> OwnedFd {
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+    setsockopt(&fd, sockopt::TcpUserTimeout, &1).unwrap();
+    fd
+}
+
+#[test]
+fn connects_that_fail_have_a_reason() {
+    let stream = here();
+    // An interface that takes every frame and answers none.
+    veth("dark", "hole");
+    ip("addr add 10.9.0.1/24 dev dark");
+    ip("-6 addr add fd09::1/64 dev dark nodad");
+    ip("link set dark arp off up");
+    ip("link set hole arp off up");
+    let mut waiting = Vec::new();
+    for (family, to) in
+        [(AddressFamily::Inet, "10.9.0.2:80"), (AddressFamily::Inet6, "[fd09::2]:80")]
+    {
+        let to: SocketAddr = to.parse().unwrap();
+        let begin = || {
+            let fd = impatient(family);
+            assert_eq!(
+                connect(fd.as_raw_fd(), &SockaddrStorage::from(to)),
+                Err(Errno::EINPROGRESS)
+            );
+            fd
+        };
+        waiting.push(begin());
+        drop(begin()); // gives up at once
+    }
+    for ip in ["127.0.0.1", "::1"] {
+        let closed = TcpListener::bind(local(ip)).unwrap().local_addr().unwrap();
+        let refused = TcpStream::connect(closed).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+    for fd in &waiting {
+        let timed_out = until("the timeout", || {
+            let error = nix::sys::socket::getsockopt(fd, sockopt::SocketError).unwrap();
+            (error != 0).then_some(error)
+        });
+        assert_eq!(timed_out, libc::ETIMEDOUT);
+    }
+    drop(waiting);
+    let run = end(stream);
+    let mut found: BTreeMap<(String, String), u32> = BTreeMap::new();
+    for line in run.of("connect") {
+        assert_eq!(
+            (&line["state"], &line["pid"]),
+            (&json!("syn-sent"), &json!(std::process::id()))
+        );
+        assert!(line["connect_us"].as_u64() > Some(0), "{line}");
+        assert!(line["srtt_us"].is_null(), "{line}");
+        let text = |key: &str| line[key].as_str().unwrap_or("none").to_owned();
+        *found.entry((text("errno"), text("remote_ip"))).or_default() += 1;
+    }
+    let truth = [
+        ("ECONNREFUSED", "127.0.0.1"),
+        ("ECONNREFUSED", "::1"),
+        ("ETIMEDOUT", "10.9.0.2"),
+        ("ETIMEDOUT", "fd09::2"),
+        ("none", "10.9.0.2"),
+        ("none", "fd09::2"),
+    ];
+    let truth = truth.map(|(errno, ip)| ((errno.to_owned(), ip.to_owned()), 1));
+    assert_eq!(found, BTreeMap::from(truth));
+    let owners = run.ended.of_type("owners");
+    let failed = &owners.last().unwrap()["failed"];
+    // Other programs of the machine may fail meanwhile.
+    for (why, least) in [("refused", 2), ("timed_out", 2), ("aborted", 2)] {
+        assert!(failed[why].as_u64() >= Some(least), "{why}: {failed}");
+    }
+}
+
+#[test]
+fn lines_are_chosen_by_state_and_retransmits() {
+    crate::common::net::own_namespace();
+    lo_up();
+    let filters = ["state:syn-sent", "!state:syn-sent retrans:<1 rtt:<10s"];
+    let streams =
+        filters.map(|filter| Stream::json(&["connections", "--interval", "200ms", "-f", filter]));
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = process(|| ask(to, 1_000));
+    serve(&listener, 10);
+    done(client);
+    drop(listener);
+    TcpStream::connect(to).unwrap_err();
+    let [failed, good] = streams.map(end_filtered);
+    let kinds = |run: &Run| -> Vec<(String, Value)> {
+        let all = ["connect", "accept", "close"].map(|kind| run.of(kind));
+        let kind = |line: &Value| line["type"].as_str().unwrap().to_owned();
+        all.iter().flatten().map(|line| (kind(line), line["errno"].clone())).collect()
+    };
+    assert_eq!(kinds(&failed), [("connect".to_owned(), json!("ECONNREFUSED"))]);
+    let good = kinds(&good);
+    assert!(good.iter().all(|(_, errno)| errno.is_null()), "{good:?}");
+    assert_eq!(good.iter().filter(|(kind, _)| kind == "close").count(), 2, "{good:?}");
+}
