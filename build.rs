@@ -12,7 +12,7 @@ mod skeletons {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    const OBJECTS: [&str; 4] = ["cgroups", "connections", "opens", "talkers"];
+    const OBJECTS: [&str; 5] = ["cgroups", "connections", "held", "opens", "talkers"];
 
     /// Those that use kfuncs. libbpf looks these up in the kernel's own BTF, used or not: so they are
     /// there once more without, for kernels whose BTF comes from a file (src/bpf/btf.rs).

@@ -343,6 +343,8 @@ mod tests {
             ("report a.rec --by unit --top 5 --format csv -f nginx", true),
             ("report --by talker -i all --duration 2s", true),
             ("report --by colour", false),
+            ("report --by holder /etc/passwd", true),
+            ("report --by holder", false),
             ("report --top 0", false),
             ("export", true),
             (

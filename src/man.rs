@@ -95,6 +95,8 @@ const SECTIONS: [(&str, &[&str]); 11] = [
          largest first, at most --top (20). The last row, other, is the rest: rows beyond --top, evicted \
          entries, opens without a path, payload without a process. The rows add up to the totals. Lost \
          opens are in no row; the heading (text), summary (JSON) or stderr (CSV) has their number.",
+            "report --by holder FILE lists what holds FILE at this moment: each descriptor, working directory, \
+         root, executable and mapping of each process, by whatever name and mount it was reached.",
         ],
     ),
     (

@@ -15,6 +15,12 @@ pub(crate) mod connections {
     include!(concat!(env!("OUT_DIR"), "/connections.skel.rs"));
 }
 
+/// Skeleton of `held.bpf.c`.
+pub(crate) mod held {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/held.skel.rs"));
+}
+
 /// Skeleton of `opens.bpf.c`.
 pub(crate) mod opens {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

@@ -61,6 +61,8 @@ struct qstr {
 };
 
 struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
 	unsigned long i_ino;
 	void *i_private;
 };
@@ -78,6 +80,7 @@ struct file_system_type {
 };
 
 struct super_block {
+	__u32 s_dev;
 	unsigned long s_magic;
 	struct file_system_type *s_type;
 };
@@ -102,7 +105,20 @@ struct path {
 };
 
 struct file {
+	unsigned int f_mode;
+	unsigned int f_flags;
+	long long f_pos;
+	struct inode *f_inode;
 	struct path f_path;
+};
+
+/* fs/file_table.c, from kernel 6.6 on; struct file is its first member. */
+struct backing_file {
+	struct path user_path;
+};
+
+struct vm_area_struct {
+	struct file *vm_file;
 };
 
 /* A file that is a socket's; a flavour, since the others have no use for the member. */
@@ -260,6 +276,12 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+};
+
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
@@ -323,6 +345,7 @@ struct cgroup_subsys_state {
 /* The cgroups of a task, one in each hierarchy. */
 struct css_set {
 	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
 	struct list_head cgrp_links;
 };
 

@@ -11,8 +11,8 @@ use crate::model::duration;
 /// Options of `report`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReportArgs {
-    /// Recording to report on [default: what happens now]
-    #[arg(value_name = "FILE")]
+    /// Recording to report on [default: what happens now]; by holder, the file whose holders are listed
+    #[arg(value_name = "FILE", required_if_eq("by", "holder"))]
     pub file: Option<PathBuf>,
     /// Subject of a row
     #[arg(long, value_enum, default_value_t = By::Program)]
@@ -52,6 +52,8 @@ pub enum By {
     Talker,
     /// A program and a remote address of its connections
     Peer,
+    /// A process that holds FILE now: a descriptor, working directory, root, executable or mapping
+    Holder,
 }
 
 impl By {
@@ -66,6 +68,7 @@ impl By {
             By::Failure => "failure",
             By::Talker => "talker",
             By::Peer => "peer",
+            By::Holder => "holder",
         }
     }
 
@@ -76,6 +79,7 @@ impl By {
             By::File | By::Directory | By::Failure => &[Kind::Opens],
             By::Talker => &[Kind::Talkers],
             By::Peer => &[Kind::Connections],
+            By::Holder => &[],
         }
     }
 }

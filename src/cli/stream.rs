@@ -87,6 +87,11 @@ impl StreamArgs {
 
     /// Options given that have no effect on the selected kinds, each with the kinds that it is for.
     pub fn without_effect(&self) -> Vec<(&'static str, &'static [Kind])> {
+        self.unused(|kind| self.writes(kind))
+    }
+
+    /// Options given that have no effect on what `selects` accepts, each with the kinds that it is for.
+    pub fn unused(&self, selects: impl Fn(Kind) -> bool) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
         const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Processes];
         const TALKERS: &[Kind] = &[Kind::Talkers];
@@ -105,7 +110,7 @@ impl StreamArgs {
             ("--xdp-mode", TALKERS, watch.xdp_mode.is_some()),
             ("--top", TALKERS, self.top.is_some()),
         ];
-        let selected = |kinds: &[Kind]| kinds.iter().any(|kind| self.writes(*kind));
+        let selected = |kinds: &[Kind]| kinds.iter().any(|kind| selects(*kind));
         let given = options.into_iter().filter(|(_, kinds, given)| *given && !selected(kinds));
         given.map(|(name, kinds, _)| (name, kinds)).collect()
     }

@@ -11,6 +11,7 @@ use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, Reached};
+use crate::probes::held;
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
 
@@ -32,9 +33,12 @@ pub(super) fn examine() -> Report {
     checks.push(talkers_probe(&talkers));
     let owners = preflight::try_connections();
     checks.push(owners_probe(&owners));
+    let holds = held::tried();
+    checks.push(held_files(&holds));
     let mut missing = Vec::new();
     add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
     add_missing(&mut missing, owners.iter().flat_map(|info| &info.missing));
+    add_missing(&mut missing, holds.iter().flatten());
     checks.extend(missing.iter().map(refused));
     Report { checks, can_run: opens.is_ok() || talkers.is_ok() }
 }
@@ -220,6 +224,14 @@ fn owners_probe(started: &Result<ConnectionsInfo, Problem>) -> Check {
             Check::without("connections", format!("connections are {POLLED}"))
         }
         Err(problem) => Check::fix("connections", problem.why.clone(), &problem.fix),
+    }
+}
+
+/// Nothing else depends on it.
+fn held_files(tried: &Result<Vec<Missing>, Problem>) -> Check {
+    match tried {
+        Ok(_) => Check::ok("held files", "can be read"),
+        Err(problem) => Check::without("held files", problem.why.clone()),
     }
 }
 

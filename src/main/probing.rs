@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ebpftop::cli::{BtfArgs, Cli, Command, ExportArgs, ReportArgs};
+use ebpftop::cli::{BtfArgs, By, Cli, Command, ExportArgs, ReportArgs};
 use ebpftop::console::{reads_utf8, say};
 use ebpftop::model::escape::escape;
 use ebpftop::settings::Settings;
@@ -44,7 +44,7 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    if args.file.is_none() {
+    if args.file.is_none() || args.by == By::Holder {
         take_types(&args.watch.types)?;
         return report::run(&config::settings(&args.watch, &config::load(None)?), args);
     }

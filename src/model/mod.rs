@@ -17,6 +17,7 @@ pub mod event;
 pub mod field;
 pub mod filter;
 pub mod flags;
+pub mod held;
 pub mod history;
 pub mod interface_name;
 pub mod lag;

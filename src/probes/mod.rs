@@ -7,6 +7,7 @@
 pub mod cgroups;
 pub mod connections;
 pub mod containers;
+pub mod held;
 pub mod log;
 pub mod opens;
 pub mod preflight;

@@ -23,6 +23,8 @@ pub enum Object {
     Talkers,
     /// Names of cgroups.
     Cgroups,
+    /// Files that processes hold.
+    Held,
 }
 
 /// A feature that is missing if none of its forms can be loaded and attached.
@@ -79,6 +81,12 @@ pub const ACCEPTS_V6: &str = "connections: accepting process, IPv6";
 pub const HOLDERS: &str = "connections: older ones, other holders";
 /// Traffic of connections before they end.
 pub const WALK: &str = "connections: counts while they live";
+/// The files behind the descriptors of processes.
+pub const HELD_DESCRIPTORS: &str = "held files: descriptors";
+/// Working directories, roots and executables of processes.
+pub const HELD_PLACES: &str = "held files: working directories, roots, executables";
+/// Files in the memory of processes.
+pub const HELD_MAPPINGS: &str = "held files: mappings";
 /// XDP.
 pub const XDP: &str = "talkers: XDP";
 /// TCX, arriving.
@@ -94,7 +102,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 21] = [
+pub const FEATURES: [Feature; 24] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -128,6 +136,9 @@ pub const FEATURES: [Feature; 21] = [
     feature(Object::Connections, ACCEPTS_V6, &[&["accepts_v6"]]),
     feature(Object::Connections, HOLDERS, &[&["holders"]]),
     feature(Object::Connections, WALK, &[&["walk"], &["walk_raw"]]),
+    feature(Object::Held, HELD_DESCRIPTORS, &[&["held_descriptors"]]),
+    feature(Object::Held, HELD_PLACES, &[&["held_places"]]),
+    feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
     feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
     feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),
     feature(Object::Talkers, TCX_TX, &[&["tcx_egress"]]),
@@ -327,7 +338,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{cgroups, connections, opens, talkers};
+    use crate::bpf::{cgroups, connections, held, opens, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -349,6 +360,9 @@ mod tests {
         let mut storage = MaybeUninit::uninit();
         let open = cgroups::CgroupsSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Cgroups), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = held::HeldSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Held), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = talkers::TalkersSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Talkers), programs(open.open_object()));

@@ -12,7 +12,7 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
 use crate::stream::{
-    Csv, Documented, Json, Lines, Note, OpenLine, ProcessLine, Summary, csv_header, described,
+    self, Csv, Documented, Json, Lines, Note, OpenLine, ProcessLine, Summary, described,
 };
 
 /// The `type` of the lines.
@@ -35,19 +35,10 @@ impl Gather {
     /// Writes the rows, largest first.
     fn write(&self, out: &mut Vec<u8>, summary: &Summary) {
         let rows = self.sums.rows(self.by, self.top);
-        match self.format {
-            Format::Text => {
-                let mut table = Table::default();
-                with_record(self.by, &rows, &mut table);
-                out.extend_from_slice(self.heading(summary).as_bytes());
-                out.append(&mut table.out);
-            }
-            Format::Json | Format::Csv => {
-                let at = summary.at;
-                let mut lines = AsLines { out, at, format: self.format };
-                with_record(self.by, &rows, &mut lines);
-            }
+        if self.format == Format::Text {
+            out.extend_from_slice(self.heading(summary).as_bytes());
         }
+        write_rows(self.by, &rows, self.format, summary.at, out);
     }
 
     /// The line above a table.
@@ -74,10 +65,27 @@ impl Gather {
     }
 }
 
+/// Writes rows: as a table, or as lines of a moment.
+pub(super) fn write_rows(by: By, rows: &[Row], format: Format, at: Stamp, out: &mut Vec<u8>) {
+    match format {
+        Format::Text => {
+            let mut table = Table::default();
+            with_record(by, rows, &mut table);
+            out.append(&mut table.out);
+        }
+        Format::Json | Format::Csv => with_record(by, rows, &mut AsLines { out, at, format }),
+    }
+}
+
+/// Writes the header line of a table in CSV.
+pub(super) fn csv_header(by: By, out: &mut Vec<u8>) {
+    with_record(by, &[], &mut Header(out));
+}
+
 impl Lines for Gather {
     fn header(&mut self, out: &mut Vec<u8>) {
         if self.format == Format::Csv {
-            with_record(self.by, &[], &mut Header(out));
+            csv_header(self.by, out);
         }
     }
 
@@ -134,7 +142,7 @@ struct Header<'o>(&'o mut Vec<u8>);
 
 impl WithRecord for Header<'_> {
     fn with<'a, R: Record>(&mut self, _wrap: fn(&'a Row) -> R, _rows: &'a [Row]) {
-        csv_header::<R>(self.0);
+        stream::csv_header::<R>(self.0);
     }
 }
 

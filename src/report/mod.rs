@@ -4,6 +4,7 @@
 //! recording. `sums` adds them up, `row` describes the tables, `table` lays them out for people.
 
 mod gather;
+mod holders;
 mod recorded;
 mod row;
 mod sums;
@@ -29,6 +30,18 @@ const ROWS: usize = 20;
 
 /// Runs a report. The exit status is that of `stream`.
 pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let (watch, choose) = (args.watch.clone(), args.choose.clone());
+    let options = StreamArgs { watch, choose, ..StreamArgs::default() };
+    let unused = options.unused(|kind| args.by.kinds().contains(&kind));
+    let of_a_time = [("--duration", args.duration.is_some()), ("--top", args.top.is_some())];
+    let of_a_time = of_a_time.into_iter().filter(|(_, given)| *given && args.by == By::Holder);
+    let unused = unused.into_iter().map(|(option, _)| option);
+    for option in unused.chain(of_a_time.map(|(option, _)| option)) {
+        say(&format!("{option} has no effect on a report by {}", args.by.name()));
+    }
+    if args.by == By::Holder {
+        return holders::run(args);
+    }
     let choose = match Choose::new(settings, &args.choose) {
         Ok(choose) => choose,
         Err(e) => {
@@ -36,11 +49,6 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let (kinds, watch) = (args.by.kinds().to_vec(), args.watch.clone());
-    let options = StreamArgs { kinds, watch, choose: args.choose.clone(), ..StreamArgs::default() };
-    for (option, _) in options.without_effect() {
-        say(&format!("{option} has no effect on a report by {}", args.by.name()));
-    }
     let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
     match &args.file {
         Some(file) => recorded::run(file, &choose, gather, args),

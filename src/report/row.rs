@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::cli::By;
 use crate::model::errno::errno_name;
-use crate::stream::record::{Record, Text, Visitor, key};
+use crate::model::held::Held;
+use crate::stream::record::{Flags, Record, Text, Visitor, key};
 
 /// A row. Each table has some of its fields.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Row {
     pub tx_bytes: Option<u64>,
     pub rx_packets: u64,
     pub tx_packets: u64,
+    /// The file that the process holds, by holder.
+    pub held: Option<Box<Held>>,
 }
 
 impl Row {
@@ -108,6 +111,7 @@ pub fn with_record(by: By, rows: &[Row], what: &mut impl WithRecord) {
         By::Failure => what.with(ByFailure, rows),
         By::Talker => what.with(ByTalker, rows),
         By::Peer => what.with(ByPeer, rows),
+        By::Holder => what.with(ByHolder, rows),
     }
 }
 
@@ -140,6 +144,7 @@ tables! {
     ByFailure("failure"): program file errno failed;
     ByTalker("talker"): interface address frames;
     ByPeer("peer"): program address payload;
+    ByHolder("holder"): process place held;
 }
 
 fn program<'a, V: Visitor<&'a Row>>(v: &mut V) {
@@ -186,6 +191,35 @@ fn file<'a, V: Visitor<&'a Row>>(v: &mut V) {
         key!("resolved", "path of the file, or as passed where it is not known; null for other"),
         |r| r.resolved.as_deref().map(Text),
     );
+}
+
+fn held<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    let held = |r: &'a Row| r.held.as_deref();
+    let descriptor = move |r: &'a Row| held(r).and_then(|h| h.held_as.descriptor());
+    v.field(
+        key!("held_as", "descriptor, cwd, root, executable (the program that runs), mapped"),
+        move |r| held(r).map(|h| h.held_as.name()),
+    );
+    v.field(key!("fd", "number of the descriptor; null for what is none"), move |r| {
+        descriptor(r).map(|d| d.fd)
+    });
+    v.field(key!("flags", "flags that it was opened with; null as for fd"), move |r| {
+        descriptor(r).map(|d| Flags(d.flags.into()))
+    });
+    v.field(
+        key!("offset", ["bytes"], "position of the descriptor in the file; null as for fd"),
+        move |r| descriptor(r).map(|d| d.offset),
+    );
+    v.field(
+        key!(
+            "resolved",
+            "path that it was opened by, in the process's mount namespace; null as for fd"
+        ),
+        |r| r.resolved.as_deref().map(Text),
+    );
+    v.field(key!("deleted", "true where no name leads to the file any more"), move |r| {
+        held(r).is_some_and(|h| h.deleted)
+    });
 }
 
 fn directory<'a, V: Visitor<&'a Row>>(v: &mut V) {

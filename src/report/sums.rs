@@ -122,6 +122,7 @@ impl Sums {
             By::Failure => self.failures(),
             By::Talker => self.addresses(),
             By::Peer => self.peers(),
+            By::Holder => Vec::new(), // of a moment: see `holders`
         };
         rows.sort_by(|a, b| {
             let size = |r: &Row| Reverse((r.opens.max(r.failed), r.bytes()));
@@ -139,7 +140,7 @@ impl Sums {
     /// All that the rows of a table and the rest add up to.
     fn total(&self, by: By) -> Row {
         let (opens, failed) = match by {
-            By::Talker | By::Peer => (0, 0),
+            By::Talker | By::Peer | By::Holder => (0, 0),
             By::Failure => (0, self.opens().1),
             _ => self.opens(),
         };
@@ -299,7 +300,7 @@ impl Sums {
 
 impl Place {
     /// The unit, container and pod that a cgroup names.
-    fn of(cgroup: &Cgroup) -> Self {
+    pub fn of(cgroup: &Cgroup) -> Self {
         Self {
             unit: systemd_unit(&cgroup.path).map(Into::into),
             container: cgroup.owner.container().map(Into::into),

@@ -1,4 +1,5 @@
-//! Rows as a table for people: numbers to the right, text escaped, `–` for unknown values.
+//! Rows as a table for people: numbers to the right, text escaped, `–` for unknown values, and no column
+//! without a value.
 
 use super::row::{Row, WithRecord};
 use crate::model::escape::escape;
@@ -7,6 +8,9 @@ use crate::stream::record::{Key, Record, Sink, Type, Value, Visitor, describe};
 
 /// Keys that say what the whole table is about.
 const LEFT_OUT: [&str; 2] = ["by", "other"];
+
+/// A value that is not known.
+const UNKNOWN: &str = "–";
 
 /// Lays a table out.
 #[derive(Debug, Default)]
@@ -36,11 +40,17 @@ impl WithRecord for Table {
         let width = |column: usize| {
             lines.iter().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max()
         };
-        let widths: Vec<usize> =
-            (0..is_number.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let has_values = |column: usize| {
+            rows.is_empty()
+                || lines.iter().skip(1).any(|l| l.get(column).is_some_and(|c| c != UNKNOWN))
+        };
+        let widths: Vec<usize> = (0..is_number.len())
+            .map(|column| width(column).filter(|_| has_values(column)).unwrap_or(0))
+            .collect();
         for line in &lines {
             let mut text = String::new();
-            for ((cell, width), number) in line.iter().zip(&widths).zip(&is_number) {
+            let cells = line.iter().zip(&widths).zip(&is_number);
+            for ((cell, width), number) in cells.filter(|((_, width), _)| **width > 0) {
                 let room = " ".repeat(width.saturating_sub(cell.chars().count()));
                 let (before, after) = if *number { (&*room, "") } else { ("", &*room) };
                 text.push_str(&format!("{before}{cell}{after}  "));
@@ -72,7 +82,7 @@ struct Text<'a>(&'a mut String);
 
 impl Sink for Text<'_> {
     fn null(&mut self) {
-        self.0.push('–');
+        self.0.push_str(UNKNOWN);
     }
     fn boolean(&mut self, value: bool) {
         self.0.push_str(if value { "yes" } else { "no" });

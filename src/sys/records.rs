@@ -5,6 +5,7 @@ use crate::bpf::connections::types::{
     caller, conn_counts, conn_quality, conn_record, holder_record, peer_record, share_key,
     share_record,
 };
+use crate::bpf::held::types::held_head;
 use crate::bpf::opens::types::{
     exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
@@ -20,6 +21,10 @@ const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
 pub(crate) const CGROUP_HEAD_BYTES: usize = 24;
 const _: () = assert!(size_of::<cgroup_head>() == CGROUP_HEAD_BYTES);
 
+/// Bytes of `struct held_head`, as `held.h` asserts it.
+pub(crate) const HELD_HEAD_BYTES: usize = 80;
+const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
+
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
     ($($name:ty),*) => {$(
@@ -29,6 +34,7 @@ macro_rules! plain {
 }
 plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
+plain!(held_head);
 plain!(
     caller,
     conn_counts,

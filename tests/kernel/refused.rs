@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
 use crate::common::net::own_namespace;
-use crate::common::program::{Ended, Stream, program};
+use crate::common::program::{Ended, Stream, ended, program};
 use ebpftop::probes::programs::{self, FEATURES, Object};
 use io_uring::{IoUring, opcode, types};
 use serde_json::Value;
@@ -227,6 +227,24 @@ fn talkers_without_one_program_are_exact_by_another_hook() {
             // Ethernet, IP and UDP headers.
             assert_eq!(counted, [Some(DATAGRAMS), Some(DATAGRAMS * (BYTES + 42))], "{refused:?}");
         }
+    }
+}
+
+#[test]
+fn holders_without_one_program_are_listed_but_for_its_feature() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for refused in cases(Object::Held) {
+        let mut command = program();
+        let command = command.env("EBPFTOP_REFUSE", refused.join(","));
+        let ended = ended(command.args(["report", "--by", "holder", path, "--format", "json"]));
+        assert_eq!(ended.code(), 1, "{refused:?}: {}", ended.stderr);
+        let reason = format!("the kernel refused to load {}: EINVAL", refused[0]);
+        assert!(ended.stderr.contains(&reason), "{refused:?}: {}", ended.stderr);
+        let rows = ended.of_type("report");
+        let expected = if refused == ["held_descriptors"] { 0 } else { 1 };
+        assert_eq!(rows.len(), expected, "{refused:?}: {rows:?}");
+        assert!(rows.iter().all(|row| row["pid"] == std::process::id()), "{rows:?}");
     }
 }
 

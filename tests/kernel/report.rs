@@ -1,7 +1,8 @@
 //! `report` of what happens now, on the real kernel.
 
 use std::fs::File;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::common::net::{ip, own_namespace};
 use crate::common::program::{Ended, Stream, program};
@@ -91,4 +92,74 @@ fn talkers_and_peers_are_counted_from_ready() {
     assert_eq!((&own["rx_packets"], &own["rx_bytes"]), (&50.into(), &(50 * frame).into()));
     let peer = row(&peers, "ip", "127.0.0.1");
     assert!(peer["tx_bytes"].as_u64() >= Some(50_000), "{peer} {}", peers.stderr);
+}
+
+/// The holders of a file, by each way to hold one; what it reports of itself is left out.
+#[test]
+fn holders_of_a_file_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (log, sleep) = (path("log"), path("sleep-of-the-test"));
+    std::fs::write(&log, "12345").unwrap();
+    std::fs::hard_link(&log, path("other-name")).unwrap();
+    std::fs::copy("/bin/sleep", &sleep).unwrap();
+    // At the end of the file, for appending, as descriptor 7; once more as 8, by another name.
+    let script =
+        format!("exec 7>>{log} 8<{} && echo 678 >&7 && exec {sleep} 100", path("other-name"));
+    let mut command = Command::new("/bin/bash");
+    let child = command.args(["-c", &script]).current_dir(dir.path()).spawn().unwrap();
+    let child = Reaped(child);
+    let holders = |file: &str| {
+        let ended = crate::common::program::ended(
+            program().args(["report", "--by", "holder", file, "--format", "json"]),
+        );
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        ended.of_type("report")
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while holders(&sleep).is_empty() {
+        assert!(Instant::now() < deadline, "the script did not get there");
+    }
+    let ways = |rows: &[Value]| -> Vec<(u64, String, Value)> {
+        let way = |r: &Value| {
+            let held_as = r["held_as"].as_str().unwrap().to_owned();
+            (r["pid"].as_u64().unwrap(), held_as, r["fd"].clone())
+        };
+        rows.iter().map(way).collect()
+    };
+    let pid = u64::from(child.0.id());
+    let way = |held_as: &str, fd: Value| (pid, held_as.to_owned(), fd);
+    let rows = holders(&log);
+    assert_eq!(ways(&rows), [way("descriptor", 7.into()), way("descriptor", 8.into())]);
+    assert_eq!(rows[0]["resolved"], *log);
+    assert_eq!(rows[1]["resolved"], *path("other-name"), "each by its own name");
+    assert_eq!((&rows[0]["offset"], &rows[1]["offset"]), (&9.into(), &0.into()));
+    let flags = |row: &Value| row["flags"].as_array().unwrap().contains(&"O_APPEND".into());
+    assert!(flags(&rows[0]) && !flags(&rows[1]), "{rows:?}");
+    assert_eq!(rows[0]["process"], "sleep-of-the-te");
+    assert_eq!(ways(&holders(dir.path().to_str().unwrap())), [way("cwd", Value::Null)]);
+    let running = [way("executable", Value::Null), way("mapped", Value::Null)];
+    assert_eq!(ways(&holders(&sleep)), running);
+    // Its names go; the file stays while it is held.
+    std::fs::remove_file(&log).unwrap();
+    std::fs::remove_file(path("other-name")).unwrap();
+    let rows = holders(&format!("/proc/{pid}/fd/7"));
+    assert_eq!(ways(&rows).len(), 2);
+    assert!(rows.iter().all(|row| row["deleted"] == true), "{rows:?}");
+    assert_eq!(rows[0]["resolved"], *log);
+    let text = crate::common::program::run(&["report", "--by", "holder", "/nowhere/at/all"]);
+    assert_eq!(text.code(), 1);
+    assert!(text.stderr.contains("find /nowhere/at/all: No such file"), "{}", text.stderr);
+    drop(child);
+    assert_eq!(holders(&sleep).len(), 0);
+}
+
+/// A child that ends with the test.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -47,10 +47,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         "report",
         &[
             "cli",
+            "clock",
             "console",
             "files",
             "model",
             "privileges",
+            "probes",
             "recording",
             "session",
             "settings",

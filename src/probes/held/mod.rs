@@ -1,0 +1,175 @@
+//! The files that processes hold now, read on demand by iterators over tasks (`held.bpf.c`).
+//!
+//! Nothing is attached to what processes do: a run costs what it reads, and nothing in between.
+
+mod decode;
+
+use std::io::Read as _;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Iter, Link, OpenObject};
+
+use super::cgroups;
+use super::programs::{self, Choice, Load, Object, Storage};
+use super::quiet_libbpf;
+use super::refusal::LoadError;
+use crate::bpf::held::{HeldSkel, HeldSkelBuilder};
+use crate::model::coverage::Missing;
+use crate::model::held::AllHeld;
+use crate::model::problem::Problem;
+
+/// Files in one answer, about 16 MiB with long paths.
+const MOST: usize = 65_536;
+
+/// Bytes of one read; the kernel's own buffer has 32 KiB (`PAGE_SIZE << 3`, kernel/bpf/bpf_iter.c).
+const READ_BYTES: usize = 32 << 10;
+
+/// The files that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'fd> {
+    /// Those that a process has open, by its thread group id in the initial PID namespace.
+    Of(u32),
+    /// The one that this descriptor leads to, whatever holds it; but for the own process.
+    The(BorrowedFd<'fd>),
+}
+
+/// The loaded object, and each iterator that the kernel takes.
+pub struct Reader<'obj> {
+    skel: HeldSkel<'obj>,
+    descriptors: Option<Link>,
+    places: Option<Link>,
+    mappings: Option<Link>,
+    missing: Vec<Missing>,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("missing", &self.missing).finish_non_exhaustive()
+    }
+}
+
+struct HeldObject;
+
+impl Load for HeldObject {
+    type Loaded<'obj> = Reader<'obj>;
+
+    fn load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<Reader<'obj>, LoadError> {
+        let skel = open_and_load(storage, choice).map_err(LoadError::of_load)?;
+        let progs = &skel.progs;
+        let attach = |program: &libbpf_rs::ProgramMut<'_>, name: &str| {
+            let link = choice.uses(name).then(|| program.attach()).transpose();
+            link.map_err(|e| LoadError::of_attach(name, &e))
+        };
+        let descriptors = attach(&progs.held_descriptors, "held_descriptors")?;
+        let places = attach(&progs.held_places, "held_places")?;
+        let mappings = attach(&progs.held_mappings, "held_mappings")?;
+        Ok(Reader { skel, descriptors, places, mappings, missing: Vec::new() })
+    }
+}
+
+fn open_and_load<'obj>(
+    storage: &'obj mut MaybeUninit<OpenObject>,
+    choice: &Choice,
+) -> libbpf_rs::Result<HeldSkel<'obj>> {
+    let mut open = HeldSkelBuilder::default().open(storage)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
+        rodata.pids_hierarchy = cgroups::pids_hierarchy();
+    }
+    choice.prepare(open.open_object_mut());
+    open.load()
+}
+
+impl<'obj> Reader<'obj> {
+    /// Loads the iterators. The error is that of the descriptors: without these nothing is answered.
+    pub fn load(storage: &'obj mut Storage) -> Result<Self, Problem> {
+        let problem = |why: String, fix: &str| {
+            Problem::new("read the files that processes hold", why, fix.to_owned())
+        };
+        quiet_libbpf();
+        let choice = Choice::of(Object::Held);
+        let (reader, choice) = programs::load(&HeldObject, storage, choice)
+            .map_err(|e| problem(e.to_string(), e.fix().unwrap_or("see `ebpftop doctor`")))?;
+        let missing = choice.missing();
+        match missing.iter().find(|missing| missing.feature == programs::HELD_DESCRIPTORS) {
+            Some(missing) => Err(problem(missing.error.clone(), "see `ebpftop doctor`")),
+            None => Ok(Self { missing, ..reader }),
+        }
+    }
+
+    /// The features that the kernel refused.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// Reads what is held at this moment. Processes come and go meanwhile: each is read once.
+    pub fn read(&mut self, which: Which<'_>) -> libbpf_rs::Result<AllHeld> {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            bss.wanted_tgid = match which {
+                Which::Of(tgid) => tgid,
+                Which::The(_) => 0,
+            };
+        }
+        if let Some(data) = self.skel.maps.data_data.as_deref_mut() {
+            data.wanted_fd = match which {
+                Which::Of(_) => -1,
+                Which::The(fd) => fd.as_raw_fd(),
+            };
+        }
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            bss.own_tgid = std::process::id();
+        }
+        let links = match which {
+            Which::Of(_) => [self.descriptors.as_ref(), None, None],
+            Which::The(_) => {
+                [self.descriptors.as_ref(), self.places.as_ref(), self.mappings.as_ref()]
+            }
+        };
+        let mut found = AllHeld::default();
+        for link in links.into_iter().flatten() {
+            run(link, &mut found)?;
+        }
+        found.held.sort_by_key(|held| (held.key.tgid, held.held_as));
+        found.held.dedup();
+        Ok(found)
+    }
+}
+
+/// The features that the kernel refuses; the error where it refuses all.
+pub fn tried() -> Result<Vec<Missing>, Problem> {
+    let mut storage = programs::storage();
+    Reader::load(&mut storage).map(|reader| reader.missing)
+}
+
+/// Reads one iterator to its end.
+fn run(link: &Link, found: &mut AllHeld) -> libbpf_rs::Result<()> {
+    let mut iter = Iter::new(link)?;
+    let mut bytes = Vec::new();
+    loop {
+        let have = bytes.len();
+        bytes.resize(have + READ_BYTES, 0);
+        let read = match iter.read(bytes.get_mut(have..).unwrap_or_default()) {
+            Ok(read) => read,
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
+                bytes.truncate(have);
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        bytes.truncate(have + read);
+        if read == 0 {
+            return Ok(());
+        }
+        let taken = decode::records(&bytes, |held| match found.held.len() < MOST {
+            true => found.held.push(held),
+            false => found.left_out += 1,
+        });
+        bytes.drain(..taken);
+    }
+}
