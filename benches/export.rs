@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ebpftop::export::{Counts, Format, Place, Places, Usage};
+use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{Comm, OpenBatch, OpenMeta};
 use ebpftop::model::process::ProcessKey;
@@ -14,6 +15,10 @@ use ebpftop::stream::sample;
 struct Units;
 
 impl Places for Units {
+    fn named(&mut self, _id: u64) -> Option<&Cgroup> {
+        None
+    }
+
     fn cgroup(&mut self, id: u64) -> Option<Place> {
         Some(Place { unit: format!("unit-{id}.service"), ..Place::default() })
     }

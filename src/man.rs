@@ -110,9 +110,10 @@ const SECTIONS: [(&str, &[&str]); 11] = [
             "--web.config.file names a file in the format of Prometheus' exporter-toolkit: tls_server_config with cert_file, \
          key_file, client_ca_file, client_auth_type, min_version and max_version, and basic_auth_users with bcrypt hashes.",
             "--otlp sends the metrics each interval to an OpenTelemetry receiver, by OTLP over HTTP/protobuf to URL/v1/metrics, \
-         and alone it opens no port. OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT (and _METRICS_ variants of them), \
+         and alone it opens no port. OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT (and _METRICS_ and _LOGS_ variants of them), \
          OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are honoured; keys and passwords are taken from the environment \
-         alone. What the receiver could not take is sent again; what did not arrive is counted.",
+         alone. What the receiver could not take is sent again; what did not arrive is counted. --otlp-events sends opens, \
+         too, as log records to URL/v1/logs: failed ones, or those that -f chooses.",
             "--textfile writes the metrics for node_exporter's textfile collector, and alone it opens no port. --from plays a \
          recording, in real time or --at-once, and serves its totals until SIGINT or SIGTERM. After the start only \
          the capabilities that reading takes are left, as with --lock; --no-lock keeps the others.",

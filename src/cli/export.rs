@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use super::{BtfArgs, OwnersArgs, WatchArgs, interface, netns};
+use super::{BtfArgs, OwnersArgs, WatchArgs, filter, interface, netns};
 use crate::model::duration;
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
@@ -43,6 +43,13 @@ pub struct ExportArgs {
     /// URL/v1/metrics. The OTEL_EXPORTER_OTLP_* variables name it where URL is absent, and have headers
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub otlp: Option<String>,
+    /// Send opens, too, as log records to URL/v1/logs
+    #[arg(long, requires = "otlp")]
+    pub otlp_events: bool,
+    /// Opens that --otlp-events sends, in the filter language; empty: all. Metrics are those of everything
+    /// [default: err:any, failed opens]
+    #[arg(short, long, value_name = "EXPR", value_parser = filter, requires = "otlp_events")]
+    pub filter: Option<String>,
     /// Maximum groups (unit, container or pod, then program) with series of their own; the rest is
     /// `other`
     #[arg(long, value_name = "N", default_value_t = DEFAULT_GROUPS, value_parser = groups)]
@@ -85,6 +92,12 @@ pub struct ExportArgs {
 }
 
 impl ExportArgs {
+    /// The filter of `--otlp-events`. Programs look for files that are not there far less often than they open
+    /// some: a fleet can store failures.
+    pub fn filter(&self) -> &str {
+        self.filter.as_deref().unwrap_or("err:any")
+    }
+
     /// The options that it shares with other commands. Nothing is left out by a filter: one of the
     /// configuration is for the eye.
     pub fn watch(&self) -> WatchArgs {

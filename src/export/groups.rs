@@ -66,8 +66,13 @@ fn lasting<'a>(path: &'a [u8], unit: &'a [u8]) -> &'a [u8] {
 
 /// Finds the places of processes.
 pub trait Places {
+    /// A cgroup, where its path is known.
+    fn named(&mut self, id: u64) -> Option<&Cgroup>;
+
     /// The place of a cgroup, where its path is known.
-    fn cgroup(&mut self, id: u64) -> Option<Place>;
+    fn cgroup(&mut self, id: u64) -> Option<Place> {
+        self.named(id).map(Place::of)
+    }
 
     /// The place of a process that opened nothing so far, where it is known.
     fn process(&mut self, key: ProcessKey) -> Option<Place>;

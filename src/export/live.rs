@@ -14,7 +14,7 @@ use crate::model::coverage::{Attribution, POLLED};
 use crate::model::event::{Only, ProbeEvent, ProbeInfo};
 use crate::model::process::ProcessKey;
 use crate::privileges;
-use crate::probes::cgroups::Cgroups;
+use crate::probes::cgroups::{Cgroup, Cgroups};
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::process_info;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
@@ -107,7 +107,7 @@ impl Session {
             }
             _ => {}
         }
-        self.output.counts.take(&event, &mut Here(&mut self.cgroups));
+        self.output.take(&event, &mut Here(&mut self.cgroups));
     }
 }
 
@@ -115,8 +115,8 @@ impl Session {
 struct Here<'c>(&'c mut Cgroups);
 
 impl Places for Here<'_> {
-    fn cgroup(&mut self, id: u64) -> Option<Place> {
-        self.0.get(id, clock::mono).map(Place::of)
+    fn named(&mut self, id: u64) -> Option<&Cgroup> {
+        self.0.get(id, clock::mono)
     }
 
     fn process(&mut self, key: ProcessKey) -> Option<Place> {

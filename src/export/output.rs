@@ -6,13 +6,16 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
 use super::counts::{Counts, Usage};
-use super::otlp::{Host, Otlp};
+use super::groups::Places;
+use super::otlp::{self, Host, Otlp};
 use super::publish::{Shared, Snapshot};
 use super::serve;
 use super::textfile::TextFile;
 use super::web::Web;
 use crate::cli::{DEFAULT_LISTEN, ExportArgs};
 use crate::console::say;
+use crate::model::event::ProbeEvent;
+use crate::session::Choose;
 use crate::settings::Settings;
 
 /// The counters and everything that reads them.
@@ -51,8 +54,21 @@ impl Output {
         let textfile = textfile
             .map(|path| TextFile::start(path, shared.clone(), address.is_none()))
             .transpose()?;
-        let otlp = args.otlp.as_deref().map(|url| Otlp::start(url, host)).transpose()?;
+        let start = |url: &str| -> anyhow::Result<Otlp> {
+            let events = args.otlp_events.then(|| Choose::of_filter(args.filter())).transpose();
+            let events = events.map_err(|e| otlp::Usage(format!("invalid filter: {e}")))?;
+            Otlp::start(url, events, host)
+        };
+        let otlp = args.otlp.as_deref().map(start).transpose()?;
         Ok(Self { counts, shared, textfile, otlp })
+    }
+
+    /// Takes an event of the probes.
+    pub(super) fn take(&mut self, event: &ProbeEvent, places: &mut impl Places) {
+        self.counts.take(event, places);
+        if let (Some(otlp), ProbeEvent::Opens(batch)) = (&mut self.otlp, event) {
+            otlp.opens(batch, places);
+        }
     }
 
     /// Makes the next snapshot.
@@ -76,8 +92,8 @@ impl Output {
             all.extend(self.otlp.iter().flat_map(Otlp::samples));
             all
         });
-        // What is queued is not written again: it counts as seen.
-        if self.otlp.as_ref().is_some_and(|otlp| otlp.take(&snapshot)) {
+        // A queued snapshot is not written again: it counts as seen.
+        if self.otlp.as_mut().is_some_and(|otlp| otlp.take(&snapshot)) {
             self.shared.taken(&snapshot);
         }
         snapshot

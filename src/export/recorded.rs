@@ -141,7 +141,7 @@ impl Play {
     fn take(&mut self, seen: Seen) {
         let counts = &mut self.output.counts;
         match seen {
-            Seen::Probe(event) => counts.take(&event, &mut self.cgroups),
+            Seen::Probe(event) => self.output.take(&event, &mut self.cgroups),
             Seen::Before(before) => counts.counted_before(&before),
             Seen::Missing { opens, events } => {
                 counts.missing_in_recording(opens);
@@ -176,8 +176,8 @@ impl Recorded {
 }
 
 impl Places for Recorded {
-    fn cgroup(&mut self, id: u64) -> Option<Place> {
-        self.0.get(id).map(Place::of)
+    fn named(&mut self, id: u64) -> Option<&Cgroup> {
+        self.0.get(id)
     }
 
     /// A recording has no more than the opens show.

@@ -45,6 +45,12 @@ impl Choose {
         })
     }
 
+    /// The choice of a filter alone.
+    pub fn of_filter(filter: &str) -> Result<Self, FilterError> {
+        let settings = Settings { filter: Some(filter.to_owned()), ..Settings::default() };
+        Self::new(&settings, &ChooseArgs::default())
+    }
+
     /// This choice with the `top` largest talkers alone; `None`: all.
     pub fn with_top(self, top: Option<usize>) -> Self {
         Self { top, ..self }

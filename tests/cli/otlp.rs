@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use ebpftop::export::proto::{
-    Any, Data, KeyValue, MetricsRequest, Number, PartialSuccess, Response,
+    Any, Data, KeyValue, LogRecord, LogsRequest, MetricsRequest, Number, PartialSuccess, Response,
 };
 use prost::Message;
 
 use crate::common::exporter::{Exporter, sum};
 use crate::common::patience::until;
-use crate::common::program::{ended, program, run};
+use crate::common::program::{Ended, ended, program, run};
 use crate::common::receiver::{Certificate, Play, Receiver, Request};
 
 fn demo() -> String {
@@ -27,7 +27,7 @@ struct Point {
 fn text(pair: &KeyValue) -> String {
     match pair.value.clone().unwrap().value.unwrap() {
         Any::Text(text) => format!("{}={text}", pair.key),
-        other => panic!("{other:?}"),
+        Any::Int(n) => format!("{}={n}", pair.key),
     }
 }
 
@@ -61,6 +61,10 @@ fn points(request: &Request) -> (Vec<Point>, Vec<String>) {
     (all, of.resource.as_ref().unwrap().attributes.iter().map(text).collect())
 }
 
+fn report(by: &str) -> Ended {
+    run(&["report", &demo(), "--by", by, "--top", "100000", "--format", "json"])
+}
+
 fn partial(rejected: i64) -> Play {
     let error_message = "too old".into();
     let partial_success = Some(PartialSuccess { rejected, error_message });
@@ -92,7 +96,7 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
         Play::Answer(400, "", b"no".into()),
         partial(7),
     ];
-    let receiver = Receiver::start(&plays, None);
+    let receiver = Receiver::start("/v1/metrics", &plays, None);
     let url = format!("http://{}", receiver.address);
     let demo = demo();
     let args = ["--from", &demo, "--at-once", "--interval", "100ms", "--max-groups", "5000"];
@@ -151,7 +155,7 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
     let report =
         |by: &str| run(&["report", &demo, "--by", by, "--top", "100000", "--format", "json"]);
     let (programs, talkers, failures) = (report("program"), report("talker"), report("failure"));
-    let total = |run: &crate::common::program::Ended, key: &str| -> f64 {
+    let total = |run: &Ended, key: &str| -> f64 {
         run.of_type("report").iter().filter_map(|row| row[key].as_f64()).sum()
     };
     let end = programs.lines().pop().unwrap();
@@ -175,10 +179,76 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
     assert_eq!(resource[3..], ["deployment.environment.name=test"]);
 }
 
+/// The log records of a request.
+fn records(request: &Request) -> Vec<LogRecord> {
+    let decoded = LogsRequest::decode(&*request.body).unwrap();
+    let [of] = &*decoded.resource_logs else { panic!() };
+    assert!(of.resource.as_ref().unwrap().attributes.iter().any(|pair| pair.key == "host.name"));
+    let [scope] = &*of.scope_logs else { panic!() };
+    scope.log_records.clone()
+}
+
+#[test]
+fn chosen_opens_arrive_as_log_records_and_every_loss_is_counted() {
+    let plays = [
+        Play::ok(),
+        Play::Answer(502, "Retry-After: 0\r\n", Vec::new()),
+        Play::Cut,
+        Play::Answer(403, "", Vec::new()),
+        partial(3),
+    ];
+    let receiver = Receiver::start("/v1/logs", &plays, None);
+    let url = format!("http://{}", receiver.address);
+    let demo = demo();
+    let start = |url: &str, filter: &[&str]| {
+        let args = ["--from", &demo, "--at-once", "--otlp", url, "--otlp-events"];
+        Exporter::start_with(&[&args[..], filter].concat(), &[])
+    };
+    let sent = |scrape: &_| sum(scrape, "ebpftop_otlp_items_sent_total", &["signal=\"logs\""]);
+    // All opens, into a receiver that does not take all.
+    let exporter = start(&url, &["-f", ""]);
+    let lines = report("program").lines();
+    let opens = lines.last().unwrap()["opens"].as_f64().unwrap();
+    let lost = |scrape: &_| sum(scrape, "ebpftop_otlp_items_dropped_total", &["signal=\"logs\""]);
+    let scrape = exporter.until("all opens", |s| sent(s) + lost(s) == opens);
+    let (code, said) = exporter.end();
+    let of = |chosen: &dyn Fn(&Play) -> bool| -> Vec<LogRecord> {
+        let logs = receiver.requests().into_iter().filter(|r| r.path == "/v1/logs");
+        logs.filter(|r| chosen(&r.play)).flat_map(|r| records(&r)).collect()
+    };
+    let taken = of(&|play| matches!(play, Play::Answer(200, ..)));
+    let refused = of(&|play| matches!(play, Play::Answer(403, ..)));
+    assert!(!refused.is_empty());
+    assert_eq!(sent(&scrape), taken.len() as f64 - 3.0);
+    let end = format!("otlp: {} of {opens} log records did not arrive", lost(&scrape));
+    assert!(code == 0 && said.contains(&end), "{said}{end}");
+    // Each open once, although requests were sent again.
+    let distinct: std::collections::BTreeSet<_> =
+        taken.iter().map(|r| (r.time_unix_nano, format!("{:?}", r.attributes))).collect();
+    assert_eq!(distinct.len(), taken.len());
+
+    // Failed ones alone, by default.
+    let receiver = Receiver::start("/v1/logs", &[], None);
+    let exporter = start(&format!("http://{}", receiver.address), &[]);
+    let failures: f64 =
+        report("failure").of_type("report").iter().filter_map(|row| row["failed"].as_f64()).sum();
+    exporter.until("the failures", |s| sent(s) == failures);
+    let taken = receiver.taken();
+    let logs: Vec<_> = taken.iter().filter(|r| r.path == "/v1/logs").flat_map(records).collect();
+    assert_eq!(logs.len() as f64, failures);
+    for record in logs {
+        assert_eq!(record.event_name, "ebpftop.open");
+        let names: Vec<_> = record.attributes.iter().map(text).collect();
+        assert!(names.contains(&"error.type=ENOENT".to_owned()), "{names:?}");
+        assert!(names.iter().any(|name| name.starts_with("file.path=/")), "{names:?}");
+    }
+    assert_eq!(exporter.end().0, 0);
+}
+
 #[test]
 fn https_has_the_system_s_certificates_and_headers_stay_secret() {
     let certificate = Certificate::of_localhost();
-    let receiver = Receiver::start(&[], Some(&certificate));
+    let receiver = Receiver::start("/v1/metrics", &[], Some(&certificate));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
     std::fs::write(&file, &certificate.pem).unwrap();

@@ -46,6 +46,8 @@ impl Request {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The plays for requests of this path; others are taken.
+    path: &'static str,
     plays: VecDeque<Play>,
     requests: Vec<Request>,
     /// Connections that hang.
@@ -80,12 +82,12 @@ impl Certificate {
 }
 
 impl Receiver {
-    /// Plays these, one for each request, and then takes every request.
-    pub fn start(plays: &[Play], certificate: Option<&Certificate>) -> Self {
+    /// Plays these, one for each request of this path, and then takes every request.
+    pub fn start(path: &'static str, plays: &[Play], certificate: Option<&Certificate>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let plays = plays.iter().cloned().collect();
-        let state = Arc::new(Mutex::new(State { plays, ..State::default() }));
+        let state = Arc::new(Mutex::new(State { path, plays, ..State::default() }));
         let tls = certificate.map(|certificate| certificate.config.clone());
         let shared = state.clone();
         std::thread::spawn(move || {
@@ -124,7 +126,8 @@ fn serve(stream: impl Read + Write, held: TcpStream, state: &Mutex<State>) {
     while let Some((path, head, body)) = read(&mut stream) {
         let play = {
             let mut state = state.lock().unwrap();
-            let play = state.plays.pop_front().unwrap_or(Play::ok());
+            let play = if path == state.path { state.plays.pop_front() } else { None };
+            let play = play.unwrap_or(Play::ok());
             state.requests.push(Request { path, head, body, play: play.clone() });
             play
         };

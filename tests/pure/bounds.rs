@@ -182,7 +182,7 @@ pub const BOUNDS: &[Bound] = &[
     bound("HTTP connections of `export`", &[], "16",
         ["the oldest is closed", "`ebpftop_http_connections_dropped_total`"],
         Ok(("src/export/serve/tests.rs", "dead_clients_stop_no_scrape_and_the_oldest_goes_first"))),
-    bound("requests that wait for the receiver of `export --otlp`", &[], "8 MiB",
+    bound("requests that wait for the receiver of `export --otlp`", &[], "8 MiB of either signal",
         ["the oldest is dropped", "`ebpftop_otlp_items_dropped_total{reason=\"queue_full\"}`"],
         Ok(("src/export/otlp/queue.rs", "the_oldest_is_dropped_but_for_the_one_that_is_being_sent"))),
     bound("keys that the dashboard has not taken", &[], "64", ["they wait in the terminal", ""],

@@ -58,7 +58,7 @@ impl Counts {
 }
 
 /// The samples of some signals.
-pub fn samples(all: &[&Counts]) -> [Samples; 4] {
+pub fn samples<'a>(all: impl Iterator<Item = &'a Counts>) -> [Samples; 4] {
     let mut families = [&of::OTLP_SENT, &of::OTLP_DROPPED, &of::OTLP_QUEUE, &of::OTLP_REQUESTS]
         .map(|family| Samples { family, samples: Vec::new() });
     let [sent, dropped, queue, requests] = &mut families;

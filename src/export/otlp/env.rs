@@ -9,7 +9,7 @@ use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Scheme;
 
-use super::proto::KeyValue;
+use super::proto::{KeyValue, Resource};
 use crate::model::escape::escape;
 
 /// Where OpenTelemetry's programs send to unless another receiver is named.
@@ -25,6 +25,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Metrics,
+    Logs,
 }
 
 impl Signal {
@@ -32,6 +33,7 @@ impl Signal {
     pub fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
+            Self::Logs => "logs",
         }
     }
 
@@ -39,12 +41,14 @@ impl Signal {
     pub fn items(self) -> &'static str {
         match self {
             Self::Metrics => "data points",
+            Self::Logs => "log records",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
             Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
         }
     }
 
@@ -219,7 +223,7 @@ pub struct Host {
 
 /// The attributes of the resource: those of the machine, then `OTEL_RESOURCE_ATTRIBUTES` and
 /// `OTEL_SERVICE_NAME`, of which the last one wins.
-pub fn resource(host: &Host, variable: &impl Variables) -> Result<Vec<KeyValue>, String> {
+pub fn resource(host: &Host, variable: &impl Variables) -> Result<Resource, String> {
     let mut all = vec![
         ("service.name".to_owned(), "ebpftop".to_owned()),
         ("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -237,7 +241,8 @@ pub fn resource(host: &Host, variable: &impl Variables) -> Result<Vec<KeyValue>,
             None => all.push((key, value)),
         }
     }
-    Ok(all.into_iter().map(|(key, value)| KeyValue::text(key, value)).collect())
+    let attributes = all.into_iter().map(|(key, value)| KeyValue::text(key, value)).collect();
+    Ok(Resource { attributes })
 }
 
 #[cfg(test)]
@@ -269,6 +274,9 @@ mod tests {
         ] {
             assert_eq!(shown(url, set).unwrap(), result, "{url} {set:?}");
         }
+        let own = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://d/in"), (own, "http://c")];
+        let (logs, _) = endpoint(Signal::Logs, "", &of(&own)).unwrap();
+        assert_eq!(logs.shown(), "http://d/in");
         let (endpoint, _) = endpoint(Signal::Metrics, "http://[::1]:1/", &of(&[])).unwrap();
         assert_eq!((&*endpoint.host, endpoint.port), ("::1", 1));
         assert_eq!(endpoint.timeout, DEFAULT_TIMEOUT);
@@ -317,7 +325,7 @@ mod tests {
             ("OTEL_RESOURCE_ATTRIBUTES", "service.name=no,deployment.environment.name=a%2Cb"),
             ("OTEL_SERVICE_NAME", "edge"),
         ];
-        let all = resource(&host, &of(&set)).unwrap();
+        let all = resource(&host, &of(&set)).unwrap().attributes;
         let text = |pair: &KeyValue| match pair.value.clone().and_then(|value| value.value) {
             Some(Any::Text(text)) => format!("{}={text}", pair.key),
             other => panic!("{other:?}"),

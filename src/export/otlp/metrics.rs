@@ -28,7 +28,7 @@ struct Since {
 /// Writes requests.
 #[derive(Debug)]
 pub struct Writer {
-    resource: Vec<KeyValue>,
+    resource: Resource,
     /// By the labels that evictions take away: those of a group or of an interface.
     since: HashMap<Arc<str>, Since>,
     /// The start of the program, then the time of the last snapshot.
@@ -39,7 +39,7 @@ pub struct Writer {
 
 impl Writer {
     /// Metrics of a resource, counted since `began`, Unix time in ns.
-    pub fn new(resource: Vec<KeyValue>, began: u64) -> Self {
+    pub fn new(resource: Resource, began: u64) -> Self {
         Self { resource, since: HashMap::new(), before: began, began, snapshots: 0 }
     }
 
@@ -103,12 +103,10 @@ impl Writer {
     }
 
     fn request(&self, metrics: Vec<Metric>, points: usize) -> Batch {
-        let scope = Scope { name: "ebpftop".into(), version: env!("CARGO_PKG_VERSION").into() };
-        let resource = Resource { attributes: self.resource.clone() };
         let request = MetricsRequest {
             resource_metrics: vec![ResourceMetrics {
-                resource: Some(resource),
-                scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics }],
+                resource: Some(self.resource.clone()),
+                scope_metrics: vec![ScopeMetrics { scope: Some(Scope::of_this()), metrics }],
             }],
         };
         Batch { items: points as u64, body: request.encode_to_vec().into() }
@@ -157,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_units_and_kinds_follow_from_the_family() {
-        let mut writer = Writer::new(vec![KeyValue::text("host.name", "a")], 5);
+        let mut writer = Writer::new(Resource::default(), 5);
         let version = labels([("version", "1")]);
         let all = [
             Samples { family: &BUILD, samples: vec![sample(Some(version), Value::Int(1))] },
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_group_that_comes_back_starts_again() {
-        let mut writer = Writer::new(vec![], 5);
+        let mut writer = Writer::new(Resource::default(), 5);
         let mut start = |programs: &[&str], at| {
             let samples = programs.iter().map(|program| {
                 let labels = labels([("program", *program)]);
@@ -200,7 +198,7 @@ mod tests {
 
     #[test]
     fn many_points_are_several_requests() {
-        let mut writer = Writer::new(vec![], 5);
+        let mut writer = Writer::new(Resource::default(), 5);
         let samples = |n: usize| vec![sample(None, Value::Int(1)); n];
         let all = [
             Samples { family: &CPU, samples: samples(1_500) },

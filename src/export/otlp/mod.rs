@@ -1,261 +1,200 @@
-//! `--otlp`: the metrics of each snapshot, by OTLP over HTTP, to a receiver of OpenTelemetry.
+//! `--otlp`: the metrics of each snapshot, and with `--otlp-events` opens as log records, by OTLP over HTTP
+//! to a receiver of OpenTelemetry.
 //!
 //! A thread of its own writes the requests, queues them within a bound of bytes, sends them one after
 //! the other and repeats those that the receiver could not take. The loop of the probes hands a snapshot
-//! over without waiting, so a receiver that is slow, gone or hanging costs data points, which are
+//! or records over without waiting, so a receiver that is slow, gone or hanging costs items, which are
 //! counted, and stops nothing.
 
 mod answer;
 mod client;
 mod counts;
+mod deliver;
 mod env;
+mod events;
 mod metrics;
 pub mod proto;
 mod queue;
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::Notify;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{Instant, sleep, timeout};
 
+use super::groups::Places;
 use super::publish::{Snapshot, unix_ns};
 use super::text::Samples;
 use crate::console::say;
+use crate::model::open::OpenBatch;
 use crate::privileges;
+use crate::session::Choose;
 
-use answer::{Answer, Backoff};
 use client::Client;
 use counts::Counts;
+use deliver::forward;
 pub use env::Host;
-use env::{Signal, endpoint, resource};
+use env::{Signal, Variables, endpoint, resource};
+use events::{Events, Records};
 use metrics::Writer;
-use queue::{Batch, Queue};
 
-/// Snapshots that wait for the thread.
+/// Snapshots, or parts of 256 KiB of records, that wait for the thread.
 const WAITING: usize = 8;
-
-/// Maximum time for sending the rest at the end.
-const END_TIME: Duration = Duration::from_secs(5);
-
-/// Minimum time between two messages about failed requests.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// The sender, for as long as this lives.
 #[derive(Debug)]
 pub struct Otlp {
-    snapshots: Option<Sender<Arc<Snapshot>>>,
-    counts: Arc<Counts>,
-    thread: Option<JoinHandle<u64>>,
+    metrics: Lane<Arc<Snapshot>>,
+    events: Option<(Events, Lane<Records>)>,
+    /// Returns the items of either signal that are left at the end.
+    thread: Option<JoinHandle<[u64; 2]>>,
 }
 
 /// An error of the command line or of a variable: wrong usage.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(String);
+pub struct Usage(pub String);
 
-impl Otlp {
-    /// Starts the thread. `url` may be empty: then the variables name the receiver.
-    pub fn start(url: &str, host: &Host) -> anyhow::Result<Self> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (endpoint, remarks) = endpoint(Signal::Metrics, url, &variable).map_err(Usage)?;
-        let resource = resource(host, &variable).map_err(Usage)?;
+/// The way of a signal to the thread.
+#[derive(Debug)]
+struct Lane<T> {
+    signal: Signal,
+    to: Option<Sender<T>>,
+    counts: Arc<Counts>,
+}
+
+/// Its other end.
+struct End<T> {
+    from: Receiver<T>,
+    client: Client,
+    counts: Arc<Counts>,
+}
+
+impl<T> Lane<T> {
+    fn new(signal: Signal, url: &str, set: &impl Variables) -> anyhow::Result<(Self, End<T>)> {
+        let (endpoint, remarks) = endpoint(signal, url, set).map_err(Usage)?;
         remarks.iter().for_each(|remark| say(remark));
-        let shown = endpoint.shown();
+        let counts = Arc::new(Counts::new(signal));
+        let (to, from) = channel(WAITING);
         let client = Client::new(endpoint)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("start the sender of --otlp")?;
-        let counts = Arc::new(Counts::new(Signal::Metrics));
-        let (to, snapshots) = channel(WAITING);
-        let writer = Writer::new(resource, unix_ns());
-        let run = {
-            let counts = counts.clone();
-            move || {
-                privileges::keep(&[], false);
-                let left = runtime.block_on(run(snapshots, writer, client, counts));
-                // A lookup of a name may hang.
-                runtime.shutdown_background();
-                left
-            }
-        };
-        let thread = thread::Builder::new().name("otlp".into()).spawn(run)?;
-        say(&format!("sending metrics to {shown}"));
-        Ok(Self { snapshots: Some(to), counts, thread: Some(thread) })
+        let lane = Self { signal, to: Some(to), counts: counts.clone() };
+        Ok((lane, End { from, client, counts }))
     }
 
-    /// Sends this snapshot; false where the thread is so late that it is dropped.
-    pub fn take(&self, snapshot: &Arc<Snapshot>) -> bool {
-        let Some(to) = &self.snapshots else { return false };
-        let taken = to.try_send(snapshot.clone()).is_ok();
+    /// Hands something over; false where the thread is so late that its `items` are dropped.
+    fn hand_over(&self, what: T, items: u64) -> bool {
+        let taken = self.to.as_ref().is_some_and(|to| to.try_send(what).is_ok());
         if !taken {
-            let points: usize = snapshot.families().iter().map(|all| all.samples.len()).sum();
-            self.counts.queue_full.fetch_add(points as u64, Ordering::Relaxed);
+            self.counts.queue_full.fetch_add(items, Ordering::Relaxed);
         }
         taken
     }
 
+    fn say_lost(&self, left: u64) {
+        let dropped = self.counts.dropped() + left;
+        if dropped > 0 {
+            let all = dropped + self.counts.sent.load(Ordering::Relaxed);
+            say(&format!("otlp: {dropped} of {all} {} did not arrive", self.signal.items()));
+        }
+    }
+}
+
+impl Otlp {
+    /// Starts the thread. `url` may be empty: then the variables name the receiver. `events` chooses opens.
+    pub fn start(url: &str, events: Option<Choose>, host: &Host) -> anyhow::Result<Self> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let resource = resource(host, &set).map_err(Usage)?;
+        let (metrics, metrics_end) = Lane::new(Signal::Metrics, url, &set)?;
+        say(&format!("sending metrics to {}", metrics_end.client.endpoint().shown()));
+        let (events, records_end) = match events {
+            None => (None, None),
+            Some(choose) => {
+                let (lane, end) = Lane::new(Signal::Logs, url, &set)?;
+                say(&format!("sending opens to {}", end.client.endpoint().shown()));
+                (Some((Events::new(choose), lane)), Some(end))
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the sender of --otlp")?;
+        let mut writer = Writer::new(resource.clone(), unix_ns());
+        let run = move |runtime: &Runtime| {
+            runtime.block_on(async {
+                let metrics = forward(
+                    metrics_end.from,
+                    |snapshot: Arc<Snapshot>| {
+                        writer.requests(snapshot.families(), snapshot.unix_ns())
+                    },
+                    metrics_end.client,
+                    metrics_end.counts,
+                );
+                let records = async {
+                    let Some(end) = records_end else { return 0 };
+                    let write = |records| vec![events::request(&resource, records)];
+                    forward(end.from, write, end.client, end.counts).await
+                };
+                tokio::join!(metrics, records).into()
+            })
+        };
+        let thread = thread::Builder::new().name("otlp".into()).spawn(move || {
+            privileges::keep(&[], false);
+            let left = run(&runtime);
+            // A lookup of a name may hang.
+            runtime.shutdown_background();
+            left
+        })?;
+        Ok(Self { metrics, events, thread: Some(thread) })
+    }
+
+    /// Sends this snapshot, and the records that have gathered; false where the thread is so late that the
+    /// snapshot is dropped.
+    pub fn take(&mut self, snapshot: &Arc<Snapshot>) -> bool {
+        self.flush();
+        let points = snapshot.families().iter().map(|all| all.samples.len() as u64).sum();
+        self.metrics.hand_over(snapshot.clone(), points)
+    }
+
+    /// Sends the chosen opens.
+    pub fn opens(&mut self, batch: &OpenBatch, places: &mut impl Places) {
+        if let Some((events, lane)) = &mut self.events {
+            events.opens(batch, places, |records| hand_over(lane, records));
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some((events, lane)) = &mut self.events {
+            hand_over(lane, events.take());
+        }
+    }
+
     /// The samples of its own families.
     pub fn samples(&self) -> [Samples; 4] {
-        counts::samples(&[&self.counts])
+        let events = self.events.iter().map(|(_, lane)| &*lane.counts);
+        counts::samples(std::iter::once(&*self.metrics.counts).chain(events))
     }
 
     /// Sends the rest, within some seconds, and says what did not arrive.
     pub fn end(mut self) {
-        drop(self.snapshots.take());
-        let left = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0);
-        let dropped = self.counts.dropped() + left;
-        if dropped > 0 {
-            let sent = self.counts.sent.load(Ordering::Relaxed);
-            let items = Signal::Metrics.items();
-            say(&format!("otlp: {dropped} of {} {items} did not arrive", dropped + sent));
+        self.flush();
+        self.metrics.to = None;
+        if let Some((_, lane)) = &mut self.events {
+            lane.to = None;
+        }
+        let left = self.thread.take().and_then(|thread| thread.join().ok());
+        let [points, records] = left.unwrap_or_default();
+        self.metrics.say_lost(points);
+        if let Some((_, lane)) = &self.events {
+            lane.say_lost(records);
         }
     }
 }
 
-/// The queue between the two tasks of the thread.
-struct Pipe {
-    state: Mutex<State>,
-    changed: Notify,
-    /// The last snapshot has come.
-    ending: Notify,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct State {
-    queue: Queue,
-    ends: bool,
-}
-
-impl Pipe {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, batch: Batch) {
-        let dropped = self.change(|state| state.queue.push(batch));
-        self.counts.queue_full.fetch_add(dropped, Ordering::Relaxed);
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state();
-        let result = change(&mut state);
-        self.counts.queue_bytes.store(state.queue.bytes() as u64, Ordering::Relaxed);
-        drop(state);
-        self.changed.notify_one();
-        result
-    }
-
-    /// The next request; `None` at the end.
-    async fn next(&self) -> Option<Batch> {
-        loop {
-            {
-                let mut state = self.state();
-                match state.queue.send() {
-                    Some(batch) => return Some(batch),
-                    None if state.ends => return None,
-                    None => {}
-                }
-            }
-            self.changed.notified().await;
-        }
-    }
-}
-
-/// Writes and sends until the last snapshot has come; returns the items that are left.
-async fn run(
-    mut snapshots: Receiver<Arc<Snapshot>>,
-    mut writer: Writer,
-    client: Client,
-    counts: Arc<Counts>,
-) -> u64 {
-    let (changed, ending) = (Notify::new(), Notify::new());
-    let pipe = Arc::new(Pipe { state: Mutex::default(), changed, ending, counts });
-    let deliver = tokio::spawn(deliver(pipe.clone(), client));
-    while let Some(snapshot) = snapshots.recv().await {
-        writer
-            .requests(snapshot.families(), snapshot.unix_ns())
-            .into_iter()
-            .for_each(|batch| pipe.push(batch));
-    }
-    pipe.change(|state| state.ends = true);
-    pipe.ending.notify_one();
-    let _ = timeout(END_TIME, deliver).await;
-    pipe.state().queue.items()
-}
-
-/// Sends the requests of a queue, one after the other.
-async fn deliver(pipe: Arc<Pipe>, mut client: Client) {
-    let mut backoff = Backoff::default();
-    let mut log = Log::new(client.endpoint().shown());
-    while let Some(batch) = pipe.next().await {
-        let (code, answer) = client.send(&batch).await;
-        pipe.counts.answered(code);
-        match answer {
-            Answer::Accepted { rejected, words } => {
-                backoff = Backoff::default();
-                pipe.counts.sent.fetch_add(batch.items - rejected, Ordering::Relaxed);
-                pipe.counts.rejected.fetch_add(rejected, Ordering::Relaxed);
-                pipe.change(|state| state.queue.done());
-                match rejected > 0 || !words.is_empty() {
-                    true => log.say(&format!("rejected {rejected} of {}: {words}", batch.items)),
-                    false => log.works(),
-                }
-            }
-            Answer::Refused(why) => {
-                pipe.counts.refused.fetch_add(batch.items, Ordering::Relaxed);
-                pipe.change(|state| state.queue.done());
-                log.say(&why);
-            }
-            Answer::Again(why, after) => {
-                let random = RandomState::new().hash_one(());
-                let wait = after.unwrap_or_else(|| backoff.next(random));
-                pipe.change(|state| state.queue.again());
-                if pipe.state().ends {
-                    log.say(&why);
-                    return;
-                }
-                log.say(&format!("{why}; trying again"));
-                // At the end once more, at once.
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = pipe.ending.notified() => {}
-                }
-            }
-        }
-    }
-}
-
-/// Messages about requests: the first failure at once, further ones once a minute.
-struct Log {
-    shown: String,
-    said: Option<Instant>,
-    fails: bool,
-}
-
-impl Log {
-    fn new(shown: String) -> Self {
-        Self { shown, said: None, fails: false }
-    }
-
-    fn say(&mut self, what: &str) {
-        self.fails = true;
-        if self.said.is_none_or(|said| said.elapsed() > QUIET) {
-            self.said = Some(Instant::now());
-            say(&format!("{}: {what}", self.shown));
-        }
-    }
-
-    fn works(&mut self) {
-        if std::mem::take(&mut self.fails) {
-            say(&format!("{}: accepted again", self.shown));
-        }
+fn hand_over(lane: &Lane<Records>, records: Records) {
+    let items = records.items;
+    if items > 0 {
+        lane.hand_over(records, items);
     }
 }

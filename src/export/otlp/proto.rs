@@ -8,15 +8,13 @@ use prost::{Message, Oneof};
 pub enum Any {
     #[prost(string, tag = "1")]
     Text(String),
-    #[prost(bool, tag = "2")]
-    Bool(bool),
     #[prost(int64, tag = "3")]
     Int(i64),
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct AnyValue {
-    #[prost(oneof = "Any", tags = "1, 2, 3")]
+    #[prost(oneof = "Any", tags = "1, 3")]
     pub value: Option<Any>,
 }
 
@@ -32,8 +30,16 @@ pub struct KeyValue {
 impl KeyValue {
     /// An attribute that is a text.
     pub fn text(key: impl Into<String>, value: impl Into<String>) -> Self {
-        let value = AnyValue { value: Some(Any::Text(value.into())) };
-        Self { key: key.into(), value: Some(value) }
+        Self::of(key, Any::Text(value.into()))
+    }
+
+    /// An attribute that is a number.
+    pub fn int(key: impl Into<String>, value: i64) -> Self {
+        Self::of(key, Any::Int(value))
+    }
+
+    fn of(key: impl Into<String>, value: Any) -> Self {
+        Self { key: key.into(), value: Some(AnyValue { value: Some(value) }) }
     }
 }
 
@@ -51,6 +57,13 @@ pub struct Scope {
     pub name: String,
     #[prost(string, tag = "2")]
     pub version: String,
+}
+
+impl Scope {
+    /// This program, as a whole.
+    pub fn of_this() -> Self {
+        Self { name: "ebpftop".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
 }
 
 #[derive(Clone, PartialEq, Oneof)]
@@ -133,6 +146,44 @@ pub struct ResourceMetrics {
 pub struct MetricsRequest {
     #[prost(message, repeated, tag = "1")]
     pub resource_metrics: Vec<ResourceMetrics>,
+}
+
+/// An event.
+#[derive(Clone, PartialEq, Message)]
+pub struct LogRecord {
+    #[prost(fixed64, tag = "1")]
+    pub time_unix_nano: u64,
+    #[prost(fixed64, tag = "11")]
+    pub observed_time_unix_nano: u64,
+    #[prost(int32, tag = "2")]
+    pub severity_number: i32,
+    #[prost(message, repeated, tag = "6")]
+    pub attributes: Vec<KeyValue>,
+    #[prost(string, tag = "12")]
+    pub event_name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ScopeLogs {
+    #[prost(message, optional, tag = "1")]
+    pub scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    pub log_records: Vec<LogRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ResourceLogs {
+    #[prost(message, optional, tag = "1")]
+    pub resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    pub scope_logs: Vec<ScopeLogs>,
+}
+
+/// `ExportLogsServiceRequest`
+#[derive(Clone, PartialEq, Message)]
+pub struct LogsRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub resource_logs: Vec<ResourceLogs>,
 }
 
 /// `ExportMetricsPartialSuccess` and `ExportLogsPartialSuccess`, which have the same numbers.
