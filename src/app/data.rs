@@ -198,6 +198,7 @@ impl Data {
                 Rc::make_mut(&mut self.process_log).add(events);
                 Changed::default()
             }
+            ProbeEvent::Files(_) => Changed::default(),
             ProbeEvent::Watching(watched) => {
                 self.watching = Rc::new(ProbeState::Running(watched));
                 Changed { watching: true, ..Changed::REDRAW }

@@ -80,7 +80,7 @@ static __always_inline __u8 compat_call_of(__u32 nr)
 /* A call of the current task returned `ret`; `regs` are its saved registers. */
 static __always_inline int emit_compat(__u64 regs, long ret, enum repeat repeat)
 {
-	__u64 args[4];
+	__u64 args[CALL_ARGS] = {};
 	struct request req = {};
 	__u32 nr;
 

@@ -135,18 +135,13 @@ static __always_inline void place_opened(struct open_head *head, __u64 file, enu
 		head->resolved = anon ? RESOLVED_ANON : kind;
 }
 
-/* The directory that the path of a failed open starts from. */
-static __always_inline void place_tried(struct open_record *rec, const struct request *req,
-					enum repeat repeat)
+/* The key of the directory that a path starts from, and RESOLVED_TRIED where it is known. */
+static __always_inline __u8 place_base(__u64 *key, __s32 dirfd, bool from_root, enum repeat repeat)
 {
 	__u64 dentry = 0, mnt = 0, fs;
-	bool anon, absolute = rec->head.path_len && rec->path[0] == '/';
+	bool anon;
 
-	if (!(rec->head.bits & OPEN_HAS_PATH))
-		return;
-	bool from_root = absolute && !(req->resolve & RESOLVE_IN_ROOT);
-
-	if (from_root || req->dirfd == AT_FDCWD) {
+	if (from_root || dirfd == AT_FDCWD) {
 		fs = WORD(task_struct, bpf_get_current_task(), fs);
 		if (from_root) {
 			dentry = WORD(fs_struct, fs, root.dentry);
@@ -156,12 +151,23 @@ static __always_inline void place_tried(struct open_record *rec, const struct re
 			mnt = WORD(fs_struct, fs, pwd.mnt);
 		}
 	} else {
-		path_of_file(file_of(req->dirfd), &dentry, &mnt);
+		path_of_file(file_of(dirfd), &dentry, &mnt);
 	}
-	rec->head.key = place_of(dentry, mnt, &anon, repeat);
+	*key = place_of(dentry, mnt, &anon, repeat);
 	/* nothing lies below a file outside of the tree */
-	if (rec->head.key && !anon)
-		rec->head.resolved = RESOLVED_TRIED;
+	return *key && !anon ? RESOLVED_TRIED : RESOLVED_NONE;
+}
+
+/* The directory that the path of a failed open starts from. */
+static __always_inline void place_tried(struct open_record *rec, const struct request *req,
+					enum repeat repeat)
+{
+	bool absolute = rec->head.path_len && rec->path[0] == '/';
+
+	if (rec->head.bits & OPEN_HAS_PATH)
+		rec->head.resolved =
+			place_base(&rec->head.key, req->dirfd,
+				   absolute && !(req->resolve & RESOLVE_IN_ROOT), repeat);
 }
 
 /* The ring was full: whose open it was. */
@@ -240,16 +246,19 @@ static __always_inline void output(struct open_counts *count, struct open_record
 		count_lost(count, &rec->head);
 }
 
-static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, enum repeat repeat)
+#include "changes.h"
+
+static __always_inline void emit_open(struct request *req, long ret, __u64 entry_ns,
+				      enum repeat repeat)
 {
 	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
 	struct open_record *rec;
 
 	if (!count) /* never: it has one element a CPU */
-		return 0;
+		return;
 	rec = begin(count, ret);
 	if (!rec)
-		return 0;
+		return;
 	fill_head(&rec->head, req->syscall);
 	rec->head.ret = ret;
 	if (entry_ns) {
@@ -263,17 +272,26 @@ static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, e
 	else
 		place_tried(rec, req, repeat);
 	output(count, rec);
+}
+
+static __always_inline int emit(struct request *req, long ret, __u64 entry_ns, enum repeat repeat)
+{
+	if (report_opens)
+		emit_open(req, ret, entry_ns, repeat);
+	if (report_changes)
+		emit_made(req, ret, repeat);
 	return 0;
 }
 
 #include "uring.h"
+#include "changes_ring.h"
 #include "compat.h"
 #include "process.h"
 
 static __always_inline int emit_returned(struct trace_event_raw_sys_exit *ctx, enum repeat repeat)
 {
 	struct request req = {};
-	__u64 args[4] = {};
+	__u64 args[CALL_ARGS] = {};
 	__u64 entry_ns = 0;
 	bool kept;
 	/* an int in a long's place: the upper half is not set (struct syscall_tp_t) */
@@ -315,5 +333,7 @@ const struct process_key *unused_key __attribute__((unused));
 const enum record_kind *unused_record_kind __attribute__((unused));
 const enum open_syscall *unused_syscall __attribute__((unused));
 const enum resolved_kind *unused_resolved_kind __attribute__((unused));
+const enum change_call *unused_change_call __attribute__((unused));
+const enum change_op *unused_change_op __attribute__((unused));
 const enum open_bits *unused_bits __attribute__((unused));
 const enum name_place *unused_place __attribute__((unused));

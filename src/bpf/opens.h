@@ -23,6 +23,7 @@ enum record_kind {
 	RECORD_EXEC = 5,
 	/* struct open_head: a process has ended. mode: its status as wait() has it; latency_ns: its age */
 	RECORD_ENDED = 6,
+	RECORD_CHANGE = 7, /* struct change_record */
 };
 
 /* Values of open_head.syscall. */
@@ -36,6 +37,50 @@ enum open_syscall {
 	CALL_NONE, /* not a call that opens */
 };
 
+/* Values of open_head.syscall of a change, beside those of open_syscall. */
+enum change_call {
+	CHANGE_UNLINK = 16,
+	CHANGE_UNLINKAT,
+	CHANGE_RMDIR,
+	CHANGE_RENAME,
+	CHANGE_RENAMEAT,
+	CHANGE_RENAMEAT2,
+	CHANGE_LINK,
+	CHANGE_LINKAT,
+	CHANGE_SYMLINK,
+	CHANGE_SYMLINKAT,
+	CHANGE_MKDIR,
+	CHANGE_MKDIRAT,
+	CHANGE_MKNOD,
+	CHANGE_MKNODAT,
+	CHANGE_TRUNCATE,
+	CHANGE_FTRUNCATE,
+	CHANGE_CHMOD,
+	CHANGE_FCHMOD,
+	CHANGE_FCHMODAT,
+	CHANGE_FCHMODAT2,
+	CHANGE_CHOWN,
+	CHANGE_LCHOWN,
+	CHANGE_FCHOWN,
+	CHANGE_FCHOWNAT,
+};
+
+/* Values of change_head.op. */
+enum change_op {
+	OP_NONE,
+	OP_CREATE, /* by an open */
+	OP_UNLINK,
+	OP_RMDIR,
+	OP_RENAME,
+	OP_LINK,
+	OP_SYMLINK,
+	OP_MKDIR,
+	OP_MKNOD,
+	OP_TRUNCATE,
+	OP_CHMOD,
+	OP_CHOWN,
+};
+
 /* Values of open_head.resolved: the meaning of the name behind open_head.key. */
 enum resolved_kind {
 	RESOLVED_NONE, /* not known: key is 0 */
@@ -44,6 +89,7 @@ enum resolved_kind {
 	RESOLVED_TMPFILE, /* the directory it was made in */
 	RESOLVED_ANON,
 	RESOLVED_TRIED, /* the directory that the path as passed starts from */
+	RESOLVED_MADE, /* of a change: the directory of the file, whose name is the second text */
 };
 
 /* Bits of open_head.bits: what the record has. */
@@ -52,6 +98,7 @@ enum open_bits {
 	OPEN_HAS_FLAGS = 2,
 	OPEN_HAS_LATENCY = 4,
 	OPEN_HAS_SLOT = 8,
+	OPEN_HAS_TO = 16, /* of a change: the second name that was passed */
 };
 
 /* A thread's name and that of its process, the group leader's. */
@@ -92,6 +139,27 @@ struct open_record {
 	struct open_head head;
 	/* a NUL and padding besides: the longest path has PATH_BYTES - 1 */
 	__u8 path[PATH_BYTES + 8];
+};
+
+/* The head of a change; path_len bytes of path and to_len of the second text follow. head.flags are
+ * those of the call: of an open, AT_ or RENAME_. */
+struct change_head {
+	struct open_head head; /* RECORD_CHANGE */
+	__u64 to_key; /* as head.key, of the second name */
+	__u64 value; /* mode; length; or user id and, in the upper half, group id */
+	__u16 to_len;
+	__u8 to_resolved;
+	__u8 op; /* enum change_op */
+	__u32 pad;
+};
+
+#define CHANGE_HEAD_BYTES 152
+_Static_assert(sizeof(struct change_head) == CHANGE_HEAD_BYTES, "the head has no hidden padding");
+
+struct change_record {
+	struct change_head change;
+	/* two texts of PATH_BYTES - 1 at most, one after the other; the second is read with its NUL */
+	__u8 texts[2 * PATH_BYTES];
 };
 
 /* Values of name_head.place: how the kernel writes the file's name (d_path, fs/d_path.c). All but
@@ -145,6 +213,8 @@ struct open_counts {
 	__u64 unfinished; /* io_uring requests whose completion has not been seen */
 	__u64 unnamed; /* of the seen: by io_uring, the request is not known, so no path */
 	__u64 processes_lost; /* records of starts and ends without room */
+	__u64 changes_seen; /* returns from a call that changes a file, not by the reader's process */
+	__u64 changes_lost; /* of those: no room for the record, or the arguments are not known */
 };
 
 /* Identifies a process: ids are reused, an id with its start time is not. */

@@ -3,6 +3,9 @@
 #ifndef EBPFTOP_REQUEST_H
 #define EBPFTOP_REQUEST_H
 
+/* Arguments of a call that are read: no call has more that count. */
+#define CALL_ARGS 5
+
 struct request {
 	__u64 path; /* user pointer, 0 where there is none */
 	__u64 flags;
@@ -17,7 +20,7 @@ struct request {
  * there costs less than making and removing one. */
 struct pending {
 	__u64 ts_ns; /* 0: of no call that is under way */
-	__u64 args[4];
+	__u64 args[CALL_ARGS];
 };
 
 struct {
@@ -58,7 +61,7 @@ static __always_inline __u8 call_of(__u32 nr)
 
 /* Which argument is what. An int is the lower half of its register: the upper half is not the
  * program's word. */
-static __always_inline void decode(struct request *req, const __u64 args[4])
+static __always_inline void decode(struct request *req, const __u64 args[CALL_ARGS])
 {
 	req->dirfd = -100; /* AT_FDCWD */
 	switch (req->syscall) {
@@ -90,7 +93,7 @@ static __always_inline void decode(struct request *req, const __u64 args[4])
 }
 
 /* The saved registers still hold the arguments at exit, but for arm64's x0. */
-static __always_inline bool args_from_registers(__u64 args[4])
+static __always_inline bool args_from_registers(__u64 args[CALL_ARGS])
 {
 	struct pt_regs *regs;
 
@@ -102,11 +105,13 @@ static __always_inline bool args_from_registers(__u64 args[4])
 	args[1] = regs->si;
 	args[2] = regs->dx;
 	args[3] = regs->r10;
+	args[4] = regs->r8;
 #elif defined(__TARGET_ARCH_arm64)
 	args[0] = regs->orig_x0;
 	args[1] = regs->regs[1];
 	args[2] = regs->regs[2];
 	args[3] = regs->regs[3];
+	args[4] = regs->regs[4];
 #endif
 	return true;
 }
@@ -132,7 +137,7 @@ static __always_inline void keep_pending(struct trace_event_raw_sys_enter *ctx)
 		bpf_map_update_elem(&pending, &tid, &p, BPF_ANY);
 }
 
-static __always_inline bool take_pending(__u64 args[4], __u64 *entry_ns)
+static __always_inline bool take_pending(__u64 args[CALL_ARGS], __u64 *entry_ns)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	struct pending *p = bpf_map_lookup_elem(&pending, &tid);

@@ -119,6 +119,66 @@ static __always_inline void finish(struct open_counts *count, struct open_record
 	output(count, rec);
 }
 
+/* A file that a request created or truncated: see emit_made(). A direct open has no descriptor by
+ * which the file could be found. */
+static __always_inline void emit_made_by_ring(const struct open_record *open, __s64 res)
+{
+	struct change_record *rec = bpf_map_lookup_elem(&change_scratch, &zero);
+	__u32 len = open->head.path_len & (PATH_BYTES - 1);
+	__u64 file;
+	__u8 op;
+
+	if (res >= 0 && open->head.slot)
+		return;
+	op = open_change_of(open->head.flags, res, &file);
+	if (op == OP_NONE || !rec)
+		return;
+	rec->change.head.uid = open->head.uid;
+	rec->change.head.names = open->head.names;
+	if (!begin_change(rec, res, true))
+		return;
+	fill_made(rec, op, CALL_IO_URING, open->head.flags, open->head.mode, res);
+	rec->change.head.tid = open->head.tid;
+	if (open->head.bits & OPEN_HAS_PATH &&
+	    !bpf_probe_read_kernel(rec->texts, len, open->path)) {
+		rec->change.head.path_len = len;
+		rec->change.head.bits |= OPEN_HAS_PATH;
+	}
+	if (res < 0) {
+		rec->change.head.key = open->head.key;
+		rec->change.head.resolved = open->head.resolved;
+	} else {
+		place_changed(rec, file, BY_LOOP);
+	}
+	output_change(rec);
+}
+
+/* Likewise, of a request that is not known: the file itself says that it was created. */
+static __always_inline void emit_made_by_unknown(__s64 res)
+{
+	struct open_record *open = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!open)
+		return;
+	open->head.uid = (__u32)bpf_get_current_uid_gid();
+	read_names(&open->head.names);
+	fill_head(&open->head, CALL_IO_URING);
+	open->head.flags = O_CREAT_BIT;
+	open->head.mode = 0;
+	open->head.path_len = 0;
+	emit_made_by_ring(open, res);
+}
+
+static __always_inline void report_completed(struct open_counts *count, struct open_record *rec,
+					     __s64 res)
+{
+	count->seen++;
+	if (wanted(res, rec->head.uid, &rec->head.names))
+		finish(count, rec, res);
+	else
+		count->skipped++;
+}
+
 SEC("tracepoint/io_uring/io_uring_complete")
 int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 {
@@ -139,18 +199,19 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 		count->unfinished--;
 		rec->head.ts_ns = bpf_ktime_get_ns();
 		if (in_window(rec->head.ts_ns)) {
-			count->seen++;
-			if (wanted(res, rec->head.uid, &rec->head.names))
-				finish(count, rec, res);
-			else
-				count->skipped++;
+			if (report_changes)
+				emit_made_by_ring(rec, res);
+			if (report_opens)
+				report_completed(count, rec, res);
 		}
 		bpf_map_delete_elem(&uring_pending, &io);
 		bpf_map_delete_elem(&uring_silent, &io);
 		return 0;
 	}
 	/* Submitted before we were here, refused before it was submitted, or no room was left. */
-	rec = begin(count, res);
+	if (report_changes)
+		emit_made_by_unknown(res);
+	rec = report_opens ? begin(count, res) : 0;
 	if (!rec)
 		return 0;
 	count->unnamed++;

@@ -31,6 +31,7 @@ enum { false = 0, true = 1 };
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long r10;
+	unsigned long r8;
 	unsigned long ax;
 	unsigned long bx;
 	unsigned long cx;
@@ -248,6 +249,53 @@ struct delayed_filename {
 
 struct io_open___delayed {
 	struct delayed_filename filename;
+};
+
+/* io_uring/fs.c, likewise; io_link is that of symbolic links too */
+struct io_unlink {
+	int dfd;
+	int flags;
+	struct filename *filename;
+};
+
+struct io_mkdir {
+	int dfd;
+	unsigned short mode;
+	struct filename *filename;
+};
+
+struct io_rename {
+	int old_dfd;
+	int new_dfd;
+	struct filename *oldpath;
+	struct filename *newpath;
+	int flags;
+};
+
+struct io_link {
+	int old_dfd;
+	int new_dfd;
+	struct filename *oldpath;
+	struct filename *newpath;
+	int flags;
+};
+
+struct io_unlink___delayed {
+	struct delayed_filename filename;
+};
+
+struct io_mkdir___delayed {
+	struct delayed_filename filename;
+};
+
+struct io_rename___delayed {
+	struct delayed_filename oldpath;
+	struct delayed_filename newpath;
+};
+
+struct io_link___delayed {
+	struct delayed_filename oldpath;
+	struct delayed_filename newpath;
 };
 
 struct io_kiocb {

@@ -73,6 +73,9 @@ pub enum Kind {
     /// A line for each connection that begins or ends, with its process, and a table of processes for
     /// each interval
     Connections,
+    /// A line for each change of a file: create, unlink, rename, link, mkdir, truncate, chmod, chown and the
+    /// like, with the error of one that failed
+    Files,
     /// A line for each program that a process starts (exec), with its arguments, and for each process that
     /// ends, with its status
     Processes,
@@ -93,7 +96,8 @@ impl StreamArgs {
     /// Options given that have no effect on what `selects` accepts, each with the kinds that it is for.
     pub fn unused(&self, selects: impl Fn(Kind) -> bool) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
-        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Processes];
+        const FILES: &[Kind] = &[Kind::Opens, Kind::Files];
+        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes];
         const TALKERS: &[Kind] = &[Kind::Talkers];
         const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections];
         let watch = &self.watch;
@@ -102,8 +106,8 @@ impl StreamArgs {
             ("--pid", PROCESSES, self.choose.pid.is_some()),
             ("--uid", PROCESSES, self.choose.uid.is_some()),
             ("--latency", OPENS, watch.latency),
-            ("--failed", OPENS, self.choose.failed),
-            ("--path", OPENS, self.choose.path.is_some()),
+            ("--failed", FILES, self.choose.failed),
+            ("--path", FILES, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),
             ("--interface", TALKERS, watch.interface.is_some()),
             ("--netns", TALKERS, watch.netns.is_some()),
@@ -123,6 +127,7 @@ impl Kind {
             Kind::Opens => "opens",
             Kind::Talkers => "talkers",
             Kind::Connections => "connections",
+            Kind::Files => "files",
             Kind::Processes => "processes",
         }
     }

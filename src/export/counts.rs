@@ -119,7 +119,7 @@ impl Counts {
                     self.state(end.id(), false);
                 }
             }
-            ProbeEvent::Cgroups(_) | ProbeEvent::Processes(_) => {}
+            ProbeEvent::Cgroups(_) | ProbeEvent::Processes(_) | ProbeEvent::Files(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conn::ConnectionsBatch;
 use super::coverage::{Attribution, Missing};
+use super::file_change::FileChanges;
 use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
@@ -26,6 +27,8 @@ pub enum ProbeEvent {
     Opens(OpenBatch),
     /// Starts of programs and ends of processes, where these are reported.
     Processes(ProcessEvents),
+    /// Changes of files and directories, where these are reported.
+    Files(FileChanges),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
@@ -107,6 +110,9 @@ pub struct OpensInfo {
     /// Starts of programs, or ends of processes at least, are reported. Not in recordings.
     #[serde(skip)]
     pub processes: bool,
+    /// Changes of files are reported. Not in recordings.
+    #[serde(skip)]
+    pub files: bool,
     /// Features that this kernel refused, a call that is not seen as `opens: NAME`.
     pub missing: Vec<Missing>,
 }

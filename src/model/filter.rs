@@ -15,6 +15,7 @@ pub use terms::{TERMS, TermForm};
 
 use super::cgroup::Cgroup;
 use super::conn::Conn;
+use super::file_change::{FileChange, Op};
 use super::lineage::Ancestor;
 use super::open::Comm;
 use super::quality::{Quality, TcpState};
@@ -33,6 +34,7 @@ pub struct Filter {
     cgroups: Vec<(CgroupPart, Term<Pattern>)>,
     paths: Vec<Term<Pattern>>,
     errnos: Vec<Term<Errno>>,
+    ops: Vec<Term<Op>>,
     nets: Vec<Term<Net>>,
     peers: Vec<Term<Net>>,
     ports: Vec<Term<Compare<u16>>>,
@@ -183,6 +185,7 @@ impl Filter {
             && !self.chooses_files()
             && !self.chooses_addresses()
             && !self.chooses_peers()
+            && self.ops.is_empty()
     }
 
     /// Whether there are terms on the process.
@@ -259,12 +262,25 @@ impl Filter {
 
     /// Whether the terms on the file match.
     pub fn file(&self, what: &What<'_>) -> bool {
+        self.errno(what.errno)
+            && self.paths.iter().all(|t| t.passes(|p| path_matches(p, what.path, what.resolved)))
+    }
+
+    fn errno(&self, of: Option<i32>) -> bool {
         self.errnos.iter().all(|t| {
             t.passes(|errno| match errno {
-                Errno::Any => what.errno.is_some(),
-                Errno::Is(errno) => what.errno == Some(*errno),
+                Errno::Any => of.is_some(),
+                Errno::Is(errno) => of == Some(*errno),
             })
-        }) && self.paths.iter().all(|t| t.passes(|p| path_matches(p, what.path, what.resolved)))
+        })
+    }
+
+    /// Whether the terms on a change of a file (`op:`, `path:`, `err:`) match. A path matches if one of its names
+    /// does; negated, if none does.
+    pub fn change(&self, change: &FileChange) -> bool {
+        self.ops.iter().all(|t| t.passes(|op| *op == change.op))
+            && self.errno(change.errno)
+            && self.paths.iter().all(|t| t.passes(|p| p.matches_any(&change.paths())))
     }
 
     /// Whether there are terms on addresses (`ip:`).

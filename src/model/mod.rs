@@ -15,6 +15,7 @@ pub mod errno;
 pub mod escape;
 pub mod event;
 pub mod field;
+pub mod file_change;
 pub mod filter;
 pub mod flags;
 pub mod held;

@@ -41,6 +41,8 @@ pub struct OpensConfig {
     pub calls: bool,
     /// Report starts of programs and ends of processes.
     pub processes: bool,
+    /// Report changes of files and directories.
+    pub files: bool,
     /// Measure each open's latency: a program at entry too.
     pub latency: bool,
     /// The opens that are wanted.
@@ -65,6 +67,7 @@ impl Default for OpensConfig {
         Self {
             calls: true,
             processes: false,
+            files: false,
             latency: false,
             only: Only::default(),
             ring_bytes: None,

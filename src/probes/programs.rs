@@ -60,6 +60,12 @@ pub const COMPAT_CALLS: &str = "opens: 32-bit calls of 64-bit programs";
 pub const PROCESS_EXIT: &str = "opens: ends of processes";
 /// Starts of programs, with their arguments.
 pub const PROCESS_EXEC: &str = "processes: starts of programs";
+/// Calls that change a file or a directory; files that an open makes are seen with the opens.
+pub const CHANGE_CALLS: &str = "files: system calls";
+/// Their arguments read at entry, below kernel 5.15.
+pub const CHANGE_ENTRY: &str = "files: arguments";
+/// Changes through io_uring.
+pub const CHANGE_RING: &str = "files: io_uring";
 /// The names of cgroups that are gone before the hierarchy is walked.
 pub const BRIEF_CGROUPS: &str = "opens: cgroups that live briefly";
 /// Connections of TCP: all else about connections depends on it.
@@ -102,7 +108,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 24] = [
+pub const FEATURES: [Feature; 27] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -118,6 +124,9 @@ pub const FEATURES: [Feature; 24] = [
     feature(Object::Opens, COMPAT_CALLS, &[&["compat_return"]]),
     feature(Object::Opens, PROCESS_EXIT, &[&["process_exit"]]),
     feature(Object::Opens, PROCESS_EXEC, &[&["process_exec"], &["process_exec_516"]]),
+    feature(Object::Opens, CHANGE_CALLS, &[&["change_exit"], &["change_exit_516"]]),
+    feature(Object::Opens, CHANGE_ENTRY, &[&["change_enter"]]),
+    feature(Object::Opens, CHANGE_RING, &[&["ring_submit", "ring_complete"]]),
     feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
     feature(Object::Connections, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
     feature(Object::Connections, CALLS, &[&["sent", "received", "tcp_gone"]]),
@@ -299,11 +308,11 @@ pub(crate) trait Load {
 }
 
 /// Memory of the loaded object: a place for each attempt, since each refuses one program more.
-pub(crate) type Storage = [MaybeUninit<OpenObject>; 20];
+pub(crate) type Storage = [MaybeUninit<OpenObject>; 32];
 
 /// Places for [`load`].
 pub(crate) fn storage() -> Storage {
-    [const { MaybeUninit::uninit() }; 20]
+    [const { MaybeUninit::uninit() }; 32]
 }
 
 /// Loads as much of an object as the kernel takes: after each refusal once more, without the program

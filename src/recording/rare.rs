@@ -18,6 +18,7 @@ use crate::model::escape::escape;
 use crate::model::event::{
     ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
+use crate::model::file_change::FileChanges;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
@@ -50,6 +51,7 @@ pub(super) enum Rare<'a> {
     Processes(Cow<'a, ProcessEvents>),
     /// Connections with the quality of each, in the order of [`ConnectionsBatch::conns`].
     Measured(Cow<'a, ConnectionsBatch>, #[serde(deserialize_with = "list")] Cow<'a, [Quality]>),
+    Files(Cow<'a, FileChanges>),
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -94,6 +96,7 @@ impl<'a> Rare<'a> {
             Rare::Cgroups(names) => names.len(),
             Rare::Containers(names) => names.len(),
             Rare::Processes(events) => events.events.len(),
+            Rare::Files(changes) => changes.events.len(),
             _ => 0,
         };
         len <= MOST_LIST
@@ -118,6 +121,7 @@ impl<'a> Rare<'a> {
             }
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
             Seen::Probe(ProbeEvent::Processes(events)) => Rare::Processes(Cow::Borrowed(events)),
+            Seen::Probe(ProbeEvent::Files(changes)) => Rare::Files(Cow::Borrowed(changes)),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
                 Rare::Cgroups(made.paths.iter().map(named).collect::<Vec<_>>().into())
@@ -171,6 +175,7 @@ impl<'a> Rare<'a> {
             }
             Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Processes(events) => Seen::Probe(ProbeEvent::Processes(events.into_owned())),
+            Rare::Files(changes) => Seen::Probe(ProbeEvent::Files(changes.into_owned())),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
                 let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));

@@ -8,6 +8,7 @@ use crate::model::conn::{Conn, ConnectionsBatch, ConnectionsTick};
 use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::file_change::FileChange;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvent;
@@ -45,6 +46,7 @@ fn event_bytes(event: &ProbeEvent) -> usize {
     match event {
         ProbeEvent::Opens(batch) => batch.bytes(),
         ProbeEvent::Processes(events) => events.events.iter().map(ProcessEvent::bytes).sum(),
+        ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
         ProbeEvent::Talkers(samples) => all(samples, sample),
         ProbeEvent::Links(links) => all(links, link),
         ProbeEvent::Cgroups(made) => made.bytes(),

@@ -12,7 +12,7 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
 use crate::stream::{
-    self, Csv, Documented, Json, Lines, Note, OpenLine, ProcessLine, Summary, described,
+    self, Csv, Documented, FileLine, Json, Lines, Note, OpenLine, ProcessLine, Summary, described,
 };
 
 /// The `type` of the lines.
@@ -98,6 +98,8 @@ impl Lines for Gather {
     }
 
     fn process(&mut self, _out: &mut Vec<u8>, _line: &ProcessLine<'_>) {}
+
+    fn file(&mut self, _out: &mut Vec<u8>, _line: &FileLine<'_>) {}
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
 

@@ -74,6 +74,7 @@ fn wanted(by: By, connections: bool) -> Wanted {
         opens: counts(Kind::Opens),
         talkers: counts(Kind::Talkers),
         connections: counts(Kind::Connections) && (connections || by == By::Peer),
+        files: false,
         processes: false,
     }
 }

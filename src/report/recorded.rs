@@ -215,6 +215,7 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Failed(..)
             | ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
+            | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }
     }
@@ -237,6 +238,7 @@ impl<'c> Recorded<'c> {
             talkers: self.frames.filter(|_| counts(Kind::Talkers)),
             connections: (self.has_connections && counts(Kind::Connections))
                 .then(ConnectionsSummary::default),
+            files: None,
             processes: None,
             dropped: None,
             coverage: self.coverage,

@@ -7,6 +7,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::conn::Owner;
 use crate::model::connections::Change;
 use crate::model::event::Only;
+use crate::model::file_change::FileChange;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
@@ -110,6 +111,17 @@ impl Choose {
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
     }
 
+    /// Whether a change of a file is written: as an open, a path may be in any of its names.
+    pub fn change(&self, event: &FileChange, cgroup: Option<&Cgroup>) -> bool {
+        let names = [event.comm.as_bytes(), event.process.as_bytes()];
+        let (tgid, uid) = (event.key.tgid, event.uid);
+        (!self.failed || event.errno.is_some())
+            && self.process(tgid, uid, &names)
+            && self.path.as_ref().is_none_or(|p| p.matches_any(&event.paths()))
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+            && self.filter.change(event)
+    }
+
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, the
     /// rest by `peer:`, `ip:`, `port:`, `state:`, `rtt:` and `retrans:`.
     pub fn connection(&self, change: &Change) -> bool {
@@ -193,6 +205,39 @@ mod tests {
             let cgroup = Cgroup::at(b"/web");
             let keeps = |at: usize| choice.open(&opens[at], Some(&cgroup));
             assert_eq!((keeps(0), keeps(1)), (first, second), "{choice:?}");
+        }
+    }
+
+    #[test]
+    fn changes_of_files_by_each_option() {
+        // A file is created, cut, given away, renamed; another one cannot be removed.
+        let files = sample::files();
+        let args = ChooseArgs::default;
+        let some = |text: &str| Some(text.to_owned());
+        let filter = |text: &str| {
+            let settings = Settings { filter: Some(text.into()), ..Settings::default() };
+            choose(args(), settings)
+        };
+        let by = |args: ChooseArgs| choose(args, Settings::default());
+        for (choice, chosen) in [
+            (filter(""), [true; 5]),
+            (filter("op:rename"), [false, false, false, true, false]),
+            (filter("!op:Create !op:chown"), [false, true, false, true, true]),
+            (filter("op:unlink op:rename"), [false; 5]),
+            (filter("err:EACCES"), [false, false, false, false, true]),
+            (filter("!err:any path:site"), [true, true, true, true, false]),
+            (filter("path:~tar$ !path:tmp"), [false, false, false, false, true]),
+            (filter("backup pid:1044 uid:1000"), [true; 5]),
+            (filter("!worker"), [false; 5]),
+            (by(ChooseArgs { failed: true, ..args() }), [false, false, false, false, true]),
+            (
+                by(ChooseArgs { path: some("old.tar"), ..args() }),
+                [false, false, false, false, true],
+            ),
+            (by(ChooseArgs { uid: Some(0), ..args() }), [false; 5]),
+        ] {
+            let keeps: Vec<_> = files.events.iter().map(|e| choice.change(e, None)).collect();
+            assert_eq!(keeps, chosen, "{choice:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::conns::{self, COLUMNS, Cell, Row};
 use super::fields::Fields;
-use super::lines::{Lines, OpenLine, ProcessLine};
+use super::lines::{FileLine, Lines, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
@@ -50,6 +50,7 @@ impl Lines for Csv {
             Kind::Opens => header::<&OpenLine<'_>>(&mut columns),
             Kind::Talkers => header::<CsvRow<'_>>(&mut columns),
             Kind::Connections => raw(&mut columns, COLUMNS),
+            Kind::Files => header::<FileLine<'_>>(&mut columns),
             Kind::Processes => header::<ProcessLine<'_>>(&mut columns),
         }
         let rest = columns.strip_prefix(COMMON.as_bytes()).unwrap_or(&columns);
@@ -67,6 +68,10 @@ impl Lines for Csv {
 
     fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
         self.line(out, "process", line.wall, line.event.at, *line);
+    }
+
+    fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
+        self.line(out, "file", line.wall, line.event.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {

@@ -3,7 +3,7 @@
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
 use super::record::{Described, Lost, Record, Type, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
@@ -74,6 +74,16 @@ fn processes() -> Vec<String> {
     events.events.iter().map(write).collect()
 }
 
+/// Changes of files.
+fn files() -> Vec<String> {
+    let (events, cgroup) = (sample::files(), sample::cgroup());
+    let write = |event| {
+        let line = FileLine { event, wall: events.wall, cgroup: Some(&cgroup) };
+        written(|json, out| json.file(out, &line))
+    };
+    events.events.iter().map(write).collect()
+}
+
 /// Every kind of line.
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
@@ -81,6 +91,7 @@ pub fn documented() -> Vec<Documented> {
     vec![
         line::<&Ready>("ready", ready.iter().map(|r| note(&Note::Ready(r))).collect()),
         line::<&OpenLine<'_>>("open", opens()),
+        line::<FileLine<'_>>("file", files()),
         line::<ProcessLine<'_>>("process", processes()),
         line::<&TalkersSample>(
             "talkers",
@@ -92,6 +103,7 @@ pub fn documented() -> Vec<Documented> {
                 note(&Note::Lost { at, opens: 512 }),
                 note(&Note::LostConnections { at, connections: 20 }),
                 note(&Note::LostProcesses { at, processes: 3 }),
+                note(&Note::LostFiles { at, files: 7 }),
                 note(&Note::Dropped { at, lines: 340 }),
             ],
         ),
@@ -120,7 +132,7 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
         Csv::new(kind).header(&mut out);
         (name, String::from_utf8(out).unwrap_or_default())
     };
-    let kinds = [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Processes];
+    let kinds = [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Files, Kind::Processes];
     kinds.map(|kind| header((kind.name(), kind))).to_vec()
 }
 

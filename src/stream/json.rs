@@ -5,7 +5,7 @@
 
 use super::conns::{self, Cell, Row};
 use super::fields::Fields;
-use super::lines::{Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
@@ -37,6 +37,10 @@ impl Lines for Json {
         self.line(out, "process", line.wall, line.event.at, *line);
     }
 
+    fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
+        self.line(out, "file", line.wall, line.event.at, *line);
+    }
+
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
         self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
     }
@@ -66,6 +70,10 @@ impl Lines for Json {
             }
             Note::LostProcesses { at, processes } => {
                 let lost = Lost { processes: Some(*processes), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
+            }
+            Note::LostFiles { at, files } => {
+                let lost = Lost { files: Some(*files), ..Lost::default() };
                 self.line(out, "lost", at.wall, at.mono, lost);
             }
             Note::Dropped { at, lines } => {

@@ -3,6 +3,7 @@
 use super::tally::{Ready, Summary};
 use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
+use crate::model::file_change::FileChange;
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
@@ -29,6 +30,16 @@ pub struct ProcessLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
+/// A change of a file, likewise.
+#[derive(Clone, Copy, Debug)]
+pub struct FileLine<'a> {
+    pub event: &'a FileChange,
+    /// The wall-clock offset of its batch.
+    pub wall: WallOffset,
+    /// The task's cgroup, where known.
+    pub cgroup: Option<&'a Cgroup>,
+}
+
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
@@ -40,6 +51,8 @@ pub enum Note<'a> {
     LostConnections { at: Stamp, connections: u64 },
     /// Starts of programs and ends of processes lost since the last such line.
     LostProcesses { at: Stamp, processes: u64 },
+    /// Changes of files lost since the last such line.
+    LostFiles { at: Stamp, files: u64 },
     /// Lines dropped since the last such line, since the disk or the reader was slow.
     Dropped { at: Stamp, lines: u64 },
     /// The last line.
@@ -56,6 +69,9 @@ pub trait Lines {
 
     /// A program that was started, or a process that has ended.
     fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>);
+
+    /// A change of a file.
+    fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>);
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

@@ -4,6 +4,7 @@
 //! [`describe`], from which the CSV headers and the documentation come. All of it is generic and
 //! inlined, `field` by force: a key has five texts and would be copied for each call.
 
+mod file;
 mod note;
 mod open;
 mod process;

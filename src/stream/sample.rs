@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::tally::{ConnectionsSummary, Coverage, OpensSummary, ProcessesSummary, Ready, Summary};
+use super::tally::{
+    ConnectionsSummary, Coverage, FilesSummary, OpensSummary, ProcessesSummary, Ready, Summary,
+};
 use crate::model::cgroup::Cgroup;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
+use crate::model::file_change::{ChangeCall, FileChange, FileChanges, How, Name, Op};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
@@ -80,6 +83,73 @@ pub fn processes() -> ProcessEvents {
         event(1_500_000_000, ProcessAction::Exit(ExitStatus(9))),
     ];
     ProcessEvents { events, lost: 0, wall: WALL }
+}
+
+/// A file that was created, one that was renamed, one that could not be removed, and the rest of the arguments.
+pub fn files() -> FileChanges {
+    let name = |given: &[u8], kind, resolved: &[u8]| Name {
+        given: Some(given.into()),
+        resolved: Some((kind, resolved.into())),
+    };
+    let event = |at, op, call, path, to, how, errno| FileChange {
+        at: Mono(at),
+        key: ProcessKey { tgid: 1044, start_boottime_ns: 5 },
+        tid: 1045,
+        ppid: 900,
+        uid: 1000,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"backup"),
+        cgroup_id: Some(7),
+        op,
+        call,
+        errno,
+        path,
+        to,
+        how,
+    };
+    let (opened, tried) = (ResolvedKind::Opened, ResolvedKind::Tried);
+    let new = name(b"site.tar.tmp", opened, b"/srv/backup/site.tar.tmp");
+    let old = name(b"site.tar.tmp", tried, b"/srv/backup/site.tar.tmp");
+    let to = name(
+        b"=site \"1\",\n\x1b[31m\xff.tar",
+        tried,
+        b"/srv/backup/=site \"1\",\n\x1b[31m\xff.tar",
+    );
+    let gone = name(b"/srv/backup/old.tar", tried, b"/srv/backup/old.tar");
+    let owner = How::Owner { uid: Some(33), gid: None };
+    let events = vec![
+        event(
+            1_000_000_000,
+            Op::Create,
+            ChangeCall::Openat,
+            new.clone(),
+            Name::default(),
+            How::Mode(0o644),
+            None,
+        ),
+        event(
+            1_000_250_000,
+            Op::Truncate,
+            ChangeCall::Ftruncate,
+            new.clone(),
+            Name::default(),
+            How::Length(4_096),
+            None,
+        ),
+        event(1_000_300_000, Op::Chown, ChangeCall::Fchown, new, Name::default(), owner, None),
+        event(1_000_500_000, Op::Rename, ChangeCall::Renameat2, old, to, How::Rename(1), None),
+        event(
+            1_001_000_000,
+            Op::Unlink,
+            ChangeCall::Unlink,
+            gone,
+            Name::default(),
+            How::None,
+            Some(13),
+        ),
+    ];
+    let seen = events.len() as u64;
+    FileChanges { events, seen, lost: 0, wall: WALL }
 }
 
 /// Three sources on eth0.
@@ -158,6 +228,7 @@ pub fn ready() -> [Ready; 2] {
         opens: true,
         talkers: true,
         connections: true,
+        files: true,
         processes: true,
         watched: watched(),
         host: "web-1".into(),
@@ -191,6 +262,7 @@ pub fn summary() -> Summary {
             seen: Some(2),
             lost: 0,
         }),
+        files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
         dropped: Some(340),
         coverage: coverage(),

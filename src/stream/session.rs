@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::lines::{Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
 use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
@@ -20,6 +20,7 @@ use crate::model::escape::escape;
 use crate::model::event::{
     CgroupsMade, ConnectionsInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
+use crate::model::file_change::FileChanges;
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::talkers::TalkersSample;
@@ -56,6 +57,8 @@ pub(super) struct Session {
     coverage: Coverage,
     /// The probe reports starts and ends of processes.
     has_processes: bool,
+    /// The probe reports changes of files.
+    has_files: bool,
     /// The first line, of each file too.
     ready: Ready,
     /// Something asked for was not done.
@@ -85,6 +88,7 @@ impl Session {
             watched: Vec::new(),
             coverage: Coverage::default(),
             has_processes: false,
+            has_files: false,
             ready: Ready::default(),
             failed: false,
         }
@@ -98,9 +102,10 @@ impl Session {
     /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
         let config = ProbesConfig {
-            opens: (self.wanted.opens || self.wanted.processes).then(|| OpensConfig {
+            opens: self.wanted.needs_opens_probe().then(|| OpensConfig {
                 calls: self.wanted.opens,
                 processes: self.wanted.processes,
+                files: self.wanted.files,
                 waits: true,
                 ..OpensConfig::new(settings, self.choose.only())
             }),
@@ -129,6 +134,7 @@ impl Session {
             opens: self.wanted.opens && probes.runs(ProbeId::Opens),
             talkers: probes.runs(ProbeId::Talkers),
             connections: probes.runs(ProbeId::Connections),
+            files: self.has_files && probes.runs(ProbeId::Opens),
             processes: self.has_processes && probes.runs(ProbeId::Opens),
         };
         let ready = Ready {
@@ -136,6 +142,7 @@ impl Session {
             opens: self.ran.opens,
             talkers: self.ran.talkers,
             connections: self.ran.connections,
+            files: self.ran.files,
             processes: self.ran.processes,
             watched: self.watched.clone(),
             host: machine::name(),
@@ -159,10 +166,11 @@ impl Session {
         self.flush()?;
         self.note_dropped();
         let at = clock::now();
-        let [opens, connections, processes] = self.tally.unreported();
+        let [opens, connections, files, processes] = self.tally.unreported();
         let lost = [
             opens.map(|opens| Note::Lost { at, opens }),
             connections.map(|connections| Note::LostConnections { at, connections }),
+            files.map(|files| Note::LostFiles { at, files }),
             processes.map(|processes| Note::LostProcesses { at, processes }),
         ];
         lost.iter().flatten().for_each(|note| self.note(note));
@@ -239,6 +247,7 @@ impl Session {
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost(counts),
             ProbeEvent::Processes(events) => self.processes(&events)?,
+            ProbeEvent::Files(events) => self.files(&events)?,
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
@@ -280,6 +289,24 @@ impl Session {
         }
         if let Some(processes) = self.tally.lost_processes(events.lost) {
             self.note(&Note::LostProcesses { at: clock::now(), processes });
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, changes: &FileChanges) -> Result<(), OutError> {
+        for event in &changes.events {
+            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.change(event, cgroup) {
+                continue;
+            }
+            self.lines.file(&mut self.buffer, &FileLine { event, wall: changes.wall, cgroup });
+            self.tally.wrote_file();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if let Some(files) = self.tally.changed_files(changes.seen, changes.lost) {
+            self.note(&Note::LostFiles { at: clock::now(), files });
         }
         Ok(())
     }
@@ -338,6 +365,7 @@ impl Session {
         match event {
             ProbeEvent::Started(ProbeInfo::Opens(info)) => {
                 self.has_processes = info.processes;
+                self.has_files = info.files;
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
             ProbeEvent::Started(ProbeInfo::Talkers(watched)) | ProbeEvent::Watching(watched) => {
@@ -361,6 +389,7 @@ impl Session {
             ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
+            | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }
     }

@@ -20,6 +20,8 @@ pub struct Ready {
     pub talkers: bool,
     /// The probe of connections runs.
     pub connections: bool,
+    /// Changes of files are reported.
+    pub files: bool,
     /// Starts and ends of processes are reported.
     pub processes: bool,
     /// The interfaces that it watches.
@@ -80,6 +82,7 @@ pub struct Summary {
     pub opens: Option<OpensSummary>,
     pub talkers: Option<(Traffic, Traffic)>,
     pub connections: Option<ConnectionsSummary>,
+    pub files: Option<FilesSummary>,
     pub processes: Option<ProcessesSummary>,
     /// Lines dropped while the output was slow.
     pub dropped: Option<u64>,
@@ -98,6 +101,17 @@ pub struct ConnectionsSummary {
     /// Connections that a poll found, where they are polled.
     pub seen: Option<u64>,
     /// Events that were lost.
+    pub lost: u64,
+}
+
+/// The part of it about changes of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilesSummary {
+    /// Lines written.
+    pub written: u64,
+    /// Changes since `ready`, before choosing.
+    pub seen: u64,
+    /// Changes without a record; among the seen.
     pub lost: u64,
 }
 
@@ -138,11 +152,22 @@ pub(super) struct Tally {
     rx: Traffic,
     tx: Traffic,
     connections: ConnectionsSummary,
+    files: FilesSummary,
     processes: ProcessesSummary,
-    /// Opens, connections, processes and reported losses in lines that the output has taken.
-    taken: (u64, ConnectionsSummary, u64, Reported),
+    /// Lines and reported losses in lines that the output has taken.
+    taken: Taken,
     /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
     dropped: Dropped,
+}
+
+/// What the output has taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    opens: u64,
+    connections: ConnectionsSummary,
+    files: u64,
+    processes: u64,
+    reported: Reported,
 }
 
 /// Losses that lines have reported.
@@ -150,6 +175,7 @@ pub(super) struct Tally {
 struct Reported {
     opens: u64,
     connections: u64,
+    files: u64,
     processes: u64,
 }
 
@@ -212,6 +238,18 @@ impl Tally {
         } += 1;
     }
 
+    /// A change of a file was written.
+    pub(super) fn wrote_file(&mut self) {
+        self.files.written += 1;
+    }
+
+    /// Changes of files until now, and those of them that were lost; how many of these since the last time, if any.
+    pub(super) fn changed_files(&mut self, seen: u64, lost: u64) -> Option<u64> {
+        self.files.seen = self.files.seen.max(seen);
+        self.files.lost = self.files.lost.max(lost);
+        unreported(&mut self.reported.files, lost)
+    }
+
     /// A start of a program or an end of a process was written.
     pub(super) fn wrote_process(&mut self) {
         self.processes.written += 1;
@@ -225,22 +263,31 @@ impl Tally {
 
     /// The output has taken all lines so far.
     pub(super) fn passed_on(&mut self) {
-        self.taken = (self.written, self.connections, self.processes.written, self.reported);
+        self.taken = Taken {
+            opens: self.written,
+            connections: self.connections,
+            files: self.files.written,
+            processes: self.processes.written,
+            reported: self.reported,
+        };
         self.dropped.reporting = 0;
     }
 
     /// The last report stands on stderr, not among the lines.
     pub(super) fn said(&mut self) {
-        self.taken.3 = self.reported;
+        self.taken.reported = self.reported;
         self.dropped.reporting = 0;
     }
 
     /// The lines since then were dropped: they are not among the written ones, and losses that they report are
     /// reported again. A report about dropped lines does not count as one.
     pub(super) fn dropped(&mut self, lines: u64) {
-        let lost = self.connections.lost;
-        (self.written, self.connections, self.processes.written, self.reported) = self.taken;
-        self.connections.lost = lost;
+        let Taken { opens, connections, files, processes, reported } = self.taken;
+        self.written = opens;
+        self.connections = ConnectionsSummary { lost: self.connections.lost, ..connections };
+        self.files.written = files;
+        self.processes.written = processes;
+        self.reported = reported;
         let Dropped { unreported, reporting, all } = &mut self.dropped;
         let lines = lines.saturating_sub(u64::from(*reporting > 0));
         *unreported += lines + std::mem::take(reporting);
@@ -253,11 +300,12 @@ impl Tally {
         Some(self.dropped.reporting).filter(|lines| *lines > 0)
     }
 
-    /// Losses that are not in a line yet, if any: of opens, of connection events, of processes.
-    pub(super) fn unreported(&mut self) -> [Option<u64>; 3] {
+    /// Losses that are not in a line yet, if any: of opens, of connection events, of changes of files, of processes.
+    pub(super) fn unreported(&mut self) -> [Option<u64>; 4] {
         [
             self.drained(self.counts),
             self.lost_connections(self.connections.lost),
+            self.changed_files(self.files.seen, self.files.lost),
             self.lost_processes(self.processes.lost),
         ]
     }
@@ -286,6 +334,7 @@ impl Tally {
             }),
             talkers: ran.talkers.then_some((self.rx, self.tx)),
             connections: ran.connections.then_some(connections),
+            files: ran.files.then_some(self.files),
             processes: ran.processes.then_some(self.processes),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
@@ -341,14 +390,15 @@ mod tests {
         tally.wrote();
         assert_eq!(tally.drained(OpenCounts { lost: 2, ..OpenCounts::default() }), Some(2));
         assert_eq!((tally.lost_connections(1), tally.lost_processes(4)), (Some(1), Some(4)));
+        assert_eq!(tally.changed_files(9, 3), Some(3));
         tally.dropped(2);
         assert_eq!(
             (tally.unreported(), tally.take_dropped()),
-            ([Some(2), Some(1), Some(4)], Some(2))
+            ([Some(2), Some(1), Some(3), Some(4)], Some(2))
         );
         tally.wrote();
         tally.passed_on();
-        assert_eq!(tally.unreported(), [None; 3]);
+        assert_eq!(tally.unreported(), [None; 4]);
         let mut tally = Tally::default();
         tally.wrote();
         tally.passed_on();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::{protocol, unattributed};
-use super::lines::{Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::Times;
 use super::tally::{Coverage, Ready, Summary, hook};
 use crate::model::connections::{Change, Connections, Net, What};
@@ -95,6 +95,24 @@ impl Lines for Text {
                 let seconds = event.age_ns as f64 / NS_PER_SEC as f64;
                 raw(out, &format!(" exit {} after {seconds:.3} s", status.text()));
             }
+        }
+        out.push(b'\n');
+    }
+
+    fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
+        let event = line.event;
+        self.times.short(out, line.wall, event.at);
+        right(out, itoa::Buffer::new().format(event.key.tgid), 8);
+        out.push(b' ');
+        left(out, &escape(event.comm.as_bytes()), 15);
+        right(out, &event.errno.map_or_else(|| "-".into(), errno_name), 12);
+        out.push(b' ');
+        left(out, event.op.name(), 8);
+        out.push(b' ');
+        raw(out, &escape(event.path.best().unwrap_or(b"?")));
+        if event.has_to() {
+            raw(out, " -> ");
+            raw(out, &escape(event.to.best().unwrap_or(b"?")));
         }
         out.push(b'\n');
     }
@@ -323,6 +341,11 @@ pub fn note(note: &Note<'_>) -> String {
         Note::LostProcesses { processes, .. } => {
             format!("lost {processes} starts and ends of processes: the output is too slow")
         }
+        Note::LostFiles { files, .. } => {
+            format!(
+                "lost {files} changes of files: the output is too slow, or changes come too fast"
+            )
+        }
         Note::Dropped { lines, .. } => {
             format!("dropped {lines} lines: the output is too slow")
         }
@@ -334,6 +357,9 @@ fn ready(ready: &Ready) -> String {
     let mut parts = Vec::new();
     if ready.opens {
         parts.push("opens".to_owned());
+    }
+    if ready.files {
+        parts.push("files".to_owned());
     }
     if ready.processes {
         parts.push("processes".to_owned());
@@ -375,6 +401,13 @@ fn summary(summary: &Summary) -> String {
         if opens.unnamed > 0 {
             let _ = write!(out, ", {} without a path", opens.unnamed);
         }
+    }
+    if let Some(files) = summary.files {
+        let _ = write!(
+            out,
+            "; {} changes of files written of {} seen, {} lost",
+            files.written, files.seen, files.lost
+        );
     }
     if let Some(processes) = summary.processes {
         let _ = write!(

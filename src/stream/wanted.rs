@@ -8,6 +8,7 @@ pub(crate) struct Wanted {
     pub(crate) opens: bool,
     pub(crate) talkers: bool,
     pub(crate) connections: bool,
+    pub(crate) files: bool,
     pub(crate) processes: bool,
 }
 
@@ -17,8 +18,14 @@ impl Wanted {
             opens: args.writes(Kind::Opens),
             talkers: args.writes(Kind::Talkers),
             connections: args.writes(Kind::Connections),
+            files: args.writes(Kind::Files),
             processes: args.writes(Kind::Processes),
         }
+    }
+
+    /// Whether the probe of opens has a part in it.
+    pub(super) fn needs_opens_probe(self) -> bool {
+        self.opens || self.files || self.processes
     }
 
     /// The kind of a CSV, which has only one; `None` where several were asked for.
@@ -27,6 +34,7 @@ impl Wanted {
             (self.opens, Kind::Opens),
             (self.talkers, Kind::Talkers),
             (self.connections, Kind::Connections),
+            (self.files, Kind::Files),
             (self.processes, Kind::Processes),
         ];
         let mut wanted = kinds.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind);

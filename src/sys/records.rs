@@ -7,12 +7,15 @@ use crate::bpf::connections::types::{
 };
 use crate::bpf::held::types::held_head;
 use crate::bpf::opens::types::{
-    exit_record, lost_opens, name_head, open_counts, open_head, process_key,
+    change_head, exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
 pub(crate) const OPEN_HEAD_BYTES: usize = 128;
 const _: () = assert!(size_of::<open_head>() == OPEN_HEAD_BYTES);
+/// Bytes of `struct change_head`.
+pub(crate) const CHANGE_HEAD_BYTES: usize = 152;
+const _: () = assert!(size_of::<change_head>() == CHANGE_HEAD_BYTES);
 /// Bytes of `struct name_head`.
 pub(crate) const NAME_HEAD_BYTES: usize = 32;
 const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
@@ -32,7 +35,7 @@ macro_rules! plain {
         unsafe impl plain::Plain for $name {}
     )*};
 }
-plain!(open_head, name_head, exit_record, open_counts, process_key, lost_opens);
+plain!(open_head, change_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
 plain!(held_head);
 plain!(

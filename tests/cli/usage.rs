@@ -7,7 +7,7 @@ use crate::common::tty::Tty;
 #[test]
 fn wrong_usage_is_exit_2() {
     for (args, says) in [
-        (&["stream", "files"][..], "opens"),
+        (&["stream", "sockets"][..], "opens"),
         (&["stream", "--interval", "99ms"], "100ms to 60s"),
         (&["stream", "--interval", "61s"], "100ms to 60s"),
         (&["stream", "--duration", "5"], "unit"),

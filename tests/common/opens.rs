@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ebpftop::model::event::{OpensInfo, ProbeEnd, ProbeEvent, ProbeInfo};
+use ebpftop::model::file_change::FileChanges;
 use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeThread, opens};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -47,6 +48,8 @@ pub struct All {
     /// The last word on each process whose opens were lost.
     pub lost_by: Vec<LostOpens>,
     pub counts: OpenCounts,
+    /// Changes of files, as they came.
+    pub changes: Vec<FileChanges>,
 }
 
 impl All {
@@ -120,6 +123,7 @@ impl Watch {
                     all.counts = counts;
                     return all;
                 }
+                ProbeEvent::Files(changes) => all.changes.push(changes),
                 ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }

@@ -28,6 +28,7 @@ mod datagrams;
 mod doctor;
 mod export;
 mod faults;
+mod files;
 mod floor;
 mod hostile;
 mod invoker;

@@ -19,7 +19,8 @@ use serde_json::Value;
 /// The programs that are refused together in one run: each program of an object alone, and the first program of each
 /// form of a feature that has several.
 fn cases(object: Object) -> Vec<Vec<&'static str>> {
-    let features = || FEATURES.iter().filter(|feature| feature.object == object);
+    let features =
+        || FEATURES.iter().filter(|f| f.object == object && !f.name.starts_with("files: "));
     let alone: BTreeSet<_> = features().flat_map(|f| f.forms.iter().copied().flatten()).collect();
     let all_forms = features()
         .filter(|f| f.forms.len() > 1)
@@ -127,6 +128,62 @@ fn opens_and_processes_without_one_program_are_exact_but_for_its_feature() {
                 "{refused:?}: {open}"
             );
         }
+    }
+}
+
+/// A file that an open and a ring create, a file that is removed, a directory that a ring makes.
+#[test]
+fn changes_of_files_without_some_programs_are_exact_but_for_their_features() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let absent = all_missing(&stream(&[], &["files"]).interrupt());
+    for refused in [
+        &["open_exit", "change_exit"][..],
+        &["open_exit", "open_exit_516"],
+        &["change_exit", "change_exit_516"],
+        &["uring_submit", "ring_complete"],
+        &["uring_complete", "ring_submit"],
+    ] {
+        let lost = lost(Object::Opens, refused);
+        let stream = stream(refused, &["files"]);
+        let child = process(|| {
+            std::env::set_current_dir(&root).unwrap();
+            std::fs::write("file", "x").unwrap();
+            std::fs::remove_file("file").unwrap();
+            let mut ring = IoUring::new(8).unwrap();
+            let create = opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), c"by ring".as_ptr())
+                .flags(libc::O_CREAT)
+                .mode(0o600);
+            let mkdir = opcode::MkDirAt::new(types::Fd(libc::AT_FDCWD), c"dir".as_ptr());
+            for entry in [create.build(), mkdir.build()] {
+                // SAFETY: the path lives through the wait.
+                unsafe { ring.submission().push(&entry).unwrap() };
+                ring.submit_and_wait(1).unwrap();
+                assert!(ring.completion().next().unwrap().result() >= 0);
+            }
+        });
+        done(child);
+        for name in ["by ring", "dir"] {
+            let path = root.join(name);
+            std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path)).unwrap();
+        }
+        let ended = stream.interrupt();
+        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        let lost_names = lost.iter().map(ToString::to_string).collect();
+        assert_eq!(missing(&ended, refused, &absent), lost_names);
+        let events = ended.of_type("file").into_iter().filter(|e| e["pid"] == child.as_raw());
+        let events: Vec<_> = events
+            .map(|e| (e["op"].as_str().unwrap().to_owned(), e["syscall"] == "io_uring"))
+            .collect();
+        let expected = [
+            ("create", false, programs::OPEN_CALLS),
+            ("unlink", false, programs::CHANGE_CALLS),
+            ("create", true, programs::IO_URING),
+            ("mkdir", true, programs::CHANGE_RING),
+        ];
+        let there = expected.into_iter().filter(|(.., feature)| !lost.contains(feature));
+        let there: Vec<_> = there.map(|(op, ring, _)| (op.to_owned(), ring)).collect();
+        assert_eq!(events, there, "{refused:?}");
     }
 }
 

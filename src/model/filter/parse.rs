@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::duration;
 use crate::model::errno::errno_number;
+use crate::model::file_change::Op;
 use crate::model::quality::TcpState;
 
 /// A position in the expression.
@@ -97,6 +98,11 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
             let is = plain(&value).and_then(errno);
             let is = is.ok_or_else(|| needs("the name or number of an error, or any"))?;
             filter.errnos.push(Term { negated, is });
+        }
+        "op" => {
+            let is = plain(&value).and_then(Op::named);
+            let is = is.ok_or_else(|| needs("a change of files"))?;
+            filter.ops.push(Term { negated, is });
         }
         "port" => {
             let is = plain(&value).and_then(|text| compare(text, |n| n.parse().ok()));

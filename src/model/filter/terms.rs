@@ -60,6 +60,12 @@ pub const TERMS: &[TermForm] = &[
         "a Kubernetes pod, by its uid in the cgroup's path, its name or namespace",
     ),
     form("err", "err:", "err:ENOENT", "the error of a failed open: its name, its number, or any"),
+    form(
+        "op",
+        "op:",
+        "op:rename",
+        "changes of files of this kind: create unlink rmdir rename link symlink mkdir mknod truncate chmod chown",
+    ),
     form("ip", "ip:", "ip:10.0.0.0/8", "talkers with this address or in this network"),
     form(
         "peer",

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapHandle, OpenObject};
 
+use super::changes;
 use super::compat::{self, Compat};
 use super::rings::Layout;
 use crate::bpf::btf;
@@ -17,8 +18,8 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::OpensConfig;
 use crate::probes::programs::{
-    self, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object,
-    PROCESS_EXEC, PROCESS_EXIT, Storage,
+    self, CHANGE_CALLS, CHANGE_ENTRY, CHANGE_RING, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load,
+    OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage,
 };
 use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
 use crate::probes::{cgroups, preflight};
@@ -106,6 +107,13 @@ pub(super) fn attach<'obj>(
     };
     let mut links: Vec<Link> = compat_calls.into_iter().collect();
     let at_entry = choice.uses("open_enter");
+    if config.files {
+        let missing = &mut info.missing;
+        info.files =
+            changes::attach(&skel, &choice, &tracefs, &mut links, |feature, program, e| {
+                missing.push(not_attached(feature, program, e));
+            });
+    }
     let (open_exit, name) = if choice.uses("open_exit") {
         (&skel.progs.open_exit, "open_exit")
     } else {
@@ -171,7 +179,9 @@ pub(super) fn attach<'obj>(
     } else {
         None
     };
-    let is_blind = if config.calls { info.seen.is_empty() } else { !info.processes };
+    info.files |= config.files && !info.seen.is_empty();
+    let sees_calls = config.calls && !info.seen.is_empty();
+    let is_blind = !sees_calls && (config.calls || !(info.processes || info.files));
     if is_blind {
         let why = info.missing.first().map_or_else(String::new, |m| m.error.clone());
         return Err(AttachError::Nothing(why));
@@ -222,7 +232,8 @@ impl Form<'_> {
         let mut builder = OpensSkelBuilder::default();
         btf::prepare(&mut builder.obj_builder)?;
         let mut open = builder.open(storage)?;
-        self.configure(choice.uses("open_enter"), &mut open)?;
+        let at_entry = choice.uses("open_enter") || choice.uses("change_enter");
+        self.configure(at_entry, &mut open)?;
         choice.prepare(open.open_object_mut());
         open.load()
     }
@@ -230,6 +241,8 @@ impl Form<'_> {
     fn configure(self, at_entry: bool, open: &mut OpenOpensSkel<'_>) -> libbpf_rs::Result<()> {
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.at_entry = at_entry;
+            rodata.report_opens = self.config.calls;
+            rodata.report_changes = self.config.files;
             rodata.report_processes = self.config.processes;
             rodata.latency = self.config.latency && at_entry;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
@@ -265,6 +278,7 @@ impl Form<'_> {
         if let Some(entries) = entries {
             open.maps.lost.set_max_entries(entries)?;
             open.maps.uring_pending.set_max_entries(entries)?;
+            open.maps.ring_pending.set_max_entries(entries)?;
         }
         Ok(())
     }
@@ -324,8 +338,17 @@ impl Kernel {
             choice = choice.without(PROCESS_EXEC);
         }
         if !config.calls {
-            let calls = [OPEN_CALLS, OPEN_ENTRY, IO_URING, COMPAT, COMPAT_CALLS];
-            choice = calls.into_iter().fold(choice, Choice::without);
+            choice = choice.without(COMPAT).without(COMPAT_CALLS);
+        }
+        // Opens make files, too.
+        if !(config.calls || config.files) {
+            choice = choice.without(OPEN_CALLS).without(OPEN_ENTRY).without(IO_URING);
+        }
+        if !config.files {
+            choice = choice.without(CHANGE_CALLS).without(CHANGE_RING);
+        }
+        if !config.files || self.task_pt_regs {
+            choice = choice.without(CHANGE_ENTRY);
         }
         if !self.compat {
             choice = choice.without(COMPAT_CALLS).without(COMPAT);
@@ -334,16 +357,19 @@ impl Kernel {
             choice = choice.unavailable(&["compat_return"], why);
         }
         if !self.bpf_loop {
-            choice = choice.skip("open_exit").skip("compat_exit").skip("process_exec");
+            choice = ["open_exit", "compat_exit", "process_exec", "change_exit"]
+                .into_iter()
+                .fold(choice, Choice::skip);
         }
         if self.task_pt_regs && !config.latency {
             choice = choice.without(OPEN_ENTRY);
         }
         if btf::from_file() {
-            choice = choice.unavailable(&["uring_submit", "compat_tasks"], "not with --btf");
+            let programs = ["uring_submit", "compat_tasks", "ring_submit"];
+            choice = choice.unavailable(&programs, "not with --btf");
         } else if !self.uring {
             let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
-            choice = choice.unavailable(&["uring_submit"], why);
+            choice = choice.unavailable(&["uring_submit", "ring_submit"], why);
         }
         choice
     }

@@ -2,23 +2,18 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::changes;
 use super::names::{Names, Place};
+use super::record::{Malformed, head_and_texts, kind_of, tried};
 use crate::bpf::opens::types::{
     exit_record, name_head, name_place, open_bits, open_head, open_syscall, record_kind,
-    resolved_kind,
 };
+use crate::model::file_change::FileChange;
 use crate::model::open::{Comm, Ended, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
 use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent};
 use crate::model::time::Mono;
 use crate::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
-
-/// The longest path there is, without its NUL (`PATH_MAX`).
-const PATH_MAX: usize = 4095;
-
-/// A record that cannot be what the program writes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
 
 /// Decodes records into a batch, and keeps the names that opens refer to.
 #[derive(Debug, Default)]
@@ -27,6 +22,8 @@ pub(super) struct Decoder {
     pub(super) batch: OpenBatch,
     /// Starts of programs and ends of processes, likewise.
     pub(super) processes: Vec<ProcessEvent>,
+    /// Changes of files, likewise.
+    pub(super) changes: Vec<FileChange>,
     /// The names of files.
     pub(super) names: Names,
     /// A 32-bit program was started.
@@ -91,6 +88,10 @@ impl Decoder {
                 }
                 Ok(())
             }
+            record_kind::RECORD_CHANGE => {
+                self.changes.push(changes::decode(record, &self.names, &mut self.tried)?);
+                Ok(())
+            }
             record_kind::RECORD_COMPAT => {
                 self.compat_came = true;
                 Ok(())
@@ -110,8 +111,7 @@ impl Decoder {
     }
 
     fn exec(&mut self, record: &[u8]) -> Result<(), Malformed> {
-        let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
-        let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let (head, tail) = head_and_texts::<open_head>(record, OPEN_HEAD_BYTES)?;
         let text = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
         let has_args = u32::from(head.bits) & open_bits::OPEN_HAS_PATH.0 != 0;
         let args = has_args.then(|| Args { text: text.into(), bytes: head.flags });
@@ -121,8 +121,7 @@ impl Decoder {
     }
 
     fn name(&mut self, record: &[u8]) -> Result<(), Malformed> {
-        let (head, tail) = record.split_at_checked(NAME_HEAD_BYTES).ok_or(Malformed)?;
-        let head: &name_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let (head, tail) = head_and_texts::<name_head>(record, NAME_HEAD_BYTES)?;
         let names = tail.get(..head.names_len as usize).ok_or(Malformed)?;
         let place = match name_place(head.place) {
             name_place::PLACE_TREE => Place::Tree(names),
@@ -136,8 +135,7 @@ impl Decoder {
     }
 
     fn open(&mut self, record: &[u8]) -> Result<(), Malformed> {
-        let (head, tail) = record.split_at_checked(OPEN_HEAD_BYTES).ok_or(Malformed)?;
-        let head: &open_head = plain::from_bytes(head).map_err(|_| Malformed)?;
+        let (head, tail) = head_and_texts::<open_head>(record, OPEN_HEAD_BYTES)?;
         let syscall = syscall(head.syscall).ok_or(Malformed)?;
         let path = tail.get(..usize::from(head.path_len)).ok_or(Malformed)?;
         let has = |bit: open_bits| u32::from(head.bits) & bit.0 != 0;
@@ -159,16 +157,8 @@ impl Decoder {
             cgroup_id: (head.cgroup_id != 0).then_some(head.cgroup_id),
         };
         let path = has(open_bits::OPEN_HAS_PATH).then_some(path);
-        let kind = match resolved_kind(u32::from(head.resolved)) {
-            resolved_kind::RESOLVED_NONE => None,
-            resolved_kind::RESOLVED_OPENED => Some(ResolvedKind::Opened),
-            resolved_kind::RESOLVED_DELETED => Some(ResolvedKind::Deleted),
-            resolved_kind::RESOLVED_TMPFILE => Some(ResolvedKind::Tmpfile),
-            resolved_kind::RESOLVED_ANON => Some(ResolvedKind::Anon),
-            resolved_kind::RESOLVED_TRIED => Some(ResolvedKind::Tried),
-            _ => return Err(Malformed),
-        };
-        let place = kind.and_then(|kind| Some((kind, self.names.get(head.key)?)));
+        let place =
+            kind_of(head.resolved)?.and_then(|kind| Some((kind, self.names.get(head.key)?)));
         let resolved = match place {
             Some((ResolvedKind::Tried, base)) => {
                 let tried = path.is_some_and(|path| tried(&mut self.tried, base, path));
@@ -208,21 +198,9 @@ fn syscall(number: u8) -> Option<Syscall> {
     })
 }
 
-/// The absolute prefix, `/`, the path as given; false where that is longer than a path can be.
-fn tried(text: &mut Vec<u8>, base: &[u8], path: &[u8]) -> bool {
-    text.clear();
-    if base != b"/" {
-        text.extend_from_slice(base);
-    }
-    if path.first() != Some(&b'/') {
-        text.push(b'/');
-    }
-    text.extend_from_slice(path);
-    text.len() <= PATH_MAX
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::record::PATH_MAX;
     use super::*;
     use crate::sys::records::bytes_of;
 
@@ -407,6 +385,11 @@ mod tests {
                     rest.split_at(rest.len().min(usize::from(u16::from_le_bytes(*len))));
                 let _ = decode(&mut decoder, record);
                 bytes = rest;
+            }
+            for change in &decoder.changes {
+                for name in [&change.path, &change.to] {
+                    assert!(name.resolved().is_none_or(|path| path.len() <= PATH_MAX));
+                }
             }
             for open in decoder.batch.iter() {
                 assert!(open.resolved.is_none_or(|(_, path)| path.len() <= PATH_MAX));

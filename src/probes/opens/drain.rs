@@ -18,6 +18,7 @@ use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
 use crate::model::event::ProbeEvent;
+use crate::model::file_change::FileChanges;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::time::{Mono, WallOffset};
@@ -38,6 +39,9 @@ const BATCH_RECORDS: usize = 2_048;
 
 /// Starts of programs and ends of processes in one message: 1.1 MiB with the longest arguments.
 const MOST_PROCESSES: usize = 256;
+
+/// Bytes of the changes of files in one message; one of them may be beyond.
+const MOST_CHANGES_BYTES: usize = 512 << 10;
 
 /// Ended processes that are remembered until then.
 const MOST_GONE: usize = 8_192;
@@ -80,6 +84,8 @@ pub(super) fn drain(
         missed_processes: 0,
         missed_processes_before: 0,
         processes_lost: 0,
+        changes: ChangeCounts::default(),
+        changes_missed_before: 0,
         asked: Instant::now(),
         gone: Vec::new(),
         sink,
@@ -131,6 +137,10 @@ struct Drain<'a, 'obj> {
     missed_processes_before: u64,
     /// Lost starts and ends of processes, these included.
     processes_lost: u64,
+    /// Changes of files so far.
+    changes: ChangeCounts,
+    /// Changes before the window at which the kernel did not run the program.
+    changes_missed_before: u64,
     asked: Instant,
     /// Processes that have ended since it was last read whose opens were lost.
     gone: Vec<Ended>,
@@ -144,6 +154,7 @@ impl Drain<'_, '_> {
         self.ask_for_misses(true);
         self.missed_before = self.missed;
         self.missed_processes_before = self.missed_processes;
+        self.changes_missed_before = self.changes.missed;
         let from = loop {
             let from = Mono(clock::mono().0.saturating_add(LEAD_NS));
             let until = begin.duration.map_or(u64::MAX, |d| {
@@ -185,7 +196,7 @@ impl Drain<'_, '_> {
         {
             return Ok(Taken::ReceiverGone);
         }
-        if !self.send_processes(batch.wall)? {
+        if !self.send_processes(batch.wall)? || !self.send_changes(batch.wall, last) {
             return Ok(Taken::ReceiverGone);
         }
         if self.reported.is_news(&batch)
@@ -213,6 +224,37 @@ impl Drain<'_, '_> {
             }
             if rest.len() == 0 {
                 return Ok(true);
+            }
+        }
+    }
+
+    /// Sends changes of files; false where the receiver has gone.
+    fn send_changes(&mut self, wall: WallOffset, last: bool) -> bool {
+        let mut events = std::mem::take(&mut self.decoder.borrow_mut().changes);
+        let counts = self.changes;
+        // Those that are not selected are no news of their own.
+        let is_news = counts.lost != self.reported.changes_lost || (last && counts.seen > 0);
+        if events.is_empty() && !is_news {
+            return true;
+        }
+        self.reported.changes_lost = counts.lost;
+        events.sort_by_key(|event| event.at);
+        let mut rest = events.into_iter().peekable();
+        loop {
+            let mut part =
+                FileChanges { events: Vec::new(), seen: counts.seen, lost: counts.lost, wall };
+            let mut bytes = 0;
+            while bytes < MOST_CHANGES_BYTES
+                && let Some(event) = rest.next()
+            {
+                bytes += event.bytes();
+                part.events.push(event);
+            }
+            if self.sink.blocking_send(ProbeEvent::Files(part)).is_err() {
+                return false;
+            }
+            if rest.peek().is_none() {
+                return true;
             }
         }
     }
@@ -263,7 +305,10 @@ impl Drain<'_, '_> {
 
     /// The counts so far. Opens at which the kernel did not run the program are lost ones too.
     fn counts(&mut self) -> libbpf_rs::Result<OpenCounts> {
-        let (mut counts, processes_lost) = read_counts(&self.skel.maps.counts)?;
+        let (mut counts, processes_lost, changes) = read_counts(&self.skel.maps.counts)?;
+        let missed = self.changes.missed.saturating_sub(self.changes_missed_before);
+        self.changes.seen = changes.seen + missed;
+        self.changes.lost = changes.lost + missed;
         self.processes_lost =
             processes_lost + self.missed_processes.saturating_sub(self.missed_processes_before);
         counts.malformed = self.decoder.borrow().malformed;
@@ -283,6 +328,9 @@ impl Drain<'_, '_> {
             let programs = [&progs.open_exit, &progs.open_exit_516, &progs.compat_return];
             self.missed =
                 programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
+            let programs = [&progs.change_exit, &progs.change_exit_516];
+            self.changes.missed =
+                programs.into_iter().filter(|p| p.autoload()).filter_map(misses::of).sum();
             if !self.reports_processes {
                 return;
             }
@@ -301,7 +349,17 @@ struct Reported {
     malformed: u64,
     unowned: u64,
     processes_lost: u64,
+    changes_lost: u64,
     compat: bool,
+}
+
+/// Changes of files since the probe counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct ChangeCounts {
+    seen: u64,
+    lost: u64,
+    /// Changes at which the kernel did not run the program, before the window too.
+    missed: u64,
 }
 
 impl Reported {
@@ -330,9 +388,10 @@ impl Reported {
     }
 }
 
-/// The sums over the CPUs: of opens, and of lost starts and ends of processes.
-fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64)> {
+/// The sums over the CPUs: of opens, of lost starts and ends of processes, and of changes of files.
+fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64, ChangeCounts)> {
     let mut processes_lost = 0;
+    let mut changes = ChangeCounts::default();
     let mut sum = OpenCounts::default();
     let values = map.lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
     for value in values {
@@ -346,9 +405,11 @@ fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64)> {
             sum.unfinished = sum.unfinished.wrapping_add(counts.unfinished);
             sum.unnamed += counts.unnamed;
             processes_lost += counts.processes_lost;
+            changes.seen += counts.changes_seen;
+            changes.lost += counts.changes_lost;
         }
     }
-    Ok((sum, processes_lost))
+    Ok((sum, processes_lost, changes))
 }
 
 /// The processes whose opens were lost, with their numbers.

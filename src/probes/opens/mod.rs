@@ -4,10 +4,12 @@
 //! with the process however it ends.
 
 mod attach;
+mod changes;
 mod compat;
 mod decode;
 mod drain;
 mod names;
+mod record;
 mod rings;
 
 use std::time::Duration;

@@ -41,6 +41,9 @@ impl Record for &Ready {
         v.field(key!("connections", "true where the connections probe runs"), |r| {
             Maybe(r.connections.then_some(true))
         });
+        v.field(key!("files", "true where changes of files are reported"), |r| {
+            Maybe(r.files.then_some(true))
+        });
         v.field(key!("processes", "true where starts and ends of processes are reported"), |r| {
             Maybe(r.processes.then_some(true))
         });
@@ -74,6 +77,7 @@ impl Record for &Watched {
 pub struct Lost {
     pub opens: Option<u64>,
     pub connections: Option<u64>,
+    pub files: Option<u64>,
     pub processes: Option<u64>,
     pub lines: Option<u64>,
 }
@@ -90,6 +94,9 @@ impl Record for Lost {
         v.field(key!("opens", "opens lost since the last such line"), |l| Maybe(l.opens));
         v.field(key!("connections", "connection events lost since the last such line"), |l| {
             Maybe(l.connections)
+        });
+        v.field(key!("files", "changes of files lost since the last such line"), |l| {
+            Maybe(l.files)
         });
         v.field(
             key!("processes", "starts and ends of processes lost since the last such line"),
@@ -165,6 +172,16 @@ impl Record for &Summary {
         });
         v.field(key!("connections_lost", "connection events lost; with connections"), |s| {
             Maybe(s.connections.map(|c| c.lost))
+        });
+        v.field(key!("files", "file lines written; with files"), |s| {
+            Maybe(s.files.map(|f| f.written))
+        });
+        v.field(
+            key!("files_seen", "changes of files since ready, before any filter; with files"),
+            |s| Maybe(s.files.map(|f| f.seen)),
+        );
+        v.field(key!("files_lost", "files_seen whose record was lost; with files"), |s| {
+            Maybe(s.files.map(|f| f.lost))
         });
         v.field(key!("processes", "process lines written; with processes"), |s| {
             Maybe(s.processes.map(|p| p.written))

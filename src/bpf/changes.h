@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Changes of files and directories: one record for each return from a call that makes, removes,
+ * renames or alters one.
+ *
+ * A call names a file by text, and at its return the kernel no longer has the file. So the place of
+ * a path is that of the directory it starts from (the root, the working directory, a descriptor), and
+ * the text as passed. A file behind a descriptor has the place that the kernel holds: of fchmod,
+ * fchown, ftruncate, and of each file that an open has created or truncated. */
+#ifndef EBPFTOP_CHANGES_H
+#define EBPFTOP_CHANGES_H
+
+/* Whether opens, and changes, are reported. */
+const volatile bool report_opens = true, report_changes = false;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct change_record);
+} change_scratch SEC(".maps");
+
+/* include/uapi/linux/fcntl.h */
+#define AT_REMOVEDIR 0x200
+#define AT_EMPTY_PATH 0x1000
+
+#if defined(__TARGET_ARCH_x86)
+#define O_CREAT_BIT 0100ULL
+#define O_EXCL_BIT 0200ULL
+#define O_TRUNC_BIT 01000ULL
+#define O_PATH_BIT 010000000ULL
+#elif defined(__TARGET_ARCH_arm64) /* the same: asm-generic/fcntl.h */
+#define O_CREAT_BIT 0100ULL
+#define O_EXCL_BIT 0200ULL
+#define O_TRUNC_BIT 01000ULL
+#define O_PATH_BIT 010000000ULL
+#endif
+#define FMODE_CREATED 0x100000 /* include/linux/fs.h, kernel 4.19 */
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+
+struct change {
+	__u64 path, to; /* user pointers, 0 where there is none */
+	__u64 value; /* mode, length, or group and owner */
+	__u32 flags;
+	__s32 dirfd, to_dirfd;
+	__u8 call;
+	__u8 op;
+	bool by_fd; /* dirfd is the file itself */
+};
+
+/* The call behind a system call's number. */
+static __always_inline __u8 change_of(__u32 nr)
+{
+	switch (nr) {
+#if defined(__TARGET_ARCH_x86) /* arch/x86/entry/syscalls/syscall_64.tbl */
+	case 76:
+		return CHANGE_TRUNCATE;
+	case 77:
+		return CHANGE_FTRUNCATE;
+	case 82:
+		return CHANGE_RENAME;
+	case 83:
+		return CHANGE_MKDIR;
+	case 84:
+		return CHANGE_RMDIR;
+	case 86:
+		return CHANGE_LINK;
+	case 87:
+		return CHANGE_UNLINK;
+	case 88:
+		return CHANGE_SYMLINK;
+	case 90:
+		return CHANGE_CHMOD;
+	case 91:
+		return CHANGE_FCHMOD;
+	case 92:
+		return CHANGE_CHOWN;
+	case 93:
+		return CHANGE_FCHOWN;
+	case 94:
+		return CHANGE_LCHOWN;
+	case 133:
+		return CHANGE_MKNOD;
+	case 258:
+		return CHANGE_MKDIRAT;
+	case 259:
+		return CHANGE_MKNODAT;
+	case 260:
+		return CHANGE_FCHOWNAT;
+	case 263:
+		return CHANGE_UNLINKAT;
+	case 264:
+		return CHANGE_RENAMEAT;
+	case 265:
+		return CHANGE_LINKAT;
+	case 266:
+		return CHANGE_SYMLINKAT;
+	case 268:
+		return CHANGE_FCHMODAT;
+	case 316:
+		return CHANGE_RENAMEAT2;
+#elif defined(__TARGET_ARCH_arm64) /* include/uapi/asm-generic/unistd.h */
+	case 33:
+		return CHANGE_MKNODAT;
+	case 34:
+		return CHANGE_MKDIRAT;
+	case 35:
+		return CHANGE_UNLINKAT;
+	case 36:
+		return CHANGE_SYMLINKAT;
+	case 37:
+		return CHANGE_LINKAT;
+	case 38:
+		return CHANGE_RENAMEAT;
+	case 45:
+		return CHANGE_TRUNCATE;
+	case 46:
+		return CHANGE_FTRUNCATE;
+	case 52:
+		return CHANGE_FCHMOD;
+	case 53:
+		return CHANGE_FCHMODAT;
+	case 54:
+		return CHANGE_FCHOWNAT;
+	case 55:
+		return CHANGE_FCHOWN;
+	case 276:
+		return CHANGE_RENAMEAT2;
+#endif
+	case 452:
+		return CHANGE_FCHMODAT2;
+	}
+	return CALL_NONE;
+}
+
+static __always_inline __u64 owners(__u64 uid, __u64 gid)
+{
+	return (__u32)uid | gid << 32;
+}
+
+/* Which argument is what. Calls of one operation differ in the descriptors and flags they have. */
+static __always_inline void decode_change(struct change *c, const __u64 args[CALL_ARGS])
+{
+	c->dirfd = c->to_dirfd = AT_FDCWD;
+	switch (c->call) {
+	case CHANGE_UNLINKAT:
+		c->dirfd = args[0];
+		c->path = args[1];
+		c->flags = args[2];
+		c->op = c->flags & AT_REMOVEDIR ? OP_RMDIR : OP_UNLINK;
+		break;
+	case CHANGE_UNLINK:
+	case CHANGE_RMDIR:
+		c->path = args[0];
+		c->op = c->call == CHANGE_UNLINK ? OP_UNLINK : OP_RMDIR;
+		break;
+	case CHANGE_RENAME:
+	case CHANGE_LINK:
+	case CHANGE_SYMLINK:
+		c->path = args[0];
+		c->to = args[1];
+		c->op = c->call == CHANGE_RENAME ? OP_RENAME :
+			c->call == CHANGE_LINK	 ? OP_LINK :
+						   OP_SYMLINK;
+		break;
+	case CHANGE_RENAMEAT2:
+	case CHANGE_LINKAT:
+		c->flags = args[4];
+		/* fallthrough */
+	case CHANGE_RENAMEAT:
+		c->dirfd = args[0];
+		c->path = args[1];
+		c->to_dirfd = args[2];
+		c->to = args[3];
+		c->op = c->call == CHANGE_LINKAT ? OP_LINK : OP_RENAME;
+		break;
+	case CHANGE_SYMLINKAT:
+		c->path = args[0];
+		c->to_dirfd = args[1];
+		c->to = args[2];
+		c->op = OP_SYMLINK;
+		break;
+	case CHANGE_MKDIR:
+	case CHANGE_MKNOD:
+	case CHANGE_CHMOD:
+		c->path = args[0];
+		c->value = (__u32)args[1];
+		c->op = c->call == CHANGE_MKDIR ? OP_MKDIR :
+			c->call == CHANGE_MKNOD ? OP_MKNOD :
+						  OP_CHMOD;
+		break;
+	case CHANGE_FCHMODAT2:
+		c->flags = args[3];
+		/* fallthrough */
+	case CHANGE_MKDIRAT:
+	case CHANGE_MKNODAT:
+	case CHANGE_FCHMODAT:
+		c->dirfd = args[0];
+		c->path = args[1];
+		c->value = (__u32)args[2];
+		c->op = c->call == CHANGE_MKDIRAT ? OP_MKDIR :
+			c->call == CHANGE_MKNODAT ? OP_MKNOD :
+						    OP_CHMOD;
+		break;
+	case CHANGE_FCHMOD:
+		c->dirfd = args[0];
+		c->by_fd = true;
+		c->value = (__u32)args[1];
+		c->op = OP_CHMOD;
+		break;
+	case CHANGE_TRUNCATE:
+		c->path = args[0];
+		c->value = args[1];
+		c->op = OP_TRUNCATE;
+		break;
+	case CHANGE_FTRUNCATE:
+		c->dirfd = args[0];
+		c->by_fd = true;
+		c->value = args[1];
+		c->op = OP_TRUNCATE;
+		break;
+	case CHANGE_CHOWN:
+	case CHANGE_LCHOWN:
+		c->path = args[0];
+		c->value = owners(args[1], args[2]);
+		c->op = OP_CHOWN;
+		break;
+	case CHANGE_FCHOWN:
+		c->dirfd = args[0];
+		c->by_fd = true;
+		c->value = owners(args[1], args[2]);
+		c->op = OP_CHOWN;
+		break;
+	case CHANGE_FCHOWNAT:
+		c->dirfd = args[0];
+		c->path = args[1];
+		c->value = owners(args[2], args[3]);
+		c->flags = args[4];
+		c->op = OP_CHOWN;
+		break;
+	}
+}
+
+/* Counts a change, and sets the record's time, user and names but where it `has_names`. False where
+ * it is not wanted. */
+static __always_inline bool begin_change(struct change_record *rec, long ret, bool has_names)
+{
+	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_head *head = &rec->change.head;
+
+	if (!count) /* never: it has one element a CPU */
+		return false;
+	head->ts_ns = bpf_ktime_get_ns();
+	if (!in_window(head->ts_ns))
+		return false;
+	if (own_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) == own_tgid)
+		return false;
+	count->changes_seen++;
+	if (!has_names) {
+		head->uid = (__u32)bpf_get_current_uid_gid();
+		read_names(&head->names);
+	}
+	return wanted(ret, head->uid, &head->names);
+}
+
+/* Everything that is not known yet is nothing. */
+static __always_inline void fill_change(struct change_record *rec, __u8 call, __u8 op)
+{
+	fill_head(&rec->change.head, call);
+	rec->change.head.record = RECORD_CHANGE;
+	rec->change.head.ret = 0;
+	rec->change.head.flags = 0;
+	rec->change.head.mode = 0;
+	rec->change.head.path_len = 0;
+	rec->change.to_key = 0;
+	rec->change.value = 0;
+	rec->change.to_len = 0;
+	rec->change.to_resolved = RESOLVED_NONE;
+	rec->change.op = op;
+	rec->change.pad = 0;
+}
+
+static __always_inline void count_lost_change(void)
+{
+	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+
+	if (count)
+		count->changes_lost++;
+}
+
+static __always_inline void output_change(struct change_record *rec)
+{
+	__u64 bytes = (__u64)rec->change.head.path_len + rec->change.to_len;
+
+	if (write_record(rec, CHANGE_HEAD_BYTES + (bytes & (2 * PATH_BYTES - 1))))
+		count_lost_change();
+}
+
+/* Where the texts of a record end so far. */
+static __always_inline __u8 *next_text(struct change_record *rec)
+{
+	return &rec->texts[rec->change.head.path_len & (PATH_BYTES - 1)];
+}
+
+/* The length of a text that was read with its NUL; -1 for none. See fill_path(). */
+static __always_inline long text_len(long n)
+{
+	if (n < 0 || n > PATH_BYTES)
+		return -1;
+	return n ? n - 1 : 0;
+}
+
+/* The memory that a text is in: a program's, or a struct filename's. */
+enum memory {
+	OF_USER,
+	OF_KERNEL,
+};
+
+static __always_inline long read_text(__u8 *to, __u64 from, enum memory memory)
+{
+	if (memory == OF_KERNEL)
+		return text_len(bpf_probe_read_kernel_str(to, PATH_BYTES + 1, (const void *)from));
+	return text_len(bpf_probe_read_user_str(to, PATH_BYTES + 1, (const void *)from));
+}
+
+static __always_inline void fill_texts(struct change_record *rec, __u64 path, __u64 to,
+				       enum memory memory)
+{
+	long n;
+
+	if (path) {
+		n = read_text(rec->texts, path, memory);
+		if (n >= 0) {
+			rec->change.head.path_len = n;
+			rec->change.head.bits |= OPEN_HAS_PATH;
+		}
+	}
+	if (to) {
+		n = read_text(next_text(rec), to, memory);
+		if (n >= 0) {
+			rec->change.to_len = n;
+			rec->change.head.bits |= OPEN_HAS_TO;
+		}
+	}
+}
+
+/* The directory that the second name starts from. */
+static __always_inline void place_to(struct change_record *rec, __s32 dirfd, enum repeat repeat)
+{
+	if (rec->change.head.bits & OPEN_HAS_TO)
+		rec->change.to_resolved =
+			place_base(&rec->change.to_key, dirfd,
+				   rec->change.to_len && *next_text(rec) == '/', repeat);
+}
+
+/* All but the result, and the parts of begin_change(). */
+static __always_inline void fill_from(struct change_record *rec, const struct change *c,
+				      enum memory memory, enum repeat repeat)
+{
+	struct open_head *head = &rec->change.head;
+	bool by_fd = c->by_fd;
+
+	fill_change(rec, c->call, c->op);
+	fill_texts(rec, c->path, c->to, memory);
+	if (c->flags & AT_EMPTY_PATH && c->op != OP_RENAME && !head->path_len &&
+	    c->dirfd != AT_FDCWD)
+		by_fd = true;
+	if (by_fd)
+		place_opened(head, file_of(c->dirfd), repeat);
+	else if (c->op != OP_SYMLINK && head->bits & OPEN_HAS_PATH)
+		/* the text of a symbolic link names nothing yet */
+		head->resolved = place_base(&head->key, c->dirfd,
+					    head->path_len && rec->texts[0] == '/', repeat);
+	place_to(rec, c->to_dirfd, repeat);
+	head->flags = c->flags;
+	rec->change.value = c->value;
+}
+
+static __always_inline int emit_change_returned(struct trace_event_raw_sys_exit *ctx,
+						enum repeat repeat)
+{
+	struct change_record *rec = bpf_map_lookup_elem(&change_scratch, &zero);
+	struct change c = {};
+	__u64 args[CALL_ARGS] = {}, entry_ns;
+	bool known;
+
+	c.call = change_of((__u32)ctx->id);
+	known = at_entry && take_pending(args, &entry_ns);
+	known |= args_from_registers(args);
+	if (!rec || !begin_change(rec, ctx->ret, false))
+		return 0;
+	if (!known) {
+		/* kernel before 5.15, and the table was full: not even the operation is known */
+		count_lost_change();
+		return 0;
+	}
+	decode_change(&c, args);
+	fill_from(rec, &c, OF_USER, repeat);
+	rec->change.head.ret = ctx->ret;
+	output_change(rec);
+	return 0;
+}
+
+/* Attached to the sys_exit tracepoint of every call in change_of(). */
+SEC("tracepoint/syscalls/sys_exit_unlinkat")
+int change_exit(struct trace_event_raw_sys_exit *ctx)
+{
+	return emit_change_returned(ctx, BY_LOOP);
+}
+
+SEC("?tracepoint/syscalls/sys_exit_unlinkat")
+int change_exit_516(struct trace_event_raw_sys_exit *ctx)
+{
+	return emit_change_returned(ctx, BY_CALL);
+}
+
+SEC("?tracepoint/syscalls/sys_enter_unlinkat")
+int change_enter(struct trace_event_raw_sys_enter *ctx)
+{
+	keep_pending(ctx);
+	return 0;
+}
+
+/* The change that an open made to the file itself; OP_NONE for most. A failed one is a failed creation where it
+ * could do nothing else (O_EXCL). */
+static __always_inline __u8 open_change_of(__u64 flags, long ret, __u64 *file)
+{
+	__u64 dentry, inode;
+
+	*file = 0;
+	/* O_TMPFILE makes no name; with O_PATH the kernel drops the others (build_open_flags) */
+	if (!(flags & (O_CREAT_BIT | O_TRUNC_BIT)) || flags & (O_TMPFILE_BIT | O_PATH_BIT))
+		return OP_NONE;
+	if (ret < 0)
+		return flags & O_CREAT_BIT && flags & O_EXCL_BIT ? OP_CREATE : OP_NONE;
+	*file = file_of(ret);
+	if (!*file)
+		return OP_NONE;
+	if (HALF(file, *file, f_mode) & FMODE_CREATED)
+		return OP_CREATE;
+	if (!(flags & O_TRUNC_BIT))
+		return OP_NONE;
+	/* only regular files are truncated (do_open, fs/namei.c) */
+	dentry = WORD(file, *file, f_path.dentry);
+	inode = WORD(dentry, dentry, d_inode);
+	if (!inode || (HALF(inode, inode, i_mode) & S_IFMT) != S_IFREG)
+		return OP_NONE;
+	return OP_TRUNCATE;
+}
+
+/* Resolves a file that was created: its directory, which most often is known already, and the name
+ * that it has there. */
+static __always_inline void place_made(struct change_record *rec, __u64 file, enum repeat repeat)
+{
+	__u64 dentry = 0, mnt = 0, words[2];
+	bool anon;
+	long n;
+
+	path_of_file(file, &dentry, &mnt);
+	if (!dentry)
+		return;
+	WORDS(dentry, dentry, d_hash.pprev, d_parent, words);
+	/* removed again, or the root of a bind mount: the walk has to begin at the file */
+	if (!words[0] || dentry == WORD(vfsmount, mnt, mnt_root)) {
+		place_opened(&rec->change.head, file, repeat);
+		return;
+	}
+	rec->change.head.key = place_of(words[1], mnt, &anon, repeat);
+	if (!rec->change.head.key || anon)
+		return;
+	n = text_len(bpf_probe_read_kernel_str(next_text(rec), PATH_BYTES,
+					       (const void *)WORD(dentry, dentry, d_name.name)));
+	if (n <= 0)
+		return;
+	rec->change.to_len = n;
+	rec->change.head.resolved = RESOLVED_MADE;
+}
+
+/* A change by an open: what it asked for. */
+static __always_inline void fill_made(struct change_record *rec, __u8 op, __u8 call, __u64 flags,
+				      __u32 mode, long ret)
+{
+	fill_change(rec, call, op);
+	rec->change.head.ret = ret;
+	rec->change.head.flags = flags;
+	rec->change.head.mode = mode;
+}
+
+/* The file that a good open created or truncated. */
+static __always_inline void place_changed(struct change_record *rec, __u64 file, enum repeat repeat)
+{
+	if (rec->change.op == OP_CREATE)
+		place_made(rec, file, repeat);
+	else
+		place_opened(&rec->change.head, file, repeat);
+}
+
+/* An open returned: reports the file that it created or truncated. */
+static __always_inline void emit_made(struct request *req, long ret, enum repeat repeat)
+{
+	struct open_how how = { .flags = req->flags, .mode = req->mode, .resolve = req->resolve };
+	struct change_record *rec = bpf_map_lookup_elem(&change_scratch, &zero);
+	__u64 file;
+	bool absolute;
+	__u8 op;
+
+	if (req->syscall == CALL_OPENAT2 &&
+	    (!req->how || bpf_probe_read_user(&how, sizeof(how), (const void *)req->how)))
+		return;
+	op = open_change_of(how.flags, ret, &file);
+	if (op == OP_NONE || !rec || !begin_change(rec, ret, false))
+		return;
+	fill_made(rec, op, req->syscall, how.flags, how.mode, ret);
+	fill_texts(rec, req->path, 0, OF_USER);
+	absolute = rec->change.head.path_len && rec->texts[0] == '/';
+	if (ret >= 0)
+		place_changed(rec, file, repeat);
+	else if (rec->change.head.bits & OPEN_HAS_PATH)
+		rec->change.head.resolved =
+			place_base(&rec->change.head.key, req->dirfd,
+				   absolute && !(how.resolve & RESOLVE_IN_ROOT), repeat);
+	output_change(rec);
+}
+
+#endif
