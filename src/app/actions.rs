@@ -102,6 +102,7 @@ impl App {
             }
             Action::Mark => {
                 self.screen.mark = Some(self.time.clock());
+                self.requests.mark(self.time.clock());
                 let new_only = self.keys.first(Action::NewOnly);
                 self.say(&format!("marked: press {new_only} for rows that are newer"));
             }

@@ -95,14 +95,23 @@ impl App {
         self.requests.details(key)
     }
 
+    /// How many more descriptors a process has than at the mark, else than when its detail view was opened, and
+    /// the moment of that.
+    pub fn descriptors_more(&self, key: ProcessKey) -> Option<(i64, Mono)> {
+        self.requests.descriptors_more(key)
+    }
+
     /// The cgroup of a process, by its id.
     pub fn cgroup_of(&self, process: &Process) -> Option<&Cgroup> {
         self.data.cgroups.get(process.cgroup_id?)
     }
 
     pub(super) fn take_process_info(&mut self, key: ProcessKey, info: ProcessInfo) -> Vec<Effect> {
-        let taken = self.requests.take_details(key, info, self.time.clock());
-        if taken { vec![Effect::Redraw] } else { Vec::new() }
+        if !self.requests.take_details(key, info, self.time.clock()) {
+            return Vec::new();
+        }
+        self.rebuild_opens();
+        vec![Effect::Redraw]
     }
 
     pub(super) fn take_name(&mut self, ip: IpAddr, answer: Answer) -> Vec<Effect> {

@@ -82,6 +82,14 @@ impl App {
                     _ => self.say("this socket has no peer"),
                 }
             }
+            RelatedRow::Descriptor(n) => {
+                let open = self.opens_pane.related.descriptors.get(n);
+                let path = open.and_then(|open| self.opens().path_named(&open.target));
+                match path {
+                    Some(path) => self.open_detail(Detail::Path(path), via),
+                    None => self.say("no open of this file is in the table"),
+                }
+            }
             RelatedRow::Unheld(_) => self.say("no readable process in /proc holds these sockets"),
             RelatedRow::Unattributed(reason, _) => self.say(reason.explained()),
         }
@@ -201,6 +209,9 @@ impl App {
                 return Some(peer.ip.to_string().into_bytes());
             }
             Some(RelatedRow::Pair(key, _)) => return Some(key.tgid.to_string().into_bytes()),
+            Some(RelatedRow::Descriptor(n)) => {
+                return self.opens_pane.related.descriptors.get(n).map(|open| open.target.clone());
+            }
             Some(RelatedRow::Member(slot)) => {
                 let pid = opens.processes().get(slot).map(|p| p.key.tgid);
                 return pid.map(|pid| pid.to_string().into_bytes());

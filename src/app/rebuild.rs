@@ -39,7 +39,9 @@ impl App {
         let new_since = self.new_since();
         let shown = self.time.shown(&self.data);
         let pane = &mut self.opens_pane;
-        pane.relate(shown, &self.data.process_log, &self.path_watchlist);
+        let inside = pane.detail_process(shown.opens).map(|process| process.key);
+        let descriptors = inside.and_then(|key| self.requests.descriptors(key));
+        pane.relate(shown, &self.data.process_log, &self.path_watchlist, descriptors);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
         let talking = related::talking(shown.owners, filters.into_iter().flatten());

@@ -1,5 +1,5 @@
 //! Rows that belong to an open detail view: the processes behind an address with their files, the
-//! peers of a process or of a file's processes, the timeline of a process.
+//! peers of a process or of a file's processes, the descriptors and the timeline of a process.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,7 @@ use crate::model::filter::Filter;
 use crate::model::lineage::{Ancestry, Lineage};
 use crate::model::opens::{Opens, Process};
 use crate::model::process::ProcessKey;
+use crate::model::process_info::OpenDescriptor;
 use crate::model::slab::Slot;
 use crate::model::timeline::TimelineEntry;
 
@@ -43,6 +44,8 @@ pub enum RelatedRow {
     Unheld(u32),
     /// The index of an entry of the timeline.
     TimelineEntry(usize),
+    /// The index of an open descriptor of the process.
+    Descriptor(usize),
 }
 
 /// The rows related to an open detail view.
@@ -56,6 +59,8 @@ pub struct Related {
     pub live: HashMap<ProcessKey, u32>,
     /// The timeline of the open process, the latest entry last.
     pub timeline: Vec<TimelineEntry>,
+    /// The descriptors of the open process, as it was last asked.
+    pub descriptors: Vec<OpenDescriptor>,
 }
 
 impl Related {
@@ -63,6 +68,7 @@ impl Related {
         self.rows.clear();
         self.live.clear();
         self.timeline.clear();
+        self.descriptors.clear();
         self.of = 0;
     }
 
@@ -132,6 +138,13 @@ impl Related {
         pairs.sort_unstable_by_key(rank);
         self.of = pairs.len();
         self.rows.extend(pairs.into_iter().take(MAX_ROWS).map(|p| RelatedRow::Pair(p.key, p.peer)));
+        self.list.clamp(self.rows.len());
+    }
+
+    /// The descriptors of the open process, below its peers.
+    pub(super) fn show_descriptors(&mut self, descriptors: &[OpenDescriptor]) {
+        self.rows.extend((0..descriptors.len()).map(RelatedRow::Descriptor));
+        self.descriptors = descriptors.to_vec();
         self.list.clamp(self.rows.len());
     }
 

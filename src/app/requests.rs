@@ -8,7 +8,7 @@ use crate::model::event::{DetailOf, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
 use crate::model::opens::{Opens, Process};
 use crate::model::process::ProcessKey;
-use crate::model::process_info::{ProcessInfo, ProcessQuery};
+use crate::model::process_info::{Descriptors, ProcessInfo, ProcessQuery};
 use crate::model::time::{Mono, NS_PER_SEC};
 
 /// Time between two questions about the same process.
@@ -24,6 +24,8 @@ pub(super) struct Requests {
     process: Option<ProcessKey>,
     asked_at: Mono,
     answer: Option<(ProcessInfo, Mono)>,
+    /// Its number of descriptors at the mark, else when the detail view was opened, and when that was.
+    base: Option<(usize, Mono)>,
     /// The address that the talkers probe breaks down by port.
     detail_of: Option<DetailOf>,
     /// The next process to check for having ended.
@@ -36,13 +38,32 @@ impl Requests {
         self.answer.as_ref().filter(|_| self.process == Some(key))
     }
 
+    /// Its open descriptors, as far as /proc has them.
+    pub(super) fn descriptors(&self, key: ProcessKey) -> Option<&Descriptors> {
+        self.details(key)?.0.facts.as_ref().ok()?.descriptors.as_ref()
+    }
+
+    /// How many more descriptors it has than at the mark, else than when its detail view was opened, and
+    /// the moment of that.
+    pub(super) fn descriptors_more(&self, key: ProcessKey) -> Option<(i64, Mono)> {
+        let (count, at) = self.base.filter(|_| self.process == Some(key))?;
+        let now = i64::try_from(self.descriptors(key)?.count).ok()?;
+        Some((now - i64::try_from(count).ok()?, at))
+    }
+
+    /// Descriptors are compared from now on.
+    pub(super) fn mark(&mut self, now: Mono) {
+        let count = self.process.and_then(|key| self.descriptors(key)).map(|open| open.count);
+        self.base = count.map(|count| (count, now));
+    }
+
     /// The question about the process of the open detail view, if one is due. A process that has
     /// ended is not asked for again.
     pub(super) fn ask_details(&mut self, process: &Process, now: Mono) -> Option<Effect> {
         let query =
             ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
         if self.process != Some(query.key) {
-            (self.process, self.answer) = (Some(query.key), None);
+            (self.process, self.answer, self.base) = (Some(query.key), None, None);
         } else if process.ended.is_some() && self.answer.is_some()
             || now.since(self.asked_at) < ASK_AGAIN_NS
         {
@@ -58,6 +79,8 @@ impl Requests {
         if self.process != Some(key) {
             return false;
         }
+        let open = info.facts.as_ref().ok().and_then(|facts| facts.descriptors.as_ref());
+        self.base = self.base.or(open.map(|open| (open.count, now)));
         match &mut self.answer {
             Some((known, _)) if known.facts.is_ok() && info.facts.is_err() => {
                 known.user = info.user.or(known.user.take());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The files that processes hold now, one record each: descriptors, working directories, roots,
+/* Who holds a file now, one record for each hold: descriptors, working directories, roots,
  * executables, mappings. Iterators, read on demand: nothing is attached to what others do. */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -14,13 +14,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * flag on the other kernels, so a file that has one is not yet known to be a backing file. */
 #define FMODE_MAYBE_BACKING (3 << 24)
 
-/* Set by the reader before a run. Whose files: of one process; 0: of all. */
-__u32 wanted_tgid = 0;
-/* Which: the one that this descriptor of the reader's leads to; -1: all. By its inode in memory, since
- * what stat says of it differs by file system (overlayfs, btrfs). */
-__s32 wanted_fd = -1;
-/* The reader's own process, which holds that descriptor. */
-__u32 own_tgid = 0;
+/* Set by the reader before a run: its descriptor of the file that is asked for. The file is recognised
+ * by its inode in memory, since what stat says of it differs by file system (overlayfs, btrfs). */
+__u32 wanted_fd = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -32,13 +28,12 @@ struct {
 /* The file of the last mapping: neighbours are mostly parts of one file. */
 static __u64 last_task, last_mapped;
 
-/* The inode that is asked for; 0: all are. An iterator runs in the task that reads it. */
+/* The inode that is asked for. An iterator runs in the task that reads it: the current one is the
+ * reader's, here and in fill(). */
 static __always_inline __u64 wanted_inode(void)
 {
 	__u64 files, fdt, file;
 
-	if (wanted_fd < 0)
-		return 0;
 	files = WORD(task_struct, bpf_get_current_task(), files);
 	fdt = WORD(files_struct, files, fdt);
 	file = kernel_word(WORD(fdtable, fdt, fd) + (__u64)wanted_fd * sizeof(__u64));
@@ -57,41 +52,21 @@ static __always_inline __u64 cgroup_of_task(__u64 task)
 	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
 }
 
-/* The kernel's number of a device, as stat returns it (include/linux/kdev_t.h, new_encode_dev). */
-static __always_inline __u32 encoded(__u32 device)
-{
-	__u32 major = device >> 20, minor = device & 0xfffff;
-
-	return (minor & 0xff) | (major << 8) | ((minor & ~0xffU) << 12);
-}
-
-/* Whether the process is asked about. */
-static __always_inline bool is_wanted(__u64 task)
-{
-	__u32 tgid = HALF(task_struct, task, tgid);
-
-	if (wanted_tgid)
-		return tgid == wanted_tgid;
-	return tgid != own_tgid;
-}
-
-/* Fills in the head; false where another inode is asked for. */
+/* Fills in the head; false for another inode, and for the reader, which holds the one asked for. */
 static __always_inline bool fill(struct held_head *head, __u64 task, __u64 inode, __u64 dentry)
 {
-	__u64 wanted = wanted_inode(), leader, words[2];
+	__u64 leader, words[2];
+	__u32 tgid = HALF(task_struct, task, tgid);
 
-	if (!inode || (wanted && wanted != inode))
+	if (!inode || tgid == bpf_get_current_pid_tgid() >> 32 || inode != wanted_inode())
 		return false;
 	leader = WORD(task_struct, task, group_leader);
-	head->tgid = HALF(task_struct, task, tgid);
+	head->tgid = tgid;
 	head->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	head->uid = HALF(cred, WORD(task_struct, leader, real_cred), uid.val);
 	bpf_probe_read_kernel(head->process, sizeof(head->process),
 			      (void *)(leader + bpf_core_field_offset(struct task_struct, comm)));
 	head->cgroup_id = cgroup_of_task(task);
-	head->inode = WORD(inode, inode, i_ino);
-	head->mode = (__u16)HALF(inode, inode, i_mode);
-	head->device = encoded(HALF(super_block, WORD(inode, inode, i_sb), s_dev));
 	WORDS(dentry, dentry, d_hash.pprev, d_parent, words);
 	/* an anonymous file has no name, and is its own parent */
 	head->deleted = !words[0] && words[1] != dentry;
@@ -118,7 +93,7 @@ int held_descriptors(struct bpf_iter__task_file *ctx)
 	__u32 zero = 0;
 	char *path;
 
-	if (!task || !file || !is_wanted((__u64)task))
+	if (!task || !file)
 		return 0;
 	if (!fill(&head, (__u64)task, (__u64)file->f_inode, (__u64)file->f_path.dentry))
 		return 0;
@@ -150,7 +125,7 @@ int held_places(struct bpf_iter__task *ctx)
 	struct task_struct *at = ctx->task;
 	__u64 task = (__u64)at, leader, fs, file;
 
-	if (!at || !is_wanted(task))
+	if (!at)
 		return 0;
 	/* Threads share both, but for those that did without (CLONE_FS). */
 	leader = WORD(task_struct, task, group_leader);
@@ -175,7 +150,7 @@ int held_mappings(struct bpf_iter__task_vma *ctx)
 	struct held_head head = {};
 	__u64 file, dentry;
 
-	if (!task || !vma || !is_wanted((__u64)task))
+	if (!task || !vma)
 		return 0;
 	file = (__u64)vma->vm_file;
 	if (!file || (file == last_mapped && (__u64)task == last_task))

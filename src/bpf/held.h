@@ -17,26 +17,23 @@ enum held_as {
 	HELD_MAPPED = 5,
 };
 
-/* A process has a file; path_len bytes of path follow, without a NUL. */
+/* A process has the file; path_len bytes of path follow, without a NUL. */
 struct held_head {
 	__u64 start_boottime_ns; /* of the group leader */
 	__u64 cgroup_id;
-	__u64 inode;
 	__u64 offset; /* of a descriptor */
 	__u32 tgid;
 	__u32 uid;
 	__u32 fd; /* of a descriptor */
 	__u32 flags; /* that it was opened with, of a descriptor; not O_CLOEXEC, which is the descriptor's */
-	__u32 device; /* as st_dev has it */
 	__u32 path_len;
-	__u16 mode; /* S_IFMT and permissions; an anonymous inode has no type */
 	__u8 as; /* enum held_as */
 	__u8 deleted; /* no name leads to it any more */
 	__u8 process[16];
-	__u32 pad;
+	__u8 pad[2];
 };
 
-#define HELD_HEAD_BYTES 80
+#define HELD_HEAD_BYTES 64
 _Static_assert(sizeof(struct held_head) == HELD_HEAD_BYTES, "the head has no hidden padding");
 
 #endif

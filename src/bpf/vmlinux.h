@@ -62,8 +62,6 @@ struct qstr {
 };
 
 struct inode {
-	unsigned short i_mode;
-	struct super_block *i_sb;
 	unsigned long i_ino;
 	void *i_private;
 };
@@ -81,7 +79,6 @@ struct file_system_type {
 };
 
 struct super_block {
-	__u32 s_dev;
 	unsigned long s_magic;
 	struct file_system_type *s_type;
 };

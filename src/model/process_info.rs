@@ -55,6 +55,44 @@ pub struct ProcessDetails {
     /// The names of its threads, and how many have each.
     pub threads: Vec<(Vec<u8>, usize)>,
     pub thread_count: usize,
+    /// Its open descriptors; `None` where /proc does not list them.
+    pub descriptors: Option<Descriptors>,
+}
+
+/// The open descriptors of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    /// The first of them, by their numbers.
+    pub listed: Vec<OpenDescriptor>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// An open descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDescriptor {
+    pub fd: u32,
+    /// The file behind it, as `readlink` names it: a path, `socket:[7]`, `/tmp/x (deleted)`.
+    pub target: Vec<u8>,
+}
+
+impl OpenDescriptor {
+    /// The kind of the file, a word: `file`, `socket`, `pipe`, `eventfd` and other kinds without a path.
+    pub fn kind(&self) -> &[u8] {
+        if self.target.starts_with(b"/") {
+            return b"file";
+        }
+        let word = self.target.strip_prefix(b"anon_inode:").unwrap_or(&self.target);
+        let word = word.strip_prefix(b"[").unwrap_or(word);
+        word.split(|b| matches!(b, b':' | b']')).next().unwrap_or(word)
+    }
+}
+
+impl Descriptors {
+    /// How many of the listed ones are of each kind, the most frequent first.
+    pub fn kinds(&self) -> Vec<(Vec<u8>, usize)> {
+        counted(self.listed.iter().map(|d| d.kind().to_vec()).collect(), usize::MAX)
+    }
 }
 
 /// One of the processes above.
@@ -162,6 +200,31 @@ mod tests {
         let names = ["a", "b", "b", "c", "d"].map(|n| n.as_bytes().to_vec()).to_vec();
         let counted = counted(names, 3);
         assert_eq!(counted, [(b"b".to_vec(), 2), (b"a".to_vec(), 1), (b"c".to_vec(), 1)]);
+    }
+
+    #[test]
+    fn descriptors_are_counted_by_kind() {
+        let targets = [
+            "/dev/pts/0",
+            "/tmp/a (deleted)",
+            "pipe:[7]",
+            "anon_inode:[eventpoll]",
+            "anon_inode:inotify",
+            "socket:[8]",
+            "/x",
+            "net:[4026531840]",
+            "",
+        ];
+        let listed = targets
+            .iter()
+            .zip(0..)
+            .map(|(target, fd)| OpenDescriptor { fd, target: target.as_bytes().to_vec() });
+        let kinds = Descriptors { listed: listed.collect(), count: 9 }.kinds();
+        let kinds: Vec<_> =
+            kinds.iter().map(|(k, n)| (std::str::from_utf8(k).unwrap(), *n)).collect();
+        let others = ["pipe", "eventpoll", "inotify", "socket", "net", ""].map(|kind| (kind, 1));
+        assert_eq!(kinds[0], ("file", 3));
+        assert_eq!(kinds[1..], others);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::model::mounts::cgroup_path;
 use crate::model::open::Comm;
 use crate::model::process::{NS_PER_TICK, ProcessKey};
 use crate::model::process_info::{
-    Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread, arguments, counted,
+    Descriptors, OpenDescriptor, Parent, ProcessDetails, ProcessInfo, ProcessQuery, Stat, Unread,
+    arguments, counted,
 };
 
 /// Maximum bytes of a command line.
@@ -26,6 +27,9 @@ const MOST_ARGS: u64 = 16 << 10;
 const MOST_THREADS: usize = 256;
 const MOST_NAMES: usize = 32;
 const MOST_PARENTS: usize = 12;
+
+/// Maximum descriptors that are named; all are counted.
+const MOST_DESCRIPTORS: usize = 512;
 
 /// Reads name and parent of a process.
 pub fn parent(pid: u32) -> Lookup {
@@ -99,7 +103,25 @@ fn facts(asked: &ProcessQuery) -> ProcessDetails {
         started: wall_clock(started_ns),
         threads: counted(names, MOST_NAMES),
         thread_count,
+        descriptors: descriptors(pid),
     }
+}
+
+/// The open descriptors of a process. Another user's take CAP_SYS_PTRACE.
+fn descriptors(pid: u32) -> Option<Descriptors> {
+    let dir = PathBuf::from(format!("/proc/{pid}/fd"));
+    let entries = fs::read_dir(&dir).ok()?;
+    let mut numbers: Vec<u32> =
+        entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let target = |fd: &u32| {
+        // One that was closed meanwhile has none.
+        let target = fs::read_link(dir.join(fd.to_string())).ok()?;
+        Some(OpenDescriptor { fd: *fd, target: target.into_os_string().into_vec() })
+    };
+    let count = numbers.len();
+    let listed = numbers.iter().take(MOST_DESCRIPTORS).filter_map(target).collect();
+    Some(Descriptors { listed, count })
 }
 
 /// The executable and the command line. A main thread that has ended has neither, while others of its

@@ -16,7 +16,7 @@ use crate::console::say;
 use crate::model::escape::escape;
 use crate::model::held::Held;
 use crate::probes::cgroups::Cgroups;
-use crate::probes::held::{Reader, Which};
+use crate::probes::held::Reader;
 use crate::probes::programs;
 use crate::stream::print;
 
@@ -32,8 +32,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("find {shown}"))?;
     let mut storage = programs::storage();
     let mut reader = Reader::load(&mut storage)?;
-    let found =
-        reader.read(Which::The(file.as_fd())).context("read the files that processes hold")?;
+    let found = reader.holders(file.as_fd()).context("read who holds it")?;
     let missing = reader.missing();
     missing.iter().for_each(|missing| say(&missing.to_string()));
     if found.left_out > 0 {

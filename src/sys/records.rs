@@ -25,7 +25,7 @@ pub(crate) const CGROUP_HEAD_BYTES: usize = 24;
 const _: () = assert!(size_of::<cgroup_head>() == CGROUP_HEAD_BYTES);
 
 /// Bytes of `struct held_head`, as `held.h` asserts it.
-pub(crate) const HELD_HEAD_BYTES: usize = 80;
+pub(crate) const HELD_HEAD_BYTES: usize = 64;
 const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
 
 /// Types without padding, of which every bit pattern is a value.

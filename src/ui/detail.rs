@@ -17,7 +17,8 @@ use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
-use crate::model::process_info::{ProcessDetails, ProcessInfo, Unread};
+use crate::model::process::ProcessKey;
+use crate::model::process_info::{Descriptors, ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
 
 /// Cells of the graph: a minute in braille.
@@ -280,6 +281,9 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
     };
     lines.push(field(10, "threads", threads));
+    let held = known.and_then(|(f, _)| f.descriptors.as_ref());
+    let held = held.map(|open| descriptors(app, look.glyphs.times, p.key, open));
+    lines.push(field(11, "holds", held.unwrap_or("?".into())));
     if let Some(net) = app.owners().and_then(|owners| owners.process(p.key)) {
         for line in lines.iter_mut().filter(|line| line.rank >= 3) {
             line.rank += 1;
@@ -288,6 +292,27 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         lines.insert(3, field(3, "traffic", traffic(look, net, polled)));
     }
     lines
+}
+
+/// The number of descriptors, their growth, and their kinds.
+fn descriptors(app: &App, times: &str, key: ProcessKey, open: &Descriptors) -> String {
+    let count = open.count as u64;
+    let mut text =
+        format!("{} descriptor{}", num::grouped(count), if count == 1 { "" } else { "s" });
+    if let Some((more, since)) = app.descriptors_more(key).filter(|(more, _)| *more != 0) {
+        text.push_str(&format!(
+            " ({}{} in {})",
+            if more < 0 { "-" } else { "+" },
+            num::grouped(more.unsigned_abs()),
+            num::age(app.shown_at().since(since))
+        ));
+    }
+    let cut = open.count > open.listed.len();
+    text.push_str(if cut { "  of the first:" } else { " " });
+    for (kind, n) in open.kinds() {
+        text.push_str(&format!(" {} {times}{}", escape(&kind), num::grouped(n as u64)));
+    }
+    text
 }
 
 fn traffic(look: &Look, net: &Net, polled: bool) -> String {

@@ -201,12 +201,13 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     }
     let hidden = parts.related.is_none_or(|area| area.height == 0);
     if hidden && !pane.related.rows.is_empty() {
-        let n = pane.related.of as u64;
-        let peers = match (pane.detail(), n) {
-            (Some(Detail::Program(_)), 1) => "process",
-            (Some(Detail::Program(_)), _) => "processes",
-            (_, 1) => "peer",
-            _ => "peers",
+        let open = pane.related.descriptors.len() as u64;
+        let (n, peers) = match (pane.detail(), pane.related.of as u64) {
+            (Some(Detail::Program(_)), 1) => (1, "process"),
+            (Some(Detail::Program(_)), n) => (n, "processes"),
+            (_, 0) if open > 0 => (open, if open == 1 { "descriptor" } else { "descriptors" }),
+            (_, 1) => (1, "peer"),
+            (_, n) => (n, "peers"),
         };
         let key = app.keys.first(Action::Unfold);
         text.push_str(&format!(" {} {key} {} {peers}", look.glyphs.dot, num::grouped(n)));

@@ -1,5 +1,5 @@
 //! The rows related to a detail view: the processes behind an address with their files, the peers of
-//! a process or of a file's processes, a timeline.
+//! a process or of a file's processes, the descriptors of a process, a timeline.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -81,7 +81,13 @@ pub fn draw(
     let columns = chosen(table.columns(), app.columns.get(table.name()));
     let table = Table { look, columns: &columns, sort: Fixed, reverse: false, focused };
     let header = Rect { y: area.y - 1, height: 1, ..area };
-    table.header(header, buf);
+    match related.rows.first() {
+        // These have no columns.
+        Some(RelatedRow::Descriptor(_)) => {
+            Line::new(buf, header).skip(1).put("DESCRIPTOR", look.theme.heading);
+        }
+        _ => table.header(header, buf),
+    }
     if related.rows.is_empty() {
         let timeline = matches!(app.opens_pane.detail(), Some(Detail::Timeline(_))) && !talker;
         let counted = app.owners().is_some_and(|o| o.attribution == Attribution::Call);
@@ -142,6 +148,7 @@ impl<'a> Ctx<'a> {
             RelatedRow::Unattributed(_, carried) => Some(carried),
             RelatedRow::Member(_)
             | RelatedRow::File(_)
+            | RelatedRow::Descriptor(_)
             | RelatedRow::TimelineEntry(_)
             | RelatedRow::Unheld(_) => None,
         }
@@ -218,6 +225,12 @@ fn across(c: &Ctx<'_>, entry: RelatedRow, row: Rect, buf: &mut Buffer) {
     let mut line = Line::new(buf, row);
     match entry {
         RelatedRow::Member(_) | RelatedRow::Pair(..) | RelatedRow::TimelineEntry(_) => {}
+        RelatedRow::Descriptor(n) => {
+            if let Some(open) = c.related.descriptors.get(n) {
+                line.skip(1).put(&format!("fd {:<4} ", open.fd), theme.quiet);
+                line.put_path(&open.target, c.look.glyphs.cut, theme.text);
+            }
+        }
         RelatedRow::Unheld(n) => {
             let sockets = if n == 1 { "socket" } else { "sockets" };
             let text = format!("unattributed: {n} {sockets}, not in /proc");

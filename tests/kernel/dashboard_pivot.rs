@@ -75,6 +75,8 @@ fn from_an_address_to_the_process_to_its_file_and_back() {
         has(s, &["Files", &format!("› 10.9.9.2 › {who}")])
             && has(s, &["traffic", "rx 0 bytes", "tx 3000", "1 peer "])
             && has(s, &["PEER", "PORTS"])
+            && has(s, &["holds", "socket ×1"])
+            && has(s, &[&format!("fd 4    {}", key.display())])
     });
     tty.send("\x7f");
     tty.wait_until("back at the address", |s| {

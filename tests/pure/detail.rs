@@ -7,7 +7,9 @@ use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
 use ebpftop::model::process::ProcessKey;
-use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
+use ebpftop::model::process_info::{
+    Descriptors, OpenDescriptor, Parent, ProcessDetails, ProcessInfo, Unread,
+};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -33,8 +35,14 @@ fn who() -> ProcessInfo {
             started: "2026-11-22 12:00:00".into(),
             threads: vec![(b"worker".to_vec(), 8), (b"cc1".to_vec(), 1)],
             thread_count: 9,
+            descriptors: Some(open(&["/dev/null", "pipe:[7]", "/home/\u{1b}[31m (deleted)"])),
         }),
     }
+}
+
+fn open(targets: &[&str]) -> Descriptors {
+    let one = |(fd, target): (u32, &&str)| OpenDescriptor { fd, target: target.as_bytes().into() };
+    Descriptors { listed: (0..).zip(targets).map(one).collect(), count: targets.len() }
 }
 
 fn asked(effects: &[Effect]) -> Option<ProcessKey> {
@@ -80,6 +88,35 @@ fn details_are_read_again_and_old_ones_stay() {
     assert!(text(&app, (120, 40)).contains("make"));
     app.update(Msg::Ended(vec![key]), at(35.0));
     assert_eq!(asked(&app.update(Msg::Tick, at(40.0))), None, "it has ended and was answered");
+}
+
+/// Descriptors, how many more they are than at the start and at a mark, and the way from one to its file.
+#[test]
+fn a_leak_of_descriptors_is_seen() {
+    let mut app = busy((120, 40));
+    let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
+    app.press(KeyCode::Char('e'), at(30.0));
+    let held = |app: &mut Dashboard, targets: &[&str], count: usize, s: f64| {
+        let mut info = who();
+        let descriptors = Descriptors { count, ..open(targets) };
+        info.facts.as_mut().unwrap().descriptors = Some(descriptors);
+        app.update(Msg::Described(key, Box::new(info)), at(s));
+        let screen = text(app, (120, 40));
+        screen.lines().find(|l| l.contains("holds ")).unwrap().to_owned()
+    };
+    let targets = ["/usr/include/stdio.h", "pipe:[7]", "anon_inode:[eventfd]"];
+    assert!(!held(&mut app, &targets, 3, 31.0).contains(" in "), "as at the start");
+    let line = held(&mut app, &[targets, targets].concat(), 6, 34.0);
+    assert!(line.contains("6 descriptors (+3 in 3.0s)  "), "{line}");
+    assert!(line.contains("file ×2 pipe ×2 eventfd ×2"), "{line}");
+    app.press(KeyCode::Char('m'), at(35.0));
+    let line = held(&mut app, &targets, 1_000_005, 37.0);
+    assert!(line.contains("1 000 005 descriptors (+999 999 in 2.0s)  of the first: "), "{line}");
+    let line = held(&mut app, &targets[..1], 1, 40.0);
+    assert!(line.contains("1 descriptor (-5 in 5.0s)  file ×1"), "{line}");
+    app.press(KeyCode::Right, at(40.0));
+    app.press(KeyCode::Enter, at(40.0));
+    assert!(text(&app, (120, 40)).contains("› /usr/include/stdio.h"), "{}", text(&app, (120, 40)));
 }
 
 #[test]

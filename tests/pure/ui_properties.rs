@@ -9,7 +9,9 @@ use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::{ProbeEvent, ProbeId};
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
-use ebpftop::model::process_info::{Parent, ProcessDetails, ProcessInfo, Unread};
+use ebpftop::model::process_info::{
+    Descriptors, OpenDescriptor, Parent, ProcessDetails, ProcessInfo, Unread,
+};
 use ebpftop::model::talkers::Direction;
 use ebpftop::settings::saved_view::SavedView;
 use ebpftop::settings::{ScreenSettings, Settings};
@@ -130,6 +132,10 @@ fn message(app: &mut Dashboard, step: &Step, s: f64) -> Option<Msg> {
                 args: vec![text.clone(), vec![], text.clone()],
                 parents: vec![Parent { pid: 1, name: text.clone() }],
                 threads: vec![(text.clone(), 9)],
+                descriptors: Some(Descriptors {
+                    listed: vec![OpenDescriptor { fd: u32::MAX, target: text.clone() }; 3],
+                    count: usize::MAX,
+                }),
                 ..ProcessDetails::default()
             };
             let key = app.inside_process()?.key;

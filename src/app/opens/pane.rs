@@ -17,6 +17,7 @@ use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{LiveOpen, Opens, Process};
 use crate::model::process::ProcessKey;
+use crate::model::process_info::Descriptors;
 use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slot;
 use crate::model::timeline::{WatchedPaths, timeline};
@@ -211,6 +212,7 @@ impl OpensPane {
         shown: Shown<'_>,
         log: &ProcessLog,
         watch: &WatchedPaths,
+        descriptors: Option<&Descriptors>,
     ) {
         let Shown { at: now, opens, owners, .. } = shown;
         let related = &mut self.related;
@@ -236,6 +238,9 @@ impl OpensPane {
                 related.show_timeline(timeline(opens, owners, log, watch, *key, now));
             }
             _ => {}
+        }
+        if let (Some(Detail::Process(_)), Some(open)) = (detail, descriptors) {
+            related.show_descriptors(&open.listed);
         }
         let alone = matches!(detail, Some(Detail::Address(_) | Detail::Timeline(_)));
         self.in_related = alone || self.in_related && !related.rows.is_empty();

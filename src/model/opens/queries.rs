@@ -90,6 +90,11 @@ impl Opens {
         &self.paths
     }
 
+    /// The path of this name.
+    pub fn path_named(&self, name: &[u8]) -> Option<Slot> {
+        self.paths.iter().find(|(_, path)| *path.bytes == *name).map(|(slot, _)| slot)
+    }
+
     /// The paths of each process.
     pub fn files(&self) -> &Slab<FileUse> {
         self.files.slab()

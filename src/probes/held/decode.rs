@@ -1,7 +1,7 @@
 //! Records of `held.bpf.c`, as the model has them.
 
 use crate::bpf::held::types::{held_as, held_head};
-use crate::model::held::{Descriptor, FileKind, Held, HeldAs};
+use crate::model::held::{Descriptor, Held, HeldAs};
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
 use crate::sys::records::HELD_HEAD_BYTES;
@@ -49,9 +49,6 @@ fn held(head: &held_head, path: &[u8]) -> Option<Held> {
             held_as::HELD_MAPPED => HeldAs::Mapped,
             _ => return None,
         },
-        kind: FileKind::of(head.mode),
-        inode: head.inode,
-        device: head.device,
         path: (!path.is_empty()).then(|| path.into()),
         deleted,
     })
@@ -68,7 +65,6 @@ mod tests {
             fd: 3,
             flags: 0o2,
             r#as: held_as::HELD_DESCRIPTOR.0 as u8,
-            mode: 0o100_644,
             deleted: deleted.into(),
             path_len: path.len() as u32,
             ..held_head::default()
@@ -90,7 +86,7 @@ mod tests {
         let mut found = Vec::new();
         records(&both, |held| found.push(held));
         assert_eq!(found.len(), 2);
-        assert!(found[1].deleted && found[1].kind == FileKind::Regular);
+        assert!(found[1].deleted);
         assert_eq!(found[1].path.as_deref(), Some(&b"/b\xff"[..]));
         let named = record(b"/c (deleted)", false);
         records(&named, |held| assert_eq!(held.path.as_deref(), Some(&b"/c (deleted)"[..])));

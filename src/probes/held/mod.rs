@@ -1,4 +1,4 @@
-//! The files that processes hold now, read on demand by iterators over tasks (`held.bpf.c`).
+//! Who holds a file now, read on demand by iterators over tasks (`held.bpf.c`).
 //!
 //! Nothing is attached to what processes do: a run costs what it reads, and nothing in between.
 
@@ -17,23 +17,14 @@ use super::quiet_libbpf;
 use super::refusal::LoadError;
 use crate::bpf::held::{HeldSkel, HeldSkelBuilder};
 use crate::model::coverage::Missing;
-use crate::model::held::AllHeld;
+use crate::model::held::Holders;
 use crate::model::problem::Problem;
 
-/// Files in one answer, about 16 MiB with long paths.
+/// Holds in one answer, 16 MiB with paths of 200 bytes.
 const MOST: usize = 65_536;
 
 /// Bytes of one read; the kernel's own buffer has 32 KiB (`PAGE_SIZE << 3`, kernel/bpf/bpf_iter.c).
 const READ_BYTES: usize = 32 << 10;
-
-/// The files that are asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'fd> {
-    /// Those that a process has open, by its thread group id in the initial PID namespace.
-    Of(u32),
-    /// The one that this descriptor leads to, whatever holds it; but for the own process.
-    The(BorrowedFd<'fd>),
-}
 
 /// The loaded object, and each iterator that the kernel takes.
 pub struct Reader<'obj> {
@@ -108,31 +99,14 @@ impl<'obj> Reader<'obj> {
         &self.missing
     }
 
-    /// Reads what is held at this moment. Processes come and go meanwhile: each is read once.
-    pub fn read(&mut self, which: Which<'_>) -> libbpf_rs::Result<AllHeld> {
+    /// Reads who holds the file of this descriptor at this moment; not the own process. Processes come
+    /// and go meanwhile: each is read once.
+    pub fn holders(&mut self, of: BorrowedFd<'_>) -> libbpf_rs::Result<Holders> {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
-            bss.wanted_tgid = match which {
-                Which::Of(tgid) => tgid,
-                Which::The(_) => 0,
-            };
+            bss.wanted_fd = u32::try_from(of.as_raw_fd()).unwrap_or_default();
         }
-        if let Some(data) = self.skel.maps.data_data.as_deref_mut() {
-            data.wanted_fd = match which {
-                Which::Of(_) => -1,
-                Which::The(fd) => fd.as_raw_fd(),
-            };
-        }
-        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
-            bss.own_tgid = std::process::id();
-        }
-        let links = match which {
-            Which::Of(_) => [self.descriptors.as_ref(), None, None],
-            Which::The(_) => {
-                [self.descriptors.as_ref(), self.places.as_ref(), self.mappings.as_ref()]
-            }
-        };
-        let mut found = AllHeld::default();
-        for link in links.into_iter().flatten() {
+        let mut found = Holders::default();
+        for link in [&self.descriptors, &self.places, &self.mappings].into_iter().flatten() {
             run(link, &mut found)?;
         }
         found.held.sort_by_key(|held| (held.key.tgid, held.held_as));
@@ -148,7 +122,7 @@ pub fn tried() -> Result<Vec<Missing>, Problem> {
 }
 
 /// Reads one iterator to its end.
-fn run(link: &Link, found: &mut AllHeld) -> libbpf_rs::Result<()> {
+fn run(link: &Link, found: &mut Holders) -> libbpf_rs::Result<()> {
     let mut iter = Iter::new(link)?;
     let mut bytes = Vec::new();
     loop {
