@@ -62,6 +62,7 @@ struct qstr {
 };
 
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
 	void *i_private;
 };
