@@ -1,9 +1,10 @@
 //! The actions of the panes.
 
+use super::conns::ConnsTable;
 use super::overlay::Chosen;
 use super::overlay::help::Help;
 use super::overlay::picker::{self, Picker};
-use super::talkers::TalkersPane;
+use super::talkers::{TalkersPane, TalkersView};
 use super::time::{PAST_MIB, Stepped};
 use super::{App, Effect, Overlay, Pane};
 use crate::keys::{Action, Mode};
@@ -73,6 +74,15 @@ impl App {
             Action::Fold => self.fold(false),
             Action::NextSort => self.next_sort(),
             Action::ReverseOrder => self.reverse(),
+            Action::NextView if self.screen.focus == Pane::Talkers => {
+                self.show_talkers(self.talkers_pane.view.next());
+            }
+            Action::Connections => {
+                let again = self.screen.focus == Pane::Talkers
+                    && self.talkers_pane.view == TalkersView::Connections;
+                let view = if again { TalkersView::Addresses } else { TalkersView::Connections };
+                self.show_talkers(view);
+            }
             Action::NextView => {
                 self.focus(Pane::Opens);
                 self.opens_pane.next_view();
@@ -157,6 +167,13 @@ impl App {
         self.say("counts restarted");
     }
 
+    /// Shows a table of the talkers pane.
+    fn show_talkers(&mut self, view: TalkersView) {
+        self.focus(Pane::Talkers);
+        self.talkers_pane.show(view);
+        self.rebuild_talkers();
+    }
+
     fn neighbour(&mut self, by: isize) -> Vec<Effect> {
         let from = self.data.interfaces().first().map(|w| w.interface.clone());
         match picker::neighbour(&self.data.links, from.as_ref(), by) {
@@ -232,8 +249,13 @@ impl App {
                 self.rebuild_opens();
             }
             Pane::Talkers => {
-                let ways = self.talkers_pane.ways(self.wire());
-                self.talkers_pane.next_sort(ways);
+                match self.talkers_pane.view {
+                    TalkersView::Addresses => {
+                        let ways = self.talkers_pane.ways(self.wire());
+                        self.talkers_pane.next_sort(ways);
+                    }
+                    TalkersView::Connections => self.talkers_pane.conns.next_sort(),
+                }
                 self.rebuild_talkers();
             }
         }
@@ -246,7 +268,12 @@ impl App {
                 self.rebuild_opens();
             }
             Pane::Talkers => {
-                self.talkers_pane.reverse = !self.talkers_pane.reverse;
+                let pane = &mut self.talkers_pane;
+                let reverse = match pane.view {
+                    TalkersView::Addresses => &mut pane.reverse,
+                    TalkersView::Connections => &mut pane.conns.reverse,
+                };
+                *reverse = !*reverse;
                 self.rebuild_talkers();
             }
         }
@@ -266,8 +293,12 @@ impl App {
                 (&mut self.opens_pane.list, id)
             }
             Pane::Talkers => {
-                let id = self.talkers_pane.selected().map(TalkersPane::id);
-                (&mut self.talkers_pane.list, id)
+                let pane = &mut self.talkers_pane;
+                let id = match pane.view {
+                    TalkersView::Addresses => pane.selected().map(TalkersPane::id),
+                    TalkersView::Connections => pane.conns.selected().map(ConnsTable::id),
+                };
+                (pane.shown_list_mut().0, id)
             }
         };
         list.follow = if list.follow.is_some() { None } else { id };

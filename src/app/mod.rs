@@ -7,6 +7,7 @@
 
 mod actions;
 mod ask;
+pub mod conns;
 pub mod data;
 pub mod filter_line;
 pub mod list;

@@ -46,6 +46,11 @@ impl App {
                 self.focus(Pane::Talkers);
                 self.rebuild_talkers();
             }
+            Target::ConnsHeader(sort) => {
+                self.talkers_pane.conns.sort_by(sort);
+                self.focus(Pane::Talkers);
+                self.rebuild_talkers();
+            }
             Target::Pane(pane) => self.focus(pane),
             Target::Split(pane) => {
                 self.focus(pane);
@@ -82,7 +87,7 @@ impl App {
     fn cursor(&self, pane: Pane) -> usize {
         match pane {
             Pane::Opens => self.opens_pane.list.cursor,
-            Pane::Talkers => self.talkers_pane.list.cursor,
+            Pane::Talkers => self.talkers_pane.shown_list().0.cursor,
         }
     }
 
@@ -90,7 +95,7 @@ impl App {
         let room = self.room(pane).rows;
         let (list, len) = match pane {
             Pane::Opens => (&mut self.opens_pane.list, self.opens_pane.rows.len()),
-            Pane::Talkers => (&mut self.talkers_pane.list, self.talkers_pane.rows.len()),
+            Pane::Talkers => self.talkers_pane.shown_list_mut(),
         };
         list.jump(at, len);
         list.scroll(len, room);

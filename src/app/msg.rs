@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ratatui::crossterm::event::KeyEvent;
 
+use super::conns::ConnsSort;
 use super::opens::OpensSort;
 use super::talkers::TalkersSort;
 use super::{Pane, PlayerCommand, Recorded, Remote, Replay};
@@ -95,6 +96,7 @@ pub enum Target {
     /// A column's header.
     OpensHeader(OpensSort),
     TalkersHeader(TalkersSort),
+    ConnsHeader(ConnsSort),
     /// A pane, or the tab that brings it up.
     Pane(Pane),
     /// The line between the panes, on the side of this one.

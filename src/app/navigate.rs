@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::opens::{Detail, Row};
 use super::related::{MAX_USERS, Related, RelatedRow};
-use super::talkers::TalkerRow;
-use super::{App, Pane};
+use super::talkers::{TalkerRow, TalkersView};
+use super::{App, Pane, conns};
+use crate::model::conn::Conn;
 use crate::model::connections::NetActivity;
 use crate::model::opens::Process;
 use crate::model::process::ProcessKey;
@@ -31,6 +32,7 @@ impl App {
             return;
         }
         match self.screen.focus {
+            Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => self.open_conn(),
             Pane::Talkers => {
                 if let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected() {
                     self.open_talker(slot, None);
@@ -44,6 +46,34 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Opens the details of the selected connection; within them, those of its process.
+    fn open_conn(&mut self) {
+        let Some(connections) = self.owners() else { return };
+        let table = &self.talkers_pane.conns;
+        let inside = table.inside.is_some();
+        let row = if inside { table.open_row(connections) } else { table.selected() };
+        let conn = row.and_then(|row| conns::conn_of(connections, row));
+        let Some((cookie, owner)) = conn.map(|conn| (conn.cookie, conn.owner())) else { return };
+        if !inside {
+            self.talkers_pane.conns.inside = Some(cookie);
+            return;
+        }
+        match owner.and_then(|owner| self.opens().find(owner.key)) {
+            Some(slot) => self.open_detail(Detail::Process(slot), None),
+            None => self.say("its process is not in the table"),
+        }
+    }
+
+    /// The connection that is selected or open in the talkers pane.
+    fn current_conn(&self) -> Option<&Conn> {
+        let table = &self.talkers_pane.conns;
+        let connections = self.owners()?;
+        if self.talkers_pane.view != TalkersView::Connections {
+            return None;
+        }
+        conns::conn_of(connections, table.open_row(connections).or_else(|| table.selected())?)
     }
 
     /// Opens the detail view of a related row; says why where there is none.
@@ -160,6 +190,9 @@ impl App {
         {
             return self.close_talker(slot);
         }
+        if self.screen.focus == Pane::Talkers && self.talkers_pane.conns.inside.take().is_some() {
+            return;
+        }
         if self.screen.focus == Pane::Opens
             && let Some(crumb) = self.opens_pane.close()
         {
@@ -224,6 +257,9 @@ impl App {
         }
         match self.screen.focus {
             Pane::Opens => self.opens_pane.bytes_of(self.opens_pane.selected()?, opens),
+            Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => {
+                Some(self.current_conn()?.remote.ip().to_string().into_bytes())
+            }
             Pane::Talkers => {
                 let talker = self.wire().talkers().get(self.talkers_pane.current()?)?;
                 Some(talker.ip.to_string().into_bytes())
@@ -270,6 +306,10 @@ impl App {
             return false;
         };
         let pane = &self.talkers_pane;
+        if pane.view == TalkersView::Connections {
+            let conn = self.current_conn();
+            return conn.is_some_and(|conn| conn.shares.iter().any(|s| s.owner.key == key));
+        }
         if pane.inside.is_some()
             && let Some(RelatedRow::Pair(of, _)) = pane.related.selected()
         {

@@ -1,6 +1,7 @@
 //! Builds the rows of the panes again, for the room that they have.
 
-use super::{App, Measured, Overlay, Pane, PaneRoom, opens, related, talkers};
+use super::talkers::TalkersView;
+use super::{App, Measured, Overlay, Pane, PaneRoom, conns, opens, related, talkers};
 
 impl App {
     /// Takes over the room that the screen has now. Rows that depend on it are built again only
@@ -84,5 +85,21 @@ impl App {
         pane.settle(room.rows);
         pane.relate(shown.wire, shown.opens, shown.owners, &at);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
+        let Some(connections) = shown.owners.filter(|_| pane.view == TalkersView::Connections)
+        else {
+            return pane.conns.clear();
+        };
+        let descended =
+            related::descended(shown.opens, &self.data.lineage, std::iter::once(filter));
+        pane.conns.build(&conns::Choose {
+            connections,
+            opens: shown.opens,
+            cgroups: &self.data.cgroups,
+            filter,
+            descended: descended.as_ref(),
+            new_since,
+            now,
+        });
+        pane.conns.settle(room.rows);
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::conns::ConnsTable;
 use super::list::{List, RowId};
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
@@ -18,6 +19,24 @@ use crate::model::time::Mono;
 use crate::model::wire::{Interface, Wire};
 
 pub use crate::model::field::talkers::{DirectionFilter, TalkersSort};
+
+/// The tables of the pane, in the sequence in which the key for the next view goes through them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TalkersView {
+    #[default]
+    Addresses,
+    Connections,
+}
+
+impl TalkersView {
+    /// The next one; after the last one the first.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Addresses => Self::Connections,
+            Self::Connections => Self::Addresses,
+        }
+    }
+}
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +102,9 @@ fn behind(connections: &Connections, at: &[PacketPoint]) -> HashMap<IpAddr, Behi
 /// The state of the pane.
 #[derive(Debug, Default)]
 pub struct TalkersPane {
+    /// The table that is shown.
+    pub view: TalkersView,
+    pub conns: ConnsTable,
     /// The directions chosen with a key; else by the interface.
     pub chosen: Option<DirectionFilter>,
     pub sort: TalkersSort,
@@ -142,6 +164,7 @@ impl TalkersPane {
             return false;
         }
         let related = std::mem::take(&mut self.related.list);
+        self.view = TalkersView::Addresses;
         self.trail.push(Trail { inside: self.inside, related, from });
         self.inside = Some(slot);
         true
@@ -158,8 +181,39 @@ impl TalkersPane {
         trail.from.is_some()
     }
 
-    /// Closes all talkers.
+    /// Shows another table, from its rows.
+    pub(super) fn show(&mut self, view: TalkersView) {
+        self.close_all();
+        self.view = view;
+    }
+
+    /// The list of the table that is shown, and how long it is.
+    pub fn shown_list(&self) -> (&List, usize) {
+        match self.view {
+            TalkersView::Addresses => (&self.list, self.rows.len()),
+            TalkersView::Connections => (&self.conns.list, self.conns.rows.len()),
+        }
+    }
+
+    /// See [`Self::shown_list`].
+    pub(super) fn shown_list_mut(&mut self) -> (&mut List, usize) {
+        match self.view {
+            TalkersView::Addresses => (&mut self.list, self.rows.len()),
+            TalkersView::Connections => (&mut self.conns.list, self.conns.rows.len()),
+        }
+    }
+
+    /// Whether the pane shows details in place of rows.
+    pub fn is_inside(&self) -> bool {
+        match self.view {
+            TalkersView::Addresses => self.inside.is_some(),
+            TalkersView::Connections => self.conns.inside.is_some(),
+        }
+    }
+
+    /// Closes all talkers and connections.
     pub(super) fn close_all(&mut self) {
+        self.conns.inside = None;
         self.inside = None;
         self.trail.clear();
     }
@@ -167,6 +221,7 @@ impl TalkersPane {
     /// The open talker, or the one under the cursor.
     pub(super) fn current(&self) -> Option<Slot> {
         let selected = match self.selected() {
+            _ if self.view != TalkersView::Addresses => return None,
             Some(TalkerRow::Talker(slot)) => Some(slot),
             _ => None,
         };
@@ -193,8 +248,12 @@ impl TalkersPane {
         if self.inside.is_some() {
             return self.related.step(by, room.related);
         }
-        self.list.step(by, self.rows.len());
-        self.list.scroll(self.rows.len(), room.rows);
+        if self.is_inside() {
+            return;
+        }
+        let (list, len) = self.shown_list_mut();
+        list.step(by, len);
+        list.scroll(len, room.rows);
     }
 
     /// Moves the cursor to a row, if it is there.

@@ -93,7 +93,7 @@ struct conn_record {
 	__u64 last_start_boottime_ns; /* the last caller, where that is not `first` */
 	__u32 last_tgid;
 	__u32 rx_queued; /* TCP: bytes received in order and not read yet */
-	__u32 error; /* errno of a CONN_CLOSE */
+	__u32 error; /* errno of a CONN_CLOSE, and of a CONN_SAMPLE at CLOSE */
 	__u32 connect_us; /* from the SYN to ESTABLISHED; 0: unknown, or not from here */
 	__u16 flags; /* enum conn_flag */
 	__u8 event; /* enum conn_event */

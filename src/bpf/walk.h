@@ -137,6 +137,10 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 		read_ids(&record->ids, sk);
 	record->ts_ns = bpf_ktime_get_ns();
 	record->event = CONN_SAMPLE;
+	if (state->old_state) { /* TCP has ended, and its processes have not closed it */
+		record->state = TCP_CLOSE;
+		record->error = state->error;
+	}
 	/* If it ended meanwhile, the memory may be another socket's, and the state too. */
 	if (cookie != state->cookie || !is_alive(sk, state)) {
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);

@@ -1,5 +1,6 @@
 //! Sockets and their processes, as the connections probe reports them.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,15 @@ use super::time::{Mono, WallOffset};
 pub const TCP: u16 = 6;
 /// See [`TCP`].
 pub const UDP: u16 = 17;
+
+/// `tcp`, `udp`, else the number.
+pub fn protocol_name(number: u16) -> Cow<'static, str> {
+    match number {
+        TCP => "tcp".into(),
+        UDP => "udp".into(),
+        other => other.to_string().into(),
+    }
+}
 
 /// Why a socket is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +180,7 @@ pub struct Conn {
     pub interface: u32,
     /// The state of TCP (`TCP_ESTABLISHED` and so on); in a close the last one before CLOSE.
     pub state: u8,
-    /// The errno that a close came with; 0: none.
+    /// The errno that a close came with, or a sample after TCP has ended; 0: none.
     pub error: u32,
     /// Processes that use it, in the order of their first calls.
     pub shares: Vec<Share>,

@@ -1,6 +1,6 @@
 //! Connections as rows of cells, from which JSON and CSV are written.
 
-use crate::model::conn::{Carried, Conn, Limits, Owner, Share, TCP, UDP};
+use crate::model::conn::{Carried, Conn, Limits, Owner, Share, protocol_name};
 use crate::model::connections::{Change, Connections, Failure, Net, Reason, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
@@ -41,15 +41,6 @@ fn int(n: impl Into<u64>) -> Cell {
 
 fn word(text: impl Into<String>) -> Cell {
     Cell::Word(text.into())
-}
-
-/// `tcp`, `udp`, else the number.
-pub(super) fn protocol(number: u16) -> String {
-    match number {
-        TCP => "tcp".into(),
-        UDP => "udp".into(),
-        other => other.to_string(),
-    }
 }
 
 /// Why a connection has no process, in words.
@@ -114,7 +105,7 @@ pub(super) fn change(change: &Change) -> Row {
     row.push(("holders", Cell::Rows(change.holders.listed.iter().map(who).collect())));
     row.push(("more_holders", int(change.holders.more)));
     row.extend([
-        ("protocol", word(protocol(conn.protocol))),
+        ("protocol", word(protocol_name(conn.protocol))),
         ("local_ip", word(conn.local.ip().to_string())),
         ("local_port", int(conn.local.port())),
     ]);

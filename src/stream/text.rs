@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::conns::{protocol, unattributed};
+use super::conns::unattributed;
 use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::Times;
 use super::tally::{Coverage, Ready, Summary, hook};
+use crate::model::conn::protocol_name;
 use crate::model::connections::{Change, Connections, Net, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
@@ -155,7 +156,7 @@ impl Lines for Text {
             None => left(out, &format!("        - ({})", unattributed(change)), 24),
         }
         let mut text =
-            format!(" {:<7} {} {}", change.what.name(), protocol(conn.protocol), conn.local);
+            format!(" {:<7} {} {}", change.what.name(), protocol_name(conn.protocol), conn.local);
         if conn.remote.port() != 0 {
             let _ = write!(text, " \u{2192} {}", conn.remote);
         }

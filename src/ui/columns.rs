@@ -1,6 +1,7 @@
 //! The shown columns of a table, those of them that fit, and their widths.
 
 use crate::app::App;
+use crate::model::field::conns::{self, ConnsColumn};
 use crate::model::field::opens::{BESIDE_FILE, OpensColumn, OpensField};
 use crate::model::field::talkers::{self, TalkersColumn, TalkersField};
 use crate::model::field::{Column, Need};
@@ -50,6 +51,12 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
         *column = column.sized(min, max, column.priority);
     }
     columns
+}
+
+/// The columns of the table of connections.
+pub fn conns(app: &App) -> Vec<ConnsColumn> {
+    let bytes = app.screen.units.bytes;
+    shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, |_| true)
 }
 
 /// The columns that the configuration chose by their headers, in its order, or all of them; without

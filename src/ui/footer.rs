@@ -8,7 +8,8 @@ use ratatui::style::Style;
 
 use super::look::Look;
 use super::text::{Line, cells, cut};
-use super::{opens, talkers};
+use super::{conns, opens, talkers};
+use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
 use crate::keys::{Action, Mode};
 
@@ -109,7 +110,12 @@ pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
     let (extra, order) = match app.screen.focus {
         Pane::Opens => (app.opens_pane.view.title(), opens::order(app, look)),
-        Pane::Talkers => (app.talkers_pane.ways(app.wire()).title(), talkers::order(app, look)),
+        Pane::Talkers => match app.talkers_pane.view {
+            TalkersView::Addresses => {
+                (app.talkers_pane.ways(app.wire()).title(), talkers::order(app, look))
+            }
+            TalkersView::Connections => ("connections", conns::order(app, look)),
+        },
     };
     // The order first: its column may have no room.
     line.put_right(order.trim_start(), theme.sorted).skip_right(1);

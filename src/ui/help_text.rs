@@ -53,6 +53,9 @@ pub const ADDRESS: &str =
 pub const TALKERS: &str =
     "addresses on the watched interface, with the process that exchanges most of their traffic";
 
+/// The rows of the table of connections.
+pub const CONNECTIONS: &str = "connections of this machine, in all network namespaces; ended ones stay dimmed for a minute. The line above counts those that are open, begin, end and fail";
+
 /// Words beside a row or in the header.
 pub const MARKS: &[(&str, &str)] = &[
     ("self", "an address of this machine, or of the namespace watched"),

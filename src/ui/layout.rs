@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::problem;
+use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
 use crate::settings::saved_view::SavedView;
 
@@ -188,6 +189,10 @@ pub fn layout_of(app: &App, area: Rect) -> Layout {
 /// Lines of the talkers pane with header and borders; `None` for the details of an address.
 fn talkers_lines(app: &App, width: u16) -> Option<u16> {
     let pane = &app.talkers_pane;
+    if pane.view == TalkersView::Connections {
+        let lines = u16::try_from(pane.conns.rows.len() + 4).unwrap_or(u16::MAX);
+        return pane.conns.inside.is_none().then_some(lines.max(TALKERS_LEAST));
+    }
     if let Some(problem) = app.watching().problem() {
         return Some(problem::lines(problem, width.saturating_sub(2)) + 2);
     }

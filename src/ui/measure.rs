@@ -6,6 +6,7 @@ use super::layout::{Parts, layout_of};
 use super::look::Look;
 use super::{detail, help, opens, picker, talkers};
 use crate::app::opens::Detail;
+use crate::app::talkers::TalkersView;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
 
 /// From this width on a process's files and its peers are side by side.
@@ -52,7 +53,13 @@ fn opens_parts(app: &App, look: &Look, inside: Rect) -> Parts {
 }
 
 fn talkers_parts(app: &App, look: &Look, inside: Rect) -> Parts {
-    let warnings = u16::try_from(talkers::warnings(app, look).len()).unwrap_or(u16::MAX);
+    let warnings = match app.talkers_pane.view {
+        TalkersView::Addresses => {
+            u16::try_from(talkers::warnings(app, look).len()).unwrap_or(u16::MAX)
+        }
+        // The line of counts.
+        TalkersView::Connections => 1,
+    };
     let detail = Rect { height: 0, ..inside };
     let rows = below(inside, warnings.saturating_add(1));
     let related = app.talkers_pane.related.rows.len();

@@ -6,6 +6,8 @@
 mod address;
 mod columns;
 mod confirm;
+mod conns;
+mod conns_cells;
 mod count_cells;
 mod detail;
 mod figures;
@@ -40,6 +42,7 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::app::talkers::TalkersView;
 use crate::app::{App, Overlay, Pane, Target};
 pub use glyphs::Glyphs;
 use layout::{Layout, Shape, layout_of};
@@ -124,8 +127,16 @@ pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<
                 Pane::Opens => {
                     table::sort_at(&columns::opens(app), rows.width, x).map(Target::OpensHeader)
                 }
-                Pane::Talkers => table::sort_at(&columns::talkers(app), inside.width, x)
-                    .map(Target::TalkersHeader),
+                Pane::Talkers => match app.talkers_pane.view {
+                    TalkersView::Addresses => {
+                        let columns = columns::talkers(app);
+                        table::sort_at(&columns, inside.width, x).map(Target::TalkersHeader)
+                    }
+                    TalkersView::Connections => {
+                        let columns = columns::conns(app);
+                        table::sort_at(&columns, inside.width, x).map(Target::ConnsHeader)
+                    }
+                },
             };
         }
         if !rows.contains(place) {
@@ -133,7 +144,7 @@ pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<
         }
         let (list, len) = match pane {
             Pane::Opens => (&app.opens_pane.list, app.opens_pane.rows.len()),
-            Pane::Talkers => (&app.talkers_pane.list, app.talkers_pane.rows.len()),
+            Pane::Talkers => app.talkers_pane.shown_list(),
         };
         let line = usize::from(row - rows.y) + list.first(len, usize::from(rows.height));
         return Some(if line < len { Target::Row(pane, line) } else { Target::Pane(pane) });
@@ -189,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::model::field::opens::OpensTable;
-    use crate::model::field::talkers;
+    use crate::model::field::{conns, talkers};
 
     /// The sign of the order fits beside the header in the narrowest column.
     #[test]
@@ -199,6 +210,9 @@ mod tests {
             for c in table.columns().iter().filter(|c| c.sort.is_some()) {
                 assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
             }
+        }
+        for c in conns::COLUMNS.iter().filter(|c| c.sort.is_some()) {
+            assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
         }
         for c in talkers::COLUMNS.iter().filter(|c| c.sort.is_some()) {
             assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);

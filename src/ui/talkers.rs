@@ -11,8 +11,9 @@ use super::table::Table;
 use super::talkers_cells;
 use super::talkers_data::Ctx;
 use super::text::{self, Line};
-use super::{columns, num, problem, related, talker};
+use super::{columns, conns, num, problem, related, talker};
 use crate::app::data::ProbeState;
+use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
 use crate::model::compare::Compared;
 use crate::model::escape::escape;
@@ -26,6 +27,19 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     };
     let pane = &app.talkers_pane;
     let focused = app.screen.focus == Pane::Talkers;
+    if pane.view == TalkersView::Connections {
+        PaneFrame {
+            title: conns::title(app, look),
+            order: conns::order(app, look),
+            sum: String::new(),
+            count: conns::count(app, look),
+            look,
+            focused,
+            borders: at.borders,
+        }
+        .draw(area, buf);
+        return conns::draw(app, look, inside, parts.rows, buf);
+    }
     let ctx = Ctx::new(app, look);
     PaneFrame {
         title: title(app, look, &ctx),

@@ -14,9 +14,10 @@ use nix::sys::socket::{
 use serde_json::{Value, json};
 
 use crate::common::conns::*;
-use crate::common::net::{ip, run, veth};
+use crate::common::net::{ip, own_namespace, run, veth};
 use crate::common::patience::until;
-use crate::common::program::{Stream, ended};
+use crate::common::program::{Stream, ebpftop, ended};
+use crate::common::tty::Tty;
 
 /// The words of `ss -ti` about the connection from `port`: a name with its value.
 fn ss(port: u16) -> BTreeMap<String, String> {
@@ -185,7 +186,7 @@ fn connects_that_fail_have_a_reason() {
 
 #[test]
 fn lines_are_chosen_by_state_and_retransmits() {
-    crate::common::net::own_namespace();
+    own_namespace();
     lo_up();
     let filters = ["state:syn-sent", "!state:syn-sent retrans:<1 rtt:<10s"];
     let streams =
@@ -207,4 +208,62 @@ fn lines_are_chosen_by_state_and_retransmits() {
     let good = kinds(&good);
     assert!(good.iter().all(|(_, errno)| errno.is_null()), "{good:?}");
     assert_eq!(good.iter().filter(|(kind, _)| kind == "close").count(), 2, "{good:?}");
+}
+
+#[test]
+fn the_dashboard_shows_connections_with_their_quality() {
+    own_namespace();
+    lo_up();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let args = ["--interval", "300ms", "-i", "lo", "--xdp-mode", "off"];
+    let env = [("XDG_CONFIG_HOME", "/nonexistent")];
+    let mut tty = Tty::start(ebpftop(), &args, &env, (100, 30));
+    tty.wait_for("2 Talkers");
+    tty.send("c");
+    tty.wait_for("2 Connections");
+    tty.wait_until("the start of the probe", |screen| screen.contains(" open "));
+    // Others of the machine have connections too.
+    tty.send(&format!("/pid:{}\r", std::process::id()));
+    let mut client = TcpStream::connect(to).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(&[1; 10_000]).unwrap();
+    server.read_exact(&mut [0; 10_000]).unwrap();
+    server.write_all(&[1]).unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    let row = |screen: &str, peer: u16, word: &str| {
+        let peer = format!("127.0.0.1:{peer} ");
+        screen.lines().any(|l| l.contains(&peer) && l.contains(word) && l.contains("kernel-"))
+    };
+    let port = client.local_addr().unwrap().port();
+    let is_there =
+        |screen: &str| row(screen, to.port(), "established") && row(screen, port, "established");
+    tty.wait_until("both ends", is_there);
+    // Nothing is under way: the round-trip time stands still.
+    let [of_client, _] = at_rest_between([port, to.port()]);
+    let us: f64 = of_client["rtt"].split_once('/').unwrap().0.parse::<f64>().unwrap() * 1e3;
+    let rtt = match us {
+        us if us < 99.95 => format!("{us:.1}\u{b5}s"),
+        us if us < 999.5 => format!("{us:.0}\u{b5}s"),
+        us => format!("{:.1}ms", us / 1e3),
+    };
+    tty.wait_until(&format!("an RTT of {rtt}"), |screen| row(screen, to.port(), &rtt));
+    // A connect that fails, and the end of the connection: both stay.
+    let closed = TcpListener::bind(local("127.0.0.1")).unwrap().local_addr().unwrap();
+    TcpStream::connect(closed).unwrap_err();
+    reset(client);
+    // TCP has ended at the other end, too, but its process has not closed the socket yet.
+    tty.wait_until("the end of TCP", |screen| row(screen, port, "closed"));
+    drop(server);
+    tty.wait_until("its end", |screen| {
+        row(screen, to.port(), "closed")
+            && row(screen, port, "reset")
+            && row(screen, closed.port(), "refused")
+    });
+    tty.send(&format!("/\u{15}port:{} state:closed\r", closed.port()));
+    tty.wait_until("the filter", |screen| !row(screen, port, "reset"));
+    tty.send("\r");
+    tty.wait_for("refused (ECONNREFUSED)");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
 }

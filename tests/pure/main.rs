@@ -17,6 +17,7 @@ macro_rules! snapshots {
 }
 
 mod bounds;
+mod conns_view;
 mod dashboard_keys;
 mod detail;
 mod docs;

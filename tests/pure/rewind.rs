@@ -7,6 +7,7 @@ use crate::pivot::{conn, owner};
 use ebpftop::app::{App, Msg};
 use ebpftop::model::conn::{ConnEvent, ConnectionsBatch, ConnectionsTick};
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
+use ebpftop::model::quality::Quality;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -93,7 +94,8 @@ fn talk(app: &mut Dashboard, s: u32) {
     }
     let nginx = Some(owner(812, "nginx"));
     let n = u64::from(s);
-    let bulk = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", n * 700, n * n * 900);
+    let mut bulk = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", n * 700, n * n * 900);
+    bulk.quality = Quality { srtt_us: Some(61_420 + 10 * s), ..Quality::default() };
     let unowned = conn(2, None, "10.0.3.1:2049", "10.0.3.17:700", n * 40, 0);
     let mut short = conn(100 + n / 3, nginx, "10.9.0.1:40000", "10.9.0.2:5432", n, 2 * n);
     short.event = [ConnEvent::Connect, ConnEvent::Sample, ConnEvent::Close][s as usize % 3];
@@ -120,7 +122,7 @@ fn talk(app: &mut Dashboard, s: u32) {
 /// Columns of traffic, peers of a process, its timeline, and the processes of an address.
 #[test]
 fn each_moment_shows_the_connections_of_that_time() {
-    for keys in ["", "t/nginx\r\r", "t/nginx\r\rl", "2/ip:10.0.3.17\r\r"] {
+    for keys in ["", "t/nginx\r\r", "t/nginx\r\rl", "2/ip:10.0.3.17\r\r", "c"] {
         let mut app = app();
         app.resize((200, 60), at(0.0));
         let body = |app: &Dashboard| {
@@ -144,6 +146,7 @@ fn each_moment_shows_the_connections_of_that_time() {
         }
         let words: &[&str] = match keys {
             "" => &["quiet", "unattributed", "payload rx"],
+            "c" => &["refused", "61.5ms", "1 failed/s"],
             "2/ip:10.0.3.17\r\r" => &["quiet", "nginx", "unattributed: kernel socket"],
             _ => &["10.9.0.2", "10.0.3.17"],
         };

@@ -4,6 +4,7 @@
 //! configuration, the help page and the documentation are made from these rows; only the function
 //! that draws a cell is elsewhere, in `ui`, chosen by the column's field. Pure data, no I/O.
 
+pub mod conns;
 pub mod opens;
 pub mod opens_view;
 pub mod related;
@@ -205,7 +206,7 @@ impl Table {
 /// Every table of the screen whose columns can be chosen.
 pub fn tables() -> Vec<Table> {
     let opens = opens::tables();
-    opens.into_iter().chain([talkers::table()]).chain(related::tables()).collect()
+    opens.into_iter().chain([talkers::table(), conns::table()]).chain(related::tables()).collect()
 }
 
 /// Every header with its help, each once, in the order of [`tables`].
@@ -223,16 +224,24 @@ pub fn headers() -> Vec<(&'static str, &'static str)> {
 const PID_HELP: &str = "process ID; for a failure of several processes, how many they are";
 const PROCESS_HELP: &str = "name of the process, then threads with other names; of an address the process with most of its traffic, and how many more";
 const RX_HELP: &str = "received per second in the last interval: from an address all its frames, \
-    of a process the payload of its TCP and UDP sockets";
+    of a process or a connection the payload of its TCP and UDP sockets";
 const TX_HELP: &str = "sent per second in the last interval: to an address all frames, \
-    of a process the payload of its TCP and UDP sockets";
+    of a process or a connection the payload of its TCP and UDP sockets";
+const RX_BYTES_HELP: &str =
+    "bytes received from the address, or by the connection: payload of TCP and UDP";
+const TX_BYTES_HELP: &str =
+    "bytes sent to the address, or by the connection: payload of TCP and UDP";
+const PEER_HELP: &str = "address that the process exchanges data with, of a connection with its port; bold where it is among the talkers";
+const STATE_HELP: &str =
+    "whether the process lives, or when it ended; of a connection its TCP state, or why it failed";
+const UNIT_HELP: &str = "service (systemd unit) or container, else the cgroup";
 const RATE_HELP: &str =
     "opens per second in the last interval, failed ones included; brighter for a larger share";
 const TOTAL_HELP: &str = "opens since the start";
 /// The header of the graphs of rows, at full width; narrower ones show fewer seconds.
 pub const PAST: &str = "LAST 60s";
 const PAST_HELP: &str = "graph of the last seconds, now at the right";
-const AGE_HELP: &str = "time since the last open or the last data";
+const AGE_HELP: &str = "time since the last open or the last data; of a connection since it began, of an ended one how long it lasted";
 
 /// A rate in steps of nine percent, so that rows whose rates are close keep their places.
 pub fn step(rate: f64) -> u64 {

@@ -227,9 +227,7 @@ const PROGRAM: OpensColumn = Column::text(
 /// The width of a program's name beside its top file: at least and at most.
 pub const BESIDE_FILE: (u16, u16) = (16, 26);
 
-const UNIT: OpensColumn =
-    Column::text(F::Unit, "UNIT", "service (systemd unit) or container, else the cgroup")
-        .sized(10, 26, 3);
+const UNIT: OpensColumn = Column::text(F::Unit, "UNIT", super::UNIT_HELP).sized(10, 26, 3);
 
 const UNIT_OF_ROW: OpensColumn = Column::text(
     F::UnitOfRow,

@@ -77,12 +77,7 @@ const PID: RelatedColumn =
 const PROCESS: RelatedColumn =
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(14, 72, 0);
 
-const PEER: RelatedColumn = Column::text(
-    F::Peer,
-    "PEER",
-    "address that the process exchanges data with; bold where it is among the talkers",
-)
-.sized(15, 43, 0);
+const PEER: RelatedColumn = Column::text(F::Peer, "PEER", super::PEER_HELP).sized(15, 43, 0);
 
 const PORTS: RelatedColumn = Column::text(
     F::Ports,
@@ -95,17 +90,11 @@ const LIVE: RelatedColumn =
     Column::number(F::Live, "LIVE", Unit::Number, "open connections with the address")
         .sized(4, 6, 4);
 
-const RX: RelatedColumn = Column::number(
-    F::Rx,
-    "RX B",
-    Unit::Bytes,
-    "bytes received from the address: payload of TCP and UDP",
-)
-.sized(7, 13, 1);
+const RX: RelatedColumn =
+    Column::number(F::Rx, "RX B", Unit::Bytes, super::RX_BYTES_HELP).sized(7, 13, 1);
 
 const TX: RelatedColumn =
-    Column::number(F::Tx, "TX B", Unit::Bytes, "bytes sent to the address: payload of TCP and UDP")
-        .sized(7, 13, 1);
+    Column::number(F::Tx, "TX B", Unit::Bytes, super::TX_BYTES_HELP).sized(7, 13, 1);
 
 const TIME: RelatedColumn =
     Column::text(F::Time, "TIME", "time of day of an event in a timeline").sized(12, 12, 1);
@@ -126,8 +115,7 @@ const RATE: RelatedColumn =
 const TOTAL: RelatedColumn =
     Column::number(F::Total, "TOTAL", Unit::Number, super::TOTAL_HELP).sized(7, 10, 2);
 
-const STATE: RelatedColumn =
-    Column::text(F::State, "STATE", "whether the process lives, or when it ended").sized(9, 30, 0);
+const STATE: RelatedColumn = Column::text(F::State, "STATE", super::STATE_HELP).sized(9, 30, 0);
 
 static PROCESSES_OF_PROGRAM: [RelatedColumn; 4] = [PID, RATE, TOTAL, STATE];
 static PEERS_OF_PROCESS: [RelatedColumn; 5] = [PEER, PORTS, RX, TX, AGE];

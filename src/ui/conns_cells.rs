@@ -1,0 +1,149 @@
+//! The cells of the table of connections.
+
+use ratatui::style::Style;
+
+use super::look::Look;
+use super::num;
+use super::related::POLLED_MARK;
+use super::text::{Line, middle};
+use crate::app::App;
+use crate::app::opens::label_of;
+use crate::model::conn::protocol_name;
+use crate::model::escape::escape;
+use crate::model::field::conns::{ConnRowData, ConnsField};
+use crate::model::opens::Place;
+
+/// Draws a cell of a row; those of ended connections are dimmed.
+pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, line: &mut Line<'_>) {
+    let (theme, glyphs) = (look.theme, look.glyphs);
+    let conn = row.conn;
+    let text = if row.closed.is_some() { theme.quiet } else { theme.text };
+    match field {
+        ConnsField::Pid => {
+            if let Some(owner) = conn.owner() {
+                line.put_right(&owner.key.tgid.to_string(), text);
+            }
+        }
+        ConnsField::Process => {
+            if app.owners().is_some_and(|owners| owners.polled()) {
+                line.put(POLLED_MARK, theme.note);
+            }
+            if row.process.is_empty() {
+                line.put("unattributed", theme.quiet);
+            } else {
+                line.put_bytes(row.process, glyphs.cut, text);
+            }
+        }
+        ConnsField::Unit => {
+            if let Some(unit) = unit(app, row) {
+                line.put_path(&unit, glyphs.cut, theme.quiet);
+            }
+        }
+        ConnsField::Protocol => {
+            line.put(&protocol_name(conn.protocol), theme.quiet);
+        }
+        ConnsField::Local => {
+            let room = line.room();
+            line.put(&middle(&conn.local.to_string(), room, glyphs.cut), text);
+        }
+        ConnsField::Peer => {
+            let room = line.room();
+            if conn.remote.port() == 0 {
+                line.put(glyphs.none, theme.quiet);
+                return;
+            }
+            let known = row.closed.is_none() && app.talker_of(conn.remote.ip()).is_some();
+            let style = if known { theme.strong } else { text };
+            line.put(&middle(&conn.remote.to_string(), room, glyphs.cut), style);
+        }
+        ConnsField::State => {
+            let (state, style) = state(row, look);
+            line.put(state, style);
+        }
+        ConnsField::Rx => rate(app, look, row, 0, line),
+        ConnsField::Tx => rate(app, look, row, 1, line),
+        ConnsField::Received => bytes(app, look, row, row.carried.map(|c| c.rx_bytes), line),
+        ConnsField::Sent => bytes(app, look, row, row.carried.map(|c| c.tx_bytes), line),
+        ConnsField::Rtt => {
+            if let Some(us) = conn.quality.srtt_us {
+                line.put_right(&num::latency(u64::from(us) * 1_000, glyphs.micro), text);
+            } else {
+                line.put_right(glyphs.none, theme.quiet);
+            }
+        }
+        ConnsField::Retransmits => {
+            let width = line.room();
+            match conn.quality.retransmits {
+                Some(n) if n > 0 && row.closed.is_none() => {
+                    line.put_right(&num::count(n.into(), width), theme.strong);
+                }
+                Some(n) => {
+                    line.put_right(&num::count(n.into(), width), theme.quiet);
+                }
+                None => {
+                    line.put_right(glyphs.none, theme.quiet);
+                }
+            }
+        }
+        ConnsField::Age => {
+            let age = row.age_ns().map_or(glyphs.none.to_owned(), num::age);
+            line.put_right(&age, text);
+        }
+    }
+}
+
+/// The state, or why it failed.
+pub fn state(row: &ConnRowData<'_>, look: &Look) -> (&'static str, Style) {
+    let theme = look.theme;
+    match row.closed {
+        Some(closed) => match closed.failure() {
+            Some(why) => (why.text(), theme.bad),
+            None => ("closed", theme.quiet),
+        },
+        None => match row.state() {
+            Some(state) => (state.name(), theme.text),
+            None => (look.glyphs.none, theme.quiet),
+        },
+    }
+}
+
+/// The process with its id and its service or container.
+pub fn who(app: &App, row: &ConnRowData<'_>) -> String {
+    let Some(owner) = row.conn.owner() else { return "unattributed".to_owned() };
+    let unit = unit(app, row).map(|unit| format!(" in {}", escape(&unit))).unwrap_or_default();
+    let (name, pid) = (escape(row.process), owner.key.tgid);
+    format!("{name} {pid}, uid {}, {} it{unit}", owner.uid, owner.from.name())
+}
+
+/// The name of its process's service or container.
+fn unit(app: &App, row: &ConnRowData<'_>) -> Option<Vec<u8>> {
+    let opens = app.opens();
+    let process = opens.processes().get(opens.find(row.conn.owner()?.key)?)?;
+    let cgroups = &app.data.cgroups;
+    let cgroup = process.cgroup_id.and_then(|id| cgroups.get(id))?;
+    let place = Place::of(process.cgroup_id, cgroups);
+    Some(label_of(&place, cgroup.names.as_deref()).into_owned())
+}
+
+fn rate(app: &App, look: &Look, row: &ConnRowData<'_>, way: usize, line: &mut Line<'_>) {
+    let theme = look.theme;
+    match row.rates().and_then(|rates| rates.get(way).copied()) {
+        Some(bps) => {
+            let style = if bps > 0.0 { theme.text } else { theme.quiet };
+            line.put_right(&num::traffic(bps, app.screen.units), style)
+        }
+        None => line.put_right(look.glyphs.none, theme.quiet),
+    };
+}
+
+fn bytes(app: &App, look: &Look, row: &ConnRowData<'_>, n: Option<u64>, line: &mut Line<'_>) {
+    let theme = look.theme;
+    match n {
+        Some(n) => {
+            let idle = n == 0 || row.closed.is_some();
+            let style = if idle { theme.quiet } else { theme.text };
+            line.put_right(&num::scaled(n as f64, app.screen.units.binary), style)
+        }
+        None => line.put_right(look.glyphs.none, theme.quiet),
+    };
+}

@@ -1,0 +1,192 @@
+//! The table of connections in the talkers pane, on a fed model.
+
+use ebpftop::app::Msg;
+use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick};
+use ebpftop::model::connections::MAX_CLOSED;
+use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
+use ebpftop::model::quality::Quality;
+use ratatui::crossterm::event::KeyCode;
+
+use crate::fake::{Dashboard, at, busy, type_text};
+use crate::pivot::{conn, owner};
+
+fn report(app: &mut Dashboard, s: f64, events: Vec<Conn>, samples: Vec<Conn>) {
+    let tick = Some(ConnectionsTick { samples, ..ConnectionsTick::default() });
+    let batch = ConnectionsBatch { at: at(s), events, tick, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(s));
+    app.update(Msg::Tick, at(s));
+}
+
+fn with_quality(conn: Conn, srtt_us: u32, retransmits: u32) -> Conn {
+    let quality = Quality {
+        connect_us: (!conn.passive).then_some(48_000),
+        srtt_us: Some(srtt_us),
+        rttvar_us: Some(srtt_us / 10),
+        retransmits: Some(retransmits),
+        lost: Some(retransmits),
+        reordering: Some(1),
+        cwnd: Some(10),
+        delivery_bps: Some(1_250_000),
+    };
+    Conn { quality, ..conn }
+}
+
+/// Living connections of nginx and quiet, one that was closed, one that was refused, one given up.
+fn connected(size: (u16, u16)) -> Dashboard {
+    let mut app = busy(size);
+    let info = ConnectionsInfo::default();
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))), at(30.0));
+    let nginx = Some(owner(812, "nginx"));
+    let mut accepted = conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 0, 0);
+    (accepted.event, accepted.passive) = (ConnEvent::Accept, true);
+    report(&mut app, 30.2, vec![accepted.clone()], Vec::new());
+    let ends = |cookie, remote: &str, state, error| Conn {
+        event: ConnEvent::Close,
+        state,
+        error,
+        ..conn(cookie, nginx, "10.9.0.1:40005", remote, 10, 20)
+    };
+    let (mut refused, aborted) =
+        (ends(5, "10.9.0.3:25", 2, 111), ends(6, "[2001:db8::77]:8443", 2, 0));
+    refused.quality.connect_us = Some(120);
+    let short = Conn { event: ConnEvent::Connect, ..ends(7, "10.9.0.4:80", 1, 0) };
+    let closed = with_quality(ends(7, "10.9.0.4:80", 8, 0), 900, 0);
+    let waits = Conn {
+        state: 8,
+        ..conn(3, Some(owner(777, "quiet")), "10.0.3.1:40001", "10.0.3.17:22", 10, 20)
+    };
+    let samples = vec![
+        with_quality(conn(1, nginx, "10.0.3.1:443", "10.0.3.17:50000", 2_000, 125_000), 230, 0),
+        with_quality(conn(2, nginx, "10.9.0.1:40000", "10.9.0.2:5432", 70, 30), 61_500, 12),
+        with_quality(waits, 1_500, 0),
+        conn(4, None, "10.0.3.1:2049", "10.0.3.17:700", 400, 500),
+    ];
+    report(&mut app, 31.2, vec![refused, aborted, short, closed], samples);
+    app
+}
+
+fn rows(app: &Dashboard) -> Vec<String> {
+    let text = app.text();
+    let peers = ["10.0.3.17:50000", "10.9.0.2:5432", "10.0.3.17:22", "10.0.3.17:700"]
+        .into_iter()
+        .chain(["10.9.0.3:25", "[2001:db8::77]:8443", "10.9.0.4:80"]);
+    let peers: Vec<&str> = peers.collect();
+    let in_row =
+        |line: &str| peers.iter().find(|peer| line.contains(&format!(" {peer} "))).copied();
+    text.lines().filter_map(in_row).map(str::to_owned).collect()
+}
+
+#[test]
+fn connections_are_a_table_with_their_quality() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('c'), at(31.3));
+    let screen = app.text();
+    for words in [
+        &["nginx", "10.0.3.17:50000", "established", "1.00M", "230µs"][..],
+        &["nginx", "10.9.0.2:5432", "61.5ms", "12"],
+        &["quiet", "close-wait", "1.5ms"],
+        &["unattributed", "10.0.3.17:700"],
+        &["nginx", "10.9.0.3:25", "refused"],
+        &["nginx", "[2001:db8::77]:8443", "aborted"],
+        &["nginx", "10.9.0.4:80", "closed", "900µs"],
+        &["4 open · 1 new/s · 1 closed/s · 2 failed/s", "1 refused, 1 aborted"],
+        &["7 of 7 · 0 evicted"],
+    ] {
+        let found = screen.lines().any(|l| words.iter().all(|w| l.contains(w)));
+        assert!(found, "{words:?}\n{screen}");
+    }
+    snapshots!("connections", app);
+    // A minute later the ended ones are gone, and new counts are those of the interval.
+    report(&mut app, 92.0, Vec::new(), Vec::new());
+    assert_eq!(rows(&app).len(), 4, "{}", app.text());
+    assert!(app.text().contains("4 open · 0 new/s · 0 closed/s · 0 failed/s"), "{}", app.text());
+    // Again: back to the addresses, and the key for the next view goes round.
+    app.press(KeyCode::Char('c'), at(92.1));
+    assert!(app.text().contains("2 Talkers"), "{}", app.text());
+    app.press(KeyCode::Char('t'), at(92.1));
+    assert!(app.text().contains("2 Connections"), "{}", app.text());
+}
+
+#[test]
+fn connections_are_filtered_and_ordered() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('c'), at(31.3));
+    for (filter, peers) in [
+        ("state:close-wait", &["10.0.3.17:22"][..]),
+        ("state:closed !port:80", &["[2001:db8::77]:8443", "10.9.0.3:25"]),
+        ("rtt:>50ms", &["10.9.0.2:5432"]),
+        ("retrans:>0", &["10.9.0.2:5432"]),
+        ("rtt:<1ms nginx", &["10.0.3.17:50000", "10.9.0.4:80"]),
+        ("peer:10.0.3.0/24 !quiet", &["10.0.3.17:50000"]),
+        ("port:25", &["10.9.0.3:25"]),
+        ("pid:777", &["10.0.3.17:22"]),
+    ] {
+        type_text(&mut app, &format!("/{filter}"), at(31.4));
+        app.press(KeyCode::Enter, at(31.4));
+        let mut shown = rows(&app);
+        shown.sort();
+        let mut truth = peers.to_vec();
+        truth.sort_unstable();
+        assert_eq!(shown, truth, "{filter}\n{}", app.text());
+        app.press(KeyCode::Esc, at(31.4));
+    }
+    // The order of round-trip times: the longest first, ended ones last.
+    for _ in 0..5 {
+        app.press(KeyCode::Char('s'), at(31.5));
+    }
+    assert!(app.text().contains(" RTT ▼ "), "{}", app.text());
+    let order =
+        ["10.9.0.2:5432", "10.0.3.17:22", "10.0.3.17:50000", "10.0.3.17:700", "10.9.0.4:80"];
+    assert_eq!(rows(&app)[..5], order, "{}", app.text());
+    app.press(KeyCode::Char('S'), at(31.5));
+    assert_eq!(rows(&app)[..2], ["10.0.3.17:700", "10.0.3.17:50000"], "{}", app.text());
+}
+
+#[test]
+fn a_connection_has_details_and_leads_to_its_process() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('c'), at(31.3));
+    type_text(&mut app, "/retrans:>0", at(31.4));
+    app.press(KeyCode::Enter, at(31.4));
+    app.press(KeyCode::Enter, at(31.4));
+    snapshots!("connection", app);
+    let screen = app.text();
+    for text in [
+        "2 Connections › 10.9.0.1:40000 to 10.9.0.2:5432",
+        "nginx 812, uid 0, made it",
+        "61.5ms, mean deviation 6.2ms",
+        "12 sent again, 12 lost, 1 reordered",
+        "48.0ms from the SYN to the answer",
+    ] {
+        assert!(screen.contains(text), "{text}\n{screen}");
+    }
+    // It ends, and its details stay as they were at the end.
+    let end = conn(2, Some(owner(812, "nginx")), "10.9.0.1:40000", "10.9.0.2:5432", 70, 30);
+    let end = Conn { event: ConnEvent::Close, error: 104, ..with_quality(end, 70_000, 13) };
+    report(&mut app, 32.2, vec![end], Vec::new());
+    let screen = app.text();
+    assert!(screen.contains("reset (ECONNRESET)") && screen.contains("70.0ms"), "{screen}");
+    app.press(KeyCode::Enter, at(32.3));
+    assert!(app.text().contains(" › nginx 812 "), "{}", app.text());
+    app.press(KeyCode::Char('2'), at(32.3));
+    app.press(KeyCode::Esc, at(32.3));
+    assert!(app.text().contains("2 Connections ─"), "{}", app.text());
+    report(&mut app, 95.0, Vec::new(), Vec::new());
+    assert!(app.text().contains("no match for the filter"), "{}", app.text());
+}
+
+#[test]
+fn ended_connections_beyond_their_bound_are_counted() {
+    let mut app = connected((200, 60));
+    let end = |n: usize| Conn {
+        event: ConnEvent::Close,
+        state: 2,
+        error: 111,
+        ..conn(100 + n as u64, Some(owner(812, "nginx")), "10.9.0.1:40005", "10.9.0.3:25", 0, 0)
+    };
+    report(&mut app, 33.0, (0..MAX_CLOSED).map(end).collect(), Vec::new());
+    app.press(KeyCode::Char('c'), at(33.1));
+    let screen = app.text();
+    assert!(screen.contains("4100 of 4100 · 3 evicted"), "{screen}");
+    assert!(screen.contains("4097 refused, 1 aborted"), "{screen}");
+}
