@@ -12,11 +12,11 @@ mod skeletons {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    const OBJECTS: [&str; 5] = ["cgroups", "connections", "held", "opens", "talkers"];
+    const OBJECTS: [&str; 6] = ["cgroups", "connections", "held", "io", "opens", "talkers"];
 
     /// Those that use kfuncs. libbpf looks these up in the kernel's own BTF, used or not: so they are
     /// there once more without, for kernels whose BTF comes from a file (src/bpf/btf.rs).
-    const WITH_KFUNCS: [&str; 2] = ["opens", "talkers"];
+    const WITH_KFUNCS: [&str; 3] = ["io", "opens", "talkers"];
 
     /// The programs read saved registers, which are another architecture's own, and share their records
     /// with Rust as they lie in memory.

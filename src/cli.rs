@@ -18,6 +18,7 @@ use clap::builder::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::duration;
+use crate::model::file_io::FileTypes;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
@@ -113,6 +114,10 @@ pub struct WatchArgs {
     /// Time each open; slows opens down, since a second program runs at their entry
     #[arg(long)]
     pub latency: bool,
+    /// Count bytes and calls read and written by process and file: of regular files, or with `=all` of
+    /// pipes, sockets, terminals and devices too; slows each call down
+    #[arg(long, value_name = "FILES", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "regular")]
+    pub io: Option<FileTypes>,
     #[command(flatten)]
     pub types: BtfArgs,
     /// Drop all privileges not needed for reading counters; interface and mode cannot change
@@ -252,6 +257,21 @@ impl ValueEnum for XdpMode {
             XdpMode::Native => PossibleValue::new("native").help("XDP in the driver"),
             XdpMode::Generic => PossibleValue::new("generic").help("XDP in the network core"),
             XdpMode::Off => PossibleValue::new("off").help("no XDP: TCX, else a packet socket"),
+        })
+    }
+}
+
+impl ValueEnum for FileTypes {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[FileTypes::Regular, FileTypes::All]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            FileTypes::Regular => PossibleValue::new("regular").help("regular files"),
+            FileTypes::All => {
+                PossibleValue::new("all").help("pipes, sockets, terminals and devices as well")
+            }
         })
     }
 }

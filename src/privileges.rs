@@ -20,6 +20,8 @@ pub enum ThreadRole {
     Talkers,
     /// Tracks connections.
     Connections,
+    /// Counts bytes of files.
+    Io,
     /// Polls connections, where the kernel refuses the programs for them.
     Polling,
     /// Checks the process that names a network namespace.
@@ -54,13 +56,13 @@ const fn need(
 pub const NEEDS: [Need; 8] = [
     need(
         Capability::CAP_BPF,
-        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Connections],
+        &[ThreadRole::Opens, ThreadRole::Io, ThreadRole::Talkers, ThreadRole::Connections],
         true,
         "loads programs and maps",
     ),
     need(
         Capability::CAP_PERFMON,
-        &[ThreadRole::Opens, ThreadRole::Talkers, ThreadRole::Connections],
+        &[ThreadRole::Opens, ThreadRole::Io, ThreadRole::Talkers, ThreadRole::Connections],
         true,
         "attaches to tracepoints, reads kernel memory",
     ),
@@ -162,9 +164,8 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
 /// Whether the kernel asks for CAP_BPF, which is not in force now, where these threads read counts.
 #[cfg(feature = "bpf")]
 fn reading_needs_bpf(parts: &[ThreadRole]) -> bool {
-    let reads_maps = parts.iter().any(|part| {
-        matches!(part, ThreadRole::Opens | ThreadRole::Talkers | ThreadRole::Connections)
-    });
+    use ThreadRole::{Connections, Io, Opens, Talkers};
+    let reads_maps = parts.iter().any(|part| matches!(part, Opens | Io | Talkers | Connections));
     let iterates = parts.contains(&ThreadRole::Connections);
     (reads_maps && !crate::sys::may_read_maps()) || (iterates && !crate::sys::may_iterate())
 }

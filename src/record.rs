@@ -25,6 +25,7 @@ use crate::model::time::Mono;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
+use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::recording::{Head, Seen, WriteError, Writer};
 use crate::session::{Choose, Stop, answered, new_loop, say_lost_cgroups};
@@ -57,6 +58,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
             }),
             talkers: Some(TalkersConfig::new(settings)),
             connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
+            io: IoConfig::new(settings, false),
         };
         let mut probes = ProbeSet::start(config, Order::AtOnce);
         let mut session = Session::new(choose, stop);
@@ -126,7 +128,7 @@ impl Session {
             ProbeEvent::Failed(ProbeId::Connections, problem) => {
                 say(&format!("connections are not recorded: {problem}"));
             }
-            ProbeEvent::Failed(ProbeId::Opens | ProbeId::Talkers, problem) => {
+            ProbeEvent::Failed(ProbeId::Opens | ProbeId::Talkers | ProbeId::Io, problem) => {
                 self.failed = true;
                 say(&problem.to_string());
             }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::keymap::Keymap;
+use crate::model::file_io::FileTypes;
 use crate::model::link::{Choice, XdpMode};
 use crate::model::timeline::WatchedPaths;
 use saved_view::SavedView;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub xdp_mode: XdpMode,
     /// Time each open.
     pub latency: bool,
+    /// Count bytes and calls read and written, of files of these types.
+    pub io: Option<FileTypes>,
     /// Whether connections and their processes are probed, too.
     pub owners: bool,
     /// Whether the dashboard shows the opens of its own process.
@@ -45,6 +48,7 @@ impl Default for Settings {
             interval: Duration::from_secs(1),
             xdp_mode: XdpMode::Auto,
             latency: false,
+            io: None,
             owners: true,
             own_opens: false,
             netns: None,

@@ -8,7 +8,7 @@ use crate::model::conn::PacketPoint;
 use crate::model::connections::{Connections, Net, Pair};
 use crate::model::coverage::Missing;
 use crate::model::event::{
-    ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    ConnectionsInfo, IoInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::history::per_second;
 use crate::model::lineage::Lineage;
@@ -115,6 +115,8 @@ pub struct Data {
     /// The connections probe has run.
     pub connections_known: bool,
     pub opens_state: ProbeState<OpensInfo>,
+    /// The probe of bytes read and written; `Starting` where it is not asked for.
+    pub io_state: ProbeState<IoInfo>,
     pub watching: Rc<ProbeState<Vec<Watched>>>,
     pub links: Vec<Link>,
     /// Names of cgroups; an id is never used twice, so they are right on a paused screen too.
@@ -186,6 +188,7 @@ impl Data {
                     }
                     ProbeEnd::Talkers => self.watching = Rc::new(ProbeState::Ended),
                     ProbeEnd::Connections => self.connections_state = ProbeState::Ended,
+                    ProbeEnd::Io => self.io_state = ProbeState::Ended,
                 }
                 Changed::REDRAW
             }
@@ -199,6 +202,10 @@ impl Data {
                 Changed::default()
             }
             ProbeEvent::Files(_) => Changed::default(),
+            ProbeEvent::Io(sample) => {
+                Rc::make_mut(&mut self.opens).add_io(&sample);
+                Changed { redraw: !sample.more, ..Changed::default() }
+            }
             ProbeEvent::Watching(watched) => {
                 self.watching = Rc::new(ProbeState::Running(watched));
                 Changed { watching: true, ..Changed::REDRAW }
@@ -241,6 +248,10 @@ impl Data {
                 self.connections_state = ProbeState::Running(info);
                 Changed::REDRAW
             }
+            ProbeInfo::Io(info) => {
+                self.io_state = ProbeState::Running(info);
+                Changed::REDRAW
+            }
         }
     }
 
@@ -258,6 +269,10 @@ impl Data {
                 let attribution = self.owners.attribution;
                 Rc::make_mut(&mut self.owners).start(now, attribution);
                 self.connections_state = ProbeState::Failed(problem);
+                Changed::REDRAW
+            }
+            ProbeId::Io => {
+                self.io_state = ProbeState::Failed(problem);
                 Changed::REDRAW
             }
         }
@@ -285,9 +300,10 @@ impl Data {
     pub fn missing(&self) -> Vec<&Missing> {
         let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
         let owners = self.connections_state.running().into_iter().flat_map(|info| &info.missing);
+        let io = self.io_state.running().into_iter().flat_map(|info| &info.missing);
         let talkers = self.interfaces().iter().flat_map(|w| &w.missing);
         let mut all: Vec<&Missing> = Vec::new();
-        for missing in opens.chain(owners).chain(talkers) {
+        for missing in opens.chain(owners).chain(io).chain(talkers) {
             if !all.contains(&missing) {
                 all.push(missing);
             }

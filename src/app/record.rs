@@ -69,6 +69,7 @@ impl App {
             data.opens_state.event(ProbeId::Opens, ProbeInfo::Opens),
             data.watching.event(ProbeId::Talkers, ProbeInfo::Talkers),
             data.connections_state.event(ProbeId::Connections, ProbeInfo::Connections),
+            data.io_state.event(ProbeId::Io, ProbeInfo::Io),
         ];
         seen.extend(probes.into_iter().flatten().map(Seen::Probe));
         let known = data.owners.known_before();
@@ -81,13 +82,19 @@ impl App {
         seen
     }
 
-    /// Drops opens of processes that `--process` does not match from an event, so that every view
-    /// and a recording have the same opens.
+    /// Drops opens, bytes and calls of processes that `--process` does not match from an event, so that
+    /// every view and a recording have the same ones.
     pub fn choose(&self, event: &mut ProbeEvent) {
-        if let (ProbeEvent::Opens(batch), Some(chosen)) = (event, self.filter.fixed()) {
-            batch.retain(|tgid, uid, names| {
-                chosen.process(&ProcessInfo { names, tgid, uid, cgroup: None })
-            });
+        let Some(chosen) = self.filter.fixed() else { return };
+        let is_chosen = |tgid, uid, names: &[&[u8]]| {
+            chosen.process(&ProcessInfo { names, tgid, uid, cgroup: None })
+        };
+        match event {
+            ProbeEvent::Opens(batch) => batch.retain(is_chosen),
+            ProbeEvent::Io(sample) => {
+                sample.choose(|one| is_chosen(one.key.tgid, one.uid, &[one.process.as_bytes()]))
+            }
+            _ => {}
         }
     }
 }

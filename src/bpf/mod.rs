@@ -21,6 +21,12 @@ pub(crate) mod held {
     include!(concat!(env!("OUT_DIR"), "/held.skel.rs"));
 }
 
+/// Skeleton of `io.bpf.c`.
+pub(crate) mod io {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/io.skel.rs"));
+}
+
 /// Skeleton of `opens.bpf.c`.
 pub(crate) mod opens {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

@@ -21,8 +21,10 @@ volatile __u64 from_ns = 0, until_ns = ~0ULL;
 
 #include "rings.h"
 #include "place.h"
+#include "file.h"
 #include "cgroup.h"
 #include "request.h"
+#include "names.h"
 #include "wanted.h"
 
 struct {
@@ -82,57 +84,15 @@ static __always_inline void fill_path(struct open_record *rec, const struct requ
 	rec->head.bits |= OPEN_HAS_PATH;
 }
 
-/* The struct file behind a descriptor of the current task; 0 where there is none. What the
- * table holds at this moment counts: another thread may have changed it since. */
-static __always_inline __u64 file_of(long fd)
-{
-	__u64 files, fdt, words[2];
-
-	files = WORD(task_struct, bpf_get_current_task(), files);
-	fdt = WORD(files_struct, files, fdt);
-	WORDS(fdtable, fdt, max_fds, fd, words);
-	if (fd < 0 || fd >= (__u32)words[0])
-		return 0;
-	return kernel_word(words[1] + fd * sizeof(__u64));
-}
-
-static __always_inline void path_of_file(__u64 file, __u64 *dentry, __u64 *mnt)
-{
-	__u64 words[2];
-
-	if (!file)
-		return;
-	WORDS(file, file, f_path.mnt, f_path.dentry, words);
-	*mnt = words[0];
-	*dentry = words[1];
-}
-
 #define AT_FDCWD -100
 #define RESOLVE_IN_ROOT 0x10 /* include/uapi/linux/openat2.h */
-#define O_TMPFILE_BIT 020000000 /* __O_TMPFILE, the same on x86 and arm64 */
 
 /* Resolves the file behind a descriptor. */
 static __always_inline void place_opened(struct open_head *head, __u64 file, enum repeat repeat)
 {
-	__u64 dentry = 0, mnt = 0, words[2], parent;
-	__u8 kind = RESOLVED_OPENED;
-	bool anon;
+	bool unnamed = head->flags & O_TMPFILE_BIT;
 
-	path_of_file(file, &dentry, &mnt);
-	if (!dentry)
-		return;
-	WORDS(dentry, dentry, d_hash.pprev, d_parent, words);
-	parent = words[1];
-	if (!words[0] && parent != dentry) {
-		kind = RESOLVED_DELETED;
-		if (head->flags & O_TMPFILE_BIT) {
-			kind = RESOLVED_TMPFILE;
-			dentry = parent;
-		}
-	}
-	head->key = place_of(dentry, mnt, &anon, repeat);
-	if (head->key)
-		head->resolved = anon ? RESOLVED_ANON : kind;
+	head->key = place_of_file(file, unnamed, &head->resolved, repeat);
 }
 
 /* The key of the directory that a path starts from, and RESOLVED_TRIED where it is known. */

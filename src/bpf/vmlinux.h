@@ -297,6 +297,7 @@ struct io_link___delayed {
 };
 
 struct io_kiocb {
+	struct file *file;
 	__u8 opcode;
 	__u64 flags; /* 4 bytes below kernel 6.8 */
 };

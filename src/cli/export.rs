@@ -11,6 +11,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::{BtfArgs, OwnersArgs, WatchArgs, filter, interface, netns};
 use crate::model::duration;
+use crate::model::file_io::FileTypes;
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::model::timeline::WatchedPaths;
@@ -60,7 +61,7 @@ pub struct ExportArgs {
     pub watched: Vec<String>,
     /// Take the events from this recording instead of the probes: without privileges, in real time, and
     /// serve its totals from its end on
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "no_owners", "no_lock"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "io", "no_owners", "no_lock"])]
     pub from: Option<PathBuf>,
     /// Play the recording as fast as possible
     #[arg(long, requires = "from")]
@@ -78,6 +79,10 @@ pub struct ExportArgs {
     /// Hook that counts received packets [default: auto]
     #[arg(long, value_name = "MODE", value_enum)]
     pub xdp_mode: Option<XdpMode>,
+    /// Count bytes and calls read and written by process and file: of regular files, or with `=all` of
+    /// pipes, sockets, terminals and devices too; slows each call down
+    #[arg(long, value_name = "FILES", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "regular")]
+    pub io: Option<FileTypes>,
     #[command(flatten)]
     pub owners: OwnersArgs,
     /// Keep the privileges to attach again: to an interface that is deleted and made again, or comes up
@@ -109,6 +114,7 @@ impl ExportArgs {
             interval: self.interval,
             xdp_mode: self.xdp_mode,
             latency: false,
+            io: self.io,
             types: self.types.clone(),
             lock: !self.no_lock,
         }

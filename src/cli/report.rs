@@ -75,8 +75,9 @@ impl By {
     /// The kinds of events that it counts.
     pub fn kinds(self) -> &'static [Kind] {
         match self {
-            By::Program | By::Unit | By::Process => &[Kind::Opens, Kind::Connections],
-            By::File | By::Directory | By::Failure => &[Kind::Opens],
+            By::Program | By::Unit | By::Process => &[Kind::Opens, Kind::Connections, Kind::Io],
+            By::File | By::Directory => &[Kind::Opens, Kind::Io],
+            By::Failure => &[Kind::Opens],
             By::Talker => &[Kind::Talkers],
             By::Peer => &[Kind::Connections],
             By::Holder => &[],

@@ -79,12 +79,16 @@ pub enum Kind {
     /// A line for each program that a process starts (exec), with its arguments, and for each process that
     /// ends, with its status
     Processes,
+    /// A line for each process and file that it read or wrote in an interval, with bytes and calls; --io adds
+    /// them to other kinds
+    Io,
 }
 
 impl StreamArgs {
     /// Whether this kind is selected.
     pub fn writes(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
+            || (kind == Kind::Io && self.watch.io.is_some())
             || (self.kinds.is_empty() && matches!(kind, Kind::Opens | Kind::Talkers))
     }
 
@@ -97,17 +101,20 @@ impl StreamArgs {
     pub fn unused(&self, selects: impl Fn(Kind) -> bool) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
         const FILES: &[Kind] = &[Kind::Opens, Kind::Files];
-        const PROCESSES: &[Kind] = &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes];
+        const PATHS: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Io];
+        const PROCESSES: &[Kind] =
+            &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io];
         const TALKERS: &[Kind] = &[Kind::Talkers];
-        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections];
+        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections, Kind::Io];
         let watch = &self.watch;
         let options = [
             ("--process", PROCESSES, watch.process.is_some()),
             ("--pid", PROCESSES, self.choose.pid.is_some()),
             ("--uid", PROCESSES, self.choose.uid.is_some()),
             ("--latency", OPENS, watch.latency),
+            ("--io", &[Kind::Io], watch.io.is_some()),
             ("--failed", FILES, self.choose.failed),
-            ("--path", FILES, self.choose.path.is_some()),
+            ("--path", PATHS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),
             ("--interface", TALKERS, watch.interface.is_some()),
             ("--netns", TALKERS, watch.netns.is_some()),
@@ -129,6 +136,7 @@ impl Kind {
             Kind::Connections => "connections",
             Kind::Files => "files",
             Kind::Processes => "processes",
+            Kind::Io => "io",
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::keymap::{self, Key, Keymap};
 use crate::keys::Action;
 use crate::model::escape::escape;
 use crate::model::field;
+use crate::model::file_io::FileTypes;
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
 use crate::model::timeline::WatchedPaths;
@@ -28,6 +29,8 @@ pub struct FileConfig {
     pub interval: Option<Duration>,
     pub xdp_mode: Option<XdpMode>,
     pub latency: Option<bool>,
+    /// The types of files whose bytes are counted; `Some(None)`: of none.
+    pub io: Option<Option<FileTypes>>,
     pub owners: Option<bool>,
     /// Keys of the view that `W` saves, with their values.
     pub view: Vec<(&'static str, Value)>,
@@ -230,6 +233,15 @@ pub(super) fn optional(
 /// Empty: the default.
 pub(super) fn interface(name: &str) -> Result<InterfaceName, String> {
     if name.is_empty() { Ok(InterfaceName::default()) } else { cli::interface(name.as_bytes()) }
+}
+
+pub(super) fn file_types(text: &str) -> Result<Option<FileTypes>, String> {
+    match text {
+        "off" => Ok(None),
+        types => FileTypes::from_str(types, false)
+            .map(Some)
+            .map_err(|_| "use off, regular or all".into()),
+    }
 }
 
 pub(super) fn xdp_mode(text: &str) -> Result<XdpMode, String> {

@@ -98,7 +98,7 @@ const fn values(
 }
 
 /// Settings that apply to `stream` and `record`, too.
-const OF_ALL: [Setting; 7] = [
+const OF_ALL: [Setting; 8] = [
     value(
         "interface",
         "--interface",
@@ -146,6 +146,14 @@ const OF_ALL: [Setting; 7] = [
         "false",
         "Time each open. It costs: a second program runs at each open's entry.",
         |c, key, v| readers::boolean(key, v).map(|flag| c.latency = Some(flag)),
+    ),
+    value(
+        "io",
+        "--io",
+        "\"off\"",
+        "Count bytes and calls read and written by process and file: \"off\", \"regular\" (files) or \
+         \"all\" (pipes, sockets, terminals and devices too). It costs: a program runs at each call's return.",
+        |c, key, v| readers::checked(key, v, readers::file_types).map(|types| c.io = Some(types)),
     ),
     value(
         "owners",

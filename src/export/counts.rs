@@ -57,6 +57,8 @@ pub struct Counts {
     interfaces: Interfaces,
     marks: Marks,
     connections: ConnectionCounts,
+    /// Bytes of files are counted.
+    has_io: bool,
     /// The probes of the run; whether each runs.
     probes: Vec<(ProbeId, bool)>,
     missing: Vec<Missing>,
@@ -87,6 +89,7 @@ impl Counts {
             interfaces: Interfaces::default(),
             marks: Marks::default(),
             connections: ConnectionCounts::default(),
+            has_io: false,
             probes: Vec::new(),
             missing: Vec::new(),
             ended: None,
@@ -105,6 +108,15 @@ impl Counts {
                 self.connections
                     .take(batch, |key, name| processes.group_of_known(groups, key, name, places));
                 self.connections.add_to(&mut self.groups);
+            }
+            ProbeEvent::Io(sample) => {
+                for one in &sample.uses {
+                    let groups = &mut self.groups;
+                    let group =
+                        self.processes.group(groups, one.key, one.process, one.cgroup_id, places);
+                    groups.counts(group).read_and_wrote(&one.counts);
+                }
+                self.groups.counts(None).read_and_wrote(&sample.other);
             }
             ProbeEvent::Links(links) => self.marks = Marks::of(links),
             ProbeEvent::Watching(watched) => self.interfaces.watch(watched),
@@ -127,6 +139,10 @@ impl Counts {
         self.state(info.id(), true);
         match info {
             ProbeInfo::Opens(info) => add_missing(&mut self.missing, &info.missing),
+            ProbeInfo::Io(info) => {
+                self.has_io = true;
+                add_missing(&mut self.missing, &info.missing);
+            }
             ProbeInfo::Talkers(watched) => {
                 add_missing(&mut self.missing, watched.iter().flat_map(|w| &w.missing));
                 self.interfaces.watch(watched);

@@ -85,6 +85,18 @@ pub static CONNECTION_BYTES: Family = counter(
     "unit, container, namespace, pod, program, direction",
     "Payload that processes received from and sent to sockets.",
 );
+pub static FILE_READ: Family = counter(
+    "ebpftop_file_read_bytes",
+    "bytes",
+    GROUP,
+    "Bytes that calls read from regular files (--io), from the page cache too.",
+);
+pub static FILE_WRITTEN: Family = counter(
+    "ebpftop_file_written_bytes",
+    "bytes",
+    GROUP,
+    "Bytes that calls wrote to regular files (--io), into the page cache too.",
+);
 pub static CONNECTION_UNATTRIBUTED: Family = gauge(
     "ebpftop_connection_unattributed_bytes",
     "bytes",
@@ -194,7 +206,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 34] = [
+pub static FAMILIES: [&Family; 36] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -202,6 +214,8 @@ pub static FAMILIES: [&Family; 34] = [
     &OPEN_FAILURES,
     &OPENS_LOST,
     &WATCHED_OPENS,
+    &FILE_READ,
+    &FILE_WRITTEN,
     &INTERFACE_PACKETS,
     &INTERFACE_BYTES,
     &INTERFACE_COUNTED,

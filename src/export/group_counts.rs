@@ -2,6 +2,7 @@
 
 use super::series::Counter;
 use crate::model::conn::Carried;
+use crate::model::file_io::IoCounts;
 
 /// Maximum errors of a group with series of their own; others are `errno="other"`.
 const MAX_ERRNOS: usize = 16;
@@ -19,6 +20,8 @@ pub struct GroupCounts {
     pub connects: Counter,
     pub connect_failures: Counter,
     pub accepts: Counter,
+    pub read_bytes: Counter,
+    pub written_bytes: Counter,
 }
 
 impl GroupCounts {
@@ -32,6 +35,8 @@ impl GroupCounts {
             connects: counter,
             connect_failures: counter,
             accepts: counter,
+            read_bytes: counter,
+            written_bytes: counter,
         }
     }
 
@@ -68,7 +73,13 @@ impl GroupCounts {
         self.tx_bytes.add(carried.tx_bytes);
     }
 
-    fn fixed(&mut self) -> [&mut Counter; 6] {
+    /// Counts bytes of files.
+    pub fn read_and_wrote(&mut self, counts: &IoCounts) {
+        self.read_bytes.add(counts.read_bytes);
+        self.written_bytes.add(counts.written_bytes);
+    }
+
+    fn fixed(&mut self) -> [&mut Counter; 8] {
         [
             &mut self.opens,
             &mut self.rx_bytes,
@@ -76,6 +87,8 @@ impl GroupCounts {
             &mut self.connects,
             &mut self.connect_failures,
             &mut self.accepts,
+            &mut self.read_bytes,
+            &mut self.written_bytes,
         ]
     }
 
@@ -99,12 +112,14 @@ impl GroupCounts {
         self.other_errnos.add(gone.other_errnos.unseen());
     }
 
-    /// A measure of activity: the sum of all counts, with 1 KiB of payload as one.
+    /// A measure of activity: the sum of all counts, with 1 KiB of payload, or of bytes read and written, as one.
     pub(super) fn weight(&mut self) -> u64 {
-        let [opens, rx, tx, connects, failures, accepts] = self.fixed().map(|n| n.value());
+        let [opens, rx, tx, connects, failures, accepts, read, written] =
+            self.fixed().map(|n| n.value());
         let sum =
             [opens, connects, failures, accepts].iter().fold(0u64, |a, b| a.saturating_add(*b));
-        sum.saturating_add(rx.saturating_add(tx) >> 10)
+        let bytes = [rx, tx, read, written].iter().fold(0u64, |a, b| a.saturating_add(*b));
+        sum.saturating_add(bytes >> 10)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::model::process::ProcessKey;
 use crate::privileges;
 use crate::probes::cgroups::{Cgroup, Cgroups};
 use crate::probes::connections::ConnectionsConfig;
+use crate::probes::io::IoConfig;
 use crate::probes::process_info;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::session::{Stop, answered, say_lost_cgroups};
@@ -31,6 +32,7 @@ pub(super) async fn run(
         opens: Some(OpensConfig::new(settings, Only::default())),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
+        io: IoConfig::new(settings, false),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);
     let mut session =

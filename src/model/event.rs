@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::conn::ConnectionsBatch;
 use super::coverage::{Attribution, Missing};
 use super::file_change::FileChanges;
+use super::file_io::IoSample;
 use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
@@ -29,6 +30,8 @@ pub enum ProbeEvent {
     Processes(ProcessEvents),
     /// Changes of files and directories, where these are reported.
     Files(FileChanges),
+    /// Bytes read and written in an interval, or a part of them.
+    Io(IoSample),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
@@ -47,6 +50,7 @@ pub enum ProbeId {
     Opens,
     Talkers,
     Connections,
+    Io,
 }
 
 impl ProbeId {
@@ -56,6 +60,7 @@ impl ProbeId {
             Self::Opens => "opens",
             Self::Talkers => "talkers",
             Self::Connections => "connections",
+            Self::Io => "io",
         }
     }
 }
@@ -67,6 +72,7 @@ pub enum ProbeInfo {
     /// The interfaces that are counted.
     Talkers(Vec<Watched>),
     Connections(ConnectionsInfo),
+    Io(IoInfo),
 }
 
 impl ProbeInfo {
@@ -75,6 +81,7 @@ impl ProbeInfo {
             Self::Opens(_) => ProbeId::Opens,
             Self::Talkers(_) => ProbeId::Talkers,
             Self::Connections(_) => ProbeId::Connections,
+            Self::Io(_) => ProbeId::Io,
         }
     }
 }
@@ -86,6 +93,7 @@ pub enum ProbeEnd {
     Opens(OpenCounts),
     Talkers,
     Connections,
+    Io,
 }
 
 impl ProbeEnd {
@@ -94,6 +102,7 @@ impl ProbeEnd {
             Self::Opens(_) => ProbeId::Opens,
             Self::Talkers => ProbeId::Talkers,
             Self::Connections => ProbeId::Connections,
+            Self::Io => ProbeId::Io,
         }
     }
 }
@@ -122,6 +131,15 @@ pub struct OpensInfo {
 pub struct ConnectionsInfo {
     /// How bytes are attributed to processes.
     pub attribution: Attribution,
+    /// Features that this kernel refused.
+    pub missing: Vec<Missing>,
+}
+
+/// Coverage of the probe of bytes read and written on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoInfo {
+    /// Pipes, sockets, terminals and devices are counted too.
+    pub every_type: bool,
     /// Features that this kernel refused.
     pub missing: Vec<Missing>,
 }

@@ -16,6 +16,7 @@ pub mod escape;
 pub mod event;
 pub mod field;
 pub mod file_change;
+pub mod file_io;
 pub mod filter;
 pub mod flags;
 pub mod held;

@@ -8,6 +8,7 @@ pub mod cgroups;
 pub mod connections;
 pub mod containers;
 pub mod held;
+pub mod io;
 pub mod log;
 pub mod opens;
 pub mod preflight;

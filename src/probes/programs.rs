@@ -25,6 +25,8 @@ pub enum Object {
     Cgroups,
     /// Files that processes hold.
     Held,
+    /// Bytes read and written.
+    Io,
 }
 
 /// A feature that is missing if none of its forms can be loaded and attached.
@@ -93,6 +95,10 @@ pub const HELD_DESCRIPTORS: &str = "held files: descriptors";
 pub const HELD_PLACES: &str = "held files: working directories, roots, executables";
 /// Files in the memory of processes.
 pub const HELD_MAPPINGS: &str = "held files: mappings";
+/// Bytes read and written by system calls: all else about bytes of files depends on it.
+pub const IO_CALLS: &str = "io: system calls";
+/// Bytes read and written through io_uring.
+pub const IO_URING_IO: &str = "io: io_uring";
 /// XDP.
 pub const XDP: &str = "talkers: XDP";
 /// TCX, arriving.
@@ -108,7 +114,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 27] = [
+pub const FEATURES: [Feature; 29] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
@@ -148,6 +154,8 @@ pub const FEATURES: [Feature; 27] = [
     feature(Object::Held, HELD_DESCRIPTORS, &[&["held_descriptors"]]),
     feature(Object::Held, HELD_PLACES, &[&["held_places"]]),
     feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
+    feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
+    feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
     feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
     feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),
     feature(Object::Talkers, TCX_TX, &[&["tcx_egress"]]),
@@ -347,7 +355,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{cgroups, connections, held, opens, talkers};
+    use crate::bpf::{cgroups, connections, held, io, opens, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -372,6 +380,9 @@ mod tests {
         let mut storage = MaybeUninit::uninit();
         let open = held::HeldSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Held), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = io::IoSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Io), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = talkers::TalkersSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Talkers), programs(open.open_object()));

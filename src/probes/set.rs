@@ -6,6 +6,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
 use super::connections::{self, ConnectionsConfig};
+use super::io::{self, IoConfig};
 use super::{CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, talkers};
 use crate::model::event::{ProbeEvent, ProbeId, TalkersCommand};
 use crate::model::problem::Problem;
@@ -17,6 +18,7 @@ pub struct ProbesConfig {
     pub opens: Option<OpensConfig>,
     pub talkers: Option<TalkersConfig>,
     pub connections: Option<ConnectionsConfig>,
+    pub io: Option<IoConfig>,
 }
 
 /// When each probe starts.
@@ -51,6 +53,7 @@ pub struct ProbeSet {
     opens: Option<ProbeThread<opens::Begin>>,
     talkers: Option<ProbeThread<TalkersCommand>>,
     connections: Option<ProbeThread>,
+    io: Option<ProbeThread<io::Begin>>,
     /// Dropped when the last probe was started: the events end when the probes have ended.
     sink: Option<Sink>,
     events: Receiver<ProbeEvent>,
@@ -64,6 +67,7 @@ impl ProbeSet {
         let asked = [
             (ProbeId::Opens, config.opens.is_some()),
             (ProbeId::Connections, config.connections.is_some()),
+            (ProbeId::Io, config.io.is_some()),
             (ProbeId::Talkers, config.talkers.is_some()),
         ];
         let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
@@ -74,6 +78,7 @@ impl ProbeSet {
             opens: None,
             talkers: None,
             connections: None,
+            io: None,
             sink: Some(sink),
             events,
         };
@@ -129,6 +134,9 @@ impl ProbeSet {
                 self.connections =
                     self.config.connections.take().map(|config| connections::start(config, sink));
             }
+            ProbeId::Io => {
+                self.io = self.config.io.take().map(|config| io::start(config, sink));
+            }
         }
     }
 
@@ -161,6 +169,12 @@ impl ProbeSet {
         self.opens.as_ref().map(|probe| probe.begin(duration))
     }
 
+    /// Begins to count bytes read and written, where [`IoConfig::waits`]; the answer says since when. `None`
+    /// where the probe was not started.
+    pub fn begin_io(&self) -> Option<oneshot::Receiver<Mono>> {
+        self.io.as_ref().map(ProbeThread::<io::Begin>::begin)
+    }
+
     /// Sends a command to the talkers probe, where it runs.
     pub fn send(&self, command: TalkersCommand) {
         if let Some(talkers) = &self.talkers {
@@ -178,6 +192,9 @@ impl ProbeSet {
         if let Some(probe) = &mut self.connections {
             probe.stop();
         }
+        if let Some(probe) = &mut self.io {
+            probe.stop();
+        }
         if let Some(probe) = &mut self.talkers {
             probe.stop();
         }
@@ -190,6 +207,7 @@ impl ProbeSet {
         while self.events.try_recv().is_ok() {}
         self.opens.take().into_iter().for_each(ProbeThread::join);
         self.connections.take().into_iter().for_each(ProbeThread::join);
+        self.io.take().into_iter().for_each(ProbeThread::join);
         self.talkers.take().into_iter().for_each(ProbeThread::join);
     }
 

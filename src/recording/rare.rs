@@ -16,9 +16,10 @@ use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::event::{
-    ConnectionsInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    ConnectionsInfo, IoInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::file_change::FileChanges;
+use crate::model::file_io::IoSample;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
@@ -52,6 +53,9 @@ pub(super) enum Rare<'a> {
     /// Connections with the quality of each, in the order of [`ConnectionsBatch::conns`].
     Measured(Cow<'a, ConnectionsBatch>, #[serde(deserialize_with = "list")] Cow<'a, [Quality]>),
     Files(Cow<'a, FileChanges>),
+    IoStarted(Result<IoInfo, Problem>),
+    Io(Cow<'a, IoSample>),
+    IoEnded,
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -97,6 +101,7 @@ impl<'a> Rare<'a> {
             Rare::Containers(names) => names.len(),
             Rare::Processes(events) => events.events.len(),
             Rare::Files(changes) => changes.events.len(),
+            Rare::Io(sample) => sample.uses.len(),
             _ => 0,
         };
         len <= MOST_LIST
@@ -110,6 +115,7 @@ impl<'a> Rare<'a> {
                 ProbeInfo::Opens(info) => Rare::OpensStarted(Ok(info.clone())),
                 ProbeInfo::Talkers(watched) => Rare::Watching(Ok(watched.clone())),
                 ProbeInfo::Connections(info) => Rare::ConnectionsStarted(Ok(info.clone())),
+                ProbeInfo::Io(info) => Rare::IoStarted(Ok(info.clone())),
             },
             Seen::Probe(ProbeEvent::Failed(id, problem)) => {
                 let problem = problem.clone();
@@ -117,6 +123,7 @@ impl<'a> Rare<'a> {
                     ProbeId::Opens => Rare::OpensStarted(Err(problem)),
                     ProbeId::Talkers => Rare::Watching(Err(problem)),
                     ProbeId::Connections => Rare::ConnectionsStarted(Err(problem)),
+                    ProbeId::Io => Rare::IoStarted(Err(problem)),
                 }
             }
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
@@ -132,6 +139,8 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)) => Rare::TalkersEnded,
             Seen::Probe(ProbeEvent::Connections(batch)) => connections(batch),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::ConnectionsEnded,
+            Seen::Probe(ProbeEvent::Io(sample)) => Rare::Io(Cow::Borrowed(sample)),
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)) => Rare::IoEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
@@ -176,6 +185,10 @@ impl<'a> Rare<'a> {
             Rare::ConnectionsEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)),
             Rare::Processes(events) => Seen::Probe(ProbeEvent::Processes(events.into_owned())),
             Rare::Files(changes) => Seen::Probe(ProbeEvent::Files(changes.into_owned())),
+            Rare::IoStarted(Ok(info)) => started(ProbeInfo::Io(info)),
+            Rare::IoStarted(Err(problem)) => failed(ProbeId::Io, problem),
+            Rare::Io(sample) => Seen::Probe(ProbeEvent::Io(sample.into_owned())),
+            Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
                 let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));
@@ -198,9 +211,11 @@ impl<'a> Rare<'a> {
         match self {
             Rare::OpensStarted(Err(problem))
             | Rare::Watching(Err(problem))
-            | Rare::ConnectionsStarted(Err(problem)) => all_plain(problem),
+            | Rare::ConnectionsStarted(Err(problem))
+            | Rare::IoStarted(Err(problem)) => all_plain(problem),
             Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
-            | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. })) => {
+            | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. }))
+            | Rare::IoStarted(Ok(IoInfo { missing, .. })) => {
                 missing.iter_mut().for_each(missing_plain);
             }
             Rare::Watching(Ok(watched)) => {

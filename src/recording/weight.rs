@@ -7,7 +7,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::conn::{Conn, ConnectionsBatch, ConnectionsTick};
 use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
-use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::event::{ConnectionsInfo, IoInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::file_change::FileChange;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::problem::Problem;
@@ -47,6 +47,10 @@ fn event_bytes(event: &ProbeEvent) -> usize {
         ProbeEvent::Opens(batch) => batch.bytes(),
         ProbeEvent::Processes(events) => events.events.iter().map(ProcessEvent::bytes).sum(),
         ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
+        ProbeEvent::Io(sample) => sample.bytes(),
+        ProbeEvent::Started(ProbeInfo::Io(IoInfo { missing: features, .. })) => {
+            all(features, missing)
+        }
         ProbeEvent::Talkers(samples) => all(samples, sample),
         ProbeEvent::Links(links) => all(links, link),
         ProbeEvent::Cgroups(made) => made.bytes(),

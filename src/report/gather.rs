@@ -12,7 +12,8 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
 use crate::stream::{
-    self, Csv, Documented, FileLine, Json, Lines, Note, OpenLine, ProcessLine, Summary, described,
+    self, Csv, Documented, FileLine, IoLine, IoSummary, Json, Lines, Note, OpenLine, ProcessLine,
+    Summary, described,
 };
 
 /// The `type` of the lines.
@@ -48,6 +49,12 @@ impl Gather {
         if let Some(opens) = summary.opens {
             let (counted, failed) = self.sums.opens();
             text.push_str(&format!(" · {counted} opens · {failed} failed · lost {}", opens.lost));
+        }
+        if let Some(IoSummary { counts, .. }) = summary.io {
+            text.push_str(&format!(
+                " · read {} bytes · wrote {} bytes",
+                counts.read_bytes, counts.written_bytes
+            ));
         }
         if let Some((rx, tx)) = summary.talkers {
             text.push_str(&format!(" · rx {} bytes · tx {} bytes", rx.bytes, tx.bytes));
@@ -100,6 +107,10 @@ impl Lines for Gather {
     fn process(&mut self, _out: &mut Vec<u8>, _line: &ProcessLine<'_>) {}
 
     fn file(&mut self, _out: &mut Vec<u8>, _line: &FileLine<'_>) {}
+
+    fn io(&mut self, _out: &mut Vec<u8>, line: &IoLine<'_>) {
+        self.sums.io(line);
+    }
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
 

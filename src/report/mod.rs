@@ -54,7 +54,7 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
         Some(file) => recorded::run(file, &choose, gather, args),
         None => {
             let duration = args.duration.unwrap_or(DURATION);
-            let wanted = wanted(args.by, settings.owners);
+            let wanted = wanted(args.by, settings);
             stream::write(
                 settings,
                 wanted,
@@ -67,14 +67,15 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The kinds of events that a table counts; connections where the settings have them.
-fn wanted(by: By, connections: bool) -> Wanted {
+/// The kinds of events that a table counts; connections and bytes of files where the settings have them.
+fn wanted(by: By, settings: &Settings) -> Wanted {
     let counts = |kind| by.kinds().contains(&kind);
     Wanted {
         opens: counts(Kind::Opens),
         talkers: counts(Kind::Talkers),
-        connections: counts(Kind::Connections) && (connections || by == By::Peer),
+        connections: counts(Kind::Connections) && (settings.owners || by == By::Peer),
         files: false,
         processes: false,
+        io: counts(Kind::Io) && settings.io.is_some(),
     }
 }

@@ -13,6 +13,7 @@ use crate::model::connections::{Connections, Net};
 use crate::model::coverage::add_missing;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
+use crate::model::file_io::IoSample;
 use crate::model::open::OpenCounts;
 use crate::model::talkers::{Direction, Traffic};
 use crate::model::time::{Mono, Stamp};
@@ -20,7 +21,8 @@ use crate::privileges;
 use crate::recording::{Item, Reader, Seen};
 use crate::session::Choose;
 use crate::stream::{
-    ConnectionsSummary, Coverage, Lines as _, Note, OpenLine, OpensSummary, Summary, print,
+    ConnectionsSummary, Coverage, IoLine, IoSummary, Lines as _, Note, OpenLine, OpensSummary,
+    Summary, print,
 };
 
 /// Reports on `file`. The exit status is 1 where the recording is damaged: then the rows are those of
@@ -98,6 +100,8 @@ struct Recorded<'c> {
     counts: Option<OpenCounts>,
     written: u64,
     frames: Option<(Traffic, Traffic)>,
+    /// Bytes of files, where they were counted.
+    io: Option<IoSummary>,
     coverage: Coverage,
     /// Events that the recording has not.
     unwritten: u64,
@@ -118,6 +122,7 @@ impl<'c> Recorded<'c> {
             counts: None,
             written: 0,
             frames: None,
+            io: None,
             coverage: Coverage::default(),
             unwritten: 0,
             missing: 0,
@@ -210,6 +215,10 @@ impl<'c> Recorded<'c> {
                 let missing = watched.iter().flat_map(|watched| &watched.missing);
                 add_missing(&mut self.coverage.missing, missing);
             }
+            ProbeEvent::Started(ProbeInfo::Io(info)) => {
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Io(sample) => self.io(&sample),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.counts = Some(counts),
             ProbeEvent::Ended(_)
             | ProbeEvent::Failed(..)
@@ -218,6 +227,32 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }
+    }
+
+    fn io(&mut self, sample: &IoSample) {
+        let sums = self.io.get_or_insert_default();
+        sums.counts += sample.total();
+        sums.unknown += sample.unknown;
+        let mut none = Vec::new();
+        let rest = IoLine {
+            at: sample.at,
+            interval_ns: sample.interval_ns,
+            of: None,
+            counts: sample.other,
+            cgroup: None,
+        };
+        let mut other = sample.other;
+        for one in &sample.uses {
+            let cgroup = one.cgroup_id.and_then(|id| self.cgroups.get(id));
+            match self.choose.io(one, cgroup) {
+                true => {
+                    let line = IoLine { of: Some(one), counts: one.counts, cgroup, ..rest };
+                    self.gather.io(&mut none, &line);
+                }
+                false => other += one.counts,
+            }
+        }
+        self.gather.io(&mut none, &IoLine { counts: other, ..rest });
     }
 
     /// The report as it is written. The summary has what the rows count, as that of a live report.
@@ -240,6 +275,7 @@ impl<'c> Recorded<'c> {
                 .then(ConnectionsSummary::default),
             files: None,
             processes: None,
+            io: self.io.filter(|_| counts(Kind::Io)),
             dropped: None,
             coverage: self.coverage,
         };

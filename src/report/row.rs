@@ -33,12 +33,20 @@ pub struct Row {
     pub tx_packets: u64,
     /// The file that the process holds, by holder.
     pub held: Option<Box<Held>>,
+    /// Bytes of files; `None` where they are not counted.
+    pub read_bytes: Option<u64>,
+    pub written_bytes: Option<u64>,
 }
 
 impl Row {
     /// Bytes in both directions.
     pub fn bytes(&self) -> u64 {
         self.rx_bytes.unwrap_or(0).saturating_add(self.tx_bytes.unwrap_or(0))
+    }
+
+    /// Bytes of files in both directions.
+    pub fn io_bytes(&self) -> u64 {
+        self.read_bytes.unwrap_or(0).saturating_add(self.written_bytes.unwrap_or(0))
     }
 
     /// Adds counts.
@@ -53,6 +61,8 @@ impl Row {
         self.files = sum(self.files, other.files);
         self.rx_bytes = sum(self.rx_bytes, other.rx_bytes);
         self.tx_bytes = sum(self.tx_bytes, other.tx_bytes);
+        self.read_bytes = sum(self.read_bytes, other.read_bytes);
+        self.written_bytes = sum(self.written_bytes, other.written_bytes);
         self.rx_packets = self.rx_packets.saturating_add(other.rx_packets);
         self.tx_packets = self.tx_packets.saturating_add(other.tx_packets);
     }
@@ -68,6 +78,8 @@ impl Row {
             failed: self.failed.saturating_sub(shown.failed),
             rx_bytes: less(self.rx_bytes, shown.rx_bytes),
             tx_bytes: less(self.tx_bytes, shown.tx_bytes),
+            read_bytes: less(self.read_bytes, shown.read_bytes),
+            written_bytes: less(self.written_bytes, shown.written_bytes),
             rx_packets: self.rx_packets.saturating_sub(shown.rx_packets),
             tx_packets: self.tx_packets.saturating_sub(shown.tx_packets),
             ..Row::default()
@@ -76,8 +88,9 @@ impl Row {
 
     /// Whether it counts nothing.
     pub fn is_empty(&self) -> bool {
-        let counts = [self.opens, self.failed, self.bytes(), self.rx_packets, self.tx_packets];
-        counts.into_iter().all(|n| n == 0)
+        let bytes = [self.bytes(), self.io_bytes()];
+        let counts = [self.opens, self.failed, self.rx_packets, self.tx_packets];
+        counts.into_iter().chain(bytes).all(|n| n == 0)
     }
 }
 
@@ -136,11 +149,11 @@ macro_rules! tables {
 }
 
 tables! {
-    ByProgram("program"): program place processes opens payload;
-    ByUnit("unit"): place processes opens payload;
-    ByProcess("process"): process place opens payload;
-    ByFile("file"): file processes opens;
-    ByDirectory("directory"): directory opens;
+    ByProgram("program"): program place processes opens payload io;
+    ByUnit("unit"): place processes opens payload io;
+    ByProcess("process"): process place opens payload io;
+    ByFile("file"): file processes opens io;
+    ByDirectory("directory"): directory opens io;
     ByFailure("failure"): program file errno failed;
     ByTalker("talker"): interface address frames;
     ByPeer("peer"): program address payload;
@@ -248,6 +261,21 @@ fn payload<'a, V: Visitor<&'a Row>>(v: &mut V) {
         |r| r.rx_bytes,
     );
     v.field(key!("tx_bytes", ["bytes"], "payload sent; null as for rx_bytes"), |r| r.tx_bytes);
+}
+
+fn io<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(
+        key!(
+            "read_bytes",
+            ["bytes"],
+            "bytes that calls read from files, from the page cache too; null without --io"
+        ),
+        |r| r.read_bytes,
+    );
+    v.field(
+        key!("written_bytes", ["bytes"], "bytes that calls wrote to files; null without --io"),
+        |r| r.written_bytes,
+    );
 }
 
 fn interface<'a, V: Visitor<&'a Row>>(v: &mut V) {

@@ -13,12 +13,14 @@ use crate::cli::By;
 use crate::model::cgroup::{Cgroup, KnownCgroups, MAX_IN_REPORT};
 use crate::model::conn::Carried;
 use crate::model::connections::{Connections, Net};
+use crate::model::file_io::IoSample;
 use crate::model::interface_name::InterfaceName;
 use crate::model::open::{Comm, Open};
-use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey};
+use crate::model::opens::{Limits, Opens, Path, Process, ProcessKey, Tally};
 use crate::model::slab::Slot;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::unit::{Unit, systemd_unit};
+use crate::stream::IoLine;
 
 /// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full.
 const LIMITS: Limits = Limits {
@@ -39,6 +41,8 @@ const MAX_ADDRESSES: usize = 65_536;
 #[derive(Debug)]
 pub struct Sums {
     opens: Opens,
+    /// Bytes of files are counted.
+    has_io: bool,
     cgroups: KnownCgroups,
     /// Processes with connections, as of the last interval.
     nets: Vec<(ProcessKey, Comm, u32, Carried)>,
@@ -53,6 +57,7 @@ impl Default for Sums {
     fn default() -> Self {
         Self {
             opens: Opens::with_limits(LIMITS),
+            has_io: false,
             cgroups: KnownCgroups::with_room(MAX_IN_REPORT),
             nets: Vec::new(),
             pairs: Vec::new(),
@@ -66,12 +71,36 @@ impl Default for Sums {
 impl Sums {
     /// Counts an open.
     pub fn open(&mut self, open: &Open<'_>, cgroup: Option<&Cgroup>) {
-        if let (Some(id), Some(cgroup)) = (open.meta.cgroup_id, cgroup)
+        self.learn(open.meta.cgroup_id, cgroup);
+        self.opens.add(open, open.meta.at);
+    }
+
+    /// Counts bytes and calls of a process on a file, or those of an interval that have neither.
+    pub fn io(&mut self, line: &IoLine<'_>) {
+        self.has_io = true;
+        let mut sample = IoSample {
+            at: line.at,
+            interval_ns: line.interval_ns,
+            more: line.of.is_some(),
+            ..IoSample::default()
+        };
+        match line.of {
+            Some(one) => {
+                self.learn(one.cgroup_id, line.cgroup);
+                sample.uses.push(one.clone());
+            }
+            None => sample.other = line.counts,
+        }
+        self.opens.add_io(&sample);
+    }
+
+    /// Keeps the name of a cgroup.
+    fn learn(&mut self, id: Option<u64>, cgroup: Option<&Cgroup>) {
+        if let (Some(id), Some(cgroup)) = (id, cgroup)
             && self.cgroups.get(id).is_none_or(|known| known.names != cgroup.names)
         {
             self.cgroups.copy(id, cgroup);
         }
-        self.opens.add(open, open.meta.at);
     }
 
     /// Counts an interval of an interface.
@@ -125,7 +154,7 @@ impl Sums {
             By::Holder => Vec::new(), // of a moment: see `holders`
         };
         rows.sort_by(|a, b| {
-            let size = |r: &Row| Reverse((r.opens.max(r.failed), r.bytes()));
+            let size = |r: &Row| Reverse((r.io_bytes(), r.opens.max(r.failed), r.bytes()));
             let name = |r: &Row| (r.program.clone(), r.process.clone(), r.resolved.clone(), r.ip);
             size(a).cmp(&size(b)).then_with(|| name(a).cmp(&name(b)))
         });
@@ -150,7 +179,22 @@ impl Sums {
         };
         match by {
             By::Talker => talker(&self.frames),
-            _ => with_payload(Row { opens, failed, ..Row::default() }, carried),
+            By::Peer | By::Failure => {
+                with_payload(Row { opens, failed, ..Row::default() }, carried)
+            }
+            _ => with_payload(self.counted(self.opens.total()), carried),
+        }
+    }
+
+    /// The counts of a tally.
+    fn counted(&self, tally: &Tally) -> Row {
+        let io = self.has_io.then_some(tally.io.total);
+        Row {
+            opens: tally.opens,
+            failed: tally.failed,
+            read_bytes: io.map(|io| io.read_bytes),
+            written_bytes: io.map(|io| io.written_bytes),
+            ..Row::default()
         }
     }
 
@@ -170,12 +214,7 @@ impl Sums {
             };
             let place = unit.map(of_unit).unwrap_or_default();
             let key = key(group.key.name, place);
-            let row = Row {
-                opens: group.tally.opens,
-                failed: group.tally.failed,
-                processes: Some(group.processes),
-                ..Row::default()
-            };
+            let row = Row { processes: Some(group.processes), ..self.counted(&group.tally) };
             let none = self.payload.map(|_| Carried::default());
             rows.entry(key.clone()).or_default().add(&with_payload(row, none));
             of_program.extend(group.programs.iter().map(|slot| (*slot, key.clone())));
@@ -209,9 +248,7 @@ impl Sums {
                 pid: Some(p.key.tgid),
                 uid: Some(p.uid),
                 place: self.place(p.cgroup_id),
-                opens: p.tally.opens,
-                failed: p.tally.failed,
-                ..Row::default()
+                ..self.counted(&p.tally)
             };
             let of = carried.get(&p.key).copied().unwrap_or_default();
             with_payload(row, self.payload.map(|_| of))
@@ -234,9 +271,7 @@ impl Sums {
         let row = |(_, path): (Slot, &Path)| Row {
             resolved: Some(path.bytes.clone()),
             processes: Some(self.opens.users_of(path) as u64),
-            opens: path.tally.opens,
-            failed: path.tally.failed,
-            ..Row::default()
+            ..self.counted(&path.tally)
         };
         files.map(row).collect()
     }
@@ -246,9 +281,8 @@ impl Sums {
         for (_, path) in self.opens.paths().iter() {
             let end = path.bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
             let directory = path.bytes.get(..end.max(1)).unwrap_or_default();
-            let (opens, failed) = (path.tally.opens, path.tally.failed);
             let files = Some(path.evicted.max(1));
-            let counts = Row { opens, failed, files, ..Row::default() };
+            let counts = Row { files, ..self.counted(&path.tally) };
             directories.entry(directory).or_default().add(&counts);
         }
         let row =
@@ -323,5 +357,40 @@ fn talker((rx, tx): &(Traffic, Traffic)) -> Row {
         rx_packets: rx.packets,
         tx_packets: tx.packets,
         ..Row::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::sample;
+
+    #[test]
+    fn bytes_of_files_add_up_whatever_the_rows_are() {
+        let sample = sample::io();
+        let mut sums = Sums::default();
+        let rest = IoLine {
+            at: sample.at,
+            interval_ns: sample.interval_ns,
+            of: None,
+            counts: sample.other,
+            cgroup: None,
+        };
+        let mut unnamed = sample.uses[0].clone();
+        unnamed.place = None;
+        for one in sample.uses.iter().chain([&unnamed]) {
+            sums.io(&IoLine { of: Some(one), counts: one.counts, ..rest });
+        }
+        sums.io(&rest);
+        for by in [By::Program, By::Unit, By::Process, By::File, By::Directory] {
+            let rows = sums.rows(by, 10);
+            let sum = |of: fn(&Row) -> Option<u64>| rows.iter().filter_map(of).sum::<u64>();
+            let both = (sum(|row| row.read_bytes), sum(|row| row.written_bytes));
+            assert_eq!(both, (4_096, 2 * 81_920), "{by:?}");
+            assert!(rows.last().unwrap().other, "{by:?}");
+        }
+        let file = &sums.rows(By::File, 10)[0];
+        assert_eq!(file.resolved.as_deref(), Some(&b"/var/log/nginx/access.log"[..]));
+        assert_eq!(file.written_bytes, Some(81_920));
     }
 }

@@ -16,6 +16,7 @@ use crate::app::{App, Msg};
 use crate::console::say;
 use crate::model::event::ProbeId;
 use crate::probes::connections::ConnectionsConfig;
+use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::settings::{ScreenSettings, Settings};
 use crate::{clock, machine, privileges};
@@ -43,6 +44,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
         opens: Some(OpensConfig::for_dashboard(settings)),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
+        io: IoConfig::new(settings, settings.own_opens),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);
     let answers = Answers::new();

@@ -8,6 +8,7 @@ use crate::model::conn::Owner;
 use crate::model::connections::Change;
 use crate::model::event::Only;
 use crate::model::file_change::FileChange;
+use crate::model::file_io::FileIo;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
@@ -120,6 +121,17 @@ impl Choose {
             && self.path.as_ref().is_none_or(|p| p.matches_any(&event.paths()))
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
             && self.filter.change(event)
+    }
+
+    /// Whether bytes and calls of a process on a file have a line of their own.
+    pub fn io(&self, one: &FileIo, cgroup: Option<&Cgroup>) -> bool {
+        let names = [one.process.as_bytes()];
+        let (tgid, uid) = (one.key.tgid, one.uid);
+        let resolved = one.place.as_ref().map(|place| &*place.path);
+        self.process(tgid, uid, &names)
+            && self.path.as_ref().is_none_or(|p| path_matches(p, None, resolved))
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+            && self.filter.file(&What { path: None, resolved, errno: None })
     }
 
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, the

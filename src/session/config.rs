@@ -1,8 +1,10 @@
 //! The configuration of the probes, by the user's settings.
 
 use crate::model::event::Only;
+use crate::model::file_io::FileTypes;
 use crate::model::filter::Pattern;
 use crate::probes::connections::ConnectionsConfig;
+use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, TalkersConfig};
 use crate::settings::Settings;
 
@@ -31,6 +33,21 @@ impl TalkersConfig {
             netns: settings.netns.clone(),
             locked: settings.locked,
         }
+    }
+}
+
+impl IoConfig {
+    /// The configuration for these settings; `None` where nothing is to be counted. `own`: count this process
+    /// too.
+    pub fn new(settings: &Settings, own: bool) -> Option<Self> {
+        let types = settings.io?;
+        Some(Self {
+            interval: settings.interval,
+            every_type: types == FileTypes::All,
+            without_own: !own,
+            locked: settings.locked,
+            ..Self::default()
+        })
     }
 }
 

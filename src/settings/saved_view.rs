@@ -319,8 +319,10 @@ mod tests {
         assert_eq!(words("files_shown"), ["auto", "0", "1", "3", "10", "all"].map(word));
         let views = ["program", "process", "unit", "file", "directory", "failures", "live"];
         assert_eq!(words("view"), views.map(word));
-        let sorts =
-            ["rate", "failed", "total", "rx", "tx", "peers", "age", "name", "pid", "latency"];
+        let sorts = [
+            "rate", "failed", "total", "rx", "tx", "peers", "read", "written", "age", "name",
+            "pid", "latency",
+        ];
         assert_eq!(words("sort"), sorts.map(word));
         let talkers = ["bits", "rx", "tx", "packets", "total", "age", "address"];
         assert_eq!(words("talkers_sort"), talkers.map(word));

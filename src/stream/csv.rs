@@ -5,7 +5,7 @@
 
 use super::conns::{self, COLUMNS, Cell, Row};
 use super::fields::Fields;
-use super::lines::{FileLine, Lines, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
@@ -52,6 +52,7 @@ impl Lines for Csv {
             Kind::Connections => raw(&mut columns, COLUMNS),
             Kind::Files => header::<FileLine<'_>>(&mut columns),
             Kind::Processes => header::<ProcessLine<'_>>(&mut columns),
+            Kind::Io => header::<IoLine<'_>>(&mut columns),
         }
         let rest = columns.strip_prefix(COMMON.as_bytes()).unwrap_or(&columns);
         raw(out, COMMON);
@@ -72,6 +73,10 @@ impl Lines for Csv {
 
     fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
         self.line(out, "file", line.wall, line.event.at, *line);
+    }
+
+    fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>) {
+        self.line(out, "io", line.at.wall, line.at.mono, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {

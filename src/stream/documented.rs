@@ -3,7 +3,7 @@
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
 use super::record::{Described, Lost, Record, Type, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
@@ -84,6 +84,21 @@ fn files() -> Vec<String> {
     events.events.iter().map(write).collect()
 }
 
+/// A process and a file, and the rest of the interval.
+fn io() -> Vec<String> {
+    let (sample, cgroup) = (sample::io(), sample::cgroup());
+    let rest = IoLine {
+        at: sample.at,
+        interval_ns: sample.interval_ns,
+        of: None,
+        counts: sample.other,
+        cgroup: None,
+    };
+    let one = |of| IoLine { of: Some(of), counts: of.counts, cgroup: Some(&cgroup), ..rest };
+    let lines = sample.uses.iter().map(one).chain([rest]);
+    lines.map(|line| written(|json, out| json.io(out, &line))).collect()
+}
+
 /// Every kind of line.
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
@@ -93,6 +108,7 @@ pub fn documented() -> Vec<Documented> {
         line::<&OpenLine<'_>>("open", opens()),
         line::<FileLine<'_>>("file", files()),
         line::<ProcessLine<'_>>("process", processes()),
+        line::<IoLine<'_>>("io", io()),
         line::<&TalkersSample>(
             "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],
@@ -132,7 +148,8 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
         Csv::new(kind).header(&mut out);
         (name, String::from_utf8(out).unwrap_or_default())
     };
-    let kinds = [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Files, Kind::Processes];
+    let kinds =
+        [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io];
     kinds.map(|kind| header((kind.name(), kind))).to_vec()
 }
 

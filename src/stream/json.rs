@@ -5,7 +5,7 @@
 
 use super::conns::{self, Cell, Row};
 use super::fields::Fields;
-use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
@@ -39,6 +39,10 @@ impl Lines for Json {
 
     fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
         self.line(out, "file", line.wall, line.event.at, *line);
+    }
+
+    fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>) {
+        self.line(out, "io", line.at.wall, line.at.mono, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {

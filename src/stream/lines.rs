@@ -4,6 +4,7 @@ use super::tally::{Ready, Summary};
 use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::file_change::FileChange;
+use crate::model::file_io::{FileIo, FilePlace, IoCounts};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
@@ -40,6 +41,27 @@ pub struct FileLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
+/// Bytes and calls of a process on a file in an interval, or those of an interval that have no such line.
+#[derive(Clone, Copy, Debug)]
+pub struct IoLine<'a> {
+    /// When the interval ended.
+    pub at: Stamp,
+    /// Its length, ns.
+    pub interval_ns: u64,
+    /// `None`: the last line of an interval.
+    pub of: Option<&'a FileIo>,
+    pub counts: IoCounts,
+    /// The process's cgroup, where known.
+    pub cgroup: Option<&'a Cgroup>,
+}
+
+impl<'a> IoLine<'a> {
+    /// The place of the file, where it is known.
+    pub fn place(self) -> Option<&'a FilePlace> {
+        self.of.and_then(|one| one.place.as_ref())
+    }
+}
+
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
@@ -72,6 +94,9 @@ pub trait Lines {
 
     /// A change of a file.
     fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>);
+
+    /// Bytes and calls of a process on a file in an interval. The last line of an interval has neither.
+    fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>);
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

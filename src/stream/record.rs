@@ -5,6 +5,7 @@
 //! inlined, `field` by force: a key has five texts and would be copied for each call.
 
 mod file;
+mod io;
 mod note;
 mod open;
 mod process;

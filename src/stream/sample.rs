@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use super::tally::{
-    ConnectionsSummary, Coverage, FilesSummary, OpensSummary, ProcessesSummary, Ready, Summary,
+    ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
+    Summary,
 };
 use crate::model::cgroup::Cgroup;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::file_change::{ChangeCall, FileChange, FileChanges, How, Name, Op};
+use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
@@ -152,6 +154,35 @@ pub fn files() -> FileChanges {
     FileChanges { events, seen, lost: 0, wall: WALL }
 }
 
+/// A log that nginx writes, and calls without room.
+pub fn io() -> IoSample {
+    let counts = |read_bytes, written_bytes, read_calls, write_calls| IoCounts {
+        read_bytes,
+        written_bytes,
+        read_calls,
+        write_calls,
+    };
+    let log = FileIo {
+        key: ProcessKey { tgid: 812, start_boottime_ns: 5 },
+        process: Comm::new(b"nginx"),
+        uid: 0,
+        cgroup_id: Some(7),
+        file_type: FileType::Regular,
+        place: Some(FilePlace {
+            kind: ResolvedKind::Opened,
+            path: (*b"/var/log/nginx/access.log").into(),
+        }),
+        counts: counts(0, 81_920, 0, 512),
+    };
+    IoSample {
+        at: Stamp { mono: Mono(2_002_000_000), wall: WALL },
+        interval_ns: 1_002_000_000,
+        uses: vec![log],
+        other: counts(4_096, 0, 1, 0),
+        ..IoSample::default()
+    }
+}
+
 /// Three sources on eth0.
 pub fn talkers() -> TalkersSample {
     let source = |ip: &str, packets, bytes| Source {
@@ -230,6 +261,7 @@ pub fn ready() -> [Ready; 2] {
         connections: true,
         files: true,
         processes: true,
+        io: true,
         watched: watched(),
         host: "web-1".into(),
         boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),
@@ -264,6 +296,7 @@ pub fn summary() -> Summary {
         }),
         files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
+        io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default() }),
         dropped: Some(340),
         coverage: coverage(),
     }

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
 use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
@@ -21,13 +22,15 @@ use crate::model::event::{
     CgroupsMade, ConnectionsInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
 use crate::model::file_change::FileChanges;
+use crate::model::file_io::{FileTypes, IoCounts, IoSample};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::talkers::TalkersSample;
-use crate::model::time::Stamp;
+use crate::model::time::{Mono, Stamp};
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
+use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::session::{Choose, OutError, Stop, answered, say_lost_cgroups};
 use crate::settings::Settings;
@@ -51,6 +54,10 @@ pub(super) struct Session {
     buffer: Vec<u8>,
     /// Samples from before `ready`: a start takes a second or two at most.
     early: Vec<Vec<TalkersSample>>,
+    /// Bytes from before `ready`, where opens are asked for too: some milliseconds.
+    early_io: Vec<IoSample>,
+    /// Bytes of the interval under way that have no line of their own.
+    io_other: IoCounts,
     /// The probes that ran at `ready`.
     ran: Wanted,
     watched: Vec<Watched>,
@@ -84,6 +91,8 @@ impl Session {
             owners: Connections::with_changes(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             early: Vec::new(),
+            early_io: Vec::new(),
+            io_other: IoCounts::default(),
             ran: Wanted::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
@@ -101,6 +110,7 @@ impl Session {
 
     /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
+        let with_io = Settings { io: settings.io.or(Some(FileTypes::Regular)), ..settings.clone() };
         let config = ProbesConfig {
             opens: self.wanted.needs_opens_probe().then(|| OpensConfig {
                 calls: self.wanted.opens,
@@ -111,6 +121,12 @@ impl Session {
             }),
             talkers: self.wanted.talkers.then(|| TalkersConfig::new(settings)),
             connections: self.wanted.connections.then(|| ConnectionsConfig::new(settings)),
+            io: self
+                .wanted
+                .io
+                .then(|| IoConfig::new(&with_io, false))
+                .flatten()
+                .map(|io| IoConfig { waits: true, ..io }),
         };
         let mut probes = ProbeSet::start(config, Order::InTurn);
         let done = self.run_with(&mut probes, settings, stop).await;
@@ -136,6 +152,7 @@ impl Session {
             connections: probes.runs(ProbeId::Connections),
             files: self.has_files && probes.runs(ProbeId::Opens),
             processes: self.has_processes && probes.runs(ProbeId::Opens),
+            io: probes.runs(ProbeId::Io),
         };
         let ready = Ready {
             at,
@@ -144,6 +161,7 @@ impl Session {
             connections: self.ran.connections,
             files: self.ran.files,
             processes: self.ran.processes,
+            io: self.ran.io,
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),
@@ -158,6 +176,9 @@ impl Session {
         self.flush()?;
         for samples in std::mem::take(&mut self.early) {
             self.talkers(samples)?;
+        }
+        for sample in std::mem::take(&mut self.early_io) {
+            self.io(&sample)?;
         }
         self.flush()?;
         self.pump(probes, stop).await?;
@@ -184,21 +205,31 @@ impl Session {
 
     /// The moment from which on everything is counted. Takes events until then.
     async fn begin(&mut self, probes: &mut ProbeSet) -> Stamp {
-        let Some(mut began) = probes.begin_opens(self.duration) else { return clock::now() };
+        let io = match probes.begin_io() {
+            Some(began) => self.begun(probes, began).await,
+            None => None,
+        };
+        let from = match probes.begin_opens(self.duration) {
+            Some(began) => self.begun(probes, began).await,
+            None => io,
+        };
+        let Some(from) = from else { return clock::now() };
+        let ahead = from.since(clock::mono());
+        tokio::time::sleep(Duration::from_nanos(ahead)).await;
+        Stamp { mono: from, ..clock::now() }
+    }
+
+    /// The moment since when a probe counts; `None`: it has ended, and an event says why.
+    async fn begun(
+        &mut self,
+        probes: &mut ProbeSet,
+        mut began: oneshot::Receiver<Mono>,
+    ) -> Option<Mono> {
         loop {
             tokio::select! {
                 biased;
-                from = &mut began => {
-                    // The probe has ended: an event says why.
-                    let Ok(from) = from else { return clock::now() };
-                    let ahead = from.since(clock::mono());
-                    tokio::time::sleep(Duration::from_nanos(ahead)).await;
-                    return Stamp { mono: from, ..clock::now() };
-                }
-                event = probes.next() => match event {
-                    Some(event) => self.state(event),
-                    None => return clock::now(),
-                },
+                from = &mut began => return from.ok(),
+                event = probes.next() => self.state(event?),
             }
         }
     }
@@ -248,6 +279,7 @@ impl Session {
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost(counts),
             ProbeEvent::Processes(events) => self.processes(&events)?,
             ProbeEvent::Files(events) => self.files(&events)?,
+            ProbeEvent::Io(sample) => self.io(&sample)?,
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
@@ -307,6 +339,39 @@ impl Session {
         }
         if let Some(files) = self.tally.changed_files(changes.seen, changes.lost) {
             self.note(&Note::LostFiles { at: clock::now(), files });
+        }
+        Ok(())
+    }
+
+    fn io(&mut self, sample: &IoSample) -> Result<(), OutError> {
+        self.tally.read_and_wrote(sample);
+        let line = IoLine {
+            at: sample.at,
+            interval_ns: sample.interval_ns,
+            of: None,
+            counts: IoCounts::default(),
+            cgroup: None,
+        };
+        let has_cgroup = self.lines.has_cgroup() || self.choose.wants_cgroup();
+        for one in &sample.uses {
+            let cgroup = match one.cgroup_id {
+                Some(id) if has_cgroup => self.cgroups.get(id, clock::mono),
+                _ => None,
+            };
+            if !self.choose.io(one, cgroup) {
+                self.io_other += one.counts;
+                continue;
+            }
+            let line = IoLine { of: Some(one), counts: one.counts, cgroup, ..line };
+            self.lines.io(&mut self.buffer, &line);
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        self.io_other += sample.other;
+        if !sample.more {
+            let counts = std::mem::take(&mut self.io_other);
+            self.lines.io(&mut self.buffer, &IoLine { counts, ..line });
         }
         Ok(())
     }
@@ -386,6 +451,10 @@ impl Session {
                 self.owners.apply(&batch);
                 self.owners.take_changes();
             }
+            ProbeEvent::Started(ProbeInfo::Io(info)) => {
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Io(sample) => self.early_io.push(sample),
             ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)

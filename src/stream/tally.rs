@@ -4,6 +4,7 @@ use super::wanted::Wanted;
 use crate::model::connections::What;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
+use crate::model::file_io::{IoCounts, IoSample};
 use crate::model::link::Hook;
 use crate::model::open::OpenCounts;
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
@@ -24,6 +25,8 @@ pub struct Ready {
     pub files: bool,
     /// Starts and ends of processes are reported.
     pub processes: bool,
+    /// Bytes read and written are counted.
+    pub io: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
     /// The machine's name, bytes from elsewhere.
@@ -84,6 +87,7 @@ pub struct Summary {
     pub connections: Option<ConnectionsSummary>,
     pub files: Option<FilesSummary>,
     pub processes: Option<ProcessesSummary>,
+    pub io: Option<IoSummary>,
     /// Lines dropped while the output was slow.
     pub dropped: Option<u64>,
     /// The coverage in `ready`, with the changes since.
@@ -124,6 +128,15 @@ pub struct ProcessesSummary {
     pub lost: u64,
 }
 
+/// The part of it about bytes read and written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoSummary {
+    /// All lines together, before any filter.
+    pub counts: IoCounts,
+    /// Calls on descriptors that were closed when they returned; not among the counts.
+    pub unknown: IoCounts,
+}
+
 /// The opens' part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpensSummary {
@@ -154,6 +167,7 @@ pub(super) struct Tally {
     connections: ConnectionsSummary,
     files: FilesSummary,
     processes: ProcessesSummary,
+    io: IoSummary,
     /// Lines and reported losses in lines that the output has taken.
     taken: Taken,
     /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
@@ -255,6 +269,12 @@ impl Tally {
         self.processes.written += 1;
     }
 
+    /// An interval of bytes read and written, or a part of one.
+    pub(super) fn read_and_wrote(&mut self, sample: &IoSample) {
+        self.io.counts += sample.total();
+        self.io.unknown += sample.unknown;
+    }
+
     /// Starts and ends of processes that were lost until now; how many since the last time, if any.
     pub(super) fn lost_processes(&mut self, lost: u64) -> Option<u64> {
         self.processes.lost = self.processes.lost.max(lost);
@@ -336,6 +356,7 @@ impl Tally {
             connections: ran.connections.then_some(connections),
             files: ran.files.then_some(self.files),
             processes: ran.processes.then_some(self.processes),
+            io: ran.io.then_some(self.io),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::unattributed;
-use super::lines::{FileLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::Times;
-use super::tally::{Coverage, Ready, Summary, hook};
+use super::tally::{Coverage, IoSummary, Ready, Summary, hook};
 use crate::model::conn::protocol_name;
 use crate::model::connections::{Change, Connections, Net, What};
 use crate::model::coverage::Attribution;
@@ -114,6 +114,32 @@ impl Lines for Text {
         if event.has_to() {
             raw(out, " -> ");
             raw(out, &escape(event.to.best().unwrap_or(b"?")));
+        }
+        out.push(b'\n');
+    }
+
+    fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>) {
+        let counts = line.counts;
+        if line.of.is_none() && counts.is_none() {
+            return;
+        }
+        self.times.short(out, line.at.wall, line.at.mono);
+        match line.of {
+            Some(one) => {
+                right(out, itoa::Buffer::new().format(one.key.tgid), 8);
+                out.push(b' ');
+                left(out, &escape(one.process.as_bytes()), 15);
+            }
+            None => left(out, "        - other", 24),
+        }
+        let side =
+            |verb: &str, bytes: u64, calls: u64| format!(" {verb} {bytes:>12} B in {calls:>7}");
+        raw(out, &side("read", counts.read_bytes, counts.read_calls));
+        raw(out, &side("wrote", counts.written_bytes, counts.write_calls));
+        if let Some(place) = line.place() {
+            out.push(b' ');
+            raw(out, kind_mark(place.kind));
+            raw(out, &escape(&place.path));
         }
         out.push(b'\n');
     }
@@ -297,16 +323,23 @@ fn microseconds(ns: u64) -> String {
 
 /// The best path that is known, with a note before it where it is not that of an open file.
 fn path(out: &mut Vec<u8>, open: &Open<'_>) {
-    match open.resolved {
-        Some((ResolvedKind::Deleted, _)) => raw(out, "(deleted) "),
-        Some((ResolvedKind::Tmpfile, _)) => raw(out, "(unnamed in) "),
-        Some((ResolvedKind::Anon, _)) => raw(out, "(no file) "),
-        Some((ResolvedKind::Opened | ResolvedKind::Tried, _)) | None => {}
+    if let Some((kind, _)) = open.resolved {
+        raw(out, kind_mark(kind));
     }
     match open.best_path() {
         None => raw(out, "(path not known)"),
         Some(b"") => raw(out, "\"\""),
         Some(path) => raw(out, &escape(path)),
+    }
+}
+
+/// The note before a path that is not that of an open file.
+fn kind_mark(kind: ResolvedKind) -> &'static str {
+    match kind {
+        ResolvedKind::Deleted => "(deleted) ",
+        ResolvedKind::Tmpfile => "(unnamed in) ",
+        ResolvedKind::Anon => "(no file) ",
+        ResolvedKind::Opened | ResolvedKind::Tried => "",
     }
 }
 
@@ -365,6 +398,9 @@ fn ready(ready: &Ready) -> String {
     if ready.processes {
         parts.push("processes".to_owned());
     }
+    if ready.io {
+        parts.push("io".to_owned());
+    }
     if ready.talkers {
         let mode = |d| match ready.hook(d) {
             Some(hook) => hook.name(),
@@ -416,6 +452,17 @@ fn summary(summary: &Summary) -> String {
             "; {} starts and ends of processes written, {} lost",
             processes.written, processes.lost
         );
+    }
+    if let Some(IoSummary { counts, unknown }) = summary.io {
+        let _ = write!(
+            out,
+            "; read {} B in {} calls, wrote {} B in {} calls",
+            counts.read_bytes, counts.read_calls, counts.written_bytes, counts.write_calls
+        );
+        let calls = unknown.read_calls.saturating_add(unknown.write_calls);
+        if calls > 0 {
+            let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
+        }
     }
     if let Some((rx, tx)) = summary.talkers {
         let _ = write!(

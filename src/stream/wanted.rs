@@ -10,6 +10,7 @@ pub(crate) struct Wanted {
     pub(crate) connections: bool,
     pub(crate) files: bool,
     pub(crate) processes: bool,
+    pub(crate) io: bool,
 }
 
 impl Wanted {
@@ -20,6 +21,7 @@ impl Wanted {
             connections: args.writes(Kind::Connections),
             files: args.writes(Kind::Files),
             processes: args.writes(Kind::Processes),
+            io: args.writes(Kind::Io),
         }
     }
 
@@ -36,6 +38,7 @@ impl Wanted {
             (self.connections, Kind::Connections),
             (self.files, Kind::Files),
             (self.processes, Kind::Processes),
+            (self.io, Kind::Io),
         ];
         let mut wanted = kinds.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind);
         wanted.next().filter(|_| wanted.next().is_none())

@@ -1,8 +1,10 @@
-//! Batches of a per-CPU hash: `libbpf-rs` refuses these maps, the kernel (5.6) does not.
+//! Batches of a hash (kernel 5.6): `libbpf-rs` refuses those with a value for each CPU, and of others stops at
+//! the first batch that is not full.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::bpf::io::types::{io_entry, io_key};
 use crate::bpf::talkers::types::{detail_key, detail_record, side_record, source_key, traffic};
 use crate::model::talkers::Traffic;
 
@@ -41,13 +43,20 @@ pub(crate) fn record_bytes(record: &side_record) -> &[u8] {
     unsafe { plain::as_bytes(record) }
 }
 
-/// A per-CPU hash of keys to [`VALUE_BYTES`] a CPU, with room for one batch.
+/// Bytes of `struct io_key` and `struct io_entry`, as `io.h` asserts them; that hash has one value for all CPUs.
+const IO_KEY_BYTES: usize = 32;
+const IO_ENTRY_BYTES: usize = 72;
+const _: () = assert!(size_of::<io_key>() == IO_KEY_BYTES);
+const _: () = assert!(size_of::<io_entry>() == IO_ENTRY_BYTES);
+
+/// A hash, of keys to [`VALUE_BYTES`] a CPU or to one entry, with room for one batch.
 ///
 /// The maps handed in must have these sizes, since the kernel writes by the map's own: the
 /// constructor's caller makes them from the object that asserts the same sizes.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    cpus: usize,
+    /// Bytes of an entry's values, of all CPUs.
+    stride: usize,
     key_bytes: usize,
     capacity: u32,
     keys: Vec<u8>,
@@ -74,29 +83,29 @@ impl Batch {
     /// Buffers for maps of [`KEY_BYTES`] on a machine of `cpus` possible CPUs.
     pub(crate) fn new(cpus: usize) -> Self {
         let per_batch = BATCH_VALUE_BYTES / (cpus.max(1) * VALUE_BYTES);
-        Self::with_keys(cpus, KEY_BYTES, per_batch)
+        Self::with_sizes(KEY_BYTES, cpus.max(1) * VALUE_BYTES, per_batch)
     }
 
     /// A batch for detail maps.
     pub(crate) fn of_details(cpus: usize) -> Self {
-        Self::with_keys(cpus, DETAIL_KEY_BYTES, MIN_BATCH)
+        Self::with_sizes(DETAIL_KEY_BYTES, cpus.max(1) * VALUE_BYTES, MIN_BATCH)
     }
 
-    fn with_keys(cpus: usize, key_bytes: usize, capacity: usize) -> Self {
+    /// A batch for the table of processes and files (`io.bpf.c`).
+    pub(crate) fn of_io() -> Self {
+        Self::with_sizes(IO_KEY_BYTES, IO_ENTRY_BYTES, BATCH_VALUE_BYTES / IO_ENTRY_BYTES)
+    }
+
+    fn with_sizes(key_bytes: usize, stride: usize, capacity: usize) -> Self {
         let (keys, values) = (vec![], vec![]);
-        let mut batch =
-            Self { cpus: cpus.max(1), key_bytes, capacity: 0, keys, values, cursor: [0; 2] };
+        let mut batch = Self { stride, key_bytes, capacity: 0, keys, values, cursor: [0; 2] };
         batch.grow(capacity.max(MIN_BATCH));
         batch
     }
 
-    fn stride(&self) -> usize {
-        self.cpus * VALUE_BYTES
-    }
-
     fn grow(&mut self, capacity: usize) {
         self.keys.resize(capacity * self.key_bytes, 0);
-        self.values.resize(capacity * self.stride(), 0);
+        self.values.resize(capacity * self.stride, 0);
         self.capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
     }
 
@@ -129,7 +138,7 @@ impl Batch {
         let mut first = true;
         loop {
             let mut count = self.capacity;
-            let stride = self.stride();
+            let stride = self.stride;
             let next = &raw mut self.cursor;
             let from = if first { std::ptr::null_mut() } else { next.cast() };
             let opts = batch_opts();
@@ -198,11 +207,20 @@ impl Batch {
     }
 }
 
-/// Removes the entries of `keys`; one that is not there is no error.
+/// Removes the entries of `keys`, of [`KEY_BYTES`] each; one that is not there is no error.
 pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
+    delete_keys(map, keys, KEY_BYTES)
+}
+
+/// Removes entries of the table of processes and files, likewise.
+pub(crate) fn delete_io(map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
+    delete_keys(map, keys, IO_KEY_BYTES)
+}
+
+fn delete_keys(map: BorrowedFd<'_>, keys: &[u8], key_bytes: usize) -> io::Result<()> {
     let mut rest = keys;
     while !rest.is_empty() {
-        let mut count = u32::try_from(rest.len() / KEY_BYTES).unwrap_or(0);
+        let mut count = u32::try_from(rest.len() / key_bytes).unwrap_or(0);
         let opts = batch_opts();
         // SAFETY: `rest` holds `count` keys, which the kernel only reads.
         let ret = unsafe {
@@ -213,11 +231,11 @@ pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[u8]) -> io::Result<()> {
                 &raw const opts,
             )
         };
-        let done = usize::try_from(count).unwrap_or(0) * KEY_BYTES;
+        let done = usize::try_from(count).unwrap_or(0) * key_bytes;
         match -ret {
             0 => return Ok(()),
             // `count` went before the key that is missing: step over it.
-            libc::ENOENT => rest = rest.get(done + KEY_BYTES..).unwrap_or_default(),
+            libc::ENOENT => rest = rest.get(done + key_bytes..).unwrap_or_default(),
             errno => return Err(io::Error::from_raw_os_error(errno)),
         }
     }

@@ -6,6 +6,7 @@ use crate::bpf::connections::types::{
     share_record,
 };
 use crate::bpf::held::types::held_head;
+use crate::bpf::io::types::{io_counts, io_entry, io_key, io_rest};
 use crate::bpf::opens::types::{
     change_head, exit_record, lost_opens, name_head, open_counts, open_head, process_key,
 };
@@ -27,6 +28,8 @@ const _: () = assert!(size_of::<cgroup_head>() == CGROUP_HEAD_BYTES);
 /// Bytes of `struct held_head`, as `held.h` asserts it.
 pub(crate) const HELD_HEAD_BYTES: usize = 64;
 const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
+const _: () = assert!(size_of::<io_key>() == 32);
+const _: () = assert!(size_of::<io_entry>() == 72);
 
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
@@ -48,6 +51,7 @@ plain!(
     share_key,
     share_record
 );
+plain!(io_counts, io_entry, io_key, io_rest);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

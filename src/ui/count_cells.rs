@@ -10,7 +10,7 @@ use crate::app::opens::Row;
 use crate::model::conn::Carried;
 use crate::model::field::opens::Traffic;
 use crate::model::history::per_second;
-use crate::model::opens::Latency;
+use crate::model::opens::{Latency, Tally};
 
 pub(super) fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (value, heat) = match row {
@@ -131,6 +131,32 @@ pub(super) fn rx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 pub(super) fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     carried(c, row, line, |carried| carried.tx_bytes);
+}
+
+/// Bytes per second in the last interval, as a share of all.
+fn bytes(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, of: fn((f64, f64)) -> f64) {
+    let (opens, io) = (c.app.opens(), &c.app.opens_pane.io);
+    let tally = match row {
+        Row::Dir(i) => c.dir(i).map(|d| Tally { io: d.io, ..Tally::default() }),
+        _ => c.tally(row).map(|(tally, _)| *tally),
+    };
+    let Some(tally) = tally else { return };
+    let theme = c.look.theme;
+    if tally.io.is_none() {
+        line.put_right(c.look.glyphs.none, theme.quiet);
+        return;
+    }
+    let (own, all) = (of(io.rates(&tally)), of(io.rates(opens.total())));
+    let style = if own > 0.0 { theme.heat(own, all) } else { theme.quiet };
+    line.put_right(&num::scaled(own, c.app.screen.units.binary), style);
+}
+
+pub(super) fn read(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    bytes(c, row, line, |(read, _)| read);
+}
+
+pub(super) fn written(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    bytes(c, row, line, |(_, written)| written);
 }
 
 /// The number of a process's peers.

@@ -425,7 +425,7 @@ fn file<'a>(app: &App, look: &Look, path_of: &'a Path) -> Vec<Field<'a>> {
 }
 
 fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
-    if tally.opens == 0 {
+    if tally.is_empty() {
         return "none".into();
     }
     let mut text = format!(
@@ -435,6 +435,15 @@ fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
         num::grouped(tally.failed),
         num::age(app.shown_at().since(tally.last)),
     );
+    if !tally.io.is_none() {
+        let io = tally.io.total;
+        let bytes = |n: u64| num::scaled(n as f64, app.screen.units.binary);
+        text.push_str(&format!(
+            "  read {} B  wrote {} B",
+            bytes(io.read_bytes),
+            bytes(io.written_bytes)
+        ));
+    }
     if let Some(mean) = tally.latency.mean_ns() {
         let ns = |ns| num::latency(ns, look.glyphs.micro);
         text.push_str(&format!("  mean {}  max {}", ns(mean), ns(tally.latency.max_ns)));

@@ -235,6 +235,16 @@ fn missing_events(app: &App, look: &Look) -> String {
     }
 }
 
+/// Bytes of files that found no room for their process and file.
+fn bytes_without_room(app: &App) -> String {
+    let other = app.opens().io().other;
+    if other.is_none() {
+        return String::new();
+    }
+    let bytes = |n: u64| num::scaled(n as f64, app.screen.units.binary);
+    format!(" other: read {} B, wrote {} B ", bytes(other.read_bytes), bytes(other.written_bytes))
+}
+
 /// The traffic of all processes, or why it is unknown.
 fn sum(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
@@ -253,7 +263,10 @@ fn sum(app: &App, look: &Look) -> String {
         return missing_events(app, look);
     }
     if !pane.view.has_rows_below() || pane.detail().is_some() {
-        return String::new();
+        return bytes_without_room(app);
+    }
+    if let Some(problem) = app.data.io_state.problem() {
+        return format!(" no bytes of files: {} ", problem.why);
     }
     if let Some(problem) = app.data.connections_state.problem() {
         return format!(" no connections: {} ", problem.why);

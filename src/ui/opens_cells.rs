@@ -28,6 +28,8 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
         OpensField::Tx => count_cells::tx,
         OpensField::Peers => count_cells::peers,
         OpensField::TopPeer => top_peer,
+        OpensField::Read => count_cells::read,
+        OpensField::Written => count_cells::written,
         OpensField::Past => count_cells::past,
         OpensField::File => file_cells::file,
         OpensField::Files => file_cells::files,

@@ -144,16 +144,18 @@ impl<'a> Ctx<'a> {
     }
 
     pub(super) fn last_ret(&self, row: Row) -> Option<i32> {
+        // A file that was read or written may not have been opened since the start.
+        let of = |tally: &Tally, ret: i32| (tally.opens > 0).then_some(ret);
         match row {
             Row::FileUnderProcess(s) | Row::FileOfProcess(s) | Row::ProcessOfFile(s) => {
-                self.file(s).map(|f| f.last_ret)
+                self.file(s).and_then(|f| of(&f.tally, f.last_ret))
             }
             Row::FileUnderProgram(i) | Row::FileOfProgram(i) => {
-                self.group_file(i).map(|f| f.last_ret)
+                self.group_file(i).and_then(|f| of(&f.tally, f.last_ret))
             }
             Row::Path(s) => match self.share(s) {
-                Some(share) => Some(share.last_ret),
-                None => self.path(s).map(|p| p.last_ret),
+                Some(share) => of(&share.tally, share.last_ret),
+                None => self.path(s).and_then(|p| of(&p.tally, p.last_ret)),
             },
             Row::Live(n) => self.live(n).map(|l| l.ret),
             _ => None,

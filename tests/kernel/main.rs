@@ -32,6 +32,7 @@ mod files;
 mod floor;
 mod hostile;
 mod invoker;
+mod io;
 mod io_uring;
 mod netns;
 mod opens;

@@ -187,6 +187,44 @@ fn changes_of_files_without_some_programs_are_exact_but_for_their_features() {
     }
 }
 
+#[test]
+fn bytes_of_files_without_one_program_are_exact_but_for_its_feature() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("written");
+    let absent = all_missing(&stream(&[], &["io"]).interrupt());
+    for refused in cases(Object::Io) {
+        let mut lost = lost(Object::Io, &refused);
+        if lost.contains(programs::IO_CALLS) {
+            let mut command = program();
+            command.env("EBPFTOP_REFUSE", refused.join(",")).args(["stream", "io"]);
+            let ended = ended(&mut command);
+            assert_eq!(ended.code(), 1, "{}", ended.stderr);
+            assert!(
+                ended.stderr.contains("the kernel refused to load io_exit"),
+                "{}",
+                ended.stderr
+            );
+            continue;
+        }
+        lost.retain(|feature| absent.iter().all(|entry| entry["feature"] != *feature));
+        let stream = stream(&refused, &["io"]);
+        let child = process(|| std::fs::write(&path, [0; 12_345]).unwrap());
+        done(child);
+        let ended = stream.interrupt();
+        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        let lines = ended.of_type("io");
+        let of_child = lines.iter().filter(|line| {
+            line["pid"] == child.as_raw() && line["resolved"] == path.to_str().unwrap()
+        });
+        let written: u64 = of_child.map(|line| line["written_bytes"].as_u64().unwrap()).sum();
+        assert_eq!(written, 12_345, "{refused:?}");
+        assert_eq!(
+            missing(&ended, &refused, &absent),
+            lost.iter().map(ToString::to_string).collect()
+        );
+    }
+}
+
 /// One TCP connection over each family, and datagrams.
 #[test]
 fn connections_without_one_program_are_exact_but_for_its_feature() {

@@ -122,6 +122,7 @@ fn capabilities() -> String {
         ThreadRole::Opens => "`opens`",
         ThreadRole::Talkers => "`talkers`",
         ThreadRole::Connections => "`connections`",
+        ThreadRole::Io => "`io`",
         ThreadRole::Polling => "`connections` where it polls",
         ThreadRole::Namespace => "`talkers` with `--netns`",
         ThreadRole::Features => "`talkers` while a device's features have to be restored",

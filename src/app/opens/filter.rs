@@ -154,7 +154,7 @@ impl Choose<'_> {
     /// The figures of a path by processes that match; `None` if it is not shown.
     pub(super) fn share(&self, path: &Path) -> Option<Share> {
         let opens = self.opens;
-        if path.tally.opens == 0 {
+        if path.tally.is_empty() {
             return None; // evicted failures refer to it, and no use
         }
         if self.filters().next().is_none() {

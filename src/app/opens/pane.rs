@@ -15,7 +15,7 @@ use crate::app::{PaneRoom, Shown};
 use crate::model::conn::Carried;
 use crate::model::field::opens::OpensTable;
 use crate::model::lineage::Ancestor;
-use crate::model::opens::{LiveOpen, Opens, Process};
+use crate::model::opens::{IoState, LiveOpen, Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::Descriptors;
 use crate::model::process_log::ProcessLog;
@@ -81,6 +81,8 @@ pub struct OpensPane {
     pub about: About,
     /// Opens are timed.
     pub timed: bool,
+    /// The intervals of bytes read and written when the rows were built: rates in rows are of the last one.
+    pub io: IoState,
     /// Traffic of processes is known.
     pub net: bool,
     /// Traffic of all sockets in the last interval, and the part that is unattributed.
@@ -134,6 +136,7 @@ impl Default for OpensPane {
             about: About::default(),
             timed: false,
             top_peers: HashMap::new(),
+            io: IoState::default(),
             net: false,
             carried: Carried::default(),
             unattributed: Carried::default(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::app::list::RowId;
 use crate::model::container::ContainerName;
 use crate::model::field::opens::Traffic;
+use crate::model::file_io::IoTally;
 use crate::model::open::Comm;
 use crate::model::opens::{Group, GroupKey, Latency, Opens, Place, Tally, sum_of};
 use crate::model::process::ProcessKey;
@@ -314,6 +315,7 @@ pub struct DirRow {
     pub rate: f64,
     pub last: Mono,
     pub latency: Latency,
+    pub io: IoTally,
 }
 
 /// Failures of processes of one name, with one errno, below one directory.
@@ -349,16 +351,16 @@ pub struct About {
     pub dirs: Vec<(Box<[u8]>, u64)>,
 }
 
-/// Adds the counts of one part to a sum. A part without opens has no times.
+/// Adds the counts of one part to a sum. A part in which nothing was counted has no times.
 pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: Tally, rate: f64) {
     let Some((all, of_all)) = sum else {
         *sum = Some((tally, rate));
         return;
     };
     *of_all += rate;
-    match (all.opens, tally.opens) {
-        (_, 0) => {}
-        (0, _) => *all = tally,
+    match (all.is_empty(), tally.is_empty()) {
+        (_, true) => {}
+        (true, _) => *all = tally,
         _ => all.merge(&tally),
     }
 }

@@ -35,6 +35,7 @@ impl OpensPane {
         match need {
             Need::Latency => self.timed,
             Need::Connections => self.net,
+            Need::Io => self.io.is_known(),
             Need::Inline => self.inline,
             Need::AllFailures => self.all_failures,
             _ => true,

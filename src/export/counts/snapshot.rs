@@ -61,6 +61,10 @@ impl Counts {
             family(&of::FEATURES_MISSING, [plain(self.missing.len() as u64)]),
         ];
         self.opens_samples(&mut all);
+        if self.has_io {
+            all.push(self.by_group(&of::FILE_READ, |counts| &mut counts.read_bytes));
+            all.push(self.by_group(&of::FILE_WRITTEN, |counts| &mut counts.written_bytes));
+        }
         self.interface_samples(&mut all);
         self.connection_samples(&mut all);
         all.extend([

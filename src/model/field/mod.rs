@@ -47,6 +47,7 @@ pub enum Unit {
     Bytes,
     /// Bits each second; bytes after `u` or with `unit = "bytes"`.
     BitsPerSecond,
+    BytesPerSecond,
     /// A time span, with the unit that suits its length.
     Time,
 }
@@ -61,6 +62,7 @@ impl Unit {
             Self::Percent => "%",
             Self::Bytes => "bytes",
             Self::BitsPerSecond => "bits or bytes per second",
+            Self::BytesPerSecond => "bytes per second",
             Self::Time => "time",
         }
     }
@@ -75,6 +77,8 @@ pub enum Need {
     AllFailures,
     /// There is no room for files below programs: one is in the row.
     Inline,
+    /// Bytes of files are counted (`--io`).
+    Io,
     /// The connections of processes are known.
     Connections,
     /// A file with the origins of addresses is open (`--mmdb`).
@@ -235,6 +239,10 @@ const PEER_HELP: &str = "address that the process exchanges data with, of a conn
 const STATE_HELP: &str =
     "whether the process lives, or when it ended; of a connection its TCP state, or why it failed";
 const UNIT_HELP: &str = "service (systemd unit) or container, else the cgroup";
+const READ_HELP: &str = "bytes of files that calls read per second in the last interval, with --io: from the page \
+    cache too, without mapped memory";
+const WRITTEN_HELP: &str = "bytes of files that calls wrote per second in the last interval, with --io: into the page \
+    cache too, without mapped memory";
 const RATE_HELP: &str =
     "opens per second in the last interval, failed ones included; brighter for a larger share";
 const TOTAL_HELP: &str = "opens since the start";

@@ -5,7 +5,7 @@ use strum::{IntoStaticStr, VariantArray};
 use super::{Column, Need, Table, Unit, offered, step};
 use crate::model::conn::Carried;
 use crate::model::connections::Net;
-use crate::model::opens::Tally;
+use crate::model::opens::{IoState, Tally};
 
 /// A column of the opens pane.
 pub type OpensColumn = Column<OpensField, OpensSort>;
@@ -34,6 +34,8 @@ pub enum OpensField {
     Tx,
     Peers,
     TopPeer,
+    Read,
+    Written,
     Past,
     File,
     Files,
@@ -57,6 +59,8 @@ pub enum OpensSort {
     Rx,
     Tx,
     Peers,
+    Read,
+    Written,
     Age,
     Name,
     Pid,
@@ -75,6 +79,8 @@ pub struct Measures<'a> {
     pub recent: Option<u64>,
     /// Traffic of these processes, where it is known.
     pub traffic: Option<Traffic>,
+    /// Bytes of files read and written in the last interval.
+    pub io: (u64, u64),
 }
 
 /// Traffic of the processes of a row.
@@ -111,7 +117,12 @@ impl Traffic {
 impl<'a> Measures<'a> {
     /// The values of a row that counts opens and has no process.
     pub fn of(tally: &'a Tally, rate: f64) -> Self {
-        Self { tally, rate, pid: 0, recent: None, traffic: None }
+        Self { tally, rate, pid: 0, recent: None, traffic: None, io: (0, 0) }
+    }
+
+    /// The same with the bytes of the last interval.
+    pub fn with_io(self, io: &IoState) -> Self {
+        Self { io: io.delta(self.tally), ..self }
     }
 
     /// The key by the bytes of the last interval, then by those since the start.
@@ -142,6 +153,8 @@ impl OpensSort {
             Self::Total => (opens, opens),
             Self::Rx => row.carried(|c| c.rx_bytes),
             Self::Tx => row.carried(|c| c.tx_bytes),
+            Self::Read => (step(row.io.0 as f64), row.tally.io.total.read_bytes),
+            Self::Written => (step(row.io.1 as f64), row.tally.io.total.written_bytes),
             Self::Peers => row.traffic.map_or((0, 0), |t| (t.peers, t.total.bytes())),
             Self::Age => (row.tally.last.0, opens),
             Self::Name => (0, opens),
@@ -321,6 +334,17 @@ const TOP_PEER: OpensColumn = Column::text(
 .sized(15, 39, 7)
 .needs(Need::Connections);
 
+const READ: OpensColumn = Column::number(F::Read, "READ/s", Unit::BytesPerSecond, super::READ_HELP)
+    .sized(7, 8, 2)
+    .sorts(S::Read)
+    .needs(Need::Io);
+
+const WRITTEN: OpensColumn =
+    Column::number(F::Written, "WRITE/s", Unit::BytesPerSecond, super::WRITTEN_HELP)
+        .sized(8, 8, 2)
+        .sorts(S::Written)
+        .needs(Need::Io);
+
 const PAST: OpensColumn =
     Column::text(F::Past, super::PAST, super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
 
@@ -373,11 +397,13 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
-static PROGRAMS: [OpensColumn; 12] = [
+static PROGRAMS: [OpensColumn; 14] = [
     PROGRAM,
     UNIT,
     TOP_FILE,
     RATE,
+    READ,
+    WRITTEN,
     FAILED.sized(5, 6, 2),
     TOTAL.sized(7, 10, 5),
     MEAN,
@@ -388,15 +414,28 @@ static PROGRAMS: [OpensColumn; 12] = [
     PAST.sized(9, 30, 6),
 ];
 
-static PROCESSES: [OpensColumn; 12] =
-    [PID, PROCESS, RATE, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, TOP_PEER, PAST];
+static PROCESSES: [OpensColumn; 14] =
+    [PID, PROCESS, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, TOP_PEER, PAST];
 
-static UNITS: [OpensColumn; 9] =
-    [UNIT_OF_ROW, RATE, FAILED, TOTAL.sized(7, 10, 5), MEAN, MAX, RX, TX, PAST.sized(11, 30, 4)];
+static UNITS: [OpensColumn; 11] = [
+    UNIT_OF_ROW,
+    RATE,
+    READ,
+    WRITTEN,
+    FAILED,
+    TOTAL.sized(7, 10, 5),
+    MEAN,
+    MAX,
+    RX,
+    TX,
+    PAST.sized(11, 30, 4),
+];
 
-static FILES: [OpensColumn; 9] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, USERS, RESULT, AGE];
+static FILES: [OpensColumn; 11] =
+    [FILE, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, USERS, RESULT, AGE];
 
-static DIRECTORIES: [OpensColumn; 8] = [DIRECTORY, FILE_COUNT, RATE, FAILED, TOTAL, MEAN, MAX, AGE];
+static DIRECTORIES: [OpensColumn; 10] =
+    [DIRECTORY, FILE_COUNT, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, AGE];
 
 static FAILURES: [OpensColumn; 10] = [
     PID.sized(7, 7, 3),
@@ -414,10 +453,11 @@ static FAILURES: [OpensColumn; 10] = [
 static LIVE: [OpensColumn; 6] =
     [AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
 
-static FILES_OF_PROCESS: [OpensColumn; 8] = [FILE, RATE, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+static FILES_OF_PROCESS: [OpensColumn; 10] =
+    [FILE, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
 
-static PROCESSES_OF_FILE: [OpensColumn; 9] =
-    [PID, PROCESS.sized(12, 72, 0), RATE, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+static PROCESSES_OF_FILE: [OpensColumn; 11] =
+    [PID, PROCESS.sized(12, 72, 0), RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
 
 static FILES_OF_FAILURE: [OpensColumn; 5] = [
     PID.sized(7, 7, 4),
@@ -434,15 +474,17 @@ mod tests {
 
     #[test]
     fn each_table_offers_the_orders_of_its_columns() {
-        use OpensSort::{Age, Failed, Latency, Name, Peers, Pid, Rate, Rx, Total, Tx};
-        let all = |_: Need| true;
+        use OpensSort::{
+            Age, Failed, Latency, Name, Peers, Pid, Rate, Read, Rx, Total, Tx, Written,
+        };
+        let all = |need: Need| need != Need::Io;
         let of = |table: OpensTable| table.sorts(all);
         let processes = [Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency];
         assert_eq!(of(OpensTable::Processes), processes);
         let programs = [Rate, Failed, Total, Rx, Tx, Age, Name, Latency];
         assert_eq!(of(OpensTable::Programs), programs);
         assert_eq!(of(OpensTable::Units), programs);
-        let no_connections = |need| need != Need::Connections;
+        let no_connections = |need| !matches!(need, Need::Connections | Need::Io);
         let some = [Rate, Failed, Total, Age, Name, Pid, Latency];
         assert_eq!(OpensTable::Processes.sorts(no_connections), some);
         assert_eq!(OpensTable::Processes.sorts(|_| false), &some[..6]);
@@ -453,6 +495,8 @@ mod tests {
         assert_eq!(of(OpensTable::Failures), [Rate, Total, Age, Name, Pid]);
         assert_eq!(of(OpensTable::FilesOfFailure), [Total, Age, Name, Pid]);
         assert_eq!(of(OpensTable::Live), [Age]);
+        let with_bytes = OpensTable::Files.sorts(|_| true);
+        assert_eq!(with_bytes, [Rate, Failed, Total, Read, Written, Age, Name, Latency]);
     }
 
     #[test]

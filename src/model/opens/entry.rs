@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::requested_path::RequestedPath;
+use crate::model::file_io::{IoCounts, IoTally};
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::process::ProcessKey;
@@ -27,6 +28,8 @@ pub struct Tally {
     pub last: Mono,
     /// How long they took, where that is measured.
     pub latency: Latency,
+    /// Bytes and calls read and written, where these are counted.
+    pub io: IoTally,
 }
 
 /// How long the timed opens took.
@@ -90,6 +93,18 @@ impl Tally {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.latency.merge(&other.latency);
+        self.io.merge(&other.io);
+    }
+
+    /// Counts bytes and calls of the interval with this number, which ended at `at`.
+    pub(super) fn add_io(&mut self, counts: &IoCounts, interval: u32, at: Mono) {
+        self.io.add(counts, interval);
+        self.last = self.last.max(at);
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.opens == 0 && self.io.is_none()
     }
 
     /// The share of opens that failed, 0 to 1.
@@ -130,6 +145,7 @@ pub struct Process {
 pub struct Earlier {
     pub opens: u64,
     pub failed: u64,
+    pub(super) io: IoCounts,
     pub(super) meter: Meter,
 }
 

@@ -298,13 +298,13 @@ impl Opens {
         }
         let path = self.remove_path(slot)?;
         let into = self.paths.get_mut(to)?;
-        if path.tally.opens > 0 {
+        if !path.tally.is_empty() {
             if path.tally.last >= into.tally.last {
                 into.last_ret = path.last_ret;
             }
-            match into.tally.opens {
-                0 => into.tally = path.tally,
-                _ => into.tally.merge(&path.tally),
+            match into.tally.is_empty() {
+                true => into.tally = path.tally,
+                false => into.tally.merge(&path.tally),
             }
         }
         into.meter.merge(&path.meter, &self.ticks);

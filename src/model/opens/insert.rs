@@ -8,6 +8,7 @@ use super::{Failure, FileUse, Opens, Path, RequestedPath, Tally};
 use crate::model::history::Meter;
 use crate::model::open::Open;
 use crate::model::slab::Slot;
+use crate::model::time::Mono;
 
 impl Opens {
     pub(super) fn add_file(
@@ -17,13 +18,13 @@ impl Opens {
         bytes: &[u8],
         ret: i32,
     ) -> Slot {
-        let path = self.path_slot(open, bytes);
+        let path = self.path_slot(bytes, open.meta.at);
         if let Some(entry) = self.paths.get_mut(path) {
             entry.tally.add(open.meta);
             entry.meter.add(&self.ticks, 1);
             entry.last_ret = ret;
         }
-        let file = self.file_slot(open, process, path);
+        let file = self.file_slot(process, path, open.meta.at);
         if let Some(entry) = self.files.get_mut(file) {
             entry.tally.add(open.meta);
             entry.meter.add(&self.ticks, 1);
@@ -40,7 +41,7 @@ impl Opens {
         path
     }
 
-    fn path_slot(&mut self, open: &Open<'_>, bytes: &[u8]) -> Slot {
+    pub(super) fn path_slot(&mut self, bytes: &[u8], at: Mono) -> Slot {
         let hash = hash_bytes(&self.hasher, bytes);
         let paths = &self.paths;
         let same = |s: &Slot| paths.get(*s).is_some_and(|p| *p.bytes == *bytes);
@@ -50,7 +51,7 @@ impl Opens {
         if self.path_bytes + bytes.len() > self.limits.path_bytes {
             self.evict_files(None);
         }
-        self.insert_path(bytes, Tally::starting(open.meta.at))
+        self.insert_path(bytes, Tally::starting(at))
     }
 
     pub(super) fn insert_path(&mut self, bytes: &[u8], tally: Tally) -> Slot {
@@ -70,7 +71,7 @@ impl Opens {
         slot
     }
 
-    fn file_slot(&mut self, open: &Open<'_>, process: Slot, path: Slot) -> Slot {
+    pub(super) fn file_slot(&mut self, process: Slot, path: Slot, at: Mono) -> Slot {
         if let Some(slot) = self.use_slot(process, path) {
             return slot;
         }
@@ -83,7 +84,7 @@ impl Opens {
         self.insert_use(FileUse {
             process,
             path,
-            tally: Tally::starting(open.meta.at),
+            tally: Tally::starting(at),
             meter: Meter::default(),
             last_ret: 0,
             given: RequestedPath::Same,

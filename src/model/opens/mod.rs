@@ -8,6 +8,7 @@ mod entry;
 mod evict;
 mod group;
 mod insert;
+mod io;
 mod later_success;
 mod program;
 mod queries;
@@ -21,6 +22,7 @@ pub use entry::{
     Failure, FileUse, Latency, LiveOpen, MAX_THREAD_NAMES, NO_FD, Path, Process, Tally,
 };
 pub use group::{Group, GroupKey, Place, sum_of};
+pub use io::IoState;
 pub use later_success::LaterSuccess;
 pub use program::{Program, ProgramKey};
 pub use requested_path::RequestedPath;
@@ -131,6 +133,8 @@ pub struct Opens {
     history: History,
     fail_history: History,
     evicted: Evicted,
+    /// Bytes read and written.
+    io: IoState,
     counts: OpenCounts,
     counts_base: OpenCounts,
     /// Opens of processes that were not asked for, as far as the kernel reported them.

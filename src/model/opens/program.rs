@@ -82,6 +82,7 @@ impl Process {
         Tally {
             opens: self.tally.opens.saturating_sub(self.earlier.opens),
             failed: self.tally.failed.saturating_sub(self.earlier.failed),
+            io: self.tally.io.since(&self.earlier.io),
             ..self.tally
         }
     }
@@ -154,13 +155,14 @@ impl Opens {
         let stand_in = self.stand_in_of(process);
         let Some(p) = self.processes.get_mut(process).filter(|p| !p.is_stand_in()) else { return };
         let (part, meter) = (p.part(), p.part_meter(&self.ticks));
-        p.earlier = Earlier { opens: p.tally.opens, failed: p.tally.failed, meter: p.meter };
-        let Some(into) = self.processes.get_mut(stand_in).filter(|_| part.opens > 0) else {
+        let (opens, failed, io) = (p.tally.opens, p.tally.failed, p.tally.io.total);
+        p.earlier = Earlier { opens, failed, io, meter: p.meter };
+        let Some(into) = self.processes.get_mut(stand_in).filter(|_| !part.is_empty()) else {
             return;
         };
-        match into.tally.opens {
-            0 => into.tally = part,
-            _ => into.tally.merge(&part),
+        match into.tally.is_empty() {
+            true => into.tally = part,
+            false => into.tally.merge(&part),
         }
         into.meter.merge(&meter, &self.ticks);
     }
@@ -196,7 +198,7 @@ impl Opens {
             let to = self.by_program.get(&key).copied().unwrap_or_else(|| {
                 let first = Program { tally: program.tally, ..Program::empty(key) };
                 let tally =
-                    Tally { opens: 0, failed: 0, latency: Default::default(), ..first.tally };
+                    Tally { first: first.tally.first, last: first.tally.last, ..Tally::default() };
                 let slot = self.programs.insert(Program { tally, ..first });
                 self.by_program.insert(key, slot);
                 slot

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Evicted, Failure, FileUse, LiveOpen, Opens, Path, Process, ProcessKey, Program, Tally,
+    Evicted, Failure, FileUse, IoState, LiveOpen, Opens, Path, Process, ProcessKey, Program, Tally,
 };
 use crate::model::history::{History, Meter, Ticks};
 use crate::model::open::OpenCounts;
@@ -29,6 +29,7 @@ struct Sums {
     meter: Meter,
     fail_meter: Meter,
     evicted: Evicted,
+    io: IoState,
     counts: OpenCounts,
     counts_base: OpenCounts,
     left_out: u64,
@@ -44,6 +45,7 @@ impl TurnStart {
                 meter: opens.meter,
                 fail_meter: opens.fail_meter,
                 evicted: opens.evicted,
+                io: opens.io,
                 counts: opens.counts,
                 counts_base: opens.counts_base,
                 left_out: opens.left_out,
@@ -93,6 +95,7 @@ impl Opens {
         self.meter = sums.meter;
         self.fail_meter = sums.fail_meter;
         self.evicted = sums.evicted;
+        self.io = sums.io;
         self.counts = sums.counts;
         self.counts_base = sums.counts_base;
         self.left_out = sums.left_out;

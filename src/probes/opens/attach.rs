@@ -286,13 +286,13 @@ impl Form<'_> {
 
 /// Features of the kernel that are known before anything is loaded.
 #[derive(Clone, Copy)]
-struct Kernel {
+pub(in crate::probes) struct Kernel {
     /// `bpf_task_pt_regs` (5.15, dd6e10fbd9fb): the arguments at exit.
     task_pt_regs: bool,
     /// `bpf_loop` (5.17, e6f2dd0f8067): the walk to the root.
-    bpf_loop: bool,
+    pub(in crate::probes) bpf_loop: bool,
     /// The tracepoint `io_uring_submit_req` (6.4): names of opens through io_uring.
-    uring: bool,
+    pub(in crate::probes) uring: bool,
     /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
     kprobe_multi: bool,
     /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
@@ -300,7 +300,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    const V5_10: Self = Self {
+    pub(in crate::probes) const V5_10: Self = Self {
         task_pt_regs: false,
         bpf_loop: false,
         uring: false,
@@ -309,7 +309,7 @@ impl Kernel {
     };
 
     /// The properties of the running kernel by its BTF; none of them where that cannot be read.
-    fn running() -> Self {
+    pub(in crate::probes) fn running() -> Self {
         use libbpf_rs::btf::types::{Enum, Func, Struct};
         let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {
             return Self::V5_10;
@@ -377,7 +377,7 @@ impl Kernel {
 
 /// This process's id as the kernel's programs see it; 0 in another PID namespace than the initial one, where it
 /// is unknown.
-fn own_tgid() -> u32 {
+pub(in crate::probes) fn own_tgid() -> u32 {
     match preflight::in_initial_pid_namespace() {
         Some(true) => std::process::id(),
         _ => 0,
@@ -388,7 +388,7 @@ fn other(e: libbpf_rs::Error) -> AttachError {
     AttachError::Load(LoadError::Other(e))
 }
 
-fn not_attached(feature: &str, program: &str, e: &io::Error) -> Missing {
+pub(in crate::probes) fn not_attached(feature: &str, program: &str, e: &io::Error) -> Missing {
     let refusal = Refusal::attach(program, e.raw_os_error(), e.to_string());
     Missing { feature: feature.into(), program: program.into(), error: refusal.to_string() }
 }

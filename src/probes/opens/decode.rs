@@ -73,7 +73,7 @@ impl Decoder {
         let kind = record.first_chunk().map(|b| u32::from_ne_bytes(*b)).ok_or(Malformed)?;
         match record_kind(kind) {
             record_kind::RECORD_OPEN => self.open(record),
-            record_kind::RECORD_NAME => self.name(record),
+            record_kind::RECORD_NAME => take_name(&mut self.names, record),
             record_kind::RECORD_EXIT => {
                 let exit: &exit_record = plain::from_bytes(record).map_err(|_| Malformed)?;
                 self.end(exit.tgid, exit.start_boottime_ns, exit.ts_ns);
@@ -120,20 +120,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn name(&mut self, record: &[u8]) -> Result<(), Malformed> {
-        let (head, tail) = head_and_texts::<name_head>(record, NAME_HEAD_BYTES)?;
-        let names = tail.get(..head.names_len as usize).ok_or(Malformed)?;
-        let place = match name_place(head.place) {
-            name_place::PLACE_TREE => Place::Tree(names),
-            name_place::PLACE_NAMED => Place::Named(names),
-            name_place::PLACE_NUMBERED => Place::Numbered(names, head.ino),
-            name_place::PLACE_ANON_INODE => Place::AnonInode(names),
-            _ => return Err(Malformed),
-        };
-        self.names.insert(head.key, head.epoch, place);
-        Ok(())
-    }
-
     fn open(&mut self, record: &[u8]) -> Result<(), Malformed> {
         let (head, tail) = head_and_texts::<open_head>(record, OPEN_HEAD_BYTES)?;
         let syscall = syscall(head.syscall).ok_or(Malformed)?;
@@ -169,6 +155,21 @@ impl Decoder {
         self.batch.push(meta, path, resolved);
         Ok(())
     }
+}
+
+/// Takes a name record into `names`.
+pub(in crate::probes) fn take_name(names: &mut Names, record: &[u8]) -> Result<(), Malformed> {
+    let (head, tail) = head_and_texts::<name_head>(record, NAME_HEAD_BYTES)?;
+    let text = tail.get(..head.names_len as usize).ok_or(Malformed)?;
+    let place = match name_place(head.place) {
+        name_place::PLACE_TREE => Place::Tree(text),
+        name_place::PLACE_NAMED => Place::Named(text),
+        name_place::PLACE_NUMBERED => Place::Numbered(text, head.ino),
+        name_place::PLACE_ANON_INODE => Place::AnonInode(text),
+        _ => return Err(Malformed),
+    };
+    names.insert(head.key, head.epoch, place);
+    Ok(())
 }
 
 fn process_event(head: &open_head, action: ProcessAction) -> ProcessEvent {

@@ -3,14 +3,14 @@
 //! It owns the skeleton on its stack. All attachments are descriptors: they end with the thread, and
 //! with the process however it ends.
 
-mod attach;
+pub(super) mod attach;
 mod changes;
 mod compat;
-mod decode;
+pub(super) mod decode;
 mod drain;
-mod names;
-mod record;
-mod rings;
+pub(super) mod names;
+pub(super) mod record;
+pub(super) mod rings;
 
 use std::time::Duration;
 

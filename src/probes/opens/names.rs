@@ -34,7 +34,7 @@ impl Generation {
 
 /// The content of a name record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+pub(in crate::probes) enum Place<'a> {
     /// The names from the file up to the root, each with its NUL; none for the root.
     Tree(&'a [u8]),
     /// `/NAME`: a memfd, for example.
@@ -47,15 +47,15 @@ pub(super) enum Place<'a> {
 
 /// Two generations of names.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(in crate::probes) struct Names {
     current: Generation,
     previous: Generation,
 }
 
 impl Names {
     /// Keeps the text of a place. One of an epoch that is gone is dropped: no open refers to it.
-    pub(super) fn insert(&mut self, key: u64, epoch: u32, place: Place<'_>) {
-        let generation = if epoch == self.current.epoch {
+    pub(in crate::probes) fn insert(&mut self, key: u64, epoch: u32, place: Place<'_>) {
+        let generation = if epoch == self.current.epoch && self.current.has_room() {
             &mut self.current
         } else if epoch == self.previous.epoch && self.previous.has_room() {
             &mut self.previous
@@ -73,12 +73,12 @@ impl Names {
     }
 
     /// The text of a place.
-    pub(super) fn get(&self, key: u64) -> Option<&[u8]> {
+    pub(in crate::probes) fn get(&self, key: u64) -> Option<&[u8]> {
         self.current.get(key).or_else(|| self.previous.get(key))
     }
 
     /// The epoch to begin when enough names have gathered.
-    pub(super) fn turn(&mut self) -> Option<u32> {
+    pub(in crate::probes) fn turn(&mut self) -> Option<u32> {
         if self.current.by_key.len() < NAMES && self.current.text.len() < TEXT_BYTES {
             return None;
         }

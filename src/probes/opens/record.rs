@@ -8,7 +8,7 @@ pub(super) const PATH_MAX: usize = 4095;
 
 /// A record that cannot be what the program writes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(in crate::probes) struct Malformed;
 
 /// The head of a record, and the rest of it.
 pub(super) fn head_and_texts<T: plain::Plain>(
@@ -20,7 +20,7 @@ pub(super) fn head_and_texts<T: plain::Plain>(
 }
 
 /// The meaning of the name behind a key; `None` where it is not known.
-pub(super) fn kind_of(resolved: u8) -> Result<Option<ResolvedKind>, Malformed> {
+pub(in crate::probes) fn kind_of(resolved: u8) -> Result<Option<ResolvedKind>, Malformed> {
     Ok(match resolved_kind(resolved.into()) {
         resolved_kind::RESOLVED_NONE => None,
         resolved_kind::RESOLVED_OPENED => Some(ResolvedKind::Opened),

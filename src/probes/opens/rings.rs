@@ -11,18 +11,18 @@ const EACH_RING_BYTES: u32 = 8 << 20;
 
 /// How many rings, how large, and which CPUs write where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::probes) struct Layout {
     /// How many.
-    pub(super) rings: u32,
+    pub(in crate::probes) rings: u32,
     /// Bytes of each.
-    pub(super) bytes: u32,
+    pub(in crate::probes) bytes: u32,
     /// CPU `n` writes to ring `n >> shift`.
-    pub(super) shift: u32,
+    pub(in crate::probes) shift: u32,
 }
 
 impl Layout {
     /// The rings of a machine whose highest CPU number is below `cpus`.
-    pub(super) fn new(config: &OpensConfig, cpus: u32) -> Self {
+    pub(in crate::probes) fn new(config: &OpensConfig, cpus: u32) -> Self {
         let shift = config.cpus_per_ring.max(1).next_power_of_two().trailing_zeros();
         let rings = cpus.max(1).div_ceil(1 << shift);
         let bytes = if rings == 1 { ONE_RING_BYTES } else { EACH_RING_BYTES };
@@ -30,7 +30,7 @@ impl Layout {
     }
 
     /// Bytes of all.
-    pub(super) fn total_bytes(self) -> u64 {
+    pub(in crate::probes) fn total_bytes(self) -> u64 {
         u64::from(self.rings) * u64::from(self.bytes)
     }
 
@@ -39,12 +39,15 @@ impl Layout {
     /// The verifier's allocations end in the OOM killer where a cgroup has no memory left; those of a
     /// ring return ENOMEM (`bpf_ringbuf_area_alloc`, kernel/bpf/ringbuf.c). So the rings, which take more
     /// than the verifier, are tried first, and released again.
-    pub(super) fn check_memory(self) -> libbpf_rs::Result<()> {
+    pub(in crate::probes) fn check_memory(self) -> libbpf_rs::Result<()> {
         (0..self.rings).map(|_| self.ring()).collect::<Result<Vec<_>, _>>().map(drop)
     }
 
     /// Makes the rings and puts them where the programs find them.
-    pub(super) fn create(self, outer: &impl MapCore) -> libbpf_rs::Result<Vec<MapHandle>> {
+    pub(in crate::probes) fn create(
+        self,
+        outer: &impl MapCore,
+    ) -> libbpf_rs::Result<Vec<MapHandle>> {
         (0..self.rings)
             .map(|index| {
                 let ring = self.ring()?;

@@ -47,6 +47,9 @@ impl Record for &Ready {
         v.field(key!("processes", "true where starts and ends of processes are reported"), |r| {
             Maybe(r.processes.then_some(true))
         });
+        v.field(key!("io", "true where bytes read and written are counted"), |r| {
+            Maybe(r.io.then_some(true))
+        });
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
         });
@@ -189,6 +192,32 @@ impl Record for &Summary {
         v.field(key!("processes_lost", "starts and ends of processes lost; with processes"), |s| {
             Maybe(s.processes.map(|p| p.lost))
         });
+        v.field(
+            key!("read_bytes", ["bytes"], "bytes that calls read from files since ready; with io"),
+            |s| Maybe(s.io.map(|io| io.counts.read_bytes)),
+        );
+        v.field(
+            key!(
+                "written_bytes",
+                ["bytes"],
+                "bytes that calls wrote to files since ready; with io"
+            ),
+            |s| Maybe(s.io.map(|io| io.counts.written_bytes)),
+        );
+        v.field(key!("read_calls", "calls that read files since ready; with io"), |s| {
+            Maybe(s.io.map(|io| io.counts.read_calls))
+        });
+        v.field(key!("write_calls", "calls that wrote files since ready; with io"), |s| {
+            Maybe(s.io.map(|io| io.counts.write_calls))
+        });
+        v.field(
+            key!(
+                "io_unknown_calls",
+                "calls whose descriptor was closed by the time they returned, in no other number: whether \
+                 their files are of a type that is counted is unknown; with io"
+            ),
+            |s| Maybe(s.io.map(|io| io.unknown.read_calls.saturating_add(io.unknown.write_calls))),
+        );
         v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
             Maybe(s.connections.and_then(|c| c.seen))
         });

@@ -9,6 +9,7 @@ use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{About, DirRow, Row};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
+use crate::model::file_io::IoTally;
 use crate::model::opens::{Latency, Opens, Tally};
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -31,9 +32,11 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             rate: 0.0,
             last: Mono(0),
             latency: Latency::default(),
+            io: IoTally::default(),
         });
         row.files += path.evicted.max(1);
         row.latency.merge(&share.tally.latency);
+        row.io.merge(&share.tally.io);
         row.opens += share.tally.opens;
         row.failed += share.tally.failed;
         row.rate += share.rate;
@@ -51,8 +54,9 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
                 first: d.last,
                 last: d.last,
                 latency: d.latency,
+                io: d.io,
             };
-            let weight = sort.weigh(&Measures::of(&tally, d.rate));
+            let weight = sort.weigh(&Measures::of(&tally, d.rate).with_io(opens.io()));
             Ranked { class: 0, weight, name: &d.path, id: 0, what: at }
         })
         .collect();

@@ -39,7 +39,8 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
         .map(|(slot, p, tally, rate)| {
             let recent = (!by_file).then(|| p.history.recent(choose.now, BUSY_SECONDS));
             let (pid, traffic) = (p.key.tgid, choose.traffic(p));
-            let row = Measures { pid, recent, traffic, ..Measures::of(tally, *rate) };
+            let row =
+                Measures { pid, recent, traffic, ..Measures::of(tally, *rate).with_io(opens.io()) };
             Ranked {
                 class: u8::from(p.ended.is_some()),
                 weight: sort.weigh(&row),
@@ -99,7 +100,8 @@ pub(super) fn processes_of(
         })
         .filter(|(_, f, p)| choose.tally(&f.tally) && choose.file(f) && choose.who(p))
         .map(|(slot, f, p)| {
-            let measures = Measures::of(&f.tally, opens.rate_of(&f.meter));
+            let rate = opens.rate_of(&f.meter);
+            let measures = Measures::of(&f.tally, rate).with_io(opens.io());
             Ranked {
                 class: 0,
                 weight: sort.weigh(&Measures { pid: p.key.tgid, ..measures }),

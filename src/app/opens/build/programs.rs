@@ -71,7 +71,7 @@ fn ranked<'a>(
         pid: row.single.and_then(|s| choose.opens.processes().get(s)).map_or(0, |p| p.key.tgid),
         recent: row.recent,
         traffic: row.traffic,
-        ..Measures::of(&row.tally, row.rate)
+        ..Measures::of(&row.tally, row.rate).with_io(choose.opens.io())
     };
     Ranked {
         class: class(choose, sort, row),
@@ -196,7 +196,7 @@ pub(super) fn program_row(choose: &Choose<'_>, mut group: Group) -> Option<Progr
     }
     let (tally, rate) = sum?;
     // A program that never opened anything is there for as long as one of its processes.
-    if tally.opens == 0 && real().next().is_none() {
+    if tally.is_empty() && real().next().is_none() {
         return None;
     }
     let is_new = || real().any(|p| choose.has_new_file(p));

@@ -10,7 +10,7 @@ use crate::app::opens::rank::{Ranked, order, take_in_order};
 use crate::app::opens::row::{ProgramRow, Row, UnitRow};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
-use crate::model::opens::Place;
+use crate::model::opens::{IoState, Place};
 
 /// All units and containers with a program that matches.
 pub(super) fn units(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
@@ -18,7 +18,7 @@ pub(super) fn units(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     let of = groups.iter().filter(|g| g.evicted == 0 && g.processes > 0);
     pane.of = of.map(|g| &g.key.place).collect::<HashSet<_>>().len();
     pane.programs = rows_in_order(pane, choose, groups);
-    pane.units = in_order(pane, by_place(&pane.programs));
+    pane.units = in_order(pane, choose.opens.io(), by_place(&pane.programs));
     pane.matched = pane.units.iter().filter(|unit| unit.evicted == 0).count();
     let past = |unit: &UnitRow| unit.past(&pane.programs, choose.opens, choose.now, 59);
     let peak = |unit: &UnitRow| past(unit).into_iter().max().unwrap_or(0);
@@ -61,13 +61,14 @@ fn by_place(programs: &[ProgramRow]) -> Vec<UnitRow> {
     units
 }
 
-fn in_order(pane: &OpensPane, units: Vec<UnitRow>) -> Vec<UnitRow> {
+fn in_order(pane: &OpensPane, io: &IoState, units: Vec<UnitRow>) -> Vec<UnitRow> {
     let sort = pane.sort();
     let names: Vec<_> = units.iter().map(UnitRow::name).collect();
     let mut items = Vec::with_capacity(units.len());
     for (at, (unit, name)) in units.iter().zip(&names).enumerate() {
         let (recent, traffic) = (unit.recent, unit.traffic);
-        let measures = Measures { recent, traffic, ..Measures::of(&unit.tally, unit.rate) };
+        let measures =
+            Measures { recent, traffic, ..Measures::of(&unit.tally, unit.rate).with_io(io) };
         items.push(Ranked {
             class: u8::from(unit.evicted > 0),
             weight: sort.weigh(&measures),

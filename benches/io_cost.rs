@@ -1,0 +1,113 @@
+//! The overhead of `--io` for a program that reads or calls, on the real kernel: the baseline and the probe,
+//! interleaved; medians of the rounds. Needs root.
+//!
+//! The load: one thread, pinned to CPU 0, reads a cached file over and over, as fast as it can: 1 byte, 4 KiB
+//! and 64 KiB a call, and 4 KiB of 64 files in turn. `getppid` is a call that is not counted.
+//!
+//! `cargo bench --bench io_cost [-- ROUNDS]`
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::median;
+use ebpftop::model::event::{ProbeEvent, ProbeInfo};
+use ebpftop::probes::CHANNEL_DEPTH;
+use ebpftop::probes::io::{self, IoConfig};
+
+const RUN: Duration = Duration::from_millis(300);
+const LOADS: [(&str, usize, usize); 5] = [
+    ("read of 1 byte", 1, 1),
+    ("read of 4 KiB", 4 << 10, 1),
+    ("read of 64 KiB", 64 << 10, 1),
+    ("read of 4 KiB, 64 files", 4 << 10, 64),
+    ("getppid", 0, 1),
+];
+const TOOLS: [&str; 3] = ["baseline", "ebpftop --io", "as on 5.10"];
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(i) = args.iter().position(|a| a == "--load") {
+        return load(&args[i + 1], args[i + 2].parse().unwrap(), args[i + 3].parse().unwrap());
+    }
+    let rounds = args.iter().find_map(|a| a.parse().ok()).unwrap_or(7);
+    let dir = tempfile::Builder::new().prefix("io").tempdir_in("/tmp").unwrap();
+    for i in 0..64 {
+        std::fs::write(dir.path().join(i.to_string()), vec![b'x'; 64 << 10]).unwrap();
+    }
+    let dir = dir.path().to_str().unwrap();
+    println!("{rounds} rounds, medians of ns a call");
+    for (name, bytes, files) in LOADS {
+        let mut times = TOOLS.map(|_| Vec::new());
+        for _ in 0..rounds {
+            for (tool, times) in times.iter_mut().enumerate() {
+                let run = || run_load(dir, bytes, files);
+                let as_on_510 = tool == 2;
+                times.push(match tool {
+                    0 => run(),
+                    _ => with_probe(IoConfig { as_on_510, ..IoConfig::default() }, run),
+                });
+            }
+        }
+        let bare = median(&mut times[0].clone());
+        print!("  {name:24}");
+        for (tool, times) in TOOLS.iter().zip(&mut times) {
+            let m = median(times);
+            print!("  {tool} {m:7.0} x{:.2}", m / bare);
+        }
+        println!();
+    }
+}
+
+/// Runs the load while the probe does; all of its calls are counted.
+fn with_probe(config: IoConfig, load: impl FnOnce() -> f64) -> f64 {
+    let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
+    let mut probe = io::start(config, sink);
+    match events.blocking_recv() {
+        Some(ProbeEvent::Started(ProbeInfo::Io(_))) => {}
+        other => panic!("cannot start (root?): {other:?}"),
+    }
+    let reader = std::thread::spawn(move || while events.blocking_recv().is_some() {});
+    let time = load();
+    probe.stop();
+    probe.join();
+    reader.join().unwrap();
+    time
+}
+
+/// Runs the load in a process of its own; ns a call.
+fn run_load(dir: &str, bytes: usize, files: usize) -> f64 {
+    let (bytes, files) = (bytes.to_string(), files.to_string());
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--load", dir, &bytes, &files])
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().parse().unwrap()
+}
+
+fn load(dir: &str, bytes: usize, files: usize) {
+    let mut cpus = nix::sched::CpuSet::new();
+    cpus.set(0).unwrap();
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus).unwrap();
+    let files: Vec<File> = (0..files).map(|i| File::open(format!("{dir}/{i}")).unwrap()).collect();
+    let mut buffer = vec![0; bytes];
+    let mut calls = 0u64;
+    let start = Instant::now();
+    while start.elapsed() < RUN {
+        for _ in 0..1024 / files.len() {
+            for file in &files {
+                if bytes == 0 {
+                    std::hint::black_box(nix::unistd::getppid());
+                } else {
+                    file.read_exact_at(&mut buffer, 0).unwrap();
+                }
+                calls += 1;
+            }
+        }
+    }
+    println!("{}", start.elapsed().as_nanos() as f64 / calls as f64);
+}

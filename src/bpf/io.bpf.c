@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Bytes and calls read and written, by process and file.
+ *
+ * One program at the raw sys_exit tracepoint: it runs for every system call, and returns after a few
+ * instructions from those that neither read nor write. A program at the tracepoint of each call
+ * costs the calls that are counted more than twice as much (kernel/trace/trace_syscalls.c puts together a
+ * record of perf's for each). Arguments come from the saved registers, the file from the descriptor's place
+ * in the table at return: another thread may have changed it since.
+ *
+ * An interval's calls are counted in entries of one side, the next one's in those of the other.
+ * When no program counts on a side any more, the reader takes its entries, each once: nothing is lost or
+ * counted twice. */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include "io.h"
+#include "kernel.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* The side that is counted on: 0, 1 or IO_OFF. Written by the reader while programs run. */
+volatile __u32 side = IO_OFF;
+
+/* Count pipes, sockets, terminals and devices too, not regular files alone. */
+const volatile bool every_type = false;
+
+/* The reader's own process, which is not counted. 0: it is. */
+const volatile __u32 own_tgid = 0;
+
+#include "rings.h"
+#include "place.h"
+#include "file.h"
+#include "cgroup.h"
+#include "names.h"
+
+/* Both sides. Not preallocated: most machines use few files at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct io_key);
+	__type(value, struct io_entry);
+} used SEC(".maps");
+
+/* An element for each side. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct io_rest);
+} rest SEC(".maps");
+
+enum direction {
+	READS,
+	WRITES,
+};
+
+#define NO_FD (-1)
+
+/* include/uapi/linux/stat.h */
+#define TYPE_SHIFT 12
+#define TYPE_REGULAR 8
+
+static __always_inline void add(struct io_counts *counts, enum direction direction, __u64 bytes)
+{
+	if (direction == READS) {
+		__sync_fetch_and_add(&counts->read_bytes, bytes);
+		__sync_fetch_and_add(&counts->read_calls, 1);
+	} else {
+		__sync_fetch_and_add(&counts->written_bytes, bytes);
+		__sync_fetch_and_add(&counts->write_calls, 1);
+	}
+}
+
+/* Makes the entry of a key; 0 where there is no room. */
+static __always_inline struct io_entry *make_entry(const struct io_key *key, __u32 type,
+						   enum repeat repeat)
+{
+	__u64 task = bpf_get_current_task();
+	struct io_entry fresh = {}, *entry;
+
+	fresh.uid = (__u32)bpf_get_current_uid_gid();
+	fresh.cgroup_id = cgroup_of(task);
+	fresh.type = type;
+	read_comm(fresh.process, WORD(task_struct, task, group_leader));
+	bpf_map_update_elem(&used, key, &fresh, BPF_NOEXIST);
+	entry = bpf_map_lookup_elem(&used, key);
+	/* Resolved only now: a full table must cost no walk. Another CPU may do the same: the place is one. */
+	if (entry && !entry->place) {
+		bool unnamed = WORD(file, key->file, f_flags) & O_TMPFILE_BIT;
+
+		entry->place = place_of_file(key->file, unnamed, &entry->resolved, repeat);
+	}
+	return entry;
+}
+
+static __noinline struct io_entry *make_by_loop(const struct io_key *key, __u32 type)
+{
+	return make_entry(key, type, BY_LOOP);
+}
+
+static __noinline struct io_entry *make_by_call(const struct io_key *key, __u32 type)
+{
+	return make_entry(key, type, BY_CALL);
+}
+
+/* Counts a call of the current process on an open file. */
+static __always_inline void count(__u64 file, enum direction direction, __u64 bytes, __u32 on,
+				  enum repeat repeat)
+{
+	__u64 task = bpf_get_current_task(), inode;
+	struct io_key key = {};
+	struct io_entry *entry;
+	struct io_rest *left;
+	__u32 type;
+
+	if (!file) {
+		left = bpf_map_lookup_elem(&rest, &on);
+		if (left)
+			add(&left->unknown, direction, bytes);
+		return;
+	}
+	inode = WORD(file, file, f_inode);
+	type = (HALF(inode, inode, i_mode) & 0xffff) >> TYPE_SHIFT;
+	if (type != TYPE_REGULAR && !every_type)
+		return;
+	key.file = file;
+	key.dentry = WORD(file, file, f_path.dentry);
+	key.start_boottime_ns =
+		WORD(task_struct, WORD(task_struct, task, group_leader), start_boottime);
+	key.tgid = bpf_get_current_pid_tgid() >> 32;
+	key.side = on;
+	entry = bpf_map_lookup_elem(&used, &key);
+	if (!entry)
+		entry = repeat == BY_CALL ? make_by_call(&key, type) : make_by_loop(&key, type);
+	if (entry) {
+		add(&entry->counts, direction, bytes);
+		return;
+	}
+	left = bpf_map_lookup_elem(&rest, &on);
+	if (left)
+		add(&left->other, direction, bytes);
+}
+
+/* What a call does with which argument. */
+enum shape {
+	NEITHER,
+	READS_FIRST,
+	WRITES_FIRST,
+	SECOND_TO_FIRST,
+	FIRST_TO_SECOND,
+	FIRST_TO_THIRD,
+};
+
+static __always_inline enum shape shape_of(__u32 nr)
+{
+	switch (nr) {
+#if defined(__TARGET_ARCH_x86) /* arch/x86/entry/syscalls/syscall_64.tbl */
+	case 0: /* read */
+	case 17: /* pread64 */
+	case 19: /* readv */
+	case 295: /* preadv */
+	case 327: /* preadv2 */
+		return READS_FIRST;
+	case 1: /* write */
+	case 18: /* pwrite64 */
+	case 20: /* writev */
+	case 296: /* pwritev */
+	case 328: /* pwritev2 */
+		return WRITES_FIRST;
+	case 40: /* sendfile */
+		return SECOND_TO_FIRST;
+	case 276: /* tee */
+		return FIRST_TO_SECOND;
+	case 275: /* splice */
+	case 326: /* copy_file_range */
+		return FIRST_TO_THIRD;
+#elif defined(__TARGET_ARCH_arm64) /* include/uapi/asm-generic/unistd.h */
+	case 63: /* read */
+	case 65: /* readv */
+	case 67: /* pread64 */
+	case 69: /* preadv */
+	case 286: /* preadv2 */
+		return READS_FIRST;
+	case 64: /* write */
+	case 66: /* writev */
+	case 68: /* pwrite64 */
+	case 70: /* pwritev */
+	case 287: /* pwritev2 */
+		return WRITES_FIRST;
+	case 71: /* sendfile */
+		return SECOND_TO_FIRST;
+	case 77: /* tee */
+		return FIRST_TO_SECOND;
+	case 76: /* splice */
+	case 285: /* copy_file_range */
+		return FIRST_TO_THIRD;
+#else
+#error "ebpftop knows x86_64 and aarch64 only"
+#endif
+	}
+	return NEITHER;
+}
+
+#if defined(__TARGET_ARCH_x86)
+#define CALL_NUMBER(regs) HALF(pt_regs, regs, orig_ax)
+#define FIRST(regs) ((__s32)HALF(pt_regs, regs, di))
+#define SECOND(regs) ((__s32)HALF(pt_regs, regs, si))
+#define THIRD(regs) ((__s32)HALF(pt_regs, regs, dx))
+#else
+#define CALL_NUMBER(regs) HALF(pt_regs, regs, syscallno)
+#define FIRST(regs) ((__s32)HALF(pt_regs, regs, orig_x0))
+#define SECOND(regs) ((__s32)HALF(pt_regs, regs, regs[1]))
+#define THIRD(regs) ((__s32)HALF(pt_regs, regs, regs[2]))
+#endif
+
+#define TS_COMPAT 2 /* arch/x86/include/asm/thread_info.h: a 32-bit call is under way */
+#define PSR_MODE32_BIT 0x10 /* arch/arm64/include/uapi/asm/ptrace.h */
+
+/* Whether a 32-bit call is under way: its numbers are others. */
+static __always_inline bool in_compat_call(__u64 regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	(void)regs;
+	return HALF(task_struct, bpf_get_current_task(), thread_info.status) & TS_COMPAT;
+#else
+	return WORD(pt_regs, regs, pstate) & PSR_MODE32_BIT;
+#endif
+}
+
+static __always_inline bool is_own(void)
+{
+	return own_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) == own_tgid;
+}
+
+static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
+{
+	__s32 from = NO_FD, to = NO_FD;
+	__u32 on = side;
+	enum shape shape = shape_of(CALL_NUMBER(regs));
+
+	if (shape == NEITHER || ret < 0 || on > 1 || in_compat_call(regs) || is_own())
+		return 0;
+	switch (shape) {
+	case READS_FIRST:
+		from = FIRST(regs);
+		break;
+	case WRITES_FIRST:
+		to = FIRST(regs);
+		break;
+	case SECOND_TO_FIRST:
+		from = SECOND(regs);
+		to = FIRST(regs);
+		break;
+	case FIRST_TO_SECOND:
+		from = FIRST(regs);
+		to = SECOND(regs);
+		break;
+	default:
+		from = FIRST(regs);
+		to = THIRD(regs);
+	}
+	if (from != NO_FD)
+		count(file_of(from), READS, ret, on, repeat);
+	if (to != NO_FD)
+		count(file_of(to), WRITES, ret, on, repeat);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int io_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return returned(ctx->args[0], (long)ctx->args[1], BY_LOOP);
+}
+
+SEC("?raw_tp/sys_exit")
+int io_exit_516(struct bpf_raw_tracepoint_args *ctx)
+{
+	return returned(ctx->args[0], (long)ctx->args[1], BY_CALL);
+}
+
+/* include/uapi/linux/io_uring.h */
+static __always_inline bool uring_reads(__u8 opcode)
+{
+	return opcode == 1 /* READV */ || opcode == 4 /* READ_FIXED */ || opcode == 22 /* READ */ ||
+	       opcode == 60 /* READV_FIXED */;
+}
+
+static __always_inline bool uring_writes(__u8 opcode)
+{
+	return opcode == 2 /* WRITEV */ || opcode == 5 /* WRITE_FIXED */ ||
+	       opcode == 23 /* WRITE */ || opcode == 61 /* WRITEV_FIXED */;
+}
+
+/* Runs in a thread of the process: the one that called, a worker, or the SQ thread. */
+SEC("tracepoint/io_uring/io_uring_complete")
+int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
+{
+	__u64 io = (__u64)ctx->req;
+	__s64 res = ctx->res;
+	__u32 on = side;
+	bool reads, writes;
+	__u8 opcode;
+
+	if (!io || res < 0 || on > 1)
+		return 0;
+	opcode = WORD(io_kiocb, io, opcode);
+	reads = uring_reads(opcode);
+	writes = uring_writes(opcode);
+	if (!(reads || writes) || is_own())
+		return 0;
+	if (reads)
+		count(WORD(io_kiocb, io, file), READS, res, on, BY_LOOP);
+	else
+		count(WORD(io_kiocb, io, file), WRITES, res, on, BY_LOOP);
+	return 0;
+}
+
+/* Rust has the types that are in the object's BTF: those that a variable names. */
+const struct io_counts *unused_counts __attribute__((unused));
+const enum record_kind *unused_record_kind __attribute__((unused));
+const enum resolved_kind *unused_resolved_kind __attribute__((unused));
+const enum name_place *unused_place __attribute__((unused));

@@ -1,0 +1,268 @@
+//! Bytes and calls read and written, by process and file.
+
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+use super::open::{Comm, ResolvedKind};
+use super::process::ProcessKey;
+use super::time::Stamp;
+
+/// Calls that read or wrote and returned 0 or more, and the bytes that they returned.
+///
+/// Bytes of calls are not bytes of the disk: the page cache answers most reads and takes most writes. Access
+/// through mapped memory is no call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoCounts {
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    pub read_calls: u64,
+    pub write_calls: u64,
+}
+
+impl IoCounts {
+    /// Bytes in both directions.
+    pub fn bytes(&self) -> u64 {
+        self.read_bytes.saturating_add(self.written_bytes)
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What came since `earlier` was copied from it.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
+            written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
+            read_calls: self.read_calls.saturating_sub(earlier.read_calls),
+            write_calls: self.write_calls.saturating_sub(earlier.write_calls),
+        }
+    }
+}
+
+impl AddAssign for IoCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.read_bytes = self.read_bytes.saturating_add(other.read_bytes);
+        self.written_bytes = self.written_bytes.saturating_add(other.written_bytes);
+        self.read_calls = self.read_calls.saturating_add(other.read_calls);
+        self.write_calls = self.write_calls.saturating_add(other.write_calls);
+    }
+}
+
+impl Add for IoCounts {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+/// Calls and bytes since the start, and the bytes of the last interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoTally {
+    pub total: IoCounts,
+    /// Bytes read and written in the interval with this number.
+    read: u64,
+    written: u64,
+    interval: u32,
+}
+
+impl IoTally {
+    /// Counts more, in the interval with this number.
+    pub fn add(&mut self, counts: &IoCounts, interval: u32) {
+        self.total += *counts;
+        self.begin(interval);
+        self.read = self.read.saturating_add(counts.read_bytes);
+        self.written = self.written.saturating_add(counts.written_bytes);
+    }
+
+    fn begin(&mut self, interval: u32) {
+        if self.interval < interval {
+            (self.interval, self.read, self.written) = (interval, 0, 0);
+        }
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, other: &Self) {
+        self.total += other.total;
+        self.begin(other.interval);
+        if self.interval == other.interval {
+            self.read = self.read.saturating_add(other.read);
+            self.written = self.written.saturating_add(other.written);
+        }
+    }
+
+    /// Bytes read and written in the interval with this number, or in one after it.
+    pub fn delta(&self, interval: u32) -> (u64, u64) {
+        if self.interval >= interval { (self.read, self.written) } else { (0, 0) }
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_none(&self) -> bool {
+        self.total.is_none()
+    }
+
+    /// This without the calls and bytes that were counted when `earlier` was copied.
+    pub fn since(&self, earlier: &IoCounts) -> Self {
+        Self { total: self.total.since(earlier), ..*self }
+    }
+}
+
+/// The types of files whose bytes and calls are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileTypes {
+    /// Regular files alone.
+    Regular,
+    /// Pipes, sockets, terminals and devices too.
+    All,
+}
+
+/// The type of a file, as its inode has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileType {
+    Regular,
+    Directory,
+    Pipe,
+    Socket,
+    Character,
+    Block,
+    /// None of these: eventfd, timerfd and their like.
+    Other,
+}
+
+impl FileType {
+    /// The type behind the upper four bits of a mode (`S_IFMT`).
+    pub fn of_mode(bits: u8) -> Self {
+        match bits {
+            0o01 => Self::Pipe,
+            0o02 => Self::Character,
+            0o04 => Self::Directory,
+            0o06 => Self::Block,
+            0o10 => Self::Regular,
+            0o14 => Self::Socket,
+            _ => Self::Other,
+        }
+    }
+
+    /// The word in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::Directory => "directory",
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+            Self::Character => "character",
+            Self::Block => "block",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The place of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FilePlace {
+    /// See [`super::open::Open::resolved`].
+    pub kind: ResolvedKind,
+    pub path: Box<[u8]>,
+}
+
+/// One process's use of one file in an interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIo {
+    pub key: ProcessKey,
+    /// The name of the process, that of its group leader.
+    pub process: Comm,
+    /// Real user id in the initial user namespace.
+    pub uid: u32,
+    /// See [`super::open::OpenMeta::cgroup_id`].
+    pub cgroup_id: Option<u64>,
+    pub file_type: FileType,
+    /// Where the file is, at its first use in the interval; `None` where it is not known.
+    pub place: Option<FilePlace>,
+    pub counts: IoCounts,
+}
+
+/// An interval, or a part of one: every call in it is in one of `uses`, in `other` or in `unknown`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoSample {
+    /// When the interval ended.
+    pub at: Stamp,
+    /// Its length, ns.
+    pub interval_ns: u64,
+    /// Each pair of process and file once.
+    pub uses: Vec<FileIo>,
+    /// Calls whose process and file found no room in the table.
+    pub other: IoCounts,
+    /// Calls whose descriptor was closed by the time they returned: whether their files are of a type
+    /// that is counted is unknown. In no other number.
+    pub unknown: IoCounts,
+    /// Further parts of this interval follow: they have its other uses, the last one `other` and `unknown`.
+    pub more: bool,
+}
+
+impl IoSample {
+    /// The sum of uses and other.
+    pub fn total(&self) -> IoCounts {
+        self.uses.iter().fold(self.other, |sum, one| sum + one.counts)
+    }
+
+    /// Leaves the chosen uses; the others are in `other`, so that the sum is the same.
+    pub fn choose(&mut self, is_chosen: impl Fn(&FileIo) -> bool) {
+        let other = &mut self.other;
+        self.uses.retain(|one| {
+            let keep = is_chosen(one);
+            if !keep {
+                *other += one.counts;
+            }
+            keep
+        });
+    }
+
+    /// Approximate memory, bytes.
+    pub fn bytes(&self) -> usize {
+        let path = |one: &FileIo| one.place.as_ref().map_or(0, |place| place.path.len());
+        size_of_val(&*self.uses) + self.uses.iter().map(path).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(read_bytes: u64, written_bytes: u64) -> IoCounts {
+        IoCounts { read_bytes, written_bytes, read_calls: 1, write_calls: 1 }
+    }
+
+    #[test]
+    fn the_bytes_of_an_interval_are_those_of_the_last_one() {
+        let mut tally = IoTally::default();
+        assert!(tally.is_none());
+        tally.add(&counts(10, 1), 1);
+        tally.add(&counts(5, 0), 1);
+        assert_eq!((tally.delta(1), tally.delta(2)), ((15, 1), (0, 0)));
+        tally.add(&counts(7, 2), 3);
+        assert_eq!(tally.delta(3), (7, 2));
+        assert_eq!((tally.total.bytes(), tally.total.read_calls), (25, 3));
+        // Of two tallies the later interval counts.
+        let mut older = IoTally::default();
+        older.add(&counts(100, 100), 2);
+        let mut both = tally;
+        both.merge(&older);
+        older.merge(&tally);
+        assert_eq!((both, both.delta(3)), (older, (7, 2)));
+        assert_eq!(both.total.read_bytes, 122);
+        assert_eq!(both.since(&tally.total).total, counts(100, 100));
+    }
+
+    #[test]
+    fn each_type_has_its_name() {
+        for (mode, name) in
+            [(0o100644u32, "regular"), (0o010600, "pipe"), (0o140777, "socket"), (0o600, "other")]
+        {
+            assert_eq!(FileType::of_mode((mode >> 12) as u8).name(), name);
+        }
+    }
+}

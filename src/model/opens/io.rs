@@ -1,0 +1,94 @@
+//! Bytes read and written, counted for the same processes, programs, paths and uses as opens.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Opens, Process, ProgramKey, Tally};
+use crate::model::file_io::{FileIo, IoCounts, IoSample};
+use crate::model::time::Mono;
+
+/// The intervals so far, and what they counted beside the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoState {
+    /// The number of the last whole interval; 0: there was none.
+    interval: u32,
+    interval_ns: u64,
+    /// Calls without process and file, for lack of room.
+    pub other: IoCounts,
+    /// Calls whose descriptor was closed when they returned; in no other number.
+    pub unknown: IoCounts,
+}
+
+impl IoState {
+    /// Whether bytes are counted.
+    pub fn is_known(&self) -> bool {
+        self.interval > 0
+    }
+
+    /// Bytes read and written per second in the last interval.
+    pub fn rates(&self, tally: &Tally) -> (f64, f64) {
+        let (read, written) = self.delta(tally);
+        let rate = |bytes| crate::model::history::per_second(bytes, self.interval_ns);
+        (rate(read), rate(written))
+    }
+
+    /// Bytes read and written in the last interval.
+    pub fn delta(&self, tally: &Tally) -> (u64, u64) {
+        if self.is_known() { tally.io.delta(self.interval) } else { (0, 0) }
+    }
+}
+
+impl Opens {
+    /// Bytes read and written.
+    pub fn io(&self) -> &IoState {
+        &self.io
+    }
+
+    /// Counts an interval, or a part of one.
+    pub fn add_io(&mut self, sample: &IoSample) {
+        let interval = self.io.interval.saturating_add(1);
+        for one in &sample.uses {
+            self.add_use(one, interval, sample);
+        }
+        if sample.more {
+            return;
+        }
+        self.io.other += sample.other;
+        self.io.unknown += sample.unknown;
+        self.total.io.add(&sample.other, interval);
+        (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
+    }
+
+    fn add_use(&mut self, one: &FileIo, interval: u32, sample: &IoSample) {
+        let (counts, at) = (&one.counts, sample.at.mono);
+        self.total.io.add(counts, interval);
+        let process = self.process_slot(one.key, || Process {
+            name: one.process,
+            uid: one.uid,
+            cgroup_id: one.cgroup_id,
+            tally: Tally::starting(at),
+            ..Process::empty(one.key)
+        });
+        // The name is that at the first call in the interval; an open in it may have brought a later one.
+        let began = Mono(at.0.saturating_sub(sample.interval_ns));
+        let key = match self.processes.get(process) {
+            Some(held) if held.tally.last > began && held.program.is_some() => held.program_key(),
+            _ => ProgramKey { name: one.process, cgroup_id: one.cgroup_id },
+        };
+        let program = self.program_at(process, key, at);
+        if let Some(program) = self.programs.get_mut(program) {
+            program.tally.add_io(counts, interval, at);
+        }
+        if let Some(process) = self.processes.get_mut(process) {
+            process.tally.add_io(counts, interval, at);
+        }
+        let Some(place) = &one.place else { return };
+        let path = self.path_slot(&place.path, at);
+        if let Some(path) = self.paths.get_mut(path) {
+            path.tally.add_io(counts, interval, at);
+        }
+        let file = self.file_slot(process, path, at);
+        if let Some(file) = self.files.get_mut(file) {
+            file.tally.add_io(counts, interval, at);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Loads the object in the best form this kernel takes, and attaches it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::mem::MaybeUninit;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, MapHandle, OpenObject};
+
+use super::IoConfig;
+use crate::bpf::btf;
+use crate::bpf::io::{IoSkel, IoSkelBuilder};
+use crate::clock;
+use crate::model::event::IoInfo;
+use crate::model::problem::Problem;
+use crate::model::time::Mono;
+use crate::probes::cgroups;
+use crate::probes::opens::attach::{Kernel, not_attached, own_tgid};
+use crate::probes::opens::rings::Layout;
+use crate::probes::programs::{self, Choice, IO_CALLS, IO_URING_IO, Load, Object, Storage};
+use crate::probes::refusal::LoadError;
+use crate::sys::tracepoint::{self, TraceFs};
+
+/// Bytes of the ring through which names come: those of 30,000 new files in [`super::read::DRAIN_EVERY`].
+const RING_BYTES: u32 = 4 << 20;
+
+/// Why the probe cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("{}", btf::unknown().0)]
+    NoBtf,
+    #[error(transparent)]
+    Load(LoadError),
+    #[error("{0}")]
+    NoCalls(String),
+}
+
+impl From<AttachError> for Problem {
+    fn from(e: AttachError) -> Self {
+        let fix = match &e {
+            AttachError::NoBtf => btf::unknown().1,
+            AttachError::Load(e) => e.fix().unwrap_or("see `ebpftop doctor` and --log FILE"),
+            AttachError::NoCalls(_) => "see `ebpftop doctor`; everything else works without",
+        };
+        Problem::new("count bytes of files", e.to_string(), fix)
+    }
+}
+
+/// The loaded and attached programs. Links first: they go before the object does.
+pub(super) struct Attached<'obj> {
+    pub(super) links: Vec<Link>,
+    pub(super) skel: IoSkel<'obj>,
+    pub(super) ring: MapHandle,
+    pub(super) info: IoInfo,
+    /// When it was attached.
+    pub(super) since: Mono,
+}
+
+/// Loads and attaches. Calls that return after this are counted, unless the probe waits.
+pub(super) fn attach<'obj>(
+    config: &IoConfig,
+    storage: &'obj mut Storage,
+) -> Result<Attached<'obj>, AttachError> {
+    if !btf::known() {
+        return Err(AttachError::NoBtf);
+    }
+    let as_on_510 = config.as_on_510 || btf::from_file();
+    let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
+    let mut choice = Choice::of(Object::Io);
+    if !kernel.bpf_loop {
+        choice = choice.skip("io_exit");
+    }
+    if btf::from_file() {
+        choice = choice.unavailable(&["io_uring_done"], "not with --btf");
+    } else if !kernel.uring {
+        let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
+        choice = choice.unavailable(&["io_uring_done"], why);
+    }
+    let (skel, choice) = programs::load(&Form { config, kernel, as_on_510 }, storage, choice)
+        .map_err(AttachError::Load)?;
+    let mut info = IoInfo { every_type: config.every_type, missing: choice.missing() };
+    if let Some(calls) = info.missing.iter().find(|missing| missing.feature == IO_CALLS) {
+        return Err(AttachError::NoCalls(calls.error.clone()));
+    }
+    let ring = LAYOUT.create(&skel.maps.rings).map_err(other)?.pop();
+    let ring = ring.ok_or_else(|| AttachError::NoCalls("no ring".into()))?;
+    let mut links = Vec::new();
+    let (calls, name) = match choice.uses("io_exit") {
+        true => (&skel.progs.io_exit, "io_exit"),
+        false => (&skel.progs.io_exit_516, "io_exit_516"),
+    };
+    let link = calls.attach().map_err(|e| AttachError::Load(LoadError::of_attach(name, &e)))?;
+    links.push(link);
+    if choice.has(IO_URING_IO) {
+        match attach_uring(&skel) {
+            Ok(link) => links.push(link),
+            Err(e) => info.missing.push(not_attached(IO_URING_IO, "io_uring_done", &e)),
+        }
+    }
+    Ok(Attached { links, skel, ring, info, since: clock::mono() })
+}
+
+fn attach_uring(skel: &IoSkel<'_>) -> io::Result<Link> {
+    let id = TraceFs::open()?.id("io_uring", "io_uring_complete")?;
+    tracepoint::attach(&skel.progs.io_uring_done, id)
+}
+
+/// One ring for all CPUs: only names of new files come through it.
+const LAYOUT: Layout = Layout { rings: 1, bytes: RING_BYTES, shift: 31 };
+
+/// How the object is opened.
+struct Form<'a> {
+    config: &'a IoConfig,
+    kernel: Kernel,
+    as_on_510: bool,
+}
+
+impl Load for Form<'_> {
+    type Loaded<'obj> = IoSkel<'obj>;
+
+    fn load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> Result<IoSkel<'obj>, LoadError> {
+        self.open_and_load(storage, choice).map_err(LoadError::of_load)
+    }
+}
+
+impl Form<'_> {
+    fn open_and_load<'obj>(
+        &self,
+        storage: &'obj mut MaybeUninit<OpenObject>,
+        choice: &Choice,
+    ) -> libbpf_rs::Result<IoSkel<'obj>> {
+        let mut builder = IoSkelBuilder::default();
+        btf::prepare(&mut builder.obj_builder)?;
+        let mut open = builder.open(storage)?;
+        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+            rodata.as_on_510 = self.as_on_510;
+            rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
+            rodata.pids_hierarchy = cgroups::pids_hierarchy();
+            rodata.group_shift = LAYOUT.shift;
+            rodata.key_seed = RandomState::new().build_hasher().finish();
+            rodata.every_type = self.config.every_type;
+            rodata.own_tgid = if self.config.without_own { own_tgid() } else { 0 };
+        }
+        if let Some(data) = open.maps.data_data.as_deref_mut()
+            && !self.config.waits
+        {
+            data.side = 0;
+        }
+        if let Some(entries) = self.config.table_entries {
+            open.maps.used.set_max_entries(entries)?;
+        }
+        // Below kernel 6.1 (bpf_mem_alloc) a tracing program that allocates is a warning in the log.
+        if !self.kernel.uring {
+            open.maps.used.set_map_flags(0)?;
+        }
+        choice.prepare(open.open_object_mut());
+        open.load()
+    }
+}
+
+fn other(e: libbpf_rs::Error) -> AttachError {
+    AttachError::Load(LoadError::Other(e))
+}

@@ -1,0 +1,86 @@
+//! The probe of bytes read and written: a thread that loads and attaches the programs of `io.bpf.c`, and
+//! reads an interval's counts at its end.
+
+mod attach;
+mod decode;
+mod read;
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Commands, ProbeThread, Sink, cgroups};
+use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::problem::Problem;
+use crate::model::time::Mono;
+use crate::privileges::{self, ThreadRole};
+
+/// How the probe is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IoConfig {
+    /// Between readings of the counts.
+    pub interval: Duration,
+    /// Count pipes, sockets, terminals and devices too, not regular files alone.
+    pub every_type: bool,
+    /// Leave out this process.
+    pub without_own: bool,
+    /// Entries of the table of processes and files, for tests; `None`: as in docs/semantics.md.
+    pub table_entries: Option<u32>,
+    /// Nothing more is attached after the start, and the privileges for that are given up.
+    pub locked: bool,
+    /// Count nothing before [`Begin`].
+    pub waits: bool,
+    /// Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests.
+    pub as_on_510: bool,
+}
+
+impl Default for IoConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            every_type: false,
+            without_own: false,
+            table_entries: None,
+            locked: false,
+            waits: false,
+            as_on_510: false,
+        }
+    }
+}
+
+/// Asks the thread to count from now on.
+#[derive(Debug)]
+pub struct Begin {
+    /// Receives the moment since when it counts.
+    began: oneshot::Sender<Mono>,
+}
+
+/// Starts the probe.
+pub fn start(config: IoConfig, sink: Sink) -> ProbeThread<Begin> {
+    let run = move |commands: &Commands<_>, sink: &Sink| run(&config, commands, sink);
+    ProbeThread::spawn(ProbeId::Io, sink, None, run)
+}
+
+impl ProbeThread<Begin> {
+    /// Begins to count, where [`IoConfig::waits`]. The answer is when. No answer: it has ended.
+    pub fn begin(&self) -> oneshot::Receiver<Mono> {
+        let (began, answer) = oneshot::channel();
+        // A thread that has ended drops the sender with the message.
+        self.send(Begin { began });
+        answer
+    }
+}
+
+fn run(config: &IoConfig, commands: &Commands<Begin>, sink: &Sink) -> Result<ProbeEnd, Problem> {
+    let mut storage = super::programs::storage();
+    let mut attached = attach::attach(config, &mut storage)?;
+    attached.info.missing.extend(cgroups::missing(cgroups::OUTSIDE_NAMES));
+    privileges::keep(&[ThreadRole::Io], config.locked);
+    let info = ProbeInfo::Io(attached.info.clone());
+    if sink.blocking_send(ProbeEvent::Started(info)).is_err() {
+        return Ok(ProbeEnd::Io);
+    }
+    read::read(attached, config, commands, sink)
+        .map(|()| ProbeEnd::Io)
+        .map_err(|e| Problem::new("read the bytes of files", e.to_string(), "start ebpftop again"))
+}

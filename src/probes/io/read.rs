@@ -1,0 +1,188 @@
+//! Takes the names from the ring on a timer, and the counts at the end of each interval.
+
+use std::cell::RefCell;
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
+
+use super::attach::Attached;
+use super::{Begin, IoConfig, decode};
+use crate::bpf::io::IoSkel;
+use crate::bpf::io::types::{io_entry, io_key, io_rest};
+use crate::clock;
+use crate::model::event::ProbeEvent;
+use crate::model::file_io::{FileIo, IoCounts, IoSample};
+use crate::model::time::{Mono, Stamp};
+use crate::probes::opens::decode::take_name;
+use crate::probes::opens::names::Names;
+use crate::probes::{Commands, Sink, grace_period};
+use crate::sys::percpu::{self, Batch};
+use crate::sys::records::bytes_of;
+
+/// Between drains of the ring of names.
+pub(super) const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// Uses of one part of an interval, and the bytes of their paths.
+const PART_USES: usize = 8_192;
+const PART_BYTES: usize = 1 << 20;
+/// `IO_OFF` of io.h.
+const OFF: u32 = 2;
+
+/// Reads until it is stopped, then detaches and reads the rest.
+pub(super) fn read(
+    attached: Attached<'_>,
+    config: &IoConfig,
+    commands: &Commands<Begin>,
+    sink: &Sink,
+) -> libbpf_rs::Result<()> {
+    let Attached { links, skel, ring, since, .. } = attached;
+    let names = RefCell::new(Names::default());
+    let mut builder = RingBufferBuilder::new();
+    builder.add(&ring, |record| {
+        // One that cannot be read is no name.
+        let _ = take_name(&mut names.borrow_mut(), record);
+        0
+    })?;
+    let ring = builder.build()?;
+    let (batch, side) = (Batch::of_io(), if config.waits { OFF } else { 0 });
+    let mut reader = Reader { skel, ring, names: &names, side, since, batch, sink };
+    let mut next = Instant::now() + config.interval;
+    loop {
+        reader.ring.consume()?;
+        if Instant::now() >= next {
+            if reader.side != OFF && !reader.tick()? {
+                return Ok(());
+            }
+            // Ticks that were missed are one tick: the schedule stays as it was set.
+            while next <= Instant::now() {
+                next += config.interval;
+            }
+        }
+        let wait = DRAIN_EVERY.min(next.saturating_duration_since(Instant::now()));
+        match commands.recv_timeout(wait) {
+            Ok(Begin { began }) => {
+                let at = reader.switch_to(0);
+                next = Instant::now() + config.interval;
+                // An error: the run has ended.
+                let _ = began.send(at);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    drop(links);
+    reader.finish().map(drop)
+}
+
+struct Reader<'a, 'obj> {
+    skel: IoSkel<'obj>,
+    ring: RingBuffer<'a>,
+    names: &'a RefCell<Names>,
+    /// The side that programs count on.
+    side: u32,
+    /// When they began to.
+    since: Mono,
+    batch: Batch,
+    sink: &'a Sink,
+}
+
+impl Reader<'_, '_> {
+    /// Lets programs count on another side from now on; none counts on the former one any more when this
+    /// returns. The moment at which it was done.
+    fn switch_to(&mut self, side: u32) -> Mono {
+        if let Some(bss) = self.skel.maps.data_data.as_deref_mut() {
+            bss.side = side;
+        }
+        let at = clock::mono();
+        grace_period();
+        (self.side, self.since) = (side, at);
+        at
+    }
+
+    /// Ends the interval; false where the receiver has gone.
+    fn tick(&mut self) -> libbpf_rs::Result<bool> {
+        let (side, since) = (self.side, self.since);
+        let at = self.switch_to(1 - side);
+        self.send(side, since, at)
+    }
+
+    fn finish(mut self) -> libbpf_rs::Result<bool> {
+        let (side, since) = (self.side, self.since);
+        // Also of a program that was running when its link went.
+        let at = self.switch_to(OFF);
+        if side == OFF { Ok(true) } else { self.send(side, since, at) }
+    }
+
+    /// Sends the counts of a side that no program counts on.
+    fn send(&mut self, side: u32, since: Mono, at: Mono) -> libbpf_rs::Result<bool> {
+        // Names stand in the ring before their entries are complete.
+        self.ring.consume()?;
+        let uses = decode::merge(self.take_entries(side).map_err(libbpf_rs::Error::from)?);
+        let (other, unknown) = self.take_rest(side)?;
+        if let (Some(epoch), Some(bss)) =
+            (self.names.borrow_mut().turn(), self.skel.maps.bss_data.as_deref_mut())
+        {
+            bss.epoch = epoch;
+        }
+        let stamp = Stamp { mono: at, wall: clock::wall_offset() };
+        let part = |uses, more| IoSample {
+            at: stamp,
+            interval_ns: at.since(since),
+            uses,
+            more,
+            ..IoSample::default()
+        };
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        for one in uses {
+            let path = one.place.as_ref().map_or(0, |place| place.path.len());
+            if some.len() >= PART_USES || bytes + path > PART_BYTES {
+                let sample = part(std::mem::take(&mut some), true);
+                bytes = 0;
+                if self.sink.blocking_send(ProbeEvent::Io(sample)).is_err() {
+                    return Ok(false);
+                }
+            }
+            bytes += path;
+            some.push(one);
+        }
+        let last = IoSample { other, unknown, ..part(some, false) };
+        Ok(self.sink.blocking_send(ProbeEvent::Io(last)).is_ok())
+    }
+
+    /// Takes the entries of a side out of the table.
+    fn take_entries(&mut self, side: u32) -> std::io::Result<Vec<FileIo>> {
+        let map = self.skel.maps.used.as_fd();
+        let names = self.names.borrow();
+        let (mut uses, mut keys) = (Vec::new(), Vec::new());
+        self.batch.read(map, |key, value| {
+            let (mut id, mut counted) = (io_key::default(), io_entry::default());
+            if plain::copy_from_bytes(&mut id, key).is_ok()
+                && plain::copy_from_bytes(&mut counted, value).is_ok()
+                && id.side == side
+            {
+                uses.push(decode::file_io(&id, &counted, &names));
+                keys.extend_from_slice(key);
+            }
+        })?;
+        percpu::delete_io(map, &keys)?;
+        Ok(uses)
+    }
+
+    /// Takes what has no entry on a side: for lack of room, and of unknown files.
+    fn take_rest(&self, side: u32) -> libbpf_rs::Result<(IoCounts, IoCounts)> {
+        let map = &self.skel.maps.rest;
+        let values = map.lookup_percpu(&side.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
+        let (mut other, mut unknown) = (IoCounts::default(), IoCounts::default());
+        for value in &values {
+            let mut rest = io_rest::default();
+            if plain::copy_from_bytes(&mut rest, value).is_ok() {
+                other += decode::counts(&rest.other);
+                unknown += decode::counts(&rest.unknown);
+            }
+        }
+        let zero = vec![bytes_of(&io_rest::default()).to_vec(); values.len()];
+        map.update_percpu(&side.to_ne_bytes(), &zero, MapFlags::ANY)?;
+        Ok((other, unknown))
+    }
+}

@@ -1,0 +1,67 @@
+//! `io`: bytes and calls of a process on a file in an interval.
+
+use super::open::cgroup;
+use super::{Record, Seconds, Text, Visitor, key};
+use crate::stream::lines::IoLine;
+
+impl<'a> Record for IoLine<'a> {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("interval_s", ["s"], "length of the interval, as measured"), |l| {
+            Seconds(l.interval_ns)
+        });
+        v.field(
+            key!(
+                "other",
+                "true for the last line of an interval: everything that has no line of its own, for lack of room \
+                 or by the filter; what is about a process or a file is null there"
+            ),
+            |l| l.of.is_none(),
+        );
+        v.field(key!("pid", "process ID (thread group) in the initial PID namespace"), |l| {
+            l.of.map(|one| one.key.tgid)
+        });
+        v.field(key!("uid", "real user ID in the initial user namespace"), |l| {
+            l.of.map(|one| one.uid)
+        });
+        v.field(key!("process", "name of the process's main thread"), |l| {
+            l.of.map(|one| Text(one.process.as_bytes()))
+        });
+        v.field(
+            key!(
+                "resolved",
+                "absolute path of the file at its first use in the interval, from the root of the process's mount \
+                 namespace; null where it is not known"
+            ),
+            |l| l.place().map(|place| Text(&place.path)),
+        );
+        v.field(
+            key!(
+                "resolved_kind",
+                "opened; deleted or tmpfile (no name any more, or none yet), or anon (no file); null without \
+                 resolved"
+            ),
+            |l| l.place().map(|place| place.kind.name()),
+        );
+        v.field(
+            key!(
+                "file_type",
+                "regular; with --io=all also directory, pipe, socket, character, block or other"
+            ),
+            |l| l.of.map(|one| one.file_type.name()),
+        );
+        v.field(
+            key!(
+                "read_bytes",
+                ["bytes"],
+                "bytes that calls read, from the page cache too; mapped memory is not seen"
+            ),
+            |l| l.counts.read_bytes,
+        );
+        v.field(key!("written_bytes", ["bytes"], "bytes that calls wrote; likewise"), |l| {
+            l.counts.written_bytes
+        });
+        v.field(key!("read_calls", "calls that read and did not fail"), |l| l.counts.read_calls);
+        v.field(key!("write_calls", "calls that wrote and did not fail"), |l| l.counts.write_calls);
+        cgroup(v, |l: Self| l.cgroup);
+    }
+}
