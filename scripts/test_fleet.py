@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Scrapes a fleet of recorded machines with Prometheus, and checks numbers, rules and alerts.
+"""Scrapes a fleet of recorded machines with Prometheus, and checks numbers, rules, dashboards and alerts.
 
-Each machine is `ebpftop export --from RECORDING` on a loopback port. Prometheus and promtool are those in
-PATH, else those of Debian's package: it is downloaded with apt-get and unpacked into target/fleet,
+Each machine is `ebpftop export --from RECORDING` on a loopback port. Prometheus, promtool, Alertmanager and amtool
+are those in PATH, else those of Debian's packages: they are downloaded with apt-get and unpacked into target/fleet,
 which installs nothing and starts no service. Every wait has an end; a check that cannot run fails.
 """
 
 import argparse
+import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +23,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RULES = ROOT / "packaging/prometheus"
+PACKAGING = ROOT / "packaging"
+RULES = PACKAGING / "prometheus"
 # The recording takes 45 s; a loaded machine is slower.
 PATIENCE = 180
 
@@ -38,22 +41,23 @@ def run(*command, **options):
     return done.stdout
 
 
-def tools(target):
-    """The paths of prometheus and promtool."""
-    found = [shutil.which(name) for name in ("prometheus", "promtool")]
+def tools(target, package, names):
+    """The paths of programs: in PATH, else of a package of Debian."""
+    found = [shutil.which(name) for name in names]
     if all(found):
         return found
     place = target / "fleet"
     place.mkdir(parents=True, exist_ok=True)
-    unpacked = place / "prometheus"
-    if not (unpacked / "usr/bin/promtool").exists():
+    unpacked = place / package
+    programs = [unpacked / "usr/bin" / name for name in names]
+    if not all(program.exists() for program in programs):
         if not shutil.which("apt-get"):
-            fail("install prometheus with promtool: they are not in PATH, and there is no apt-get")
-        run("apt-get", "-q", "download", "prometheus", cwd=place)
-        for package in place.glob("prometheus_*.deb"):
-            run("dpkg-deb", "-x", package, unpacked)
-            package.unlink()
-    return [unpacked / "usr/bin" / name for name in ("prometheus", "promtool")]
+            fail(f"install {' and '.join(names)}: they are not in PATH, and there is no apt-get")
+        run("apt-get", "-q", "download", package, cwd=place)
+        for file in place.glob(f"{package}_*.deb"):
+            run("dpkg-deb", "-x", file, unpacked)
+            file.unlink()
+    return programs
 
 
 def until(what, check):
@@ -96,9 +100,11 @@ class Fleet:
 def exporter(fleet, program, recording):
     """Starts a machine; its process and address."""
     child = fleet.start(
-        program, "export", "--from", recording, "--listen", "127.0.0.1:0", stderr=subprocess.PIPE
+        program, "export", "--from", recording, "--listen", "127.0.0.1:0", "--watched", "/**",
+        stderr=subprocess.PIPE,
     )
     timer = threading.Timer(PATIENCE, child.kill)
+    timer.daemon = True
     timer.start()
     for line in child.stderr:
         if "serving http://" in line:
@@ -113,22 +119,96 @@ def free_port():
         return sock.getsockname()[1]
 
 
+class Webhook:
+    """A receiver of Alertmanager's messages, on a thread that ends with the program."""
+
+    def __init__(self):
+        self.alerts = []
+        webhook = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.alerts += json.loads(body)["alerts"]
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_port}/alerts"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def relocated(binary, folder):
+    """Debian's Alertmanager reads its templates from a fixed place, where they are only when the package is installed.
+    A copy of an unpacked one reads them from its working directory: the program and that directory."""
+    place = b"/usr/share/prometheus/alertmanager"
+    templates = Path(binary).parents[2] / place.decode().strip("/")
+    if Path(place.decode()).exists() or not templates.exists():
+        return binary, folder
+    copy = folder / "alertmanager-copy"
+    # Of the same length, as a string of the program has to be.
+    copy.write_bytes(Path(binary).read_bytes().replace(place, b"./" + b"/" * (len(place) - 2)))
+    copy.chmod(0o755)
+    return copy, templates
+
+
+def alertmanager(fleet, binary, folder, webhook):
+    """Starts Alertmanager with the example of the packages, which waits for less; its address."""
+    config = (PACKAGING / "alertmanager/alertmanager.yml").read_text()
+    config = config.replace("http://127.0.0.1:9095/alerts", webhook.url)
+    config = re.sub(r"group_wait: \w+", "group_wait: 0s", config)
+    (folder / "alertmanager.yml").write_text(config)
+    address = f"127.0.0.1:{free_port()}"
+    log = open(folder / "alertmanager.log", "w", encoding="utf-8")
+    program, where = relocated(binary, folder)
+    fleet.start(
+        program,
+        f"--config.file={folder}/alertmanager.yml",
+        f"--storage.path={folder}/alertmanager",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+        cwd=where,
+        stdout=log,
+        stderr=log,
+    )
+
+    def answers():
+        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=20) as answer:
+            return answer.status == 200
+
+    until("Alertmanager", answers)
+    return address
+
+
 class Prometheus:
     """A running server."""
 
-    def __init__(self, fleet, binary, folder, targets):
+    def __init__(self, fleet, binary, folder, targets, alertmanager_address):
         shutil.copytree(RULES, folder / "etc")
         config = (folder / "etc/scrape.yml").read_text()
-        config = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" + config
+        alerting = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_address]}]}]}
+        config = (
+            "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+            f"alerting: {json.dumps(alerting)}\n{config}"
+        )
         (folder / "etc/prometheus.yml").write_text(config)
+        # A test does not wait for five minutes.
+        alerts = folder / "etc/ebpftop.alerts.yml"
+        alerts.write_text(alerts.read_text().replace("for: 5m", "for: 1s"))
         (folder / "etc/ebpftop.targets.json").write_text(json.dumps([{"targets": targets}]))
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
+        self.url = f"http://{self.address}"
         self.log = open(folder / "log", "w+", encoding="utf-8")
         fleet.start(
             binary,
             f"--config.file={folder}/etc/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address={self.url.removeprefix('http://')}",
+            f"--web.listen-address={self.address}",
+            f"--web.console.templates={PACKAGING}/consoles",
+            f"--web.console.libraries={PACKAGING}/consoles",
             stdout=self.log,
             stderr=self.log,
         )
@@ -147,6 +227,10 @@ class Prometheus:
         """The value of the only sample; 0 without one."""
         samples = self.query(expression)
         return samples[0][1] if samples else 0.0
+
+    def page(self, path):
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=20) as answer:
+            return answer.read().decode()
 
 
 def report(program, recording, by):
@@ -184,7 +268,47 @@ def check_rules(server):
             fail(f"{rule['name']}: {rule.get('lastError', rule['health'])}")
         if rule["type"] == "recording" and not server.query(rule["name"]):
             fail(f"{rule['name']} has no answer")
+        # An alert that is not raised has no answer, but each metric in it has.
+        for metric in re.findall(r"\b(?:up|ebpftop_\w+)(?:\{[^}]*\})?", rule["query"]):
+            # Machines without --otlp have none of its metrics.
+            if "_otlp_" not in metric and not server.query(metric):
+                fail(f"{rule['name']}: {metric} has no answer")
     print(f"{len(rules)} rules")
+
+
+def check_dashboards(server, instance):
+    """Every expression of the dashboards has an answer."""
+    asked = 0
+    values = {"$__rate_interval": "1m", "$__range": "10m", "$job": ".*", "$instance": instance}
+    for path in sorted((PACKAGING / "grafana").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                expression = target["expr"]
+                for name, value in values.items():
+                    expression = expression.replace(name, value)
+                if "$" in expression:
+                    fail(f"{path.name}: {expression} has another variable")
+                if not server.query(expression):
+                    fail(f"{path.name}, {panel['title']}: {expression} has no answer")
+                asked += 1
+    print(f"{asked} expressions of dashboards")
+
+
+def check_console(server, targets):
+    """The console template shows every machine, and each of its queries has an answer."""
+    template = (PACKAGING / "consoles/ebpftop.html").read_text()
+    queries = re.findall(r"(?:query|printf) `([^`]+)`", template)
+    for query in queries:
+        # Alerts and probes that are off have no answer while all is well.
+        if query.startswith("ALERTS") or query.endswith("== 0"):
+            continue
+        if not server.query(query.replace("%s", targets[0])):
+            fail(f"console: {query} has no answer")
+    page = server.page("consoles/ebpftop.html")
+    missing = [target for target in targets if f"<td>{target}</td>" not in page]
+    if missing or "worker" not in page or "ENOENT" not in page:
+        fail(f"the console lacks {missing or 'programs'}: {page}")
+    print(f"{len(queries)} queries of the console")
 
 
 def main():
@@ -195,7 +319,10 @@ def main():
     options = parser.parse_args()
     program = options.program.resolve()
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
-    prometheus, promtool = tools(target)
+    prometheus, promtool = tools(target, "prometheus", ["prometheus", "promtool"])
+    alerts, amtool = tools(target, "prometheus-alertmanager", ["prometheus-alertmanager", "amtool"])
+    run(sys.executable, ROOT / "scripts/dashboards.py", "--check")
+    run(amtool, "check-config", PACKAGING / "alertmanager/alertmanager.yml")
 
     run(promtool, "check", "rules", *sorted(RULES.glob("*.rules.yml")), *sorted(RULES.glob("*.alerts.yml")))
     run(promtool, "check", "config", "scrape.yml", cwd=RULES)
@@ -207,7 +334,9 @@ def main():
         started = [exporter(fleet, program, options.recording) for _ in range(options.machines)]
         machines.update({address: child for child, address in started})
         targets = sorted(machines)
-        server = Prometheus(fleet, prometheus, Path(folder), targets)
+        webhook = Webhook()
+        address = alertmanager(fleet, alerts, Path(folder), webhook)
+        server = Prometheus(fleet, prometheus, Path(folder), targets, address)
         until("all machines", lambda: server.one("sum(up)") == len(targets))
         with urllib.request.urlopen(f"http://{targets[0]}/metrics", timeout=20) as answer:
             run(promtool, "check", "metrics", input=answer.read().decode())
@@ -217,6 +346,8 @@ def main():
         time.sleep(5)
         check_numbers(server, targets, program, options.recording)
         check_rules(server)
+        check_dashboards(server, targets[0])
+        check_console(server, targets)
 
         gone = targets[0]
         machines[gone].terminate()
@@ -224,13 +355,16 @@ def main():
             fail("an exporter did not end cleanly")
         down = lambda: [
             alert
-            for alert in server.get("alerts")["alerts"]
-            if alert["labels"]["alertname"] == "EbpftopDown"
+            for alert in webhook.alerts
+            if alert["labels"]["alertname"] == "EbpftopDown" and alert["status"] == "firing"
         ]
-        alerts = until("the alert on a machine that is gone", down)
-        if [alert["labels"]["instance"] for alert in alerts] != [gone]:
-            fail(f"{gone} is gone, and the alerts are {alerts}")
-        print(f"{gone} ended, and EbpftopDown is {alerts[0]['state']}")
+        arrived = until("the alert on a machine that is gone, at the webhook", down)
+        if {alert["labels"]["instance"] for alert in arrived} != {gone}:
+            fail(f"{gone} is gone, and the alerts are {arrived}")
+        page = server.page("consoles/ebpftop.html")
+        if "EbpftopDown" not in page or page.count(">gone<") != 1:
+            fail(f"the console does not show that {gone} is gone: {page}")
+        print(f"{gone} ended: EbpftopDown is at the webhook and on the console")
 
 
 if __name__ == "__main__":
