@@ -41,7 +41,7 @@ fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # One after the other also with -j: each uses all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
+.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-sql test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -79,11 +79,16 @@ kernel: setup-test ## the tests of tests/kernel: here as root, or in a QEMU gues
 test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, run tests of the whole program there
 	@scripts/test-kernels.sh $(KERNELS)
 
-# Prometheus comes from Debian's package, unpacked into target and not installed, unless it is in PATH.
+# Prometheus and Alertmanager come from Debian's packages, unpacked into target and not installed, unless it is in PATH.
 # The program is that of the other tests: `cargo build` would compile it again, without what they need.
-test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, alerts
+test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, dashboards, alerts
 	$(CARGO) test --locked --no-run --test cli
 	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
+
+# chdb and duckdb come from PyPI, into a venv in target: 1 GB.
+test-sql: setup-test ## a minute: lines of this machine in ClickHouse and DuckDB by the shipped files, sums compared
+	$(CARGO) build --locked
+	@timeout --foreground -k 30 20m scripts/test_sql.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
 
 test-aarch64: setup-test ## build for aarch64 on any machine, run opens and talkers tests in an emulated one
 	@ARCH=aarch64 scripts/test-kernels.sh $(KERNELS)
@@ -106,6 +111,7 @@ lint: ## formats, lints, spelling and documentation alone
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck -x $(SCRIPTS)
 	codespell
+	scripts/dashboards.py --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --lib

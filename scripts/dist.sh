@@ -58,7 +58,7 @@ archive() {
 	local root=$staged/$name
 	mkdir -p "$root/completions" "$root/LICENSES"
 	cp "$binary" README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$root"
-	cp -r docs packaging/prometheus packaging/systemd "$root"
+	cp -r docs packaging/*/ "$root"
 	cp LICENSES/* packaging/copyright "$root/LICENSES"
 	gzip -dc "$staged/ebpftop.1.gz" >"$root/ebpftop.1"
 	cp "$staged"/{config.toml,sbom.cdx.json} "$root"

@@ -186,11 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_gives_the_same() {
+    fn the_unit_and_the_daemon_set_give_the_same() {
         let unit = include_str!("../packaging/systemd/ebpftop-export.service");
         let names =
             NEEDS.iter().filter(|need| need.in_setcap).map(|need| need.capability.to_string());
         let all = names.collect::<Vec<_>>().join(" ");
+        let manifest = include_str!("../packaging/kubernetes/daemonset.yaml");
+        let listed = all.replace("CAP_", "").replace(' ', ", ");
+        assert!(manifest.contains(&format!("\n              add: [{listed}]\n")), "{listed}");
         for key in ["AmbientCapabilities", "CapabilityBoundingSet"] {
             assert!(unit.contains(&format!("\n{key}={all}\n")), "{key}={all}");
         }

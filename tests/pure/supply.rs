@@ -121,3 +121,14 @@ fn the_oldest_rust_is_the_same_everywhere() {
     let oldest = manifest["package"]["rust-version"].as_str().unwrap();
     assert!(file("README.md").contains(&format!("Rust {oldest}")));
 }
+
+#[test]
+fn every_folder_of_packaging_is_in_the_packages() {
+    let manifest = file("Cargo.toml");
+    let folders = std::fs::read_dir(format!("{ROOT}/packaging")).unwrap().map(Result::unwrap);
+    let folders = folders.filter(|entry| entry.file_type().unwrap().is_dir());
+    for folder in folders.map(|entry| entry.file_name().into_string().unwrap()) {
+        let of_folder = format!("\"packaging/{folder}/");
+        assert_eq!(manifest.matches(&of_folder).count(), 2, "{folder}: in .deb and .rpm");
+    }
+}
