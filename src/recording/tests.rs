@@ -293,6 +293,21 @@ fn any_records_are_read_without_harm() {
 }
 
 #[test]
+fn bytes_of_files_are_recorded() {
+    use crate::model::event::{IoInfo, ProbeInfo};
+    let what = [
+        Seen::Probe(ProbeEvent::Started(ProbeInfo::Io(IoInfo::default()))),
+        Seen::Probe(ProbeEvent::Io(sample::io())),
+        Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
+    ];
+    let what: Vec<_> = (0..).map(Mono).zip(what).collect();
+    let (seen, ended) = read(&recording(&what)).unwrap();
+    ended.unwrap();
+    let truth: Vec<String> = what.iter().flat_map(|(at, seen)| lines(*at, seen)).collect();
+    assert_eq!(seen, truth);
+}
+
+#[test]
 fn the_quality_of_connections_is_recorded_apart() {
     use crate::model::conn::{ConnectionsBatch, ConnectionsTick};
     use crate::model::connections::sample;

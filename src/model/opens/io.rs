@@ -19,6 +19,12 @@ pub struct IoState {
 }
 
 impl IoState {
+    /// Nothing counted yet, while counting goes on.
+    pub(super) fn restarted(&self) -> Self {
+        let IoState { interval, interval_ns, .. } = *self;
+        Self { interval, interval_ns, ..Self::default() }
+    }
+
     /// Whether bytes are counted.
     pub fn is_known(&self) -> bool {
         self.interval > 0

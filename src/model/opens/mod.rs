@@ -288,7 +288,9 @@ impl Opens {
         let counts = self.counts;
         let ticks = self.ticks;
         let lost_reported = std::mem::take(&mut self.lost_reported);
+        let io = self.io.restarted();
         *self = Self {
+            io,
             counts,
             counts_base: counts,
             ticks,

@@ -1,5 +1,7 @@
 use super::*;
+use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use crate::model::open::{Comm, LostOpens, OpenMeta, ResolvedKind, Syscall};
+use crate::model::time::Stamp;
 
 fn meta(tgid: u32, at: u64, ret: i64) -> OpenMeta {
     OpenMeta {
@@ -56,6 +58,8 @@ fn check(opens: &Opens) {
     let mut in_paths = 0;
     for (_, path) in opens.paths.iter() {
         let uses = path.users.iter().map(|s| opens.files.get(*s).unwrap().tally);
+        let io = uses.clone().fold(IoCounts::default(), |sum, t| sum + t.io.total);
+        assert_eq!(io, path.tally.io.total);
         let (opened, failed) = uses.fold((0, 0), |s, t| (s.0 + t.opens, s.1 + t.failed));
         assert_eq!((opened, failed), (path.tally.opens, path.tally.failed));
         in_paths += opened;
@@ -68,15 +72,21 @@ fn check(opens: &Opens) {
         assert!(p.files.len() <= opens.limits.files_of_one);
         let files: u64 = p.files.iter().map(|s| opens.files.get(*s).unwrap().tally.opens).sum();
         assert!(files <= p.tally.opens);
+        let io = p.files.iter().map(|s| opens.files.get(*s).unwrap().tally.io.total);
+        let io = io.fold(IoCounts::default(), |sum, one| sum + one);
+        assert!(p.tally.io.total.since(&io) + io == p.tally.io.total, "{p:?}");
     }
 }
 
 /// Every open is in one program, and in a process of it or in its stand-in.
 fn check_programs(opens: &Opens) {
-    let sums = |t: &Tally| (t.opens, t.failed);
-    let add = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    type Sums = (u64, u64, IoCounts);
+    let sums = |t: &Tally| (t.opens, t.failed, t.io.total);
+    let add = |a: Sums, b: Sums| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+    let none = Sums::default();
     let programs = opens.programs.iter().map(|(_, p)| sums(&p.tally));
-    assert_eq!(programs.fold((0, 0), add), sums(&opens.total));
+    let (opened, failed, io) = programs.fold(none, add);
+    assert_eq!((opened, failed, io + opens.io.other), sums(&opens.total));
     let real = || opens.programs.iter().filter(|(_, p)| p.evicted == 0);
     assert!(real().count() <= opens.limits.programs);
     let gone: u64 = opens.programs.iter().map(|(_, p)| p.evicted).sum();
@@ -87,7 +97,7 @@ fn check_programs(opens: &Opens) {
     for (slot, program) in real() {
         let of = |p: &Process| opens.program_of(p) == Some(slot);
         let parts = opens.processes.iter().filter(|(_, p)| of(p)).map(|(_, p)| sums(&p.part()));
-        assert_eq!(parts.fold((0, 0), add), sums(&program.tally), "{program:?}");
+        assert_eq!(parts.fold(none, add), sums(&program.tally), "{program:?}");
     }
 }
 
@@ -214,6 +224,28 @@ proptest::proptest! {
             let process = Comm::new(name.as_bytes());
             let meta = OpenMeta { process, ..meta(*tgid, at * 100_000_000, *ret) };
             let resolved = Some((ResolvedKind::Opened, resolved.as_bytes()));
+            if at % 4 == 0 {
+                let kind = ResolvedKind::Opened;
+                let path = resolved.map(|(_, path)| path.into()).filter(|_| at % 8 == 0);
+                let counts = IoCounts { read_bytes: *at, written_bytes: 1, ..IoCounts::default() };
+                opens.add_io(&IoSample {
+                    at: Stamp { mono: meta.at, ..Stamp::default() },
+                    interval_ns: 1_000_000_000,
+                    uses: vec![FileIo {
+                        key: ProcessKey::of(&meta),
+                        process,
+                        uid: 0,
+                        cgroup_id: None,
+                        file_type: FileType::Regular,
+                        place: path.map(|path| FilePlace { kind, path }),
+                        counts,
+                    }],
+                    other: if at % 12 == 0 { IoCounts::default() } else { counts },
+                    more: at % 12 == 0,
+                    ..IoSample::default()
+                });
+                continue;
+            }
             opens.add(&Open { meta: &meta, path: Some(passed.as_bytes()), resolved }, meta.at);
             if i % 50 == 0 {
                 opens.tick(Mono(*at));
