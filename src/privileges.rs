@@ -30,6 +30,8 @@ pub enum ThreadRole {
     Features,
     /// Reads the details of processes.
     ProcessInfo,
+    /// Reads who has the sockets of listeners open.
+    Listeners,
 }
 
 /// A capability, the tasks that keep it after the start, and the reason.
@@ -80,15 +82,20 @@ pub const NEEDS: [Need; 8] = [
     ),
     need(
         Capability::CAP_SYS_PTRACE,
-        &[ThreadRole::ProcessInfo, ThreadRole::Namespace, ThreadRole::Polling],
+        &[
+            ThreadRole::ProcessInfo,
+            ThreadRole::Namespace,
+            ThreadRole::Polling,
+            ThreadRole::Listeners,
+        ],
         true,
         "reads which program another user's process runs, and /proc behind hidepid",
     ),
     need(
         Capability::CAP_DAC_READ_SEARCH,
-        &[ThreadRole::Polling],
+        &[ThreadRole::Polling, ThreadRole::Listeners],
         true,
-        "at start: tracefs, which is root's alone; where connections are polled, descriptors of others",
+        "at start: tracefs, which is root's alone; for listeners, and where connections are polled, descriptors of others",
     ),
     need(
         Capability::CAP_SYS_ADMIN,

@@ -255,6 +255,7 @@ impl App {
                         self.talkers_pane.next_sort(ways);
                     }
                     TalkersView::Connections => self.talkers_pane.conns.next_sort(),
+                    TalkersView::Listeners => self.talkers_pane.listeners.next_sort(),
                 }
                 self.rebuild_talkers();
             }
@@ -272,6 +273,7 @@ impl App {
                 let reverse = match pane.view {
                     TalkersView::Addresses => &mut pane.reverse,
                     TalkersView::Connections => &mut pane.conns.reverse,
+                    TalkersView::Listeners => &mut pane.listeners.reverse,
                 };
                 *reverse = !*reverse;
                 self.rebuild_talkers();
@@ -297,6 +299,7 @@ impl App {
                 let id = match pane.view {
                     TalkersView::Addresses => pane.selected().map(TalkersPane::id),
                     TalkersView::Connections => pane.conns.selected().map(ConnsTable::id),
+                    TalkersView::Listeners => pane.listeners.selected_id(),
                 };
                 (pane.shown_list_mut().0, id)
             }

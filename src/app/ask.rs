@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::data::Data;
-use super::talkers::{TalkerRow, TalkersPane};
+use super::talkers::{TalkerRow, TalkersPane, TalkersView};
 use super::{App, Effect};
 use crate::model::cgroup::Cgroup;
 use crate::model::event::CgroupsMade;
@@ -57,6 +57,10 @@ impl App {
             let addresses = visible_addresses(&self.talkers_pane, shown.wire, room.rows);
             let asked = self.data.names.ask(addresses.into_iter(), now);
             effects.extend((!asked.is_empty()).then_some(Effect::Names(asked)));
+        }
+        let listens = self.talkers_pane.view == TalkersView::Listeners && self.is_live();
+        if listens && self.talkers_pane.listeners.is_due(now) {
+            effects.push(Effect::Listeners);
         }
         effects.extend(self.break_down());
         effects

@@ -11,6 +11,7 @@ pub mod conns;
 pub mod data;
 pub mod filter_line;
 pub mod list;
+pub mod listeners;
 mod measured;
 mod mouse;
 mod msg;
@@ -235,6 +236,11 @@ impl App {
                 let news = self.data.cgroups.name_containers(&answers);
                 self.cgroups_changed(news)
             }
+            Msg::Listeners(found) => {
+                self.talkers_pane.listeners.found = Some(*found);
+                self.rebuild_talkers();
+                vec![Effect::Redraw]
+            }
             Msg::Parents(answers) => {
                 self.data.lineage.take(answers);
                 Vec::new()
@@ -345,6 +351,16 @@ impl App {
     pub fn mode(&self) -> Mode {
         let below = if self.filter.editing() { Mode::Filter } else { Mode::Main };
         self.screen.overlay.mode().unwrap_or(below)
+    }
+
+    /// Whether it shows this machine, and not a recording.
+    pub fn is_live(&self) -> bool {
+        self.replay.is_none() && self.remote.is_none()
+    }
+
+    /// The moment of the latest event or tick.
+    pub fn clock(&self) -> Mono {
+        self.time.clock()
     }
 
     pub fn paused(&self) -> bool {

@@ -51,6 +51,11 @@ impl App {
                 self.focus(Pane::Talkers);
                 self.rebuild_talkers();
             }
+            Target::ListenersHeader(sort) => {
+                self.talkers_pane.listeners.sort_by(sort);
+                self.focus(Pane::Talkers);
+                self.rebuild_talkers();
+            }
             Target::Pane(pane) => self.focus(pane),
             Target::Split(pane) => {
                 self.focus(pane);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::conns::ConnsSort;
+use super::listeners::ListenersSort;
 use super::opens::OpensSort;
 use super::talkers::TalkersSort;
 use super::{Pane, PlayerCommand, Recorded, Remote, Replay};
@@ -12,6 +13,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::container::ContainerAnswers;
 use crate::model::event::{ProbeEvent, TalkersCommand};
 use crate::model::lineage::Lookup;
+use crate::model::listener::Listeners;
 use crate::model::names::Answer;
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{ProcessInfo, ProcessQuery};
@@ -41,6 +43,8 @@ pub enum Msg {
     Containers(ContainerAnswers),
     /// Parents of processes.
     Parents(Vec<Lookup>),
+    /// The listeners of this machine.
+    Listeners(Box<Listeners>),
     /// The name of an address.
     Named(IpAddr, Answer),
     /// The configuration file that was written, or the error.
@@ -76,6 +80,8 @@ pub enum Effect {
     Containers(Vec<Box<str>>),
     /// Look up these processes, the parents of others.
     Parents(Vec<u32>),
+    /// Read the listeners of this machine.
+    Listeners,
     /// Resolve the names of these addresses.
     Names(Vec<IpAddr>),
     /// Write these settings into the configuration.
@@ -97,6 +103,7 @@ pub enum Target {
     OpensHeader(OpensSort),
     TalkersHeader(TalkersSort),
     ConnsHeader(ConnsSort),
+    ListenersHeader(ListenersSort),
     /// A pane, or the tab that brings it up.
     Pane(Pane),
     /// The line between the panes, on the side of this one.

@@ -33,6 +33,14 @@ impl App {
         }
         match self.screen.focus {
             Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => self.open_conn(),
+            Pane::Talkers if self.talkers_pane.view == TalkersView::Listeners => {
+                let Some(listener) = self.talkers_pane.listeners.selected() else { return };
+                let owner = listener.owner.and_then(|owner| self.opens().find(owner.key));
+                match owner {
+                    Some(slot) => self.open_detail(Detail::Process(slot), None),
+                    None => self.say("its process is not in the table: it has opened nothing yet"),
+                }
+            }
             Pane::Talkers => {
                 if let Some(TalkerRow::Talker(slot)) = self.talkers_pane.selected() {
                     self.open_talker(slot, None);
@@ -257,6 +265,9 @@ impl App {
         }
         match self.screen.focus {
             Pane::Opens => self.opens_pane.bytes_of(self.opens_pane.selected()?, opens),
+            Pane::Talkers if self.talkers_pane.view == TalkersView::Listeners => {
+                Some(self.talkers_pane.listeners.selected()?.local.to_string().into_bytes())
+            }
             Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => {
                 Some(self.current_conn()?.remote.ip().to_string().into_bytes())
             }
@@ -306,6 +317,10 @@ impl App {
             return false;
         };
         let pane = &self.talkers_pane;
+        if pane.view == TalkersView::Listeners {
+            let owner = pane.listeners.selected().and_then(|listener| listener.owner);
+            return owner.is_some_and(|owner| owner.key == key);
+        }
         if pane.view == TalkersView::Connections {
             let conn = self.current_conn();
             return conn.is_some_and(|conn| conn.shares.iter().any(|s| s.owner.key == key));

@@ -85,6 +85,9 @@ impl App {
         pane.settle(room.rows);
         pane.relate(shown.wire, shown.opens, shown.owners, &at);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
+        if pane.view == TalkersView::Listeners {
+            pane.listeners.build(filter, room.rows);
+        }
         let Some(connections) = shown.owners.filter(|_| pane.view == TalkersView::Connections)
         else {
             return pane.conns.clear();

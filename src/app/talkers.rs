@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::conns::ConnsTable;
 use super::list::{List, RowId};
+use super::listeners::ListenersTable;
 use super::related::{MAX_DEPTH, Related};
 use super::{PaneRoom, order};
 use crate::model::conn::{PacketPoint, PeerAddr};
@@ -26,6 +27,7 @@ pub enum TalkersView {
     #[default]
     Addresses,
     Connections,
+    Listeners,
 }
 
 impl TalkersView {
@@ -33,7 +35,8 @@ impl TalkersView {
     pub fn next(self) -> Self {
         match self {
             Self::Addresses => Self::Connections,
-            Self::Connections => Self::Addresses,
+            Self::Connections => Self::Listeners,
+            Self::Listeners => Self::Addresses,
         }
     }
 }
@@ -105,6 +108,7 @@ pub struct TalkersPane {
     /// The table that is shown.
     pub view: TalkersView,
     pub conns: ConnsTable,
+    pub listeners: ListenersTable,
     /// The directions chosen with a key; else by the interface.
     pub chosen: Option<DirectionFilter>,
     pub sort: TalkersSort,
@@ -192,6 +196,7 @@ impl TalkersPane {
         match self.view {
             TalkersView::Addresses => (&self.list, self.rows.len()),
             TalkersView::Connections => (&self.conns.list, self.conns.rows.len()),
+            TalkersView::Listeners => (&self.listeners.list, self.listeners.rows.len()),
         }
     }
 
@@ -200,6 +205,7 @@ impl TalkersPane {
         match self.view {
             TalkersView::Addresses => (&mut self.list, self.rows.len()),
             TalkersView::Connections => (&mut self.conns.list, self.conns.rows.len()),
+            TalkersView::Listeners => (&mut self.listeners.list, self.listeners.rows.len()),
         }
     }
 
@@ -208,6 +214,7 @@ impl TalkersPane {
         match self.view {
             TalkersView::Addresses => self.inside.is_some(),
             TalkersView::Connections => self.conns.inside.is_some(),
+            TalkersView::Listeners => false,
         }
     }
 

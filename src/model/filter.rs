@@ -14,9 +14,10 @@ pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
 use super::cgroup::Cgroup;
-use super::conn::Conn;
+use super::conn::{Conn, TCP};
 use super::file_change::{FileChange, Op};
 use super::lineage::Ancestor;
+use super::listener::Listener;
 use super::open::Comm;
 use super::quality::{Quality, TcpState};
 use super::unit::systemd_unit;
@@ -322,6 +323,19 @@ impl Filter {
     /// Whether there are terms on ports alone (`port:`).
     pub fn chooses_ports(&self) -> bool {
         !self.ports.is_empty()
+    }
+
+    /// Whether the terms on the address (`ip:`), the port and the state of a listener match. It has neither
+    /// a peer nor a round-trip time.
+    pub fn listener(&self, listener: &Listener) -> bool {
+        let state = (listener.protocol == TCP).then_some(TcpState::Listen);
+        let port = listener.local.port();
+        self.address(listener.local.ip())
+            && self.port([port, port])
+            && self.states.iter().all(|t| t.passes(|is| state == Some(*is)))
+            && self.peers.iter().all(|t| t.negated)
+            && self.rtts.iter().all(|t| t.negated)
+            && self.retransmits.iter().all(|t| t.negated)
     }
 
     /// Whether the terms on the peer (`peer:`) match.

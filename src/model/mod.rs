@@ -26,6 +26,7 @@ pub mod lag;
 pub mod ledger;
 pub mod lineage;
 pub mod link;
+pub mod listener;
 pub mod marks;
 pub mod mounts;
 pub mod names;

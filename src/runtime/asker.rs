@@ -12,6 +12,7 @@ use crate::clock;
 use crate::model::process_info::ProcessQuery;
 use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
+use crate::probes::connections::listeners;
 use crate::probes::containers::ContainerFiles;
 use crate::probes::process_info;
 
@@ -25,6 +26,7 @@ pub(super) struct Asker {
     cgroups: Option<SyncSender<Vec<u64>>>,
     containers: Option<SyncSender<Vec<Box<str>>>>,
     parents: Option<SyncSender<Vec<u32>>>,
+    listeners: Option<SyncSender<()>>,
 }
 
 impl Asker {
@@ -49,7 +51,10 @@ impl Asker {
         let files = ContainerFiles::default();
         let names = move |ids: Vec<Box<str>>| Msg::Containers(files.names(&ids));
         let containers = spawn("containers", keep(&[]), answers.clone(), names);
-        Self { processes, cgroups, containers, parents }
+        let keeps = keep(&[ThreadRole::Listeners]);
+        let read = |()| Msg::Listeners(Box::new(listeners()));
+        let listeners = spawn("listeners", keeps, answers.clone(), read);
+        Self { processes, cgroups, containers, parents, listeners }
     }
 
     /// Asks for the details of a process.
@@ -65,6 +70,11 @@ impl Asker {
     /// Asks for the names of containers.
     pub(super) fn containers(&self, ids: Vec<Box<str>>) {
         ask(self.containers.as_ref(), ids);
+    }
+
+    /// Asks for the listeners.
+    pub(super) fn listeners(&self) {
+        ask(self.listeners.as_ref(), ());
     }
 
     /// Asks for the parents of processes.

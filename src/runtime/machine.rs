@@ -34,6 +34,7 @@ impl Live {
             }
             Effect::Cgroups(ids) if self.can_ask => self.asker.cgroups(ids),
             Effect::Containers(ids) => self.asker.containers(ids),
+            Effect::Listeners => self.asker.listeners(),
             Effect::Parents(pids) if self.can_ask => self.asker.parents(pids),
             _ => {}
         }

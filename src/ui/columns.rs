@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::model::field::conns::{self, ConnsColumn};
+use crate::model::field::listeners::{self, ListenersColumn};
 use crate::model::field::opens::{BESIDE_FILE, OpensColumn, OpensField};
 use crate::model::field::talkers::{self, TalkersColumn, TalkersField};
 use crate::model::field::{Column, Need};
@@ -57,6 +58,11 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
 pub fn conns(app: &App) -> Vec<ConnsColumn> {
     let bytes = app.screen.units.bytes;
     shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, |_| true)
+}
+
+/// The columns of the table of listeners.
+pub fn listeners(app: &App) -> Vec<ListenersColumn> {
+    shown(&listeners::COLUMNS, app.columns.get(listeners::TABLE), false, |_| true)
 }
 
 /// The columns that the configuration chose by their headers, in its order, or all of them; without

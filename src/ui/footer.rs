@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use super::look::Look;
 use super::text::{Line, cells, cut};
-use super::{conns, opens, talkers};
+use super::{conns, listeners, opens, talkers};
 use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
 use crate::keys::{Action, Mode};
@@ -115,6 +115,7 @@ pub fn tabs(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
                 (app.talkers_pane.ways(app.wire()).title(), talkers::order(app, look))
             }
             TalkersView::Connections => ("connections", conns::order(app, look)),
+            TalkersView::Listeners => ("listeners", listeners::order(app, look)),
         },
     };
     // The order first: its column may have no room.

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use super::columns;
 use super::frame::window;
 use super::help_text::{
-    ADDRESS, COLOURS, CONNECTIONS, MARKS, StyleOf, TALKERS, rows_of, rows_of_detail,
+    ADDRESS, COLOURS, CONNECTIONS, LISTENERS, MARKS, StyleOf, TALKERS, rows_of, rows_of_detail,
 };
 use super::layout::layout_of;
 use super::look::Look;
@@ -93,6 +93,10 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
     let plain = |header: &str, help: &'static str| (header.to_owned(), key, Cow::Borrowed(help));
     let (title, rows, columns): (_, _, Vec<Entry<'_>>) = match app.screen.focus {
         Pane::Talkers if app.talkers_pane.inside.is_some() => ("address", ADDRESS, Vec::new()),
+        Pane::Talkers if app.talkers_pane.view == TalkersView::Listeners => {
+            let columns = columns::listeners(app).into_iter().map(|c| plain(c.header, c.help));
+            ("listeners", LISTENERS, columns.collect())
+        }
         Pane::Talkers if app.talkers_pane.view == TalkersView::Connections => {
             let columns = columns::conns(app).into_iter().map(|c| plain(c.header, c.help));
             ("connections", CONNECTIONS, columns.collect())

@@ -56,6 +56,9 @@ pub const TALKERS: &str =
 /// The rows of the table of connections.
 pub const CONNECTIONS: &str = "connections of this machine, in all network namespaces; ended ones stay dimmed for a minute. The line above counts those that are open, begin, end and fail";
 
+/// The rows of the table of listeners.
+pub const LISTENERS: &str = "TCP sockets that listen and UDP sockets without a peer, in all network namespaces, read every two seconds while they are shown. In other namespaces the limit of the queue is not known, nor drops of TCP";
+
 /// Words beside a row or in the header.
 pub const MARKS: &[(&str, &str)] = &[
     ("self", "an address of this machine, or of the namespace watched"),

@@ -189,6 +189,10 @@ pub fn layout_of(app: &App, area: Rect) -> Layout {
 /// Lines of the talkers pane with header and borders; `None` for the details of an address.
 fn talkers_lines(app: &App, width: u16) -> Option<u16> {
     let pane = &app.talkers_pane;
+    if pane.view == TalkersView::Listeners {
+        let lines = u16::try_from(pane.listeners.rows.len() + 4).unwrap_or(u16::MAX);
+        return Some(lines.max(TALKERS_LEAST));
+    }
     if pane.view == TalkersView::Connections {
         let lines = u16::try_from(pane.conns.rows.len() + 4).unwrap_or(u16::MAX);
         return pane.conns.inside.is_none().then_some(lines.max(TALKERS_LEAST));

@@ -58,7 +58,7 @@ fn talkers_parts(app: &App, look: &Look, inside: Rect) -> Parts {
             u16::try_from(talkers::warnings(app, look).len()).unwrap_or(u16::MAX)
         }
         // The line of counts.
-        TalkersView::Connections => 1,
+        TalkersView::Connections | TalkersView::Listeners => 1,
     };
     let detail = Rect { height: 0, ..inside };
     let rows = below(inside, warnings.saturating_add(1));

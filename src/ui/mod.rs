@@ -19,6 +19,7 @@ mod header;
 mod help;
 mod help_text;
 mod layout;
+mod listeners;
 mod look;
 mod measure;
 mod num;
@@ -136,6 +137,10 @@ pub fn hit(app: &App, look: &Look, area: Rect, column: u16, row: u16) -> Option<
                         let columns = columns::conns(app);
                         table::sort_at(&columns, inside.width, x).map(Target::ConnsHeader)
                     }
+                    TalkersView::Listeners => {
+                        let columns = columns::listeners(app);
+                        table::sort_at(&columns, inside.width, x).map(Target::ListenersHeader)
+                    }
                 },
             };
         }
@@ -200,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::model::field::opens::OpensTable;
-    use crate::model::field::{conns, talkers};
+    use crate::model::field::{conns, listeners, talkers};
 
     /// The sign of the order fits beside the header in the narrowest column.
     #[test]
@@ -210,6 +215,9 @@ mod tests {
             for c in table.columns().iter().filter(|c| c.sort.is_some()) {
                 assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
             }
+        }
+        for c in listeners::COLUMNS.iter().filter(|c| c.sort.is_some()) {
+            assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);
         }
         for c in conns::COLUMNS.iter().filter(|c| c.sort.is_some()) {
             assert!(fits(c.header, c.min) && fits(c.as_bytes().header, c.min), "{}", c.header);

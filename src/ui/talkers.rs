@@ -11,7 +11,7 @@ use super::table::Table;
 use super::talkers_cells;
 use super::talkers_data::Ctx;
 use super::text::{self, Line};
-use super::{columns, conns, num, problem, related, talker};
+use super::{columns, conns, listeners, num, problem, related, talker};
 use crate::app::data::ProbeState;
 use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
@@ -39,6 +39,19 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
         }
         .draw(area, buf);
         return conns::draw(app, look, inside, parts.rows, buf);
+    }
+    if pane.view == TalkersView::Listeners {
+        PaneFrame {
+            title: " 2 Listeners ".to_owned(),
+            order: listeners::order(app, look),
+            sum: String::new(),
+            count: listeners::count(app, look),
+            look,
+            focused,
+            borders: at.borders,
+        }
+        .draw(area, buf);
+        return listeners::draw(app, look, inside, parts.rows, buf);
     }
     let ctx = Ctx::new(app, look);
     PaneFrame {

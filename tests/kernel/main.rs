@@ -34,6 +34,7 @@ mod hostile;
 mod invoker;
 mod io;
 mod io_uring;
+mod listeners;
 mod netns;
 mod opens;
 mod opens_processes;

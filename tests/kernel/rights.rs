@@ -65,6 +65,7 @@ fn a_log_is_written_with_the_permissions_of_the_caller_of_sudo() {
 }
 
 /// Capabilities by their bit (include/uapi/linux/capability.h).
+const DAC_READ_SEARCH: u64 = 1 << 2;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 const SYS_PTRACE: u64 = 1 << 19;
@@ -112,6 +113,7 @@ fn each_thread_of_the_dashboard_keeps_the_privileges_it_needs() {
         ("cgroups", 0),
         ("containers", 0),
         ("input", 0),
+        ("listeners", SYS_PTRACE | DAC_READ_SEARCH),
         ("parents", 0),
         ("record", 0),
         ("save", 0),
@@ -144,6 +146,7 @@ fn locked_nothing_is_kept_and_counting_goes_on() {
         "cgroups",
         "containers",
         "input",
+        "listeners",
         "parents",
         "record",
         "save",

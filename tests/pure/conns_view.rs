@@ -1,9 +1,10 @@
 //! The table of connections in the talkers pane, on a fed model.
 
-use ebpftop::app::Msg;
-use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick};
+use ebpftop::app::{Effect, Msg};
+use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, TCP, UDP};
 use ebpftop::model::connections::MAX_CLOSED;
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
+use ebpftop::model::listener::{Listener, Listeners};
 use ebpftop::model::quality::Quality;
 use ratatui::crossterm::event::KeyCode;
 
@@ -189,4 +190,76 @@ fn ended_connections_beyond_their_bound_are_counted() {
     let screen = app.text();
     assert!(screen.contains("4100 of 4100 · 3 evicted"), "{screen}");
     assert!(screen.contains("4097 refused, 1 aborted"), "{screen}");
+}
+
+#[test]
+fn listeners_are_read_while_they_are_shown() {
+    let mut app = connected((200, 60));
+    let asks = |effects: Vec<Effect>| effects.contains(&Effect::Listeners);
+    assert!(!asks(app.update(Msg::Tick, at(31.3))));
+    app.press(KeyCode::Char('c'), at(31.3));
+    assert!(asks(app.press(KeyCode::Char('t'), at(31.3))));
+    assert!(app.text().contains("reading the listeners"), "{}", app.text());
+    assert!(!asks(app.update(Msg::Tick, at(32.3))) && asks(app.update(Msg::Tick, at(33.4))));
+    let listener = |inode, protocol, local: &str, who, waiting, limit, drops| Listener {
+        protocol,
+        local: local.parse().unwrap(),
+        netns: 1,
+        interface: 0,
+        inode,
+        waiting,
+        limit,
+        drops,
+        owner: who,
+        others: u32::from(inode == 1) * 3,
+        cgroup: who.map(|_| (*b"/system.slice/nginx.service").into()),
+    };
+    let nginx = Some(owner(812, "nginx"));
+    let rows = vec![
+        listener(1, TCP, "[::]:443", nginx, 3, Some(511), Some(0)),
+        listener(2, TCP, "10.0.3.1:80", nginx, 129, Some(128), Some(17)),
+        listener(3, UDP, "127.0.0.53:53", Some(owner(777, "a\x1b[31m")), 832, None, Some(2)),
+        listener(4, UDP, "0.0.0.0:111", None, 0, None, None),
+    ];
+    let problem = Some("2 namespaces cannot be read".to_owned());
+    let found = Listeners { at: at(33.4), rows, left_out: 7, problem };
+    app.update(Msg::Listeners(Box::new(found)), at(33.5));
+    snapshots!("listeners", app);
+    let screen = app.text();
+    for words in [
+        &["2 TCP · 2 UDP", "2 namespaces cannot be read"][..],
+        &["nginx", "+3", "nginx.serv", "tcp", "[::]:443", " 3 ", "511"],
+        &["nginx", "10.0.3.1:80", "129", "128", "17"],
+        &["a\\x1b[31m", "udp", "127.0.0.53:53", "832"],
+        &["4 of 4 · 7 left out"],
+    ] {
+        let found = screen.lines().any(|l| words.iter().all(|w| l.contains(w)));
+        assert!(found, "{words:?}\n{screen}");
+    }
+    let shown = |app: &Dashboard| {
+        let text = app.text();
+        let all = [":443 ", ":80 ", ":53 ", ":111 "];
+        let mut found: Vec<_> = all.iter().filter_map(|p| Some((text.find(p)?, *p))).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, port)| port).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&app), [":53 ", ":80 ", ":111 ", ":443 "]);
+    for _ in 0..3 {
+        app.press(KeyCode::Char('s'), at(33.6));
+    }
+    assert_eq!(shown(&app)[..2], [":80 ", ":53 "], "{}", app.text());
+    for (filter, ports) in [
+        ("port:<100 state:listening", &[":80 "][..]),
+        ("nginx", &[":80 ", ":443 "]),
+        ("unit:nginx pid:812 port:443", &[":443 "]),
+        ("peer:10.0.0.0/8", &[]),
+    ] {
+        type_text(&mut app, &format!("/{filter}"), at(33.7));
+        app.press(KeyCode::Enter, at(33.7));
+        assert_eq!(shown(&app), ports, "{filter}\n{}", app.text());
+        app.press(KeyCode::Esc, at(33.7));
+    }
+    // The one with the most drops leads to its process.
+    app.press(KeyCode::Enter, at(33.8));
+    assert!(app.text().contains(" › nginx 812 "), "{}", app.text());
 }

@@ -127,6 +127,7 @@ fn capabilities() -> String {
         ThreadRole::Namespace => "`talkers` with `--netns`",
         ThreadRole::Features => "`talkers` while a device's features have to be restored",
         ThreadRole::ProcessInfo => "`who`",
+        ThreadRole::Listeners => "`listeners`",
     };
     let rows = NEEDS.iter().map(|need| {
         let threads: Vec<_> = need.kept_by.iter().map(thread).collect();

@@ -168,8 +168,8 @@ pub static COLUMNS: [ConnsColumn; 14] = [
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(12, 24, 1).sorts(S::Process),
     Column::number(F::Pid, "PID", Unit::Number, super::PID_HELP).sized(7, 7, 6),
     Column::text(F::Unit, "UNIT", super::UNIT_HELP).sized(10, 26, 9),
-    Column::text(F::Protocol, "PROTO", "protocol: tcp, udp, else its number").sized(5, 5, 7),
-    Column::text(F::Local, "LOCAL", "local address and port").sized(18, 47, 8),
+    Column::text(F::Protocol, "PROTO", super::PROTOCOL_HELP).sized(5, 5, 7),
+    Column::text(F::Local, "LOCAL", super::LOCAL_HELP).sized(18, 47, 8),
     Column::text(F::Peer, "PEER", super::PEER_HELP).sized(17, 47, 0).sorts(S::Peer),
     Column::text(F::State, "STATE", super::STATE_HELP).sized(11, 12, 2).sorts(S::State),
     Column::number(F::Rx, "RX b/s", Unit::BitsPerSecond, super::RX_HELP)

@@ -5,6 +5,7 @@
 //! that draws a cell is elsewhere, in `ui`, chosen by the column's field. Pure data, no I/O.
 
 pub mod conns;
+pub mod listeners;
 pub mod opens;
 pub mod opens_view;
 pub mod related;
@@ -210,7 +211,11 @@ impl Table {
 /// Every table of the screen whose columns can be chosen.
 pub fn tables() -> Vec<Table> {
     let opens = opens::tables();
-    opens.into_iter().chain([talkers::table(), conns::table()]).chain(related::tables()).collect()
+    opens
+        .into_iter()
+        .chain([talkers::table(), conns::table(), listeners::table()])
+        .chain(related::tables())
+        .collect()
 }
 
 /// Every header with its help, each once, in the order of [`tables`].
@@ -238,6 +243,8 @@ const TX_BYTES_HELP: &str =
 const PEER_HELP: &str = "address that the process exchanges data with, of a connection with its port; bold where it is among the talkers";
 const STATE_HELP: &str =
     "whether the process lives, or when it ended; of a connection its TCP state, or why it failed";
+const PROTOCOL_HELP: &str = "protocol: tcp, udp, else its number";
+const LOCAL_HELP: &str = "local address and port";
 const UNIT_HELP: &str = "service (systemd unit) or container, else the cgroup";
 const READ_HELP: &str = "bytes of files that calls read per second in the last interval, with --io: from the page \
     cache too, without mapped memory";

@@ -11,6 +11,8 @@ mod shares;
 
 use std::time::Duration;
 
+pub use procfs::listeners;
+
 use super::programs::Storage;
 use super::{Commands, ProbeThread, Sink, refusal};
 use crate::model::event::{ConnectionsInfo, ProbeEnd, ProbeId};

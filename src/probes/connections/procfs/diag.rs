@@ -20,6 +20,9 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST_DUMP: u16 = 0x301;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_SKMEMINFO: u16 = 7;
+/// The index in `INET_DIAG_SKMEMINFO`.
+const SK_MEMINFO_DROPS: usize = 8;
 const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = 56;
 const MESSAGE_BYTES: usize = 72;
@@ -59,6 +62,22 @@ pub(super) struct Entry {
     pub(super) quality: Quality,
 }
 
+/// `TCP_LISTEN` and `TCP_CLOSE` of `include/net/tcp_states.h`; the latter is a bound UDP socket.
+pub(super) const LISTEN: u8 = 10;
+pub(super) const BOUND: u8 = 7;
+
+/// A socket that waits for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listening {
+    pub(super) protocol: u16,
+    pub(super) local: SocketAddr,
+    pub(super) interface: u32,
+    pub(super) inode: u32,
+    pub(super) waiting: u32,
+    pub(super) limit: Option<u32>,
+    pub(super) drops: Option<u32>,
+}
+
 /// Lists the connected TCP and UDP sockets of the thread's network namespace.
 ///
 /// Returns the kernel's modules that cannot answer (`udp_diag`); without TCP it is an error.
@@ -66,9 +85,37 @@ pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str,
     let mut refused = Vec::new();
     for (protocol, states) in [(TCP, &CONNECTED[..]), (UDP, &[ESTABLISHED][..])] {
         for family in [libc::AF_INET, libc::AF_INET6] {
-            match dump(protocol, family, states, &mut each) {
+            let request = request(protocol, family, states, INET_DIAG_INFO);
+            let done = dump(&request, |body| {
+                parse(protocol, body).into_iter().for_each(&mut each);
+            });
+            match done {
                 Ok(()) => {}
                 // A kernel without IPv6 has no such sockets.
+                Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
+                Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
+                Err(e) if is_absent(&e) => return Err(no_module("tcp_diag", &e)),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// Lists the TCP listeners and the bound UDP sockets of the thread's network namespace. Returns the
+/// modules that cannot answer, as [`list`].
+pub(super) fn listening(
+    mut each: impl FnMut(Listening),
+) -> io::Result<Vec<(&'static str, io::Error)>> {
+    let mut refused = Vec::new();
+    for (protocol, state) in [(TCP, LISTEN), (UDP, BOUND)] {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let request = request(protocol, family, &[state], INET_DIAG_SKMEMINFO);
+            let done = dump(&request, |body| {
+                parse_listening(protocol, state, body).into_iter().for_each(&mut each);
+            });
+            match done {
+                Ok(()) => {}
                 Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
                 Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
                 Err(e) if is_absent(&e) => return Err(no_module("tcp_diag", &e)),
@@ -89,12 +136,12 @@ fn is_absent(e: &io::Error) -> bool {
 }
 
 /// One dump, on a socket of its own: nothing of another one can be left in it.
-fn dump(protocol: u16, family: i32, states: &[u8], each: &mut impl FnMut(Entry)) -> io::Result<()> {
+fn dump(request: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&KernelAddr::new(0, 0))?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
-    socket.send(&request(protocol, family, states), 0)?;
+    socket.send(request, 0)?;
     let mut buffer = Vec::with_capacity(READ_BYTES);
     loop {
         buffer.clear();
@@ -103,14 +150,14 @@ fn dump(protocol: u16, family: i32, states: &[u8], each: &mut impl FnMut(Entry))
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         }
-        if take(protocol, &buffer, each)? {
+        if take(&buffer, &mut each)? {
             return Ok(());
         }
     }
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
-fn request(protocol: u16, family: i32, states: &[u8]) -> Vec<u8> {
+fn request(protocol: u16, family: i32, states: &[u8], attribute: u16) -> Vec<u8> {
     let mut message = Vec::with_capacity(HEADER_BYTES + REQUEST_BYTES);
     message.extend_from_slice(&((HEADER_BYTES + REQUEST_BYTES) as u32).to_ne_bytes());
     message.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
@@ -118,7 +165,7 @@ fn request(protocol: u16, family: i32, states: &[u8]) -> Vec<u8> {
     message.resize(HEADER_BYTES, 0);
     let byte = |n: i64| u8::try_from(n).unwrap_or(0);
     message.extend_from_slice(&[byte(family.into()), byte(protocol.into())]);
-    message.extend_from_slice(&[1 << (INET_DIAG_INFO - 1), 0]);
+    message.extend_from_slice(&[1 << (attribute - 1), 0]);
     let states = states.iter().fold(0u32, |mask, state| mask | 1 << state);
     message.extend_from_slice(&states.to_ne_bytes());
     // No address, no port, no cookie: all of them.
@@ -126,8 +173,8 @@ fn request(protocol: u16, family: i32, states: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Hands over the sockets of one read; true when it was the last one.
-fn take(protocol: u16, mut rest: &[u8], each: &mut impl FnMut(Entry)) -> io::Result<bool> {
+/// Hands over the messages of one read, a socket each; true when it was the last one.
+fn take(mut rest: &[u8], each: &mut impl FnMut(&[u8])) -> io::Result<bool> {
     while let Some((kind, _, body, next)) = split_message(rest) {
         rest = next;
         match kind {
@@ -136,7 +183,7 @@ fn take(protocol: u16, mut rest: &[u8], each: &mut impl FnMut(Entry)) -> io::Res
                 let errno = u32_at(body, 0).unwrap_or(0).cast_signed();
                 return Err(io::Error::from_raw_os_error(errno.saturating_neg()));
             }
-            SOCK_DIAG_BY_FAMILY => parse(protocol, body).into_iter().for_each(&mut *each),
+            SOCK_DIAG_BY_FAMILY => each(body),
             _ => {}
         }
     }
@@ -147,19 +194,8 @@ fn take(protocol: u16, mut rest: &[u8], each: &mut impl FnMut(Entry)) -> io::Res
 /// of TCP's in TIME_WAIT has no `tcp_info`.
 fn parse(protocol: u16, body: &[u8]) -> Option<Entry> {
     let (head, rest) = body.split_at_checked(MESSAGE_BYTES)?;
-    let family = i32::from(*head.first()?);
     let state = *head.get(1)?;
-    let end = |ip: usize, port: usize| -> Option<SocketAddr> {
-        let port = u16::from_be(u16_at(head, port)?);
-        let ip = head.get(ip..ip + 16)?;
-        let ip = match family {
-            libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(ip.get(..4)?).ok()?),
-            libc::AF_INET6 => wire_ip(ip.try_into().ok()?),
-            _ => return None,
-        };
-        Some(SocketAddr::new(ip, port))
-    };
-    let (local, remote) = (end(8, 4)?, end(24, 6)?);
+    let (local, remote) = (end(head, 8, 4)?, end(head, 24, 6)?);
     let cookie = u64::from(u32_at(head, 44)?) | u64::from(u32_at(head, 48)?) << 32;
     let (carried, quality) = match protocol {
         TCP => {
@@ -173,6 +209,36 @@ fn parse(protocol: u16, body: &[u8]) -> Option<Entry> {
     }
     let (interface, inode) = (u32_at(head, 40)?, u32_at(head, 68)?);
     Some(Entry { protocol, state, local, remote, cookie, interface, inode, carried, quality })
+}
+
+/// An end of `struct inet_diag_sockid`: its address and its port are at these bytes.
+fn end(head: &[u8], ip: usize, port: usize) -> Option<SocketAddr> {
+    let port = u16::from_be(u16_at(head, port)?);
+    let ip = head.get(ip..ip + 16)?;
+    let ip = match i32::from(*head.first()?) {
+        libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(ip.get(..4)?).ok()?),
+        libc::AF_INET6 => wire_ip(ip.try_into().ok()?),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// A listener: its queues are the backlog and its limit (`inet_diag_msg_common_fill`, `tcp_diag_get_info`).
+fn parse_listening(protocol: u16, wanted: u8, body: &[u8]) -> Option<Listening> {
+    let (head, rest) = body.split_at_checked(MESSAGE_BYTES)?;
+    if *head.get(1)? != wanted {
+        return None;
+    }
+    let meminfo = attributes(rest).find(|(kind, _)| *kind == INET_DIAG_SKMEMINFO);
+    Some(Listening {
+        protocol,
+        local: end(head, 8, 4)?,
+        interface: u32_at(head, 40)?,
+        inode: u32_at(head, 68)?,
+        waiting: u32_at(head, 56)?,
+        limit: u32_at(head, 60).filter(|_| protocol == TCP),
+        drops: meminfo.and_then(|(_, info)| u32_at(info, 4 * SK_MEMINFO_DROPS)),
+    })
 }
 
 /// Payload and segments of `struct tcp_info`. `bytes_received` has the peer's FIN in it, where that
@@ -270,9 +336,12 @@ mod tests {
         crate::testing::fuzz::check("sock_diag", |bytes| {
             for protocol in [TCP, UDP] {
                 let mut found = 0;
-                let _ = take(protocol, bytes, &mut |entry: Entry| {
-                    assert!(entry.remote.port() != 0 && CONNECTED.contains(&entry.state));
-                    found += 1;
+                let _ = take(bytes, &mut |body: &[u8]| {
+                    if let Some(entry) = parse(protocol, body) {
+                        assert!(entry.remote.port() != 0 && CONNECTED.contains(&entry.state));
+                        found += 1;
+                    }
+                    let _ = parse_listening(protocol, LISTEN, body);
                 });
                 assert!(found * (HEADER_BYTES + MESSAGE_BYTES) <= bytes.len());
             }

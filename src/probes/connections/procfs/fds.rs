@@ -141,6 +141,27 @@ fn number(link: &[u8], kind: &[u8]) -> Option<u32> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// The path of a process's cgroup of version 2, or of systemd's hierarchy, while it lives.
+pub(super) fn cgroup_of(key: ProcessKey) -> Option<Box<[u8]>> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let process = open(&*format!("/proc/{}", key.tgid), flags, Mode::empty()).ok()?;
+    let found = identity(key.tgid, &process)?.key == key;
+    let path = cgroup_in(&text(&process, "cgroup")?)?.into();
+    found.then_some(path)
+}
+
+/// The path in `/proc/PID/cgroup`: lines of `number:controllers:path`.
+fn cgroup_in(text: &[u8]) -> Option<&[u8]> {
+    let of = |controllers: &[u8]| {
+        text.split(|b| *b == b'\n').find_map(|line| {
+            let at = line.iter().position(|b| *b == b':')?;
+            line.get(at + 1..)?.strip_prefix(controllers)?.strip_prefix(b":")
+        })
+    };
+    let root = |path: &&[u8]| *path != b"/";
+    of(b"").filter(root).or_else(|| of(b"name=systemd")).or_else(|| of(b""))
+}
+
 fn identity(pid: u32, process: &OwnedFd) -> Option<Owner> {
     let stat = Stat::parse(&text(process, "stat")?)?;
     let uid = real_uid(&text(process, "status")?)?;
@@ -224,6 +245,9 @@ mod tests {
         }
         assert_eq!(real_uid(b"Name:\ta\\nUid:\t7\nUid:\t1000\t0\t0\t0\n"), Some(1_000));
         assert_eq!(real_uid(b"Name:\ta\n"), None);
+        assert_eq!(cgroup_in(b"1:name=systemd:/a:b\n0::/\n"), Some(&b"/a:b"[..]));
+        assert_eq!(cgroup_in(b"1:name=systemd:/a\n0::/c\n"), Some(&b"/c"[..]));
+        assert_eq!((cgroup_in(b"0::/\n"), cgroup_in(b"x")), (Some(&b"/"[..]), None));
         let text =
             b"sockets: used 9\nTCP: inuse 5 orphan 0 tw 2\nUDP: inuse 3 mem 1\nRAW: inuse 7\n";
         assert_eq!(in_use(text), 8);
@@ -234,6 +258,7 @@ mod tests {
         crate::testing::fuzz::check("proc", |text| {
             real_uid(text);
             in_use(text);
+            cgroup_in(text);
             number(text, b"socket:[");
         });
     }

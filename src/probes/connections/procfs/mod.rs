@@ -7,6 +7,7 @@
 
 mod diag;
 mod fds;
+mod listen;
 mod spaces;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::model::time::Mono;
 use crate::probes::{Commands, Sink};
 use diag::Entry;
 use fds::Scan;
+pub use listen::listeners;
 use spaces::Spaces;
 
 /// Listing sockets, and scanning /proc, each take at most this part of a CPU: the pause after one is

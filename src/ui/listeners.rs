@@ -1,0 +1,143 @@
+//! Listeners in the talkers pane.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::look::Look;
+use super::table::Table;
+use super::text::{Line, cut, middle};
+use super::{columns, num};
+use crate::app::{App, Pane};
+use crate::model::conn::{TCP, protocol_name};
+use crate::model::field::listeners::ListenersField;
+use crate::model::listener::Listener;
+use crate::model::unit::Unit;
+
+/// Draws the counts, and below them the rows.
+pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) {
+    let theme = look.theme;
+    let table = &app.talkers_pane.listeners;
+    let mut line = Line::new(buf, Rect { height: inside.height.min(1), ..inside });
+    line.skip(1);
+    let Some(found) = &table.found else {
+        let why = match app.is_live() {
+            true => "reading the listeners",
+            false => "listeners are not recorded",
+        };
+        line.put(why, theme.quiet);
+        return;
+    };
+    let tcp = found.rows.iter().filter(|l| l.protocol == TCP).count();
+    let (tcp, udp) = (tcp as u64, (found.rows.len() - tcp) as u64);
+    let ago = num::age(app.clock().since(found.at));
+    let dot = look.glyphs.dot;
+    line.put(&format!("{} TCP {dot} {} UDP", num::grouped(tcp), num::grouped(udp)), theme.strong);
+    line.put(&format!(" {dot} read {ago} ago"), theme.quiet);
+    if let Some(problem) = &found.problem {
+        let room = line.room();
+        line.put(&cut(&format!(" {dot} {problem}"), room, look.glyphs.cut), theme.note);
+    }
+    if rows.height == 0 {
+        return;
+    }
+    let focused = app.screen.focus == Pane::Talkers;
+    let columns = columns::listeners(app);
+    let (sort, reverse) = (table.sort, table.reverse);
+    let drawn = Table { look, columns: &columns, sort, reverse, focused };
+    drawn.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
+    if table.rows.is_empty() {
+        let why = if found.rows.is_empty() { "no listeners" } else { "no match for the filter" };
+        Line::new(buf, rows).skip(1).put(why, theme.quiet);
+        return;
+    }
+    let len = table.rows.len();
+    let first = table.list.first(len, usize::from(rows.height));
+    drawn.rows(rows, (first, len, table.list.cursor), buf, |column, row, line| {
+        if let Some(listener) = table.row(row) {
+            cell(app, look, column.field, listener, line);
+        }
+    });
+}
+
+/// The number of rows, and of those that found no room.
+pub fn count(app: &App, look: &Look) -> String {
+    let table = &app.talkers_pane.listeners;
+    let (of, left_out) = table.found.as_ref().map_or((0, 0), |f| (f.rows.len(), f.left_out));
+    format!(
+        " {} of {} {} {} left out ",
+        num::grouped(table.rows.len() as u64),
+        num::grouped(of as u64),
+        look.glyphs.dot,
+        num::grouped(left_out)
+    )
+}
+
+/// The order of the rows, also if its column is not shown.
+pub fn order(app: &App, look: &Look) -> String {
+    let table = &app.talkers_pane.listeners;
+    let mark = if table.reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if table.list.follow.is_some() { look.glyphs.follow } else { "" };
+    format!(" {follow}{} {mark} ", table.sort.title())
+}
+
+fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mut Line<'_>) {
+    let (theme, glyphs) = (look.theme, look.glyphs);
+    let width = line.room();
+    match field {
+        ListenersField::Process => match &row.owner {
+            Some(owner) => {
+                if row.others > 0 {
+                    line.put_right(&format!("+{}", row.others), theme.quiet).skip_right(1);
+                }
+                let lit = app.is_lit_process(owner.key);
+                let style = if lit { theme.strong } else { theme.text };
+                line.put_bytes(owner.comm.as_bytes(), glyphs.cut, style);
+            }
+            None => {
+                line.put(glyphs.none, theme.quiet);
+            }
+        },
+        ListenersField::Pid => {
+            if let Some(owner) = &row.owner {
+                line.put_right(&owner.key.tgid.to_string(), theme.text);
+            }
+        }
+        ListenersField::Unit => {
+            match &row.cgroup {
+                Some(path) => line.put_bytes(Unit::of(path).name, glyphs.cut, theme.quiet),
+                None => line.put(glyphs.none, theme.quiet),
+            };
+        }
+        ListenersField::Protocol => {
+            line.put(&protocol_name(row.protocol), theme.quiet);
+        }
+        ListenersField::Local => {
+            line.put(&middle(&row.local.to_string(), width, glyphs.cut), theme.text);
+        }
+        ListenersField::Waiting => {
+            let full = row.limit.is_some_and(|limit| row.waiting > limit);
+            let style = match row.waiting {
+                0 => theme.quiet,
+                _ if full => theme.bad,
+                _ => theme.strong,
+            };
+            line.put_right(&num::count(row.waiting.into(), width), style);
+        }
+        ListenersField::Limit => {
+            let text = row.limit.map_or(glyphs.none.to_owned(), |n| num::count(n.into(), width));
+            line.put_right(&text, theme.quiet);
+        }
+        ListenersField::Drops => match row.drops {
+            Some(n) => {
+                let style = if n > 0 { theme.bad } else { theme.quiet };
+                line.put_right(&num::count(n.into(), width), style);
+            }
+            None => {
+                line.put_right(glyphs.none, theme.quiet);
+            }
+        },
+        ListenersField::Netns => {
+            line.put_right(&row.netns.to_string(), theme.quiet);
+        }
+    }
+}
