@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
 use crate::model::conn::PacketPoint;
-use crate::model::connections::{Connections, Net, Pair};
+use crate::model::connections::{Closed, Connections, Net, Pair};
 use crate::model::coverage::Missing;
 use crate::model::event::{
     ConnectionsInfo, IoInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
@@ -158,6 +158,7 @@ impl Data {
             + rows(self.wire.talkers())
             + owners.processes().count() * size_of::<Net>()
             + owners.pairs().count() * size_of::<Pair>()
+            + owners.closed_lately().count() * size_of::<Closed>()
             + self.process_log.bytes()
     }
 
