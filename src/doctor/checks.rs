@@ -6,12 +6,13 @@ use super::{Check, Report};
 use crate::bpf::btf;
 use crate::model::coverage::{Attribution, Missing, POLLED, add_missing};
 use crate::model::escape::escape;
-use crate::model::event::{ConnectionsInfo, OpensInfo, Watched};
+use crate::model::event::{ConnectionsInfo, IoInfo, OpensInfo, Watched};
 use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, Reached};
 use crate::probes::held;
+use crate::probes::io;
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
 
@@ -35,10 +36,13 @@ pub(super) fn examine() -> Report {
     checks.push(owners_probe(&owners));
     let holds = held::tried();
     checks.push(held_files(&holds));
+    let bytes = io::tried();
+    checks.push(bytes_of_files(&bytes));
     let mut missing = Vec::new();
     add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
     add_missing(&mut missing, owners.iter().flat_map(|info| &info.missing));
     add_missing(&mut missing, holds.iter().flatten());
+    add_missing(&mut missing, bytes.iter().flat_map(|info| &info.missing));
     checks.extend(missing.iter().map(refused));
     Report { checks, can_run: opens.is_ok() || talkers.is_ok() }
 }
@@ -232,6 +236,14 @@ fn held_files(tried: &Result<Vec<Missing>, Problem>) -> Check {
     match tried {
         Ok(_) => Check::ok("held files", "can be read"),
         Err(problem) => Check::without("held files", problem.why.clone()),
+    }
+}
+
+/// Likewise.
+fn bytes_of_files(tried: &Result<IoInfo, Problem>) -> Check {
+    match tried {
+        Ok(_) => Check::ok("bytes of files", "can be counted, with --io"),
+        Err(problem) => Check::without("bytes of files", problem.why.clone()),
     }
 }
 

@@ -89,13 +89,13 @@ pub static FILE_READ: Family = counter(
     "ebpftop_file_read_bytes",
     "bytes",
     GROUP,
-    "Bytes that calls read from regular files (--io), from the page cache too.",
+    "Bytes that calls read from files, from the page cache too. With --io.",
 );
 pub static FILE_WRITTEN: Family = counter(
     "ebpftop_file_written_bytes",
     "bytes",
     GROUP,
-    "Bytes that calls wrote to regular files (--io), into the page cache too.",
+    "Bytes that calls wrote to files, into the page cache too. With --io.",
 );
 pub static CONNECTION_UNATTRIBUTED: Family = gauge(
     "ebpftop_connection_unattributed_bytes",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Commands, ProbeThread, Sink, cgroups};
-use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::event::{IoInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
 use crate::privileges::{self, ThreadRole};
@@ -59,6 +59,14 @@ pub struct Begin {
 pub fn start(config: IoConfig, sink: Sink) -> ProbeThread<Begin> {
     let run = move |commands: &Commands<_>, sink: &Sink| run(&config, commands, sink);
     ProbeThread::spawn(ProbeId::Io, sink, None, run)
+}
+
+/// Loads and attaches, and detaches at once: the features that the kernel refuses, or why nothing runs.
+pub fn tried() -> Result<IoInfo, Problem> {
+    super::quiet_libbpf();
+    let mut storage = super::programs::storage();
+    let config = IoConfig { waits: true, ..IoConfig::default() };
+    Ok(attach::attach(&config, &mut storage)?.info)
 }
 
 impl ProbeThread<Begin> {
