@@ -100,7 +100,11 @@ impl Output {
     }
 
     /// Ends; returns whether everything was written.
-    pub(super) fn end(self) -> bool {
+    pub(super) fn end(mut self) -> bool {
+        if self.otlp.is_some() {
+            // The counts since the last interval.
+            self.snapshot();
+        }
         if let Some(otlp) = self.otlp {
             otlp.end();
         }

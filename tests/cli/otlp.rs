@@ -254,10 +254,10 @@ fn https_has_the_system_s_certificates_and_headers_stay_secret() {
     std::fs::write(&file, &certificate.pem).unwrap();
     let url = format!("https://localhost:{}", receiver.address.port());
     let demo = demo();
-    let start = |file: &str| {
+    let start = |file: &str, interval: &str| {
         // The receiver's name comes from the environment, too.
         Exporter::start_with(
-            &["--from", &demo, "--at-once", "--interval", "100ms", "--otlp"],
+            &["--from", &demo, "--at-once", "--interval", interval, "--otlp"],
             &[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
                 ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20sesame"),
@@ -265,17 +265,21 @@ fn https_has_the_system_s_certificates_and_headers_stay_secret() {
             ],
         )
     };
-    let exporter = start(file.to_str().unwrap());
+    let exporter = start(file.to_str().unwrap(), "60s");
     let request = until("a request", || receiver.taken().pop());
     assert_eq!(request.header("authorization"), Some("Basic sesame"));
     assert_eq!(request.header("host"), url.strip_prefix("https://"));
+    let before = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let (code, said) = exporter.end();
     assert!(code == 0 && !said.contains("sesame"), "{said}");
+    // The counts since the last interval come at the end.
+    let taken = receiver.taken();
+    assert!(taken.iter().flat_map(|request| points(request).0).any(|point| point.at > before));
 
     // Another authority's certificate: nothing is sent.
     std::fs::write(&file, Certificate::of_localhost().pem).unwrap();
     let before = receiver.requests().len();
-    let exporter = start(file.to_str().unwrap());
+    let exporter = start(file.to_str().unwrap(), "100ms");
     exporter.until("the refusal", |scrape| {
         sum(scrape, "ebpftop_otlp_requests_total", &["code=\"connection\""]) >= 1.0
     });
