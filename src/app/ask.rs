@@ -12,6 +12,7 @@ use crate::model::opens::Process;
 use crate::model::process::ProcessKey;
 use crate::model::process_info::ProcessInfo;
 use crate::model::time::Mono;
+use crate::model::under_way::UnderWayOpens;
 use crate::model::wire::Wire;
 
 /// Maximum cgroups in one question.
@@ -103,6 +104,11 @@ impl App {
     /// the moment of that.
     pub fn descriptors_more(&self, key: ProcessKey) -> Option<(i64, Mono)> {
         self.requests.descriptors_more(key)
+    }
+
+    /// The opens that have not returned, with `--latency`; of now, so not while the screen shows another moment.
+    pub fn under_way(&self) -> Option<&UnderWayOpens> {
+        (!self.paused()).then_some(&*self.data.under_way)
     }
 
     /// The cgroup of a process, by its id.

@@ -23,6 +23,7 @@ use crate::model::process::ProcessKey;
 use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slab;
 use crate::model::time::{Mono, WallOffset};
+use crate::model::under_way::UnderWayOpens;
 use crate::model::wire::Wire;
 
 /// The state of a probe.
@@ -111,6 +112,8 @@ pub struct Data {
     pub owners: Rc<Connections>,
     /// The latest starts of programs and ends of processes.
     pub process_log: Rc<ProcessLog>,
+    /// Opens that have not returned; with `--latency`.
+    pub under_way: Rc<UnderWayOpens>,
     pub connections_state: ProbeState<ConnectionsInfo>,
     /// The connections probe has run.
     pub connections_known: bool,
@@ -206,6 +209,10 @@ impl Data {
             ProbeEvent::Io(sample) => {
                 Rc::make_mut(&mut self.opens).add_io(&sample);
                 Changed { redraw: !sample.more, ..Changed::default() }
+            }
+            ProbeEvent::UnderWay(opens) => {
+                self.under_way = Rc::new(opens);
+                Changed::REDRAW
             }
             ProbeEvent::Watching(watched) => {
                 self.watching = Rc::new(ProbeState::Running(watched));
@@ -362,6 +369,7 @@ impl Data {
         Rc::make_mut(&mut self.wire).restart();
         Rc::make_mut(&mut self.owners).restart();
         Rc::make_mut(&mut self.process_log).restart();
+        self.under_way = Rc::default();
     }
 
     /// Marks processes that have exited.

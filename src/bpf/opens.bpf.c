@@ -287,6 +287,8 @@ int open_enter(struct trace_event_raw_sys_enter *ctx)
 	return 0;
 }
 
+#include "under_way.h"
+
 /* Rust has the types that are in the object's BTF: those that a variable names. */
 const struct exit_record *unused_exit __attribute__((unused));
 const struct process_key *unused_key __attribute__((unused));
@@ -297,3 +299,4 @@ const enum change_call *unused_change_call __attribute__((unused));
 const enum change_op *unused_change_op __attribute__((unused));
 const enum open_bits *unused_bits __attribute__((unused));
 const enum name_place *unused_place __attribute__((unused));
+const struct under_way_head *unused_under_way __attribute__((unused));

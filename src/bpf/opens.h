@@ -233,4 +233,21 @@ struct lost_opens {
 	__u8 process[COMM_BYTES];
 };
 
+/* An open that has not returned; path_len bytes of the memory at its path follow, which a NUL ends. */
+struct under_way_head {
+	__u64 entry_ns; /* CLOCK_MONOTONIC */
+	__u64 start_boottime_ns; /* of the group leader */
+	struct names names;
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u32 path_len;
+	__u8 syscall; /* enum open_syscall */
+	__u8 pad[7];
+};
+
+#define UNDER_WAY_HEAD_BYTES 72
+_Static_assert(sizeof(struct under_way_head) == UNDER_WAY_HEAD_BYTES,
+	       "the head has no hidden padding");
+
 #endif

@@ -131,7 +131,10 @@ impl Counts {
                     self.state(end.id(), false);
                 }
             }
-            ProbeEvent::Cgroups(_) | ProbeEvent::Processes(_) | ProbeEvent::Files(_) => {}
+            ProbeEvent::Cgroups(_)
+            | ProbeEvent::Processes(_)
+            | ProbeEvent::UnderWay(_)
+            | ProbeEvent::Files(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use super::problem::Problem;
 use super::process_event::ProcessEvents;
 use super::talkers::TalkersSample;
+use super::under_way::UnderWayOpens;
 
 /// An event of a probe.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub enum ProbeEvent {
     Opens(OpenBatch),
     /// Starts of programs and ends of processes, where these are reported.
     Processes(ProcessEvents),
+    /// The opens that have not returned, with `--latency`: each second while there are any, and once after that.
+    UnderWay(UnderWayOpens),
     /// Changes of files and directories, where these are reported.
     Files(FileChanges),
     /// Bytes read and written in an interval, or a part of them.

@@ -49,6 +49,7 @@ pub mod talkers;
 pub mod time;
 pub mod timeline;
 pub mod traffic;
+pub mod under_way;
 pub mod undo;
 pub mod unit;
 pub mod wire;

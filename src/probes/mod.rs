@@ -9,6 +9,7 @@ pub mod connections;
 pub mod containers;
 pub mod held;
 pub mod io;
+mod iterator;
 pub mod log;
 pub mod opens;
 pub mod preflight;

@@ -52,6 +52,8 @@ const fn feature(
 pub const OPEN_CALLS: &str = "opens: system calls";
 /// Arguments read at the call's entry: latency and, below kernel 5.15, flags and requested paths.
 pub const OPEN_ENTRY: &str = "opens: latency";
+/// Opens that have not returned, with their age.
+pub const UNDER_WAY: &str = "opens: those under way";
 /// Opens through io_uring.
 pub const IO_URING: &str = "opens: io_uring";
 /// Opens by 32-bit programs.
@@ -114,9 +116,10 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 29] = [
+pub const FEATURES: [Feature; 30] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
+    feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
     feature(Object::Opens, IO_URING, &[&["uring_submit", "uring_complete"]]),
     feature(
         Object::Opens,

@@ -27,6 +27,7 @@ use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvents;
 use crate::model::quality::Quality;
 use crate::model::talkers::TalkersSample;
+use crate::model::under_way::UnderWayOpens;
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]
@@ -56,6 +57,7 @@ pub(super) enum Rare<'a> {
     IoStarted(Result<IoInfo, Problem>),
     Io(Cow<'a, IoSample>),
     IoEnded,
+    UnderWay(Cow<'a, UnderWayOpens>),
 }
 
 /// A cgroup's id and path; `None` where it is unknown.
@@ -102,6 +104,7 @@ impl<'a> Rare<'a> {
             Rare::Processes(events) => events.events.len(),
             Rare::Files(changes) => changes.events.len(),
             Rare::Io(sample) => sample.uses.len(),
+            Rare::UnderWay(found) => found.opens.len(),
             _ => 0,
         };
         len <= MOST_LIST
@@ -129,6 +132,7 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
             Seen::Probe(ProbeEvent::Processes(events)) => Rare::Processes(Cow::Borrowed(events)),
             Seen::Probe(ProbeEvent::Files(changes)) => Rare::Files(Cow::Borrowed(changes)),
+            Seen::Probe(ProbeEvent::UnderWay(found)) => Rare::UnderWay(Cow::Borrowed(found)),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
                 Rare::Cgroups(made.paths.iter().map(named).collect::<Vec<_>>().into())
@@ -189,6 +193,7 @@ impl<'a> Rare<'a> {
             Rare::IoStarted(Err(problem)) => failed(ProbeId::Io, problem),
             Rare::Io(sample) => Seen::Probe(ProbeEvent::Io(sample.into_owned())),
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
+            Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
                 let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));

@@ -13,6 +13,7 @@ use crate::model::link::{ForeignHook, Link};
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
+use crate::model::under_way::UnderWay;
 
 impl Seen {
     /// The bytes that it takes, all that hangs on it included.
@@ -46,6 +47,7 @@ fn event_bytes(event: &ProbeEvent) -> usize {
     match event {
         ProbeEvent::Opens(batch) => batch.bytes(),
         ProbeEvent::Processes(events) => events.events.iter().map(ProcessEvent::bytes).sum(),
+        ProbeEvent::UnderWay(found) => found.opens.iter().map(UnderWay::bytes).sum(),
         ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
         ProbeEvent::Io(sample) => sample.bytes(),
         ProbeEvent::Started(ProbeInfo::Io(IoInfo { missing: features, .. })) => {

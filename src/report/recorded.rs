@@ -224,6 +224,7 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Failed(..)
             | ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
+            | ProbeEvent::UnderWay(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }

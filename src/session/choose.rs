@@ -13,6 +13,7 @@ use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::{TalkersSample, Traffic};
+use crate::model::under_way::UnderWay;
 use crate::settings::Settings;
 
 /// The choice made on the command line.
@@ -110,6 +111,17 @@ impl Choose {
         let (tgid, uid) = (event.key.tgid, event.uid);
         self.process(tgid, uid, &names)
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+    }
+
+    /// Whether an open that has not returned is reported. Its cgroup and its result are not known.
+    pub fn under_way(&self, open: &UnderWay) -> bool {
+        let names = [open.comm.as_bytes(), open.process.as_bytes()];
+        let (tgid, uid) = (open.key.tgid, open.uid);
+        let path: Vec<&[u8]> = open.path.as_deref().into_iter().collect();
+        !self.failed
+            && self.process(tgid, uid, &names)
+            && self.path.as_ref().is_none_or(|p| p.matches_any(&path))
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup: None })
     }
 
     /// Whether a change of a file is written: as an open, a path may be in any of its names.

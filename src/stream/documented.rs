@@ -4,7 +4,7 @@ use super::conns;
 use super::csv::Csv;
 use super::json::Json;
 use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
-use super::record::{Described, Lost, Record, Type, describe, key};
+use super::record::{Described, Lost, Record, Type, UnderWayLine, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
 use crate::cli::Kind;
@@ -122,6 +122,10 @@ pub fn documented() -> Vec<Documented> {
                 note(&Note::LostFiles { at, files: 7 }),
                 note(&Note::Dropped { at, lines: 340 }),
             ],
+        ),
+        line::<UnderWayLine<'_>>(
+            "under_way",
+            vec![note(&Note::UnderWay { at, open: &sample::under_way(at.mono) })],
         ),
         line::<&Summary>("summary", vec![note(&Note::Summary(&summary))]),
     ]

@@ -7,7 +7,7 @@ use super::conns::{self, Cell, Row};
 use super::fields::Fields;
 use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
 use super::put::{self, Times};
-use super::record::{Key, Lost, Record, Sink, Value, Visitor};
+use super::record::{Key, Lost, Record, Sink, UnderWayLine, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::escape::{escape, is_active};
 use crate::model::flags;
@@ -79,6 +79,10 @@ impl Lines for Json {
             Note::LostFiles { at, files } => {
                 let lost = Lost { files: Some(*files), ..Lost::default() };
                 self.line(out, "lost", at.wall, at.mono, lost);
+            }
+            Note::UnderWay { at, open } => {
+                let line = UnderWayLine { open, at: *at };
+                self.line(out, "under_way", at.wall, at.mono, line);
             }
             Note::Dropped { at, lines } => {
                 let lost = Lost { lines: Some(*lines), ..Lost::default() };

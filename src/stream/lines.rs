@@ -9,6 +9,7 @@ use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
+use crate::model::under_way::UnderWay;
 
 /// An open with everything that its line contains.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,8 @@ pub enum Note<'a> {
     LostProcesses { at: Stamp, processes: u64 },
     /// Changes of files lost since the last such line.
     LostFiles { at: Stamp, files: u64 },
+    /// An open that has not returned for a second, once for each.
+    UnderWay { at: Stamp, open: &'a UnderWay },
     /// Lines dropped since the last such line, since the disk or the reader was slow.
     Dropped { at: Stamp, lines: u64 },
     /// The last line.

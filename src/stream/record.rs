@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use crate::model::time::Mono;
 
-pub use note::Lost;
+pub use note::{Lost, UnderWayLine};
 pub use talkers::{CsvRow, SourceRow};
 
 /// A key of a line.

@@ -17,6 +17,7 @@ use crate::model::process::ProcessKey;
 use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent, ProcessEvents};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
+use crate::model::under_way::UnderWay;
 
 /// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
 pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);
@@ -309,4 +310,18 @@ fn coverage() -> Coverage {
         error: "EINVAL: invalid argument".into(),
     };
     Coverage { attribution: Some(Attribution::Connection), missing: vec![missing] }
+}
+
+/// An open of a FIFO without a writer.
+pub fn under_way(at: Mono) -> UnderWay {
+    UnderWay {
+        key: ProcessKey { tgid: 1044, start_boottime_ns: 5 },
+        tid: 1045,
+        uid: 1000,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"backup"),
+        syscall: Syscall::Openat,
+        path: Some(b"/srv/queue"[..].into()),
+        since: Mono(at.0.saturating_sub(1_500_000_000)),
+    }
 }

@@ -27,6 +27,7 @@ use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp};
+use crate::model::under_way::{UnderWay, UnderWayOpens};
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
@@ -68,6 +69,8 @@ pub(super) struct Session {
     has_files: bool,
     /// The first line, of each file too.
     ready: Ready,
+    /// Opens that had not returned when that was last looked for.
+    waiting: UnderWayOpens,
     /// Something asked for was not done.
     failed: bool,
 }
@@ -99,6 +102,7 @@ impl Session {
             has_processes: false,
             has_files: false,
             ready: Ready::default(),
+            waiting: UnderWayOpens::default(),
             failed: false,
         }
     }
@@ -280,6 +284,7 @@ impl Session {
             ProbeEvent::Processes(events) => self.processes(&events)?,
             ProbeEvent::Files(events) => self.files(&events)?,
             ProbeEvent::Io(sample) => self.io(&sample)?,
+            ProbeEvent::UnderWay(opens) => self.under_way(opens),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
@@ -376,6 +381,18 @@ impl Session {
         Ok(())
     }
 
+    /// Each open that does not return is reported once; its line comes when it does.
+    fn under_way(&mut self, now: UnderWayOpens) {
+        let at = Stamp { mono: now.at, wall: now.wall };
+        for open in &now.opens {
+            let is_known = |known: &UnderWay| known.tid == open.tid && known.since == open.since;
+            if !self.waiting.opens.iter().any(is_known) && self.choose.under_way(open) {
+                self.note(&Note::UnderWay { at, open });
+            }
+        }
+        self.waiting = now;
+    }
+
     fn cgroups_made(&mut self, made: &CgroupsMade) {
         say_lost_cgroups(self.cgroups.take(made));
     }
@@ -458,6 +475,7 @@ impl Session {
             ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
+            | ProbeEvent::UnderWay(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }

@@ -380,6 +380,16 @@ pub fn note(note: &Note<'_>) -> String {
                 "lost {files} changes of files: the output is too slow, or changes come too fast"
             )
         }
+        Note::UnderWay { at, open } => {
+            let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
+            format!(
+                "{} {} {}: {path}: under way for {:.1} s",
+                escape(open.comm.as_bytes()),
+                open.key.tgid,
+                open.syscall.name(),
+                at.mono.since(open.since) as f64 / 1e9
+            )
+        }
         Note::Dropped { lines, .. } => {
             format!("dropped {lines} lines: the output is too slow")
         }

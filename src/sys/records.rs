@@ -9,6 +9,7 @@ use crate::bpf::held::types::held_head;
 use crate::bpf::io::types::{io_counts, io_entry, io_key, io_rest};
 use crate::bpf::opens::types::{
     change_head, exit_record, lost_opens, name_head, open_counts, open_head, process_key,
+    under_way_head,
 };
 
 /// Bytes of `struct open_head`, as `opens.h` asserts it on the other side.
@@ -25,6 +26,10 @@ const _: () = assert!(size_of::<name_head>() == NAME_HEAD_BYTES);
 pub(crate) const CGROUP_HEAD_BYTES: usize = 24;
 const _: () = assert!(size_of::<cgroup_head>() == CGROUP_HEAD_BYTES);
 
+/// Bytes of `struct under_way_head`, as `opens.h` asserts it.
+pub(crate) const UNDER_WAY_HEAD_BYTES: usize = 72;
+const _: () = assert!(size_of::<under_way_head>() == UNDER_WAY_HEAD_BYTES);
+
 /// Bytes of `struct held_head`, as `held.h` asserts it.
 pub(crate) const HELD_HEAD_BYTES: usize = 64;
 const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
@@ -40,7 +45,7 @@ macro_rules! plain {
 }
 plain!(open_head, change_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
-plain!(held_head);
+plain!(held_head, under_way_head);
 plain!(
     caller,
     conn_counts,

@@ -20,6 +20,7 @@ use crate::model::opens::{Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{Descriptors, ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
+use crate::model::under_way::UnderWay;
 
 /// Cells of the graph: a minute in braille.
 const GRAPH: u16 = 30;
@@ -281,6 +282,12 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
     };
     lines.push(field(10, "threads", threads));
+    if let Some(open) = app.under_way().and_then(|found| found.of(p.key)) {
+        lines.insert(1, field(1, "waits", waits(app, open)));
+        for line in lines.iter_mut().skip(2).filter(|line| line.rank >= 1) {
+            line.rank += 1;
+        }
+    }
     let held = known.and_then(|(f, _)| f.descriptors.as_ref());
     let held = held.map(|open| descriptors(app, look.glyphs.times, p.key, open));
     lines.push(field(11, "holds", held.unwrap_or("?".into())));
@@ -292,6 +299,13 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         lines.insert(3, field(3, "traffic", traffic(look, net, polled)));
     }
     lines
+}
+
+/// An open that has not returned.
+fn waits(app: &App, open: &UnderWay) -> String {
+    let age = num::age(app.shown_at().since(open.since));
+    let path = open.path.as_deref().map_or(Cow::Borrowed("?"), escape);
+    format!("{age} in {}: {path}, thread {}", open.syscall.name(), open.tid)
 }
 
 /// The number of descriptors, their growth, and their kinds.

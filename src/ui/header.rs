@@ -88,6 +88,9 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put_right(&status, style).skip_right(3);
     }
     line.put_right(&format!("lost {}", app.opens().lost()), loss_style(app, theme)).skip_right(3);
+    if let Some(text) = under_way(app, area.width) {
+        line.put_right(&text, theme.bad).skip_right(3);
+    }
     let held = app.filter.held_text();
     let filter = escape(held.as_bytes());
     let interface = interface(app, look);
@@ -117,6 +120,20 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
             line.put(&price, theme.quiet);
         }
     }
+}
+
+/// How many opens have not returned, and the age of the oldest one with its process: `1 under way 34s cat
+/// 812`.
+fn under_way(app: &App, width: u16) -> Option<String> {
+    let found = app.under_way()?;
+    let oldest = found.opens.first()?;
+    let age = num::age(app.shown_at().since(oldest.since));
+    let mut text = format!("{} under way {age}", num::grouped(found.count()));
+    if width >= 120 {
+        let name = escape(oldest.process.as_bytes());
+        text.push_str(&format!(" {name} {}", oldest.key.tgid));
+    }
+    Some(text)
 }
 
 /// How many opens through io_uring have no path, how connections are attributed where no program does, how

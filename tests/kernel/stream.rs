@@ -511,3 +511,32 @@ fn a_process_id_of_another_namespace_is_warned_of() {
         assert_eq!(run.stderr.contains("initial PID namespace"), warned, "{}", run.stderr);
     }
 }
+
+/// An open that waits is reported once, and its line comes when it returns.
+#[test]
+fn an_open_that_does_not_return_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let path = fifo.to_str().unwrap();
+    let mut stream = Stream::json(&["opens", "--latency", "--path", path]);
+    let script = format!("exec 3<{path}");
+    let mut child = std::process::Command::new("/bin/bash").args(["-c", &script]).spawn().unwrap();
+    let pid = child.id();
+    stream.until("the report", |line| line["type"] == "under_way");
+    let writer = std::fs::File::options().write(true).open(&fifo).unwrap();
+    assert!(child.wait().unwrap().success());
+    stream.until("its line", |line| line["type"] == "open" && line["pid"] == pid);
+    let ended = stream.interrupt();
+    drop(writer);
+    let reports = ended.of_type("under_way");
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    let report = &reports[0];
+    assert_eq!((&report["pid"], &report["tid"]), (&pid.into(), &pid.into()), "{report}");
+    assert_eq!((&report["process"], &report["path"]), (&"bash".into(), &path.into()), "{report}");
+    assert_eq!(report["syscall"], "openat");
+    let age = report["under_way_s"].as_f64().unwrap();
+    let open = ended.of_type("open").into_iter().find(|line| line["pid"] == pid).unwrap();
+    let took = open["latency_ns"].as_f64().unwrap() / 1e9;
+    assert!(age >= 1.0 && took >= age, "{age} {took}");
+}

@@ -5,11 +5,13 @@ use ebpftop::app::opens::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
-use ebpftop::model::open::{OpenBatch, OpenMeta, ResolvedKind};
+use ebpftop::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::process::ProcessKey;
 use ebpftop::model::process_info::{
     Descriptors, OpenDescriptor, Parent, ProcessDetails, ProcessInfo, Unread,
 };
+use ebpftop::model::time::WallOffset;
+use ebpftop::model::under_way::{UnderWay, UnderWayOpens};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -320,4 +322,42 @@ fn the_first_key_takes_the_hint_away() {
     assert!(text(&app, (120, 40)).contains("Enter details  Esc back"));
     app.press(KeyCode::Down, at(1.0));
     assert!(!text(&app, (120, 40)).contains("Enter details  Esc back"));
+}
+
+/// An open that does not return: in the header, and in the details of its process.
+#[test]
+fn an_open_under_way_is_shown_with_its_age() {
+    let mut app = busy((140, 40));
+    let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
+    app.update(Msg::Described(key, Box::new(who())), at(30.0));
+    let open = UnderWay {
+        key,
+        tid: 18_221,
+        uid: 0,
+        comm: Comm::new(b"worker"),
+        process: Comm::new(b"cc\x1b1"),
+        syscall: Syscall::Openat,
+        path: Some(b"/mnt/nfs/\xff"[..].into()),
+        since: at(25.0),
+    };
+    let found = |opens: Vec<UnderWay>, s: f64| {
+        let found = UnderWayOpens { opens, left_out: 2, at: at(s), wall: WallOffset(0) };
+        Msg::Probe(ProbeEvent::UnderWay(found))
+    };
+    app.update(found(vec![open], 30.0), at(30.0));
+    app.update(Msg::Tick, at(31.0));
+    let screen = text(&app, (140, 40));
+    let header = screen.lines().next().unwrap();
+    assert!(header.contains("3 under way 6.0s cc\\x1b1 18220"), "{header}");
+    let waits = screen.lines().find(|l| l.contains("waits")).unwrap();
+    assert!(waits.contains("6.0s in openat: /mnt/nfs/\\xff"), "{waits}");
+    let narrow = text(&app, (80, 24));
+    assert!(narrow.contains("3 under way 6.0s"), "{narrow}");
+    // The screen stands still at a moment of which this is not known.
+    app.press(KeyCode::Char('p'), at(32.0));
+    assert!(!text(&app, (140, 40)).contains("under way"));
+    app.press(KeyCode::Char('p'), at(33.0));
+    let none = UnderWayOpens { at: at(34.0), ..UnderWayOpens::default() };
+    app.update(Msg::Probe(ProbeEvent::UnderWay(none)), at(34.0));
+    assert!(!text(&app, (140, 40)).contains("under way"));
 }

@@ -455,7 +455,7 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
 fn a_row_has_its_top_peer() {
     let mut app = connected();
     let row = |app: &Dashboard, name: &str| {
-        let screen = text(app, (200, 60));
+        let screen = text(app, (250, 60));
         let row = screen.lines().find(|l| l.split("││").next().is_some_and(|l| l.contains(name)));
         row.and_then(|l| l.split("││").next()).unwrap_or_default().to_owned()
     };

@@ -331,7 +331,7 @@ const TOP_PEER: OpensColumn = Column::text(
     "TOP PEER",
     "address that exchanges the most with it: in the last interval, else since the start",
 )
-.sized(15, 39, 7)
+.sized(24, 39, 7)
 .needs(Need::Connections);
 
 const READ: OpensColumn = Column::number(F::Read, "READ/s", Unit::BytesPerSecond, super::READ_HELP)

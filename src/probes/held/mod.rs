@@ -4,17 +4,16 @@
 
 mod decode;
 
-use std::io::Read as _;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Iter, Link, OpenObject};
+use libbpf_rs::{Link, OpenObject};
 
-use super::cgroups;
 use super::programs::{self, Choice, Load, Object, Storage};
 use super::quiet_libbpf;
 use super::refusal::LoadError;
+use super::{cgroups, iterator};
 use crate::bpf::held::{HeldSkel, HeldSkelBuilder};
 use crate::model::coverage::Missing;
 use crate::model::held::Holders;
@@ -22,9 +21,6 @@ use crate::model::problem::Problem;
 
 /// Holds in one answer, 16 MiB with paths of 200 bytes.
 const MOST: usize = 65_536;
-
-/// Bytes of one read; the kernel's own buffer has 32 KiB (`PAGE_SIZE << 3`, kernel/bpf/bpf_iter.c).
-const READ_BYTES: usize = 32 << 10;
 
 /// The loaded object, and each iterator that the kernel takes.
 pub struct Reader<'obj> {
@@ -107,7 +103,12 @@ impl<'obj> Reader<'obj> {
         }
         let mut found = Holders::default();
         for link in [&self.descriptors, &self.places, &self.mappings].into_iter().flatten() {
-            run(link, &mut found)?;
+            iterator::run(link, |bytes| {
+                decode::records(bytes, |held| match found.held.len() < MOST {
+                    true => found.held.push(held),
+                    false => found.left_out += 1,
+                })
+            })?;
         }
         found.held.sort_by_key(|held| (held.key.tgid, held.held_as));
         found.held.dedup();
@@ -119,31 +120,4 @@ impl<'obj> Reader<'obj> {
 pub fn tried() -> Result<Vec<Missing>, Problem> {
     let mut storage = programs::storage();
     Reader::load(&mut storage).map(|reader| reader.missing)
-}
-
-/// Reads one iterator to its end.
-fn run(link: &Link, found: &mut Holders) -> libbpf_rs::Result<()> {
-    let mut iter = Iter::new(link)?;
-    let mut bytes = Vec::new();
-    loop {
-        let have = bytes.len();
-        bytes.resize(have + READ_BYTES, 0);
-        let read = match iter.read(bytes.get_mut(have..).unwrap_or_default()) {
-            Ok(read) => read,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
-                bytes.truncate(have);
-                continue;
-            }
-            Err(e) => return Err(e.into()),
-        };
-        bytes.truncate(have + read);
-        if read == 0 {
-            return Ok(());
-        }
-        let taken = decode::records(&bytes, |held| match found.held.len() < MOST {
-            true => found.held.push(held),
-            false => found.left_out += 1,
-        });
-        bytes.drain(..taken);
-    }
 }

@@ -19,7 +19,7 @@ use crate::model::problem::Problem;
 use crate::probes::OpensConfig;
 use crate::probes::programs::{
     self, CHANGE_CALLS, CHANGE_ENTRY, CHANGE_RING, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load,
-    OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage,
+    OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage, UNDER_WAY,
 };
 use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
 use crate::probes::{cgroups, preflight};
@@ -72,6 +72,7 @@ pub(super) struct Attached<'obj> {
     pub(super) skel: OpensSkel<'obj>,
     pub(super) rings: Vec<MapHandle>,
     pub(super) compat: Option<Compat>,
+    pub(super) under_way: Option<Link>,
     pub(super) info: OpensInfo,
 }
 
@@ -179,6 +180,15 @@ pub(super) fn attach<'obj>(
     } else {
         None
     };
+    let under_way = match choice.has(UNDER_WAY).then(|| skel.progs.opens_under_way.attach()) {
+        Some(Ok(link)) => Some(link),
+        Some(Err(e)) => {
+            let e = io::Error::from_raw_os_error(errno_of(&e).unwrap_or(libc::EINVAL));
+            info.missing.push(not_attached(UNDER_WAY, "opens_under_way", &e));
+            None
+        }
+        None => None,
+    };
     info.files |= config.files && !info.seen.is_empty();
     let sees_calls = config.calls && !info.seen.is_empty();
     let is_blind = !sees_calls && (config.calls || !(info.processes || info.files));
@@ -186,7 +196,7 @@ pub(super) fn attach<'obj>(
         let why = info.missing.first().map_or_else(String::new, |m| m.error.clone());
         return Err(AttachError::Nothing(why));
     }
-    Ok(Attached { links, skel, rings, compat, info })
+    Ok(Attached { links, skel, rings, compat, under_way, info })
 }
 
 /// The two programs of io_uring: completion first, so that no completion is missed.
@@ -295,6 +305,8 @@ pub(in crate::probes) struct Kernel {
     pub(in crate::probes) uring: bool,
     /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
     kprobe_multi: bool,
+    /// `bpf_copy_from_user_task` (5.18, 376040e47334): paths of threads that wait.
+    copy_from_user_task: bool,
     /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
     compat: bool,
 }
@@ -305,6 +317,7 @@ impl Kernel {
         bpf_loop: false,
         uring: false,
         kprobe_multi: false,
+        copy_from_user_task: false,
         compat: true,
     };
 
@@ -325,6 +338,7 @@ impl Kernel {
             bpf_loop: has("BPF_FUNC_loop"),
             uring: has_struct("trace_event_raw_io_uring_submit_req"),
             kprobe_multi: has_struct("bpf_kprobe_multi_link"),
+            copy_from_user_task: has("BPF_FUNC_copy_from_user_task"),
             compat: compat::FUNCTIONS.iter().any(has_function),
         }
     }
@@ -360,6 +374,12 @@ impl Kernel {
             choice = ["open_exit", "compat_exit", "process_exec", "change_exit"]
                 .into_iter()
                 .fold(choice, Choice::skip);
+        }
+        if !config.latency {
+            choice = choice.without(UNDER_WAY);
+        } else if !self.copy_from_user_task {
+            let why = "this kernel has no bpf_copy_from_user_task (5.18)";
+            choice = choice.unavailable(&["opens_under_way"], why);
         }
         if self.task_pt_regs && !config.latency {
             choice = choice.without(OPEN_ENTRY);

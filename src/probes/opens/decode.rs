@@ -187,7 +187,7 @@ fn process_event(head: &open_head, action: ProcessAction) -> ProcessEvent {
 }
 
 /// The call of a record; `None` for a number that no call has.
-fn syscall(number: u8) -> Option<Syscall> {
+pub(super) fn syscall(number: u8) -> Option<Syscall> {
     Some(match open_syscall(u32::from(number)) {
         open_syscall::CALL_OPEN => Syscall::Open,
         open_syscall::CALL_OPENAT => Syscall::Openat,

@@ -14,6 +14,7 @@ use super::Begin;
 use super::attach::Attached;
 use super::compat::Compat;
 use super::decode::Decoder;
+use super::under_way::Finder;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
@@ -57,7 +58,7 @@ pub(super) fn drain(
     commands: &Commands<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<OpenCounts> {
-    let Attached { links, skel, rings, compat, info } = attached;
+    let Attached { links, skel, rings, compat, under_way, info } = attached;
     let decoder = RefCell::new(Decoder::default());
     let rings = rings
         .iter()
@@ -76,6 +77,7 @@ pub(super) fn drain(
         rings,
         decoder: &decoder,
         compat,
+        under_way: under_way.map(Finder::new),
         reports_processes: info.processes,
         made,
         reported: Reported::default(),
@@ -124,6 +126,8 @@ struct Drain<'a, 'obj> {
     rings: Vec<RingBuffer<'a>>,
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
+    /// With latencies.
+    under_way: Option<Finder>,
     reports_processes: bool,
     made: Option<Made>,
     reported: Reported,
@@ -197,6 +201,11 @@ impl Drain<'_, '_> {
             return Ok(Taken::ReceiverGone);
         }
         if !self.send_processes(batch.wall)? || !self.send_changes(batch.wall, last) {
+            return Ok(Taken::ReceiverGone);
+        }
+        if let Some(found) = self.under_way.as_mut().and_then(Finder::find)
+            && self.sink.blocking_send(ProbeEvent::UnderWay(found)).is_err()
+        {
             return Ok(Taken::ReceiverGone);
         }
         if self.reported.is_news(&batch)

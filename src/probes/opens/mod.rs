@@ -11,6 +11,7 @@ mod drain;
 pub(super) mod names;
 pub(super) mod record;
 pub(super) mod rings;
+mod under_way;
 
 use std::time::Duration;
 

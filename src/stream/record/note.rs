@@ -5,6 +5,8 @@ use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::Hook;
 use crate::model::talkers::Direction;
+use crate::model::time::Stamp;
+use crate::model::under_way::UnderWay;
 use crate::stream::tally::{Coverage, Ready, Summary, hook};
 
 /// Version of the lines: it grows with each incompatible change.
@@ -120,6 +122,30 @@ impl Record for Lost {
             ),
             Lost::reason,
         );
+    }
+}
+
+/// An open that has not returned, when it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct UnderWayLine<'a> {
+    pub open: &'a UnderWay,
+    pub at: Stamp,
+}
+
+impl Record for UnderWayLine<'_> {
+    fn fields<V: Visitor<Self>>(v: &mut V) {
+        v.field(key!("pid", "process id, in the initial namespace"), |l| l.open.key.tgid);
+        v.field(key!("tid", "id of the thread that waits"), |l| l.open.tid);
+        v.field(key!("uid", "real user id of the thread"), |l| l.open.uid);
+        v.field(key!("comm", "name of the thread"), |l| Text(l.open.comm.as_bytes()));
+        v.field(key!("process", "name of the process"), |l| Text(l.open.process.as_bytes()));
+        v.field(key!("syscall", "call that has not returned"), |l| l.open.syscall.name());
+        v.field(key!("path", "path as passed; null where its memory could not be read"), |l| {
+            l.open.path.as_deref().map(Text)
+        });
+        v.field(key!("under_way_s", ["s"], "time since the call"), |l| {
+            Seconds(l.at.mono.since(l.open.since))
+        });
     }
 }
 
