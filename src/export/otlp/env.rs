@@ -1,7 +1,8 @@
 //! The receiver, as the URL on the command line and the `OTEL_*` variables name it.
 //!
 //! Secrets come from the environment alone, and stand in no message: an error names the variable and
-//! the header, never a value.
+//! the number of the part. Text that should be a header's name is printed once it is one: after a
+//! mistyped separator it contains the value.
 
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ pub fn endpoint(
     let timeout = match set("TIMEOUT") {
         Some((name, text)) => match text.trim().parse() {
             Ok(ms) if ms > 0 => Duration::from_millis(ms).min(MAX_TIMEOUT),
-            _ => return Err(format!("{name}: milliseconds are asked for")),
+            _ => return Err(format!("{name}: invalid time: use milliseconds, as in 10000")),
         },
         None => DEFAULT_TIMEOUT,
     };
@@ -147,13 +148,13 @@ fn parse(
     headers: HeaderMap,
     timeout: Duration,
 ) -> Result<Endpoint, String> {
-    let url: Uri = text.trim().parse().map_err(|_| "not a URL")?;
+    let url: Uri = text.trim().parse().map_err(|_| "invalid URL")?;
     let is_https = match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => false,
         Some(scheme) if *scheme == Scheme::HTTPS => true,
-        _ => return Err("a URL with http:// or https:// is asked for".into()),
+        _ => return Err("invalid URL: it must begin with http:// or https://".into()),
     };
-    let authority = url.authority().ok_or("a URL with a host is asked for")?;
+    let authority = url.authority().ok_or("invalid URL: it has no host")?;
     if authority.as_str().contains('@') || url.query().is_some() {
         return Err("no passwords and keys in the URL: use OTEL_EXPORTER_OTLP_HEADERS".into());
     }
@@ -161,24 +162,27 @@ fn parse(
     Ok(Endpoint {
         is_https,
         host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
-        authority: HeaderValue::from_str(authority.as_str()).map_err(|_| "not a URL")?,
-        path: format!("{base}{path}").parse().map_err(|_| "not a URL")?,
+        port: match authority.as_str().strip_prefix(authority.host()) {
+            Some("") if is_https => 443,
+            Some("") => 80,
+            _ => authority.port_u16().filter(|port| *port > 0).ok_or("invalid port")?,
+        },
+        authority: HeaderValue::from_str(authority.as_str()).map_err(|_| "invalid URL")?,
+        path: format!("{base}{path}").parse().map_err(|_| "invalid URL")?,
         headers,
         timeout,
     })
 }
 
-/// `key=value,key=value`, percent-encoded as W3C Baggage.
+/// `key=value,key=value`, percent-encoded as W3C Baggage. An error names the part by its number.
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let pair = |(at, part): (usize, &str)| {
-        let (key, value) =
-            part.split_once('=').ok_or(format!("the {}. part has no `=`", at + 1))?;
-        let key = key.trim();
+        let part_of = |what: &str| format!("part {} {what}", at + 1);
+        let (key, value) = part.split_once('=').ok_or_else(|| part_of("has no `=`"))?;
         let value =
-            decode(value.trim()).ok_or(format!("the value of {key:?} is not encoded right"))?;
-        Ok((key.to_owned(), value))
+            decode(value.trim()).ok_or_else(|| part_of("has an invalid percent-encoding"))?;
+        Ok((key.trim().to_owned(), value))
     };
     parts.enumerate().map(pair).collect()
 }
@@ -201,11 +205,11 @@ fn decode(text: &str) -> Option<String> {
 
 fn headers(text: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (key, value) in pairs(text)? {
-        let name =
-            HeaderName::try_from(&key).map_err(|_| format!("{key:?} is no header's name"))?;
-        let mut value =
-            HeaderValue::from_str(&value).map_err(|_| format!("invalid value of {key:?}"))?;
+    for (at, (key, value)) in pairs(text)?.into_iter().enumerate() {
+        let name = HeaderName::try_from(&key)
+            .map_err(|_| format!("part {} has an invalid header name", at + 1))?;
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| format!("invalid value of the header `{name}`"))?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
@@ -223,6 +227,9 @@ pub struct Host {
 
 /// The attributes of the resource: those of the machine, then `OTEL_RESOURCE_ATTRIBUTES` and
 /// `OTEL_SERVICE_NAME`, of which the last one wins.
+///
+/// `service.instance.id` is the resulting `host.id`, else `host.name`: Prometheus makes the label
+/// `instance` of it, without which all machines would be one series. It stays the same over restarts.
 pub fn resource(host: &Host, variable: &impl Variables) -> Result<Resource, String> {
     let mut all = vec![
         ("service.name".to_owned(), "ebpftop".to_owned()),
@@ -240,6 +247,12 @@ pub fn resource(host: &Host, variable: &impl Variables) -> Result<Resource, Stri
             Some((_, known)) => *known = value,
             None => all.push((key, value)),
         }
+    }
+    let instance = "service.instance.id";
+    if !all.iter().any(|(key, _)| key == instance) {
+        let of = |name: &str| all.iter().find(|(key, _)| key == name).map(|(_, id)| id.clone());
+        let id = of("host.id").or_else(|| of("host.name"));
+        all.extend(id.map(|id| (instance.to_owned(), id)));
     }
     let attributes = all.into_iter().map(|(key, value)| KeyValue::text(key, value)).collect();
     Ok(Resource { attributes })
@@ -286,15 +299,24 @@ mod tests {
     fn errors_name_the_variable_and_no_secret() {
         let headers = "OTEL_EXPORTER_OTLP_HEADERS";
         for (url, set, said) in [
-            ("host:4318", &[][..], "--otlp: a URL with http:// or https:// is asked for"),
-            ("ftp://host", &[], "--otlp: a URL with http:// or https:// is asked for"),
+            ("host:4318", &[][..], "--otlp: invalid URL: it must begin with http:// or https://"),
+            ("ftp://host", &[], "--otlp: invalid URL: it must begin with http:// or https://"),
+            ("http://host:431800", &[], "--otlp: invalid port"),
+            ("http://[::1]:4318x", &[], "--otlp: invalid"),
+            ("https://host:0", &[], "--otlp: invalid port"),
             ("http://a:sesame@host", &[], "--otlp: no passwords and keys in the URL"),
             ("http://host?key=sesame", &[], "--otlp: no passwords and keys in the URL"),
-            ("", &[(headers, "a=b,sesame")], "OTEL_EXPORTER_OTLP_HEADERS: the 2. part has no `=`"),
-            ("", &[(headers, "a=sesame%4")], "the value of \"a\" is not encoded right"),
-            ("", &[(headers, "a=sesame%0a")], "invalid value of \"a\""),
-            ("", &[(headers, "a b=sesame")], "\"a b\" is no header's name"),
-            ("", &[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")], "TIMEOUT: milliseconds are asked for"),
+            ("", &[(headers, "a=b,sesame")], "OTEL_EXPORTER_OTLP_HEADERS: part 2 has no `=`"),
+            ("", &[(headers, "a=sesame%4")], "part 1 has an invalid percent-encoding"),
+            ("", &[(headers, "sesame a=%4")], "part 1 has an invalid percent-encoding"),
+            ("", &[(headers, "a=sesame%0a")], "invalid value of the header `a`"),
+            ("", &[(headers, "a b=sesame")], "part 1 has an invalid header name"),
+            (
+                "",
+                &[(headers, "a=b,Authorization: Bearer sesame==")],
+                "part 2 has an invalid header",
+            ),
+            ("", &[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")], "TIMEOUT: invalid time: use millisec"),
             ("", &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], "PROTOCOL: only http/protobuf"),
         ] {
             let error = shown(url, set).unwrap_err();
@@ -325,12 +347,14 @@ mod tests {
             ("OTEL_RESOURCE_ATTRIBUTES", "service.name=no,deployment.environment.name=a%2Cb"),
             ("OTEL_SERVICE_NAME", "edge"),
         ];
-        let all = resource(&host, &of(&set)).unwrap().attributes;
         let text = |pair: &KeyValue| match pair.value.clone().and_then(|value| value.value) {
             Some(Any::Text(text)) => format!("{}={text}", pair.key),
             other => panic!("{other:?}"),
         };
-        let all: Vec<_> = all.iter().map(text).collect();
+        let shown = |host: &Host, set: &[(&str, &str)]| -> Vec<_> {
+            resource(host, &of(set)).unwrap().attributes.iter().map(text).collect()
+        };
+        let all = shown(&host, &set);
         let version = format!("service.version={}", env!("CARGO_PKG_VERSION"));
         assert_eq!(
             all,
@@ -339,8 +363,21 @@ mod tests {
                 &version,
                 "host.name=web-1",
                 "host.id=abc",
-                "deployment.environment.name=a,b"
+                "deployment.environment.name=a,b",
+                "service.instance.id=abc"
             ]
         );
+        let unknown = Host { id: None, ..host.clone() };
+        for (host, attributes, id) in [
+            (&host, "", Some("abc")),
+            (&unknown, "", Some("web-1")),
+            (&Host::default(), "", None),
+            (&host, "host.id=own", Some("own")),
+            (&host, "service.instance.id=mine,host.id=own", Some("mine")),
+        ] {
+            let all = shown(host, &[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
+            let mut ids = all.iter().filter_map(|pair| pair.strip_prefix("service.instance.id="));
+            assert_eq!((ids.next(), ids.next()), (id, None), "{all:?}");
+        }
     }
 }
