@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ebpftop::export::{Counts, Format, Place, Places, Usage};
+use ebpftop::export::{Counts, Format, Place, Places, Seen, Usage};
 use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{Comm, OpenBatch, OpenMeta};
@@ -50,7 +50,7 @@ fn counts(groups: u32) -> Counts {
     let mut counts = Counts::new(groups as usize, &[]).unwrap();
     counts.take(&batch(groups, groups * 3), &mut Units);
     for _ in 0..3 {
-        counts.snapshot(true, Usage::default());
+        counts.snapshot(Seen::Yes, Usage::default());
     }
     counts
 }
@@ -60,9 +60,9 @@ fn export(c: &mut Criterion) {
     for groups in [200, 5_000] {
         let mut all = counts(groups);
         group.bench_function(format!("snapshot/{groups}"), |b| {
-            b.iter(|| black_box(all.snapshot(true, Usage::default())));
+            b.iter(|| black_box(all.snapshot(Seen::Yes, Usage::default())));
         });
-        let samples = all.snapshot(true, Usage::default());
+        let samples = all.snapshot(Seen::Yes, Usage::default());
         for format in [Format::Prometheus, Format::OpenMetrics] {
             let text = format.write(&samples);
             println!("{format:?}, {groups} groups: {} bytes", text.len());

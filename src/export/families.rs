@@ -190,13 +190,13 @@ pub static OTLP_QUEUE: Family = gauge(
     "ebpftop_otlp_queue_bytes",
     "bytes",
     "signal",
-    "With --otlp: requests that wait to be sent. Beyond 8 MiB the oldest are dropped.",
+    "With --otlp: requests that wait to be sent. Beyond 8 MiB, or one snapshot, the oldest are dropped.",
 );
 pub static OTLP_REQUESTS: Family = counter(
     "ebpftop_otlp_requests",
     "",
     "signal, code",
-    "With --otlp: requests by HTTP status; connection and timeout: there was no answer.",
+    "With --otlp: attempts by HTTP status; connection and timeout: there was no answer.",
 );
 pub static RECORDING_ENDED: Family = gauge(
     "ebpftop_recording_ended",

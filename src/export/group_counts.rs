@@ -92,9 +92,10 @@ impl GroupCounts {
         ]
     }
 
-    pub(super) fn scraped(&mut self) {
-        self.fixed().into_iter().for_each(Counter::scraped);
-        self.errnos().for_each(|(_, n)| n.scraped());
+    /// Passes every counter to `f`.
+    pub(super) fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
+        self.fixed().into_iter().for_each(&mut *f);
+        self.errnos().for_each(|(_, n)| f(n));
     }
 
     pub(super) fn is_known(&mut self) -> bool {

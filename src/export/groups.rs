@@ -1,8 +1,10 @@
 //! Counts by group: unit, container or pod, then program. The largest groups have series of their own,
 //! all others are in `other`.
 //!
-//! A group is evicted when a snapshot is made; the increments that no scrape has seen are added to
-//! `other`. So `increase()` over all groups is the true total, whichever groups come and go.
+//! A group is evicted when a snapshot is made; the increments that no reader has seen are added to
+//! `other`. So `increase()` over all groups is the true total, whichever groups come and go. Where it is
+//! open whether the receiver of OTLP gets a snapshot, those increments are unknown: then only groups that
+//! no reader has seen are evicted, whose series are 0 in every snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::group_counts::GroupCounts;
-use super::series::Counter;
+use super::series::{Counter, Seen};
 use super::text::Labels;
 use crate::model::cgroup::Cgroup;
 use crate::model::escape::escape;
@@ -122,11 +124,22 @@ fn other_labels() -> Arc<str> {
 #[derive(Debug)]
 pub struct Group {
     key: GroupKey,
-    pub labels: Arc<str>,
-    pub counts: GroupCounts,
+    labels: Arc<str>,
+    /// Time of the snapshot before it was made, Unix time in ns; 0: before the first snapshot.
+    start: u64,
+    counts: GroupCounts,
     /// Activity, recent activity above all.
     score: f64,
     weight: u64,
+}
+
+/// The series of a group or of `other`.
+#[derive(Debug)]
+pub struct Series<'a> {
+    pub labels: &'a Arc<str>,
+    /// When its counters were 0, Unix time in ns; 0: at the start of the program.
+    pub start: u64,
+    pub counts: &'a mut GroupCounts,
 }
 
 /// Refers to a group as long as it is not evicted.
@@ -140,6 +153,8 @@ pub struct Groups {
     groups: BTreeMap<u64, Group>,
     ids: HashMap<GroupKey, u64>,
     next: u64,
+    /// Time of the last snapshot, Unix time in ns.
+    last: u64,
     /// The groups without series of their own.
     pub other: GroupCounts,
     pub other_labels: Arc<str>,
@@ -155,6 +170,7 @@ impl Groups {
             groups: BTreeMap::new(),
             ids: HashMap::new(),
             next: 0,
+            last: 0,
             other: GroupCounts::starting_with(Counter::ZERO),
             other_labels: other_labels(),
             evicted: 0,
@@ -172,8 +188,9 @@ impl Groups {
         let id = self.next;
         self.next += 1;
         let counts = GroupCounts::starting_with(Counter::default());
-        let labels = key.labels();
-        self.groups.insert(id, Group { key: key.clone(), labels, counts, score: 0.0, weight: 0 });
+        let (key_of, labels, start) = (key.clone(), key.labels(), self.last);
+        let group = Group { key: key_of, labels, start, counts, score: 0.0, weight: 0 };
+        self.groups.insert(id, group);
         self.ids.insert(key, id);
         Some(GroupId(id))
     }
@@ -196,12 +213,18 @@ impl Groups {
         self.groups.len()
     }
 
-    /// Prepares the next snapshot, `scraped` if a scrape has seen the last one: the smallest groups
-    /// beyond the limit are evicted.
-    pub fn prepare(&mut self, scraped: bool) {
-        if scraped {
-            self.groups.values_mut().for_each(|group| group.counts.scraped());
-            self.other.scraped();
+    /// Passes every counter to `f`.
+    pub fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
+        self.groups.values_mut().for_each(|group| group.counts.each(f));
+        self.other.each(f);
+    }
+
+    /// Prepares the snapshot of `now`, Unix time in ns: the smallest groups beyond the limit are evicted.
+    /// `seen` is about the last one.
+    pub fn prepare(&mut self, seen: Seen, now: u64) {
+        self.last = now;
+        if seen == Seen::Yes {
+            self.each(&mut Counter::scraped);
         }
         for group in self.groups.values_mut() {
             let weight = group.counts.weight();
@@ -212,12 +235,13 @@ impl Groups {
         if excess == 0 {
             return;
         }
+        // Groups that a reader has seen are within the limit: enough others are left.
         let mut order: Vec<(f64, u64)> = self
             .groups
             .iter_mut()
-            .map(|(id, group)| {
-                let stays = if group.counts.is_known() { STAYS } else { 1.0 };
-                (group.score * stays, *id)
+            .filter_map(|(id, group)| match group.counts.is_known() {
+                true => (seen != Seen::Maybe).then_some((group.score * STAYS, *id)),
+                false => Some((group.score, *id)),
             })
             .collect();
         // Of equal scores the younger group goes.
@@ -231,138 +255,16 @@ impl Groups {
     }
 
     /// The groups, `other` last.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut GroupCounts)> {
-        let groups = self.groups.values_mut().map(|group| (&group.labels, &mut group.counts));
-        groups.chain(std::iter::once((&self.other_labels, &mut self.other)))
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = Series<'_>> {
+        let groups = self.groups.values_mut().map(|group| Series {
+            labels: &group.labels,
+            start: group.start,
+            counts: &mut group.counts,
+        });
+        let (labels, counts) = (&self.other_labels, &mut self.other);
+        groups.chain(std::iter::once(Series { labels, start: 0, counts }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(program: &str) -> GroupKey {
-        GroupKey::new(Place::default(), Comm::new(program.as_bytes()))
-    }
-
-    fn count(groups: &mut Groups, program: &str, opens: u64) {
-        let id = groups.find(key(program));
-        groups.counts(id).opens.add(opens);
-    }
-
-    /// Opens of each series in the next snapshot.
-    fn snapshot(groups: &mut Groups, scraped: bool) -> BTreeMap<String, u64> {
-        groups.prepare(scraped);
-        let series = groups.iter_mut();
-        series.filter_map(|(labels, n)| Some((labels.to_string(), n.opens.publish()?))).collect()
-    }
-
-    #[test]
-    fn a_place_is_a_unit_or_a_container() {
-        let id = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e";
-        for (path, unit, container) in [
-            ("/system.slice/nginx.service/x", "nginx.service", ""),
-            ("/user.slice/user-0.slice/session-3.scope", "user-0.slice", ""),
-            ("/user.slice/user-0.slice/user@0.service/app.slice/app-x-1234.scope", "app.slice", ""),
-            ("/init.scope", "init.scope", ""),
-            ("/", "", ""),
-            (&format!("/system.slice/docker-{id}.scope"), "", id),
-            ("/lxc.payload.web/system.slice/cron.service", "", "web"),
-        ] {
-            let place = Place::of(&Cgroup::at(path.as_bytes()));
-            assert_eq!((&*place.unit, &*place.container), (unit, container), "{path}");
-        }
-    }
-
-    #[test]
-    fn hostile_names_cannot_be_the_labels_of_other() {
-        let program = Comm::new(b"o\"\n\\\xff");
-        let labels = GroupKey::new(Place { unit: "a.service".into(), ..Place::default() }, program);
-        assert_eq!(&*labels.labels(), r#"unit="a.service",program="o\"\\n\\\\\\xff""#);
-        assert_ne!(key("other").labels(), other_labels());
-    }
-
-    /// `increase()` over every series, as Prometheus has it: the first sample of a series counts
-    /// nothing, and a smaller one than before is a reset.
-    struct Prometheus {
-        last: BTreeMap<String, u64>,
-        increase: u64,
-    }
-
-    impl Prometheus {
-        fn scrape(&mut self, samples: BTreeMap<String, u64>) {
-            for (labels, value) in samples {
-                let before = self.last.insert(labels, value).unwrap_or(value);
-                self.increase += if value < before { value } else { value - before };
-            }
-        }
-    }
-
-    #[test]
-    fn groups_that_come_and_go_are_neither_lost_nor_counted_twice() {
-        for (most, every) in [(3, 1), (3, 4), (1, 2), (50, 3)] {
-            let mut groups = Groups::new(most);
-            let mut server = Prometheus { last: BTreeMap::new(), increase: 0 };
-            let (mut total, mut random, mut scraped) = (0, 7u64, false);
-            for interval in 0..500u64 {
-                for _ in 0..4 {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    let (program, opens) = (random >> 33 & 15, random >> 40 & 255);
-                    count(&mut groups, &format!("p{program}"), opens);
-                    total += opens;
-                }
-                let samples = snapshot(&mut groups, scraped);
-                assert!(samples.len() <= most + 1);
-                scraped = interval % every == 0;
-                if scraped {
-                    server.scrape(samples);
-                }
-            }
-            assert!(most == 50 || groups.evicted > 10, "{}", groups.evicted);
-            // Twice: a series begins at 0 in one scrape and has its count in the next.
-            for _ in 0..2 {
-                server.scrape(snapshot(&mut groups, scraped));
-                scraped = true;
-            }
-            assert_eq!(server.increase, total, "{most} groups, a scrape in {every}");
-        }
-    }
-
-    #[test]
-    fn a_busy_group_stays_and_an_idle_one_goes() {
-        let mut groups = Groups::new(2);
-        let has = |groups: &mut Groups, program: &str| {
-            let labels = format!("program=\"{program}\"");
-            groups.iter_mut().any(|(l, _)| **l == *labels)
-        };
-        count(&mut groups, "busy", 100);
-        count(&mut groups, "idle", 100);
-        snapshot(&mut groups, false);
-        for _ in 0..1_000 {
-            count(&mut groups, "busy", 100);
-            snapshot(&mut groups, true);
-        }
-        count(&mut groups, "new", 5);
-        snapshot(&mut groups, true);
-        assert!(has(&mut groups, "busy") && has(&mut groups, "new") && !has(&mut groups, "idle"));
-        assert_eq!((groups.evicted, groups.len()), (1, 2));
-        // One more: it does not displace the one that is there already.
-        snapshot(&mut groups, true);
-        count(&mut groups, "newer", 5);
-        snapshot(&mut groups, true);
-        assert!(has(&mut groups, "new") && !has(&mut groups, "newer"));
-    }
-
-    #[test]
-    fn an_interval_adds_a_bounded_number_of_groups() {
-        let mut groups = Groups::new(10);
-        for program in 0..6_000 {
-            count(&mut groups, &program.to_string(), 1);
-        }
-        assert_eq!(groups.len(), 10 + MAX_NEW);
-        let samples = snapshot(&mut groups, false);
-        assert_eq!((samples.len(), groups.len()), (11, 10));
-        snapshot(&mut groups, true);
-        assert_eq!(snapshot(&mut groups, true).values().sum::<u64>(), 6_000);
-    }
-}
+mod tests;

@@ -37,6 +37,7 @@ pub use groups::{Place, Places};
 use otlp::Host;
 pub use otlp::proto;
 use output::Output;
+pub use series::Seen;
 pub use text::{Family, Format, Kind, Sample, Samples, Value};
 
 /// Runs until asked to end. The exit status is that of `stream`.

@@ -8,7 +8,8 @@ use nix::sys::time::TimeValLike as _;
 use super::counts::{Counts, Usage};
 use super::groups::Places;
 use super::otlp::{self, Host, Otlp};
-use super::publish::{Shared, Snapshot};
+use super::publish::{Shared, Snapshot, unix_ns};
+use super::series::Seen;
 use super::serve;
 use super::textfile::TextFile;
 use super::web::Web;
@@ -87,23 +88,32 @@ impl Output {
 
     fn snapshot(&mut self) -> Arc<Snapshot> {
         let usage = usage();
+        let delivered = self.otlp.as_ref().map(Otlp::delivered);
         let snapshot = self.shared.publish(|scraped| {
-            let mut all = self.counts.snapshot(scraped, usage);
+            let seen = match delivered {
+                _ if scraped => Seen::Yes,
+                Some(true) => Seen::Yes,
+                Some(false) => Seen::Maybe,
+                None => Seen::No,
+            };
+            let mut all = self.counts.snapshot(seen, usage);
             all.extend(self.otlp.iter().flat_map(Otlp::samples));
             all
         });
-        // A queued snapshot is not written again: it counts as seen.
-        if self.otlp.as_mut().is_some_and(|otlp| otlp.take(&snapshot)) {
-            self.shared.taken(&snapshot);
+        if let Some(otlp) = &mut self.otlp {
+            otlp.take(&snapshot);
         }
         snapshot
     }
 
-    /// Ends; returns whether everything was written.
+    /// Sends the counts of the last part of an interval, and ends; returns whether everything was written.
     pub(super) fn end(mut self) -> bool {
         if self.otlp.is_some() {
-            // The counts since the last interval.
-            self.snapshot();
+            self.publish_as_scraped();
+            // A new series begins at 0 in that one, and has its count in this one.
+            if self.counts.holds_back() {
+                self.publish();
+            }
         }
         if let Some(otlp) = self.otlp {
             otlp.end();
@@ -116,12 +126,7 @@ impl Output {
 fn usage() -> Usage {
     let cpu = getrusage(UsageWho::RUSAGE_SELF)
         .map_or(0, |usage| (usage.user_time() + usage.system_time()).num_microseconds());
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Usage {
-        cpu_seconds: cpu as f64 / 1e6,
-        memory: resident().unwrap_or(0),
-        now: (since.unwrap_or_default().as_secs_f64() * 1e3).round() / 1e3,
-    }
+    Usage { cpu_seconds: cpu as f64 / 1e6, memory: resident().unwrap_or(0), now: unix_ns() }
 }
 
 /// Resident memory, bytes.

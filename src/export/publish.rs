@@ -18,6 +18,10 @@ pub fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Minimum time between two snapshots, ns: receivers that store milliseconds refuse two values of one
+/// time.
+const APART: u64 = 1_000_000;
+
 /// All metrics at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -29,10 +33,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(families: Vec<Samples>) -> Self {
+    fn new(families: Vec<Samples>, unix_ns: u64) -> Self {
         let (prometheus, open_metrics) = (OnceLock::new(), OnceLock::new());
-        let (made, unix_ns) = (Instant::now(), unix_ns());
-        Self { families, made, unix_ns, prometheus, open_metrics }
+        Self { families, made: Instant::now(), unix_ns, prometheus, open_metrics }
     }
 
     /// Its metrics.
@@ -53,6 +56,13 @@ impl Snapshot {
         };
         cell.get_or_init(|| format.write(&self.families).into()).clone()
     }
+}
+
+/// The time of a snapshot that is made `now`, after one of `last`.
+fn time_after(last: u64, now: u64) -> u64 {
+    // A clock that was set back is followed.
+    let is_too_soon = now >= last && now - last < APART;
+    if is_too_soon { last.saturating_add(APART) } else { now }
 }
 
 /// Answers to HTTP requests, and connections without one.
@@ -76,7 +86,7 @@ impl HttpCounts {
     }
 
     fn samples(&self) -> [Samples; 2] {
-        let sample = |labels, n| Sample { labels: [Some(labels), None], value: Value::Int(n) };
+        let sample = |labels, n| Sample::new([Some(labels), None], Value::Int(n));
         let all = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let requests =
             all.iter().map(|(code, n)| sample(labels([("code", &code.to_string())]), *n));
@@ -120,7 +130,8 @@ impl Shared {
         let mut state = self.state();
         let mut families = make(state.scraped);
         families.extend(self.http.samples());
-        let snapshot = Arc::new(Snapshot::new(families));
+        let last = state.snapshot.as_ref().map_or(0, |last| last.unix_ns);
+        let snapshot = Arc::new(Snapshot::new(families, time_after(last, unix_ns())));
         state.snapshot = Some(snapshot.clone());
         state.scraped = false;
         snapshot
@@ -152,6 +163,19 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_are_a_millisecond_apart_and_a_clock_may_be_set_back() {
+        for (last, now, at) in [
+            (0, 5_000_000, 5_000_000),
+            (5_000_000, 5_000_000, 6_000_000),
+            (5_000_000, 5_999_999, 6_000_000),
+            (5_000_000, 6_000_000, 6_000_000),
+            (5_000_000, 4_999_999, 4_999_999),
+        ] {
+            assert_eq!(time_after(last, now), at, "{last} {now}");
+        }
+    }
 
     #[test]
     fn a_snapshot_counts_as_seen_by_the_reader_that_took_it() {

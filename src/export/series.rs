@@ -1,6 +1,15 @@
 //! Counters as scrapers see them: a series begins at 0, and increments that no scrape has seen are
 //! known, so that nothing is lost or counted twice by `increase()`.
 
+/// Whether a reader has seen the last snapshot: a scrape, the text file, or the receiver of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Yes,
+    No,
+    /// It, or an earlier one, waits to be sent or was accepted in part: the receiver may have it.
+    Maybe,
+}
+
 /// A counter, its value in the last snapshot, and its value in the last snapshot that was scraped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
@@ -44,6 +53,11 @@ impl Counter {
         self.published
     }
 
+    /// Whether the last snapshot has the series at 0, although something was counted.
+    pub fn is_held_back(self) -> bool {
+        self.published == Some(0) && self.value > 0
+    }
+
     /// Increments that no scrape has seen.
     pub fn unseen(self) -> u64 {
         self.value.saturating_sub(self.scraped.unwrap_or(0))
@@ -60,12 +74,13 @@ mod tests {
         assert_eq!(counter.publish(), None);
         counter.scraped();
         counter.add(7);
-        assert_eq!(counter.publish(), Some(0));
+        assert_eq!((counter.publish(), counter.is_held_back()), (Some(0), true));
         // Published once more without a scrape.
         counter.add(1);
         assert_eq!(counter.publish(), Some(0));
         counter.scraped();
         assert_eq!((counter.publish(), counter.unseen()), (Some(8), 8));
+        assert!(!counter.is_held_back());
         counter.scraped();
         counter.add(2);
         assert_eq!((counter.publish(), counter.unseen()), (Some(10), 2));

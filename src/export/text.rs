@@ -65,6 +65,15 @@ pub enum Value {
 pub struct Sample {
     pub labels: [Option<Arc<str>>; 2],
     pub value: Value,
+    /// When a counter was 0, Unix time in ns; 0: at the start of the program.
+    pub start: u64,
+}
+
+impl Sample {
+    /// A sample of something that exists since the start of the program.
+    pub fn new(labels: [Option<Arc<str>>; 2], value: Value) -> Self {
+        Self { labels, value, start: 0 }
+    }
 }
 
 /// A family's samples.
@@ -231,7 +240,7 @@ mod tests {
 
     #[test]
     fn both_formats_are_written_from_one_list() {
-        let sample = |labels: [Option<Arc<str>>; 2], value| Sample { labels, value };
+        let sample = Sample::new;
         let all = [
             Samples {
                 family: &OPENS,

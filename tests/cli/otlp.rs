@@ -91,7 +91,11 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
         Play::ok(),
         Play::Answer(503, "", Vec::new()),
         Play::Answer(429, "Retry-After: 0\r\n", b"busy".into()),
+        // The times between attempts are short again.
+        Play::ok(),
         Play::Hang,
+        Play::Deaf,
+        Play::ok(),
         Play::Cut,
         Play::Answer(400, "", b"no".into()),
         partial(7),
@@ -175,8 +179,9 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
     let (_, resource) = points(&requests[0]);
     let version = format!("service.version={}", env!("CARGO_PKG_VERSION"));
     assert_eq!(resource[..2], ["service.name=edge".to_owned(), version]);
-    assert!(resource[2].starts_with("host.name="), "{resource:?}");
-    assert_eq!(resource[3..], ["deployment.environment.name=test"]);
+    let host = resource[2].strip_prefix("host.name=").unwrap();
+    let instance = format!("service.instance.id={host}");
+    assert_eq!(resource[3..], ["deployment.environment.name=test".to_owned(), instance]);
 }
 
 /// The log records of a request.
@@ -245,6 +250,60 @@ fn chosen_opens_arrive_as_log_records_and_every_loss_is_counted() {
     assert_eq!(exporter.end().0, 0);
 }
 
+/// The increase of a metric that a server computes from all data points.
+fn increase(requests: &[Request], metric: &str) -> f64 {
+    let mut last = BTreeMap::new();
+    let all = requests.iter().flat_map(|request| points(request).0);
+    all.filter(|point| point.metric == metric).fold(0.0, |sum, point| {
+        // The first value of a series is no increment.
+        let before = last.insert(point.labels, point.value).unwrap_or(point.value);
+        sum + if point.value < before { point.value } else { point.value - before }
+    })
+}
+
+#[test]
+fn the_end_sends_the_last_part_of_an_interval_although_the_receiver_was_busy() {
+    // It asks for more time than the program has at the end.
+    let plays = [
+        Play::Answer(503, "Retry-After: 300\r\n", Vec::new()),
+        Play::Answer(503, "Retry-After: 300\r\n", Vec::new()),
+        Play::Cut,
+    ];
+    let receiver = Receiver::start("/v1/metrics", &plays, None);
+    let url = format!("http://{}", receiver.address);
+    let demo = demo();
+    // No snapshot between the start and the end. All opens are sent as well, in parts.
+    let args = ["--from", &demo, "--interval", "60s", "--otlp", &url, "--otlp-events", "-f", ""];
+    let exporter = Exporter::start_with(&args, &[]);
+    until("opens", || receiver.requests().into_iter().find(|r| r.path == "/v1/logs"));
+    until("metrics", || receiver.requests().into_iter().find(|r| r.path == "/v1/metrics"));
+    let (code, said) = exporter.end();
+    assert!(code == 0 && !said.contains("did not arrive"), "{said}");
+    let (logs, metrics): (Vec<_>, Vec<_>) =
+        receiver.taken().into_iter().partition(|request| request.path == "/v1/logs");
+    let opens = logs.iter().map(|request| records(request).len()).sum::<usize>() as f64;
+    let lost = increase(&metrics, "ebpftop.opens_lost");
+    assert!(opens > 0.0);
+    assert_eq!(increase(&metrics, "ebpftop.opens") - lost, opens);
+}
+
+#[test]
+fn a_receiver_that_hangs_does_not_delay_the_end() {
+    let receiver = Receiver::start("/v1/metrics", &[Play::Hang, Play::Hang], None);
+    let url = format!("http://{}", receiver.address);
+    // Longer than the patience of this test.
+    let timeout = [("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
+    let args = ["--from", &demo(), "--at-once", "--otlp", &url];
+    let exporter = Exporter::start_with(&args, &timeout);
+    until("a request", || receiver.requests().pop());
+    let (code, said) = exporter.end();
+    let end = said.lines().last().unwrap();
+    let numbers: Vec<u64> = end.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [lost, all] = numbers[..] else { panic!("{said}") };
+    assert!(code == 0 && lost > 0 && lost == all, "{said}");
+    assert!(end.ends_with(" data points did not arrive"), "{said}");
+}
+
 #[test]
 fn https_has_the_system_s_certificates_and_headers_stay_secret() {
     let certificate = Certificate::of_localhost();
@@ -293,10 +352,16 @@ fn https_has_the_system_s_certificates_and_headers_stay_secret() {
 fn what_cannot_be_is_wrong_usage() {
     let demo = demo();
     for (url, variable, said) in [
-        ("localhost:4318", None, "--otlp: a URL with http:// or https:// is asked for"),
+        ("localhost:4318", None, "--otlp: invalid URL: it must begin with http"),
         ("http://me:sesame@host", None, "--otlp: no passwords and keys in the URL"),
         ("http://host", Some(("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")), "only http/protobuf"),
-        ("http://host", Some(("OTEL_EXPORTER_OTLP_HEADERS", "sesame")), "has no `=`"),
+        ("http://host:4318x", None, "--otlp: invalid"),
+        ("http://host", Some(("OTEL_EXPORTER_OTLP_HEADERS", "sesame")), "part 1 has no `=`"),
+        (
+            "http://host",
+            Some(("OTEL_EXPORTER_OTLP_HEADERS", "a=b,Authorization: Bearer sesame==")),
+            "OTEL_EXPORTER_OTLP_HEADERS: part 2 has an invalid header name",
+        ),
         ("http://host", Some(("OTEL_RESOURCE_ATTRIBUTES", "sesame")), "has no `=`"),
     ] {
         let mut command = program();

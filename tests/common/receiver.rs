@@ -18,6 +18,8 @@ pub enum Play {
     Cut,
     /// Reads it and never answers.
     Hang,
+    /// Reads its head, and neither the body nor anything after that.
+    Deaf,
 }
 
 impl Play {
@@ -123,11 +125,19 @@ impl Receiver {
 /// Answers the requests of a connection.
 fn serve(stream: impl Read + Write, held: TcpStream, state: &Mutex<State>) {
     let mut stream = BufReader::new(stream);
-    while let Some((path, head, body)) = read(&mut stream) {
+    while let Some((path, head, length)) = read(&mut stream) {
+        let next = |state: &mut State, is_asked: fn(&Play) -> bool| {
+            let is_next = path == state.path && state.plays.front().is_some_and(is_asked);
+            is_next.then(|| state.plays.pop_front()).flatten()
+        };
+        let deaf = next(&mut state.lock().unwrap(), |play| *play == Play::Deaf);
+        let mut body = vec![0; if deaf.is_some() { 0 } else { length }];
+        if stream.read_exact(&mut body).is_err() {
+            return;
+        }
         let play = {
             let mut state = state.lock().unwrap();
-            let play = if path == state.path { state.plays.pop_front() } else { None };
-            let play = play.unwrap_or(Play::ok());
+            let play = deaf.or_else(|| next(&mut state, |_| true)).unwrap_or(Play::ok());
             state.requests.push(Request { path, head, body, play: play.clone() });
             play
         };
@@ -145,14 +155,15 @@ fn serve(stream: impl Read + Write, held: TcpStream, state: &Mutex<State>) {
                 }
             }
             Play::Cut => return,
-            Play::Hang => return state.lock().unwrap().held.push(held),
+            Play::Hang | Play::Deaf => return state.lock().unwrap().held.push(held),
         }
     }
 }
 
-type Parts = (String, Vec<(String, String)>, Vec<u8>);
+/// Path and head of a request, and the length of its body.
+type Parts = (String, Vec<(String, String)>, usize);
 
-/// The next request; `None` at the end of the connection.
+/// Reads the next request up to its body; `None` at the end of the connection.
 fn read(stream: &mut impl BufRead) -> Option<Parts> {
     let mut lines = Vec::new();
     loop {
@@ -172,7 +183,5 @@ fn read(stream: &mut impl BufRead) -> Option<Parts> {
     };
     let head: Vec<_> = lines.iter().skip(1).map(pair).collect();
     let length = head.iter().find(|(key, _)| key == "content-length")?.1.parse().unwrap();
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).ok()?;
-    Some((path, head, body))
+    Some((path, head, length))
 }

@@ -70,9 +70,9 @@ impl TrafficCounter {
         self.bytes.add(traffic.bytes);
     }
 
-    fn scraped(&mut self) {
-        self.packets.scraped();
-        self.bytes.scraped();
+    fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
+        f(&mut self.packets);
+        f(&mut self.bytes);
     }
 }
 
@@ -144,11 +144,11 @@ impl Interfaces {
         }
     }
 
-    /// The last snapshot was scraped.
-    pub(super) fn scraped(&mut self) {
+    /// Passes every counter to `f`.
+    pub(super) fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
         for side in self.sides.values_mut() {
-            side.all.scraped();
-            side.scopes.iter_mut().for_each(|(_, counter)| counter.scraped());
+            side.all.each(f);
+            side.scopes.iter_mut().for_each(|(_, counter)| counter.each(f));
         }
     }
 

@@ -7,7 +7,8 @@ use super::Counts;
 use super::interfaces::Side;
 use crate::export::families as of;
 use crate::export::group_counts::{Errno, GroupCounts};
-use crate::export::series::Counter;
+use crate::export::groups::Series;
+use crate::export::series::{Counter, Seen};
 use crate::export::text::{Family, Sample, Samples, Value, labels};
 use crate::model::connections::Reason;
 use crate::model::coverage::Attribution;
@@ -20,8 +21,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Resident memory, bytes.
     pub memory: u64,
-    /// Unix time, seconds.
-    pub now: f64,
+    /// Unix time, ns.
+    pub now: u64,
 }
 
 /// The samples of a family.
@@ -30,30 +31,29 @@ fn family(family: &'static Family, samples: impl IntoIterator<Item = Sample>) ->
 }
 
 fn plain(value: impl Into<u64>) -> Sample {
-    Sample { labels: [None, None], value: Value::Int(value.into()) }
+    Sample::new([None, None], Value::Int(value.into()))
 }
 
 fn float(value: f64) -> Sample {
-    Sample { labels: [None, None], value: Value::Float(value) }
+    Sample::new([None, None], Value::Float(value))
 }
 
 fn with(label: &Arc<str>, value: u64) -> Sample {
-    Sample { labels: [Some(label.clone()), None], value: Value::Int(value) }
+    Sample::new([Some(label.clone()), None], Value::Int(value))
+}
+
+/// Unix time in seconds, to the millisecond.
+fn seconds(unix_ns: u64) -> f64 {
+    (unix_ns as f64 / 1e6).round() / 1e3
 }
 
 impl Counts {
-    /// The next snapshot; `scraped`: a scrape has seen the last one.
-    pub fn snapshot(&mut self, scraped: bool, usage: Usage) -> Vec<Samples> {
+    /// The next snapshot; `seen` is about the last one.
+    pub fn snapshot(&mut self, seen: Seen, usage: Usage) -> Vec<Samples> {
         self.processes.end_interval();
-        self.groups.prepare(scraped);
-        if scraped {
-            self.interfaces.scraped();
-            self.connections.lost.iter_mut().for_each(|(_, n)| n.scraped());
-            self.watched.iter_mut().for_each(|watched| watched.opens.scraped());
-            let lost = &mut self.lost;
-            for counter in [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording] {
-                counter.scraped();
-            }
+        self.groups.prepare(seen, usage.now);
+        if seen == Seen::Yes {
+            self.each_beside_groups(&mut Counter::scraped);
         }
         let mut all = vec![
             family(&of::BUILD, [with(&labels([("version", env!("CARGO_PKG_VERSION"))]), 1)]),
@@ -73,10 +73,28 @@ impl Counts {
             family(&of::GROUPS_EVICTED, [plain(self.groups.evicted)]),
             family(&of::CPU, [float(usage.cpu_seconds)]),
             family(&of::MEMORY, [plain(usage.memory)]),
-            family(&of::SNAPSHOT_TIME, [float(usage.now)]),
+            family(&of::SNAPSHOT_TIME, [float(seconds(usage.now))]),
             family(&of::RECORDING_ENDED, self.ended.map(plain)),
         ]);
         all
+    }
+
+    /// Whether the last snapshot has a series at 0 although something was counted: the next one has the
+    /// count, if the last one was seen.
+    pub fn holds_back(&mut self) -> bool {
+        let mut found = false;
+        let mut look = |counter: &mut Counter| found |= counter.is_held_back();
+        self.groups.each(&mut look);
+        self.each_beside_groups(&mut look);
+        found
+    }
+
+    fn each_beside_groups(&mut self, f: &mut impl FnMut(&mut Counter)) {
+        self.interfaces.each(f);
+        self.connections.lost.iter_mut().for_each(|(_, n)| f(n));
+        self.watched.iter_mut().for_each(|watched| f(&mut watched.opens));
+        let lost = &mut self.lost;
+        [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording].into_iter().for_each(f);
     }
 
     fn probe_states(&self) -> Samples {
@@ -92,8 +110,9 @@ impl Counts {
         of: &'static Family,
         counter: impl Fn(&mut GroupCounts) -> &mut Counter,
     ) -> Samples {
-        let sample = |(labels, counts): (&Arc<str>, &mut GroupCounts)| {
-            Some(with(labels, counter(counts).publish()?))
+        let sample = |series: Series<'_>| {
+            let value = counter(series.counts).publish()?;
+            Some(Sample { start: series.start, ..with(series.labels, value) })
         };
         family(of, self.groups.iter_mut().filter_map(sample))
     }
@@ -101,12 +120,12 @@ impl Counts {
     fn opens_samples(&mut self, all: &mut Vec<Samples>) {
         all.push(self.by_group(&of::OPENS, |counts| &mut counts.opens));
         let mut failures = Vec::new();
-        for (group, counts) in self.groups.iter_mut() {
+        for Series { labels: group, start, counts } in self.groups.iter_mut() {
             for (errno, counter) in counts.errnos() {
                 if let Some(n) = counter.publish() {
                     let label = labels([("errno", &errno_label(errno))]);
                     let labels = [Some(group.clone()), Some(label)];
-                    failures.push(Sample { labels, value: Value::Int(n) });
+                    failures.push(Sample { labels, value: Value::Int(n), start });
                 }
             }
         }
@@ -140,7 +159,7 @@ impl Counts {
         for side in self.interfaces.iter_mut() {
             for (scope, counter) in &mut side.scopes {
                 let labels = [Some(side.labels.clone()), Some(scope.clone())];
-                let sample = |n| Sample { labels: labels.clone(), value: Value::Int(n) };
+                let sample = |n| Sample::new(labels.clone(), Value::Int(n));
                 packets.extend(counter.packets.publish().map(sample));
                 bytes.extend(counter.bytes.publish().map(sample));
             }
@@ -154,12 +173,12 @@ impl Counts {
         let direction = ["rx", "tx"].map(|direction| labels([("direction", direction)]));
         if attribution != Attribution::Procfs {
             let mut bytes = Vec::new();
-            for (group, counts) in self.groups.iter_mut() {
+            for Series { labels: group, start, counts } in self.groups.iter_mut() {
                 for (counter, label) in
                     [&mut counts.rx_bytes, &mut counts.tx_bytes].into_iter().zip(&direction)
                 {
                     let labels = [Some(group.clone()), Some(label.clone())];
-                    let sample = |n| Sample { labels, value: Value::Int(n) };
+                    let sample = |n| Sample { labels, value: Value::Int(n), start };
                     bytes.extend(counter.publish().map(sample));
                 }
             }
@@ -169,9 +188,8 @@ impl Counts {
         let parts = unattributed.iter().flat_map(|(reason, part): &(Reason, _)| {
             let reason = labels([("reason", reason.name())]);
             let both = [part.rx_bytes, part.tx_bytes].into_iter().zip(direction.clone());
-            both.map(move |(n, direction)| Sample {
-                labels: [Some(direction), Some(reason.clone())],
-                value: Value::Int(n),
+            both.map(move |(n, direction)| {
+                Sample::new([Some(direction), Some(reason.clone())], Value::Int(n))
             })
         });
         all.push(family(&of::CONNECTION_UNATTRIBUTED, parts));

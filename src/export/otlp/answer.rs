@@ -53,12 +53,12 @@ impl Answer {
     }
 }
 
-/// Words of a receiver, cut and made harmless.
+/// A receiver's message: at most [`MAX_WORDS`] bytes of it, escaped.
 fn words(bytes: &[u8]) -> String {
     escape(bytes.get(..MAX_WORDS).unwrap_or(bytes)).into_owned()
 }
 
-/// The value of `Retry-After`: seconds or a date.
+/// The value of `Retry-After`, seconds or a date, of at most [`MAX_WAIT`]. A date in the past is 0.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = match text.parse() {
@@ -71,7 +71,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     Some(wait.min(MAX_WAIT))
 }
 
-/// The times between attempts: each twice the last one.
+/// The times between attempts: each twice the last one, up to [`LONGEST_WAIT`].
 #[derive(Debug)]
 pub struct Backoff(Duration);
 
@@ -82,12 +82,14 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The time to wait now. `random` shortens it by up to a half, so that the machines of a fleet do not
-    /// come back all at once.
-    pub fn next(&mut self, random: u64) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST_WAIT);
-        wait.mul_f64(1.0 - random as f64 / u64::MAX as f64 / 2.0)
+    /// The time to wait now: the longer one of the own time and of `after`, the time that the receiver
+    /// asks for. `random` shortens the own one by up to a half and lengthens `after` by up to a
+    /// quarter, so that the machines of a fleet do not come back all at once.
+    pub fn next(&mut self, after: Option<Duration>, random: u64) -> Duration {
+        let part = random as f64 / u64::MAX as f64;
+        let own = self.0.mul_f64(1.0 - part / 2.0);
+        self.0 = (self.0 * 2).min(LONGEST_WAIT);
+        own.max(after.unwrap_or_default().mul_f64(1.0 + part / 4.0))
     }
 }
 
@@ -165,8 +167,14 @@ mod tests {
     #[test]
     fn attempts_come_at_growing_intervals() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..9).map(|_| backoff.next(0).as_millis()).collect();
+        let waits: Vec<_> = (0..9).map(|_| backoff.next(None, 0).as_millis()).collect();
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
-        assert_eq!(Backoff::default().next(u64::MAX), Duration::from_millis(250));
+        assert_eq!(Backoff::default().next(None, u64::MAX), Duration::from_millis(250));
+        // A receiver lengthens a wait, and shortens none.
+        let next =
+            |after, random| Backoff::default().next(Some(Duration::from_secs(after)), random);
+        assert_eq!(next(0, 0), FIRST_WAIT);
+        assert_eq!(next(8, 0), Duration::from_secs(8));
+        assert_eq!(next(8, u64::MAX), Duration::from_secs(10));
     }
 }

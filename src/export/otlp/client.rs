@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::answer::Answer;
+use super::counts::Counts;
 use super::env::Endpoint;
 use super::queue::Batch;
 use crate::privileges::as_invoker;
@@ -30,17 +33,29 @@ const MAX_HEAD: usize = 16 << 10;
 pub struct Client {
     endpoint: Endpoint,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    /// The connection of the last answer, if it can be used again.
+    kept: Option<Connection>,
+    counts: Arc<Counts>,
 }
 
-/// The answer to a request, with the code of its metric.
-pub type Reply = (String, Answer);
+/// A connection and the task that reads and writes it.
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Drop for Connection {
+    /// Closes the connection. By itself the task would go on until the receiver has read the body.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
 
 impl Client {
-    /// Reads the system's certificates where the URL asks for them; connects later.
-    pub fn new(endpoint: Endpoint) -> anyhow::Result<Self> {
+    /// Reads the system's certificates where the URL asks for them; connects later. Counts each attempt.
+    pub fn new(endpoint: Endpoint, counts: Arc<Counts>) -> anyhow::Result<Self> {
         let tls = endpoint.is_https.then(|| tls(&endpoint)).transpose()?;
-        Ok(Self { endpoint, tls, connection: None })
+        Ok(Self { endpoint, tls, kept: None, counts })
     }
 
     /// Where it sends to.
@@ -49,35 +64,50 @@ impl Client {
     }
 
     /// Sends a request and reads the answer, within the endpoint's time.
-    pub async fn send(&mut self, batch: &Batch) -> Reply {
+    pub async fn send(&mut self, batch: &Batch) -> Answer {
         let limit = self.endpoint.timeout;
-        match timeout(limit, self.post(batch)).await {
-            Ok(Ok((code, answer))) => (code.as_str().to_owned(), answer),
+        let end = Instant::now() + limit;
+        let (connection, response) = match timeout_at(end, self.post(batch)).await {
+            Ok(Ok(answered)) => answered,
             Ok(Err(e)) => {
-                self.connection = None;
-                ("connection".into(), Answer::Again(e.to_string(), None))
+                self.counts.attempt("connection");
+                return Answer::Again(e.to_string(), None);
             }
             Err(_) => {
-                self.connection = None;
-                let why = format!("no answer within {limit:?}");
-                ("timeout".into(), Answer::Again(why, None))
+                self.counts.attempt("timeout");
+                return Answer::Again(format!("no answer within {limit:?}"), None);
+            }
+        };
+        let (head, body) = response.into_parts();
+        self.counts.attempt(head.status.as_str());
+        // The status decides. A body that is too large, late or cut says nothing, and ends the connection.
+        let body = match timeout_at(end, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => {
+                self.kept = Some(connection);
+                body.to_bytes()
+            }
+            _ => Bytes::new(),
+        };
+        let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Answer::of(head.status, after, &body, batch.items)
+    }
+
+    async fn post(&mut self, batch: &Batch) -> io::Result<(Connection, Response<Incoming>)> {
+        // A receiver closes connections that were idle, and may do so in the midst of a request.
+        if let Some(mut connection) = self.kept.take()
+            && connection.requests.ready().await.is_ok()
+        {
+            match self.ask(&mut connection, batch).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(_) => self.counts.attempt("connection"),
             }
         }
+        let mut connection = self.connect().await?;
+        let response = self.ask(&mut connection, batch).await?;
+        Ok((connection, response))
     }
 
-    async fn post(&mut self, batch: &Batch) -> io::Result<(StatusCode, Answer)> {
-        // A receiver closes connections that were idle, and may do so in the midst of a request.
-        if let Some(mut connection) = self.connection.take()
-            && connection.ready().await.is_ok()
-            && let Ok(reply) = self.ask(connection, batch).await
-        {
-            return Ok(reply);
-        }
-        let connection = self.connect().await?;
-        self.ask(connection, batch).await
-    }
-
-    async fn connect(&self) -> io::Result<SendRequest<Full<Bytes>>> {
+    async fn connect(&self) -> io::Result<Connection> {
         let address = (self.endpoint.host.as_str(), self.endpoint.port);
         let stream = TcpStream::connect(address).await?;
         match &self.tls {
@@ -86,11 +116,12 @@ impl Client {
         }
     }
 
+    /// Sends the request; returns when the head of the answer is there.
     async fn ask(
-        &mut self,
-        mut connection: SendRequest<Full<Bytes>>,
+        &self,
+        connection: &mut Connection,
         batch: &Batch,
-    ) -> io::Result<(StatusCode, Answer)> {
+    ) -> io::Result<Response<Incoming>> {
         let mut request = Request::new(Full::new(batch.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.path.clone();
@@ -100,23 +131,17 @@ impl Client {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let agent = concat!("ebpftop/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        let response = connection.send_request(request).await.map_err(io::Error::other)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(io::Error::other)?;
-        self.connection = Some(connection);
-        let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        Ok((head.status, Answer::of(head.status, after, &body.to_bytes(), batch.items)))
+        connection.requests.send_request(request).await.map_err(io::Error::other)
     }
 }
 
 async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> io::Result<SendRequest<Full<Bytes>>> {
+) -> io::Result<Connection> {
     let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
-    let (connection, driver) = handshake.await.map_err(io::Error::other)?;
-    // Ends when `connection` is dropped; an error is also that of the request.
-    tokio::spawn(driver);
-    Ok(connection)
+    let (requests, driver) = handshake.await.map_err(io::Error::other)?;
+    // Its error is also that of the request.
+    Ok(Connection { requests, driver: tokio::spawn(driver) })
 }
 
 fn tls(endpoint: &Endpoint) -> anyhow::Result<(TlsConnector, ServerName<'static>)> {
@@ -135,6 +160,9 @@ fn tls(endpoint: &Endpoint) -> anyhow::Result<(TlsConnector, ServerName<'static>
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(endpoint.host.clone())
-        .map_err(|_| anyhow::anyhow!("{}: not a host's name", endpoint.shown()))?;
+        .map_err(|_| anyhow::anyhow!("{}: invalid host name", endpoint.shown()))?;
     Ok((TlsConnector::from(Arc::new(config)), name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub struct Counts {
     pub rejected: AtomicU64,
     /// Bytes that wait.
     pub queue_bytes: AtomicU64,
-    /// Answers by HTTP status; `connection` and `timeout` without one.
+    /// Attempts by HTTP status; `connection` and `timeout` without one.
     requests: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -40,10 +40,21 @@ impl Counts {
         }
     }
 
-    /// Counts a request.
-    pub fn answered(&self, code: String) {
+    /// Counts an attempt to send a request.
+    pub fn attempt(&self, code: &str) {
         let mut all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        *all.entry(code).or_default() += 1;
+        *all.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// All items that the thread has done with: accepted, or counted as not.
+    pub fn done(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.dropped()
+    }
+
+    /// Items that were dropped or refused. Rejected ones are not among them: the receiver took the rest
+    /// of their requests.
+    pub fn failed(&self) -> u64 {
+        [&self.queue_full, &self.refused].map(|n| n.load(Ordering::Relaxed)).iter().sum()
     }
 
     /// All items that did not arrive.
@@ -64,7 +75,7 @@ pub fn samples<'a>(all: impl Iterator<Item = &'a Counts>) -> [Samples; 4] {
     let [sent, dropped, queue, requests] = &mut families;
     for counts in all {
         let signal = ("signal", counts.signal.name());
-        let sample = |labels, n| Sample { labels: [Some(labels), None], value: Value::Int(n) };
+        let sample = |labels, n| Sample::new([Some(labels), None], Value::Int(n));
         let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
         sent.samples.push(sample(labels([signal]), load(&counts.sent)));
         queue.samples.push(sample(labels([signal]), load(&counts.queue_bytes)));

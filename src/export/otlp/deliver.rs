@@ -18,6 +18,9 @@ use crate::console::say;
 /// Maximum time for sending the rest at the end.
 const END_TIME: Duration = Duration::from_secs(5);
 
+/// The longest time between attempts at the end.
+const END_WAIT: Duration = Duration::from_secs(1);
+
 /// Minimum time between two messages about failed requests.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -41,8 +44,8 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, batch: Batch) {
-        let dropped = self.change(|state| state.queue.push(batch));
+    fn push(&self, batches: Vec<Batch>) {
+        let dropped = self.change(|state| state.queue.push(batches));
         self.counts.queue_full.fetch_add(dropped, Ordering::Relaxed);
     }
 
@@ -71,7 +74,8 @@ impl Pipe {
     }
 }
 
-/// Writes and sends what comes until nothing follows; returns the items that are left.
+/// Writes requests from what the channel has and sends them, until the channel is closed and for
+/// [`END_TIME`] after that; returns the number of items that are left.
 pub async fn forward<T>(
     mut from: Receiver<T>,
     mut write: impl FnMut(T) -> Vec<Batch>,
@@ -82,7 +86,7 @@ pub async fn forward<T>(
     let pipe = Arc::new(Pipe { state: Mutex::default(), changed, ending, counts });
     let deliver = tokio::spawn(deliver(pipe.clone(), client));
     while let Some(item) = from.recv().await {
-        write(item).into_iter().for_each(|batch| pipe.push(batch));
+        pipe.push(write(item));
     }
     pipe.change(|state| state.ends = true);
     pipe.ending.notify_one();
@@ -95,9 +99,7 @@ async fn deliver(pipe: Arc<Pipe>, mut client: Client) {
     let mut backoff = Backoff::default();
     let mut log = Log::new(client.endpoint().shown());
     while let Some(batch) = pipe.next().await {
-        let (code, answer) = client.send(&batch).await;
-        pipe.counts.answered(code);
-        match answer {
+        match client.send(&batch).await {
             Answer::Accepted { rejected, words } => {
                 backoff = Backoff::default();
                 pipe.counts.sent.fetch_add(batch.items - rejected, Ordering::Relaxed);
@@ -114,28 +116,28 @@ async fn deliver(pipe: Arc<Pipe>, mut client: Client) {
                 log.say(&why);
             }
             Answer::Again(why, after) => {
-                let random = RandomState::new().hash_one(());
-                let wait = after.unwrap_or_else(|| backoff.next(random));
-                pipe.change(|state| state.queue.again());
-                if pipe.state().ends {
-                    log.say(&why);
-                    return;
-                }
+                let wait = backoff.next(after, RandomState::new().hash_one(()));
+                let ends = pipe.change(|state| {
+                    state.queue.again();
+                    state.ends
+                });
                 log.say(&format!("{why}; trying again"));
-                // At the end once more, at once.
+                // At the end once more at once, and then soon.
                 tokio::select! {
-                    () = sleep(wait) => {}
-                    () = pipe.ending.notified() => {}
+                    () = sleep(if ends { wait.min(END_WAIT) } else { wait }) => {}
+                    () = pipe.ending.notified() => backoff = Backoff::default(),
                 }
             }
         }
     }
 }
 
-/// Messages about requests: the first failure at once, further ones once a minute.
+/// Messages about requests: the first failure at once, further ones once a minute, and the success after
+/// a failure that was printed.
 struct Log {
     shown: String,
     said: Option<Instant>,
+    /// The last message is one of a failure.
     fails: bool,
 }
 
@@ -145,16 +147,48 @@ impl Log {
     }
 
     fn say(&mut self, what: &str) {
-        self.fails = true;
-        if self.said.is_none_or(|said| said.elapsed() > QUIET) {
-            self.said = Some(Instant::now());
+        if self.failed(Instant::now()) {
             say(&format!("{}: {what}", self.shown));
         }
     }
 
     fn works(&mut self) {
-        if std::mem::take(&mut self.fails) {
+        if self.worked() {
             say(&format!("{}: accepted again", self.shown));
         }
+    }
+
+    /// Whether a failure at this time is printed.
+    fn failed(&mut self, now: Instant) -> bool {
+        let is_due = self.said.is_none_or(|said| now - said > QUIET);
+        if is_due {
+            (self.said, self.fails) = (Some(now), true);
+        }
+        is_due
+    }
+
+    /// Whether a success is printed.
+    fn worked(&mut self) -> bool {
+        std::mem::take(&mut self.fails)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_and_successes_in_turn_are_two_lines_a_minute() {
+        let mut log = Log::new(String::new());
+        let began = Instant::now();
+        let mut lines = |seconds| {
+            let failed = log.failed(began + Duration::from_secs(seconds));
+            (failed, log.worked())
+        };
+        assert_eq!(lines(0), (true, true));
+        for seconds in 1..60 {
+            assert_eq!(lines(seconds), (false, false));
+        }
+        assert_eq!(lines(61), (true, true));
     }
 }

@@ -3,9 +3,6 @@
 //! A family `ebpftop_open_failures` is the metric `ebpftop.open_failures`, and its labels are attributes
 //! of the same names. So a receiver that writes for Prometheus gives it the names of a scrape.
 
-use std::sync::Arc;
-
-use hashbrown::HashMap;
 use prost::Message as _;
 
 use super::proto::{
@@ -18,34 +15,22 @@ use crate::export::text::{Family, Kind, Sample, Samples, Value, pairs};
 /// Maximum data points of a request: some 400 KiB.
 const MAX_POINTS: usize = 2_000;
 
-/// The start of a counter, Unix time in ns, and the snapshot that had it last.
-#[derive(Clone, Copy, Debug)]
-struct Since {
-    start: u64,
-    last: u64,
-}
-
 /// Writes requests.
 #[derive(Debug)]
 pub struct Writer {
     resource: Resource,
-    /// By the labels that evictions take away: those of a group or of an interface.
-    since: HashMap<Arc<str>, Since>,
-    /// The start of the program, then the time of the last snapshot.
-    before: u64,
+    /// The start of the program, Unix time in ns.
     began: u64,
-    snapshots: u64,
 }
 
 impl Writer {
     /// Metrics of a resource, counted since `began`, Unix time in ns.
     pub fn new(resource: Resource, began: u64) -> Self {
-        Self { resource, since: HashMap::new(), before: began, began, snapshots: 0 }
+        Self { resource, began }
     }
 
     /// The requests for a snapshot that was taken at `at`, Unix time in ns.
-    pub fn requests(&mut self, families: &[Samples], at: u64) -> Vec<Batch> {
-        self.snapshots += 1;
+    pub fn requests(&self, families: &[Samples], at: u64) -> Vec<Batch> {
         let mut requests = Vec::new();
         let (mut metrics, mut points) = (Vec::new(), 0);
         for samples in families {
@@ -65,41 +50,30 @@ impl Writer {
         if points > 0 {
             requests.push(self.request(metrics, points));
         }
-        let last = self.snapshots;
-        self.since.retain(|_, since| since.last == last);
-        self.before = at;
         requests
     }
 
-    fn point(&mut self, family: &Family, sample: &Sample, at: u64) -> NumberDataPoint {
+    fn point(&self, family: &Family, sample: &Sample, at: u64) -> NumberDataPoint {
         let labels = sample.labels.iter().flatten();
         let attributes = labels
             .flat_map(|labels| pairs(labels))
             .map(|(name, value)| KeyValue::text(name, value));
-        let start = match (family.kind, &sample.labels[0]) {
-            (Kind::Counter, Some(labels)) => self.start(labels),
-            (Kind::Counter, None) => self.began,
-            // Not asked for: a gauge has none.
+        let start = match (family.kind, sample.start) {
+            (Kind::Counter, 0) => self.began,
+            (Kind::Counter, start) => start,
+            // A gauge has none.
             (Kind::Gauge | Kind::Info, _) => 0,
         };
         NumberDataPoint {
             attributes: attributes.collect(),
-            start_time_unix_nano: start,
+            // The clock may have been set back in between.
+            start_time_unix_nano: start.min(at),
             time_unix_nano: at,
             value: Some(match sample.value {
                 Value::Int(n) => Number::Int(i64::try_from(n).unwrap_or(i64::MAX)),
                 Value::Float(n) => Number::Double(n),
             }),
         }
-    }
-
-    /// When the counter was 0: at the snapshot before the first that has these labels. A group that was
-    /// evicted and has come back counts from 0 again.
-    fn start(&mut self, labels: &Arc<str>) -> u64 {
-        let first = Since { start: self.before, last: 0 };
-        let since = self.since.entry(labels.clone()).or_insert(first);
-        since.last = self.snapshots;
-        since.start
     }
 
     fn request(&self, metrics: Vec<Metric>, points: usize) -> Batch {
@@ -140,12 +114,14 @@ fn metric(family: &Family, data_points: Vec<NumberDataPoint>) -> Metric {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::export::families::{BUILD, CPU, OPENS};
     use crate::export::text::labels;
 
     fn sample(labels: Option<Arc<str>>, value: Value) -> Sample {
-        Sample { labels: [labels, None], value }
+        Sample::new([labels, None], value)
     }
 
     fn metrics(batch: &Batch) -> Vec<Metric> {
@@ -155,7 +131,7 @@ mod tests {
 
     #[test]
     fn names_units_and_kinds_follow_from_the_family() {
-        let mut writer = Writer::new(Resource::default(), 5);
+        let writer = Writer::new(Resource::default(), 5);
         let version = labels([("version", "1")]);
         let all = [
             Samples { family: &BUILD, samples: vec![sample(Some(version), Value::Int(1))] },
@@ -177,28 +153,27 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_comes_back_starts_again() {
-        let mut writer = Writer::new(Resource::default(), 5);
-        let mut start = |programs: &[&str], at| {
-            let samples = programs.iter().map(|program| {
-                let labels = labels([("program", *program)]);
-                sample(Some(labels), Value::Int(u64::MAX))
-            });
-            let all = [Samples { family: &OPENS, samples: samples.collect() }];
-            let batch = &writer.requests(&all, at)[0];
-            let Some(Data::Sum(sum)) = &metrics(batch)[0].data else { panic!() };
+    fn no_counter_starts_after_its_time() {
+        let writer = Writer::new(Resource::default(), 5);
+        let starts = |at| {
+            let sample = |start| Sample { start, ..sample(None, Value::Int(u64::MAX)) };
+            let all = [Samples { family: &OPENS, samples: [0, 20, 30].map(sample).into() }];
+            let Some(Data::Sum(sum)) = &metrics(&writer.requests(&all, at)[0])[0].data.clone()
+            else {
+                panic!()
+            };
             assert_eq!(sum.data_points[0].value, Some(Number::Int(i64::MAX)));
             sum.data_points.iter().map(|point| point.start_time_unix_nano).collect::<Vec<_>>()
         };
-        assert_eq!(start(&["a", "b"], 10), [5, 5]);
-        assert_eq!(start(&["b"], 20), [5]);
-        assert_eq!(start(&["a", "b"], 30), [20, 5]);
-        assert_eq!(start(&["a", "b"], 40), [20, 5]);
+        assert_eq!(starts(40), [5, 20, 30]);
+        // The clock was set back.
+        assert_eq!(starts(25), [5, 20, 25]);
+        assert_eq!(starts(3), [3, 3, 3]);
     }
 
     #[test]
     fn many_points_are_several_requests() {
-        let mut writer = Writer::new(Resource::default(), 5);
+        let writer = Writer::new(Resource::default(), 5);
         let samples = |n: usize| vec![sample(None, Value::Int(1)); n];
         let all = [
             Samples { family: &CPU, samples: samples(1_500) },

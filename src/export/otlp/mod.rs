@@ -2,7 +2,7 @@
 //! to a receiver of OpenTelemetry.
 //!
 //! A thread of its own writes the requests, queues them within a bound of bytes, sends them one after
-//! the other and repeats those that the receiver could not take. The loop of the probes hands a snapshot
+//! the other and retries those that the receiver could not take. The loop of the probes hands a snapshot
 //! or records over without waiting, so a receiver that is slow, gone or hanging costs items, which are
 //! counted, and stops nothing.
 
@@ -57,15 +57,19 @@ pub struct Otlp {
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// The way of a signal to the thread.
+/// The channel of a signal to the thread, at the side of the loop.
 #[derive(Debug)]
 struct Lane<T> {
     signal: Signal,
     to: Option<Sender<T>>,
     counts: Arc<Counts>,
+    /// Items handed over, dropped ones included.
+    handed_over: u64,
+    /// Items that were dropped or refused before the last ones were handed over.
+    failed_before: u64,
 }
 
-/// Its other end.
+/// The same channel at the side of the thread, with the client that sends.
 struct End<T> {
     from: Receiver<T>,
     client: Client,
@@ -78,18 +82,27 @@ impl<T> Lane<T> {
         remarks.iter().for_each(|remark| say(remark));
         let counts = Arc::new(Counts::new(signal));
         let (to, from) = channel(WAITING);
-        let client = Client::new(endpoint)?;
-        let lane = Self { signal, to: Some(to), counts: counts.clone() };
+        let client = Client::new(endpoint, counts.clone())?;
+        let (to, seen) = (Some(to), counts.clone());
+        let lane = Self { signal, to, counts: seen, handed_over: 0, failed_before: 0 };
         Ok((lane, End { from, client, counts }))
     }
 
-    /// Hands something over; false where the thread is so late that its `items` are dropped.
-    fn hand_over(&self, what: T, items: u64) -> bool {
-        let taken = self.to.as_ref().is_some_and(|to| to.try_send(what).is_ok());
-        if !taken {
+    /// Hands something over. Where the thread is late by [`WAITING`] of them, its `items` are dropped.
+    fn hand_over(&mut self, what: T, items: u64) {
+        self.failed_before = self.counts.failed();
+        self.handed_over += items;
+        if self.to.as_ref().is_none_or(|to| to.try_send(what).is_err()) {
             self.counts.queue_full.fetch_add(items, Ordering::Relaxed);
         }
-        taken
+    }
+
+    /// Whether the receiver has taken all that was handed over last, and nothing waits. Items of a
+    /// partial success count as taken.
+    fn is_delivered(&self) -> bool {
+        self.handed_over > 0
+            && self.counts.done() == self.handed_over
+            && self.counts.failed() == self.failed_before
     }
 
     fn say_lost(&self, left: u64) {
@@ -120,7 +133,7 @@ impl Otlp {
             .enable_all()
             .build()
             .context("start the sender of --otlp")?;
-        let mut writer = Writer::new(resource.clone(), unix_ns());
+        let writer = Writer::new(resource.clone(), unix_ns());
         let run = move |runtime: &Runtime| {
             runtime.block_on(async {
                 let metrics = forward(
@@ -149,12 +162,16 @@ impl Otlp {
         Ok(Self { metrics, events, thread: Some(thread) })
     }
 
-    /// Sends this snapshot, and the records that have gathered; false where the thread is so late that the
-    /// snapshot is dropped.
-    pub fn take(&mut self, snapshot: &Arc<Snapshot>) -> bool {
+    /// Sends this snapshot, and the records that have gathered.
+    pub fn take(&mut self, snapshot: &Arc<Snapshot>) {
         self.flush();
         let points = snapshot.families().iter().map(|all| all.samples.len() as u64).sum();
-        self.metrics.hand_over(snapshot.clone(), points)
+        self.metrics.hand_over(snapshot.clone(), points);
+    }
+
+    /// Whether the receiver has all of the last snapshot.
+    pub fn delivered(&self) -> bool {
+        self.metrics.is_delivered()
     }
 
     /// Sends the chosen opens.
@@ -192,9 +209,58 @@ impl Otlp {
     }
 }
 
-fn hand_over(lane: &Lane<Records>, records: Records) {
+fn hand_over(lane: &mut Lane<Records>, records: Records) {
     let items = records.items;
     if items > 0 {
         lane.hand_over(records, items);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> (Lane<u64>, End<u64>) {
+        Lane::new(Signal::Logs, "http://localhost:1", &|_: &str| None).unwrap()
+    }
+
+    #[test]
+    fn more_than_the_channel_takes_is_dropped_and_counted() {
+        let (mut lane, _end) = lane();
+        for n in 1..=WAITING as u64 {
+            lane.hand_over(n, 10);
+            assert_eq!(lane.counts.dropped(), 0);
+        }
+        lane.hand_over(0, 7);
+        assert_eq!((lane.counts.dropped(), lane.is_delivered()), (7, false));
+    }
+
+    #[test]
+    fn the_last_snapshot_is_delivered_when_nothing_waits_and_nothing_failed() {
+        let (mut lane, mut end) = lane();
+        let mut hand_over = |lane: &mut Lane<u64>, items| {
+            lane.hand_over(1, items);
+            end.from.try_recv().unwrap();
+        };
+        let add = |n: &std::sync::atomic::AtomicU64, items| n.fetch_add(items, Ordering::Relaxed);
+        let counts = lane.counts.clone();
+        assert!(!lane.is_delivered());
+        hand_over(&mut lane, 10);
+        assert!(!lane.is_delivered());
+        add(&counts.sent, 9);
+        assert!(!lane.is_delivered());
+        add(&counts.rejected, 1);
+        assert!(lane.is_delivered());
+        for failed in [&counts.queue_full, &counts.refused] {
+            hand_over(&mut lane, 10);
+            hand_over(&mut lane, 10);
+            // One of either is lost, and the other one arrives.
+            add(failed, 10);
+            add(&counts.sent, 10);
+            assert!(!lane.is_delivered());
+            hand_over(&mut lane, 5);
+            add(&counts.sent, 5);
+            assert!(lane.is_delivered());
+        }
     }
 }

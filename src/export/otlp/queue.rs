@@ -1,4 +1,5 @@
-//! Requests that wait to be sent, bounded in bytes: beyond the bound the oldest is dropped.
+//! Requests that wait to be sent, bounded in bytes: beyond the bound the oldest is dropped, but for
+//! those of the newest snapshot, of which all find room.
 
 use std::collections::VecDeque;
 
@@ -34,13 +35,16 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Adds a request; returns the items of those that were dropped for it.
-    pub fn push(&mut self, batch: Batch) -> u64 {
-        self.bytes += batch.body.len() + OVERHEAD;
-        self.batches.push_back(batch);
+    /// Adds the requests of a snapshot; returns the items of older ones that were dropped for them.
+    pub fn push(&mut self, batches: Vec<Batch>) -> u64 {
+        let new = batches.len();
+        self.bytes += batches.iter().map(|batch| batch.body.len() + OVERHEAD).sum::<usize>();
+        self.batches.extend(batches);
+        let first = usize::from(self.sending);
         let mut dropped = 0;
         while self.bytes > self.most
-            && let Some(batch) = self.batches.remove(usize::from(self.sending))
+            && self.batches.len() > new + first
+            && let Some(batch) = self.batches.remove(first)
         {
             self.bytes -= batch.body.len() + OVERHEAD;
             dropped += batch.items;
@@ -87,18 +91,28 @@ mod tests {
     fn the_oldest_is_dropped_but_for_the_one_that_is_being_sent() {
         let batch = |items| Batch { items, body: Bytes::from(vec![0; 100 - OVERHEAD]) };
         let mut queue = Queue { most: 300, ..Queue::default() };
-        let dropped: Vec<u64> = (1..=4).map(|items| queue.push(batch(items))).collect();
+        let dropped: Vec<u64> = (1..=4).map(|items| queue.push(vec![batch(items)])).collect();
         assert_eq!(dropped, [0, 0, 0, 1]);
         assert_eq!(queue.send().unwrap().items, 2);
-        assert_eq!(queue.push(batch(5)), 3);
+        assert_eq!(queue.push(vec![batch(5)]), 3);
         queue.again();
-        assert_eq!(queue.push(batch(6)), 2);
+        assert_eq!(queue.push(vec![batch(6)]), 2);
         assert_eq!(queue.send().unwrap().items, 4);
         queue.done();
         assert_eq!((queue.bytes(), queue.items()), (200, 11));
-        // One that is larger than the bound is never stored.
-        let large = Batch { items: 9, body: Bytes::from(vec![0; 301]) };
-        assert_eq!(queue.push(large), 5 + 6 + 9);
-        assert_eq!((queue.bytes(), queue.send().map(|b| b.items)), (0, None));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_larger_than_the_bound_is_stored_whole() {
+        let batch = |items| Batch { items, body: Bytes::from(vec![0; 100 - OVERHEAD]) };
+        let mut queue = Queue { most: 300, ..Queue::default() };
+        queue.push(vec![batch(1), batch(2)]);
+        queue.send();
+        // But for the one that is being sent.
+        assert_eq!(queue.push((3..8).map(batch).collect()), 2);
+        assert_eq!((queue.bytes(), queue.items()), (600, 1 + 3 + 4 + 5 + 6 + 7));
+        assert_eq!(queue.push(vec![batch(8)]), 3 + 4 + 5 + 6);
+        queue.done();
+        assert_eq!(queue.items(), 7 + 8);
     }
 }

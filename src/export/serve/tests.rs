@@ -20,7 +20,7 @@ fn server() -> (SocketAddr, Arc<Shared>) {
 fn server_with(web: Web) -> (SocketAddr, Arc<Shared>) {
     let shared = Arc::new(Shared::new(Duration::from_secs(60)));
     shared.publish(|_| {
-        let samples = vec![Sample { labels: [None, None], value: Value::Int(7) }];
+        let samples = vec![Sample::new([None, None], Value::Int(7))];
         vec![Samples { family: &OPENS, samples }]
     });
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
