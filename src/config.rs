@@ -79,6 +79,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         latency: args.latency || file.latency.unwrap_or(default.latency),
         io: args.io.or(file.io.unwrap_or(default.io)),
         own_opens: file.own_opens.unwrap_or(default.own_opens),
+        files: file.files.unwrap_or(default.files),
     }
 }
 

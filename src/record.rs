@@ -54,6 +54,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         let config = ProbesConfig {
             opens: Some(OpensConfig {
                 processes: true,
+                files: settings.files,
                 ..OpensConfig::new(settings, choose.only())
             }),
             talkers: Some(TalkersConfig::new(settings)),

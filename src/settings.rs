@@ -33,6 +33,8 @@ pub struct Settings {
     pub owners: bool,
     /// Whether the dashboard shows the opens of its own process.
     pub own_opens: bool,
+    /// Whether changes of files are reported in the dashboard and in recordings.
+    pub files: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
     /// The interface and the mode stay as they are, and the privileges to change them are dropped.
@@ -51,6 +53,7 @@ impl Default for Settings {
             io: None,
             owners: true,
             own_opens: false,
+            files: true,
             netns: None,
             locked: false,
         }

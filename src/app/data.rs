@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
+use crate::model::change_log::ChangeLog;
 use crate::model::conn::PacketPoint;
 use crate::model::connections::{Closed, Connections, Net, Pair};
 use crate::model::coverage::Missing;
@@ -114,6 +115,8 @@ pub struct Data {
     pub process_log: Rc<ProcessLog>,
     /// Opens that have not returned; with `--latency`.
     pub under_way: Rc<UnderWayOpens>,
+    /// The latest changes of files.
+    pub change_log: Rc<ChangeLog>,
     pub connections_state: ProbeState<ConnectionsInfo>,
     /// The connections probe has run.
     pub connections_known: bool,
@@ -163,6 +166,7 @@ impl Data {
             + owners.pairs().count() * size_of::<Pair>()
             + owners.closed_lately().count() * size_of::<Closed>()
             + self.process_log.bytes()
+            + self.change_log.bytes()
     }
 
     /// The tables that go back in time together.
@@ -205,7 +209,10 @@ impl Data {
                 Rc::make_mut(&mut self.process_log).add(events);
                 Changed::default()
             }
-            ProbeEvent::Files(_) => Changed::default(),
+            ProbeEvent::Files(changes) => {
+                Rc::make_mut(&mut self.change_log).add(changes);
+                Changed::default()
+            }
             ProbeEvent::Io(sample) => {
                 Rc::make_mut(&mut self.opens).add_io(&sample);
                 Changed { redraw: !sample.more, ..Changed::default() }
@@ -370,6 +377,7 @@ impl Data {
         Rc::make_mut(&mut self.owners).restart();
         Rc::make_mut(&mut self.process_log).restart();
         self.under_way = Rc::default();
+        Rc::make_mut(&mut self.change_log).restart();
     }
 
     /// Marks processes that have exited.

@@ -42,7 +42,8 @@ impl App {
         let pane = &mut self.opens_pane;
         let inside = pane.detail_process(shown.opens).map(|process| process.key);
         let descriptors = inside.and_then(|key| self.requests.descriptors(key));
-        pane.relate(shown, &self.data.process_log, &self.path_watchlist, descriptors);
+        let logs = (&*self.data.process_log, &*self.data.change_log);
+        pane.relate(shown, logs, &self.path_watchlist, descriptors);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];
         let talking = related::talking(shown.owners, filters.into_iter().flatten());
@@ -51,6 +52,7 @@ impl App {
         let descended = related::descended(shown.opens, lineage, both);
         let choose = opens::Choose {
             opens: shown.opens,
+            changes: &self.data.change_log,
             cgroups: &self.data.cgroups,
             lineage,
             descended: descended.as_ref(),

@@ -41,6 +41,7 @@ pub struct FileConfig {
     /// Patterns of paths that the timeline marks.
     pub watched: Vec<String>,
     pub own_opens: Option<bool>,
+    pub files: Option<bool>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }

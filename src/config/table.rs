@@ -166,7 +166,7 @@ const OF_ALL: [Setting; 8] = [
 ];
 
 /// Settings of the dashboard alone, without those that `W` saves.
-const OF_SCREEN: [Setting; 5] = [
+const OF_SCREEN: [Setting; 6] = [
     values(
         "mmdb",
         "--mmdb",
@@ -193,6 +193,14 @@ const OF_SCREEN: [Setting; 5] = [
         "false",
         "Show the opens of ebpftop itself, too; else the header has their number.",
         |c, key, v| readers::boolean(key, v).map(|flag| c.own_opens = Some(flag)),
+    ),
+    value(
+        "files",
+        "",
+        "true",
+        "Report changes of files (create, rename, unlink and the like) in the dashboard and in recordings. \
+         Without them the program ends about a second sooner.",
+        |c, key, v| readers::boolean(key, v).map(|flag| c.files = Some(flag)),
     ),
     value("mouse", "--no-mouse", "true", "Use the mouse.", |c, key, v| {
         readers::boolean(key, v).map(|flag| c.mouse = Some(flag))

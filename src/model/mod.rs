@@ -3,6 +3,7 @@
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
 pub mod cgroup;
+pub mod change_log;
 pub mod common_files;
 pub mod compare;
 pub mod conn;

@@ -1,4 +1,4 @@
-//! The timeline of one process: its programs, its end, opens and network activity, in the order of the kernel's clock.
+//! The timeline of one process: its programs, its end, opens, changes of files and network activity, in the order of the kernel's clock.
 //!
 //! A file has one entry, at its last known open. Sending soon after a watched path was opened is
 //! marked: a coincidence in time, not a proof.
@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::change_log::ChangeLog;
 use super::connections::{Connections, NetActivity, What};
+use super::file_change::FileChange;
 use super::opens::Opens;
 use super::process::ProcessKey;
 use super::process_event::ProcessEvent;
@@ -42,6 +44,8 @@ pub enum TimelineAction {
     OnTheWire(NetActivity),
     /// Started a program, or ended.
     Process(Rc<ProcessEvent>),
+    /// Changed a file.
+    Changed(Rc<FileChange>),
 }
 
 /// Patterns of watched paths: `*` matches within a name, `**/` any directories.
@@ -82,7 +86,7 @@ impl WatchedPaths {
 pub fn timeline(
     opens: &Opens,
     owners: Option<&Connections>,
-    log: &ProcessLog,
+    (log, changes): (&ProcessLog, &ChangeLog),
     watched: &WatchedPaths,
     key: ProcessKey,
     now: Mono,
@@ -115,6 +119,12 @@ pub fn timeline(
         did: TimelineAction::Process(event.clone()),
         watched: None,
     }));
+    let changes = changes.of(key).filter(|event| event.at <= now);
+    moments.extend(changes.map(|event| TimelineEntry {
+        at: event.at,
+        did: TimelineAction::Changed(event.clone()),
+        watched: None,
+    }));
     // Traffic of one interval has one time; addresses make the order steady.
     moments.sort_by_key(|moment| (moment.at, address(moment)));
     let mut before: Option<(Mono, Slot)> = None;
@@ -129,7 +139,7 @@ pub fn timeline(
                 let soon = before.filter(|(at, _)| moment.at.since(*at) <= SOON_NS);
                 moment.watched = soon.filter(|_| sends(activity)).map(|(_, path)| path);
             }
-            TimelineAction::Process(_) => {}
+            TimelineAction::Process(_) | TimelineAction::Changed(_) => {}
         }
     }
     let cut = moments.len().saturating_sub(MAX_ENTRIES);

@@ -19,7 +19,7 @@ impl OpensConfig {
         let process = settings.process.as_deref().map(Pattern::parse_name);
         let name = process.and_then(Result::ok).and_then(|p| p.only_name());
         let only = Only { name, without_own: !settings.own_opens, ..Only::default() };
-        Self { processes: true, ..Self::new(settings, only) }
+        Self { processes: true, files: settings.files, ..Self::new(settings, only) }
     }
 }
 

@@ -317,7 +317,8 @@ mod tests {
         let word = |word| Value::Word(word);
         assert_eq!(words("direction"), ["auto", "rx", "tx", "both"].map(word));
         assert_eq!(words("files_shown"), ["auto", "0", "1", "3", "10", "all"].map(word));
-        let views = ["program", "process", "unit", "file", "directory", "failures", "live"];
+        let views =
+            ["program", "process", "unit", "file", "directory", "failures", "changes", "live"];
         assert_eq!(words("view"), views.map(word));
         let sorts = [
             "rate", "failed", "total", "rx", "tx", "peers", "read", "written", "age", "name",

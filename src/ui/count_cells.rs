@@ -85,6 +85,7 @@ pub(super) fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         Row::Dir(i) => c.dir(i).map(|d| d.last),
         Row::FailureGroup(i) => c.fail(i).map(|f| f.last),
         Row::Failure(s) => c.failure(s).map(|f| f.last),
+        Row::Change(n) => c.change(n).map(|event| event.at),
         Row::Live(n) => c.live(n).map(|l| l.at),
         _ => c.tally(row).filter(|(t, _)| t.opens > 0).map(|(t, _)| t.last),
     };

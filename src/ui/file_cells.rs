@@ -2,6 +2,7 @@
 
 use ratatui::style::Style;
 
+use super::change_cells;
 use super::look::outcome;
 use super::num;
 use super::opens_data::{Ctx, is_below};
@@ -30,6 +31,9 @@ pub(super) fn file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 }
 
 pub(super) fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Change(_) = row {
+        return change_cells::result(c, row, line);
+    }
     if let Some(ret) = c.last_ret(row) {
         outcome(c.look, ret, line);
     }

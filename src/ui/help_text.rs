@@ -23,6 +23,9 @@ pub fn rows_of(view: OpensView) -> &'static str {
         OpensView::Failures => {
             "failed opens by process name, error and directory; those found later or of common files are hidden"
         }
+        OpensView::Changes => {
+            "the latest changes of files: created, removed, renamed and the like, the newest first"
+        }
         OpensView::Live => "the latest opens, the newest first",
     }
 }
@@ -40,7 +43,7 @@ pub fn rows_of_detail(detail: &Detail) -> &'static str {
             "processes that exchange data with the address, and their latest files"
         }
         Detail::Timeline(_) => {
-            "programs, opens and connections of the process, and its end; the latest first"
+            "programs, opens, changes of files and connections of the process, and its end; the latest first"
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Each part has a file. Columns, colours and signs are data. Reads `app` and `model`, never probes.
 
 mod address;
+mod change_cells;
 mod columns;
 mod confirm;
 mod conns;

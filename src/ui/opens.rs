@@ -51,7 +51,7 @@ pub fn order(app: &App, look: &Look) -> String {
         _ if matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
             String::new()
         }
-        OpensView::Live if pane.detail().is_none() => String::new(),
+        OpensView::Changes | OpensView::Live if pane.detail().is_none() => String::new(),
         _ => format!(" {follow}{} {mark} ", pane.table().title(pane.sort())),
     }
 }
@@ -121,6 +121,15 @@ fn empty(app: &App) -> Cow<'static, str> {
         _ if pane.of == 0 && pane.detail().is_some() => {
             "no data: evicted from the table, or it has opened nothing"
         }
+        ProbeState::Running(info)
+            if pane.view == OpensView::Changes
+                && !info.files
+                && app.replay.is_none()
+                && app.remote.is_none() =>
+        {
+            "changes of files are not reported: `files` of the configuration, or the kernel (see ebpftop doctor)"
+        }
+        _ if pane.view == OpensView::Changes && pane.of == 0 => "no changes of files yet",
         _ if app.opens().total().opens == 0 => "no opens yet",
         _ if app.new_since().is_some() => "nothing new since the mark",
         _ if !app.filter.held_text().is_empty() => "no match for the filter",
@@ -192,6 +201,7 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
         OpensView::Processes => evicted.processes,
         OpensView::Files | OpensView::Directories => evicted.files,
         OpensView::Failures => evicted.failures,
+        OpensView::Changes => app.data.change_log.evicted,
         OpensView::Live => 0,
     };
     let (matched, of) = (num::grouped(pane.matched as u64), num::grouped(pane.of as u64));
@@ -257,6 +267,12 @@ fn sum(app: &App, look: &Look) -> String {
                 num::grouped(n),
                 look.glyphs.dot
             ),
+        };
+    }
+    if pane.view == OpensView::Changes && pane.detail().is_none() {
+        return match app.data.change_log.lost {
+            0 => String::new(),
+            n => format!(" {} lost ", num::grouped(n)),
         };
     }
     if matches!(pane.detail(), Some(Detail::Timeline(_))) {

@@ -2,7 +2,7 @@
 
 use super::opens_data::Ctx;
 use super::text::{Line, middle};
-use super::{address, count_cells, file_cells, num, program_cells, unit_cells};
+use super::{address, change_cells, count_cells, file_cells, num, program_cells, unit_cells};
 use crate::app::opens::{BUSY_SECONDS, Row, TopPeer};
 use crate::model::field::opens::OpensField;
 use crate::model::slab::Slot;
@@ -38,12 +38,17 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
         OpensField::Result => file_cells::result,
         OpensField::Error => file_cells::error,
         OpensField::FoundLater => file_cells::found,
+        OpensField::Op => change_cells::op,
+        OpensField::Changed => change_cells::path,
         OpensField::Age => count_cells::age,
     };
     draw(c, row, line);
 }
 
 fn pid(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Change(_) = row {
+        return change_cells::pid(c, row, line);
+    }
     if let Row::FailureGroup(i) = row
         && let Some(f) = c.fail(i).filter(|f| f.processes > 1)
     {
@@ -142,6 +147,9 @@ fn top_peer(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 }
 
 fn thread(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Row::Change(_) = row {
+        return change_cells::thread(c, row, line);
+    }
     if let Row::Live(n) = row
         && let Some(l) = c.live(n)
     {

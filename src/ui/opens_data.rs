@@ -4,6 +4,7 @@ use super::look::Look;
 use super::text::Line;
 use crate::app::App;
 use crate::app::opens::{CommonRow, DirRow, FailRow, GroupFile, ProgramRow, Row, Share, UnitRow};
+use crate::model::file_change::FileChange;
 use crate::model::opens::{Failure, FileUse, LiveOpen, Path, Process, Tally};
 use crate::model::slab::Slot;
 
@@ -77,6 +78,10 @@ impl<'a> Ctx<'a> {
         self.app.opens_pane.live_at(number)
     }
 
+    pub(super) fn change(&self, number: u64) -> Option<&'a FileChange> {
+        self.app.opens_pane.change_at(number)
+    }
+
     /// The process that a row is about.
     pub(super) fn process_of(&self, row: Row) -> Option<&'a Process> {
         match row {
@@ -85,6 +90,7 @@ impl<'a> Ctx<'a> {
             Row::ProcessOfFile(s) => self.process(self.file(s)?.process),
             Row::FailureGroup(i) => self.process(self.fail(i)?.process),
             Row::Failure(s) => self.process(self.failure(s)?.process),
+            Row::Change(n) => self.process(self.app.opens().find(self.change(n)?.key)?),
             Row::Live(n) => self.process(self.live(n)?.process),
             _ => None,
         }

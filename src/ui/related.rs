@@ -22,6 +22,7 @@ use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
+use crate::model::file_change::{FileChange, Name};
 use crate::model::opens::{FileUse, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_event::{ProcessAction, ProcessEvent};
@@ -376,6 +377,12 @@ fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
             let room = line.room();
             line.put(&cut(&words(did), room, c.look.glyphs.cut), theme.text);
         }
+        TimelineAction::Changed(event) => {
+            let room = line.room();
+            let style = if event.errno.is_some() { theme.bad } else { theme.text };
+            let words = change_words(event, c.look.glyphs.into);
+            line.put(&cut(&words, room, c.look.glyphs.cut), style);
+        }
         TimelineAction::Process(event) => {
             let room = line.room();
             let style = match &event.action {
@@ -385,6 +392,17 @@ fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
             line.put(&cut(&process_words(event), room, c.look.glyphs.cut), style);
         }
     }
+}
+
+/// A change of a file, in words.
+fn change_words(event: &FileChange, arrow: &str) -> String {
+    let name = |name: &Name| escape(name.best().unwrap_or(b"?")).into_owned();
+    let error = event.errno.map_or(String::new(), |errno| format!("{} ", errno_name(errno)));
+    let mut text = format!("{error}{} {}", event.op.name(), name(&event.path));
+    if event.has_to() {
+        text.push_str(&format!(" {arrow} {}", name(&event.to)));
+    }
+    text
 }
 
 /// A start of a program or an end of a process, in words.

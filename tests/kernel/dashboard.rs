@@ -26,7 +26,8 @@ fn shows_processes_with_their_files_and_quits_cleanly() {
     tty.wait_for("parent");
     tty.send("\x1b");
     tty.wait_until("the way back", |s| !s.contains("parent"));
-    let views = ["by process", "by service", "by file", "by directory", "failures", "live"];
+    let views =
+        ["by process", "by service", "by file", "by directory", "failures", "changes", "live"];
     for view in views.into_iter().chain(["by program"]) {
         tty.send("t");
         tty.wait_for(view);

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::common::conns::{done, process};
 use crate::common::opens::{in_child, watch};
-use crate::common::program::{Ended, Stream};
+use crate::common::program::{Ended, Stream, ebpftop};
+use crate::common::tty::Tty;
 use ebpftop::model::file_change::{How, Name, Op};
 use ebpftop::probes::OpensConfig;
 
@@ -522,4 +523,37 @@ fn csv_and_text_have_a_line_each() {
     assert!(rows.next().unwrap().ends_with(&format!(" - mkdir    {root}/=d,")));
     let rename = format!(" - rename   {root}/=d, -> {root}/e\\x1b");
     assert!(rows.next().unwrap().ends_with(&rename));
+}
+
+/// The view of changes: by the keyboard, with a filter on it.
+#[test]
+fn the_dashboard_shows_changes_as_they_come() {
+    let (_dir, root) = folder();
+    let mut tty = Tty::start(
+        ebpftop(),
+        &["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"],
+        &[],
+        (120, 40),
+    );
+    tty.wait_for("by program");
+    for view in ["by process", "by service", "by file", "by directory", "failures", "changes"] {
+        tty.send("t");
+        tty.wait_for(view);
+    }
+    // The whole width, so that no path is cut.
+    tty.send("e/op:rename\r");
+    let [old, new] = ["made-here", "named-here"].map(|name| Path::new(&root).join(name));
+    // Again and again: the screen is there before the probe is attached.
+    let screen = tty.wait_until("the change", |screen| {
+        fs::write(&old, "x").unwrap();
+        fs::rename(&old, &new).unwrap();
+        screen.contains("named-here")
+    });
+    let row = screen.lines().find(|line| line.contains("named-here")).unwrap();
+    let [pid, name] = [std::process::id().to_string(), "made-here".into()];
+    assert!(row.contains("rename") && row.contains(&pid) && row.contains(&name), "{screen}");
+    assert!(!screen.contains(" create "), "{screen}");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+    tty.assert_given_back();
 }

@@ -34,7 +34,7 @@ fn shared() -> Dashboard {
 }
 
 fn view_of(app: &mut Dashboard, view: OpensView) {
-    for _ in 0..7 {
+    for _ in 0..8 {
         if app.opens_pane.view == view {
             return;
         }

@@ -9,6 +9,7 @@ use ebpftop::model::conn::{
     TCP, TcpCounts,
 };
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo};
+use ebpftop::model::file_change::FileChanges;
 use ebpftop::model::open::Comm;
 use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
@@ -371,6 +372,16 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
     assert!(!screen.contains("traffic ") && !screen.contains("PEER"), "{screen}");
 }
 
+/// A rename by a process, and a file that it could not remove.
+fn renamed(pid: u32) -> FileChanges {
+    let mut events = ebpftop::stream::sample::files().events.split_off(3);
+    for (event, second) in events.iter_mut().zip([30.6, 30.7]) {
+        event.at = at(second);
+        event.key = owner(pid, "").key;
+    }
+    FileChanges { events, lost: 0, ..FileChanges::default() }
+}
+
 /// A program that a process started, its end by a signal, and one after the present.
 fn starts_and_end(pid: u32) -> ProcessEvents {
     let event = |at_s, action| ProcessEvent {
@@ -413,6 +424,7 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
         ..ConnectionsBatch::default()
     };
     app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(31.7));
+    app.update(Msg::Probe(ProbeEvent::Files(renamed(812))), at(31.8));
     app.update(Msg::Probe(ProbeEvent::Processes(starts_and_end(812))), at(31.8));
     type_text(&mut app, "/nginx", at(32.0));
     app.press(KeyCode::Enter, at(32.0));
@@ -425,6 +437,8 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
         &["connect tcp 10.9.0.3:25 ECONNREFUSED"],
         &["◆", "close tcp 10.9.0.2:5432  rx 75 tx 30 bytes"],
         &["◆", "10.0.3.17  rx 2000 tx 125000 bytes"],
+        &["EACCES unlink /srv/backup/old.tar"],
+        &["rename /srv/backup/site.tar.tmp ›"],
         &["opened (1800 times)", "mime.types"],
     ];
     let rows: Vec<usize> =

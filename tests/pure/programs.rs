@@ -285,7 +285,7 @@ fn each_table_has_an_order_of_its_own() {
     assert_eq!(app.opens_pane.sort(), OpensSort::Rate);
     app.press(KeyCode::Esc, at(2.0));
     assert_eq!(app.opens_pane.sort(), OpensSort::Age);
-    for _ in 0..6 {
+    for _ in 0..7 {
         app.press(KeyCode::Char('t'), at(2.0));
     }
     assert_eq!(app.opens_pane.sort(), OpensSort::Total);

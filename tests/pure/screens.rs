@@ -8,6 +8,7 @@ use ebpftop::model::problem::Problem;
 use ebpftop::model::process::ProcessKey;
 use ebpftop::settings::saved_view::SavedView;
 use ebpftop::settings::{ScreenSettings, Settings};
+use ebpftop::stream::sample;
 use ebpftop::ui::{Look, THEMES, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -65,7 +66,8 @@ fn graphs_have_a_scale() {
 #[test]
 fn every_view_of_the_opens() {
     let mut app = busy((120, 40));
-    for name in ["processes", "units", "files", "directories", "failures", "live"] {
+    app.update(Msg::Probe(ProbeEvent::Files(sample::files())), at(30.0));
+    for name in ["processes", "units", "files", "directories", "failures", "changes", "live"] {
         app.press(KeyCode::Char('t'), at(30.0));
         snapshots!(name, app);
     }

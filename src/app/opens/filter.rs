@@ -4,8 +4,10 @@ use hashbrown::HashSet;
 
 use super::row::{Counted, Share, add};
 use crate::model::cgroup::KnownCgroups;
+use crate::model::change_log::ChangeLog;
 use crate::model::connections::Connections;
 use crate::model::field::opens::Traffic;
+use crate::model::file_change::FileChange;
 use crate::model::filter::{Filter, ProcessInfo, What};
 use crate::model::lineage::Lineage;
 use crate::model::opens::{FileUse, Group, Opens, Path, Process, Tally};
@@ -17,6 +19,8 @@ use crate::model::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Choose<'a> {
     pub opens: &'a Opens,
+    /// Changes of files.
+    pub changes: &'a ChangeLog,
     pub cgroups: &'a KnownCgroups,
     pub lineage: &'a Lineage,
     /// Connections and their processes, if they are known.
@@ -41,6 +45,26 @@ impl Choose<'_> {
     pub(super) fn tally(&self, tally: &Tally) -> bool {
         (!self.failed_only || tally.failed > 0)
             && self.new_since.is_none_or(|mark| tally.first > mark)
+    }
+
+    /// Whether the filters match a change of a file: by its process as far as that is in the table.
+    pub(super) fn change(&self, event: &FileChange) -> bool {
+        let names = [event.comm.as_bytes(), event.process.as_bytes()];
+        let who = ProcessInfo {
+            names: &names,
+            tgid: event.key.tgid,
+            uid: event.uid,
+            cgroup: event.cgroup_id.and_then(|id| self.cgroups.get(id)),
+        };
+        let known = self.opens.find(event.key).and_then(|slot| self.opens.processes().get(slot));
+        let is_wanted = match known {
+            Some(process) => self.who(process),
+            None => self.filters().all(|f| f.process(&who)),
+        };
+        is_wanted
+            && (!self.failed_only || event.errno.is_some())
+            && self.new_since.is_none_or(|mark| event.at > mark)
+            && self.filters().all(|f| f.change(event))
     }
 
     /// Whether the filters match a process, whatever it opens.

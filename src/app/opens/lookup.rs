@@ -5,6 +5,7 @@ use super::row::{Detail, FailGroup, FailRow, Row, fingerprint};
 use crate::app::list::RowId;
 use crate::app::related::MAX_USERS;
 use crate::model::escape::escape;
+use crate::model::file_change::FileChange;
 use crate::model::opens::{LiveOpen, Opens, Process};
 use crate::model::slab::Slot;
 
@@ -53,6 +54,10 @@ impl OpensPane {
                 Some(Detail::Failures(FailGroup { name, errno, dir, depth }))
             }
             Row::Failure(s) => opens.failures().get(s).map(|f| Detail::Process(f.process)),
+            Row::Change(n) => {
+                let event = self.change_at(n)?;
+                opens.find(event.key).map(Detail::Process)
+            }
             Row::Live(n) => self.live_at(n).map(|l| Detail::Process(l.process)),
         }
     }
@@ -78,6 +83,11 @@ impl OpensPane {
                 many => Some(many.dir.to_vec()),
             },
             Row::Failure(s) => path(opens.failures().get(s)?.path),
+            Row::Change(n) => {
+                let event = self.change_at(n)?;
+                let name = if event.has_to() { &event.to } else { &event.path };
+                name.best().map(<[u8]>::to_vec)
+            }
             Row::Live(n) => path(self.live_at(n)?.path?),
         }
     }
@@ -93,6 +103,12 @@ impl OpensPane {
     pub fn live_at(&self, number: u64) -> Option<&LiveOpen> {
         let at = self.live.binary_search_by_key(&number, |open| open.number).ok()?;
         self.live.get(at)
+    }
+
+    /// A change of a file in the rows, by its number.
+    pub fn change_at(&self, number: u64) -> Option<&FileChange> {
+        let at = self.changes.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.changes.get(at).map(|(_, event)| &**event)
     }
 
     /// Identifies a row while it is in its table.
@@ -123,6 +139,7 @@ impl OpensPane {
                 (7, self.fails.get(i).map_or(0, of))
             }
             Row::Failure(s) => (9, s.id()),
+            Row::Change(n) => (11, n),
             Row::Live(n) => (8, n),
         }
     }

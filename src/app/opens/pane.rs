@@ -1,6 +1,7 @@
 //! The opens pane's state: view, order, cursor, open detail views, rows.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use hashbrown::HashMap;
 
@@ -12,8 +13,10 @@ use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
 use crate::app::{PaneRoom, Shown};
+use crate::model::change_log::ChangeLog;
 use crate::model::conn::Carried;
 use crate::model::field::opens::OpensTable;
+use crate::model::file_change::FileChange;
 use crate::model::lineage::Ancestor;
 use crate::model::opens::{IoState, LiveOpen, Opens, Process};
 use crate::model::process::ProcessKey;
@@ -65,6 +68,8 @@ pub struct OpensPane {
     /// The opens of the rows of the live feed: those of the last tick, the oldest first,
     /// while the feed moves on.
     pub live: Vec<LiveOpen>,
+    /// The changes of files in the rows, each with its number, the oldest first.
+    pub changes: Vec<(u64, Rc<FileChange>)>,
     pub programs: Vec<ProgramRow>,
     pub units: Vec<UnitRow>,
     pub group_files: Vec<GroupFile>,
@@ -123,6 +128,7 @@ impl Default for OpensPane {
             list: List::default(),
             rows: Vec::new(),
             live: Vec::new(),
+            changes: Vec::new(),
             programs: Vec::new(),
             units: Vec::new(),
             group_files: Vec::new(),
@@ -213,7 +219,7 @@ impl OpensPane {
     pub(in crate::app) fn relate(
         &mut self,
         shown: Shown<'_>,
-        log: &ProcessLog,
+        logs: (&ProcessLog, &ChangeLog),
         watch: &WatchedPaths,
         descriptors: Option<&Descriptors>,
     ) {
@@ -238,7 +244,7 @@ impl OpensPane {
                 related.show_processes_of(owners, opens, *ip, &[]);
             }
             (Some(Detail::Timeline(key)), owners) => {
-                related.show_timeline(timeline(opens, owners, log, watch, *key, now));
+                related.show_timeline(timeline(opens, owners, logs, watch, *key, now));
             }
             _ => {}
         }

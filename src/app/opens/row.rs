@@ -94,6 +94,8 @@ pub enum Row {
     FailureGroup(usize),
     /// One failure of the open group.
     Failure(Slot),
+    /// The number of a change of a file.
+    Change(u64),
     /// The number of an open in the live feed.
     Live(u64),
 }

@@ -44,6 +44,8 @@ pub enum OpensField {
     Result,
     Error,
     FoundLater,
+    Op,
+    Changed,
     Age,
 }
 
@@ -175,6 +177,7 @@ pub enum OpensTable {
     Files,
     Directories,
     Failures,
+    Changes,
     Live,
     FilesOfProcess,
     ProcessesOfFile,
@@ -196,6 +199,7 @@ impl OpensTable {
             Self::Files => &FILES,
             Self::Directories => &DIRECTORIES,
             Self::Failures => &FAILURES,
+            Self::Changes => &CHANGES,
             Self::Live => &LIVE,
             Self::FilesOfProcess => &FILES_OF_PROCESS,
             Self::ProcessesOfFile => &PROCESSES_OF_FILE,
@@ -450,6 +454,21 @@ static FAILURES: [OpensColumn; 10] = [
     AGE,
 ];
 
+static CHANGES: [OpensColumn; 6] = [
+    AGE,
+    PID.unsorted(),
+    THREAD,
+    Column::text(
+        F::Op,
+        "OP",
+        "create, unlink, rmdir, rename, link, symlink, mkdir, mknod, truncate, chmod or chown",
+    )
+    .sized(8, 8, 0),
+    Column::text(F::Result, "ERRNO", "error of a change that failed").sized(7, 12, 1),
+    Column::text(F::Changed, "PATHS", "absolute path; of rename, link and symlink both")
+        .sized(20, 160, 0),
+];
+
 static LIVE: [OpensColumn; 6] =
     [AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
 
@@ -497,6 +516,7 @@ mod tests {
         assert_eq!(of(OpensTable::Live), [Age]);
         let with_bytes = OpensTable::Files.sorts(|_| true);
         assert_eq!(with_bytes, [Rate, Failed, Total, Read, Written, Age, Name, Latency]);
+        assert_eq!(of(OpensTable::Changes), [Age]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub enum OpensView {
     #[strum(serialize = "directory")]
     Directories,
     Failures,
+    Changes,
     Live,
 }
 
@@ -39,6 +40,7 @@ impl OpensView {
             Self::Files => "by file",
             Self::Directories => "by directory",
             Self::Failures => "failures",
+            Self::Changes => "changes",
             Self::Live => "live",
         }
     }
@@ -57,6 +59,7 @@ impl OpensView {
             Self::Files => OpensTable::Files,
             Self::Directories => OpensTable::Directories,
             Self::Failures => OpensTable::Failures,
+            Self::Changes => OpensTable::Changes,
             Self::Live => OpensTable::Live,
         }
     }

@@ -64,7 +64,7 @@ pub const TERMS: &[TermForm] = &[
         "op",
         "op:",
         "op:rename",
-        "changes of files of this kind: create unlink rmdir rename link symlink mkdir mknod truncate chmod chown",
+        "changes of files of this kind; other rows stay: create unlink rmdir rename link symlink mkdir mknod truncate chmod chown",
     ),
     form("ip", "ip:", "ip:10.0.0.0/8", "talkers with this address or in this network"),
     form(

@@ -2,6 +2,7 @@
 //!
 //! Never once a frame: drawing only looks up the rows that are visible.
 
+mod changes;
 mod common;
 mod directories;
 mod failures;
@@ -20,6 +21,7 @@ use crate::model::conn::Carried;
 use crate::model::connections::Connections;
 use crate::model::lineage::Ancestry;
 use crate::model::opens::Opens;
+use changes::changes;
 use common::Commonness;
 use directories::{about, below, directories};
 use failures::{failures, failures_of_group};
@@ -45,6 +47,7 @@ pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
 pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.rows.clear();
     pane.live.clear();
+    pane.changes.clear();
     pane.dirs.clear();
     pane.fails.clear();
     pane.programs.clear();
@@ -102,6 +105,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         }
         (None, OpensView::Directories) => directories(pane, choose),
         (None, OpensView::Failures) => failures(pane, choose),
+        (None, OpensView::Changes) => changes(pane, choose),
         (None, OpensView::Live) => live(pane, choose),
     }
     let counted = match pane.detail() {
