@@ -4,8 +4,9 @@
 //! change their process (working directory, limits, namespaces), fork it, and watch the opens of
 //! its pid, so none may share it with another. An entry of `.init_array` takes over before
 //! libtest begins: it lists the tests that the arguments choose, runs the binary once for each,
-//! and prints what libtest would print. Tests of one module run beside each other, as many as
-//! there are CPUs; tests of two modules do not. `--list` and `--help` are libtest's own.
+//! and prints what libtest would print. Tests run beside each other, one more than there are CPUs,
+//! since they wait most of the time; those of the modules in [`APART`] have the machine to their
+//! module. `--list` and `--help` are libtest's own.
 //!
 //! Other work of the machine is no part of a test: up to [`AGAIN`] tests that failed run again,
 //! alone. One that passes then is named as unstable, with what it said the first time.
@@ -20,6 +21,10 @@ use std::time::{Duration, Instant};
 
 /// The most failed tests of one run that run again: more of them are no accident.
 const AGAIN: usize = 3;
+
+/// Modules whose tests look at all that is attached anywhere, or load the machine as far as it goes.
+const APART: [&str; 7] =
+    ["faults", "floor", "hostile", "speed", "switches", "talkers_links", "whole"];
 
 /// Set in the process of a test.
 const ONE: &str = "EBPFTOP_TEST_PROCESS";
@@ -49,8 +54,11 @@ fn run(args: &[String]) -> i32 {
     let Some(names) = chosen(args) else { return 101 };
     println!("\nrunning {} test{}", names.len(), if names.len() == 1 { "" } else { "s" });
     let mut outcomes = Vec::new();
-    let module = |name: &String| name.split("::").next().map(str::to_owned);
-    for together in names.chunk_by(|a, b| module(a) == module(b)) {
+    let module = |name: &String| name.split("::").next().unwrap_or_default().to_owned();
+    let (apart, free): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| APART.contains(&&*module(name)));
+    outcomes.extend(beside_each_other(&free, args));
+    for together in apart.chunk_by(|a, b| module(a) == module(b)) {
         outcomes.extend(beside_each_other(together, args));
     }
     let unstable = run_again(&mut outcomes, args);
@@ -117,7 +125,7 @@ fn this() -> Command {
     command
 }
 
-/// The value of `--test-threads`, or as many as there are CPUs.
+/// The value of `--test-threads`, or one more than there are CPUs.
 fn at_once(args: &[String]) -> usize {
     let given = args.iter().enumerate().find_map(|(at, arg)| {
         let value = arg.strip_prefix("--test-threads")?;
@@ -125,7 +133,7 @@ fn at_once(args: &[String]) -> usize {
     });
     let given = given.map(str::to_owned).or_else(|| std::env::var("RUST_TEST_THREADS").ok());
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-    given.and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or_else(cpus)
+    given.and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or_else(|| cpus() + 1)
 }
 
 fn beside_each_other(names: &[String], args: &[String]) -> Vec<Outcome> {
