@@ -102,7 +102,7 @@ pub struct WatchArgs {
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches all terms: names and pid: uid: path: err: cgroup: unit: container: pod: ip: peer: port:; ! negates
+    /// Only what matches all terms: names and pid: uid: parent: path: err: op: cgroup: unit: container: pod: ip: peer: port: state: rtt: retrans:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     /// Time between refreshes, 100ms to 60s [default: 1s]
@@ -111,7 +111,7 @@ pub struct WatchArgs {
     /// Hook that counts received packets [default: auto]
     #[arg(long, value_name = "MODE", value_enum)]
     pub xdp_mode: Option<XdpMode>,
-    /// Time each open; slows opens down, since a second program runs at their entry
+    /// Time each open, and report those that do not return; slows opens down, since a second program runs at their entry
     #[arg(long)]
     pub latency: bool,
     /// Count bytes and calls read and written by process and file: of regular files, or with `=all` of
@@ -217,7 +217,7 @@ pub struct ReplayArgs {
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches all terms: names and pid: uid: path: err: cgroup: unit: container: pod: ip: peer: port:; ! negates
+    /// Only what matches all terms: names and pid: uid: parent: path: err: op: cgroup: unit: container: pod: ip: peer: port: state: rtt: retrans:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     #[command(flatten)]

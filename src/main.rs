@@ -73,7 +73,11 @@ fn refuse(usage: &clap::Error) -> anyhow::Result<ExitCode> {
         Cow::Owned(inert) if usage.use_stderr() => {
             let _ = std::io::stderr().write_all(inert.as_bytes());
         }
-        _ => usage.print()?,
+        // A reader of the help that has enough is no error.
+        _ => match usage.print() {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => return Err(e.into()),
+            _ => {}
+        },
     }
     Ok(ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2)))
 }
