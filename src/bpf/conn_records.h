@@ -129,7 +129,9 @@ static __always_inline void fill_begin(struct conn_record *record, const struct 
 {
 	record->ts_ns = ts_ns;
 	record->event = state->passive ? CONN_ACCEPT : CONN_CONNECT;
-	record->state = TCP_ESTABLISHED;
+	/* a program at ESTABLISHED runs before the socket has that state; an accepted one may be beyond */
+	if (!state->passive)
+		record->state = TCP_ESTABLISHED;
 }
 
 static __always_inline void write_begin(struct sock_state *state, __u64 ts_ns)
