@@ -28,7 +28,8 @@ pub enum Failure {
     Reset,
     /// The process gave up before the connection was established.
     Aborted,
-    /// Another error.
+    /// Another error; also a connect without a free local port (EADDRNOTAVAIL), after which the socket has
+    /// neither an error nor a port (tcp_v4_connect, net/ipv4/tcp_ipv4.c).
     Other,
 }
 
@@ -40,6 +41,7 @@ impl Failure {
     /// Whether the end of a connection is a failure, and why.
     pub fn of(what: What, conn: &Conn) -> Option<Self> {
         match (what, conn.error) {
+            (What::Failed, 0) if conn.local.port() == 0 => Some(Self::Other),
             (What::Failed, 0) => Some(Self::Aborted),
             (What::Failed | What::Close, error) => Self::by_errno(error),
             _ => None,

@@ -539,3 +539,12 @@ fn a_connection_has_the_bytes_of_the_last_interval() {
     let deltas: Vec<_> = owners.live_conns().map(|(slot, _)| owners.conn_delta(slot)).collect();
     assert_eq!(deltas, [Some([1, 2])]);
 }
+
+#[test]
+fn a_connect_without_a_port_was_not_given_up() {
+    let failed =
+        |local: &str| Conn { state: 2, local: local.parse().unwrap(), ..conn(1, Close, &[]) };
+    let why = |local| Failure::of(What::Failed, &failed(local));
+    assert_eq!(why("0.0.0.0:0"), Some(Failure::Other));
+    assert_eq!(why("10.0.0.1:4711"), Some(Failure::Aborted));
+}
