@@ -189,6 +189,11 @@ impl Filter {
             && self.ops.is_empty()
     }
 
+    /// Whether there are terms on kinds of changes of files.
+    pub fn chooses_changes(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
     /// Whether there are terms on the process.
     pub fn chooses_processes(&self) -> bool {
         !(self.names.is_empty()

@@ -49,6 +49,9 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    if choose.chooses_changes() {
+        say(&format!("`op:` has no effect on a report by {}", args.by.name()));
+    }
     let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
     match &args.file {
         Some(file) => recorded::run(file, &choose, gather, args),

@@ -59,6 +59,11 @@ impl Choose {
         Self { top, ..self }
     }
 
+    /// Whether there are `op:` terms, which select changes of files alone.
+    pub fn chooses_changes(&self) -> bool {
+        self.filter.chooses_changes()
+    }
+
     /// Whether the cgroup's path has to be known to choose.
     pub fn wants_cgroup(&self) -> bool {
         self.filter.chooses_cgroups()

@@ -97,6 +97,9 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         let kinds = kinds.join(" and ");
         say(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
     }
+    if choose.chooses_changes() && !wanted.files {
+        say("`op:` has no effect: `files` is not among the selected kinds");
+    }
     if choose.only().tgid.is_some() && preflight::in_initial_pid_namespace() == Some(false) {
         say("process ids are those of the initial PID namespace, for --pid and pid: too: this is \
              another namespace, in which processes have other ids");

@@ -131,7 +131,8 @@ fn it_needs_no_privileges_and_says_what_is_wrong() {
     assert_eq!(run_cut.code(), 1);
     assert!(run_cut.stderr.contains("readable part"), "{}", run_cut.stderr);
     assert_eq!(Some(sum(&run_cut, "opens")), summary(&run_cut)["opens"].as_u64());
-    let idle = run(&["report", &demo, "--by", "talker", "--failed"]);
+    let idle = run(&["report", &demo, "--by", "talker", "--failed", "-f", "op:mkdir"]);
+    assert!(idle.stderr.contains("`op:` has no effect on a report by talker"), "{}", idle.stderr);
     assert!(
         idle.stderr.contains("--failed has no effect on a report by talker"),
         "{}",
