@@ -30,6 +30,8 @@ pub(super) struct Decoder {
     pub(super) compat_came: bool,
     /// Records that could not be read.
     pub(super) malformed: u64,
+    /// Of these: changes of files.
+    pub(super) malformed_changes: u64,
     ends: RecentEnds,
     tried: Vec<u8>,
 }
@@ -89,7 +91,9 @@ impl Decoder {
                 Ok(())
             }
             record_kind::RECORD_CHANGE => {
-                self.changes.push(changes::decode(record, &self.names, &mut self.tried)?);
+                let change = changes::decode(record, &self.names, &mut self.tried);
+                self.malformed_changes += u64::from(change.is_err());
+                self.changes.push(change?);
                 Ok(())
             }
             record_kind::RECORD_COMPAT => {

@@ -89,6 +89,7 @@ pub(super) fn drain(
         changes: ChangeCounts::default(),
         changes_missed_before: 0,
         asked: Instant::now(),
+        is_over: false,
         gone: Vec::new(),
         sink,
     };
@@ -105,6 +106,7 @@ pub(super) fn drain(
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
+    drain.end();
     drop(links);
     drain.compat = None;
     // A program that was running when its link went has written its record after this.
@@ -146,6 +148,8 @@ struct Drain<'a, 'obj> {
     /// Changes before the window at which the kernel did not run the program.
     changes_missed_before: u64,
     asked: Instant,
+    /// The window is closed: later misses do not count.
+    is_over: bool,
     /// Processes that have ended since it was last read whose opens were lost.
     gone: Vec<Ended>,
     sink: &'a Sink,
@@ -178,6 +182,17 @@ impl Drain<'_, '_> {
         };
         // An error: the run has ended.
         let _ = begin.began.send(from);
+    }
+
+    /// Closes the window: calls that return while the links are dropped, some tens of milliseconds each,
+    /// are no part of the run, and would fill the rings, which nobody drains meanwhile.
+    fn end(&mut self) {
+        if let Some(data) = self.skel.maps.data_data.as_deref_mut() {
+            data.until_ns = data.until_ns.min(clock::mono().0);
+        }
+        self.ask_for_misses(true);
+        self.is_over = true;
+        grace_period();
     }
 
     /// Sends a batch of what the rings hold.
@@ -317,7 +332,7 @@ impl Drain<'_, '_> {
         let (mut counts, processes_lost, changes) = read_counts(&self.skel.maps.counts)?;
         let missed = self.changes.missed.saturating_sub(self.changes_missed_before);
         self.changes.seen = changes.seen + missed;
-        self.changes.lost = changes.lost + missed;
+        self.changes.lost = changes.lost + missed + self.decoder.borrow().malformed_changes;
         self.processes_lost =
             processes_lost + self.missed_processes.saturating_sub(self.missed_processes_before);
         counts.malformed = self.decoder.borrow().malformed;
@@ -330,7 +345,7 @@ impl Drain<'_, '_> {
 
     /// Asks, not more often than every [`LOST_EVERY`], how many opens the programs were not run for.
     fn ask_for_misses(&mut self, last: bool) {
-        if last || self.asked.elapsed() >= LOST_EVERY {
+        if !self.is_over && (last || self.asked.elapsed() >= LOST_EVERY) {
             self.asked = Instant::now();
             let progs = &self.skel.progs;
             // The raw sys_exit program is left out: most that it misses is no open.
