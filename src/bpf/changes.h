@@ -37,6 +37,7 @@ struct {
 #define FMODE_CREATED 0x100000 /* include/linux/fs.h, kernel 4.19 */
 #define S_IFMT 0170000
 #define S_IFREG 0100000
+#define FMODE_WRITE 2 /* include/linux/fs.h */
 
 struct change {
 	__u64 path, to; /* user pointers, 0 where there is none */
@@ -362,8 +363,9 @@ static __always_inline void fill_from(struct change_record *rec, const struct ch
 
 	fill_change(rec, c->call, c->op);
 	fill_texts(rec, c->path, c->to, memory);
-	if (c->flags & AT_EMPTY_PATH && c->op != OP_RENAME && !head->path_len &&
-	    c->dirfd != AT_FDCWD)
+	/* a path that could not be read is not an empty one */
+	if (c->flags & AT_EMPTY_PATH && c->op != OP_RENAME && head->bits & OPEN_HAS_PATH &&
+	    !head->path_len && c->dirfd != AT_FDCWD)
 		by_fd = true;
 	if (by_fd)
 		place_opened(head, file_of(c->dirfd), repeat);
@@ -421,12 +423,18 @@ int change_enter(struct trace_event_raw_sys_enter *ctx)
 	return 0;
 }
 
+static __always_inline bool is_regular(__u64 file)
+{
+	/* only regular files are truncated (do_open, fs/namei.c) */
+	__u64 dentry = WORD(file, file, f_path.dentry), inode = WORD(dentry, dentry, d_inode);
+
+	return inode && (HALF(inode, inode, i_mode) & S_IFMT) == S_IFREG;
+}
+
 /* The change that an open made to the file itself; OP_NONE for most. A failed one is a failed creation where it
  * could do nothing else (O_EXCL). */
 static __always_inline __u8 open_change_of(__u64 flags, long ret, __u64 *file)
 {
-	__u64 dentry, inode;
-
 	*file = 0;
 	/* O_TMPFILE makes no name; with O_PATH the kernel drops the others (build_open_flags) */
 	if (!(flags & (O_CREAT_BIT | O_TRUNC_BIT)) || flags & (O_TMPFILE_BIT | O_PATH_BIT))
@@ -438,14 +446,19 @@ static __always_inline __u8 open_change_of(__u64 flags, long ret, __u64 *file)
 		return OP_NONE;
 	if (HALF(file, *file, f_mode) & FMODE_CREATED)
 		return OP_CREATE;
-	if (!(flags & O_TRUNC_BIT))
-		return OP_NONE;
-	/* only regular files are truncated (do_open, fs/namei.c) */
-	dentry = WORD(file, *file, f_path.dentry);
-	inode = WORD(dentry, dentry, d_inode);
-	if (!inode || (HALF(inode, inode, i_mode) & S_IFMT) != S_IFREG)
-		return OP_NONE;
-	return OP_TRUNCATE;
+	return flags & O_TRUNC_BIT && is_regular(*file) ? OP_TRUNCATE : OP_NONE;
+}
+
+/* Counts an open as a lost change where its arguments are not known and it may be one: it failed, or it
+ * opened a regular file for writing. */
+static __always_inline void count_unknown_open(struct change_record *rec, long ret)
+{
+	__u64 file = ret >= 0 ? file_of(ret) : 0;
+
+	if (file && !(HALF(file, file, f_mode) & FMODE_WRITE && is_regular(file)))
+		return;
+	if (begin_change(rec, ret, false))
+		count_lost_change();
 }
 
 /* Resolves a file that was created: its directory, which most often is known already, and the name
@@ -504,11 +517,19 @@ static __always_inline void emit_made(struct request *req, long ret, enum repeat
 	bool absolute;
 	__u8 op;
 
-	if (req->syscall == CALL_OPENAT2 &&
-	    (!req->how || bpf_probe_read_user(&how, sizeof(how), (const void *)req->how)))
+	if (!rec)
 		return;
-	op = open_change_of(how.flags, ret, &file);
-	if (op == OP_NONE || !rec || !begin_change(rec, ret, false))
+	if (req->syscall == CALL_OPENAT2 && req->known &&
+	    (!req->how || bpf_probe_read_user(&how, sizeof(how), (const void *)req->how))) {
+		if (ret < 0) /* the kernel could not read it either */
+			return;
+		req->known = false;
+	}
+	/* the file itself says that it was created */
+	op = open_change_of(req->known ? how.flags : O_CREAT_BIT, ret, &file);
+	if (op == OP_NONE && !req->known)
+		count_unknown_open(rec, ret);
+	if (op == OP_NONE || !begin_change(rec, ret, false))
 		return;
 	fill_made(rec, op, req->syscall, how.flags, how.mode, ret);
 	fill_texts(rec, req->path, 0, OF_USER);

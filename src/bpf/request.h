@@ -14,6 +14,7 @@ struct request {
 	__s32 dirfd;
 	__u32 mode;
 	__u8 syscall;
+	bool known; /* false: all but the call is not */
 };
 
 /* Arguments kept from entry to exit. A thread keeps its place until it ends: filling one that is
@@ -63,6 +64,7 @@ static __always_inline __u8 call_of(__u32 nr)
  * program's word. */
 static __always_inline void decode(struct request *req, const __u64 args[CALL_ARGS])
 {
+	req->known = true;
 	req->dirfd = -100; /* AT_FDCWD */
 	switch (req->syscall) {
 	case CALL_OPEN:

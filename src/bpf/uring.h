@@ -153,18 +153,26 @@ static __always_inline void emit_made_by_ring(const struct open_record *open, __
 	output_change(rec);
 }
 
-/* Likewise, of a request that is not known: the file itself says that it was created. */
-static __always_inline void emit_made_by_unknown(__s64 res)
+/* Likewise, of a request that was not met when it was submitted. A good one was prepared, so it still has
+ * all but its path; a failed one, which may not have been, counts as lost. */
+static __always_inline void emit_made_by_unknown(__u64 io, __s64 res)
 {
+	struct change_record *change = bpf_map_lookup_elem(&change_scratch, &zero);
 	struct open_record *open = bpf_map_lookup_elem(&scratch, &zero);
 
-	if (!open)
+	if (!open || !change)
 		return;
+	if (res < 0) {
+		if (begin_change(change, res, false))
+			count_lost_change();
+		return;
+	}
 	open->head.uid = (__u32)bpf_get_current_uid_gid();
 	read_names(&open->head.names);
 	fill_head(&open->head, CALL_IO_URING);
-	open->head.flags = O_CREAT_BIT;
-	open->head.mode = 0;
+	open->head.flags = WORD(io_open, io, how.flags) & ~O_LARGEFILE_BIT;
+	open->head.mode = WORD(io_open, io, how.mode);
+	open->head.slot = HALF(io_open, io, file_slot);
 	open->head.path_len = 0;
 	emit_made_by_ring(open, res);
 }
@@ -210,7 +218,7 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 	}
 	/* Submitted before we were here, refused before it was submitted, or no room was left. */
 	if (report_changes)
-		emit_made_by_unknown(res);
+		emit_made_by_unknown(io, res);
 	rec = report_opens ? begin(count, res) : 0;
 	if (!rec)
 		return 0;
@@ -219,6 +227,9 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 	rec->head.flags = 0;
 	rec->head.mode = 0;
 	rec->head.path_len = 0;
+	/* a good one was prepared: the result of a direct one is a slot */
+	if (res >= 0)
+		rec->head.slot = HALF(io_open, io, file_slot);
 	finish(count, rec, res);
 	return 0;
 }

@@ -156,13 +156,23 @@ words! {
         Lchown = "lchown",
         Fchown = "fchown",
         Fchownat = "fchownat",
+        // Last: recordings hold the numbers.
+        OpenByHandleAt = "open_by_handle_at",
     }
 }
 
 impl ChangeCall {
     /// Whether it is a call of its own, not an open or a request of a ring.
     pub const fn is_own(self) -> bool {
-        !matches!(self, Self::Open | Self::Openat | Self::Openat2 | Self::Creat | Self::IoUring)
+        !matches!(
+            self,
+            Self::Open
+                | Self::Openat
+                | Self::Openat2
+                | Self::Creat
+                | Self::OpenByHandleAt
+                | Self::IoUring
+        )
     }
 }
 

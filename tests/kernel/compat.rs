@@ -2,6 +2,7 @@
 //! fails without them.
 #![cfg(target_arch = "x86_64")]
 
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -9,6 +10,7 @@ use crate::common::i386::program;
 use crate::common::opens::{in_child, watch};
 use crate::common::spawn::fresh;
 use ebpftop::model::event::OpensInfo;
+use ebpftop::model::file_change::{How, Op};
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
 use ebpftop::probes::programs::{COMPAT, COMPAT_CALLS};
@@ -27,8 +29,21 @@ fn sees_calls(info: &OpensInfo) -> bool {
     info.missing.iter().all(|missing| missing.feature != COMPAT_CALLS)
 }
 
+/// A path in memory below 4 GiB.
+fn low(path: &CStr) -> u32 {
+    // SAFETY: a page of memory below 4 GiB, which is larger than the path.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let page = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        std::ptr::copy_nonoverlapping(path.as_ptr(), page.cast(), path.count_bytes() + 1);
+        u32::try_from(page as usize).unwrap()
+    }
+}
+
 /// `openat` of a path below 4 GiB through the 32-bit entry.
-fn openat_by_int80(path: u32) -> i64 {
+fn openat_by_int80(path: u32, flags: i32, mode: u32) -> i64 {
     let result: i64;
     // SAFETY: the call reads the path alone; the compiler keeps rbx to itself, so it is put back.
     unsafe {
@@ -39,8 +54,8 @@ fn openat_by_int80(path: u32) -> i64 {
             dirfd = inout(reg) i64::from(libc::AT_FDCWD) => _,
             inout("rax") 295i64 => result,
             in("rcx") u64::from(path),
-            in("rdx") 0u64,
-            in("rsi") 0u64,
+            in("rdx") i64::from(flags),
+            in("rsi") u64::from(mode),
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
         );
     }
@@ -55,17 +70,9 @@ fn calls_of_64_bit_programs_are_seen_or_said_not_to_be() {
     let sees_calls = sees_calls(&watch.info);
     println!("{:?}", watch.info.missing);
     let child = in_child(|| {
-        // SAFETY: a page of memory below 4 GiB, into which a path is written.
-        let path = unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let page = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
-            assert_ne!(page, libc::MAP_FAILED);
-            std::ptr::copy_nonoverlapping(c"/etc/hostname".as_ptr(), page.cast(), 14);
-            u32::try_from(page as usize).unwrap()
-        };
+        let path = low(c"/etc/hostname");
         for _ in 0..CALLS {
-            let fd = openat_by_int80(path);
+            let fd = openat_by_int80(path, 0, 0);
             assert!(fd >= 0, "{fd}");
             nix::unistd::close(fd as i32).unwrap();
         }
@@ -80,6 +87,30 @@ fn calls_of_64_bit_programs_are_seen_or_said_not_to_be() {
         assert_eq!(open.meta.syscall, Syscall::Openat);
         assert!(open.meta.fd().is_some());
         assert_eq!(open.resolved_str(), "/etc/hostname");
+    }
+}
+
+/// Files that 32-bit opens create, where opens themselves are not reported.
+#[test]
+fn files_of_32_bit_calls_are_seen_or_said_not_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().canonicalize().unwrap().join("made");
+    let path = CString::new(made.to_str().unwrap()).unwrap();
+    let config = OpensConfig { calls: false, files: true, ..OpensConfig::default() };
+    let watch = watch(config);
+    let sees_calls = sees_calls(&watch.info);
+    let child = in_child(|| {
+        assert!(openat_by_int80(low(&path), libc::O_CREAT | libc::O_WRONLY, 0o640) >= 0);
+    });
+    let all = watch.finish_all(|_| true);
+    let events = all.changes.iter().flat_map(|changes| &changes.events);
+    let events: Vec<_> = events.filter(|event| event.key.tgid == child).collect();
+    if sees_calls {
+        assert_eq!(events.len(), 1);
+    }
+    for event in events {
+        assert_eq!((event.op, event.how), (Op::Create, How::Mode(0o640)));
+        assert_eq!(event.path.resolved(), Some(path.as_bytes()));
     }
 }
 

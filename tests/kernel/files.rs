@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::common::conns::{done, process};
+use crate::common::conns::{Gate, done, process};
 use crate::common::opens::{in_child, watch};
 use crate::common::program::{Ended, Stream, ebpftop};
 use crate::common::tty::Tty;
@@ -135,6 +135,28 @@ fn calls(root: &str) -> Pid {
         assert_eq!(call!(SYS_unlinkat, -1, c"d".as_ptr(), 0), -i64::from(libc::EBADF));
         assert_eq!(call!(SYS_unlinkat, CWD, 1_usize, 0), -i64::from(libc::EFAULT));
         assert_eq!(call!(SYS_fchmod, -1, 0o600), -i64::from(libc::EBADF));
+        // Arguments that no call takes.
+        let no_flags = call!(SYS_renameat2, CWD, c"a".as_ptr(), CWD, c"b".as_ptr(), 0x10a);
+        assert_eq!(no_flags, -i64::from(libc::EINVAL));
+        assert_eq!(call!(SYS_truncate, whole.as_ptr(), -1_i64), -i64::from(libc::EINVAL));
+        let unreadable = call!(SYS_fchownat, a, 1_usize, 3, 4, libc::AT_EMPTY_PATH);
+        assert_eq!(unreadable, -i64::from(libc::EFAULT));
+        let long = CString::new("x".repeat(4_096)).unwrap();
+        let too_long = -i64::from(libc::ENAMETOOLONG);
+        assert_eq!(call!(SYS_renameat2, CWD, long.as_ptr(), CWD, c"b".as_ptr(), 0), too_long);
+        assert_eq!(call!(SYS_renameat2, CWD, c"a".as_ptr(), CWD, long.as_ptr(), 0), too_long);
+        // Through a symbolic link, and back.
+        assert_eq!(call!(SYS_mkdirat, CWD, c"e".as_ptr(), 0o700), 0);
+        assert_eq!(call!(SYS_symlinkat, c"e".as_ptr(), CWD, c"l".as_ptr()), 0);
+        assert_eq!(call!(SYS_mkdirat, CWD, c"l/f".as_ptr(), 0o700), 0);
+        assert_eq!(call!(SYS_unlinkat, CWD, c"l/../e/f".as_ptr(), libc::AT_REMOVEDIR), 0);
+        assert!(call!(SYS_openat, CWD, c"l/../l/g".as_ptr(), libc::O_CREAT, 0o600) >= 0);
+        let mut handle = [128_u32, 0].into_iter().chain([0; 32]).collect::<Vec<_>>();
+        let mut mount_id = 0_i32;
+        let (handle, mount_id) = (handle.as_mut_ptr(), &raw mut mount_id);
+        assert_eq!(call!(SYS_name_to_handle_at, CWD, c"a".as_ptr(), handle, mount_id, 0), 0);
+        let flags = libc::O_WRONLY | libc::O_TRUNC;
+        assert!(call!(SYS_open_by_handle_at, fd, handle, flags) >= 0);
         // A file without a name.
         assert_eq!(call!(SYS_unlinkat, CWD, c"a".as_ptr(), 0), 0);
         assert_eq!(call!(SYS_fchmod, a, 0o400), 0);
@@ -147,6 +169,7 @@ fn check_calls(events: &[Value], root: &str, child: Pid) {
     let at = |name: &str| format!("{root}/{name}");
     let [a, b, c, d, p, s] = ["a", "b", "d/c", "d", "d/p", "s"].map(at);
     let no = at("no");
+    let [e, l, f, back, g] = ["e", "l", "l/f", "l/../e/f", "e/g"].map(at);
     check(
         events,
         &[
@@ -174,6 +197,17 @@ fn check_calls(events: &[Value], root: &str, child: Pid) {
             ["unlink", "unlinkat", "d", "", "", "", "", "EBADF"],
             ["unlink", "unlinkat", "", "", "", "", "", "EFAULT"],
             ["chmod", "fchmod", "", "", "", "", "", "EBADF"],
+            ["rename", "renameat2", "a", &a, "tried", "b", &b, "EINVAL"],
+            ["truncate", "truncate", &a, &a, "tried", "", "", "EINVAL"],
+            ["chown", "fchownat", "", "", "", "", "", "EFAULT"],
+            ["rename", "renameat2", "", "", "", "b", &b, "ENAMETOOLONG"],
+            ["rename", "renameat2", "a", &a, "tried", "", "", "ENAMETOOLONG"],
+            ["mkdir", "mkdirat", "e", &e, "tried", "", "", ""],
+            ["symlink", "symlinkat", "e", "", "", "l", &l, ""],
+            ["mkdir", "mkdirat", "l/f", &f, "tried", "", "", ""],
+            ["rmdir", "unlinkat", "l/../e/f", &back, "tried", "", "", ""],
+            ["create", "openat", "l/../l/g", &g, "opened", "", "", ""],
+            ["truncate", "open_by_handle_at", "", &a, "opened", "", "", ""],
             ["unlink", "unlinkat", "a", &a, "tried", "", "", ""],
             ["chmod", "fchmod", "", &a, "deleted", "", "", ""],
         ],
@@ -193,6 +227,8 @@ fn check_calls(events: &[Value], root: &str, child: Pid) {
         of_row(15, &["flags"]),
         of_row(16, &["flags", "to"]),
         of_row(17, &["flags", "to", "owner"]),
+        of_row(24, &["flags"]),
+        of_row(25, &["size"]),
     ];
     let expected = [
         json!(["0640", 0, std::process::id(), child.as_raw()]),
@@ -208,6 +244,8 @@ fn check_calls(events: &[Value], root: &str, child: Pid) {
         json!([["RENAME_EXCHANGE"]]),
         json!([[], ""]),
         json!([null, null, null]),
+        json!([["RENAME_EXCHANGE", "0x108"]]),
+        json!([null]),
     ];
     assert_eq!(rest.into_iter().map(Value::from).collect::<Vec<_>>(), expected);
 }
@@ -404,10 +442,25 @@ fn requests_beyond_their_table_are_lost(root: &str) {
         }
         ring.submit_and_wait(3).unwrap();
         assert!(ring.completion().all(|done| done.result() == 0));
+        // A file that an open has made says so itself.
+        for name in [c"4", c"5", c"6"] {
+            let create = opcode::OpenAt::new(types::Fd(CWD), name.as_ptr()).mode(0o640);
+            let create = create.flags(libc::O_CREAT | libc::O_WRONLY).build();
+            // SAFETY: the names are constants.
+            unsafe { ring.submission().push(&create.flags(Flags::IO_LINK)).unwrap() };
+        }
+        ring.submit_and_wait(3).unwrap();
+        assert!(ring.completion().all(|done| done.result() >= 0));
     });
     let all = watch.finish_all(|_| true);
     let events = all.changes.iter().flat_map(|changes| &changes.events);
-    assert_eq!(events.filter(|event| event.key.tgid == child).count(), 1);
+    let events: Vec<_> = events.filter(|event| event.key.tgid == child).collect();
+    assert_eq!(events.iter().filter(|event| event.op == Op::Mkdir).count(), 1);
+    let made: Vec<_> = events.iter().filter(|event| event.op == Op::Create).collect();
+    let names: Vec<_> = made.iter().map(|event| event.path.resolved().unwrap().last()).collect();
+    assert_eq!(names, [Some(&b'4'), Some(&b'5'), Some(&b'6')]);
+    assert!(made.iter().all(|event| event.how == How::Mode(0o640)));
+    assert_eq!(made.iter().filter(|event| event.path.given.is_none()).count(), 2);
     assert_eq!(all.changes.last().unwrap().lost, 2);
 }
 
@@ -441,6 +494,74 @@ fn on_the_oldest_kernel_calls_have_their_names_too() {
         ]
     );
     assert_eq!(events[0].path.given.as_deref(), Some(&b"a"[..]));
+}
+
+/// Where the arguments are read at entry and their table is full, the file itself says that it was made; what is
+/// not known is counted as lost.
+#[test]
+fn opens_without_arguments_are_reported_or_lost() {
+    let (_dir, root) = folder();
+    let config = OpensConfig {
+        calls: false,
+        files: true,
+        as_on_510: true,
+        table_entries: Some(1),
+        ..OpensConfig::default()
+    };
+    let watch = watch(config);
+    // This thread takes the only place, where no other has.
+    drop(File::open(&root));
+    let child = in_child(|| {
+        std::env::set_current_dir(&root).unwrap();
+        assert!(call!(SYS_openat, CWD, c"a".as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o640) >= 0);
+        assert!(call!(SYS_openat, CWD, c"a".as_ptr(), libc::O_WRONLY | libc::O_TRUNC) >= 0);
+        assert!(call!(SYS_openat, CWD, c"a".as_ptr(), libc::O_RDONLY) >= 0);
+        assert!(call!(SYS_openat, CWD, c"a".as_ptr(), libc::O_CREAT | libc::O_EXCL, 0o600) < 0);
+    });
+    let all = watch.finish_all(|_| true);
+    let events: Vec<_> = all.changes.iter().flat_map(|changes| &changes.events).collect();
+    let last = all.changes.last().unwrap();
+    assert_eq!(last.seen, events.len() as u64 + last.lost);
+    assert!(last.lost >= 2, "{last:?}");
+    let own: Vec<_> = events.into_iter().filter(|event| event.key.tgid == child).collect();
+    let made = format!("{root}/a");
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert_eq!((own[0].op, own[0].path.resolved()), (Op::Create, Some(made.as_bytes())));
+    assert_eq!(own[0].path.given, None);
+}
+
+/// Every call is counted until the same moment, however long the programs take to detach.
+#[test]
+fn nothing_after_the_end_counts() {
+    let (_dir, root) = folder();
+    let stream = stream(&[]);
+    let gate = Gate::new();
+    let child = process(|| {
+        std::env::set_current_dir(&root).unwrap();
+        let [a, b] = [c"a", c"b"].map(CStr::as_ptr);
+        for cycle in 0_u64.. {
+            call!(SYS_mkdirat, CWD, a, 0o700);
+            call!(SYS_fchmodat, CWD, a, 0o711);
+            call!(SYS_renameat2, CWD, a, CWD, b, 0);
+            call!(SYS_unlinkat, CWD, b, libc::AT_REMOVEDIR);
+            // As a rate: a flood would be lost.
+            std::thread::sleep(std::time::Duration::from_micros(500));
+            if cycle == 20 {
+                gate.open();
+            }
+        }
+    });
+    gate.wait();
+    let ended = stream.interrupt();
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+    crate::common::patience::reaped(child);
+    check_counts(&ended);
+    let events = of(&ended, child);
+    assert!(events.len() >= 80);
+    let cycle = ["mkdir", "chmod", "rename", "rmdir"];
+    for (event, op) in events.iter().zip(cycle.into_iter().cycle()) {
+        assert_eq!(event["op"], op, "{event}");
+    }
 }
 
 /// A ring of one page: each change is either reported or counted as lost.

@@ -27,7 +27,7 @@ use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
-/// beyond that an open has no latency, and below kernel 5.15 no path. 64 bytes each and overhead.
+/// beyond that an open has no latency, and below kernel 5.15 no path. 72 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
 
 /// The calls that have a tracepoint: all that this architecture has.
@@ -351,12 +351,10 @@ impl Kernel {
         if !config.processes {
             choice = choice.without(PROCESS_EXEC);
         }
-        if !config.calls {
-            choice = choice.without(COMPAT).without(COMPAT_CALLS);
-        }
         // Opens make files, too.
         if !(config.calls || config.files) {
             choice = choice.without(OPEN_CALLS).without(OPEN_ENTRY).without(IO_URING);
+            choice = choice.without(COMPAT).without(COMPAT_CALLS);
         }
         if !config.files {
             choice = choice.without(CHANGE_CALLS).without(CHANGE_RING);

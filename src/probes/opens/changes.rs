@@ -150,6 +150,8 @@ fn how(op: Op, head: &open_head, value: u64) -> How {
         // The kind of the node is in the upper bits.
         Op::Mknod => How::Mode(low),
         Op::Mkdir | Op::Chmod => How::Mode(low & 0o7777),
+        // The kernel refuses a negative one.
+        Op::Truncate if value > i64::MAX as u64 => How::None,
         Op::Truncate => How::Length(value),
         Op::Chown => How::Owner { uid: id(low), gid: id(high) },
         Op::Rename => How::Rename(head.flags as u32),
@@ -181,6 +183,7 @@ fn call(number: u8) -> Option<ChangeCall> {
         open_syscall::CALL_OPENAT => return Some(C::Openat),
         open_syscall::CALL_OPENAT2 => return Some(C::Openat2),
         open_syscall::CALL_CREAT => return Some(C::Creat),
+        open_syscall::CALL_OPEN_BY_HANDLE_AT => return Some(C::OpenByHandleAt),
         open_syscall::CALL_IO_URING => return Some(C::IoUring),
         _ => {}
     }

@@ -1,7 +1,7 @@
 //! `file`: a return from a call that changes a file or a directory.
 
 use super::open::cgroup;
-use super::{Octal, Record, Text, Texts, Visitor, key};
+use super::{Octal, Record, Sink, Text, Type, Value, Visitor, key};
 use crate::model::errno::errno_name;
 use crate::model::file_change::{How, Name};
 use crate::stream::lines::FileLine;
@@ -9,6 +9,20 @@ use crate::stream::lines::FileLine;
 /// Flags of `renameat2` (include/uapi/linux/fs.h).
 const RENAME_FLAGS: [(u32, &[u8]); 3] =
     [(1, b"RENAME_NOREPLACE"), (2, b"RENAME_EXCHANGE"), (4, b"RENAME_WHITEOUT")];
+
+/// Flags of a rename, unknown bits as one hexadecimal number.
+struct RenameFlags(u32);
+
+impl Value for RenameFlags {
+    const TYPE: Type = Type::Strings;
+    fn write<S: Sink>(self, to: &mut S) {
+        let set = |(bit, _): &(u32, &[u8])| self.0 & bit != 0;
+        let rest = RENAME_FLAGS.iter().fold(self.0, |rest, (bit, _)| rest & !bit);
+        let rest = (rest != 0).then(|| format!("{rest:#x}"));
+        let names = RENAME_FLAGS.into_iter().filter(set).map(|(_, name)| name);
+        to.texts(names.chain(rest.as_deref().map(str::as_bytes)));
+    }
+}
 
 fn given<'a>(name: &'a Name) -> Option<Text<'a>> {
     name.given.as_deref().map(Text)
@@ -91,12 +105,17 @@ impl<'a> Record for FileLine<'a> {
                 _ => None,
             },
         );
-        v.field(key!("size", ["bytes"], "length that truncate sets; else null"), |l| {
-            match l.event.how {
+        v.field(
+            key!(
+                "size",
+                ["bytes"],
+                "length that truncate sets; null for a negative one, and for the others"
+            ),
+            |l| match l.event.how {
                 How::Length(bytes) => Some(bytes),
                 _ => None,
-            }
-        });
+            },
+        );
         v.field(
             key!(
                 "owner",
@@ -118,13 +137,10 @@ impl<'a> Record for FileLine<'a> {
             key!(
                 "flags",
                 "of a rename: RENAME_NOREPLACE, RENAME_EXCHANGE (both names change places), \
-                 RENAME_WHITEOUT; null for the others"
+                 RENAME_WHITEOUT; unknown bits as one hexadecimal number; null for the others"
             ),
             |l| match l.event.how {
-                How::Rename(flags) => {
-                    let set = move |(bit, _): &(u32, &[u8])| flags & bit != 0;
-                    Some(Texts(RENAME_FLAGS.into_iter().filter(set).map(|(_, name)| name)))
-                }
+                How::Rename(flags) => Some(RenameFlags(flags)),
                 _ => None,
             },
         );
