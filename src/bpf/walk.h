@@ -11,7 +11,7 @@
 
 #define __unused __attribute__((unused))
 
-/* Records of one run: 3,100 sockets. */
+/* Records of one run: 3,400 sockets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);

@@ -27,7 +27,7 @@ use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
-/// beyond that an open has no latency, and below kernel 5.15 no path. 72 bytes each and overhead.
+/// beyond that an open has no latency, and below kernel 5.15 no path. 48 bytes each and overhead.
 const PENDING_ENTRIES: u32 = 32_768;
 
 /// The calls that have a tracepoint: all that this architecture has.
