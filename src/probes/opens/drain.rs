@@ -185,7 +185,7 @@ impl Drain<'_, '_> {
     }
 
     /// Closes the window: calls that return while the links are dropped, some tens of milliseconds each,
-    /// are no part of the run, and would fill the rings, which nobody drains meanwhile.
+    /// are no part of the run, and would fill the rings, which are not drained meanwhile.
     fn end(&mut self) {
         if let Some(data) = self.skel.maps.data_data.as_deref_mut() {
             data.until_ns = data.until_ns.min(clock::mono().0);
