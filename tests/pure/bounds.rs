@@ -126,7 +126,7 @@ pub const BOUNDS: &[Bound] = &[
     bound("counts of interfaces that are not watched any more", &[], "4,096 interfaces, 131,072 sources",
         ["an interface that is watched again counts from 0", "`partial`: since it was watched again"],
         Err("it would take 4,097 interfaces")),
-    bound("connections in the ring buffer", &["conns"], "8 MiB, 28,000 records",
+    bound("connections in the ring buffer", &["conns"], "8 MiB, 27,600 records",
         ["lost; the next poll reports all that live", "`events lost` below the files, `lost`"],
         Err("the ring has one size; `tests/kernel/opens.rs` fills the same kind")),
     bound("sockets in the kernel's table", &["sock_sets", "socks"],
