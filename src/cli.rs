@@ -45,6 +45,8 @@ pub struct Cli {
     #[cfg(feature = "bpf")]
     #[command(flatten)]
     pub own: OwnArgs,
+    #[command(flatten)]
+    pub changes: ChangesArgs,
     #[cfg(feature = "bpf")]
     #[command(flatten)]
     pub screen: ScreenArgs,
@@ -134,6 +136,15 @@ pub struct OwnersArgs {
     pub no_owners: bool,
 }
 
+/// Options of the dashboard and `record` about changes of files.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ChangesArgs {
+    /// Report changes of files (create, rename, unlink and the like), for the view of changes and for
+    /// timelines; starting and ending take a second longer
+    #[arg(long)]
+    pub files: bool,
+}
+
 /// Options of the dashboard alone.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct OwnArgs {
@@ -200,6 +211,8 @@ pub struct RecordArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub owners: OwnersArgs,
+    #[command(flatten)]
+    pub changes: ChangesArgs,
     /// End after this time [default: until SIGINT or SIGTERM]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
@@ -361,6 +374,9 @@ mod tests {
             ("report --io --by file", true),
             ("export --io=regular", true),
             ("--own-opens", true),
+            ("--files", true),
+            ("record a.rec --files", true),
+            ("stream --files", false),
             ("stream --own-opens", false),
             ("record a.rec --no-owners", true),
             ("stream --no-owners", false),

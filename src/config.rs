@@ -9,7 +9,7 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{OwnArgs, OwnersArgs, ScreenArgs, WatchArgs};
+use crate::cli::{ChangesArgs, OwnArgs, OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
 use crate::model::link::Choice;
 use crate::model::timeline::WatchedPaths;
@@ -89,14 +89,26 @@ pub fn settings_with(args: &WatchArgs, owners: OwnersArgs, file: &FileConfig) ->
     Settings { owners: settings.owners && !owners.no_owners, ..settings }
 }
 
+/// The settings of `record`.
+pub fn record_settings(
+    args: &WatchArgs,
+    owners: OwnersArgs,
+    changes: ChangesArgs,
+    file: &FileConfig,
+) -> Settings {
+    let settings = settings_with(args, owners, file);
+    Settings { files: settings.files || changes.files, ..settings }
+}
+
 /// The settings of the dashboard.
 pub fn dashboard_settings(
     args: &WatchArgs,
     owners: OwnersArgs,
+    changes: ChangesArgs,
     own: OwnArgs,
     file: &FileConfig,
 ) -> Settings {
-    let settings = settings_with(args, owners, file);
+    let settings = record_settings(args, owners, changes, file);
     Settings { own_opens: settings.own_opens || own.own_opens, ..settings }
 }
 
@@ -157,7 +169,8 @@ mod tests {
         assert!(!settings_with(&args, OwnersArgs::default(), &file).owners);
         let shown = |own_opens, file: &FileConfig| {
             let own = OwnArgs { own_opens };
-            dashboard_settings(&args, OwnersArgs::default(), own, file).own_opens
+            dashboard_settings(&args, OwnersArgs::default(), ChangesArgs::default(), own, file)
+                .own_opens
         };
         assert!(shown(false, &file) && shown(true, &FileConfig::default()));
         assert!(!shown(false, &FileConfig::default()));

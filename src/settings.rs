@@ -53,7 +53,7 @@ impl Default for Settings {
             io: None,
             owners: true,
             own_opens: false,
-            files: true,
+            files: false,
             netns: None,
             locked: false,
         }

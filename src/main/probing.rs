@@ -23,7 +23,10 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Record(args)) => {
             take_types(&args.watch.types)?;
             let file = config::load(None)?;
-            record::run(&config::settings_with(&args.watch, args.owners, &file), args)
+            record::run(
+                &config::record_settings(&args.watch, args.owners, args.changes, &file),
+                args,
+            )
         }
         Some(Command::Report(args)) => report(args),
         Some(Command::Export(args)) => export(args),
@@ -84,6 +87,6 @@ fn dashboard(cli: &Cli, seccomp: &Result<(), String>) -> anyhow::Result<ExitCode
         }
     }
     let file = config::load(cli.screen.config.as_deref())?;
-    let settings = config::dashboard_settings(&cli.watch, cli.owners, cli.own, &file);
+    let settings = config::dashboard_settings(&cli.watch, cli.owners, cli.changes, cli.own, &file);
     runtime::run(&settings, &config::screen_settings(&cli.screen, &file))
 }

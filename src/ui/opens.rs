@@ -127,7 +127,7 @@ fn empty(app: &App) -> Cow<'static, str> {
                 && app.replay.is_none()
                 && app.remote.is_none() =>
         {
-            "changes of files are not reported: `files` of the configuration, or the kernel (see ebpftop doctor)"
+            "changes of files are reported with --files, where the kernel allows it (see ebpftop doctor)"
         }
         _ if pane.view == OpensView::Changes && pane.of == 0 => "no changes of files yet",
         _ if app.opens().total().opens == 0 => "no opens yet",

@@ -652,7 +652,7 @@ fn the_dashboard_shows_changes_as_they_come() {
     let (_dir, root) = folder();
     let mut tty = Tty::start(
         ebpftop(),
-        &["--interval", "200ms", "-i", "lo", "--xdp-mode", "off"],
+        &["--interval", "200ms", "-i", "lo", "--xdp-mode", "off", "--files"],
         &[],
         (120, 40),
     );
