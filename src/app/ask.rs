@@ -108,7 +108,8 @@ impl App {
 
     /// The opens that have not returned, with `--latency`; of now, so not while the screen shows another moment.
     pub fn under_way(&self) -> Option<&UnderWayOpens> {
-        (!self.paused()).then_some(&*self.data.under_way)
+        let is_known = !self.paused() && self.data.opens_state.running().is_some();
+        is_known.then_some(&*self.data.under_way)
     }
 
     /// The cgroup of a process, by its id.

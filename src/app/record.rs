@@ -94,6 +94,10 @@ impl App {
             ProbeEvent::Io(sample) => {
                 sample.choose(|one| is_chosen(one.key.tgid, one.uid, &[one.process.as_bytes()]))
             }
+            ProbeEvent::UnderWay(found) => found.opens.retain(|open| {
+                let names = [open.comm.as_bytes(), open.process.as_bytes()];
+                is_chosen(open.key.tgid, open.uid, &names)
+            }),
             _ => {}
         }
     }

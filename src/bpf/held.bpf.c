@@ -25,8 +25,9 @@ struct {
 	__type(value, char[HELD_PATH_BYTES]);
 } scratch SEC(".maps");
 
-/* The file of the last mapping: neighbours are mostly parts of one file. */
-static __u64 last_task, last_mapped;
+/* The file of the last mapping: neighbours are mostly parts of one file. Cleared by the reader before a
+ * run. */
+__u64 last_task = 0, last_mapped = 0;
 
 /* The inode that is asked for. An iterator runs in the task that reads it: the current one is the
  * reader's, here and in fill(). */
@@ -73,15 +74,17 @@ static __always_inline bool fill(struct held_head *head, __u64 task, __u64 inode
 	return true;
 }
 
-static __always_inline void write_record(struct seq_file *seq, struct held_head *head,
+/* Not 0 where there was no room: the kernel then comes with the same element again. */
+static __always_inline long write_record(struct seq_file *seq, struct held_head *head,
 					 const char *path, long bytes)
 {
 	head->path_len = 0;
 	if (path && bytes > 1 && bytes <= HELD_PATH_BYTES)
 		head->path_len = bytes - 1;
-	bpf_seq_write(seq, head, sizeof(*head));
-	if (head->path_len)
-		bpf_seq_write(seq, path, head->path_len & (HELD_PATH_BYTES - 1));
+	if (bpf_seq_write(seq, head, sizeof(*head)))
+		return -1;
+	return head->path_len ? bpf_seq_write(seq, path, head->path_len & (HELD_PATH_BYTES - 1)) :
+				0;
 }
 
 SEC("iter/task_file")
@@ -169,7 +172,8 @@ int held_mappings(struct bpf_iter__task_vma *ctx)
 			return 0;
 	}
 	head.as = HELD_MAPPED;
-	write_record(ctx->meta->seq, &head, 0, 0);
+	if (write_record(ctx->meta->seq, &head, 0, 0))
+		last_mapped = 0;
 	return 0;
 }
 

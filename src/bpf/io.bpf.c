@@ -233,13 +233,18 @@ static __always_inline bool is_own(void)
 	return own_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) == own_tgid;
 }
 
+/* MAX_RW_COUNT of include/linux/fs.h: no call moves more. A supervisor of seccomp can make a call
+ * return what it likes, without a transfer. */
+#define MOST_BYTES 0x7ffff000
+
 static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 {
 	__s32 from = NO_FD, to = NO_FD;
 	__u32 on = side;
 	enum shape shape = shape_of(CALL_NUMBER(regs));
 
-	if (shape == NEITHER || ret < 0 || on > 1 || in_compat_call(regs) || is_own())
+	if (shape == NEITHER || ret < 0 || ret > MOST_BYTES || on > 1 || in_compat_call(regs) ||
+	    is_own())
 		return 0;
 	switch (shape) {
 	case READS_FIRST:

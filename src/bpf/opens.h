@@ -233,7 +233,7 @@ struct lost_opens {
 	__u8 process[COMM_BYTES];
 };
 
-/* An open that has not returned; path_len bytes of the memory at its path follow, which a NUL ends. */
+/* An open that has not returned; path_len bytes of path follow, without a NUL. */
 struct under_way_head {
 	__u64 entry_ns; /* CLOCK_MONOTONIC */
 	__u64 start_boottime_ns; /* of the group leader */

@@ -6,12 +6,12 @@
 /* An open that has not returned after this is reported. */
 #define UNDER_WAY_NS 1000000000ULL
 
-/* One run at a time, by the reader. Twice as long as a path: two pages may hold one. */
+/* One run at a time, by the reader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, char[2 * PATH_BYTES]);
+	__type(value, char[PATH_BYTES]);
 } under_way_path SEC(".maps");
 
 /* The number of the call that a thread is in. */
@@ -26,61 +26,54 @@ static __always_inline __u32 call_number(struct task_struct *task)
 #endif
 }
 
-/* Copies the memory that has the path, up to PATH_BYTES of it and no further than its end; the reader
- * finds the NUL. Most paths do not cross a page, and the next one may not be there. */
-static __always_inline __u32 copy_path(char *to, __u64 path, struct task_struct *task)
+/* The path as the kernel has copied it, which it has while it looks the file up and opens it
+ * (fs/namei.c, set_nameidata). The thread's own memory may be a page that does not come. */
+static __always_inline __u32 path_looked_up(char *to, __u64 task)
 {
-	__u32 first = PATH_BYTES - (path & (PATH_BYTES - 1));
+	__u64 name = WORD(nameidata, WORD(task_struct, task, nameidata), name);
+	long n;
 
-	if (!path || bpf_copy_from_user_task(to, first, (const void *)path, task, 0))
-		return 0;
-	if (first < PATH_BYTES &&
-	    !bpf_copy_from_user_task(to + first, PATH_BYTES, (const void *)(path + first), task, 0))
-		first += PATH_BYTES;
-	return first < PATH_BYTES ? first : PATH_BYTES;
+	name = WORD(filename, name, name);
+	n = name ? bpf_probe_read_kernel_str(to, PATH_BYTES, (const void *)name) : 0;
+	return n > 1 && n <= PATH_BYTES ? n - 1 : 0;
 }
 
-/* Sleeps where the path's page has to be read in. bpf_copy_from_user_task is kernel 5.18
- * (376040e47334), iterators that sleep are 5.16. */
-SEC("iter.s/task")
+SEC("iter/task")
 int opens_under_way(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct under_way_head head = {};
 	__u64 now = bpf_ktime_get_ns();
-	struct request req = {};
 	struct pending *kept;
 	__u64 leader;
 	__u32 tid;
 	char *path;
 
-	if (!task)
+	if (!task || (own_tgid && (__u32)task->tgid == own_tgid))
 		return 0;
 	tid = task->pid;
 	kept = bpf_map_lookup_elem(&pending, &tid);
 	if (!kept || !kept->ts_ns || now - kept->ts_ns < UNDER_WAY_NS || kept->ts_ns > now)
 		return 0;
 	head.entry_ns = kept->ts_ns;
-	req.syscall = call_of(call_number(task));
-	if (req.syscall == CALL_NONE)
+	head.syscall = call_of(call_number(task));
+	if (head.syscall == CALL_NONE)
 		return 0; /* a change of files */
-	decode(&req, kept->args);
 	leader = WORD(task_struct, (__u64)task, group_leader);
 	head.start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	head.tgid = task->tgid;
 	head.tid = tid;
 	head.uid = HALF(cred, WORD(task_struct, (__u64)task, real_cred), uid.val);
-	head.syscall = req.syscall;
 	bpf_probe_read_kernel(head.names.comm, sizeof(head.names.comm), task->comm);
 	bpf_probe_read_kernel(head.names.process, sizeof(head.names.process),
 			      (void *)(leader + bpf_core_field_offset(struct task_struct, comm)));
 	path = bpf_map_lookup_elem(&under_way_path, &zero);
 	if (!path) /* never: it has one element */
 		return 0;
-	head.path_len = copy_path(path, req.path, task);
+	head.path_len = path_looked_up(path, (__u64)task);
 	bpf_seq_write(ctx->meta->seq, &head, sizeof(head));
 	if (head.path_len)
-		bpf_seq_write(ctx->meta->seq, path, head.path_len & (2 * PATH_BYTES - 1));
+		bpf_seq_write(ctx->meta->seq, path, head.path_len & (PATH_BYTES - 1));
 	return 0;
 }
 

@@ -226,6 +226,11 @@ struct filename {
 	const char *name;
 };
 
+/* A look-up of a path under way (fs/namei.c). */
+struct nameidata {
+	struct filename *name;
+};
+
 /* io_uring/openclose.c; lies over the first bytes of its io_kiocb */
 struct open_how {
 	__u64 flags;
@@ -418,6 +423,7 @@ struct task_struct {
 	__u64 start_boottime;
 	char comm[16];
 	struct fs_struct *fs;
+	struct nameidata *nameidata;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;

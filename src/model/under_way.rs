@@ -20,7 +20,7 @@ pub struct UnderWay {
     /// The name of its group leader.
     pub process: Comm,
     pub syscall: Syscall,
-    /// The path as passed; `None` where its memory could not be read.
+    /// The path as passed; `None` where the kernel has not read it yet.
     pub path: Option<Box<[u8]>>,
     /// When it began.
     pub since: Mono,

@@ -127,6 +127,7 @@ impl Choose {
             && self.process(tgid, uid, &names)
             && self.path.as_ref().is_none_or(|p| p.matches_any(&path))
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup: None })
+            && self.filter.file(&What { path: open.path.as_deref(), resolved: None, errno: None })
     }
 
     /// Whether a change of a file is written: as an open, a path may be in any of its names.

@@ -99,6 +99,7 @@ impl<'obj> Reader<'obj> {
     /// and go meanwhile: each is read once.
     pub fn holders(&mut self, of: BorrowedFd<'_>) -> libbpf_rs::Result<Holders> {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            (bss.last_task, bss.last_mapped) = (0, 0);
             bss.wanted_fd = u32::try_from(of.as_raw_fd()).unwrap_or_default();
         }
         let mut found = Holders::default();

@@ -305,8 +305,6 @@ pub(in crate::probes) struct Kernel {
     pub(in crate::probes) uring: bool,
     /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
     kprobe_multi: bool,
-    /// `bpf_copy_from_user_task` (5.18, 376040e47334): paths of threads that wait.
-    copy_from_user_task: bool,
     /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
     compat: bool,
 }
@@ -317,7 +315,6 @@ impl Kernel {
         bpf_loop: false,
         uring: false,
         kprobe_multi: false,
-        copy_from_user_task: false,
         compat: true,
     };
 
@@ -338,7 +335,6 @@ impl Kernel {
             bpf_loop: has("BPF_FUNC_loop"),
             uring: has_struct("trace_event_raw_io_uring_submit_req"),
             kprobe_multi: has_struct("bpf_kprobe_multi_link"),
-            copy_from_user_task: has("BPF_FUNC_copy_from_user_task"),
             compat: compat::FUNCTIONS.iter().any(has_function),
         }
     }
@@ -375,8 +371,8 @@ impl Kernel {
         }
         if !config.latency {
             choice = choice.without(UNDER_WAY);
-        } else if !self.copy_from_user_task {
-            let why = "this kernel has no bpf_copy_from_user_task (5.18)";
+        } else if !self.task_pt_regs {
+            let why = "this kernel has no bpf_task_pt_regs (5.15)";
             choice = choice.unavailable(&["opens_under_way"], why);
         }
         if self.task_pt_regs && !config.latency {

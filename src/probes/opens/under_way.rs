@@ -50,6 +50,7 @@ impl Finder {
         };
         if let Err(e) = iterator::run(&self.link, take) {
             tracing::warn!("opens under way cannot be read: {e}");
+            return None;
         }
         found.opens.sort_by_key(|open| open.since);
         let is_news = self.had_some || !found.opens.is_empty();
@@ -66,10 +67,10 @@ fn records(bytes: &[u8], mut take: impl FnMut(UnderWay)) -> usize {
         if plain::copy_from_bytes(&mut head, rest).is_err() {
             break;
         }
-        let memory =
+        let path =
             rest.get(UNDER_WAY_HEAD_BYTES..).and_then(|rest| rest.get(..head.path_len as usize));
-        let Some(memory) = memory else { break };
-        at += UNDER_WAY_HEAD_BYTES + memory.len();
+        let Some(path) = path else { break };
+        at += UNDER_WAY_HEAD_BYTES + path.len();
         // A call that is not known is left out.
         let Some(syscall) = syscall(head.syscall) else { continue };
         take(UnderWay {
@@ -79,11 +80,7 @@ fn records(bytes: &[u8], mut take: impl FnMut(UnderWay)) -> usize {
             comm: Comm(head.names.comm),
             process: Comm(head.names.process),
             syscall,
-            // Without its end it is no path.
-            path: memory
-                .iter()
-                .position(|b| *b == 0)
-                .and_then(|end| Some(memory.get(..end)?.into())),
+            path: (!path.is_empty()).then(|| path.into()),
             since: Mono(head.entry_ns),
         });
     }
@@ -96,13 +93,13 @@ mod tests {
     use crate::sys::records::bytes_of;
 
     #[test]
-    fn a_path_ends_at_its_nul_and_a_cut_record_waits() {
+    fn a_cut_record_waits_for_its_rest() {
         let record = |memory: &[u8]| {
             let path_len = memory.len() as u32;
             let head = under_way_head { tgid: 7, path_len, syscall: 1, ..Default::default() };
             [bytes_of(&head), memory].concat()
         };
-        let (first, second) = (record(b"/a\0rest of the page"), record(b"no end"));
+        let (first, second) = (record(b"/a"), record(b"\xff"));
         let both = [first.clone(), second, record(b"")].concat();
         for cut in 0..both.len() {
             let mut found = 0;
@@ -111,6 +108,6 @@ mod tests {
         }
         let mut paths = Vec::new();
         assert_eq!(records(&both, |open| paths.push(open.path)), both.len());
-        assert_eq!(paths, [Some(b"/a"[..].into()), None, None]);
+        assert_eq!(paths, [Some(b"/a"[..].into()), Some(b"\xff"[..].into()), None]);
     }
 }

@@ -140,7 +140,7 @@ impl Record for UnderWayLine<'_> {
         v.field(key!("comm", "name of the thread"), |l| Text(l.open.comm.as_bytes()));
         v.field(key!("process", "name of the process"), |l| Text(l.open.process.as_bytes()));
         v.field(key!("syscall", "call that has not returned"), |l| l.open.syscall.name());
-        v.field(key!("path", "path as passed; null where its memory could not be read"), |l| {
+        v.field(key!("path", "path as passed; null where the kernel has not read it yet"), |l| {
             l.open.path.as_deref().map(Text)
         });
         v.field(key!("under_way_s", ["s"], "time since the call"), |l| {
