@@ -188,6 +188,15 @@ static __always_inline void begins(struct sock_state *state, __u64 ts_ns)
 		some_begun = true;
 }
 
+/* The end was not observed: the socket, or its address, is another connection's by now. */
+static __always_inline void forget_quality(struct conn_record *record)
+{
+	__builtin_memset(&record->quality, 0, sizeof(record->quality));
+	record->quality.retransmits = QUALITY_UNKNOWN;
+	record->quality.lost = QUALITY_UNKNOWN;
+	record->quality.reordering = QUALITY_UNKNOWN;
+}
+
 /* Writes the end of a socket. `cookie` is that of the state, which take_state took. */
 static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags)
 {
@@ -209,6 +218,11 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 	record->event = CONN_CLOSE;
 	record->error = state->error;
 	record->flags |= flags;
+	if (!state->old_state &&
+	    (flags & CONN_UNSEEN ||
+	     (!(cookie & MADE_UP_COOKIE) &&
+	      cookie != WORD(sock, number_of(state), __sk_common.skc_cookie.counter))))
+		forget_quality(record);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 

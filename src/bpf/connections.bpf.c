@@ -104,6 +104,8 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 		state->passive = to == TCP_ESTABLISHED;
 		if (!state->passive)
 			state->base.tx_bytes = 1; /* the SYN */
+		if (state->tcp)
+			set_quality_base(state, addr);
 	}
 	now = bpf_ktime_get_ns();
 	if (from == TCP_SYN_SENT && state->since_ns)

@@ -50,7 +50,8 @@ struct caller {
 };
 
 enum conn_unknown {
-	QUALITY_UNKNOWN = 0xffffffff, /* this kernel does not count it */
+	QUALITY_UNKNOWN =
+		0xffffffff, /* the kernel does not count it, or the end was not observed */
 };
 
 /* Quality of a TCP connection since it began. An RTT, window or rate of 0 is not measured yet. */

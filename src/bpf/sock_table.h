@@ -39,7 +39,7 @@ struct sock_state {
 	__u32 at; /* index in `socks` */
 	__u32 rx_queued; /* TCP: unread bytes at CLOSE */
 	__u32 connect_us; /* from the SYN to ESTABLISHED, or 0 */
-	struct conn_quality quality; /* TCP: at CLOSE */
+	struct conn_quality quality; /* TCP: at CLOSE; before, see set_quality_base */
 };
 /* Cache lines. */
 _Static_assert(sizeof(struct sock_state) % 64 == 0, "size");

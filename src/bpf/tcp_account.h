@@ -78,21 +78,36 @@ static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *s
 
 /* What `ss -ti` prints as rtt, retrans, reord_seen, cwnd and delivery_rate (tcp_get_info and
  * tcp_compute_delivery_rate of net/ipv4/tcp.c). The RTT is kept in eighths, its deviation in quarters. */
-static __always_inline void read_quality(__u64 sk, struct conn_quality *to)
+static __always_inline void read_quality(__u64 sk, const struct conn_quality *base,
+					 struct conn_quality *to)
 {
 	__u32 interval_us = HALF(tcp_sock, sk, rate_interval_us);
 	__u64 delivered = HALF(tcp_sock, sk, rate_delivered);
+	__u32 lost_before = base->lost;
+	bool is_new = base->delivery_rate != (delivered << 32 | interval_us);
 
 	to->srtt_us = HALF(tcp_sock, sk, srtt_us) >> 3;
 	to->rttvar_us = HALF(tcp_sock, sk, mdev_us) >> 2;
 	to->retransmits = HALF(tcp_sock, sk, total_retrans);
 	to->lost = KNOWN(sk, lost);
+	if (to->lost != QUALITY_UNKNOWN)
+		to->lost -= lost_before;
 	to->reordering = KNOWN(sk, reord_seen);
 	to->cwnd = HALF(tcp_sock, sk, snd_cwnd);
 	to->delivery_rate = 0;
-	if (delivered && interval_us)
+	if (delivered && interval_us && is_new)
 		to->delivery_rate =
 			delivered * HALF(tcp_sock, sk, mss_cache) * US_PER_S / interval_us;
+}
+
+/* A connection begins. tcp_disconnect() leaves `lost` and the measured rate of the socket's connection before
+ * as they are: until CLOSE the state's quality is what it had, the rate as packets and time. */
+static __always_inline void set_quality_base(struct sock_state *state, __u64 sk)
+{
+	__u64 delivered = HALF(tcp_sock, sk, rate_delivered);
+
+	state->quality.lost = KNOWN(sk, lost);
+	state->quality.delivery_rate = delivered << 32 | HALF(tcp_sock, sk, rate_interval_us);
 }
 
 /* The quality of a connection now; after CLOSE as it was then. */
@@ -102,17 +117,19 @@ static __always_inline void quality_of(__u64 sk, const struct sock_state *state,
 	if (state->old_state)
 		*to = state->quality;
 	else
-		read_quality(sk, to);
+		read_quality(sk, &state->quality, to);
 }
 
 /* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. */
 static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state)
 {
 	struct conn_counts totals;
+	struct conn_quality quality;
 
 	state->rx_queued = tcp_since_base(sk, state, &totals);
 	state->base = totals;
-	read_quality(sk, &state->quality);
+	read_quality(sk, &state->quality, &quality);
+	state->quality = quality;
 	state->old_state = old_state;
 }
 

@@ -54,12 +54,20 @@ fn reset(stream: TcpStream) {
     setsockopt(&stream, sockopt::Linger, &now).unwrap();
 }
 
+/// Ends the connection by a reset; the socket can connect again.
+fn disconnect(stream: &TcpStream) {
+    let none = libc::sockaddr { sa_family: libc::AF_UNSPEC as u16, sa_data: [0; 14] };
+    // SAFETY: an address of this length.
+    let done = unsafe { libc::connect(stream.as_raw_fd(), &raw const none, 16) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
 #[test]
 fn quality_is_that_of_ss() {
     let stream = here();
     // A queue that is too short for what comes loses frames.
     run("tc", "qdisc add dev lo root tbf rate 100mbit burst 70kb limit 80kb");
-    let mut truths = Vec::new();
+    let (mut truths, mut again) = (Vec::new(), Vec::new());
     for ip in ["127.0.0.1", "::1"] {
         let listener = TcpListener::bind(local(ip)).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -74,9 +82,13 @@ fn quality_is_that_of_ss() {
         for (port, of) in ports.into_iter().zip(at_rest_between(ports)) {
             truths.push((port, of));
         }
-        reset(client);
+        disconnect(&client);
         // The reset has come.
         assert_eq!(server.read(&mut [0]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+        let to = SockaddrStorage::from(listener.local_addr().unwrap());
+        connect(client.as_raw_fd(), &to).unwrap();
+        drop(listener.accept().unwrap());
+        again.push((ports[0], client.local_addr().unwrap().port()));
     }
     let run = end(stream);
     let (mut sent_again, mut lost) = (0, 0);
@@ -100,6 +112,13 @@ fn quality_is_that_of_ss() {
         assert_eq!(close["state"], "established", "{context}");
     }
     assert!(sent_again > 0 && lost > 0, "nothing was sent again: the test shows nothing");
+    for (first, second) in again {
+        let closes = run.of("close");
+        let of = |port: u16| closes.iter().rfind(|line| line["local_port"] == port).unwrap();
+        let (before, line) = (of(first), of(second));
+        assert_eq!(line["lost"], 0, "{line}\n{before}");
+        assert_ne!(line["delivery_bps"], before["delivery_bps"], "{line}");
+    }
     for line in run.of("connect") {
         assert!(line["connect_us"].as_u64() > Some(0), "{line}");
     }
@@ -146,6 +165,15 @@ fn connects_that_fail_have_a_reason() {
         let refused = TcpStream::connect(closed).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
     }
+    // The one port is taken, so that none is free.
+    let taken = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let range = "/proc/sys/net/ipv4/ip_local_port_range";
+    let ports = std::fs::read_to_string(range).unwrap();
+    std::fs::write(range, format!("{port} {port}")).unwrap();
+    let none_free = TcpStream::connect(taken.local_addr().unwrap()).unwrap_err();
+    assert_eq!(none_free.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+    std::fs::write(range, ports).unwrap();
     for fd in &waiting {
         let timed_out = until("the timeout", || {
             let error = nix::sys::socket::getsockopt(fd, sockopt::SocketError).unwrap();
@@ -161,7 +189,8 @@ fn connects_that_fail_have_a_reason() {
             (&line["state"], &line["pid"]),
             (&json!("syn-sent"), &json!(std::process::id()))
         );
-        assert!(line["connect_us"].as_u64() > Some(0), "{line}");
+        // One without a port fails within a microsecond.
+        assert!(line["connect_us"].as_u64() > Some(0) || line["local_port"] == 0, "{line}");
         assert!(line["srtt_us"].is_null(), "{line}");
         let text = |key: &str| line[key].as_str().unwrap_or("none").to_owned();
         *found.entry((text("errno"), text("remote_ip"))).or_default() += 1;
@@ -171,6 +200,7 @@ fn connects_that_fail_have_a_reason() {
         ("ECONNREFUSED", "::1"),
         ("ETIMEDOUT", "10.9.0.2"),
         ("ETIMEDOUT", "fd09::2"),
+        ("none", "127.0.0.1"),
         ("none", "10.9.0.2"),
         ("none", "fd09::2"),
     ];
@@ -179,7 +209,7 @@ fn connects_that_fail_have_a_reason() {
     let owners = run.ended.of_type("owners");
     let failed = &owners.last().unwrap()["failed"];
     // Other programs of the machine may fail meanwhile.
-    for (why, least) in [("refused", 2), ("timed_out", 2), ("aborted", 2)] {
+    for (why, least) in [("refused", 2), ("timed_out", 2), ("aborted", 2), ("other", 1)] {
         assert!(failed[why].as_u64() >= Some(least), "{why}: {failed}");
     }
 }

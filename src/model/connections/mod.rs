@@ -25,6 +25,7 @@ use hashbrown::HashMap;
 use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits, Owner, PeerAddr, PeerFlow};
 use super::coverage::Attribution;
 use super::process::ProcessKey;
+use super::quality::TcpState;
 use super::table::Table;
 use super::time::Mono;
 
@@ -45,9 +46,6 @@ pub use reason::{Reason, Unattributed};
 pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.
 pub const MAX_PAIRS: usize = 65_536;
-
-/// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
-const TCP_SYN_SENT: u8 = 2;
 
 /// Sizes of the tables.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +222,7 @@ impl Connections {
     }
 
     fn closed(&mut self, conn: &Conn) {
-        if conn.stream && conn.state == TCP_SYN_SENT {
+        if conn.stream && TcpState::of(conn.state) == Some(TcpState::SynSent) {
             return self.report(What::Failed, conn, conn.at, false);
         }
         self.carry(conn);

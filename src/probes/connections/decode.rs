@@ -11,14 +11,11 @@ use crate::model::conn::{
 };
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
-use crate::model::quality::Quality;
+use crate::model::quality::{Quality, TcpState};
 use crate::model::time::Mono;
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
 const TCP_ESTABLISHED: u8 = 1;
-/// `TCP_SYN_SENT`.
-const TCP_SYN_SENT: u8 = 2;
-
 pub(super) const CONN_BYTES: usize = size_of::<conn_record>();
 pub(super) const SHARE_BYTES: usize = size_of::<share_record>();
 /// A record begins with the key in the map.
@@ -167,7 +164,7 @@ fn quality(of: &conn_quality) -> Quality {
         srtt_us: measured(of.srtt_us),
         // The deviation of one measurement may be 0.
         rttvar_us: measured(of.srtt_us).map(|_| of.rttvar_us),
-        retransmits: Some(of.retransmits),
+        retransmits: counted(of.retransmits),
         lost: counted(of.lost),
         reordering: counted(of.reordering),
         cwnd: measured(of.cwnd),
@@ -177,7 +174,8 @@ fn quality(of: &conn_quality) -> Quality {
 
 /// How long the handshake of a connect took, or until it failed.
 fn connect_us(record: &conn_record) -> Option<u32> {
-    let failed = record.event == conn_event::CONN_CLOSE.0 as u8 && record.state == TCP_SYN_SENT;
+    let failed = record.event == conn_event::CONN_CLOSE.0 as u8
+        && TcpState::of(record.state) == Some(TcpState::SynSent);
     if failed && record.since_ns != 0 {
         let us = record.ts_ns.saturating_sub(record.since_ns) / 1_000;
         return Some(u32::try_from(us).unwrap_or(u32::MAX));
