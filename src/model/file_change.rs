@@ -39,7 +39,7 @@ pub struct FileChange {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name {
     /// As the program passed it; `None` where there was none or it could not be read whole.
-    pub given: Option<Box<[u8]>>,
+    pub requested: Option<Box<[u8]>>,
     /// The absolute path, from the root of the process's mount namespace. [`ResolvedKind::Tried`]: the directory
     /// that the name starts from, as the kernel holds it, and the name as passed, whose symbolic links are not followed.
     pub resolved: Option<(ResolvedKind, Box<[u8]>)>,
@@ -53,11 +53,12 @@ impl Name {
 
     /// The best text there is to show: the absolute path, else the one that was passed.
     pub fn best(&self) -> Option<&[u8]> {
-        self.resolved().or(self.given.as_deref())
+        self.resolved().or(self.requested.as_deref())
     }
 
     fn bytes(&self) -> usize {
-        self.given.as_ref().map_or(0, |text| text.len()) + self.resolved().map_or(0, <[u8]>::len)
+        self.requested.as_ref().map_or(0, |text| text.len())
+            + self.resolved().map_or(0, <[u8]>::len)
     }
 }
 
@@ -197,7 +198,7 @@ impl FileChange {
     pub fn paths(&self) -> Vec<&[u8]> {
         [&self.path, &self.to]
             .into_iter()
-            .flat_map(|name| [name.given.as_deref(), name.resolved()])
+            .flat_map(|name| [name.requested.as_deref(), name.resolved()])
             .flatten()
             .collect()
     }

@@ -90,8 +90,8 @@ pub fn processes() -> ProcessEvents {
 
 /// A file that was created, one that was renamed, one that could not be removed, and the rest of the arguments.
 pub fn files() -> FileChanges {
-    let name = |given: &[u8], kind, resolved: &[u8]| Name {
-        given: Some(given.into()),
+    let name = |requested: &[u8], kind, resolved: &[u8]| Name {
+        requested: Some(requested.into()),
         resolved: Some((kind, resolved.into())),
     };
     let event = |at, op, call, path, to, how, errno| FileChange {

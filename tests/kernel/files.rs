@@ -460,7 +460,7 @@ fn requests_beyond_their_table_are_lost(root: &str) {
     let names: Vec<_> = made.iter().map(|event| event.path.resolved().unwrap().last()).collect();
     assert_eq!(names, [Some(&b'4'), Some(&b'5'), Some(&b'6')]);
     assert!(made.iter().all(|event| event.how == How::Mode(0o640)));
-    assert_eq!(made.iter().filter(|event| event.path.given.is_none()).count(), 2);
+    assert_eq!(made.iter().filter(|event| event.path.requested.is_none()).count(), 2);
     assert_eq!(all.changes.last().unwrap().lost, 2);
 }
 
@@ -493,7 +493,7 @@ fn on_the_oldest_kernel_calls_have_their_names_too() {
             (Op::Unlink, at("a"), none(), Some(libc::ENOENT), How::None),
         ]
     );
-    assert_eq!(events[0].path.given.as_deref(), Some(&b"a"[..]));
+    assert_eq!(events[0].path.requested.as_deref(), Some(&b"a"[..]));
 }
 
 /// Where the arguments are read at entry and their table is full, the file itself says that it was made; what is
@@ -527,7 +527,7 @@ fn opens_without_arguments_are_reported_or_lost() {
     let made = format!("{root}/a");
     assert_eq!(own.len(), 1, "{own:?}");
     assert_eq!((own[0].op, own[0].path.resolved()), (Op::Create, Some(made.as_bytes())));
-    assert_eq!(own[0].path.given, None);
+    assert_eq!(own[0].path.requested, None);
 }
 
 /// Every call is counted until the same moment, however long the programs take to detach.

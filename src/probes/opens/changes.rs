@@ -105,24 +105,24 @@ pub(super) fn decode(
     let second = rest.get(..change.to_len.into()).ok_or(Malformed)?;
     let has = |bit: open_bits| u32::from(head.bits) & bit.0 != 0;
     let op = op(change.op).ok_or(Malformed)?;
-    let given = has(open_bits::OPEN_HAS_PATH).then_some(path);
+    let requested = has(open_bits::OPEN_HAS_PATH).then_some(path);
     let to = has(open_bits::OPEN_HAS_TO).then_some(second);
-    let mut resolve = |kind: u8, key, given: Option<&[u8]>| {
+    let mut resolve = |kind: u8, key, requested: Option<&[u8]>| {
         if resolved_kind(kind.into()) == resolved_kind::RESOLVED_MADE {
             let base = names.get(key);
             let whole = base.is_some_and(|base| tried(text, base, second));
             return Ok(whole.then(|| (ResolvedKind::Opened, text.as_slice().into())));
         }
         let place = kind_of(kind)?.and_then(|kind| Some((kind, names.get(key)?)));
-        Ok(match (place, given) {
-            (Some((ResolvedKind::Tried, base)), Some(given)) => {
-                tried(text, base, given).then(|| (ResolvedKind::Tried, text.as_slice().into()))
+        Ok(match (place, requested) {
+            (Some((ResolvedKind::Tried, base)), Some(requested)) => {
+                tried(text, base, requested).then(|| (ResolvedKind::Tried, text.as_slice().into()))
             }
             (Some((ResolvedKind::Tried, _)), None) | (None, _) => None,
             (Some((kind, path)), _) => Some((kind, path.into())),
         })
     };
-    let resolved = resolve(head.resolved, head.key, given)?;
+    let resolved = resolve(head.resolved, head.key, requested)?;
     let to_resolved = resolve(change.to_resolved, change.to_key, to)?;
     Ok(FileChange {
         at: Mono(head.ts_ns),
@@ -136,8 +136,8 @@ pub(super) fn decode(
         op,
         call: call(head.syscall).ok_or(Malformed)?,
         errno: (head.ret < 0).then(|| i32::try_from(head.ret.unsigned_abs()).ok()).flatten(),
-        path: Name { given: given.map(Into::into), resolved },
-        to: Name { given: to.map(Into::into), resolved: to_resolved },
+        path: Name { requested: requested.map(Into::into), resolved },
+        to: Name { requested: to.map(Into::into), resolved: to_resolved },
         how: how(op, head, change.value),
     })
 }

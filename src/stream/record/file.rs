@@ -24,8 +24,8 @@ impl Value for RenameFlags {
     }
 }
 
-fn given<'a>(name: &'a Name) -> Option<Text<'a>> {
-    name.given.as_deref().map(Text)
+fn requested<'a>(name: &'a Name) -> Option<Text<'a>> {
+    name.requested.as_deref().map(Text)
 }
 
 fn resolved<'a>(name: &'a Name) -> Option<Text<'a>> {
@@ -66,7 +66,7 @@ impl<'a> Record for FileLine<'a> {
                 "path as the program passed it, of two the first one (the old name; the target of a \
                  link); null where there is none or it could not be read"
             ),
-            |l| given(&l.event.path),
+            |l| requested(&l.event.path),
         );
         v.field(
             key!(
@@ -89,7 +89,7 @@ impl<'a> Record for FileLine<'a> {
                 "to",
                 "second path of rename, link and symlink as passed: the new name; else null"
             ),
-            |l| given(&l.event.to),
+            |l| requested(&l.event.to),
         );
         v.field(
             key!("to_resolved", "absolute path of to, of the kind tried; null as for to"),

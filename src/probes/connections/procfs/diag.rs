@@ -82,24 +82,9 @@ pub(super) struct Listening {
 ///
 /// Returns the kernel's modules that cannot answer (`udp_diag`); without TCP it is an error.
 pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str, io::Error)>> {
-    let mut refused = Vec::new();
-    for (protocol, states) in [(TCP, &CONNECTED[..]), (UDP, &[ESTABLISHED][..])] {
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            let request = request(protocol, family, states, INET_DIAG_INFO);
-            let done = dump(&request, |body| {
-                parse(protocol, body).into_iter().for_each(&mut each);
-            });
-            match done {
-                Ok(()) => {}
-                // A kernel without IPv6 has no such sockets.
-                Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
-                Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
-                Err(e) if is_absent(&e) => return Err(no_module("tcp_diag", &e)),
-                Err(e) => return Err(e),
-            }
-        }
-    }
-    Ok(refused)
+    dump_both([&CONNECTED, &[ESTABLISHED]], INET_DIAG_INFO, |protocol, body| {
+        parse(protocol, body).into_iter().for_each(&mut each);
+    })
 }
 
 /// Lists the TCP listeners and the bound UDP sockets of the thread's network namespace. Returns the
@@ -107,15 +92,26 @@ pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str,
 pub(super) fn listening(
     mut each: impl FnMut(Listening),
 ) -> io::Result<Vec<(&'static str, io::Error)>> {
+    dump_both([&[LISTEN], &[BOUND]], INET_DIAG_SKMEMINFO, |protocol, body| {
+        let state = if protocol == TCP { LISTEN } else { BOUND };
+        parse_listening(protocol, state, body).into_iter().for_each(&mut each);
+    })
+}
+
+/// Asks for the sockets of TCP and of UDP in these states, of both families, with an attribute
+/// (`INET_DIAG_INFO` and others). Returns the modules that cannot answer; without TCP it is an error.
+fn dump_both(
+    [tcp, udp]: [&[u8]; 2],
+    attribute: u16,
+    mut each: impl FnMut(u16, &[u8]),
+) -> io::Result<Vec<(&'static str, io::Error)>> {
     let mut refused = Vec::new();
-    for (protocol, state) in [(TCP, LISTEN), (UDP, BOUND)] {
+    for (protocol, states) in [(TCP, tcp), (UDP, udp)] {
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let request = request(protocol, family, &[state], INET_DIAG_SKMEMINFO);
-            let done = dump(&request, |body| {
-                parse_listening(protocol, state, body).into_iter().for_each(&mut each);
-            });
-            match done {
+            let request = request(protocol, family, states, attribute);
+            match dump(&request, |body| each(protocol, body)) {
                 Ok(()) => {}
+                // A kernel without IPv6 has no such sockets.
                 Err(e) if family == libc::AF_INET6 && is_absent(&e) => {}
                 Err(e) if protocol == UDP && is_absent(&e) => refused.push(("udp_diag", e)),
                 Err(e) if is_absent(&e) => return Err(no_module("tcp_diag", &e)),
