@@ -16,6 +16,9 @@ use super::user::AS_USER;
 /// How long the rest of a frame may take before it is looked at as it is.
 const WHOLE: Duration = Duration::from_millis(500);
 
+/// Written behind the program's last output: a sequence that changes nothing on the screen.
+const END: &[u8] = b"\x1b]ebpftop-tests-end\x1b\\";
+
 /// A program in a terminal.
 pub struct Tty {
     master: Box<dyn MasterPty + Send>,
@@ -33,6 +36,8 @@ pub struct Tty {
 struct Recorded {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// Everything that was written before [`END`] has been read.
+    ended: bool,
 }
 
 impl Recorded {
@@ -75,7 +80,7 @@ impl Tty {
         // A terminal that does not know its size has the usual one.
         let or = |n, usual| if n == 0 { usual } else { n };
         let parser = vt100::Parser::new(or(rows, 24), or(cols, 80), 0);
-        let screen = Arc::new(Mutex::new(Recorded { parser, bytes: Vec::new() }));
+        let screen = Arc::new(Mutex::new(Recorded { parser, bytes: Vec::new(), ended: false }));
         let held = Arc::new(AtomicBool::new(false));
         std::thread::spawn({
             let (screen, held) = (screen.clone(), held.clone());
@@ -90,6 +95,11 @@ impl Tty {
                     let mut screen = screen.lock().unwrap();
                     screen.parser.process(&buf[..n]);
                     screen.bytes.extend_from_slice(&buf[..n]);
+                    if screen.bytes.ends_with(END) {
+                        let output = screen.bytes.len() - END.len();
+                        screen.bytes.truncate(output);
+                        screen.ended = true;
+                    }
                     drop(screen);
                     wait();
                 }
@@ -199,8 +209,7 @@ impl Tty {
         let deadline = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // Its last output is still on its way.
-                std::thread::sleep(Duration::from_millis(100));
+                self.read_to_end();
                 return status.exit_code();
             }
             assert!(
@@ -210,6 +219,15 @@ impl Tty {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Waits until the output of the program, which has ended, is read: bytes of the terminal come in their order.
+    fn read_to_end(&mut self) {
+        if self.held.load(Ordering::Relaxed) {
+            return;
+        }
+        self.slave.write_all(END).unwrap();
+        until("the last output", || self.screen.lock().unwrap().ended.then_some(()));
     }
 
     /// Fails unless the terminal is as it was before: modes, screen, cursor, mouse, attributes.
