@@ -24,6 +24,14 @@ impl Rotation {
             Self::Age(most) => age >= most,
         }
     }
+
+    /// The bytes for which a file of so many has room; `None` where that has no bound.
+    pub fn room(self, bytes: u64) -> Option<u64> {
+        match self {
+            Self::Size(most) => Some(most.saturating_sub(bytes)),
+            Self::Age(_) => None,
+        }
+    }
 }
 
 /// Reads `100M` or `1h`: a size with K, M or G, else a time, where `m` is minutes.

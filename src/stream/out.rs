@@ -116,6 +116,16 @@ impl Out {
         (file.number == 0 || file.rotation.is_some_and(is_due)).then_some(file.number + 1)
     }
 
+    /// The length of the lines that have room in the current file, one at least, where not all have.
+    pub(super) fn part(&self, lines: &[u8]) -> Option<usize> {
+        let file = self.file.as_ref()?;
+        let room = file.rotation?.room(file.bytes)?;
+        let room = usize::try_from(room).ok().filter(|room| *room < lines.len())?;
+        let end = |line: &[u8]| line.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let fitting = lines.get(..room)?.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        fitting.or_else(|| end(lines)).filter(|part| *part < lines.len())
+    }
+
     /// Begins that file with these lines.
     pub(super) fn begin_file(&mut self, head: Vec<u8>) -> Result<(), OutError> {
         let (Some(file), To::Queue(queue)) = (&mut self.file, &self.to) else { return Ok(()) };
@@ -165,6 +175,36 @@ fn in_ascii(lines: &[u8], format: Format) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_divided_where_the_file_is_full() {
+        let target = || Target::Stdout(Paced::new(io::pipe().unwrap().1.into(), Stop::default()).unwrap());
+        let current = |bytes| Current {
+            rotation: Some(Rotation::Size(10)),
+            number: 1,
+            bytes,
+            has_lines: false,
+            since: Instant::now(),
+        };
+        let out = |bytes| Out {
+            to: To::Queue(Queue::start(target(), Stop::default()).unwrap()),
+            file: Some(current(bytes)),
+            drops: false,
+            ascii: None,
+        };
+        for (bytes, lines, part) in [
+            (0, "abc\nabc\n", None),
+            (2, "abc\nabc\n", None),
+            (3, "abc\nabc\n", Some(4)),
+            (6, "abc\nabc\n", Some(4)),
+            // One line at least, whatever the room.
+            (7, "abc\nabc\n", Some(4)),
+            (0, "abcdefghijkl\n", None),
+            (0, "abcdefghijkl\nabc\n", Some(13)),
+        ] {
+            assert_eq!(out(bytes).part(lines.as_bytes()), part, "{bytes} {lines:?}");
+        }
+    }
 
     #[test]
     fn in_ascii_json_says_the_same() {

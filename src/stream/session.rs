@@ -202,8 +202,7 @@ impl Session {
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
         // It is never dropped.
-        self.next_file()?;
-        self.out.write(&mut self.buffer)?;
+        self.write()?;
         self.out.finish()
     }
 
@@ -572,11 +571,23 @@ impl Session {
             self.buffer.clear();
             return Ok(());
         }
-        self.next_file()?;
-        self.out.write(&mut self.buffer)?;
+        self.write()?;
         self.tally.passed_on();
         self.note_dropped();
         Ok(())
+    }
+
+    /// Writes the buffer, into further files where it is larger than one.
+    fn write(&mut self) -> Result<(), OutError> {
+        loop {
+            self.next_file()?;
+            let Some(fits) = self.out.part(&self.buffer) else {
+                return self.out.write(&mut self.buffer);
+            };
+            let rest = self.buffer.split_off(fits);
+            self.out.write(&mut self.buffer)?;
+            self.buffer = rest;
+        }
     }
 
     /// Puts a line into the buffer about those that were dropped since the last one.

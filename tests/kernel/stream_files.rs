@@ -81,8 +81,7 @@ fn files_rotate_by_size_and_are_readable_alone() {
     for (number, file) in (1..).zip(&first_run) {
         let meta = file.metadata().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.uid()), (0o600, USER));
-        // Lines are passed on 64 KiB at a time.
-        assert!(meta.len() <= 2 * (64 << 10), "{}", meta.len());
+        assert!(meta.len() <= 64 << 10, "{}", meta.len());
         let lines = lines(file);
         assert_eq!((&lines[0]["type"], &lines[0]["file"]), (&"ready".into(), &number.into()));
         opens += lines.iter().filter(|l| l["type"] == "open").count();
