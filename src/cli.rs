@@ -4,6 +4,7 @@
 //! configuration file and the defaults.
 
 mod export;
+mod record;
 mod report;
 mod stream;
 
@@ -22,10 +23,10 @@ use crate::model::file_io::FileTypes;
 use crate::model::filter::{Filter, Pattern};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::XdpMode;
-use crate::model::size::parse_size;
 use crate::settings::saved_view::THEME_NAMES;
 
 pub use export::{DEFAULT_LISTEN, ExportArgs};
+pub use record::RecordArgs;
 pub use report::{By, ReportArgs};
 pub use stream::{Kind, OnSlow, OutputArgs, StreamArgs};
 
@@ -201,26 +202,6 @@ pub struct ChooseArgs {
     pub path: Option<String>,
 }
 
-/// Options of `record`.
-#[derive(Clone, Debug, Args)]
-pub struct RecordArgs {
-    /// File to write; an existing file is not overwritten; `-` is stdout, for `replay -`
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    #[command(flatten)]
-    pub watch: WatchArgs,
-    #[command(flatten)]
-    pub owners: OwnersArgs,
-    #[command(flatten)]
-    pub changes: ChangesArgs,
-    /// End after this time [default: until SIGINT or SIGTERM]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub duration: Option<Duration>,
-    /// End before the file exceeds this size: bytes, or with K, M or G [default: no limit]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub max_size: Option<u64>,
-}
-
 /// Options of `replay`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReplayArgs {
@@ -309,6 +290,15 @@ fn uid(text: &str) -> Result<u32, String> {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
         Ok(None) => Err("no such user".into()),
         Err(e) => Err(format!("cannot look up the user: {e}")),
+    }
+}
+
+/// How many files stay.
+fn keep(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 leaves no file".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a number".into()),
     }
 }
 

@@ -163,6 +163,8 @@ const SECTIONS: [(&str, &[&str]); 11] = [
             "A recording is readable by its owner alone, and an existing file is never overwritten. It ends at \
          SIGINT or SIGTERM, after --duration, or before it exceeds --max-size. One that was cut off or \
          damaged plays up to there, and the exit status is 1.",
+            "With --rotate record writes files into a directory, each a recording of its own that begins with what \
+         was known then; their counts add up to those of one recording.",
             "The key R in the dashboard starts a recording, in the directory that it was started in and \
          named after the time, and stops it. When the disk is slower than the events, up to 32 MiB wait; \
          events beyond that are missing, which the header and the recording show.",

@@ -2,7 +2,12 @@
 //!
 //! Writing may block here: the probes wait then, and the kernel counts its losses exactly.
 
+mod files;
+mod known;
+mod output;
 mod pipe;
+#[cfg(test)]
+mod tests;
 
 use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
@@ -14,7 +19,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::cli::{ChooseArgs, RecordArgs};
 use crate::clock;
 use crate::console::say;
-use crate::files;
 use crate::model::cgroup::{Cgroup, KnownCgroups};
 use crate::model::container::ContainerAnswers;
 use crate::model::coverage::{Attribution, POLLED};
@@ -27,9 +31,10 @@ use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
-use crate::recording::{Head, Seen, WriteError, Writer};
+use crate::recording::{Seen, WriteError};
 use crate::session::{Choose, Stop, answered, new_loop, say_lost_cgroups};
 use crate::settings::Settings;
+use output::{Output, not_begun};
 
 /// How often the age of a waiting block is checked.
 const POLL: Duration = Duration::from_millis(500);
@@ -39,6 +44,10 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
     if pipe::is_meant(&args.file) && std::io::stdout().is_terminal() {
         say("stdout is a terminal, and a recording is no text: name a file, or use a pipe, as in \
              `ebpftop record - | ebpftop replay -`");
+        return Ok(ExitCode::from(2));
+    }
+    if pipe::is_meant(&args.file) && args.rotate.is_some() {
+        say("--rotate makes files, and stdout is none: name a directory");
         return Ok(ExitCode::from(2));
     }
     let choose = match Choose::new(settings, &ChooseArgs::default()) {
@@ -143,39 +152,26 @@ impl Session {
         settings: &Settings,
         args: &RecordArgs,
     ) -> anyhow::Result<()> {
-        let head = Head::of_this_machine();
-        let most = args.max_size.unwrap_or(u64::MAX);
         let to_pipe = pipe::is_meant(&args.file);
-        let (name, begun) = match to_pipe {
-            true => {
-                let pipe = pipe::Pipe::stdout(self.stop.clone()).context("open stdout")?;
-                self.reader = Some(pipe.clone());
-                ("stdout".into(), Writer::new(pipe, &head, most))
-            }
-            false => {
-                let file = files::create(&args.file).map_err(WriteError::from);
-                let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
-                (name, file.and_then(|file| Writer::new(file, &head, most)))
-            }
-        };
-        let mut writer = match begun {
-            Ok(writer) => writer,
+        if to_pipe {
+            let pipe = pipe::Pipe::stdout(self.stop.clone()).context("open stdout")?;
+            self.reader = Some(pipe);
+        }
+        let mut output = match Output::begin(args, self.reader.clone()) {
+            Ok(output) => output,
             Err(WriteError::Io(e)) if to_pipe && e.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            Err(WriteError::Io(e)) if e.kind() == ErrorKind::AlreadyExists => {
-                anyhow::bail!(
-                    "record to {name}: it is there already; choose another name, or remove it"
-                );
+            Err(e) => {
+                let name = escape(args.file.as_os_str().as_encoded_bytes());
+                anyhow::bail!("record to {name}: {}", not_begun(&e, args.rotate.is_some()));
             }
-            Err(e) => anyhow::bail!("record to {name}: {e}"),
         };
         privileges::keep(&[], settings.locked);
         // Behind ssh, messages would stand in the middle of the reader's screen: without need, there are none.
         if !to_pipe {
-            say(&format!("recording to {name}; Ctrl-C ends it"));
+            say(&format!("recording to {}; Ctrl-C ends it", output.name));
         }
-        let done = self.pump(&mut writer, probes, settings, args.duration).await;
-        let (totals, finished) = writer.finish(clock::mono());
-        let what = totals.in_words(&head, self.lost);
+        let done = self.pump(&mut output, probes, settings, args.duration).await;
+        let (name, what, finished) = output.finish(clock::mono(), self.lost);
         match done.and(finished) {
             Ok(()) if to_pipe => {}
             Err(WriteError::Io(e)) if to_pipe && e.kind() == ErrorKind::BrokenPipe => {}
@@ -193,13 +189,13 @@ impl Session {
 
     async fn pump(
         &mut self,
-        writer: &mut Writer,
+        output: &mut Output,
         probes: &mut ProbeSet,
         settings: &Settings,
         duration: Option<Duration>,
     ) -> Result<(), WriteError> {
         for (at, seen) in std::mem::take(&mut self.early) {
-            self.write(writer, at, seen)?;
+            self.write(output, at, seen)?;
         }
         let deadline = duration.map(|d| Instant::now() + d);
         let mut tick = interval(settings.interval);
@@ -220,22 +216,22 @@ impl Session {
                     probes.stop();
                 }
                 _ = tick.tick() => {
-                    writer.take(clock::mono(), &Seen::Tick)?;
+                    output.take(clock::mono(), &Seen::Tick)?;
                     // The reader's screen is to be no block behind.
                     if self.reader.is_some() {
-                        writer.flush()?;
+                        output.flush()?;
                     }
                 }
                 _ = poll.tick() => {
                     if self.reader.as_ref().is_some_and(pipe::Pipe::reader_gone) {
                         return Err(std::io::Error::from(ErrorKind::BrokenPipe).into());
                     }
-                    writer.idle(clock::mono())?;
+                    output.idle(clock::mono())?;
                 }
                 event = probes.next() => match event {
                     Some(event) => {
                         self.state(&event);
-                        self.write(writer, clock::mono(), Seen::Probe(event))?;
+                        self.write(output, clock::mono(), Seen::Probe(event))?;
                     }
                     None => break,
                 },
@@ -244,7 +240,7 @@ impl Session {
         Ok(())
     }
 
-    fn write(&mut self, writer: &mut Writer, at: Mono, mut seen: Seen) -> Result<(), WriteError> {
+    fn write(&mut self, output: &mut Output, at: Mono, mut seen: Seen) -> Result<(), WriteError> {
         if let Seen::Probe(ProbeEvent::Cgroups(made)) = &seen {
             // Written with the first open in one of them.
             self.cgroups_made(made);
@@ -253,10 +249,10 @@ impl Session {
         if let Seen::Probe(ProbeEvent::Opens(batch)) = &mut seen {
             let (news, named) = self.news(batch);
             if !news.is_empty() {
-                writer.take(at, &Seen::Cgroups(news))?;
+                output.take(at, &Seen::Cgroups(news))?;
             }
             if !named.is_empty() {
-                writer.take(at, &Seen::Containers(named))?;
+                output.take(at, &Seen::Containers(named))?;
             }
             let (choose, cgroups) = (&self.choose, &self.known);
             batch.retain(|tgid, uid, names| choose.process(tgid, uid, names));
@@ -268,7 +264,7 @@ impl Session {
         if let Seen::Probe(ProbeEvent::Talkers(samples)) = &mut seen {
             samples.iter_mut().for_each(|sample| self.choose.talkers(sample));
         }
-        writer.take(at, &seen)
+        output.take(at, &seen)
     }
 
     fn cgroups_made(&mut self, made: &CgroupsMade) {

@@ -17,7 +17,7 @@ use crate::model::link::{Link, LinkCounters};
 use crate::model::marks::Marks;
 use crate::model::names::Names;
 use crate::model::open::OpenCounts;
-use crate::model::opens::Opens;
+use crate::model::opens::{Before, Opens};
 use crate::model::past::Tables;
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
@@ -377,6 +377,14 @@ impl Data {
         Rc::make_mut(&mut self.owners).restart();
         Rc::make_mut(&mut self.process_log).restart();
         self.under_way = Rc::default();
+        Rc::make_mut(&mut self.change_log).restart();
+    }
+
+    /// Counts only what comes after a recording's beginning.
+    pub fn begin_after(&mut self, before: Before) {
+        Rc::make_mut(&mut self.opens).begin_after(before);
+        Rc::make_mut(&mut self.wire).begin_after();
+        Rc::make_mut(&mut self.process_log).restart();
         Rc::make_mut(&mut self.change_log).restart();
     }
 

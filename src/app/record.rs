@@ -4,7 +4,7 @@ use super::{App, Effect, Recorded, Recording};
 use crate::keys::Action;
 use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::filter::ProcessInfo;
-use crate::recording::Seen;
+use crate::recording::{Known, Seen};
 
 impl App {
     /// Starts or ends a recording.
@@ -64,22 +64,24 @@ impl App {
     /// its start.
     pub fn known_before(&self) -> Vec<Seen> {
         let data = &self.data;
-        let mut seen = Vec::new();
         let probes = [
             data.opens_state.event(ProbeId::Opens, ProbeInfo::Opens),
             data.watching.event(ProbeId::Talkers, ProbeInfo::Talkers),
             data.connections_state.event(ProbeId::Connections, ProbeInfo::Connections),
             data.io_state.event(ProbeId::Io, ProbeInfo::Io),
         ];
-        seen.extend(probes.into_iter().flatten().map(Seen::Probe));
-        let known = data.owners.known_before();
-        seen.extend(known.into_iter().map(ProbeEvent::Connections).map(Seen::Probe));
-        seen.push(Seen::Probe(ProbeEvent::Links(data.links.clone())));
-        seen.push(Seen::Cgroups(data.cgroups.all()));
-        seen.push(Seen::Containers(data.cgroups.all_containers()));
-        seen.push(Seen::Before(data.opens.counted_before()));
-        seen.push(Seen::Tick);
-        seen
+        let lost = [
+            ProbeEvent::Processes(data.process_log.counted_before()),
+            ProbeEvent::Files(data.change_log.counted_before()),
+        ];
+        let known = Known {
+            probes: probes.into_iter().flatten().chain(lost).collect(),
+            connections: &data.owners,
+            links: &data.links,
+            cgroups: &data.cgroups,
+            before: data.opens.counted_before(),
+        };
+        known.records()
     }
 
     /// Drops opens, bytes and calls of processes that `--process` does not match from an event, so that

@@ -61,7 +61,7 @@ impl App {
             Seen::Cgroups(answers) => self.update(Msg::Cgroups(answers), at),
             Seen::Containers(answers) => self.update(Msg::Containers(answers), at),
             Seen::Before(before) => {
-                Rc::make_mut(&mut self.data.opens).begin_after(before);
+                self.data.begin_after(before);
                 Vec::new()
             }
             Seen::Missing { opens, .. } => {

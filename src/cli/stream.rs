@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{ChooseArgs, Format, WatchArgs, top};
+use super::{ChooseArgs, Format, WatchArgs, keep, top};
 use crate::model::duration;
 use crate::model::rotation::{Rotation, parse_rotation};
 
@@ -150,14 +150,6 @@ fn field(text: &str) -> Result<(String, String), String> {
         return Err("the key is a letter and up to 63 letters, digits and underscores".into());
     }
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn keep(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("0 leaves no file".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("not a number".into()),
-    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ impl ChangeLog {
         *self = Self { reported, before: reported, first, ..Self::with_bytes(self.most) };
     }
 
+    /// All that the probe has reported as lost, as an event without anything else.
+    pub fn counted_before(&self) -> FileChanges {
+        FileChanges { lost: self.reported, ..FileChanges::default() }
+    }
+
     /// Adds changes.
     pub fn add(&mut self, changes: FileChanges) {
         self.reported = self.reported.max(changes.lost);

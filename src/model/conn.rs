@@ -312,7 +312,7 @@ pub struct ConnectionsBatch {
     pub at: Mono,
     pub wall: WallOffset,
     /// Connections from before a recording that began in the midst of a run, with the traffic
-    /// that does not count any more.
+    /// that does not count any more. A batch without events and tick is of that kind.
     pub known: Vec<Conn>,
     /// Events in the order of time.
     pub events: Vec<Conn>,
@@ -349,6 +349,30 @@ pub struct Limits {
     /// Calls of datagram sockets whose peer is unknown: the socket is not connected, and the call
     /// did not ask for the address.
     pub unknown_peers: u64,
+}
+
+impl Limits {
+    /// The part that is not in `before`.
+    pub fn since(self, before: Self) -> Self {
+        self.with(before, u64::saturating_sub)
+    }
+
+    fn with(self, o: Self, op: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            lost: op(self.lost, o.lost),
+            sockets: op(self.sockets, o.sockets),
+            sharers: op(self.sharers, o.sharers),
+            peers: op(self.peers, o.peers),
+            unknown_peers: op(self.unknown_peers, o.unknown_peers),
+        }
+    }
+}
+
+impl std::ops::Add for Limits {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        self.with(o, u64::saturating_add)
+    }
 }
 
 /// The probe's readings at the end of an interval.

@@ -44,6 +44,11 @@ impl ProcessLog {
         *self = Self { reported, before: reported, ..Self::with_bytes(self.most) };
     }
 
+    /// All that the probe has reported as lost, as an event without anything else.
+    pub fn counted_before(&self) -> ProcessEvents {
+        ProcessEvents { lost: self.reported, ..ProcessEvents::default() }
+    }
+
     /// Adds events.
     pub fn add(&mut self, events: ProcessEvents) {
         self.reported = self.reported.max(events.lost);

@@ -58,11 +58,12 @@ impl Encoder {
                 return true;
             }
         };
-        let before = self.raw.len();
+        let (before, time) = (self.raw.len(), self.at);
         self.begin(KIND_RARE, at);
         let written = rare.is_readable() && self.put(&rare) && self.raw.len() - before <= MOST_RARE;
         if !written {
             self.raw.truncate(before);
+            self.at = time;
         }
         written
     }

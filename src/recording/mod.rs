@@ -10,6 +10,7 @@ mod block;
 mod codec;
 mod decode;
 mod encode;
+mod known;
 mod rare;
 mod read;
 mod weight;
@@ -25,6 +26,7 @@ use crate::model::event::ProbeEvent;
 use crate::model::opens::Before;
 use crate::model::time::{Mono, NS_PER_SEC, Stamp};
 
+pub use known::Known;
 pub use read::{Damage, Item, Mark, Reader};
 pub use write::{Sink, WriteError, Writer};
 
@@ -84,6 +86,15 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// These, and those of the file that follows.
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            ended: next.ended,
+            opens: self.opens + next.opens,
+            unwritten: self.unwritten + next.unwritten,
+        }
+    }
+
     /// Duration and counts of the recording that began with `head`; `lost` opens had no record.
     pub fn in_words(&self, head: &Head, lost: u64) -> String {
         let seconds = self.ended.since(head.started.mono) as f64 / NS_PER_SEC as f64;

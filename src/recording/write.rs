@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
+use lz4_flex::block::get_maximum_output_size;
+
 use super::block::{HEADER, Kind, MAGIC, pack};
 use super::encode::Encoder;
 use super::{Head, Seen, Totals};
@@ -13,6 +15,10 @@ use crate::model::time::{Mono, NS_PER_SEC};
 /// A block is written when it has this many bytes, or holds this long.
 const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_NS: u64 = NS_PER_SEC;
+
+/// The last block of a recording, bytes at most; a data block is kept from its room.
+const END: u64 = HEADER as u64 + 64;
+const BLOCK_END: u64 = HEADER as u64 + END;
 
 /// Why nothing more is written. Blocks written before are whole.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +60,8 @@ pub struct Writer {
     encoder: Encoder,
     /// The times of the first and the last record of the block under way.
     span: Option<(Mono, Mono)>,
-    /// Opens of the block under way.
-    pending: u64,
+    /// Counts of the block under way.
+    pending: Totals,
     /// The length of the file, in whole blocks.
     bytes: u64,
     most: u64,
@@ -73,10 +79,10 @@ impl fmt::Debug for Encoder {
 impl Writer {
     /// Begins a recording in an empty file or a pipe, which is to take `most` bytes at most.
     pub fn new(to: impl Sink + 'static, head: &Head, most: u64) -> Result<Self, WriteError> {
-        let (encoder, totals) = Default::default();
+        let (encoder, pending, totals) = Default::default();
         let to = Box::new(to);
         let mut writer =
-            Self { to, encoder, span: None, pending: 0, bytes: 0, most, totals, whole: true };
+            Self { to, encoder, span: None, pending, bytes: 0, most, totals, whole: true };
         writer.write(MAGIC)?;
         let raw = postcard::to_stdvec(head).map_err(io::Error::other)?;
         let at = head.started.mono;
@@ -84,23 +90,42 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Takes what came at `at`.
+    /// From now on the file is to have `most` bytes at most.
+    pub fn limit(&mut self, most: u64) {
+        self.most = most;
+    }
+
+    /// Takes what came at `at`. [`WriteError::Full`] where the file has no room for it: then nothing of it is
+    /// there, and everything before it is written.
     pub fn take(&mut self, at: Mono, seen: &Seen) -> Result<(), WriteError> {
-        if self.is_due(at) {
+        let is_close =
+            self.most != u64::MAX && !self.has_room(self.encoder.len() + most_added(seen));
+        if is_close || self.is_due(at) {
             self.flush()?;
         }
-        if let Seen::Probe(ProbeEvent::Opens(batch)) = seen {
-            self.pending += batch.len() as u64;
-        }
-        if let Seen::Missing { events, .. } = seen {
-            self.totals.unwritten += events;
-        }
+        let opens = match seen {
+            Seen::Probe(ProbeEvent::Opens(batch)) => batch.len() as u64,
+            _ => 0,
+        };
+        let mut unwritten = match seen {
+            Seen::Missing { events, .. } => *events,
+            _ => 0,
+        };
         if !self.encoder.add(at, seen) {
             self.encoder.add(at, &Seen::Unwritten);
-            self.totals.unwritten += 1;
+            unwritten += 1;
         }
         let first = self.span.map_or(at, |(first, _)| first);
         self.span = Some((first, at));
+        self.pending.opens += opens;
+        self.pending.unwritten += unwritten;
+        if is_close {
+            // Alone in its block: without room, nothing but this is missing.
+            let whole = self.whole;
+            let done = self.flush();
+            self.whole = whole && !matches!(done, Err(WriteError::Io(_)));
+            return done;
+        }
         if self.encoder.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -113,19 +138,25 @@ impl Writer {
         self.span.is_some_and(|(first, _)| now.since(first) >= BLOCK_NS)
     }
 
-    /// Writes the block under way.
+    /// Whether a block of so many bytes, were it not to shrink, has room before the end.
+    fn has_room(&self, raw: usize) -> bool {
+        let most = get_maximum_output_size(raw) as u64;
+        self.bytes.saturating_add(most + BLOCK_END) <= self.most
+    }
+
+    /// Writes the block under way. Without room for it, it is dropped.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let Some((first, last)) = self.span.take() else { return Ok(()) };
         let block = pack(Kind::Data, first, last, &self.encoder.take());
-        let opens = std::mem::take(&mut self.pending);
-        // Room for the end is kept.
-        if self.bytes + block.len() as u64 + (HEADER as u64 + 64) > self.most {
+        let pending = std::mem::take(&mut self.pending);
+        if self.bytes + block.len() as u64 + END > self.most {
             self.whole = false;
             return Err(WriteError::Full);
         }
         self.write(&block)?;
         self.totals.ended = last;
-        self.totals.opens += opens;
+        self.totals.opens += pending.opens;
+        self.totals.unwritten += pending.unwritten;
         Ok(())
     }
 
@@ -161,4 +192,9 @@ impl Writer {
         self.write(&pack(Kind::End, at, at, &raw))?;
         Ok(self.to.close()?)
     }
+}
+
+/// Bytes that `seen` adds to a block at most: a number may take more of them there than in memory.
+fn most_added(seen: &Seen) -> usize {
+    seen.bytes().saturating_mul(2).saturating_add(256)
 }

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn lines_are_divided_where_the_file_is_full() {
-        let target = || Target::Stdout(Paced::new(io::pipe().unwrap().1.into(), Stop::default()).unwrap());
+        let target =
+            || Target::Stdout(Paced::new(io::pipe().unwrap().1.into(), Stop::default()).unwrap());
         let current = |bytes| Current {
             rotation: Some(Rotation::Size(10)),
             number: 1,

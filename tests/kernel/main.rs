@@ -44,6 +44,7 @@ mod processes;
 mod procfs;
 mod quality;
 mod recording;
+mod recording_files;
 mod refused;
 mod remote;
 mod report;

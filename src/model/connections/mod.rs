@@ -106,6 +106,8 @@ pub struct Connections {
     pub evicted: u64,
     /// Counts of events without room in the kernel's tables.
     pub limits: Limits,
+    /// Those of the probe before a recording that began in the midst of a run.
+    limits_before: Limits,
     /// How bytes are attributed. With [`Attribution::Procfs`] all sums stay 0: they are unknown.
     pub attribution: Attribution,
     at: Mono,
@@ -145,6 +147,7 @@ impl Connections {
             other: Carried::default(),
             evicted: 0,
             limits: Limits::default(),
+            limits_before: Limits::default(),
             attribution: Attribution::default(),
             at: Mono::default(),
             interval_ns: 0,
@@ -169,8 +172,15 @@ impl Connections {
 
     /// Takes in a batch of the probe.
     pub fn apply(&mut self, batch: &ConnectionsBatch) {
-        self.limits = batch.limits;
+        if batch.events.is_empty() && batch.tick.is_none() {
+            self.limits_before = batch.limits;
+        }
+        self.limits = batch.limits.since(self.limits_before);
         for conn in &batch.known {
+            if conn.event == ConnEvent::Close {
+                self.gone.insert(conn.cookie, conn.clone());
+                continue;
+            }
             self.follow(conn);
             if let Some(live) = self.conns.row_mut(conn.cookie) {
                 live.carried_before(self.attribution);

@@ -96,18 +96,23 @@ impl Connections {
         self.conns.row(cookie).map_or(&[], |live| live.parts())
     }
 
-    /// The living connections, for a recording that begins now; so many in one batch that it fits into
-    /// a block.
+    /// The living connections and the counts of the probe, for a recording that begins now; so many in one
+    /// batch that it fits into a block. Datagram sockets that ended in this interval are among them: their
+    /// peers come at its end.
     pub fn known_before(&self) -> Vec<ConnectionsBatch> {
         const IN_BATCH: usize = 1_024;
-        let known: Vec<Conn> = self.conns.iter().map(|(_, live)| live.conn.clone()).collect();
+        let live = self.conns.iter().map(|(_, live)| &live.conn);
+        let known: Vec<Conn> = live.chain(self.gone.values()).cloned().collect();
         let batch = |known: &[Conn]| ConnectionsBatch {
             at: self.at,
             known: known.to_vec(),
-            limits: self.limits,
+            limits: self.limits + self.limits_before,
             ..ConnectionsBatch::default()
         };
-        known.chunks(IN_BATCH).map(batch).collect()
+        match known.is_empty() {
+            true => vec![batch(&[])],
+            false => known.chunks(IN_BATCH).map(batch).collect(),
+        }
     }
 
     /// The number of living connections.

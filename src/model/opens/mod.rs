@@ -85,6 +85,20 @@ pub struct Before {
 }
 
 impl Before {
+    /// Takes the counts of a batch: what comes after it is counted from there.
+    pub fn follow(&mut self, batch: &OpenBatch) {
+        self.counts = batch.counts;
+        // The list is complete where there is one.
+        if !batch.lost_by.is_empty() {
+            let key = |lost: &LostOpens| ProcessKey {
+                tgid: lost.tgid,
+                start_boottime_ns: lost.start_boottime_ns,
+            };
+            let lost = batch.lost_by.iter().map(|lost| (key(lost), lost.opens, lost.failed));
+            self.lost = lost.collect();
+        }
+    }
+
     /// Memory of its list, bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.lost)

@@ -62,6 +62,14 @@ impl Side {
             && (self.delta, source.delta) == (none, none)
     }
 
+    /// Takes the counts of a snapshot. With `later` the first one counts from its interval on.
+    fn take(&mut self, total: Traffic, since: Mono, delta: Traffic, later: bool) {
+        if later && !self.held {
+            (self.base, self.base_since) = (total.minus(delta), since);
+        }
+        (self.held, self.total, self.since, self.delta) = (true, total, since, delta);
+    }
+
     fn restart(&mut self) {
         self.base = self.total;
         self.base_since = self.since;
@@ -235,6 +243,8 @@ pub struct Wire {
     talkers: Slab<Talker>,
     by_key: HashMap<(usize, IpAddr), Slot>,
     samples: u64,
+    /// The probe began to count before this recording: that part is not its own.
+    later: bool,
     talk: Talk,
     /// The state when the turn began, where changes are recorded for undo.
     turn_start: Option<Box<undo::TurnStart>>,
@@ -246,7 +256,7 @@ impl Wire {
         let Some(index) = self.port_index(sample) else { return };
         self.talk.absorb(index, sample);
         self.samples += 1;
-        let number = self.samples;
+        let (number, later) = (self.samples, self.later);
         let (mut sum, mut sum_delta, mut held) = (Traffic::default(), Traffic::default(), 0);
         for source in &sample.sources {
             let Some(slot) = self.talker_slot(index, source.ip, sample.at.mono) else { continue };
@@ -265,14 +275,8 @@ impl Wire {
                 talker.last = talker.last.max(sample.at.mono);
             }
             let (side, history) = talker.side_mut(sample.direction);
-            *side = Side {
-                held: true,
-                sample: number,
-                total: source.total,
-                since: source.since,
-                delta: source.delta,
-                ..*side
-            };
+            side.sample = number;
+            side.take(source.total, source.since, source.delta, later);
             history.add_spread(sample.at.mono, sample.interval_ns, source.delta.bytes);
             sum = sum + side.total();
             sum_delta = sum_delta + source.delta;
@@ -290,9 +294,7 @@ impl Wire {
             Direction::Rx => &mut port.rx,
             Direction::Tx => &mut port.tx,
         };
-        side.side.held = true;
-        side.side.total = sample.total;
-        side.side.delta = sample.delta;
+        side.side.take(sample.total, Mono(0), sample.delta, later);
         side.hook = Some(sample.hook);
         side.interval_ns = sample.interval_ns;
         side.at = sample.at.mono;
@@ -305,6 +307,11 @@ impl Wire {
         if before > 0 {
             self.sweep(index, sample.direction, number);
         }
+    }
+
+    /// Counts only what comes after the beginning of a recording.
+    pub fn begin_after(&mut self) {
+        self.later = true;
     }
 
     /// Starts the counts again, of every interface.

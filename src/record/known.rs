@@ -1,0 +1,93 @@
+//! The state that the next file of a row begins with.
+
+use crate::model::cgroup::KnownCgroups;
+use crate::model::connections::Connections;
+use crate::model::event::{ProbeEvent, ProbeInfo};
+use crate::model::file_change::FileChanges;
+use crate::model::link::Link;
+use crate::model::opens::Before;
+use crate::model::process_event::ProcessEvents;
+use crate::model::time::Mono;
+use crate::recording::{Known, Seen};
+
+/// What the records so far say about now.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The last word of each probe about itself; of opens, talkers, connections and io.
+    probes: [Option<ProbeEvent>; 4],
+    connections: Connections,
+    links: Vec<Link>,
+    cgroups: KnownCgroups,
+    before: Before,
+    /// What the probe had lost.
+    processes: ProcessEvents,
+    files: FileChanges,
+}
+
+impl State {
+    /// Takes a record that was written.
+    pub(super) fn take(&mut self, at: Mono, seen: &Seen) {
+        match seen {
+            Seen::Probe(event) => self.event(at, event),
+            Seen::Cgroups(answers) => {
+                for (id, cgroup) in answers {
+                    self.cgroups.answer(*id, cgroup.clone());
+                }
+            }
+            Seen::Containers(answers) => {
+                self.cgroups.name_containers(answers);
+            }
+            Seen::Tick | Seen::Unwritten | Seen::Before(_) | Seen::Missing { .. } => {}
+        }
+    }
+
+    fn event(&mut self, at: Mono, event: &ProbeEvent) {
+        match event {
+            ProbeEvent::Started(info) => {
+                if let ProbeInfo::Connections(info) = info {
+                    self.connections.start(at, info.attribution);
+                }
+                self.set(info.id() as usize, event);
+            }
+            ProbeEvent::Failed(id, _) => self.set(*id as usize, event),
+            ProbeEvent::Ended(end) => {
+                if let Some(state) = self.probes.get_mut(end.id() as usize) {
+                    *state = None;
+                }
+            }
+            ProbeEvent::Watching(watched) => {
+                let started = ProbeInfo::Talkers(watched.clone());
+                self.set(started.id() as usize, &ProbeEvent::Started(started));
+            }
+            ProbeEvent::Opens(batch) => self.before.follow(batch),
+            ProbeEvent::Connections(batch) => self.connections.apply(batch),
+            ProbeEvent::Links(links) => self.links.clone_from(links),
+            ProbeEvent::Processes(events) => self.processes.lost = events.lost,
+            ProbeEvent::Files(changes) => self.files.lost = changes.lost,
+            ProbeEvent::Cgroups(_)
+            | ProbeEvent::UnderWay(_)
+            | ProbeEvent::Io(_)
+            | ProbeEvent::Talkers(_) => {}
+        }
+    }
+
+    fn set(&mut self, place: usize, event: &ProbeEvent) {
+        if let Some(state) = self.probes.get_mut(place) {
+            *state = Some(event.clone());
+        }
+    }
+
+    /// The first records of a file that begins now.
+    pub(super) fn records(&self) -> Vec<Seen> {
+        let lost =
+            [ProbeEvent::Processes(self.processes.clone()), ProbeEvent::Files(self.files.clone())];
+        let known = Known {
+            probes: self.probes.iter().flatten().cloned().chain(lost).collect(),
+            connections: &self.connections,
+            links: &self.links,
+            cgroups: &self.cgroups,
+            before: self.before.clone(),
+        };
+        known.records()
+    }
+}
