@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ebpftop::export::{Counts, Format, Place, Places, Seen, Usage};
+use ebpftop::export::{Counts, Format, PlaceLabels, Places, Seen, Usage};
 use ebpftop::model::cgroup::Cgroup;
 use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::open::{Comm, OpenBatch, OpenMeta};
@@ -19,11 +19,11 @@ impl Places for Units {
         None
     }
 
-    fn cgroup(&mut self, id: u64) -> Option<Place> {
-        Some(Place { unit: format!("unit-{id}.service"), ..Place::default() })
+    fn cgroup(&mut self, id: u64) -> Option<PlaceLabels> {
+        Some(PlaceLabels { unit: format!("unit-{id}.service"), ..PlaceLabels::default() })
     }
 
-    fn process(&mut self, _key: ProcessKey) -> Option<Place> {
+    fn process(&mut self, _key: ProcessKey) -> Option<PlaceLabels> {
         None
     }
 }

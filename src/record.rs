@@ -21,7 +21,6 @@ use crate::clock;
 use crate::console::say;
 use crate::model::cgroup::{Cgroup, KnownCgroups};
 use crate::model::container::ContainerAnswers;
-use crate::model::coverage::{Attribution, POLLED};
 use crate::model::escape::escape;
 use crate::model::event::{CgroupsMade, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::open::OpenBatch;
@@ -129,10 +128,8 @@ impl Session {
         match event {
             ProbeEvent::Opens(batch) => self.lost = batch.counts.lost,
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.lost = counts.lost,
-            ProbeEvent::Started(ProbeInfo::Connections(info))
-                if info.attribution == Attribution::Procfs =>
-            {
-                say(&format!("connections: {POLLED}"));
+            ProbeEvent::Started(ProbeInfo::Connections(info)) => {
+                info.limits().into_iter().for_each(say);
             }
             // Opens and talkers are recorded without it: the recording is complete.
             ProbeEvent::Failed(ProbeId::Connections, problem) => {

@@ -225,7 +225,7 @@ fn owners_probe(started: &Result<ConnectionsInfo, Problem>) -> Check {
             "the probe runs: bytes are attributed to the connection's process",
         ),
         Ok(ConnectionsInfo { attribution: Attribution::Procfs, .. }) => {
-            Check::without("connections", format!("connections are {POLLED}"))
+            Check::without("connections", POLLED.to_owned())
         }
         Err(problem) => Check::fix("connections", problem.why.clone(), &problem.fix),
     }

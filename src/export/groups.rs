@@ -31,7 +31,7 @@ const STAYS: f64 = 4.0;
 
 /// The place of a process: the unit, container and pod of its cgroup, escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct PlaceLabels {
     /// The systemd unit; empty in a container, and where the cgroup is unknown. A session's scope counts as
     /// the slice that it is in: its own name is new at each login.
     pub unit: String,
@@ -43,7 +43,7 @@ pub struct Place {
     pub pod: String,
 }
 
-impl Place {
+impl PlaceLabels {
     /// The place that a cgroup is.
     pub fn of(cgroup: &Cgroup) -> Self {
         let text = |text: Option<&str>| escape(text.unwrap_or_default().as_bytes()).into_owned();
@@ -72,25 +72,25 @@ pub trait Places {
     fn named(&mut self, id: u64) -> Option<&Cgroup>;
 
     /// The place of a cgroup, where its path is known.
-    fn cgroup(&mut self, id: u64) -> Option<Place> {
-        self.named(id).map(Place::of)
+    fn cgroup(&mut self, id: u64) -> Option<PlaceLabels> {
+        self.named(id).map(PlaceLabels::of)
     }
 
     /// The place of a process that opened nothing so far, where it is known.
-    fn process(&mut self, key: ProcessKey) -> Option<Place>;
+    fn process(&mut self, key: ProcessKey) -> Option<PlaceLabels>;
 }
 
 /// The identity of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupKey {
-    pub place: Place,
+    pub place: PlaceLabels,
     /// The name of the process, escaped.
     pub program: String,
 }
 
 impl GroupKey {
     /// The group of a process in a place.
-    pub fn new(place: Place, program: Comm) -> Self {
+    pub fn new(place: PlaceLabels, program: Comm) -> Self {
         Self { place, program: escape(program.as_bytes()).into_owned() }
     }
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::groups::{Place, Places};
+use super::groups::{PlaceLabels, Places};
 use super::output::Output;
 use super::systemd;
 use crate::clock;
 use crate::console::say;
-use crate::model::coverage::{Attribution, POLLED};
 use crate::model::event::{Only, ProbeEvent, ProbeInfo};
 use crate::model::process::ProcessKey;
 use crate::privileges;
@@ -98,10 +97,8 @@ impl Session {
     fn take(&mut self, event: ProbeEvent) {
         match &event {
             ProbeEvent::Cgroups(made) => say_lost_cgroups(self.cgroups.take(made)),
-            ProbeEvent::Started(ProbeInfo::Connections(info))
-                if info.attribution == Attribution::Procfs =>
-            {
-                say(&format!("connections: {POLLED}"));
+            ProbeEvent::Started(ProbeInfo::Connections(info)) => {
+                info.limits().into_iter().for_each(say);
             }
             ProbeEvent::Failed(_, problem) => {
                 self.failed = true;
@@ -121,7 +118,7 @@ impl Places for Here<'_> {
         self.0.get(id, clock::mono)
     }
 
-    fn process(&mut self, key: ProcessKey) -> Option<Place> {
-        process_info::cgroup_of(key).as_ref().map(Place::of)
+    fn process(&mut self, key: ProcessKey) -> Option<PlaceLabels> {
+        process_info::cgroup_of(key).as_ref().map(PlaceLabels::of)
     }
 }

@@ -33,7 +33,7 @@ use crate::settings::Settings;
 
 pub use counts::{Counts, Usage};
 pub use families::FAMILIES;
-pub use groups::{Place, Places};
+pub use groups::{PlaceLabels, Places};
 use otlp::Host;
 pub use otlp::proto;
 use output::Output;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::groups::{Place, Places};
+use super::groups::{PlaceLabels, Places};
 use super::otlp::Host;
 use super::output::Output;
 use super::systemd;
@@ -181,7 +181,7 @@ impl Places for Recorded {
     }
 
     /// A recording has no more than the opens show.
-    fn process(&mut self, _key: ProcessKey) -> Option<Place> {
+    fn process(&mut self, _key: ProcessKey) -> Option<PlaceLabels> {
         None
     }
 }

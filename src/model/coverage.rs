@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The limits of [`Attribution::Procfs`], in one line.
-pub const POLLED: &str = "attributed by polling /proc and sock_diag (procfs): short connections may be missing, \
+pub const POLLED: &str = "connections are attributed by polling /proc and sock_diag (procfs): short connections may be missing, \
     bytes per process are unknown";
 
 /// How bytes of connections are attributed to processes.

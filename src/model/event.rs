@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::conn::ConnectionsBatch;
-use super::coverage::{Attribution, Missing};
+use super::coverage::{Attribution, Missing, POLLED};
 use super::file_change::FileChanges;
 use super::file_io::IoSample;
 use super::interface_name::InterfaceName;
@@ -136,6 +136,13 @@ pub struct ConnectionsInfo {
     pub attribution: Attribution,
     /// Features that this kernel refused.
     pub missing: Vec<Missing>,
+}
+
+impl ConnectionsInfo {
+    /// What the numbers lack where sockets are polled.
+    pub fn limits(&self) -> Option<&'static str> {
+        (self.attribution == Attribution::Procfs).then_some(POLLED)
+    }
 }
 
 /// Coverage of the probe of bytes read and written on this kernel.

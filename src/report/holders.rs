@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use nix::libc;
 
 use super::gather::{csv_header, write_rows};
-use super::row::{Place, Row};
+use super::row::{Row, RowPlace};
 use crate::cli::{By, Format, ReportArgs};
 use crate::clock;
 use crate::console::say;
@@ -72,7 +72,7 @@ fn row(held: Held, cgroups: &mut Cgroups) -> Row {
         pid: Some(held.key.tgid),
         process: Some(held.process.as_bytes().into()),
         uid: Some(held.uid),
-        place: cgroup.map(Place::of).unwrap_or_default(),
+        place: cgroup.map(RowPlace::of).unwrap_or_default(),
         resolved: held.path.clone(),
         held: Some(Box::new(held)),
         ..Row::default()

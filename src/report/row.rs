@@ -16,7 +16,7 @@ pub struct Row {
     pub process: Option<Box<[u8]>>,
     pub pid: Option<u32>,
     pub uid: Option<u32>,
-    pub place: Place,
+    pub place: RowPlace,
     pub processes: Option<u64>,
     pub resolved: Option<Box<[u8]>>,
     pub directory: Option<Box<[u8]>>,
@@ -96,7 +96,7 @@ impl Row {
 
 /// The place of a process, as far as its cgroup is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct RowPlace {
     /// The systemd unit.
     pub unit: Option<Box<[u8]>>,
     pub container: Option<String>,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::row::{Place, Row};
+use super::row::{Row, RowPlace};
 use crate::cli::By;
 use crate::model::cgroup::{Cgroup, KnownCgroups, MAX_IN_REPORT};
 use crate::model::conn::Carried;
@@ -198,19 +198,19 @@ impl Sums {
         }
     }
 
-    fn place(&self, cgroup: Option<u64>) -> Place {
+    fn place(&self, cgroup: Option<u64>) -> RowPlace {
         let known = cgroup.and_then(|id| self.cgroups.get(id));
-        known.map(Place::of).unwrap_or_default()
+        known.map(RowPlace::of).unwrap_or_default()
     }
 
     /// The groups of the dashboard, added up by what `key` makes of name and place.
-    fn grouped(&self, key: impl Fn(Comm, Place) -> (Option<Comm>, Place)) -> Vec<Row> {
-        let mut rows: HashMap<(Option<Comm>, Place), Row> = HashMap::new();
-        let mut of_program: HashMap<Slot, (Option<Comm>, Place)> = HashMap::new();
+    fn grouped(&self, key: impl Fn(Comm, RowPlace) -> (Option<Comm>, RowPlace)) -> Vec<Row> {
+        let mut rows: HashMap<(Option<Comm>, RowPlace), Row> = HashMap::new();
+        let mut of_program: HashMap<Slot, (Option<Comm>, RowPlace)> = HashMap::new();
         for group in self.opens.groups(&self.cgroups).iter().filter(|g| g.evicted == 0) {
             let unit = group.key.place.unit();
             let of_unit = |unit: Unit<'_>| {
-                Place::of(&Cgroup { names: group.container.clone(), ..Cgroup::at(unit.path) })
+                RowPlace::of(&Cgroup { names: group.container.clone(), ..Cgroup::at(unit.path) })
             };
             let place = unit.map(of_unit).unwrap_or_default();
             let key = key(group.key.name, place);
@@ -226,11 +226,11 @@ impl Sums {
             // A process that opened something is counted with its program already.
             let processes = Some(u64::from(known.is_none()));
             let row = Row { processes, ..Row::default() };
-            let key = known.unwrap_or_else(|| key(*name, Place::default()));
+            let key = known.unwrap_or_else(|| key(*name, RowPlace::default()));
             let row = with_payload(row, self.payload.map(|_| *carried));
             rows.entry(key).or_default().add(&row);
         }
-        let named = |((name, place), counts): ((Option<Comm>, Place), Row)| Row {
+        let named = |((name, place), counts): ((Option<Comm>, RowPlace), Row)| Row {
             program: name.map(|name| name.as_bytes().into()),
             place,
             ..counts
@@ -332,7 +332,7 @@ impl Sums {
     }
 }
 
-impl Place {
+impl RowPlace {
     /// The unit, container and pod that a cgroup names.
     pub fn of(cgroup: &Cgroup) -> Self {
         Self {

@@ -16,7 +16,7 @@ use crate::console::say;
 use crate::machine;
 use crate::model::conn::ConnectionsBatch;
 use crate::model::connections::{Connections, Net};
-use crate::model::coverage::{Attribution, POLLED, add_missing};
+use crate::model::coverage::add_missing;
 use crate::model::escape::escape;
 use crate::model::event::{
     CgroupsMade, ConnectionsInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
@@ -483,9 +483,9 @@ impl Session {
     /// Polling is an answer in part to who asked for connections by name.
     fn connections_start(&mut self, info: ConnectionsInfo) {
         self.coverage.attribution = Some(info.attribution);
-        if info.attribution == Attribution::Procfs {
+        if let Some(limits) = info.limits() {
             self.failed = true;
-            say(&format!("connections: {POLLED}"));
+            say(limits);
             for missing in &info.missing {
                 say(&missing.to_string());
             }

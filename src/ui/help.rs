@@ -125,10 +125,7 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
 /// Features that the kernel refused, and how connections are attributed if they are polled.
 fn missing(app: &App) -> Vec<Entry<'_>> {
     let note: StyleOf = |t| t.note;
-    let polled = app
-        .data
-        .polled()
-        .then(|| ("procfs".to_owned(), note, Cow::Owned(format!("connections are {POLLED}"))));
+    let polled = app.data.polled().then(|| ("procfs".to_owned(), note, Cow::Borrowed(POLLED)));
     let refused =
         |m: &Missing| (m.program.clone(), note, Cow::Owned(format!("{}: {}", m.feature, m.error)));
     polled.into_iter().chain(app.data.missing().into_iter().map(refused)).collect()

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::export::groups::{GroupId, GroupKey, Groups, Place, Places};
+use crate::export::groups::{GroupId, GroupKey, Groups, PlaceLabels, Places};
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
 
@@ -15,7 +15,7 @@ struct Known {
     name: Comm,
     cgroup: Option<u64>,
     /// The place of a process whose cgroup no open has shown.
-    place: Option<Place>,
+    place: Option<PlaceLabels>,
     group: Option<GroupId>,
     /// The interval in which `group` was found: the names of a container may come later.
     found: u64,

@@ -3,7 +3,7 @@
 use super::*;
 
 fn key(program: &str) -> GroupKey {
-    GroupKey::new(Place::default(), Comm::new(program.as_bytes()))
+    GroupKey::new(PlaceLabels::default(), Comm::new(program.as_bytes()))
 }
 
 fn count(groups: &mut Groups, program: &str, opens: u64) {
@@ -34,7 +34,7 @@ fn a_place_is_a_unit_or_a_container() {
         (&format!("/system.slice/docker-{id}.scope"), "", id),
         ("/lxc.payload.web/system.slice/cron.service", "", "web"),
     ] {
-        let place = Place::of(&Cgroup::at(path.as_bytes()));
+        let place = PlaceLabels::of(&Cgroup::at(path.as_bytes()));
         assert_eq!((&*place.unit, &*place.container), (unit, container), "{path}");
     }
 }
@@ -42,7 +42,8 @@ fn a_place_is_a_unit_or_a_container() {
 #[test]
 fn hostile_names_cannot_be_the_labels_of_other() {
     let program = Comm::new(b"o\"\n\\\xff");
-    let labels = GroupKey::new(Place { unit: "a.service".into(), ..Place::default() }, program);
+    let labels =
+        GroupKey::new(PlaceLabels { unit: "a.service".into(), ..PlaceLabels::default() }, program);
     assert_eq!(&*labels.labels(), r#"unit="a.service",program="o\"\\n\\\\\\xff""#);
     assert_ne!(key("other").labels(), other_labels());
 }

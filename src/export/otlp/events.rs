@@ -152,7 +152,7 @@ mod tests {
     use super::super::proto::{Any, LogsRequest};
     use super::*;
     use crate::cli::ChooseArgs;
-    use crate::export::groups::Place;
+    use crate::export::groups::PlaceLabels;
     use crate::model::process::ProcessKey;
     use crate::settings::Settings;
     use crate::stream::sample;
@@ -164,7 +164,7 @@ mod tests {
             Some(&self.0)
         }
 
-        fn process(&mut self, _key: ProcessKey) -> Option<Place> {
+        fn process(&mut self, _key: ProcessKey) -> Option<PlaceLabels> {
             None
         }
     }
