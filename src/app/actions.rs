@@ -1,6 +1,5 @@
 //! The actions of the panes.
 
-use super::conns::ConnsTable;
 use super::overlay::Chosen;
 use super::overlay::help::Help;
 use super::overlay::picker::{self, Picker};
@@ -10,6 +9,7 @@ use super::{App, Effect, Overlay, Pane};
 use crate::keys::{Action, Mode};
 use crate::model::escape::escape;
 use crate::model::event::{TalkersCommand, Watched};
+use crate::model::field::conn_groups::Grouping;
 use crate::model::link::{Choice, Link, XdpMode};
 use crate::settings::saved_view::SPLIT;
 
@@ -83,6 +83,7 @@ impl App {
                 let view = if again { TalkersView::Addresses } else { TalkersView::Connections };
                 self.show_talkers(view);
             }
+            Action::GroupConnections => self.group_connections(),
             Action::NextView => {
                 self.focus(Pane::Opens);
                 self.opens_pane.next_view();
@@ -174,6 +175,20 @@ impl App {
         self.rebuild_talkers();
     }
 
+    /// Groups connections in the next way; from another table, shows them first.
+    fn group_connections(&mut self) {
+        let is_shown = self.talkers_pane.view == TalkersView::Connections;
+        self.talkers_pane.conns.inside = None;
+        if is_shown && self.screen.focus == Pane::Talkers {
+            self.talkers_pane.conns.next_grouping();
+            return self.rebuild_talkers();
+        }
+        if self.talkers_pane.conns.grouping == Grouping::None {
+            self.talkers_pane.conns.next_grouping();
+        }
+        self.show_talkers(TalkersView::Connections);
+    }
+
     fn neighbour(&mut self, by: isize) -> Vec<Effect> {
         let from = self.data.interfaces().first().map(|w| w.interface.clone());
         match picker::neighbour(&self.data.links, from.as_ref(), by) {
@@ -232,6 +247,13 @@ impl App {
 
     fn fold(&mut self, show: bool) {
         let in_talkers = self.screen.focus == Pane::Talkers;
+        if in_talkers && self.talkers_pane.view == TalkersView::Connections {
+            if self.talkers_pane.conns.inside.is_none() && self.talkers_pane.conns.fold(Some(show))
+            {
+                self.rebuild_talkers();
+            }
+            return;
+        }
         if !in_talkers && self.opens_pane.focus_related(show) {
             return;
         }
@@ -298,7 +320,7 @@ impl App {
                 let pane = &mut self.talkers_pane;
                 let id = match pane.view {
                     TalkersView::Addresses => pane.selected().map(TalkersPane::id),
-                    TalkersView::Connections => pane.conns.selected().map(ConnsTable::id),
+                    TalkersView::Connections => pane.conns.selected().map(|row| pane.conns.id(row)),
                     TalkersView::Listeners => pane.listeners.selected_id(),
                 };
                 (pane.shown_list_mut().0, id)

@@ -3,12 +3,14 @@
 
 use std::net::IpAddr;
 
+use super::conns::ConnRow;
 use super::opens::{Detail, Row};
 use super::related::{MAX_USERS, Related, RelatedRow};
 use super::talkers::{TalkerRow, TalkersView};
 use super::{App, Pane, conns};
 use crate::model::conn::Conn;
 use crate::model::connections::NetActivity;
+use crate::model::field::conn_groups::ConnGroupKey;
 use crate::model::opens::Process;
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
@@ -61,6 +63,10 @@ impl App {
         let Some(connections) = self.owners() else { return };
         let table = &self.talkers_pane.conns;
         let inside = table.inside.is_some();
+        if !inside && matches!(table.selected(), Some(ConnRow::Group(_))) {
+            self.talkers_pane.conns.fold(None);
+            return self.rebuild_talkers();
+        }
         let row = if inside { table.open_row(connections) } else { table.selected() };
         let conn = row.and_then(|row| conns::conn_of(connections, row));
         let Some((cookie, owner)) = conn.map(|conn| (conn.cookie, conn.owner())) else { return };
@@ -271,7 +277,13 @@ impl App {
                 Some(self.talkers_pane.listeners.selected()?.local.to_string().into_bytes())
             }
             Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => {
-                Some(self.current_conn()?.remote.ip().to_string().into_bytes())
+                let table = &self.talkers_pane.conns;
+                match table.selected_group() {
+                    Some(ConnGroupKey::Program(key)) => Some(key.name.as_bytes().to_vec()),
+                    Some(ConnGroupKey::Peer(peer)) => Some(peer.ip.to_string().into_bytes()),
+                    Some(ConnGroupKey::Unattributed | ConnGroupKey::NoPeer) => None,
+                    None => Some(self.current_conn()?.remote.ip().to_string().into_bytes()),
+                }
             }
             Pane::Talkers => {
                 let talker = self.wire().talkers().get(self.talkers_pane.current()?)?;

@@ -92,6 +92,8 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 
 	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
 	__builtin_memset(&record->quality, 0, sizeof(record->quality));
+	__builtin_memset(&record->windows, 0, sizeof(record->windows));
+	record->windows.in_flight = QUALITY_UNKNOWN;
 	record->rx_queued = 0;
 	record->state = 0;
 	if (state->stream)
@@ -100,6 +102,8 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 		flags |= CONN_TCP;
 		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
 		quality_of(sk, state, &record->quality);
+		if (!state->old_state)
+			read_windows(sk, &record->windows);
 	}
 	asm volatile("" ::: "memory");
 	record->flags = flags;

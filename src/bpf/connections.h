@@ -65,6 +65,16 @@ struct conn_quality {
 	__u32 cwnd; /* segments */
 };
 
+/* Windows and queues of a TCP connection at the moment, in bytes but for `unacked`. */
+struct conn_windows {
+	__u32 in_flight; /* sent and not acknowledged; QUALITY_UNKNOWN: TCP has closed */
+	__u32 unacked; /* segments of that */
+	__u32 unsent; /* written and not sent yet */
+	__u32 snd_wnd; /* what the peer takes */
+	__u32 rcv_wnd; /* what the peer was offered */
+	__u32 pad;
+};
+
 struct conn_end {
 	__u8 ip[16]; /* IPv4 as v4-mapped */
 	__u16 port; /* host order */
@@ -91,6 +101,7 @@ struct conn_record {
 	struct conn_counts left_out;
 	struct conn_counts tcp; /* since tracking began; packets are 32 bits wide */
 	struct conn_quality quality; /* with CONN_TCP */
+	struct conn_windows windows; /* with CONN_TCP */
 	__u64 last_start_boottime_ns; /* the last caller, where that is not `first` */
 	__u32 last_tgid;
 	__u32 rx_queued; /* TCP: bytes received in order and not read yet */

@@ -120,6 +120,22 @@ static __always_inline void quality_of(__u64 sk, const struct sock_state *state,
 		read_quality(sk, &state->quality, to);
 }
 
+/* What `ss -tim` prints as unacked, notsent, snd_wnd and rcv_wnd (tcp_get_info), and bytes in flight. A FIN
+ * has a sequence number. */
+static __always_inline void read_windows(__u64 sk, struct conn_windows *to)
+{
+	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
+	__u32 next = HALF(tcp_sock, sk, snd_nxt), written = HALF(tcp_sock, sk, write_seq);
+
+	to->in_flight = next - HALF(tcp_sock, sk, snd_una);
+	to->unsent = written - next;
+	if ((1 << state) & TCP_AFTER_FIN && next == written && to->in_flight)
+		to->in_flight--;
+	to->unacked = HALF(tcp_sock, sk, packets_out);
+	to->snd_wnd = HALF(tcp_sock, sk, snd_wnd);
+	to->rcv_wnd = HALF(tcp_sock, sk, rcv_wnd);
+}
+
 /* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. */
 static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state)
 {

@@ -191,6 +191,9 @@ struct tcp_sock {
 	__u64 bytes_acked;
 	__u32 snd_una;
 	__u32 snd_nxt;
+	__u32 snd_wnd;
+	__u32 rcv_wnd;
+	__u32 packets_out;
 	__u32 write_seq;
 	__u32 srtt_us;
 	__u32 mdev_us;

@@ -138,6 +138,33 @@ impl History {
         self.current = self.current.saturating_add(rest);
     }
 
+    /// Notes the value of a gauge; seconds since the last note had the value before.
+    pub fn set(&mut self, now: Mono, value: u64) {
+        let second = now.0 / NS_PER_SEC;
+        if second > self.second {
+            let (from, before) = (self.second + 1, self.current);
+            self.advance(second);
+            for gap in from.max(second.saturating_sub(HISTORY_SECONDS as u64 - 1))..second {
+                if let Some(slot) = self.slot(gap) {
+                    *slot = pack(before);
+                }
+            }
+        }
+        self.current = value;
+    }
+
+    /// The latest note of a gauge.
+    pub fn latest(&self) -> u64 {
+        self.current
+    }
+
+    /// The gauge in the last `n` whole seconds before `now`, oldest first: see [`Self::set`].
+    pub fn gauge(&self, now: Mono, n: usize) -> Vec<u64> {
+        let mut lately = self.clone();
+        lately.set(now, self.current);
+        lately.last(now, n).collect()
+    }
+
     /// The last `n` whole seconds before `now`, oldest first.
     pub fn last(&self, now: Mono, n: usize) -> impl ExactSizeIterator<Item = u64> {
         let end = now.0 / NS_PER_SEC;
@@ -294,6 +321,17 @@ mod tests {
         assert_eq!(h.last(sec(12.0), 2).collect::<Vec<_>>(), [50, 50]);
         h.add_spread(sec(12.0), 0, 9);
         assert_eq!(h.recent(sec(12.0), 0), 9);
+    }
+
+    #[test]
+    fn a_gauge_keeps_its_value_until_the_next_note() {
+        let mut h = History::default();
+        h.set(sec(100.2), 30);
+        h.set(sec(100.9), 40);
+        h.set(sec(103.5), 7);
+        assert_eq!(h.gauge(sec(106.0), 7), [0, 40, 40, 40, 7, 7, 7]);
+        assert_eq!(h.gauge(sec(500.0), 2), [7, 7]);
+        assert_eq!(h.latest(), 7);
     }
 
     proptest::proptest! {

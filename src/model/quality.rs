@@ -76,12 +76,54 @@ pub struct Quality {
     pub cwnd: Option<u32>,
     /// Bits per second by which the latest data was delivered.
     pub delivery_bps: Option<u64>,
+    /// Queues and windows of then, of a living connection. Recordings do not have them.
+    #[serde(skip)]
+    pub windows: Option<Windows>,
+}
+
+/// Queues and windows of a TCP connection at a moment, in bytes unless stated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Windows {
+    /// Sent and not acknowledged; `None`: unknown, where connections are polled.
+    pub in_flight: Option<u32>,
+    /// Segments that are not acknowledged.
+    pub unacked: u32,
+    /// Written by the process and not sent.
+    pub unsent: u32,
+    /// The window that the peer offers; `None`: an older kernel does not report it.
+    pub snd_wnd: Option<u32>,
+    /// The window that the peer was offered; see `snd_wnd`.
+    pub rcv_wnd: Option<u32>,
 }
 
 impl Quality {
     /// The smoothed round-trip time.
     pub fn rtt(&self) -> Option<Duration> {
         self.srtt_us.map(|us| Duration::from_micros(us.into()))
+    }
+}
+
+/// The worst of several connections; `None`: none of them has been measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worst {
+    /// The longest smoothed round-trip time.
+    pub srtt_us: Option<u32>,
+    /// The most segments that one connection sent again.
+    pub retransmits: Option<u32>,
+}
+
+impl Worst {
+    /// That of one connection.
+    pub fn of(quality: &Quality) -> Self {
+        Self { srtt_us: quality.srtt_us, retransmits: quality.retransmits }
+    }
+
+    /// The worst of both.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            srtt_us: self.srtt_us.max(other.srtt_us),
+            retransmits: self.retransmits.max(other.retransmits),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::bpf::cgroups::types::cgroup_head;
 use crate::bpf::connections::types::{
-    caller, conn_counts, conn_quality, conn_record, holder_record, peer_record, share_key,
-    share_record,
+    caller, conn_counts, conn_quality, conn_record, conn_windows, holder_record, peer_record,
+    share_key, share_record,
 };
 use crate::bpf::held::types::held_head;
 use crate::bpf::io::types::{io_counts, io_entry, io_key, io_rest};
@@ -51,6 +51,7 @@ plain!(
     conn_counts,
     conn_quality,
     conn_record,
+    conn_windows,
     holder_record,
     peer_record,
     share_key,

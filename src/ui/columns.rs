@@ -1,7 +1,8 @@
 //! The shown columns of a table, those of them that fit, and their widths.
 
 use crate::app::App;
-use crate::model::field::conns::{self, ConnsColumn};
+use crate::model::field::conn_groups::{self, Grouping};
+use crate::model::field::conns::{self, ConnsColumn, ConnsField};
 use crate::model::field::listeners::{self, ListenersColumn};
 use crate::model::field::opens::{BESIDE_FILE, OpensColumn, OpensField};
 use crate::model::field::talkers::{self, TalkersColumn, TalkersField};
@@ -57,7 +58,20 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
 /// The columns of the table of connections.
 pub fn conns(app: &App) -> Vec<ConnsColumn> {
     let bytes = app.screen.units.bytes;
-    shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, |_| true)
+    let table = &app.talkers_pane.conns;
+    if table.grouping == Grouping::None {
+        return shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, |_| true);
+    }
+    let chosen = app.columns.get(conn_groups::TABLE);
+    let mut columns = shown(&conn_groups::COLUMNS, chosen, bytes, |_| true);
+    if table.unfolded.is_empty() {
+        // Connections alone have these.
+        columns.retain(|c| !matches!(c.field, ConnsField::State | ConnsField::Age));
+    }
+    for column in columns.iter_mut().filter(|c| c.field == ConnsField::Group) {
+        column.header = table.grouping.header();
+    }
+    columns
 }
 
 /// The columns of the table of listeners.

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::app::opens::label_of;
 use crate::model::conn::protocol_name;
 use crate::model::escape::escape;
+use crate::model::field::conn_groups::Grouping;
 use crate::model::field::conns::{ConnRowData, ConnsField};
 use crate::model::opens::Place;
 
@@ -60,31 +61,39 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, li
             let (state, style) = state(row, look);
             line.put(state, style);
         }
-        ConnsField::Rx => rate(app, look, row, 0, line),
-        ConnsField::Tx => rate(app, look, row, 1, line),
-        ConnsField::Received => bytes(app, look, row, row.carried.map(|c| c.rx_bytes), line),
-        ConnsField::Sent => bytes(app, look, row, row.carried.map(|c| c.tx_bytes), line),
-        ConnsField::Rtt => {
-            if let Some(us) = conn.quality.srtt_us {
-                line.put_right(&num::latency(u64::from(us) * 1_000, glyphs.micro), text);
-            } else {
-                line.put_right(glyphs.none, theme.quiet);
-            }
+        ConnsField::Rx => rate(app, look, row.rates(), 0, line),
+        ConnsField::Tx => rate(app, look, row.rates(), 1, line),
+        ConnsField::Received => {
+            bytes(app, look, row.closed.is_some(), row.carried.map(|c| c.rx_bytes), line);
         }
+        ConnsField::Sent => {
+            bytes(app, look, row.closed.is_some(), row.carried.map(|c| c.tx_bytes), line);
+        }
+        ConnsField::Rtt => rtt(look, conn.quality.srtt_us, text, line),
         ConnsField::Retransmits => {
-            let width = line.room();
-            match conn.quality.retransmits {
-                Some(n) if n > 0 && row.closed.is_none() => {
-                    line.put_right(&num::count(n.into(), width), theme.strong);
+            retransmits(look, conn.quality.retransmits, row.closed.is_none(), line);
+        }
+        ConnsField::Group => {
+            line.skip(2);
+            let room = line.room();
+            let by_peer = app.talkers_pane.conns.grouping == Grouping::Peer;
+            match (by_peer, conn.owner()) {
+                (true, Some(owner)) => {
+                    line.put_bytes(row.process, glyphs.cut, text);
+                    line.put(&format!(" {}", owner.key.tgid), theme.quiet);
+                    line.put(&format!(" :{}", conn.local.port()), theme.quiet);
                 }
-                Some(n) => {
-                    line.put_right(&num::count(n.into(), width), theme.quiet);
+                (true, None) => {
+                    line.put("unattributed", theme.quiet);
+                    line.put(&format!(" :{}", conn.local.port()), theme.quiet);
                 }
-                None => {
-                    line.put_right(glyphs.none, theme.quiet);
+                (false, _) => {
+                    let end = if conn.remote.port() == 0 { conn.local } else { conn.remote };
+                    line.put(&middle(&end.to_string(), room, glyphs.cut), text);
                 }
             }
         }
+        ConnsField::Open | ConnsField::New | ConnsField::Failed => {}
         ConnsField::Age => {
             let age = row.age_ns().map_or(glyphs.none.to_owned(), num::age);
             line.put_right(&age, text);
@@ -125,9 +134,16 @@ fn unit(app: &App, row: &ConnRowData<'_>) -> Option<Vec<u8>> {
     Some(label_of(&place, cgroup.names.as_deref()).into_owned())
 }
 
-fn rate(app: &App, look: &Look, row: &ConnRowData<'_>, way: usize, line: &mut Line<'_>) {
+/// Bits per second of one direction.
+pub(super) fn rate(
+    app: &App,
+    look: &Look,
+    rates: Option<[f64; 2]>,
+    way: usize,
+    line: &mut Line<'_>,
+) {
     let theme = look.theme;
-    match row.rates().and_then(|rates| rates.get(way).copied()) {
+    match rates.and_then(|rates| rates.get(way).copied()) {
         Some(bps) => {
             let style = if bps > 0.0 { theme.text } else { theme.quiet };
             line.put_right(&num::traffic(bps, app.screen.units), style)
@@ -136,11 +152,28 @@ fn rate(app: &App, look: &Look, row: &ConnRowData<'_>, way: usize, line: &mut Li
     };
 }
 
-fn bytes(app: &App, look: &Look, row: &ConnRowData<'_>, n: Option<u64>, line: &mut Line<'_>) {
+/// A round-trip time.
+pub(super) fn rtt(look: &Look, us: Option<u32>, style: Style, line: &mut Line<'_>) {
+    match us {
+        Some(us) => line.put_right(&num::latency(u64::from(us) * 1_000, look.glyphs.micro), style),
+        None => line.put_right(look.glyphs.none, look.theme.quiet),
+    };
+}
+
+/// Segments that were sent again.
+pub(super) fn retransmits(look: &Look, n: Option<u32>, is_open: bool, line: &mut Line<'_>) {
+    let (theme, width) = (look.theme, line.room());
+    let style = if n > Some(0) && is_open { theme.strong } else { theme.quiet };
+    let text = n.map_or(look.glyphs.none.to_owned(), |n| num::count(n.into(), width));
+    line.put_right(&text, style);
+}
+
+/// Bytes so far.
+pub(super) fn bytes(app: &App, look: &Look, ended: bool, n: Option<u64>, line: &mut Line<'_>) {
     let theme = look.theme;
     match n {
         Some(n) => {
-            let idle = n == 0 || row.closed.is_some();
+            let idle = n == 0 || ended;
             let style = if idle { theme.quiet } else { theme.text };
             line.put_right(&num::scaled(n as f64, app.screen.units.binary), style)
         }

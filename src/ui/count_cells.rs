@@ -1,5 +1,6 @@
 //! The cells of the opens pane that have numbers and graphs.
 
+use super::conns_cells;
 use super::glyphs::graph;
 use super::look::outcome;
 use super::num;
@@ -94,17 +95,39 @@ pub(super) fn age(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     }
 }
 
-/// Traffic of a process in the last interval, as a share of all.
-pub(super) fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
-    let Some(owners) = c.app.owners() else { return };
-    let traffic = match row {
+/// Traffic of the processes of a row, as far as it is known; the outer `None`: not a row of processes.
+fn traffic(c: &Ctx<'_>, row: Row) -> Option<Option<Traffic>> {
+    let owners = c.app.owners()?;
+    Some(match row {
         Row::Program(at) | Row::ProgramUnderUnit(at) => c.program(at).and_then(|p| p.traffic),
         Row::Unit(at) => c.unit(at).and_then(|u| u.traffic),
         Row::Process(slot) | Row::ProcessUnderProgram(slot) => {
             c.process(slot).and_then(|p| owners.process(p.key)).map(Traffic::of)
         }
-        _ => return,
-    };
+        _ => return None,
+    })
+}
+
+/// The longest round-trip time of the living connections.
+pub(super) fn worst_rtt(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(traffic) = traffic(c, row) {
+        let us = traffic.and_then(|traffic| traffic.worst.srtt_us);
+        conns_cells::rtt(c.look, us, c.look.theme.text, line);
+    }
+}
+
+/// The most segments that one of the living connections sent again.
+pub(super) fn worst_retransmits(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(traffic) = traffic(c, row) {
+        let n = traffic.and_then(|traffic| traffic.worst.retransmits);
+        conns_cells::retransmits(c.look, n, true, line);
+    }
+}
+
+/// Traffic of a process in the last interval, as a share of all.
+pub(super) fn carried(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, what: fn(Carried) -> u64) {
+    let Some(owners) = c.app.owners() else { return };
+    let Some(traffic) = traffic(c, row) else { return };
     let theme = c.look.theme;
     let net = traffic.filter(|_| c.app.data.connections_state.problem().is_none());
     let Some(net) = net else {

@@ -7,6 +7,8 @@ mod address;
 mod change_cells;
 mod columns;
 mod confirm;
+mod conn_detail;
+mod conn_group_cells;
 mod conns;
 mod conns_cells;
 mod count_cells;

@@ -27,6 +27,8 @@ pub fn draw(c: &Ctx<'_>, field: OpensField, row: Row, line: &mut Line<'_>) {
         OpensField::Rx => count_cells::rx,
         OpensField::Tx => count_cells::tx,
         OpensField::Peers => count_cells::peers,
+        OpensField::WorstRtt => count_cells::worst_rtt,
+        OpensField::WorstRetransmits => count_cells::worst_retransmits,
         OpensField::TopPeer => top_peer,
         OpensField::Read => count_cells::read,
         OpensField::Written => count_cells::written,
@@ -84,6 +86,15 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::FailureGroup(i) = row {
         if let Some(f) = c.fail(i) {
             line.put_bytes(f.name.as_bytes(), glyphs.cut, theme.text);
+        }
+        return;
+    }
+    if let Row::Live(n) = row
+        && c.process_of(row).is_none_or(|p| p.is_stand_in())
+    {
+        // The process was evicted since: its thread's name is in the row.
+        if let Some(l) = c.live(n) {
+            line.put_bytes(l.comm.as_bytes(), glyphs.cut, theme.quiet);
         }
         return;
     }

@@ -5,7 +5,7 @@ use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, T
 use ebpftop::model::connections::MAX_CLOSED;
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::listener::{Listener, Listeners};
-use ebpftop::model::quality::Quality;
+use ebpftop::model::quality::{Quality, Windows};
 use ratatui::crossterm::event::KeyCode;
 
 use crate::fake::{Dashboard, at, busy, type_text};
@@ -28,6 +28,13 @@ fn with_quality(conn: Conn, srtt_us: u32, retransmits: u32) -> Conn {
         reordering: Some(1),
         cwnd: Some(10),
         delivery_bps: Some(1_250_000),
+        windows: Some(Windows {
+            in_flight: Some(14_480),
+            unacked: 10,
+            unsent: 96_000,
+            snd_wnd: Some(64_256),
+            rcv_wnd: Some(65_535),
+        }),
     };
     Conn { quality, ..conn }
 }
@@ -158,6 +165,10 @@ fn a_connection_has_details_and_leads_to_its_process() {
         "61.5ms, mean deviation 6.2ms",
         "12 sent again, 12 lost, 1 reordered",
         "48.0ms from the SYN to the answer",
+        "bytes in 10 segments, ",
+        " bytes, 0.9s ago",
+        "peak 448 b/s in 59 s",
+        "peak unknown in 59 s",
     ] {
         assert!(screen.contains(text), "{text}\n{screen}");
     }
@@ -174,6 +185,86 @@ fn a_connection_has_details_and_leads_to_its_process() {
     assert!(app.text().contains("2 Connections ─"), "{}", app.text());
     report(&mut app, 95.0, Vec::new(), Vec::new());
     assert!(app.text().contains("no match for the filter"), "{}", app.text());
+}
+
+/// The line of a group, with one space between words.
+fn group(app: &Dashboard, name: &str) -> String {
+    let text = app.text();
+    let line = text.lines().find(|line| line.contains(name));
+    let line = line.unwrap_or_else(|| panic!("no {name}\n{text}"));
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn connections_are_grouped_by_program_and_by_peer() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('C'), at(31.3));
+    assert!(app.text().contains("2 Connections · by program"), "{}", app.text());
+    // Two open ones, one that began and ended in the interval, a refused and an aborted one.
+    let nginx = group(&app, "▸ nginx");
+    assert!(nginx.contains(" 2 1.0 2 16.6k 1.00M 2.10k 125k 61.5ms 12"), "{nginx}");
+    assert!(
+        group(&app, "▸ unattributed").contains(" 1 0.0 0 3.20k 4.00k 400 500 – –│"),
+        "{}",
+        app.text()
+    );
+    assert!(app.text().contains("3 groups · 7 of 7 · 0 evicted"), "{}", app.text());
+    snapshots!("connections_by_program", app);
+    // Its connections are shown below it, and hidden again.
+    app.press(KeyCode::Enter, at(31.3));
+    assert_eq!(rows(&app).len(), 5, "{}", app.text());
+    assert!(group(&app, " 10.9.0.3:25 ").contains("refused"), "{}", app.text());
+    snapshots!("connections_by_program_unfolded", app);
+    app.press(KeyCode::Down, at(31.3));
+    app.press(KeyCode::Left, at(31.3));
+    assert_eq!(rows(&app).len(), 0, "{}", app.text());
+    app.press(KeyCode::Right, at(31.3));
+    app.press(KeyCode::Down, at(31.3));
+    app.press(KeyCode::Enter, at(31.3));
+    assert!(app.text().contains("2 Connections · by program › "), "{}", app.text());
+    app.press(KeyCode::Esc, at(31.3));
+    // By peer, whatever its port.
+    app.press(KeyCode::Char('C'), at(31.3));
+    let peer = group(&app, "▸ 10.0.3.17");
+    assert!(peer.contains(" 3 0.0 0 "), "{peer}");
+    snapshots!("connections_by_peer", app);
+    for _ in 0..6 {
+        app.press(KeyCode::Char('s'), at(31.3));
+    }
+    // The most retransmits first.
+    assert!(app.text().contains(" RETR ▼ "), "{}", app.text());
+    app.press(KeyCode::Right, at(31.3));
+    assert!(group(&app, "nginx 812 :40000").contains("established"), "{}", app.text());
+    app.press(KeyCode::Char('C'), at(31.3));
+    assert_eq!(rows(&app).len(), 7, "{}", app.text());
+}
+
+#[test]
+fn a_connection_has_its_last_minute() {
+    let mut app = connected((200, 60));
+    let bulk = |bytes, srtt_us| {
+        let owner = Some(owner(812, "nginx"));
+        with_quality(conn(2, owner, "10.9.0.1:40000", "10.9.0.2:5432", bytes, 30), srtt_us, 12)
+    };
+    report(&mut app, 32.2, Vec::new(), vec![bulk(1_000_070, 90_000)]);
+    report(&mut app, 33.2, Vec::new(), vec![bulk(1_000_070, 61_000)]);
+    app.press(KeyCode::Char('c'), at(33.3));
+    type_text(&mut app, "/retrans:>0", at(33.3));
+    app.press(KeyCode::Enter, at(33.3));
+    app.press(KeyCode::Enter, at(33.3));
+    report(&mut app, 35.2, Vec::new(), Vec::new());
+    for text in ["peak 6.40 Mb/s in 59 s", "peak 90.0ms in 59 s", "59 s ago"] {
+        assert!(app.text().contains(text), "{text}\n{}", app.text());
+    }
+    // It ends: the graphs stand as they were.
+    let end = Conn { event: ConnEvent::Close, ..bulk(1_000_070, 61_000) };
+    report(&mut app, 36.2, vec![end], Vec::new());
+    for text in ["closed", "peak 6.40 Mb/s in 59 s", "peak 90.0ms in 59 s"] {
+        assert!(app.text().contains(text), "{text}\n{}", app.text());
+    }
+    // Where there is little room they are in their lines.
+    app.resize((80, 24), at(36.3));
+    assert!(app.text().contains(" peak 90.0ms in 24 s"), "{}", app.text());
 }
 
 #[test]

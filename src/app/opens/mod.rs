@@ -18,4 +18,5 @@ pub use row::{
     About, BUSY_SECONDS, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile,
     ProgramRow, Row, Share, UnitRow, label_of,
 };
+pub(super) use row::{fingerprint, id_of};
 pub use top_peer::TopPeer;

@@ -253,12 +253,12 @@ pub(super) fn id_of_place(place: &Place) -> u64 {
 }
 
 /// Identifies a row by program while it is in the table.
-pub(super) fn id_of(key: &GroupKey) -> u64 {
+pub(in crate::app) fn id_of(key: &GroupKey) -> u64 {
     fingerprint(&key.name.0, id_of_place(&key.place))
 }
 
 /// FNV-1a: the same in each run.
-pub(super) fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
+pub(in crate::app) fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
     })

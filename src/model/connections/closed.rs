@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::history::{ConnHistory, Stored as StoredHistory};
+use super::live::Live;
 use super::{Failure, What};
 use crate::model::conn::Conn;
+use crate::model::coverage::Attribution;
 use crate::model::quality::Quality;
 use crate::model::time::Mono;
 
@@ -15,7 +18,7 @@ pub const MAX_CLOSED: usize = 4_096;
 pub const CLOSED_STAYS_NS: u64 = 60_000_000_000;
 
 /// A connection that ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Closed {
     /// A close, or a connect that failed.
@@ -24,6 +27,11 @@ pub struct Closed {
     pub at: Mono,
     /// Its last state.
     pub conn: Conn,
+    /// Its bytes in the interval in which it ended, received and sent; `None` where they are not counted.
+    pub delta: Option<[u64; 2]>,
+    /// It began in that interval, too.
+    pub is_new: bool,
+    pub history: Option<Box<ConnHistory>>,
 }
 
 /// Its form in undo records, of which [`Conn::quality`] is no part.
@@ -33,24 +41,42 @@ struct Stored {
     at: Mono,
     conn: Conn,
     quality: Quality,
+    delta: Option<[u64; 2]>,
+    is_new: bool,
+    history: Option<StoredHistory>,
 }
 
 impl From<Closed> for Stored {
-    fn from(Closed { what, at, conn }: Closed) -> Self {
+    fn from(Closed { what, at, conn, delta, is_new, history }: Closed) -> Self {
         let quality = conn.quality;
-        Self { what, at, conn, quality }
+        let history = history.as_deref().map(StoredHistory::from);
+        Self { what, at, conn, quality, delta, is_new, history }
     }
 }
 
 impl From<Stored> for Closed {
-    fn from(Stored { what, at, conn, quality }: Stored) -> Self {
-        Self { what, at, conn: Conn { quality, ..conn } }
+    fn from(Stored { what, at, conn, quality, delta, is_new, history }: Stored) -> Self {
+        let (conn, history) = (Conn { quality, ..conn }, history.and_then(Into::into));
+        Self { what, at, conn, delta, is_new, history }
     }
 }
 
 impl Closed {
-    pub(super) fn new(what: What, at: Mono, conn: &Conn) -> Self {
-        Self { what, at, conn: conn.clone() }
+    /// `live` is its row, where it had one.
+    pub(super) fn new(
+        what: What,
+        at: Mono,
+        conn: &Conn,
+        live: Option<Live>,
+        attribution: Attribution,
+    ) -> Self {
+        let delta = live.as_ref().and_then(|live| live.since_the_interval(attribution));
+        let is_new = live.as_ref().is_some_and(|live| live.begun);
+        let history = live.and_then(|live| live.history);
+        let mut conn = conn.clone();
+        // Those of a moment before the end.
+        conn.quality.windows = None;
+        Self { what, at, conn, delta, is_new, history }
     }
 
     /// Why it failed, where it did.

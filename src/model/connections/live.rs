@@ -1,10 +1,12 @@
 //! A living connection, and how its traffic divides into parts.
 
+use super::history::ConnHistory;
 use super::peers::Side;
 use super::reason::Reason;
 use crate::model::conn::{Carried, Conn, Owner, TcpCounts};
 use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
+use crate::model::time::Mono;
 
 /// Connections that are followed at once, about 700 bytes each. One beyond is counted in
 /// [`super::Connections::evicted`] and nowhere else.
@@ -48,6 +50,10 @@ pub(super) struct Live {
     /// where they are not counted.
     before: Option<[u64; 2]>,
     pub(super) delta: Option<[u64; 2]>,
+    /// It began in the interval under way, and in the last one.
+    pub(super) begun: bool,
+    pub(super) is_new: bool,
+    pub(super) history: Option<Box<ConnHistory>>,
     /// The process among whose living connections it is.
     pub(super) counted_for: Option<ProcessKey>,
     /// The processes that have it among their begun connections.
@@ -63,6 +69,9 @@ impl Live {
             side: Side::Unknown,
             before: None,
             delta: None,
+            begun: false,
+            is_new: false,
+            history: None,
             counted_for: None,
             begun_for: Vec::new(),
         }
@@ -104,7 +113,11 @@ impl Live {
 
     /// Whether the end of an interval changes it.
     pub(super) fn has_moved(&self, attribution: Attribution) -> bool {
-        self.bytes(attribution) != self.before || self.delta.is_some_and(|d| d != [0; 2])
+        self.bytes(attribution) != self.before
+            || self.delta.is_some_and(|d| d != [0; 2])
+            || self.begun
+            || self.is_new
+            || self.history.as_ref().is_some_and(|h| h.srtt_us.latest() != self.srtt_us())
     }
 
     /// What it has carried belongs to no interval.
@@ -112,12 +125,35 @@ impl Live {
         self.before = self.bytes(attribution);
     }
 
-    pub(super) fn end_interval(&mut self, attribution: Attribution) {
-        let now = self.bytes(attribution);
+    /// Its bytes since the end of the last interval.
+    pub(super) fn since_the_interval(&self, attribution: Attribution) -> Option<[u64; 2]> {
         let [rx_before, tx_before] = self.before.unwrap_or_default();
-        self.delta =
-            now.map(|[rx, tx]| [rx.saturating_sub(rx_before), tx.saturating_sub(tx_before)]);
-        self.before = now;
+        let [rx, tx] = self.bytes(attribution)?;
+        Some([rx.saturating_sub(rx_before), tx.saturating_sub(tx_before)])
+    }
+
+    /// An interval of this length ends. `may_begin`: there is room for one more history.
+    pub(super) fn end_interval(
+        &mut self,
+        attribution: Attribution,
+        (at, interval_ns): (Mono, u64),
+        may_begin: bool,
+    ) {
+        self.delta = self.since_the_interval(attribution);
+        self.before = self.bytes(attribution);
+        self.is_new = std::mem::take(&mut self.begun);
+        let delta = self.delta.unwrap_or_default();
+        if may_begin && delta != [0; 2] {
+            self.history.get_or_insert_default();
+        }
+        let srtt_us = self.srtt_us();
+        if let Some(history) = &mut self.history {
+            history.add(at, interval_ns, delta, srtt_us);
+        }
+    }
+
+    fn srtt_us(&self) -> u64 {
+        self.conn.quality.srtt_us.unwrap_or(0).into()
     }
 
     /// The parts of its traffic.

@@ -59,7 +59,8 @@ impl<T: Clone + Serialize + DeserializeOwned> Log<T> {
         }
     }
 
-    fn numbers(&self) -> Range<u64> {
+    /// The numbers of all entries.
+    pub(super) fn numbers(&self) -> Range<u64> {
         self.first..self.first + self.queue.len() as u64
     }
 

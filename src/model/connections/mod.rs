@@ -2,11 +2,13 @@
 //!
 //! The sum over processes, evicted processes and unattributed traffic is the traffic of all sockets.
 
+mod account;
 mod changes;
 mod closed;
 mod events;
 mod evict;
 mod failure;
+mod history;
 mod holders;
 mod live;
 mod log;
@@ -20,11 +22,12 @@ mod tests;
 pub(crate) use tests::sample;
 mod undo;
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
-use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits, Owner, PeerAddr, PeerFlow};
+use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits};
 use super::coverage::Attribution;
-use super::process::ProcessKey;
 use super::quality::TcpState;
 use super::table::Table;
 use super::time::Mono;
@@ -34,6 +37,7 @@ pub use changes::{Change, What};
 pub use closed::{CLOSED_STAYS_NS, Closed, MAX_CLOSED};
 pub use events::{Event, MAX_EVENTS, NetActivity};
 pub use failure::{Failure, Failures, Turnover};
+pub use history::{ConnHistory, MAX_HISTORIES};
 pub use holders::Holders;
 use live::Live;
 pub use live::{MAX_CONNS, Parts, Party};
@@ -60,6 +64,8 @@ pub struct Bounds {
     pub events: usize,
     /// See [`MAX_CLOSED`].
     pub closed: usize,
+    /// See [`MAX_HISTORIES`].
+    pub histories: usize,
 }
 
 impl Default for Bounds {
@@ -70,6 +76,7 @@ impl Default for Bounds {
             pairs: MAX_PAIRS,
             events: MAX_EVENTS,
             closed: MAX_CLOSED,
+            histories: MAX_HISTORIES,
         }
     }
 }
@@ -86,6 +93,12 @@ pub struct Connections {
     gone: HashMap<u64, Conn>,
     events: Log<Event>,
     closed: Log<Closed>,
+    /// The numbers of those that ended in the last interval.
+    closed_lately: Range<u64>,
+    /// Living connections that have a history.
+    histories: usize,
+    /// Living connections that carried something and have no history, since others had all the room.
+    pub without_history: u64,
     /// Changes for the reader of [`Self::take_changes`], where there is one.
     changes: Option<Changes>,
     /// Traffic of all sockets, and of the last interval.
@@ -129,6 +142,9 @@ impl Connections {
         Self {
             events: Log::new(bounds.events),
             closed: Log::new(bounds.closed),
+            closed_lately: 0..0,
+            histories: 0,
+            without_history: 0,
             bounds,
             conns: Table::default(),
             processes: Table::default(),
@@ -218,7 +234,7 @@ impl Connections {
     pub fn restart(&mut self) {
         (self.total, self.delta, self.before, self.other) = Default::default();
         self.unattributed = Unattributed::default();
-        (self.evicted, self.closed_evicted) = (0, 0);
+        (self.evicted, self.closed_evicted, self.closed_lately) = (0, 0, 0..0);
         self.events = Log::new(self.bounds.events);
         self.closed = Log::new(self.bounds.closed);
         (self.turnover, self.turnover_delta, self.turnover_before) = Default::default();
@@ -228,12 +244,15 @@ impl Connections {
 
     fn began(&mut self, what: What, conn: &Conn) {
         self.carry(conn);
-        self.report(what, conn, conn.at, false);
+        if let Some(live) = self.conns.row_mut(conn.cookie) {
+            live.begun = true;
+        }
+        self.report(what, conn, conn.at, (false, None));
     }
 
     fn closed(&mut self, conn: &Conn) {
         if conn.stream && TcpState::of(conn.state) == Some(TcpState::SynSent) {
-            return self.report(What::Failed, conn, conn.at, false);
+            return self.report(What::Failed, conn, conn.at, (false, None));
         }
         self.carry(conn);
         let Some(live) = self.conns.remove_row(conn.cookie) else { return };
@@ -241,7 +260,7 @@ impl Connections {
         if !conn.stream {
             self.gone.insert(conn.cookie, conn.clone());
         }
-        self.report(What::Close, conn, conn.at, conn.unseen);
+        self.report(What::Close, conn, conn.at, (conn.unseen, Some(live)));
     }
 
     /// Ends the connections that are not among those that live: their ends were not observed.
@@ -251,14 +270,15 @@ impl Connections {
         self.conns.evict(|live| !there.contains(&live.conn.cookie), |live| gone.push(live));
         for live in gone {
             self.ended(&live);
-            self.report(What::Close, &live.conn, at, true);
+            self.report(What::Close, &live.conn.clone(), at, (true, Some(live)));
         }
     }
 
-    fn report(&mut self, what: What, conn: &Conn, at: Mono, unseen: bool) {
+    /// Notes a change; of an end whether it was unseen, and the row that the connection had.
+    fn report(&mut self, what: What, conn: &Conn, at: Mono, (unseen, live): (bool, Option<Live>)) {
         self.turnover.add(what, Failure::of(what, conn));
         if matches!(what, What::Close | What::Failed)
-            && self.closed.push(Closed::new(what, at, conn))
+            && self.closed.push(Closed::new(what, at, conn, live, self.attribution))
         {
             self.closed_evicted += 1;
         }
@@ -290,154 +310,12 @@ impl Connections {
         }
     }
 
-    /// Takes over the latest state of a connection, and with which processes and peer it is. Returns
-    /// the parts of its traffic before and now; `None` where there is no room for it.
-    fn follow(&mut self, conn: &Conn) -> Option<(Parts, Parts)> {
-        if self.conns.len() >= self.bounds.conns && self.conns.row(conn.cookie).is_none() {
-            self.evicted += 1;
-            return None;
-        }
-        let live = self.conns.row_or_insert(conn.cookie, || Live::new(conn));
-        // Set before anything is counted: a pair's service has its side from the first byte on.
-        if conn.passive {
-            live.side = Side::Ours;
-        } else if conn.event == ConnEvent::Connect {
-            live.side = Side::Theirs;
-        }
-        let before = live.advance(conn, self.attribution);
-        let now = live.parts().to_vec();
-        let side = live.side;
-        let owner = conn.owner().map(|owner| owner.key);
-        let was = std::mem::replace(&mut live.counted_for, owner);
-        let keys = conn.shares.iter().map(|share| share.owner.key);
-        let new: Vec<_> = keys.filter(|key| !live.begun_for.contains(key)).collect();
-        live.begun_for.extend(&new);
-        let has_peer = conn.remote.port() != 0 && (conn.stream || self.polled());
-        for share in &conn.shares {
-            let key = share.owner.key;
-            let net = self.net(share.owner, conn);
-            (net.owner.comm, net.owner.uid) = (share.owner.comm, share.owner.uid);
-            net.netns = conn.netns;
-            net.shared |= conn.shared || conn.shares.len() > 1;
-            net.begun += u64::from(new.contains(&key));
-            if has_peer {
-                let peer = conn.peer(conn.remote.ip());
-                self.pair(key, peer, Service::of(conn, side), conn.at);
-            }
-        }
-        if was != owner {
-            if let Some(net) = was.and_then(|key| self.processes.row_mut(key)) {
-                net.live = net.live.saturating_sub(1);
-            }
-            if let Some(net) = owner.and_then(|key| self.processes.row_mut(key)) {
-                net.live += 1;
-            }
-        }
-        Some((before, now))
-    }
-
-    /// Moves the sums from one division of a connection's traffic to a later one. A part that shrinks
-    /// was corrected: a call returned whose bytes had been attributed by TCP's counters, or a process
-    /// accepted what waited.
-    fn shift(&mut self, conn: &Conn, before: &[(Party, Carried)], now: &[(Party, Carried)]) {
-        let of = |parts: &[(Party, Carried)], party: &Party| {
-            parts.iter().find(|(of, _)| of == party).map_or(Carried::default(), |(_, sum)| *sum)
-        };
-        // Counted before the sums started again: it cannot be taken from anywhere.
-        let mut absent = Carried::default();
-        for (party, was) in before {
-            let less = was.minus(of(now, party));
-            if !less.is_none() {
-                absent += less.minus(self.subtract(conn, party, less));
-            }
-        }
-        for (party, is) in now {
-            let more = is.minus(of(before, party));
-            let rest = more.minus(absent);
-            absent = absent.minus(more);
-            if !rest.is_none() {
-                self.add(conn, party, rest);
-            }
-        }
-    }
-
-    fn add(&mut self, conn: &Conn, party: &Party, carried: Carried) {
-        self.total += carried;
-        match party {
-            Party::Process(owner) => {
-                let net = self.net(*owner, conn);
-                net.total += carried;
-                net.last = conn.at;
-                if let Some(pair) = self.pair_of(conn, owner.key) {
-                    pair.add(carried, conn.at);
-                }
-            }
-            Party::Unattributed(reason) => self.unattributed.add(*reason, carried),
-        }
-    }
-
-    /// Returns what could be subtracted.
-    fn subtract(&mut self, conn: &Conn, party: &Party, carried: Carried) -> Carried {
-        let other = &mut self.other;
-        let sum = match party {
-            Party::Process(owner) => match self.processes.row_mut(owner.key) {
-                Some(net) => &mut net.total,
-                None => other,
-            },
-            Party::Unattributed(reason) => self.unattributed.part(*reason),
-        };
-        let rest = sum.minus(carried);
-        let done = sum.minus(rest);
-        *sum = rest;
-        self.total = self.total.minus(done);
-        if let Party::Process(owner) = party
-            && let Some(pair) = self.pair_of(conn, owner.key)
-        {
-            pair.total = pair.total.minus(done);
-        }
-        done
-    }
-
-    fn pair_of(&mut self, conn: &Conn, key: ProcessKey) -> Option<&mut Pair> {
-        if !conn.stream {
-            return None;
-        }
-        self.pairs.row_mut((key, conn.peer(conn.remote.ip())))
-    }
-
     /// A connection ended: its process has one less.
     fn ended(&mut self, live: &Live) {
+        self.histories -= usize::from(live.history.is_some());
         if let Some(net) = live.counted_for.and_then(|key| self.processes.row_mut(key)) {
             net.live = net.live.saturating_sub(1);
         }
-    }
-
-    fn net(&mut self, owner: Owner, conn: &Conn) -> &mut Net {
-        self.processes.row_or_insert(owner.key, || Net {
-            netns: conn.netns,
-            last: conn.at,
-            ..Net::empty(owner)
-        })
-    }
-
-    fn pair(&mut self, key: ProcessKey, peer: PeerAddr, service: Service, at: Mono) -> &mut Pair {
-        let pair = self.pairs.row_or_insert((key, peer), || Pair::new(key, peer));
-        if pair.is_new()
-            && let Some(net) = self.processes.row_mut(key)
-        {
-            net.peers += 1;
-        }
-        pair.meet(service, at);
-        pair
-    }
-
-    /// A datagram socket's traffic with one peer, which its process has already.
-    fn add_peer(&mut self, flow: &PeerFlow, at: Mono) {
-        let live = self.conns.row(flow.cookie).map(|live| &live.conn);
-        let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
-        let service = Service::with_peer(conn, flow.remote);
-        let peer = conn.peer(flow.remote.ip());
-        self.pair(flow.process, peer, service, at).add(flow.carried, at);
     }
 
     fn end_interval(&mut self) {
@@ -447,8 +325,20 @@ impl Connections {
         self.turnover_before = self.turnover;
         let (at, attribution) = (self.at, self.attribution);
         self.closed.expire(|closed| closed.is_over(at));
-        self.conns
-            .change(|live| live.has_moved(attribution), |live| live.end_interval(attribution));
+        self.closed_lately = self.closed_lately.end..self.closed.numbers().end;
+        let (interval, most) = ((at, self.interval_ns), self.bounds.histories);
+        let (histories, without) = (&mut self.histories, &mut self.without_history);
+        *without = 0;
+        self.conns.change(
+            |live| live.has_moved(attribution),
+            |live| {
+                let has = live.history.is_some();
+                live.end_interval(attribution, interval, *histories < most);
+                *histories += usize::from(live.history.is_some() && !has);
+                *without += u64::from(live.history.is_none() && live.delta != Some([0; 2]));
+            },
+        );
+        self.find_worst();
         self.processes.change(Net::has_moved, |net| {
             net.delta = net.total.minus(net.before);
             net.before = net.total;

@@ -1,6 +1,7 @@
 //! The traffic of a process.
 
 use crate::model::conn::{Carried, Owner};
+use crate::model::quality::Worst;
 use crate::model::time::Mono;
 
 /// A process with traffic.
@@ -22,6 +23,8 @@ pub struct Net {
     pub live: u32,
     /// Connections that it has used.
     pub begun: u64,
+    /// The worst quality of these living connections.
+    pub worst: Worst,
     /// It used a socket that other processes use or hold too.
     pub shared: bool,
     /// When it last carried something.
@@ -31,8 +34,8 @@ pub struct Net {
 impl Net {
     pub(super) fn empty(owner: Owner) -> Self {
         let (netns, total, delta, before, peers) = Default::default();
-        let (live, begun, shared, last) = Default::default();
-        Self { owner, netns, total, delta, before, peers, live, begun, shared, last }
+        let (live, begun, worst, shared, last) = Default::default();
+        Self { owner, netns, total, delta, before, peers, live, begun, worst, shared, last }
     }
 
     /// Whether the end of an interval changes it.

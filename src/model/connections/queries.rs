@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Change, Closed, Connections, Event, Net, Pair, Party};
+use super::{Change, Closed, ConnHistory, Connections, Event, Net, Pair, Party};
 use crate::model::conn::{Carried, Conn, ConnectionsBatch, Owner, PeerAddr};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
@@ -74,6 +74,22 @@ impl Connections {
     /// A living connection's bytes in the last interval, received and sent.
     pub fn conn_delta(&self, slot: Slot) -> Option<[u64; 2]> {
         self.conns.get(slot)?.delta
+    }
+
+    /// Whether a living connection began in the last interval.
+    pub fn is_new_conn(&self, slot: Slot) -> bool {
+        self.conns.get(slot).is_some_and(|live| live.is_new)
+    }
+
+    /// Whether an ended connection ended in the last interval, by its number.
+    pub fn ended_in_interval(&self, number: u64) -> bool {
+        self.closed_lately.contains(&number)
+    }
+
+    /// The last minute of a living connection; `None` where it carried nothing since the start, or others
+    /// have all the room.
+    pub fn history_of(&self, slot: Slot) -> Option<&ConnHistory> {
+        self.conns.get(slot)?.history.as_deref()
     }
 
     /// Bytes that a connection has carried; `None` where they are not counted.

@@ -4,6 +4,8 @@
 //! in tables that went back: the holders, the peers of ended datagram sockets, and how far
 //! each row was counted.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::live::Live;
@@ -11,6 +13,7 @@ use super::{Connections, Net, Pair, Turnover, Unattributed};
 use crate::model::conn::{Carried, Conn, Limits, Owner, PeerAddr};
 use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
+use crate::model::quality::{Quality, Windows};
 use crate::model::table::Keyed;
 use crate::model::time::Mono;
 use crate::model::undo::{Reading, Undoable, Window, Writing};
@@ -22,6 +25,8 @@ pub(super) struct Sums {
     delta: Carried,
     turnover: [Turnover; 2],
     closed_evicted: u64,
+    closed_lately: Range<u64>,
+    without_history: u64,
     unattributed: Unattributed,
     other: Carried,
     evicted: u64,
@@ -38,6 +43,8 @@ impl Sums {
             delta: connections.delta,
             turnover: [connections.turnover, connections.turnover_delta],
             closed_evicted: connections.closed_evicted,
+            closed_lately: connections.closed_lately.clone(),
+            without_history: connections.without_history,
             unattributed: connections.unattributed,
             other: connections.other,
             evicted: connections.evicted,
@@ -71,6 +78,8 @@ impl Connections {
         self.delta = sums.delta;
         [self.turnover, self.turnover_delta] = sums.turnover;
         self.closed_evicted = sums.closed_evicted;
+        self.closed_lately = sums.closed_lately;
+        self.without_history = sums.without_history;
         self.unattributed = sums.unattributed;
         self.other = sums.other;
         self.evicted = sums.evicted;
@@ -132,14 +141,23 @@ impl Undoable for Live {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(&self.conn, self.packets, self.conn.quality, self.delta));
+        let quality = &self.conn.quality;
+        to.put(&(&self.conn, self.packets, (quality, quality.windows), self.delta, self.is_new));
+        to.put(&self.history.is_some());
+        if let Some(history) = &self.history {
+            history.write(to);
+        }
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
-        let quality;
-        (self.conn, self.packets, quality, self.delta) = from.get()?;
-        self.conn.quality = quality;
-        Some(())
+        let (quality, windows): (Quality, Option<Windows>);
+        (self.conn, self.packets, (quality, windows), self.delta, self.is_new) = from.get()?;
+        self.conn.quality = Quality { windows, ..quality };
+        if !from.get()? {
+            self.history = None;
+            return Some(());
+        }
+        self.history.get_or_insert_default().read(from)
     }
 }
 
@@ -154,13 +172,13 @@ impl Undoable for Net {
 
     fn write(&self, to: &mut Writing) {
         to.put(&(self.owner.comm, self.owner.uid, self.netns, self.total, self.delta, self.peers));
-        to.put(&(self.live, self.begun, self.shared, self.last));
+        to.put(&(self.live, self.begun, self.worst, self.shared, self.last));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.owner.comm, self.owner.uid, self.netns, self.total, self.delta, self.peers) =
             from.get()?;
-        (self.live, self.begun, self.shared, self.last) = from.get()?;
+        (self.live, self.begun, self.worst, self.shared, self.last) = from.get()?;
         Some(())
     }
 }

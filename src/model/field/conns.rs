@@ -32,6 +32,11 @@ pub enum ConnsField {
     Rtt,
     Retransmits,
     Age,
+    // Of groups of connections: see `conn_groups`.
+    Group,
+    Open,
+    New,
+    Failed,
 }
 
 /// The orders of connections, in the sequence in which the key for the next order goes through them.
@@ -50,6 +55,10 @@ pub enum ConnsSort {
     State,
     Process,
     Peer,
+    // Of groups alone.
+    Open,
+    New,
+    Failed,
 }
 
 impl From<ConnsSort> for &'static str {
@@ -60,10 +69,16 @@ impl From<ConnsSort> for &'static str {
 }
 
 impl ConnsSort {
-    /// The order's name in the pane's title.
-    pub fn title(self, bytes: bool) -> &'static str {
+    /// The orders that a table's columns offer, after the first.
+    pub fn offered(columns: &[ConnsColumn]) -> Vec<Self> {
+        let by_column = super::offered(columns, Self::VARIANTS, |_| true);
+        std::iter::once(Self::Traffic).chain(by_column).collect()
+    }
+
+    /// The order's name in the pane's title, where its table has these columns.
+    pub fn title(self, columns: &[ConnsColumn], bytes: bool) -> &'static str {
         let column = |c: &&ConnsColumn| c.order() == Some(self);
-        match COLUMNS.iter().find(column) {
+        match columns.iter().find(column) {
             Some(column) if bytes => column.as_bytes().header,
             Some(column) => column.header,
             None => "TRAFFIC",
@@ -79,8 +94,12 @@ pub struct ConnRowData<'a> {
     pub process: &'a [u8],
     /// Its end, where it has ended.
     pub closed: Option<&'a Closed>,
-    /// Bytes in the last interval, received and sent; `None`: it ended, or they are not counted.
+    /// Bytes in the last interval, received and sent; `None`: it ended before that, or they are not counted.
     pub delta: Option<[u64; 2]>,
+    /// It began in the last interval.
+    pub is_new: bool,
+    /// Sockets are polled: failures are not observed.
+    pub polled: bool,
     pub interval_ns: u64,
     /// All bytes; `None`: they are not counted.
     pub carried: Option<Carried>,
@@ -105,7 +124,7 @@ impl ConnRowData<'_> {
     /// Bits per second in the last interval, received and sent.
     pub fn rates(&self) -> Option<[f64; 2]> {
         let bits = |bytes: u64| per_second(bytes.saturating_mul(8), self.interval_ns);
-        self.delta.map(|delta| delta.map(bits))
+        self.delta.filter(|_| self.closed.is_none()).map(|delta| delta.map(bits))
     }
 
     fn rtt(&self) -> Option<Duration> {
@@ -130,6 +149,9 @@ impl ConnRowData<'_> {
             // The youngest first; those that are older than the probe last.
             ConnsSort::Age => (self.conn.since.map_or(0, |since| since.0), 0),
             ConnsSort::State | ConnsSort::Process | ConnsSort::Peer => (0, 0),
+            ConnsSort::Open | ConnsSort::New | ConnsSort::Failed => {
+                (step(rx + tx), carried.bytes())
+            }
         }
     }
 
@@ -163,6 +185,39 @@ pub fn table() -> Table {
     Table::new(TABLE, &COLUMNS)
 }
 
+pub(super) const RX: ConnsColumn =
+    Column::number(F::Rx, "RX b/s", Unit::BitsPerSecond, super::RX_HELP)
+        .sized(7, 8, 3)
+        .sorts(S::Rx)
+        .in_bytes("RX B/s");
+
+pub(super) const TX: ConnsColumn =
+    Column::number(F::Tx, "TX b/s", Unit::BitsPerSecond, super::TX_HELP)
+        .sized(7, 8, 3)
+        .sorts(S::Tx)
+        .in_bytes("TX B/s");
+
+pub(super) const RECEIVED: ConnsColumn =
+    Column::number(F::Received, "RX B", Unit::Bytes, super::RX_BYTES_HELP)
+        .sized(7, 8, 5)
+        .sorts(S::Received);
+
+pub(super) const SENT: ConnsColumn =
+    Column::number(F::Sent, "TX B", Unit::Bytes, super::TX_BYTES_HELP)
+        .sized(7, 8, 5)
+        .sorts(S::Sent);
+
+pub(super) const RTT: ConnsColumn =
+    Column::number(F::Rtt, "RTT", Unit::Time, super::RTT_HELP).sized(6, 7, 3).sorts(S::Rtt);
+
+pub(super) const RETRANSMITS: ConnsColumn =
+    Column::number(F::Retransmits, "RETR", Unit::Number, super::RETRANSMITS_HELP)
+        .sized(5, 7, 4)
+        .sorts(S::Retransmits);
+
+pub(super) const AGE: ConnsColumn =
+    Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 4).sorts(S::Age);
+
 /// Every column of the table of connections, from the left.
 pub static COLUMNS: [ConnsColumn; 14] = [
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(12, 24, 1).sorts(S::Process),
@@ -172,27 +227,13 @@ pub static COLUMNS: [ConnsColumn; 14] = [
     Column::text(F::Local, "LOCAL", super::LOCAL_HELP).sized(18, 47, 8),
     Column::text(F::Peer, "PEER", super::PEER_HELP).sized(17, 47, 0).sorts(S::Peer),
     Column::text(F::State, "STATE", super::STATE_HELP).sized(11, 12, 2).sorts(S::State),
-    Column::number(F::Rx, "RX b/s", Unit::BitsPerSecond, super::RX_HELP)
-        .sized(7, 8, 3)
-        .sorts(S::Rx)
-        .in_bytes("RX B/s"),
-    Column::number(F::Tx, "TX b/s", Unit::BitsPerSecond, super::TX_HELP)
-        .sized(7, 8, 3)
-        .sorts(S::Tx)
-        .in_bytes("TX B/s"),
-    Column::number(F::Received, "RX B", Unit::Bytes, super::RX_BYTES_HELP)
-        .sized(7, 8, 5)
-        .sorts(S::Received),
-    Column::number(F::Sent, "TX B", Unit::Bytes, super::TX_BYTES_HELP)
-        .sized(7, 8, 5)
-        .sorts(S::Sent),
-    Column::number(F::Rtt, "RTT", Unit::Time, "smoothed round-trip time of TCP")
-        .sized(6, 7, 3)
-        .sorts(S::Rtt),
-    Column::number(F::Retransmits, "RETR", Unit::Number, "TCP segments that were sent again")
-        .sized(5, 7, 4)
-        .sorts(S::Retransmits),
-    Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 4).sorts(S::Age),
+    RX,
+    TX,
+    RECEIVED,
+    SENT,
+    RTT,
+    RETRANSMITS,
+    AGE,
 ];
 
 #[cfg(test)]
@@ -202,8 +243,14 @@ mod tests {
     #[test]
     fn every_order_has_a_name() {
         for sort in ConnsSort::VARIANTS {
-            assert_eq!(sort.title(false) == "TRAFFIC", *sort == ConnsSort::Traffic);
+            let of_groups = matches!(sort, S::Open | S::New | S::Failed);
+            let is_named = sort.title(&COLUMNS, false) != "TRAFFIC";
+            assert_eq!(is_named, *sort != S::Traffic && !of_groups);
         }
-        assert_eq!((S::Rx.title(false), S::Rx.title(true)), ("RX b/s", "RX B/s"));
+        assert_eq!(
+            (S::Rx.title(&COLUMNS, false), S::Rx.title(&COLUMNS, true)),
+            ("RX b/s", "RX B/s")
+        );
+        assert_eq!(S::offered(&COLUMNS).len(), S::VARIANTS.len() - 3);
     }
 }

@@ -4,6 +4,7 @@
 //! configuration, the help page and the documentation are made from these rows; only the function
 //! that draws a cell is elsewhere, in `ui`, chosen by the column's field. Pure data, no I/O.
 
+pub mod conn_groups;
 pub mod conns;
 pub mod listeners;
 pub mod opens;
@@ -213,7 +214,7 @@ pub fn tables() -> Vec<Table> {
     let opens = opens::tables();
     opens
         .into_iter()
-        .chain([talkers::table(), conns::table(), listeners::table()])
+        .chain([talkers::table(), conns::table(), conn_groups::table(), listeners::table()])
         .chain(related::tables())
         .collect()
 }
@@ -256,6 +257,9 @@ const TOTAL_HELP: &str = "opens since the start";
 /// The header of the graphs of rows, at full width; narrower ones show fewer seconds.
 pub const PAST: &str = "LAST 60s";
 const PAST_HELP: &str = "graph of the last seconds, now at the right";
+const RTT_HELP: &str = "smoothed round-trip time of TCP; of several connections the longest";
+const RETRANSMITS_HELP: &str =
+    "TCP segments that were sent again; of several connections the most of one";
 const AGE_HELP: &str = "time since the last open or the last data; of a connection since it began, of an ended one how long it lasted";
 
 /// A rate in steps of nine percent, so that rows whose rates are close keep their places.

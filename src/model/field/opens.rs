@@ -6,6 +6,7 @@ use super::{Column, Need, Table, Unit, offered, step};
 use crate::model::conn::Carried;
 use crate::model::connections::Net;
 use crate::model::opens::{IoState, Tally};
+use crate::model::quality::Worst;
 
 /// A column of the opens pane.
 pub type OpensColumn = Column<OpensField, OpensSort>;
@@ -34,6 +35,8 @@ pub enum OpensField {
     Tx,
     Peers,
     TopPeer,
+    WorstRtt,
+    WorstRetransmits,
     Read,
     Written,
     Past,
@@ -93,6 +96,8 @@ pub struct Traffic {
     pub total: Carried,
     /// Remote addresses; one that several of the processes exchange data with counts for each.
     pub peers: u64,
+    /// The worst quality of their living connections.
+    pub worst: Worst,
 }
 
 impl Traffic {
@@ -101,6 +106,7 @@ impl Traffic {
         self.delta += net.delta;
         self.total += net.total;
         self.peers += u64::from(net.peers);
+        self.worst = self.worst.max(net.worst);
     }
 
     /// Adds that of other processes.
@@ -108,11 +114,12 @@ impl Traffic {
         self.delta += other.delta;
         self.total += other.total;
         self.peers += other.peers;
+        self.worst = self.worst.max(other.worst);
     }
 
     /// The traffic of one process.
     pub fn of(net: &Net) -> Self {
-        Self { delta: net.delta, total: net.total, peers: net.peers.into() }
+        Self { delta: net.delta, total: net.total, peers: net.peers.into(), worst: net.worst }
     }
 }
 
@@ -338,6 +345,16 @@ const TOP_PEER: OpensColumn = Column::text(
 .sized(24, 39, 7)
 .needs(Need::Connections);
 
+/// Wide, so that paths have the room on narrow screens.
+const WORST_RTT: OpensColumn = Column::number(F::WorstRtt, "RTT", Unit::Time, super::RTT_HELP)
+    .sized(10, 10, 9)
+    .needs(Need::Connections);
+
+const WORST_RETRANSMITS: OpensColumn =
+    Column::number(F::WorstRetransmits, "RETR", Unit::Number, super::RETRANSMITS_HELP)
+        .sized(10, 10, 9)
+        .needs(Need::Connections);
+
 const READ: OpensColumn = Column::number(F::Read, "READ/s", Unit::BytesPerSecond, super::READ_HELP)
     .sized(7, 8, 2)
     .sorts(S::Read)
@@ -401,7 +418,7 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
-static PROGRAMS: [OpensColumn; 14] = [
+static PROGRAMS: [OpensColumn; 16] = [
     PROGRAM,
     UNIT,
     TOP_FILE,
@@ -414,12 +431,30 @@ static PROGRAMS: [OpensColumn; 14] = [
     MAX,
     RX.sized(7, 8, 4),
     TX.sized(7, 8, 4),
+    WORST_RTT,
+    WORST_RETRANSMITS,
     TOP_PEER,
     PAST.sized(9, 30, 6),
 ];
 
-static PROCESSES: [OpensColumn; 14] =
-    [PID, PROCESS, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RX, TX, PEERS, TOP_PEER, PAST];
+static PROCESSES: [OpensColumn; 16] = [
+    PID,
+    PROCESS,
+    RATE,
+    READ,
+    WRITTEN,
+    FAILED,
+    TOTAL,
+    MEAN,
+    MAX,
+    RX,
+    TX,
+    WORST_RTT,
+    WORST_RETRANSMITS,
+    PEERS,
+    TOP_PEER,
+    PAST,
+];
 
 static UNITS: [OpensColumn; 11] = [
     UNIT_OF_ROW,

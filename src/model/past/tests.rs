@@ -7,12 +7,12 @@ use crate::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits as ConnLimits, Owner,
     OwnerFrom, PeerFlow, Share, TCP, TcpCounts, UDP,
 };
-use crate::model::connections::Bounds;
+use crate::model::connections::{Bounds, ConnHistory};
 use crate::model::link::Hook;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::opens::Limits;
 use crate::model::process::ProcessKey;
-use crate::model::quality::Quality;
+use crate::model::quality::{Quality, Windows};
 use crate::model::talkers::{
     DetailSample, Direction, Flow, FlowKind, Source, TalkersSample, Traffic,
 };
@@ -68,7 +68,7 @@ impl All {
 
     /// All that a screen could show at `now`.
     fn shown(&self, now: Mono) -> String {
-        shown(&self.opens, &self.wire, now) + &shown_of(&self.connections)
+        shown(&self.opens, &self.wire, now) + &shown_of(&self.connections, now)
     }
 }
 
@@ -104,6 +104,7 @@ impl World {
                     pairs: 5,
                     events: 7,
                     closed: 4,
+                    histories: 3,
                 }),
             },
             past: Past::new(Duration::from_secs(1), most),
@@ -267,7 +268,11 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
             passive: *event == 2,
             stream,
             unseen: false,
-            quality: Quality { srtt_us: Some((*bytes).into()), ..Quality::default() },
+            quality: Quality {
+                srtt_us: Some((*bytes).into()),
+                windows: Some(Windows { unsent: (*bytes).into(), ..Windows::default() }),
+                ..Quality::default()
+            },
         }
     };
     let all: Vec<Conn> = changes.iter().map(conn).collect();
@@ -292,7 +297,7 @@ fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> Connections
 }
 
 /// All that a screen could show of connections.
-fn shown_of(connections: &Connections) -> String {
+fn shown_of(connections: &Connections, now: Mono) -> String {
     let c = connections;
     let sums = (c.total, c.delta, c.other, c.evicted, c.limits, c.attribution, c.interval_ns);
     let turnover = (c.turnover, c.turnover_delta, c.closed_evicted);
@@ -300,7 +305,7 @@ fn shown_of(connections: &Connections) -> String {
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
     for net in c.processes() {
         add(&(net.owner, net.netns, net.total, net.delta));
-        add(&(net.peers, net.live, net.begun, net.shared, net.last));
+        add(&(net.peers, net.live, net.begun, net.worst, net.shared, net.last));
         let found = c.process(net.owner.key).map(|net| net.total);
         let events: Vec<_> = c.events_of(net.owner.key).collect();
         add(&(found, events, c.peers_of(net.owner.key).len()));
@@ -311,8 +316,18 @@ fn shown_of(connections: &Connections) -> String {
         add(&(c.between(pair.key, pair.peer).map(|p| p.total), c.behind(pair.peer.ip).len()));
     }
     c.conns().for_each(|(conn, owner)| add(&(conn, owner, c.parts_of(conn.cookie))));
-    c.live_conns().for_each(|(slot, conn)| add(&(c.conn_delta(slot), c.carried_by(conn))));
-    c.closed_lately().for_each(|closed| add(&closed));
+    let lately = |h: &ConnHistory| {
+        let bytes = [&h.rx, &h.tx].map(|h| h.last(now, 59).collect::<Vec<_>>());
+        (bytes, h.srtt_us.gauge(now, 59))
+    };
+    for (slot, conn) in c.live_conns() {
+        let history = c.history_of(slot).map(lately);
+        add(&(c.conn_delta(slot), c.is_new_conn(slot), c.carried_by(conn), history));
+    }
+    for (number, closed) in c.closed_lately() {
+        add(&(number, closed.what, closed.at, &closed.conn, closed.delta, closed.is_new));
+        add(&(closed.history.as_deref().map(lately), c.ended_in_interval(number)));
+    }
     text
 }
 

@@ -11,7 +11,7 @@ use crate::model::conn::{
 };
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
-use crate::model::quality::{Quality, TcpState};
+use crate::model::quality::{Quality, TcpState, Windows};
 use crate::model::time::Mono;
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
@@ -71,6 +71,7 @@ pub(super) fn conn(bytes: &[u8]) -> Option<Decoded> {
     let first = share(&record.first)?;
     let mut quality = tcp.map_or_else(Quality::default, |_| quality(&record.quality));
     quality.connect_us = connect_us(&record);
+    quality.windows = tcp.filter(|_| event == ConnEvent::Sample).and_then(|_| windows(&record));
     let conn = Conn {
         at: Mono(record.ts_ns),
         since: (record.since_ns != 0).then_some(Mono(record.since_ns)),
@@ -156,6 +157,17 @@ fn counts(counts: &conn_counts) -> Carried {
     }
 }
 
+fn windows(record: &conn_record) -> Option<Windows> {
+    let of = &record.windows;
+    (of.in_flight != conn_unknown::QUALITY_UNKNOWN.0).then_some(Windows {
+        in_flight: Some(of.in_flight),
+        unacked: of.unacked,
+        unsent: of.unsent,
+        snd_wnd: Some(of.snd_wnd),
+        rcv_wnd: Some(of.rcv_wnd),
+    })
+}
+
 fn quality(of: &conn_quality) -> Quality {
     let counted = |n: u32| (n != conn_unknown::QUALITY_UNKNOWN.0).then_some(n);
     let measured = |n: u32| (n != 0).then_some(n);
@@ -169,6 +181,7 @@ fn quality(of: &conn_quality) -> Quality {
         reordering: counted(of.reordering),
         cwnd: measured(of.cwnd),
         delivery_bps: (of.delivery_rate != 0).then(|| of.delivery_rate.saturating_mul(8)),
+        windows: None,
     }
 }
 

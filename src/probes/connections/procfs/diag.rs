@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::model::conn::{Carried, TCP, UDP, wire_ip};
-use crate::model::quality::Quality;
+use crate::model::quality::{Quality, Windows};
 use crate::probes::talkers::netlink::{attributes, split_message, u16_at, u32_at, u64_at};
 
 const NLMSG_ERROR: u16 = 2;
@@ -261,6 +261,13 @@ fn tcp_quality(info: &[u8]) -> Quality {
         reordering: u32_at(info, 220),
         cwnd: measured(80),
         delivery_bps: u64_at(info, 160).filter(|n| *n != 0).map(|rate| rate.saturating_mul(8)),
+        windows: u32_at(info, 24).zip(u32_at(info, 144)).map(|(unacked, unsent)| Windows {
+            in_flight: None,
+            unacked,
+            unsent,
+            snd_wnd: u32_at(info, 228),
+            rcv_wnd: u32_at(info, 232),
+        }),
     }
 }
 

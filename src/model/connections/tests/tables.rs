@@ -1,0 +1,161 @@
+//! Peers, holders, and the bounds of the tables.
+
+use super::*;
+use crate::model::quality::{Quality, Worst};
+
+#[test]
+fn pairs_answer_from_both_sides() {
+    let mut owners = Connections::default();
+    owners.apply(&events(vec![
+        conn(1, Connect, &[(1, Made, carried(10, 1))]),
+        conn(2, Connect, &[(2, Made, carried(20, 2))]),
+    ]));
+    let ip = "10.0.0.2".parse().unwrap();
+    let behind: Vec<_> = owners.behind(ip).iter().map(|p| (p.key.tgid, p.total.rx_bytes)).collect();
+    assert_eq!(behind, [(2, 20), (1, 10)]);
+    assert_eq!(owners.peers_of(owner(1, Made).key)[0].peer.ip, ip);
+    assert_eq!(net(&owners, 1).peers, 1);
+}
+
+#[test]
+fn equal_addresses_in_two_namespaces_or_on_two_links_are_two_peers() {
+    let mut owners = Connections::default();
+    let here = conn(1, Connect, &[(1, Made, carried(10, 1))]);
+    let there = Conn { netns: 2, ..conn(2, Connect, &[(2, Made, carried(20, 2))]) };
+    owners.apply(&events(vec![here, there]));
+    let ip: std::net::IpAddr = "10.0.0.2".parse().unwrap();
+    let mut namespaces: Vec<_> =
+        owners.behind(ip).iter().map(|p| (p.key.tgid, p.peer.netns)).collect();
+    namespaces.sort_unstable();
+    assert_eq!(namespaces, [(1, 1), (2, 2)]);
+    for (tgid, bytes) in [(1, 10), (2, 20)] {
+        let peer = PeerAddr { netns: tgid, scope: 0, ip };
+        let pair = owners.between(owner(tgid, Made).key, peer).unwrap();
+        assert_eq!(pair.total.rx_bytes, bytes);
+    }
+    let link = |cookie, interface| {
+        let mut conn = conn(cookie, Connect, &[(3, Made, carried(5, 0))]);
+        (conn.interface, conn.remote) = (interface, "[fe80::1]:443".parse().unwrap());
+        conn
+    };
+    owners.apply(&events(vec![link(3, 4), link(4, 5)]));
+    let mut scopes: Vec<_> =
+        owners.behind("fe80::1".parse().unwrap()).iter().map(|p| p.peer.scope).collect();
+    scopes.sort_unstable();
+    assert_eq!(scopes, [4, 5]);
+    assert_eq!(net(&owners, 3).peers, 2);
+}
+
+#[test]
+fn further_holders_are_counted() {
+    let mut owners = Connections::with_changes();
+    let mut batch = tick(vec![conn(1, Sample, &[(1, Made, carried(10, 1))])], false);
+    // The process that calls is none of them, and one that has two descriptors counts once.
+    let holders = (1..=21).chain(12..=13);
+    let holders = holders.map(|tgid| Holder { cookie: 1, owner: owner(tgid, Found) });
+    batch.tick.as_mut().unwrap().holders.extend(holders);
+    owners.apply(&batch);
+    owners.apply(&events(vec![conn(1, Close, &[(1, Made, carried(10, 1))])]));
+    let closed = owners.take_changes().remove(0);
+    assert_eq!((closed.holders.listed.len(), closed.holders.more), (8, 12));
+}
+
+#[test]
+fn a_peer_of_a_socket_that_ended_since_counts_all_the_same() {
+    let mut owners = Connections::default();
+    owners.apply(&events(vec![udp(3, Close, &[(1, Sent, carried(10, 1))])]));
+    let remote: SocketAddr = "10.0.0.9:53".parse().unwrap();
+    let process = owner(1, Sent).key;
+    let mut batch = tick(Vec::new(), false);
+    let flow = PeerFlow { cookie: 3, process, remote, carried: carried(10, 1) };
+    batch.tick.as_mut().unwrap().peers.push(flow);
+    owners.apply(&batch);
+    assert_eq!(owners.behind(remote.ip())[0].total, carried(10, 1));
+    // Its process has the bytes once.
+    assert_eq!(owners.total, carried(10, 1));
+}
+
+#[test]
+fn tables_are_bounded_and_the_sum_holds() {
+    let mut owners = Connections::default();
+    for n in 0..(MAX_PROCESSES as u32 + 4_000) {
+        let mut conn = conn(u64::from(n), Close, &[(n + 1, Made, carried(3, 2))]);
+        conn.at = Mono(u64::from(n));
+        owners.apply(&events(vec![conn]));
+    }
+    owners.apply(&tick(Vec::new(), false));
+    assert!(owners.processes().count() <= MAX_PROCESSES);
+    assert!(owners.evicted > 0);
+    assert_eq!(total_of(&owners), owners.total);
+    assert_eq!(owners.total.rx_bytes, 3 * (MAX_PROCESSES as u64 + 4_000));
+    let before = owners.evicted;
+    for cookie in 0..(MAX_CONNS as u64 + 10) {
+        let shares = [(1, Found, Carried::default())];
+        owners.apply(&events(vec![conn(1 << 32 | cookie, Connect, &shares)]));
+    }
+    assert_eq!((owners.live(), owners.evicted), (MAX_CONNS, before + 10));
+}
+
+proptest! {
+    /// Whatever is reported in whatever order: the parts sum to the total, and nothing panics.
+    #[test]
+    fn the_parts_always_make_the_whole(steps in prop::collection::vec(
+        (0u64..4, 0u8..4, 0u32..4, 0u64..1_000, 0u64..1_000, 0u8..16), 0..60),
+        restart in 0usize..60,
+        by_call in any::<bool>(),
+    ) {
+        let mut owners = Connections::with_changes();
+        let attribution = if by_call { Attribution::Call } else { Attribution::Connection };
+        owners.start(Mono(1), attribution);
+        for (n, (cookie, kind, tgid, rx, tx, bits)) in steps.into_iter().enumerate() {
+            if n == restart {
+                owners.restart();
+            }
+            let event = [Sample, Connect, Accept, Close][usize::from(kind)];
+            let shares = [(1, Made, carried(rx, tx)), (2, Sent, carried(tx, rx)), (3, Found, carried(0, 9))];
+            let mut conn = conn(cookie, event, &shares[..tgid as usize]);
+            conn.passive = event == Accept;
+            conn.kernel = bits & 8 != 0;
+            if bits & 1 != 0 {
+                conn.tcp = tcp(tx, rx, 300);
+            }
+            let ticks = bits & 2 != 0;
+            owners.apply(&if ticks { tick(vec![conn], bits & 4 != 0) } else { events(vec![conn]) });
+            prop_assert_eq!(total_of(&owners), owners.total);
+            let live: u32 = owners.processes().map(|net| net.live).sum();
+            prop_assert!(live as usize <= owners.live());
+        }
+    }
+}
+
+#[test]
+fn histories_are_bounded_and_those_without_are_counted() {
+    let mut owners = Connections::with_bounds(Bounds { histories: 2, ..Bounds::default() });
+    let carries = |cookie, bytes| conn(cookie, Sample, &[(9, Made, carried(bytes, 0))]);
+    let histories = |owners: &Connections| {
+        let live = owners.live_conns();
+        live.filter(|(slot, _)| owners.history_of(*slot).is_some()).count()
+    };
+    owners.apply(&tick((1..=4).map(|cookie| carries(cookie, 10)).collect(), false));
+    assert_eq!((histories(&owners), owners.without_history), (2, 2));
+    // One that ends takes its history along, and leaves its place to another.
+    owners.apply(&events(vec![conn(1, Close, &[(9, Made, carried(10, 0))])]));
+    assert!(owners.closed_lately().all(|(_, closed)| closed.history.is_some()));
+    owners.apply(&tick((2..=4).map(|cookie| carries(cookie, 20)).collect(), false));
+    assert_eq!((histories(&owners), owners.without_history), (2, 1));
+}
+
+#[test]
+fn a_process_has_the_worst_quality_of_its_living_connections() {
+    let mut owners = Connections::default();
+    let of = |cookie, srtt_us, retransmits| {
+        let quality = Quality { srtt_us, retransmits: Some(retransmits), ..Quality::default() };
+        Conn { quality, ..conn(cookie, Sample, &[(9, Made, carried(1, 1))]) }
+    };
+    owners.apply(&tick(vec![of(1, Some(300), 7), of(2, Some(90_000), 2), of(3, None, 0)], false));
+    let worst = |srtt_us, retransmits| Worst { srtt_us, retransmits: Some(retransmits) };
+    assert_eq!(net(&owners, 9).worst, worst(Some(90_000), 7));
+    owners.apply(&events(vec![Conn { event: Close, ..of(2, Some(95_000), 9) }]));
+    owners.apply(&tick(Vec::new(), false));
+    assert_eq!(net(&owners, 9).worst, worst(Some(300), 7));
+}
