@@ -2,6 +2,7 @@
  *   load opens DIR SECONDS [RATE]
  *                                opens and closes 100 files of DIR in turn, RATE a second or as fast
  *                                as it can; prints: us/pair, pairs
+ *   load short DIR SECONDS RATE  the same by processes that end after 100 opens each, one after the other
  *   load send ADDRESS SECONDS    sends 18-byte UDP payloads as fast as it can; prints: packets/s
  *   load sink SECONDS            owns the port and never reads, so that no ICMP answers
  *   load frames INTERFACE MAC rx|tx ADDRESSES RATE SECONDS
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,7 +43,34 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void opens(const char *dir, double seconds, double rate)
+static void open_all(char paths[FILES][4096])
+{
+	int i, fd;
+
+	for (i = 0; i < FILES; i++) {
+		fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			die(paths[i]);
+		close(fd);
+	}
+}
+
+static void open_all_in_child(char paths[FILES][4096])
+{
+	pid_t child = fork();
+	int status;
+
+	if (child < 0)
+		die("fork");
+	if (child == 0) {
+		open_all(paths);
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) < 0 || status)
+		die("a child's opens");
+}
+
+static void opens(const char *dir, double seconds, double rate, int in_children)
 {
 	static char paths[FILES][4096];
 	unsigned long pairs = 0;
@@ -61,12 +90,10 @@ static void opens(const char *dir, double seconds, double rate)
 		due = rate > 0 ? start + pairs / rate - now() : 0;
 		if (due > 0)
 			usleep(due * 1e6);
-		for (i = 0; i < FILES; i++) {
-			fd = open(paths[i], O_RDONLY | O_CLOEXEC);
-			if (fd < 0)
-				die(paths[i]);
-			close(fd);
-		}
+		if (in_children)
+			open_all_in_child(paths);
+		else
+			open_all(paths);
 		pairs += FILES;
 		end = now();
 	} while (end - start < seconds);
@@ -203,7 +230,9 @@ static void send_frames(char **argv)
 int main(int argc, char **argv)
 {
 	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "opens"))
-		opens(argv[2], atof(argv[3]), argc == 5 ? atof(argv[4]) : 0);
+		opens(argv[2], atof(argv[3]), argc == 5 ? atof(argv[4]) : 0, 0);
+	else if (argc == 5 && !strcmp(argv[1], "short"))
+		opens(argv[2], atof(argv[3]), atof(argv[4]), 1);
 	else if (argc == 4 && !strcmp(argv[1], "send"))
 		send_packets(argv[2], atof(argv[3]));
 	else if (argc == 3 && !strcmp(argv[1], "sink"))
@@ -211,6 +240,6 @@ int main(int argc, char **argv)
 	else if (argc == 8 && !strcmp(argv[1], "frames"))
 		send_frames(argv + 2);
 	else
-		return fprintf(stderr, "usage: load opens|send|sink|frames …\n"), 2;
+		return fprintf(stderr, "usage: load opens|short|send|sink|frames …\n"), 2;
 	return 0;
 }
