@@ -147,7 +147,7 @@ fn the_dashboard_shows_listeners() {
             let local = format!(" {local} ");
             screen
                 .lines()
-                .any(|l| l.contains(&local) && l.contains(protocol) && l.contains("kernel-"))
+                .any(|l| l.contains(&local) && l.contains(protocol) && l.contains(" kernel"))
         })
     });
     let gone = format!(" {} ", ports[0].1);

@@ -34,6 +34,7 @@ mod hostile;
 mod invoker;
 mod io;
 mod io_uring;
+mod ktls;
 mod listeners;
 mod netns;
 mod opens;

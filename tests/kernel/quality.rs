@@ -263,7 +263,7 @@ fn the_dashboard_shows_connections_with_their_quality() {
     client.read_exact(&mut [0]).unwrap();
     let row = |screen: &str, peer: u16, word: &str| {
         let peer = format!("127.0.0.1:{peer} ");
-        screen.lines().any(|l| l.contains(&peer) && l.contains(word) && l.contains("kernel-"))
+        screen.lines().any(|l| l.contains(&peer) && l.contains(word) && l.contains(" kernel"))
     };
     let port = client.local_addr().unwrap().port();
     let is_there =
