@@ -1,4 +1,4 @@
-//! The overhead of `--io` for a program that reads or calls, on the real kernel: the baseline and the probe,
+//! The overhead of `--io` and `--slow` for a program that reads or calls, on the real kernel: the baseline and the probe,
 //! interleaved; medians of the rounds. Needs root.
 //!
 //! The load: one thread, pinned to CPU 0, reads a cached file over and over, as fast as it can: 1 byte, 4 KiB
@@ -27,7 +27,8 @@ const LOADS: [(&str, usize, usize); 5] = [
     ("read of 4 KiB, 64 files", 4 << 10, 64),
     ("getppid", 0, 1),
 ];
-const TOOLS: [&str; 3] = ["baseline", "ebpftop --io", "as on 5.10"];
+const TOOLS: [&str; 5] =
+    ["baseline", "ebpftop --io", "as on 5.10", "--slow 10ms", "--slow, as on 5.10"];
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -46,10 +47,11 @@ fn main() {
         for _ in 0..rounds {
             for (tool, times) in times.iter_mut().enumerate() {
                 let run = || run_load(dir, bytes, files);
-                let as_on_510 = tool == 2;
+                let as_on_510 = tool == 2 || tool == 4;
+                let slow = (tool > 2).then(|| Duration::from_millis(10));
                 times.push(match tool {
                     0 => run(),
-                    _ => with_probe(IoConfig { as_on_510, ..IoConfig::default() }, run),
+                    _ => with_probe(IoConfig { as_on_510, slow, ..IoConfig::default() }, run),
                 });
             }
         }

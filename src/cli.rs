@@ -121,6 +121,10 @@ pub struct WatchArgs {
     /// pipes, sockets, terminals and devices too; slows each call down
     #[arg(long, value_name = "FILES", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "regular")]
     pub io: Option<FileTypes>,
+    /// Time calls that read and write files, and report each that takes this time or longer; implies --io,
+    /// and slows calls down further, since a second program runs at their entry
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_slow)]
+    pub slow: Option<Duration>,
     #[command(flatten)]
     pub types: BtfArgs,
     /// Drop all privileges not needed for reading counters; interface and mode cannot change
@@ -359,6 +363,9 @@ mod tests {
             ("--io", true),
             ("--io=all", true),
             ("--io=pipes", false),
+            ("--slow 10ms", true),
+            ("--slow 0ms", false),
+            ("stream slow --slow 1s --io=all", true),
             ("stream --io opens", true),
             ("stream io --format csv", true),
             ("report --io --by file", true),

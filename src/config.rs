@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{ChangesArgs, OwnArgs, OwnersArgs, ScreenArgs, WatchArgs};
 use crate::model::escape::escape;
+use crate::model::file_io::FileTypes;
 use crate::model::link::Choice;
 use crate::model::timeline::WatchedPaths;
 use crate::settings::saved_view::THEME_NAMES;
@@ -59,6 +60,7 @@ pub fn load(named: Option<&Path>) -> Result<FileConfig, ConfigError> {
 /// Settings that all ways of watching have in common; the command line wins.
 pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
     let default = Settings::default();
+    let slow = args.slow.or(file.slow.unwrap_or(default.slow));
     let either = |said: &Option<String>, written: &Option<String>| {
         said.clone().or_else(|| written.clone()).filter(|text| !text.is_empty())
     };
@@ -77,7 +79,8 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         netns: args.netns.clone(),
         locked: args.lock,
         latency: args.latency || file.latency.unwrap_or(default.latency),
-        io: args.io.or(file.io.unwrap_or(default.io)),
+        io: args.io.or(file.io.unwrap_or(default.io)).or(slow.map(|_| FileTypes::Regular)),
+        slow,
         own_opens: file.own_opens.unwrap_or(default.own_opens),
         files: file.files.unwrap_or(default.files),
     }

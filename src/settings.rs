@@ -29,6 +29,8 @@ pub struct Settings {
     pub latency: bool,
     /// Count bytes and calls read and written, of files of these types.
     pub io: Option<FileTypes>,
+    /// Time calls that read and write, and report each of this duration or longer; only with `io`.
+    pub slow: Option<Duration>,
     /// Whether connections and their processes are probed, too.
     pub owners: bool,
     /// Whether the dashboard shows the opens of its own process.
@@ -51,6 +53,7 @@ impl Default for Settings {
             xdp_mode: XdpMode::Auto,
             latency: false,
             io: None,
+            slow: None,
             owners: true,
             own_opens: false,
             files: false,

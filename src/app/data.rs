@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::cgroup::KnownCgroups;
-use crate::model::change_log::ChangeLog;
 use crate::model::conn::PacketPoint;
 use crate::model::connections::{Closed, Connections, Net, Pair};
 use crate::model::coverage::Missing;
 use crate::model::event::{
     ConnectionsInfo, IoInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
 };
+use crate::model::event_log::EventLog;
+use crate::model::file_change::FileChange;
 use crate::model::history::per_second;
 use crate::model::lineage::Lineage;
 use crate::model::link::{Link, LinkCounters};
@@ -21,9 +22,11 @@ use crate::model::opens::{Before, Opens};
 use crate::model::past::Tables;
 use crate::model::problem::Problem;
 use crate::model::process::ProcessKey;
-use crate::model::process_log::ProcessLog;
+use crate::model::process_event::ProcessEvent;
 use crate::model::slab::Slab;
+use crate::model::slow_call::SlowCall;
 use crate::model::time::{Mono, WallOffset};
+use crate::model::timeline::Logs;
 use crate::model::under_way::UnderWayOpens;
 use crate::model::wire::Wire;
 
@@ -112,11 +115,13 @@ pub struct Data {
     pub wire: Rc<Wire>,
     pub owners: Rc<Connections>,
     /// The latest starts of programs and ends of processes.
-    pub process_log: Rc<ProcessLog>,
+    pub process_log: Rc<EventLog<ProcessEvent>>,
     /// Opens that have not returned; with `--latency`.
     pub under_way: Rc<UnderWayOpens>,
     /// The latest changes of files.
-    pub change_log: Rc<ChangeLog>,
+    pub change_log: Rc<EventLog<FileChange>>,
+    /// The latest calls that read or wrote and took long; with `--slow`.
+    pub slow_log: Rc<EventLog<SlowCall>>,
     pub connections_state: ProbeState<ConnectionsInfo>,
     /// The connections probe has run.
     pub connections_known: bool,
@@ -167,6 +172,13 @@ impl Data {
             + owners.closed_lately().count() * size_of::<Closed>()
             + self.process_log.bytes()
             + self.change_log.bytes()
+            + self.slow_log.bytes()
+    }
+
+    /// The latest events, for timelines.
+    pub fn logs(&self) -> Logs<'_> {
+        let (processes, changes, slow) = (&self.process_log, &self.change_log, &self.slow_log);
+        Logs { processes, changes, slow }
     }
 
     /// The tables that go back in time together.
@@ -206,11 +218,15 @@ impl Data {
                 Changed::default()
             }
             ProbeEvent::Processes(events) => {
-                Rc::make_mut(&mut self.process_log).add(events);
+                Rc::make_mut(&mut self.process_log).add(events.events, events.lost);
                 Changed::default()
             }
             ProbeEvent::Files(changes) => {
-                Rc::make_mut(&mut self.change_log).add(changes);
+                Rc::make_mut(&mut self.change_log).add(changes.events, changes.lost);
+                Changed::default()
+            }
+            ProbeEvent::SlowCalls(slow) => {
+                Rc::make_mut(&mut self.slow_log).add(slow.calls, slow.lost);
                 Changed::default()
             }
             ProbeEvent::Io(sample) => {
@@ -378,6 +394,7 @@ impl Data {
         Rc::make_mut(&mut self.process_log).restart();
         self.under_way = Rc::default();
         Rc::make_mut(&mut self.change_log).restart();
+        Rc::make_mut(&mut self.slow_log).restart();
     }
 
     /// Counts only what comes after a recording's beginning.

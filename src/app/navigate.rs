@@ -122,9 +122,11 @@ impl App {
                     Some(TimelineAction::OnTheWire(NetActivity::Carried { ip, .. })) => {
                         self.open_address(ip);
                     }
-                    Some(TimelineAction::Process(_) | TimelineAction::Changed(_)) => {
-                        self.say("this event leads nowhere else")
-                    }
+                    Some(
+                        TimelineAction::Process(_)
+                        | TimelineAction::Changed(_)
+                        | TimelineAction::Slow(_),
+                    ) => self.say("this event leads nowhere else"),
                     _ => self.say("this socket has no peer"),
                 }
             }

@@ -42,7 +42,7 @@ impl App {
         let pane = &mut self.opens_pane;
         let inside = pane.detail_process(shown.opens).map(|process| process.key);
         let descriptors = inside.and_then(|key| self.requests.descriptors(key));
-        let logs = (&*self.data.process_log, &*self.data.change_log);
+        let logs = self.data.logs();
         pane.relate(shown, logs, &self.path_watchlist, descriptors);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         let filters = [Some(self.filter.filter()), self.filter.fixed()];

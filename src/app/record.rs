@@ -3,7 +3,10 @@
 use super::{App, Effect, Recorded, Recording};
 use crate::keys::Action;
 use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::file_change::FileChanges;
 use crate::model::filter::ProcessInfo;
+use crate::model::process_event::ProcessEvents;
+use crate::model::slow_call::SlowCalls;
 use crate::recording::{Known, Seen};
 
 impl App {
@@ -70,9 +73,14 @@ impl App {
             data.connections_state.event(ProbeId::Connections, ProbeInfo::Connections),
             data.io_state.event(ProbeId::Io, ProbeInfo::Io),
         ];
+        // Counts alone: events from before are not part of it.
+        let processes = ProcessEvents { lost: data.process_log.reported(), ..Default::default() };
+        let files = FileChanges { lost: data.change_log.reported(), ..Default::default() };
+        let slow = SlowCalls { lost: data.slow_log.reported(), ..Default::default() };
         let lost = [
-            ProbeEvent::Processes(data.process_log.counted_before()),
-            ProbeEvent::Files(data.change_log.counted_before()),
+            ProbeEvent::Processes(processes),
+            ProbeEvent::Files(files),
+            ProbeEvent::SlowCalls(slow),
         ];
         let known = Known {
             probes: probes.into_iter().flatten().chain(lost).collect(),
@@ -96,6 +104,10 @@ impl App {
             ProbeEvent::Io(sample) => {
                 sample.choose(|one| is_chosen(one.key.tgid, one.uid, &[one.process.as_bytes()]))
             }
+            ProbeEvent::SlowCalls(slow) => slow.calls.retain(|call| {
+                let names = [call.comm.as_bytes(), call.process.as_bytes()];
+                is_chosen(call.key.tgid, call.uid, &names)
+            }),
             ProbeEvent::UnderWay(found) => found.opens.retain(|open| {
                 let names = [open.comm.as_bytes(), open.process.as_bytes()];
                 is_chosen(open.key.tgid, open.uid, &names)

@@ -24,6 +24,9 @@ volatile __u32 side = IO_OFF;
 /* Count pipes, sockets, terminals and devices too, not regular files alone. */
 const volatile bool every_type = false;
 
+/* Time calls, and report those of this duration or longer, ns. 0: neither. */
+const volatile __u64 slow_ns = 0;
+
 /* The reader's own process, which is not counted. 0: it is. */
 const volatile __u32 own_tgid = 0;
 
@@ -38,8 +41,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct io_key);
-	__type(value, struct io_entry);
+	__uint(key_size, sizeof(struct io_key));
+	__uint(value_size, sizeof(struct io_timed_entry)); /* of io_entry, without --slow */
 } used SEC(".maps");
 
 /* An element for each side. */
@@ -57,6 +60,14 @@ enum direction {
 
 #define NO_FD (-1)
 
+/* A call that has returned. */
+struct call {
+	__s64 ret;
+	__u64 took_ns; /* 0: not timed */
+	__u32 nr;
+	__u32 side;
+};
+
 /* include/uapi/linux/stat.h */
 #define TYPE_SHIFT 12
 #define TYPE_REGULAR 8
@@ -72,56 +83,65 @@ static __always_inline void add(struct io_counts *counts, enum direction directi
 	}
 }
 
+#include "io_times.h"
+
 /* Makes the entry of a key; 0 where there is no room. */
-static __always_inline struct io_entry *make_entry(const struct io_key *key, __u32 type,
-						   enum repeat repeat)
+static __always_inline struct io_timed_entry *make_entry(const struct io_key *key, __u32 type,
+							 enum repeat repeat)
 {
 	__u64 task = bpf_get_current_task();
-	struct io_entry fresh = {}, *entry;
+	struct io_timed_entry *made;
+	struct io_entry fresh = {};
 
 	fresh.uid = (__u32)bpf_get_current_uid_gid();
 	fresh.cgroup_id = cgroup_of(task);
 	fresh.type = type;
 	read_comm(fresh.process, WORD(task_struct, task, group_leader));
-	bpf_map_update_elem(&used, key, &fresh, BPF_NOEXIST);
-	entry = bpf_map_lookup_elem(&used, key);
+	made = slow_ns ? insert_timed(key, &fresh) : insert(key, &fresh);
 	/* Resolved only now: a full table must cost no walk. Another CPU may do the same: the place is one. */
-	if (entry && !entry->place) {
+	if (made && !made->entry.place) {
 		bool unnamed = WORD(file, key->file, f_flags) & O_TMPFILE_BIT;
 
-		entry->place = place_of_file(key->file, unnamed, &entry->resolved, repeat);
+		made->entry.place =
+			place_of_file(key->file, unnamed, &made->entry.resolved, repeat);
 	}
-	return entry;
+	return made;
 }
 
-static __noinline struct io_entry *make_by_loop(const struct io_key *key, __u32 type)
+static __noinline struct io_timed_entry *make_by_loop(const struct io_key *key, __u32 type)
 {
 	return make_entry(key, type, BY_LOOP);
 }
 
-static __noinline struct io_entry *make_by_call(const struct io_key *key, __u32 type)
+static __noinline struct io_timed_entry *make_by_call(const struct io_key *key, __u32 type)
 {
 	return make_entry(key, type, BY_CALL);
 }
 
-/* Counts a call of the current process on an open file. */
-static __always_inline void count(__u64 file, enum direction direction, __u64 bytes, __u32 on,
+static __always_inline __u32 type_of(__u64 file)
+{
+	__u64 inode = WORD(file, file, f_inode);
+
+	return (HALF(inode, inode, i_mode) & 0xffff) >> TYPE_SHIFT;
+}
+
+/* Counts a call of the current process on an open file. One that failed is timed alone. */
+static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
 				  enum repeat repeat)
 {
-	__u64 task = bpf_get_current_task(), inode;
+	__u64 task = bpf_get_current_task();
+	struct io_timed_entry *entry;
 	struct io_key key = {};
-	struct io_entry *entry;
 	struct io_rest *left;
 	__u32 type;
 
 	if (!file) {
-		left = bpf_map_lookup_elem(&rest, &on);
-		if (left)
-			add(&left->unknown, direction, bytes);
+		left = bpf_map_lookup_elem(&rest, &call->side);
+		if (left && call->ret >= 0)
+			add(&left->unknown, direction, call->ret);
 		return;
 	}
-	inode = WORD(file, file, f_inode);
-	type = (HALF(inode, inode, i_mode) & 0xffff) >> TYPE_SHIFT;
+	type = type_of(file);
 	if (type != TYPE_REGULAR && !every_type)
 		return;
 	key.file = file;
@@ -129,17 +149,21 @@ static __always_inline void count(__u64 file, enum direction direction, __u64 by
 	key.start_boottime_ns =
 		WORD(task_struct, WORD(task_struct, task, group_leader), start_boottime);
 	key.tgid = bpf_get_current_pid_tgid() >> 32;
-	key.side = on;
+	key.side = call->side;
 	entry = bpf_map_lookup_elem(&used, &key);
 	if (!entry)
 		entry = repeat == BY_CALL ? make_by_call(&key, type) : make_by_loop(&key, type);
+	if (slow_ns && call->took_ns)
+		time_call(entry, &key, type, direction, call, repeat);
+	if (call->ret < 0)
+		return;
 	if (entry) {
-		add(&entry->counts, direction, bytes);
+		add(&entry->entry.counts, direction, call->ret);
 		return;
 	}
-	left = bpf_map_lookup_elem(&rest, &on);
+	left = bpf_map_lookup_elem(&rest, &call->side);
 	if (left)
-		add(&left->other, direction, bytes);
+		add(&left->other, direction, call->ret);
 }
 
 /* What a call does with which argument. */
@@ -237,38 +261,53 @@ static __always_inline bool is_own(void)
  * return what it likes, without a transfer. */
 #define MOST_BYTES 0x7ffff000
 
-static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
+/* The descriptors that a call reads from and writes to. */
+static __always_inline void descriptors(enum shape shape, __u64 regs, __s32 *from, __s32 *to)
 {
-	__s32 from = NO_FD, to = NO_FD;
-	__u32 on = side;
-	enum shape shape = shape_of(CALL_NUMBER(regs));
-
-	if (shape == NEITHER || ret < 0 || ret > MOST_BYTES || on > 1 || in_compat_call(regs) ||
-	    is_own())
-		return 0;
+	*from = NO_FD;
+	*to = NO_FD;
 	switch (shape) {
 	case READS_FIRST:
-		from = FIRST(regs);
+		*from = FIRST(regs);
 		break;
 	case WRITES_FIRST:
-		to = FIRST(regs);
+		*to = FIRST(regs);
 		break;
 	case SECOND_TO_FIRST:
-		from = SECOND(regs);
-		to = FIRST(regs);
+		*from = SECOND(regs);
+		*to = FIRST(regs);
 		break;
 	case FIRST_TO_SECOND:
-		from = FIRST(regs);
-		to = SECOND(regs);
+		*from = FIRST(regs);
+		*to = SECOND(regs);
 		break;
 	default:
-		from = FIRST(regs);
-		to = THIRD(regs);
+		*from = FIRST(regs);
+		*to = THIRD(regs);
 	}
+}
+
+static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
+{
+	struct call call = { .ret = ret, .side = side };
+	enum shape shape;
+	__s32 from, to;
+
+	call.nr = CALL_NUMBER(regs);
+	shape = shape_of(call.nr);
+	if (shape == NEITHER || (ret < 0 && !slow_ns) || ret > MOST_BYTES || call.side > 1 ||
+	    in_compat_call(regs) || is_own())
+		return 0;
+	if (slow_ns) {
+		call.took_ns = end_of_call(repeat);
+		if (ret < 0 && !call.took_ns)
+			return 0;
+	}
+	descriptors(shape, regs, &from, &to);
 	if (from != NO_FD)
-		count(file_of(from), READS, ret, on, repeat);
+		count(file_of(from), READS, &call, repeat);
 	if (to != NO_FD)
-		count(file_of(to), WRITES, ret, on, repeat);
+		count(file_of(to), WRITES, &call, repeat);
 	return 0;
 }
 
@@ -282,6 +321,39 @@ SEC("?raw_tp/sys_exit")
 int io_exit_516(struct bpf_raw_tracepoint_args *ctx)
 {
 	return returned(ctx->args[0], (long)ctx->args[1], BY_CALL);
+}
+
+static __always_inline bool is_counted_type(__s32 fd)
+{
+	__u64 file = fd == NO_FD ? 0 : file_of(fd);
+
+	return file && type_of(file) == TYPE_REGULAR;
+}
+
+/* Keeps the time at which a call begins that will be counted. */
+static __always_inline int entered(__u64 regs, __u32 nr, enum repeat repeat)
+{
+	enum shape shape = shape_of(nr);
+	__s32 from, to;
+
+	if (shape == NEITHER || side > 1 || in_compat_call(regs) || is_own())
+		return 0;
+	descriptors(shape, regs, &from, &to);
+	if (every_type || is_counted_type(from) || is_counted_type(to))
+		begin_call(repeat);
+	return 0;
+}
+
+SEC("?raw_tp/sys_enter")
+int io_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	return entered(ctx->args[0], ctx->args[1], BY_LOOP);
+}
+
+SEC("?raw_tp/sys_enter")
+int io_enter_516(struct bpf_raw_tracepoint_args *ctx)
+{
+	return entered(ctx->args[0], ctx->args[1], BY_CALL);
 }
 
 /* include/uapi/linux/io_uring.h */
@@ -303,11 +375,11 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 {
 	__u64 io = (__u64)ctx->req;
 	__s64 res = ctx->res;
-	__u32 on = side;
+	struct call call = { .ret = res, .side = side };
 	bool reads, writes;
 	__u8 opcode;
 
-	if (!io || res < 0 || on > 1)
+	if (!io || res < 0 || call.side > 1)
 		return 0;
 	opcode = WORD(io_kiocb, io, opcode);
 	reads = uring_reads(opcode);
@@ -315,13 +387,16 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 	if (!(reads || writes) || is_own())
 		return 0;
 	if (reads)
-		count(WORD(io_kiocb, io, file), READS, res, on, BY_LOOP);
+		count(WORD(io_kiocb, io, file), READS, &call, BY_LOOP);
 	else
-		count(WORD(io_kiocb, io, file), WRITES, res, on, BY_LOOP);
+		count(WORD(io_kiocb, io, file), WRITES, &call, BY_LOOP);
 	return 0;
 }
 
 /* Rust has the types that are in the object's BTF: those that a variable names. */
+const struct io_key *unused_key __attribute__((unused));
+const struct io_timed_entry *unused_entry __attribute__((unused));
+const struct slow_record *unused_slow __attribute__((unused));
 const struct io_counts *unused_counts __attribute__((unused));
 const enum record_kind *unused_record_kind __attribute__((unused));
 const enum resolved_kind *unused_resolved_kind __attribute__((unused));

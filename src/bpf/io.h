@@ -44,6 +44,50 @@ struct io_entry {
 #define IO_ENTRY_BYTES 72
 _Static_assert(sizeof(struct io_entry) == IO_ENTRY_BYTES, "the entry has no hidden padding");
 
+/* Durations of calls, failed ones too, with --slow: buckets of half an octave. The first has all
+ * below 1,024 ns, the last all from 2^36 ns (69 s) on. */
+#define IO_BUCKETS 54
+#define IO_FIRST_OCTAVE 10
+
+struct io_times {
+	__u64 max_ns;
+	__u32 slow; /* of the limit's duration or longer */
+	__u32 pad;
+	__u32 counts[IO_BUCKETS];
+};
+
+/* An entry with --slow. Without, the table's values are its first part alone. */
+struct io_timed_entry {
+	struct io_entry entry;
+	struct io_times times;
+};
+
+#define IO_TIMED_ENTRY_BYTES 304
+_Static_assert(sizeof(struct io_timed_entry) == IO_TIMED_ENTRY_BYTES,
+	       "the entry has no hidden padding");
+
+/* A call of the limit's duration or longer; one that reads a file and writes another is two. */
+struct slow_record {
+	__u64 ts_ns; /* CLOCK_MONOTONIC at return */
+	__u64 duration_ns;
+	__s64 ret;
+	__u64 start_boottime_ns; /* of the group leader */
+	__u64 place; /* of the name_record that says where the file is; 0: not known */
+	__u64 cgroup_id; /* in its hierarchy, CGROUP_HIERARCHY_SHIFT */
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u32 call; /* the number of the system call */
+	__u8 resolved; /* enum resolved_kind */
+	__u8 type; /* as io_entry.type */
+	__u8 writes; /* 0: it reads the file; 1: it writes it */
+	__u8 pad[5];
+	struct names names;
+};
+
+#define SLOW_RECORD_BYTES 104
+_Static_assert(sizeof(struct slow_record) == SLOW_RECORD_BYTES, "the record has no hidden padding");
+
 /* What has no entry, per CPU and side. */
 struct io_rest {
 	struct io_counts other; /* the table was full */

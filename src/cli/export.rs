@@ -61,7 +61,7 @@ pub struct ExportArgs {
     pub watched: Vec<String>,
     /// Take the events from this recording instead of the probes: without privileges, in real time, and
     /// serve its totals from its end on
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "io", "no_owners", "no_lock"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "io", "slow", "no_owners", "no_lock"])]
     pub from: Option<PathBuf>,
     /// Play the recording as fast as possible
     #[arg(long, requires = "from")]
@@ -83,6 +83,10 @@ pub struct ExportArgs {
     /// pipes, sockets, terminals and devices too; slows each call down
     #[arg(long, value_name = "FILES", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "regular")]
     pub io: Option<FileTypes>,
+    /// Time calls that read and write files, and report each that takes this time or longer; implies --io,
+    /// and slows calls down further, since a second program runs at their entry
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_slow)]
+    pub slow: Option<Duration>,
     #[command(flatten)]
     pub owners: OwnersArgs,
     /// Keep the privileges to attach again: to an interface that is deleted and made again, or comes up
@@ -115,6 +119,7 @@ impl ExportArgs {
             xdp_mode: self.xdp_mode,
             latency: false,
             io: self.io,
+            slow: self.slow,
             types: self.types.clone(),
             lock: !self.no_lock,
         }

@@ -82,6 +82,9 @@ pub enum Kind {
     /// A line for each process and file that it read or wrote in an interval, with bytes and calls; --io adds
     /// them to other kinds
     Io,
+    /// A line for each call that read or wrote a file and took 10ms, or the time of --slow, or longer; --slow
+    /// adds them to other kinds
+    Slow,
 }
 
 impl StreamArgs {
@@ -89,6 +92,7 @@ impl StreamArgs {
     pub fn writes(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
             || (kind == Kind::Io && self.watch.io.is_some())
+            || (kind == Kind::Slow && self.watch.slow.is_some())
             || (self.kinds.is_empty() && matches!(kind, Kind::Opens | Kind::Talkers))
     }
 
@@ -100,10 +104,10 @@ impl StreamArgs {
     /// Options given that have no effect on what `selects` accepts, each with the kinds that it is for.
     pub fn unused(&self, selects: impl Fn(Kind) -> bool) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
-        const FILES: &[Kind] = &[Kind::Opens, Kind::Files];
-        const PATHS: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Io];
+        const FILES: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Slow];
+        const PATHS: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Io, Kind::Slow];
         const PROCESSES: &[Kind] =
-            &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io];
+            &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io, Kind::Slow];
         const TALKERS: &[Kind] = &[Kind::Talkers];
         const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections, Kind::Io];
         let watch = &self.watch;
@@ -113,6 +117,7 @@ impl StreamArgs {
             ("--uid", PROCESSES, self.choose.uid.is_some()),
             ("--latency", OPENS, watch.latency),
             ("--io", &[Kind::Io], watch.io.is_some()),
+            ("--slow", &[Kind::Io, Kind::Slow], watch.slow.is_some()),
             ("--failed", FILES, self.choose.failed),
             ("--path", PATHS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),
@@ -137,6 +142,7 @@ impl Kind {
             Kind::Files => "files",
             Kind::Processes => "processes",
             Kind::Io => "io",
+            Kind::Slow => "slow",
         }
     }
 }

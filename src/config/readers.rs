@@ -11,6 +11,7 @@ pub(super) use toml::de::DeValue;
 use crate::cli;
 use crate::keymap::{self, Key, Keymap};
 use crate::keys::Action;
+use crate::model::duration;
 use crate::model::escape::escape;
 use crate::model::field;
 use crate::model::file_io::FileTypes;
@@ -31,6 +32,8 @@ pub struct FileConfig {
     pub latency: Option<bool>,
     /// The types of files whose bytes are counted; `Some(None)`: of none.
     pub io: Option<Option<FileTypes>>,
+    /// The duration from which on a call is slow; `Some(None)`: calls are not timed.
+    pub slow: Option<Option<Duration>>,
     pub owners: Option<bool>,
     /// Keys of the view that `W` saves, with their values.
     pub view: Vec<(&'static str, Value)>,
@@ -242,6 +245,13 @@ pub(super) fn file_types(text: &str) -> Result<Option<FileTypes>, String> {
         types => FileTypes::from_str(types, false)
             .map(Some)
             .map_err(|_| "use off, regular or all".into()),
+    }
+}
+
+pub(super) fn slow(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "off" => Ok(None),
+        time => duration::parse_slow(time).map(Some),
     }
 }
 

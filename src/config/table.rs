@@ -98,7 +98,7 @@ const fn values(
 }
 
 /// Settings that apply to `stream` and `record`, too.
-const OF_ALL: [Setting; 8] = [
+const OF_ALL: [Setting; 9] = [
     value(
         "interface",
         "--interface",
@@ -154,6 +154,14 @@ const OF_ALL: [Setting; 8] = [
         "Count bytes and calls read and written by process and file: \"off\", \"regular\" (files) or \
          \"all\" (pipes, sockets, terminals and devices too). It costs: a program runs at each call's return.",
         |c, key, v| readers::checked(key, v, readers::file_types).map(|types| c.io = Some(types)),
+    ),
+    value(
+        "slow",
+        "--slow",
+        "\"off\"",
+        "Time calls that read and write files, and report each that takes this time (\"10ms\") or longer: \
+         implies io. It costs: a second program runs at each call's entry.",
+        |c, key, v| readers::checked(key, v, readers::slow).map(|slow| c.slow = Some(slow)),
     ),
     value(
         "owners",

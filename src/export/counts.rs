@@ -59,6 +59,8 @@ pub struct Counts {
     connections: ConnectionCounts,
     /// Bytes of files are counted.
     has_io: bool,
+    /// Calls are timed.
+    has_slow: bool,
     /// The probes of the run; whether each runs.
     probes: Vec<(ProbeId, bool)>,
     missing: Vec<Missing>,
@@ -90,6 +92,7 @@ impl Counts {
             marks: Marks::default(),
             connections: ConnectionCounts::default(),
             has_io: false,
+            has_slow: false,
             probes: Vec::new(),
             missing: Vec::new(),
             ended: None,
@@ -114,7 +117,10 @@ impl Counts {
                     let groups = &mut self.groups;
                     let group =
                         self.processes.group(groups, one.key, one.process, one.cgroup_id, places);
-                    groups.counts(group).read_and_wrote(&one.counts);
+                    self.has_slow |= one.times.is_some();
+                    let counts = groups.counts(group);
+                    counts.read_and_wrote(&one.counts);
+                    counts.slow_calls.add(one.times.as_ref().map_or(0, |times| times.slow));
                 }
                 self.groups.counts(None).read_and_wrote(&sample.other);
             }
@@ -134,7 +140,8 @@ impl Counts {
             ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
-            | ProbeEvent::Files(_) => {}
+            | ProbeEvent::Files(_)
+            | ProbeEvent::SlowCalls(_) => {}
         }
     }
 
@@ -144,6 +151,7 @@ impl Counts {
             ProbeInfo::Opens(info) => add_missing(&mut self.missing, &info.missing),
             ProbeInfo::Io(info) => {
                 self.has_io = true;
+                self.has_slow = info.slow_ns.is_some();
                 add_missing(&mut self.missing, &info.missing);
             }
             ProbeInfo::Talkers(watched) => {

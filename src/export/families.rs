@@ -97,6 +97,12 @@ pub static FILE_WRITTEN: Family = counter(
     GROUP,
     "Bytes that calls wrote to files, into the page cache too. With --io.",
 );
+pub static SLOW_CALLS: Family = counter(
+    "ebpftop_file_slow_calls",
+    "",
+    GROUP,
+    "Calls that read or wrote files and took the time of --slow or longer, failed ones included.",
+);
 pub static CONNECTION_UNATTRIBUTED: Family = gauge(
     "ebpftop_connection_unattributed_bytes",
     "bytes",
@@ -206,7 +212,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 36] = [
+pub static FAMILIES: [&Family; 37] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -216,6 +222,7 @@ pub static FAMILIES: [&Family; 36] = [
     &WATCHED_OPENS,
     &FILE_READ,
     &FILE_WRITTEN,
+    &SLOW_CALLS,
     &INTERFACE_PACKETS,
     &INTERFACE_BYTES,
     &INTERFACE_COUNTED,

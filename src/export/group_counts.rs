@@ -22,6 +22,8 @@ pub struct GroupCounts {
     pub accepts: Counter,
     pub read_bytes: Counter,
     pub written_bytes: Counter,
+    /// Calls that read or wrote and took long.
+    pub slow_calls: Counter,
 }
 
 impl GroupCounts {
@@ -37,6 +39,7 @@ impl GroupCounts {
             accepts: counter,
             read_bytes: counter,
             written_bytes: counter,
+            slow_calls: counter,
         }
     }
 
@@ -79,7 +82,7 @@ impl GroupCounts {
         self.written_bytes.add(counts.written_bytes);
     }
 
-    fn fixed(&mut self) -> [&mut Counter; 8] {
+    fn fixed(&mut self) -> [&mut Counter; 9] {
         [
             &mut self.opens,
             &mut self.rx_bytes,
@@ -89,6 +92,7 @@ impl GroupCounts {
             &mut self.accepts,
             &mut self.read_bytes,
             &mut self.written_bytes,
+            &mut self.slow_calls,
         ]
     }
 
@@ -115,10 +119,11 @@ impl GroupCounts {
 
     /// A measure of activity: the sum of all counts, with 1 KiB of payload, or of bytes read and written, as one.
     pub(super) fn weight(&mut self) -> u64 {
-        let [opens, rx, tx, connects, failures, accepts, read, written] =
+        let [opens, rx, tx, connects, failures, accepts, read, written, slow] =
             self.fixed().map(|n| n.value());
-        let sum =
-            [opens, connects, failures, accepts].iter().fold(0u64, |a, b| a.saturating_add(*b));
+        let sum = [opens, connects, failures, accepts, slow]
+            .iter()
+            .fold(0u64, |a, b| a.saturating_add(*b));
         let bytes = [rx, tx, read, written].iter().fold(0u64, |a, b| a.saturating_add(*b));
         sum.saturating_add(bytes >> 10)
     }

@@ -34,6 +34,14 @@ pub fn parse_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads the duration from which on a call is slow: `0.001ms` or more.
+pub fn parse_slow(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        time if time < Duration::from_micros(1) => Err("out of range: 0.001ms or more".into()),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +63,13 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("5").unwrap_err().contains("unit"));
+    }
+
+    #[test]
+    fn no_call_takes_no_time() {
+        assert_eq!(parse_slow("10ms"), Ok(Duration::from_millis(10)));
+        assert_eq!(parse_slow("0.001ms"), Ok(Duration::from_micros(1)));
+        assert!(parse_slow("0s").is_err());
     }
 
     #[test]

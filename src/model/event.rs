@@ -13,6 +13,7 @@ use super::link::{Choice, Hook, Link, XdpMode};
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use super::problem::Problem;
 use super::process_event::ProcessEvents;
+use super::slow_call::SlowCalls;
 use super::talkers::TalkersSample;
 use super::under_way::UnderWayOpens;
 
@@ -35,6 +36,8 @@ pub enum ProbeEvent {
     Files(FileChanges),
     /// Bytes read and written in an interval, or a part of them.
     Io(IoSample),
+    /// Calls that read or wrote and took long, with `--slow`.
+    SlowCalls(SlowCalls),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
@@ -150,6 +153,9 @@ impl ConnectionsInfo {
 pub struct IoInfo {
     /// Pipes, sockets, terminals and devices are counted too.
     pub every_type: bool,
+    /// Calls are timed, and those of this duration or longer reported, ns. Not in recordings.
+    #[serde(skip)]
+    pub slow_ns: Option<u64>,
     /// Features that this kernel refused.
     pub missing: Vec<Missing>,
 }

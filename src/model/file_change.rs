@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event_log::Logged;
 use super::open::{Comm, ResolvedKind};
 use super::process::ProcessKey;
 use super::time::{Mono, WallOffset};
@@ -188,12 +189,17 @@ pub struct FileChanges {
     pub wall: WallOffset,
 }
 
-impl FileChange {
-    /// Approximate memory, bytes.
-    pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.path.bytes() + self.to.bytes()
+impl Logged for FileChange {
+    fn key(&self) -> ProcessKey {
+        self.key
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.path.bytes() + self.to.bytes()
+    }
+}
+
+impl FileChange {
     /// Its names, as passed and absolute.
     pub fn paths(&self) -> Vec<&[u8]> {
         [&self.path, &self.to]

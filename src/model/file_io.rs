@@ -4,6 +4,7 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use super::call_times::{self, CallTimes};
 use super::open::{Comm, ResolvedKind};
 use super::process::ProcessKey;
 use super::time::Stamp;
@@ -61,19 +62,22 @@ impl Add for IoCounts {
 }
 
 /// Calls and bytes since the start, and the bytes of the last interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoTally {
     pub total: IoCounts,
     /// Bytes read and written in the interval with this number.
     read: u64,
     written: u64,
     interval: u32,
+    /// Durations of the calls, where these are timed.
+    pub times: Option<Box<CallTimes>>,
 }
 
 impl IoTally {
     /// Counts more, in the interval with this number.
-    pub fn add(&mut self, counts: &IoCounts, interval: u32) {
+    pub fn add(&mut self, counts: &IoCounts, times: &Option<Box<CallTimes>>, interval: u32) {
         self.total += *counts;
+        call_times::merge(&mut self.times, times);
         self.begin(interval);
         self.read = self.read.saturating_add(counts.read_bytes);
         self.written = self.written.saturating_add(counts.written_bytes);
@@ -88,6 +92,7 @@ impl IoTally {
     /// Both together.
     pub fn merge(&mut self, other: &Self) {
         self.total += other.total;
+        call_times::merge(&mut self.times, &other.times);
         self.begin(other.interval);
         if self.interval == other.interval {
             self.read = self.read.saturating_add(other.read);
@@ -102,12 +107,12 @@ impl IoTally {
 
     /// Whether nothing was counted.
     pub fn is_none(&self) -> bool {
-        self.total.is_none()
+        self.total.is_none() && self.times.is_none()
     }
 
-    /// This without the calls and bytes that were counted when `earlier` was copied.
+    /// This without the calls and bytes that were counted when `earlier` was copied; with all durations.
     pub fn since(&self, earlier: &IoCounts) -> Self {
-        Self { total: self.total.since(earlier), ..*self }
+        Self { total: self.total.since(earlier), ..self.clone() }
     }
 }
 
@@ -183,6 +188,9 @@ pub struct FileIo {
     /// Where the file is, at its first use in the interval; `None` where it is not known.
     pub place: Option<FilePlace>,
     pub counts: IoCounts,
+    /// Durations of the calls, failed ones too, where these are timed (`--slow`).
+    #[serde(skip)]
+    pub times: Option<Box<CallTimes>>,
 }
 
 /// An interval, or a part of one: every call in it is in one of `uses`, in `other` or in `unknown`.
@@ -223,8 +231,11 @@ impl IoSample {
 
     /// Approximate memory, bytes.
     pub fn bytes(&self) -> usize {
-        let path = |one: &FileIo| one.place.as_ref().map_or(0, |place| place.path.len());
-        size_of_val(&*self.uses) + self.uses.iter().map(path).sum::<usize>()
+        let hanging = |one: &FileIo| {
+            one.place.as_ref().map_or(0, |place| place.path.len())
+                + one.times.as_ref().map_or(0, |times| times.bytes())
+        };
+        size_of_val(&*self.uses) + self.uses.iter().map(hanging).sum::<usize>()
     }
 }
 
@@ -240,19 +251,19 @@ mod tests {
     fn the_bytes_of_an_interval_are_those_of_the_last_one() {
         let mut tally = IoTally::default();
         assert!(tally.is_none());
-        tally.add(&counts(10, 1), 1);
-        tally.add(&counts(5, 0), 1);
+        tally.add(&counts(10, 1), &None, 1);
+        tally.add(&counts(5, 0), &None, 1);
         assert_eq!((tally.delta(1), tally.delta(2)), ((15, 1), (0, 0)));
-        tally.add(&counts(7, 2), 3);
+        tally.add(&counts(7, 2), &None, 3);
         assert_eq!(tally.delta(3), (7, 2));
         assert_eq!((tally.total.bytes(), tally.total.read_calls), (25, 3));
         // Of two tallies the later interval counts.
         let mut older = IoTally::default();
-        older.add(&counts(100, 100), 2);
-        let mut both = tally;
+        older.add(&counts(100, 100), &None, 2);
+        let mut both = tally.clone();
         both.merge(&older);
         older.merge(&tally);
-        assert_eq!((both, both.delta(3)), (older, (7, 2)));
+        assert_eq!((&both, both.delta(3)), (&older, (7, 2)));
         assert_eq!(both.total.read_bytes, 122);
         assert_eq!(both.since(&tally.total).total, counts(100, 100));
     }

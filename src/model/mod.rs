@@ -2,8 +2,8 @@
 //!
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
+pub mod call_times;
 pub mod cgroup;
-pub mod change_log;
 pub mod common_files;
 pub mod compare;
 pub mod conn;
@@ -15,6 +15,7 @@ pub mod duration;
 pub mod errno;
 pub mod escape;
 pub mod event;
+pub mod event_log;
 pub mod field;
 pub mod file_change;
 pub mod file_io;
@@ -39,12 +40,12 @@ pub mod problem;
 pub mod process;
 pub mod process_event;
 pub mod process_info;
-pub mod process_log;
 pub mod quality;
 pub mod rotation;
 pub mod services;
 pub mod size;
 pub mod slab;
+pub mod slow_call;
 pub mod table;
 pub mod talkers;
 pub mod time;

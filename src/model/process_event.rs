@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::event_log::Logged;
 use super::open::Comm;
 use super::process::ProcessKey;
 use super::time::{Mono, WallOffset};
@@ -105,9 +106,12 @@ pub struct ProcessEvents {
     pub wall: WallOffset,
 }
 
-impl ProcessEvent {
-    /// Approximate memory, bytes.
-    pub fn bytes(&self) -> usize {
+impl Logged for ProcessEvent {
+    fn key(&self) -> ProcessKey {
+        self.key
+    }
+
+    fn bytes(&self) -> usize {
         let texts = match &self.action {
             ProcessAction::Exec { args, executable } => {
                 let path = executable.as_ref().map_or(0, |path| path.len());

@@ -6,14 +6,14 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::change_log::ChangeLog;
 use super::connections::{Connections, NetActivity, What};
+use super::event_log::EventLog;
 use super::file_change::FileChange;
 use super::opens::Opens;
 use super::process::ProcessKey;
 use super::process_event::ProcessEvent;
-use super::process_log::ProcessLog;
 use super::slab::Slot;
+use super::slow_call::SlowCall;
 use super::time::{Mono, NS_PER_SEC};
 
 /// Maximum time from the open of a watched path to a send that is marked.
@@ -46,6 +46,16 @@ pub enum TimelineAction {
     Process(Rc<ProcessEvent>),
     /// Changed a file.
     Changed(Rc<FileChange>),
+    /// Called to read or write, and waited long.
+    Slow(Rc<SlowCall>),
+}
+
+/// The latest events.
+#[derive(Clone, Copy, Debug)]
+pub struct Logs<'a> {
+    pub processes: &'a EventLog<ProcessEvent>,
+    pub changes: &'a EventLog<FileChange>,
+    pub slow: &'a EventLog<SlowCall>,
 }
 
 /// Patterns of watched paths: `*` matches within a name, `**/` any directories.
@@ -86,7 +96,7 @@ impl WatchedPaths {
 pub fn timeline(
     opens: &Opens,
     owners: Option<&Connections>,
-    (log, changes): (&ProcessLog, &ChangeLog),
+    logs: Logs<'_>,
     watched: &WatchedPaths,
     key: ProcessKey,
     now: Mono,
@@ -113,16 +123,22 @@ pub fn timeline(
         did: TimelineAction::OnTheWire(event.activity),
         watched: None,
     }));
-    let events = log.of(key).filter(|event| event.at <= now);
+    let events = logs.processes.of(key).filter(|event| event.at <= now);
     moments.extend(events.map(|event| TimelineEntry {
         at: event.at,
         did: TimelineAction::Process(event.clone()),
         watched: None,
     }));
-    let changes = changes.of(key).filter(|event| event.at <= now);
+    let changes = logs.changes.of(key).filter(|event| event.at <= now);
     moments.extend(changes.map(|event| TimelineEntry {
         at: event.at,
         did: TimelineAction::Changed(event.clone()),
+        watched: None,
+    }));
+    let slow = logs.slow.of(key).filter(|call| call.at <= now);
+    moments.extend(slow.map(|call| TimelineEntry {
+        at: call.at,
+        did: TimelineAction::Slow(call.clone()),
         watched: None,
     }));
     // Traffic of one interval has one time; addresses make the order steady.
@@ -139,7 +155,7 @@ pub fn timeline(
                 let soon = before.filter(|(at, _)| moment.at.since(*at) <= SOON_NS);
                 moment.watched = soon.filter(|_| sends(activity)).map(|(_, path)| path);
             }
-            TimelineAction::Process(_) | TimelineAction::Changed(_) => {}
+            TimelineAction::Process(_) | TimelineAction::Changed(_) | TimelineAction::Slow(_) => {}
         }
     }
     let cut = moments.len().saturating_sub(MAX_ENTRIES);

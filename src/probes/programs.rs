@@ -99,6 +99,8 @@ pub const HELD_PLACES: &str = "held files: working directories, roots, executabl
 pub const HELD_MAPPINGS: &str = "held files: mappings";
 /// Bytes read and written by system calls: all else about bytes of files depends on it.
 pub const IO_CALLS: &str = "io: system calls";
+/// How long these calls take.
+pub const IO_TIMES: &str = "io: durations of calls";
 /// Bytes read and written through io_uring.
 pub const IO_URING_IO: &str = "io: io_uring";
 /// XDP.
@@ -116,7 +118,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 30] = [
+pub const FEATURES: [Feature; 31] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
@@ -158,6 +160,7 @@ pub const FEATURES: [Feature; 30] = [
     feature(Object::Held, HELD_PLACES, &[&["held_places"]]),
     feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
     feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
+    feature(Object::Io, IO_TIMES, &[&["io_enter", "io_exit"], &["io_enter_516", "io_exit_516"]]),
     feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
     feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
     feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),

@@ -7,6 +7,7 @@ use crate::model::file_change::FileChanges;
 use crate::model::link::Link;
 use crate::model::opens::Before;
 use crate::model::process_event::ProcessEvents;
+use crate::model::slow_call::SlowCalls;
 use crate::model::time::Mono;
 use crate::recording::{Known, Seen};
 
@@ -22,6 +23,7 @@ pub(super) struct State {
     /// What the probe had lost.
     processes: ProcessEvents,
     files: FileChanges,
+    slow: SlowCalls,
 }
 
 impl State {
@@ -64,6 +66,7 @@ impl State {
             ProbeEvent::Links(links) => self.links.clone_from(links),
             ProbeEvent::Processes(events) => self.processes.lost = events.lost,
             ProbeEvent::Files(changes) => self.files.lost = changes.lost,
+            ProbeEvent::SlowCalls(slow) => self.slow.lost = slow.lost,
             ProbeEvent::Cgroups(_)
             | ProbeEvent::UnderWay(_)
             | ProbeEvent::Io(_)
@@ -79,8 +82,11 @@ impl State {
 
     /// The first records of a file that begins now.
     pub(super) fn records(&self) -> Vec<Seen> {
-        let lost =
-            [ProbeEvent::Processes(self.processes.clone()), ProbeEvent::Files(self.files.clone())];
+        let lost = [
+            ProbeEvent::Processes(self.processes.clone()),
+            ProbeEvent::Files(self.files.clone()),
+            ProbeEvent::SlowCalls(self.slow.clone()),
+        ];
         let known = Known {
             probes: self.probes.iter().flatten().cloned().chain(lost).collect(),
             connections: &self.connections,

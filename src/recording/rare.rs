@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Seen;
 use super::codec::MOST_LIST;
+use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::conn::ConnectionsBatch;
 use crate::model::container::ContainerName;
@@ -26,6 +27,7 @@ use crate::model::opens::Before;
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvents;
 use crate::model::quality::Quality;
+use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
 use crate::model::under_way::UnderWayOpens;
 
@@ -58,7 +60,13 @@ pub(super) enum Rare<'a> {
     Io(Cow<'a, IoSample>),
     IoEnded,
     UnderWay(Cow<'a, UnderWayOpens>),
+    SlowCalls(Cow<'a, SlowCalls>),
+    /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
+    Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
 }
+
+/// Durations of the calls of a use, where these are known.
+type Times = Option<Box<CallTimes>>;
 
 /// A cgroup's id and path; `None` where it is unknown.
 type CgroupName<'a> = (u64, Option<Cow<'a, [u8]>>);
@@ -143,7 +151,8 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Talkers)) => Rare::TalkersEnded,
             Seen::Probe(ProbeEvent::Connections(batch)) => connections(batch),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Connections)) => Rare::ConnectionsEnded,
-            Seen::Probe(ProbeEvent::Io(sample)) => Rare::Io(Cow::Borrowed(sample)),
+            Seen::Probe(ProbeEvent::Io(sample)) => io(sample),
+            Seen::Probe(ProbeEvent::SlowCalls(slow)) => Rare::SlowCalls(Cow::Borrowed(slow)),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)) => Rare::IoEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
@@ -192,6 +201,14 @@ impl<'a> Rare<'a> {
             Rare::IoStarted(Ok(info)) => started(ProbeInfo::Io(info)),
             Rare::IoStarted(Err(problem)) => failed(ProbeId::Io, problem),
             Rare::Io(sample) => Seen::Probe(ProbeEvent::Io(sample.into_owned())),
+            Rare::Timed(sample, times) => {
+                let mut sample = sample.into_owned();
+                for (one, times) in sample.uses.iter_mut().zip(times.into_owned()) {
+                    one.times = times;
+                }
+                Seen::Probe(ProbeEvent::Io(sample))
+            }
+            Rare::SlowCalls(slow) => Seen::Probe(ProbeEvent::SlowCalls(slow.into_owned())),
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
             Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
             Rare::Tick => Seen::Tick,
@@ -266,6 +283,17 @@ fn connections(batch: &ConnectionsBatch) -> Rare<'_> {
         true => Rare::Measured(batch, quality.into()),
         false => Rare::Connections(batch),
     }
+}
+
+/// Bytes of files, with durations where calls are timed. Beyond the longest list these are not written.
+fn io(sample: &IoSample) -> Rare<'_> {
+    let sample = Cow::Borrowed(sample);
+    if sample.uses.iter().all(|one| one.times.is_none()) {
+        return Rare::Io(sample);
+    }
+    let times = sample.uses.iter().map(|one| one.times.clone()).take(MOST_LIST);
+    let times: Vec<Times> = times.collect();
+    Rare::Timed(sample, times.into())
 }
 
 fn started(info: ProbeInfo) -> Seen {

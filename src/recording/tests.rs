@@ -295,9 +295,13 @@ fn any_records_are_read_without_harm() {
 #[test]
 fn bytes_of_files_are_recorded() {
     use crate::model::event::{IoInfo, ProbeInfo};
+    let mut without_times = sample::io();
+    without_times.uses.iter_mut().for_each(|one| one.times = None);
     let what = [
         Seen::Probe(ProbeEvent::Started(ProbeInfo::Io(IoInfo::default()))),
         Seen::Probe(ProbeEvent::Io(sample::io())),
+        Seen::Probe(ProbeEvent::Io(without_times)),
+        Seen::Probe(ProbeEvent::SlowCalls(sample::slow())),
         Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
     ];
     let what: Vec<_> = (0..).map(Mono).zip(what).collect();
@@ -305,6 +309,7 @@ fn bytes_of_files_are_recorded() {
     ended.unwrap();
     let truth: Vec<String> = what.iter().flat_map(|(at, seen)| lines(*at, seen)).collect();
     assert_eq!(seen, truth);
+    assert!(seen[1].contains("max_ns: 14200000"), "{}", seen[1]);
 }
 
 #[test]

@@ -8,10 +8,12 @@ use crate::model::conn::{Conn, ConnectionsBatch, ConnectionsTick};
 use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::event::{ConnectionsInfo, IoInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChange;
 use crate::model::link::{ForeignHook, Link};
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvent;
+use crate::model::slow_call::SlowCall;
 use crate::model::talkers::TalkersSample;
 use crate::model::under_way::UnderWay;
 
@@ -50,6 +52,7 @@ fn event_bytes(event: &ProbeEvent) -> usize {
         ProbeEvent::UnderWay(found) => found.opens.iter().map(UnderWay::bytes).sum(),
         ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
         ProbeEvent::Io(sample) => sample.bytes(),
+        ProbeEvent::SlowCalls(slow) => slow.calls.iter().map(SlowCall::bytes).sum(),
         ProbeEvent::Started(ProbeInfo::Io(IoInfo { missing: features, .. })) => {
             all(features, missing)
         }

@@ -13,7 +13,7 @@ use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
 use crate::stream::{
     self, Csv, Documented, FileLine, IoLine, IoSummary, Json, Lines, Note, OpenLine, ProcessLine,
-    Summary, described,
+    SlowLine, Summary, described,
 };
 
 /// The `type` of the lines.
@@ -111,6 +111,8 @@ impl Lines for Gather {
     fn io(&mut self, _out: &mut Vec<u8>, line: &IoLine<'_>) {
         self.sums.io(line);
     }
+
+    fn slow(&mut self, _out: &mut Vec<u8>, _line: &SlowLine<'_>) {}
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
 

@@ -80,5 +80,6 @@ fn wanted(by: By, settings: &Settings) -> Wanted {
         files: false,
         processes: false,
         io: counts(Kind::Io) && settings.io.is_some(),
+        slow: false,
     }
 }

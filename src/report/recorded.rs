@@ -226,6 +226,7 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
             | ProbeEvent::Files(_)
+            | ProbeEvent::SlowCalls(_)
             | ProbeEvent::Links(_) => {}
         }
     }
@@ -277,6 +278,7 @@ impl<'c> Recorded<'c> {
             files: None,
             processes: None,
             io: self.io.filter(|_| counts(Kind::Io)),
+            slow: None,
             dropped: None,
             coverage: self.coverage,
         };

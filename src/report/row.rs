@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::cli::By;
+use crate::model::call_times::{self, CallTimes};
 use crate::model::errno::errno_name;
 use crate::model::held::Held;
 use crate::stream::record::{Flags, Record, Text, Visitor, key};
@@ -36,6 +37,8 @@ pub struct Row {
     /// Bytes of files; `None` where they are not counted.
     pub read_bytes: Option<u64>,
     pub written_bytes: Option<u64>,
+    /// Durations of the calls that read and wrote these; `None` where they are not timed.
+    pub times: Option<Box<CallTimes>>,
 }
 
 impl Row {
@@ -63,6 +66,7 @@ impl Row {
         self.tx_bytes = sum(self.tx_bytes, other.tx_bytes);
         self.read_bytes = sum(self.read_bytes, other.read_bytes);
         self.written_bytes = sum(self.written_bytes, other.written_bytes);
+        call_times::merge(&mut self.times, &other.times);
         self.rx_packets = self.rx_packets.saturating_add(other.rx_packets);
         self.tx_packets = self.tx_packets.saturating_add(other.tx_packets);
     }
@@ -275,6 +279,26 @@ fn io<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(
         key!("written_bytes", ["bytes"], "bytes that calls wrote to files; null without --io"),
         |r| r.written_bytes,
+    );
+    v.field(
+        key!(
+            "io_p50_ns",
+            ["ns"],
+            "duration that half of these calls did not exceed, failed calls included: an upper limit, the true one \
+             is at most a third below; null without --slow, for other, and where no call was timed"
+        ),
+        |r| r.times.as_ref().and_then(|times| times.percentile_ns(50)),
+    );
+    v.field(key!("io_p99_ns", ["ns"], "likewise of 99 % of the calls"), |r| {
+        r.times.as_ref().and_then(|times| times.percentile_ns(99))
+    });
+    v.field(
+        key!("io_max_ns", ["ns"], "duration of the longest call, exact; null as io_p50_ns"),
+        |r| r.times.as_ref().map(|times| times.max_ns),
+    );
+    v.field(
+        key!("slow_calls", "calls that took the time of --slow or longer; null as io_p50_ns"),
+        |r| r.times.as_ref().map(|times| times.slow),
     );
 }
 

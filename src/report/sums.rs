@@ -190,6 +190,7 @@ impl Sums {
     fn counted(&self, tally: &Tally) -> Row {
         let io = self.has_io.then_some(tally.io.total);
         Row {
+            times: tally.io.times.clone(),
             opens: tally.opens,
             failed: tally.failed,
             read_bytes: io.map(|io| io.read_bytes),

@@ -12,6 +12,7 @@ use crate::model::file_io::FileIo;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
+use crate::model::slow_call::SlowCall;
 use crate::model::talkers::{TalkersSample, Traffic};
 use crate::model::under_way::UnderWay;
 use crate::settings::Settings;
@@ -150,6 +151,17 @@ impl Choose {
             && self.path.as_ref().is_none_or(|p| path_matches(p, None, resolved))
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
             && self.filter.file(&What { path: None, resolved, errno: None })
+    }
+
+    /// Whether a slow call is written.
+    pub fn slow(&self, call: &SlowCall, cgroup: Option<&Cgroup>) -> bool {
+        let names = [call.comm.as_bytes(), call.process.as_bytes()];
+        let (tgid, uid) = (call.key.tgid, call.uid);
+        (!self.failed || call.errno().is_some())
+            && self.process(tgid, uid, &names)
+            && self.path.as_ref().is_none_or(|p| path_matches(p, None, call.path()))
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+            && self.filter.file(&What { path: None, resolved: call.path(), errno: call.errno() })
     }
 
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, the

@@ -44,6 +44,7 @@ impl IoConfig {
         Some(Self {
             interval: settings.interval,
             every_type: types == FileTypes::All,
+            slow: settings.slow,
             without_own: !own,
             locked: settings.locked,
             ..Self::default()

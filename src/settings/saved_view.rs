@@ -321,8 +321,8 @@ mod tests {
             ["program", "process", "unit", "file", "directory", "failures", "changes", "live"];
         assert_eq!(words("view"), views.map(word));
         let sorts = [
-            "rate", "failed", "total", "rx", "tx", "peers", "read", "written", "age", "name",
-            "pid", "latency",
+            "rate", "failed", "total", "rx", "tx", "peers", "read", "written", "slow", "age",
+            "name", "pid", "latency",
         ];
         assert_eq!(words("sort"), sorts.map(word));
         let talkers = ["bits", "rx", "tx", "packets", "total", "age", "address"];

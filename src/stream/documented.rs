@@ -3,7 +3,7 @@
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
 use super::record::{Described, Lost, Record, Type, UnderWayLine, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
@@ -99,6 +99,16 @@ fn io() -> Vec<String> {
     lines.map(|line| written(|json, out| json.io(out, &line))).collect()
 }
 
+/// A write that waited, and a read that failed.
+fn slow() -> Vec<String> {
+    let (slow, cgroup) = (sample::slow(), sample::cgroup());
+    let write = |call| {
+        let line = SlowLine { call, wall: slow.wall, cgroup: Some(&cgroup) };
+        written(|json, out| json.slow(out, &line))
+    };
+    slow.calls.iter().map(write).collect()
+}
+
 /// Every kind of line.
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
@@ -109,6 +119,7 @@ pub fn documented() -> Vec<Documented> {
         line::<FileLine<'_>>("file", files()),
         line::<ProcessLine<'_>>("process", processes()),
         line::<IoLine<'_>>("io", io()),
+        line::<SlowLine<'_>>("slow", slow()),
         line::<&TalkersSample>(
             "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],
@@ -120,6 +131,7 @@ pub fn documented() -> Vec<Documented> {
                 note(&Note::LostConnections { at, connections: 20 }),
                 note(&Note::LostProcesses { at, processes: 3 }),
                 note(&Note::LostFiles { at, files: 7 }),
+                note(&Note::LostSlow { at, slow: 2 }),
                 note(&Note::Dropped { at, lines: 340 }),
             ],
         ),
@@ -152,8 +164,15 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
         Csv::new(kind).header(&mut out);
         (name, String::from_utf8(out).unwrap_or_default())
     };
-    let kinds =
-        [Kind::Opens, Kind::Talkers, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io];
+    let kinds = [
+        Kind::Opens,
+        Kind::Talkers,
+        Kind::Connections,
+        Kind::Files,
+        Kind::Processes,
+        Kind::Io,
+        Kind::Slow,
+    ];
     kinds.map(|kind| header((kind.name(), kind))).to_vec()
 }
 

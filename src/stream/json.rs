@@ -5,7 +5,7 @@
 
 use super::conns::{self, Cell, Row};
 use super::fields::Fields;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, UnderWayLine, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
@@ -45,6 +45,10 @@ impl Lines for Json {
         self.line(out, "io", line.at.wall, line.at.mono, *line);
     }
 
+    fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
+        self.line(out, "slow", line.wall, line.call.at, *line);
+    }
+
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
         self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
     }
@@ -78,6 +82,10 @@ impl Lines for Json {
             }
             Note::LostFiles { at, files } => {
                 let lost = Lost { files: Some(*files), ..Lost::default() };
+                self.line(out, "lost", at.wall, at.mono, lost);
+            }
+            Note::LostSlow { at, slow } => {
+                let lost = Lost { slow: Some(*slow), ..Lost::default() };
                 self.line(out, "lost", at.wall, at.mono, lost);
             }
             Note::UnderWay { at, open } => {

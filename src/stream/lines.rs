@@ -1,12 +1,14 @@
 //! The interface of the formats, and the lines that they write.
 
 use super::tally::{Ready, Summary};
+use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::file_change::FileChange;
 use crate::model::file_io::{FileIo, FilePlace, IoCounts};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
+use crate::model::slow_call::SlowCall;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
 use crate::model::under_way::UnderWay;
@@ -57,10 +59,25 @@ pub struct IoLine<'a> {
 }
 
 impl<'a> IoLine<'a> {
+    /// The durations of the calls, where these are timed.
+    pub fn times(self) -> Option<&'a CallTimes> {
+        self.of.and_then(|one| one.times.as_deref())
+    }
+
     /// The place of the file, where it is known.
     pub fn place(self) -> Option<&'a FilePlace> {
         self.of.and_then(|one| one.place.as_ref())
     }
+}
+
+/// A call that took long, likewise.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowLine<'a> {
+    pub call: &'a SlowCall,
+    /// The wall-clock offset of its batch.
+    pub wall: WallOffset,
+    /// The process's cgroup, where known.
+    pub cgroup: Option<&'a Cgroup>,
 }
 
 /// A line about the run itself.
@@ -76,6 +93,8 @@ pub enum Note<'a> {
     LostProcesses { at: Stamp, processes: u64 },
     /// Changes of files lost since the last such line.
     LostFiles { at: Stamp, files: u64 },
+    /// Slow calls lost since the last such line.
+    LostSlow { at: Stamp, slow: u64 },
     /// An open that has not returned for a second, once for each.
     UnderWay { at: Stamp, open: &'a UnderWay },
     /// Lines dropped since the last such line, since the disk or the reader was slow.
@@ -100,6 +119,9 @@ pub trait Lines {
 
     /// Bytes and calls of a process on a file in an interval. The last line of an interval has neither.
     fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>);
+
+    /// A call that read or wrote a file and took long.
+    fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>);
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

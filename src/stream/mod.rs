@@ -41,11 +41,11 @@ pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
 use fields::Fields;
 pub use json::Json;
-pub use lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
+pub use lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
 pub use record::{Described, Key, Type};
 pub use tally::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
-    Summary,
+    SlowSummary, Summary,
 };
 pub use text::Text;
 pub(crate) use text::note as text_note;
@@ -76,7 +76,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
             say(
-                "--format csv takes one kind: `stream opens`, `talkers`, `connections`, `files`, `processes` or `io`",
+                "--format csv takes one kind: `stream opens`, `talkers`, `connections`, `files`, `processes`, `io` or `slow`",
             );
             return Ok(ExitCode::from(2));
         }

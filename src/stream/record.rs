@@ -9,6 +9,7 @@ mod io;
 mod note;
 mod open;
 mod process;
+mod slow;
 mod talkers;
 
 use std::borrow::Cow;

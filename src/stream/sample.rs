@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::tally::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
-    Summary,
+    SlowSummary, Summary,
 };
+use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
@@ -15,6 +16,7 @@ use crate::model::link::{Hook, XdpMode};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
 use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent, ProcessEvents};
+use crate::model::slow_call::{IoCall, SlowCall, SlowCalls};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
 use crate::model::under_way::UnderWay;
@@ -174,6 +176,7 @@ pub fn io() -> IoSample {
             path: (*b"/var/log/nginx/access.log").into(),
         }),
         counts: counts(0, 81_920, 0, 512),
+        times: Some(Box::new(CallTimes::new(14_200_000, 1, [0, 300, 200, 0, 11]))),
     };
     IoSample {
         at: Stamp { mono: Mono(2_002_000_000), wall: WALL },
@@ -263,6 +266,7 @@ pub fn ready() -> [Ready; 2] {
         files: true,
         processes: true,
         io: true,
+        slow: true,
         watched: watched(),
         host: "web-1".into(),
         boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),
@@ -298,6 +302,7 @@ pub fn summary() -> Summary {
         files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
         io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default() }),
+        slow: Some(SlowSummary { written: 3, lost: 0 }),
         dropped: Some(340),
         coverage: coverage(),
     }
@@ -310,6 +315,37 @@ fn coverage() -> Coverage {
         error: "EINVAL: invalid argument".into(),
     };
     Coverage { attribution: Some(Attribution::Connection), missing: vec![missing] }
+}
+
+/// A write to a log that waited, and a read from a share that failed.
+pub fn slow() -> SlowCalls {
+    let write = SlowCall {
+        at: Mono(2_000_000_000),
+        took_ns: 14_200_000,
+        key: ProcessKey { tgid: 812, start_boottime_ns: 5 },
+        tid: 812,
+        uid: 0,
+        comm: Comm::new(b"nginx"),
+        process: Comm::new(b"nginx"),
+        cgroup_id: Some(7),
+        call: IoCall::Write,
+        writes: true,
+        file_type: FileType::Regular,
+        place: Some(FilePlace {
+            kind: ResolvedKind::Opened,
+            path: (*b"/var/log/nginx/access.log").into(),
+        }),
+        ret: 160,
+    };
+    let read = SlowCall {
+        took_ns: 30_000_000_000,
+        call: IoCall::Pread64,
+        writes: false,
+        place: Some(FilePlace { kind: ResolvedKind::Opened, path: (*b"/mnt/share/page").into() }),
+        ret: -5,
+        ..write.clone()
+    };
+    SlowCalls { calls: vec![write, read], lost: 0, wall: WALL }
 }
 
 /// An open of a FIFO without a writer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
 use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
@@ -25,6 +25,7 @@ use crate::model::file_change::FileChanges;
 use crate::model::file_io::{FileTypes, IoCounts, IoSample};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
+use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp};
 use crate::model::under_way::{UnderWay, UnderWayOpens};
@@ -38,6 +39,9 @@ use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
 const BUFFER: usize = 64 << 10;
+
+/// The duration of slow calls, without `--slow`.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// How often the end of the reader is checked while there is nothing to write.
 const POLL: Duration = Duration::from_millis(250);
@@ -57,6 +61,8 @@ pub(super) struct Session {
     early: Vec<Vec<TalkersSample>>,
     /// Bytes from before `ready`, where opens are asked for too: some milliseconds.
     early_io: Vec<IoSample>,
+    /// Slow calls, likewise.
+    early_slow: Vec<SlowCalls>,
     /// Bytes of the interval under way that have no line of their own.
     io_other: IoCounts,
     /// The probes that ran at `ready`.
@@ -67,6 +73,8 @@ pub(super) struct Session {
     has_processes: bool,
     /// The probe reports changes of files.
     has_files: bool,
+    /// Calls that read and write are timed.
+    is_timed: bool,
     /// The first line, of each file too.
     ready: Ready,
     /// Opens that had not returned when that was last looked for.
@@ -95,12 +103,14 @@ impl Session {
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             early: Vec::new(),
             early_io: Vec::new(),
+            early_slow: Vec::new(),
             io_other: IoCounts::default(),
             ran: Wanted::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
             has_processes: false,
             has_files: false,
+            is_timed: false,
             ready: Ready::default(),
             waiting: UnderWayOpens::default(),
             failed: false,
@@ -114,7 +124,11 @@ impl Session {
 
     /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
-        let with_io = Settings { io: settings.io.or(Some(FileTypes::Regular)), ..settings.clone() };
+        let with_io = Settings {
+            io: settings.io.or(Some(FileTypes::Regular)),
+            slow: settings.slow.or(self.wanted.slow.then_some(SLOW)),
+            ..settings.clone()
+        };
         let config = ProbesConfig {
             opens: self.wanted.needs_opens_probe().then(|| OpensConfig {
                 calls: self.wanted.opens,
@@ -127,7 +141,7 @@ impl Session {
             connections: self.wanted.connections.then(|| ConnectionsConfig::new(settings)),
             io: self
                 .wanted
-                .io
+                .needs_io_probe()
                 .then(|| IoConfig::new(&with_io, false))
                 .flatten()
                 .map(|io| IoConfig { waits: true, ..io }),
@@ -156,7 +170,8 @@ impl Session {
             connections: probes.runs(ProbeId::Connections),
             files: self.has_files && probes.runs(ProbeId::Opens),
             processes: self.has_processes && probes.runs(ProbeId::Opens),
-            io: probes.runs(ProbeId::Io),
+            io: self.wanted.io && probes.runs(ProbeId::Io),
+            slow: self.wanted.slow && self.is_timed && probes.runs(ProbeId::Io),
         };
         let ready = Ready {
             at,
@@ -166,6 +181,7 @@ impl Session {
             files: self.ran.files,
             processes: self.ran.processes,
             io: self.ran.io,
+            slow: self.ran.slow,
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),
@@ -184,6 +200,9 @@ impl Session {
         for sample in std::mem::take(&mut self.early_io) {
             self.io(&sample)?;
         }
+        for slow in std::mem::take(&mut self.early_slow) {
+            self.slow(&slow)?;
+        }
         self.flush()?;
         self.pump(probes, stop).await?;
         // Gone or down in the end: the rest of the time nothing was counted.
@@ -191,12 +210,13 @@ impl Session {
         self.flush()?;
         self.note_dropped();
         let at = clock::now();
-        let [opens, connections, files, processes] = self.tally.unreported();
+        let [opens, connections, files, processes, slow] = self.tally.unreported();
         let lost = [
             opens.map(|opens| Note::Lost { at, opens }),
             connections.map(|connections| Note::LostConnections { at, connections }),
             files.map(|files| Note::LostFiles { at, files }),
             processes.map(|processes| Note::LostProcesses { at, processes }),
+            slow.map(|slow| Note::LostSlow { at, slow }),
         ];
         lost.iter().flatten().for_each(|note| self.note(note));
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
@@ -283,6 +303,7 @@ impl Session {
             ProbeEvent::Processes(events) => self.processes(&events)?,
             ProbeEvent::Files(events) => self.files(&events)?,
             ProbeEvent::Io(sample) => self.io(&sample)?,
+            ProbeEvent::SlowCalls(slow) => self.slow(&slow)?,
             ProbeEvent::UnderWay(opens) => self.under_way(opens),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
@@ -348,6 +369,9 @@ impl Session {
     }
 
     fn io(&mut self, sample: &IoSample) -> Result<(), OutError> {
+        if !self.wanted.io {
+            return Ok(());
+        }
         self.tally.read_and_wrote(sample);
         let line = IoLine {
             at: sample.at,
@@ -376,6 +400,27 @@ impl Session {
         if !sample.more {
             let counts = std::mem::take(&mut self.io_other);
             self.lines.io(&mut self.buffer, &IoLine { counts, ..line });
+        }
+        Ok(())
+    }
+
+    fn slow(&mut self, slow: &SlowCalls) -> Result<(), OutError> {
+        if !self.wanted.slow {
+            return Ok(());
+        }
+        for call in &slow.calls {
+            let cgroup = call.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.slow(call, cgroup) {
+                continue;
+            }
+            self.lines.slow(&mut self.buffer, &SlowLine { call, wall: slow.wall, cgroup });
+            self.tally.wrote_slow();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if let Some(slow) = self.tally.lost_slow(slow.lost) {
+            self.note(&Note::LostSlow { at: clock::now(), slow });
         }
         Ok(())
     }
@@ -468,9 +513,12 @@ impl Session {
                 self.owners.take_changes();
             }
             ProbeEvent::Started(ProbeInfo::Io(info)) => {
+                self.is_timed = info.slow_ns.is_some();
+                self.failed |= self.wanted.slow && !self.is_timed;
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
             ProbeEvent::Io(sample) => self.early_io.push(sample),
+            ProbeEvent::SlowCalls(slow) => self.early_slow.push(slow),
             ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)

@@ -27,6 +27,8 @@ pub struct Ready {
     pub processes: bool,
     /// Bytes read and written are counted.
     pub io: bool,
+    /// Slow calls are reported.
+    pub slow: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
     /// The machine's name, bytes from elsewhere.
@@ -88,6 +90,7 @@ pub struct Summary {
     pub files: Option<FilesSummary>,
     pub processes: Option<ProcessesSummary>,
     pub io: Option<IoSummary>,
+    pub slow: Option<SlowSummary>,
     /// Lines dropped while the output was slow.
     pub dropped: Option<u64>,
     /// The coverage in `ready`, with the changes since.
@@ -125,6 +128,15 @@ pub struct ProcessesSummary {
     /// Lines written.
     pub written: u64,
     /// Events that were lost.
+    pub lost: u64,
+}
+
+/// The part of it about slow calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowSummary {
+    /// Lines written.
+    pub written: u64,
+    /// Calls without a record.
     pub lost: u64,
 }
 
@@ -168,6 +180,7 @@ pub(super) struct Tally {
     files: FilesSummary,
     processes: ProcessesSummary,
     io: IoSummary,
+    slow: SlowSummary,
     /// Lines and reported losses in lines that the output has taken.
     taken: Taken,
     /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
@@ -181,6 +194,7 @@ struct Taken {
     connections: ConnectionsSummary,
     files: u64,
     processes: u64,
+    slow: u64,
     reported: Reported,
 }
 
@@ -191,6 +205,7 @@ struct Reported {
     connections: u64,
     files: u64,
     processes: u64,
+    slow: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -288,6 +303,7 @@ impl Tally {
             connections: self.connections,
             files: self.files.written,
             processes: self.processes.written,
+            slow: self.slow.written,
             reported: self.reported,
         };
         self.dropped.reporting = 0;
@@ -302,11 +318,12 @@ impl Tally {
     /// The lines since then were dropped: they are not among the written ones, and losses that they report are
     /// reported again. A report about dropped lines does not count as one.
     pub(super) fn dropped(&mut self, lines: u64) {
-        let Taken { opens, connections, files, processes, reported } = self.taken;
+        let Taken { opens, connections, files, processes, slow, reported } = self.taken;
         self.written = opens;
         self.connections = ConnectionsSummary { lost: self.connections.lost, ..connections };
         self.files.written = files;
         self.processes.written = processes;
+        self.slow.written = slow;
         self.reported = reported;
         let Dropped { unreported, reporting, all } = &mut self.dropped;
         let lines = lines.saturating_sub(u64::from(*reporting > 0));
@@ -320,14 +337,27 @@ impl Tally {
         Some(self.dropped.reporting).filter(|lines| *lines > 0)
     }
 
-    /// Losses that are not in a line yet, if any: of opens, of connection events, of changes of files, of processes.
-    pub(super) fn unreported(&mut self) -> [Option<u64>; 4] {
+    /// Losses that are not in a line yet, if any: of opens, of connection events, of changes of files, of processes,
+    /// of slow calls.
+    pub(super) fn unreported(&mut self) -> [Option<u64>; 5] {
         [
             self.drained(self.counts),
             self.lost_connections(self.connections.lost),
             self.changed_files(self.files.seen, self.files.lost),
             self.lost_processes(self.processes.lost),
+            self.lost_slow(self.slow.lost),
         ]
+    }
+
+    /// A slow call was written.
+    pub(super) fn wrote_slow(&mut self) {
+        self.slow.written += 1;
+    }
+
+    /// Slow calls that were lost until now; how many since the last time, if any.
+    pub(super) fn lost_slow(&mut self, lost: u64) -> Option<u64> {
+        self.slow.lost = self.slow.lost.max(lost);
+        unreported(&mut self.reported.slow, lost)
     }
 
     /// Events of connections that were lost until now; how many since the last time, if any.
@@ -357,6 +387,7 @@ impl Tally {
             files: ran.files.then_some(self.files),
             processes: ran.processes.then_some(self.processes),
             io: ran.io.then_some(self.io),
+            slow: ran.slow.then_some(self.slow),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }
@@ -411,15 +442,15 @@ mod tests {
         tally.wrote();
         assert_eq!(tally.drained(OpenCounts { lost: 2, ..OpenCounts::default() }), Some(2));
         assert_eq!((tally.lost_connections(1), tally.lost_processes(4)), (Some(1), Some(4)));
-        assert_eq!(tally.changed_files(9, 3), Some(3));
+        assert_eq!((tally.changed_files(9, 3), tally.lost_slow(5)), (Some(3), Some(5)));
         tally.dropped(2);
         assert_eq!(
             (tally.unreported(), tally.take_dropped()),
-            ([Some(2), Some(1), Some(3), Some(4)], Some(2))
+            ([Some(2), Some(1), Some(3), Some(4), Some(5)], Some(2))
         );
         tally.wrote();
         tally.passed_on();
-        assert_eq!(tally.unreported(), [None; 4]);
+        assert_eq!(tally.unreported(), [None; 5]);
         let mut tally = Tally::default();
         tally.wrote();
         tally.passed_on();

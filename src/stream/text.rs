@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::unattributed;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine};
+use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
 use super::put::Times;
 use super::tally::{Coverage, IoSummary, Ready, Summary, hook};
 use crate::model::conn::protocol_name;
@@ -136,10 +136,47 @@ impl Lines for Text {
             |verb: &str, bytes: u64, calls: u64| format!(" {verb} {bytes:>12} B in {calls:>7}");
         raw(out, &side("read", counts.read_bytes, counts.read_calls));
         raw(out, &side("wrote", counts.written_bytes, counts.write_calls));
+        if let Some(times) = line.times() {
+            let ms = |ns: u64| ns as f64 / 1e6;
+            let p = |percent| ms(times.percentile_ns(percent).unwrap_or(0));
+            let text = format!(
+                " p50 <= {:.3} p99 <= {:.3} max {:.3} ms, {} slow",
+                p(50),
+                p(99),
+                ms(times.max_ns),
+                times.slow
+            );
+            raw(out, &text);
+        }
         if let Some(place) = line.place() {
             out.push(b' ');
             raw(out, kind_mark(place.kind));
             raw(out, &escape(&place.path));
+        }
+        out.push(b'\n');
+    }
+
+    fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
+        let call = line.call;
+        self.times.short(out, line.wall, call.at);
+        right(out, itoa::Buffer::new().format(call.key.tgid), 8);
+        out.push(b' ');
+        left(out, &escape(call.comm.as_bytes()), 15);
+        let result = match (call.errno(), call.moved()) {
+            (Some(errno), _) => errno_name(errno).into_owned(),
+            (None, bytes) => format!("{} B", bytes.unwrap_or(0)),
+        };
+        right(out, &result, 12);
+        right(out, &format!("{:.3} ms", call.took_ns as f64 / 1e6), 14);
+        out.push(b' ');
+        left(out, call.call.name(), 9);
+        out.push(b' ');
+        match &call.place {
+            Some(place) => {
+                raw(out, kind_mark(place.kind));
+                raw(out, &escape(&place.path));
+            }
+            None => out.push(b'?'),
         }
         out.push(b'\n');
     }
@@ -380,6 +417,9 @@ pub fn note(note: &Note<'_>) -> String {
                 "lost {files} changes of files: the output is too slow, or changes come too fast"
             )
         }
+        Note::LostSlow { slow, .. } => {
+            format!("lost {slow} slow calls: the output is too slow, or --slow too low")
+        }
         Note::UnderWay { at, open } => {
             let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
             format!(
@@ -410,6 +450,9 @@ fn ready(ready: &Ready) -> String {
     }
     if ready.io {
         parts.push("io".to_owned());
+    }
+    if ready.slow {
+        parts.push("slow".to_owned());
     }
     if ready.talkers {
         let mode = |d| match ready.hook(d) {
@@ -473,6 +516,9 @@ fn summary(summary: &Summary) -> String {
         if calls > 0 {
             let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
         }
+    }
+    if let Some(slow) = summary.slow {
+        let _ = write!(out, "; {} slow calls written, {} lost", slow.written, slow.lost);
     }
     if let Some((rx, tx)) = summary.talkers {
         let _ = write!(

@@ -11,6 +11,7 @@ pub(crate) struct Wanted {
     pub(crate) files: bool,
     pub(crate) processes: bool,
     pub(crate) io: bool,
+    pub(crate) slow: bool,
 }
 
 impl Wanted {
@@ -22,12 +23,18 @@ impl Wanted {
             files: args.writes(Kind::Files),
             processes: args.writes(Kind::Processes),
             io: args.writes(Kind::Io),
+            slow: args.writes(Kind::Slow),
         }
     }
 
     /// Whether the probe of opens has a part in it.
     pub(super) fn needs_opens_probe(self) -> bool {
         self.opens || self.files || self.processes
+    }
+
+    /// Whether the probe of bytes read and written has a part in it.
+    pub(super) fn needs_io_probe(self) -> bool {
+        self.io || self.slow
     }
 
     /// The kind of a CSV, which has only one; `None` where several were asked for.
@@ -39,6 +46,7 @@ impl Wanted {
             (self.files, Kind::Files),
             (self.processes, Kind::Processes),
             (self.io, Kind::Io),
+            (self.slow, Kind::Slow),
         ];
         let mut wanted = kinds.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind);
         wanted.next().filter(|_| wanted.next().is_none())

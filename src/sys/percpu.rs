@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::bpf::io::types::{io_entry, io_key};
+use crate::bpf::io::types::{io_entry, io_key, io_timed_entry};
 use crate::bpf::talkers::types::{detail_key, detail_record, side_record, source_key, traffic};
 use crate::model::talkers::Traffic;
 
@@ -48,6 +48,9 @@ const IO_KEY_BYTES: usize = 32;
 const IO_ENTRY_BYTES: usize = 72;
 const _: () = assert!(size_of::<io_key>() == IO_KEY_BYTES);
 const _: () = assert!(size_of::<io_entry>() == IO_ENTRY_BYTES);
+/// Bytes of `struct io_timed_entry`, where calls are timed.
+const IO_TIMED_ENTRY_BYTES: usize = 304;
+const _: () = assert!(size_of::<io_timed_entry>() == IO_TIMED_ENTRY_BYTES);
 
 /// A hash, of keys to [`VALUE_BYTES`] a CPU or to one entry, with room for one batch.
 ///
@@ -91,9 +94,10 @@ impl Batch {
         Self::with_sizes(DETAIL_KEY_BYTES, cpus.max(1) * VALUE_BYTES, MIN_BATCH)
     }
 
-    /// A batch for the table of processes and files (`io.bpf.c`).
-    pub(crate) fn of_io() -> Self {
-        Self::with_sizes(IO_KEY_BYTES, IO_ENTRY_BYTES, BATCH_VALUE_BYTES / IO_ENTRY_BYTES)
+    /// A batch for the table of processes and files (`io.bpf.c`); `timed`: its entries have durations.
+    pub(crate) fn of_io(timed: bool) -> Self {
+        let bytes = if timed { IO_TIMED_ENTRY_BYTES } else { IO_ENTRY_BYTES };
+        Self::with_sizes(IO_KEY_BYTES, bytes, BATCH_VALUE_BYTES / bytes)
     }
 
     fn with_sizes(key_bytes: usize, stride: usize, capacity: usize) -> Self {

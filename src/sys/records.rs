@@ -6,7 +6,9 @@ use crate::bpf::connections::types::{
     share_key, share_record,
 };
 use crate::bpf::held::types::held_head;
-use crate::bpf::io::types::{io_counts, io_entry, io_key, io_rest};
+use crate::bpf::io::types::{
+    io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, slow_record,
+};
 use crate::bpf::opens::types::{
     change_head, exit_record, lost_opens, name_head, open_counts, open_head, process_key,
     under_way_head,
@@ -35,6 +37,8 @@ pub(crate) const HELD_HEAD_BYTES: usize = 64;
 const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
 const _: () = assert!(size_of::<io_key>() == 32);
 const _: () = assert!(size_of::<io_entry>() == 72);
+const _: () = assert!(size_of::<io_timed_entry>() == 304);
+const _: () = assert!(size_of::<slow_record>() == 104);
 
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
@@ -57,7 +61,7 @@ plain!(
     share_key,
     share_record
 );
-plain!(io_counts, io_entry, io_key, io_rest);
+plain!(io_counts, io_entry, io_key, io_rest, io_times, io_timed_entry, slow_record);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

@@ -8,10 +8,12 @@ use super::opens_data::{Ctx, is_below};
 use super::related::POLLED_MARK;
 use super::text::Line;
 use crate::app::opens::Row;
+use crate::model::call_times::CallTimes;
 use crate::model::conn::Carried;
 use crate::model::field::opens::Traffic;
+use crate::model::file_io::IoTally;
 use crate::model::history::per_second;
-use crate::model::opens::{Latency, Tally};
+use crate::model::opens::Latency;
 
 pub(super) fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (value, heat) = match row {
@@ -157,20 +159,58 @@ pub(super) fn tx(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     carried(c, row, line, |carried| carried.tx_bytes);
 }
 
+/// Bytes and calls read and written.
+fn file_io<'a>(c: &'a Ctx<'_>, row: Row) -> Option<&'a IoTally> {
+    match row {
+        Row::Dir(i) => c.dir(i).map(|d| &d.io),
+        _ => c.tally(row).map(|(tally, _)| &tally.io),
+    }
+}
+
+/// The durations of these calls.
+fn times<'a>(c: &'a Ctx<'_>, row: Row) -> Option<&'a CallTimes> {
+    file_io(c, row).and_then(|io| io.times.as_deref())
+}
+
+fn percentile(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, percent: u64) {
+    let glyphs = c.look.glyphs;
+    if let Some(ns) = times(c, row).and_then(|times| times.percentile_ns(percent)) {
+        let text = format!("{}{}", glyphs.at_most, num::latency(ns, glyphs.micro).trim_start());
+        c.number(line, &text, is_below(row));
+    }
+}
+
+pub(super) fn io_p50(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    percentile(c, row, line, 50);
+}
+
+pub(super) fn io_p99(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    percentile(c, row, line, 99);
+}
+
+pub(super) fn io_max(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(times) = times(c, row) {
+        c.number(line, &num::latency(times.max_ns, c.look.glyphs.micro), is_below(row));
+    }
+}
+
+pub(super) fn slow_calls(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
+    if let Some(times) = times(c, row) {
+        let width = line.room();
+        c.number(line, &num::count(times.slow, width), times.slow == 0);
+    }
+}
+
 /// Bytes per second in the last interval, as a share of all.
 fn bytes(c: &Ctx<'_>, row: Row, line: &mut Line<'_>, of: fn((f64, f64)) -> f64) {
     let (opens, io) = (c.app.opens(), &c.app.opens_pane.io);
-    let tally = match row {
-        Row::Dir(i) => c.dir(i).map(|d| Tally { io: d.io, ..Tally::default() }),
-        _ => c.tally(row).map(|(tally, _)| *tally),
-    };
-    let Some(tally) = tally else { return };
+    let Some(own) = file_io(c, row) else { return };
     let theme = c.look.theme;
-    if tally.io.is_none() {
+    if own.is_none() {
         line.put_right(c.look.glyphs.none, theme.quiet);
         return;
     }
-    let (own, all) = (of(io.rates(&tally)), of(io.rates(opens.total())));
+    let (own, all) = (of(io.rates(own)), of(io.rates(&opens.total().io)));
     let style = if own > 0.0 { theme.heat(own, all) } else { theme.quiet };
     line.put_right(&num::scaled(own, c.app.screen.units.binary), style);
 }

@@ -458,8 +458,23 @@ fn tally(app: &App, look: &Look, tally: &Tally, rate: f64) -> String {
             bytes(io.written_bytes)
         ));
     }
+    let ns = |ns| num::latency(ns, look.glyphs.micro);
+    if let Some(times) = &tally.io.times {
+        let percentile = |percent| {
+            let at_most = look.glyphs.at_most;
+            times
+                .percentile_ns(percent)
+                .map_or("-".into(), |p| format!("{at_most}{}", ns(p).trim()))
+        };
+        text.push_str(&format!(
+            "  p50 {}  p99 {}  max {}  slow {}",
+            percentile(50),
+            percentile(99),
+            ns(times.max_ns).trim(),
+            num::grouped(times.slow)
+        ));
+    }
     if let Some(mean) = tally.latency.mean_ns() {
-        let ns = |ns| num::latency(ns, look.glyphs.micro);
         text.push_str(&format!("  mean {}  max {}", ns(mean), ns(tally.latency.max_ns)));
     }
     text

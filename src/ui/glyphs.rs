@@ -25,6 +25,8 @@ pub struct Glyphs {
     pub times: &'static str,
     /// A millionth.
     pub micro: &'static str,
+    /// Before a number that is an upper limit.
+    pub at_most: &'static str,
 }
 
 /// Signs with braille and lines.
@@ -46,6 +48,7 @@ pub const UNICODE: Glyphs = Glyphs {
     lit: "◆",
     times: "×",
     micro: "µ",
+    at_most: "≤",
 };
 
 /// Signs in ASCII.
@@ -76,6 +79,7 @@ pub const ASCII: Glyphs = Glyphs {
     lit: "*",
     times: "x",
     micro: "u",
+    at_most: "<=",
 };
 
 /// The rows of a graph, from the top: each value becomes a column of dots as high as its share

@@ -231,18 +231,21 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     text
 }
 
-/// The starts and ends of processes, of all of them, that timelines lack.
+/// The starts and ends of processes and the slow calls, of all processes, that timelines lack.
 fn missing_events(app: &App, look: &Look) -> String {
-    let log = &app.data.process_log;
-    let counts = [(log.lost, "lost"), (log.evicted, "evicted")].into_iter().filter(|(n, _)| *n > 0);
-    let counts: Vec<_> = counts.map(|(n, word)| format!("{} {word}", num::grouped(n))).collect();
-    match counts.is_empty() {
-        true => String::new(),
-        false => {
-            let dot = look.glyphs.dot;
-            format!(" exec, exit events of all processes: {} ", counts.join(&format!(" {dot} ")))
-        }
-    }
+    let (processes, slow) = (&app.data.process_log, &app.data.slow_log);
+    let logs = [
+        ("exec, exit events", processes.lost, processes.evicted),
+        ("slow calls", slow.lost, slow.evicted),
+    ];
+    let dot = format!(" {} ", look.glyphs.dot);
+    let of = |(what, lost, evicted): (&str, u64, u64)| {
+        let counts = [(lost, "lost"), (evicted, "evicted")].into_iter().filter(|(n, _)| *n > 0);
+        let counts: Vec<_> =
+            counts.map(|(n, word)| format!("{} {word}", num::grouped(n))).collect();
+        (!counts.is_empty()).then(|| format!(" {what} of all processes: {} ", counts.join(&dot)))
+    };
+    logs.into_iter().filter_map(of).collect()
 }
 
 /// Bytes of files that found no room for their process and file.

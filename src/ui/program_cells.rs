@@ -144,7 +144,7 @@ pub(super) fn top_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let Row::Program(i) = row else { return };
     let theme = c.look.theme;
     let Some(p) = c.program(i) else { return };
-    let Some((top, path)) = p.top.and_then(|top| Some((top, c.path(top.path)?))) else {
+    let Some((top, path)) = p.top.as_ref().and_then(|top| Some((top, c.path(top.path)?))) else {
         let files = if p.files == 1 { "file" } else { "files" };
         let common = if p.all_common { "common " } else { "" };
         if p.files > 0 {

@@ -27,6 +27,7 @@ use crate::model::opens::{FileUse, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_event::{ProcessAction, ProcessEvent};
 use crate::model::services::service;
+use crate::model::slow_call::SlowCall;
 use crate::model::time::{Mono, clock_time};
 use crate::model::timeline::{TimelineAction, TimelineEntry};
 
@@ -383,6 +384,12 @@ fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
             let words = change_words(event, c.look.glyphs.into);
             line.put(&cut(&words, room, c.look.glyphs.cut), style);
         }
+        TimelineAction::Slow(call) => {
+            let room = line.room();
+            let style = if call.errno().is_some() { theme.bad } else { theme.text };
+            let words = slow_words(call, c.look.glyphs.micro);
+            line.put(&cut(&words, room, c.look.glyphs.cut), style);
+        }
         TimelineAction::Process(event) => {
             let room = line.room();
             let style = match &event.action {
@@ -403,6 +410,15 @@ fn change_words(event: &FileChange, arrow: &str) -> String {
         text.push_str(&format!(" {arrow} {}", name(&event.to)));
     }
     text
+}
+
+/// A call that took long, in words.
+fn slow_words(call: &SlowCall, micro: &str) -> String {
+    let error = call.errno().map_or(String::new(), |errno| format!("{} ", errno_name(errno)));
+    let took = num::latency(call.took_ns, micro);
+    let bytes = call.moved().map_or(String::new(), |bytes| format!(" {bytes} B"));
+    let path = escape(call.path().unwrap_or(b"?"));
+    format!("{error}{} took {}{bytes} {path}", call.call.name(), took.trim_start())
 }
 
 /// A start of a program or an end of a process, in words.

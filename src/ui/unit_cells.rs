@@ -49,7 +49,8 @@ fn below(c: &Ctx<'_>, program: &ProgramRow, line: &mut Line<'_>) {
     if line.room() > cells(&beside) {
         line.skip(1).put(&beside, theme.quiet);
     }
-    let Some((top, path)) = program.top.and_then(|top| Some((top, c.path(top.path)?))) else {
+    let Some((top, path)) = program.top.as_ref().and_then(|top| Some((top, c.path(top.path)?)))
+    else {
         return;
     };
     line.skip(2);

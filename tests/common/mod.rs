@@ -18,3 +18,4 @@ pub mod spawn;
 pub mod speed;
 pub mod tty;
 pub mod user;
+pub mod user_fault;

@@ -14,6 +14,7 @@ use crate::common::program::Stream;
 use ebpftop::model::event::{IoInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::file_io::{FileIo, FileType, IoCounts, IoSample};
 use ebpftop::model::open::ResolvedKind;
+use ebpftop::model::slow_call::SlowCalls;
 use ebpftop::probes::io::{self, Begin, IoConfig};
 use ebpftop::probes::{CHANNEL_DEPTH, ProbeThread};
 use io_uring::squeue::Entry;
@@ -21,13 +22,13 @@ use io_uring::{IoUring, opcode, types};
 use tokio::sync::mpsc::Receiver;
 
 /// A running probe whose interval does not end by itself.
-struct Watch {
+pub(crate) struct Watch {
     probe: ProbeThread<Begin>,
     events: Receiver<ProbeEvent>,
-    info: IoInfo,
+    pub(crate) info: IoInfo,
 }
 
-fn watch(config: IoConfig) -> Watch {
+pub(crate) fn watch(config: IoConfig) -> Watch {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let probe = io::start(IoConfig { interval: Duration::from_secs(3_600), ..config }, sink);
     match events.blocking_recv() {
@@ -38,18 +39,30 @@ fn watch(config: IoConfig) -> Watch {
 
 impl Watch {
     /// The interval from the start on, its parts together.
-    fn finish(mut self) -> IoSample {
+    pub(crate) fn finish(self) -> IoSample {
+        self.finish_with_calls().0
+    }
+
+    /// The same with the slow calls.
+    pub(crate) fn finish_with_calls(mut self) -> (IoSample, SlowCalls) {
         self.probe.stop();
-        let mut all = IoSample::default();
+        let (mut all, mut slow) = (IoSample::default(), SlowCalls::default());
         while let Some(event) = self.events.blocking_recv() {
-            if let ProbeEvent::Io(part) = event {
-                all.uses.extend(part.uses);
-                all.other += part.other;
-                all.unknown += part.unknown;
+            match event {
+                ProbeEvent::Io(part) => {
+                    all.uses.extend(part.uses);
+                    all.other += part.other;
+                    all.unknown += part.unknown;
+                }
+                ProbeEvent::SlowCalls(part) => {
+                    slow.calls.extend(part.calls);
+                    slow.lost = part.lost;
+                }
+                _ => {}
             }
         }
         self.probe.join();
-        all
+        (all, slow)
     }
 }
 
@@ -62,12 +75,12 @@ type Expected = BTreeMap<PathBuf, IoCounts>;
 
 const BYTES: usize = 10_000;
 
-fn filled(path: &Path) -> File {
+pub(crate) fn filled(path: &Path) -> File {
     fs::write(path, vec![b'x'; BYTES]).unwrap();
     File::open(path).unwrap()
 }
 
-fn new(path: &Path) -> File {
+pub(crate) fn new(path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }
 
@@ -239,7 +252,7 @@ fn by_file(sample: &IoSample, pid: u32) -> Expected {
     files
 }
 
-fn path_of(bytes: &[u8]) -> PathBuf {
+pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8(bytes.to_vec()).unwrap())
 }
 

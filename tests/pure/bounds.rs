@@ -84,9 +84,18 @@ pub const BOUNDS: &[Bound] = &[
     bound("names of files whose bytes are counted, in their ring buffer", &[], "4 MiB in 50 ms",
         ["the file has no name", "`resolved` is `null`"],
         Err("the ring has one size; `tests/kernel/opens.rs` fills the same kind")),
+    bound("calls on files that are timed and under way, below kernel 5.17", &["began_516"], "65,536 threads",
+        ["another thread's call is not timed", "the call is in `read_calls`, not in the durations"],
+        Err("the kernel evicts, by its own rule, the thread that has waited longest")),
+    bound("slow calls in their ring buffer", &["slow_calls"], "4 MiB, 37,000, in 50 ms",
+        ["lost; durations and their number stay exact", "`lost`, `slow_lost`, below the timeline"],
+        Ok(("tests/kernel/io_slow.rs", "slow_calls_that_find_no_room_are_counted"))),
+    bound("slow calls in the dashboard", &[], "4 MiB, paths included",
+        ["the oldest leave the timelines", "`evicted` below the timeline"],
+        Ok(("src/model/event_log.rs", "the_oldest_are_evicted_and_counted"))),
     bound("changes of files in the dashboard", &[], "4 MiB, paths included",
         ["the oldest leave the view and the timelines", "`evicted` below the view of changes"],
-        Ok(("src/model/change_log.rs", "the_oldest_are_evicted_and_counted"))),
+        Ok(("src/model/event_log.rs", "the_oldest_are_evicted_and_counted"))),
     bound("starts and ends of processes in the ring buffers of opens", &[], "the room of opens",
         ["lost", "`lost`, `processes_lost`, below the timeline"],
         Err("the rings have one size; `tests/kernel/opens.rs` fills them")),
@@ -95,7 +104,7 @@ pub const BOUNDS: &[Bound] = &[
         Ok(("tests/kernel/processes.rs", "long_arguments_are_cut_and_their_length_is_exact"))),
     bound("starts and ends of processes in the dashboard", &[], "4 MiB, arguments included",
         ["the oldest leave the timelines", "`evicted` below the timeline"],
-        Ok(("src/model/process_log.rs", "the_oldest_are_evicted_and_counted"))),
+        Ok(("src/model/event_log.rs", "the_oldest_are_evicted_and_counted"))),
     bound("names of new cgroups in the ring buffer", &["made"], "256 KiB, about 2,600",
         ["the name is read when an open needs it, if the cgroup still exists",
          "a warning on stderr or the screen with their number"],
@@ -283,7 +292,7 @@ fn every_map_has_its_row() {
     let missing: Vec<_> = found.difference(&listed).collect();
     assert!(missing.is_empty(), "maps without a row in {}: {missing:?}", file!());
     // Those that get their size before they are loaded.
-    let sized = ["rings", "pending", "side_0", "side_1"].map(str::to_owned);
+    let sized = ["rings", "pending", "began_516", "side_0", "side_1"].map(str::to_owned);
     let gone: Vec<_> = listed.difference(&found).filter(|name| !sized.contains(name)).collect();
     assert!(gone.is_empty(), "rows without a map: {gone:?}");
 }

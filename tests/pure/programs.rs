@@ -186,7 +186,7 @@ fn a_row_unfolds_to_its_files_and_processes_and_opens() {
     assert!(matches!(app.opens_pane.detail(), Some(Detail::Program(_))));
     let screen = text(&app, SIZE);
     assert!(screen.contains("0 living  3 ended") && screen.contains("ended 0.8s ago"), "{screen}");
-    let first = app.opens_pane.group_files[0];
+    let first = &app.opens_pane.group_files[0];
     assert_eq!(&*app.opens().paths().get(first.path).unwrap().bytes, b"/etc/hostname");
     insta::assert_snapshot!("program_detail_150x40", screen);
     // From a process of it to its files, and back.

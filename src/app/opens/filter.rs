@@ -4,8 +4,8 @@ use hashbrown::HashSet;
 
 use super::row::{Counted, Share, add};
 use crate::model::cgroup::KnownCgroups;
-use crate::model::change_log::ChangeLog;
 use crate::model::connections::Connections;
+use crate::model::event_log::EventLog;
 use crate::model::field::opens::Traffic;
 use crate::model::file_change::FileChange;
 use crate::model::filter::{Filter, ProcessInfo, What};
@@ -20,7 +20,7 @@ use crate::model::time::Mono;
 pub struct Choose<'a> {
     pub opens: &'a Opens,
     /// Changes of files.
-    pub changes: &'a ChangeLog,
+    pub changes: &'a EventLog<FileChange>,
     pub cgroups: &'a KnownCgroups,
     pub lineage: &'a Lineage,
     /// Connections and their processes, if they are known.
@@ -139,7 +139,7 @@ impl Choose<'_> {
         let mut sum: Option<(Tally, f64)> = None;
         for file in process.files.iter().filter_map(|s| self.opens.files().get(*s)) {
             if self.file(file) {
-                add(&mut sum, file.tally, self.opens.rate_of(&file.meter));
+                add(&mut sum, &file.tally, self.opens.rate_of(&file.meter));
             }
         }
         sum
@@ -183,7 +183,7 @@ impl Choose<'_> {
         }
         if self.filters().next().is_none() {
             return self.tally(&path.tally).then(|| Share {
-                tally: path.tally,
+                tally: path.tally.clone(),
                 rate: opens.rate_of(&path.meter),
                 last_ret: path.last_ret,
                 users: opens.users_of(path),
@@ -198,7 +198,7 @@ impl Choose<'_> {
             }
             let rate = opens.rate_of(&file.meter);
             let Some(sum) = &mut share else {
-                let (tally, last_ret) = (file.tally, file.last_ret);
+                let (tally, last_ret) = (file.tally.clone(), file.last_ret);
                 share = Some(Share { tally, rate, last_ret, users: file.uses() });
                 continue;
             };

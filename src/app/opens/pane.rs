@@ -13,7 +13,6 @@ use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
 use crate::app::{PaneRoom, Shown};
-use crate::model::change_log::ChangeLog;
 use crate::model::conn::Carried;
 use crate::model::field::opens::OpensTable;
 use crate::model::file_change::FileChange;
@@ -21,9 +20,8 @@ use crate::model::lineage::Ancestor;
 use crate::model::opens::{IoState, LiveOpen, Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::Descriptors;
-use crate::model::process_log::ProcessLog;
 use crate::model::slab::Slot;
-use crate::model::timeline::{WatchedPaths, timeline};
+use crate::model::timeline::{Logs, WatchedPaths, timeline};
 use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS};
 
 /// An open detail view, and the cursors of the view from which it was opened.
@@ -88,6 +86,8 @@ pub struct OpensPane {
     pub timed: bool,
     /// The intervals of bytes read and written when the rows were built: rates in rows are of the last one.
     pub io: IoState,
+    /// Calls that read and write are timed.
+    pub(in crate::app) io_timed: bool,
     /// Traffic of processes is known.
     pub net: bool,
     /// Traffic of all sockets in the last interval, and the part that is unattributed.
@@ -143,6 +143,7 @@ impl Default for OpensPane {
             timed: false,
             top_peers: HashMap::new(),
             io: IoState::default(),
+            io_timed: false,
             net: false,
             carried: Carried::default(),
             unattributed: Carried::default(),
@@ -219,7 +220,7 @@ impl OpensPane {
     pub(in crate::app) fn relate(
         &mut self,
         shown: Shown<'_>,
-        logs: (&ProcessLog, &ChangeLog),
+        logs: Logs<'_>,
         watch: &WatchedPaths,
         descriptors: Option<&Descriptors>,
     ) {

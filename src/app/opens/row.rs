@@ -195,8 +195,9 @@ impl UnitRow {
 
     /// Adds the counts of a program, which has this index.
     pub(super) fn add(&mut self, at: usize, program: &ProgramRow) {
-        let mut sum = (!self.programs.is_empty()).then_some((self.tally, self.rate));
-        add(&mut sum, program.tally, program.rate);
+        let own = || (std::mem::take(&mut self.tally), self.rate);
+        let mut sum = (!self.programs.is_empty()).then(own);
+        add(&mut sum, &program.tally, program.rate);
         (self.tally, self.rate) = sum.unwrap_or_default();
         self.recent = self.recent.zip(program.recent).map(|(sum, n)| sum.saturating_add(n));
         if let Some(traffic) = &program.traffic {
@@ -265,7 +266,7 @@ pub(in crate::app) fn fingerprint(bytes: &[u8], seed: u64) -> u64 {
 }
 
 /// A file of a program's processes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GroupFile {
     pub path: Slot,
     pub tally: Tally,
@@ -280,7 +281,7 @@ pub struct GroupFile {
 }
 
 /// The files of a program or process that nearly every program opens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CommonRow {
     /// The row above the files.
     pub under: RowId,
@@ -290,14 +291,14 @@ pub struct CommonRow {
 }
 
 /// Programs that have ended and opened nothing in the last minute.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EndedRow {
     pub programs: usize,
     pub tally: Tally,
 }
 
 /// The opens of a path by processes that match the filter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Share {
     pub tally: Tally,
     /// Opens per second in the last interval.
@@ -354,15 +355,15 @@ pub struct About {
 }
 
 /// Adds the counts of one part to a sum. A part in which nothing was counted has no times.
-pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: Tally, rate: f64) {
+pub(super) fn add(sum: &mut Option<(Tally, f64)>, tally: &Tally, rate: f64) {
     let Some((all, of_all)) = sum else {
-        *sum = Some((tally, rate));
+        *sum = Some((tally.clone(), rate));
         return;
     };
     *of_all += rate;
     match (all.is_empty(), tally.is_empty()) {
         (_, true) => {}
-        (true, _) => *all = tally,
-        _ => all.merge(&tally),
+        (true, _) => *all = tally.clone(),
+        _ => all.merge(tally),
     }
 }

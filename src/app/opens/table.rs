@@ -36,6 +36,7 @@ impl OpensPane {
             Need::Latency => self.timed,
             Need::Connections => self.net,
             Need::Io => self.io.is_known(),
+            Need::Slow => self.io_timed,
             Need::Inline => self.inline,
             Need::AllFailures => self.all_failures,
             _ => true,

@@ -65,6 +65,9 @@ impl Counts {
             all.push(self.by_group(&of::FILE_READ, |counts| &mut counts.read_bytes));
             all.push(self.by_group(&of::FILE_WRITTEN, |counts| &mut counts.written_bytes));
         }
+        if self.has_slow {
+            all.push(self.by_group(&of::SLOW_CALLS, |counts| &mut counts.slow_calls));
+        }
         self.interface_samples(&mut all);
         self.connection_samples(&mut all);
         all.extend([

@@ -81,6 +81,8 @@ pub enum Need {
     Inline,
     /// Bytes of files are counted (`--io`).
     Io,
+    /// Calls on files are timed (`--slow`).
+    Slow,
     /// The connections of processes are known.
     Connections,
     /// A file with the origins of addresses is open (`--mmdb`).

@@ -39,6 +39,10 @@ pub enum OpensField {
     WorstRetransmits,
     Read,
     Written,
+    IoP50,
+    IoP99,
+    IoMax,
+    SlowCalls,
     Past,
     File,
     Files,
@@ -66,6 +70,7 @@ pub enum OpensSort {
     Peers,
     Read,
     Written,
+    Slow,
     Age,
     Name,
     Pid,
@@ -131,7 +136,7 @@ impl<'a> Measures<'a> {
 
     /// The same with the bytes of the last interval.
     pub fn with_io(self, io: &IoState) -> Self {
-        Self { io: io.delta(self.tally), ..self }
+        Self { io: io.delta(&self.tally.io), ..self }
     }
 
     /// The key by the bytes of the last interval, then by those since the start.
@@ -164,6 +169,10 @@ impl OpensSort {
             Self::Tx => row.carried(|c| c.tx_bytes),
             Self::Read => (step(row.io.0 as f64), row.tally.io.total.read_bytes),
             Self::Written => (step(row.io.1 as f64), row.tally.io.total.written_bytes),
+            Self::Slow => {
+                let times = row.tally.io.times.as_deref();
+                times.map_or((0, 0), |times| (times.slow, times.max_ns))
+            }
             Self::Peers => row.traffic.map_or((0, 0), |t| (t.peers, t.total.bytes())),
             Self::Age => (row.tally.last.0, opens),
             Self::Name => (0, opens),
@@ -366,6 +375,40 @@ const WRITTEN: OpensColumn =
         .sorts(S::Written)
         .needs(Need::Io);
 
+const IO_P50: OpensColumn = Column::number(
+    F::IoP50,
+    "IO P50",
+    Unit::Time,
+    "duration that half of the calls on files did not exceed, with --slow: at most; the true one is at most a third \
+     below",
+)
+.sized(8, 8, 5)
+.needs(Need::Slow);
+
+const IO_P99: OpensColumn =
+    Column::number(F::IoP99, "IO P99", Unit::Time, "likewise of 99 % of the calls, with --slow")
+        .sized(8, 8, 3)
+        .needs(Need::Slow);
+
+const IO_MAX: OpensColumn = Column::number(
+    F::IoMax,
+    "IO MAX",
+    Unit::Time,
+    "longest duration of a call on files, with --slow",
+)
+.sized(8, 8, 4)
+.needs(Need::Slow);
+
+const SLOW: OpensColumn = Column::number(
+    F::SlowCalls,
+    "SLOW",
+    Unit::Number,
+    "calls on files that took the time of --slow or longer, since the start",
+)
+.sized(6, 9, 3)
+.sorts(S::Slow)
+.needs(Need::Slow);
+
 const PAST: OpensColumn =
     Column::text(F::Past, super::PAST, super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
 
@@ -418,13 +461,17 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
-static PROGRAMS: [OpensColumn; 16] = [
+static PROGRAMS: [OpensColumn; 20] = [
     PROGRAM,
     UNIT,
     TOP_FILE,
     RATE,
     READ,
     WRITTEN,
+    IO_P50,
+    IO_P99,
+    IO_MAX,
+    SLOW,
     FAILED.sized(5, 6, 2),
     TOTAL.sized(7, 10, 5),
     MEAN,
@@ -437,12 +484,16 @@ static PROGRAMS: [OpensColumn; 16] = [
     PAST.sized(9, 30, 6),
 ];
 
-static PROCESSES: [OpensColumn; 16] = [
+static PROCESSES: [OpensColumn; 20] = [
     PID,
     PROCESS,
     RATE,
     READ,
     WRITTEN,
+    IO_P50,
+    IO_P99,
+    IO_MAX,
+    SLOW,
     FAILED,
     TOTAL,
     MEAN,
@@ -456,11 +507,15 @@ static PROCESSES: [OpensColumn; 16] = [
     PAST,
 ];
 
-static UNITS: [OpensColumn; 11] = [
+static UNITS: [OpensColumn; 15] = [
     UNIT_OF_ROW,
     RATE,
     READ,
     WRITTEN,
+    IO_P50,
+    IO_P99,
+    IO_MAX,
+    SLOW,
     FAILED,
     TOTAL.sized(7, 10, 5),
     MEAN,
@@ -470,11 +525,15 @@ static UNITS: [OpensColumn; 11] = [
     PAST.sized(11, 30, 4),
 ];
 
-static FILES: [OpensColumn; 11] =
-    [FILE, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, USERS, RESULT, AGE];
+static FILES: [OpensColumn; 15] = [
+    FILE, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN, MAX, USERS,
+    RESULT, AGE,
+];
 
-static DIRECTORIES: [OpensColumn; 10] =
-    [DIRECTORY, FILE_COUNT, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, AGE];
+static DIRECTORIES: [OpensColumn; 14] = [
+    DIRECTORY, FILE_COUNT, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN,
+    MAX, AGE,
+];
 
 static FAILURES: [OpensColumn; 10] = [
     PID.sized(7, 7, 3),
@@ -507,11 +566,27 @@ static CHANGES: [OpensColumn; 6] = [
 static LIVE: [OpensColumn; 6] =
     [AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
 
-static FILES_OF_PROCESS: [OpensColumn; 10] =
-    [FILE, RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+static FILES_OF_PROCESS: [OpensColumn; 14] = [
+    FILE, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN, MAX, RESULT, AGE,
+];
 
-static PROCESSES_OF_FILE: [OpensColumn; 11] =
-    [PID, PROCESS.sized(12, 72, 0), RATE, READ, WRITTEN, FAILED, TOTAL, MEAN, MAX, RESULT, AGE];
+static PROCESSES_OF_FILE: [OpensColumn; 15] = [
+    PID,
+    PROCESS.sized(12, 72, 0),
+    RATE,
+    READ,
+    WRITTEN,
+    IO_P50,
+    IO_P99,
+    IO_MAX,
+    SLOW,
+    FAILED,
+    TOTAL,
+    MEAN,
+    MAX,
+    RESULT,
+    AGE,
+];
 
 static FILES_OF_FAILURE: [OpensColumn; 5] = [
     PID.sized(7, 7, 4),
@@ -529,16 +604,16 @@ mod tests {
     #[test]
     fn each_table_offers_the_orders_of_its_columns() {
         use OpensSort::{
-            Age, Failed, Latency, Name, Peers, Pid, Rate, Read, Rx, Total, Tx, Written,
+            Age, Failed, Latency, Name, Peers, Pid, Rate, Read, Rx, Slow, Total, Tx, Written,
         };
-        let all = |need: Need| need != Need::Io;
+        let all = |need: Need| !matches!(need, Need::Io | Need::Slow);
         let of = |table: OpensTable| table.sorts(all);
         let processes = [Rate, Failed, Total, Rx, Tx, Peers, Age, Name, Pid, Latency];
         assert_eq!(of(OpensTable::Processes), processes);
         let programs = [Rate, Failed, Total, Rx, Tx, Age, Name, Latency];
         assert_eq!(of(OpensTable::Programs), programs);
         assert_eq!(of(OpensTable::Units), programs);
-        let no_connections = |need| !matches!(need, Need::Connections | Need::Io);
+        let no_connections = |need| !matches!(need, Need::Connections | Need::Io | Need::Slow);
         let some = [Rate, Failed, Total, Age, Name, Pid, Latency];
         assert_eq!(OpensTable::Processes.sorts(no_connections), some);
         assert_eq!(OpensTable::Processes.sorts(|_| false), &some[..6]);
@@ -550,7 +625,7 @@ mod tests {
         assert_eq!(of(OpensTable::FilesOfFailure), [Total, Age, Name, Pid]);
         assert_eq!(of(OpensTable::Live), [Age]);
         let with_bytes = OpensTable::Files.sorts(|_| true);
-        assert_eq!(with_bytes, [Rate, Failed, Total, Read, Written, Age, Name, Latency]);
+        assert_eq!(with_bytes, [Rate, Failed, Total, Read, Written, Slow, Age, Name, Latency]);
         assert_eq!(of(OpensTable::Changes), [Age]);
     }
 

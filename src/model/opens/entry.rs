@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::requested_path::RequestedPath;
-use crate::model::file_io::{IoCounts, IoTally};
+use crate::model::file_io::{FileIo, IoCounts, IoTally};
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::process::ProcessKey;
@@ -16,7 +16,7 @@ use crate::model::time::Mono;
 pub const MAX_THREAD_NAMES: usize = 8;
 
 /// Counts of opens and failures, and their times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Every open.
     pub opens: u64,
@@ -97,8 +97,8 @@ impl Tally {
     }
 
     /// Counts bytes and calls of the interval with this number, which ended at `at`.
-    pub(super) fn add_io(&mut self, counts: &IoCounts, interval: u32, at: Mono) {
-        self.io.add(counts, interval);
+    pub(super) fn add_io(&mut self, one: &FileIo, interval: u32, at: Mono) {
+        self.io.add(&one.counts, &one.times, interval);
         self.last = self.last.max(at);
     }
 

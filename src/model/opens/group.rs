@@ -66,7 +66,7 @@ pub struct Group {
 impl Group {
     fn add(&mut self, slot: Slot, program: &Program) {
         match self.programs.is_empty() {
-            true => self.tally = program.tally,
+            true => self.tally = program.tally.clone(),
             false => self.tally.merge(&program.tally),
         }
         self.programs.push(slot);

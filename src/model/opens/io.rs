@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Opens, Process, ProgramKey, Tally};
-use crate::model::file_io::{FileIo, IoCounts, IoSample};
+use crate::model::file_io::{FileIo, IoCounts, IoSample, IoTally};
 use crate::model::time::Mono;
 
 /// The intervals so far, and what they counted beside the tables.
@@ -31,15 +31,15 @@ impl IoState {
     }
 
     /// Bytes read and written per second in the last interval.
-    pub fn rates(&self, tally: &Tally) -> (f64, f64) {
+    pub fn rates(&self, tally: &IoTally) -> (f64, f64) {
         let (read, written) = self.delta(tally);
         let rate = |bytes| crate::model::history::per_second(bytes, self.interval_ns);
         (rate(read), rate(written))
     }
 
     /// Bytes read and written in the last interval.
-    pub fn delta(&self, tally: &Tally) -> (u64, u64) {
-        if self.is_known() { tally.io.delta(self.interval) } else { (0, 0) }
+    pub fn delta(&self, tally: &IoTally) -> (u64, u64) {
+        if self.is_known() { tally.delta(self.interval) } else { (0, 0) }
     }
 }
 
@@ -60,13 +60,13 @@ impl Opens {
         }
         self.io.other += sample.other;
         self.io.unknown += sample.unknown;
-        self.total.io.add(&sample.other, interval);
+        self.total.io.add(&sample.other, &None, interval);
         (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
     }
 
     fn add_use(&mut self, one: &FileIo, interval: u32, sample: &IoSample) {
-        let (counts, at) = (&one.counts, sample.at.mono);
-        self.total.io.add(counts, interval);
+        let at = sample.at.mono;
+        self.total.io.add(&one.counts, &one.times, interval);
         let process = self.process_slot(one.key, || Process {
             name: one.process,
             uid: one.uid,
@@ -82,19 +82,19 @@ impl Opens {
         };
         let program = self.program_at(process, key, at);
         if let Some(program) = self.programs.get_mut(program) {
-            program.tally.add_io(counts, interval, at);
+            program.tally.add_io(one, interval, at);
         }
         if let Some(process) = self.processes.get_mut(process) {
-            process.tally.add_io(counts, interval, at);
+            process.tally.add_io(one, interval, at);
         }
         let Some(place) = &one.place else { return };
         let path = self.path_slot(&place.path, at);
         if let Some(path) = self.paths.get_mut(path) {
-            path.tally.add_io(counts, interval, at);
+            path.tally.add_io(one, interval, at);
         }
         let file = self.file_slot(process, path, at);
         if let Some(file) = self.files.get_mut(file) {
-            file.tally.add_io(counts, interval, at);
+            file.tally.add_io(one, interval, at);
         }
     }
 }

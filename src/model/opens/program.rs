@@ -196,10 +196,9 @@ impl Opens {
             self.evicted.programs += 1;
             let key = ProgramKey::EVICTED;
             let to = self.by_program.get(&key).copied().unwrap_or_else(|| {
-                let first = Program { tally: program.tally, ..Program::empty(key) };
-                let tally =
-                    Tally { first: first.tally.first, last: first.tally.last, ..Tally::default() };
-                let slot = self.programs.insert(Program { tally, ..first });
+                let Tally { first, last, .. } = program.tally;
+                let tally = Tally { first, last, ..Tally::default() };
+                let slot = self.programs.insert(Program { tally, ..Program::empty(key) });
                 self.by_program.insert(key, slot);
                 slot
             });

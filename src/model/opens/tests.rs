@@ -57,7 +57,7 @@ fn check(opens: &Opens) {
     // Each open by a path is in one path, one use and, where it failed, in one failure.
     let mut in_paths = 0;
     for (_, path) in opens.paths.iter() {
-        let uses = path.users.iter().map(|s| opens.files.get(*s).unwrap().tally);
+        let uses = path.users.iter().map(|s| &opens.files.get(*s).unwrap().tally);
         let io = uses.clone().fold(IoCounts::default(), |sum, t| sum + t.io.total);
         assert_eq!(io, path.tally.io.total);
         let (opened, failed) = uses.fold((0, 0), |s, t| (s.0 + t.opens, s.1 + t.failed));
@@ -239,6 +239,7 @@ proptest::proptest! {
                         file_type: FileType::Regular,
                         place: path.map(|path| FilePlace { kind, path }),
                         counts,
+                        times: None,
                     }],
                     other: if at % 12 == 0 { IoCounts::default() } else { counts },
                     more: at % 12 == 0,

@@ -41,7 +41,7 @@ impl TurnStart {
         Self {
             sums: Sums {
                 ticks: opens.ticks,
-                total: opens.total,
+                total: opens.total.clone(),
                 meter: opens.meter,
                 fail_meter: opens.fail_meter,
                 evicted: opens.evicted,
@@ -174,7 +174,7 @@ impl Undoable for Process {
 
     fn write(&self, to: &mut Writing) {
         to.put(&(self.name, &self.threads, self.ppid, self.uid, self.cgroup_id));
-        to.put(&(self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted));
+        to.put(&(&self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted));
         to.put(&(self.program, self.earlier));
         self.history.write(to);
     }
@@ -197,7 +197,7 @@ impl Undoable for Program {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.tally, self.meter, self.fail_meter, self.processes, self.evicted));
+        to.put(&(&self.tally, self.meter, self.fail_meter, self.processes, self.evicted));
         self.history.write(to);
     }
 
@@ -219,7 +219,7 @@ impl Undoable for Path {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.tally, self.meter, self.last_ret, self.evicted));
+        to.put(&(&self.tally, self.meter, self.last_ret, self.evicted));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
@@ -240,7 +240,14 @@ impl Undoable for FileUse {
     }
 
     fn write(&self, to: &mut Writing) {
-        to.put(&(self.tally, self.meter, self.last_ret, &self.given, self.last_good, self.evicted));
+        to.put(&(
+            &self.tally,
+            self.meter,
+            self.last_ret,
+            &self.given,
+            self.last_good,
+            self.evicted,
+        ));
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {

@@ -356,7 +356,7 @@ fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     }
     opens.paths().iter().for_each(|(slot, p)| add(&(slot, p, opens.rate_of(&p.meter))));
     for (slot, f) in opens.files().iter() {
-        let held = opens.use_of(f.process, f.path).map(|f| f.tally);
+        let held = opens.use_of(f.process, f.path).map(|f| f.tally.clone());
         add(&(slot, f, opens.rate_of(&f.meter), held));
     }
     opens.failures().iter().for_each(|(slot, f)| add(&(slot, f, opens.rate_of(&f.meter))));

@@ -9,6 +9,7 @@ use libbpf_rs::{Link, MapHandle, OpenObject};
 
 use super::IoConfig;
 use crate::bpf::btf;
+use crate::bpf::io::types::io_entry;
 use crate::bpf::io::{IoSkel, IoSkelBuilder};
 use crate::clock;
 use crate::model::event::IoInfo;
@@ -17,12 +18,20 @@ use crate::model::time::Mono;
 use crate::probes::cgroups;
 use crate::probes::opens::attach::{Kernel, not_attached, own_tgid};
 use crate::probes::opens::rings::Layout;
-use crate::probes::programs::{self, Choice, IO_CALLS, IO_URING_IO, Load, Object, Storage};
+use crate::probes::programs::{
+    self, Choice, IO_CALLS, IO_TIMES, IO_URING_IO, Load, Object, Storage,
+};
 use crate::probes::refusal::LoadError;
 use crate::sys::tracepoint::{self, TraceFs};
 
 /// Bytes of the ring through which names come: those of 30,000 new files in [`super::read::DRAIN_EVERY`].
 const RING_BYTES: u32 = 4 << 20;
+
+/// Bytes of the ring of slow calls: 37,000 in [`super::read::DRAIN_EVERY`].
+const SLOW_RING_BYTES: u32 = 4 << 20;
+
+/// Threads in a call that is timed, below kernel 5.17: beyond that the call is not timed.
+const BEGAN_ENTRIES: u32 = 65_536;
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +79,9 @@ pub(super) fn attach<'obj>(
     if !kernel.bpf_loop {
         choice = choice.skip("io_exit");
     }
+    if config.slow.is_none() {
+        choice = choice.without(IO_TIMES);
+    }
     if btf::from_file() {
         choice = choice.unavailable(&["io_uring_done"], "not with --btf");
     } else if !kernel.uring {
@@ -78,17 +90,33 @@ pub(super) fn attach<'obj>(
     }
     let (skel, choice) = programs::load(&Form { config, kernel, as_on_510 }, storage, choice)
         .map_err(AttachError::Load)?;
-    let mut info = IoInfo { every_type: config.every_type, missing: choice.missing() };
+    let mut info = IoInfo {
+        every_type: config.every_type,
+        slow_ns: config.slow_ns().filter(|_| choice.has(IO_TIMES)),
+        missing: choice.missing(),
+    };
     if let Some(calls) = info.missing.iter().find(|missing| missing.feature == IO_CALLS) {
         return Err(AttachError::NoCalls(calls.error.clone()));
     }
     let ring = LAYOUT.create(&skel.maps.rings).map_err(other)?.pop();
     let ring = ring.ok_or_else(|| AttachError::NoCalls("no ring".into()))?;
     let mut links = Vec::new();
-    let (calls, name) = match choice.uses("io_exit") {
-        true => (&skel.progs.io_exit, "io_exit"),
-        false => (&skel.progs.io_exit_516, "io_exit_516"),
+    // A pair finds the time of the entry where the other one does not.
+    let progs = &skel.progs;
+    let (calls, name, entry, at_entry) = match choice.uses("io_exit_516") {
+        false => (&progs.io_exit, "io_exit", &progs.io_enter, "io_enter"),
+        true => (&progs.io_exit_516, "io_exit_516", &progs.io_enter_516, "io_enter_516"),
     };
+    if choice.has(IO_TIMES) {
+        match entry.attach() {
+            Ok(link) => links.push(link),
+            Err(e) => {
+                let e = io::Error::other(e.to_string());
+                info.missing.push(not_attached(IO_TIMES, at_entry, &e));
+                info.slow_ns = None;
+            }
+        }
+    }
     let link = calls.attach().map_err(|e| AttachError::Load(LoadError::of_attach(name, &e)))?;
     links.push(link);
     if choice.has(IO_URING_IO) {
@@ -136,6 +164,7 @@ impl Form<'_> {
         let mut builder = IoSkelBuilder::default();
         btf::prepare(&mut builder.obj_builder)?;
         let mut open = builder.open(storage)?;
+        let timed = choice.has(IO_TIMES);
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
             rodata.as_on_510 = self.as_on_510;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
@@ -143,6 +172,7 @@ impl Form<'_> {
             rodata.group_shift = LAYOUT.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             rodata.every_type = self.config.every_type;
+            rodata.slow_ns = self.config.slow_ns().filter(|_| timed).unwrap_or(0);
             rodata.own_tgid = if self.config.without_own { own_tgid() } else { 0 };
         }
         if let Some(data) = open.maps.data_data.as_deref_mut()
@@ -153,6 +183,15 @@ impl Form<'_> {
         if let Some(entries) = self.config.table_entries {
             open.maps.used.set_max_entries(entries)?;
         }
+        if timed {
+            open.maps.slow_calls.set_max_entries(SLOW_RING_BYTES)?;
+            open.maps.began_516.set_max_entries(BEGAN_ENTRIES)?;
+        } else {
+            let bytes = u32::try_from(size_of::<io_entry>()).unwrap_or(u32::MAX);
+            open.maps.used.set_value_size(bytes)?;
+        }
+        // Made for the programs that use it, which older kernels do not load.
+        open.maps.began.set_autocreate(self.kernel.bpf_loop)?;
         // Below kernel 6.1 (bpf_mem_alloc) a tracing program that allocates is a warning in the log.
         if !self.kernel.uring {
             open.maps.used.set_map_flags(0)?;

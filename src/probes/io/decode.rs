@@ -1,6 +1,7 @@
 //! Entries of the table as uses of files: pure, and proof against odd ones.
 
-use crate::bpf::io::types::{io_counts, io_entry, io_key};
+use crate::bpf::io::types::{io_counts, io_entry, io_key, io_times};
+use crate::model::call_times::{self, CallTimes};
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts};
 use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
@@ -8,7 +9,12 @@ use crate::probes::opens::names::Names;
 use crate::probes::opens::record::kind_of;
 
 /// The use that an entry counts.
-pub(super) fn file_io(key: &io_key, entry: &io_entry, names: &Names) -> FileIo {
+pub(super) fn file_io(
+    key: &io_key,
+    entry: &io_entry,
+    times: Option<&io_times>,
+    names: &Names,
+) -> FileIo {
     let kind = kind_of(entry.resolved).unwrap_or_default();
     let place = kind.and_then(|kind| {
         let path = names.get(entry.place)?.into();
@@ -22,7 +28,13 @@ pub(super) fn file_io(key: &io_key, entry: &io_entry, names: &Names) -> FileIo {
         file_type: FileType::of_mode(entry.r#type),
         place,
         counts: counts(&entry.counts),
+        times: times.filter(|times| times.max_ns > 0).map(|times| Box::new(call_times(times))),
     }
+}
+
+fn call_times(times: &io_times) -> CallTimes {
+    let counts = times.counts.iter().map(|n| u64::from(*n));
+    CallTimes::new(times.max_ns, times.slow.into(), counts)
 }
 
 pub(super) fn counts(counts: &io_counts) -> IoCounts {
@@ -41,7 +53,11 @@ pub(super) fn merge(uses: Vec<FileIo>) -> Vec<FileIo> {
     for one in uses {
         let key = (one.key, one.place.clone(), one.file_type as u8);
         match merged.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(mut held) => held.get_mut().counts += one.counts,
+            hashbrown::hash_map::Entry::Occupied(mut held) => {
+                let held = held.get_mut();
+                held.counts += one.counts;
+                call_times::merge(&mut held.times, &one.times);
+            }
             hashbrown::hash_map::Entry::Vacant(place) => {
                 place.insert(one);
             }

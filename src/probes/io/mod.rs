@@ -4,6 +4,7 @@
 mod attach;
 mod decode;
 mod read;
+mod slow;
 
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct IoConfig {
     pub interval: Duration,
     /// Count pipes, sockets, terminals and devices too, not regular files alone.
     pub every_type: bool,
+    /// Time calls, and report each of this duration or longer; `None`: neither.
+    pub slow: Option<Duration>,
     /// Leave out this process.
     pub without_own: bool,
     /// Entries of the table of processes and files, for tests; `None`: as in docs/semantics.md.
@@ -39,12 +42,20 @@ impl Default for IoConfig {
         Self {
             interval: Duration::from_secs(1),
             every_type: false,
+            slow: None,
             without_own: false,
             table_entries: None,
             locked: false,
             waits: false,
             as_on_510: false,
         }
+    }
+}
+
+impl IoConfig {
+    /// The duration from which on a call is slow, ns; `None`: calls are not timed.
+    fn slow_ns(&self) -> Option<u64> {
+        self.slow.map(|slow| u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX).max(1))
     }
 }
 

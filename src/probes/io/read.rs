@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
+use super::slow::SlowReader;
 use super::{Begin, IoConfig, decode};
 use crate::bpf::io::IoSkel;
-use crate::bpf::io::types::{io_entry, io_key, io_rest};
+use crate::bpf::io::types::{io_entry, io_key, io_rest, io_timed_entry};
 use crate::clock;
 use crate::model::event::ProbeEvent;
 use crate::model::file_io::{FileIo, IoCounts, IoSample};
@@ -45,11 +46,16 @@ pub(super) fn read(
         0
     })?;
     let ring = builder.build()?;
-    let (batch, side) = (Batch::of_io(), if config.waits { OFF } else { 0 });
-    let mut reader = Reader { skel, ring, names: &names, side, since, batch, sink };
+    let timed = skel.maps.used.value_size() as usize > size_of::<io_entry>();
+    let (batch, side) = (Batch::of_io(timed), if config.waits { OFF } else { 0 });
+    let slow_records = RefCell::default();
+    let slow = timed.then(|| SlowReader::new(&skel, &slow_records)).transpose()?;
+    let mut reader = Reader { skel, ring, names: &names, slow, side, since, batch, sink };
     let mut next = Instant::now() + config.interval;
     loop {
-        reader.ring.consume()?;
+        if !reader.drain()? {
+            return Ok(());
+        }
         if Instant::now() >= next {
             if reader.side != OFF && !reader.tick()? {
                 return Ok(());
@@ -79,6 +85,8 @@ struct Reader<'a, 'obj> {
     skel: IoSkel<'obj>,
     ring: RingBuffer<'a>,
     names: &'a RefCell<Names>,
+    /// Where calls are timed.
+    slow: Option<SlowReader<'a>>,
     /// The side that programs count on.
     side: u32,
     /// When they began to.
@@ -88,6 +96,18 @@ struct Reader<'a, 'obj> {
 }
 
 impl Reader<'_, '_> {
+    /// Takes the names that are there, and sends the slow calls; false where the receiver has gone.
+    fn drain(&mut self) -> libbpf_rs::Result<bool> {
+        if let Some(slow) = &self.slow {
+            slow.consume()?;
+        }
+        self.ring.consume()?;
+        match &mut self.slow {
+            Some(slow) => slow.send(&self.skel, &self.names.borrow(), self.sink),
+            None => Ok(true),
+        }
+    }
+
     /// Lets programs count on another side from now on; none counts on the former one any more when this
     /// returns. The moment at which it was done.
     fn switch_to(&mut self, side: u32) -> Mono {
@@ -117,7 +137,9 @@ impl Reader<'_, '_> {
     /// Sends the counts of a side that no program counts on.
     fn send(&mut self, side: u32, since: Mono, at: Mono) -> libbpf_rs::Result<bool> {
         // Names stand in the ring before their entries are complete.
-        self.ring.consume()?;
+        if !self.drain()? {
+            return Ok(false);
+        }
         let uses = decode::merge(self.take_entries(side).map_err(libbpf_rs::Error::from)?);
         let (other, unknown) = self.take_rest(side)?;
         if let (Some(epoch), Some(bss)) =
@@ -157,11 +179,15 @@ impl Reader<'_, '_> {
         let (mut uses, mut keys) = (Vec::new(), Vec::new());
         self.batch.read(map, |key, value| {
             let (mut id, mut counted) = (io_key::default(), io_entry::default());
+            let mut timed = io_timed_entry::default();
             if plain::copy_from_bytes(&mut id, key).is_ok()
                 && plain::copy_from_bytes(&mut counted, value).is_ok()
                 && id.side == side
             {
-                uses.push(decode::file_io(&id, &counted, &names));
+                // Too short where calls are not timed.
+                let has_times = plain::copy_from_bytes(&mut timed, value).is_ok();
+                let times = has_times.then_some(&timed.times);
+                uses.push(decode::file_io(&id, &counted, times, &names));
                 keys.extend_from_slice(key);
             }
         })?;

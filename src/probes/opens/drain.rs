@@ -19,6 +19,7 @@ use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
 use crate::model::event::ProbeEvent;
+use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChanges;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;

@@ -62,6 +62,29 @@ impl<'a> Record for IoLine<'a> {
         });
         v.field(key!("read_calls", "calls that read and did not fail"), |l| l.counts.read_calls);
         v.field(key!("write_calls", "calls that wrote and did not fail"), |l| l.counts.write_calls);
+        v.field(
+            key!(
+                "p50_ns",
+                ["ns"],
+                "duration that half of the calls did not exceed, failed calls included: an upper limit, the true \
+                 one is at most a third below; null without --slow, and where no call was timed (io_uring)"
+            ),
+            |l| l.times().and_then(|times| times.percentile_ns(50)),
+        );
+        v.field(key!("p99_ns", ["ns"], "likewise of 99 % of the calls"), |l| {
+            l.times().and_then(|times| times.percentile_ns(99))
+        });
+        v.field(
+            key!("max_ns", ["ns"], "duration of the longest call, exact; null as p50_ns"),
+            |l| l.times().map(|times| times.max_ns),
+        );
+        v.field(
+            key!(
+                "slow_calls",
+                "calls that took the time of --slow or longer, failed ones included; null as p50_ns"
+            ),
+            |l| l.times().map(|times| times.slow),
+        );
         cgroup(v, |l: Self| l.cgroup);
     }
 }

@@ -52,6 +52,9 @@ impl Record for &Ready {
         v.field(key!("io", "true where bytes read and written are counted"), |r| {
             Maybe(r.io.then_some(true))
         });
+        v.field(key!("slow", "true where slow calls are reported"), |r| {
+            Maybe(r.slow.then_some(true))
+        });
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
         });
@@ -84,6 +87,7 @@ pub struct Lost {
     pub connections: Option<u64>,
     pub files: Option<u64>,
     pub processes: Option<u64>,
+    pub slow: Option<u64>,
     pub lines: Option<u64>,
 }
 
@@ -107,6 +111,7 @@ impl Record for Lost {
             key!("processes", "starts and ends of processes lost since the last such line"),
             |l| Maybe(l.processes),
         );
+        v.field(key!("slow", "slow calls lost since the last such line"), |l| Maybe(l.slow));
         v.field(
             key!(
                 "lines",
@@ -244,6 +249,12 @@ impl Record for &Summary {
             ),
             |s| Maybe(s.io.map(|io| io.unknown.read_calls.saturating_add(io.unknown.write_calls))),
         );
+        v.field(key!("slow", "slow lines written; with slow"), |s| {
+            Maybe(s.slow.map(|slow| slow.written))
+        });
+        v.field(key!("slow_lost", "slow calls lost; with slow"), |s| {
+            Maybe(s.slow.map(|slow| slow.lost))
+        });
         v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
             Maybe(s.connections.and_then(|c| c.seen))
         });

@@ -54,7 +54,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
                 first: d.last,
                 last: d.last,
                 latency: d.latency,
-                io: d.io,
+                io: d.io.clone(),
             };
             let weight = sort.weigh(&Measures::of(&tally, d.rate).with_io(opens.io()));
             Ranked { class: 0, weight, name: &d.path, id: 0, what: at }

@@ -25,7 +25,7 @@ pub(super) fn files_of(
         .filter(|(_, f)| choose.tally(&f.tally) && choose.file(f))
         .map(|(slot, f)| {
             let rate = opens.rate_of(&f.meter);
-            let file = File { tally: f.tally, rate, common: common.is_common(f.path) };
+            let file = File { tally: f.tally.clone(), rate, common: common.is_common(f.path) };
             Ranked {
                 class: common.class(f.path),
                 weight: common.weigh(sort, f.path, &f.tally, rate),

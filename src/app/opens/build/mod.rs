@@ -60,6 +60,7 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.found.clear();
     pane.timed = choose.opens.total().latency.timed > 0;
     pane.io = *choose.opens.io();
+    pane.io_timed = choose.opens.total().io.times.is_some();
     pane.about = About::default();
     pane.net = choose.owners.is_some();
     if let Some(owners) = choose.owners {

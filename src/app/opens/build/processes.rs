@@ -23,14 +23,15 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     let real = opens.processes().iter().filter(|(_, p)| !p.is_stand_in());
     let mut found = Vec::new();
     for (slot, p) in real.filter(|(_, p)| choose.process(p)) {
-        let whole = (p.tally, opens.rate_of(&p.meter));
-        let (tally, rate) = if by_file { choose.part(p).unwrap_or(whole) } else { whole };
+        let whole = || (p.tally.clone(), opens.rate_of(&p.meter));
+        let part = by_file.then(|| choose.part(p)).flatten();
+        let (tally, rate) = part.unwrap_or_else(whole);
         found.push((slot, p, tally, rate));
     }
     if by_file {
         let parts = found.iter().map(|(slot, p, tally, rate)| {
             let (last_ret, users) = (0, p.files.len());
-            (*slot, Share { tally: *tally, rate: *rate, last_ret, users })
+            (*slot, Share { tally: tally.clone(), rate: *rate, last_ret, users })
         });
         pane.parts = parts.collect();
     }

@@ -109,7 +109,7 @@ fn fold_ended(pane: &mut OpensPane, choose: &Choose<'_>) -> usize {
     for (at, row) in over {
         first = first.min(at);
         programs += 1;
-        add(&mut sum, row.tally, row.rate);
+        add(&mut sum, &row.tally, row.rate);
     }
     pane.ended = EndedRow { programs, tally: sum.unwrap_or_default().0 };
     first
@@ -147,13 +147,16 @@ fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
         if let Some(row) = pane.programs.get_mut(at) {
             row.files = files.len();
             row.all_common = n == 0 && files.first().is_some_and(|f| f.common);
-            row.top = files.first().filter(|f| n == 0 && common.class(f.path) == 0).copied();
+            row.top = files.first().filter(|f| n == 0 && common.class(f.path) == 0).cloned();
         }
         pane.rows.push(Row::Program(at));
         if n == 0 {
             continue;
         }
-        let figures = |f: GroupFile| (f, File { tally: f.tally, rate: f.rate, common: f.common });
+        let figures = |f: GroupFile| {
+            let file = File { tally: f.tally.clone(), rate: f.rate, common: f.common };
+            (f, file)
+        };
         let files = files.into_iter().map(figures).collect();
         put_files(pane, id, files, n, |pane, file| {
             pane.group_files.push(GroupFile { program: id.1, ..file });
@@ -181,16 +184,16 @@ pub(super) fn program_row(choose: &Choose<'_>, mut group: Group) -> Option<Progr
         Counted::Whole => {
             let latest = opens.past_of_group(&group, choose.now, BUSY_SECONDS);
             recent = Some(latest.iter().sum());
-            add(&mut sum, group.tally, opens.rate_of_group(&group));
+            add(&mut sum, &group.tally, opens.rate_of_group(&group));
         }
         Counted::Members => {
             recent = Some(members().map(|p| p.history.recent(choose.now, BUSY_SECONDS)).sum());
-            members().for_each(|p| add(&mut sum, p.part(), opens.part_rate(p)));
+            members().for_each(|p| add(&mut sum, &p.part(), opens.part_rate(p)));
         }
         Counted::Files => {
             let uses = members().flat_map(|p| &p.files).filter_map(|s| opens.files().get(*s));
             for file in uses.filter(|f| choose.file(f)) {
-                add(&mut sum, file.tally, opens.rate_of(&file.meter));
+                add(&mut sum, &file.tally, opens.rate_of(&file.meter));
             }
         }
     }
@@ -250,17 +253,19 @@ pub(super) fn files_of_group(
             continue;
         }
         let rate = opens.rate_of(&file.meter);
-        let (path, tally, last_ret) = (file.path, file.tally, file.last_ret);
+        let (path, tally, last_ret) = (file.path, &file.tally, file.last_ret);
         let sum = files.entry(path);
         let sum = sum.and_modify(|sum| {
             if tally.last >= sum.tally.last {
                 sum.last_ret = last_ret;
             }
-            sum.tally.merge(&tally);
+            sum.tally.merge(tally);
             sum.rate += rate;
         });
-        let new = GroupFile { path, tally, rate, last_ret, common: false, program: 0 };
-        sum.or_insert(new);
+        sum.or_insert_with(|| {
+            let tally = tally.clone();
+            GroupFile { path, tally, rate, last_ret, common: false, program: 0 }
+        });
     }
     let mut items: Vec<_> = files
         .into_values()

@@ -63,7 +63,7 @@ pub(super) fn put_files<T>(
     let mut sum = CommonRow { under, files: 0, tally: Tally::default(), rate: 0.0 };
     for (_, file) in &common {
         match sum.files {
-            0 => sum.tally = file.tally,
+            0 => sum.tally = file.tally.clone(),
             _ => sum.tally.merge(&file.tally),
         }
         sum.files += 1;
@@ -81,7 +81,7 @@ pub(super) fn put_files<T>(
 }
 
 /// The figures of a file under a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) tally: Tally,
     pub(super) rate: f64,

@@ -99,7 +99,7 @@ fn put_rows(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             if let Some(program) = pane.programs.get_mut(at) {
                 let members = &program.group.members;
                 let files = files_of_group(choose, &common, members, OpensSort::Rate, false);
-                program.top = files.first().filter(|f| common.class(f.path) == 0).copied();
+                program.top = files.first().filter(|f| common.class(f.path) == 0).cloned();
             }
             pane.rows.push(Row::ProgramUnderUnit(at));
         }
