@@ -1,6 +1,7 @@
 //! Bytes and calls read and written, by process and file.
 
 use std::ops::{Add, AddAssign};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +172,8 @@ impl FileType {
 pub struct FilePlace {
     /// See [`super::open::Open::resolved`].
     pub kind: ResolvedKind,
-    pub path: Box<[u8]>,
+    /// Shared by the uses of an interval.
+    pub path: Arc<[u8]>,
 }
 
 /// One process's use of one file in an interval.

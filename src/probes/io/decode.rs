@@ -1,34 +1,94 @@
 //! Entries of the table as uses of files: pure, and proof against odd ones.
 
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
 use crate::bpf::io::types::{io_counts, io_entry, io_key, io_times};
 use crate::model::call_times::{self, CallTimes};
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts};
-use crate::model::open::Comm;
+use crate::model::open::{Comm, ResolvedKind};
 use crate::model::process::ProcessKey;
 use crate::probes::opens::names::Names;
 use crate::probes::opens::record::kind_of;
 
-/// The use that an entry counts.
-pub(super) fn file_io(
-    key: &io_key,
-    entry: &io_entry,
-    times: Option<&io_times>,
-    names: &Names,
-) -> FileIo {
-    let kind = kind_of(entry.resolved).unwrap_or_default();
-    let place = kind.and_then(|kind| {
-        let path = names.get(entry.place)?.into();
-        Some(FilePlace { kind, path })
-    });
-    FileIo {
-        key: ProcessKey { tgid: key.tgid, start_boottime_ns: key.start_boottime_ns },
-        process: Comm(entry.process),
-        uid: entry.uid,
-        cgroup_id: (entry.cgroup_id != 0).then_some(entry.cgroup_id),
-        file_type: FileType::of_mode(entry.r#type),
-        place,
-        counts: counts(&entry.counts),
-        times: times.filter(|times| times.max_ns > 0).map(|times| Box::new(call_times(times))),
+/// The uses of an interval: each pair of process and file once, however many descriptors it was used by, and
+/// each path once in memory, however many processes use it.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    by_pair: HashMap<Pair, FileIo>,
+    /// The path of each place, with its number in `by_path`. The same path has another place in each epoch.
+    by_place: HashMap<u64, Option<(u32, Arc<[u8]>)>>,
+    by_path: HashMap<Arc<[u8]>, u32>,
+}
+
+/// A process, the kind and number of a path, and the file's type.
+type Pair = (ProcessKey, Option<(ResolvedKind, u32)>, u8);
+
+impl Uses {
+    /// Adds what an entry counts.
+    pub(super) fn add(
+        &mut self,
+        key: &io_key,
+        entry: &io_entry,
+        times: Option<&io_times>,
+        names: &Names,
+    ) {
+        let process = ProcessKey { tgid: key.tgid, start_boottime_ns: key.start_boottime_ns };
+        let kind = kind_of(entry.resolved).unwrap_or_default();
+        let place = kind.zip(self.path(entry.place, names));
+        let pair = (process, place.as_ref().map(|(kind, path)| (*kind, path.0)), entry.r#type);
+        let counts = counts(&entry.counts);
+        let times = times.filter(|times| times.max_ns > 0).map(|times| Box::new(call_times(times)));
+        match self.by_pair.entry(pair) {
+            Entry::Occupied(mut held) => {
+                let held = held.get_mut();
+                held.counts += counts;
+                call_times::merge(&mut held.times, &times);
+            }
+            Entry::Vacant(free) => {
+                free.insert(FileIo {
+                    key: process,
+                    process: Comm(entry.process),
+                    uid: entry.uid,
+                    cgroup_id: (entry.cgroup_id != 0).then_some(entry.cgroup_id),
+                    file_type: FileType::of_mode(entry.r#type),
+                    place: place.map(|(kind, (_, path))| FilePlace { kind, path }),
+                    counts,
+                    times,
+                });
+            }
+        }
+    }
+
+    fn path(&mut self, place: u64, names: &Names) -> Option<(u32, Arc<[u8]>)> {
+        let Self { by_place, by_path, .. } = self;
+        let find = || {
+            let path = names.get(place)?;
+            if let Some((path, number)) = by_path.get_key_value(path) {
+                return Some((*number, path.clone()));
+            }
+            let (number, path) = (u32::try_from(by_path.len()).ok()?, Arc::from(path));
+            by_path.insert(Arc::clone(&path), number);
+            Some((number, path))
+        };
+        by_place.entry(place).or_insert_with(find).clone()
+    }
+
+    /// The uses, the largest first.
+    pub(super) fn into_sorted(self) -> Vec<FileIo> {
+        let mut uses: Vec<FileIo> = self.by_pair.into_values().collect();
+        let path = |one: &FileIo| one.place.as_ref().map(|place| place.path.clone());
+        uses.sort_by(|a, b| {
+            let bytes = |one: &FileIo| Reverse(one.counts.bytes());
+            bytes(a)
+                .cmp(&bytes(b))
+                .then_with(|| a.key.tgid.cmp(&b.key.tgid))
+                .then_with(|| path(a).cmp(&path(b)))
+        });
+        uses
     }
 }
 
@@ -46,31 +106,61 @@ pub(super) fn counts(counts: &io_counts) -> IoCounts {
     }
 }
 
-/// Uses of one file by one process, by several descriptors, as one.
-pub(super) fn merge(uses: Vec<FileIo>) -> Vec<FileIo> {
-    let mut merged: hashbrown::HashMap<(ProcessKey, Option<FilePlace>, u8), FileIo> =
-        hashbrown::HashMap::with_capacity(uses.len());
-    for one in uses {
-        let key = (one.key, one.place.clone(), one.file_type as u8);
-        match merged.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(mut held) => {
-                let held = held.get_mut();
-                held.counts += one.counts;
-                call_times::merge(&mut held.times, &one.times);
-            }
-            hashbrown::hash_map::Entry::Vacant(place) => {
-                place.insert(one);
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::opens::names::Place;
+
+    fn entry(place: u64, read_bytes: u64) -> io_entry {
+        let counts = io_counts { read_bytes, read_calls: 1, ..Default::default() };
+        io_entry { counts, place, resolved: 1, r#type: 8, ..Default::default() }
     }
-    let mut uses: Vec<FileIo> = merged.into_values().collect();
-    uses.sort_by(|a, b| {
-        let bytes = |one: &FileIo| std::cmp::Reverse(one.counts.bytes());
-        let path = |one: &FileIo| one.place.as_ref().map(|place| place.path.clone());
-        bytes(a)
-            .cmp(&bytes(b))
-            .then_with(|| a.key.tgid.cmp(&b.key.tgid))
-            .then_with(|| path(a).cmp(&path(b)))
-    });
-    uses
+
+    fn key(tgid: u32, file: u64) -> io_key {
+        io_key { tgid, file, ..Default::default() }
+    }
+
+    #[test]
+    fn a_file_is_one_use_of_a_process_by_whatever_descriptor_and_place() {
+        let mut names = Names::default();
+        // The second key is that of another epoch.
+        names.insert(7, 0, Place::Tree(b"log\0var\0"));
+        names.insert(9, 0, Place::Tree(b"log\0var\0"));
+        let mut uses = Uses::default();
+        let times = io_times { max_ns: 5, slow: 1, ..Default::default() };
+        uses.add(&key(1, 1), &entry(7, 10), None, &names);
+        uses.add(&key(1, 2), &entry(7, 20), Some(&times), &names);
+        uses.add(&key(1, 3), &entry(9, 30), Some(&times), &names);
+        uses.add(&key(2, 1), &entry(9, 5), None, &names);
+        // Not known, and another kind.
+        uses.add(&key(1, 4), &entry(8, 1), None, &names);
+        uses.add(&key(1, 5), &io_entry { resolved: 2, ..entry(7, 2) }, None, &names);
+        let uses = uses.into_sorted();
+        let of = |one: &FileIo| (one.key.tgid, one.counts.read_bytes, one.counts.read_calls);
+        assert_eq!(
+            uses.iter().map(of).collect::<Vec<_>>(),
+            [(1, 60, 3), (2, 5, 1), (1, 2, 1), (1, 1, 1)]
+        );
+        assert_eq!(uses[0].times.as_ref().map(|times| times.slow), Some(2));
+        assert_eq!(uses[3].place, None);
+    }
+
+    #[test]
+    fn a_path_is_in_memory_once_however_many_processes_use_it() {
+        const PROCESSES: u32 = 65_536;
+        let name = [vec![b'x'; 4_000], vec![0]].concat();
+        let mut names = Names::default();
+        names.insert(7, 0, Place::Tree(&name));
+        let mut uses = Uses::default();
+        for tgid in 1..=PROCESSES {
+            uses.add(&key(tgid, 1), &entry(7, 1), None, &names);
+        }
+        let uses = uses.into_sorted();
+        assert_eq!(uses.len(), PROCESSES as usize);
+        let first = uses[0].place.as_ref().unwrap();
+        assert_eq!(first.path.len(), 4_001);
+        // 262 MB, if each had its own.
+        assert!(uses.iter().all(|one| Arc::ptr_eq(&one.place.as_ref().unwrap().path, &first.path)));
+        assert_eq!(Arc::strong_count(&first.path), PROCESSES as usize);
+    }
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
+use super::decode::Uses;
 use super::slow::SlowReader;
 use super::{Begin, IoConfig, decode};
 use crate::bpf::io::IoSkel;
 use crate::bpf::io::types::{io_entry, io_key, io_rest, io_timed_entry};
 use crate::clock;
 use crate::model::event::ProbeEvent;
-use crate::model::file_io::{FileIo, IoCounts, IoSample};
+use crate::model::file_io::{IoCounts, IoSample};
 use crate::model::time::{Mono, Stamp};
 use crate::probes::opens::decode::take_name;
 use crate::probes::opens::names::Names;
@@ -140,7 +141,7 @@ impl Reader<'_, '_> {
         if !self.drain()? {
             return Ok(false);
         }
-        let uses = decode::merge(self.take_entries(side).map_err(libbpf_rs::Error::from)?);
+        let uses = self.take_entries(side).map_err(libbpf_rs::Error::from)?.into_sorted();
         let (other, unknown) = self.take_rest(side)?;
         if let (Some(epoch), Some(bss)) =
             (self.names.borrow_mut().turn(), self.skel.maps.bss_data.as_deref_mut())
@@ -173,10 +174,10 @@ impl Reader<'_, '_> {
     }
 
     /// Takes the entries of a side out of the table.
-    fn take_entries(&mut self, side: u32) -> std::io::Result<Vec<FileIo>> {
+    fn take_entries(&mut self, side: u32) -> std::io::Result<Uses> {
         let map = self.skel.maps.used.as_fd();
         let names = self.names.borrow();
-        let (mut uses, mut keys) = (Vec::new(), Vec::new());
+        let (mut uses, mut keys) = (Uses::default(), Vec::new());
         self.batch.read(map, |key, value| {
             let (mut id, mut counted) = (io_key::default(), io_entry::default());
             let mut timed = io_timed_entry::default();
@@ -187,7 +188,7 @@ impl Reader<'_, '_> {
                 // Too short where calls are not timed.
                 let has_times = plain::copy_from_bytes(&mut timed, value).is_ok();
                 let times = has_times.then_some(&timed.times);
-                uses.push(decode::file_io(&id, &counted, times, &names));
+                uses.add(&id, &counted, times, &names);
                 keys.extend_from_slice(key);
             }
         })?;
