@@ -140,9 +140,25 @@ impl App {
         Vec::new()
     }
 
+    /// Whether changes of files are not reported, since that was not asked for or is refused.
+    pub fn lacks_changes(&self) -> bool {
+        let opens = self.data.opens_state.running();
+        opens.is_some_and(|info| !info.files) && self.replay.is_none() && self.remote.is_none()
+    }
+
+    /// Warns of a filter that selects nothing for that reason.
+    pub(super) fn warn_of_changes(&mut self) {
+        if self.filter.filter().chooses_changes() && self.lacks_changes() {
+            self.say("`op:` has no effect: changes of files are reported with --files");
+        }
+    }
+
     fn act_filter(&mut self, action: Action) -> Vec<Effect> {
         match action {
-            Action::Accept => self.filter.accept(),
+            Action::Accept => {
+                self.filter.accept();
+                self.warn_of_changes();
+            }
             Action::Cancel => self.filter.clear(),
             Action::Complete => {
                 let of_paths = self.opens_pane.paths_match.is_some();

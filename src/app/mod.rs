@@ -317,6 +317,9 @@ impl App {
         if changed.connections || changed.opens_started {
             self.data.meet_talking_processes(changed.opens_started, self.time.clock());
         }
+        if changed.opens_started {
+            self.warn_of_changes();
+        }
         if changed.watching
             && let Some(watched) = self.data.interfaces().first()
         {

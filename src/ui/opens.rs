@@ -121,12 +121,7 @@ fn empty(app: &App) -> Cow<'static, str> {
         _ if pane.of == 0 && pane.detail().is_some() => {
             "no data: evicted from the table, or it has opened nothing"
         }
-        ProbeState::Running(info)
-            if pane.view == OpensView::Changes
-                && !info.files
-                && app.replay.is_none()
-                && app.remote.is_none() =>
-        {
+        _ if pane.view == OpensView::Changes && app.lacks_changes() => {
             "changes of files are reported with --files, where the kernel allows it (see ebpftop doctor)"
         }
         _ if pane.view == OpensView::Changes && pane.of == 0 => "no changes of files yet",

@@ -2,7 +2,7 @@
 
 use crate::fake::{at, batch, key, started, type_text};
 use ebpftop::app::{Effect, Msg, Overlay};
-use ebpftop::model::event::{ProbeEvent, ProbeId};
+use ebpftop::model::event::{OpensInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::problem::Problem;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
@@ -43,4 +43,18 @@ fn only_processes_of_the_command_line_are_counted() {
     let opens = batch(at(1.0), &[(7, "alpha", b"/shared", 3, 10), (8, "beta", b"/shared", 3, 100)]);
     app.update(Msg::Probe(ProbeEvent::Opens(opens)), at(1.0));
     assert_eq!(app.opens().total().opens - before, 10);
+}
+
+#[test]
+fn a_filter_on_changes_that_are_not_reported_warns() {
+    let warning = "`op:` has no effect: changes of files are reported with --files";
+    for (files, notice) in [(false, Some(warning)), (true, None)] {
+        let mut app = started(&Settings::default(), (120, 40));
+        let info = OpensInfo { files, ..OpensInfo::default() };
+        let event = ProbeEvent::Started(ProbeInfo::Opens(info));
+        app.update(Msg::Probe(event), at(1.0));
+        type_text(&mut app, "/op:unlink", at(1.0));
+        app.update(key(KeyCode::Enter), at(1.0));
+        assert_eq!(app.notice().map(|notice| notice.0), notice);
+    }
 }
