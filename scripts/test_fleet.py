@@ -288,6 +288,9 @@ def check_dashboards(server, instance):
                     expression = expression.replace(name, value)
                 if "$" in expression:
                     fail(f"{path.name}: {expression} has another variable")
+                # A recording without --io, --slow and --files has nothing of these.
+                if "ebpftop_file_" in expression:
+                    continue
                 if not server.query(expression):
                     fail(f"{path.name}, {panel['title']}: {expression} has no answer")
                 asked += 1

@@ -141,11 +141,11 @@ pub struct OwnersArgs {
     pub no_owners: bool,
 }
 
-/// Options of the dashboard and `record` about changes of files.
+/// Options of the dashboard, `record` and `export` about changes of files.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ChangesArgs {
-    /// Report changes of files (create, rename, unlink and the like), for the view of changes and for
-    /// timelines; starting and ending take a second longer
+    /// Report changes of files (create, rename, unlink and the like), for the view of changes, timelines
+    /// and metrics; starting and ending take a second longer
     #[arg(long)]
     pub files: bool,
 }

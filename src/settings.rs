@@ -35,7 +35,7 @@ pub struct Settings {
     pub owners: bool,
     /// Whether the dashboard shows the opens of its own process.
     pub own_opens: bool,
-    /// Whether changes of files are reported in the dashboard and in recordings.
+    /// Whether changes of files are reported in the dashboard, in recordings and in metrics.
     pub files: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use super::{BtfArgs, OwnersArgs, WatchArgs, filter, interface, netns};
+use super::{BtfArgs, ChangesArgs, OwnersArgs, WatchArgs, filter, interface, netns};
 use crate::model::duration;
 use crate::model::file_io::FileTypes;
 use crate::model::interface_name::InterfaceName;
@@ -61,7 +61,7 @@ pub struct ExportArgs {
     pub watched: Vec<String>,
     /// Take the events from this recording instead of the probes: without privileges, in real time, and
     /// serve its totals from its end on
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "io", "slow", "no_owners", "no_lock"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "netns", "xdp_mode", "io", "slow", "files", "no_owners", "no_lock"])]
     pub from: Option<PathBuf>,
     /// Play the recording as fast as possible
     #[arg(long, requires = "from")]
@@ -89,6 +89,8 @@ pub struct ExportArgs {
     pub slow: Option<Duration>,
     #[command(flatten)]
     pub owners: OwnersArgs,
+    #[command(flatten)]
+    pub changes: ChangesArgs,
     /// Keep the privileges to attach again: to an interface that is deleted and made again, or comes up
     /// later
     #[arg(long)]

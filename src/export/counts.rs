@@ -15,6 +15,7 @@ use super::text::labels;
 use crate::model::coverage::{Missing, add_missing};
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::file_change::FileChanges;
 use crate::model::marks::Marks;
 use crate::model::open::{LostOpens, OpenBatch, OpenCounts};
 use crate::model::opens::Before;
@@ -61,6 +62,11 @@ pub struct Counts {
     has_io: bool,
     /// Calls are timed.
     has_slow: bool,
+    /// Calls on descriptors that were closed when they returned.
+    unknown_io: Counter,
+    /// Changes of files are reported.
+    has_files: bool,
+    lost_changes: Counter,
     /// The probes of the run; whether each runs.
     probes: Vec<(ProbeId, bool)>,
     missing: Vec<Missing>,
@@ -93,6 +99,9 @@ impl Counts {
             connections: ConnectionCounts::default(),
             has_io: false,
             has_slow: false,
+            unknown_io: Counter::ZERO,
+            has_files: false,
+            lost_changes: Counter::ZERO,
             probes: Vec::new(),
             missing: Vec::new(),
             ended: None,
@@ -123,7 +132,10 @@ impl Counts {
                     counts.slow_calls.add(one.times.as_ref().map_or(0, |times| times.slow));
                 }
                 self.groups.counts(None).read_and_wrote(&sample.other);
+                let unknown = sample.unknown;
+                self.unknown_io.add(unknown.read_calls.saturating_add(unknown.write_calls));
             }
+            ProbeEvent::Files(changes) => self.changes(changes, places),
             ProbeEvent::Links(links) => self.marks = Marks::of(links),
             ProbeEvent::Watching(watched) => self.interfaces.watch(watched),
             ProbeEvent::Started(info) => self.started(info),
@@ -140,15 +152,28 @@ impl Counts {
             ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
-            | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_) => {}
+        }
+    }
+
+    fn changes(&mut self, changes: &FileChanges, places: &mut impl Places) {
+        self.has_files |= changes.lost > 0 || !changes.events.is_empty();
+        let lost = self.lost_changes.value();
+        self.lost_changes.add(changes.lost.saturating_sub(lost));
+        for change in changes.events.iter().filter(|change| change.errno.is_none()) {
+            let (groups, process) = (&mut self.groups, change.process);
+            let group = self.processes.group(groups, change.key, process, change.cgroup_id, places);
+            groups.counts(group).change(change.op);
         }
     }
 
     fn started(&mut self, info: &ProbeInfo) {
         self.state(info.id(), true);
         match info {
-            ProbeInfo::Opens(info) => add_missing(&mut self.missing, &info.missing),
+            ProbeInfo::Opens(info) => {
+                self.has_files |= info.files;
+                add_missing(&mut self.missing, &info.missing);
+            }
             ProbeInfo::Io(info) => {
                 self.has_io = true;
                 self.has_slow = info.slow_ns.is_some();

@@ -103,6 +103,24 @@ pub static SLOW_CALLS: Family = counter(
     GROUP,
     "Calls that read or wrote files and took the time of --slow or longer, failed ones included.",
 );
+pub static UNKNOWN_IO_CALLS: Family = counter(
+    "ebpftop_file_unknown_calls",
+    "",
+    "",
+    "With --io: calls whose descriptor was closed by the time they returned; in no other count.",
+);
+pub static FILE_CHANGES: Family = counter(
+    "ebpftop_file_changes",
+    "",
+    "unit, container, namespace, pod, program, op",
+    "Changes of files that were made: create, unlink, rename and the like. With --files.",
+);
+pub static FILE_CHANGES_LOST: Family = counter(
+    "ebpftop_file_changes_lost",
+    "",
+    "",
+    "Changes of files, failed ones included, without a record: operation and group are unknown.",
+);
 pub static CONNECTION_UNATTRIBUTED: Family = gauge(
     "ebpftop_connection_unattributed_bytes",
     "bytes",
@@ -212,7 +230,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 37] = [
+pub static FAMILIES: [&Family; 40] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -223,6 +241,9 @@ pub static FAMILIES: [&Family; 37] = [
     &FILE_READ,
     &FILE_WRITTEN,
     &SLOW_CALLS,
+    &UNKNOWN_IO_CALLS,
+    &FILE_CHANGES,
+    &FILE_CHANGES_LOST,
     &INTERFACE_PACKETS,
     &INTERFACE_BYTES,
     &INTERFACE_COUNTED,

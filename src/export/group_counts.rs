@@ -2,6 +2,7 @@
 
 use super::series::Counter;
 use crate::model::conn::Carried;
+use crate::model::file_change::Op;
 use crate::model::file_io::IoCounts;
 
 /// Maximum errors of a group with series of their own; others are `errno="other"`.
@@ -24,6 +25,8 @@ pub struct GroupCounts {
     pub written_bytes: Counter,
     /// Calls that read or wrote and took long.
     pub slow_calls: Counter,
+    /// Changes of files that were made, in the order of [`Op::ALL`].
+    changes: [Counter; Op::ALL.len()],
 }
 
 impl GroupCounts {
@@ -40,6 +43,7 @@ impl GroupCounts {
             read_bytes: counter,
             written_bytes: counter,
             slow_calls: counter,
+            changes: Default::default(),
         }
     }
 
@@ -82,6 +86,18 @@ impl GroupCounts {
         self.written_bytes.add(counts.written_bytes);
     }
 
+    /// Counts a change of a file.
+    pub fn change(&mut self, op: Op) {
+        if let Some(counter) = self.changes.get_mut(op as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// The changes of files by kind.
+    pub fn changes(&mut self) -> impl Iterator<Item = (Op, &mut Counter)> {
+        Op::ALL.iter().copied().zip(&mut self.changes)
+    }
+
     fn fixed(&mut self) -> [&mut Counter; 9] {
         [
             &mut self.opens,
@@ -100,15 +116,19 @@ impl GroupCounts {
     pub(super) fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
         self.fixed().into_iter().for_each(&mut *f);
         self.errnos().for_each(|(_, n)| f(n));
+        self.changes.iter_mut().for_each(f);
     }
 
     pub(super) fn is_known(&mut self) -> bool {
-        self.fixed().iter().any(|n| n.is_known())
+        self.fixed().iter().any(|n| n.is_known()) || self.changes.iter().any(|n| n.is_known())
     }
 
     /// Adds the increments of an evicted group that no scrape has seen.
     pub(super) fn add_unseen(&mut self, mut gone: Self) {
         for (to, from) in self.fixed().into_iter().zip(gone.fixed()) {
+            to.add(from.unseen());
+        }
+        for (to, from) in self.changes.iter_mut().zip(gone.changes) {
             to.add(from.unseen());
         }
         for (errno, n) in gone.errnos {

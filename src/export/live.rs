@@ -28,7 +28,10 @@ pub(super) async fn run(
     stop: &Stop,
 ) -> anyhow::Result<ExitCode> {
     let config = ProbesConfig {
-        opens: Some(OpensConfig::new(settings, Only::default())),
+        opens: Some(OpensConfig {
+            files: settings.files,
+            ..OpensConfig::new(settings, Only::default())
+        }),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
         io: IoConfig::new(settings, false),

@@ -60,7 +60,8 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     take_types(&args.types)?;
     let file = config::load(args.config.as_deref())?;
     let settings = config::settings_with(&args.watch(), args.owners, &file);
-    let settings = Settings { latency: false, ..settings };
+    let files = settings.files || args.changes.files;
+    let settings = Settings { latency: false, files, ..settings };
     let watched = if args.watched.is_empty() { &file.watched } else { &args.watched };
     export::run(&settings, args, watched)
 }

@@ -1,10 +1,14 @@
 //! `export` of what happens now, on the real kernel.
 
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use crate::common::conns::{done, process};
 use crate::common::exporter::{Exporter, sum};
 use crate::common::net::{ip, own_namespace};
+use crate::common::user_fault::late_page;
 
 /// Short-lived processes, failures, watched paths and connections are counted, each once, although the
 /// first scrape that shows a series shows it at 0.
@@ -79,6 +83,57 @@ fn real_opens_and_connections_are_counted_exactly() {
         // CAP_BPF, to read maps on kernels that ask for it; CAP_NET_ADMIN, to restore device features.
         assert_eq!(caps & !(1 << 39 | 1 << 12), 0, "{} {caps:x}", task.display());
     }
+    let (code, said) = exporter.end();
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn bytes_slow_calls_and_changes_of_files_are_counted_by_group() {
+    own_namespace();
+    ip("link set lo up");
+    let dir = tempfile::tempdir().unwrap();
+    let exporter = Exporter::start(&[
+        "-i",
+        "lo",
+        "--interval",
+        "100ms",
+        "--max-groups",
+        "5000",
+        "--files",
+        "--slow",
+        "20ms",
+    ]);
+    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 4.0);
+    let child = process(|| {
+        // SAFETY: a name with its NUL.
+        unsafe { libc::prctl(libc::PR_SET_NAME, c"files-exported".as_ptr()) };
+        for n in 0..5 {
+            let (one, other) = (dir.path().join(n.to_string()), dir.path().join(format!("{n}b")));
+            std::fs::write(&one, [b'x'; 1_000]).unwrap();
+            std::fs::rename(&one, &other).unwrap();
+            assert_eq!(std::fs::read(&other).unwrap().len(), 1_000);
+            std::fs::remove_file(&other).unwrap();
+            // One that fails is no change.
+            assert!(std::fs::remove_file(&other).is_err());
+        }
+        let mut file = std::fs::File::create(dir.path().join("late")).unwrap();
+        file.write_all(&late_page(Duration::from_millis(60))[..10]).unwrap();
+    });
+    done(child);
+    let program = "program=\"files-exported\"";
+    let changes =
+        |s: &_, op: &str| sum(s, "ebpftop_file_changes_total", &[program, &format!("op=\"{op}\"")]);
+    let scrape = exporter.until("the changes and the bytes", |s| {
+        changes(s, "unlink") >= 5.0
+            && changes(s, "create") >= 6.0
+            && sum(s, "ebpftop_file_written_bytes_total", &[program]) >= 5_010.0
+            && sum(s, "ebpftop_file_slow_calls_total", &[program]) >= 1.0
+    });
+    let all = ["create", "rename", "unlink", "mkdir"].map(|op| changes(&scrape, op));
+    assert_eq!(all, [6.0, 5.0, 5.0, 0.0]);
+    assert_eq!(sum(&scrape, "ebpftop_file_written_bytes_total", &[program]), 5_010.0);
+    assert_eq!(sum(&scrape, "ebpftop_file_changes_lost_total", &[]), 0.0);
+    assert!(scrape.keys().any(|name| name.starts_with("ebpftop_file_unknown_calls_total")));
     let (code, said) = exporter.end();
     assert_eq!(code, 0, "{said}");
 }

@@ -65,9 +65,13 @@ impl Counts {
             all.push(self.by_group(&of::FILE_READ, |counts| &mut counts.read_bytes));
             all.push(self.by_group(&of::FILE_WRITTEN, |counts| &mut counts.written_bytes));
         }
+        if self.has_io {
+            all.push(family(&of::UNKNOWN_IO_CALLS, self.unknown_io.publish().map(plain)));
+        }
         if self.has_slow {
             all.push(self.by_group(&of::SLOW_CALLS, |counts| &mut counts.slow_calls));
         }
+        self.change_samples(&mut all);
         self.interface_samples(&mut all);
         self.connection_samples(&mut all);
         all.extend([
@@ -96,6 +100,7 @@ impl Counts {
         self.interfaces.each(f);
         self.connections.lost.iter_mut().for_each(|(_, n)| f(n));
         self.watched.iter_mut().for_each(|watched| f(&mut watched.opens));
+        [&mut self.unknown_io, &mut self.lost_changes].into_iter().for_each(&mut *f);
         let lost = &mut self.lost;
         [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording].into_iter().for_each(f);
     }
@@ -143,6 +148,23 @@ impl Counts {
         let sample =
             watched.filter_map(|watched| Some(with(&watched.labels, watched.opens.publish()?)));
         all.push(family(&of::WATCHED_OPENS, sample));
+    }
+
+    fn change_samples(&mut self, all: &mut Vec<Samples>) {
+        if !self.has_files {
+            return;
+        }
+        let mut changes = Vec::new();
+        for Series { labels: group, start, counts } in self.groups.iter_mut() {
+            for (op, counter) in counts.changes() {
+                if let Some(n) = counter.publish() {
+                    let labels = [Some(group.clone()), Some(labels([("op", op.name())]))];
+                    changes.push(Sample { labels, value: Value::Int(n), start });
+                }
+            }
+        }
+        all.push(family(&of::FILE_CHANGES, changes));
+        all.push(family(&of::FILE_CHANGES_LOST, self.lost_changes.publish().map(plain)));
     }
 
     fn interface_samples(&mut self, all: &mut Vec<Samples>) {
