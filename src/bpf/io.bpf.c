@@ -129,7 +129,7 @@ static __always_inline __u32 type_of(__u64 file)
 static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
 				  enum repeat repeat)
 {
-	__u64 task = bpf_get_current_task();
+	__u64 task = bpf_get_current_task(), path[2];
 	struct io_timed_entry *entry;
 	struct io_key key = {};
 	struct io_rest *left;
@@ -145,7 +145,8 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 	if (type != TYPE_REGULAR && !every_type)
 		return;
 	key.file = file;
-	key.dentry = WORD(file, file, f_path.dentry);
+	WORDS(file, file, f_path.mnt, f_path.dentry, path);
+	key.path = fold(0, path[0]) ^ path[1];
 	key.start_boottime_ns =
 		WORD(task_struct, WORD(task_struct, task, group_leader), start_boottime);
 	key.tgid = bpf_get_current_pid_tgid() >> 32;

@@ -10,10 +10,10 @@
 #define IO_OFF 2
 
 /* A process's use of an open file in one interval. The address of a struct file is used again; with
- * its dentry it is, within an interval, a file of one name. */
+ * its dentry and mount it is, within an interval, a file of one name: a bind mount has the same dentry. */
 struct io_key {
 	__u64 file; /* struct file */
-	__u64 dentry; /* struct dentry */
+	__u64 path; /* struct dentry and struct vfsmount, folded */
 	__u64 start_boottime_ns; /* of the group leader */
 	__u32 tgid;
 	__u32 side;
