@@ -403,6 +403,7 @@ impl Data {
         Rc::make_mut(&mut self.wire).begin_after();
         Rc::make_mut(&mut self.process_log).restart();
         Rc::make_mut(&mut self.change_log).restart();
+        Rc::make_mut(&mut self.slow_log).restart();
     }
 
     /// Marks processes that have exited.

@@ -67,6 +67,8 @@ pub struct Counts {
     /// Changes of files are reported.
     has_files: bool,
     lost_changes: Counter,
+    /// Changes that the probe has reported as lost.
+    changes_reported: u64,
     /// The probes of the run; whether each runs.
     probes: Vec<(ProbeId, bool)>,
     missing: Vec<Missing>,
@@ -102,6 +104,7 @@ impl Counts {
             unknown_io: Counter::ZERO,
             has_files: false,
             lost_changes: Counter::ZERO,
+            changes_reported: 0,
             probes: Vec::new(),
             missing: Vec::new(),
             ended: None,
@@ -158,8 +161,8 @@ impl Counts {
 
     fn changes(&mut self, changes: &FileChanges, places: &mut impl Places) {
         self.has_files |= changes.lost > 0 || !changes.events.is_empty();
-        let lost = self.lost_changes.value();
-        self.lost_changes.add(changes.lost.saturating_sub(lost));
+        let reported = std::mem::replace(&mut self.changes_reported, changes.lost);
+        self.lost_changes.add(changes.lost.saturating_sub(reported));
         for change in changes.events.iter().filter(|change| change.errno.is_none()) {
             let (groups, process) = (&mut self.groups, change.process);
             let group = self.processes.group(groups, change.key, process, change.cgroup_id, places);
@@ -262,6 +265,7 @@ impl Counts {
     /// The counts before a recording that began in the midst of a run: they are not its own.
     pub fn counted_before(&mut self, before: &Before) {
         self.lost.before = before.counts();
+        self.lost_changes = Counter::ZERO;
         let lost = before.lost_by().iter().map(|(key, opens, failed)| (*key, (*opens, *failed)));
         self.lost.by_process = lost.collect();
     }

@@ -285,7 +285,7 @@ fn io<'a, V: Visitor<&'a Row>>(v: &mut V) {
             "io_p50_ns",
             ["ns"],
             "duration that half of these calls did not exceed, failed calls included: an upper limit, the true one \
-             is at most a third below; null without --slow, for other, and where no call was timed"
+             is at most a third below, of 1,024 any shorter one; null without --slow, for other, and where no call was timed"
         ),
         |r| r.times.as_ref().and_then(|times| times.percentile_ns(50)),
     );

@@ -19,10 +19,13 @@ use crate::probes::opens::record::kind_of;
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     by_pair: HashMap<Pair, FileIo>,
-    /// The path of each place, with its number in `by_path`. The same path has another place in each epoch.
-    by_place: HashMap<u64, Option<(u32, Arc<[u8]>)>>,
+    /// The path of each place, with its number. The same path has another place in each epoch.
+    by_place: HashMap<u64, Option<Numbered>>,
     by_path: HashMap<Arc<[u8]>, u32>,
 }
+
+/// A path, with its number in [`Uses::by_path`].
+type Numbered = (u32, Arc<[u8]>);
 
 /// A process, the kind and number of a path, and the file's type.
 type Pair = (ProcessKey, Option<(ResolvedKind, u32)>, u8);
@@ -63,7 +66,7 @@ impl Uses {
         }
     }
 
-    fn path(&mut self, place: u64, names: &Names) -> Option<(u32, Arc<[u8]>)> {
+    fn path(&mut self, place: u64, names: &Names) -> Option<Numbered> {
         let Self { by_place, by_path, .. } = self;
         let find = || {
             let path = names.get(place)?;

@@ -67,7 +67,7 @@ impl<'a> Record for IoLine<'a> {
                 "p50_ns",
                 ["ns"],
                 "duration that half of the calls did not exceed, failed calls included: an upper limit, the true \
-                 one is at most a third below; null without --slow, and where no call was timed (io_uring)"
+                 one is at most a third below, of 1,024 any shorter one; null without --slow, and where no call was timed (io_uring)"
             ),
             |l| l.times().and_then(|times| times.percentile_ns(50)),
         );
