@@ -105,6 +105,7 @@ find_missing() {
 	has ip || need "ip" iproute2 iproute iproute2
 	has ethtool || need ethtool ethtool ethtool ethtool
 	has ps || need "ps" procps procps-ng procps-ng
+	has strace || need strace strace strace strace
 	has tc || need "tc" iproute2 iproute-tc iproute2
 	has setcap || need "setcap" libcap2-bin libcap libcap
 }

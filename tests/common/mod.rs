@@ -7,6 +7,7 @@ pub mod dns;
 pub mod exporter;
 pub mod fuse;
 pub mod i386;
+pub mod io_speed;
 pub mod mmdb;
 pub mod net;
 pub mod opener;

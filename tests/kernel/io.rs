@@ -66,12 +66,17 @@ impl Watch {
     }
 }
 
-fn counts(read_bytes: u64, read_calls: u64, written_bytes: u64, write_calls: u64) -> IoCounts {
+pub(crate) fn counts(
+    read_bytes: u64,
+    read_calls: u64,
+    written_bytes: u64,
+    write_calls: u64,
+) -> IoCounts {
     IoCounts { read_bytes, written_bytes, read_calls, write_calls }
 }
 
 /// A file that is expected to be counted like this.
-type Expected = BTreeMap<PathBuf, IoCounts>;
+pub(crate) type Expected = BTreeMap<PathBuf, IoCounts>;
 
 const BYTES: usize = 10_000;
 
@@ -240,7 +245,7 @@ fn ring_calls(root: &Path, ring: &mut IoUring, name: &str) {
 }
 
 /// The uses of a process, each file once.
-fn by_file(sample: &IoSample, pid: u32) -> Expected {
+pub(crate) fn by_file(sample: &IoSample, pid: u32) -> Expected {
     let mut files = Expected::new();
     let of = sample.uses.iter().filter(|one| one.key.tgid == pid);
     for one in of {

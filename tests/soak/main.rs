@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/runner.rs"]
 mod runner;
 
+mod io;
 mod keys;
 mod lines;
 mod speed;

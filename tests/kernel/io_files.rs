@@ -1,0 +1,208 @@
+//! Bytes of files where the same file has several names or none of its own, against what `strace` sees,
+//! and on all cores. Needs root.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::io::{Expected, by_file, counts, filled, new, watch};
+use crate::common::io_speed::full_speed;
+use crate::common::opens::in_child;
+use ebpftop::probes::io::IoConfig;
+
+/// A mount namespace for this process alone.
+fn own_mounts() {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+}
+
+fn mounted(source: &Path, at: &Path, kind: &str, options: Option<&str>) {
+    let flags = if kind == "bind" { MsFlags::MS_BIND } else { MsFlags::empty() };
+    mount(Some(source), at, Some(kind), flags, options).unwrap();
+}
+
+fn here(mut files: Expected, root: &Path) -> Expected {
+    files.retain(|path, _| path.starts_with(root));
+    files
+}
+
+#[test]
+fn direct_and_sparse_files_are_counted_by_calls() {
+    /// A block of any device.
+    #[repr(align(4096))]
+    struct Block([u8; 8_192]);
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let watch = watch(IoConfig::default());
+    let child = in_child(|| {
+        let direct = |path: &Path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.custom_flags(libc::O_DIRECT).open(path).unwrap()
+        };
+        let mut block = Box::new(Block([7; 8_192]));
+        direct(&root.join("direct")).write_all_at(&block.0, 0).unwrap();
+        let file = direct(&root.join("direct"));
+        assert_eq!(file.read_at(&mut block.0, 4_096).unwrap(), 4_096);
+        let sparse = new(&root.join("sparse"));
+        sparse.write_all_at(b"end", 1 << 30).unwrap();
+        let mut hole = vec![1; 1 << 20];
+        assert_eq!(sparse.read_at(&mut hole, 4_096).unwrap(), 1 << 20);
+        assert!(hole.iter().all(|byte| *byte == 0));
+    });
+    let files = here(by_file(&watch.finish(), child), &root);
+    let expected: Expected = [
+        (root.join("direct"), counts(4_096, 1, 8_192, 1)),
+        (root.join("sparse"), counts(1 << 20, 1, 3, 1)),
+    ]
+    .into();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn an_overlay_and_bind_mounts_count_once_under_the_name_that_was_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let at = |name: &str| root.join(name);
+    for name in ["real", "bound", "over", "scratch"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    drop(filled(&at("real/file")));
+    let watch = watch(IoConfig::default());
+    let child = in_child(|| {
+        own_mounts();
+        mounted(&at("real"), &at("bound"), "bind", None);
+        mounted(Path::new("none"), &at("scratch"), "tmpfs", None);
+        for name in ["scratch/up", "scratch/work"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let [lower, up, work] = ["real", "scratch/up", "scratch/work"].map(at);
+        let [lower, up, work] = [&lower, &up, &work].map(|path| path.display());
+        let options = format!("lowerdir={lower},upperdir={up},workdir={work}");
+        mounted(Path::new("none"), &at("over"), "overlay", Some(&options));
+        for (name, bytes) in [("real/file", 10), ("bound/file", 20), ("over/file", 30)] {
+            let mut file = fs::File::open(at(name)).unwrap();
+            file.read_exact(&mut vec![0; bytes]).unwrap();
+        }
+        // The overlay copies the file up by itself: that is no call of the process.
+        let mut copied = OpenOptions::new().append(true).open(at("over/file")).unwrap();
+        copied.write_all(&[b'x'; 40]).unwrap();
+        new(&at("over/new")).write_all(&[b'x'; 50]).unwrap();
+    });
+    let files = here(by_file(&watch.finish(), child), &root);
+    let expected: Expected = [
+        (at("real/file"), counts(10, 1, 0, 0)),
+        (at("bound/file"), counts(20, 1, 0, 0)),
+        (at("over/file"), counts(30, 1, 40, 1)),
+        (at("over/new"), counts(0, 0, 50, 1)),
+    ]
+    .into();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn the_same_path_in_two_mount_namespaces_is_that_of_each_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let path = root.join("data");
+    let watch = watch(IoConfig::default());
+    let container = |bytes: usize| {
+        in_child(|| {
+            own_mounts();
+            mounted(Path::new("none"), &root, "tmpfs", None);
+            new(&path).write_all(&vec![b'x'; bytes]).unwrap();
+        })
+    };
+    let (one, other) = (container(1_000), container(30));
+    let sample = watch.finish();
+    for (pid, bytes) in [(one, 1_000), (other, 30)] {
+        let expected: Expected = [(path.clone(), counts(0, 0, bytes, 1))].into();
+        assert_eq!(here(by_file(&sample, pid), &root), expected);
+    }
+}
+
+/// Bytes read and written by file, from the lines of `strace -y`: `read(3</a>, …) = 10`.
+fn by_strace(dir: &Path, root: &Path) -> BTreeMap<PathBuf, (u64, u64)> {
+    let mut files = BTreeMap::<PathBuf, (u64, u64)>::new();
+    for trace in fs::read_dir(dir).unwrap() {
+        for line in fs::read_to_string(trace.unwrap().path()).unwrap().lines() {
+            let Some((call, rest)) = line.split_once('(') else { continue };
+            let Some((arguments, result)) = rest.rsplit_once(" = ") else { continue };
+            let Ok(bytes) = result.split_whitespace().next().unwrap_or("").parse::<u64>() else {
+                continue;
+            };
+            // The first descriptor, and the one after it where a call has two.
+            let mut paths = arguments.split('<').skip(1).filter_map(|text| text.split('>').next());
+            let (first, second) = (paths.next(), paths.next());
+            let (read, written) = match call {
+                "read" | "pread64" | "readv" | "preadv" | "preadv2" => (first, None),
+                "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => (None, first),
+                "sendfile" => (second, first),
+                "copy_file_range" | "splice" => (first, second),
+                _ => continue,
+            };
+            for (path, is_read) in [(read, true), (written, false)] {
+                let Some(path) = path.map(Path::new).filter(|p| p.starts_with(root)) else {
+                    continue;
+                };
+                let sums = files.entry(path.to_owned()).or_default();
+                *if is_read { &mut sums.0 } else { &mut sums.1 } += bytes;
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn the_sums_are_those_of_strace_on_the_same_run() {
+    let (dir, traces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = dir.path().canonicalize().unwrap();
+    drop(filled(&root.join("a")));
+    let script = "cat a > b; cp a c; dd if=a of=d bs=777 2>err; head -c 50 a | cat >> b; \
+        (cat a a & tr x y < a > e; wait) > f; sed s/x/yy/ a > g; sort a b > h; \
+        while read line; do echo \"$line\"; done < g > i";
+    let watch = watch(IoConfig::default());
+    let calls = "trace=read,pread64,readv,preadv,preadv2,write,pwrite64,writev,pwritev,pwritev2,\
+        sendfile,copy_file_range,splice";
+    let status = Command::new("strace")
+        .args(["-ff", "-y", "-s", "0", "-e", calls, "-o"])
+        .arg(traces.path().join("trace"))
+        .args(["sh", "-c", script])
+        .current_dir(&root)
+        .status()
+        .expect("strace: scripts/setup.sh --test installs it");
+    assert!(status.success());
+    let sample = watch.finish();
+    let mut counted = BTreeMap::<PathBuf, (u64, u64)>::new();
+    let places = sample.uses.iter().filter_map(|one| Some((one.place.as_ref()?, one.counts)));
+    for (place, counts) in places {
+        let path = super::io::path_of(&place.path);
+        if path.starts_with(&root) {
+            let sums = counted.entry(path).or_default();
+            *sums = (sums.0 + counts.read_bytes, sums.1 + counts.written_bytes);
+        }
+    }
+    let seen = by_strace(traces.path(), &root);
+    assert!(seen.len() >= 9 && seen[&root.join("a")].0 > 60_000, "{seen:?}");
+    // Files without a byte have lines in neither or in both.
+    let some = |files: BTreeMap<PathBuf, (u64, u64)>| {
+        files.into_iter().filter(|(_, sums)| *sums != (0, 0)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(some(counted), some(seen));
+}
+
+/// `make soak` does it for two minutes.
+#[test]
+fn on_all_cores_every_call_is_counted_and_timed() {
+    let run = full_speed(Duration::from_secs(3), Some(Duration::from_secs(1)));
+    assert_eq!(run.counted, run.done);
+    assert_eq!(run.timed, run.done.read_calls + run.done.write_calls, "{run:?}");
+}
