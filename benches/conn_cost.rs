@@ -9,7 +9,10 @@
 //! probe's and the model's threads take of a core meanwhile. Then what reading costs with 10,000
 //! sockets alive (5,000 connections, both ends), of which some two hundred carry something each second.
 //!
-//! `cargo bench --bench conn_cost [-- [ROUNDS] [LOAD]...]`
+//! `tls1` is `close1` with a ClientHello sent before the end; with `--names` the names that
+//! processes ask for are looked for.
+//!
+//! `cargo bench --bench conn_cost [-- [--names] [ROUNDS] [LOAD]...]`
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -24,9 +27,11 @@ use common::{median, own_cpu_ns};
 use ebpftop::model::connections::Connections;
 use ebpftop::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
 use ebpftop::probes::CHANNEL_DEPTH;
-use ebpftop::probes::connections::{self, ConnectionsConfig};
+use ebpftop::probes::connections::{self, ConnectionsConfig, HostnamesConfig};
 
-const LOADS: [&str; 7] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1"];
+const LOADS: [&str; 8] = ["bulk", "rr", "close", "udp", "bulk1", "rr1", "close1", "tls1"];
+/// The ClientHello of curl.
+const HELLO: &[u8] = include_bytes!("../tests/corpus/client_hello/curl");
 /// The length of one measurement of a load's speed.
 const SLICE: Duration = Duration::from_millis(500);
 /// The kernel frees the programs of a run in its own time, and patches code for those of the next.
@@ -38,6 +43,7 @@ fn main() {
     if let Some(i) = args.iter().position(|a| a == "--load") {
         return load(&args[i + 1]);
     }
+    let names = args.iter().any(|a| a == "--names");
     let rounds = args.iter().find_map(|a| a.parse().ok()).unwrap_or(7);
     let chosen: Vec<_> = LOADS.into_iter().filter(|l| args.iter().any(|a| a == l)).collect();
     let loads = if chosen.is_empty() { LOADS.to_vec() } else { chosen };
@@ -53,7 +59,7 @@ fn main() {
             // Each of the two goes first in turn.
             for looks in [round % 2 == 0, round % 2 == 1] {
                 if looks {
-                    let looked = with_probe(|| with = running.per_second());
+                    let looked = with_probe(names, || with = running.per_second());
                     lost += looked.lost;
                     cpu.push(looked.cpu_ns as f64 / SLICE.as_nanos() as f64 * 100.0);
                 } else {
@@ -79,7 +85,7 @@ fn main() {
     let mut cpu = vec![];
     for _ in 0..rounds.min(5) {
         let seconds = 3.0;
-        let read = with_probe(|| std::thread::sleep(Duration::from_secs_f64(seconds)));
+        let read = with_probe(names, || std::thread::sleep(Duration::from_secs_f64(seconds)));
         cpu.push(read.cpu_ns as f64 / 1e9 / seconds * 100.0);
     }
     println!("{} sockets alive: reading takes {:.2} % of a core", 2 * LIVE, median(&mut cpu));
@@ -97,9 +103,13 @@ struct Looked {
 }
 
 /// Runs the load while the probe does and the model is kept.
-fn with_probe(load: impl FnOnce()) -> Looked {
+fn with_probe(names: bool, load: impl FnOnce()) -> Looked {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
-    let config = ConnectionsConfig { interval: Duration::from_secs(1), locked: false };
+    let config = ConnectionsConfig {
+        interval: Duration::from_secs(1),
+        locked: false,
+        hostnames: HostnamesConfig { on: names, ..HostnamesConfig::default() },
+    };
     let mut probe = connections::start(config, sink);
     match events.blocking_recv() {
         Some(ProbeEvent::Started(ProbeInfo::Connections(_))) => {}
@@ -110,7 +120,14 @@ fn with_probe(load: impl FnOnce()) -> Looked {
         while let Some(event) = events.blocking_recv() {
             match event {
                 ProbeEvent::Connections(batch) => owners.apply(&batch),
-                ProbeEvent::Ended(ProbeEnd::Connections) => return owners.limits.lost,
+                ProbeEvent::Hostnames(found) => owners.hostnames.add(&found),
+                ProbeEvent::Ended(ProbeEnd::Connections) => {
+                    let names = &owners.hostnames;
+                    if names.on {
+                        eprintln!("names missed: {}", names.counts.missed());
+                    }
+                    return owners.limits.lost;
+                }
                 _ => {}
             }
         }
@@ -257,6 +274,17 @@ fn load(name: &str) {
         "close1" => {
             for n in 0.. {
                 let (mut one, other) = pair(&listener, n);
+                drop(other);
+                let _ = one.read(&mut [0; 1]);
+                count(1);
+            }
+        }
+        "tls1" => {
+            let mut hello = [0; HELLO.len()];
+            for n in 0.. {
+                let (mut one, mut other) = pair(&listener, n);
+                one.write_all(HELLO).unwrap();
+                other.read_exact(&mut hello).unwrap();
                 drop(other);
                 let _ = one.read(&mut [0; 1]);
                 count(1);

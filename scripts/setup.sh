@@ -107,6 +107,10 @@ find_missing() {
 	has ps || need "ps" procps procps-ng procps-ng
 	has strace || need strace strace strace strace
 	has tc || need "tc" iproute2 iproute-tc iproute2
+	has dnsmasq || need dnsmasq dnsmasq-base dnsmasq dnsmasq
+	has openssl || need openssl openssl openssl openssl
+	has curl || need curl curl curl curl
+	has python3 || need python3 python3 python3 python
 	has setcap || need "setcap" libcap2-bin libcap libcap
 }
 

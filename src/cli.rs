@@ -105,7 +105,7 @@ pub struct WatchArgs {
     /// Only opens by processes whose name matches: a substring, or ~REGEX; ! in front negates
     #[arg(short, long, value_name = "PATTERN", value_parser = process)]
     pub process: Option<String>,
-    /// Only what matches all terms: names and pid: uid: parent: path: err: op: cgroup: unit: container: pod: ip: peer: port: state: rtt: retrans:; ! negates
+    /// Only what matches all terms: names and pid: uid: parent: path: err: op: cgroup: unit: container: pod: ip: peer: port: name: state: rtt: retrans:; ! negates
     #[arg(short, long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<String>,
     /// Time between refreshes, 100ms to 60s [default: 1s]
@@ -125,6 +125,10 @@ pub struct WatchArgs {
     /// and slows calls down further, since a second program runs at their entry
     #[arg(long, value_name = "TIME", value_parser = duration::parse_slow)]
     pub slow: Option<Duration>,
+    /// Show names that processes asked for beside the addresses of their connections: from answers of DNS
+    /// and the ClientHello of TLS
+    #[arg(long)]
+    pub names: bool,
     #[command(flatten)]
     pub types: BtfArgs,
     /// Drop all privileges not needed for reading counters; interface and mode cannot change

@@ -83,6 +83,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         slow,
         own_opens: file.own_opens.unwrap_or(default.own_opens),
         files: file.files.unwrap_or(default.files),
+        names: args.names || file.asked_names.unwrap_or(default.names),
     }
 }
 

@@ -20,6 +20,8 @@ pub enum ThreadRole {
     Talkers,
     /// Tracks connections.
     Connections,
+    /// Looks for names that processes ask for, when that is switched on later.
+    Hostnames,
     /// Counts bytes of files.
     Io,
     /// Polls connections, where the kernel refuses the programs for them.
@@ -70,9 +72,9 @@ pub const NEEDS: [Need; 8] = [
     ),
     need(
         Capability::CAP_NET_ADMIN,
-        &[ThreadRole::Talkers, ThreadRole::Features],
+        &[ThreadRole::Talkers, ThreadRole::Features, ThreadRole::Hostnames],
         true,
-        "attaches to interfaces, puts their features back",
+        "attaches to interfaces and to cgroups, puts features of interfaces back",
     ),
     need(
         Capability::CAP_NET_RAW,

@@ -37,6 +37,8 @@ pub struct Settings {
     pub own_opens: bool,
     /// Whether changes of files are reported in the dashboard, in recordings and in metrics.
     pub files: bool,
+    /// Whether names that processes ask for are looked for, from the start on.
+    pub names: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
     /// The interface and the mode stay as they are, and the privileges to change them are dropped.
@@ -57,6 +59,7 @@ impl Default for Settings {
             owners: true,
             own_opens: false,
             files: false,
+            names: false,
             netns: None,
             locked: false,
         }

@@ -124,6 +124,7 @@ impl App {
             Action::SplitLeft => self.move_split(-5),
             Action::SplitRight => self.move_split(5),
             Action::Names => self.toggle_names(),
+            Action::Hostnames => return self.switch_hostnames(),
             Action::XdpMode => return self.next_mode(),
             Action::Theme => self.next_theme(),
             Action::Units => self.next_units(),

@@ -159,6 +159,24 @@ impl App {
         if visible { vec![Effect::Redraw] } else { Vec::new() }
     }
 
+    /// Asks for names that processes ask for, or no longer.
+    pub(super) fn switch_hostnames(&mut self) -> Vec<Effect> {
+        if self.data.connections_state.running().is_none() {
+            self.say("no names: connections are not watched");
+            return Vec::new();
+        }
+        if self.locked {
+            self.say("cannot change: started with --lock. Restart with --names to show names");
+            return Vec::new();
+        }
+        let on = !self.data.owners.hostnames.on;
+        self.say(match on {
+            true => "names on: answers of DNS and the ClientHello of TLS are read from now on",
+            false => "names off: no packets are read; known names stay",
+        });
+        vec![Effect::Hostnames(on)]
+    }
+
     pub(super) fn toggle_names(&mut self) {
         self.talkers_pane.names = !self.talkers_pane.names;
         self.say(match self.talkers_pane.names {

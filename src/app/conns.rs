@@ -52,7 +52,12 @@ impl<'a> Choose<'a> {
         let conn = row.conn;
         let is_new = |mark: Mono| conn.since.is_some_and(|since| since > mark);
         self.new_since.is_none_or(is_new)
-            && self.filter.connection(conn, row.state(), &conn.quality)
+            && self.filter.connection(
+                conn,
+                row.name.map(|named| named.name),
+                row.state(),
+                &conn.quality,
+            )
             && (!self.filter.chooses_processes() || self.owner(conn))
     }
 
@@ -129,7 +134,19 @@ pub fn data_of<'a>(
     };
     let (interval_ns, carried) = (connections.interval_ns, connections.carried_by(conn));
     let polled = connections.polled();
-    Some(ConnRowData { conn, process, closed, delta, is_new, polled, interval_ns, carried, now })
+    let name = connections.hostnames.of(conn);
+    Some(ConnRowData {
+        conn,
+        process,
+        name,
+        closed,
+        delta,
+        is_new,
+        polled,
+        interval_ns,
+        carried,
+        now,
+    })
 }
 
 /// Identifies a group while it is in its table.

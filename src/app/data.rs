@@ -170,6 +170,7 @@ impl Data {
             + owners.processes().count() * size_of::<Net>()
             + owners.pairs().count() * size_of::<Pair>()
             + owners.closed_lately().count() * size_of::<Closed>()
+            + owners.hostnames.bytes()
             + self.process_log.bytes()
             + self.change_log.bytes()
             + self.slow_log.bytes()
@@ -232,6 +233,10 @@ impl Data {
             ProbeEvent::Io(sample) => {
                 Rc::make_mut(&mut self.opens).add_io(&sample);
                 Changed { redraw: !sample.more, ..Changed::default() }
+            }
+            ProbeEvent::Hostnames(names) => {
+                Rc::make_mut(&mut self.owners).hostnames.add(&names);
+                Changed::REDRAW
             }
             ProbeEvent::UnderWay(opens) => {
                 self.under_way = Rc::new(opens);
@@ -332,9 +337,10 @@ impl Data {
         let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
         let owners = self.connections_state.running().into_iter().flat_map(|info| &info.missing);
         let io = self.io_state.running().into_iter().flat_map(|info| &info.missing);
+        let names = &self.owners.hostnames.missing;
         let talkers = self.interfaces().iter().flat_map(|w| &w.missing);
         let mut all: Vec<&Missing> = Vec::new();
-        for missing in opens.chain(owners).chain(io).chain(talkers) {
+        for missing in opens.chain(owners).chain(names).chain(io).chain(talkers) {
             if !all.contains(&missing) {
                 all.push(missing);
             }

@@ -68,6 +68,8 @@ pub enum Effect {
     Suspend,
     Redraw,
     Talkers(TalkersCommand),
+    /// Look for names that processes ask for, or no longer.
+    Hostnames(bool),
     /// Copy into the terminal's clipboard; escaped, without control characters.
     Copy(String),
     /// Find out which of these processes have exited.

@@ -200,11 +200,13 @@ pub(super) fn talking<'a>(
     }
     if asking.iter().any(|f| f.chooses_quality()) {
         // Each is about one connection: that has to match all terms.
-        let conns = owners.into_iter().flat_map(Connections::live_conns).map(|(_, conn)| conn);
+        let Some(owners) = owners else { return Some(HashSet::new()) };
         let matches = |conn: &&Conn| {
-            asking.iter().all(|f| f.connection(conn, conn.tcp_state(), &conn.quality))
+            let name = owners.hostnames.of(conn).map(|named| named.name);
+            asking.iter().all(|f| f.connection(conn, name, conn.tcp_state(), &conn.quality))
         };
-        let keys = conns.filter(matches).flat_map(|conn| &conn.shares);
+        let keys = owners.live_conns().map(|(_, conn)| conn).filter(matches);
+        let keys = keys.flat_map(|conn| &conn.shares);
         return Some(keys.map(|share| share.owner.key).collect());
     }
     let matches = |pair: &Pair| {

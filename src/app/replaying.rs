@@ -94,9 +94,13 @@ impl App {
             action,
             Action::Picker | Action::NextInterface | Action::PreviousInterface | Action::XdpMode
         );
-        let elsewhere = of_interfaces && (self.remote.is_some() || self.replay.is_some());
+        let elsewhere = (of_interfaces || action == Action::Hostnames)
+            && (self.remote.is_some() || self.replay.is_some());
         if elsewhere {
-            self.say("not in a replay: it shows the recorded interfaces");
+            self.say(match of_interfaces {
+                true => "not in a replay: it shows the recorded interfaces",
+                false => "not in a replay: it shows the recorded names",
+            });
         }
         elsewhere
     }

@@ -21,6 +21,12 @@ pub(crate) mod held {
     include!(concat!(env!("OUT_DIR"), "/held.skel.rs"));
 }
 
+/// Skeleton of `hostnames.bpf.c`.
+pub(crate) mod hostnames {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/hostnames.skel.rs"));
+}
+
 /// Skeleton of `io.bpf.c`.
 pub(crate) mod io {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

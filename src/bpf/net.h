@@ -51,7 +51,7 @@ struct __sk_buff {
 	__u64 tstamp;
 	__u32 wire_len;
 	__u32 gso_segs;
-	__u64 sk;
+	struct bpf_sock *sk;
 	__u32 gso_size;
 };
 

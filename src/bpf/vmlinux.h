@@ -171,6 +171,9 @@ struct sock {
 	__u16 sk_protocol;
 	int sk_err;
 	struct socket *sk_socket;
+	struct {
+		int owned;
+	} sk_lock;
 };
 
 struct inet_sock {

@@ -122,6 +122,7 @@ impl ExportArgs {
             latency: false,
             io: self.io,
             slow: self.slow,
+            names: false,
             types: self.types.clone(),
             lock: !self.no_lock,
         }

@@ -118,6 +118,7 @@ impl StreamArgs {
             ("--latency", OPENS, watch.latency),
             ("--io", &[Kind::Io], watch.io.is_some()),
             ("--slow", &[Kind::Io, Kind::Slow], watch.slow.is_some()),
+            ("--names", &[Kind::Connections], watch.names),
             ("--failed", FILES, self.choose.failed),
             ("--path", PATHS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),

@@ -45,6 +45,7 @@ pub struct FileConfig {
     pub watched: Vec<String>,
     pub own_opens: Option<bool>,
     pub files: Option<bool>,
+    pub asked_names: Option<bool>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }

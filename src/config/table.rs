@@ -98,7 +98,7 @@ const fn values(
 }
 
 /// Settings that apply to `stream` and `record`, too.
-const OF_ALL: [Setting; 9] = [
+const OF_ALL: [Setting; 10] = [
     value(
         "interface",
         "--interface",
@@ -121,7 +121,7 @@ const OF_ALL: [Setting; 9] = [
         "filter",
         "--filter",
         "\"\"",
-        "Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port:",
+        "Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port: name:",
         |c, key, v| readers::checked(key, v, cli::filter).map(|text| c.filter = Some(text)),
     ),
     value(
@@ -162,6 +162,15 @@ const OF_ALL: [Setting; 9] = [
         "Time calls that read and write files, and report each that takes this time (\"10ms\") or longer: \
          implies io. It costs: a second program runs at each call's entry.",
         |c, key, v| readers::checked(key, v, readers::slow).map(|slow| c.slow = Some(slow)),
+    ),
+    value(
+        "asked_names",
+        "--names",
+        "false",
+        "Show the names that processes asked for beside the addresses of their connections: from answers of \
+         DNS and from the ClientHello of TLS. They say which sites are visited; recordings and lines have \
+         them too.",
+        |c, key, v| readers::boolean(key, v).map(|flag| c.asked_names = Some(flag)),
     ),
     value(
         "owners",

@@ -11,6 +11,7 @@ use crate::model::link::Hook;
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, Reached};
+use crate::probes::connections::tried_hostnames;
 use crate::probes::held;
 use crate::probes::io;
 use crate::probes::preflight::{self, TraceFsFound};
@@ -38,7 +39,13 @@ pub(super) fn examine() -> Report {
     checks.push(held_files(&holds));
     let bytes = io::tried();
     checks.push(bytes_of_files(&bytes));
+    let names = tried_hostnames();
+    checks.push(match names.is_empty() {
+        true => Check::ok("names", "can be looked for, with --names"),
+        false => Check::without("names", "not all that --names looks for is seen"),
+    });
     let mut missing = Vec::new();
+    add_missing(&mut missing, &names);
     add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
     add_missing(&mut missing, owners.iter().flat_map(|info| &info.missing));
     add_missing(&mut missing, holds.iter().flatten());

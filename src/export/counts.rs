@@ -155,6 +155,7 @@ impl Counts {
             ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
+            | ProbeEvent::Hostnames(_)
             | ProbeEvent::SlowCalls(_) => {}
         }
     }

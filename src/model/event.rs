@@ -8,6 +8,7 @@ use super::conn::ConnectionsBatch;
 use super::coverage::{Attribution, Missing, POLLED};
 use super::file_change::FileChanges;
 use super::file_io::IoSample;
+use super::hostnames::HostnamesBatch;
 use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
@@ -42,6 +43,9 @@ pub enum ProbeEvent {
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
     Connections(ConnectionsBatch),
+    /// Names that processes asked for: sent before a connection that began after them. Also when the search
+    /// for them begins or ends.
+    Hostnames(HostnamesBatch),
     /// The interfaces that are counted from now on: the choice, a hook or a state changed.
     Watching(Vec<Watched>),
     /// One snapshot for each counted interface and direction, all of one tick.

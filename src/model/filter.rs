@@ -39,6 +39,7 @@ pub struct Filter {
     nets: Vec<Term<Net>>,
     peers: Vec<Term<Net>>,
     ports: Vec<Term<Compare<u16>>>,
+    hostnames: Vec<Term<Pattern>>,
     states: Vec<Term<TcpState>>,
     rtts: Vec<Term<Compare<Duration>>>,
     retransmits: Vec<Term<Compare<u32>>>,
@@ -304,19 +305,32 @@ impl Filter {
         !(self.peers.is_empty() && self.ports.is_empty()) || self.chooses_quality()
     }
 
-    /// Whether there are terms on state or quality (`state:`, `rtt:`, `retrans:`).
+    /// Whether there are terms on name, state or quality (`name:`, `state:`, `rtt:`, `retrans:`).
     pub fn chooses_quality(&self) -> bool {
-        !(self.states.is_empty() && self.rtts.is_empty() && self.retransmits.is_empty())
+        !(self.hostnames.is_empty()
+            && self.states.is_empty()
+            && self.rtts.is_empty()
+            && self.retransmits.is_empty())
     }
 
-    /// Whether the terms on the two ends (`ip:`, `peer:`, `port:`), the state and the quality of a
-    /// connection match. An unknown state or value does not.
-    pub fn connection(&self, conn: &Conn, state: Option<TcpState>, quality: &Quality) -> bool {
+    /// Whether the terms on the two ends (`ip:`, `peer:`, `port:`), the asked name, the state and the
+    /// quality of a connection match. An unknown name, state or value does not.
+    pub fn connection(
+        &self,
+        conn: &Conn,
+        name: Option<&[u8]>,
+        state: Option<TcpState>,
+        quality: &Quality,
+    ) -> bool {
         let remote = conn.remote.ip();
         let (rtt, retransmits) = (quality.rtt(), quality.retransmits);
         self.address(remote)
             && self.peer(remote)
             && self.port([conn.local.port(), conn.remote.port()])
+            && self
+                .hostnames
+                .iter()
+                .all(|t| t.passes(|is| name.is_some_and(|name| is.matches_any(&[name]))))
             && self.states.iter().all(|t| t.passes(|is| state == Some(*is)))
             && self.rtts.iter().all(|t| t.passes(|is| rtt.is_some_and(|rtt| is.matches(rtt))))
             && self
@@ -339,6 +353,7 @@ impl Filter {
             && self.port([port, port])
             && self.states.iter().all(|t| t.passes(|is| state == Some(*is)))
             && self.peers.iter().all(|t| t.negated)
+            && self.hostnames.iter().all(|t| t.negated)
             && self.rtts.iter().all(|t| t.negated)
             && self.retransmits.iter().all(|t| t.negated)
     }

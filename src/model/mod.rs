@@ -23,6 +23,7 @@ pub mod filter;
 pub mod flags;
 pub mod held;
 pub mod history;
+pub mod hostnames;
 pub mod interface_name;
 pub mod lag;
 pub mod ledger;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libbpf_rs::{MapType, ProgramType};
 use tokio::sync::mpsc::channel;
 
-use super::connections::{self, ConnectionsConfig};
+use super::connections::{self, ConnectionsConfig, HostnamesConfig};
 use super::{
     CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, quiet_libbpf, talkers,
 };
@@ -101,7 +101,11 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
 
 /// Starts the connections probe and stops it again.
 pub fn try_connections() -> Result<ConnectionsInfo, Problem> {
-    let config = ConnectionsConfig { interval: Duration::from_secs(60), locked: false };
+    let config = ConnectionsConfig {
+        interval: Duration::from_secs(60),
+        locked: false,
+        hostnames: HostnamesConfig::default(),
+    };
     first_answer(
         |sink| connections::start(config, sink),
         |info| match info {

@@ -25,6 +25,8 @@ pub enum Object {
     Cgroups,
     /// Files that processes hold.
     Held,
+    /// Names that processes ask for.
+    Hostnames,
     /// Bytes read and written.
     Io,
 }
@@ -97,6 +99,10 @@ pub const HELD_DESCRIPTORS: &str = "held files: descriptors";
 pub const HELD_PLACES: &str = "held files: working directories, roots, executables";
 /// Files in the memory of processes.
 pub const HELD_MAPPINGS: &str = "held files: mappings";
+/// Names from answers of DNS.
+pub const HOSTNAMES_DNS: &str = "names: DNS";
+/// Names of servers from the ClientHello of TLS.
+pub const HOSTNAMES_SNI: &str = "names: SNI";
 /// Bytes read and written by system calls: all else about bytes of files depends on it.
 pub const IO_CALLS: &str = "io: system calls";
 /// How long these calls take.
@@ -118,7 +124,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 31] = [
+pub const FEATURES: [Feature; 33] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
@@ -159,6 +165,8 @@ pub const FEATURES: [Feature; 31] = [
     feature(Object::Held, HELD_DESCRIPTORS, &[&["held_descriptors"]]),
     feature(Object::Held, HELD_PLACES, &[&["held_places"]]),
     feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
+    feature(Object::Hostnames, HOSTNAMES_DNS, &[&["names_arrive", "names_leave"]]),
+    feature(Object::Hostnames, HOSTNAMES_SNI, &[&["names_leave"]]),
     feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
     feature(Object::Io, IO_TIMES, &[&["io_enter", "io_exit"], &["io_enter_516", "io_exit_516"]]),
     feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
@@ -361,7 +369,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{cgroups, connections, held, io, opens, talkers};
+    use crate::bpf::{cgroups, connections, held, hostnames, io, opens, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -386,6 +394,9 @@ mod tests {
         let mut storage = MaybeUninit::uninit();
         let open = held::HeldSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Held), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = hostnames::HostnamesSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Hostnames), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = io::IoSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Io), programs(open.open_object()));

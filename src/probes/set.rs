@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
-use super::connections::{self, ConnectionsConfig};
+use super::connections::{self, ConnectionsConfig, SwitchNames};
 use super::io::{self, IoConfig};
 use super::{CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, talkers};
 use crate::model::event::{ProbeEvent, ProbeId, TalkersCommand};
@@ -52,7 +52,7 @@ pub struct ProbeSet {
     order: Order,
     opens: Option<ProbeThread<opens::Begin>>,
     talkers: Option<ProbeThread<TalkersCommand>>,
-    connections: Option<ProbeThread>,
+    connections: Option<ProbeThread<SwitchNames>>,
     io: Option<ProbeThread<io::Begin>>,
     /// Dropped when the last probe was started: the events end when the probes have ended.
     sink: Option<Sink>,
@@ -173,6 +173,13 @@ impl ProbeSet {
     /// where the probe was not started.
     pub fn begin_io(&self) -> Option<oneshot::Receiver<Mono>> {
         self.io.as_ref().map(ProbeThread::<io::Begin>::begin)
+    }
+
+    /// Looks for names that processes ask for, or no longer, where the connections probe runs.
+    pub fn switch_names(&self, on: bool) {
+        if let Some(connections) = &self.connections {
+            connections.send(SwitchNames(on));
+        }
     }
 
     /// Sends a command to the talkers probe, where it runs.

@@ -63,6 +63,7 @@ impl State {
             }
             ProbeEvent::Opens(batch) => self.before.follow(batch),
             ProbeEvent::Connections(batch) => self.connections.apply(batch),
+            ProbeEvent::Hostnames(names) => self.connections.hostnames.add(names),
             ProbeEvent::Links(links) => self.links.clone_from(links),
             ProbeEvent::Processes(events) => self.processes.lost = events.lost,
             ProbeEvent::Files(changes) => self.files.lost = changes.lost,
@@ -95,5 +96,29 @@ impl State {
             before: self.before.clone(),
         };
         known.records()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::hostnames::{Hello, HostnameCounts, HostnamesBatch};
+
+    #[test]
+    fn the_next_file_begins_with_the_names_and_counts_from_there() {
+        let names = |hellos, lost| {
+            let counts = HostnameCounts { lost, ..HostnameCounts::default() };
+            let batch = HostnamesBatch { on: true, hellos, counts, ..HostnamesBatch::default() };
+            Seen::Probe(ProbeEvent::Hostnames(batch))
+        };
+        let hello = Hello { at: Mono(1), cookie: 7, name: (*b"one.example").into() };
+        let mut first = State::default();
+        first.take(Mono(2), &names(vec![hello.clone()], 3));
+        let mut second = State::default();
+        first.records().iter().for_each(|seen| second.take(Mono(3), seen));
+        second.take(Mono(4), &names(Vec::new(), 5));
+        let names = &second.connections.hostnames;
+        assert_eq!((names.counts.lost, names.known_before().len()), (2, 1));
+        assert_eq!(names.known_before()[0].hellos, [hello]);
     }
 }

@@ -22,7 +22,9 @@ impl Known<'_> {
     /// The records, in the order in which a replay takes them: it counts from there.
     pub fn records(self) -> Vec<Seen> {
         let connections = self.connections.known_before().into_iter().map(ProbeEvent::Connections);
-        let events = self.probes.into_iter().chain(connections);
+        let names = self.connections.hostnames.known_before();
+        let names = names.into_iter().map(ProbeEvent::Hostnames);
+        let events = self.probes.into_iter().chain(connections).chain(names);
         let mut seen: Vec<Seen> = events.map(Seen::Probe).collect();
         seen.push(Seen::Probe(ProbeEvent::Links(self.links.to_vec())));
         seen.push(Seen::Cgroups(self.cgroups.all()));

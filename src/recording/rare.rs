@@ -21,6 +21,7 @@ use crate::model::event::{
 };
 use crate::model::file_change::FileChanges;
 use crate::model::file_io::IoSample;
+use crate::model::hostnames::{HostnamesBatch, MAX_NAME};
 use crate::model::link::{ForeignHook, Link};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
@@ -63,6 +64,7 @@ pub(super) enum Rare<'a> {
     SlowCalls(Cow<'a, SlowCalls>),
     /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
     Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
+    Hostnames(Cow<'a, HostnamesBatch>),
 }
 
 /// Durations of the calls of a use, where these are known.
@@ -140,6 +142,7 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
             Seen::Probe(ProbeEvent::Processes(events)) => Rare::Processes(Cow::Borrowed(events)),
             Seen::Probe(ProbeEvent::Files(changes)) => Rare::Files(Cow::Borrowed(changes)),
+            Seen::Probe(ProbeEvent::Hostnames(names)) => Rare::Hostnames(Cow::Borrowed(names)),
             Seen::Probe(ProbeEvent::UnderWay(found)) => Rare::UnderWay(Cow::Borrowed(found)),
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
@@ -210,6 +213,7 @@ impl<'a> Rare<'a> {
             }
             Rare::SlowCalls(slow) => Seen::Probe(ProbeEvent::SlowCalls(slow.into_owned())),
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
+            Rare::Hostnames(names) => Seen::Probe(ProbeEvent::Hostnames(names.into_owned())),
             Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
@@ -239,6 +243,12 @@ impl<'a> Rare<'a> {
             | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. }))
             | Rare::IoStarted(Ok(IoInfo { missing, .. })) => {
                 missing.iter_mut().for_each(missing_plain);
+            }
+            Rare::Hostnames(names) => {
+                let names = names.to_mut();
+                names.missing.iter_mut().for_each(missing_plain);
+                names.answers.retain(|answer| answer.name.len() <= MAX_NAME);
+                names.hellos.retain(|hello| hello.name.len() <= MAX_NAME);
             }
             Rare::Watching(Ok(watched)) => {
                 for w in watched {

@@ -49,6 +49,7 @@ fn event_bytes(event: &ProbeEvent) -> usize {
     match event {
         ProbeEvent::Opens(batch) => batch.bytes(),
         ProbeEvent::Processes(events) => events.events.iter().map(ProcessEvent::bytes).sum(),
+        ProbeEvent::Hostnames(names) => names.bytes(),
         ProbeEvent::UnderWay(found) => found.opens.iter().map(UnderWay::bytes).sum(),
         ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
         ProbeEvent::Io(sample) => sample.bytes(),

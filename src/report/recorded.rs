@@ -225,6 +225,7 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
+            | ProbeEvent::Hostnames(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_)
             | ProbeEvent::Links(_) => {}

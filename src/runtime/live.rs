@@ -43,7 +43,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
     let config = ProbesConfig {
         opens: Some(OpensConfig::for_dashboard(settings)),
         talkers: Some(TalkersConfig::new(settings)),
-        connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
+        connections: settings.owners.then(|| ConnectionsConfig::for_dashboard(settings)),
         io: IoConfig::new(settings, settings.own_opens),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);

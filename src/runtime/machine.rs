@@ -24,6 +24,7 @@ impl Live {
     pub(super) fn carry_out(&mut self, effect: Effect, app: &mut App) {
         match effect {
             Effect::Talkers(command) => self.probes.send(command),
+            Effect::Hostnames(on) => self.probes.switch_names(on),
             Effect::AskAfter(keys) if self.can_ask => {
                 app.update(Msg::Ended(alive::gone(&keys)), clock::mono());
             }

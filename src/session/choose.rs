@@ -165,14 +165,15 @@ impl Choose {
     }
 
     /// Whether what happened to a connection is written: its owner is chosen as one of opens is, the
-    /// rest by `peer:`, `ip:`, `port:`, `state:`, `rtt:` and `retrans:`.
+    /// rest by `peer:`, `ip:`, `port:`, `name:`, `state:`, `rtt:` and `retrans:`.
     pub fn connection(&self, change: &Change) -> bool {
         let conn = &change.conn;
         let chosen = match &change.conn.owner() {
             Some(owner) => self.owner(owner),
             None => !self.chooses_owners(),
         };
-        chosen && self.filter.connection(conn, conn.tcp_state(), &conn.quality)
+        let name = change.name.as_ref().map(|named| &*named.name);
+        chosen && self.filter.connection(conn, name, conn.tcp_state(), &conn.quality)
     }
 
     /// Whether a process is among those of the interval's table.

@@ -3,7 +3,7 @@
 use crate::model::event::Only;
 use crate::model::file_io::FileTypes;
 use crate::model::filter::Pattern;
-use crate::probes::connections::ConnectionsConfig;
+use crate::probes::connections::{ConnectionsConfig, HostnamesConfig};
 use crate::probes::io::IoConfig;
 use crate::probes::{OpensConfig, TalkersConfig};
 use crate::settings::Settings;
@@ -55,6 +55,14 @@ impl IoConfig {
 impl ConnectionsConfig {
     /// The configuration for these settings.
     pub fn new(settings: &Settings) -> Self {
-        Self { interval: settings.interval, locked: settings.locked }
+        let hostnames = HostnamesConfig { on: settings.names, ..HostnamesConfig::default() };
+        Self { interval: settings.interval, locked: settings.locked, hostnames }
+    }
+
+    /// The configuration for the dashboard, where a key switches names on and off.
+    pub fn for_dashboard(settings: &Settings) -> Self {
+        let mut config = Self::new(settings);
+        config.hostnames.may_switch = !settings.locked;
+        config
     }
 }

@@ -4,6 +4,7 @@ use crate::model::conn::{Carried, Conn, Limits, Owner, Share, protocol_name};
 use crate::model::connections::{Change, Connections, Failure, Net, Reason, What};
 use crate::model::coverage::Attribution;
 use crate::model::errno::errno_name;
+use crate::model::hostnames::{Hostnames, OwnedName};
 use crate::model::time::Mono;
 
 /// The value of a cell.
@@ -33,7 +34,8 @@ pub(super) type Row = Vec<(&'static str, Cell)>;
 pub(super) const COLUMNS: &str = "type,time,pid,uid,comm,from,unattributed,shared,holders,\
     more_holders,protocol,local_ip,local_port,remote_ip,remote_port,netns,cookie,errno,state,connect_us,srtt_us,rttvar_us,retransmits,lost,\
     reordering,cwnd,delivery_bps,since,duration_s,\
-    rx_bytes,tx_bytes,rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution\n";
+    rx_bytes,tx_bytes,rx_packets,tx_packets,queued_bytes,owners,unseen,live,begun,peers,attribution,\
+    name,name_source,name_age_s,name_ttl_s,name_others\n";
 
 fn int(n: impl Into<u64>) -> Cell {
     Cell::Int(n.into())
@@ -120,6 +122,7 @@ pub(super) fn change(change: &Change) -> Row {
     let errno = i32::try_from(conn.error).ok().filter(|e| *e != 0);
     row.push(("errno", errno.map_or(Cell::None, |e| word(errno_name(e)))));
     row.extend(quality(conn));
+    row.extend(name(change));
     if change.what == What::Close {
         row.push(("since", conn.since.map_or(Cell::None, Cell::Time)));
         let lasted = conn.since.map(|since| Cell::Seconds(change.at.since(since)));
@@ -135,6 +138,20 @@ pub(super) fn change(change: &Change) -> Row {
     }
     mark(&mut row, change.attribution);
     row
+}
+
+/// The name of the peer that was asked for.
+fn name(change: &Change) -> Row {
+    let named = change.name.as_ref();
+    let of = |cell: fn(&OwnedName) -> Cell| named.map_or(Cell::None, cell);
+    let age = named.map(|named| Cell::Seconds(change.at.since(named.at)));
+    vec![
+        ("name", of(|named| Cell::Text(named.name.to_vec()))),
+        ("name_source", of(|named| word(named.source.name()))),
+        ("name_age_s", age.unwrap_or(Cell::None)),
+        ("name_ttl_s", of(|named| named.ttl_s.map_or(Cell::None, int))),
+        ("name_others", of(|named| int(named.others as u64))),
+    ]
 }
 
 /// TCP's state and quality.
@@ -212,6 +229,7 @@ pub(super) fn owners(owners: &Connections, processes: &[&Net]) -> Row {
     // A poll finds connections when they are established.
     row.push(("failed", if polled { Cell::None } else { Cell::Row(failures.collect()) }));
     row.push(("left_out", Cell::Row(left_out(&owners.limits))));
+    row.push(("names", names(&owners.hostnames)));
     let rows = processes.iter().map(|net| {
         let mut row = process(net, owners.attribution);
         let bits = |bytes: u64| match polled {
@@ -225,6 +243,16 @@ pub(super) fn owners(owners: &Connections, processes: &[&Net]) -> Row {
     row.push(("processes", Cell::Rows(rows.collect())));
     mark(&mut row, owners.attribution);
     row
+}
+
+/// Packets and names without effect; none where names are off.
+fn names(hostnames: &Hostnames) -> Cell {
+    if !hostnames.on {
+        return Cell::None;
+    }
+    let mut row: Row = hostnames.counts.parts().map(|(name, n)| (name, int(n))).to_vec();
+    row.push(("forgotten", int(hostnames.evicted)));
+    Cell::Row(row)
 }
 
 /// Counts of events without room in the kernel's tables.

@@ -306,6 +306,7 @@ impl Session {
             ProbeEvent::SlowCalls(slow) => self.slow(&slow)?,
             ProbeEvent::UnderWay(opens) => self.under_way(opens),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
+            ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
         }
@@ -512,6 +513,7 @@ impl Session {
                 self.owners.apply(&batch);
                 self.owners.take_changes();
             }
+            ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
             ProbeEvent::Started(ProbeInfo::Io(info)) => {
                 self.is_timed = info.slow_ns.is_some();
                 self.failed |= self.wanted.slow && !self.is_timed;

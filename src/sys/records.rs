@@ -6,6 +6,7 @@ use crate::bpf::connections::types::{
     share_key, share_record,
 };
 use crate::bpf::held::types::held_head;
+use crate::bpf::hostnames::types::hostname_head;
 use crate::bpf::io::types::{
     io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, slow_record,
 };
@@ -35,6 +36,9 @@ const _: () = assert!(size_of::<under_way_head>() == UNDER_WAY_HEAD_BYTES);
 /// Bytes of `struct held_head`, as `held.h` asserts it.
 pub(crate) const HELD_HEAD_BYTES: usize = 64;
 const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
+/// Bytes of `struct hostname_head`, as `hostnames.h` asserts it.
+pub(crate) const HOSTNAME_HEAD_BYTES: usize = 48;
+const _: () = assert!(size_of::<hostname_head>() == HOSTNAME_HEAD_BYTES);
 const _: () = assert!(size_of::<io_key>() == 32);
 const _: () = assert!(size_of::<io_entry>() == 72);
 const _: () = assert!(size_of::<io_timed_entry>() == 304);
@@ -49,7 +53,7 @@ macro_rules! plain {
 }
 plain!(open_head, change_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
-plain!(held_head, under_way_head);
+plain!(held_head, hostname_head, under_way_head);
 plain!(
     caller,
     conn_counts,

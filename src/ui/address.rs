@@ -12,6 +12,7 @@ use crate::app::talkers::TalkerRow;
 use crate::model::escape::escape;
 use crate::model::marks::Mark;
 use crate::model::names::{Answer, Known};
+use crate::model::process::ProcessKey;
 
 /// Minimum room for a name beside its address; with less it takes the address's place.
 const NAME: usize = 8;
@@ -51,7 +52,9 @@ pub fn cell(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     };
     let style = if lit { theme.key } else { style };
     let room = line.room();
-    let Some(name) = name(c.app, talker.ip) else {
+    let behind = c.app.talkers_pane.behind.get(&talker.ip);
+    let asked = behind.and_then(|behind| asked(c.app, behind.key, talker.ip));
+    let Some(name) = asked.or_else(|| name(c.app, talker.ip)) else {
         line.put(&middle(&address, room, sign), style);
         return;
     };
@@ -79,6 +82,12 @@ fn shade(c: &Ctx<'_>, mark: Mark) -> Style {
         Mark::Gateway => c.look.theme.key,
         Mark::Private => c.look.theme.quiet,
     }
+}
+
+/// The escaped name that a process asked for last with this address, and its source.
+pub(super) fn asked(app: &App, process: ProcessKey, ip: IpAddr) -> Option<String> {
+    let named = app.owners()?.hostnames.latest(process, ip)?;
+    Some(format!("{} {}", escape(named.name), named.source.name()))
 }
 
 /// The escaped name of an address, while names are shown.

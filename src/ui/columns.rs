@@ -48,19 +48,29 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
     let bytes = app.screen.units.bytes;
     let mut columns = shown(&talkers::COLUMNS, app.columns.get(talkers::TABLE), bytes, has);
     let address = |c: &&mut TalkersColumn| c.field == TalkersField::Address;
-    if let Some(column) = columns.iter_mut().find(address).filter(|_| pane.names) {
+    let named = pane.names || has_hostnames(app);
+    if let Some(column) = columns.iter_mut().find(address).filter(|_| named) {
         let (min, max) = talkers::WITH_NAME;
         *column = column.sized(min, max, column.priority);
     }
     columns
 }
 
+/// Whether there are names that processes asked for, or may be soon.
+fn has_hostnames(app: &App) -> bool {
+    app.owners().is_some_and(|owners| owners.hostnames.is_used())
+}
+
 /// The columns of the table of connections.
 pub fn conns(app: &App) -> Vec<ConnsColumn> {
     let bytes = app.screen.units.bytes;
+    let has = |need| match need {
+        Need::Hostnames => has_hostnames(app),
+        _ => true,
+    };
     let table = &app.talkers_pane.conns;
     if table.grouping == Grouping::None {
-        return shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, |_| true);
+        return shown(&conns::COLUMNS, app.columns.get(conns::TABLE), bytes, has);
     }
     let chosen = app.columns.get(conn_groups::TABLE);
     let mut columns = shown(&conn_groups::COLUMNS, chosen, bytes, |_| true);

@@ -14,6 +14,7 @@ use crate::app::conns::{ConnRow, data_of};
 use crate::model::conn::Conn;
 use crate::model::connections::{ConnHistory, Connections, MAX_HISTORIES};
 use crate::model::errno::errno_name;
+use crate::model::escape::escape;
 use crate::model::history::{HISTORY_SECONDS, History};
 use crate::model::quality::Windows;
 
@@ -63,6 +64,16 @@ pub(super) fn draw(
     };
     put("state", format!("{state}{error}"), style);
     put("process", conns_cells::who(app, &row), theme.text);
+    if let Some(named) = row.name {
+        let age = num::age(app.shown_at().since(named.at));
+        let ttl = named.ttl_s.map(|s| format!(", valid for {s} s")).unwrap_or_default();
+        let others = match named.others {
+            0 => String::new(),
+            n => format!("; {n} more names had this address"),
+        };
+        let (name, source) = (escape(named.name), named.source.name());
+        put("name", format!("{name} ({source}, {age} ago{ttl}){others}"), theme.text);
+    }
     let others = conn.shares.len().saturating_sub(1);
     if others > 0 {
         put("shared", format!("{others} more processes called on it"), theme.text);

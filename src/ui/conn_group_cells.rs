@@ -48,6 +48,7 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, group: &ConnGroup, line: 
         | ConnsField::Protocol
         | ConnsField::Local
         | ConnsField::Peer
+        | ConnsField::Name
         | ConnsField::State
         | ConnsField::Age => {}
     }

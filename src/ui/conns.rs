@@ -93,6 +93,12 @@ fn head(connections: &Connections, look: &Look, area: Rect, buf: &mut Buffer) {
     for (n, name) in turns {
         line.put(&format!(" {dot} {} {name}", rate(n)), theme.text);
     }
+    if connections.hostnames.on {
+        let missed = connections.hostnames.counts.missed() + connections.hostnames.evicted;
+        let style = if missed > 0 { theme.note } else { theme.text };
+        let missed = format!(" {dot} {} names missed", num::grouped(missed));
+        line.put(&missed, style);
+    }
     if connections.polled() {
         line.put(&format!(" {dot} polled: failed ones are not seen"), theme.note);
         return;

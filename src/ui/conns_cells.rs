@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::look::Look;
 use super::num;
 use super::related::POLLED_MARK;
-use super::text::{Line, middle};
+use super::text::{Line, cut, middle};
 use crate::app::App;
 use crate::app::opens::label_of;
 use crate::model::conn::protocol_name;
@@ -56,6 +56,18 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, li
             let known = row.closed.is_none() && app.talker_of(conn.remote.ip()).is_some();
             let style = if known { theme.strong } else { text };
             line.put(&middle(&conn.remote.to_string(), room, glyphs.cut), style);
+        }
+        ConnsField::Name => {
+            let Some(named) = row.name else { return };
+            let others = match named.others {
+                0 => String::new(),
+                n => format!(" +{n}"),
+            };
+            let source = format!(" {}", named.source.name());
+            let room = line.room();
+            let name = escape(named.name);
+            let name = cut(&name, room.saturating_sub(others.len() + source.len()), glyphs.cut);
+            line.put(&name, text).put(&others, theme.note).put(&source, theme.quiet);
         }
         ConnsField::State => {
             let (state, style) = state(row, look);

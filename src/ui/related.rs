@@ -8,6 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::address;
 use super::columns::chosen;
 use super::look::Look;
 use super::num;
@@ -251,17 +252,18 @@ fn across(c: &Ctx<'_>, entry: RelatedRow, row: Rect, buf: &mut Buffer) {
 }
 
 fn peer(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
-    let RelatedRow::Pair(_, peer) = entry else { return };
+    let RelatedRow::Pair(key, peer) = entry else { return };
     let ip = peer.ip;
     let theme = c.look.theme;
     line.put(c.mark(), theme.note);
     let style: Style = if is_watched(c.app, ip) { theme.strong } else { theme.text };
-    let address = ip.to_string();
+    let text = ip.to_string();
     let room = line.room();
-    line.put(&cut(&address, room, c.look.glyphs.cut), style);
-    let name = c.app.data.names.name(ip).filter(|_| c.app.talkers_pane.names);
+    line.put(&cut(&text, room, c.look.glyphs.cut), style);
+    let name = address::asked(c.app, key, ip).or_else(|| address::name(c.app, ip));
     if let Some(name) = name.filter(|_| line.room() > 8) {
-        line.skip(1).put_bytes(name.as_bytes(), c.look.glyphs.cut, theme.quiet);
+        let room = line.skip(1).room();
+        line.put(&cut(&name, room, c.look.glyphs.cut), theme.quiet);
     }
 }
 

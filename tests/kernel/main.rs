@@ -38,6 +38,7 @@ mod io_slow;
 mod io_uring;
 mod ktls;
 mod listeners;
+mod names;
 mod netns;
 mod opens;
 mod opens_processes;

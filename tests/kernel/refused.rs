@@ -326,6 +326,32 @@ fn talkers_without_one_program_are_exact_by_another_hook() {
 }
 
 #[test]
+fn connections_without_a_program_for_names_are_exact_but_for_these() {
+    own_namespace();
+    lo_up();
+    for refused in cases(Object::Hostnames) {
+        let lost = lost(Object::Hostnames, &refused);
+        let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+        let to = listener.local_addr().unwrap();
+        let stream = stream(&refused, &["connections", "--names", "--interval", "200ms"]);
+        let server = process(|| serve(&listener, 3));
+        let client = process(|| ask(to, 5));
+        done(client);
+        done(server);
+        at_rest();
+        let run = Run { ended: stream.interrupt(), netns: netns() };
+        assert_eq!(run.ended.code(), 0, "{}", run.ended.stderr);
+        let missing = missing(&run.ended, &refused, &[]);
+        assert_eq!(missing, lost.iter().map(|name| (*name).to_owned()).collect());
+        let close = &run.by("close", client)[0];
+        assert_eq!((bytes(close), &close["name"]), ((3, 5), &Value::Null));
+        // With one of the two, the other feature is there.
+        let table = run.ended.of_type("owners").pop().unwrap();
+        assert_eq!(table["names"].is_null(), lost.len() == 2, "{refused:?}");
+    }
+}
+
+#[test]
 fn holders_without_one_program_are_listed_but_for_its_feature() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();

@@ -122,6 +122,7 @@ fn capabilities() -> String {
         ThreadRole::Opens => "`opens`",
         ThreadRole::Talkers => "`talkers`",
         ThreadRole::Connections => "`connections`",
+        ThreadRole::Hostnames => "`connections` in the dashboard, where `D` switches names on",
         ThreadRole::Io => "`io`",
         ThreadRole::Polling => "`connections` where it polls",
         ThreadRole::Namespace => "`talkers` with `--netns`",

@@ -3,6 +3,7 @@
 use super::Holders;
 use crate::model::conn::{Carried, Conn};
 use crate::model::coverage::Attribution;
+use crate::model::hostnames::OwnedName;
 use crate::model::time::Mono;
 
 /// Queued changes; further ones are counted in [`Changes::dropped`].
@@ -21,6 +22,8 @@ pub struct Change {
     pub at: Mono,
     /// How bytes are attributed.
     pub attribution: Attribution,
+    /// The name of its peer that was asked for.
+    pub name: Option<OwnedName>,
 }
 
 impl Change {

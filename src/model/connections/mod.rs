@@ -28,6 +28,7 @@ use hashbrown::HashMap;
 
 use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits};
 use super::coverage::Attribution;
+use super::hostnames::Hostnames;
 use super::quality::TcpState;
 use super::table::Table;
 use super::time::Mono;
@@ -121,6 +122,8 @@ pub struct Connections {
     pub limits: Limits,
     /// Those of the probe before a recording that began in the midst of a run.
     limits_before: Limits,
+    /// Names that processes asked for.
+    pub hostnames: Hostnames,
     /// How bytes are attributed. With [`Attribution::Procfs`] all sums stay 0: they are unknown.
     pub attribution: Attribution,
     at: Mono,
@@ -164,6 +167,7 @@ impl Connections {
             evicted: 0,
             limits: Limits::default(),
             limits_before: Limits::default(),
+            hostnames: Hostnames::default(),
             attribution: Attribution::default(),
             at: Mono::default(),
             interval_ns: 0,
@@ -300,7 +304,8 @@ impl Connections {
         let Some(changes) = &mut self.changes else { return };
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
         let attribution = self.attribution;
-        changes.push(Change { what, conn: conn.clone(), holders, unseen, at, attribution });
+        let name = self.hostnames.of(conn).map(Into::into);
+        changes.push(Change { what, conn: conn.clone(), holders, unseen, at, attribution, name });
     }
 
     /// Counts the traffic of a connection since its last record.

@@ -131,7 +131,7 @@ impl ConnGroup {
             S::Open => (self.open, self.begun),
             S::New => (self.begun, self.open),
             S::Failed => (self.failed.unwrap_or(0), self.open),
-            S::Traffic | S::Age | S::State | S::Process | S::Peer => {
+            S::Traffic | S::Age | S::State | S::Process | S::Peer | S::Name => {
                 (step(rx + tx), carried.bytes())
             }
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use strum::VariantArray;
 
-use super::{Column, Table, Unit, step};
+use super::{Column, Need, Table, Unit, step};
 use crate::model::conn::{Carried, Conn};
 use crate::model::connections::Closed;
 use crate::model::history::per_second;
+use crate::model::hostnames::Named;
 use crate::model::quality::TcpState;
 use crate::model::time::Mono;
 
@@ -24,6 +25,7 @@ pub enum ConnsField {
     Protocol,
     Local,
     Peer,
+    Name,
     State,
     Rx,
     Tx,
@@ -55,6 +57,7 @@ pub enum ConnsSort {
     State,
     Process,
     Peer,
+    Name,
     // Of groups alone.
     Open,
     New,
@@ -92,6 +95,8 @@ pub struct ConnRowData<'a> {
     pub conn: &'a Conn,
     /// The name of its process; empty where it has none.
     pub process: &'a [u8],
+    /// The name of the peer that its process asked for.
+    pub name: Option<Named<'a>>,
     /// Its end, where it has ended.
     pub closed: Option<&'a Closed>,
     /// Bytes in the last interval, received and sent; `None`: it ended before that, or they are not counted.
@@ -148,7 +153,7 @@ impl ConnRowData<'_> {
             }
             // The youngest first; those that are older than the probe last.
             ConnsSort::Age => (self.conn.since.map_or(0, |since| since.0), 0),
-            ConnsSort::State | ConnsSort::Process | ConnsSort::Peer => (0, 0),
+            ConnsSort::State | ConnsSort::Process | ConnsSort::Peer | ConnsSort::Name => (0, 0),
             ConnsSort::Open | ConnsSort::New | ConnsSort::Failed => {
                 (step(rx + tx), carried.bytes())
             }
@@ -163,6 +168,12 @@ impl ConnRowData<'_> {
             ConnsSort::State => self.state().cmp(&other.state()),
             ConnsSort::Process => self.process.cmp(other.process),
             ConnsSort::Peer => Ordering::Equal,
+            // Those without a name last.
+            ConnsSort::Name => {
+                let name = |row: &Self| row.name.map(|named| named.name.to_vec());
+                let (name, other) = (name(self), name(other));
+                name.is_none().cmp(&other.is_none()).then(name.cmp(&other))
+            }
             ConnsSort::Traffic if self.closed.is_some() && other.closed.is_some() => {
                 ended(other).cmp(&ended(self))
             }
@@ -219,13 +230,21 @@ pub(super) const AGE: ConnsColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 4).sorts(S::Age);
 
 /// Every column of the table of connections, from the left.
-pub static COLUMNS: [ConnsColumn; 14] = [
+pub static COLUMNS: [ConnsColumn; 15] = [
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(12, 24, 1).sorts(S::Process),
     Column::number(F::Pid, "PID", Unit::Number, super::PID_HELP).sized(7, 7, 6),
     Column::text(F::Unit, "UNIT", super::UNIT_HELP).sized(10, 26, 9),
     Column::text(F::Protocol, "PROTO", super::PROTOCOL_HELP).sized(5, 5, 7),
     Column::text(F::Local, "LOCAL", super::LOCAL_HELP).sized(18, 47, 8),
     Column::text(F::Peer, "PEER", super::PEER_HELP).sized(17, 47, 0).sorts(S::Peer),
+    Column::text(
+        F::Name,
+        "NAME",
+        "the name that the process asked for, and its source: dns, mdns, llmnr, or sni (TLS)",
+    )
+    .sized(16, 44, 2)
+    .sorts(S::Name)
+    .needs(Need::Hostnames),
     Column::text(F::State, "STATE", super::STATE_HELP).sized(11, 12, 2).sorts(S::State),
     RX,
     TX,

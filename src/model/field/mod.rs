@@ -85,6 +85,8 @@ pub enum Need {
     Slow,
     /// The connections of processes are known.
     Connections,
+    /// Names that processes asked for are looked for (`--names`).
+    Hostnames,
     /// A file with the origins of addresses is open (`--mmdb`).
     Origins,
     /// More than one interface is watched.

@@ -109,6 +109,7 @@ fn term(reader: &mut Reader<'_>, filter: &mut Filter) -> Result<(), FilterError>
             let is = is.ok_or_else(|| needs("a port number"))?;
             filter.ports.push(Term { negated, is });
         }
+        "name" => filter.hostnames.push(pattern(false)?),
         "state" => {
             let is = plain(&value).and_then(TcpState::named);
             let is = is.ok_or_else(|| error(format!("`state:` is one of {}", states())))?;

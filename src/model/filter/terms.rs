@@ -80,6 +80,12 @@ pub const TERMS: &[TermForm] = &[
         "connections, and their processes, with this TCP or UDP port; >1024 compares",
     ),
     form(
+        "name",
+        "name:",
+        "name:example.com",
+        "connections, and their processes, whose asked name has this word or ~regex; with `--names`",
+    ),
+    form(
         "state",
         "state:",
         "state:close-wait",

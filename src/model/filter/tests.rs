@@ -288,12 +288,12 @@ fn terms_on_connections() {
     ] {
         let filter = filter(expr);
         assert!(filter.chooses_peers() || filter.chooses_addresses(), "{expr}");
-        assert_eq!(filter.connection(&conn, conn.tcp_state(), &quality), matches, "{expr}");
+        assert_eq!(filter.connection(&conn, None, conn.tcp_state(), &quality), matches, "{expr}");
     }
     // Unknown values match no term, and every negated one.
     for (expr, matches) in [("rtt:<50ms", false), ("!rtt:>50ms", true), ("retrans:<9", false)] {
         let unknown = Quality::default();
-        assert_eq!(filter(expr).connection(&conn, None, &unknown), matches, "{expr}");
+        assert_eq!(filter(expr).connection(&conn, None, None, &unknown), matches, "{expr}");
     }
     for expr in ["rtt:50ms", "rtt:>50", "rtt:>", "retrans:>x", "retrans:+1", "state:open", "port:>"]
     {

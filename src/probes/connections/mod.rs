@@ -5,12 +5,14 @@
 
 mod attach;
 mod decode;
+mod hostnames;
 mod procfs;
 mod read;
 mod shares;
 
 use std::time::Duration;
 
+pub use hostnames::{HostnamesConfig, tried as tried_hostnames};
 pub use procfs::listeners;
 
 use super::programs::Storage;
@@ -26,25 +28,44 @@ pub struct ConnectionsConfig {
     pub interval: Duration,
     /// Nothing more is attached after the start, and the privileges for that are given up.
     pub locked: bool,
+    /// Names that processes ask for.
+    pub hostnames: HostnamesConfig,
 }
 
+impl ConnectionsConfig {
+    /// The tasks of the thread.
+    fn roles(&self) -> &'static [ThreadRole] {
+        match self.hostnames.may_switch {
+            true => &[ThreadRole::Connections, ThreadRole::Hostnames],
+            false => &[ThreadRole::Connections],
+        }
+    }
+}
+
+/// Looks for names from now on, or no longer.
+#[derive(Clone, Copy, Debug)]
+pub struct SwitchNames(pub bool);
+
 /// Starts the probe.
-pub fn start(config: ConnectionsConfig, sink: Sink) -> ProbeThread {
-    let run = move |stopped: &Commands, sink: &Sink| {
+pub fn start(config: ConnectionsConfig, sink: Sink) -> ProbeThread<SwitchNames> {
+    let run = move |stopped: &Commands<SwitchNames>, sink: &Sink| {
         run(&config, stopped, sink).map(|()| ProbeEnd::Connections)
     };
     ProbeThread::spawn(ProbeId::Connections, sink, None, run)
 }
 
-fn run(config: &ConnectionsConfig, stopped: &Commands, sink: &Sink) -> Result<(), Problem> {
+fn run(
+    config: &ConnectionsConfig,
+    stopped: &Commands<SwitchNames>,
+    sink: &Sink,
+) -> Result<(), Problem> {
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
         Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
         Err(Refused { why, .. }) => return Err(why),
     };
-    privileges::keep(&[ThreadRole::Connections], config.locked);
-    read::read(attached, info, config.interval, stopped, sink)
+    read::read(attached, info, config, stopped, sink)
         .map_err(|e| Problem::new("read the connections", e.to_string(), "start ebpftop again"))
 }
 
@@ -74,10 +95,10 @@ fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, ConnectionsInf
 fn poll(
     Refused { why, program, .. }: &Refused,
     config: &ConnectionsConfig,
-    stopped: &Commands,
+    stopped: &Commands<SwitchNames>,
     sink: &Sink,
 ) -> Result<(), Problem> {
     tracing::warn!("connections are polled: {why}");
     privileges::keep(&[ThreadRole::Polling], config.locked);
-    procfs::read(why, program, config.interval, stopped, sink)
+    procfs::read(why, program, config, stopped, sink)
 }

@@ -10,13 +10,18 @@ use libbpf_rs::{Iter, Link, MapHandle, ProgramInput, RingBuffer, RingBufferBuild
 
 use super::attach::Attached;
 use super::decode::{self, Decoded};
+use super::hostnames::Hostnames;
 use super::shares::{Peers, Shares};
+use super::{ConnectionsConfig, SwitchNames};
 use crate::bpf::connections::ConnectionsSkel;
 use crate::bpf::connections::types::{bss, holder_record, walk_over};
 use crate::clock;
 use crate::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits};
 use crate::model::connections::MAX_CONNS;
 use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
+use crate::model::hostnames::HostnamesBatch;
+use crate::privileges;
+use crate::probes::programs;
 use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::misses;
 
@@ -34,8 +39,8 @@ const READ_BYTES: usize = 32 << 10;
 pub(super) fn read(
     attached: Attached<'_>,
     info: ConnectionsInfo,
-    interval: Duration,
-    stopped: &Commands,
+    config: &ConnectionsConfig,
+    stopped: &Commands<SwitchNames>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, holders, mut skel } = attached;
@@ -43,9 +48,6 @@ pub(super) fn read(
     set(&mut skel, |bss| bss.seeding = true);
     each_holder(holders.as_ref(), |_| {})?;
     set(&mut skel, |bss| bss.seeding = false);
-    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err() {
-        return Ok(());
-    }
     let (events, walked) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let (conns, found) =
         (MapHandle::try_from(&skel.maps.conns)?, MapHandle::try_from(&skel.maps.walked)?);
@@ -75,31 +77,64 @@ pub(super) fn read(
         missed: 0,
         sink,
     };
-    let mut next = Instant::now() + interval;
-    loop {
-        if !reader.drain()? {
-            return Ok(());
-        }
-        if Instant::now() >= next {
-            if !reader.tick(false)? {
+    let mut schedule =
+        Schedule { next: Instant::now() + config.interval, interval: config.interval };
+    let (mut names, mut info) = (config.hostnames.on, Some(info));
+    let mut links = Some(links);
+    while let Some(begun) = links.take() {
+        let mut storage = programs::storage();
+        let (mut hostnames, missing) = match names {
+            true => Hostnames::attach(&config.hostnames, &mut storage),
+            false => (None, Vec::new()),
+        };
+        if let Some(mut info) = info.take() {
+            privileges::keep(config.roles(), config.locked);
+            info.missing.extend(missing.iter().cloned());
+            if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err() {
                 return Ok(());
             }
-            // Ticks that were missed are one tick: the schedule stays as it was set.
-            while next <= Instant::now() {
-                next += interval;
+        }
+        let state =
+            HostnamesBatch { on: hostnames.is_some(), missing, ..HostnamesBatch::default() };
+        if sink.blocking_send(ProbeEvent::Hostnames(state)).is_err() {
+            return Ok(());
+        }
+        match reader.run(&mut hostnames, &mut schedule, stopped)? {
+            Ended::Gone => return Ok(()),
+            Ended::Switched(on) => {
+                names = on;
+                links = Some(begun);
+            }
+            Ended::Stopped => {
+                drop(begun);
+                // A program that was running when its link went has written its record after this.
+                grace_period();
+                let _ = reader.drain(&mut hostnames)? && reader.tick(&mut hostnames, true)?;
             }
         }
-        let wait = DRAIN_EVERY.min(next.saturating_duration_since(Instant::now()));
-        match stopped.recv_timeout(wait) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        if let Some(rest) = hostnames.map(Hostnames::end).transpose()?.flatten()
+            && sink.blocking_send(ProbeEvent::Hostnames(rest)).is_err()
+        {
+            return Ok(());
         }
     }
-    drop(links);
-    // A program that was running when its link went has written its record after this.
-    grace_period();
-    let _ = reader.drain()? && reader.tick(true)?;
     Ok(())
+}
+
+/// Why a run of the reader ended.
+enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// Names are to be looked for from now on, or no longer.
+    Switched(bool),
+    /// The receiver of the events has gone.
+    Gone,
+}
+
+/// When the counts are read next.
+struct Schedule {
+    next: Instant,
+    interval: Duration,
 }
 
 fn set(skel: &mut ConnectionsSkel<'_>, change: impl FnOnce(&mut bss)) {
@@ -185,8 +220,37 @@ struct Reader<'a, 'obj> {
 }
 
 impl Reader<'_, '_> {
+    /// Drains and reads until it is to stop, or to do so with or without names.
+    fn run(
+        &mut self,
+        hostnames: &mut Option<Hostnames<'_>>,
+        schedule: &mut Schedule,
+        stopped: &Commands<SwitchNames>,
+    ) -> libbpf_rs::Result<Ended> {
+        loop {
+            if !self.drain(hostnames)? {
+                return Ok(Ended::Gone);
+            }
+            if Instant::now() >= schedule.next {
+                if !self.tick(hostnames, false)? {
+                    return Ok(Ended::Gone);
+                }
+                // Ticks that were missed are one tick: the schedule stays as it was set.
+                while schedule.next <= Instant::now() {
+                    schedule.next += schedule.interval;
+                }
+            }
+            let wait = DRAIN_EVERY.min(schedule.next.saturating_duration_since(Instant::now()));
+            match stopped.recv_timeout(wait) {
+                Ok(SwitchNames(on)) if on != hostnames.is_some() => return Ok(Ended::Switched(on)),
+                Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(Ended::Stopped),
+            }
+        }
+    }
+
     /// Sends all events; false when the receiver has gone.
-    fn drain(&mut self) -> libbpf_rs::Result<bool> {
+    fn drain(&mut self, hostnames: &mut Option<Hostnames<'_>>) -> libbpf_rs::Result<bool> {
         if self.skel.maps.bss_data.as_deref().is_some_and(|bss| bss.some_begun) {
             set(&mut self.skel, |bss| bss.some_begun = false);
             // They come through the ring of events.
@@ -200,7 +264,8 @@ impl Reader<'_, '_> {
             let decoded = std::mem::take(&mut *self.events.borrow_mut());
             let some = !decoded.is_empty();
             let events = self.completed(decoded)?;
-            if some && !self.send(events, None) {
+            // A name that a process had before it connected comes before the connection.
+            if !self.send_names(hostnames)? || (some && !self.send(events, None)) {
                 return Ok(false);
             }
             if usize::try_from(read).unwrap_or(0) < BATCH_RECORDS {
@@ -247,7 +312,11 @@ impl Reader<'_, '_> {
     }
 
     /// Reads the living sockets. After a loss all of them, so that those whose end was lost are missed.
-    fn tick(&mut self, last: bool) -> libbpf_rs::Result<bool> {
+    fn tick(
+        &mut self,
+        hostnames: &mut Option<Hostnames<'_>>,
+        last: bool,
+    ) -> libbpf_rs::Result<bool> {
         let progs = &self.skel.progs;
         let changes =
             [&progs.tcp_state, &progs.tcp_state_raw, &progs.tcp_gone, &progs.sent, &progs.received];
@@ -284,7 +353,7 @@ impl Reader<'_, '_> {
         // and one that begins after the walk is.
         self.closed.clear();
         self.latest = Some(HashMap::new());
-        let goes_on = self.drain();
+        let goes_on = self.drain(hostnames);
         let mut latest = self.latest.take().unwrap_or_default();
         if !goes_on? {
             return Ok(false);
@@ -336,6 +405,11 @@ impl Reader<'_, '_> {
             peers: bss.peers_left_out,
             unknown_peers: bss.peers_unknown,
         })
+    }
+
+    fn send_names(&self, hostnames: &mut Option<Hostnames<'_>>) -> libbpf_rs::Result<bool> {
+        let found = hostnames.as_mut().map(Hostnames::drain).transpose()?.flatten();
+        Ok(found.is_none_or(|found| self.sink.blocking_send(ProbeEvent::Hostnames(found)).is_ok()))
     }
 
     fn send(&self, events: Vec<Conn>, tick: Option<ConnectionsTick>) -> bool {

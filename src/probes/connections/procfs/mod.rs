@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use nix::time::{ClockId, clock_gettime};
 
+use super::hostnames;
+use super::{ConnectionsConfig, SwitchNames};
 use crate::clock;
 use crate::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Holder, Owner, Share, TCP,
@@ -64,8 +66,8 @@ struct Followed {
 pub(super) fn read(
     why: &Problem,
     program: &str,
-    interval: Duration,
-    stopped: &Commands,
+    config: &ConnectionsConfig,
+    stopped: &Commands<SwitchNames>,
     sink: &Sink,
 ) -> Result<(), Problem> {
     let cannot = |e: &io::Error| {
@@ -81,16 +83,27 @@ pub(super) fn read(
     poller.next_scan = Instant::now();
     let batch = poller.poll(Duration::ZERO).map_err(|e| cannot(&e))?;
     poller.first = false;
-    let info =
-        ConnectionsInfo { attribution: Attribution::Procfs, missing: poller.missing(why, program) };
+    let mut missing = poller.missing(why, program);
+    if config.hostnames.on {
+        missing.extend(hostnames::while_polled().missing);
+    }
+    let info = ConnectionsInfo { attribution: Attribution::Procfs, missing };
     if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Connections(info))).is_err()
         || sink.blocking_send(ProbeEvent::Connections(batch)).is_err()
     {
         return Ok(());
     }
+    let interval = config.interval;
     let mut pause = interval;
     loop {
-        let ends = !matches!(stopped.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Timeout));
+        let ends = match stopped.recv_timeout(pause) {
+            Ok(SwitchNames(_)) => {
+                let refused = ProbeEvent::Hostnames(hostnames::while_polled());
+                sink.blocking_send(refused).is_err()
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => false,
+            Err(mpsc::RecvTimeoutError::Disconnected) => true,
+        };
         let begun = (Instant::now(), cpu_time());
         let batch = poller.poll(interval).map_err(|e| {
             Problem::new("poll the connections", e.to_string(), "start ebpftop again")

@@ -1,0 +1,511 @@
+//! Joins packets: answers with the queries that they are to, and the parts of messages over TCP.
+
+use hashbrown::HashMap;
+
+use super::dns::{Message, Question, Text};
+use super::hello;
+use crate::model::hostnames::{Answer, Hello, HostnameCounts, NameSource};
+use crate::model::process::ProcessKey;
+use crate::model::time::{Mono, NS_PER_SEC};
+
+/// Queries without an answer, and unfinished messages, of each kind; beyond, the older half is evicted.
+pub(super) const MAX_PENDING: usize = 4_096;
+/// Names that one socket asks for by multicast at once.
+const MAX_MULTICAST: usize = 16;
+/// Answers that are taken from one message, and answers and hellos from one drain.
+pub(super) const MAX_OF_MESSAGE: usize = 64;
+pub(super) const MAX_FOUND: usize = 4_096;
+/// Bytes of a ClientHello, as the kernel side copies them, and of a message over TCP.
+const MAX_HELLO: usize = 4_096;
+const MAX_MESSAGE: usize = 8_192;
+/// Bytes of all unfinished messages; beyond, the older half is evicted.
+const MAX_STREAM_BYTES: usize = 4 << 20;
+/// A query, or the rest of a message, is waited for so long.
+const PATIENCE_NS: u64 = 30 * NS_PER_SEC;
+
+const MDNS: u16 = 5353;
+const LLMNR: u16 = 5355;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Query,
+    Answer,
+    Hello,
+}
+
+/// A packet, as the program copied it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) at: Mono,
+    /// The socket.
+    pub(super) cookie: u64,
+    /// The process that sent it, where that is known.
+    pub(super) process: Option<ProcessKey>,
+    /// Of the other end.
+    pub(super) port: u16,
+    pub(super) seq: u32,
+    pub(super) kind: Kind,
+    pub(super) tcp: bool,
+    /// Bytes of payload, of which `copied` is the beginning.
+    pub(super) bytes: usize,
+    pub(super) copied: &'a [u8],
+}
+
+/// The findings of a drain.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) answers: Vec<Answer>,
+    pub(super) hellos: Vec<Hello>,
+}
+
+/// A query without an answer.
+#[derive(Debug)]
+struct Asked {
+    question: Question,
+    process: Option<ProcessKey>,
+    at: Mono,
+}
+
+/// One direction of a TCP connection, up to where its last whole message ended.
+#[derive(Debug)]
+struct Stream {
+    /// The sequence number of the next byte.
+    next: u32,
+    bytes: Vec<u8>,
+    at: Mono,
+    /// Bytes are missing: nothing more of it is read.
+    broken: bool,
+}
+
+/// The tables.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// By socket and number of the query.
+    asked: HashMap<(u64, u16), Asked>,
+    /// Queries by multicast DNS, whose answers have no number, by socket.
+    multicast: HashMap<u64, Vec<Asked>>,
+    streams: HashMap<(u64, Kind), Stream>,
+    /// Those of `streams`.
+    stream_bytes: usize,
+    pub(super) counts: HostnameCounts,
+    pub(super) found: Found,
+}
+
+impl Track {
+    /// Takes a packet; they come in the order of time.
+    pub(super) fn take(&mut self, packet: &Packet<'_>) {
+        match packet.kind {
+            Kind::Hello => self.hello(packet),
+            Kind::Query | Kind::Answer if packet.tcp => {
+                for message in self.messages(packet) {
+                    self.message(packet, &message);
+                }
+            }
+            // The kernel side counts what is cut.
+            Kind::Query | Kind::Answer if packet.copied.len() < packet.bytes => {}
+            Kind::Query | Kind::Answer => self.message(packet, packet.copied),
+        }
+    }
+
+    /// Drops what has waited too long.
+    pub(super) fn expire(&mut self, now: Mono) {
+        let fresh = |at: Mono| now.since(at) < PATIENCE_NS;
+        self.asked.retain(|_, asked| fresh(asked.at));
+        self.multicast.retain(|_, all| {
+            all.retain(|asked| fresh(asked.at));
+            !all.is_empty()
+        });
+        let mut unfinished = 0;
+        self.streams.retain(|_, stream| {
+            unfinished += u64::from(!fresh(stream.at) && !stream.broken);
+            fresh(stream.at)
+        });
+        self.stream_bytes = bytes_of(&self.streams);
+        self.counts.unfinished += unfinished;
+    }
+
+    fn message(&mut self, packet: &Packet<'_>, bytes: &[u8]) {
+        let source = match packet.port {
+            MDNS => NameSource::Mdns,
+            LLMNR => NameSource::Llmnr,
+            _ => NameSource::Dns,
+        };
+        let multicast = source == NameSource::Mdns;
+        let Some(message) = Message::read(bytes, multicast) else {
+            self.counts.malformed += 1;
+            return;
+        };
+        match (packet.kind, message.is_answer) {
+            (Kind::Query, false) => self.ask(packet, message, multicast),
+            (Kind::Answer, true) if multicast => self.answer_by_multicast(packet, &message),
+            (Kind::Answer, true) => self.answer(packet, &message, source),
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, packet: &Packet<'_>, message: Message, multicast: bool) {
+        let (process, at) = (packet.process, packet.at);
+        let asked = |question| Asked { question, process, at };
+        if multicast {
+            self.counts.evicted +=
+                make_room(&mut self.multicast, |all| all.last().map_or(Mono(0), |asked| asked.at));
+            let all = self.multicast.entry(packet.cookie).or_default();
+            for question in message.questions {
+                all.retain(|asked| asked.question != question);
+                if all.len() >= MAX_MULTICAST {
+                    all.remove(0);
+                    self.counts.evicted += 1;
+                }
+                all.push(asked(question));
+            }
+        } else if let Some(question) = message.questions.into_iter().next() {
+            self.counts.evicted += make_room(&mut self.asked, |asked| asked.at);
+            self.asked.insert((packet.cookie, message.id), asked(question));
+        }
+    }
+
+    fn answer(&mut self, packet: &Packet<'_>, message: &Message, source: NameSource) {
+        let key = (packet.cookie, message.id);
+        let fits =
+            self.asked.get(&key).is_some_and(|a| message.questions.first() == Some(&a.question));
+        let Some(asked) = self.asked.remove(&key).filter(|_| fits) else {
+            self.counts.unasked += 1;
+            return;
+        };
+        let Some(process) = asked.process else {
+            self.counts.unattributed += 1;
+            return;
+        };
+        self.find(packet, message, (&asked.question.name, process, source), MAX_OF_MESSAGE);
+    }
+
+    fn answer_by_multicast(&mut self, packet: &Packet<'_>, message: &Message) {
+        let asked: Vec<(Text, Option<ProcessKey>)> = match self.multicast.get(&packet.cookie) {
+            Some(all) => all.iter().map(|a| (a.question.name.clone(), a.process)).collect(),
+            None => Vec::new(),
+        };
+        let (mut some, mut room) = (false, MAX_OF_MESSAGE);
+        for (name, process) in asked {
+            some |= !message.addresses(&name).is_empty();
+            if let Some(process) = process {
+                room -= self.find(packet, message, (&name, process, NameSource::Mdns), room);
+            }
+        }
+        self.counts.unasked += u64::from(!some);
+    }
+
+    /// Takes the addresses of a name, `room` at most; returns how many.
+    fn find(
+        &mut self,
+        packet: &Packet<'_>,
+        message: &Message,
+        (name, process, source): (&[u8], ProcessKey, NameSource),
+        room: usize,
+    ) -> usize {
+        let addresses = message.addresses(name);
+        let room = room.min(MAX_FOUND.saturating_sub(self.found.answers.len()));
+        let taken = addresses.len().min(room);
+        self.counts.left_out += (addresses.len() - taken) as u64;
+        let at = packet.at;
+        let answer = |(ip, ttl_s)| Answer { at, process, ip, name: name.into(), source, ttl_s };
+        self.found.answers.extend(addresses.into_iter().take(taken).map(answer));
+        taken
+    }
+
+    fn hello(&mut self, packet: &Packet<'_>) {
+        let Some(mut stream) = self.join(packet) else { return };
+        match hello::read(&stream.bytes) {
+            hello::Read::Hello(Some(_)) if self.found.hellos.len() >= MAX_FOUND => {
+                self.counts.left_out += 1;
+            }
+            hello::Read::Hello(Some(name)) => {
+                self.found.hellos.push(Hello { at: packet.at, cookie: packet.cookie, name });
+            }
+            hello::Read::Hello(None) => {}
+            hello::Read::Malformed => self.counts.malformed += 1,
+            hello::Read::Unfinished => {
+                // The kernel side counts what is cut.
+                stream.broken |=
+                    packet.copied.len() < packet.bytes || stream.bytes.len() >= MAX_HELLO;
+                self.keep(packet, stream);
+            }
+        }
+    }
+
+    /// The whole messages over TCP that end with this packet: each has its length in front.
+    fn messages(&mut self, packet: &Packet<'_>) -> Vec<Vec<u8>> {
+        let mut whole = Vec::new();
+        let Some(mut stream) = self.join(packet) else { return whole };
+        stream.broken |= packet.copied.len() < packet.bytes;
+        while let Some(([high, low], rest)) = stream.bytes.split_first_chunk() {
+            let len = usize::from(u16::from_be_bytes([*high, *low]));
+            if len > MAX_MESSAGE {
+                stream.broken = true;
+                self.counts.unfinished += 1;
+                break;
+            }
+            let Some(message) = rest.get(..len) else { break };
+            whole.push(message.to_vec());
+            stream.bytes.drain(..2 + len);
+        }
+        if stream.broken || !stream.bytes.is_empty() {
+            self.keep(packet, stream);
+        }
+        whole
+    }
+
+    /// The bytes of the packet's direction with those of the packet; `None` where it adds nothing, or where some
+    /// before it are missing.
+    fn join(&mut self, packet: &Packet<'_>) -> Option<Stream> {
+        let key = (packet.cookie, packet.kind);
+        let new = Stream { next: packet.seq, bytes: Vec::new(), at: packet.at, broken: false };
+        let mut stream = self.streams.remove(&key).unwrap_or(new);
+        self.stream_bytes = self.stream_bytes.saturating_sub(stream.bytes.len());
+        let known = stream.next.wrapping_sub(packet.seq) as i32;
+        if stream.broken || known < 0 {
+            self.counts.unfinished += u64::from(!stream.broken);
+            stream.broken = true;
+            self.keep(packet, stream);
+            return None;
+        }
+        let Some(more) = packet.copied.get(known as usize..).filter(|more| !more.is_empty()) else {
+            self.keep(packet, stream);
+            return None;
+        };
+        stream.bytes.extend_from_slice(more);
+        stream.next = stream.next.wrapping_add(more.len() as u32);
+        stream.at = packet.at;
+        Some(stream)
+    }
+
+    fn keep(&mut self, packet: &Packet<'_>, mut stream: Stream) {
+        if stream.broken {
+            stream.bytes = Vec::new();
+        }
+        let full = self.stream_bytes + stream.bytes.len() > MAX_STREAM_BYTES;
+        let most = if full { 0 } else { MAX_PENDING };
+        let evicted = make_room_beyond(most, &mut self.streams, |stream| stream.at);
+        if evicted > 0 {
+            self.counts.evicted += evicted;
+            self.stream_bytes = bytes_of(&self.streams);
+        }
+        self.stream_bytes += stream.bytes.len();
+        self.streams.insert((packet.cookie, packet.kind), stream);
+    }
+}
+
+fn bytes_of(streams: &HashMap<(u64, Kind), Stream>) -> usize {
+    streams.values().map(|stream| stream.bytes.len()).sum()
+}
+
+/// Evicts the older half of a full table; returns how many that were.
+fn make_room<K: Eq + std::hash::Hash, V>(
+    table: &mut HashMap<K, V>,
+    at: impl Fn(&V) -> Mono,
+) -> u64 {
+    make_room_beyond(MAX_PENDING, table, at)
+}
+
+/// Evicts the older half of a table of so many or more.
+fn make_room_beyond<K: Eq + std::hash::Hash, V>(
+    most: usize,
+    table: &mut HashMap<K, V>,
+    at: impl Fn(&V) -> Mono,
+) -> u64 {
+    if table.is_empty() || table.len() < most {
+        return 0;
+    }
+    let mut times: Vec<Mono> = table.values().map(&at).collect();
+    let middle = times.len() / 2;
+    let median = *times.select_nth_unstable(middle).1;
+    let before = table.len();
+    table.retain(|_, value| at(value) > median);
+    (before - table.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHELL: ProcessKey = ProcessKey { tgid: 7, start_boottime_ns: 1 };
+
+    fn corpus(file: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/corpus/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn packet(kind: Kind, copied: &[u8]) -> Packet<'_> {
+        Packet {
+            at: Mono(1),
+            cookie: 1,
+            process: Some(SHELL),
+            port: 53,
+            seq: 0,
+            kind,
+            tcp: false,
+            bytes: copied.len(),
+            copied,
+        }
+    }
+
+    fn found(track: &Track) -> Vec<(String, String)> {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        track.found.answers.iter().map(|a| (text(&a.name), a.ip.to_string())).collect()
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_query_alone() {
+        let (query, answer) = (corpus("dns/query"), corpus("dns/answer"));
+        let mut track = Track::default();
+        let ask = packet(Kind::Query, &query);
+        // No query; that of another socket; another number; another question.
+        track.take(&packet(Kind::Answer, &answer));
+        track.take(&ask);
+        track.take(&Packet { cookie: 2, ..packet(Kind::Answer, &answer) });
+        let mut other = answer.clone();
+        other[1] = 8;
+        track.take(&packet(Kind::Answer, &other));
+        assert_eq!((track.counts.unasked, found(&track)), (3, vec![]));
+        track.take(&packet(Kind::Answer, &corpus("dns/v6")));
+        assert_eq!((track.counts.unasked, found(&track)), (4, vec![]));
+        track.take(&packet(Kind::Answer, &answer));
+        assert_eq!(track.counts.unasked, 5, "one wrong answer is all that a query gets");
+        track.take(&ask);
+        track.take(&packet(Kind::Answer, &answer));
+        let name = || "one.example".to_owned();
+        assert_eq!(found(&track), [(name(), "192.0.2.1".into()), (name(), "192.0.2.2".into())]);
+        // A query without a known process leads to no name.
+        track.take(&Packet { process: None, ..ask });
+        track.take(&packet(Kind::Answer, &answer));
+        assert_eq!((track.counts.unattributed, track.found.answers.len()), (1, 2));
+        // A message that was cut is not read; one that is none is counted.
+        track.take(&ask);
+        track.take(&Packet { bytes: 9_000, ..packet(Kind::Answer, &answer) });
+        track.take(&packet(Kind::Answer, b"no DNS"));
+        assert_eq!((track.counts.malformed, track.found.answers.len()), (1, 2));
+    }
+
+    #[test]
+    fn answers_by_multicast_are_joined_by_name() {
+        let mut track = Track::default();
+        let mut query = corpus("dns/query");
+        let name = [&b"\x07printer\x05local\x00"[..], &[0, 1, 0, 1]].concat();
+        query.splice(12.., name);
+        let mdns = |kind, copied| Packet { port: MDNS, ..packet(kind, copied) };
+        let answer = corpus("dns/mdns");
+        track.take(&mdns(Kind::Answer, &answer));
+        assert_eq!((track.counts.unasked, found(&track)), (1, vec![]));
+        track.take(&mdns(Kind::Query, &query));
+        track.take(&mdns(Kind::Answer, &answer));
+        assert_eq!(found(&track).len(), 2);
+        assert!(track.found.answers.iter().all(|a| a.source == NameSource::Mdns));
+    }
+
+    #[test]
+    fn messages_over_tcp_come_in_any_pieces() {
+        let with_length = |m: Vec<u8>| [&(m.len() as u16).to_be_bytes()[..], &m].concat();
+        let query = with_length(corpus("dns/query"));
+        let answer = with_length(corpus("dns/answer"));
+        for size in 1..answer.len() {
+            let mut track = Track::default();
+            track.take(&Packet { tcp: true, ..packet(Kind::Query, &query) });
+            let mut seq = u32::MAX - 3;
+            for piece in answer.chunks(size) {
+                let piece = Packet { tcp: true, seq, ..packet(Kind::Answer, piece) };
+                track.take(&piece);
+                // Sent again.
+                track.take(&piece);
+                seq = seq.wrapping_add(piece.bytes as u32);
+            }
+            assert_eq!(found(&track).len(), 2, "{size}");
+        }
+        // A missing piece: nothing of the rest is read.
+        let mut track = Track::default();
+        track.take(&Packet { tcp: true, ..packet(Kind::Query, &query) });
+        for seq in [0, 20] {
+            let piece = &answer[seq..seq + 10];
+            track.take(&Packet { tcp: true, seq: seq as u32, ..packet(Kind::Answer, piece) });
+        }
+        assert_eq!((track.counts.unfinished, found(&track)), (1, vec![]));
+    }
+
+    #[test]
+    fn a_hello_comes_in_any_pieces() {
+        let hello = corpus("client_hello/openssl");
+        for size in 1..hello.len() {
+            let mut track = Track::default();
+            for (n, piece) in hello.chunks(size).enumerate() {
+                track.take(&Packet { seq: (n * size) as u32, ..packet(Kind::Hello, piece) });
+            }
+            let names: Vec<_> = track.found.hellos.iter().map(|h| &*h.name).collect();
+            assert_eq!(names, [b"one.example"], "{size}");
+        }
+        let mut track = Track::default();
+        track.take(&packet(Kind::Hello, &hello[..100]));
+        track.expire(Mono(PATIENCE_NS * 2));
+        assert_eq!((track.counts.unfinished, track.found.hellos.len()), (1, 0));
+    }
+
+    #[test]
+    fn answers_of_a_message_and_of_a_drain_are_bounded() {
+        let mut track = Track::default();
+        let mdns = |kind, copied| Packet { port: MDNS, ..packet(kind, copied) };
+        // Sixteen names, each the first of a chain to forty addresses.
+        let name = |n: u8| [&[1, b'a' + n][..], b"\x05local\x00"].concat();
+        let record = |owner: &[u8], kind: u8, data: &[u8]| {
+            [owner, &[0, kind, 0, 1, 0, 0, 0, 9, 0, data.len() as u8], data].concat()
+        };
+        let mut question = vec![0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0];
+        let mut answer = vec![0, 0, 0x84, 0, 0, 0, 0, 56, 0, 0, 0, 0];
+        for n in 0..16 {
+            question.extend([name(n), vec![0, 1, 0, 1]].concat());
+            answer.extend(record(&name(n), 5, b"\x01z\x05local\x00"));
+        }
+        for n in 0..40 {
+            answer.extend(record(b"\x01z\x05local\x00", 1, &[192, 0, 2, n]));
+        }
+        track.take(&mdns(Kind::Query, &question));
+        track.take(&mdns(Kind::Answer, &answer));
+        assert_eq!(track.found.answers.len(), MAX_OF_MESSAGE);
+        assert_eq!(track.counts.left_out, 16 * 32 - MAX_OF_MESSAGE as u64);
+        for _ in 0..100 {
+            track.take(&mdns(Kind::Answer, &answer));
+        }
+        assert_eq!(track.found.answers.len(), MAX_FOUND);
+    }
+
+    #[test]
+    fn the_bytes_of_unfinished_messages_are_bounded() {
+        let hello = corpus("client_hello/openssl");
+        let part = [&hello[..5], &[1, 0, 15, 0][..], &[0; 3_000]].concat();
+        let mut part = part;
+        (part[3], part[4]) = (15, 4);
+        let mut track = Track::default();
+        for n in 0..3_000 {
+            let (at, cookie) = (Mono(n), n);
+            track.take(&Packet { at, cookie, ..packet(Kind::Hello, &part) });
+            assert!(track.stream_bytes <= MAX_STREAM_BYTES);
+            assert_eq!(track.stream_bytes, bytes_of(&track.streams));
+        }
+        assert!(track.counts.evicted > 600, "{:?}", track.counts);
+        // One that goes on and on is broken.
+        let mut track = Track::default();
+        for n in 0..9 {
+            track.take(&Packet { seq: n * part.len() as u32, ..packet(Kind::Hello, &part) });
+            assert!(track.stream_bytes <= MAX_HELLO);
+        }
+    }
+
+    #[test]
+    fn full_tables_evict_the_older_half_and_count_it() {
+        let (query, hello) = (corpus("dns/query"), corpus("client_hello/openssl"));
+        let mut track = Track::default();
+        for n in 0..=MAX_PENDING as u64 {
+            let (at, cookie) = (Mono(n), n);
+            track.take(&Packet { at, cookie, ..packet(Kind::Query, &query) });
+            track.take(&Packet { at, cookie, ..packet(Kind::Hello, &hello[..100]) });
+            track.take(&Packet { at, cookie, port: MDNS, ..packet(Kind::Query, &query) });
+        }
+        assert!(track.asked.len() <= MAX_PENDING && track.streams.len() <= MAX_PENDING);
+        assert_eq!(track.counts.evicted, 3 * (MAX_PENDING as u64 / 2 + 1));
+    }
+}
