@@ -239,6 +239,11 @@ impl Tight {
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(dir.join(file), bytes.to_string())
             .unwrap_or_else(|e| panic!("{file}: {e}; this needs cgroups that bound memory"));
+        // While the rings are tried the cgroup is full, and a page that another thread touches in this moment would
+        // end the program. Here that thread waits until the kernel has refused the rings. Of v2 there is no such file.
+        if file == "memory.limit_in_bytes" {
+            std::fs::write(dir.join("memory.oom_control"), "1").unwrap();
+        }
         Self(dir)
     }
 
