@@ -35,7 +35,7 @@ fn text(pair: &KeyValue) -> String {
 fn points(request: &Request) -> (Vec<Point>, Vec<String>) {
     assert_eq!(request.path, "/v1/metrics");
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
-    let decoded = MetricsRequest::decode(&*request.body).unwrap();
+    let decoded = MetricsRequest::decode(&*request.unpacked()).unwrap();
     let [of] = &*decoded.resource_metrics else { panic!() };
     let [scope] = &*of.scope_metrics else { panic!() };
     let mut all = Vec::new();
@@ -108,7 +108,7 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
         &[&args[..], &["--otlp", &url]].concat(),
         &[
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "400"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
             ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
             ("OTEL_SERVICE_NAME", "edge"),
         ],
@@ -146,7 +146,7 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
     // A machine that is too slow for a tenth of a second drops whole snapshots.
     assert!(lost - refused - 7.0 >= dropped("queue_full"), "{said}");
     for line in [
-        "OTEL_EXPORTER_OTLP_COMPRESSION: there is no compression but `none`",
+        "OTEL_EXPORTER_OTLP_COMPRESSION: use gzip or none; sending without compression",
         &format!("sending metrics to {url}/v1/metrics\n"),
         &format!("{url}/v1/metrics: 503 Service Unavailable; trying again\n"),
         &format!("{url}/v1/metrics: accepted again\n"),
@@ -186,7 +186,7 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
 
 /// The log records of a request.
 fn records(request: &Request) -> Vec<LogRecord> {
-    let decoded = LogsRequest::decode(&*request.body).unwrap();
+    let decoded = LogsRequest::decode(&*request.unpacked()).unwrap();
     let [of] = &*decoded.resource_logs else { panic!() };
     assert!(of.resource.as_ref().unwrap().attributes.iter().any(|pair| pair.key == "host.name"));
     let [scope] = &*of.scope_logs else { panic!() };
@@ -207,7 +207,8 @@ fn chosen_opens_arrive_as_log_records_and_every_loss_is_counted() {
     let demo = demo();
     let start = |url: &str, filter: &[&str]| {
         let args = ["--from", &demo, "--at-once", "--otlp", url, "--otlp-events"];
-        Exporter::start_with(&[&args[..], filter].concat(), &[])
+        let packed = [("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip")];
+        Exporter::start_with(&[&args[..], filter].concat(), &packed)
     };
     let sent = |scrape: &_| sum(scrape, "ebpftop_otlp_items_sent_total", &["signal=\"logs\""]);
     // All opens, into a receiver that does not take all.
@@ -227,6 +228,12 @@ fn chosen_opens_arrive_as_log_records_and_every_loss_is_counted() {
     assert_eq!(sent(&scrape), taken.len() as f64 - 3.0);
     let end = format!("otlp: {} of {opens} log records did not arrive", lost(&scrape));
     assert!(code == 0 && said.contains(&end), "{said}{end}");
+    for request in receiver.requests() {
+        let is_logs = request.path == "/v1/logs";
+        assert_eq!(request.header("content-encoding"), is_logs.then_some("gzip"));
+        let (packed, unpacked) = (request.body.len(), request.unpacked().len());
+        assert!(!is_logs || unpacked < 64 << 10 || packed < unpacked / 4, "{packed} of {unpacked}");
+    }
     // Each open once, although requests were sent again.
     let distinct: std::collections::BTreeSet<_> =
         taken.iter().map(|r| (r.time_unix_nano, format!("{:?}", r.attributes))).collect();

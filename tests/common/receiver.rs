@@ -40,6 +40,21 @@ pub struct Request {
 }
 
 impl Request {
+    /// Its body as it was written, before it was packed.
+    pub fn unpacked(&self) -> Vec<u8> {
+        match self.header("content-encoding") {
+            Some("gzip") => {
+                let mut unpacked = Vec::new();
+                flate2::read::GzDecoder::new(&*self.body).read_to_end(&mut unpacked).unwrap();
+                unpacked
+            }
+            other => {
+                assert_eq!(other, None);
+                self.body.clone()
+            }
+        }
+    }
+
     /// The value of a line of its head.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)

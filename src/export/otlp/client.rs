@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -63,7 +63,7 @@ impl Client {
         &self.endpoint
     }
 
-    /// Sends a request and reads the answer, within the endpoint's time.
+    /// Sends a request, which is packed where the endpoint asks for that, and reads the answer, within the endpoint's time.
     pub async fn send(&mut self, batch: &Batch) -> Answer {
         let limit = self.endpoint.timeout;
         let end = Instant::now() + limit;
@@ -129,6 +129,9 @@ impl Client {
         headers.clone_from(&self.endpoint.headers);
         headers.insert(HOST, self.endpoint.authority.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        if self.endpoint.gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let agent = concat!("ebpftop/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         connection.requests.send_request(request).await.map_err(io::Error::other)

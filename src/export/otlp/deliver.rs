@@ -84,9 +84,14 @@ pub async fn forward<T>(
 ) -> u64 {
     let (changed, ending) = (Notify::new(), Notify::new());
     let pipe = Arc::new(Pipe { state: Mutex::default(), changed, ending, counts });
+    let gzip = client.endpoint().gzip;
     let deliver = tokio::spawn(deliver(pipe.clone(), client));
     while let Some(item) = from.recv().await {
-        pipe.push(write(item));
+        let batches = write(item);
+        pipe.push(match gzip {
+            true => batches.into_iter().map(Batch::gzip).collect(),
+            false => batches,
+        });
     }
     pipe.change(|state| state.ends = true);
     pipe.ending.notify_one();

@@ -72,6 +72,8 @@ pub struct Endpoint {
     /// Headers of each request. They are marked as sensitive, so that none is printed.
     pub headers: HeaderMap,
     pub timeout: Duration,
+    /// Bodies are packed with gzip.
+    pub gzip: bool,
 }
 
 impl Endpoint {
@@ -106,11 +108,14 @@ pub fn endpoint(
     {
         return Err(format!("{name}: only http/protobuf is spoken, at port 4318 by custom"));
     }
-    if let Some((name, compression)) = set("COMPRESSION")
-        && compression != "none"
-    {
-        remarks.push(format!("{name}: there is no compression but `none`; sending without"));
-    }
+    let gzip = match set("COMPRESSION") {
+        Some((_, compression)) if compression == "gzip" => true,
+        Some((name, compression)) if compression != "none" => {
+            remarks.push(format!("{name}: use gzip or none; sending without compression"));
+            false
+        }
+        _ => false,
+    };
     let own = variable(&signal.variable("ENDPOINT")).filter(|_| url.is_empty());
     let (from, text, path) = match &own {
         // Used as it is, where the variable for all is a base.
@@ -133,7 +138,8 @@ pub fn endpoint(
         },
         None => DEFAULT_TIMEOUT,
     };
-    let endpoint = parse(&text, path, headers, timeout).map_err(|e| format!("{from}: {e}"))?;
+    let url = parse(&text, path).map_err(|e| format!("{from}: {e}"))?;
+    let endpoint = Endpoint { headers, timeout, gzip, ..url };
     let is_local = endpoint.host == "localhost"
         || endpoint.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     if !endpoint.is_https && !is_local && !endpoint.headers.is_empty() {
@@ -142,12 +148,8 @@ pub fn endpoint(
     Ok((endpoint, remarks))
 }
 
-fn parse(
-    text: &str,
-    path: &str,
-    headers: HeaderMap,
-    timeout: Duration,
-) -> Result<Endpoint, String> {
+/// The receiver of a URL, without what variables say.
+fn parse(text: &str, path: &str) -> Result<Endpoint, String> {
     let url: Uri = text.trim().parse().map_err(|_| "invalid URL")?;
     let is_https = match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => false,
@@ -169,8 +171,9 @@ fn parse(
         },
         authority: HeaderValue::from_str(authority.as_str()).map_err(|_| "invalid URL")?,
         path: format!("{base}{path}").parse().map_err(|_| "invalid URL")?,
-        headers,
-        timeout,
+        headers: HeaderMap::new(),
+        timeout: DEFAULT_TIMEOUT,
+        gzip: false,
     })
 }
 
@@ -330,14 +333,17 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20sesame, x=y"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "500"),
             ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "250"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
         ];
         let (endpoint, remarks) = endpoint(Signal::Metrics, "http://far", &of(&set)).unwrap();
         assert_eq!(endpoint.headers["authorization"], "Basic sesame");
         assert_eq!(endpoint.timeout, Duration::from_millis(250));
         assert!(!format!("{endpoint:?}{remarks:?}").contains("sesame"));
-        let said = "OTEL_EXPORTER_OTLP_COMPRESSION: there is no compression but `none`";
+        let said = "OTEL_EXPORTER_OTLP_COMPRESSION: use gzip or none";
         assert!(remarks[0].starts_with(said) && remarks[1].contains("unencrypted"), "{remarks:?}");
+        let (logs, _) = super::endpoint(Signal::Logs, "http://far", &of(&set)).unwrap();
+        assert_eq!((endpoint.gzip, logs.gzip), (false, true));
     }
 
     #[test]
