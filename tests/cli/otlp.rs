@@ -78,7 +78,7 @@ fn newest(requests: &[Request]) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for point in all.iter().filter(|point| point.at == at) {
         *sums.entry(point.metric.clone()).or_default() += point.value;
-        for label in point.labels.iter().filter(|label| label.starts_with("direction=")) {
+        for label in point.labels.iter().filter(|label| label.contains("direction=")) {
             *sums.entry(format!("{} {label}", point.metric)).or_default() += point.value;
         }
     }
@@ -172,6 +172,10 @@ fn metrics_arrive_whole_and_every_loss_is_counted() {
         let sum = |metric: &str| sums[&format!("{metric} direction={direction}")];
         assert_eq!(sum("ebpftop.interface_bytes"), total(&talkers, &key));
         assert_eq!(sum("ebpftop.talker_bytes"), total(&talkers, &key));
+        let view = if direction == "rx" { "receive" } else { "transmit" };
+        let by_convention = |metric: &str| sums[&format!("{metric} network.io.direction={view}")];
+        assert_eq!(by_convention("system.network.io"), total(&talkers, &key));
+        assert_eq!(by_convention("process.network.io"), sum("ebpftop.connection_bytes"));
         let carried =
             sum("ebpftop.connection_bytes") + sum("ebpftop.connection_unattributed_bytes");
         assert_eq!(carried, total(&programs, &key));

@@ -1,10 +1,12 @@
 //! Snapshots as requests: the families, labels and values of `/metrics`.
 //!
 //! A family `ebpftop_open_failures` is the metric `ebpftop.open_failures`, and its labels are attributes
-//! of the same names. So a receiver that writes for Prometheus gives it the names of a scrape.
+//! of the same names. So a receiver that writes for Prometheus gives it the names of a scrape. Families that the
+//! semantic conventions define come once more by those names.
 
 use prost::Message as _;
 
+use super::conventions::{self, Convention};
 use super::proto::{
     CUMULATIVE, Data, Gauge, KeyValue, Metric, MetricsRequest, Number, NumberDataPoint, Resource,
     ResourceMetrics, Scope, ScopeMetrics, Sum,
@@ -33,14 +35,22 @@ impl Writer {
     pub fn requests(&self, families: &[Samples], at: u64) -> Vec<Batch> {
         let mut requests = Vec::new();
         let (mut metrics, mut points) = (Vec::new(), 0);
-        for samples in families {
+        let own = families.iter().map(|samples| (samples, None));
+        let by_convention = families.iter().filter_map(|samples| {
+            let convention = conventions::of(samples.family)?;
+            Some((samples, Some(convention)))
+        });
+        for (samples, convention) in own.chain(by_convention) {
             let mut rest = &*samples.samples;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(rest.len().min(MAX_POINTS - points));
                 rest = later;
                 points += now.len();
-                let now = now.iter().map(|sample| self.point(samples.family, sample, at));
-                metrics.push(metric(samples.family, now.collect()));
+                let now = now.iter().map(|sample| match convention {
+                    None => self.point(samples.family, sample, at, KeyValue::text),
+                    Some(_) => self.point(samples.family, sample, at, conventions::attribute),
+                });
+                metrics.push(metric(samples.family, convention, now.collect()));
                 if points == MAX_POINTS {
                     requests.push(self.request(std::mem::take(&mut metrics), points));
                     points = 0;
@@ -53,11 +63,16 @@ impl Writer {
         requests
     }
 
-    fn point(&self, family: &Family, sample: &Sample, at: u64) -> NumberDataPoint {
+    fn point<'s>(
+        &self,
+        family: &Family,
+        sample: &'s Sample,
+        at: u64,
+        attribute: impl Fn(&'s str, String) -> KeyValue,
+    ) -> NumberDataPoint {
         let labels = sample.labels.iter().flatten();
-        let attributes = labels
-            .flat_map(|labels| pairs(labels))
-            .map(|(name, value)| KeyValue::text(name, value));
+        let attributes =
+            labels.flat_map(|labels| pairs(labels)).map(|(name, value)| attribute(name, value));
         let start = match (family.kind, sample.start) {
             (Kind::Counter, 0) => self.began,
             (Kind::Counter, start) => start,
@@ -87,7 +102,17 @@ impl Writer {
     }
 }
 
-fn metric(family: &Family, data_points: Vec<NumberDataPoint>) -> Metric {
+/// The data points of a snapshot.
+pub fn points(families: &[Samples]) -> u64 {
+    let times = |family| 1 + u64::from(conventions::of(family).is_some());
+    families.iter().map(|all| all.samples.len() as u64 * times(all.family)).sum()
+}
+
+fn metric(
+    family: &Family,
+    convention: Option<&Convention>,
+    data_points: Vec<NumberDataPoint>,
+) -> Metric {
     let name = match family.kind {
         Kind::Info => family.sample_name(),
         Kind::Counter | Kind::Gauge => family.name.to_owned(),
@@ -98,16 +123,17 @@ fn metric(family: &Family, data_points: Vec<NumberDataPoint>) -> Metric {
         }
         Kind::Gauge | Kind::Info => Data::Gauge(Gauge { data_points }),
     };
+    // Codes of UCUM. No unit rather than `1`, which receivers take for a ratio.
+    let unit = match (convention, family.unit) {
+        (Some(convention), _) => convention.unit,
+        (None, "bytes") => "By",
+        (None, "seconds") => "s",
+        (None, _) => "",
+    };
     Metric {
-        name: name.replacen('_', ".", 1),
+        name: convention.map_or_else(|| name.replacen('_', ".", 1), |c| c.name.to_owned()),
         description: family.help.to_owned(),
-        // Codes of UCUM. No unit rather than `1`, which receivers take for a ratio.
-        unit: match family.unit {
-            "bytes" => "By",
-            "seconds" => "s",
-            _ => "",
-        }
-        .into(),
+        unit: unit.into(),
         data: Some(data),
     }
 }
@@ -117,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::export::families::{BUILD, CPU, OPENS};
+    use crate::export::families::{BUILD, CONNECTION_BYTES, CPU, GROUPS, INTERFACE_BYTES, OPENS};
     use crate::export::text::labels;
 
     fn sample(labels: Option<Arc<str>>, value: Value) -> Sample {
@@ -139,10 +165,12 @@ mod tests {
             Samples { family: &CPU, samples: vec![sample(None, Value::Float(0.5))] },
         ];
         let batches = writer.requests(&all, 9);
-        assert_eq!((batches.len(), batches[0].items), (1, 2));
+        assert_eq!((batches.len(), batches[0].items, points(&all)), (1, 3, 3));
         let metrics = metrics(&batches[0]);
         let shown: Vec<_> = metrics.iter().map(|m| (&*m.name, &*m.unit)).collect();
-        assert_eq!(shown, [("ebpftop.build_info", ""), ("ebpftop.process_cpu_seconds", "s")]);
+        let by_convention = ("process.cpu.time", "s");
+        let own = [("ebpftop.build_info", ""), ("ebpftop.process_cpu_seconds", "s")];
+        assert_eq!(shown, [own[0], own[1], by_convention]);
         let Some(Data::Gauge(gauge)) = &metrics[0].data else { panic!() };
         assert_eq!(gauge.data_points[0].attributes, [KeyValue::text("version", "1")]);
         let Some(Data::Sum(sum)) = &metrics[1].data else { panic!() };
@@ -150,6 +178,44 @@ mod tests {
         assert!(sum.is_monotonic && sum.aggregation_temporality == CUMULATIVE);
         assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (5, 9));
         assert_eq!(point.value, Some(Number::Double(0.5)));
+    }
+
+    #[test]
+    fn the_conventions_have_names_of_their_own_for_labels() {
+        let one = |labels| sample(Some(labels), Value::Int(1));
+        let all = [
+            Samples {
+                family: &INTERFACE_BYTES,
+                samples: vec![one(labels([("interface", "eth0"), ("direction", "rx")]))],
+            },
+            Samples {
+                family: &CONNECTION_BYTES,
+                samples: vec![one(labels([
+                    ("unit", "a.service"),
+                    ("program", "b"),
+                    ("direction", "tx"),
+                ]))],
+            },
+        ];
+        let metrics = metrics(&Writer::new(Resource::default(), 5).requests(&all, 9)[0]);
+        let shown = metrics.iter().skip(2).map(|metric| {
+            let Some(Data::Sum(sum)) = &metric.data else { panic!() };
+            (&*metric.name, sum.data_points[0].attributes.clone())
+        });
+        let text = |(name, value): (&str, &str)| KeyValue::text(name, value);
+        let system = [("network.interface.name", "eth0"), ("network.io.direction", "receive")];
+        let process = [
+            ("ebpftop.unit", "a.service"),
+            ("process.executable.name", "b"),
+            ("network.io.direction", "transmit"),
+        ];
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("system.network.io", system.map(text).to_vec()),
+                ("process.network.io", process.map(text).to_vec()),
+            ]
+        );
     }
 
     #[test]
@@ -176,14 +242,14 @@ mod tests {
         let writer = Writer::new(Resource::default(), 5);
         let samples = |n: usize| vec![sample(None, Value::Int(1)); n];
         let all = [
-            Samples { family: &CPU, samples: samples(1_500) },
+            Samples { family: &GROUPS, samples: samples(1_500) },
             Samples { family: &OPENS, samples: samples(3_000) },
         ];
         let batches = writer.requests(&all, 9);
         assert_eq!(batches.iter().map(|b| b.items).collect::<Vec<_>>(), [2_000, 2_000, 500]);
         let names: Vec<Vec<String>> =
             batches.iter().map(|b| metrics(b).into_iter().map(|m| m.name).collect()).collect();
-        let (cpu, opens) = ("ebpftop.process_cpu_seconds", "ebpftop.opens");
-        assert_eq!(names, [vec![cpu, opens], vec![opens], vec![opens]]);
+        let (groups, opens) = ("ebpftop.groups", "ebpftop.opens");
+        assert_eq!(names, [vec![groups, opens], vec![opens], vec![opens]]);
     }
 }

@@ -8,6 +8,7 @@
 
 mod answer;
 mod client;
+mod conventions;
 mod counts;
 mod deliver;
 mod env;
@@ -165,8 +166,7 @@ impl Otlp {
     /// Sends this snapshot, and the records that have gathered.
     pub fn take(&mut self, snapshot: &Arc<Snapshot>) {
         self.flush();
-        let points = snapshot.families().iter().map(|all| all.samples.len() as u64).sum();
-        self.metrics.hand_over(snapshot.clone(), points);
+        self.metrics.hand_over(snapshot.clone(), metrics::points(snapshot.families()));
     }
 
     /// Whether the receiver has all of the last snapshot.
