@@ -41,7 +41,7 @@ fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # One after the other also with -j: each uses all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-sql test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
+.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-otlp test-sql test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -84,6 +84,11 @@ test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, 
 test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, dashboards, alerts
 	$(CARGO) test --locked --no-run --test cli
 	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
+
+# rotel comes from PyPI, into a venv in target: 30 MB.
+test-otlp: setup-test ## half a minute: a recording sent by OTLP to a receiver of others, sums compared
+	$(CARGO) test --locked --no-run --test cli
+	@timeout --foreground -k 30 10m scripts/test_otlp.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
 
 # chdb and duckdb come from PyPI, into a venv in target: 1 GB.
 test-sql: setup-test ## a minute: lines of this machine in ClickHouse and DuckDB by the shipped files, sums compared

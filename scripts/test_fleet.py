@@ -22,6 +22,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from victoria import Victoria
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = ROOT / "packaging"
 RULES = PACKAGING / "prometheus"
@@ -324,6 +326,7 @@ def main():
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
     prometheus, promtool = tools(target, "prometheus", ["prometheus", "promtool"])
     alerts, amtool = tools(target, "prometheus-alertmanager", ["prometheus-alertmanager", "amtool"])
+    victoria = tools(target, "victoria-metrics", ["victoria-metrics", "vmalert"])
     run(sys.executable, ROOT / "scripts/dashboards.py", "--check")
     run(amtool, "check-config", PACKAGING / "alertmanager/alertmanager.yml")
 
@@ -340,6 +343,9 @@ def main():
         webhook = Webhook()
         address = alertmanager(fleet, alerts, Path(folder), webhook)
         server = Prometheus(fleet, prometheus, Path(folder), targets, address)
+        others = sorted(exporter(fleet, program, options.recording)[1] for _ in range(2))
+        ports = (free_port(), free_port())
+        second = Victoria(fleet, victoria, Path(folder), RULES, others, ports, address)
         until("all machines", lambda: server.one("sum(up)") == len(targets))
         with urllib.request.urlopen(f"http://{targets[0]}/metrics", timeout=20) as answer:
             run(promtool, "check", "metrics", input=answer.read().decode())
@@ -351,6 +357,12 @@ def main():
         check_rules(server)
         check_dashboards(server, targets[0])
         check_console(server, targets)
+        try:
+            until("the rules in VictoriaMetrics", lambda: not second.wrong())
+        except SystemExit:
+            print("\n".join(second.wrong()))
+            raise
+        print(f"{len(second.rules())} rules in VictoriaMetrics")
 
         gone = targets[0]
         machines[gone].terminate()
