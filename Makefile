@@ -41,7 +41,7 @@ fishdir := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # One after the other also with -j: each uses all CPUs.
 .NOTPARALLEL:
 
-.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-otlp test-sql test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot animation demo clean setup-build setup-test
+.PHONY: help run build test check kernel test-kernels test-aarch64 test-fleet test-otlp test-sql test-package soak fuzz lint unit install uninstall dist reproducible deny msrv bench screenshot console-picture animation demo clean setup-build setup-test
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -84,6 +84,12 @@ test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, 
 test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, dashboards, alerts
 	$(CARGO) test --locked --no-run --test cli
 	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
+
+# Chromium is the only thing that it needs beside those of test-fleet.
+console-picture: ## assets/console.png from test-fleet, by Chromium (apt-get install chromium)
+	$(CARGO) test --locked --no-run --test cli
+	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop' \
+		--machines 5 --picture assets/console.png
 
 # rotel comes from PyPI, into a venv in target: 30 MB.
 test-otlp: setup-test ## half a minute: a recording sent by OTLP to a receiver of others, sums compared

@@ -311,9 +311,30 @@ def check_console(server, targets):
             fail(f"console: {query} has no answer")
     page = server.page("consoles/ebpftop.html")
     missing = [target for target in targets if f"<td>{target}</td>" not in page]
-    if missing or "worker" not in page or "ENOENT" not in page:
+    if missing or "otherother" in page or "worker" not in page or "ENOENT" not in page:
         fail(f"the console lacks {missing or 'programs'}: {page}")
     print(f"{len(queries)} queries of the console")
+
+
+def picture(url, file, folder):
+    """A picture of a page, by Chromium without a screen."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        fail("install chromium for a picture of the console")
+    run(
+        chromium,
+        "--headless",
+        # The page is this test's own; root has no sandbox.
+        "--no-sandbox",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder}/chromium",
+        "--window-size=820,1120",
+        f"--screenshot={file}",
+        url,
+    )
+    if not file.exists():
+        fail(f"chromium made no {file}")
+    print(file)
 
 
 def main():
@@ -321,6 +342,7 @@ def main():
     parser.add_argument("--program", default=ROOT / "target/debug/ebpftop", type=Path)
     parser.add_argument("--recording", default=ROOT / "assets/demo.ebpftop", type=Path)
     parser.add_argument("--machines", default=10, type=int)
+    parser.add_argument("--picture", type=Path, help="a PNG of the console, by Chromium")
     options = parser.parse_args()
     program = options.program.resolve()
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
@@ -379,6 +401,8 @@ def main():
         page = server.page("consoles/ebpftop.html")
         if "EbpftopDown" not in page or page.count(">gone<") != 1:
             fail(f"the console does not show that {gone} is gone: {page}")
+        if options.picture:
+            picture(f"{server.url}/consoles/ebpftop.html", options.picture.resolve(), Path(folder))
         print(f"{gone} ended: EbpftopDown is at the webhook and on the console")
 
 
