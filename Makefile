@@ -81,7 +81,7 @@ test-kernels: setup-test ## boot 5.10, 6.1, 6.12 and the newest kernel in QEMU, 
 
 # Prometheus and Alertmanager come from Debian's packages, unpacked into target and not installed, unless it is in PATH.
 # The program is that of the other tests: `cargo build` would compile it again, without what they need.
-test-fleet: setup-test ## a minute: ten recorded machines scraped by Prometheus: numbers, rules, dashboards, alerts
+test-fleet: setup-test ## a minute: fifty recorded machines scraped by Prometheus: numbers, rules, dashboards, alerts
 	$(CARGO) test --locked --no-run --test cli
 	@timeout --foreground -k 30 10m scripts/test_fleet.py --program '$(abspath $(CARGO_TARGET_DIR))/debug/ebpftop'
 

@@ -189,11 +189,13 @@ class Prometheus:
     """A running server."""
 
     def __init__(self, fleet, binary, folder, targets, alertmanager_address):
+        # A scrape that takes longer than its interval is lost.
+        interval = 1 + len(targets) // 50
         shutil.copytree(RULES, folder / "etc")
         config = (folder / "etc/scrape.yml").read_text()
         alerting = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_address]}]}]}
         config = (
-            "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+            f"global: {{scrape_interval: {interval}s, evaluation_interval: 1s}}\n"
             f"alerting: {json.dumps(alerting)}\n{config}"
         )
         (folder / "etc/prometheus.yml").write_text(config)
@@ -341,7 +343,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default=ROOT / "target/debug/ebpftop", type=Path)
     parser.add_argument("--recording", default=ROOT / "assets/demo.ebpftop", type=Path)
-    parser.add_argument("--machines", default=10, type=int)
+    parser.add_argument("--machines", default=50, type=int)
     parser.add_argument("--picture", type=Path, help="a PNG of the console, by Chromium")
     options = parser.parse_args()
     program = options.program.resolve()
@@ -374,7 +376,7 @@ def main():
         ended = lambda: server.one("sum(ebpftop_recording_ended)") == len(targets)
         until("the end of the recordings", ended)
         # The last increments come with the next scrapes.
-        time.sleep(5)
+        time.sleep(5 + len(targets) // 25)
         check_numbers(server, targets, program, options.recording)
         check_rules(server)
         check_dashboards(server, targets[0])
