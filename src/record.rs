@@ -46,7 +46,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     if pipe::is_meant(&args.file) && args.rotate.is_some() {
-        say("--rotate makes files, and stdout is none: name a directory");
+        say("--rotate needs a directory: it cannot write to stdout");
         return Ok(ExitCode::from(2));
     }
     let choose = match Choose::new(settings, &ChooseArgs::default()) {

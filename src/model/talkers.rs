@@ -109,3 +109,20 @@ pub struct TalkersSample {
     /// The detail of the address whose view is open, where that is on this interface.
     pub detail: Option<DetailSample>,
 }
+
+impl TalkersSample {
+    /// Its sums for a recording that begins after it: nothing of them counts there.
+    pub fn as_counted_before(&self) -> Self {
+        Self {
+            interface: self.interface.clone(),
+            partial: self.partial.clone(),
+            interval_ns: 0,
+            delta: Traffic::default(),
+            other: self.total,
+            other_delta: Traffic::default(),
+            sources: Vec::new(),
+            detail: None,
+            ..*self
+        }
+    }
+}

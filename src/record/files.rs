@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 
 use crate::files::rotating::Rotating;
+use crate::model::escape::escape;
 use crate::privileges;
 use crate::recording::Sink;
 
@@ -17,7 +18,7 @@ use crate::recording::Sink;
 enum Order {
     Make(Sender<io::Result<(File, PathBuf)>>),
     /// All of it is written.
-    Ended(File),
+    Ended(File, PathBuf),
 }
 
 /// The loop's side.
@@ -44,12 +45,12 @@ impl Files {
     }
 
     /// Makes the next file.
-    pub(super) fn next(&self) -> io::Result<(Part, PathBuf)> {
+    pub(super) fn next(&self) -> io::Result<Part> {
         let gone = || io::Error::other("the thread that makes files has ended");
         let (sender, made) = mpsc::channel();
         self.orders.send(Order::Make(sender)).map_err(|_| gone())?;
-        let (file, path) = made.recv().map_err(|_| gone())??;
-        Ok((Part { file: Some(file), to: self.orders.clone() }, path))
+        let file = made.recv().map_err(|_| gone())??;
+        Ok(Part { file: Some(file), to: self.orders.clone() })
     }
 
     /// Waits until the files that ended are on the disk.
@@ -64,33 +65,42 @@ fn run(mut row: Rotating, orders: &Receiver<Order>) -> io::Result<()> {
     for order in orders {
         match order {
             Order::Make(to) => {
-                // Where the loop has ended, nothing is written to it.
-                let _ = to.send(row.next(Timestamp::now()));
+                // A file that is not on the disk ends the row. Where the loop has ended, nothing is written to it.
+                let before = std::mem::replace(&mut done, Ok(()));
+                let _ = to.send(before.and_then(|()| row.next(Timestamp::now())));
             }
-            Order::Ended(file) => done = done.and(file.sync_data()),
+            Order::Ended(file, path) => {
+                done = done.and(file.sync_data().map_err(|e| of_file(&path, &e)));
+            }
         }
     }
     done
+}
+
+/// An error with the file that it is about.
+fn of_file(path: &Path, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{}: {e}", escape(path.as_os_str().as_encoded_bytes())))
 }
 
 /// A file of the row that is being written.
 #[derive(Debug)]
 pub(super) struct Part {
     /// `None` once it has ended.
-    file: Option<File>,
+    file: Option<(File, PathBuf)>,
     to: Sender<Order>,
 }
 
 impl Sink for Part {
     fn put(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.put(bytes, at))
+        let Some((file, path)) = &mut self.file else { return Ok(()) };
+        file.put(bytes, at).map_err(|e| of_file(path, &e))
     }
 
     /// The disk is not waited for here.
     fn close(&mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
+        if let Some((file, path)) = self.file.take() {
             // Without the thread there is an error already.
-            let _ = self.to.send(Order::Ended(file));
+            let _ = self.to.send(Order::Ended(file, path));
         }
         Ok(())
     }

@@ -8,10 +8,12 @@ use crate::model::link::Link;
 use crate::model::opens::Before;
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
+use crate::model::talkers::TalkersSample;
 use crate::model::time::Mono;
+use crate::model::wire::MAX_PORTS;
 use crate::recording::{Known, Seen};
 
-/// What the records so far say about now.
+/// The state after the records so far.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The last word of each probe about itself; of opens, talkers, connections and io.
@@ -20,10 +22,11 @@ pub(super) struct State {
     links: Vec<Link>,
     cgroups: KnownCgroups,
     before: Before,
-    /// What the probe had lost.
+    /// Losses of the probes, and evictions of each interface and direction.
     processes: ProcessEvents,
     files: FileChanges,
     slow: SlowCalls,
+    talkers: Vec<TalkersSample>,
 }
 
 impl State {
@@ -68,10 +71,20 @@ impl State {
             ProbeEvent::Processes(events) => self.processes.lost = events.lost,
             ProbeEvent::Files(changes) => self.files.lost = changes.lost,
             ProbeEvent::SlowCalls(slow) => self.slow.lost = slow.lost,
-            ProbeEvent::Cgroups(_)
-            | ProbeEvent::UnderWay(_)
-            | ProbeEvent::Io(_)
-            | ProbeEvent::Talkers(_) => {}
+            ProbeEvent::Talkers(samples) => samples.iter().for_each(|sample| self.counted(sample)),
+            ProbeEvent::Cgroups(_) | ProbeEvent::UnderWay(_) | ProbeEvent::Io(_) => {}
+        }
+    }
+
+    fn counted(&mut self, sample: &TalkersSample) {
+        let sums = sample.as_counted_before();
+        let side = |known: &&mut TalkersSample| {
+            known.interface == sums.interface && known.direction == sums.direction
+        };
+        if let Some(known) = self.talkers.iter_mut().find(side) {
+            *known = sums;
+        } else if self.talkers.len() < 2 * MAX_PORTS {
+            self.talkers.push(sums);
         }
     }
 
@@ -83,13 +96,14 @@ impl State {
 
     /// The first records of a file that begins now.
     pub(super) fn records(&self) -> Vec<Seen> {
-        let lost = [
+        let before = [
             ProbeEvent::Processes(self.processes.clone()),
             ProbeEvent::Files(self.files.clone()),
             ProbeEvent::SlowCalls(self.slow.clone()),
+            ProbeEvent::Talkers(self.talkers.clone()),
         ];
         let known = Known {
-            probes: self.probes.iter().flatten().cloned().chain(lost).collect(),
+            probes: self.probes.iter().flatten().cloned().chain(before).collect(),
             connections: &self.connections,
             links: &self.links,
             cgroups: &self.cgroups,

@@ -1,7 +1,6 @@
 //! The recording as it is written: one file, a row of files, or stdout.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::Files;
@@ -30,7 +29,6 @@ struct Row {
     files: Files,
     rotation: Rotation,
     state: State,
-    path: PathBuf,
     /// When the current file began.
     since: Mono,
     /// The current file has the records that it begins with alone.
@@ -62,23 +60,22 @@ impl Output {
     pub(super) fn begin(args: &RecordArgs, pipe: Option<Pipe>) -> Result<Self, WriteError> {
         let head = Head::of_this_machine();
         let most = args.max_size.unwrap_or(u64::MAX);
-        let name = |path: &Path| escape(path.as_os_str().as_encoded_bytes()).into_owned();
         if let Some(pipe) = pipe {
             let writer = Writer::new(pipe, &head, most)?;
             return Ok(Self { name: "stdout".into(), head, writer, row: None });
         }
-        let name = name(&args.file);
+        let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
         let Some(rotation) = args.rotate else {
             let writer = Writer::new(files::create(&args.file)?, &head, most)?;
             return Ok(Self { name, head, writer, row: None });
         };
         let files = Files::start(&args.file, args.keep)?;
-        let (part, path) = files.next()?;
+        let part = files.next()?;
         let mut writer = Writer::new(part, &head, u64::MAX)?;
         let (state, before) = Default::default();
         let since = head.started.mono;
         let (is_new, most, begun) = (true, u64::MAX, 1);
-        let mut row = Row { files, rotation, state, path, since, is_new, most, begun, before };
+        let mut row = Row { files, rotation, state, since, is_new, most, begun, before };
         row.most = row.most(writer.bytes());
         writer.limit(row.most);
         Ok(Self { name, head, writer, row: Some(row) })
@@ -121,7 +118,7 @@ impl Output {
     /// Ends the current file at `at` and begins the next one with the known state.
     fn next_file(&mut self, at: Mono) -> Result<(), WriteError> {
         let Some(row) = &mut self.row else { return Ok(()) };
-        let (part, path) = row.files.next()?;
+        let part = row.files.next()?;
         let mut head = Head::of_this_machine();
         head.started.mono = at;
         let mut next = Writer::new(part, &head, u64::MAX)?;
@@ -131,7 +128,7 @@ impl Output {
         next.flush()?;
         row.most = row.most(next.bytes());
         next.limit(row.most);
-        (row.path, row.since, row.is_new) = (path, at, true);
+        (row.since, row.is_new) = (at, true);
         row.begun += 1;
         let (totals, ended) = std::mem::replace(&mut self.writer, next).finish(at);
         row.before = row.before.and(totals);
@@ -156,12 +153,8 @@ impl Output {
         };
         let done = ended.and(row.files.finish().map_err(WriteError::from));
         let words = row.before.and(totals).in_words(&self.head, lost);
-        let name = match &done {
-            Ok(()) => self.name,
-            Err(_) => escape(row.path.as_os_str().as_encoded_bytes()).into_owned(),
-        };
         let files = if row.begun == 1 { "file" } else { "files" };
-        (name, format!("{} {files}, {words}", row.begun), done)
+        (self.name, format!("{} {files}, {words}", row.begun), done)
     }
 }
 

@@ -40,6 +40,9 @@ fn demo() -> Vec<(Mono, Seen)> {
                     Seen::Probe(ProbeEvent::Opens(batch)) => batch.counts.lost += batches,
                     Seen::Probe(ProbeEvent::Connections(batch)) => batch.limits.lost += batches,
                     Seen::Probe(ProbeEvent::Processes(events)) => events.lost += batches,
+                    Seen::Probe(ProbeEvent::Talkers(samples)) => {
+                        samples.iter_mut().for_each(|sample| sample.evicted += batches);
+                    }
                     _ => {}
                 }
                 all.push((at, seen));
@@ -61,6 +64,8 @@ struct Sums {
     wire: BTreeMap<String, Traffic>,
     payload: [u64; 4],
     limits: u64,
+    /// Addresses that were evicted.
+    evicted: u64,
     /// Connections that ended and that began.
     turnover: [u64; 2],
     ticks: u64,
@@ -74,6 +79,7 @@ impl Sums {
             (&mut self.lost, o.lost),
             (&mut self.seen, o.seen),
             (&mut self.limits, o.limits),
+            (&mut self.evicted, o.evicted),
             (&mut self.ticks, o.ticks),
         ] {
             *mine += other;
@@ -124,6 +130,7 @@ fn sums(all: impl IntoIterator<Item = Seen>) -> Sums {
     for port in wire.ports() {
         for (direction, side) in [(Direction::Rx, &port.rx), (Direction::Tx, &port.tx)] {
             sums.wire.insert(format!("{:?} {direction:?}", port.name), side.side.total());
+            sums.evicted += side.evicted;
         }
     }
     for (_, talker) in wire.talkers().iter() {

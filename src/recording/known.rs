@@ -10,7 +10,7 @@ use crate::model::opens::Before;
 /// The state at that moment.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// The state of each probe, the watched interfaces, and what each probe had lost.
+    /// The state of each probe, the watched interfaces, losses so far.
     pub probes: Vec<ProbeEvent>,
     pub connections: &'a Connections,
     pub links: &'a [Link],

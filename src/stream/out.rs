@@ -116,14 +116,16 @@ impl Out {
         (file.number == 0 || file.rotation.is_some_and(is_due)).then_some(file.number + 1)
     }
 
-    /// The length of the lines that have room in the current file, one at least, where not all have.
+    /// The length of the lines that have room in the current file, one at least, where not all have. A line that
+    /// begins with a space is a row of the table before it, in text, and stays with it.
     pub(super) fn part(&self, lines: &[u8]) -> Option<usize> {
         let file = self.file.as_ref()?;
         let room = file.rotation?.room(file.bytes)?;
         let room = usize::try_from(room).ok().filter(|room| *room < lines.len())?;
-        let end = |line: &[u8]| line.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
-        let fitting = lines.get(..room)?.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        fitting.or_else(|| end(lines)).filter(|part| *part < lines.len())
+        let begins = |at: &usize| {
+            lines.get(at - 1) == Some(&b'\n') && lines.get(*at).is_some_and(|byte| *byte != b' ')
+        };
+        (1..=room).rev().find(begins).or_else(|| (room + 1..lines.len()).find(begins))
     }
 
     /// Begins that file with these lines.
@@ -202,6 +204,10 @@ mod tests {
             (7, "abc\nabc\n", Some(4)),
             (0, "abcdefghijkl\n", None),
             (0, "abcdefghijkl\nabc\n", Some(13)),
+            // A table stays whole.
+            (0, "abc\n a\n b\nabc\n", Some(10)),
+            (5, "abc\n a\n b\nabc\n", Some(10)),
+            (5, "abc\n a\n b\n", None),
         ] {
             assert_eq!(out(bytes).part(lines.as_bytes()), part, "{bytes} {lines:?}");
         }

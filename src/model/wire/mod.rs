@@ -93,6 +93,8 @@ pub struct InterfaceSide {
     pub compared: Compared,
     /// Sources that the probe or the model evicted.
     pub evicted: u64,
+    /// Those before this recording.
+    evicted_before: u64,
     /// Bytes in each of the last seconds.
     pub history: History,
     sources: Traffic,
@@ -110,6 +112,7 @@ impl InterfaceSide {
             partial: None,
             compared: Compared::default(),
             evicted: 0,
+            evicted_before: 0,
             history: History::default(),
             sources: Traffic::default(),
             sources_delta: Traffic::default(),
@@ -294,13 +297,17 @@ impl Wire {
             Direction::Rx => &mut port.rx,
             Direction::Tx => &mut port.tx,
         };
+        if later && !side.side.held {
+            side.evicted_before = sample.evicted;
+        }
         side.side.take(sample.total, Mono(0), sample.delta, later);
         side.hook = Some(sample.hook);
         side.interval_ns = sample.interval_ns;
         side.at = sample.at.mono;
         side.compared = sample.compared;
         side.partial.clone_from(&sample.partial);
-        side.evicted = sample.evicted.saturating_add((sample.sources.len() - held) as u64);
+        let evicted = sample.evicted.saturating_sub(side.evicted_before);
+        side.evicted = evicted.saturating_add((sample.sources.len() - held) as u64);
         side.history.add_spread(sample.at.mono, sample.interval_ns, sample.delta.bytes);
         side.sources = sum;
         side.sources_delta = sum_delta;
@@ -312,6 +319,12 @@ impl Wire {
     /// Counts only what comes after the beginning of a recording.
     pub fn begin_after(&mut self) {
         self.later = true;
+        for port in &mut self.ports {
+            for side in [&mut port.rx, &mut port.tx] {
+                side.side.restart();
+                side.evicted_before += std::mem::take(&mut side.evicted);
+            }
+        }
     }
 
     /// Starts the counts again, of every interface.
