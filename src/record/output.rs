@@ -19,7 +19,8 @@ pub(super) struct Output {
     /// The file, the directory of a row, or `stdout`.
     pub(super) name: String,
     head: Head,
-    writer: Writer,
+    /// `None` where a file of the row has ended and the next one could not begin.
+    writer: Option<Writer>,
     row: Option<Row>,
 }
 
@@ -62,12 +63,12 @@ impl Output {
         let most = args.max_size.unwrap_or(u64::MAX);
         if let Some(pipe) = pipe {
             let writer = Writer::new(pipe, &head, most)?;
-            return Ok(Self { name: "stdout".into(), head, writer, row: None });
+            return Ok(Self { name: "stdout".into(), head, writer: Some(writer), row: None });
         }
         let name = escape(args.file.as_os_str().as_encoded_bytes()).into_owned();
         let Some(rotation) = args.rotate else {
             let writer = Writer::new(files::create(&args.file)?, &head, most)?;
-            return Ok(Self { name, head, writer, row: None });
+            return Ok(Self { name, head, writer: Some(writer), row: None });
         };
         let files = Files::start(&args.file, args.keep)?;
         let part = files.next()?;
@@ -78,7 +79,7 @@ impl Output {
         let mut row = Row { files, rotation, state, since, is_new, most, begun, before };
         row.most = row.most(writer.bytes());
         writer.limit(row.most);
-        Ok(Self { name, head, writer, row: Some(row) })
+        Ok(Self { name, head, writer: Some(writer), row: Some(row) })
     }
 
     /// Takes what came at `at`, into the next file where the current one has no room for it or is old
@@ -87,7 +88,7 @@ impl Output {
         if self.row.as_ref().is_some_and(|row| row.is_due(at)) {
             self.next_file(at)?;
         }
-        match self.writer.take(at, seen) {
+        match self.writer()?.take(at, seen) {
             Err(WriteError::Full) if self.row.is_some() => self.take_into_next(at, seen)?,
             done => done?,
         }
@@ -98,30 +99,40 @@ impl Output {
         Ok(())
     }
 
+    fn writer(&mut self) -> Result<&mut Writer, WriteError> {
+        self.writer.as_mut().ok_or_else(|| io::Error::other("the next file did not begin").into())
+    }
+
     fn take_into_next(&mut self, at: Mono, seen: &Seen) -> Result<(), WriteError> {
         if self.row.as_ref().is_some_and(|row| !row.is_new) {
             self.next_file(at)?;
         }
-        match self.writer.take(at, seen) {
+        let most = self.row.as_ref().map_or(u64::MAX, |row| row.most);
+        let writer = self.writer()?;
+        match writer.take(at, seen) {
             // Larger than a file of the row may be: nothing is lost for that.
             Err(WriteError::Full) => {
-                self.writer.limit(u64::MAX);
-                self.writer.take(at, seen)?;
-                self.writer.flush()?;
-                self.writer.limit(self.row.as_ref().map_or(u64::MAX, |row| row.most));
+                writer.limit(u64::MAX);
+                writer.take(at, seen)?;
+                writer.flush()?;
+                writer.limit(most);
                 Ok(())
             }
             done => done,
         }
     }
 
-    /// Ends the current file at `at` and begins the next one with the known state.
+    /// Ends the current file at `at` and begins the next one with the known state. In this order: whenever the program
+    /// is killed, all files but the last are whole.
     fn next_file(&mut self, at: Mono) -> Result<(), WriteError> {
-        let Some(row) = &mut self.row else { return Ok(()) };
-        let part = row.files.next()?;
+        let (Some(row), Some(writer)) = (&mut self.row, self.writer.take()) else { return Ok(()) };
+        let (totals, ended) = writer.finish(at);
+        row.before = row.before.and(totals);
+        ended?;
         let mut head = Head::of_this_machine();
         head.started.mono = at;
-        let mut next = Writer::new(part, &head, u64::MAX)?;
+        let mut next = Writer::new(row.files.next()?, &head, u64::MAX)?;
+        row.begun += 1;
         for seen in row.state.records() {
             next.take(at, &seen)?;
         }
@@ -129,30 +140,33 @@ impl Output {
         row.most = row.most(next.bytes());
         next.limit(row.most);
         (row.since, row.is_new) = (at, true);
-        row.begun += 1;
-        let (totals, ended) = std::mem::replace(&mut self.writer, next).finish(at);
-        row.before = row.before.and(totals);
-        ended
+        self.writer = Some(next);
+        Ok(())
     }
 
     /// Writes the block under way when it has waited long enough.
     pub(super) fn idle(&mut self, now: Mono) -> Result<(), WriteError> {
-        self.writer.idle(now)
+        self.writer()?.idle(now)
     }
 
     /// Writes the block under way.
     pub(super) fn flush(&mut self) -> Result<(), WriteError> {
-        self.writer.flush()
+        self.writer()?.flush()
     }
 
     /// Ends the recording at `now`. Returns its name, the totals in words, of which `lost` is a part, and how it went.
     pub(super) fn finish(self, now: Mono, lost: u64) -> (String, String, Result<(), WriteError>) {
-        let (totals, ended) = self.writer.finish(now);
+        let last = self.writer.map(|writer| writer.finish(now));
         let Some(row) = self.row else {
+            let (totals, ended) = last.unwrap_or((Totals::default(), Ok(())));
             return (self.name, totals.in_words(&self.head, lost), ended);
         };
+        let (totals, ended) = match last {
+            Some((totals, ended)) => (row.before.and(totals), ended),
+            None => (row.before, Ok(())),
+        };
         let done = ended.and(row.files.finish().map_err(WriteError::from));
-        let words = row.before.and(totals).in_words(&self.head, lost);
+        let words = totals.in_words(&self.head, lost);
         let files = if row.begun == 1 { "file" } else { "files" };
         (self.name, format!("{} {files}, {words}", row.begun), done)
     }

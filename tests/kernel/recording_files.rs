@@ -156,7 +156,13 @@ fn after_a_kill_all_files_are_readable() {
     let all = files(dir.path());
     for (at, file) in all.iter().enumerate() {
         assert!(file.metadata().unwrap().len() <= 64 << 10, "{}", file.display());
-        let mut reader = Reader::new(File::open(file).unwrap()).unwrap();
+        let is_last = at == all.len() - 1;
+        let mut reader = match Reader::new(File::open(file).unwrap()) {
+            Ok(reader) => reader,
+            // It was about to begin.
+            Err(_) if is_last && file.metadata().unwrap().len() < 200 => continue,
+            Err(damage) => panic!("{}: {damage}", file.display()),
+        };
         let end = loop {
             match reader.read() {
                 Ok(Item::End(_)) => break Ok(()),
@@ -164,7 +170,6 @@ fn after_a_kill_all_files_are_readable() {
                 Err(end) => break Err(end),
             }
         };
-        let is_last = at == all.len() - 1;
         assert!(matches!((is_last, &end), (false, Ok(())) | (true, Err(Damage::Cut))), "{end:?}");
     }
     // Another run in the same directory: it removes the oldest ones alone.
