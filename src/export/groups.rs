@@ -111,11 +111,14 @@ impl GroupKey {
     }
 }
 
+/// The value of each label of the group of all others.
+pub const OTHER: &str = "other";
+
 /// The labels of `other`. No group has them: one in a container has no unit.
 fn other_labels() -> Arc<str> {
     let mut labels = Labels::default();
     for name in ["unit", "container", "namespace", "pod", "program"] {
-        labels.add(name, "other");
+        labels.add(name, OTHER);
     }
     labels.into()
 }

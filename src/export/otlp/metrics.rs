@@ -46,10 +46,8 @@ impl Writer {
                 let (now, later) = rest.split_at(rest.len().min(MAX_POINTS - points));
                 rest = later;
                 points += now.len();
-                let now = now.iter().map(|sample| match convention {
-                    None => self.point(samples.family, sample, at, KeyValue::text),
-                    Some(_) => self.point(samples.family, sample, at, conventions::attribute),
-                });
+                let point = |sample| self.point(samples.family, convention, sample, at);
+                let now = now.iter().map(point);
                 metrics.push(metric(samples.family, convention, now.collect()));
                 if points == MAX_POINTS {
                     requests.push(self.request(std::mem::take(&mut metrics), points));
@@ -63,16 +61,18 @@ impl Writer {
         requests
     }
 
-    fn point<'s>(
+    fn point(
         &self,
         family: &Family,
-        sample: &'s Sample,
+        convention: Option<&Convention>,
+        sample: &Sample,
         at: u64,
-        attribute: impl Fn(&'s str, String) -> KeyValue,
     ) -> NumberDataPoint {
-        let labels = sample.labels.iter().flatten();
-        let attributes =
-            labels.flat_map(|labels| pairs(labels)).map(|(name, value)| attribute(name, value));
+        let labels = sample.labels.iter().flatten().flat_map(|labels| pairs(labels));
+        let attributes = match convention {
+            None => labels.map(|(name, value)| KeyValue::text(name, value)).collect(),
+            Some(_) => conventions::attributes(labels),
+        };
         let start = match (family.kind, sample.start) {
             (Kind::Counter, 0) => self.began,
             (Kind::Counter, start) => start,
@@ -80,7 +80,7 @@ impl Writer {
             (Kind::Gauge | Kind::Info, _) => 0,
         };
         NumberDataPoint {
-            attributes: attributes.collect(),
+            attributes,
             // The clock may have been set back in between.
             start_time_unix_nano: start.min(at),
             time_unix_nano: at,
