@@ -77,13 +77,14 @@ impl App {
         let processes = ProcessEvents { lost: data.process_log.reported(), ..Default::default() };
         let files = FileChanges { lost: data.change_log.reported(), ..Default::default() };
         let slow = SlowCalls { lost: data.slow_log.reported(), ..Default::default() };
-        let lost = [
+        let before = [
             ProbeEvent::Processes(processes),
             ProbeEvent::Files(files),
             ProbeEvent::SlowCalls(slow),
+            ProbeEvent::Talkers(data.wire.counted_before(data.wall.unwrap_or_default())),
         ];
         let known = Known {
-            probes: probes.into_iter().flatten().chain(lost).collect(),
+            probes: probes.into_iter().flatten().chain(before).collect(),
             connections: &data.owners,
             links: &data.links,
             cgroups: &data.cgroups,

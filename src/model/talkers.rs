@@ -111,15 +111,13 @@ pub struct TalkersSample {
 }
 
 impl TalkersSample {
-    /// Its sums for a recording that begins after it: nothing of them counts there.
-    pub fn as_counted_before(&self) -> Self {
+    /// The same with all traffic in `other`.
+    pub fn without_sources(&self) -> Self {
         Self {
             interface: self.interface.clone(),
             partial: self.partial.clone(),
-            interval_ns: 0,
-            delta: Traffic::default(),
             other: self.total,
-            other_delta: Traffic::default(),
+            other_delta: self.delta,
             sources: Vec::new(),
             detail: None,
             ..*self

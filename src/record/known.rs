@@ -8,9 +8,8 @@ use crate::model::link::Link;
 use crate::model::opens::Before;
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
-use crate::model::talkers::TalkersSample;
-use crate::model::time::Mono;
-use crate::model::wire::MAX_PORTS;
+use crate::model::time::{Mono, WallOffset};
+use crate::model::wire::Wire;
 use crate::recording::{Known, Seen};
 
 /// The state after the records so far.
@@ -26,7 +25,9 @@ pub(super) struct State {
     processes: ProcessEvents,
     files: FileChanges,
     slow: SlowCalls,
-    talkers: Vec<TalkersSample>,
+    /// Without addresses: the sums of each interface.
+    wire: Wire,
+    wall: WallOffset,
 }
 
 impl State {
@@ -71,20 +72,13 @@ impl State {
             ProbeEvent::Processes(events) => self.processes.lost = events.lost,
             ProbeEvent::Files(changes) => self.files.lost = changes.lost,
             ProbeEvent::SlowCalls(slow) => self.slow.lost = slow.lost,
-            ProbeEvent::Talkers(samples) => samples.iter().for_each(|sample| self.counted(sample)),
+            ProbeEvent::Talkers(samples) => {
+                for sample in samples {
+                    self.wall = sample.at.wall;
+                    self.wire.add_sample(&sample.without_sources());
+                }
+            }
             ProbeEvent::Cgroups(_) | ProbeEvent::UnderWay(_) | ProbeEvent::Io(_) => {}
-        }
-    }
-
-    fn counted(&mut self, sample: &TalkersSample) {
-        let sums = sample.as_counted_before();
-        let side = |known: &&mut TalkersSample| {
-            known.interface == sums.interface && known.direction == sums.direction
-        };
-        if let Some(known) = self.talkers.iter_mut().find(side) {
-            *known = sums;
-        } else if self.talkers.len() < 2 * MAX_PORTS {
-            self.talkers.push(sums);
         }
     }
 
@@ -100,7 +94,7 @@ impl State {
             ProbeEvent::Processes(self.processes.clone()),
             ProbeEvent::Files(self.files.clone()),
             ProbeEvent::SlowCalls(self.slow.clone()),
-            ProbeEvent::Talkers(self.talkers.clone()),
+            ProbeEvent::Talkers(self.wire.counted_before(self.wall)),
         ];
         let known = Known {
             probes: self.probes.iter().flatten().cloned().chain(before).collect(),

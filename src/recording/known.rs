@@ -24,7 +24,9 @@ impl Known<'_> {
         let connections = self.connections.known_before().into_iter().map(ProbeEvent::Connections);
         let names = self.connections.hostnames.known_before();
         let names = names.into_iter().map(ProbeEvent::Hostnames);
+        let is_empty = |event: &ProbeEvent| matches!(event, ProbeEvent::Talkers(samples) if samples.is_empty());
         let events = self.probes.into_iter().chain(connections).chain(names);
+        let events = events.filter(|event| !is_empty(event));
         let mut seen: Vec<Seen> = events.map(Seen::Probe).collect();
         seen.push(Seen::Probe(ProbeEvent::Links(self.links.to_vec())));
         seen.push(Seen::Cgroups(self.cgroups.all()));

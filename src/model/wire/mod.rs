@@ -17,7 +17,7 @@ use super::interface_name::InterfaceName;
 use super::link::Hook;
 use super::slab::{Slab, Slot};
 use super::talkers::{Direction, Source, TalkersSample, Traffic};
-use super::time::Mono;
+use super::time::{Mono, Stamp, WallOffset};
 use talk::Talk;
 
 /// Addresses held at most, of all interfaces together; the rest is in `other`.
@@ -93,7 +93,8 @@ pub struct InterfaceSide {
     pub compared: Compared,
     /// Sources that the probe or the model evicted.
     pub evicted: u64,
-    /// Those before this recording.
+    /// Those that the probe has reported, and those of them before this recording.
+    evicted_reported: u64,
     evicted_before: u64,
     /// Bytes in each of the last seconds.
     pub history: History,
@@ -112,6 +113,7 @@ impl InterfaceSide {
             partial: None,
             compared: Compared::default(),
             evicted: 0,
+            evicted_reported: 0,
             evicted_before: 0,
             history: History::default(),
             sources: Traffic::default(),
@@ -297,16 +299,18 @@ impl Wire {
             Direction::Rx => &mut port.rx,
             Direction::Tx => &mut port.tx,
         };
-        if later && !side.side.held {
-            side.evicted_before = sample.evicted;
-        }
         side.side.take(sample.total, Mono(0), sample.delta, later);
         side.hook = Some(sample.hook);
         side.interval_ns = sample.interval_ns;
         side.at = sample.at.mono;
         side.compared = sample.compared;
         side.partial.clone_from(&sample.partial);
-        let evicted = sample.evicted.saturating_sub(side.evicted_before);
+        // One that is attached again counts from 0.
+        if sample.evicted < side.evicted_before {
+            side.evicted_before = 0;
+        }
+        side.evicted_reported = sample.evicted;
+        let evicted = sample.evicted - side.evicted_before;
         side.evicted = evicted.saturating_add((sample.sources.len() - held) as u64);
         side.history.add_spread(sample.at.mono, sample.interval_ns, sample.delta.bytes);
         side.sources = sum;
@@ -322,9 +326,37 @@ impl Wire {
         for port in &mut self.ports {
             for side in [&mut port.rx, &mut port.tx] {
                 side.side.restart();
-                side.evicted_before += std::mem::take(&mut side.evicted);
+                (side.evicted, side.evicted_before) = (0, side.evicted_reported);
             }
         }
+    }
+
+    /// The sums of each interface and direction, for a recording that begins now: nothing of them counts
+    /// there.
+    pub fn counted_before(&self, wall: WallOffset) -> Vec<TalkersSample> {
+        let sums = |port: &Interface, direction| {
+            let side = port.side(direction);
+            Some(TalkersSample {
+                ifindex: port.ifindex,
+                interface: port.name.clone(),
+                direction,
+                hook: side.hook?,
+                at: Stamp { mono: side.at, wall },
+                interval_ns: 0,
+                total: side.side.total,
+                delta: Traffic::default(),
+                other: side.side.total,
+                other_delta: Traffic::default(),
+                partial: side.partial.clone(),
+                sources: Vec::new(),
+                evicted: side.evicted_reported,
+                compared: side.compared,
+                detail: None,
+            })
+        };
+        let sides = [Direction::Rx, Direction::Tx];
+        let of = |port| sides.into_iter().filter_map(move |direction| sums(port, direction));
+        self.ports.iter().flat_map(of).collect()
     }
 
     /// Starts the counts again, of every interface.

@@ -69,14 +69,14 @@ impl Interface {
 impl InterfaceSide {
     fn write(&self, to: &mut Writing) {
         to.put(&(self.side, self.hook, self.interval_ns, self.at, &self.partial));
-        to.put(&(self.compared, self.evicted, self.evicted_before));
+        to.put(&(self.compared, self.evicted, self.evicted_reported, self.evicted_before));
         to.put(&(self.sources, self.sources_delta, self.held));
         self.history.write(to);
     }
 
     fn read(from: &mut Reading<'_>) -> Option<Self> {
         let (side, hook, interval_ns, at, partial) = from.get()?;
-        let (compared, evicted, evicted_before) = from.get()?;
+        let (compared, evicted, evicted_reported, evicted_before) = from.get()?;
         let (sources, sources_delta, held) = from.get()?;
         let mut history = History::default();
         history.read(from)?;
@@ -88,6 +88,7 @@ impl InterfaceSide {
             partial,
             compared,
             evicted,
+            evicted_reported,
             evicted_before,
             history,
             sources,
