@@ -63,7 +63,7 @@ class Victoria:
         return [rule for group in self._get(f"{self.alerts}/api/v1/rules")["groups"] for rule in group["rules"]]
 
     def wrong(self):
-        """What is not as it should be yet: rules with an error or without an answer, machines that are not scraped."""
+        """Rules with an error or without an answer, and machines that are not scraped."""
         rules = self.rules()
         wrong = [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule.get("lastError")]
         recording = [rule["name"] for rule in rules if rule["type"] == "recording"]
