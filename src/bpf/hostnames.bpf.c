@@ -197,14 +197,21 @@ static __always_inline void copy_packet(struct __sk_buff *skb, const struct pack
 					enum hostname_kind kind, __u64 cookie, __u32 most)
 {
 	__u32 copied = packet->bytes < most ? packet->bytes : most;
-	bool small = copied <= HOSTNAME_SMALL_BYTES;
+	__u32 room = HOSTNAME_COPY_BYTES;
 
-	if (!admit(bpf_ktime_get_ns(), small ? HOSTNAME_SMALL_BYTES : HOSTNAME_COPY_BYTES))
+	if (copied <= HOSTNAME_SMALL_BYTES)
+		room = HOSTNAME_SMALL_BYTES;
+	else if (copied <= HOSTNAME_MEDIUM_BYTES)
+		room = HOSTNAME_MEDIUM_BYTES;
+	if (!admit(bpf_ktime_get_ns(), room))
 		return;
 	if (kind != HOSTNAME_HELLO && packet->bytes > HOSTNAME_COPY_BYTES)
 		__sync_fetch_and_add(&cut, 1);
-	if (small)
+	/* The size of a record is a constant for the verifier. */
+	if (room == HOSTNAME_SMALL_BYTES)
 		write_record(skb, packet, kind, cookie, copied, HOSTNAME_SMALL_BYTES);
+	else if (room == HOSTNAME_MEDIUM_BYTES)
+		write_record(skb, packet, kind, cookie, copied, HOSTNAME_MEDIUM_BYTES);
 	else
 		write_record(skb, packet, kind, cookie, copied, HOSTNAME_COPY_BYTES);
 }

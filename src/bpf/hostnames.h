@@ -5,8 +5,10 @@
 
 /* Payload in a record. Of a ClientHello in several packets, all of them together. */
 #define HOSTNAME_COPY_BYTES 4096
-/* Payload in a small record. */
-#define HOSTNAME_SMALL_BYTES 512
+/* Payload in smaller records: answers of DNS and many a ClientHello (517 bytes by padding), and those
+ * with a post-quantum key. */
+#define HOSTNAME_SMALL_BYTES 640
+#define HOSTNAME_MEDIUM_BYTES 2048
 
 enum hostname_kind {
 	HOSTNAME_QUERY = 1, /* DNS, leaving: has the process that asks */
