@@ -49,7 +49,9 @@ pub(super) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     if args.file.is_none() || args.by == By::Holder {
         take_types(&args.watch.types)?;
-        return report::run(&config::settings(&args.watch, &config::load(None)?), args);
+        let settings = config::settings(&args.watch, &config::load(None)?);
+        // Rows have no names: only a filter asks for them.
+        return report::run(&Settings { names: args.watch.names, ..settings }, args);
     }
     // The file's options of live watching (a filter, a process) do not apply to a recording.
     let (process, filter) = (args.watch.process.clone(), args.watch.filter.clone());
@@ -61,7 +63,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let file = config::load(args.config.as_deref())?;
     let settings = config::settings_with(&args.watch(), args.owners, &file);
     let files = settings.files || args.changes.files;
-    let settings = Settings { latency: false, files, ..settings };
+    let settings = Settings { latency: false, names: false, files, ..settings };
     let watched = if args.watched.is_empty() { &file.watched } else { &args.watched };
     export::run(&settings, args, watched)
 }

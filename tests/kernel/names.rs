@@ -109,7 +109,7 @@ fn connects(to: &[&str], port: u16) -> Pid {
     client("bash", &["-c", &script.join("; ")])
 }
 
-/// What a line says of the name.
+/// The keys of a line that are about the name.
 fn said(line: &Value) -> Value {
     json!([line["name"], line["name_source"], line["name_others"]])
 }

@@ -15,7 +15,7 @@ use super::time::Mono;
 
 pub use table::{Bounds, Hostnames, MAX_ADDRESSES, MAX_HELLOS, Named, OwnedName};
 
-/// Where a name was seen.
+/// The kind of packet that a name came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NameSource {
     /// An answer of DNS.

@@ -16,6 +16,8 @@ pub const MAX_ADDRESSES: usize = 16_384;
 pub const MAX_HELLOS: usize = 16_384;
 /// Names in one part of [`Hostnames::known_before`]: at most 600 KiB.
 const KNOWN_PART: usize = 1_024;
+/// Bytes of all names by address; beyond, the half is evicted as above.
+const MAX_NAME_BYTES: usize = 8 << 20;
 /// Names of one address for one process: beyond, the oldest one goes.
 const NAMES_OF_ONE: usize = 4;
 
@@ -39,8 +41,17 @@ impl Default for Bounds {
 struct Known {
     name: Box<[u8]>,
     source: NameSource,
+    /// The first answer, and the latest.
+    first: Mono,
     at: Mono,
     ttl_s: u32,
+}
+
+impl Known {
+    /// The latest of its two times up to a moment.
+    fn last_before(&self, until: Mono) -> Mono {
+        if self.at <= until { self.at } else { self.first }
+    }
 }
 
 /// A name, where it comes from, and how old it is.
@@ -81,6 +92,8 @@ pub struct Hostnames {
     /// The latest name last.
     answers: HashMap<(ProcessKey, IpAddr), Vec<Known>>,
     hellos: HashMap<u64, (Mono, Box<[u8]>)>,
+    /// Of the names in `answers`.
+    name_bytes: usize,
     /// Names are looked for.
     pub on: bool,
     /// Features that the kernel refused.
@@ -108,18 +121,28 @@ impl Hostnames {
         self.missing.clone_from(&batch.missing);
         for answer in &batch.answers {
             let key = (answer.process, answer.ip);
-            if self.answers.len() >= self.bounds.addresses && !self.answers.contains_key(&key) {
+            let full = self.answers.len() >= self.bounds.addresses
+                || self.name_bytes + answer.name.len() > MAX_NAME_BYTES;
+            if full && !self.answers.contains_key(&key) {
                 self.evict_answers();
             }
             let known = self.answers.entry(key).or_default();
-            known.retain(|known| known.name != answer.name);
+            // An answer that comes again changes nothing for connections that began before it.
+            if let Some(again) = known.iter_mut().find(|known| known.name == answer.name) {
+                (again.at, again.ttl_s) = (answer.at.max(again.at), answer.ttl_s);
+                again.source = answer.source;
+                continue;
+            }
             if known.len() >= NAMES_OF_ONE {
-                known.remove(0);
+                let gone = known.remove(0);
+                self.name_bytes -= gone.name.len();
                 self.evicted += 1;
             }
+            self.name_bytes += answer.name.len();
             known.push(Known {
                 name: answer.name.clone(),
                 source: answer.source,
+                first: answer.at,
                 at: answer.at,
                 ttl_s: answer.ttl_s,
             });
@@ -150,14 +173,14 @@ impl Hostnames {
     /// The name that a process got last for an address, up to a moment.
     fn before(&self, process: ProcessKey, ip: IpAddr, until: Mono) -> Option<Named<'_>> {
         let known = self.answers.get(&(process, ip))?;
-        let earlier: Vec<&Known> = known.iter().filter(|known| known.at <= until).collect();
-        let latest = earlier.last()?;
+        let earlier = || known.iter().filter(|known| known.first <= until);
+        let last = earlier().max_by_key(|known| known.last_before(until))?;
         Some(Named {
-            name: &latest.name,
-            source: latest.source,
-            at: latest.at,
-            ttl_s: Some(latest.ttl_s),
-            others: earlier.len() - 1,
+            name: &last.name,
+            source: last.source,
+            at: last.last_before(until),
+            ttl_s: Some(last.ttl_s),
+            others: earlier().count() - 1,
         })
     }
 
@@ -177,8 +200,9 @@ impl Hostnames {
             return Vec::new();
         }
         let answers = self.answers.iter().flat_map(|((process, ip), known)| {
-            known.iter().map(|known| Answer {
-                at: known.at,
+            let times = known.iter().flat_map(|known| [(known, known.first), (known, known.at)]);
+            times.map(|(known, at)| Answer {
+                at,
                 process: *process,
                 ip: *ip,
                 name: known.name.clone(),
@@ -221,10 +245,13 @@ impl Hostnames {
     }
 
     fn evict_answers(&mut self) {
-        let latest = |known: &Vec<Known>| known.last().map_or(Mono(0), |known| known.at);
+        let latest =
+            |known: &Vec<Known>| known.iter().map(|known| known.at).max().unwrap_or_default();
         let all = self.answers.len();
         let median = median(self.answers.values().map(latest));
         self.answers.retain(|_, known| latest(known) > median);
+        let names = self.answers.values().flatten().map(|known| known.name.len());
+        self.name_bytes = names.sum();
         self.evicted += (all - self.answers.len()) as u64;
     }
 
@@ -300,6 +327,10 @@ mod tests {
         assert_eq!(name(&names, &Conn { passive: true, ..to.clone() }), None);
         assert_eq!(name(&names, &Conn { since: None, ..to.clone() }), None);
         assert_eq!(name(&names, &conn(1, "192.0.2.1:0")), None);
+        // Asked again, after the connection began: it keeps its name.
+        names.add(&answers(vec![answer(1, "192.0.2.1", "two.example", 20)]));
+        assert_eq!(name(&names, &to), Some(("two.example".into(), 1)));
+        assert_eq!(names.of(&to).unwrap().at, Mono(3));
         names.add(&hello(1, 12));
         assert_eq!(name(&names, &to), Some(("tls.example".into(), 0)), "its own is surer");
         assert_eq!(name(&names, &conn(2, "192.0.2.1:443")), Some(("two.example".into(), 1)));

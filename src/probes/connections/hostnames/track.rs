@@ -10,7 +10,8 @@ use crate::model::time::{Mono, NS_PER_SEC};
 
 /// Queries without an answer, and unfinished messages, of each kind; beyond, the older half is evicted.
 pub(super) const MAX_PENDING: usize = 4_096;
-/// Names that one socket asks for by multicast at once.
+/// Sockets that ask by multicast, and names that one of them asks for at once.
+const MAX_MULTICAST_SOCKETS: usize = 512;
 const MAX_MULTICAST: usize = 16;
 /// Answers that are taken from one message, and answers and hellos from one drain.
 pub(super) const MAX_OF_MESSAGE: usize = 64;
@@ -148,7 +149,9 @@ impl Track {
         let asked = |question| Asked { question, process, at };
         if multicast {
             self.counts.evicted +=
-                make_room(&mut self.multicast, |all| all.last().map_or(Mono(0), |asked| asked.at));
+                make_room_beyond(MAX_MULTICAST_SOCKETS, &mut self.multicast, |all| {
+                    all.last().map_or(Mono(0), |asked| asked.at)
+                });
             let all = self.multicast.entry(packet.cookie).or_default();
             for question in message.questions {
                 all.retain(|asked| asked.question != question);
@@ -506,6 +509,8 @@ mod tests {
             track.take(&Packet { at, cookie, port: MDNS, ..packet(Kind::Query, &query) });
         }
         assert!(track.asked.len() <= MAX_PENDING && track.streams.len() <= MAX_PENDING);
-        assert_eq!(track.counts.evicted, 3 * (MAX_PENDING as u64 / 2 + 1));
+        assert!(track.multicast.len() <= MAX_MULTICAST_SOCKETS);
+        let of_multicast = (MAX_PENDING - track.multicast.len() + 1) as u64;
+        assert_eq!(track.counts.evicted, 2 * (MAX_PENDING as u64 / 2 + 1) + of_multicast);
     }
 }
