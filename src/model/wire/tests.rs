@@ -103,3 +103,27 @@ fn an_interval_of_no_length_has_no_rate() {
     let one = talker(&wire, 1).unwrap();
     assert_eq!(wire.rate(one, Direction::Rx, Mono(10 * NS_PER_SEC)), Rate::default());
 }
+
+#[test]
+fn a_recording_that_begins_later_counts_from_there() {
+    let rx = |interface, at, sources: &[_], evicted| TalkersSample {
+        evicted,
+        ..sample(interface, Direction::Rx, at, sources, 60)
+    };
+    let mut first = Wire::default();
+    first.add_sample(&rx("eth0", 10, &[(1, 1, 5_000, 1_000)], 7));
+    let mut later = Wire::default();
+    first.counted_before(WallOffset(0)).iter().for_each(|known| later.add_sample(known));
+    later.begin_after();
+    assert_eq!((later.ports()[0].rx.side.total().bytes, later.ports()[0].rx.evicted), (0, 0));
+    later.add_sample(&rx("eth0", 11, &[(1, 1, 5_600, 600)], 9));
+    assert_eq!((later.ports()[0].rx.side.total().bytes, later.ports()[0].rx.evicted), (600, 2));
+    assert_eq!(talker(&later, 1).unwrap().rx.total().bytes, 600);
+    // A new interface counts from its beginning, one that is attached again from there.
+    later.add_sample(&rx("eth1", 11, &[], 3));
+    later.add_sample(&rx("eth0", 12, &[(1, 1, 5_600, 0)], 1));
+    assert_eq!((later.ports()[1].rx.evicted, later.ports()[0].rx.evicted), (3, 1));
+    // The next recording begins where this one ends.
+    let known = later.counted_before(WallOffset(0));
+    assert_eq!((known[0].total.bytes, known[0].evicted, known[1].evicted), (5_660, 1, 3));
+}
