@@ -33,6 +33,8 @@ fn shows_processes_with_their_files_and_quits_cleanly() {
         tty.wait_for(view);
     }
     tty.send("?");
+    tty.wait_for("Help");
+    tty.send("\x1b[6~");
     tty.wait_for("Shift-Tab");
     tty.send("\x1b");
     tty.send("q");

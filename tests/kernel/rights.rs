@@ -107,7 +107,8 @@ fn each_thread_of_the_dashboard_keeps_the_privileges_it_needs() {
     let pid = tty.pid().unsigned_abs();
     let others = [
         ("opens", OPENS),
-        ("connections", OPENS),
+        // Names that processes ask for are looked for from a key on.
+        ("connections", OPENS | NET_ADMIN),
         ("talkers", TALKERS),
         ("processes", SYS_PTRACE),
         ("cgroups", 0),
