@@ -154,15 +154,15 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 	entry = bpf_map_lookup_elem(&used, &key);
 	if (!entry)
 		entry = repeat == BY_CALL ? make_by_call(&key, type) : make_by_loop(&key, type);
+	left = entry ? 0 : bpf_map_lookup_elem(&rest, &call->side);
 	if (slow_ns && call->took_ns)
-		time_call(entry, &key, type, direction, call, repeat);
+		time_call(entry, left, &key, type, direction, call, repeat);
 	if (call->ret < 0)
 		return;
 	if (entry) {
 		add(&entry->entry.counts, direction, call->ret);
 		return;
 	}
-	left = bpf_map_lookup_elem(&rest, &call->side);
 	if (left)
 		add(&left->other, direction, call->ret);
 }

@@ -92,6 +92,7 @@ _Static_assert(sizeof(struct slow_record) == SLOW_RECORD_BYTES, "the record has 
 struct io_rest {
 	struct io_counts other; /* the table was full */
 	struct io_counts unknown; /* the descriptor was closed by the time the call returned */
+	__u64 slow; /* calls of the limit's duration or longer while the table was full */
 };
 
 #endif

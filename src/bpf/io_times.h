@@ -169,9 +169,10 @@ static __always_inline void raise_max(__u64 *max_ns, __u64 ns, enum repeat repea
 	}
 }
 
-/* Counts the duration of a call; `entry`: 0 where the table is full. */
-static __always_inline void time_call(struct io_timed_entry *entry, const struct io_key *key,
-				      __u32 type, enum direction direction, const struct call *call,
+/* Counts the duration of a call; `entry`: 0 where the table is full, `left`: 0 where it is not. */
+static __always_inline void time_call(struct io_timed_entry *entry, struct io_rest *left,
+				      const struct io_key *key, __u32 type,
+				      enum direction direction, const struct call *call,
 				      enum repeat repeat)
 {
 	bool slow = call->took_ns >= slow_ns;
@@ -183,6 +184,8 @@ static __always_inline void time_call(struct io_timed_entry *entry, const struct
 			__sync_fetch_and_add(&entry->times.slow, 1);
 		raise_max(&entry->times.max_ns, call->took_ns, repeat);
 	}
+	if (slow && left)
+		__sync_fetch_and_add(&left->slow, 1);
 	if (slow)
 		report_slow(entry, key, call, type, direction == WRITES);
 }

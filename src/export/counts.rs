@@ -132,9 +132,11 @@ impl Counts {
                     self.has_slow |= one.times.is_some();
                     let counts = groups.counts(group);
                     counts.read_and_wrote(&one.counts);
-                    counts.slow_calls.add(one.times.as_ref().map_or(0, |times| times.slow));
+                    counts.slow_calls.add(one.slow());
                 }
-                self.groups.counts(None).read_and_wrote(&sample.other);
+                let other = self.groups.counts(None);
+                other.read_and_wrote(&sample.other);
+                other.slow_calls.add(sample.other_slow);
                 let unknown = sample.unknown;
                 self.unknown_io.add(unknown.read_calls.saturating_add(unknown.write_calls));
             }

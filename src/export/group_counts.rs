@@ -137,13 +137,15 @@ impl GroupCounts {
         self.other_errnos.add(gone.other_errnos.unseen());
     }
 
-    /// A measure of activity: the sum of all counts, with 1 KiB of payload, or of bytes read and written, as one.
+    /// A measure of activity: the sum of all counts, changes of files included, with 1 KiB of payload, or of bytes read and written, as one.
     pub(super) fn weight(&mut self) -> u64 {
         let [opens, rx, tx, connects, failures, accepts, read, written, slow] =
             self.fixed().map(|n| n.value());
+        let changes = self.changes.iter().map(|n| n.value());
         let sum = [opens, connects, failures, accepts, slow]
-            .iter()
-            .fold(0u64, |a, b| a.saturating_add(*b));
+            .into_iter()
+            .chain(changes)
+            .fold(0u64, u64::saturating_add);
         let bytes = [rx, tx, read, written].iter().fold(0u64, |a, b| a.saturating_add(*b));
         sum.saturating_add(bytes >> 10)
     }

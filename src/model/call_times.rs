@@ -55,6 +55,15 @@ impl CallTimes {
         }
     }
 
+    /// Those of the calls since `earlier` was copied from it; `None` where there were none. A longest one cannot
+    /// be taken out: it is that of all.
+    pub fn since(&self, earlier: &Self) -> Option<Self> {
+        let before = earlier.counts.iter().copied().chain(std::iter::repeat(0));
+        let counts = self.counts.iter().zip(before).map(|(n, before)| n.saturating_sub(before));
+        let rest = Self::new(self.max_ns, self.slow.saturating_sub(earlier.slow), counts);
+        (rest.calls() > 0).then_some(rest)
+    }
+
     /// The duration that `percent` of the calls did not exceed, ns: an upper limit, which is less than half
     /// above the true one, if that is 1,024 ns or longer: all shorter ones are in one bucket. `None` where none was timed.
     pub fn percentile_ns(&self, percent: u64) -> Option<u64> {
@@ -133,6 +142,9 @@ mod tests {
         let (mut a, b) = (of(&[10, 2_000]), of(&[2_000, 9_000_000]));
         a.merge(&b);
         assert_eq!(a, of(&[10, 2_000, 2_000, 9_000_000]));
+        let rest = a.since(&b).unwrap();
+        assert_eq!((&rest.counts, rest.max_ns), (&of(&[10, 2_000]).counts, 9_000_000));
+        assert_eq!((rest.percentile_ns(100), a.since(&a)), (Some(2_048), None));
         // Of a hostile recording.
         a.merge(&CallTimes { max_ns: u64::MAX, slow: u64::MAX, counts: vec![u64::MAX; 100] });
         assert_eq!((a.counts.len(), a.calls()), (BUCKETS, u64::MAX));

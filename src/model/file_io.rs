@@ -111,9 +111,20 @@ impl IoTally {
         self.total.is_none() && self.times.is_none()
     }
 
-    /// This without the calls and bytes that were counted when `earlier` was copied; with all durations.
-    pub fn since(&self, earlier: &IoCounts) -> Self {
-        Self { total: self.total.since(earlier), ..self.clone() }
+    /// What came since `earlier` was copied from it; see [`CallTimes::since`] for the longest duration.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let (read, written) = earlier.delta(self.interval);
+        let times = match (&self.times, &earlier.times) {
+            (Some(times), Some(earlier)) => times.since(earlier).map(Box::new),
+            (times, _) => times.clone(),
+        };
+        Self {
+            total: self.total.since(&earlier.total),
+            read: self.read.saturating_sub(read),
+            written: self.written.saturating_sub(written),
+            interval: self.interval,
+            times,
+        }
     }
 }
 
@@ -195,6 +206,13 @@ pub struct FileIo {
     pub times: Option<Box<CallTimes>>,
 }
 
+impl FileIo {
+    /// Slow calls (`--slow`).
+    pub fn slow(&self) -> u64 {
+        self.times.as_ref().map_or(0, |times| times.slow)
+    }
+}
+
 /// An interval, or a part of one: every call in it is in one of `uses`, in `other` or in `unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoSample {
@@ -206,6 +224,9 @@ pub struct IoSample {
     pub uses: Vec<FileIo>,
     /// Calls whose process and file found no room in the table.
     pub other: IoCounts,
+    /// Slow calls (`--slow`) that found no room either, failed ones too.
+    #[serde(skip)]
+    pub other_slow: u64,
     /// Calls whose descriptor was closed by the time they returned: whether their files are of a type
     /// that is counted is unknown. In no other number.
     pub unknown: IoCounts,
@@ -221,11 +242,12 @@ impl IoSample {
 
     /// Leaves the chosen uses; the others are in `other`, so that the sum is the same.
     pub fn choose(&mut self, is_chosen: impl Fn(&FileIo) -> bool) {
-        let other = &mut self.other;
+        let (other, slow) = (&mut self.other, &mut self.other_slow);
         self.uses.retain(|one| {
             let keep = is_chosen(one);
             if !keep {
                 *other += one.counts;
+                *slow = slow.saturating_add(one.slow());
             }
             keep
         });
@@ -267,7 +289,11 @@ mod tests {
         older.merge(&tally);
         assert_eq!((&both, both.delta(3)), (&older, (7, 2)));
         assert_eq!(both.total.read_bytes, 122);
-        assert_eq!(both.since(&tally.total).total, counts(100, 100));
+        assert_eq!(both.since(&tally).total, counts(100, 100));
+        assert_eq!(
+            (both.since(&tally).delta(3), tally.since(&IoTally::default())),
+            ((0, 0), tally)
+        );
     }
 
     #[test]

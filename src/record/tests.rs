@@ -12,10 +12,12 @@ use crate::model::connections::Connections;
 use crate::model::event::{ProbeEvent, ProbeInfo};
 use crate::model::open::OpenCounts;
 use crate::model::opens::Opens;
+use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::{Direction, Traffic};
 use crate::model::time::{Mono, NS_PER_SEC};
 use crate::model::wire::Wire;
 use crate::recording::{Item, Reader, Seen, Totals};
+use crate::stream::sample;
 use clap::Parser;
 
 const DEMO: &[u8] = include_bytes!("../../assets/demo.ebpftop");
@@ -32,6 +34,7 @@ fn args(dir: &std::path::Path, more: &str) -> RecordArgs {
 fn demo() -> Vec<(Mono, Seen)> {
     let mut reader = Reader::new(Cursor::new(DEMO)).unwrap();
     let (mut all, mut batches) = (Vec::new(), 0);
+    let slow = |lost| SlowCalls { lost, ..sample::slow() };
     loop {
         match reader.read().unwrap() {
             Item::Seen(at, mut seen) => {
@@ -46,6 +49,9 @@ fn demo() -> Vec<(Mono, Seen)> {
                     _ => {}
                 }
                 all.push((at, seen));
+                if batches % 8 == 0 {
+                    all.push((at, Seen::Probe(ProbeEvent::SlowCalls(slow(batches)))));
+                }
             }
             Item::Block(_) => {}
             Item::End(_) => return all,
@@ -66,6 +72,8 @@ struct Sums {
     limits: u64,
     /// Addresses that were evicted.
     evicted: u64,
+    /// Slow calls with a record, and those without.
+    slow: [u64; 2],
     /// Connections that ended and that began.
     turnover: [u64; 2],
     ticks: u64,
@@ -89,6 +97,7 @@ impl Sums {
             *sum = *sum + more;
         }
         self.payload.iter_mut().zip(o.payload).for_each(|(mine, other)| *mine += other);
+        self.slow.iter_mut().zip(o.slow).for_each(|(mine, other)| *mine += other);
         self.turnover.iter_mut().zip(o.turnover).for_each(|(mine, other)| *mine += other);
     }
 }
@@ -99,6 +108,7 @@ fn sums(all: impl IntoIterator<Item = Seen>) -> Sums {
     let (mut connections, mut wire) = (Connections::with_changes(), Wire::default());
     let (mut counts, mut before) = (OpenCounts::default(), OpenCounts::default());
     let mut sums = Sums::default();
+    let (mut slow_lost, mut slow_before) = (0, 0);
     let mut begins = false;
     for seen in all {
         match seen {
@@ -113,9 +123,14 @@ fn sums(all: impl IntoIterator<Item = Seen>) -> Sums {
             Seen::Probe(ProbeEvent::Talkers(samples)) => {
                 samples.iter().for_each(|sample| wire.add_sample(sample));
             }
+            Seen::Probe(ProbeEvent::SlowCalls(slow)) => {
+                sums.slow[0] += slow.calls.len() as u64;
+                slow_lost = slow.lost;
+            }
             Seen::Before(known) => {
                 // The tick behind it is of the beginning.
                 begins = true;
+                slow_before = slow_lost;
                 (counts, before) = (known.counts(), known.counts());
                 opens.begin_after(known);
                 wire.begin_after();
@@ -139,6 +154,7 @@ fn sums(all: impl IntoIterator<Item = Seen>) -> Sums {
             sums.wire.insert(format!("{name:?} {direction:?} {}", talker.ip), side.total());
         }
     }
+    sums.slow[1] = slow_lost - slow_before;
     let Limits { lost, .. } = connections.limits;
     sums.limits = lost;
     let pairs = connections
@@ -192,6 +208,7 @@ fn the_sums_over_the_files_are_those_of_one() {
     for (rotate, at_least, most) in rows {
         let dir = tempfile::tempdir().unwrap();
         let (truth, files, words) = rotated(dir.path(), &format!("--rotate {rotate}"));
+        assert!(truth.slow.iter().all(|n| *n > 10), "{truth:?}");
         assert!(files.len() >= at_least, "{rotate}: {words}");
         assert!(words.starts_with(&format!("{} files, ", files.len())), "{words}");
         let (mut all, mut opens, mut end) = (Sums::default(), 0, None);

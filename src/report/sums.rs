@@ -22,7 +22,8 @@ use crate::model::talkers::{Direction, TalkersSample, Traffic};
 use crate::model::unit::{Unit, systemd_unit};
 use crate::stream::IoLine;
 
-/// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full.
+/// Bounds of the tables of opens: four times those of the dashboard, about 100 MiB when full, and 160 MiB more
+/// where calls are timed.
 const LIMITS: Limits = Limits {
     processes: 65_536,
     programs: 8_192,

@@ -52,6 +52,7 @@ impl Watch {
                 ProbeEvent::Io(part) => {
                     all.uses.extend(part.uses);
                     all.other += part.other;
+                    all.other_slow += part.other_slow;
                     all.unknown += part.unknown;
                 }
                 ProbeEvent::SlowCalls(part) => {

@@ -148,6 +148,31 @@ fn slow_calls_that_find_no_room_are_counted() {
 }
 
 #[test]
+fn slow_calls_without_room_for_their_file_are_counted() {
+    const ROOM: u32 = 4;
+    const FILES: u64 = 20;
+    for as_on_510 in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let watch = watch(IoConfig {
+            table_entries: Some(ROOM),
+            slow: Some(Duration::from_nanos(1)),
+            as_on_510,
+            ..IoConfig::default()
+        });
+        in_child(|| {
+            for n in 0..FILES {
+                new(&root.join(n.to_string())).write_all(b"x").unwrap();
+            }
+        });
+        let (sample, slow) = watch.finish_with_calls();
+        assert!(sample.other_slow >= FILES - u64::from(ROOM), "{sample:?}");
+        let counted = sample.uses.iter().map(FileIo::slow).sum::<u64>() + sample.other_slow;
+        assert_eq!(counted, slow.calls.len() as u64 + slow.lost, "{sample:?}");
+    }
+}
+
+#[test]
 fn slow_lines_have_file_duration_and_result() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().canonicalize().unwrap().join("read");

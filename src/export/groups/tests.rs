@@ -1,6 +1,7 @@
 //! Groups that come and go, and `increase()` over them.
 
 use super::*;
+use crate::model::file_change::Op;
 
 fn key(program: &str) -> GroupKey {
     GroupKey::new(PlaceLabels::default(), Comm::new(program.as_bytes()))
@@ -197,4 +198,16 @@ fn an_interval_adds_a_bounded_number_of_groups() {
     assert_eq!((samples.len(), groups.len()), (11, 10));
     snapshot(&mut groups, true);
     assert_eq!(snapshot(&mut groups, true).values().sum::<u64>(), 6_000);
+}
+
+#[test]
+fn groups_that_only_change_files_stay_by_their_activity() {
+    let mut groups = Groups::new(1);
+    let id = groups.find(key("changes"));
+    Op::ALL.iter().for_each(|op| groups.counts(id).change(*op));
+    count(&mut groups, "opens", Op::ALL.len() as u64 - 1);
+    groups.prepare(Seen::No, 1);
+    let labels: Vec<_> = groups.iter_mut().map(|series| series.labels.to_string()).collect();
+    assert!(labels.iter().any(|l| l.contains("changes")), "{labels:?}");
+    assert!(!labels.iter().any(|l| l.contains("opens")), "{labels:?}");
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::requested_path::RequestedPath;
-use crate::model::file_io::{FileIo, IoCounts, IoTally};
+use crate::model::file_io::{FileIo, IoTally};
 use crate::model::history::{History, Meter};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::process::ProcessKey;
@@ -141,11 +141,11 @@ pub struct Process {
 }
 
 /// The part of a process's counts that is older than its present name and cgroup.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Earlier {
     pub opens: u64,
     pub failed: u64,
-    pub(super) io: IoCounts,
+    pub(super) io: IoTally,
     pub(super) meter: Meter,
 }
 

@@ -98,3 +98,58 @@ impl Opens {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::call_times::CallTimes;
+    use crate::model::file_io::FileType;
+    use crate::model::open::Comm;
+    use crate::model::process::ProcessKey;
+    use crate::model::time::Stamp;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A second of a process's calls, all of them slow, of 2 ms each.
+    fn calls(second: u64, name: &[u8], slow: u64) -> IoSample {
+        let counts = IoCounts { read_bytes: slow, read_calls: slow, ..IoCounts::default() };
+        let one = FileIo {
+            key: ProcessKey { tgid: 7, start_boottime_ns: 1 },
+            process: Comm::new(name),
+            uid: 0,
+            cgroup_id: None,
+            file_type: FileType::Regular,
+            place: None,
+            counts,
+            times: Some(Box::new(CallTimes::new(
+                2_000_000,
+                slow,
+                [vec![0; 22], vec![slow]].concat(),
+            ))),
+        };
+        let at = Stamp { mono: Mono(second * SECOND), ..Stamp::default() };
+        IoSample { at, interval_ns: SECOND, uses: vec![one], ..IoSample::default() }
+    }
+
+    /// As the rows of a filter that selects processes have it.
+    #[test]
+    fn a_process_that_runs_another_program_leaves_its_durations_to_the_first() {
+        let mut opens = Opens::default();
+        let part = |opens: &Opens, is_stand_in| {
+            let mut all = opens.processes.iter().map(|(_, p)| p);
+            let io = all.find(|p| p.is_stand_in() == is_stand_in).unwrap().part().io;
+            let delta = opens.io.delta(&io);
+            (io.total.read_calls, delta.0, io.times.map(|times| (times.calls(), times.slow)))
+        };
+        opens.add_io(&calls(1, b"bash", 500));
+        assert_eq!(part(&opens, false), (500, 500, Some((500, 500))));
+        let process = opens.processes.iter().next().unwrap().0;
+        let cat = ProgramKey { name: Comm::new(b"cat"), cgroup_id: None };
+        opens.program_at(process, cat, Mono(SECOND));
+        assert_eq!(part(&opens, false), (0, 0, None));
+        assert_eq!(part(&opens, true), (500, 500, Some((500, 500))));
+        opens.add_io(&calls(3, b"cat", 2));
+        assert_eq!(part(&opens, false), (2, 2, Some((2, 2))));
+        assert_eq!(part(&opens, true), (500, 0, Some((500, 500))));
+    }
+}

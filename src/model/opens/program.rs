@@ -76,8 +76,8 @@ impl Process {
         ProgramKey { name: self.name, cgroup_id: self.cgroup_id }
     }
 
-    /// The process's part in the counts of its present program. The times and the latency are those
-    /// of all that the process opened.
+    /// The process's part in the counts of its present program. The times, the latency and
+    /// the longest call are those of all that the process did.
     pub fn part(&self) -> Tally {
         Tally {
             opens: self.tally.opens.saturating_sub(self.earlier.opens),
@@ -155,7 +155,7 @@ impl Opens {
         let stand_in = self.stand_in_of(process);
         let Some(p) = self.processes.get_mut(process).filter(|p| !p.is_stand_in()) else { return };
         let (part, meter) = (p.part(), p.part_meter(&self.ticks));
-        let (opens, failed, io) = (p.tally.opens, p.tally.failed, p.tally.io.total);
+        let (opens, failed, io) = (p.tally.opens, p.tally.failed, p.tally.io.clone());
         p.earlier = Earlier { opens, failed, io, meter: p.meter };
         let Some(into) = self.processes.get_mut(stand_in).filter(|_| !part.is_empty()) else {
             return;

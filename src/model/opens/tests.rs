@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::call_times::CallTimes;
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use crate::model::open::{Comm, LostOpens, OpenMeta, ResolvedKind, Syscall};
 use crate::model::time::Stamp;
@@ -80,13 +81,15 @@ fn check(opens: &Opens) {
 
 /// Every open is in one program, and in a process of it or in its stand-in.
 fn check_programs(opens: &Opens) {
-    type Sums = (u64, u64, IoCounts);
-    let sums = |t: &Tally| (t.opens, t.failed, t.io.total);
-    let add = |a: Sums, b: Sums| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+    type Sums = (u64, u64, IoCounts, [u64; 2]);
+    let times = |t: &Tally| t.io.times.as_ref().map_or([0; 2], |t| [t.calls(), t.slow]);
+    let sums = |t: &Tally| (t.opens, t.failed, t.io.total, times(t));
+    let both = |a: [u64; 2], b: [u64; 2]| [a[0] + b[0], a[1] + b[1]];
+    let add = |a: Sums, b: Sums| (a.0 + b.0, a.1 + b.1, a.2 + b.2, both(a.3, b.3));
     let none = Sums::default();
     let programs = opens.programs.iter().map(|(_, p)| sums(&p.tally));
-    let (opened, failed, io) = programs.fold(none, add);
-    assert_eq!((opened, failed, io + opens.io.other), sums(&opens.total));
+    let (opened, failed, io, timed) = programs.fold(none, add);
+    assert_eq!((opened, failed, io + opens.io.other, timed), sums(&opens.total));
     let real = || opens.programs.iter().filter(|(_, p)| p.evicted == 0);
     assert!(real().count() <= opens.limits.programs);
     let gone: u64 = opens.programs.iter().map(|(_, p)| p.evicted).sum();
@@ -239,7 +242,7 @@ proptest::proptest! {
                         file_type: FileType::Regular,
                         place: path.map(|path| FilePlace { kind, path }),
                         counts,
-                        times: None,
+                        times: Some(Box::new(CallTimes::new(*at, at % 2, [1 + at % 5]))),
                     }],
                     other: if at % 12 == 0 { IoCounts::default() } else { counts },
                     more: at % 12 == 0,

@@ -175,7 +175,7 @@ impl Undoable for Process {
     fn write(&self, to: &mut Writing) {
         to.put(&(self.name, &self.threads, self.ppid, self.uid, self.cgroup_id));
         to.put(&(&self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted));
-        to.put(&(self.program, self.earlier));
+        to.put(&(self.program, &self.earlier));
         self.history.write(to);
     }
 

@@ -28,7 +28,7 @@ use crate::sys::tracepoint::{self, TraceFs};
 const RING_BYTES: u32 = 4 << 20;
 
 /// Bytes of the ring of slow calls: 37,000 in [`super::read::DRAIN_EVERY`].
-const SLOW_RING_BYTES: u32 = 4 << 20;
+pub(super) const SLOW_RING_BYTES: u32 = 4 << 20;
 
 /// Threads in a call that is timed, below kernel 5.17: beyond that the call is not timed.
 const BEGAN_ENTRIES: u32 = 65_536;
@@ -190,8 +190,9 @@ impl Form<'_> {
             let bytes = u32::try_from(size_of::<io_entry>()).unwrap_or(u32::MAX);
             open.maps.used.set_value_size(bytes)?;
         }
-        // Made for the programs that use it, which older kernels do not load.
-        open.maps.began.set_autocreate(self.kernel.bpf_loop)?;
+        // Each is made for the programs that use it.
+        open.maps.began.set_autocreate(choice.uses("io_exit"))?;
+        open.maps.began_516.set_autocreate(choice.uses("io_exit_516"))?;
         // Below kernel 6.1 (bpf_mem_alloc) a tracing program that allocates is a warning in the log.
         if !self.kernel.uring {
             open.maps.used.set_map_flags(0)?;

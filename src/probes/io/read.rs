@@ -9,7 +9,7 @@ use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
 use super::decode::Uses;
-use super::slow::SlowReader;
+use super::slow::{self, SlowReader};
 use super::{Begin, IoConfig, decode};
 use crate::bpf::io::IoSkel;
 use crate::bpf::io::types::{io_entry, io_key, io_rest, io_timed_entry};
@@ -82,6 +82,14 @@ pub(super) fn read(
     reader.finish().map(drop)
 }
 
+/// [`io_rest`] of all CPUs.
+#[derive(Default)]
+struct Rest {
+    other: IoCounts,
+    unknown: IoCounts,
+    slow: u64,
+}
+
 struct Reader<'a, 'obj> {
     skel: IoSkel<'obj>,
     ring: RingBuffer<'a>,
@@ -99,14 +107,22 @@ struct Reader<'a, 'obj> {
 impl Reader<'_, '_> {
     /// Takes the names that are there, and sends the slow calls; false where the receiver has gone.
     fn drain(&mut self) -> libbpf_rs::Result<bool> {
-        if let Some(slow) = &self.slow {
-            slow.consume()?;
+        let Some(slow) = &mut self.slow else {
+            self.ring.consume()?;
+            return Ok(true);
+        };
+        // As many as the ring holds: those that come meanwhile must not hold up the interval's end.
+        for _ in 0..slow::BATCHES {
+            let taken = slow.consume()?;
+            self.ring.consume()?;
+            if !slow.send(&self.skel, &self.names.borrow(), self.sink)? {
+                return Ok(false);
+            }
+            if taken < slow::BATCH_RECORDS {
+                break;
+            }
         }
-        self.ring.consume()?;
-        match &mut self.slow {
-            Some(slow) => slow.send(&self.skel, &self.names.borrow(), self.sink),
-            None => Ok(true),
-        }
+        Ok(true)
     }
 
     /// Lets programs count on another side from now on; none counts on the former one any more when this
@@ -142,7 +158,7 @@ impl Reader<'_, '_> {
             return Ok(false);
         }
         let uses = self.take_entries(side).map_err(libbpf_rs::Error::from)?.into_sorted();
-        let (other, unknown) = self.take_rest(side)?;
+        let rest = self.take_rest(side)?;
         if let (Some(epoch), Some(bss)) =
             (self.names.borrow_mut().turn(), self.skel.maps.bss_data.as_deref_mut())
         {
@@ -169,7 +185,12 @@ impl Reader<'_, '_> {
             bytes += path;
             some.push(one);
         }
-        let last = IoSample { other, unknown, ..part(some, false) };
+        let last = IoSample {
+            other: rest.other,
+            other_slow: rest.slow,
+            unknown: rest.unknown,
+            ..part(some, false)
+        };
         Ok(self.sink.blocking_send(ProbeEvent::Io(last)).is_ok())
     }
 
@@ -197,19 +218,20 @@ impl Reader<'_, '_> {
     }
 
     /// Takes what has no entry on a side: for lack of room, and of unknown files.
-    fn take_rest(&self, side: u32) -> libbpf_rs::Result<(IoCounts, IoCounts)> {
+    fn take_rest(&self, side: u32) -> libbpf_rs::Result<Rest> {
         let map = &self.skel.maps.rest;
         let values = map.lookup_percpu(&side.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
-        let (mut other, mut unknown) = (IoCounts::default(), IoCounts::default());
+        let mut sum = Rest::default();
         for value in &values {
             let mut rest = io_rest::default();
             if plain::copy_from_bytes(&mut rest, value).is_ok() {
-                other += decode::counts(&rest.other);
-                unknown += decode::counts(&rest.unknown);
+                sum.other += decode::counts(&rest.other);
+                sum.unknown += decode::counts(&rest.unknown);
+                sum.slow = sum.slow.saturating_add(rest.slow);
             }
         }
         let zero = vec![bytes_of(&io_rest::default()).to_vec(); values.len()];
         map.update_percpu(&side.to_ne_bytes(), &zero, MapFlags::ANY)?;
-        Ok((other, unknown))
+        Ok(sum)
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 
+use super::attach::SLOW_RING_BYTES;
 use crate::bpf::io::IoSkel;
 use crate::bpf::io::types::slow_record;
 use crate::clock;
@@ -17,8 +18,12 @@ use crate::probes::Sink;
 use crate::probes::opens::names::Names;
 use crate::probes::opens::record::kind_of;
 
-/// Calls of one event, and the bytes of their paths.
-const PART_CALLS: usize = 2_048;
+/// Records that are taken at once.
+pub(super) const BATCH_RECORDS: usize = 2_048;
+/// As many batches as a full ring has: each record has a header of 8 bytes (`BPF_RINGBUF_HDR_SZ`).
+pub(super) const BATCHES: usize =
+    (SLOW_RING_BYTES as usize / (size_of::<slow_record>() + 8)).div_ceil(BATCH_RECORDS);
+/// Bytes of the paths of one event.
 const PART_BYTES: usize = 1 << 20;
 
 /// Takes records of slow calls out of their ring.
@@ -45,9 +50,10 @@ impl<'a> SlowReader<'a> {
         Ok(Self { ring: builder.build()?, records, lost: 0 })
     }
 
-    /// Takes the records that are there. The names that they refer to stand in their ring by then.
-    pub(super) fn consume(&self) -> libbpf_rs::Result<()> {
-        self.ring.consume()
+    /// Takes records, at most a batch; how many. The names that they refer to stand in their ring by then.
+    pub(super) fn consume(&self) -> libbpf_rs::Result<usize> {
+        let taken = self.ring.consume_raw_n(BATCH_RECORDS);
+        usize::try_from(taken).map_err(|_| libbpf_rs::Error::from_raw_os_error(-taken))
     }
 
     /// Sends the calls that were taken; false where the receiver has gone.
@@ -66,8 +72,7 @@ impl<'a> SlowReader<'a> {
         let mut calls = records.iter().filter_map(|record| slow_call(record, names)).peekable();
         loop {
             let (mut part, mut bytes) = (Vec::new(), 0);
-            while part.len() < PART_CALLS
-                && bytes < PART_BYTES
+            while bytes < PART_BYTES
                 && let Some(call) = calls.next()
             {
                 bytes += call.path().map_or(0, <[u8]>::len);
