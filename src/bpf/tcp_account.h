@@ -16,6 +16,15 @@ static __always_inline bool has_upper_protocol(__u64 sk)
 	return WORD(inet_connection_sock, sk, icsk_ulp_ops);
 }
 
+/* From one sequence number to a later one. Without the socket's lock they are of two moments, and an ACK in
+ * between may have passed the later one: 0 then. */
+static __always_inline __u32 seq_from(__u32 from, __u32 to)
+{
+	__s32 n = (__s32)(to - from);
+
+	return n > 0 ? n : 0;
+}
+
 /* Bytes received in order that no process has read. A FIN takes a sequence number until it is read. */
 static __always_inline __u32 tcp_queued(__u64 sk, bool fin)
 {
@@ -27,18 +36,22 @@ static __always_inline __u32 tcp_queued(__u64 sk, bool fin)
 /* The socket's traffic since it was made, each byte once. Received is what arrived in order. Sent
  * is what was written into the socket where calls are counted, else what was sent: `bytes_sent`
  * counts retransmissions too, sequence numbers do not. SYN and FIN have a number each; the SYN is in
- * `base`. SOCK_DONE: a FIN arrived, `bytes_received` has it. Returns the bytes that are not read. */
+ * `base`. SOCK_DONE: a FIN arrived, `bytes_received` has it. Sequence numbers are read in their order: the
+ * later ones only grow meanwhile. Returns the bytes that are not read. */
 static __always_inline __u32 tcp_totals(__u64 sk, struct conn_counts *to)
 {
 	bool fin = WORD(sock, sk, __sk_common.skc_flags) & (1 << SOCK_DONE);
 	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
+	__u64 acked = WORD(tcp_sock, sk, bytes_acked);
+	__u32 una = HALF(tcp_sock, sk, snd_una), next = HALF(tcp_sock, sk, snd_nxt);
 	__u32 written = HALF(tcp_sock, sk, write_seq);
-	__u32 next = counts_calls ? written : HALF(tcp_sock, sk, snd_nxt);
 
+	if (counts_calls)
+		next = written;
 	to->rx_bytes = WORD(tcp_sock, sk, bytes_received);
 	if (fin && to->rx_bytes)
 		to->rx_bytes--;
-	to->tx_bytes = WORD(tcp_sock, sk, bytes_acked) + (next - HALF(tcp_sock, sk, snd_una));
+	to->tx_bytes = acked + seq_from(una, next);
 	if ((1 << state) & TCP_AFTER_FIN && next == written && to->tx_bytes)
 		to->tx_bytes--;
 	to->rx_packets = HALF(tcp_sock, sk, segs_in);
@@ -125,10 +138,12 @@ static __always_inline void quality_of(__u64 sk, const struct sock_state *state,
 static __always_inline void read_windows(__u64 sk, struct conn_windows *to)
 {
 	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
-	__u32 next = HALF(tcp_sock, sk, snd_nxt), written = HALF(tcp_sock, sk, write_seq);
+	/* In the order of their numbers: see tcp_totals(). */
+	__u32 una = HALF(tcp_sock, sk, snd_una), next = HALF(tcp_sock, sk, snd_nxt);
+	__u32 written = HALF(tcp_sock, sk, write_seq);
 
-	to->in_flight = next - HALF(tcp_sock, sk, snd_una);
-	to->unsent = written - next;
+	to->in_flight = seq_from(una, next);
+	to->unsent = seq_from(next, written);
 	if ((1 << state) & TCP_AFTER_FIN && next == written && to->in_flight)
 		to->in_flight--;
 	to->unacked = HALF(tcp_sock, sk, packets_out);
