@@ -146,7 +146,7 @@ pub struct ConnectionsInfo {
 }
 
 impl ConnectionsInfo {
-    /// What the numbers lack where sockets are polled.
+    /// The limits of the numbers where sockets are polled.
     pub fn limits(&self) -> Option<&'static str> {
         (self.attribution == Attribution::Procfs).then_some(POLLED)
     }

@@ -113,7 +113,7 @@ pub struct Worst {
 }
 
 impl Worst {
-    /// That of one connection.
+    /// The quality of one connection.
     pub fn of(quality: &Quality) -> Self {
         Self { srtt_us: quality.srtt_us, retransmits: quality.retransmits }
     }

@@ -77,6 +77,8 @@ struct Sums {
     /// Connections that ended and that began.
     turnover: [u64; 2],
     ticks: u64,
+    /// The lengths of the intervals between the readings of connections, ns.
+    intervals: Vec<u64>,
 }
 
 impl Sums {
@@ -92,6 +94,7 @@ impl Sums {
         ] {
             *mine += other;
         }
+        self.intervals.extend(o.intervals);
         for (key, more) in o.wire {
             let sum = self.wire.entry(key).or_default();
             *sum = *sum + more;
@@ -119,7 +122,10 @@ fn sums(all: impl IntoIterator<Item = Seen>) -> Sums {
             Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))) => {
                 connections.start(Mono(0), info.attribution);
             }
-            Seen::Probe(ProbeEvent::Connections(batch)) => connections.apply(&batch),
+            Seen::Probe(ProbeEvent::Connections(batch)) => {
+                connections.apply(&batch);
+                sums.intervals.extend(batch.tick.is_some().then_some(connections.interval_ns));
+            }
             Seen::Probe(ProbeEvent::Talkers(samples)) => {
                 samples.iter().for_each(|sample| wire.add_sample(sample));
             }

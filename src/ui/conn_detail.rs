@@ -11,10 +11,11 @@ use super::num;
 use super::text::{Line, cut};
 use crate::app::App;
 use crate::app::conns::{ConnRow, data_of};
-use crate::model::conn::Conn;
+use crate::model::conn::{Carried, Conn};
 use crate::model::connections::{ConnHistory, Connections, MAX_HISTORIES};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
+use crate::model::field::conns::ConnRowData;
 use crate::model::history::{HISTORY_SECONDS, History};
 use crate::model::quality::Windows;
 
@@ -139,7 +140,8 @@ pub(super) fn draw(
     let used = u16::try_from(lines.len() + 1).unwrap_or(u16::MAX);
     let below =
         Rect { y: area.y.saturating_add(used), height: area.height.saturating_sub(used), ..area };
-    let past = history.map(|history| Past::of(app, look, history)).unwrap_or_default();
+    let ended = row.closed.is_some();
+    let past = history.map(|history| Past::of(app, look, history, ended)).unwrap_or_default();
     // Three graphs under a line each, and the axis; else they stand beside the figures.
     let high = (below.height.saturating_sub(1) / 3).saturating_sub(1).min(5);
     for ((label, text, style), y) in lines.iter().zip(area.y.saturating_add(1)..area.bottom()) {
@@ -154,26 +156,29 @@ pub(super) fn draw(
     if past.is_empty() {
         let mut line = Line::new(buf, Rect { height: below.height.min(1), ..below });
         let room = line.skip(1).room();
-        line.put(&cut(&without_graphs(connections), room, glyphs.cut), theme.quiet);
+        line.put(&cut(&without_graphs(connections, &row), room, glyphs.cut), theme.quiet);
     } else if high > 0 {
         graphs(look, &past, high, below, buf);
     }
 }
 
-/// Why there are no graphs.
-fn without_graphs(connections: &Connections) -> String {
-    match (connections.polled(), connections.without_history) {
-        (true, _) => "no graphs: bytes are not counted where connections are polled".to_owned(),
-        (false, 0) => "no graphs: it has carried nothing since ebpftop started".to_owned(),
-        (false, n) => format!(
-            "no graphs: {} connections have some already, {} others that carry something have none",
-            num::grouped(MAX_HISTORIES as u64),
+/// The reason why there are no graphs.
+fn without_graphs(connections: &Connections, row: &ConnRowData<'_>) -> String {
+    let most = num::grouped(MAX_HISTORIES as u64);
+    match (row.carried.map(Carried::bytes), connections.without_history) {
+        (None, _) => "no graphs: bytes of connections other than TCP are not counted".to_owned(),
+        (Some(0), _) => "no graphs: it has carried nothing since ebpftop started".to_owned(),
+        (Some(_), 0) => {
+            format!("no graphs: it carried nothing lately, or {most} others had all the room")
+        }
+        (Some(_), n) => format!(
+            "no graphs: {most} connections have some already, {} others have none",
             num::grouped(n)
         ),
     }
 }
 
-/// What was written and is not at the peer yet, and what arrived and is not read.
+/// Bytes on the way to the peer, and bytes that the process has not read.
 fn in_flight(of: &Windows, conn: &Conn) -> String {
     let sent = of.in_flight.map_or_else(
         || "bytes unknown".to_owned(),
@@ -203,8 +208,8 @@ struct Past {
 }
 
 impl Past {
-    /// Received, sent, and the round-trip time.
-    fn of(app: &App, look: &Look, history: &ConnHistory) -> Vec<Self> {
+    /// Received, sent, and the round-trip time, which has no value after the end.
+    fn of(app: &App, look: &Look, history: &ConnHistory, ended: bool) -> Vec<Self> {
         let (theme, micro, units) = (look.theme, look.glyphs.micro, app.screen.units);
         let (now, seconds) = (app.shown_at(), HISTORY_SECONDS - 1);
         let carried = |label, history: &History, style| Self {
@@ -215,7 +220,10 @@ impl Past {
         };
         let rtt = Self {
             label: "RTT",
-            values: history.srtt_us.gauge(now, seconds),
+            values: match ended {
+                true => history.srtt_us.last(now, seconds).collect(),
+                false => history.srtt_us.gauge(now, seconds),
+            },
             style: theme.text,
             text: Box::new(move |us| match us {
                 0 => "unknown".to_owned(),

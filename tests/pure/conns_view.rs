@@ -3,6 +3,7 @@
 use ebpftop::app::{Effect, Msg};
 use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, TCP, UDP};
 use ebpftop::model::connections::MAX_CLOSED;
+use ebpftop::model::coverage::Attribution;
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::listener::{Listener, Listeners};
 use ebpftop::model::quality::{Quality, Windows};
@@ -232,7 +233,7 @@ fn connections_are_grouped_by_program_and_by_peer() {
         app.press(KeyCode::Char('s'), at(31.3));
     }
     // The most retransmits first.
-    assert!(app.text().contains(" RETR ▼ "), "{}", app.text());
+    assert!(app.text().contains(" retransmits ▼ "), "{}", app.text());
     app.press(KeyCode::Right, at(31.3));
     assert!(group(&app, "nginx 812 :40000").contains("established"), "{}", app.text());
     app.press(KeyCode::Char('C'), at(31.3));
@@ -265,6 +266,31 @@ fn a_connection_has_its_last_minute() {
     // Where there is little room they are in their lines.
     app.resize((80, 24), at(36.3));
     assert!(app.text().contains(" peak 90.0ms in 24 s"), "{}", app.text());
+}
+
+#[test]
+fn a_connection_between_two_readings_has_its_last_minute_or_the_reason_why_not() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('c'), at(31.3));
+    for (filter, text) in [("port:80", "peak 80 b/s in 59 s"), ("port:25", "no graphs: ")] {
+        type_text(&mut app, &format!("/{filter}"), at(31.4));
+        app.press(KeyCode::Enter, at(31.4));
+        app.press(KeyCode::Enter, at(31.4));
+        assert!(app.text().contains(text), "{text}\n{}", app.text());
+        app.press(KeyCode::Esc, at(31.5));
+        app.press(KeyCode::Esc, at(31.5));
+    }
+    // Below the attribution by call, bytes of UDP are not counted.
+    let mut app = busy((200, 60));
+    let info = ConnectionsInfo { attribution: Attribution::Connection, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))), at(30.0));
+    let of = conn(1, Some(owner(812, "nginx")), "10.0.3.1:4711", "10.0.3.17:53", 0, 0);
+    let asks = Conn { protocol: UDP, tcp: None, event: ConnEvent::Connect, ..of };
+    report(&mut app, 31.2, vec![asks], Vec::new());
+    app.press(KeyCode::Char('c'), at(31.3));
+    app.press(KeyCode::Enter, at(31.3));
+    let text = "no graphs: bytes of connections other than TCP are not counted";
+    assert!(app.text().contains(text), "{}", app.text());
 }
 
 #[test]

@@ -6,12 +6,11 @@ use super::history::{ConnHistory, Stored as StoredHistory};
 use super::live::Live;
 use super::{Failure, What};
 use crate::model::conn::Conn;
-use crate::model::coverage::Attribution;
 use crate::model::quality::Quality;
 use crate::model::time::Mono;
 
-/// Ended connections that are stored, some 500 bytes each; the oldest is evicted, and counted in
-/// [`super::Connections::closed_evicted`].
+/// Ended connections that are stored, about 500 bytes each without history; the oldest is evicted, and
+/// counted in [`super::Connections::closed_evicted`].
 pub const MAX_CLOSED: usize = 4_096;
 
 /// An ended connection is stored so long, ns.
@@ -62,16 +61,10 @@ impl From<Stored> for Closed {
 }
 
 impl Closed {
-    /// `live` is its row, where it had one.
-    pub(super) fn new(
-        what: What,
-        at: Mono,
-        conn: &Conn,
-        live: Option<Live>,
-        attribution: Attribution,
-    ) -> Self {
-        let delta = live.as_ref().and_then(|live| live.since_the_interval(attribution));
-        let is_new = live.as_ref().is_some_and(|live| live.begun);
+    /// `live` is its row, where it had one, at the end of its last interval.
+    pub(super) fn new(what: What, at: Mono, conn: &Conn, live: Option<Live>) -> Self {
+        let delta = live.as_ref().and_then(|live| live.delta);
+        let is_new = live.as_ref().is_some_and(|live| live.is_new);
         let history = live.and_then(|live| live.history);
         let mut conn = conn.clone();
         // Those of a moment before the end.

@@ -7,7 +7,8 @@ use crate::model::time::Mono;
 use crate::model::undo::{Reading, Window, Writing};
 
 /// Living connections with a history, 420 bytes each: those that carried something first. Others are
-/// counted in [`super::Connections::without_history`].
+/// counted in [`super::Connections::without_history`]. Ended ones, up to [`super::MAX_CLOSED`], take theirs
+/// along.
 pub const MAX_HISTORIES: usize = 8_192;
 
 /// Bytes and the smoothed round-trip time of a connection in each of the last 60 seconds.

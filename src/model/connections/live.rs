@@ -8,7 +8,7 @@ use crate::model::coverage::Attribution;
 use crate::model::process::ProcessKey;
 use crate::model::time::Mono;
 
-/// Connections that are followed at once, about 700 bytes each. One beyond is counted in
+/// Connections that are followed at once, about 800 bytes each without history. One beyond is counted in
 /// [`super::Connections::evicted`] and nowhere else.
 pub const MAX_CONNS: usize = 65_536;
 
@@ -120,13 +120,18 @@ impl Live {
             || self.history.as_ref().is_some_and(|h| h.srtt_us.latest() != self.srtt_us())
     }
 
-    /// What it has carried belongs to no interval.
+    /// Its traffic so far is of before the recording and belongs to no interval. Later packets are steps
+    /// from there.
     pub(super) fn carried_before(&mut self, attribution: Attribution) {
+        if let Some(tcp) = &self.conn.tcp {
+            self.packets = [tcp.carried.rx_packets, tcp.carried.tx_packets];
+        }
+        self.counted = self.divide(attribution);
         self.before = self.bytes(attribution);
     }
 
     /// Its bytes since the end of the last interval.
-    pub(super) fn since_the_interval(&self, attribution: Attribution) -> Option<[u64; 2]> {
+    fn since_the_interval(&self, attribution: Attribution) -> Option<[u64; 2]> {
         let [rx_before, tx_before] = self.before.unwrap_or_default();
         let [rx, tx] = self.bytes(attribution)?;
         Some([rx.saturating_sub(rx_before), tx.saturating_sub(tx_before)])

@@ -98,7 +98,8 @@ pub struct Connections {
     closed_lately: Range<u64>,
     /// Living connections that have a history.
     histories: usize,
-    /// Living connections that carried something and have no history, since others had all the room.
+    /// Living connections that carried something in the last interval and have no history, since others
+    /// had all the room.
     pub without_history: u64,
     /// Changes for the reader of [`Self::take_changes`], where there is one.
     changes: Option<Changes>,
@@ -193,7 +194,8 @@ impl Connections {
     /// Takes in a batch of the probe.
     pub fn apply(&mut self, batch: &ConnectionsBatch) {
         if batch.events.is_empty() && batch.tick.is_none() {
-            self.limits_before = batch.limits;
+            // The state before a recording: the first interval begins with the last reading.
+            (self.limits_before, self.at) = (batch.limits, batch.at);
         }
         self.limits = batch.limits.since(self.limits_before);
         for conn in &batch.known {
@@ -259,8 +261,9 @@ impl Connections {
             return self.report(What::Failed, conn, conn.at, (false, None));
         }
         self.carry(conn);
-        let Some(live) = self.conns.remove_row(conn.cookie) else { return };
-        self.ended(&live);
+        let Some(mut live) = self.conns.remove_row(conn.cookie) else { return };
+        let at = conn.at.max(self.at);
+        self.ended(&mut live, (at, at.since(self.at)));
         if !conn.stream {
             self.gone.insert(conn.cookie, conn.clone());
         }
@@ -272,8 +275,8 @@ impl Connections {
         let there: hashbrown::HashSet<u64> = samples.iter().map(|conn| conn.cookie).collect();
         let mut gone = Vec::new();
         self.conns.evict(|live| !there.contains(&live.conn.cookie), |live| gone.push(live));
-        for live in gone {
-            self.ended(&live);
+        for mut live in gone {
+            self.ended(&mut live, (at, self.interval_ns));
             self.report(What::Close, &live.conn.clone(), at, (true, Some(live)));
         }
     }
@@ -282,7 +285,7 @@ impl Connections {
     fn report(&mut self, what: What, conn: &Conn, at: Mono, (unseen, live): (bool, Option<Live>)) {
         self.turnover.add(what, Failure::of(what, conn));
         if matches!(what, What::Close | What::Failed)
-            && self.closed.push(Closed::new(what, at, conn, live, self.attribution))
+            && self.closed.push(Closed::new(what, at, conn, live))
         {
             self.closed_evicted += 1;
         }
@@ -315,9 +318,11 @@ impl Connections {
         }
     }
 
-    /// A connection ended: its process has one less.
-    fn ended(&mut self, live: &Live) {
-        self.histories -= usize::from(live.history.is_some());
+    /// A connection ended, and with it its last interval of this length: its process has one less.
+    fn ended(&mut self, live: &mut Live, interval: (Mono, u64)) {
+        let had = live.history.is_some();
+        live.end_interval(self.attribution, interval, self.histories < self.bounds.histories);
+        self.histories -= usize::from(had);
         if let Some(net) = live.counted_for.and_then(|key| self.processes.row_mut(key)) {
             net.live = net.live.saturating_sub(1);
         }
@@ -340,7 +345,8 @@ impl Connections {
                 let has = live.history.is_some();
                 live.end_interval(attribution, interval, *histories < most);
                 *histories += usize::from(live.history.is_some() && !has);
-                *without += u64::from(live.history.is_none() && live.delta != Some([0; 2]));
+                let carried = live.delta.is_some_and(|delta| delta != [0; 2]);
+                *without += u64::from(live.history.is_none() && carried);
             },
         );
         self.find_worst();

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Change, Closed, ConnHistory, Connections, Event, Net, Pair, Party};
-use crate::model::conn::{Carried, Conn, ConnectionsBatch, Owner, PeerAddr};
+use super::{Change, Closed, ConnHistory, Connections, Event, Net, Pair, Party, Side};
+use crate::model::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Owner, PeerAddr};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
 
@@ -117,8 +117,12 @@ impl Connections {
     /// peers come at its end.
     pub fn known_before(&self) -> Vec<ConnectionsBatch> {
         const IN_BATCH: usize = 1_024;
-        let live = self.conns.iter().map(|(_, live)| &live.conn);
-        let known: Vec<Conn> = live.chain(self.gone.values()).cloned().collect();
+        let live = self.conns.iter().map(|(_, live)| match live.side {
+            // A sample does not say from which side it began.
+            Side::Theirs => Conn { event: ConnEvent::Connect, ..live.conn.clone() },
+            Side::Ours | Side::Unknown => live.conn.clone(),
+        });
+        let known: Vec<Conn> = live.chain(self.gone.values().cloned()).collect();
         let batch = |known: &[Conn]| ConnectionsBatch {
             at: self.at,
             known: known.to_vec(),

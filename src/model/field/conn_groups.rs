@@ -46,7 +46,7 @@ impl Grouping {
     }
 }
 
-/// What the connections of a group have in common.
+/// The property that the connections of a group share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ConnGroupKey {
     /// The name of the process, and its service or container.
@@ -137,11 +137,12 @@ impl ConnGroup {
         }
     }
 
-    fn name(&self) -> (u8, &[u8], Option<PeerAddr>) {
+    /// Differs between any two groups of one table, so that equal ones keep their order.
+    fn name(&self) -> (u8, &[u8], Option<PeerAddr>, Option<&opens::Place>) {
         match &self.key {
-            ConnGroupKey::Program(key) => (0, key.name.as_bytes(), None),
-            ConnGroupKey::Peer(peer) => (0, b"", Some(*peer)),
-            ConnGroupKey::Unattributed | ConnGroupKey::NoPeer => (1, b"", None),
+            ConnGroupKey::Program(key) => (0, key.name.as_bytes(), None, Some(&key.place)),
+            ConnGroupKey::Peer(peer) => (0, b"", Some(*peer), None),
+            ConnGroupKey::Unattributed | ConnGroupKey::NoPeer => (1, b"", None, None),
         }
     }
 
@@ -171,7 +172,7 @@ pub static COLUMNS: [ConnsColumn; 13] = [
         "program or peer of the connections; below it their peers or processes",
     )
     .sized(19, 50, 0)
-    .sorts(S::Process),
+    .sorts_as(S::Process, "group"),
     Column::text(F::Unit, "UNIT", super::UNIT_HELP).sized(10, 26, 8),
     Column::text(F::State, "STATE", super::STATE_HELP).sized(11, 12, 4),
     Column::number(F::Open, "OPEN", Unit::Number, "open connections").sized(6, 7, 1).sorts(S::Open),
@@ -199,3 +200,23 @@ pub static COLUMNS: [ConnsColumn; 13] = [
     super::conns::RETRANSMITS,
     super::conns::AGE.sized(5, 5, 9),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::open::Comm;
+
+    #[test]
+    fn groups_of_one_name_have_an_order() {
+        let place = |path: &[u8]| opens::Place::Unit(path.into());
+        let of = |place| {
+            let key = opens::GroupKey { name: Comm::new(b"nginx"), place };
+            ConnGroup::new(ConnGroupKey::Program(key))
+        };
+        let (one, other) = (of(place(b"/a.service")), of(place(b"/b.service")));
+        for sort in [S::Traffic, S::Process] {
+            assert_eq!(one.compare(&other, sort, false), Ordering::Less);
+            assert_eq!(one.compare(&other, sort, true), Ordering::Greater);
+        }
+    }
+}

@@ -78,14 +78,29 @@ impl ConnsSort {
         std::iter::once(Self::Traffic).chain(by_column).collect()
     }
 
-    /// The order's name in the pane's title, where its table has these columns.
+    /// The order's name in the title of a pane with these columns; `bytes` where traffic is shown in bytes.
     pub fn title(self, columns: &[ConnsColumn], bytes: bool) -> &'static str {
-        let column = |c: &&ConnsColumn| c.order() == Some(self);
-        match columns.iter().find(column) {
-            Some(column) if bytes => column.as_bytes().header,
-            Some(column) => column.header,
-            None => "TRAFFIC",
-        }
+        let own = columns.iter().filter_map(|c| c.sort).find(|(sort, _)| *sort == self);
+        own.and_then(|(_, title)| title).unwrap_or(match (self, bytes) {
+            (Self::Traffic, false) => "bits/s",
+            (Self::Traffic, true) => "bytes/s",
+            (Self::Rx, false) => "rx bits/s",
+            (Self::Rx, true) => "rx bytes/s",
+            (Self::Tx, false) => "tx bits/s",
+            (Self::Tx, true) => "tx bytes/s",
+            (Self::Received, _) => "rx bytes",
+            (Self::Sent, _) => "tx bytes",
+            (Self::Rtt, _) => "RTT",
+            (Self::Retransmits, _) => "retransmits",
+            (Self::Age, _) => "age",
+            (Self::State, _) => "state",
+            (Self::Process, _) => "process",
+            (Self::Peer, _) => "peer",
+            (Self::Name, _) => "name",
+            (Self::Open, _) => "open",
+            (Self::New, _) => "new/s",
+            (Self::Failed, _) => "failed",
+        })
     }
 }
 
@@ -260,15 +275,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_order_has_a_name() {
-        for sort in ConnsSort::VARIANTS {
-            let of_groups = matches!(sort, S::Open | S::New | S::Failed);
-            let is_named = sort.title(&COLUMNS, false) != "TRAFFIC";
-            assert_eq!(is_named, *sort != S::Traffic && !of_groups);
+    fn every_order_has_a_name_of_its_own() {
+        for bytes in [false, true] {
+            let names = S::VARIANTS.iter().map(|sort| sort.title(&COLUMNS, bytes));
+            let different: std::collections::HashSet<_> = names.collect();
+            assert_eq!(different.len(), S::VARIANTS.len(), "{different:?}");
         }
+        let groups = &super::super::conn_groups::COLUMNS;
         assert_eq!(
-            (S::Rx.title(&COLUMNS, false), S::Rx.title(&COLUMNS, true)),
-            ("RX b/s", "RX B/s")
+            (S::Process.title(groups, false), S::New.title(groups, false)),
+            ("group", "new/s")
         );
         assert_eq!(S::offered(&COLUMNS).len(), S::VARIANTS.len() - 3);
     }

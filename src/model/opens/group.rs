@@ -14,7 +14,7 @@ use crate::model::time::Mono;
 use crate::model::unit::Unit;
 
 /// The place where processes run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// The path of the unit's or container's cgroup: see [`Unit`].
     Unit(Box<[u8]>),

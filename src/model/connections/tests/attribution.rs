@@ -93,6 +93,33 @@ fn traffic_of_before_a_recording_is_no_traffic_of_its_first_interval() {
 }
 
 #[test]
+fn a_recording_goes_on_where_the_last_interval_ended() {
+    let mut live = Connections::default();
+    let many = |packets| {
+        let counts = Carried { rx_packets: packets, tx_packets: 9, ..carried(8, 9) };
+        let tcp = Some(TcpCounts { carried: counts, queued: 0 });
+        Conn { tcp, ..conn(1, Sample, &[(1, Made, carried(8, 9))]) }
+    };
+    let begins = conn(1, Connect, &[(1, Made, carried(8, 9))]);
+    live.apply(&events(vec![Conn { local: "10.0.0.1:99".parse().unwrap(), ..begins }]));
+    for packets in [1 << 30, 2 << 30, 3 << 30] {
+        live.apply(&tick(vec![many(packets)], false));
+    }
+    let mut replayed = Connections::default();
+    replayed.start(Mono(23), Attribution::Call);
+    live.known_before().iter().for_each(|batch| replayed.apply(batch));
+    let next = Conn { local: "10.0.0.1:99".parse().unwrap(), ..many((3 << 30) + 5) };
+    replayed.apply(&ConnectionsBatch { at: Mono(30), ..tick(vec![next], false) });
+    // Since the last reading, which was at 20.
+    assert_eq!(replayed.interval_ns, 10);
+    assert_eq!(net(&replayed, 1).total, Carried { rx_packets: 5, ..carried(0, 0) });
+    // It was made from here: the service is the peer's, whose port is the larger one.
+    let service = |owners: &Connections| owners.pairs().next().unwrap().services.clone();
+    assert_eq!(service(&replayed), service(&live));
+    assert_eq!(replayed.turnover.begun, 0);
+}
+
+#[test]
 fn packets_of_tcp_wrap_and_go_on() {
     let mut owners = Connections::default();
     let sample = |packets: u64| {

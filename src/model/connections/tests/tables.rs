@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::quality::{Quality, Worst};
+use crate::model::time::NS_PER_SEC;
 
 #[test]
 fn pairs_answer_from_both_sides() {
@@ -138,11 +139,46 @@ fn histories_are_bounded_and_those_without_are_counted() {
     };
     owners.apply(&tick((1..=4).map(|cookie| carries(cookie, 10)).collect(), false));
     assert_eq!((histories(&owners), owners.without_history), (2, 2));
-    // One that ends takes its history along, and leaves its place to another.
+    // One that ends takes its history along, and leaves its place to another. Bytes that are not counted are
+    // no traffic.
+    let mut polled = Connections::default();
+    polled.start(Mono(1), Attribution::Procfs);
+    polled.apply(&tick(vec![udp(1, Sample, &[(9, Found, carried(0, 0))])], false));
+    assert_eq!((histories(&polled), polled.without_history), (0, 0));
     owners.apply(&events(vec![conn(1, Close, &[(9, Made, carried(10, 0))])]));
     assert!(owners.closed_lately().all(|(_, closed)| closed.history.is_some()));
     owners.apply(&tick((2..=4).map(|cookie| carries(cookie, 20)).collect(), false));
     assert_eq!((histories(&owners), owners.without_history), (2, 1));
+}
+
+#[test]
+fn the_history_of_a_connection_lasts_until_its_end() {
+    let mut owners = Connections::default();
+    owners.start(Mono(10 * NS_PER_SEC), Attribution::Call);
+    let second = |s: u64| Mono(s * NS_PER_SEC);
+    let at = |s, event, bytes| {
+        let quality = Quality { srtt_us: Some(700), ..Quality::default() };
+        let of = conn(1, event, &[(9, Made, carried(bytes, 0))]);
+        Conn { at: second(s), since: Some(second(s)), quality, ..of }
+    };
+    // It begins and ends between two readings.
+    owners.apply(&events(vec![at(11, Connect, 0), at(12, Close, 4_000)]));
+    let (_, closed) = owners.closed_lately().next().unwrap();
+    let history = closed.history.as_ref().unwrap();
+    assert_eq!(history.rx.last(second(14), 4).collect::<Vec<_>>(), [2_000, 2_000, 0, 0]);
+    // The gauge has no value after the end.
+    assert_eq!(history.srtt_us.last(second(14), 3).collect::<Vec<_>>(), [0, 700, 0]);
+    assert_eq!((closed.delta, closed.is_new), (Some([4_000, 0]), true));
+}
+
+#[test]
+fn the_sizes_of_rows_are_those_that_are_documented() {
+    let of_one_process = size_of::<Share>() + 4 * size_of::<ProcessKey>();
+    let live = size_of::<Live>() + of_one_process + 2 * size_of::<(Party, Carried)>();
+    assert!((700..=800).contains(&live), "{live}");
+    let closed = size_of::<Closed>() + size_of::<Share>();
+    assert!((400..=500).contains(&closed), "{closed}");
+    assert!(size_of::<ConnHistory>() <= 420);
 }
 
 #[test]
