@@ -140,7 +140,8 @@ pub struct WatchArgs {
 /// Options of the dashboard and `record`.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct OwnersArgs {
-    /// Do not attribute connections to processes; attaches no programs for them
+    /// Do not attribute connections to processes; attaches no programs for them. `record` leaves out listeners,
+    /// too, which it reads every 10s otherwise, with the descriptors of all processes
     #[arg(long)]
     pub no_owners: bool,
 }

@@ -29,11 +29,15 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::io::IoConfig;
+use crate::probes::listeners::ListenersConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::recording::{Seen, WriteError};
 use crate::session::{Choose, Stop, answered, new_loop, say_lost_cgroups};
 use crate::settings::Settings;
 use output::{Output, not_begun};
+
+/// Time between two readings of the listeners.
+const LISTENERS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often the age of a waiting block is checked.
 const POLL: Duration = Duration::from_millis(500);
@@ -68,6 +72,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
             talkers: Some(TalkersConfig::new(settings)),
             connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
             io: IoConfig::new(settings, false),
+            listeners: settings.owners.then(|| ListenersConfig::every(LISTENERS_EVERY, settings)),
         };
         let mut probes = ProbeSet::start(config, Order::AtOnce);
         let mut session = Session::new(choose, stop);

@@ -43,6 +43,7 @@ use crate::clock;
 use crate::console::say;
 use crate::files;
 use crate::model::escape::escape;
+use crate::model::event::ProbeEvent;
 use crate::model::origin::Origins;
 use crate::privileges;
 use crate::recording::Seen;
@@ -284,6 +285,9 @@ async fn dashboard(
                     let seen = match &answer {
                         Msg::Cgroups(known) => Some(Seen::Cgroups(known.clone())),
                         Msg::Containers(known) => Some(Seen::Containers(known.clone())),
+                        Msg::Listeners(found) => {
+                            Some(Seen::Probe(ProbeEvent::Listeners(found.clone())))
+                        }
                         _ => None,
                     };
                     seen.into_iter().for_each(|seen| recorder.take(clock::mono(), seen));

@@ -210,6 +210,7 @@ impl Data {
                     ProbeEnd::Talkers => self.watching = Rc::new(ProbeState::Ended),
                     ProbeEnd::Connections => self.connections_state = ProbeState::Ended,
                     ProbeEnd::Io => self.io_state = ProbeState::Ended,
+                    ProbeEnd::Listeners => {}
                 }
                 Changed::REDRAW
             }
@@ -259,8 +260,8 @@ impl Data {
                 let connections = batch.tick.is_some();
                 Changed { connections, redraw: connections, ..Changed::default() }
             }
-            // `App` takes these: a filter may wait for their names.
-            ProbeEvent::Cgroups(_) => Changed::default(),
+            // `App` takes these: a filter may wait for their names, and a table shows listeners.
+            ProbeEvent::Cgroups(_) | ProbeEvent::Listeners(_) => Changed::default(),
             ProbeEvent::Links(links) => {
                 self.take_links(links, now);
                 Changed::REDRAW
@@ -288,6 +289,7 @@ impl Data {
                 self.io_state = ProbeState::Running(info);
                 Changed::REDRAW
             }
+            ProbeInfo::Listeners => Changed::default(),
         }
     }
 
@@ -311,6 +313,7 @@ impl Data {
                 self.io_state = ProbeState::Failed(problem);
                 Changed::REDRAW
             }
+            ProbeId::Listeners => Changed::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::list::{List, RowId};
 use super::order;
 use crate::model::cgroup::Cgroup;
 use crate::model::filter::{Filter, ProcessInfo};
-use crate::model::listener::{Listener, Listeners};
+use crate::model::listener::{KnownListeners, Listener, Listeners};
 use crate::model::time::{Mono, NS_PER_SEC};
 
 pub use crate::model::field::listeners::ListenersSort;
@@ -24,6 +24,7 @@ pub struct ListenersTable {
     pub rows: Vec<usize>,
     /// The latest answer; `None` before the first.
     pub found: Option<Listeners>,
+    known: KnownListeners,
     asked_at: Option<Mono>,
 }
 
@@ -35,6 +36,19 @@ impl ListenersTable {
             self.asked_at = Some(now);
         }
         due
+    }
+
+    /// Takes over an answer.
+    pub(super) fn take(&mut self, mut found: Listeners) {
+        self.known.follow(&mut found, |_, _| {});
+        self.found = Some(found);
+    }
+
+    /// A replay that went back to before the latest answer has none.
+    pub(super) fn forget_later(&mut self, now: Mono) {
+        if self.found.as_ref().is_some_and(|found| found.at > now) {
+            (self.found, self.known) = Default::default();
+        }
     }
 
     pub(super) fn next_sort(&mut self) {

@@ -43,6 +43,7 @@ use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEvent, Watched};
 use crate::model::link::XdpMode;
+use crate::model::listener::Listeners;
 use crate::model::opens::Opens;
 use crate::model::origin::Origins;
 use crate::model::past::PAST_BYTES;
@@ -63,7 +64,7 @@ pub use recording::{Lost, Recorded, Recording};
 pub use remote::Remote;
 pub use replay::{PlayerCommand, Replay};
 use requests::Requests;
-use talkers::TalkersPane;
+use talkers::{TalkersPane, TalkersView};
 pub use time::Shown;
 use time::Time;
 
@@ -236,11 +237,7 @@ impl App {
                 let news = self.data.cgroups.name_containers(&answers);
                 self.cgroups_changed(news)
             }
-            Msg::Listeners(found) => {
-                self.talkers_pane.listeners.found = Some(*found);
-                self.rebuild_talkers();
-                vec![Effect::Redraw]
-            }
+            Msg::Listeners(found) => self.take_listeners(*found),
             Msg::Parents(answers) => {
                 self.data.lineage.take(answers);
                 Vec::new()
@@ -307,9 +304,21 @@ impl App {
         self.screen.notice = Some(Notice { text, at: self.time.clock(), updates: 0, quiet: true });
     }
 
+    fn take_listeners(&mut self, found: Listeners) -> Vec<Effect> {
+        self.talkers_pane.listeners.take(found);
+        if self.talkers_pane.view != TalkersView::Listeners {
+            return Vec::new();
+        }
+        self.rebuild_talkers();
+        vec![Effect::Redraw]
+    }
+
     fn probe(&mut self, mut event: ProbeEvent) -> Vec<Effect> {
         if let ProbeEvent::Cgroups(made) = event {
             return self.take_new_cgroups(made);
+        }
+        if let ProbeEvent::Listeners(found) = event {
+            return self.take_listeners(*found);
         }
         self.choose(&mut event);
         self.time.keep_before(&event, &mut self.data);

@@ -88,6 +88,9 @@ impl App {
         pane.relate(shown.wire, shown.opens, shown.owners, &at);
         pane.related.list.scroll(pane.related.rows.len(), room.related);
         if pane.view == TalkersView::Listeners {
+            if self.replay.is_some() {
+                pane.listeners.forget_later(now);
+            }
             pane.listeners.build(filter, room.rows);
         }
         let Some(connections) = shown.owners.filter(|_| pane.view == TalkersView::Connections)

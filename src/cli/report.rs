@@ -54,6 +54,8 @@ pub enum By {
     Peer,
     /// A process that holds FILE now: a descriptor, working directory, root, executable or mapping
     Holder,
+    /// A TCP listener or bound UDP socket, at this moment; of a recording at its last reading
+    Listener,
 }
 
 impl By {
@@ -69,6 +71,7 @@ impl By {
             By::Talker => "talker",
             By::Peer => "peer",
             By::Holder => "holder",
+            By::Listener => "listener",
         }
     }
 
@@ -81,6 +84,7 @@ impl By {
             By::Talker => &[Kind::Talkers],
             By::Peer => &[Kind::Connections],
             By::Holder => &[],
+            By::Listener => &[Kind::Listeners],
         }
     }
 }

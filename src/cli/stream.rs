@@ -85,6 +85,9 @@ pub enum Kind {
     /// A line for each call that read or wrote a file and took 10ms, or the time of --slow, or longer; --slow
     /// adds them to other kinds
     Slow,
+    /// A line for each TCP listener and bound UDP socket that is there at the start, and for each that begins,
+    /// changes or ends between two readings
+    Listeners,
 }
 
 impl StreamArgs {
@@ -106,10 +109,17 @@ impl StreamArgs {
         const OPENS: &[Kind] = &[Kind::Opens];
         const FILES: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Slow];
         const PATHS: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Io, Kind::Slow];
-        const PROCESSES: &[Kind] =
-            &[Kind::Opens, Kind::Connections, Kind::Files, Kind::Processes, Kind::Io, Kind::Slow];
+        const PROCESSES: &[Kind] = &[
+            Kind::Opens,
+            Kind::Connections,
+            Kind::Files,
+            Kind::Processes,
+            Kind::Io,
+            Kind::Slow,
+            Kind::Listeners,
+        ];
         const TALKERS: &[Kind] = &[Kind::Talkers];
-        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections, Kind::Io];
+        const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections, Kind::Io, Kind::Listeners];
         let watch = &self.watch;
         let options = [
             ("--process", PROCESSES, watch.process.is_some()),
@@ -144,6 +154,7 @@ impl Kind {
             Kind::Processes => "processes",
             Kind::Io => "io",
             Kind::Slow => "slow",
+            Kind::Listeners => "listeners",
         }
     }
 }

@@ -158,6 +158,7 @@ impl Counts {
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
             | ProbeEvent::Hostnames(_)
+            | ProbeEvent::Listeners(_)
             | ProbeEvent::SlowCalls(_) => {}
         }
     }
@@ -189,6 +190,7 @@ impl Counts {
                 add_missing(&mut self.missing, watched.iter().flat_map(|w| &w.missing));
                 self.interfaces.watch(watched);
             }
+            ProbeInfo::Listeners => {}
             ProbeInfo::Connections(info) => {
                 add_missing(&mut self.missing, &info.missing);
                 self.connections.start(info.attribution);

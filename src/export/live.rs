@@ -34,6 +34,7 @@ pub(super) async fn run(
         }),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
+        listeners: None,
         io: IoConfig::new(settings, false),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);

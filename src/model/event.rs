@@ -11,6 +11,7 @@ use super::file_io::IoSample;
 use super::hostnames::HostnamesBatch;
 use super::interface_name::InterfaceName;
 use super::link::{Choice, Hook, Link, XdpMode};
+use super::listener::Listeners;
 use super::open::{Comm, OpenBatch, OpenCounts, Syscall};
 use super::problem::Problem;
 use super::process_event::ProcessEvents;
@@ -39,6 +40,8 @@ pub enum ProbeEvent {
     Io(IoSample),
     /// Calls that read or wrote and took long, with `--slow`.
     SlowCalls(SlowCalls),
+    /// The listeners of the machine at a moment.
+    Listeners(Box<Listeners>),
     /// Cgroups that were made or renamed. Sent before the first open in one of them.
     Cgroups(CgroupsMade),
     /// Connections that began and ended, or the counts of the living ones.
@@ -61,6 +64,7 @@ pub enum ProbeId {
     Talkers,
     Connections,
     Io,
+    Listeners,
 }
 
 impl ProbeId {
@@ -71,6 +75,7 @@ impl ProbeId {
             Self::Talkers => "talkers",
             Self::Connections => "connections",
             Self::Io => "io",
+            Self::Listeners => "listeners",
         }
     }
 }
@@ -83,6 +88,7 @@ pub enum ProbeInfo {
     Talkers(Vec<Watched>),
     Connections(ConnectionsInfo),
     Io(IoInfo),
+    Listeners,
 }
 
 impl ProbeInfo {
@@ -92,6 +98,7 @@ impl ProbeInfo {
             Self::Talkers(_) => ProbeId::Talkers,
             Self::Connections(_) => ProbeId::Connections,
             Self::Io(_) => ProbeId::Io,
+            Self::Listeners => ProbeId::Listeners,
         }
     }
 }
@@ -104,6 +111,7 @@ pub enum ProbeEnd {
     Talkers,
     Connections,
     Io,
+    Listeners,
 }
 
 impl ProbeEnd {
@@ -113,6 +121,7 @@ impl ProbeEnd {
             Self::Talkers => ProbeId::Talkers,
             Self::Connections => ProbeId::Connections,
             Self::Io => ProbeId::Io,
+            Self::Listeners => ProbeId::Listeners,
         }
     }
 }

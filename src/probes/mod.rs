@@ -10,6 +10,7 @@ pub mod containers;
 pub mod held;
 pub mod io;
 mod iterator;
+pub mod listeners;
 pub mod log;
 pub mod opens;
 pub mod preflight;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::connections::{self, ConnectionsConfig, SwitchNames};
 use super::io::{self, IoConfig};
+use super::listeners::{self, ListenersConfig};
 use super::{CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, talkers};
 use crate::model::event::{ProbeEvent, ProbeId, TalkersCommand};
 use crate::model::problem::Problem;
@@ -19,6 +20,7 @@ pub struct ProbesConfig {
     pub talkers: Option<TalkersConfig>,
     pub connections: Option<ConnectionsConfig>,
     pub io: Option<IoConfig>,
+    pub listeners: Option<ListenersConfig>,
 }
 
 /// When each probe starts.
@@ -54,6 +56,7 @@ pub struct ProbeSet {
     talkers: Option<ProbeThread<TalkersCommand>>,
     connections: Option<ProbeThread<SwitchNames>>,
     io: Option<ProbeThread<io::Begin>>,
+    listeners: Option<ProbeThread>,
     /// Dropped when the last probe was started: the events end when the probes have ended.
     sink: Option<Sink>,
     events: Receiver<ProbeEvent>,
@@ -68,6 +71,7 @@ impl ProbeSet {
             (ProbeId::Opens, config.opens.is_some()),
             (ProbeId::Connections, config.connections.is_some()),
             (ProbeId::Io, config.io.is_some()),
+            (ProbeId::Listeners, config.listeners.is_some()),
             (ProbeId::Talkers, config.talkers.is_some()),
         ];
         let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
@@ -79,6 +83,7 @@ impl ProbeSet {
             talkers: None,
             connections: None,
             io: None,
+            listeners: None,
             sink: Some(sink),
             events,
         };
@@ -136,6 +141,10 @@ impl ProbeSet {
             }
             ProbeId::Io => {
                 self.io = self.config.io.take().map(|config| io::start(config, sink));
+            }
+            ProbeId::Listeners => {
+                self.listeners =
+                    self.config.listeners.take().map(|config| listeners::start(config, sink));
             }
         }
     }
@@ -202,6 +211,9 @@ impl ProbeSet {
         if let Some(probe) = &mut self.io {
             probe.stop();
         }
+        if let Some(probe) = &mut self.listeners {
+            probe.stop();
+        }
         if let Some(probe) = &mut self.talkers {
             probe.stop();
         }
@@ -215,6 +227,7 @@ impl ProbeSet {
         self.opens.take().into_iter().for_each(ProbeThread::join);
         self.connections.take().into_iter().for_each(ProbeThread::join);
         self.io.take().into_iter().for_each(ProbeThread::join);
+        self.listeners.take().into_iter().for_each(ProbeThread::join);
         self.talkers.take().into_iter().for_each(ProbeThread::join);
     }
 

@@ -2,9 +2,10 @@
 
 use crate::model::cgroup::KnownCgroups;
 use crate::model::connections::Connections;
-use crate::model::event::{ProbeEvent, ProbeInfo};
+use crate::model::event::{ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::file_change::FileChanges;
 use crate::model::link::Link;
+use crate::model::listener::Listeners;
 use crate::model::opens::Before;
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
@@ -15,8 +16,8 @@ use crate::recording::{Known, Seen};
 /// The state after the records so far.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The last word of each probe about itself; of opens, talkers, connections and io.
-    probes: [Option<ProbeEvent>; 4],
+    /// The last word of each probe about itself; of opens, talkers, connections, io and listeners.
+    probes: [Option<ProbeEvent>; 5],
     connections: Connections,
     links: Vec<Link>,
     cgroups: KnownCgroups,
@@ -28,6 +29,8 @@ pub(super) struct State {
     /// Without addresses: the sums of each interface.
     wire: Wire,
     wall: WallOffset,
+    /// The latest reading of them.
+    listeners: Option<Box<Listeners>>,
 }
 
 impl State {
@@ -60,6 +63,9 @@ impl State {
                 if let Some(state) = self.probes.get_mut(end.id() as usize) {
                     *state = None;
                 }
+                if end.id() == ProbeId::Listeners {
+                    self.listeners = None;
+                }
             }
             ProbeEvent::Watching(watched) => {
                 let started = ProbeInfo::Talkers(watched.clone());
@@ -78,6 +84,7 @@ impl State {
                     self.wire.add_sample(&sample.without_sources());
                 }
             }
+            ProbeEvent::Listeners(found) => self.listeners = Some(found.clone()),
             ProbeEvent::Cgroups(_) | ProbeEvent::UnderWay(_) | ProbeEvent::Io(_) => {}
         }
     }
@@ -96,8 +103,9 @@ impl State {
             ProbeEvent::SlowCalls(self.slow.clone()),
             ProbeEvent::Talkers(self.wire.counted_before(self.wall)),
         ];
+        let listeners = self.listeners.clone().map(ProbeEvent::Listeners);
         let known = Known {
-            probes: self.probes.iter().flatten().cloned().chain(before).collect(),
+            probes: self.probes.iter().flatten().cloned().chain(before).chain(listeners).collect(),
             connections: &self.connections,
             links: &self.links,
             cgroups: &self.cgroups,
@@ -110,7 +118,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event::ProbeEnd;
     use crate::model::hostnames::{Hello, HostnameCounts, HostnamesBatch};
+
+    #[test]
+    fn the_next_file_begins_with_the_latest_listeners() {
+        let read = |at| Box::new(Listeners { at: Mono(at), left_out: at, ..Listeners::default() });
+        let mut first = State::default();
+        for at in [1, 2] {
+            first.take(Mono(at), &Seen::Probe(ProbeEvent::Listeners(read(at))));
+        }
+        let begin = |state: &State| {
+            let of = |seen| match seen {
+                Seen::Probe(ProbeEvent::Listeners(found)) => Some(found),
+                _ => None,
+            };
+            state.records().into_iter().filter_map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(begin(&first), [read(2)]);
+        first.take(Mono(3), &Seen::Probe(ProbeEvent::Ended(ProbeEnd::Listeners)));
+        assert_eq!(begin(&first), []);
+    }
 
     #[test]
     fn the_next_file_begins_with_the_names_and_counts_from_there() {

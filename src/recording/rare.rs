@@ -23,6 +23,7 @@ use crate::model::file_change::FileChanges;
 use crate::model::file_io::IoSample;
 use crate::model::hostnames::{HostnamesBatch, MAX_NAME};
 use crate::model::link::{ForeignHook, Link};
+use crate::model::listener::{Listeners, MAX_LISTENERS};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::opens::Before;
 use crate::model::problem::Problem;
@@ -65,6 +66,9 @@ pub(super) enum Rare<'a> {
     /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
     Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
     Hostnames(Cow<'a, HostnamesBatch>),
+    ListenersStarted(Result<(), Problem>),
+    Listeners(Cow<'a, Listeners>),
+    ListenersEnded,
 }
 
 /// Durations of the calls of a use, where these are known.
@@ -115,6 +119,7 @@ impl<'a> Rare<'a> {
             Rare::Files(changes) => changes.events.len(),
             Rare::Io(sample) => sample.uses.len(),
             Rare::UnderWay(found) => found.opens.len(),
+            Rare::Listeners(found) => return found.rows.len() <= MAX_LISTENERS,
             _ => 0,
         };
         len <= MOST_LIST
@@ -129,6 +134,7 @@ impl<'a> Rare<'a> {
                 ProbeInfo::Talkers(watched) => Rare::Watching(Ok(watched.clone())),
                 ProbeInfo::Connections(info) => Rare::ConnectionsStarted(Ok(info.clone())),
                 ProbeInfo::Io(info) => Rare::IoStarted(Ok(info.clone())),
+                ProbeInfo::Listeners => Rare::ListenersStarted(Ok(())),
             },
             Seen::Probe(ProbeEvent::Failed(id, problem)) => {
                 let problem = problem.clone();
@@ -137,6 +143,7 @@ impl<'a> Rare<'a> {
                     ProbeId::Talkers => Rare::Watching(Err(problem)),
                     ProbeId::Connections => Rare::ConnectionsStarted(Err(problem)),
                     ProbeId::Io => Rare::IoStarted(Err(problem)),
+                    ProbeId::Listeners => Rare::ListenersStarted(Err(problem)),
                 }
             }
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Opens(counts))) => Rare::OpensEnded(*counts),
@@ -157,6 +164,8 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Io(sample)) => io(sample),
             Seen::Probe(ProbeEvent::SlowCalls(slow)) => Rare::SlowCalls(Cow::Borrowed(slow)),
             Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)) => Rare::IoEnded,
+            Seen::Probe(ProbeEvent::Listeners(found)) => Rare::Listeners(Cow::Borrowed(found)),
+            Seen::Probe(ProbeEvent::Ended(ProbeEnd::Listeners)) => Rare::ListenersEnded,
             Seen::Tick => Rare::Tick,
             Seen::Cgroups(answers) => {
                 let path = |c: &'_ Option<Cgroup>| c.as_ref().map(|c| c.path.to_vec().into());
@@ -215,6 +224,12 @@ impl<'a> Rare<'a> {
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
             Rare::Hostnames(names) => Seen::Probe(ProbeEvent::Hostnames(names.into_owned())),
             Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
+            Rare::ListenersStarted(Ok(())) => started(ProbeInfo::Listeners),
+            Rare::ListenersStarted(Err(problem)) => failed(ProbeId::Listeners, problem),
+            Rare::Listeners(found) => {
+                Seen::Probe(ProbeEvent::Listeners(Box::new(found.into_owned())))
+            }
+            Rare::ListenersEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Listeners)),
             Rare::Tick => Seen::Tick,
             Rare::Containers(answers) => {
                 let shared = |(id, names): (_, Option<ContainerName>)| (id, names.map(Arc::new));
@@ -238,7 +253,11 @@ impl<'a> Rare<'a> {
             Rare::OpensStarted(Err(problem))
             | Rare::Watching(Err(problem))
             | Rare::ConnectionsStarted(Err(problem))
-            | Rare::IoStarted(Err(problem)) => all_plain(problem),
+            | Rare::IoStarted(Err(problem))
+            | Rare::ListenersStarted(Err(problem)) => all_plain(problem),
+            Rare::Listeners(found) => {
+                found.to_mut().problem.as_mut().map(plain);
+            }
             Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
             | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. }))
             | Rare::IoStarted(Ok(IoInfo { missing, .. })) => {

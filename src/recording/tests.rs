@@ -8,6 +8,7 @@ use super::encode::Encoder;
 use super::*;
 use crate::files::create;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId};
+use crate::model::listener::{Listeners, MAX_LISTENERS};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::problem::Problem;
 use crate::model::time::WallOffset;
@@ -169,6 +170,14 @@ fn memory_stays_in_proportion_whatever_a_file_says() {
     let cgroups = Seen::Cgroups(names.iter().map(|(id, _)| (*id, None)).collect());
     let (seen, _) = read(&recording(&[(Mono(0), cgroups)])).unwrap();
     assert_eq!(seen, lines(Mono(0), &Seen::Unwritten));
+    let row = sample::listeners().rows.remove(2);
+    for (more, is_read) in [(0, true), (1, false)] {
+        let rows = vec![row.clone(); MAX_LISTENERS + more];
+        let found = Box::new(Listeners { rows, ..Listeners::default() });
+        let found = Seen::Probe(ProbeEvent::Listeners(found));
+        let (seen, _) = read(&recording(&[(Mono(0), found)])).unwrap();
+        assert_eq!(seen != lines(Mono(0), &Seen::Unwritten), is_read);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::model::event::{ConnectionsInfo, IoInfo, OpensInfo, ProbeEvent, ProbeI
 use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChange;
 use crate::model::link::{ForeignHook, Link};
+use crate::model::listener::{Listener, Listeners};
 use crate::model::problem::Problem;
 use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
@@ -54,6 +55,10 @@ fn event_bytes(event: &ProbeEvent) -> usize {
         ProbeEvent::Files(changes) => changes.events.iter().map(FileChange::bytes).sum(),
         ProbeEvent::Io(sample) => sample.bytes(),
         ProbeEvent::SlowCalls(slow) => slow.calls.iter().map(SlowCall::bytes).sum(),
+        ProbeEvent::Listeners(found) => {
+            let problem = found.problem.as_ref().map_or(0, String::len);
+            size_of::<Listeners>() + problem + all(&found.rows, Listener::bytes)
+        }
         ProbeEvent::Started(ProbeInfo::Io(IoInfo { missing: features, .. })) => {
             all(features, missing)
         }
@@ -71,7 +76,7 @@ fn event_bytes(event: &ProbeEvent) -> usize {
             missing: features, ..
         })) => all(features, missing),
         ProbeEvent::Failed(_, failed) => problem(failed),
-        ProbeEvent::Ended(_) => 0,
+        ProbeEvent::Ended(_) | ProbeEvent::Started(ProbeInfo::Listeners) => 0,
     }
 }
 

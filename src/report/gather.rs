@@ -12,8 +12,8 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::stream::record::Record;
 use crate::stream::{
-    self, Csv, Documented, FileLine, IoLine, IoSummary, Json, Lines, Note, OpenLine, ProcessLine,
-    SlowLine, Summary, described,
+    self, Csv, Documented, FileLine, IoLine, IoSummary, Json, Lines, ListenerLine, Note, OpenLine,
+    ProcessLine, SlowLine, Summary, described,
 };
 
 /// The `type` of the lines.
@@ -113,6 +113,8 @@ impl Lines for Gather {
     }
 
     fn slow(&mut self, _out: &mut Vec<u8>, _line: &SlowLine<'_>) {}
+
+    fn listener(&mut self, _out: &mut Vec<u8>, _line: &ListenerLine<'_>) {}
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
 

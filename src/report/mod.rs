@@ -5,6 +5,7 @@
 
 mod gather;
 mod holders;
+mod listeners;
 mod recorded;
 mod row;
 mod sums;
@@ -33,8 +34,12 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let (watch, choose) = (args.watch.clone(), args.choose.clone());
     let options = StreamArgs { watch, choose, ..StreamArgs::default() };
     let unused = options.unused(|kind| args.by.kinds().contains(&kind));
-    let of_a_time = [("--duration", args.duration.is_some()), ("--top", args.top.is_some())];
-    let of_a_time = of_a_time.into_iter().filter(|(_, given)| *given && args.by == By::Holder);
+    let of_a_moment = matches!(args.by, By::Holder | By::Listener);
+    let of_a_time = [
+        ("--duration", args.duration.is_some() && of_a_moment),
+        ("--top", args.top.is_some() && args.by == By::Holder),
+    ];
+    let of_a_time = of_a_time.into_iter().filter(|(_, given)| *given);
     let unused = unused.into_iter().map(|(option, _)| option);
     for option in unused.chain(of_a_time.map(|(option, _)| option)) {
         say(&format!("{option} has no effect on a report by {}", args.by.name()));
@@ -51,6 +56,9 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
     };
     if choose.chooses_changes() {
         say(&format!("`op:` has no effect on a report by {}", args.by.name()));
+    }
+    if args.by == By::Listener {
+        return listeners::run(args, &choose, args.top.unwrap_or(ROWS));
     }
     let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
     match &args.file {
@@ -81,5 +89,6 @@ fn wanted(by: By, settings: &Settings) -> Wanted {
         processes: false,
         io: counts(Kind::Io) && settings.io.is_some(),
         slow: false,
+        listeners: false,
     }
 }

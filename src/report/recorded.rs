@@ -228,6 +228,8 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Hostnames(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_)
+            | ProbeEvent::Listeners(_)
+            | ProbeEvent::Started(ProbeInfo::Listeners)
             | ProbeEvent::Links(_) => {}
         }
     }
@@ -280,6 +282,7 @@ impl<'c> Recorded<'c> {
             processes: None,
             io: self.io.filter(|_| counts(Kind::Io)),
             slow: None,
+            listeners: None,
             dropped: None,
             coverage: self.coverage,
         };

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use crate::cli::By;
 use crate::model::call_times::{self, CallTimes};
+use crate::model::conn::protocol_name;
 use crate::model::errno::errno_name;
 use crate::model::held::Held;
+use crate::model::listener::Listener;
 use crate::stream::record::{Flags, Record, Text, Visitor, key};
 
 /// A row. Each table has some of its fields.
@@ -34,6 +36,8 @@ pub struct Row {
     pub tx_packets: u64,
     /// The file that the process holds, by holder.
     pub held: Option<Box<Held>>,
+    /// The listener, by listener.
+    pub listener: Option<Box<Listener>>,
     /// Bytes of files; `None` where they are not counted.
     pub read_bytes: Option<u64>,
     pub written_bytes: Option<u64>,
@@ -129,6 +133,7 @@ pub fn with_record(by: By, rows: &[Row], what: &mut impl WithRecord) {
         By::Talker => what.with(ByTalker, rows),
         By::Peer => what.with(ByPeer, rows),
         By::Holder => what.with(ByHolder, rows),
+        By::Listener => what.with(ByListener, rows),
     }
 }
 
@@ -162,6 +167,7 @@ tables! {
     ByTalker("talker"): interface address frames;
     ByPeer("peer"): program address payload;
     ByHolder("holder"): process place held;
+    ByListener("listener"): process place listener;
 }
 
 fn program<'a, V: Visitor<&'a Row>>(v: &mut V) {
@@ -236,6 +242,39 @@ fn held<'a, V: Visitor<&'a Row>>(v: &mut V) {
     );
     v.field(key!("deleted", "true where no name leads to the file any more"), move |r| {
         held(r).is_some_and(|h| h.deleted)
+    });
+}
+
+fn listener<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    let of = |r: &'a Row| r.listener.as_deref();
+    v.field(key!("protocol", "tcp or udp"), move |r| of(r).map(|l| protocol_name(l.protocol)));
+    v.field(key!("local_ip", "address that it is bound to; 0.0.0.0 or :: for all"), move |r| {
+        of(r).map(|l| l.local.ip())
+    });
+    v.field(key!("local_port", "its port"), move |r| of(r).map(|l| l.local.port()));
+    v.field(
+        key!(
+            "waiting",
+            "of tcp connections that wait to be accepted, of udp bytes that wait to be read"
+        ),
+        move |r| of(r).map(|l| l.waiting),
+    );
+    v.field(
+        key!("limit", "connections that may wait; null for udp, and in other network namespaces"),
+        move |r| of(r).and_then(|l| l.limit),
+    );
+    v.field(
+        key!(
+            "drops",
+            "connections or datagrams that the socket dropped; null for tcp in other network namespaces"
+        ),
+        move |r| of(r).and_then(|l| l.drops),
+    );
+    v.field(key!("more_processes", "further processes that have it open"), move |r| {
+        of(r).map(|l| l.others)
+    });
+    v.field(key!("netns", "inode number of its network namespace"), move |r| {
+        of(r).map(|l| l.netns)
     });
 }
 

@@ -44,6 +44,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
         opens: Some(OpensConfig::for_dashboard(settings)),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::for_dashboard(settings)),
+        listeners: None,
         io: IoConfig::new(settings, settings.own_opens),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);

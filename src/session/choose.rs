@@ -10,6 +10,7 @@ use crate::model::event::Only;
 use crate::model::file_change::FileChange;
 use crate::model::file_io::FileIo;
 use crate::model::filter::{Filter, FilterError, Pattern, ProcessInfo, What, path_matches};
+use crate::model::listener::Listener;
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
@@ -181,6 +182,21 @@ impl Choose {
         let names = [owner.comm.as_bytes()];
         let who = ProcessInfo { names: &names, tgid: owner.key.tgid, uid: owner.uid, cgroup: None };
         self.process(owner.key.tgid, owner.uid, &names) && self.filter.process(&who)
+    }
+
+    /// Whether what happened to a listener is written: its process is chosen as one of opens is, the rest by
+    /// `ip:`, `port:`, `peer:` and `state:`.
+    pub fn listener(&self, listener: &Listener, cgroup: Option<&Cgroup>) -> bool {
+        let chosen = match &listener.owner {
+            Some(owner) => {
+                let names = [owner.comm.as_bytes()];
+                let (tgid, uid) = (owner.key.tgid, owner.uid);
+                self.process(tgid, uid, &names)
+                    && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+            }
+            None => !self.chooses_owners(),
+        };
+        chosen && self.filter.listener(listener)
     }
 
     fn chooses_owners(&self) -> bool {

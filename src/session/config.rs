@@ -1,10 +1,13 @@
 //! The configuration of the probes, by the user's settings.
 
+use std::time::Duration;
+
 use crate::model::event::Only;
 use crate::model::file_io::FileTypes;
 use crate::model::filter::Pattern;
 use crate::probes::connections::{ConnectionsConfig, HostnamesConfig};
 use crate::probes::io::IoConfig;
+use crate::probes::listeners::ListenersConfig;
 use crate::probes::{OpensConfig, TalkersConfig};
 use crate::settings::Settings;
 
@@ -49,6 +52,13 @@ impl IoConfig {
             locked: settings.locked,
             ..Self::default()
         })
+    }
+}
+
+impl ListenersConfig {
+    /// The configuration for these settings, with a reading every `interval` at most.
+    pub fn every(interval: Duration, settings: &Settings) -> Self {
+        Self { interval, locked: settings.locked }
     }
 }
 

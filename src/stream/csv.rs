@@ -5,7 +5,7 @@
 
 use super::conns::{self, COLUMNS, Cell, Row};
 use super::fields::Fields;
-use super::lines::{FileLine, IoLine, Lines, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, OpenLine, ProcessLine, SlowLine};
 use super::put::{self, Times};
 use super::record::{self, CsvRow, Key, Record, Sink, SourceRow, Value, Visitor};
 use crate::cli::Kind;
@@ -54,6 +54,7 @@ impl Lines for Csv {
             Kind::Processes => header::<ProcessLine<'_>>(&mut columns),
             Kind::Io => header::<IoLine<'_>>(&mut columns),
             Kind::Slow => header::<SlowLine<'_>>(&mut columns),
+            Kind::Listeners => header::<ListenerLine<'_>>(&mut columns),
         }
         let rest = columns.strip_prefix(COMMON.as_bytes()).unwrap_or(&columns);
         raw(out, COMMON);
@@ -82,6 +83,10 @@ impl Lines for Csv {
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
         self.line(out, "slow", line.wall, line.call.at, *line);
+    }
+
+    fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {
+        self.line(out, "listener", line.at.wall, line.at.mono, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {

@@ -3,13 +3,15 @@
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::record::{Described, Lost, Record, Type, UnderWayLine, describe, key};
 use super::sample;
 use super::tally::{Ready, Summary};
 use crate::cli::Kind;
 use crate::model::connections::Connections;
+use crate::model::listener::{Listener, ListenerEvent};
 use crate::model::talkers::TalkersSample;
+use crate::model::time::Stamp;
 
 /// A kind of JSON line.
 #[derive(Clone, Debug)]
@@ -109,6 +111,19 @@ fn slow() -> Vec<String> {
     slow.calls.iter().map(write).collect()
 }
 
+/// A listener that is there at the start, one of another namespace that is new, and one that has gone.
+fn listeners() -> Vec<String> {
+    let (found, cgroup) = (sample::listeners(), sample::cgroup());
+    let at = Stamp { mono: found.at, wall: found.wall };
+    let events = [ListenerEvent::Seen, ListenerEvent::Listen, ListenerEvent::Close];
+    let write = |(event, row): (ListenerEvent, &Listener)| {
+        let (cgroup, problem) = (row.owner.map(|_| &cgroup), found.problem.as_deref());
+        let line = ListenerLine { at, event, row, cgroup, problem };
+        written(|json, out| json.listener(out, &line))
+    };
+    events.into_iter().zip(&found.rows).map(write).collect()
+}
+
 /// Every kind of line.
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
@@ -120,6 +135,7 @@ pub fn documented() -> Vec<Documented> {
         line::<ProcessLine<'_>>("process", processes()),
         line::<IoLine<'_>>("io", io()),
         line::<SlowLine<'_>>("slow", slow()),
+        line::<ListenerLine<'_>>("listener", listeners()),
         line::<&TalkersSample>(
             "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],
@@ -172,6 +188,7 @@ pub fn csv_headers() -> Vec<(&'static str, String)> {
         Kind::Processes,
         Kind::Io,
         Kind::Slow,
+        Kind::Listeners,
     ];
     kinds.map(|kind| header((kind.name(), kind))).to_vec()
 }

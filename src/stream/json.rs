@@ -5,7 +5,7 @@
 
 use super::conns::{self, Cell, Row};
 use super::fields::Fields;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::put::{self, Times};
 use super::record::{Key, Lost, Record, Sink, UnderWayLine, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
@@ -47,6 +47,10 @@ impl Lines for Json {
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
         self.line(out, "slow", line.wall, line.call.at, *line);
+    }
+
+    fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {
+        self.line(out, "listener", line.at.wall, line.at.mono, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {

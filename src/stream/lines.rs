@@ -6,6 +6,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::file_change::FileChange;
 use crate::model::file_io::{FileIo, FilePlace, IoCounts};
+use crate::model::listener::{Listener, ListenerEvent};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
@@ -80,6 +81,19 @@ pub struct SlowLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
+/// A listener, and how it changed before a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerLine<'a> {
+    /// When the listeners were read.
+    pub at: Stamp,
+    pub event: ListenerEvent,
+    pub row: &'a Listener,
+    /// The cgroup of its process, where known.
+    pub cgroup: Option<&'a Cgroup>,
+    /// Why listeners or processes may be missing.
+    pub problem: Option<&'a str>,
+}
+
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
@@ -122,6 +136,9 @@ pub trait Lines {
 
     /// A call that read or wrote a file and took long.
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>);
+
+    /// A change of a listener.
+    fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>);
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

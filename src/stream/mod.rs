@@ -41,7 +41,7 @@ pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
 use fields::Fields;
 pub use json::Json;
-pub use lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
+pub use lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 pub use record::{Described, Key, Type};
 pub use tally::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
@@ -76,7 +76,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
             say(
-                "--format csv takes one kind: `stream opens`, `talkers`, `connections`, `files`, `processes`, `io` or `slow`",
+                "--format csv takes one kind: `stream opens`, `talkers`, `connections`, `files`, `processes`, `io`, `slow` or `listeners`",
             );
             return Ok(ExitCode::from(2));
         }

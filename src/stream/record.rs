@@ -6,6 +6,7 @@
 
 mod file;
 mod io;
+mod listener;
 mod note;
 mod open;
 mod process;

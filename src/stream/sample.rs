@@ -1,18 +1,20 @@
 //! Made-up data for tests and benches of lines, and for the examples in the documentation.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::tally::{
-    ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
-    SlowSummary, Summary,
+    ConnectionsSummary, Coverage, FilesSummary, IoSummary, ListenersSummary, OpensSummary,
+    ProcessesSummary, Ready, SlowSummary, Summary,
 };
 use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
+use crate::model::conn::{Owner, OwnerFrom, TCP, UDP};
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::file_change::{ChangeCall, FileChange, FileChanges, How, Name, Op};
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use crate::model::link::{Hook, XdpMode};
+use crate::model::listener::{Listener, Listeners};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
 use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent, ProcessEvents};
@@ -88,6 +90,54 @@ pub fn processes() -> ProcessEvents {
         event(1_500_000_000, ProcessAction::Exit(ExitStatus(9))),
     ];
     ProcessEvents { events, lost: 0, wall: WALL }
+}
+
+/// A TCP listener, a UDP socket of another namespace, and a listener of the kernel's.
+pub fn listeners() -> Listeners {
+    let owner = Owner {
+        key: ProcessKey { tgid: 812, start_boottime_ns: 5 },
+        uid: 0,
+        comm: Comm::new(b"ng\x1b[31m\xff"),
+        from: OwnerFrom::Found,
+    };
+    let tcp = Listener {
+        protocol: TCP,
+        local: SocketAddr::from(([0, 0, 0, 0], 443)),
+        netns: 4_026_531_840,
+        interface: 0,
+        inode: 7_001,
+        since: None,
+        waiting: 3,
+        limit: Some(511),
+        drops: Some(17),
+        owner: Some(owner),
+        others: 4,
+        cgroup: Some((*b"/system.slice/nginx.service").into()),
+    };
+    let at = Mono(2_000_000_000);
+    let udp = Listener {
+        protocol: UDP,
+        local: SocketAddr::from(([127, 0, 0, 53], 53)),
+        netns: 4_026_532_201,
+        since: Some(at),
+        limit: None,
+        others: 0,
+        ..tcp.clone()
+    };
+    let kernel = Listener {
+        local: SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 2_049)),
+        inode: 0,
+        waiting: 0,
+        limit: None,
+        drops: None,
+        owner: None,
+        others: 0,
+        cgroup: None,
+        ..tcp.clone()
+    };
+    let problem = Some("descriptors of 2 processes cannot be read".to_owned());
+    let rows = vec![tcp, udp, kernel];
+    Listeners { at, wall: WALL, rows, problem, ..Listeners::default() }
 }
 
 /// A file that was created, one that was renamed, one that could not be removed, and the rest of the arguments.
@@ -265,6 +315,7 @@ pub fn ready() -> [Ready; 2] {
         connections: true,
         files: true,
         processes: true,
+        listeners: true,
         io: true,
         slow: true,
         watched: watched(),
@@ -301,6 +352,7 @@ pub fn summary() -> Summary {
         }),
         files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
+        listeners: Some(ListenersSummary { written: 12, left_out: 0 }),
         io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default() }),
         slow: Some(SlowSummary { written: 3, lost: 0 }),
         dropped: Some(340),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::out::Out;
 use super::tally::{Coverage, Ready, Tally};
 use super::text;
@@ -14,6 +14,7 @@ use super::wanted::Wanted;
 use crate::clock;
 use crate::console::say;
 use crate::machine;
+use crate::model::cgroup::Cgroup;
 use crate::model::conn::ConnectionsBatch;
 use crate::model::connections::{Connections, Net};
 use crate::model::coverage::add_missing;
@@ -23,6 +24,7 @@ use crate::model::event::{
 };
 use crate::model::file_change::FileChanges;
 use crate::model::file_io::{FileTypes, IoCounts, IoSample};
+use crate::model::listener::{KnownListeners, Listeners};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
@@ -33,6 +35,7 @@ use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::io::IoConfig;
+use crate::probes::listeners::ListenersConfig;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::session::{Choose, OutError, Stop, answered, say_lost_cgroups};
 use crate::settings::Settings;
@@ -63,6 +66,11 @@ pub(super) struct Session {
     early_io: Vec<IoSample>,
     /// Slow calls, likewise.
     early_slow: Vec<SlowCalls>,
+    /// The latest listeners from before `ready`.
+    early_listeners: Option<Listeners>,
+    listeners: KnownListeners,
+    /// Why the latest reading of them may lack some.
+    listeners_doubt: Option<String>,
     /// Bytes of the interval under way that have no line of their own.
     io_other: IoCounts,
     /// The probes that ran at `ready`.
@@ -104,6 +112,9 @@ impl Session {
             early: Vec::new(),
             early_io: Vec::new(),
             early_slow: Vec::new(),
+            early_listeners: None,
+            listeners: KnownListeners::default(),
+            listeners_doubt: None,
             io_other: IoCounts::default(),
             ran: Wanted::default(),
             watched: Vec::new(),
@@ -145,6 +156,8 @@ impl Session {
                 .then(|| IoConfig::new(&with_io, false))
                 .flatten()
                 .map(|io| IoConfig { waits: true, ..io }),
+            listeners: (self.wanted.listeners)
+                .then(|| ListenersConfig::every(settings.interval, settings)),
         };
         let mut probes = ProbeSet::start(config, Order::InTurn);
         let done = self.run_with(&mut probes, settings, stop).await;
@@ -172,6 +185,7 @@ impl Session {
             processes: self.has_processes && probes.runs(ProbeId::Opens),
             io: self.wanted.io && probes.runs(ProbeId::Io),
             slow: self.wanted.slow && self.is_timed && probes.runs(ProbeId::Io),
+            listeners: probes.runs(ProbeId::Listeners),
         };
         let ready = Ready {
             at,
@@ -182,6 +196,7 @@ impl Session {
             processes: self.ran.processes,
             io: self.ran.io,
             slow: self.ran.slow,
+            listeners: self.ran.listeners,
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),
@@ -202,6 +217,9 @@ impl Session {
         }
         for slow in std::mem::take(&mut self.early_slow) {
             self.slow(&slow)?;
+        }
+        if let Some(found) = self.early_listeners.take() {
+            self.listeners(found)?;
         }
         self.flush()?;
         self.pump(probes, stop).await?;
@@ -307,6 +325,7 @@ impl Session {
             ProbeEvent::UnderWay(opens) => self.under_way(opens),
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
+            ProbeEvent::Listeners(found) => self.listeners(*found)?,
             ProbeEvent::Connections(batch) => self.connections(&batch)?,
             other => self.state(other),
         }
@@ -475,6 +494,39 @@ impl Session {
         Ok(())
     }
 
+    fn listeners(&mut self, mut found: Listeners) -> Result<(), OutError> {
+        let mut events = Vec::new();
+        self.listeners.follow(&mut found, |event, row| events.push((event, row.clone())));
+        self.doubt_listeners(&found);
+        let at = Stamp { mono: found.at, wall: found.wall };
+        for (event, row) in &events {
+            let cgroup = row.cgroup.as_deref().map(Cgroup::at);
+            if !self.choose.listener(row, cgroup.as_ref()) {
+                continue;
+            }
+            let (cgroup, problem) = (cgroup.as_ref(), self.listeners_doubt.as_deref());
+            let line = ListenerLine { at, event: *event, row, cgroup, problem };
+            self.lines.listener(&mut self.buffer, &line);
+            self.tally.wrote_listener();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once why readings lack listeners or processes, and when they do no more.
+    fn doubt_listeners(&mut self, found: &Listeners) {
+        let doubt = found.doubt();
+        if doubt != self.listeners_doubt {
+            let why = doubt.as_deref().unwrap_or("all are read again");
+            say(&format!("listeners: {why}"));
+        }
+        self.failed |= doubt.is_some();
+        self.listeners_doubt = doubt;
+        self.tally.left_out_listeners(found.left_out);
+    }
+
     fn talkers(&mut self, samples: Vec<TalkersSample>) -> Result<(), OutError> {
         for mut sample in samples {
             self.tally.sampled(&sample);
@@ -521,7 +573,9 @@ impl Session {
             }
             ProbeEvent::Io(sample) => self.early_io.push(sample),
             ProbeEvent::SlowCalls(slow) => self.early_slow.push(slow),
-            ProbeEvent::Ended(_)
+            ProbeEvent::Listeners(found) => self.early_listeners = Some(*found),
+            ProbeEvent::Started(ProbeInfo::Listeners)
+            | ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)

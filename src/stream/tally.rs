@@ -29,6 +29,8 @@ pub struct Ready {
     pub io: bool,
     /// Slow calls are reported.
     pub slow: bool,
+    /// Listeners are read.
+    pub listeners: bool,
     /// The interfaces that it watches.
     pub watched: Vec<Watched>,
     /// The machine's name, bytes from elsewhere.
@@ -91,6 +93,7 @@ pub struct Summary {
     pub processes: Option<ProcessesSummary>,
     pub io: Option<IoSummary>,
     pub slow: Option<SlowSummary>,
+    pub listeners: Option<ListenersSummary>,
     /// Lines dropped while the output was slow.
     pub dropped: Option<u64>,
     /// The coverage in `ready`, with the changes since.
@@ -129,6 +132,15 @@ pub struct ProcessesSummary {
     pub written: u64,
     /// Events that were lost.
     pub lost: u64,
+}
+
+/// The part of it about listeners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenersSummary {
+    /// Lines written.
+    pub written: u64,
+    /// The most listeners of one reading that found no room.
+    pub left_out: u64,
 }
 
 /// The part of it about slow calls.
@@ -179,6 +191,7 @@ pub(super) struct Tally {
     connections: ConnectionsSummary,
     files: FilesSummary,
     processes: ProcessesSummary,
+    listeners: ListenersSummary,
     io: IoSummary,
     slow: SlowSummary,
     /// Lines and reported losses in lines that the output has taken.
@@ -194,6 +207,7 @@ struct Taken {
     connections: ConnectionsSummary,
     files: u64,
     processes: u64,
+    listeners: u64,
     slow: u64,
     reported: Reported,
 }
@@ -279,6 +293,16 @@ impl Tally {
         unreported(&mut self.reported.files, lost)
     }
 
+    /// A line about a listener was written.
+    pub(super) fn wrote_listener(&mut self) {
+        self.listeners.written += 1;
+    }
+
+    /// A reading found `left_out` listeners without room.
+    pub(super) fn left_out_listeners(&mut self, left_out: u64) {
+        self.listeners.left_out = self.listeners.left_out.max(left_out);
+    }
+
     /// A start of a program or an end of a process was written.
     pub(super) fn wrote_process(&mut self) {
         self.processes.written += 1;
@@ -303,6 +327,7 @@ impl Tally {
             connections: self.connections,
             files: self.files.written,
             processes: self.processes.written,
+            listeners: self.listeners.written,
             slow: self.slow.written,
             reported: self.reported,
         };
@@ -318,11 +343,12 @@ impl Tally {
     /// The lines since then were dropped: they are not among the written ones, and losses that they report are
     /// reported again. A report about dropped lines does not count as one.
     pub(super) fn dropped(&mut self, lines: u64) {
-        let Taken { opens, connections, files, processes, slow, reported } = self.taken;
+        let Taken { opens, connections, files, processes, listeners, slow, reported } = self.taken;
         self.written = opens;
         self.connections = ConnectionsSummary { lost: self.connections.lost, ..connections };
         self.files.written = files;
         self.processes.written = processes;
+        self.listeners.written = listeners;
         self.slow.written = slow;
         self.reported = reported;
         let Dropped { unreported, reporting, all } = &mut self.dropped;
@@ -388,6 +414,7 @@ impl Tally {
             processes: ran.processes.then_some(self.processes),
             io: ran.io.then_some(self.io),
             slow: ran.slow.then_some(self.slow),
+            listeners: ran.listeners.then_some(self.listeners),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::unattributed;
-use super::lines::{FileLine, IoLine, Lines, Note, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::put::Times;
 use super::tally::{Coverage, IoSummary, Ready, Summary, hook};
 use crate::model::conn::protocol_name;
@@ -204,6 +204,30 @@ impl Lines for Text {
         if sample.other != Traffic::default() {
             row(out, sample, sample.other_delta, sample.other, "other");
         }
+    }
+
+    fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {
+        let row = line.row;
+        self.times.short(out, line.at.wall, line.at.mono);
+        match &row.owner {
+            Some(owner) => {
+                let mut digits = itoa::Buffer::new();
+                right(out, digits.format(owner.key.tgid), 8);
+                out.push(b' ');
+                left(out, &escape(owner.comm.as_bytes()), 15);
+            }
+            None => left(out, "        - -", 24),
+        }
+        let (event, protocol) = (line.event.name(), protocol_name(row.protocol));
+        let mut text = format!(" {event:<7} {protocol} {} waiting {}", row.local, row.waiting);
+        if let Some(limit) = row.limit {
+            let _ = write!(text, " of {limit}");
+        }
+        if let Some(drops) = row.drops {
+            let _ = write!(text, ", {drops} dropped");
+        }
+        raw(out, &text);
+        out.push(b'\n');
     }
 
     fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change) {
@@ -454,6 +478,9 @@ fn ready(ready: &Ready) -> String {
     if ready.slow {
         parts.push("slow".to_owned());
     }
+    if ready.listeners {
+        parts.push("listeners".to_owned());
+    }
     if ready.talkers {
         let mode = |d| match ready.hook(d) {
             Some(hook) => hook.name(),
@@ -505,6 +532,12 @@ fn summary(summary: &Summary) -> String {
             "; {} starts and ends of processes written, {} lost",
             processes.written, processes.lost
         );
+    }
+    if let Some(listeners) = summary.listeners {
+        let _ = write!(out, "; {} lines of listeners written", listeners.written);
+        if listeners.left_out > 0 {
+            let _ = write!(out, ", up to {} listeners left out", listeners.left_out);
+        }
     }
     if let Some(IoSummary { counts, unknown }) = summary.io {
         let _ = write!(

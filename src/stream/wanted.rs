@@ -12,6 +12,7 @@ pub(crate) struct Wanted {
     pub(crate) processes: bool,
     pub(crate) io: bool,
     pub(crate) slow: bool,
+    pub(crate) listeners: bool,
 }
 
 impl Wanted {
@@ -24,6 +25,7 @@ impl Wanted {
             processes: args.writes(Kind::Processes),
             io: args.writes(Kind::Io),
             slow: args.writes(Kind::Slow),
+            listeners: args.writes(Kind::Listeners),
         }
     }
 
@@ -47,6 +49,7 @@ impl Wanted {
             (self.processes, Kind::Processes),
             (self.io, Kind::Io),
             (self.slow, Kind::Slow),
+            (self.listeners, Kind::Listeners),
         ];
         let mut wanted = kinds.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind);
         wanted.next().filter(|_| wanted.next().is_none())

@@ -22,7 +22,7 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     let Some(found) = &table.found else {
         let why = match app.is_live() {
             true => "reading the listeners",
-            false => "listeners are not recorded",
+            false => "no listeners recorded up to here",
         };
         line.put(why, theme.quiet);
         return;
@@ -33,6 +33,11 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     let dot = look.glyphs.dot;
     line.put(&format!("{} TCP {dot} {} UDP", num::grouped(tcp), num::grouped(udp)), theme.strong);
     line.put(&format!(" {dot} read {ago} ago"), theme.quiet);
+    let uncounted = app.data.owners.accepted.left_out;
+    if uncounted > 0 {
+        let n = num::grouped(uncounted);
+        line.put(&format!(" {dot} {n} accepted at further addresses"), theme.note);
+    }
     if let Some(problem) = &found.problem {
         let room = line.room();
         line.put(&cut(&format!(" {dot} {problem}"), room, look.glyphs.cut), theme.note);
@@ -136,6 +141,17 @@ fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mu
                 line.put_right(glyphs.none, theme.quiet);
             }
         },
+        ListenersField::Accepted => {
+            let counts = app.data.connections_known && !app.data.polled() && row.protocol == TCP;
+            let n = counts.then(|| app.data.owners.accepted.by(row));
+            let text = n.map_or(glyphs.none.to_owned(), |n| num::count(n, width));
+            let style = if n > Some(0) { theme.text } else { theme.quiet };
+            line.put_right(&text, style);
+        }
+        ListenersField::Age => {
+            let age = row.since.map(|since| num::age(app.clock().since(since)));
+            line.put_right(&age.unwrap_or(glyphs.none.to_owned()), theme.quiet);
+        }
         ListenersField::Netns => {
             line.put_right(&row.netns.to_string(), theme.quiet);
         }

@@ -11,11 +11,12 @@ use ebpftop::probes::connections::listeners;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use serde_json::{Value, json};
 
 use crate::common::conns::*;
 use crate::common::net::own_namespace;
 use crate::common::patience::until;
-use crate::common::program::{ebpftop, ended};
+use crate::common::program::{Stream, ebpftop, ended, run};
 use crate::common::tty::Tty;
 
 /// Protocol, address, waiting, limit of TCP, and process of each listener.
@@ -155,6 +156,128 @@ fn the_dashboard_shows_listeners() {
     tty.wait_until("the end of the first", |screen| !screen.contains(&gone));
     tty.send("t");
     tty.wait_for("2 Talkers");
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
+/// The lines about the listener at an address.
+fn about(lines: &[Value], local: SocketAddr) -> Vec<Value> {
+    let is = |line: &&Value| {
+        line["type"] == "listener"
+            && line["local_ip"] == local.ip().to_string()
+            && line["local_port"] == local.port()
+    };
+    lines.iter().filter(is).cloned().collect()
+}
+
+#[test]
+fn lines_say_what_changes_between_readings() {
+    own_namespace();
+    lo_up();
+    let old = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let at = old.local_addr().unwrap();
+    let pid = std::process::id().to_string();
+    let mut stream = Stream::json(&["listeners", "--interval", "100ms", "--pid", &pid]);
+    stream.until("the one that was there", |line| line["event"] == "seen");
+    let new = UdpSocket::bind(local("::1")).unwrap();
+    let new_at = new.local_addr().unwrap();
+    stream.until("the new one", |line| line["event"] == "listen");
+    new.send_to(&[0; 100], new_at).unwrap();
+    stream.until("its queue", |line| line["event"] == "change" && line["waiting"] != 0);
+    // One that no process accepts.
+    let client = std::net::TcpStream::connect(at).unwrap();
+    stream.until("a connection that waits", |line| {
+        line["event"] == "change" && line["protocol"] == "tcp" && line["waiting"] == 1
+    });
+    drop((new, client));
+    stream.until("the end", |line| line["event"] == "close");
+    let end = stream.interrupt();
+    // Namespaces of other tests come and go: one that cannot be read makes it 1.
+    assert!(end.code() < 2, "{end:?}");
+    let lines = end.lines();
+    assert_eq!(lines[0]["listeners"], true, "{}", lines[0]);
+    assert_eq!(lines[lines.len() - 1]["listeners_left_out"], 0, "{}", lines[lines.len() - 1]);
+    let of_old = about(&lines, at);
+    assert!(
+        of_old.iter().all(
+            |line| line["since"].is_null() && line["pid"] == json!(pid.parse::<u32>().unwrap())
+        )
+    );
+    assert_eq!(of_old[0]["limit"], 128, "{}", of_old[0]);
+    let of_new = about(&lines, new_at);
+    let events: Vec<_> = of_new.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!((events[0], events[events.len() - 1]), ("listen", "close"), "{of_new:?}");
+    assert_eq!(of_new[0]["since"], of_new[0]["time"]);
+    assert!(of_new.iter().all(|line| line["since"].is_string()), "{of_new:?}");
+}
+
+#[test]
+fn a_recording_and_a_report_have_listeners() {
+    own_namespace();
+    lo_up();
+    let (tcp, udp) = listen();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("r.ebpftop");
+    let name = file.to_str().unwrap();
+    let recorded = run(&["record", name, "--duration", "1s", "-i", "lo", "--xdp-mode", "off"]);
+    assert_eq!(recorded.code(), 0, "{recorded:?}");
+    let pid = std::process::id().to_string();
+    let of = |args: &[&str]| {
+        let args = [args, &["--by", "listener", "--format", "json", "--pid", &pid]].concat();
+        // Namespaces of other tests come and go: one that cannot be read makes it 1.
+        let report = until("a report", || Some(run(&args)).filter(|report| report.code() < 2));
+        let of = |line: &Value| {
+            let ip: IpAddr = line["local_ip"].as_str().unwrap().parse().unwrap();
+            SocketAddr::new(ip, u16::try_from(line["local_port"].as_u64().unwrap()).unwrap())
+        };
+        report.lines().iter().map(of).collect::<BTreeSet<_>>()
+    };
+    let locals = tcp.iter().map(|l| l.local_addr()).chain(udp.iter().map(|s| s.local_addr()));
+    let truth: BTreeSet<SocketAddr> = locals.map(Result::unwrap).collect();
+    assert_eq!(of(&["report"]), truth);
+    drop((tcp, udp));
+    assert!(of(&["report"]).is_empty());
+    assert_eq!(of(&["report", name]), truth);
+    let mut tty = Tty::start(ebpftop(), &["replay", name], &[], (100, 30));
+    tty.wait_for("2 Talkers");
+    tty.send("ct");
+    tty.wait_for("2 Listeners");
+    tty.send(&format!("/pid:{pid}\r"));
+    tty.wait_until("all of them", |screen| {
+        truth.iter().all(|local| screen.contains(&format!(" {local} ")))
+    });
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn the_dashboard_counts_accepted_connections() {
+    own_namespace();
+    lo_up();
+    let args = ["--interval", "300ms", "-i", "lo", "--xdp-mode", "off"];
+    let mut tty = Tty::start(ebpftop(), &args, &[("XDG_CONFIG_HOME", "/nonexistent")], (200, 50));
+    tty.wait_for("2 Talkers");
+    tty.send("c");
+    tty.wait_for(" open ");
+    tty.send("te");
+    tty.wait_for("2 Listeners");
+    tty.send(&format!("/pid:{}\r", std::process::id()));
+    let listener = TcpListener::bind(local("::")).unwrap();
+    let at = listener.local_addr().unwrap();
+    for _ in 0..3 {
+        let client = std::net::TcpStream::connect(("::1", at.port())).unwrap();
+        drop((listener.accept().unwrap(), client));
+    }
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    tty.wait_until("three accepted ones", |screen| {
+        let row = screen.lines().find(|line| line.contains(&format!(" {at} ")));
+        // Then waiting, limit, drops, and how many were accepted.
+        row.is_some_and(|row| {
+            let words = words(row);
+            let local = words.iter().position(|word| *word == at.to_string());
+            local.and_then(|local| words.get(local + 4)).is_some_and(|n| n == "3")
+        })
+    });
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }

@@ -297,3 +297,61 @@ fn the_dashboard_shows_connections_with_their_quality() {
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }
+
+/// A number as the dashboard prints it.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let reversed: Vec<char> = digits.chars().rev().collect();
+    let groups: Vec<String> = reversed.chunks(3).map(|group| group.iter().collect()).collect();
+    groups.join(" ").chars().rev().collect()
+}
+
+/// A server that does not read: both windows and what is not sent, as `ss -tim` prints them.
+#[test]
+fn what_is_not_sent_and_both_windows_are_those_of_ss() {
+    own_namespace();
+    lo_up();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let mut tty = Tty::start(
+        ebpftop(),
+        &["--interval", "300ms", "-i", "lo", "--xdp-mode", "off"],
+        &[("XDG_CONFIG_HOME", "/nonexistent")],
+        (200, 50),
+    );
+    tty.wait_for("2 Talkers");
+    tty.send("c");
+    tty.wait_for(" open ");
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _server = listener.accept().unwrap();
+    client.set_nonblocking(true).unwrap();
+    let port = client.local_addr().unwrap().port();
+    // Until nothing moves any more: the kernel takes a little more after a while.
+    let truth = until("the connection to stall", || {
+        while client.write(&[0; 65_536]).is_ok() {}
+        let queues = || {
+            let of = ss(port);
+            ["unacked", "notsent", "snd_wnd", "rcv_wnd"].map(|name| of.get(name).cloned())
+        };
+        let first = queues();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let is_full = client.write(&[0; 65_536]).is_err();
+        (is_full && first[1].is_some() && first == queues()).then_some(first)
+    });
+    // It prints no window of 0, and that of this side in later versions alone.
+    let has_ours = truth[3].is_some();
+    let of = |n: Option<String>| n.map_or(0, |n| n.parse::<u64>().unwrap());
+    let [unacked, unsent, theirs, ours] = truth.map(of);
+    tty.send(&format!("/port:{port}\r\r"));
+    let unsent = format!(" {} not sent", grouped(unsent));
+    let ours = if has_ours { format!("{} bytes", grouped(ours)) } else { String::new() };
+    let windows = format!("peer takes {}, this side {ours}", grouped(theirs));
+    let segments = format!(" in {unacked} segments");
+    tty.wait_until(&format!("{unsent}, {windows},{segments}"), |screen| {
+        [&unsent, &windows, &segments].iter().all(|text| screen.contains(*text))
+    });
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}

@@ -324,6 +324,7 @@ fn listeners_are_read_while_they_are_shown() {
         netns: 1,
         interface: 0,
         inode,
+        since: None,
         waiting,
         limit,
         drops,
@@ -339,7 +340,7 @@ fn listeners_are_read_while_they_are_shown() {
         listener(4, UDP, "0.0.0.0:111", None, 0, None, None),
     ];
     let problem = Some("2 namespaces cannot be read".to_owned());
-    let found = Listeners { at: at(33.4), rows, left_out: 7, problem };
+    let found = Listeners { at: at(33.4), rows, left_out: 7, problem, ..Listeners::default() };
     app.update(Msg::Listeners(Box::new(found)), at(33.5));
     snapshots!("listeners", app);
     let screen = app.text();

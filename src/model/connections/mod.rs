@@ -2,6 +2,7 @@
 //!
 //! The sum over processes, evicted processes and unattributed traffic is the traffic of all sockets.
 
+mod accepted;
 mod account;
 mod changes;
 mod closed;
@@ -33,6 +34,7 @@ use super::quality::TcpState;
 use super::table::Table;
 use super::time::Mono;
 
+pub use accepted::{Accepted, MAX_ACCEPTING};
 use changes::Changes;
 pub use changes::{Change, What};
 pub use closed::{CLOSED_STAYS_NS, Closed, MAX_CLOSED};
@@ -111,6 +113,8 @@ pub struct Connections {
     pub turnover: Turnover,
     pub turnover_delta: Turnover,
     turnover_before: Turnover,
+    /// Accepted connections by their local address. Of now, also in tables that went back in time.
+    pub accepted: Accepted,
     /// Ended connections that were evicted before their minute was over.
     pub closed_evicted: u64,
     /// The part of `total` that has no process.
@@ -162,6 +166,7 @@ impl Connections {
             turnover: Turnover::default(),
             turnover_delta: Turnover::default(),
             turnover_before: Turnover::default(),
+            accepted: Accepted::default(),
             closed_evicted: 0,
             unattributed: Unattributed::default(),
             other: Carried::default(),
@@ -240,6 +245,7 @@ impl Connections {
     pub fn restart(&mut self) {
         (self.total, self.delta, self.before, self.other) = Default::default();
         self.unattributed = Unattributed::default();
+        self.accepted = Accepted::default();
         (self.evicted, self.closed_evicted, self.closed_lately) = (0, 0, 0..0);
         self.events = Log::new(self.bounds.events);
         self.closed = Log::new(self.bounds.closed);
@@ -284,6 +290,9 @@ impl Connections {
     /// Notes a change; of an end whether it was unseen, and the row that the connection had.
     fn report(&mut self, what: What, conn: &Conn, at: Mono, (unseen, live): (bool, Option<Live>)) {
         self.turnover.add(what, Failure::of(what, conn));
+        if what == What::Accept {
+            self.accepted.add(conn);
+        }
         if matches!(what, What::Close | What::Failed)
             && self.closed.push(Closed::new(what, at, conn, live))
         {

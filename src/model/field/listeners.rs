@@ -21,6 +21,8 @@ pub enum ListenersField {
     Waiting,
     Limit,
     Drops,
+    Accepted,
+    Age,
     Netns,
 }
 
@@ -32,6 +34,7 @@ pub enum ListenersSort {
     Process,
     Waiting,
     Drops,
+    Age,
 }
 
 impl From<ListenersSort> for &'static str {
@@ -57,6 +60,8 @@ impl ListenersSort {
             Self::Process => name(a).cmp(&name(b)),
             Self::Waiting => Reverse(a.waiting).cmp(&Reverse(b.waiting)),
             Self::Drops => Reverse(a.drops).cmp(&Reverse(b.drops)),
+            // The youngest first; those that were there before the first reading last.
+            Self::Age => Reverse(a.since).cmp(&Reverse(b.since)),
         };
         by.then_with(|| place(a).cmp(&place(b)))
     }
@@ -74,7 +79,7 @@ pub fn table() -> Table {
 }
 
 /// Every column of the table of listeners, from the left.
-pub static COLUMNS: [ListenersColumn; 9] = [
+pub static COLUMNS: [ListenersColumn; 11] = [
     Column::text(F::Process, "PROCESS", super::PROCESS_HELP).sized(12, 24, 1).sorts(S::Process),
     Column::number(F::Pid, "PID", Unit::Number, super::PID_HELP).sized(7, 7, 3),
     Column::text(F::Unit, "UNIT", super::UNIT_HELP).sized(10, 26, 4),
@@ -103,6 +108,21 @@ pub static COLUMNS: [ListenersColumn; 9] = [
     )
     .sized(6, 8, 2)
     .sorts(S::Drops),
+    Column::number(
+        F::Accepted,
+        "ACCEPTED",
+        Unit::Number,
+        "connections to its address that processes accepted since the start; – where that is not observed",
+    )
+    .sized(9, 9, 6),
+    Column::number(
+        F::Age,
+        "SINCE",
+        Unit::Time,
+        "how long ago a reading found it first; – for those that were there before",
+    )
+    .sized(6, 6, 6)
+    .sorts(S::Age),
     Column::number(F::Netns, "NETNS", Unit::Number, "inode number of the network namespace")
         .sized(10, 10, 5),
 ];

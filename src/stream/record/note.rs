@@ -55,6 +55,9 @@ impl Record for &Ready {
         v.field(key!("slow", "true where slow calls are reported"), |r| {
             Maybe(r.slow.then_some(true))
         });
+        v.field(key!("listeners", "true where listeners are read"), |r| {
+            Maybe(r.listeners.then_some(true))
+        });
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))
         });
@@ -223,6 +226,16 @@ impl Record for &Summary {
         v.field(key!("processes_lost", "starts and ends of processes lost; with processes"), |s| {
             Maybe(s.processes.map(|p| p.lost))
         });
+        v.field(key!("listeners", "listener lines written; with listeners"), |s| {
+            Maybe(s.listeners.map(|l| l.written))
+        });
+        v.field(
+            key!(
+                "listeners_left_out",
+                "the most listeners of one reading that found no room, and so have no line; with listeners"
+            ),
+            |s| Maybe(s.listeners.map(|l| l.left_out)),
+        );
         v.field(
             key!("read_bytes", ["bytes"], "bytes that calls read from files since ready; with io"),
             |s| Maybe(s.io.map(|io| io.counts.read_bytes)),

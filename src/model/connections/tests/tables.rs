@@ -1,6 +1,7 @@
 //! Peers, holders, and the bounds of the tables.
 
 use super::*;
+use crate::model::listener::Listener;
 use crate::model::quality::{Quality, Worst};
 use crate::model::time::NS_PER_SEC;
 
@@ -194,4 +195,39 @@ fn a_process_has_the_worst_quality_of_its_living_connections() {
     owners.apply(&events(vec![Conn { event: Close, ..of(2, Some(95_000), 9) }]));
     owners.apply(&tick(Vec::new(), false));
     assert_eq!(net(&owners, 9).worst, worst(Some(300), 7));
+}
+
+#[test]
+fn accepted_connections_are_counted_by_listener() {
+    let mut owners = Connections::default();
+    let accepted = |cookie, local: SocketAddr| Conn {
+        local,
+        ..passive(Accept, &[(cookie, Accepted, Carried::default())])
+    };
+    let at = |n: u32| SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 80));
+    let netns = accepted(1, at(1)).netns;
+    let listener = |netns, local| Listener {
+        protocol: TCP,
+        local,
+        netns,
+        interface: 0,
+        inode: 1,
+        since: None,
+        waiting: 0,
+        limit: None,
+        drops: None,
+        owner: None,
+        others: 0,
+        cgroup: None,
+    };
+    let by = |owners: &Connections, local| owners.accepted.by(&listener(netns, local));
+    owners.apply(&events(vec![accepted(1, at(1)), accepted(1, at(1)), accepted(1, at(2))]));
+    let all = SocketAddr::from(([0, 0, 0, 0], 80));
+    assert_eq!([at(1), at(2), at(3), all].map(|local| by(&owners, local)), [2, 1, 0, 3]);
+    assert_eq!(owners.accepted.by(&listener(netns + 1, all)), 0);
+    let many = MAX_ACCEPTING as u32 + 7;
+    owners.apply(&events((1..=many).map(|n| accepted(1, at(n))).collect()));
+    assert_eq!((owners.accepted.left_out, by(&owners, all)), (7, 3 + MAX_ACCEPTING as u64));
+    owners.restart();
+    assert_eq!((owners.accepted.left_out, by(&owners, all)), (0, 0));
 }

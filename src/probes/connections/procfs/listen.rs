@@ -23,12 +23,13 @@ const MOST_TEXT: u64 = 8 << 20;
 
 /// The listeners now.
 pub fn listeners() -> Listeners {
-    let at = clock::now().mono;
+    let now = clock::now();
     let failed = |e: io::Error| Listeners {
         problem: Some(format!("cannot read the listeners: {e}")),
+        partial: true,
         ..Listeners::default()
     };
-    Listeners { at, ..read().unwrap_or_else(failed) }
+    Listeners { at: now.mono, wall: now.wall, ..read().unwrap_or_else(failed) }
 }
 
 fn read() -> io::Result<Listeners> {
@@ -68,6 +69,7 @@ fn read() -> io::Result<Listeners> {
             netns,
             interface,
             inode,
+            since: None,
             waiting,
             limit,
             drops,
@@ -88,7 +90,8 @@ fn read() -> io::Result<Listeners> {
         problems.push(format!("descriptors of {} processes cannot be read", scan.unreadable));
     }
     let problem = (!problems.is_empty()).then(|| problems.join("; "));
-    Ok(Listeners { rows, left_out, problem, ..Listeners::default() })
+    let partial = unread > 0;
+    Ok(Listeners { rows, left_out, partial, problem, ..Listeners::default() })
 }
 
 /// Hands over the listeners of a namespace, by a process in it.

@@ -1,0 +1,50 @@
+//! The probe of listeners: a thread that reads them again and again.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use super::connections::listeners;
+use super::{Commands, ProbeThread, Sink};
+use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::privileges::{self, ThreadRole};
+
+/// A reading takes at most this part of the time of its thread: the pause is so many times as long.
+const PAUSE: u32 = 50;
+
+/// How the probe is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenersConfig {
+    /// Between readings, at least.
+    pub interval: Duration,
+    /// The privileges to read descriptors of others are given up.
+    pub locked: bool,
+}
+
+/// Starts the probe. It attaches nothing.
+pub fn start(config: ListenersConfig, sink: Sink) -> ProbeThread {
+    let run = move |stopped: &Commands, sink: &Sink| {
+        run(&config, stopped, sink);
+        Ok(ProbeEnd::Listeners)
+    };
+    ProbeThread::spawn(ProbeId::Listeners, sink, None, run)
+}
+
+fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
+    privileges::keep(&[ThreadRole::Listeners], config.locked);
+    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Listeners)).is_err() {
+        return;
+    }
+    loop {
+        let began = Instant::now();
+        let found = ProbeEvent::Listeners(Box::new(listeners()));
+        let pause = config.interval.max(began.elapsed().saturating_mul(PAUSE));
+        if sink.blocking_send(found).is_err() {
+            return;
+        }
+        match stopped.recv_timeout(pause.saturating_sub(began.elapsed())) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(never) => match never {},
+        }
+    }
+}
