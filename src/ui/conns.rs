@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use super::conn_detail;
 use super::conn_group_cells;
 use super::conns_cells;
+use super::frame;
 use super::look::Look;
 use super::num;
 use super::table::Table;
@@ -141,9 +142,8 @@ pub fn count(app: &App, look: &Look) -> String {
 /// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let table = &app.talkers_pane.conns;
-    let mark = if table.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if table.list.follow.is_some() { look.glyphs.follow } else { "" };
-    format!(" {follow}{} {mark} ", table.sort.title(table.columns(), app.screen.units.bytes))
+    let title = table.sort.title(table.columns(), app.screen.units.bytes);
+    frame::order(look, &table.list, table.reverse, title)
 }
 
 /// The pane's title, with the open connection.

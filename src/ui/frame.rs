@@ -6,6 +6,7 @@ use ratatui::widgets::{Block, Borders, Widget};
 
 use super::look::Look;
 use super::text::{self, Line};
+use crate::app::list::List;
 
 /// The texts on a pane's border.
 pub(super) struct PaneFrame<'a> {
@@ -19,6 +20,13 @@ pub(super) struct PaneFrame<'a> {
     pub(super) look: &'a Look,
     pub(super) focused: bool,
     pub(super) borders: bool,
+}
+
+/// The order of a pane's rows, also if its column is not shown, and whether a row is followed.
+pub(super) fn order(look: &Look, list: &List, reverse: bool, title: &str) -> String {
+    let mark = if reverse { look.glyphs.up } else { look.glyphs.down };
+    let follow = if list.follow.is_some() { look.glyphs.follow } else { "" };
+    format!(" {follow}{title} {mark} ")
 }
 
 impl PaneFrame<'_> {

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::frame;
 use super::look::Look;
 use super::table::Table;
 use super::text::{Line, cut, middle};
@@ -80,9 +81,8 @@ pub fn count(app: &App, look: &Look) -> String {
 /// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let table = &app.talkers_pane.listeners;
-    let mark = if table.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if table.list.follow.is_some() { look.glyphs.follow } else { "" };
-    format!(" {follow}{} {mark} ", table.sort.title())
+    let title = table.sort.title();
+    frame::order(look, &table.list, table.reverse, title)
 }
 
 fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mut Line<'_>) {

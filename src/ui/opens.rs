@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::frame::PaneFrame;
+use super::frame::{self, PaneFrame};
 use super::layout::{Layout, Parts};
 use super::look::Look;
 use super::opens_cells;
@@ -45,14 +45,12 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
 /// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
-    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
     match pane.view {
         _ if matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
             String::new()
         }
         OpensView::Changes | OpensView::Live if pane.detail().is_none() => String::new(),
-        _ => format!(" {follow}{} {mark} ", pane.table().title(pane.sort())),
+        _ => frame::order(look, &pane.list, pane.reverse, pane.table().title(pane.sort())),
     }
 }
 

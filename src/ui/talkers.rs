@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::frame::PaneFrame;
+use super::frame::{self, PaneFrame};
 use super::layout::{Layout, Parts};
 use super::look::Look;
 use super::table::Table;
@@ -27,43 +27,26 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     };
     let pane = &app.talkers_pane;
     let focused = app.screen.focus == Pane::Talkers;
-    if pane.view == TalkersView::Connections {
-        PaneFrame {
-            title: conns::title(app, look),
-            order: conns::order(app, look),
-            sum: String::new(),
-            count: conns::count(app, look),
-            look,
-            focused,
-            borders: at.borders,
-        }
-        .draw(area, buf);
-        return conns::draw(app, look, inside, parts.rows, buf);
-    }
-    if pane.view == TalkersView::Listeners {
-        PaneFrame {
-            title: " 2 Listeners ".to_owned(),
-            order: listeners::order(app, look),
-            sum: String::new(),
-            count: listeners::count(app, look),
-            look,
-            focused,
-            borders: at.borders,
-        }
-        .draw(area, buf);
-        return listeners::draw(app, look, inside, parts.rows, buf);
-    }
+    let (sum, borders) = (String::new(), at.borders);
+    let edges =
+        |title, order, count| PaneFrame { title, order, sum, count, look, focused, borders };
     let ctx = Ctx::new(app, look);
-    PaneFrame {
-        title: title(app, look, &ctx),
-        order: order(app, look),
-        sum: String::new(),
-        count: count(app, look, &ctx),
-        look,
-        focused,
-        borders: at.borders,
+    match pane.view {
+        TalkersView::Addresses => {
+            let (order, count) = (order(app, look), count(app, look, &ctx));
+            edges(title(app, look, &ctx), order, count).draw(area, buf);
+        }
+        TalkersView::Connections => {
+            let (order, count) = (conns::order(app, look), conns::count(app, look));
+            edges(conns::title(app, look), order, count).draw(area, buf);
+            return conns::draw(app, look, inside, parts.rows, buf);
+        }
+        TalkersView::Listeners => {
+            let (order, count) = (listeners::order(app, look), listeners::count(app, look));
+            edges(" 2 Listeners ".to_owned(), order, count).draw(area, buf);
+            return listeners::draw(app, look, inside, parts.rows, buf);
+        }
     }
-    .draw(area, buf);
     match app.watching() {
         ProbeState::Failed(p) => return problem::draw(look, p, inside, buf),
         ProbeState::Starting => {
@@ -130,9 +113,8 @@ fn title(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
 /// The order of the rows, also if its column is not shown.
 pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.talkers_pane;
-    let mark = if pane.reverse { look.glyphs.up } else { look.glyphs.down };
-    let follow = if pane.list.follow.is_some() { look.glyphs.follow } else { "" };
-    format!(" {follow}{} {mark} ", pane.sort.title(app.screen.units.bytes))
+    let title = pane.sort.title(app.screen.units.bytes);
+    frame::order(look, &pane.list, pane.reverse, title)
 }
 
 fn count(app: &App, look: &Look, ctx: &Ctx<'_>) -> String {
