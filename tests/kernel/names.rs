@@ -150,6 +150,8 @@ fn a_process_has_the_names_that_it_asked_for() {
     let by_hosts = connects(&["hosts.example"], port);
     let by_number = connects(&["127.0.0.11"], port);
     let of_several = connects(&["one.example", "also.example"], port);
+    // The second query comes while the first connection lives.
+    let again = connects(&["one.example", "one.example"], port);
     std::fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions use-vc\n").unwrap();
     let by_tcp = connects(&["one.example"], port);
     let run = end(stream);
@@ -167,6 +169,11 @@ fn a_process_has_the_names_that_it_asked_for() {
         for pid in [by_hosts, by_number] {
             assert_eq!(said(&line(pid)), none(), "{kind}");
         }
+        let twice = to_port(&run, kind, again, port);
+        assert_eq!(
+            twice.iter().map(said).collect::<Vec<_>>(),
+            vec![json!(["one.example", "dns", 0]); 2]
+        );
         let several = to_port(&run, kind, of_several, port);
         assert_eq!(said(&several[0]), json!(["one.example", "dns", 0]), "{kind}");
         assert_eq!(said(&several[1]), json!(["also.example", "dns", 1]), "{kind}");
@@ -464,8 +471,11 @@ fn a_key_switches_names_on_and_off() {
     let args = ["--interval", "200ms", "-i", "lo"];
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let mut tty = Tty::start(ebpftop(), &args, &env, (200, 50));
+    // Connections of other tests are on the screen, too: without these.
+    let own = format!("/\x15port:{port}\r");
     tty.send("ce");
     tty.wait_for("new/s");
+    tty.send(&own);
     assert!(!tty.text().contains("NAME"), "off at the start");
     connects(&["one.example"], port);
     tty.wait_for(&format!("127.0.0.11:{port}"));
@@ -474,18 +484,19 @@ fn a_key_switches_names_on_and_off() {
     connects(&["www.example"], port);
     tty.wait_for("www.example dns");
     assert!(!tty.text().contains("one.example"), "{}", tty.text());
-    tty.send("/name:www\r");
+    tty.send(&format!("/\x15name:www port:{port}\r"));
     tty.wait_until("that one alone", |s| s.contains("1 of ") && s.contains("www.example dns"));
     tty.send("g\r");
     tty.wait_for("www.example (dns, ");
     tty.wait_for("valid for 0 s");
     tty.send("\x7f\x7f");
-    tty.send("/\x1b");
+    tty.wait_until("no filter", |s| !s.contains("filter name:"));
     // Beside the address, too, as its process has it.
     connects(&["peer.example"], port);
     tty.send("tt");
     tty.wait_for("127.0.0.14 peer.example dns");
     tty.send("c");
+    tty.send(&own);
     tty.send("D");
     tty.wait_until("names off", |s| !s.contains("names missed"));
     connects(&["also.example"], port);
