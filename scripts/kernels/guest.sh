@@ -6,7 +6,7 @@
 MODULES=(fuse sch_ingress cls_bpf cls_u32 act_mirred ifb veth dummy tun sch_tbf udp_tunnel ip6_udp_tunnel vxlan inet_diag tcp_diag udp_diag overlay gf128mul ghash-generic ctr crypto_null gcm tls)
 
 # Programs that the tests run and that busybox lacks, has with fewer options, or that they copy to another name.
-PROGRAMS=(cat strace ip ss ethtool tc setcap setpriv unshare mount umount mountpoint env bash)
+PROGRAMS=(cat sleep strace ip ss ethtool tc setcap setpriv unshare mount umount mountpoint env bash)
 
 # Builds the tests and the program that they run, as for the tests on this kernel; copies them,
 # without debug information, to $cache/tests.
