@@ -171,6 +171,18 @@ impl Keymap {
         self.rows.iter().filter(move |r| r.mode == mode)
     }
 
+    /// The actions of the panes that have keys, each once with all of them, in the order of the table.
+    pub fn of_panes(&self) -> Vec<Row> {
+        let mut merged: Vec<Row> = Vec::new();
+        for row in self.of(Mode::Main).filter(|row| !row.keys.is_empty()) {
+            match merged.iter_mut().find(|other| other.action == row.action) {
+                Some(other) => other.keys.extend(&row.keys),
+                None => merged.push(row.clone()),
+            }
+        }
+        merged
+    }
+
     /// The first key of `action` in the panes; empty if it has none.
     pub fn first(&self, action: Action) -> String {
         self.of(Mode::Main).find(|r| r.action == action).map(Row::first).unwrap_or_default()

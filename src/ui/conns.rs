@@ -109,8 +109,8 @@ fn head(connections: &Connections, look: &Look, area: Rect, buf: &mut Buffer) {
     line.put(&format!(" {dot} "), theme.text).put(&format!("{} failed/s", rate(failed)), style);
     let mut why = String::new();
     for (reason, n) in connections.turnover.failed.parts().filter(|(_, n)| *n > 0) {
-        let comma = if why.is_empty() { " so far: " } else { ", " };
-        let _ = write!(why, "{comma}{} {}", num::grouped(n), reason.text());
+        let before = if why.is_empty() { format!(" {dot} so far ") } else { ", ".to_owned() };
+        let _ = write!(why, "{before}{} {}", num::grouped(n), reason.text());
     }
     let room = line.room();
     line.put(&cut(&why, room, look.glyphs.cut), theme.quiet);

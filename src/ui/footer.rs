@@ -8,23 +8,13 @@ use ratatui::style::Style;
 
 use super::look::Look;
 use super::text::{Line, cells, cut};
-use super::{conns, listeners, opens, talkers};
+use super::{conns, hints, listeners, opens, talkers};
 use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
-use crate::keys::{Action, Mode};
+use crate::keys::Mode;
 
 /// The tabs of a screen that shows one pane at a time.
 const TABS: [(Pane, &str); 2] = [(Pane::Opens, " 1 Files  "), (Pane::Talkers, " 2 Talkers  ")];
-
-/// Hints until the first key, the most important first.
-const FIRST_HINTS: [(Action, &str); 6] = [
-    (Action::Help, "help"),
-    (Action::Quit, "quit"),
-    (Action::OpenDetails, "details"),
-    (Action::CloseDetails, "back"),
-    (Action::NextView, "next view"),
-    (Action::Filter, "filter"),
-];
 
 /// The filter, while it is typed and after.
 pub fn filter(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
@@ -150,33 +140,19 @@ pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         line.put(&cut(&words, room, look.glyphs.cut), style);
         return;
     }
-    if app.screen.fresh && app.mode() == Mode::Main {
-        first_hints(app, look, &mut line);
-        return;
-    }
-    let hints: Vec<_> = app.keys.of(app.mode()).filter(|b| !b.hint.is_empty()).collect();
-    // The key to quit comes first: it stays longest on a narrow screen.
-    let (quit, rest): (Vec<_>, Vec<_>) = hints.into_iter().partition(|b| b.hint == "quit");
-    for binding in quit.into_iter().chain(rest).map(|b| (b.first(), b.hint)) {
-        let (key, hint) = binding;
+    let hints = match app.mode() {
+        Mode::Main => hints::of_panes(app),
+        mode => app.keys.of(mode).filter(|row| !row.hint.is_empty()).collect(),
+    };
+    // Until the first key the hints are what to look at.
+    let words = if app.screen.fresh { theme.note } else { theme.quiet };
+    for row in hints {
+        let ascii = || row.keys.first().map(|key| key.word()).unwrap_or_default();
+        let key = if look.glyphs.braille { row.first() } else { ascii() };
+        let hint = row.hint;
         if line.room() < cells(&key) + cells(hint) + 1 {
             return;
         }
-        line.put(&key, theme.key).skip(1).put(hint, theme.quiet).skip(2);
-    }
-}
-
-/// The first hints, as many as fit whole.
-fn first_hints(app: &App, look: &Look, line: &mut Line<'_>) {
-    let theme = look.theme;
-    for (action, hint) in FIRST_HINTS {
-        let key = app.keys.first(action);
-        if key.is_empty() {
-            continue;
-        }
-        if line.room() < cells(&key) + 1 + cells(hint) {
-            return;
-        }
-        line.put(&key, theme.key).skip(1).put(hint, theme.note).skip(2);
+        line.put(&key, theme.key).skip(1).put(hint, words).skip(2);
     }
 }

@@ -10,6 +10,7 @@ use super::frame::window;
 use super::help_text::{
     ADDRESS, COLOURS, CONNECTIONS, LISTENERS, MARKS, StyleOf, TALKERS, rows_of, rows_of_detail,
 };
+use super::hints;
 use super::layout::layout_of;
 use super::look::Look;
 use super::text::{Line, cells, cut, wrapped};
@@ -17,7 +18,6 @@ use crate::app::opens::Detail;
 use crate::app::overlay::help::Help;
 use crate::app::talkers::TalkersView;
 use crate::app::{App, Pane};
-use crate::keys::Mode;
 use crate::model::coverage::{Missing, POLLED};
 use crate::model::field;
 use crate::model::filter::TERMS;
@@ -39,8 +39,8 @@ struct PageLine {
 /// without a match is left out.
 fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
     let key: StyleOf = |t| t.key;
-    let keys = app.keys.of(Mode::Main).filter(|r| !r.keys.is_empty());
-    let keys = keys.map(|r| (r.names(), key, r.help.into())).collect();
+    let keys = app.keys.of_panes().into_iter().map(|row| (row.names(), key, row.help.into()));
+    let keys = keys.collect();
     let plain = |table: &[(&str, &'static str)]| {
         let entry = |(a, b): &(&str, &'static str)| ((*a).to_owned(), key, Cow::Borrowed(*b));
         table.iter().map(entry).collect::<Vec<_>>()
@@ -48,9 +48,11 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
     let filter = TERMS.iter().map(|t| (t.written.to_owned(), key, t.help.into())).collect();
     let colours =
         COLOURS.iter().map(|(a, style, b)| ((*a).to_owned(), *style, (*b).into())).collect();
-    let sections: [(&str, Vec<Entry<'_>>); 7] = [
-        view(app),
+    let (title, shows, columns) = view(app);
+    let sections: [(&str, Vec<Entry<'_>>); 8] = [
+        (title, shows),
         ("missing here", missing(app)),
+        ("columns here", columns),
         ("keys", keys),
         ("filter", filter),
         ("columns", plain(&field::headers())),
@@ -86,8 +88,8 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
     lines
 }
 
-/// The focused pane as it is now: what its rows are, and its columns.
-fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
+/// The focused pane as it is now: what its rows are, the keys that belong to it, and its columns.
+fn view(app: &App) -> (&'static str, Vec<Entry<'_>>, Vec<Entry<'_>>) {
     let strong: StyleOf = |t| t.strong;
     let key: StyleOf = |t| t.key;
     let plain = |header: &str, help: &'static str| (header.to_owned(), key, Cow::Borrowed(help));
@@ -119,7 +121,8 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>) {
         }
     };
     let shows = ("rows".to_owned(), strong, Cow::Borrowed(rows));
-    (title, std::iter::once(shows).chain(columns).collect())
+    let keys = hints::here(app).into_iter().map(|row| (row.names(), key, row.help.into()));
+    (title, std::iter::once(shows).chain(keys).collect(), columns)
 }
 
 /// Features that the kernel refused, and how connections are attributed if they are polled.

@@ -21,6 +21,7 @@ mod glyphs;
 mod header;
 mod help;
 mod help_text;
+mod hints;
 mod layout;
 mod listeners;
 mod look;

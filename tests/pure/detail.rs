@@ -321,12 +321,24 @@ fn timed_opens_show_how_long_they_took() {
     }
 }
 
+/// The footer names the keys of what is on the screen: of the view, of details, of a pause.
 #[test]
-fn the_first_key_takes_the_hint_away() {
+fn the_footer_names_the_keys_that_matter_here() {
     let mut app = started(&Settings::default(), (120, 40));
-    assert!(text(&app, (120, 40)).contains("Enter details  Esc back"));
-    app.press(KeyCode::Down, at(1.0));
-    assert!(!text(&app, (120, 40)).contains("Enter details  Esc back"));
+    opened(&mut app, &[(meta(5, "cat", at(0.4), 3), "/a", "/a")]);
+    app.update(Msg::Tick, at(1.0));
+    let footer = |app: &App| {
+        let screen = text(app, (120, 40));
+        screen.lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(footer(&app).contains("? help  q quit  Enter details  t view  → unfold  / filter"));
+    app.press(KeyCode::Enter, at(1.0));
+    assert!(footer(&app).contains("? help  q quit  Esc back  Enter details  l timeline  y copy"));
+    app.press(KeyCode::Esc, at(1.0));
+    app.press(KeyCode::Char('c'), at(1.0));
+    assert!(footer(&app).contains("t view  C group  D asked names"));
+    app.press(KeyCode::Char('p'), at(1.0));
+    assert!(footer(&app).contains("? help  q quit  p pause  [ earlier  ] later"));
 }
 
 /// An open that does not return: in the header, and in the details of its process.

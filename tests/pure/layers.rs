@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("logging", &["files", "model"]),
     ("recording", &["clock", "machine", "model"]),
     ("app", &["keymap", "keys", "model", "recording", "settings"]),
-    ("ui", &["app", "keys", "model", "settings"]),
+    ("ui", &["app", "keymap", "keys", "model", "settings"]),
     ("probes", &["bpf", "clock", "files", "model", "privileges", "sys"]),
     ("session", &["cli", "console", "model", "probes", "privileges", "settings"]),
     (
