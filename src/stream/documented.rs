@@ -6,7 +6,7 @@ use super::json::Json;
 use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::record::{Described, Lost, Record, Type, UnderWayLine, describe, key};
 use super::sample;
-use super::tally::{Ready, Summary};
+use super::summary::{Ready, Summary};
 use crate::cli::Kind;
 use crate::model::connections::Connections;
 use crate::model::listener::{Listener, ListenerEvent};

@@ -1,6 +1,6 @@
 //! The interface of the formats, and the lines that they write.
 
-use super::tally::{Ready, Summary};
+use super::summary::{Ready, Summary};
 use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};

@@ -18,6 +18,7 @@ pub(crate) mod record;
 #[doc(hidden)]
 pub mod sample;
 mod session;
+mod summary;
 mod tally;
 mod text;
 mod wanted;
@@ -43,7 +44,7 @@ use fields::Fields;
 pub use json::Json;
 pub use lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 pub use record::{Described, Key, Type};
-pub use tally::{
+pub use summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,
     SlowSummary, Summary,
 };

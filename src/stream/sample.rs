@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::tally::{
+use super::summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, ListenersSummary, OpensSummary,
     ProcessesSummary, Ready, SlowSummary, Summary,
 };

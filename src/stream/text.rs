@@ -1,13 +1,14 @@
 //! Lines for people: one line per open, a table per interval.
 
+mod notes;
+
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
 use super::conns::unattributed;
-use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
+use super::lines::{FileLine, IoLine, Lines, ListenerLine, OpenLine, ProcessLine, SlowLine};
 use super::put::Times;
-use super::tally::{Coverage, IoSummary, Ready, Summary, hook};
 use crate::model::conn::protocol_name;
 use crate::model::connections::{Change, Connections, Net, What};
 use crate::model::coverage::Attribution;
@@ -16,8 +17,10 @@ use crate::model::escape::escape;
 use crate::model::flags;
 use crate::model::open::{Open, ResolvedKind};
 use crate::model::process_event::ProcessAction;
-use crate::model::talkers::{Direction, TalkersSample, Traffic};
+use crate::model::talkers::{TalkersSample, Traffic};
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
+
+pub use notes::note;
 
 /// The header of opens, for a terminal.
 const HEADER: &str = "TIME             PID COMM                 RESULT HOW  ";
@@ -423,251 +426,5 @@ fn right(out: &mut Vec<u8>, text: &str, width: usize) {
     raw(out, text);
 }
 
-/// A line about the run, for stderr.
-pub fn note(note: &Note<'_>) -> String {
-    match note {
-        Note::Ready(ready) => self::ready(ready),
-        Note::Lost { opens, .. } => {
-            format!("lost {opens} opens: the output is too slow, or opens come too fast")
-        }
-        Note::LostConnections { connections, .. } => {
-            format!("lost {connections} connection events: the output is too slow")
-        }
-        Note::LostProcesses { processes, .. } => {
-            format!("lost {processes} starts and ends of processes: the output is too slow")
-        }
-        Note::LostFiles { files, .. } => {
-            format!(
-                "lost {files} changes of files: the output is too slow, or changes come too fast"
-            )
-        }
-        Note::LostSlow { slow, .. } => {
-            format!("lost {slow} slow calls: the output is too slow, or --slow too low")
-        }
-        Note::UnderWay { at, open } => {
-            let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
-            format!(
-                "{} {} {}: {path}: under way for {:.1} s",
-                escape(open.comm.as_bytes()),
-                open.key.tgid,
-                open.syscall.name(),
-                at.mono.since(open.since) as f64 / 1e9
-            )
-        }
-        Note::Dropped { lines, .. } => {
-            format!("dropped {lines} lines: the output is too slow")
-        }
-        Note::Summary(summary) => self::summary(summary),
-    }
-}
-
-fn ready(ready: &Ready) -> String {
-    let mut parts = Vec::new();
-    if ready.opens {
-        parts.push("opens".to_owned());
-    }
-    if ready.files {
-        parts.push("files".to_owned());
-    }
-    if ready.processes {
-        parts.push("processes".to_owned());
-    }
-    if ready.io {
-        parts.push("io".to_owned());
-    }
-    if ready.slow {
-        parts.push("slow".to_owned());
-    }
-    if ready.listeners {
-        parts.push("listeners".to_owned());
-    }
-    if ready.talkers {
-        let mode = |d| match ready.hook(d) {
-            Some(hook) => hook.name(),
-            None if ready.watched.iter().any(|w| hook(w, d).is_some()) => "mixed",
-            None => "-",
-        };
-        let netns = ready
-            .netns
-            .as_ref()
-            .map_or(String::new(), |name| format!(" in netns {}", escape(name.as_bytes())));
-        parts.push(format!(
-            "talkers on {}{netns} (rx {}, tx {})",
-            escape(ready.interface().unwrap_or(b"nothing")),
-            mode(Direction::Rx),
-            mode(Direction::Tx)
-        ));
-    }
-    if ready.connections {
-        parts.push(match ready.coverage.attribution {
-            Some(Attribution::Procfs) => "connections (procfs)".to_owned(),
-            _ => "connections".to_owned(),
-        });
-    }
-    format!("ready: {}{}", parts.join(", "), missing(&ready.coverage))
-}
-
-fn summary(summary: &Summary) -> String {
-    let mut out = format!("summary: {:.3} s", summary.duration_ns as f64 / NS_PER_SEC as f64);
-    if let Some(opens) = summary.opens {
-        let _ = write!(
-            out,
-            "; {} opens written of {} seen, {} lost, {} unfinished",
-            opens.written, opens.seen, opens.lost, opens.unfinished
-        );
-        if opens.unnamed > 0 {
-            let _ = write!(out, ", {} without a path", opens.unnamed);
-        }
-    }
-    if let Some(files) = summary.files {
-        let _ = write!(
-            out,
-            "; {} changes of files written of {} seen, {} lost",
-            files.written, files.seen, files.lost
-        );
-    }
-    if let Some(processes) = summary.processes {
-        let _ = write!(
-            out,
-            "; {} starts and ends of processes written, {} lost",
-            processes.written, processes.lost
-        );
-    }
-    if let Some(listeners) = summary.listeners {
-        let _ = write!(out, "; {} lines of listeners written", listeners.written);
-        if listeners.left_out > 0 {
-            let _ = write!(out, ", up to {} listeners left out", listeners.left_out);
-        }
-    }
-    if let Some(IoSummary { counts, unknown }) = summary.io {
-        let _ = write!(
-            out,
-            "; read {} B in {} calls, wrote {} B in {} calls",
-            counts.read_bytes, counts.read_calls, counts.written_bytes, counts.write_calls
-        );
-        let calls = unknown.read_calls.saturating_add(unknown.write_calls);
-        if calls > 0 {
-            let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
-        }
-    }
-    if let Some(slow) = summary.slow {
-        let _ = write!(out, "; {} slow calls written, {} lost", slow.written, slow.lost);
-    }
-    if let Some((rx, tx)) = summary.talkers {
-        let _ = write!(
-            out,
-            "; rx {} packets, {} bytes; tx {} packets, {} bytes",
-            rx.packets, rx.bytes, tx.packets, tx.bytes
-        );
-    }
-    if let Some(c) = summary.connections {
-        let _ = write!(
-            out,
-            "; {} connects, {} accepts, {} closes, {} lost",
-            c.connects, c.accepts, c.closes, c.lost
-        );
-        if let Some(seen) = c.seen {
-            let _ = write!(out, ", {seen} seen by polling (procfs)");
-        }
-    }
-    out.push_str(&missing(&summary.coverage));
-    out
-}
-
-/// The features that the kernel refused, by name.
-fn missing(coverage: &Coverage) -> String {
-    if coverage.missing.is_empty() {
-        return String::new();
-    }
-    let features: Vec<&str> = coverage.missing.iter().map(|m| m.feature.as_str()).collect();
-    format!("; missing: {}", features.join(", "))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stream::sample;
-
-    fn in_utc() -> Text {
-        Text { times: Times::rfc3339(), header: true, latency: true }
-    }
-
-    #[test]
-    fn an_open_is_one_aligned_line() {
-        let batch = sample::opens();
-        let mut text = in_utc();
-        let mut write = |latency| {
-            text.latency = latency;
-            let mut out = Vec::new();
-            text.header(&mut out);
-            for open in batch.iter() {
-                text.open(&mut out, &OpenLine { open, wall: batch.wall, cgroup: None });
-            }
-            String::from_utf8(out).unwrap()
-        };
-        // The date of the test's times makes them 11 longer than the times of day.
-        assert_eq!(
-            write(false),
-            "TIME             PID COMM                 RESULT HOW   PATH\n\
-             2026-11-22T12:00:00.000     812 worker                    5 r     /etc/nginx/conf/site.conf\n\
-             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct   =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
-        );
-        assert_eq!(
-            write(true),
-            "TIME             PID COMM                 RESULT HOW      LATENCY PATH\n\
-             2026-11-22T12:00:00.000     812 worker                    5 r              - /etc/nginx/conf/site.conf\n\
-             2026-11-22T12:00:00.000    1044 cat                  ENOENT wct       12.3\u{b5}s =a \"b\",\\n\\x1b[31m\\xff\\\\\n"
-        );
-    }
-
-    #[test]
-    fn an_interval_is_a_table() {
-        let mut out = Vec::new();
-        let mut sample = sample::talkers();
-        sample.partial = Some("after foreign XDP".into());
-        in_utc().talkers(&mut out, &sample);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "2026-11-22T12:00:01.002 eth0 rx: 970 packets, 85500 bytes; in 1.002 s 97 packets/s, 68.3 kbit/s; partial: after foreign XDP\n\
-             \u{20}     bit/s  packets/s           bytes      packets  address\n\
-             \u{20}    63.9 k        90            80000          900  10.0.0.2\n\
-             \u{20}    3.19 k         5             4000           50  fe80::1\n\
-             \u{20}      719          1              900           10  10.0.0.3\n\
-             \u{20}      479          1              600           10  other\n"
-        );
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        for (n, text) in [
-            (0.0, "0 "),
-            (999.4, "999 "),
-            (999.6, "1.00 k"),
-            (9_600_000.0, "9.60 M"),
-            (12_345.0, "12.3 k"),
-            (999_499.0, "999 k"),
-            (1e18, "1000 P"),
-        ] {
-            assert_eq!(short(n), text);
-        }
-    }
-
-    #[test]
-    fn notes_are_one_line() {
-        let watched = sample::watched();
-        let ready = Ready {
-            opens: true,
-            talkers: true,
-            watched: watched[1..].to_vec(),
-            ..Ready::default()
-        };
-        assert_eq!(note(&Note::Ready(&ready)), "ready: opens, talkers on lo (rx generic, tx tcx)");
-        let all = Ready { watched, netns: Some("b\x1b".into()), ..ready };
-        assert_eq!(
-            note(&Note::Ready(&all)),
-            "ready: opens, talkers on all in netns b\\x1b (rx mixed, tx tcx)"
-        );
-        let summary = Summary { duration_ns: 5_000_000_000, ..Summary::default() };
-        assert_eq!(note(&Note::Summary(&summary)), "summary: 5.000 s");
-    }
-}
+mod tests;

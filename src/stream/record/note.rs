@@ -7,7 +7,7 @@ use crate::model::link::Hook;
 use crate::model::talkers::Direction;
 use crate::model::time::Stamp;
 use crate::model::under_way::UnderWay;
-use crate::stream::tally::{Coverage, Ready, Summary, hook};
+use crate::stream::summary::{Coverage, Ready, Summary, hook};
 
 /// Version of the lines: it grows with each incompatible change.
 const SCHEMA: u32 = 1;

@@ -1,0 +1,231 @@
+//! The lines of each event.
+
+use std::cmp::Reverse;
+
+use super::{BUFFER, Session};
+use crate::clock;
+use crate::console::say;
+use crate::model::cgroup::Cgroup;
+use crate::model::conn::ConnectionsBatch;
+use crate::model::connections::Net;
+use crate::model::event::CgroupsMade;
+use crate::model::file_change::FileChanges;
+use crate::model::file_io::{IoCounts, IoSample};
+use crate::model::listener::Listeners;
+use crate::model::open::{OpenBatch, OpenCounts};
+use crate::model::process_event::ProcessEvents;
+use crate::model::slow_call::SlowCalls;
+use crate::model::talkers::TalkersSample;
+use crate::model::time::Stamp;
+use crate::model::under_way::{UnderWay, UnderWayOpens};
+use crate::session::{OutError, say_lost_cgroups};
+use crate::stream::lines::{FileLine, IoLine, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
+
+impl Session {
+    pub(super) fn opens(&mut self, batch: &OpenBatch) -> Result<(), OutError> {
+        let has_cgroup = self.lines.has_cgroup() || self.choose.wants_cgroup();
+        for open in batch.iter() {
+            let cgroup = match open.meta.cgroup_id {
+                Some(id) if has_cgroup => self.cgroups.get(id, clock::mono),
+                _ => None,
+            };
+            if !self.choose.open(&open, cgroup) {
+                continue;
+            }
+            self.lines.open(&mut self.buffer, &OpenLine { open, wall: batch.wall, cgroup });
+            self.tally.wrote();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        self.lost(batch.counts);
+        Ok(())
+    }
+
+    pub(super) fn processes(&mut self, events: &ProcessEvents) -> Result<(), OutError> {
+        for event in &events.events {
+            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.process_event(event, cgroup) {
+                continue;
+            }
+            self.lines.process(&mut self.buffer, &ProcessLine { event, wall: events.wall, cgroup });
+            self.tally.wrote_process();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if let Some(processes) = self.tally.lost_processes(events.lost) {
+            self.note(&Note::LostProcesses { at: clock::now(), processes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn files(&mut self, changes: &FileChanges) -> Result<(), OutError> {
+        for event in &changes.events {
+            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.change(event, cgroup) {
+                continue;
+            }
+            self.lines.file(&mut self.buffer, &FileLine { event, wall: changes.wall, cgroup });
+            self.tally.wrote_file();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if let Some(files) = self.tally.changed_files(changes.seen, changes.lost) {
+            self.note(&Note::LostFiles { at: clock::now(), files });
+        }
+        Ok(())
+    }
+
+    pub(super) fn io(&mut self, sample: &IoSample) -> Result<(), OutError> {
+        if !self.wanted.io {
+            return Ok(());
+        }
+        self.tally.read_and_wrote(sample);
+        let line = IoLine {
+            at: sample.at,
+            interval_ns: sample.interval_ns,
+            of: None,
+            counts: IoCounts::default(),
+            cgroup: None,
+        };
+        let has_cgroup = self.lines.has_cgroup() || self.choose.wants_cgroup();
+        for one in &sample.uses {
+            let cgroup = match one.cgroup_id {
+                Some(id) if has_cgroup => self.cgroups.get(id, clock::mono),
+                _ => None,
+            };
+            if !self.choose.io(one, cgroup) {
+                self.io_other += one.counts;
+                continue;
+            }
+            let line = IoLine { of: Some(one), counts: one.counts, cgroup, ..line };
+            self.lines.io(&mut self.buffer, &line);
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        self.io_other += sample.other;
+        if !sample.more {
+            let counts = std::mem::take(&mut self.io_other);
+            self.lines.io(&mut self.buffer, &IoLine { counts, ..line });
+        }
+        Ok(())
+    }
+
+    pub(super) fn slow(&mut self, slow: &SlowCalls) -> Result<(), OutError> {
+        if !self.wanted.slow {
+            return Ok(());
+        }
+        for call in &slow.calls {
+            let cgroup = call.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
+            if !self.choose.slow(call, cgroup) {
+                continue;
+            }
+            self.lines.slow(&mut self.buffer, &SlowLine { call, wall: slow.wall, cgroup });
+            self.tally.wrote_slow();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if let Some(slow) = self.tally.lost_slow(slow.lost) {
+            self.note(&Note::LostSlow { at: clock::now(), slow });
+        }
+        Ok(())
+    }
+
+    /// Each open that does not return is reported once; its line comes when it does.
+    pub(super) fn under_way(&mut self, now: UnderWayOpens) {
+        let at = Stamp { mono: now.at, wall: now.wall };
+        for open in &now.opens {
+            let is_known = |known: &UnderWay| known.tid == open.tid && known.since == open.since;
+            if !self.waiting.opens.iter().any(is_known) && self.choose.under_way(open) {
+                self.note(&Note::UnderWay { at, open });
+            }
+        }
+        self.waiting = now;
+    }
+
+    pub(super) fn cgroups_made(&mut self, made: &CgroupsMade) {
+        say_lost_cgroups(self.cgroups.take(made));
+    }
+
+    pub(super) fn lost(&mut self, counts: OpenCounts) {
+        if let Some(opens) = self.tally.drained(counts) {
+            self.note(&Note::Lost { at: clock::now(), opens });
+        }
+    }
+
+    pub(super) fn connections(&mut self, batch: &ConnectionsBatch) -> Result<(), OutError> {
+        self.owners.apply(batch);
+        for change in self.owners.take_changes() {
+            if !self.tally.counts_connection(change.at) || !self.choose.connection(&change) {
+                continue;
+            }
+            self.lines.connection(&mut self.buffer, batch.wall, &change);
+            self.tally.wrote_connection(change.what);
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        if batch.tick.is_some() {
+            let mut chosen: Vec<&Net> =
+                self.owners.processes().filter(|net| self.choose.owner(&net.owner)).collect();
+            chosen.sort_by_key(|net| (Reverse(net.total.bytes()), net.owner.key.tgid));
+            let at = Stamp { mono: batch.at, wall: batch.wall };
+            self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
+        }
+        if let Some(connections) =
+            self.tally.lost_connections(batch.limits.lost + self.owners.dropped())
+        {
+            self.note(&Note::LostConnections { at: clock::now(), connections });
+        }
+        Ok(())
+    }
+
+    pub(super) fn listeners(&mut self, mut found: Listeners) -> Result<(), OutError> {
+        let mut events = Vec::new();
+        self.listeners.follow(&mut found, |event, row| events.push((event, row.clone())));
+        self.doubt_listeners(&found);
+        let at = Stamp { mono: found.at, wall: found.wall };
+        for (event, row) in &events {
+            let cgroup = row.cgroup.as_deref().map(Cgroup::at);
+            if !self.choose.listener(row, cgroup.as_ref()) {
+                continue;
+            }
+            let (cgroup, problem) = (cgroup.as_ref(), self.listeners_doubt.as_deref());
+            let line = ListenerLine { at, event: *event, row, cgroup, problem };
+            self.lines.listener(&mut self.buffer, &line);
+            self.tally.wrote_listener();
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once why readings lack listeners or processes, and when they do no more.
+    fn doubt_listeners(&mut self, found: &Listeners) {
+        let doubt = found.doubt();
+        if doubt != self.listeners_doubt {
+            let why = doubt.as_deref().unwrap_or("all are read again");
+            say(&format!("listeners: {why}"));
+        }
+        self.failed |= doubt.is_some();
+        self.listeners_doubt = doubt;
+        self.tally.left_out_listeners(found.left_out);
+    }
+
+    pub(super) fn talkers(&mut self, samples: Vec<TalkersSample>) -> Result<(), OutError> {
+        for mut sample in samples {
+            self.tally.sampled(&sample);
+            self.choose.talkers(&mut sample);
+            self.lines.talkers(&mut self.buffer, &sample);
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+}

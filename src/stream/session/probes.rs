@@ -1,0 +1,102 @@
+//! Events about the probes themselves: their starts, failures and interfaces.
+
+use super::Session;
+use crate::console::say;
+use crate::model::coverage::add_missing;
+use crate::model::escape::escape;
+use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo, Watched};
+
+impl Session {
+    /// Takes note of an event about the probes themselves.
+    pub(super) fn state(&mut self, event: ProbeEvent) {
+        match event {
+            ProbeEvent::Started(ProbeInfo::Opens(info)) => {
+                self.has_processes = info.processes;
+                self.has_files = info.files;
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Started(ProbeInfo::Talkers(watched)) | ProbeEvent::Watching(watched) => {
+                let missing = watched.iter().flat_map(|watched| &watched.missing);
+                add_missing(&mut self.coverage.missing, missing);
+                self.watching(watched);
+            }
+            ProbeEvent::Started(ProbeInfo::Connections(info)) => self.connections_start(info),
+            ProbeEvent::Failed(_, problem) => {
+                self.failed = true;
+                say(&problem.to_string());
+            }
+            ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
+            // Before `ready`: the totals of talkers run from their start, and connections that exist
+            // by then are known.
+            ProbeEvent::Talkers(samples) => self.early.push(samples),
+            ProbeEvent::Connections(batch) => {
+                self.owners.apply(&batch);
+                self.owners.take_changes();
+            }
+            ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
+            ProbeEvent::Started(ProbeInfo::Io(info)) => {
+                self.is_timed = info.slow_ns.is_some();
+                self.failed |= self.wanted.slow && !self.is_timed;
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Io(sample) => self.early_io.push(sample),
+            ProbeEvent::SlowCalls(slow) => self.early_slow.push(slow),
+            ProbeEvent::Listeners(found) => self.early_listeners = Some(*found),
+            ProbeEvent::Started(ProbeInfo::Listeners)
+            | ProbeEvent::Ended(_)
+            | ProbeEvent::Opens(_)
+            | ProbeEvent::Processes(_)
+            | ProbeEvent::UnderWay(_)
+            | ProbeEvent::Files(_)
+            | ProbeEvent::Links(_) => {}
+        }
+    }
+
+    /// Polling is an answer in part to who asked for connections by name.
+    fn connections_start(&mut self, info: ConnectionsInfo) {
+        self.coverage.attribution = Some(info.attribution);
+        if let Some(limits) = info.limits() {
+            self.failed = true;
+            say(limits);
+            for missing in &info.missing {
+                say(&missing.to_string());
+            }
+        }
+        add_missing(&mut self.coverage.missing, &info.missing);
+    }
+
+    /// Says what changed of how the interfaces are watched.
+    fn watching(&mut self, watched: Vec<Watched>) {
+        // A lost interface is the reason for rx, for tx and for itself: reported once.
+        let mut said: Vec<String> = Vec::new();
+        let mut say_once = |what: String| {
+            if !said.contains(&what) {
+                say(&what);
+                said.push(what);
+            }
+        };
+        for now in &watched {
+            let before = self.watched.iter().find(|w| w.interface == now.interface);
+            for (reported, side) in [
+                (before.and_then(|w| w.rx.as_ref().err()), now.rx.as_ref().err()),
+                (before.and_then(|w| w.tx.as_ref().err()), now.tx.as_ref().err()),
+            ] {
+                if let Some(problem) = side
+                    && reported != side
+                {
+                    // An interface that is gone may come back: the end decides.
+                    self.failed |= now.gone.is_none();
+                    say_once(problem.to_string());
+                }
+            }
+            match (before.and_then(|w| w.gone.as_ref()), &now.gone) {
+                (None, Some(gone)) => say_once(gone.to_string()),
+                (Some(_), None) => {
+                    say_once(format!("{}: watched again", escape(now.interface.as_bytes())));
+                }
+                _ => {}
+            }
+        }
+        self.watched = watched;
+    }
+}

@@ -1,0 +1,170 @@
+//! Lines about the run, for stderr.
+
+use std::fmt::Write as _;
+
+use crate::model::coverage::Attribution;
+use crate::model::escape::escape;
+use crate::model::talkers::Direction;
+use crate::model::time::NS_PER_SEC;
+use crate::stream::lines::Note;
+use crate::stream::summary::{Coverage, IoSummary, Ready, Summary, hook};
+
+/// A line about the run, for stderr.
+pub fn note(note: &Note<'_>) -> String {
+    match note {
+        Note::Ready(ready) => self::ready(ready),
+        Note::Lost { opens, .. } => {
+            format!("lost {opens} opens: the output is too slow, or opens come too fast")
+        }
+        Note::LostConnections { connections, .. } => {
+            format!("lost {connections} connection events: the output is too slow")
+        }
+        Note::LostProcesses { processes, .. } => {
+            format!("lost {processes} starts and ends of processes: the output is too slow")
+        }
+        Note::LostFiles { files, .. } => {
+            format!(
+                "lost {files} changes of files: the output is too slow, or changes come too fast"
+            )
+        }
+        Note::LostSlow { slow, .. } => {
+            format!("lost {slow} slow calls: the output is too slow, or --slow too low")
+        }
+        Note::UnderWay { at, open } => {
+            let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
+            format!(
+                "{} {} {}: {path}: under way for {:.1} s",
+                escape(open.comm.as_bytes()),
+                open.key.tgid,
+                open.syscall.name(),
+                at.mono.since(open.since) as f64 / 1e9
+            )
+        }
+        Note::Dropped { lines, .. } => {
+            format!("dropped {lines} lines: the output is too slow")
+        }
+        Note::Summary(summary) => self::summary(summary),
+    }
+}
+
+fn ready(ready: &Ready) -> String {
+    let mut parts = Vec::new();
+    if ready.opens {
+        parts.push("opens".to_owned());
+    }
+    if ready.files {
+        parts.push("files".to_owned());
+    }
+    if ready.processes {
+        parts.push("processes".to_owned());
+    }
+    if ready.io {
+        parts.push("io".to_owned());
+    }
+    if ready.slow {
+        parts.push("slow".to_owned());
+    }
+    if ready.listeners {
+        parts.push("listeners".to_owned());
+    }
+    if ready.talkers {
+        let mode = |d| match ready.hook(d) {
+            Some(hook) => hook.name(),
+            None if ready.watched.iter().any(|w| hook(w, d).is_some()) => "mixed",
+            None => "-",
+        };
+        let netns = ready
+            .netns
+            .as_ref()
+            .map_or(String::new(), |name| format!(" in netns {}", escape(name.as_bytes())));
+        parts.push(format!(
+            "talkers on {}{netns} (rx {}, tx {})",
+            escape(ready.interface().unwrap_or(b"nothing")),
+            mode(Direction::Rx),
+            mode(Direction::Tx)
+        ));
+    }
+    if ready.connections {
+        parts.push(match ready.coverage.attribution {
+            Some(Attribution::Procfs) => "connections (procfs)".to_owned(),
+            _ => "connections".to_owned(),
+        });
+    }
+    format!("ready: {}{}", parts.join(", "), missing(&ready.coverage))
+}
+
+fn summary(summary: &Summary) -> String {
+    let mut out = format!("summary: {:.3} s", summary.duration_ns as f64 / NS_PER_SEC as f64);
+    if let Some(opens) = summary.opens {
+        let _ = write!(
+            out,
+            "; {} opens written of {} seen, {} lost, {} unfinished",
+            opens.written, opens.seen, opens.lost, opens.unfinished
+        );
+        if opens.unnamed > 0 {
+            let _ = write!(out, ", {} without a path", opens.unnamed);
+        }
+    }
+    if let Some(files) = summary.files {
+        let _ = write!(
+            out,
+            "; {} changes of files written of {} seen, {} lost",
+            files.written, files.seen, files.lost
+        );
+    }
+    if let Some(processes) = summary.processes {
+        let _ = write!(
+            out,
+            "; {} starts and ends of processes written, {} lost",
+            processes.written, processes.lost
+        );
+    }
+    if let Some(listeners) = summary.listeners {
+        let _ = write!(out, "; {} lines of listeners written", listeners.written);
+        if listeners.left_out > 0 {
+            let _ = write!(out, ", up to {} listeners left out", listeners.left_out);
+        }
+    }
+    if let Some(IoSummary { counts, unknown }) = summary.io {
+        let _ = write!(
+            out,
+            "; read {} B in {} calls, wrote {} B in {} calls",
+            counts.read_bytes, counts.read_calls, counts.written_bytes, counts.write_calls
+        );
+        let calls = unknown.read_calls.saturating_add(unknown.write_calls);
+        if calls > 0 {
+            let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
+        }
+    }
+    if let Some(slow) = summary.slow {
+        let _ = write!(out, "; {} slow calls written, {} lost", slow.written, slow.lost);
+    }
+    if let Some((rx, tx)) = summary.talkers {
+        let _ = write!(
+            out,
+            "; rx {} packets, {} bytes; tx {} packets, {} bytes",
+            rx.packets, rx.bytes, tx.packets, tx.bytes
+        );
+    }
+    if let Some(c) = summary.connections {
+        let _ = write!(
+            out,
+            "; {} connects, {} accepts, {} closes, {} lost",
+            c.connects, c.accepts, c.closes, c.lost
+        );
+        if let Some(seen) = c.seen {
+            let _ = write!(out, ", {seen} seen by polling (procfs)");
+        }
+    }
+    out.push_str(&missing(&summary.coverage));
+    out
+}
+
+/// The features that the kernel refused, by name.
+fn missing(coverage: &Coverage) -> String {
+    if coverage.missing.is_empty() {
+        return String::new();
+    }
+    let features: Vec<&str> = coverage.missing.iter().map(|m| m.feature.as_str()).collect();
+    format!("; missing: {}", features.join(", "))
+}
