@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use super::{BtfArgs, ChangesArgs, OwnersArgs, WatchArgs, filter, interface, netns};
+use super::values::{filter, interface, netns};
+use super::{BtfArgs, ChangesArgs, OwnersArgs, WatchArgs};
 use crate::model::duration;
 use crate::model::file_io::FileTypes;
 use crate::model::interface_name::InterfaceName;

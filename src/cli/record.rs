@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ChangesArgs, OwnersArgs, WatchArgs, keep};
+use super::values::keep;
+use super::{ChangesArgs, OwnersArgs, WatchArgs};
 use crate::model::duration;
 use crate::model::rotation::{Rotation, parse_rotation};
 use crate::model::size::parse_size;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{ChooseArgs, Format, Kind, WatchArgs, top};
+use super::values::top;
+use super::{ChooseArgs, Format, Kind, WatchArgs};
 use crate::model::duration;
 
 /// Options of `report`.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{ChooseArgs, Format, WatchArgs, keep, top};
+use super::values::{keep, top};
+use super::{ChooseArgs, Format, WatchArgs};
 use crate::model::duration;
 use crate::model::rotation::{Rotation, parse_rotation};
 

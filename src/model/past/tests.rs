@@ -1,57 +1,23 @@
-use std::net::{IpAddr, SocketAddr};
+mod shown;
+mod step;
+
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::conn::{
-    Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits as ConnLimits, Owner,
-    OwnerFrom, PeerFlow, Share, TCP, TcpCounts, UDP,
-};
-use crate::model::connections::{Bounds, ConnHistory};
+use crate::model::connections::Bounds;
 use crate::model::link::Hook;
-use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind, Syscall};
+use crate::model::open::{Ended, LostOpens, OpenBatch, OpenMeta, ResolvedKind};
 use crate::model::opens::Limits;
-use crate::model::process::ProcessKey;
-use crate::model::quality::{Quality, Windows};
 use crate::model::talkers::{
     DetailSample, Direction, Flow, FlowKind, Source, TalkersSample, Traffic,
 };
 use crate::model::time::{Stamp, WallOffset};
+use shown::{assert_same, shown, shown_of};
+use step::{Step, conns, meta, steps};
 
 const START: u64 = 1_000 * NS_PER_SEC;
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// Process, file, and what came of it.
-    Open(u32, u32, i64),
-    Lost(u32, u64),
-    Ended(u32),
-    /// Interface, addresses held, and whether the details of one are open.
-    Talk(u8, Vec<(u8, u16)>, bool),
-    /// Sockets with their process, peer, bytes and event, and whether an interval ends with them.
-    Connections(Vec<(u8, u8, u8, u16, u8)>, bool),
-    /// Milliseconds until the tick.
-    Tick(u64),
-    /// Milliseconds in which nothing is taken in.
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let talk = (0u8..3, prop::collection::vec((0u8..6, 0u16..3), 0..5), any::<bool>());
-    let sockets = (0u8..9, 0u8..6, 0u8..4, 0u16..900, 0u8..5);
-    let connections = (prop::collection::vec(sockets, 0..6), any::<bool>());
-    let step = prop_oneof![
-        12 => (0u32..9, 0u32..12, -3i64..4).prop_map(|(p, f, r)| Step::Open(p, f, r)),
-        1 => (0u32..9, 1u64..5).prop_map(|(p, n)| Step::Lost(p, n)),
-        1 => (0u32..9).prop_map(Step::Ended),
-        6 => connections.prop_map(|(changes, ends)| Step::Connections(changes, ends)),
-        4 => talk.prop_map(|(i, t, detail)| Step::Talk(i, t, detail)),
-        4 => prop_oneof![4 => Just(1_000u64), 1 => 1u64..9_000, 1 => 50_000u64..90_000]
-            .prop_map(Step::Tick),
-        1 => (0u64..90_000).prop_map(Step::Wait),
-    ];
-    prop::collection::vec(step, 1..120)
-}
 
 #[derive(Clone)]
 struct All {
@@ -214,171 +180,6 @@ impl World {
             detail,
         }
     }
-}
-
-fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
-    OpenMeta {
-        at,
-        // 0 is the id of entries for evicted processes.
-        tgid: process + 1,
-        tid: process + 1,
-        ppid: 1,
-        uid: 0,
-        start_boottime_ns: 77,
-        comm: Comm::new(format!("t{}", at.0 % 3).as_bytes()),
-        process: Comm::new(format!("main{}", (at.0 / 1_000 + u64::from(process)) % 3).as_bytes()),
-        syscall: Syscall::Openat,
-        flags: None,
-        mode: 0,
-        ret,
-        slot: None,
-        latency_ns: Some(at.0 % 1_000),
-        cgroup_id: Some(at.0 % 2),
-    }
-}
-
-/// Sockets as the probe reports them: half of them of datagrams.
-fn conns(at: Mono, changes: &[(u8, u8, u8, u16, u8)], ends: bool) -> ConnectionsBatch {
-    let conn = |(cookie, process, peer, bytes, event): &(u8, u8, u8, u16, u8)| {
-        let stream = cookie % 2 == 0;
-        let carried = Carried { rx_bytes: (*bytes).into(), tx_packets: 1, ..Carried::default() };
-        let key = ProcessKey { tgid: (*process).into(), start_boottime_ns: 77 };
-        let comm = Comm::new(format!("p{}", at.0 % 3).as_bytes());
-        let owner = Owner { key, uid: (at.0 % 3) as u32, comm, from: OwnerFrom::Made };
-        let shares = (*process > 0).then_some(Share { owner, carried });
-        use ConnEvent::{Accept, Close, Connect, Sample, Seen};
-        Conn {
-            at,
-            since: None,
-            cookie: (*cookie).into(),
-            event: [Sample, Connect, Accept, Close, Seen][usize::from(*event)],
-            protocol: if stream { TCP } else { UDP },
-            local: SocketAddr::from(([10, 0, 0, 9], 4_000 + u16::from(*cookie))),
-            remote: SocketAddr::from(([10, 0, 0, *peer], if stream { 443 } else { 0 })),
-            netns: 1,
-            interface: 0,
-            state: 1 + (*bytes % 2) as u8,
-            error: u32::from(*bytes % 3) * 104,
-            shares: shares.into_iter().collect(),
-            current: 0,
-            left_out: Carried::default(),
-            tcp: stream.then_some(TcpCounts { carried: carried + carried, queued: 3 }),
-            shared: false,
-            kernel: false,
-            passive: *event == 2,
-            stream,
-            unseen: false,
-            quality: Quality {
-                srtt_us: Some((*bytes).into()),
-                windows: Some(Windows { unsent: (*bytes).into(), ..Windows::default() }),
-                ..Quality::default()
-            },
-        }
-    };
-    let all: Vec<Conn> = changes.iter().map(conn).collect();
-    let limits = ConnLimits { lost: changes.len() as u64, ..ConnLimits::default() };
-    let mut batch = ConnectionsBatch { at, limits, ..ConnectionsBatch::default() };
-    let (samples, events) = all.into_iter().partition(|c| c.event == ConnEvent::Sample);
-    batch.events = events;
-    let peers = changes.iter().filter(|c| c.0 % 2 == 1).map(|(cookie, process, peer, bytes, _)| {
-        let carried = Carried { rx_bytes: (*bytes).into(), ..Carried::default() };
-        let process = ProcessKey { tgid: (*process).into(), start_boottime_ns: 77 };
-        let remote = SocketAddr::from(([10, 0, 1, *peer], 53));
-        PeerFlow { cookie: (*cookie).into(), process, remote, carried }
-    });
-    batch.tick = ends.then(|| ConnectionsTick {
-        complete: changes.len() == 3,
-        left_out: changes.len() as u64 / 4,
-        samples,
-        peers: peers.collect(),
-        ..ConnectionsTick::default()
-    });
-    batch
-}
-
-/// All that a screen could show of connections.
-fn shown_of(connections: &Connections, now: Mono) -> String {
-    let c = connections;
-    let sums = (c.total, c.delta, c.other, c.evicted, c.limits, c.attribution, c.interval_ns);
-    let turnover = (c.turnover, c.turnover_delta, c.closed_evicted);
-    let mut text = format!("{sums:?} {turnover:?} {:?} {}\n", c.unattributed, c.live());
-    let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
-    for net in c.processes() {
-        add(&(net.owner, net.netns, net.total, net.delta));
-        add(&(net.peers, net.live, net.begun, net.worst, net.shared, net.last));
-        let found = c.process(net.owner.key).map(|net| net.total);
-        let events: Vec<_> = c.events_of(net.owner.key).collect();
-        add(&(found, events, c.peers_of(net.owner.key).len()));
-    }
-    for pair in c.pairs() {
-        add(&(pair.key, pair.peer, pair.total, pair.delta, &pair.services));
-        add(&(pair.more_services, pair.last, c.exchange(pair.key, pair.peer.ip)));
-        add(&(c.between(pair.key, pair.peer).map(|p| p.total), c.behind(pair.peer.ip).len()));
-    }
-    c.conns().for_each(|(conn, owner)| add(&(conn, owner, c.parts_of(conn.cookie))));
-    let lately = |h: &ConnHistory| {
-        let bytes = [&h.rx, &h.tx].map(|h| h.last(now, 59).collect::<Vec<_>>());
-        (bytes, h.srtt_us.gauge(now, 59))
-    };
-    for (slot, conn) in c.live_conns() {
-        let history = c.history_of(slot).map(lately);
-        add(&(c.conn_delta(slot), c.is_new_conn(slot), c.carried_by(conn), history));
-    }
-    for (number, closed) in c.closed_lately() {
-        add(&(number, closed.what, closed.at, &closed.conn, closed.delta, closed.is_new));
-        add(&(closed.history.as_deref().map(lately), c.ended_in_interval(number)));
-    }
-    text
-}
-
-/// All that a screen could show at `now`.
-fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
-    let histories = |h: &crate::model::history::History| h.last(now, 59).collect::<Vec<_>>();
-    let mut text = format!(
-        "{:?} {} {} {:?} {:?} {} {} {:?}\n{:?}\n",
-        opens.total(),
-        opens.rate(),
-        opens.fail_rate(),
-        histories(opens.history()),
-        histories(opens.fail_history()),
-        opens.lost(),
-        opens.left_out(),
-        opens.evicted(),
-        opens.live().collect::<Vec<_>>(),
-    );
-    let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:?}\n"));
-    for (slot, p) in opens.processes().iter() {
-        add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
-        add(&(p.part(), opens.part_rate(p), opens.program_of(p), opens.find(p.key)));
-    }
-    for (slot, p) in opens.programs().iter() {
-        add(&(slot, p, opens.rate_of(&p.meter), opens.rate_of(&p.fail_meter)));
-    }
-    opens.paths().iter().for_each(|(slot, p)| add(&(slot, p, opens.rate_of(&p.meter))));
-    for (slot, f) in opens.files().iter() {
-        let held = opens.use_of(f.process, f.path).map(|f| f.tally.clone());
-        add(&(slot, f, opens.rate_of(&f.meter), held));
-    }
-    opens.failures().iter().for_each(|(slot, f)| add(&(slot, f, opens.rate_of(&f.meter))));
-    wire.ports().iter().for_each(|port| add(&(port, port.rx.other(), port.tx.other_delta())));
-    for (slot, t) in wire.talkers().iter() {
-        let (rx, tx) = (t.rx, t.tx);
-        add(&(slot, t.port, t.ip, t.first, t.last, rx.held(), tx.held()));
-        add(&(rx.total(), rx.delta(), tx.total(), tx.delta()));
-        add(&(histories(&t.rx_history), histories(&t.tx_history)));
-        add(&wire.talk(t).map(|talk| (talk.rx, talk.tx, talk.rows())));
-    }
-    add(&(opens.processes().len(), opens.process_count()));
-    add(&(opens.files().len(), wire.talkers().len()));
-    text
-}
-
-/// Compares what is shown line by line.
-fn assert_same(now: &str, then: &str, at: Mono) {
-    for (now, then) in now.lines().zip(then.lines()) {
-        assert_eq!(now, then, "at {at:?}");
-    }
-    assert_eq!(now.lines().count(), then.lines().count(), "at {at:?}");
 }
 
 /// Goes back as far as there is a way, and forth again; how many moments there were.

@@ -3,243 +3,30 @@
 //! The counts of an interface stay when another is watched. Sources plus the
 //! other traffic are always the interface's totals.
 
+mod interface;
 pub mod talk;
+mod talker;
 mod undo;
 
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
-use super::compare::Compared;
-use super::history::{History, per_second};
+use super::history::History;
 use super::interface_name::InterfaceName;
-use super::link::Hook;
 use super::slab::{Slab, Slot};
-use super::talkers::{Direction, Source, TalkersSample, Traffic};
+use super::talkers::{Direction, TalkersSample, Traffic};
 use super::time::{Mono, Stamp, WallOffset};
 use talk::Talk;
+
+pub use interface::{Interface, InterfaceSide, Rate, Side};
+pub use talker::Talker;
 
 /// Addresses held at most, of all interfaces together; the rest is in `other`.
 pub const MAX_TALKERS: usize = 32_768;
 
 /// Interfaces whose counts are held at most; the pane says how many watched ones find no room.
 pub const MAX_PORTS: usize = 512;
-
-/// Counts of one direction that can be started again without touching the probe.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Side {
-    held: bool,
-    sample: u64,
-    total: Traffic,
-    base: Traffic,
-    since: Mono,
-    base_since: Mono,
-    delta: Traffic,
-}
-
-impl Side {
-    /// Whether the probe holds a count.
-    pub fn held(&self) -> bool {
-        self.held
-    }
-
-    /// Everything since it was admitted, or since the counts were started again.
-    pub fn total(&self) -> Traffic {
-        if self.since == self.base_since { self.total.minus(self.base) } else { self.total }
-    }
-
-    /// In the last interval.
-    pub fn delta(&self) -> Traffic {
-        self.delta
-    }
-
-    /// Whether `source` is unchanged: it had no traffic in this interval and none in the one before.
-    fn rests(&self, source: &Source) -> bool {
-        let none = Traffic::default();
-        self.held
-            && (self.total, self.since) == (source.total, source.since)
-            && (self.delta, source.delta) == (none, none)
-    }
-
-    /// Takes the counts of a snapshot. With `later` the first one counts from its interval on.
-    fn take(&mut self, total: Traffic, since: Mono, delta: Traffic, later: bool) {
-        if later && !self.held {
-            (self.base, self.base_since) = (total.minus(delta), since);
-        }
-        (self.held, self.total, self.since, self.delta) = (true, total, since, delta);
-    }
-
-    fn restart(&mut self) {
-        self.base = self.total;
-        self.base_since = self.since;
-        self.delta = Traffic::default();
-    }
-}
-
-/// One direction of an interface.
-#[derive(Clone, Debug)]
-pub struct InterfaceSide {
-    /// Everything on the interface.
-    pub side: Side,
-    /// The hook that counted last.
-    pub hook: Option<Hook>,
-    pub interval_ns: u64,
-    /// When the last snapshot was taken.
-    pub at: Mono,
-    /// Why the counts cannot be complete.
-    pub partial: Option<String>,
-    /// The kernel's own count of packets, beside ours.
-    pub compared: Compared,
-    /// Sources that the probe or the model evicted.
-    pub evicted: u64,
-    /// Those that the probe has reported, and those of them before this recording.
-    evicted_reported: u64,
-    evicted_before: u64,
-    /// Bytes in each of the last seconds.
-    pub history: History,
-    sources: Traffic,
-    sources_delta: Traffic,
-    held: usize,
-}
-
-impl InterfaceSide {
-    fn new() -> Self {
-        Self {
-            side: Side::default(),
-            hook: None,
-            interval_ns: 0,
-            at: Mono(0),
-            partial: None,
-            compared: Compared::default(),
-            evicted: 0,
-            evicted_reported: 0,
-            evicted_before: 0,
-            history: History::default(),
-            sources: Traffic::default(),
-            sources_delta: Traffic::default(),
-            held: 0,
-        }
-    }
-
-    /// Traffic of no held source.
-    pub fn other(&self) -> Traffic {
-        self.side.total().minus(self.sources)
-    }
-
-    /// The same, in the last interval.
-    pub fn other_delta(&self) -> Traffic {
-        self.side.delta.minus(self.sources_delta)
-    }
-
-    /// Whether the last snapshot still says what happens now.
-    fn fresh(&self, now: Mono) -> bool {
-        now.since(self.at) <= self.interval_ns.saturating_mul(3).saturating_add(1_500_000_000)
-    }
-
-    /// The rate of `delta`: 0 when the last snapshot is long past.
-    pub fn rate(&self, delta: Traffic, now: Mono) -> Rate {
-        if !self.fresh(now) {
-            return Rate::default();
-        }
-        Rate {
-            pps: per_second(delta.packets, self.interval_ns),
-            bps: per_second(delta.bytes.saturating_mul(8), self.interval_ns),
-        }
-    }
-}
-
-/// Packets and bits a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rate {
-    pub pps: f64,
-    pub bps: f64,
-}
-
-impl std::ops::Add for Rate {
-    type Output = Rate;
-    fn add(self, o: Rate) -> Rate {
-        Rate { pps: self.pps + o.pps, bps: self.bps + o.bps }
-    }
-}
-
-/// One interface and its totals.
-#[derive(Clone, Debug)]
-pub struct Interface {
-    pub name: InterfaceName,
-    pub ifindex: u32,
-    pub rx: InterfaceSide,
-    pub tx: InterfaceSide,
-}
-
-impl Interface {
-    /// The side of `direction`.
-    pub fn side(&self, direction: Direction) -> &InterfaceSide {
-        match direction {
-            Direction::Rx => &self.rx,
-            Direction::Tx => &self.tx,
-        }
-    }
-
-    /// Whether each packet is here twice, once sent and once received.
-    pub fn loopback(&self) -> bool {
-        self.name == "lo"
-    }
-}
-
-/// One address on one interface.
-#[derive(Clone, Debug)]
-pub struct Talker {
-    /// Its interface's place among [`Wire::ports`].
-    pub port: usize,
-    pub ip: IpAddr,
-    pub rx: Side,
-    pub tx: Side,
-    /// Bytes in each of the last seconds, received and sent.
-    pub rx_history: History,
-    pub tx_history: History,
-    pub first: Mono,
-    /// When it last sent or was sent something.
-    pub last: Mono,
-}
-
-impl Talker {
-    fn new(port: usize, ip: IpAddr, at: Mono) -> Self {
-        Self {
-            port,
-            ip,
-            rx: Side::default(),
-            tx: Side::default(),
-            rx_history: History::default(),
-            tx_history: History::default(),
-            first: at,
-            last: at,
-        }
-    }
-
-    /// The side of `direction`.
-    pub fn side(&self, direction: Direction) -> &Side {
-        match direction {
-            Direction::Rx => &self.rx,
-            Direction::Tx => &self.tx,
-        }
-    }
-
-    /// The history of `direction`.
-    pub fn history(&self, direction: Direction) -> &History {
-        match direction {
-            Direction::Rx => &self.rx_history,
-            Direction::Tx => &self.tx_history,
-        }
-    }
-
-    fn side_mut(&mut self, direction: Direction) -> (&mut Side, &mut History) {
-        match direction {
-            Direction::Rx => (&mut self.rx, &mut self.rx_history),
-            Direction::Tx => (&mut self.tx, &mut self.tx_history),
-        }
-    }
-}
 
 /// The tables.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::link::Hook;
 use crate::model::talkers::Source;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 
