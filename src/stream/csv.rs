@@ -82,7 +82,7 @@ impl Lines for Csv {
     }
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
-        self.line(out, "slow", line.wall, line.call.at, *line);
+        self.line(out, "slow", line.wall, line.event.at, *line);
     }
 
     fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {

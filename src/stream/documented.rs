@@ -104,8 +104,8 @@ fn io() -> Vec<String> {
 /// A write that waited, and a read that failed.
 fn slow() -> Vec<String> {
     let (slow, cgroup) = (sample::slow(), sample::cgroup());
-    let write = |call| {
-        let line = SlowLine { call, wall: slow.wall, cgroup: Some(&cgroup) };
+    let write = |event| {
+        let line = SlowLine { event, wall: slow.wall, cgroup: Some(&cgroup) };
         written(|json, out| json.slow(out, &line))
     };
     slow.calls.iter().map(write).collect()

@@ -46,7 +46,7 @@ impl Lines for Json {
     }
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
-        self.line(out, "slow", line.wall, line.call.at, *line);
+        self.line(out, "slow", line.wall, line.event.at, *line);
     }
 
     fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {

@@ -25,25 +25,32 @@ pub struct OpenLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
-/// A program that was started or a process that has ended, likewise.
-#[derive(Clone, Copy, Debug)]
-pub struct ProcessLine<'a> {
-    pub event: &'a ProcessEvent,
+/// An event of a process, likewise.
+#[derive(Debug)]
+pub struct EventLine<'a, E> {
+    pub event: &'a E,
     /// The wall-clock offset of its batch.
     pub wall: WallOffset,
     /// The process's cgroup, where known.
     pub cgroup: Option<&'a Cgroup>,
 }
 
-/// A change of a file, likewise.
-#[derive(Clone, Copy, Debug)]
-pub struct FileLine<'a> {
-    pub event: &'a FileChange,
-    /// The wall-clock offset of its batch.
-    pub wall: WallOffset,
-    /// The task's cgroup, where known.
-    pub cgroup: Option<&'a Cgroup>,
+impl<E> Clone for EventLine<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
 }
+
+impl<E> Copy for EventLine<'_, E> {}
+
+/// A program that was started, or a process that has ended.
+pub type ProcessLine<'a> = EventLine<'a, ProcessEvent>;
+
+/// A change of a file.
+pub type FileLine<'a> = EventLine<'a, FileChange>;
+
+/// A call that read or wrote a file and took long.
+pub type SlowLine<'a> = EventLine<'a, SlowCall>;
 
 /// Bytes and calls of a process on a file in an interval, or those of an interval that have no such line.
 #[derive(Clone, Copy, Debug)]
@@ -69,16 +76,6 @@ impl<'a> IoLine<'a> {
     pub fn place(self) -> Option<&'a FilePlace> {
         self.of.and_then(|one| one.place.as_ref())
     }
-}
-
-/// A call that took long, likewise.
-#[derive(Clone, Copy, Debug)]
-pub struct SlowLine<'a> {
-    pub call: &'a SlowCall,
-    /// The wall-clock offset of its batch.
-    pub wall: WallOffset,
-    /// The process's cgroup, where known.
-    pub cgroup: Option<&'a Cgroup>,
 }
 
 /// A listener, and how it changed before a reading.

@@ -160,7 +160,7 @@ impl Lines for Text {
     }
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
-        let call = line.call;
+        let call = line.event;
         self.times.short(out, line.wall, call.at);
         right(out, itoa::Buffer::new().format(call.key.tgid), 8);
         out.push(b' ');

@@ -16,10 +16,11 @@ use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
-use crate::model::time::Stamp;
+use crate::model::time::{Stamp, WallOffset};
 use crate::model::under_way::{UnderWay, UnderWayOpens};
-use crate::session::{OutError, say_lost_cgroups};
-use crate::stream::lines::{FileLine, IoLine, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
+use crate::session::{Choose, OutError, say_lost_cgroups};
+use crate::stream::lines::{EventLine, IoLine, Lines, ListenerLine, Note, OpenLine};
+use crate::stream::tally::Tally;
 
 impl Session {
     pub(super) fn opens(&mut self, batch: &OpenBatch) -> Result<(), OutError> {
@@ -42,18 +43,37 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn processes(&mut self, events: &ProcessEvents) -> Result<(), OutError> {
-        for event in &events.events {
-            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
-            if !self.choose.process_event(event, cgroup) {
+    /// Writes the chosen ones of some events, each with the cgroup that it names.
+    fn events<E>(
+        &mut self,
+        (events, wall): (&[E], WallOffset),
+        cgroup_id: impl Fn(&E) -> Option<u64>,
+        is_chosen: impl Fn(&Choose, &E, Option<&Cgroup>) -> bool,
+        write: impl Fn(&mut dyn Lines, &mut Vec<u8>, &EventLine<'_, E>),
+        wrote: impl Fn(&mut Tally),
+    ) -> Result<(), OutError> {
+        for event in events {
+            let cgroup = cgroup_id(event).and_then(|id| self.cgroups.get(id, clock::mono));
+            if !is_chosen(&self.choose, event, cgroup) {
                 continue;
             }
-            self.lines.process(&mut self.buffer, &ProcessLine { event, wall: events.wall, cgroup });
-            self.tally.wrote_process();
+            write(&mut *self.lines, &mut self.buffer, &EventLine { event, wall, cgroup });
+            wrote(&mut self.tally);
             if self.buffer.len() >= BUFFER {
                 self.flush()?;
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn processes(&mut self, events: &ProcessEvents) -> Result<(), OutError> {
+        self.events(
+            (events.events.as_slice(), events.wall),
+            |event| event.cgroup_id,
+            Choose::process_event,
+            |lines, out, line| lines.process(out, line),
+            Tally::wrote_process,
+        )?;
         if let Some(processes) = self.tally.lost_processes(events.lost) {
             self.note(&Note::LostProcesses { at: clock::now(), processes });
         }
@@ -61,17 +81,13 @@ impl Session {
     }
 
     pub(super) fn files(&mut self, changes: &FileChanges) -> Result<(), OutError> {
-        for event in &changes.events {
-            let cgroup = event.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
-            if !self.choose.change(event, cgroup) {
-                continue;
-            }
-            self.lines.file(&mut self.buffer, &FileLine { event, wall: changes.wall, cgroup });
-            self.tally.wrote_file();
-            if self.buffer.len() >= BUFFER {
-                self.flush()?;
-            }
-        }
+        self.events(
+            (changes.events.as_slice(), changes.wall),
+            |event| event.cgroup_id,
+            Choose::change,
+            |lines, out, line| lines.file(out, line),
+            Tally::wrote_file,
+        )?;
         if let Some(files) = self.tally.changed_files(changes.seen, changes.lost) {
             self.note(&Note::LostFiles { at: clock::now(), files });
         }
@@ -118,17 +134,13 @@ impl Session {
         if !self.wanted.slow {
             return Ok(());
         }
-        for call in &slow.calls {
-            let cgroup = call.cgroup_id.and_then(|id| self.cgroups.get(id, clock::mono));
-            if !self.choose.slow(call, cgroup) {
-                continue;
-            }
-            self.lines.slow(&mut self.buffer, &SlowLine { call, wall: slow.wall, cgroup });
-            self.tally.wrote_slow();
-            if self.buffer.len() >= BUFFER {
-                self.flush()?;
-            }
-        }
+        self.events(
+            (slow.calls.as_slice(), slow.wall),
+            |call| call.cgroup_id,
+            Choose::slow,
+            |lines, out, line| lines.slow(out, line),
+            Tally::wrote_slow,
+        )?;
         if let Some(slow) = self.tally.lost_slow(slow.lost) {
             self.note(&Note::LostSlow { at: clock::now(), slow });
         }
