@@ -18,7 +18,7 @@ use crate::cli::{By, Kind, OutputArgs, ReportArgs, StreamArgs};
 use crate::console::say;
 use crate::session::Choose;
 use crate::settings::Settings;
-use crate::stream::{self, Wanted};
+use crate::stream::{self, Kinds};
 
 use gather::Gather;
 pub use gather::documented;
@@ -79,16 +79,11 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The kinds of events that a table counts; connections and bytes of files where the settings have them.
-fn wanted(by: By, settings: &Settings) -> Wanted {
-    let counts = |kind| by.kinds().contains(&kind);
-    Wanted {
-        opens: counts(Kind::Opens),
-        talkers: counts(Kind::Talkers),
-        connections: counts(Kind::Connections) && (settings.owners || by == By::Peer),
-        files: false,
-        processes: false,
-        io: counts(Kind::Io) && settings.io.is_some(),
-        slow: false,
-        listeners: false,
-    }
+fn wanted(by: By, settings: &Settings) -> Kinds {
+    let counts = |kind: &Kind| match kind {
+        Kind::Connections => settings.owners || by == By::Peer,
+        Kind::Io => settings.io.is_some(),
+        _ => true,
+    };
+    by.kinds().iter().copied().filter(counts).collect()
 }

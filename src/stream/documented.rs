@@ -1,5 +1,7 @@
 //! Every kind of line with its keys and with examples, for the documentation.
 
+use clap::ValueEnum;
+
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
@@ -175,22 +177,12 @@ pub(super) fn own_names() -> Vec<String> {
 
 /// The header line of CSV for each kind.
 pub fn csv_headers() -> Vec<(&'static str, String)> {
-    let header = |(name, kind)| {
+    let header = |kind: Kind| {
         let mut out = Vec::new();
         Csv::new(kind).header(&mut out);
-        (name, String::from_utf8(out).unwrap_or_default())
+        (kind.name(), String::from_utf8(out).unwrap_or_default())
     };
-    let kinds = [
-        Kind::Opens,
-        Kind::Talkers,
-        Kind::Connections,
-        Kind::Files,
-        Kind::Processes,
-        Kind::Io,
-        Kind::Slow,
-        Kind::Listeners,
-    ];
-    kinds.map(|kind| header((kind.name(), kind))).to_vec()
+    Kind::value_variants().iter().copied().map(header).collect()
 }
 
 #[cfg(test)]

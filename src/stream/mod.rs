@@ -10,6 +10,7 @@ mod fields;
 #[cfg(test)]
 mod hostile;
 mod json;
+mod kinds;
 mod lines;
 mod out;
 mod put;
@@ -21,15 +22,15 @@ mod session;
 mod summary;
 mod tally;
 mod text;
-mod wanted;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 
-use crate::cli::{Format, OutputArgs, StreamArgs};
+use crate::cli::{Format, Kind, OutputArgs, StreamArgs};
 use crate::console::say;
 use crate::model::escape::escape;
 use crate::probes::preflight;
@@ -42,6 +43,7 @@ pub(crate) use documented::line as described;
 pub use documented::{Documented, csv_headers, documented};
 use fields::Fields;
 pub use json::Json;
+pub use kinds::Kinds;
 pub use lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 pub use record::{Described, Key, Type};
 pub use summary::{
@@ -53,12 +55,11 @@ pub(crate) use text::note as text_note;
 
 use out::Out;
 use session::Session;
-pub(crate) use wanted::Wanted;
 
 /// Runs until a signal or `--duration`. The exit status: 0 done as asked, 1 done in part or not at all,
 /// 2 wrong usage.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted::of(args);
+    let wanted = Kinds::wanted(args);
     let reserved =
         if args.fields.is_empty() { Default::default() } else { documented::own_names() };
     let fields = match Fields::new(&args.fields, &reserved) {
@@ -72,13 +73,14 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         (Format::Json, _) => Box::new(Json::with(&fields)),
         (Format::Text, _) => {
             let in_columns = args.output.output.is_none() && std::io::stdout().is_terminal();
-            Box::new(Text::new(wanted.opens && in_columns, settings.latency))
+            Box::new(Text::new(wanted.has(Kind::Opens) && in_columns, settings.latency))
         }
         (Format::Csv, Some(kind)) => Box::new(Csv::with(kind, fields)),
         (Format::Csv, None) => {
-            say(
-                "--format csv takes one kind: `stream opens`, `talkers`, `connections`, `files`, `processes`, `io`, `slow` or `listeners`",
-            );
+            let names: Vec<_> = Kind::value_variants().iter().map(|kind| kind.name()).collect();
+            let (last, others) = names.split_last().unwrap_or((&"", &[]));
+            let others = others.join("`, `");
+            say(&format!("--format csv takes one kind: `stream {others}` or `{last}`"));
             return Ok(ExitCode::from(2));
         }
     };
@@ -98,7 +100,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
         let kinds = kinds.join(" and ");
         say(&format!("{option} has no effect: {kinds} {verb} not among the selected kinds"));
     }
-    if choose.chooses_changes() && !wanted.files {
+    if choose.chooses_changes() && !wanted.has(Kind::Files) {
         say("`op:` has no effect: `files` is not among the selected kinds");
     }
     if choose.only().tgid.is_some() && preflight::in_initial_pid_namespace() == Some(false) {
@@ -111,7 +113,7 @@ pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
 /// Runs the probes for `lines` until a signal, or for `duration`, counted from `ready`.
 pub(crate) fn write(
     settings: &Settings,
-    wanted: Wanted,
+    wanted: Kinds,
     lines: Box<dyn Lines>,
     choose: Choose,
     (format, output): (Format, &OutputArgs),

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use clap::ValueEnum;
+
 use super::summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, ListenersSummary, OpensSummary,
     ProcessesSummary, Ready, SlowSummary, Summary,
 };
+use crate::cli::Kind;
 use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::conn::{Owner, OwnerFrom, TCP, UDP};
@@ -310,14 +313,7 @@ pub fn ready() -> [Ready; 2] {
     let at = Stamp { mono: Mono(1_000_000_000), wall: WALL };
     let several = Ready {
         at,
-        opens: true,
-        talkers: true,
-        connections: true,
-        files: true,
-        processes: true,
-        listeners: true,
-        io: true,
-        slow: true,
+        kinds: Kind::value_variants().iter().copied().collect(),
         watched: watched(),
         host: "web-1".into(),
         boot_id: Some("0f6a2a1e-7c35-4f0e-9f1b-2d6c8b1a4e5d".into()),

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::kinds::Kinds;
 use super::lines::{Lines, Note};
 use super::out::Out;
 use super::summary::{Coverage, Ready};
 use super::tally::Tally;
-use super::wanted::Wanted;
+use crate::cli::Kind;
 use crate::clock;
 use crate::machine;
 use crate::model::connections::Connections;
@@ -44,7 +45,7 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// A run and what it counts.
 pub(super) struct Session {
-    wanted: Wanted,
+    wanted: Kinds,
     lines: Box<dyn Lines>,
     choose: Choose,
     out: Out,
@@ -66,8 +67,8 @@ pub(super) struct Session {
     listeners_doubt: Option<String>,
     /// Bytes of the interval under way that have no line of their own.
     io_other: IoCounts,
-    /// The probes that ran at `ready`.
-    ran: Wanted,
+    /// Those of them that ran at `ready`.
+    ran: Kinds,
     watched: Vec<Watched>,
     coverage: Coverage,
     /// The probe reports starts and ends of processes.
@@ -86,7 +87,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        wanted: Wanted,
+        wanted: Kinds,
         lines: Box<dyn Lines>,
         choose: Choose,
         out: Out,
@@ -109,7 +110,7 @@ impl Session {
             listeners: KnownListeners::default(),
             listeners_doubt: None,
             io_other: IoCounts::default(),
-            ran: Wanted::default(),
+            ran: Kinds::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
             has_processes: false,
@@ -130,26 +131,28 @@ impl Session {
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
         let with_io = Settings {
             io: settings.io.or(Some(FileTypes::Regular)),
-            slow: settings.slow.or(self.wanted.slow.then_some(SLOW)),
+            slow: settings.slow.or(self.wanted.has(Kind::Slow).then_some(SLOW)),
             ..settings.clone()
         };
         let config = ProbesConfig {
             opens: self.wanted.needs_opens_probe().then(|| OpensConfig {
-                calls: self.wanted.opens,
-                processes: self.wanted.processes,
-                files: self.wanted.files,
+                calls: self.wanted.has(Kind::Opens),
+                processes: self.wanted.has(Kind::Processes),
+                files: self.wanted.has(Kind::Files),
                 waits: true,
                 ..OpensConfig::new(settings, self.choose.only())
             }),
-            talkers: self.wanted.talkers.then(|| TalkersConfig::new(settings)),
-            connections: self.wanted.connections.then(|| ConnectionsConfig::new(settings)),
+            talkers: self.wanted.has(Kind::Talkers).then(|| TalkersConfig::new(settings)),
+            connections: self.wanted.has(Kind::Connections).then(|| ConnectionsConfig::new(settings)),
             io: self
                 .wanted
                 .needs_io_probe()
                 .then(|| IoConfig::new(&with_io, false))
                 .flatten()
                 .map(|io| IoConfig { waits: true, ..io }),
-            listeners: (self.wanted.listeners)
+            listeners: self
+                .wanted
+                .has(Kind::Listeners)
                 .then(|| ListenersConfig::every(settings.interval, settings)),
         };
         let mut probes = ProbeSet::start(config, Order::InTurn);
@@ -170,26 +173,20 @@ impl Session {
         }
         privileges::keep(&[], settings.locked);
         let at = self.begin(probes).await;
-        self.ran = Wanted {
-            opens: self.wanted.opens && probes.runs(ProbeId::Opens),
-            talkers: probes.runs(ProbeId::Talkers),
-            connections: probes.runs(ProbeId::Connections),
-            files: self.has_files && probes.runs(ProbeId::Opens),
-            processes: self.has_processes && probes.runs(ProbeId::Opens),
-            io: self.wanted.io && probes.runs(ProbeId::Io),
-            slow: self.wanted.slow && self.is_timed && probes.runs(ProbeId::Io),
-            listeners: probes.runs(ProbeId::Listeners),
+        let runs = |kind| match kind {
+            Kind::Opens => probes.runs(ProbeId::Opens),
+            Kind::Files => self.has_files && probes.runs(ProbeId::Opens),
+            Kind::Processes => self.has_processes && probes.runs(ProbeId::Opens),
+            Kind::Talkers => probes.runs(ProbeId::Talkers),
+            Kind::Connections => probes.runs(ProbeId::Connections),
+            Kind::Io => probes.runs(ProbeId::Io),
+            Kind::Slow => self.is_timed && probes.runs(ProbeId::Io),
+            Kind::Listeners => probes.runs(ProbeId::Listeners),
         };
+        self.ran = self.wanted.iter().filter(|kind| runs(*kind)).collect();
         let ready = Ready {
             at,
-            opens: self.ran.opens,
-            talkers: self.ran.talkers,
-            connections: self.ran.connections,
-            files: self.ran.files,
-            processes: self.ran.processes,
-            io: self.ran.io,
-            slow: self.ran.slow,
-            listeners: self.ran.listeners,
+            kinds: self.ran,
             watched: self.watched.clone(),
             host: machine::name(),
             boot_id: machine::boot_id(),

@@ -1,5 +1,6 @@
 //! The contents of `ready` and `summary`.
 
+use super::kinds::Kinds;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::file_io::IoCounts;
@@ -12,23 +13,9 @@ use crate::model::time::Stamp;
 pub struct Ready {
     /// When every probe was attached.
     pub at: Stamp,
-    /// The opens probe runs.
-    pub opens: bool,
-    /// The talkers probe runs.
-    pub talkers: bool,
-    /// The probe of connections runs.
-    pub connections: bool,
-    /// Changes of files are reported.
-    pub files: bool,
-    /// Starts and ends of processes are reported.
-    pub processes: bool,
-    /// Bytes read and written are counted.
-    pub io: bool,
-    /// Slow calls are reported.
-    pub slow: bool,
-    /// Listeners are read.
-    pub listeners: bool,
-    /// The interfaces that it watches.
+    /// The kinds of lines that the run writes: those asked for whose probe runs.
+    pub kinds: Kinds,
+    /// The interfaces that the talkers probe watches.
     pub watched: Vec<Watched>,
     /// The machine's name, bytes from elsewhere.
     pub host: String,

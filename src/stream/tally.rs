@@ -1,10 +1,11 @@
 //! The counts of the summary: exact since `ready`.
 
+use super::kinds::Kinds;
 use super::summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, ListenersSummary, OpensSummary,
     ProcessesSummary, SlowSummary, Summary,
 };
-use super::wanted::Wanted;
+use crate::cli::Kind;
 use crate::model::connections::What;
 use crate::model::coverage::Attribution;
 use crate::model::file_io::IoSample;
@@ -228,8 +229,8 @@ impl Tally {
         unreported(&mut self.reported.connections, lost)
     }
 
-    /// The summary; `ran` says which probes ran.
-    pub(super) fn summary(&self, at: Stamp, ran: Wanted, coverage: Coverage) -> Summary {
+    /// The summary; `ran` says which kinds of lines there were.
+    pub(super) fn summary(&self, at: Stamp, ran: Kinds, coverage: Coverage) -> Summary {
         let mut connections = self.connections;
         if coverage.attribution == Some(Attribution::Procfs) {
             connections.seen.get_or_insert(0);
@@ -237,20 +238,20 @@ impl Tally {
         Summary {
             at,
             duration_ns: self.end.unwrap_or(at.mono).since(self.ready_at),
-            opens: ran.opens.then(|| OpensSummary {
+            opens: ran.has(Kind::Opens).then(|| OpensSummary {
                 written: self.written,
                 seen: self.counts.seen,
                 lost: lost(&self.counts),
                 unfinished: self.counts.unfinished,
                 unnamed: self.counts.unnamed,
             }),
-            talkers: ran.talkers.then_some((self.rx, self.tx)),
-            connections: ran.connections.then_some(connections),
-            files: ran.files.then_some(self.files),
-            processes: ran.processes.then_some(self.processes),
-            io: ran.io.then_some(self.io),
-            slow: ran.slow.then_some(self.slow),
-            listeners: ran.listeners.then_some(self.listeners),
+            talkers: ran.has(Kind::Talkers).then_some((self.rx, self.tx)),
+            connections: ran.has(Kind::Connections).then_some(connections),
+            files: ran.has(Kind::Files).then_some(self.files),
+            processes: ran.has(Kind::Processes).then_some(self.processes),
+            io: ran.has(Kind::Io).then_some(self.io),
+            slow: ran.has(Kind::Slow).then_some(self.slow),
+            listeners: ran.has(Kind::Listeners).then_some(self.listeners),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }
@@ -285,7 +286,7 @@ mod tests {
         assert_eq!(tally.drained(counts(7, 5)), None);
         let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
         let summary =
-            tally.summary(at, Wanted { opens: true, ..Wanted::default() }, Coverage::default());
+            tally.summary(at, [Kind::Opens].into(), Coverage::default());
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn dropped_lines_are_not_among_the_written() {
         let mut tally = Tally::default();
-        let ran = Wanted { opens: true, ..Wanted::default() };
+        let ran = Kinds::from([Kind::Opens]);
         let written = |tally: &Tally| {
             let summary = tally.summary(Stamp::default(), ran, Coverage::default());
             (summary.opens.unwrap().written, summary.dropped)
@@ -346,7 +347,7 @@ mod tests {
         tally.sampled(&sample);
         let summary = tally.summary(
             Stamp::default(),
-            Wanted { talkers: true, ..Wanted::default() },
+            [Kind::Talkers].into(),
             Coverage::default(),
         );
         assert_eq!(summary.talkers, Some((sample.delta + sample.delta, sample.delta)));

@@ -1,6 +1,7 @@
 //! JSON lines, key by key.
 
 use super::*;
+use crate::cli::Kind;
 use crate::model::coverage::{Attribution, Missing};
 use crate::stream::{ConnectionsSummary, Coverage, Ready, Summary, sample};
 use proptest::prelude::*;
@@ -80,7 +81,7 @@ fn talkers_key_by_key() {
 #[test]
 fn notes_key_by_key() {
     let at = Stamp { mono: Mono(1_000_000_000), wall: sample::WALL };
-    let ready = Ready { at, opens: true, ..Ready::default() };
+    let ready = Ready { at, kinds: [Kind::Opens].into(), ..Ready::default() };
     assert_eq!(
         written(|json, out| assert!(json.note(out, &Note::Ready(&ready)))),
         concat!(
@@ -160,7 +161,7 @@ fn ready_and_summary_name_missing_features() {
         attribution: Some(Attribution::Procfs),
         missing: vec![missing.clone(), missing],
     };
-    let ready = Ready { connections: true, coverage: coverage.clone(), ..Ready::default() };
+    let ready = Ready { kinds: [Kind::Connections].into(), coverage: coverage.clone(), ..Ready::default() };
     let seen = ConnectionsSummary { seen: Some(2), ..ConnectionsSummary::default() };
     let summary = Summary { connections: Some(seen), coverage, ..Summary::default() };
     for note in [Note::Ready(&ready), Note::Summary(&summary)] {

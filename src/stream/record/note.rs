@@ -1,6 +1,7 @@
 //! `ready`, `lost` and `summary`: lines about the run.
 
 use super::{Maybe, Plain, Record, Rows, Seconds, Text, Visitor, key};
+use crate::cli::Kind;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::Hook;
@@ -14,8 +15,8 @@ const SCHEMA: u32 = 1;
 
 impl Record for &Ready {
     fn fields<V: Visitor<Self>>(v: &mut V) {
-        v.field(key!("opens", "the opens probe runs"), |r| r.opens);
-        v.field(key!("talkers", "the talkers probe runs"), |r| r.talkers);
+        v.field(key!("opens", "the opens probe runs"), |r| r.kinds.has(Kind::Opens));
+        v.field(key!("talkers", "the talkers probe runs"), |r| r.kinds.has(Kind::Talkers));
         v.field(key!("interface", "watched interface; all for several; null for none"), |r| {
             r.interface().map(Text)
         });
@@ -41,22 +42,22 @@ impl Record for &Ready {
             |r| r.boot_id.as_ref().map(|id| Text(id.as_bytes())),
         );
         v.field(key!("connections", "true where the connections probe runs"), |r| {
-            Maybe(r.connections.then_some(true))
+            Maybe(r.kinds.has(Kind::Connections).then_some(true))
         });
         v.field(key!("files", "true where changes of files are reported"), |r| {
-            Maybe(r.files.then_some(true))
+            Maybe(r.kinds.has(Kind::Files).then_some(true))
         });
         v.field(key!("processes", "true where starts and ends of processes are reported"), |r| {
-            Maybe(r.processes.then_some(true))
+            Maybe(r.kinds.has(Kind::Processes).then_some(true))
         });
         v.field(key!("io", "true where bytes read and written are counted"), |r| {
-            Maybe(r.io.then_some(true))
+            Maybe(r.kinds.has(Kind::Io).then_some(true))
         });
         v.field(key!("slow", "true where slow calls are reported"), |r| {
-            Maybe(r.slow.then_some(true))
+            Maybe(r.kinds.has(Kind::Slow).then_some(true))
         });
         v.field(key!("listeners", "true where listeners are read"), |r| {
-            Maybe(r.listeners.then_some(true))
+            Maybe(r.kinds.has(Kind::Listeners).then_some(true))
         });
         v.field(key!("interfaces", "where several are watched: each with its hooks"), |r| {
             Maybe((r.watched.len() > 1).then(|| Rows(r.watched.iter())))

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{BUFFER, Session};
+use crate::cli::Kind;
 use crate::clock;
 use crate::console::say;
 use crate::model::cgroup::Cgroup;
@@ -95,7 +96,7 @@ impl Session {
     }
 
     pub(super) fn io(&mut self, sample: &IoSample) -> Result<(), OutError> {
-        if !self.wanted.io {
+        if !self.wanted.has(Kind::Io) {
             return Ok(());
         }
         self.tally.read_and_wrote(sample);
@@ -131,7 +132,7 @@ impl Session {
     }
 
     pub(super) fn slow(&mut self, slow: &SlowCalls) -> Result<(), OutError> {
-        if !self.wanted.slow {
+        if !self.wanted.has(Kind::Slow) {
             return Ok(());
         }
         self.events(

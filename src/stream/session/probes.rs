@@ -1,6 +1,7 @@
 //! Events about the probes themselves: their starts, failures and interfaces.
 
 use super::Session;
+use crate::cli::Kind;
 use crate::console::say;
 use crate::model::coverage::add_missing;
 use crate::model::escape::escape;
@@ -36,7 +37,7 @@ impl Session {
             ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
             ProbeEvent::Started(ProbeInfo::Io(info)) => {
                 self.is_timed = info.slow_ns.is_some();
-                self.failed |= self.wanted.slow && !self.is_timed;
+                self.failed |= self.wanted.has(Kind::Slow) && !self.is_timed;
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
             ProbeEvent::Io(sample) => self.early_io.push(sample),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::cli::Kind;
 use crate::model::coverage::Attribution;
 use crate::model::escape::escape;
 use crate::model::talkers::Direction;
@@ -48,26 +49,11 @@ pub fn note(note: &Note<'_>) -> String {
 }
 
 fn ready(ready: &Ready) -> String {
-    let mut parts = Vec::new();
-    if ready.opens {
-        parts.push("opens".to_owned());
-    }
-    if ready.files {
-        parts.push("files".to_owned());
-    }
-    if ready.processes {
-        parts.push("processes".to_owned());
-    }
-    if ready.io {
-        parts.push("io".to_owned());
-    }
-    if ready.slow {
-        parts.push("slow".to_owned());
-    }
-    if ready.listeners {
-        parts.push("listeners".to_owned());
-    }
-    if ready.talkers {
+    let kinds = ready.kinds;
+    let has_own_words = |kind| matches!(kind, Kind::Talkers | Kind::Connections);
+    let plain = kinds.iter().filter(|kind| !has_own_words(*kind));
+    let mut parts: Vec<String> = plain.map(|kind| kind.name().to_owned()).collect();
+    if kinds.has(Kind::Talkers) {
         let mode = |d| match ready.hook(d) {
             Some(hook) => hook.name(),
             None if ready.watched.iter().any(|w| hook(w, d).is_some()) => "mixed",
@@ -84,7 +70,7 @@ fn ready(ready: &Ready) -> String {
             mode(Direction::Tx)
         ));
     }
-    if ready.connections {
+    if kinds.has(Kind::Connections) {
         parts.push(match ready.coverage.attribution {
             Some(Attribution::Procfs) => "connections (procfs)".to_owned(),
             _ => "connections".to_owned(),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cli::Kind;
 use crate::stream::lines::Note;
 use crate::stream::sample;
 use crate::stream::summary::{Ready, Summary};
@@ -71,8 +72,7 @@ fn numbers_are_short() {
 fn notes_are_one_line() {
     let watched = sample::watched();
     let ready = Ready {
-        opens: true,
-        talkers: true,
+        kinds: [Kind::Opens, Kind::Talkers].into(),
         watched: watched[1..].to_vec(),
         ..Ready::default()
     };
