@@ -66,33 +66,33 @@ impl Lines for Csv {
     }
 
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        self.line(out, "open", line.wall, line.open.meta.at, line);
+        self.event(out, Stamp { mono: line.open.meta.at, wall: line.wall }, line);
     }
 
     fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
-        self.line(out, "process", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
-        self.line(out, "file", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>) {
-        self.line(out, "io", line.at.wall, line.at.mono, *line);
+        self.event(out, line.at, *line);
     }
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
-        self.line(out, "slow", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {
-        self.line(out, "listener", line.at.wall, line.at.mono, *line);
+        self.event(out, line.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
         for source in &sample.sources {
             let row = CsvRow(SourceRow { sample, source });
-            self.line(out, "talkers", sample.at.wall, sample.at.mono, row);
+            self.event(out, sample.at, row);
         }
     }
 
@@ -200,6 +200,12 @@ impl Sink for Writer<'_> {
 }
 
 impl Csv {
+    /// A row of an event.
+    #[inline]
+    fn event<L: record::Line>(&mut self, out: &mut Vec<u8>, at: Stamp, row: L) {
+        self.line(out, L::TYPE, at.wall, at.mono, row);
+    }
+
     /// A row: its type and time, then the fields of its record.
     pub(crate) fn line<R: Record>(
         &mut self,

@@ -5,8 +5,11 @@ use clap::ValueEnum;
 use super::conns;
 use super::csv::Csv;
 use super::json::Json;
-use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
-use super::record::{Described, Lost, Record, Type, UnderWayLine, describe, key};
+use super::lines::{
+    FileLine, IoLine, Lines, ListenerLine, Loss, Lost, Note, OpenLine, ProcessLine, SlowLine,
+    UnderWayLine,
+};
+use super::record::{Described, Line, Record, Type, describe, key};
 use super::sample;
 use super::summary::{Ready, Summary};
 use crate::cli::Kind;
@@ -38,8 +41,13 @@ fn common() -> [Described; 2] {
     ]
 }
 
-/// A kind of lines, by its record.
-pub(crate) fn line<R: Record>(name: &'static str, examples: Vec<String>) -> Documented {
+/// A kind of lines.
+fn line<L: Line>(examples: Vec<String>) -> Documented {
+    described::<L>(L::TYPE, examples)
+}
+
+/// Lines of this name, by their record.
+pub(crate) fn described<R: Record>(name: &'static str, examples: Vec<String>) -> Documented {
     let keys = common().into_iter().chain(describe::<R>()).collect();
     Documented { name, keys, examples }
 }
@@ -130,34 +138,32 @@ fn listeners() -> Vec<String> {
 pub fn documented() -> Vec<Documented> {
     let (ready, summary) = (sample::ready(), sample::summary());
     let at = summary.at;
+    let lost = [
+        (Loss::Opens, 512),
+        (Loss::Connections, 20),
+        (Loss::Processes, 3),
+        (Loss::Files, 7),
+        (Loss::SlowCalls, 2),
+        (Loss::Lines, 340),
+    ];
     vec![
-        line::<&Ready>("ready", ready.iter().map(|r| note(&Note::Ready(r))).collect()),
-        line::<&OpenLine<'_>>("open", opens()),
-        line::<FileLine<'_>>("file", files()),
-        line::<ProcessLine<'_>>("process", processes()),
-        line::<IoLine<'_>>("io", io()),
-        line::<SlowLine<'_>>("slow", slow()),
-        line::<ListenerLine<'_>>("listener", listeners()),
+        line::<&Ready>( ready.iter().map(|r| note(&Note::Ready(r))).collect()),
+        line::<&OpenLine<'_>>( opens()),
+        line::<FileLine<'_>>( files()),
+        line::<ProcessLine<'_>>( processes()),
+        line::<IoLine<'_>>( io()),
+        line::<SlowLine<'_>>( slow()),
+        line::<ListenerLine<'_>>( listeners()),
         line::<&TalkersSample>(
-            "talkers",
             vec![written(|json, out| json.talkers(out, &sample::talkers()))],
         ),
         line::<Lost>(
-            "lost",
-            vec![
-                note(&Note::Lost { at, opens: 512 }),
-                note(&Note::LostConnections { at, connections: 20 }),
-                note(&Note::LostProcesses { at, processes: 3 }),
-                note(&Note::LostFiles { at, files: 7 }),
-                note(&Note::LostSlow { at, slow: 2 }),
-                note(&Note::Dropped { at, lines: 340 }),
-            ],
+            lost.map(|(loss, count)| note(&Note::Lost(Lost { at, loss, count }))).to_vec(),
         ),
         line::<UnderWayLine<'_>>(
-            "under_way",
-            vec![note(&Note::UnderWay { at, open: &sample::under_way(at.mono) })],
+            vec![note(&Note::UnderWay(UnderWayLine { at, open: &sample::under_way(at.mono) }))],
         ),
-        line::<&Summary>("summary", vec![note(&Note::Summary(&summary))]),
+        line::<&Summary>( vec![note(&Note::Summary(&summary))]),
     ]
 }
 

@@ -7,7 +7,7 @@ use super::conns::{self, Cell, Row};
 use super::fields::Fields;
 use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
 use super::put::{self, Times};
-use super::record::{Key, Lost, Record, Sink, UnderWayLine, Value, Visitor};
+use super::record::{self, Key, Record, Sink, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::escape::{escape, is_active};
 use crate::model::flags;
@@ -30,31 +30,31 @@ impl Default for Json {
 
 impl Lines for Json {
     fn open(&mut self, out: &mut Vec<u8>, line: &OpenLine<'_>) {
-        self.line(out, "open", line.wall, line.open.meta.at, line);
+        self.event(out, Stamp { mono: line.open.meta.at, wall: line.wall }, line);
     }
 
     fn process(&mut self, out: &mut Vec<u8>, line: &ProcessLine<'_>) {
-        self.line(out, "process", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn file(&mut self, out: &mut Vec<u8>, line: &FileLine<'_>) {
-        self.line(out, "file", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn io(&mut self, out: &mut Vec<u8>, line: &IoLine<'_>) {
-        self.line(out, "io", line.at.wall, line.at.mono, *line);
+        self.event(out, line.at, *line);
     }
 
     fn slow(&mut self, out: &mut Vec<u8>, line: &SlowLine<'_>) {
-        self.line(out, "slow", line.wall, line.event.at, *line);
+        self.event(out, Stamp { mono: line.event.at, wall: line.wall }, *line);
     }
 
     fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>) {
-        self.line(out, "listener", line.at.wall, line.at.mono, *line);
+        self.event(out, line.at, *line);
     }
 
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample) {
-        self.line(out, "talkers", sample.at.wall, sample.at.mono, sample);
+        self.event(out, sample.at, sample);
     }
 
     fn connection(&mut self, out: &mut Vec<u8>, wall: WallOffset, change: &Change) {
@@ -71,36 +71,10 @@ impl Lines for Json {
 
     fn note(&mut self, out: &mut Vec<u8>, note: &Note<'_>) -> bool {
         match note {
-            Note::Ready(ready) => self.line(out, "ready", ready.at.wall, ready.at.mono, *ready),
-            Note::Lost { at, opens } => {
-                let lost = Lost { opens: Some(*opens), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::LostConnections { at, connections } => {
-                let lost = Lost { connections: Some(*connections), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::LostProcesses { at, processes } => {
-                let lost = Lost { processes: Some(*processes), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::LostFiles { at, files } => {
-                let lost = Lost { files: Some(*files), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::LostSlow { at, slow } => {
-                let lost = Lost { slow: Some(*slow), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::UnderWay { at, open } => {
-                let line = UnderWayLine { open, at: *at };
-                self.line(out, "under_way", at.wall, at.mono, line);
-            }
-            Note::Dropped { at, lines } => {
-                let lost = Lost { lines: Some(*lines), ..Lost::default() };
-                self.line(out, "lost", at.wall, at.mono, lost);
-            }
-            Note::Summary(s) => self.line(out, "summary", s.at.wall, s.at.mono, *s),
+            Note::Ready(ready) => self.event(out, ready.at, *ready),
+            Note::Lost(lost) => self.event(out, lost.at, *lost),
+            Note::UnderWay(line) => self.event(out, line.at, *line),
+            Note::Summary(summary) => self.event(out, summary.at, *summary),
         }
         true
     }
@@ -117,6 +91,12 @@ impl Json {
             string(&mut json.constant, value.as_bytes());
         }
         json
+    }
+
+    /// A line of an event.
+    #[inline]
+    fn event<L: record::Line>(&mut self, out: &mut Vec<u8>, at: Stamp, line: L) {
+        self.line(out, L::TYPE, at.wall, at.mono, line);
     }
 
     /// A line: its type and time, then the fields of its record.

@@ -91,25 +91,45 @@ pub struct ListenerLine<'a> {
     pub problem: Option<&'a str>,
 }
 
+/// The events or lines that were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Opens,
+    /// Events of connections.
+    Connections,
+    /// Starts of programs and ends of processes.
+    Processes,
+    /// Changes of files.
+    Files,
+    SlowCalls,
+    /// Lines of every kind, since the disk or the reader was slow.
+    Lines,
+}
+
+/// A number of losses since they were last reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub at: Stamp,
+    pub loss: Loss,
+    pub count: u64,
+}
+
+/// An open that has not returned, when it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct UnderWayLine<'a> {
+    pub open: &'a UnderWay,
+    pub at: Stamp,
+}
+
 /// A line about the run itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
     /// Every requested probe is attached.
     Ready(&'a Ready),
-    /// Opens lost since the last such line.
-    Lost { at: Stamp, opens: u64 },
-    /// Connection events lost since the last such line.
-    LostConnections { at: Stamp, connections: u64 },
-    /// Starts of programs and ends of processes lost since the last such line.
-    LostProcesses { at: Stamp, processes: u64 },
-    /// Changes of files lost since the last such line.
-    LostFiles { at: Stamp, files: u64 },
-    /// Slow calls lost since the last such line.
-    LostSlow { at: Stamp, slow: u64 },
+    /// Events or lines lost since the last such line of the same kind.
+    Lost(Lost),
     /// An open that has not returned for a second, once for each.
-    UnderWay { at: Stamp, open: &'a UnderWay },
-    /// Lines dropped since the last such line, since the disk or the reader was slow.
-    Dropped { at: Stamp, lines: u64 },
+    UnderWay(UnderWayLine<'a>),
     /// The last line.
     Summary(&'a Summary),
 }

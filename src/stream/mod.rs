@@ -39,12 +39,14 @@ use crate::settings::Settings;
 
 pub use csv::Csv;
 pub(crate) use csv::header as csv_header;
-pub(crate) use documented::line as described;
+pub(crate) use documented::described;
 pub use documented::{Documented, csv_headers, documented};
 use fields::Fields;
 pub use json::Json;
 pub use kinds::Kinds;
-pub use lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, ProcessLine, SlowLine};
+pub use lines::{
+    FileLine, IoLine, Lines, ListenerLine, Loss, Lost, Note, OpenLine, ProcessLine, SlowLine,
+};
 pub use record::{Described, Key, Type};
 pub use summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, OpensSummary, ProcessesSummary, Ready,

@@ -18,7 +18,6 @@ use std::net::IpAddr;
 
 use crate::model::time::Mono;
 
-pub use note::{Lost, UnderWayLine};
 pub use talkers::{CsvRow, SourceRow};
 
 /// A key of a line.
@@ -65,6 +64,12 @@ pub(crate) use key;
 pub trait Record: Copy {
     /// Calls `visitor` for each field, in the order of the keys.
     fn fields<V: Visitor<Self>>(visitor: &mut V);
+}
+
+/// A record that is a line of its own.
+pub trait Line: Record {
+    /// The value of `type`.
+    const TYPE: &'static str;
 }
 
 /// An operation on each field of a record.

@@ -217,16 +217,9 @@ impl Session {
         self.failed |= self.watched.iter().any(|watched| watched.gone.is_some());
         self.flush()?;
         self.note_dropped();
-        let at = clock::now();
-        let [opens, connections, files, processes, slow] = self.tally.unreported();
-        let lost = [
-            opens.map(|opens| Note::Lost { at, opens }),
-            connections.map(|connections| Note::LostConnections { at, connections }),
-            files.map(|files| Note::LostFiles { at, files }),
-            processes.map(|processes| Note::LostProcesses { at, processes }),
-            slow.map(|slow| Note::LostSlow { at, slow }),
-        ];
-        lost.iter().flatten().for_each(|note| self.note(note));
+        for (loss, count) in self.tally.unreported() {
+            self.note_lost(loss, count);
+        }
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));
         // It is never dropped.

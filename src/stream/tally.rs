@@ -1,6 +1,7 @@
 //! The counts of the summary: exact since `ready`.
 
 use super::kinds::Kinds;
+use super::lines::Loss;
 use super::summary::{
     ConnectionsSummary, Coverage, FilesSummary, IoSummary, ListenersSummary, OpensSummary,
     ProcessesSummary, SlowSummary, Summary,
@@ -200,15 +201,14 @@ impl Tally {
         Some(self.dropped.reporting).filter(|lines| *lines > 0)
     }
 
-    /// Losses that are not in a line yet, if any: of opens, of connection events, of changes of files, of processes,
-    /// of slow calls.
-    pub(super) fn unreported(&mut self) -> [Option<u64>; 5] {
+    /// Losses that are not in a line yet, if any.
+    pub(super) fn unreported(&mut self) -> [(Loss, Option<u64>); 5] {
         [
-            self.drained(self.counts),
-            self.lost_connections(self.connections.lost),
-            self.changed_files(self.files.seen, self.files.lost),
-            self.lost_processes(self.processes.lost),
-            self.lost_slow(self.slow.lost),
+            (Loss::Opens, self.drained(self.counts)),
+            (Loss::Connections, self.lost_connections(self.connections.lost)),
+            (Loss::Files, self.changed_files(self.files.seen, self.files.lost)),
+            (Loss::Processes, self.lost_processes(self.processes.lost)),
+            (Loss::SlowCalls, self.lost_slow(self.slow.lost)),
         ]
     }
 
@@ -299,6 +299,7 @@ mod tests {
     fn dropped_lines_are_not_among_the_written() {
         let mut tally = Tally::default();
         let ran = Kinds::from([Kind::Opens]);
+        let unreported = |tally: &mut Tally| tally.unreported().map(|(_, count)| count);
         let written = |tally: &Tally| {
             let summary = tally.summary(Stamp::default(), ran, Coverage::default());
             (summary.opens.unwrap().written, summary.dropped)
@@ -309,12 +310,12 @@ mod tests {
         assert_eq!((tally.changed_files(9, 3), tally.lost_slow(5)), (Some(3), Some(5)));
         tally.dropped(2);
         assert_eq!(
-            (tally.unreported(), tally.take_dropped()),
+            (unreported(&mut tally), tally.take_dropped()),
             ([Some(2), Some(1), Some(3), Some(4), Some(5)], Some(2))
         );
         tally.wrote();
         tally.passed_on();
-        assert_eq!(tally.unreported(), [None; 5]);
+        assert_eq!(unreported(&mut tally), [None; 5]);
         let mut tally = Tally::default();
         tally.wrote();
         tally.passed_on();

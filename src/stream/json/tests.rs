@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::Kind;
 use crate::model::coverage::{Attribution, Missing};
+use crate::stream::lines::{Loss, Lost};
 use crate::stream::{ConnectionsSummary, Coverage, Ready, Summary, sample};
 use proptest::prelude::*;
 
@@ -108,7 +109,7 @@ fn notes_key_by_key() {
     let text = written(|json, out| assert!(json.note(out, &Note::Ready(&elsewhere))));
     assert!(text.contains(",\"netns\":\"b\\\\x1b\","), "{text}");
 
-    let lost = written(|json, out| assert!(json.note(out, &Note::Lost { at, opens: 512 })));
+    let lost = written(|json, out| assert!(json.note(out, &Note::Lost(Lost { at, loss: Loss::Opens, count: 512 }))));
     assert_eq!(
         lost,
         "{\"type\":\"lost\",\"time\":\"2026-11-22T12:00:00.000000000Z\",\"opens\":512,\"reason\":\"ring buffer\"}\n"

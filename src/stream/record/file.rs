@@ -1,7 +1,7 @@
 //! `file`: a return from a call that changes a file or a directory.
 
 use super::open::cgroup;
-use super::{Octal, Record, Sink, Text, Type, Value, Visitor, key};
+use super::{Line, Octal, Record, Sink, Text, Type, Value, Visitor, key};
 use crate::model::errno::errno_name;
 use crate::model::file_change::{How, Name};
 use crate::stream::lines::FileLine;
@@ -34,6 +34,10 @@ fn resolved<'a>(name: &'a Name) -> Option<Text<'a>> {
 
 fn kind(name: &Name) -> Option<&'static str> {
     name.resolved.as_ref().map(|(kind, _)| kind.name())
+}
+
+impl Line for FileLine<'_> {
+    const TYPE: &'static str = "file";
 }
 
 impl<'a> Record for FileLine<'a> {

@@ -1,8 +1,12 @@
 //! `io`: bytes and calls of a process on a file in an interval.
 
 use super::open::cgroup;
-use super::{Record, Seconds, Text, Visitor, key};
+use super::{Line, Record, Seconds, Text, Visitor, key};
 use crate::stream::lines::IoLine;
+
+impl Line for IoLine<'_> {
+    const TYPE: &'static str = "io";
+}
 
 impl<'a> Record for IoLine<'a> {
     fn fields<V: Visitor<Self>>(v: &mut V) {

@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{Maybe, Record, Text, Visitor, key};
+use super::{Line, Maybe, Record, Text, Visitor, key};
 use crate::model::conn::protocol_name;
 use crate::stream::lines::ListenerLine;
+
+impl Line for ListenerLine<'_> {
+    const TYPE: &'static str = "listener";
+}
 
 impl<'a> Record for ListenerLine<'a> {
     fn fields<V: Visitor<Self>>(v: &mut V) {

@@ -1,17 +1,20 @@
 //! `ready`, `lost` and `summary`: lines about the run.
 
-use super::{Maybe, Plain, Record, Rows, Seconds, Text, Visitor, key};
+use super::{Line, Maybe, Plain, Record, Rows, Seconds, Text, Visitor, key};
 use crate::cli::Kind;
 use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::Hook;
 use crate::model::talkers::Direction;
-use crate::model::time::Stamp;
-use crate::model::under_way::UnderWay;
+use crate::stream::lines::{Loss, Lost, UnderWayLine};
 use crate::stream::summary::{Coverage, Ready, Summary, hook};
 
 /// Version of the lines: it grows with each incompatible change.
 const SCHEMA: u32 = 1;
+
+impl Line for &Ready {
+    const TYPE: &'static str = "ready";
+}
 
 impl Record for &Ready {
     fn fields<V: Visitor<Self>>(v: &mut V) {
@@ -84,44 +87,41 @@ impl Record for &Watched {
     }
 }
 
-/// How many events were lost since the last such line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lost {
-    pub opens: Option<u64>,
-    pub connections: Option<u64>,
-    pub files: Option<u64>,
-    pub processes: Option<u64>,
-    pub slow: Option<u64>,
-    pub lines: Option<u64>,
-}
-
 impl Lost {
+    fn of(self, loss: Loss) -> Maybe<u64> {
+        Maybe((self.loss == loss).then_some(self.count))
+    }
+
     /// Where they found no room.
     fn reason(self) -> &'static str {
-        if self.lines.is_some() { "output" } else { "ring buffer" }
+        if self.loss == Loss::Lines { "output" } else { "ring buffer" }
     }
+}
+
+impl Line for Lost {
+    const TYPE: &'static str = "lost";
 }
 
 impl Record for Lost {
     fn fields<V: Visitor<Self>>(v: &mut V) {
-        v.field(key!("opens", "opens lost since the last such line"), |l| Maybe(l.opens));
+        v.field(key!("opens", "opens lost since the last such line"), |l| l.of(Loss::Opens));
         v.field(key!("connections", "connection events lost since the last such line"), |l| {
-            Maybe(l.connections)
+            l.of(Loss::Connections)
         });
         v.field(key!("files", "changes of files lost since the last such line"), |l| {
-            Maybe(l.files)
+            l.of(Loss::Files)
         });
         v.field(
             key!("processes", "starts and ends of processes lost since the last such line"),
-            |l| Maybe(l.processes),
+            |l| l.of(Loss::Processes),
         );
-        v.field(key!("slow", "slow calls lost since the last such line"), |l| Maybe(l.slow));
+        v.field(key!("slow", "slow calls lost since the last such line"), |l| l.of(Loss::SlowCalls));
         v.field(
             key!(
                 "lines",
                 "lines dropped since the last such line, of every kind, with --on-slow drop"
             ),
-            |l| Maybe(l.lines),
+            |l| l.of(Loss::Lines),
         );
         v.field(
             key!(
@@ -134,11 +134,8 @@ impl Record for Lost {
     }
 }
 
-/// An open that has not returned, when it was found.
-#[derive(Clone, Copy, Debug)]
-pub struct UnderWayLine<'a> {
-    pub open: &'a UnderWay,
-    pub at: Stamp,
+impl Line for UnderWayLine<'_> {
+    const TYPE: &'static str = "under_way";
 }
 
 impl Record for UnderWayLine<'_> {
@@ -156,6 +153,10 @@ impl Record for UnderWayLine<'_> {
             Seconds(l.at.mono.since(l.open.since))
         });
     }
+}
+
+impl Line for &Summary {
+    const TYPE: &'static str = "summary";
 }
 
 impl Record for &Summary {

@@ -1,11 +1,15 @@
 //! `open`: a return from a call that opens.
 
-use super::{Flags, Maybe, Octal, Record, Text, Visitor, key};
+use super::{Flags, Line, Maybe, Octal, Record, Text, Visitor, key};
 use crate::model::cgroup::Cgroup;
 use crate::model::errno::errno_name;
 use crate::model::flags;
 use crate::model::unit::systemd_unit;
 use crate::stream::lines::OpenLine;
+
+impl<'a> Line for &'a OpenLine<'a> {
+    const TYPE: &'static str = "open";
+}
 
 impl<'a> Record for &'a OpenLine<'a> {
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! `process`: a program that was started, or a process that has ended.
 
 use super::open::cgroup;
-use super::{Record, Seconds, Text, Texts, Visitor, key};
+use super::{Line, Record, Seconds, Text, Texts, Visitor, key};
 use crate::model::process_event::{Args, ExitStatus, ProcessAction};
 use crate::stream::lines::ProcessLine;
 
@@ -26,6 +26,10 @@ impl<'a> ProcessLine<'a> {
             ProcessAction::Exit(status) => Some(status),
         }
     }
+}
+
+impl Line for ProcessLine<'_> {
+    const TYPE: &'static str = "process";
 }
 
 impl<'a> Record for ProcessLine<'a> {

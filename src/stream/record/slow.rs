@@ -1,9 +1,13 @@
 //! `slow`: a call that read or wrote a file and took long.
 
 use super::open::cgroup;
-use super::{Record, Text, Visitor, key};
+use super::{Line, Record, Text, Visitor, key};
 use crate::model::errno::errno_name;
 use crate::stream::lines::SlowLine;
+
+impl Line for SlowLine<'_> {
+    const TYPE: &'static str = "slow";
+}
 
 impl<'a> Record for SlowLine<'a> {
     fn fields<V: Visitor<Self>>(v: &mut V) {

@@ -1,6 +1,6 @@
 //! `talkers`: one interval of one interface and direction, with its addresses.
 
-use super::{PerSecond, Record, Rows, Seconds, Text, Visitor, key};
+use super::{Line, PerSecond, Record, Rows, Seconds, Text, Visitor, key};
 use crate::model::talkers::{Source, TalkersSample};
 
 /// An address of an interval: an object in JSON, a row in CSV.
@@ -8,6 +8,10 @@ use crate::model::talkers::{Source, TalkersSample};
 pub struct SourceRow<'a> {
     pub sample: &'a TalkersSample,
     pub source: &'a Source,
+}
+
+impl Line for &TalkersSample {
+    const TYPE: &'static str = "talkers";
 }
 
 impl Record for &TalkersSample {
@@ -46,6 +50,10 @@ impl Record for SourceRow<'_> {
 /// The row of CSV: the interval, then the address.
 #[derive(Clone, Copy, Debug)]
 pub struct CsvRow<'a>(pub SourceRow<'a>);
+
+impl Line for CsvRow<'_> {
+    const TYPE: &'static str = <&TalkersSample>::TYPE;
+}
 
 impl Record for CsvRow<'_> {
     fn fields<V: Visitor<Self>>(v: &mut V) {

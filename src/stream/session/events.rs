@@ -20,7 +20,9 @@ use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
 use crate::model::under_way::{UnderWay, UnderWayOpens};
 use crate::session::{Choose, OutError, say_lost_cgroups};
-use crate::stream::lines::{EventLine, IoLine, Lines, ListenerLine, Note, OpenLine};
+use crate::stream::lines::{
+    EventLine, IoLine, Lines, ListenerLine, Loss, Note, OpenLine, UnderWayLine,
+};
 use crate::stream::tally::Tally;
 
 impl Session {
@@ -75,9 +77,8 @@ impl Session {
             |lines, out, line| lines.process(out, line),
             Tally::wrote_process,
         )?;
-        if let Some(processes) = self.tally.lost_processes(events.lost) {
-            self.note(&Note::LostProcesses { at: clock::now(), processes });
-        }
+        let lost = self.tally.lost_processes(events.lost);
+        self.note_lost(Loss::Processes, lost);
         Ok(())
     }
 
@@ -89,9 +90,8 @@ impl Session {
             |lines, out, line| lines.file(out, line),
             Tally::wrote_file,
         )?;
-        if let Some(files) = self.tally.changed_files(changes.seen, changes.lost) {
-            self.note(&Note::LostFiles { at: clock::now(), files });
-        }
+        let lost = self.tally.changed_files(changes.seen, changes.lost);
+        self.note_lost(Loss::Files, lost);
         Ok(())
     }
 
@@ -142,9 +142,8 @@ impl Session {
             |lines, out, line| lines.slow(out, line),
             Tally::wrote_slow,
         )?;
-        if let Some(slow) = self.tally.lost_slow(slow.lost) {
-            self.note(&Note::LostSlow { at: clock::now(), slow });
-        }
+        let lost = self.tally.lost_slow(slow.lost);
+        self.note_lost(Loss::SlowCalls, lost);
         Ok(())
     }
 
@@ -154,7 +153,7 @@ impl Session {
         for open in &now.opens {
             let is_known = |known: &UnderWay| known.tid == open.tid && known.since == open.since;
             if !self.waiting.opens.iter().any(is_known) && self.choose.under_way(open) {
-                self.note(&Note::UnderWay { at, open });
+                self.note(&Note::UnderWay(UnderWayLine { at, open }));
             }
         }
         self.waiting = now;
@@ -165,9 +164,8 @@ impl Session {
     }
 
     pub(super) fn lost(&mut self, counts: OpenCounts) {
-        if let Some(opens) = self.tally.drained(counts) {
-            self.note(&Note::Lost { at: clock::now(), opens });
-        }
+        let lost = self.tally.drained(counts);
+        self.note_lost(Loss::Opens, lost);
     }
 
     pub(super) fn connections(&mut self, batch: &ConnectionsBatch) -> Result<(), OutError> {
@@ -189,11 +187,8 @@ impl Session {
             let at = Stamp { mono: batch.at, wall: batch.wall };
             self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
         }
-        if let Some(connections) =
-            self.tally.lost_connections(batch.limits.lost + self.owners.dropped())
-        {
-            self.note(&Note::LostConnections { at: clock::now(), connections });
-        }
+        let lost = self.tally.lost_connections(batch.limits.lost + self.owners.dropped());
+        self.note_lost(Loss::Connections, lost);
         Ok(())
     }
 

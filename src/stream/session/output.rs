@@ -4,7 +4,7 @@ use super::Session;
 use crate::clock;
 use crate::console::say;
 use crate::session::OutError;
-use crate::stream::lines::Note;
+use crate::stream::lines::{Loss, Lost, Note};
 use crate::stream::summary::Ready;
 use crate::stream::text;
 
@@ -13,6 +13,13 @@ impl Session {
         if !self.lines.note(&mut self.buffer, note) {
             say(&text::note(note));
             self.tally.said();
+        }
+    }
+
+    /// Writes a line about losses, if there are any.
+    pub(super) fn note_lost(&mut self, loss: Loss, count: Option<u64>) {
+        if let Some(count) = count {
+            self.note(&Note::Lost(Lost { at: clock::now(), loss, count }));
         }
     }
 
@@ -73,8 +80,7 @@ impl Session {
 
     /// Puts a line into the buffer about those that were dropped since the last one.
     pub(super) fn note_dropped(&mut self) {
-        if let Some(lines) = self.tally.take_dropped() {
-            self.note(&Note::Dropped { at: clock::now(), lines });
-        }
+        let lines = self.tally.take_dropped();
+        self.note_lost(Loss::Lines, lines);
     }
 }

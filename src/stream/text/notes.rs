@@ -7,31 +7,15 @@ use crate::model::coverage::Attribution;
 use crate::model::escape::escape;
 use crate::model::talkers::Direction;
 use crate::model::time::NS_PER_SEC;
-use crate::stream::lines::Note;
+use crate::stream::lines::{Loss, Lost, Note, UnderWayLine};
 use crate::stream::summary::{Coverage, IoSummary, Ready, Summary, hook};
 
 /// A line about the run, for stderr.
 pub fn note(note: &Note<'_>) -> String {
     match note {
         Note::Ready(ready) => self::ready(ready),
-        Note::Lost { opens, .. } => {
-            format!("lost {opens} opens: the output is too slow, or opens come too fast")
-        }
-        Note::LostConnections { connections, .. } => {
-            format!("lost {connections} connection events: the output is too slow")
-        }
-        Note::LostProcesses { processes, .. } => {
-            format!("lost {processes} starts and ends of processes: the output is too slow")
-        }
-        Note::LostFiles { files, .. } => {
-            format!(
-                "lost {files} changes of files: the output is too slow, or changes come too fast"
-            )
-        }
-        Note::LostSlow { slow, .. } => {
-            format!("lost {slow} slow calls: the output is too slow, or --slow too low")
-        }
-        Note::UnderWay { at, open } => {
+        Note::Lost(lost) => self::lost(*lost),
+        Note::UnderWay(UnderWayLine { at, open }) => {
             let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
             format!(
                 "{} {} {}: {path}: under way for {:.1} s",
@@ -41,11 +25,23 @@ pub fn note(note: &Note<'_>) -> String {
                 at.mono.since(open.since) as f64 / 1e9
             )
         }
-        Note::Dropped { lines, .. } => {
-            format!("dropped {lines} lines: the output is too slow")
-        }
         Note::Summary(summary) => self::summary(summary),
     }
+}
+
+fn lost(lost: Lost) -> String {
+    let Lost { loss, count, .. } = lost;
+    let (verb, what, why) = match loss {
+        Loss::Opens => ("lost", "opens", "the output is too slow, or opens come too fast"),
+        Loss::Connections => ("lost", "connection events", "the output is too slow"),
+        Loss::Processes => ("lost", "starts and ends of processes", "the output is too slow"),
+        Loss::Files => {
+            ("lost", "changes of files", "the output is too slow, or changes come too fast")
+        }
+        Loss::SlowCalls => ("lost", "slow calls", "the output is too slow, or --slow too low"),
+        Loss::Lines => ("dropped", "lines", "the output is too slow"),
+    };
+    format!("{verb} {count} {what}: {why}")
 }
 
 fn ready(ready: &Ready) -> String {
