@@ -239,7 +239,7 @@ impl Past {
 
     /// The values that fit, the largest of them, and the scale in words.
     fn fit(&self, look: &Look, width: usize) -> (Vec<u64>, u64, String) {
-        let (wide, seconds) = stretch(&self.values, width, look.glyphs.braille);
+        let (wide, seconds) = stretch(look.glyphs, &self.values, width);
         let peak = wide.iter().copied().max().unwrap_or(0);
         let scale = format!("peak {} in {seconds} s", (self.text)(peak));
         (wide, peak.max(1), scale)
@@ -275,7 +275,7 @@ fn graphs(look: &Look, past: &[Past], high: u16, area: Rect, buf: &mut Buffer) {
         }
     }
     let (_, seconds) =
-        stretch(past.first().map_or(&[][..], |past| &past.values), room, look.glyphs.braille);
+        stretch(look.glyphs, past.first().map_or(&[][..], |past| &past.values), room);
     let mut axis = Line::new(buf, next());
     axis.skip(1).put(&format!("{seconds} s ago"), theme.quiet);
     axis.skip_right(1).put_right("now", theme.quiet);

@@ -255,8 +255,7 @@ pub(super) fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         return;
     }
     let width = line.room();
-    let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
-    let (now, n) = (c.app.shown_at(), width * per_cell);
+    let (now, n) = (c.app.shown_at(), c.look.glyphs.values_in(width));
     let (values, is_quiet): (Vec<u64>, bool) = match row {
         Row::Program(at) | Row::ProgramUnderUnit(at) => match c.program(at) {
             Some(p) => (p.past(c.app.opens(), now, n), p.living == 0 && !p.is_busy()),

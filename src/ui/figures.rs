@@ -60,7 +60,7 @@ fn tall(look: &Look, figure: &Figure, units: Units, place: Rect, buf: &mut Buffe
     Line::new(buf, upper).put(figure.name, look.theme.quiet);
     Line::new(buf, Rect { y: place.y + 1, ..upper }).put(&figure.value, figure.style);
     let width = place.width.saturating_sub(words + scale_width);
-    let (stretched, seconds) = stretch(&figure.values, usize::from(width), look.glyphs.braille);
+    let (stretched, seconds) = stretch(look.glyphs, &figure.values, usize::from(width));
     let (peak, most) = peak_of(&stretched);
     for (y, row) in (place.y..).zip(graph(look.glyphs, &stretched, most, width.into(), rows)) {
         let at = Rect { x: place.x + words, y, width, height: 1 };
@@ -80,7 +80,7 @@ fn flat(look: &Look, figure: &Figure, units: Units, place: Rect, buf: &mut Buffe
     let scale_width = usize::from(scale_width(units));
     let scaled = line.room() >= scale_width + LEAST_GRAPH;
     let width = line.room() - if scaled { scale_width } else { 0 };
-    let shown = width * if look.glyphs.braille { 2 } else { 1 };
+    let shown = look.glyphs.values_in(width);
     let from = figure.values.len().saturating_sub(shown);
     let values = figure.values.get(from..).unwrap_or_default();
     let (peak, most) = peak_of(values);

@@ -82,19 +82,26 @@ pub const ASCII: Glyphs = Glyphs {
     at_most: "<=",
 };
 
+impl Glyphs {
+    /// The values that a graph of so many cells shows: two a cell in braille.
+    pub fn values_in(&self, cells: usize) -> usize {
+        if self.braille { cells * 2 } else { cells }
+    }
+}
+
 /// The rows of a graph, from the top: each value becomes a column of dots as high as its share
 /// of `most`; a value above 0 is at least one dot high.
 pub fn graph(glyphs: &Glyphs, values: &[u64], most: u64, width: usize, rows: usize) -> Vec<String> {
-    let per_cell = if glyphs.braille { 2 } else { 1 };
     let steps = if glyphs.braille { 4 } else { LEVELS.len() };
     let full = steps * rows.max(1);
     let height = |v: u64| match v {
         0 => 0,
         v => ((v as f64 / most.max(1) as f64 * full as f64).round() as usize).clamp(1, full),
     };
-    let skip = values.len().saturating_sub(width * per_cell);
+    let columns = glyphs.values_in(width);
+    let skip = values.len().saturating_sub(columns);
     let shown: Vec<usize> = values.iter().skip(skip).map(|v| height(*v)).collect();
-    let lead = width * per_cell - shown.len();
+    let lead = columns - shown.len();
     let at = |i: usize| i.checked_sub(lead).and_then(|i| shown.get(i)).copied().unwrap_or(0);
     (0..rows.max(1))
         .rev()
@@ -119,8 +126,8 @@ pub fn graph(glyphs: &Glyphs, values: &[u64], most: u64, width: usize, rows: usi
 
 /// The latest of the values that fit into a graph, each up to four times to fill a wide one; and how many
 /// they are.
-pub fn stretch(values: &[u64], width: usize, braille: bool) -> (Vec<u64>, usize) {
-    let columns = if braille { width * 2 } else { width };
+pub fn stretch(glyphs: &Glyphs, values: &[u64], width: usize) -> (Vec<u64>, usize) {
+    let columns = glyphs.values_in(width);
     let times = (columns / values.len().max(1)).clamp(1, 4);
     let from = values.len().saturating_sub(columns / times);
     let shown = values.get(from..).unwrap_or_default();

@@ -82,8 +82,7 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
 
 /// The seconds that a graph of so many cells shows.
 fn seconds_in(glyphs: &Glyphs, width: u16) -> usize {
-    let per_cell = if glyphs.braille { 2 } else { 1 };
-    (usize::from(width) * per_cell).min(HISTORY_SECONDS)
+    glyphs.values_in(width.into()).min(HISTORY_SECONDS)
 }
 
 /// Marks a line as selected.

@@ -110,7 +110,7 @@ fn side(
     let values: Vec<u64> =
         talker.history(direction).last(app.shown_at(), HISTORY_SECONDS - 1).collect();
     let room = usize::from(width.saturating_sub(2));
-    let (wide, seconds) = stretch(&values, room, look.glyphs.braille);
+    let (wide, seconds) = stretch(look.glyphs, &values, room);
     let peak = wide.iter().copied().max().unwrap_or(0);
     let units = app.screen.units;
     let scale = format!("peak {} in {seconds} s", num::traffic_unit(peak as f64 * 8.0, units));
@@ -128,7 +128,7 @@ fn side(
     if width >= BESIDE && rows == 0 {
         let room = line.room().saturating_sub(2).min(GRAPH);
         if room >= 8 {
-            let (near, _) = stretch(&values, room, look.glyphs.braille);
+            let (near, _) = stretch(look.glyphs, &values, room);
             let most = near.iter().copied().max().unwrap_or(0).max(1);
             line.put_right(&graph(look.glyphs, &near, most, room, 1).concat(), style);
         }

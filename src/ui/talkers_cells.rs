@@ -85,8 +85,7 @@ fn past(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let TalkerRow::Talker(slot) = row else { return };
     let Some(talker) = c.talker(slot) else { return };
     let width = line.room();
-    let per_cell = if c.look.glyphs.braille { 2 } else { 1 };
-    let mut values = vec![0u64; (width * per_cell).min(59)];
+    let mut values = vec![0u64; c.look.glyphs.values_in(width).min(59)];
     for direction in c.ways.directions() {
         let last = talker.history(*direction).last(c.app.shown_at(), values.len());
         for (sum, v) in values.iter_mut().zip(last) {
