@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[strum(serialize_all = "kebab-case")]
 pub enum TcpState {
-    Established,
+    Established = 1,
     SynSent,
     SynRecv,
     #[strum(serialize = "fin-wait-1")]
@@ -35,7 +35,12 @@ impl TcpState {
             12 => 3,
             number => number,
         };
-        Self::VARIANTS.get(usize::from(at).checked_sub(1)?).copied()
+        Self::VARIANTS.iter().copied().find(|state| state.number() == at)
+    }
+
+    /// The kernel's number.
+    pub const fn number(self) -> u8 {
+        self as u8
     }
 
     /// The word on the screen and in lines.

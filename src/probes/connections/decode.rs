@@ -14,8 +14,6 @@ use crate::model::process::ProcessKey;
 use crate::model::quality::{Quality, TcpState, Windows};
 use crate::model::time::Mono;
 
-/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
-const TCP_ESTABLISHED: u8 = 1;
 pub(super) const CONN_BYTES: usize = size_of::<conn_record>();
 pub(super) const SHARE_BYTES: usize = size_of::<share_record>();
 /// A record begins with the key in the map.
@@ -42,7 +40,7 @@ impl Decoded {
         Some(Conn {
             at: self.begun?,
             event: if end.passive { ConnEvent::Accept } else { ConnEvent::Connect },
-            state: TCP_ESTABLISHED,
+            state: TcpState::Established.number(),
             error: 0,
             shares,
             current: 0,

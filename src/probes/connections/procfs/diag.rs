@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::model::conn::{Carried, TCP, UDP, wire_ip};
-use crate::model::quality::{Quality, Windows};
+use crate::model::quality::{Quality, TcpState, Windows};
 use crate::probes::talkers::netlink::{attributes, split_message, u16_at, u32_at, u64_at};
 
 const NLMSG_ERROR: u16 = 2;
@@ -32,16 +32,20 @@ const READ_BYTES: usize = 32 << 10;
 /// No answer of the kernel takes longer: it writes them while it is asked for them.
 const PATIENCE_SECONDS: i64 = 2;
 
-/// `TCP_ESTABLISHED` and so on of `include/net/tcp_states.h`.
-const ESTABLISHED: u8 = 1;
-const FIN_WAIT1: u8 = 4;
-const FIN_WAIT2: u8 = 5;
-const CLOSE_WAIT: u8 = 8;
-const LAST_ACK: u8 = 9;
-const CLOSING: u8 = 11;
+const ESTABLISHED: u8 = TcpState::Established.number();
+const CLOSE_WAIT: u8 = TcpState::CloseWait.number();
+const LAST_ACK: u8 = TcpState::LastAck.number();
+const CLOSING: u8 = TcpState::Closing.number();
 
 /// States of TCP in which there is a connection: neither a listener nor one that is still being made.
-const CONNECTED: [u8; 6] = [ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING];
+const CONNECTED: [u8; 6] = [
+    ESTABLISHED,
+    TcpState::FinWait1.number(),
+    TcpState::FinWait2.number(),
+    CLOSE_WAIT,
+    LAST_ACK,
+    CLOSING,
+];
 
 /// A connected socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +66,9 @@ pub(super) struct Entry {
     pub(super) quality: Quality,
 }
 
-/// `TCP_LISTEN` and `TCP_CLOSE` of `include/net/tcp_states.h`; the latter is a bound UDP socket.
-pub(super) const LISTEN: u8 = 10;
-pub(super) const BOUND: u8 = 7;
+pub(super) const LISTEN: u8 = TcpState::Listen.number();
+/// The state of a UDP socket that is bound and not connected.
+pub(super) const BOUND: u8 = TcpState::Closed.number();
 
 /// A socket that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
