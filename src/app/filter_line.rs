@@ -124,7 +124,7 @@ impl FilterLine {
     }
 
     /// Whether the line has something to show.
-    pub fn is_active(&self) -> bool {
+    pub fn is_shown(&self) -> bool {
         self.editing || !self.good_text.is_empty()
     }
 

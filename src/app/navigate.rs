@@ -217,7 +217,7 @@ impl App {
             if crumb.via.is_some() {
                 self.screen.focus = Pane::Talkers;
             }
-        } else if self.filter.is_active() {
+        } else if self.filter.is_shown() {
             self.filter.clear();
         } else {
             self.screen.expanded = false;

@@ -85,7 +85,7 @@ mod tests {
             let text = String::from_utf8_lossy(bytes);
             if let Err((line, reason)) = FileConfig::parse(&text) {
                 assert!((1..=text.matches('\n').count() + 1).contains(&line), "{reason}");
-                assert!(!reason.chars().any(crate::model::escape::is_active), "{reason:?}");
+                assert!(!reason.chars().any(crate::model::escape::needs_escape), "{reason:?}");
             }
         });
     }

@@ -45,7 +45,7 @@ const INVISIBLE: [(u32, u32); 21] = [
 ];
 
 /// Whether a character is shown by its number: it acts on a terminal, or cannot be seen.
-pub fn is_active(c: char) -> bool {
+pub fn needs_escape(c: char) -> bool {
     if c < '\u{7f}' {
         return c < ' ';
     }
@@ -103,7 +103,7 @@ fn push_char(out: &mut String, c: char) {
 }
 
 fn is_escaped(c: char) -> bool {
-    is_active(c) || (!c.is_ascii() && ONLY_ASCII.load(Ordering::Relaxed))
+    needs_escape(c) || (!c.is_ascii() && ONLY_ASCII.load(Ordering::Relaxed))
 }
 
 /// `c` as `\u{200b}`.
@@ -115,7 +115,7 @@ pub(crate) fn push_number(out: &mut String, c: char) {
 /// A whole message of lines with everything escaped that acts on a terminal, and with `ascii` everything
 /// beyond ASCII. Names in it are escaped already: backslashes stay as they are.
 pub fn inert(message: &[u8], ascii: bool) -> Cow<'_, str> {
-    let acts = |c: char| c != '\n' && (is_active(c) || (ascii && !c.is_ascii()));
+    let acts = |c: char| c != '\n' && (needs_escape(c) || (ascii && !c.is_ascii()));
     if let Ok(text) = std::str::from_utf8(message)
         && !text.chars().any(acts)
     {
@@ -248,7 +248,7 @@ mod tests {
     fn any_bytes_are_shown_inert_and_whole() {
         crate::testing::fuzz::check("lines", |bytes| {
             let shown = escape(bytes);
-            assert!(!shown.chars().any(is_active));
+            assert!(!shown.chars().any(needs_escape));
             assert_eq!(unescape(shown.as_bytes()), bytes);
             let _ = unescape(bytes);
         });

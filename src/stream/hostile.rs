@@ -7,7 +7,7 @@ use super::text::Text;
 use super::*;
 use crate::cli::Kind;
 use crate::model::cgroup::Cgroup;
-use crate::model::escape::{escape, is_active};
+use crate::model::escape::{escape, needs_escape};
 use crate::model::open::{Comm, OpenBatch, ResolvedKind};
 
 /// The fields of a row of CSV, as a spreadsheet reads them.
@@ -58,7 +58,7 @@ fn lines_with_any_names_are_inert() {
                 lines.talkers(&mut out, &talkers);
             }
             let text = String::from_utf8(out).unwrap();
-            assert!(text.ends_with('\n') && !text.chars().any(|c| c != '\n' && is_active(c)));
+            assert!(text.ends_with('\n') && !text.chars().any(|c| c != '\n' && needs_escape(c)));
             text
         };
         for line in

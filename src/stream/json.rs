@@ -9,7 +9,7 @@ use super::lines::{FileLine, IoLine, Lines, ListenerLine, Note, OpenLine, Proces
 use super::put::{self, Times};
 use super::record::{self, Key, Record, Sink, Value, Visitor};
 use crate::model::connections::{Change, Connections, Net};
-use crate::model::escape::{escape, is_active};
+use crate::model::escape::{escape, needs_escape};
 use crate::model::flags;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp, WallOffset};
@@ -320,7 +320,7 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// A text of ours, or one that is escaped already: JSON's own specials are escaped on top.
 fn plain(out: &mut Vec<u8>, text: &str) {
-    if text.chars().any(is_active) {
+    if text.chars().any(needs_escape) {
         return string(out, text.as_bytes());
     }
     out.push(b'"');

@@ -181,7 +181,7 @@ pub fn layout_of(app: &App, area: Rect) -> Layout {
         split: app.screen.split,
         // A wide header has the filter in its first line.
         filter: app.filter.editing()
-            || area.width < 80 && (app.filter.is_active() || app.screen.new_only),
+            || area.width < 80 && (app.filter.is_shown() || app.screen.new_only),
     };
     layout(area, &wishes)
 }

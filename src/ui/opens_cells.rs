@@ -3,7 +3,7 @@
 use super::opens_data::Ctx;
 use super::text::{Line, middle};
 use super::{address, change_cells, count_cells, file_cells, num, program_cells, unit_cells};
-use crate::app::opens::{BUSY_SECONDS, Row, TopPeer};
+use crate::app::opens::{BUSY_SECONDS, Row, TopPeer, is_active};
 use crate::model::field::opens::OpensField;
 use crate::model::slab::Slot;
 
@@ -119,9 +119,8 @@ fn name_or_file(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
         return;
     }
     let traffic = c.app.owners().and_then(|owners| owners.process(p.key));
-    let is_active =
-        c.app.opens().rate_of(&p.meter) > 0.0 || traffic.is_some_and(|net| net.delta.bytes() > 0);
-    let style = match is_active {
+    let rate = c.app.opens().rate_of(&p.meter);
+    let style = match is_active(rate, traffic.map(|net| net.delta)) {
         true => theme.strong,
         false if p.history.recent(c.app.shown_at(), BUSY_SECONDS) > 0 => theme.text,
         false => theme.quiet,

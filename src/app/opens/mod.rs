@@ -16,7 +16,7 @@ pub use filter::Choose;
 pub use pane::{Crumb, OpensPane};
 pub use row::{
     About, BUSY_SECONDS, CommonRow, Counted, Detail, DirRow, FailGroup, FailRow, GroupFile,
-    ProgramRow, Row, Share, UnitRow, label_of,
+    ProgramRow, Row, Share, UnitRow, is_active, label_of,
 };
 pub(super) use row::{fingerprint, id_of};
 pub use top_peer::TopPeer;

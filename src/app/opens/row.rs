@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::app::list::RowId;
+use crate::model::conn::Carried;
 use crate::model::container::ContainerName;
 use crate::model::field::opens::Traffic;
 use crate::model::file_io::IoTally;
@@ -134,7 +135,7 @@ impl ProgramRow {
 
     /// Whether it opened, sent or received something in the last interval.
     pub fn is_active(&self) -> bool {
-        is_active(self.rate, self.traffic)
+        is_active(self.rate, self.traffic.map(|traffic| traffic.delta))
     }
 
     /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
@@ -227,12 +228,13 @@ impl UnitRow {
 
     /// Whether it opened, sent or received something in the last interval.
     pub fn is_active(&self) -> bool {
-        is_active(self.rate, self.traffic)
+        is_active(self.rate, self.traffic.map(|traffic| traffic.delta))
     }
 }
 
-fn is_active(rate: f64, traffic: Option<Traffic>) -> bool {
-    rate > 0.0 || traffic.is_some_and(|traffic| traffic.delta.bytes() > 0)
+/// Whether there were opens, or bytes sent or received, in the last interval.
+pub fn is_active(rate: f64, delta: Option<Carried>) -> bool {
+    rate > 0.0 || delta.is_some_and(|delta| delta.bytes() > 0)
 }
 
 /// The name of a unit; of a container the names that its manager gave it, else what its cgroup says.

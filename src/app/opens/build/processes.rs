@@ -66,9 +66,9 @@ pub(super) fn processes(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) 
     // Busy processes show their files, as long as they are on the first screen; quiet ones take one
     // line, unless the user asked for more. Where there is too little room, those that opened nothing in
     // the last interval are quiet, too.
-    let is_active = |p: &Process| opens.rate_of(&p.meter) > 0.0;
-    let active_only = pane.auto_under == 0 && items.iter().any(|i| is_active(i.what.1));
-    let is_shown = |p: &Process| is_busy(p) && (!active_only || is_active(p));
+    let is_opening = |p: &Process| opens.rate_of(&p.meter) > 0.0;
+    let opening_only = pane.auto_under == 0 && items.iter().any(|i| is_opening(i.what.1));
+    let is_shown = |p: &Process| is_busy(p) && (!opening_only || is_opening(p));
     let of_files = OpensTable::FilesOfProcess.sorts(|need| pane.has(need));
     let by = if of_files.contains(&sort) { sort } else { OpensSort::Rate };
     for item in items {
