@@ -182,8 +182,7 @@ static __always_inline int emit_change_returned(struct trace_event_raw_sys_exit 
 	bool known;
 
 	c.call = change_of((__u32)ctx->id);
-	known = at_entry && take_pending(args, &entry_ns);
-	known |= args_from_registers(args);
+	known = args_at_exit(args, &entry_ns);
 	if (!rec || !begin_change(rec, ctx->ret, false))
 		return 0;
 	if (!known) {

@@ -253,16 +253,13 @@ static __always_inline int emit_returned(struct trace_event_raw_sys_exit *ctx, e
 	struct request req = {};
 	__u64 args[CALL_ARGS] = {};
 	__u64 entry_ns = 0;
-	bool kept;
 	/* an int in a long's place: the upper half is not set (struct syscall_tp_t) */
 	__u8 syscall = call_of((__u32)ctx->id);
 
 	if (syscall == CALL_NONE)
 		return 0;
 	req.syscall = syscall;
-	/* The entry may be of an earlier call whose exit was missed: registers come first. */
-	kept = at_entry && take_pending(args, &entry_ns);
-	if (args_from_registers(args) || kept)
+	if (args_at_exit(args, &entry_ns))
 		decode(&req, args);
 	return emit(&req, ctx->ret, latency ? entry_ns : 0, repeat);
 }

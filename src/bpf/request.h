@@ -152,6 +152,15 @@ static __always_inline bool take_pending(__u64 args[CALL_ARGS], __u64 *entry_ns)
 	return true;
 }
 
+/* The arguments of the call that returns now, and when it was entered where that is known (else 0). The
+ * entry may be of an earlier call whose exit was missed: registers come first. */
+static __always_inline bool args_at_exit(__u64 args[CALL_ARGS], __u64 *entry_ns)
+{
+	bool kept = at_entry && take_pending(args, entry_ns);
+
+	return args_from_registers(args) || kept;
+}
+
 /* The current thread ends. */
 static __always_inline void drop_pending(void)
 {
