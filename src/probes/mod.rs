@@ -10,6 +10,7 @@ pub mod containers;
 pub mod held;
 pub mod io;
 mod iterator;
+mod kernel;
 pub mod listeners;
 pub mod log;
 pub mod opens;

@@ -55,6 +55,15 @@ pub enum TraceFsFound {
     Private,
 }
 
+/// This process's id as the kernel's programs see it; 0 in another PID namespace than the initial one, where it
+/// is unknown.
+pub(super) fn own_tgid() -> u32 {
+    match in_initial_pid_namespace() {
+        Some(true) => std::process::id(),
+        _ => 0,
+    }
+}
+
 /// Tries to open tracefs.
 pub fn tracefs() -> std::io::Result<TraceFsFound> {
     TraceFs::open()?;

@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 
 use caps::{CapSet, Capability};
 
+use crate::bpf::btf;
+use crate::model::coverage::Missing;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::sys::errno_of;
@@ -23,6 +26,9 @@ pub(crate) enum LoadError {
         "this container's capabilities do not apply to the host kernel (it has a user namespace of its own)"
     )]
     UserNamespace,
+    /// The kernel's types are not known.
+    #[error("{}", btf::unknown().0)]
+    NoBtf,
     /// It was not about a program: maps, memory, the kernel's types.
     #[error("{0}")]
     Other(#[source] libbpf_rs::Error),
@@ -61,6 +67,7 @@ impl LoadError {
             Self::UserNamespace => Some(
                 "run it on the host, or in a container of the host's user namespace (--privileged)",
             ),
+            Self::NoBtf => Some(btf::unknown().1),
             Self::Refused(_) | Self::Other(_) | Self::NoRoom => None,
         }
     }
@@ -70,7 +77,7 @@ impl LoadError {
         match self {
             Self::Refused(refusal) => refusal.errno == Some(libc::ENOMEM),
             Self::Other(e) => e.kind() == libbpf_rs::ErrorKind::OutOfMemory,
-            Self::Privileges | Self::UserNamespace | Self::NoRoom => false,
+            Self::Privileges | Self::UserNamespace | Self::NoBtf | Self::NoRoom => false,
         }
     }
 }
@@ -164,6 +171,12 @@ impl fmt::Display for Refusal {
         }
         Ok(())
     }
+}
+
+/// The feature that a program which could not be attached leaves out.
+pub(super) fn not_attached(feature: &str, program: &str, e: &io::Error) -> Missing {
+    let refusal = Refusal::attach(program, e.raw_os_error(), e.to_string());
+    Missing { feature: feature.into(), program: program.into(), error: refusal.to_string() }
 }
 
 /// Whether this thread may load programs: CAP_SYS_ADMIN stands for both (include/linux/capability.h).

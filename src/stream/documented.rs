@@ -147,23 +147,22 @@ pub fn documented() -> Vec<Documented> {
         (Loss::Lines, 340),
     ];
     vec![
-        line::<&Ready>( ready.iter().map(|r| note(&Note::Ready(r))).collect()),
-        line::<&OpenLine<'_>>( opens()),
-        line::<FileLine<'_>>( files()),
-        line::<ProcessLine<'_>>( processes()),
-        line::<IoLine<'_>>( io()),
-        line::<SlowLine<'_>>( slow()),
-        line::<ListenerLine<'_>>( listeners()),
-        line::<&TalkersSample>(
-            vec![written(|json, out| json.talkers(out, &sample::talkers()))],
-        ),
+        line::<&Ready>(ready.iter().map(|r| note(&Note::Ready(r))).collect()),
+        line::<&OpenLine<'_>>(opens()),
+        line::<FileLine<'_>>(files()),
+        line::<ProcessLine<'_>>(processes()),
+        line::<IoLine<'_>>(io()),
+        line::<SlowLine<'_>>(slow()),
+        line::<ListenerLine<'_>>(listeners()),
+        line::<&TalkersSample>(vec![written(|json, out| json.talkers(out, &sample::talkers()))]),
         line::<Lost>(
             lost.map(|(loss, count)| note(&Note::Lost(Lost { at, loss, count }))).to_vec(),
         ),
-        line::<UnderWayLine<'_>>(
-            vec![note(&Note::UnderWay(UnderWayLine { at, open: &sample::under_way(at.mono) }))],
-        ),
-        line::<&Summary>( vec![note(&Note::Summary(&summary))]),
+        line::<UnderWayLine<'_>>(vec![note(&Note::UnderWay(UnderWayLine {
+            at,
+            open: &sample::under_way(at.mono),
+        }))]),
+        line::<&Summary>(vec![note(&Note::Summary(&summary))]),
     ]
 }
 

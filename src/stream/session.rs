@@ -143,7 +143,10 @@ impl Session {
                 ..OpensConfig::new(settings, self.choose.only())
             }),
             talkers: self.wanted.has(Kind::Talkers).then(|| TalkersConfig::new(settings)),
-            connections: self.wanted.has(Kind::Connections).then(|| ConnectionsConfig::new(settings)),
+            connections: self
+                .wanted
+                .has(Kind::Connections)
+                .then(|| ConnectionsConfig::new(settings)),
             io: self
                 .wanted
                 .needs_io_probe()

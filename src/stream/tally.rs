@@ -285,8 +285,7 @@ mod tests {
         assert_eq!(tally.drained(counts(7, 5)), Some(5));
         assert_eq!(tally.drained(counts(7, 5)), None);
         let at = Stamp { mono: Mono(6_000), ..Stamp::default() };
-        let summary =
-            tally.summary(at, [Kind::Opens].into(), Coverage::default());
+        let summary = tally.summary(at, [Kind::Opens].into(), Coverage::default());
         assert_eq!(summary.duration_ns, 5_000);
         assert_eq!(
             summary.opens,
@@ -346,11 +345,7 @@ mod tests {
         tally.sampled(&sample);
         sample.direction = Direction::Tx;
         tally.sampled(&sample);
-        let summary = tally.summary(
-            Stamp::default(),
-            [Kind::Talkers].into(),
-            Coverage::default(),
-        );
+        let summary = tally.summary(Stamp::default(), [Kind::Talkers].into(), Coverage::default());
         assert_eq!(summary.talkers, Some((sample.delta + sample.delta, sample.delta)));
         assert_eq!(summary.opens, None);
     }

@@ -16,12 +16,13 @@ use crate::model::event::IoInfo;
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
 use crate::probes::cgroups;
-use crate::probes::opens::attach::{Kernel, not_attached, own_tgid};
+use crate::probes::kernel::Kernel;
 use crate::probes::opens::rings::Layout;
+use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
     self, Choice, IO_CALLS, IO_TIMES, IO_URING_IO, Load, Object, Storage,
 };
-use crate::probes::refusal::LoadError;
+use crate::probes::refusal::{LoadError, not_attached};
 use crate::sys::tracepoint::{self, TraceFs};
 
 /// Bytes of the ring through which names come: those of 30,000 new files in [`super::read::DRAIN_EVERY`].
@@ -36,8 +37,6 @@ const BEGAN_ENTRIES: u32 = 65_536;
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("{}", btf::unknown().0)]
-    NoBtf,
     #[error(transparent)]
     Load(LoadError),
     #[error("{0}")]
@@ -47,7 +46,6 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::NoBtf => btf::unknown().1,
             AttachError::Load(e) => e.fix().unwrap_or("see `ebpftop doctor` and --log FILE"),
             AttachError::NoCalls(_) => "see `ebpftop doctor`; everything else works without",
         };
@@ -70,11 +68,7 @@ pub(super) fn attach<'obj>(
     config: &IoConfig,
     storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
-    if !btf::known() {
-        return Err(AttachError::NoBtf);
-    }
-    let as_on_510 = config.as_on_510 || btf::from_file();
-    let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
+    let kernel = Kernel::known(config.as_on_510).map_err(AttachError::Load)?;
     let mut choice = Choice::of(Object::Io);
     if !kernel.bpf_loop {
         choice = choice.skip("io_exit");
@@ -82,14 +76,9 @@ pub(super) fn attach<'obj>(
     if config.slow.is_none() {
         choice = choice.without(IO_TIMES);
     }
-    if btf::from_file() {
-        choice = choice.unavailable(&["io_uring_done"], "not with --btf");
-    } else if !kernel.uring {
-        let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
-        choice = choice.unavailable(&["io_uring_done"], why);
-    }
-    let (skel, choice) = programs::load(&Form { config, kernel, as_on_510 }, storage, choice)
-        .map_err(AttachError::Load)?;
+    let choice = kernel.limit_uring(choice, &["io_uring_done"]);
+    let (skel, choice) =
+        programs::load(&Form { config, kernel }, storage, choice).map_err(AttachError::Load)?;
     let mut info = IoInfo {
         every_type: config.every_type,
         slow_ns: config.slow_ns().filter(|_| choice.has(IO_TIMES)),
@@ -140,7 +129,6 @@ const LAYOUT: Layout = Layout { rings: 1, bytes: RING_BYTES, shift: 31 };
 struct Form<'a> {
     config: &'a IoConfig,
     kernel: Kernel,
-    as_on_510: bool,
 }
 
 impl Load for Form<'_> {
@@ -166,7 +154,7 @@ impl Form<'_> {
         let mut open = builder.open(storage)?;
         let timed = choice.has(IO_TIMES);
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.as_on_510 = self.as_on_510;
+            rodata.as_on_510 = self.kernel.as_on_510;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
             rodata.pids_hierarchy = cgroups::pids_hierarchy();
             rodata.group_shift = LAYOUT.shift;

@@ -12,17 +12,20 @@ use super::compat::{self, Compat};
 use super::rings::Layout;
 use crate::bpf::btf;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
-use crate::model::coverage::Missing;
 use crate::model::event::{Only, OpensInfo};
 use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::OpensConfig;
+use crate::probes::cgroups;
+use crate::probes::kernel::{Kernel, NOT_WITH_BTF_FILE};
+use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
     self, CHANGE_CALLS, CHANGE_ENTRY, CHANGE_RING, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load,
     OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage, UNDER_WAY,
 };
-use crate::probes::refusal::{ALLOW_PERF_EVENTS, LoadError, Refusal, perf_events_are_restricted};
-use crate::probes::{cgroups, preflight};
+use crate::probes::refusal::{
+    ALLOW_PERF_EVENTS, LoadError, not_attached, perf_events_are_restricted,
+};
 use crate::sys::errno_of;
 use crate::sys::tracepoint::{self, TraceFs};
 
@@ -40,8 +43,6 @@ const SYSCALLS: [Syscall; 3] = [Syscall::Openat, Syscall::Openat2, Syscall::Open
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
-    #[error("{}", btf::unknown().0)]
-    NoBtf,
     #[error("tracefs cannot be opened or mounted: {0}")]
     TraceFs(#[source] io::Error),
     #[error(transparent)]
@@ -53,7 +54,6 @@ pub(super) enum AttachError {
 impl From<AttachError> for Problem {
     fn from(e: AttachError) -> Self {
         let fix = match &e {
-            AttachError::NoBtf => btf::unknown().1,
             AttachError::TraceFs(_) => "mount -t tracefs tracefs /sys/kernel/tracing",
             AttachError::Load(e) if e.is_out_of_memory() => {
                 "rings and tables count as its cgroup's memory: allow that 32 MiB, 64 with talkers"
@@ -81,11 +81,7 @@ pub(super) fn attach<'obj>(
     config: &OpensConfig,
     storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
-    if !btf::known() {
-        return Err(AttachError::NoBtf);
-    }
-    let as_on_510 = config.as_on_510 || btf::from_file();
-    let kernel = if as_on_510 { Kernel::V5_10 } else { Kernel::running() };
+    let kernel = Kernel::known(config.as_on_510).map_err(AttachError::Load)?;
     let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
     let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
     // Any other error is the load's as well, which reports it with its fix.
@@ -94,9 +90,9 @@ pub(super) fn attach<'obj>(
     {
         return Err(other(e));
     }
-    let form = Form { config, layout };
+    let form = Form { config, kernel, layout };
     let ((skel, compat_calls), choice) =
-        programs::load(&form, storage, kernel.choice(config)).map_err(AttachError::Load)?;
+        programs::load(&form, storage, choice(kernel, config)).map_err(AttachError::Load)?;
     let rings = layout.create(&skel.maps.rings).map_err(other)?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
@@ -213,6 +209,7 @@ fn attach_uring(skel: &OpensSkel<'_>, tracefs: &TraceFs) -> io::Result<[Link; 2]
 #[derive(Clone, Copy)]
 struct Form<'a> {
     config: &'a OpensConfig,
+    kernel: Kernel,
     layout: Layout,
 }
 
@@ -257,7 +254,7 @@ impl Form<'_> {
             rodata.latency = self.config.latency && at_entry;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
             rodata.pids_hierarchy = cgroups::pids_hierarchy();
-            rodata.as_on_510 = self.config.as_on_510 || btf::from_file();
+            rodata.as_on_510 = self.kernel.as_on_510;
             rodata.group_shift = self.layout.shift;
             rodata.key_seed = RandomState::new().build_hasher().finish();
             let Only { tgid, uid, name, failed, without_own } = self.config.only;
@@ -294,115 +291,49 @@ impl Form<'_> {
     }
 }
 
-/// Features of the kernel that are known before anything is loaded.
-#[derive(Clone, Copy)]
-pub(in crate::probes) struct Kernel {
-    /// `bpf_task_pt_regs` (5.15, dd6e10fbd9fb): the arguments at exit.
-    task_pt_regs: bool,
-    /// `bpf_loop` (5.17, e6f2dd0f8067): the walk to the root.
-    pub(in crate::probes) bpf_loop: bool,
-    /// The tracepoint `io_uring_submit_req` (6.4): names of opens through io_uring.
-    pub(in crate::probes) uring: bool,
-    /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
-    kprobe_multi: bool,
-    /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
-    compat: bool,
-}
-
-impl Kernel {
-    pub(in crate::probes) const V5_10: Self = Self {
-        task_pt_regs: false,
-        bpf_loop: false,
-        uring: false,
-        kprobe_multi: false,
-        compat: true,
-    };
-
-    /// The properties of the running kernel by its BTF; none of them where that cannot be read.
-    pub(in crate::probes) fn running() -> Self {
-        use libbpf_rs::btf::types::{Enum, Func, Struct};
-        let Ok(btf) = libbpf_rs::btf::Btf::from_vmlinux() else {
-            return Self::V5_10;
-        };
-        let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
-        let has = |name| {
-            helpers.is_some_and(|ids| ids.iter().any(|id| id.name.is_some_and(|n| n == name)))
-        };
-        let has_struct = |name| btf.type_by_name::<Struct<'_>>(name).is_some();
-        let has_function = |name: &&str| btf.type_by_name::<Func<'_>>(name).is_some();
-        Self {
-            task_pt_regs: has("BPF_FUNC_task_pt_regs"),
-            bpf_loop: has("BPF_FUNC_loop"),
-            uring: has_struct("trace_event_raw_io_uring_submit_req"),
-            kprobe_multi: has_struct("bpf_kprobe_multi_link"),
-            compat: compat::FUNCTIONS.iter().any(has_function),
-        }
+/// The programs to begin with.
+fn choice(kernel: Kernel, config: &OpensConfig) -> Choice {
+    let mut choice = Choice::of(Object::Opens);
+    if !config.processes {
+        choice = choice.without(PROCESS_EXEC);
     }
-}
-
-impl Kernel {
-    /// The programs to begin with.
-    fn choice(self, config: &OpensConfig) -> Choice {
-        let mut choice = Choice::of(Object::Opens);
-        if !config.processes {
-            choice = choice.without(PROCESS_EXEC);
-        }
-        // Opens make files, too.
-        if !(config.calls || config.files) {
-            choice = choice.without(OPEN_CALLS).without(OPEN_ENTRY).without(IO_URING);
-            choice = choice.without(COMPAT).without(COMPAT_CALLS);
-        }
-        if !config.files {
-            choice = choice.without(CHANGE_CALLS).without(CHANGE_RING);
-        }
-        if !config.files || self.task_pt_regs {
-            choice = choice.without(CHANGE_ENTRY);
-        }
-        if !self.compat {
-            choice = choice.without(COMPAT_CALLS).without(COMPAT);
-        } else if !self.kprobe_multi {
-            let why = "this kernel has no kprobe.multi (CONFIG_FPROBE, 5.18)";
-            choice = choice.unavailable(&["compat_return"], why);
-        }
-        if !self.bpf_loop {
-            choice = ["open_exit", "compat_exit", "process_exec", "change_exit"]
-                .into_iter()
-                .fold(choice, Choice::skip);
-        }
-        if !config.latency {
-            choice = choice.without(UNDER_WAY);
-        } else if !self.task_pt_regs {
-            let why = "this kernel has no bpf_task_pt_regs (5.15)";
-            choice = choice.unavailable(&["opens_under_way"], why);
-        }
-        if self.task_pt_regs && !config.latency {
-            choice = choice.without(OPEN_ENTRY);
-        }
-        if btf::from_file() {
-            let programs = ["uring_submit", "compat_tasks", "ring_submit"];
-            choice = choice.unavailable(&programs, "not with --btf");
-        } else if !self.uring {
-            let why = "this kernel has no tracepoint io_uring_submit_req (6.4)";
-            choice = choice.unavailable(&["uring_submit", "ring_submit"], why);
-        }
-        choice
+    // Opens make files, too.
+    if !(config.calls || config.files) {
+        choice = choice.without(OPEN_CALLS).without(OPEN_ENTRY).without(IO_URING);
+        choice = choice.without(COMPAT).without(COMPAT_CALLS);
     }
-}
-
-/// This process's id as the kernel's programs see it; 0 in another PID namespace than the initial one, where it
-/// is unknown.
-pub(in crate::probes) fn own_tgid() -> u32 {
-    match preflight::in_initial_pid_namespace() {
-        Some(true) => std::process::id(),
-        _ => 0,
+    if !config.files {
+        choice = choice.without(CHANGE_CALLS).without(CHANGE_RING);
     }
+    if !config.files || kernel.task_pt_regs {
+        choice = choice.without(CHANGE_ENTRY);
+    }
+    if !kernel.compat {
+        choice = choice.without(COMPAT_CALLS).without(COMPAT);
+    } else if !kernel.kprobe_multi {
+        let why = "this kernel has no kprobe.multi (CONFIG_FPROBE, 5.18)";
+        choice = choice.unavailable(&["compat_return"], why);
+    }
+    if !kernel.bpf_loop {
+        choice = ["open_exit", "compat_exit", "process_exec", "change_exit"]
+            .into_iter()
+            .fold(choice, Choice::skip);
+    }
+    if !config.latency {
+        choice = choice.without(UNDER_WAY);
+    } else if !kernel.task_pt_regs {
+        let why = "this kernel has no bpf_task_pt_regs (5.15)";
+        choice = choice.unavailable(&["opens_under_way"], why);
+    }
+    if kernel.task_pt_regs && !config.latency {
+        choice = choice.without(OPEN_ENTRY);
+    }
+    if btf::from_file() {
+        choice = choice.unavailable(&["compat_tasks"], NOT_WITH_BTF_FILE);
+    }
+    kernel.limit_uring(choice, &["uring_submit", "ring_submit"])
 }
 
 fn other(e: libbpf_rs::Error) -> AttachError {
     AttachError::Load(LoadError::Other(e))
-}
-
-pub(in crate::probes) fn not_attached(feature: &str, program: &str, e: &io::Error) -> Missing {
-    let refusal = Refusal::attach(program, e.raw_os_error(), e.to_string());
-    Missing { feature: feature.into(), program: program.into(), error: refusal.to_string() }
 }

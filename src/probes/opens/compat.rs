@@ -20,7 +20,7 @@ const WALK_EVERY: Duration = Duration::from_secs(2);
 /// The functions of 32-bit calls that open: no other call enters them (on aarch64 64-bit calls do,
 /// which the program leaves out).
 #[cfg(target_arch = "x86_64")]
-pub(super) const FUNCTIONS: [&str; 5] = [
+pub(in crate::probes) const FUNCTIONS: [&str; 5] = [
     "__ia32_compat_sys_open",
     "__ia32_compat_sys_openat",
     "__ia32_sys_creat",
@@ -28,7 +28,7 @@ pub(super) const FUNCTIONS: [&str; 5] = [
     "__ia32_compat_sys_open_by_handle_at",
 ];
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) const FUNCTIONS: [&str; 5] = [
+pub(in crate::probes) const FUNCTIONS: [&str; 5] = [
     "__arm64_compat_sys_open",
     "__arm64_compat_sys_openat",
     "__arm64_sys_creat",

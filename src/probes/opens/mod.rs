@@ -3,9 +3,9 @@
 //! It owns the skeleton on its stack. All attachments are descriptors: they end with the thread, and
 //! with the process however it ends.
 
-pub(super) mod attach;
+mod attach;
 mod changes;
-mod compat;
+pub(super) mod compat;
 pub(super) mod decode;
 mod drain;
 pub(super) mod names;

@@ -109,7 +109,9 @@ fn notes_key_by_key() {
     let text = written(|json, out| assert!(json.note(out, &Note::Ready(&elsewhere))));
     assert!(text.contains(",\"netns\":\"b\\\\x1b\","), "{text}");
 
-    let lost = written(|json, out| assert!(json.note(out, &Note::Lost(Lost { at, loss: Loss::Opens, count: 512 }))));
+    let lost = written(|json, out| {
+        assert!(json.note(out, &Note::Lost(Lost { at, loss: Loss::Opens, count: 512 })))
+    });
     assert_eq!(
         lost,
         "{\"type\":\"lost\",\"time\":\"2026-11-22T12:00:00.000000000Z\",\"opens\":512,\"reason\":\"ring buffer\"}\n"
@@ -162,7 +164,8 @@ fn ready_and_summary_name_missing_features() {
         attribution: Some(Attribution::Procfs),
         missing: vec![missing.clone(), missing],
     };
-    let ready = Ready { kinds: [Kind::Connections].into(), coverage: coverage.clone(), ..Ready::default() };
+    let ready =
+        Ready { kinds: [Kind::Connections].into(), coverage: coverage.clone(), ..Ready::default() };
     let seen = ConnectionsSummary { seen: Some(2), ..ConnectionsSummary::default() };
     let summary = Summary { connections: Some(seen), coverage, ..Summary::default() };
     for note in [Note::Ready(&ready), Note::Summary(&summary)] {

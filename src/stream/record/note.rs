@@ -115,7 +115,9 @@ impl Record for Lost {
             key!("processes", "starts and ends of processes lost since the last such line"),
             |l| l.of(Loss::Processes),
         );
-        v.field(key!("slow", "slow calls lost since the last such line"), |l| l.of(Loss::SlowCalls));
+        v.field(key!("slow", "slow calls lost since the last such line"), |l| {
+            l.of(Loss::SlowCalls)
+        });
         v.field(
             key!(
                 "lines",
