@@ -18,7 +18,7 @@ use crate::app::conns::{ConnRow, data_of};
 use crate::app::{App, Pane};
 use crate::model::connections::Connections;
 use crate::model::field::conn_groups::Grouping;
-use crate::model::field::conns::ConnRowData;
+use crate::model::field::conns::{ConnRowData, ConnsField};
 use crate::model::history::per_second;
 
 /// Draws the counts, and below them the rows or the details of the open connection.
@@ -62,6 +62,7 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     }
     let len = table.rows.len();
     let first = table.list.first(len, usize::from(rows.height));
+    let has_names = drawn.shows(rows.width, |field| field == ConnsField::Name);
     drawn.rows(rows, (first, len, table.list.cursor), buf, |column, row, line| {
         match table.rows.get(row) {
             Some(ConnRow::Group(at)) => {
@@ -70,8 +71,12 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
                 }
             }
             Some(row) => {
-                if let Some(row) = data(app, connections, *row) {
-                    conns_cells::draw(app, look, column.field, &row, line);
+                let Some(row) = data(app, connections, *row) else { return };
+                match (column.field, row.name) {
+                    (ConnsField::Peer, Some(named)) if !has_names => {
+                        conns_cells::named_peer(look, &row, named, line);
+                    }
+                    (field, _) => conns_cells::draw(app, look, field, &row, line),
                 }
             }
             None => {}

@@ -12,6 +12,7 @@ use crate::model::conn::protocol_name;
 use crate::model::escape::escape;
 use crate::model::field::conn_groups::Grouping;
 use crate::model::field::conns::{ConnRowData, ConnsField};
+use crate::model::hostnames::Named;
 use crate::model::opens::Place;
 
 /// Draws a cell of a row; those of ended connections are dimmed.
@@ -58,16 +59,9 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, li
             line.put(&middle(&conn.remote.to_string(), room, glyphs.cut), style);
         }
         ConnsField::Name => {
-            let Some(named) = row.name else { return };
-            let others = match named.others {
-                0 => String::new(),
-                n => format!(" +{n}"),
-            };
-            let source = format!(" {}", named.source.name());
-            let room = line.room();
-            let name = escape(named.name);
-            let name = cut(&name, room.saturating_sub(others.len() + source.len()), glyphs.cut);
-            line.put(&name, text).put(&others, theme.note).put(&source, theme.quiet);
+            if let Some(named) = row.name {
+                name(look, named, "", text, line);
+            }
         }
         ConnsField::State => {
             let (state, style) = state(row, look);
@@ -111,6 +105,25 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, li
             line.put_right(&age, text);
         }
     }
+}
+
+/// The name of the peer with the port, in place of its address.
+pub fn named_peer(look: &Look, row: &ConnRowData<'_>, named: Named<'_>, line: &mut Line<'_>) {
+    let style = if row.closed.is_some() { look.theme.quiet } else { look.theme.text };
+    name(look, named, &format!(":{}", row.conn.remote.port()), style, line);
+}
+
+/// A name that a process asked for, `after` it, how many others there are, and its source.
+fn name(look: &Look, named: Named<'_>, after: &str, style: Style, line: &mut Line<'_>) {
+    let others = match named.others {
+        0 => String::new(),
+        n => format!(" +{n}"),
+    };
+    let source = format!(" {}", named.source.name());
+    let room = line.room().saturating_sub(after.len() + others.len() + source.len());
+    let name = escape(named.name);
+    line.put(&cut(&name, room, look.glyphs.cut), style).put(after, style);
+    line.put(&others, look.theme.note).put(&source, look.theme.quiet);
 }
 
 /// The state, or why it failed.

@@ -58,6 +58,13 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
         }
     }
 
+    /// Whether a column that `is_wanted` fits into `width`.
+    pub fn shows(&self, width: u16, is_wanted: impl Fn(F) -> bool) -> bool {
+        let places = fit(self.columns, width.saturating_sub(self.pad()));
+        let mut columns = places.iter().filter_map(|place| self.columns.get(place.index));
+        columns.any(|column| is_wanted(column.field))
+    }
+
     /// Draws rows `first..` of `len` into `area`: `write` draws one cell.
     pub fn rows(
         &self,

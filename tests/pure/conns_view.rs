@@ -5,6 +5,7 @@ use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, T
 use ebpftop::model::connections::MAX_CLOSED;
 use ebpftop::model::coverage::Attribution;
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
+use ebpftop::model::hostnames::{Answer, HostnamesBatch, NameSource};
 use ebpftop::model::listener::{Listener, Listeners};
 use ebpftop::model::quality::{Quality, Windows};
 use ratatui::crossterm::event::KeyCode;
@@ -149,6 +150,36 @@ fn connections_are_filtered_and_ordered() {
     assert_eq!(rows(&app)[..5], order, "{}", app.text());
     app.press(KeyCode::Char('S'), at(31.5));
     assert_eq!(rows(&app)[..2], ["10.0.3.17:700", "10.0.3.17:50000"], "{}", app.text());
+}
+
+/// A name that a process asked for has a column; in a narrow pane it stands in place of the address, and
+/// state and rates stay.
+#[test]
+fn names_that_were_asked_for_cost_no_other_column() {
+    let mut app = connected((200, 60));
+    let answer = Answer {
+        at: at(1.0),
+        process: owner(812, "nginx").key,
+        ip: "10.9.0.2".parse().unwrap(),
+        name: b"db.example"[..].into(),
+        source: NameSource::Dns,
+        ttl_s: 60,
+    };
+    let batch = HostnamesBatch { answers: vec![answer], ..HostnamesBatch::default() };
+    app.update(Msg::Probe(ProbeEvent::Hostnames(batch)), at(31.2));
+    app.press(KeyCode::Char('c'), at(31.3));
+    let row = |app: &Dashboard, of: &str| {
+        let screen = app.text();
+        let row = screen.lines().find(|l| l.contains(of)).map(str::to_owned);
+        row.unwrap_or_else(|| panic!("{of}\n{screen}"))
+    };
+    let wide = row(&app, "10.9.0.2:5432");
+    assert!(wide.contains("db.example dns") && wide.contains("established"), "{wide}");
+    for size in [(80, 24), (120, 36)] {
+        app.resize(size, at(31.4));
+        let narrow = row(&app, "db.example:5432 d");
+        assert!(narrow.contains("established") && narrow.contains("560"), "{narrow}");
+    }
 }
 
 #[test]

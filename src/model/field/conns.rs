@@ -255,9 +255,9 @@ pub static COLUMNS: [ConnsColumn; 15] = [
     Column::text(
         F::Name,
         "NAME",
-        "the name that the process asked for, and its source: dns, mdns, llmnr, or sni (TLS)",
+        "the name that the process asked for, and its source: dns, mdns, llmnr, or sni (TLS); in a narrow pane it stands in place of the peer's address",
     )
-    .sized(16, 44, 2)
+    .sized(16, 44, 4)
     .sorts(S::Name)
     .needs(Need::Hostnames),
     Column::text(F::State, "STATE", super::STATE_HELP).sized(11, 12, 2).sorts(S::State),

@@ -441,14 +441,14 @@ const ERROR: OpensColumn =
 
 const PARENT: OpensColumn =
     Column::text(F::Parent, "PARENT", "parent of the process, its name where that is known")
-        .sized(10, 20, 2);
+        .sized(9, 20, 2);
 
 const FAILED_PATH: OpensColumn = Column::text(
     F::FailedPath,
     "PATH",
     "path that could not be opened; of several their directory, cut to the levels that - and + choose",
 )
-.sized(15, 90, 0);
+.sized(16, 90, 0);
 
 const FOUND_LATER: OpensColumn = Column::text(
     F::FoundLater,
@@ -537,7 +537,7 @@ static DIRECTORIES: [OpensColumn; 14] = [
 
 static FAILURES: [OpensColumn; 10] = [
     PID.sized(7, 7, 3),
-    PROCESS.sized(11, 15, 1),
+    PROCESS.sized(10, 15, 1),
     PARENT,
     TIMES,
     ERROR,

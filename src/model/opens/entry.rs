@@ -249,10 +249,15 @@ impl Path {
         self.bytes.last() == Some(&0)
     }
 
-    /// The text for people: `/dir/ (12 evicted)` for evicted files.
+    /// The text for people: `/dir/ (12 evicted)` for evicted files, `/dir/ (evicted)` where failures alone
+    /// refer to it.
     pub fn label(&self) -> Cow<'_, [u8]> {
+        let evicted = match self.evicted {
+            0 => " (evicted)".to_owned(),
+            n => format!(" ({n} evicted)"),
+        };
         match self.bytes.strip_suffix(&[0]) {
-            Some(dir) => [dir, format!(" ({} evicted)", self.evicted).as_bytes()].concat().into(),
+            Some(dir) => [dir, evicted.as_bytes()].concat().into(),
             None => (&*self.bytes).into(),
         }
     }
@@ -294,6 +299,9 @@ pub struct Failure {
     pub last: Mono,
     /// How many evicted failures this stands for; 0: it is one.
     pub evicted: u32,
+    /// The process opened a file of the same name in another directory later: noted before eviction makes
+    /// that unknown.
+    pub found_elsewhere: bool,
 }
 
 impl Failure {

@@ -13,10 +13,11 @@ use hashbrown::{HashMap, HashSet};
 
 use super::entry::{Failure, FileUse, MAX_THREAD_NAMES, Path, Process, Tally};
 use super::insert::hash_bytes;
-use super::{Opens, RequestedPath};
+use super::{LaterSuccess, Opens, RequestedPath};
 use crate::model::open::Comm;
 use crate::model::process::{NS_PER_TICK, ProcessKey};
 use crate::model::slab::Slot;
+use crate::model::table::Keyed;
 use crate::model::time::NS_PER_SEC;
 
 /// Entries that stand for evicted processes; those for which there is no further one share an entry
@@ -64,6 +65,7 @@ pub(super) fn rest_of(path: &[u8]) -> Option<Vec<u8>> {
 
 impl Opens {
     pub(super) fn evict_processes(&mut self) {
+        self.note_found();
         let rank = |(slot, p): (Slot, &Process)| {
             let worth = worth(p.tally.last.0, p.tally.opens);
             (if p.ended.is_some() { worth / 2 } else { worth }, slot)
@@ -91,6 +93,7 @@ impl Opens {
 
     /// Makes room for uses, and in the text of paths; `keep` stays though no process may use it yet.
     pub(super) fn evict_files(&mut self, keep: Option<Slot>) {
+        self.note_found();
         if self.files.len() > after(self.limits.files) {
             self.merge_shared_uses();
         }
@@ -184,6 +187,7 @@ impl Opens {
     }
 
     pub(super) fn evict_failures(&mut self) {
+        self.note_found();
         let rank = |(slot, f): (Slot, &Failure)| (worth(f.last.0, f.count), slot);
         let victims = least(self.failures.iter().map(rank).collect());
         let moves = victims.into_iter().filter_map(|s| Some((s, self.failures.get(s)?.path)));
@@ -209,6 +213,12 @@ impl Opens {
                 break;
             }
             self.move_failures_to(moves);
+        }
+        if self.failures.len() > after(self.limits.failures) {
+            // No path is left to merge: whether a file was found is forgotten last.
+            let found = self.failures.iter().filter(|(_, f)| f.found_elsewhere);
+            let found = found.map(|(slot, _)| slot).collect();
+            self.mark_found(found, false);
         }
     }
 
@@ -324,16 +334,37 @@ impl Opens {
             let process = self.stand_in_of(process);
             let Some(f) = self.failures.remove(slot) else { continue };
             self.evicted.failures += u64::from(f.evicted == 0);
-            let evicted = f.evicted.max(1);
-            if let Some(to) = self.failure_slot(process, path, f.errno)
-                && let Some(into) = self.failures.get_mut(to)
-            {
-                into.count = into.count.saturating_add(f.count);
-                into.meter.merge(&f.meter, &self.ticks);
-                (into.first, into.last) = (into.first.min(f.first), into.last.max(f.last));
-                into.evicted = into.evicted.saturating_add(evicted);
-            } else {
-                self.failures.insert(Failure { process, path, evicted, ..f });
+            self.put_failure(Failure { process, path, evicted: f.evicted.max(1), ..f });
+        }
+    }
+
+    /// Merges a failure into the one with the same key, or inserts it.
+    fn put_failure(&mut self, f: Failure) {
+        let same = self.failures.find(f.key());
+        let Some(into) = same.and_then(|slot| self.failures.get_mut(slot)) else {
+            self.failures.insert(f);
+            return;
+        };
+        into.count = into.count.saturating_add(f.count);
+        into.meter.merge(&f.meter, &self.ticks);
+        (into.first, into.last) = (into.first.min(f.first), into.last.max(f.last));
+        into.evicted = into.evicted.saturating_add(f.evicted);
+    }
+
+    /// Notes which files that could not be opened were found elsewhere, before eviction makes that unknown.
+    fn note_found(&mut self) {
+        let found = LaterSuccess::new(self);
+        let news = self.failures.iter().filter(|(_, f)| !f.found_elsewhere && found.elsewhere(f));
+        let news: Vec<Slot> = news.map(|(slot, _)| slot).collect();
+        drop(found);
+        self.mark_found(news, true);
+    }
+
+    /// Marks failures as found elsewhere or not, which is part of their key.
+    fn mark_found(&mut self, slots: Vec<Slot>, found_elsewhere: bool) {
+        for slot in slots {
+            if let Some(f) = self.failures.remove(slot) {
+                self.put_failure(Failure { found_elsewhere, ..f });
             }
         }
     }

@@ -110,7 +110,7 @@ impl Opens {
     }
 
     fn add_failure(&mut self, open: &Open<'_>, process: Slot, path: Slot, errno: i32) {
-        let slot = self.failure_slot(process, path, errno).unwrap_or_else(|| {
+        let slot = self.failures.find((process, path, errno, false)).unwrap_or_else(|| {
             if self.failures.len() >= self.limits.failures {
                 self.evict_failures();
             }
@@ -125,6 +125,7 @@ impl Opens {
                 first: at,
                 last: at,
                 evicted,
+                found_elsewhere: false,
             })
         });
         if let Some(failure) = self.failures.get_mut(slot) {
@@ -132,10 +133,6 @@ impl Opens {
             failure.meter.add(&self.ticks, 1);
             failure.last = failure.last.max(open.meta.at);
         }
-    }
-
-    pub(super) fn failure_slot(&self, process: Slot, path: Slot, errno: i32) -> Option<Slot> {
-        self.failures.find((process, path, errno))
     }
 }
 

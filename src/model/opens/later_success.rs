@@ -34,9 +34,15 @@ impl<'a> LaterSuccess<'a> {
 
     /// The use of a path that this failure led to: opened since it last failed.
     pub fn after(&self, failure: &Failure) -> Option<&'a FileUse> {
-        let path = self.opens.paths().get(failure.path)?;
+        // What stands for evicted files has no name of its own.
+        let path = self.opens.paths().get(failure.path).filter(|path| !path.is_rest())?;
         let file = self.by_name.get(&(failure.process, name(&path.bytes)))?;
         (file.last_good? >= failure.last).then_some(*file)
+    }
+
+    /// Whether the file was found in another directory.
+    pub fn elsewhere(&self, failure: &Failure) -> bool {
+        failure.found_elsewhere || self.after(failure).is_some_and(|file| file.path != failure.path)
     }
 }
 
@@ -47,6 +53,7 @@ fn name(path: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Limits;
     use super::super::tests::add;
     use super::*;
 
@@ -81,6 +88,28 @@ mod tests {
             let tried: Vec<_> = std::iter::once(TRIED).chain(then.iter().copied()).collect();
             assert_eq!(of(&tried).as_deref(), found, "{then:?}");
         }
+    }
+
+    /// Failures of processes and files that are long evicted are still known to be found or not.
+    #[test]
+    fn eviction_does_not_forget_what_was_found() {
+        let limits = Limits { processes: 32, files: 64, failures: 48, ..Limits::default() };
+        let mut opens = Opens::with_limits(limits);
+        for n in 0..1_000u32 {
+            let at = u64::from(n) * 1_000;
+            add(&mut opens, n + 1, at, -2, format!("/usr/local/include/{n}.h").as_bytes());
+            add(&mut opens, n + 1, at + 1, 3, format!("/usr/include/{n}.h").as_bytes());
+            if n % 10 == 0 {
+                add(&mut opens, n + 1, at + 2, -2, b"/srv/backup/last");
+            }
+        }
+        assert!(opens.evicted().failures > 500 && opens.evicted().files > 500);
+        let found = LaterSuccess::new(&opens);
+        let sum = |is_found: bool| -> u64 {
+            let failures = opens.failures().iter().map(|(_, f)| f);
+            failures.filter(|f| found.elsewhere(f) == is_found).map(|f| f.count).sum()
+        };
+        assert_eq!((sum(true), sum(false)), (1_000, 100));
     }
 
     #[test]

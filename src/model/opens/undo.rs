@@ -156,10 +156,10 @@ impl Keyed for FileUse {
 }
 
 impl Keyed for Failure {
-    type Key = (Slot, Slot, i32);
+    type Key = (Slot, Slot, i32, bool);
 
     fn key(&self) -> Self::Key {
-        (self.process, self.path, self.errno)
+        (self.process, self.path, self.errno, self.found_elsewhere)
     }
 }
 
@@ -259,13 +259,13 @@ impl Undoable for FileUse {
 
 impl Undoable for Failure {
     fn write_fixed(&self, to: &mut Writing) {
-        to.put(&(self.process, self.path, self.errno));
+        to.put(&self.key());
     }
 
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
-        let (process, path, errno) = from.get()?;
+        let (process, path, errno, found_elsewhere) = from.get()?;
         let (count, meter, first, last, evicted) = Default::default();
-        Some(Self { process, path, errno, count, meter, first, last, evicted })
+        Some(Self { process, path, errno, count, meter, first, last, evicted, found_elsewhere })
     }
 
     fn write(&self, to: &mut Writing) {

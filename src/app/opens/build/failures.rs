@@ -10,6 +10,7 @@ use crate::app::opens::rank::{Ranked, order};
 use crate::app::opens::row::{FailGroup, FailRow, Row};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
+use crate::model::field::step;
 use crate::model::lineage::Ancestry;
 use crate::model::open::Comm;
 use crate::model::opens::{Failure, LaterSuccess, Path, Process, Tally};
@@ -81,8 +82,12 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         if paths.insert(f.path) {
             row.files += path.evicted.max(1);
         }
-        if let Some(file) = found.after(f) {
+        if f.found_elsewhere {
+            row.found += f.failures() as u64;
+        } else if found.after(f).is_some() {
             row.found += 1;
+        }
+        if let Some(file) = found.after(f) {
             let this = file.last_good.map(|at| (at, file.path));
             row.found_at = row.found_at.max(this);
         }
@@ -110,7 +115,11 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
             Ranked {
                 // Failures of files that were never found come first.
                 class: u8::from(f.found >= f.tried),
-                weight: sort.weigh(&Measures { pid, ..Measures::of(&tally, f.rate) }),
+                weight: match sort {
+                    // Those that do not fail now: the latest first, however rare they are.
+                    OpensSort::Rate => (step(f.rate), f.last.0),
+                    _ => sort.weigh(&Measures { pid, ..Measures::of(&tally, f.rate) }),
+                },
                 name: f.name.as_bytes(),
                 id: at as u64,
                 what: at,
@@ -127,7 +136,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
 /// Whether a failure says little: the file was found later in another directory, or the loader or the C
 /// library looked for it.
 fn is_harmless(found: &LaterSuccess<'_>, common: &Commonness<'_>, f: &Failure) -> bool {
-    common.is_common(f.path) || found.after(f).is_some_and(|file| file.path != f.path)
+    common.is_common(f.path) || found.elsewhere(f)
 }
 
 fn matches(choose: &Choose<'_>, f: &Failure, process: &Process, path: &Path) -> bool {
