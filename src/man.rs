@@ -112,7 +112,7 @@ const SECTIONS: [(&str, &[&str]); 11] = [
             "--otlp sends the metrics each interval to an OpenTelemetry receiver, by OTLP over HTTP/protobuf to URL/v1/metrics, \
          and alone it opens no port. OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT (and _METRICS_ and _LOGS_ variants of them), \
          OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are honoured; keys and passwords are taken from the environment \
-         alone. What the receiver could not take is sent again; what did not arrive is counted. --otlp-events sends opens, \
+         alone. A snapshot that the receiver could not take is sent again; one that did not arrive is counted. --otlp-events sends opens, \
          too, as log records to URL/v1/logs: failed ones, or those that -f chooses.",
             "--textfile writes the metrics for node_exporter's textfile collector, and alone it opens no port. --from plays a \
          recording, in real time or --at-once, and serves its totals until SIGINT or SIGTERM. After the start only \

@@ -159,7 +159,7 @@ impl App {
         if visible { vec![Effect::Redraw] } else { Vec::new() }
     }
 
-    /// Asks for names that processes ask for, or no longer.
+    /// Switches the search for names that processes ask for.
     pub(super) fn switch_hostnames(&mut self) -> Vec<Effect> {
         if self.data.connections_state.running().is_none() {
             self.say("no names: connections are not watched");

@@ -205,7 +205,7 @@ impl ConnsTable {
     }
 
     /// Lists the connections of the group under the cursor, or hides those of the one that it is in; `None`
-    /// does what is not done. True where that changes the rows.
+    /// changes between the two. True where that changes the rows.
     pub(super) fn fold(&mut self, show: Option<bool>) -> bool {
         let above = self.rows.get(..=self.list.cursor).unwrap_or_default();
         let group = above.iter().rposition(|row| matches!(row, ConnRow::Group(_)));

@@ -68,7 +68,7 @@ pub enum Effect {
     Suspend,
     Redraw,
     Talkers(TalkersCommand),
-    /// Look for names that processes ask for, or no longer.
+    /// Switch the search for names that processes ask for.
     Hostnames(bool),
     /// Copy into the terminal's clipboard; escaped, without control characters.
     Copy(String),

@@ -92,7 +92,7 @@ static __always_inline void output_change(struct change_record *rec)
 		count_lost_change();
 }
 
-/* Where the texts of a record end so far. */
+/* The end of the texts of a record so far. */
 static __always_inline __u8 *next_text(struct change_record *rec)
 {
 	return &rec->texts[rec->change.head.path_len & (PATH_BYTES - 1)];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Who holds a file now, one record for each hold: descriptors, working directories, roots,
+/* Processes that hold a file now, one record for each hold: descriptors, working directories, roots,
  * executables, mappings. Iterators, read on demand: nothing is attached to what others do. */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>

@@ -8,7 +8,7 @@
 /* PATH_MAX of the kernel, the NUL included. */
 #define HELD_PATH_BYTES 4096
 
-/* What a process has a file as. */
+/* The way in which a process has a file. */
 enum held_as {
 	HELD_DESCRIPTOR = 1,
 	HELD_CWD = 2,

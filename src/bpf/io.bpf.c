@@ -167,7 +167,7 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 		add(&left->other, direction, call->ret);
 }
 
-/* What a call does with which argument. */
+/* The arguments that are descriptors, by call. */
 enum shape {
 	NEITHER,
 	READS_FIRST,

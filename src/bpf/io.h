@@ -88,7 +88,7 @@ struct slow_record {
 #define SLOW_RECORD_BYTES 104
 _Static_assert(sizeof(struct slow_record) == SLOW_RECORD_BYTES, "the record has no hidden padding");
 
-/* What has no entry, per CPU and side. */
+/* Counts without an entry, per CPU and side. */
 struct io_rest {
 	struct io_counts other; /* the table was full */
 	struct io_counts unknown; /* the descriptor was closed by the time the call returned */

@@ -89,7 +89,7 @@ static __always_inline __u32 tcp_since_base(__u64 sk, const struct sock_state *s
 	(bpf_core_field_exists(struct tcp_sock, field) ? HALF(tcp_sock, sk, field) :               \
 							 QUALITY_UNKNOWN)
 
-/* What `ss -ti` prints as rtt, retrans, reord_seen, cwnd and delivery_rate (tcp_get_info and
+/* The values that `ss -ti` prints as rtt, retrans, reord_seen, cwnd and delivery_rate (tcp_get_info and
  * tcp_compute_delivery_rate of net/ipv4/tcp.c). The RTT is kept in eighths, its deviation in quarters. */
 static __always_inline void read_quality(__u64 sk, const struct conn_quality *base,
 					 struct conn_quality *to)
@@ -133,7 +133,7 @@ static __always_inline void quality_of(__u64 sk, const struct sock_state *state,
 		read_quality(sk, &state->quality, to);
 }
 
-/* What `ss -tim` prints as unacked, notsent, snd_wnd and rcv_wnd (tcp_get_info), and bytes in flight. A FIN
+/* The values that `ss -tim` prints as unacked, notsent, snd_wnd and rcv_wnd (tcp_get_info), and bytes in flight. A FIN
  * has a sequence number. */
 static __always_inline void read_windows(__u64 sk, struct conn_windows *to)
 {

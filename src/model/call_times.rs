@@ -41,7 +41,7 @@ impl CallTimes {
         self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Adds those of other calls.
+    /// Adds the durations of other calls.
     pub fn merge(&mut self, other: &Self) {
         self.max_ns = self.max_ns.max(other.max_ns);
         self.slow = self.slow.saturating_add(other.slow);
@@ -55,8 +55,8 @@ impl CallTimes {
         }
     }
 
-    /// Those of the calls since `earlier` was copied from it; `None` where there were none. A longest one cannot
-    /// be taken out: it is that of all.
+    /// The durations of the calls since `earlier` was copied from it; `None` where there were none. The longest is
+    /// that of all calls: it cannot be subtracted.
     pub fn since(&self, earlier: &Self) -> Option<Self> {
         let before = earlier.counts.iter().copied().chain(std::iter::repeat(0));
         let counts = self.counts.iter().zip(before).map(|(n, before)| n.saturating_sub(before));

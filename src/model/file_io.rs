@@ -33,7 +33,7 @@ impl IoCounts {
         *self == Self::default()
     }
 
-    /// What came since `earlier` was copied from it.
+    /// The growth since `earlier` was copied from it.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
@@ -111,7 +111,7 @@ impl IoTally {
         self.total.is_none() && self.times.is_none()
     }
 
-    /// What came since `earlier` was copied from it; see [`CallTimes::since`] for the longest duration.
+    /// The growth since `earlier` was copied from it; see [`CallTimes::since`] for the longest duration.
     pub fn since(&self, earlier: &Self) -> Self {
         let (read, written) = earlier.delta(self.interval);
         let times = match (&self.times, &earlier.times) {
@@ -198,7 +198,7 @@ pub struct FileIo {
     /// See [`super::open::OpenMeta::cgroup_id`].
     pub cgroup_id: Option<u64>,
     pub file_type: FileType,
-    /// Where the file is, at its first use in the interval; `None` where it is not known.
+    /// The place of the file at its first use in the interval; `None` where it is not known.
     pub place: Option<FilePlace>,
     pub counts: IoCounts,
     /// Durations of the calls, failed ones too, where these are timed (`--slow`).

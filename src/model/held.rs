@@ -1,11 +1,11 @@
-//! Who holds a file at one moment.
+//! The processes that hold a file at one moment.
 
 use strum::IntoStaticStr;
 
 use super::open::Comm;
 use super::process::ProcessKey;
 
-/// What a process has a file as; the words stand in lines.
+/// The way in which a process has a file; the words stand in lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum HeldAs {

@@ -51,7 +51,7 @@ impl Listener {
         (self.netns, self.protocol, self.local, self.inode)
     }
 
-    /// The bytes that hang on it.
+    /// Approximate memory beside the row itself, bytes.
     pub fn bytes(&self) -> usize {
         self.cgroup.as_ref().map_or(0, |path| path.len())
     }
@@ -137,7 +137,7 @@ impl ListenerEvent {
 #[derive(Clone, Debug, Default)]
 pub struct KnownListeners {
     known: HashMap<Identity, Listener>,
-    /// Those that the last reading lacks, which may have lacked some that are there.
+    /// Listeners that the last reading lacks, where it may have missed some.
     missed: HashMap<Identity, Listener>,
     /// The last reading had all listeners; `None`: there was none.
     was_whole: Option<bool>,

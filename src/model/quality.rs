@@ -81,7 +81,7 @@ pub struct Quality {
     pub cwnd: Option<u32>,
     /// Bits per second by which the latest data was delivered.
     pub delivery_bps: Option<u64>,
-    /// Queues and windows of then, of a living connection. Recordings do not have them.
+    /// Queues and windows at that moment, of a living connection. Recordings do not have them.
     #[serde(skip)]
     pub windows: Option<Windows>,
 }
@@ -123,7 +123,7 @@ impl Worst {
         Self { srtt_us: quality.srtt_us, retransmits: quality.retransmits }
     }
 
-    /// The worst of both.
+    /// The worse of two.
     pub fn max(self, other: Self) -> Self {
         Self {
             srtt_us: self.srtt_us.max(other.srtt_us),

@@ -68,10 +68,10 @@ pub struct SlowCall {
     /// See [`super::open::OpenMeta::cgroup_id`].
     pub cgroup_id: Option<u64>,
     pub call: IoCall,
-    /// It writes the file; else it reads it.
+    /// The call writes the file; else it reads it.
     pub writes: bool,
     pub file_type: FileType,
-    /// Where the file is; `None` where it is not known.
+    /// The place of the file; `None` where it is not known.
     pub place: Option<FilePlace>,
     /// The bytes that it moved, or the negative error.
     pub ret: i64,
@@ -108,7 +108,7 @@ impl Logged for SlowCall {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlowCalls {
     pub calls: Vec<SlowCall>,
-    /// Those without a record since the start, for lack of room in the ring.
+    /// Slow calls without a record since the start: they found no room in the ring.
     pub lost: u64,
     pub wall: WallOffset,
 }

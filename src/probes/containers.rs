@@ -1,7 +1,7 @@
 //! Reads the names of containers from the files of their managers, without a daemon or a network.
 //!
 //! The files are opened with the program's own permissions, without a capability, through no link in the last
-//! place; where they cannot be read, a container has its id alone. What they contain is up to others.
+//! place; where they cannot be read, a container has its id alone. Their contents are up to others.
 
 use std::fs::File;
 use std::io::Read;

@@ -184,7 +184,7 @@ impl ProbeSet {
         self.io.as_ref().map(ProbeThread::<io::Begin>::begin)
     }
 
-    /// Looks for names that processes ask for, or no longer, where the connections probe runs.
+    /// Switches the search for names that processes ask for; without effect where the connections probe does not run.
     pub fn switch_names(&self, on: bool) {
         if let Some(connections) = &self.connections {
             connections.send(SwitchNames(on));

@@ -29,7 +29,7 @@ pub(super) struct State {
     /// Without addresses: the sums of each interface.
     wire: Wire,
     wall: WallOffset,
-    /// The latest reading of them.
+    /// The latest reading of the listeners.
     listeners: Option<Box<Listeners>>,
 }
 

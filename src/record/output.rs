@@ -13,7 +13,7 @@ use crate::model::rotation::Rotation;
 use crate::model::time::Mono;
 use crate::recording::{Head, Seen, Totals, WriteError, Writer};
 
-/// Where the records go.
+/// The destination of the records.
 #[derive(Debug)]
 pub(super) struct Output {
     /// The file, the directory of a row, or `stdout`.

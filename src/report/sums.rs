@@ -1,7 +1,7 @@
 //! The sums of a report: events are added up here, rows are made of them.
 //!
-//! The tables of opens are the dashboard's with larger bounds. What an entry that was evicted counted
-//! is in the row `other`, as is what a filter let pass and no row can show (opens without a path).
+//! The tables of opens are the dashboard's with larger bounds. The counts of an evicted entry are in
+//! the row `other`, as are opens that a filter let pass and no row can show (those without a path).
 
 use std::cmp::Reverse;
 use std::net::IpAddr;

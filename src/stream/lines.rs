@@ -25,7 +25,7 @@ pub struct OpenLine<'a> {
     pub cgroup: Option<&'a Cgroup>,
 }
 
-/// An event of a process, likewise.
+/// An event of a process with everything that its line contains.
 #[derive(Debug)]
 pub struct EventLine<'a, E> {
     pub event: &'a E,

@@ -58,12 +58,12 @@ pub(super) struct Session {
     early: Vec<Vec<TalkersSample>>,
     /// Bytes from before `ready`, where opens are asked for too: some milliseconds.
     early_io: Vec<IoSample>,
-    /// Slow calls, likewise.
+    /// Slow calls from before `ready`.
     early_slow: Vec<SlowCalls>,
     /// The latest listeners from before `ready`.
     early_listeners: Option<Listeners>,
     listeners: KnownListeners,
-    /// Why the latest reading of them may lack some.
+    /// Why the latest reading of listeners may lack some.
     listeners_doubt: Option<String>,
     /// Bytes of the interval under way that have no line of their own.
     io_other: IoCounts,

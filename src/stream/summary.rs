@@ -84,7 +84,7 @@ pub struct Summary {
     pub coverage: Coverage,
 }
 
-/// The connections' part of it.
+/// The part of the summary about connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionsSummary {
     /// Lines written: connections that began from here or did not come about, that were accepted,
@@ -98,7 +98,7 @@ pub struct ConnectionsSummary {
     pub lost: u64,
 }
 
-/// The part of it about changes of files.
+/// The part of the summary about changes of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilesSummary {
     /// Lines written.
@@ -109,7 +109,7 @@ pub struct FilesSummary {
     pub lost: u64,
 }
 
-/// The part of it about starts of programs and ends of processes.
+/// The part of the summary about starts of programs and ends of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessesSummary {
     /// Lines written.
@@ -118,7 +118,7 @@ pub struct ProcessesSummary {
     pub lost: u64,
 }
 
-/// The part of it about listeners.
+/// The part of the summary about listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenersSummary {
     /// Lines written.
@@ -127,7 +127,7 @@ pub struct ListenersSummary {
     pub left_out: u64,
 }
 
-/// The part of it about slow calls.
+/// The part of the summary about slow calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlowSummary {
     /// Lines written.
@@ -136,7 +136,7 @@ pub struct SlowSummary {
     pub lost: u64,
 }
 
-/// The part of it about bytes read and written.
+/// The part of the summary about bytes read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoSummary {
     /// All lines together, before any filter.
@@ -145,12 +145,12 @@ pub struct IoSummary {
     pub unknown: IoCounts,
 }
 
-/// The opens' part of it.
+/// The part of the summary about opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpensSummary {
-    /// Written.
+    /// Lines written.
     pub written: u64,
-    /// Returned from an open since `ready`, before choosing.
+    /// Opens that returned since `ready`, before choosing.
     pub seen: u64,
     /// Opens whose record was lost; among the seen.
     pub lost: u64,

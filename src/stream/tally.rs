@@ -38,7 +38,7 @@ pub(super) struct Tally {
     dropped: Dropped,
 }
 
-/// What the output has taken.
+/// Counts of the lines that the output has taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     opens: u64,
@@ -258,7 +258,7 @@ impl Tally {
     }
 }
 
-/// What is lost and not reported yet, if any; from then on it is.
+/// Losses that are not reported yet, if any; they count as reported from now on.
 fn unreported(reported: &mut u64, lost: u64) -> Option<u64> {
     let new = lost.saturating_sub(*reported);
     *reported += new;

@@ -127,7 +127,7 @@ fn capabilities() -> String {
         ThreadRole::Polling => "`connections` where it polls",
         ThreadRole::Namespace => "`talkers` with `--netns`",
         ThreadRole::Features => "`talkers` while a device's features have to be restored",
-        ThreadRole::ProcessInfo => "`who`",
+        ThreadRole::ProcessInfo => "`processes`",
         ThreadRole::Listeners => "`listeners`",
     };
     let rows = NEEDS.iter().map(|need| {

@@ -58,7 +58,7 @@ impl Client {
         Ok(Self { endpoint, tls, kept: None, counts })
     }
 
-    /// Where it sends to.
+    /// The address that it sends to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

@@ -13,7 +13,7 @@ use crate::export::text::Family;
 pub struct Convention {
     family: &'static Family,
     pub name: &'static str,
-    /// In UCUM.
+    /// The unit, a code of UCUM.
     pub unit: &'static str,
 }
 
@@ -62,12 +62,12 @@ fn attribute(label: &str, value: String) -> KeyValue {
     KeyValue::text(name, value)
 }
 
-/// Whether it is 64 hexadecimal digits.
+/// Whether a text is 64 hexadecimal digits, as ids of containers are.
 fn is_container_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether it is a UUID, with or without dashes.
+/// Whether a text is a UUID, with or without dashes.
 fn is_uid(text: &str) -> bool {
     let digits = text.bytes().filter(|byte| *byte != b'-');
     matches!(text.len(), 32 | 36)

@@ -13,7 +13,7 @@ use hyper::http::uri::Scheme;
 use super::proto::{KeyValue, Resource};
 use crate::model::escape::escape;
 
-/// Where OpenTelemetry's programs send to unless another receiver is named.
+/// The receiver of OpenTelemetry's programs unless another one is named.
 const DEFAULT_URL: &str = "http://localhost:4318";
 
 /// Time of a request, from the connection to the end of the answer (`OTEL_EXPORTER_OTLP_TIMEOUT`).
@@ -38,7 +38,7 @@ impl Signal {
         }
     }
 
-    /// What its items are called.
+    /// The name of its items.
     pub fn items(self) -> &'static str {
         match self {
             Self::Metrics => "data points",

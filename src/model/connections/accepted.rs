@@ -31,7 +31,7 @@ impl Accepted {
         *self.counts.entry(key).or_default() += 1;
     }
 
-    /// Those to the address of a listener. Of several listeners at one address all have the same count, and
+    /// Connections accepted at the address of a listener. Of several listeners at one address all have the same count, and
     /// one at all addresses has those of the others at its port, too.
     pub fn by(&self, listener: &Listener) -> u64 {
         let Listener { netns, protocol, local, .. } = *listener;

@@ -28,7 +28,7 @@ pub struct Closed {
     pub conn: Conn,
     /// Its bytes in the interval in which it ended, received and sent; `None` where they are not counted.
     pub delta: Option<[u64; 2]>,
-    /// It began in that interval, too.
+    /// The connection began in that interval, too.
     pub is_new: bool,
     pub history: Option<Box<ConnHistory>>,
 }

@@ -38,7 +38,7 @@ impl ConnHistory {
     }
 }
 
-/// Its form in undo records of ended connections.
+/// The form of a history in undo records of ended connections.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Stored(Vec<u8>);
 

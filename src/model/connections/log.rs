@@ -15,7 +15,7 @@ pub(super) struct Log<T> {
     /// The number of the oldest entry.
     first: u64,
     queue: VecDeque<T>,
-    /// Where changes are noted: the numbers when the turn began.
+    /// The numbers when the turn began, while changes are noted.
     turn_start: Option<Range<u64>>,
     /// Entries of that time that have gone since.
     gone: Vec<(u64, T)>,

@@ -96,7 +96,7 @@ pub struct Connections {
     gone: HashMap<u64, Conn>,
     events: Log<Event>,
     closed: Log<Closed>,
-    /// The numbers of those that ended in the last interval.
+    /// The numbers of the connections that ended in the last interval.
     closed_lately: Range<u64>,
     /// Living connections that have a history.
     histories: usize,
@@ -125,7 +125,7 @@ pub struct Connections {
     pub evicted: u64,
     /// Counts of events without room in the kernel's tables.
     pub limits: Limits,
-    /// Those of the probe before a recording that began in the midst of a run.
+    /// The part of `limits` from before a recording that began in the midst of a run.
     limits_before: Limits,
     /// Names that processes asked for.
     pub hostnames: Hostnames,

@@ -19,7 +19,7 @@ pub enum Grouping {
 }
 
 impl Grouping {
-    /// The next one; after the last one the first.
+    /// The grouping after this one; after the last the first.
     pub fn next(self) -> Self {
         match self {
             Self::None => Self::Program,
@@ -78,7 +78,7 @@ pub struct ConnGroup {
 }
 
 impl ConnGroup {
-    /// A group of none.
+    /// A group without connections.
     pub fn new(key: ConnGroupKey) -> Self {
         let (open, begun, failed, delta) = Default::default();
         let (interval_ns, carried, worst) = Default::default();

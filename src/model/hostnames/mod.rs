@@ -133,9 +133,9 @@ impl HostnameCounts {
 /// The findings of a drain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostnamesBatch {
-    /// Names are looked for from here on.
+    /// The search for names is on.
     pub on: bool,
-    /// It is known from before a recording: its counts do not count any more.
+    /// The names are from before a recording: its counts are not added again.
     pub known: bool,
     /// Features that this kernel refused, where they were asked for.
     pub missing: Vec<Missing>,

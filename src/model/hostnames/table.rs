@@ -92,15 +92,15 @@ pub struct Hostnames {
     /// The latest name last.
     answers: HashMap<(ProcessKey, IpAddr), Vec<Known>>,
     hellos: HashMap<u64, (Mono, Box<[u8]>)>,
-    /// Of the names in `answers`.
+    /// Bytes of the names in `answers`.
     name_bytes: usize,
-    /// Names are looked for.
+    /// The search for names is on.
     pub on: bool,
     /// Features that the kernel refused.
     pub missing: Vec<Missing>,
-    /// The kernel's and the reader's counts, of all the time that names were looked for.
+    /// Counts of the kernel side and of the reader, over all searches.
     pub counts: HostnameCounts,
-    /// Those of the last batch.
+    /// The counts of the last batch.
     latest: HostnameCounts,
     /// Names that were evicted here.
     pub evicted: u64,

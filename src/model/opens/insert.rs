@@ -1,4 +1,4 @@
-//! Finds the entry of a path, of a use or of a failure, or inserts one, where a full table makes room.
+//! Finds the entry of a path, of a use or of a failure, or inserts one, where a full table evicts another one.
 
 use std::hash::{BuildHasher, Hash};
 

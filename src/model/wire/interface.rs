@@ -76,7 +76,7 @@ pub struct InterfaceSide {
     pub compared: Compared,
     /// Sources that the probe or the model evicted.
     pub evicted: u64,
-    /// Those that the probe has reported, and those of them before this recording.
+    /// Evictions that the probe has reported, and the part of them from before this recording.
     pub(super) evicted_reported: u64,
     pub(super) evicted_before: u64,
     /// Bytes in each of the last seconds.

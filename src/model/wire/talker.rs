@@ -10,7 +10,7 @@ use crate::model::time::Mono;
 /// One address on one interface.
 #[derive(Clone, Debug)]
 pub struct Talker {
-    /// Its interface's place among [`Wire::ports`].
+    /// Its interface's place among [`super::Wire::ports`].
     pub port: usize,
     pub ip: IpAddr,
     pub rx: Side,

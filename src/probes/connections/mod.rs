@@ -42,7 +42,7 @@ impl ConnectionsConfig {
     }
 }
 
-/// Looks for names from now on, or no longer.
+/// Switches the search for names that processes ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct SwitchNames(pub bool);
 

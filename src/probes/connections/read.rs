@@ -125,7 +125,7 @@ pub(super) fn read(
 enum Ended {
     /// It was asked to stop.
     Stopped,
-    /// Names are to be looked for from now on, or no longer.
+    /// The search for names was switched on or off.
     Switched(bool),
     /// The receiver of the events has gone.
     Gone,
@@ -220,7 +220,7 @@ struct Reader<'a, 'obj> {
 }
 
 impl Reader<'_, '_> {
-    /// Drains and reads until it is to stop, or to do so with or without names.
+    /// Drains and reads until it is asked to stop, or the search for names is switched.
     fn run(
         &mut self,
         hostnames: &mut Option<Hostnames<'_>>,

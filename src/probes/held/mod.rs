@@ -1,4 +1,4 @@
-//! Who holds a file now, read on demand by iterators over tasks (`held.bpf.c`).
+//! The processes that hold a file now, read on demand by iterators over tasks (`held.bpf.c`).
 //!
 //! Nothing is attached to what processes do: a run costs what it reads, and nothing in between.
 

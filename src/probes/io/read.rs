@@ -82,7 +82,7 @@ pub(super) fn read(
     reader.finish().map(drop)
 }
 
-/// [`io_rest`] of all CPUs.
+/// The sum of [`io_rest`] over the CPUs.
 #[derive(Default)]
 struct Rest {
     other: IoCounts,
@@ -94,7 +94,7 @@ struct Reader<'a, 'obj> {
     skel: IoSkel<'obj>,
     ring: RingBuffer<'a>,
     names: &'a RefCell<Names>,
-    /// Where calls are timed.
+    /// The slow calls, where calls are timed.
     slow: Option<SlowReader<'a>>,
     /// The side that programs count on.
     side: u32,

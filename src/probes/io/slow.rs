@@ -18,7 +18,7 @@ use crate::probes::Sink;
 use crate::probes::opens::names::Names;
 use crate::probes::opens::record::kind_of;
 
-/// Records that are taken at once.
+/// Maximum records in one batch.
 pub(super) const BATCH_RECORDS: usize = 2_048;
 /// As many batches as a full ring has: each record has a header of 8 bytes (`BPF_RINGBUF_HDR_SZ`).
 pub(super) const BATCHES: usize =
@@ -30,7 +30,7 @@ const PART_BYTES: usize = 1 << 20;
 pub(super) struct SlowReader<'a> {
     ring: RingBuffer<'a>,
     records: &'a RefCell<Vec<slow_record>>,
-    /// As of the last event.
+    /// The number lost as of the last event.
     lost: u64,
 }
 

@@ -92,7 +92,7 @@ impl Lost {
         Maybe((self.loss == loss).then_some(self.count))
     }
 
-    /// Where they found no room.
+    /// The place that had no room for them.
     fn reason(self) -> &'static str {
         if self.loss == Loss::Lines { "output" } else { "ring buffer" }
     }

@@ -9,12 +9,12 @@ use tokio_rustls::rustls::server::Acceptor;
 pub(super) enum Read {
     /// A whole ClientHello; one may be without a name. ASCII letters are in lower case.
     Hello(Option<Box<[u8]>>),
-    /// The beginning of one.
+    /// The beginning of a ClientHello.
     Unfinished,
     Malformed,
 }
 
-/// Reads the bytes.
+/// Reads a connection's bytes from its ClientHello on.
 pub(super) fn read(mut bytes: &[u8]) -> Read {
     let mut acceptor = Acceptor::default();
     while !bytes.is_empty() {

@@ -32,9 +32,9 @@ use track::{Kind, Packet, Track};
 /// Whether names are looked for, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostnamesConfig {
-    /// From the start on.
+    /// The search is on from the start.
     pub on: bool,
-    /// They may be switched on and off later, for which the thread keeps its privileges.
+    /// The search may be switched on and off later, for which the thread keeps its privileges.
     pub may_switch: bool,
     /// Bytes that are copied within a second, and bytes of the ring, for tests; `None`: as in
     /// docs/semantics.md.
@@ -190,7 +190,7 @@ fn ring_of(
     builder.build()
 }
 
-/// A record; one that cannot be read is none.
+/// The packet of a record; `None` for one that cannot be read.
 fn packet(record: &[u8]) -> Option<Packet<'_>> {
     let mut head = hostname_head::default();
     plain::copy_from_bytes(&mut head, record).ok()?;
@@ -220,7 +220,7 @@ pub fn tried() -> Vec<Missing> {
     Hostnames::attach(&HostnamesConfig::default(), &mut storage).1
 }
 
-/// Both features, where there is no object.
+/// Both features as missing, where there is no object.
 fn all_missing(e: &LoadError) -> Vec<Missing> {
     let missing = |feature: &str, program: &str| Missing {
         feature: feature.into(),

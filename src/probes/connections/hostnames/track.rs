@@ -38,11 +38,11 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     pub(super) at: Mono,
-    /// The socket.
+    /// The cookie of the socket.
     pub(super) cookie: u64,
     /// The process that sent it, where that is known.
     pub(super) process: Option<ProcessKey>,
-    /// Of the other end.
+    /// The port of the other end.
     pub(super) port: u16,
     pub(super) seq: u32,
     pub(super) kind: Kind,
@@ -81,12 +81,12 @@ struct Stream {
 /// The tables.
 #[derive(Debug, Default)]
 pub(super) struct Track {
-    /// By socket and number of the query.
+    /// Queries without an answer, by socket and number.
     asked: HashMap<(u64, u16), Asked>,
     /// Queries by multicast DNS, whose answers have no number, by socket.
     multicast: HashMap<u64, Vec<Asked>>,
     streams: HashMap<(u64, Kind), Stream>,
-    /// Those of `streams`.
+    /// Bytes of all `streams`.
     stream_bytes: usize,
     pub(super) counts: HostnameCounts,
     pub(super) found: Found,
@@ -149,7 +149,7 @@ impl Track {
         let asked = |question| Asked { question, process, at };
         if multicast {
             self.counts.evicted +=
-                make_room_beyond(MAX_MULTICAST_SOCKETS, &mut self.multicast, |all| {
+                evict_older_half(MAX_MULTICAST_SOCKETS, &mut self.multicast, |all| {
                     all.last().map_or(Mono(0), |asked| asked.at)
                 });
             let all = self.multicast.entry(packet.cookie).or_default();
@@ -162,7 +162,7 @@ impl Track {
                 all.push(asked(question));
             }
         } else if let Some(question) = message.questions.into_iter().next() {
-            self.counts.evicted += make_room(&mut self.asked, |asked| asked.at);
+            self.counts.evicted += evict_older_half(MAX_PENDING, &mut self.asked, |asked| asked.at);
             self.asked.insert((packet.cookie, message.id), asked(question));
         }
     }
@@ -287,7 +287,7 @@ impl Track {
         }
         let full = self.stream_bytes + stream.bytes.len() > MAX_STREAM_BYTES;
         let most = if full { 0 } else { MAX_PENDING };
-        let evicted = make_room_beyond(most, &mut self.streams, |stream| stream.at);
+        let evicted = evict_older_half(most, &mut self.streams, |stream| stream.at);
         if evicted > 0 {
             self.counts.evicted += evicted;
             self.stream_bytes = bytes_of(&self.streams);
@@ -301,16 +301,8 @@ fn bytes_of(streams: &HashMap<(u64, Kind), Stream>) -> usize {
     streams.values().map(|stream| stream.bytes.len()).sum()
 }
 
-/// Evicts the older half of a full table; returns how many that were.
-fn make_room<K: Eq + std::hash::Hash, V>(
-    table: &mut HashMap<K, V>,
-    at: impl Fn(&V) -> Mono,
-) -> u64 {
-    make_room_beyond(MAX_PENDING, table, at)
-}
-
-/// Evicts the older half of a table of so many or more.
-fn make_room_beyond<K: Eq + std::hash::Hash, V>(
+/// Evicts the older half of a table of `most` entries or more; returns how many that were.
+fn evict_older_half<K: Eq + std::hash::Hash, V>(
     most: usize,
     table: &mut HashMap<K, V>,
     at: impl Fn(&V) -> Mono,
