@@ -12,6 +12,8 @@ mod calls;
 #[cfg(feature = "bpf")]
 pub(crate) mod ethtool;
 #[cfg(feature = "bpf")]
+pub(crate) mod mapped;
+#[cfg(feature = "bpf")]
 pub(crate) mod misses;
 #[cfg(feature = "bpf")]
 pub(crate) mod mount;

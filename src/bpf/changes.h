@@ -41,7 +41,7 @@ struct {
  * it is not wanted. */
 static __always_inline bool begin_change(struct change_record *rec, long ret, bool has_names)
 {
-	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_counts *count = own_counts();
 	struct open_head *head = &rec->change.head;
 
 	if (!count) /* never: it has one element a CPU */
@@ -78,7 +78,7 @@ static __always_inline void fill_change(struct change_record *rec, __u8 call, __
 
 static __always_inline void count_lost_change(void)
 {
-	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_counts *count = own_counts();
 
 	if (count)
 		count->changes_lost++;

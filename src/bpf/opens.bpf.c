@@ -27,12 +27,25 @@ volatile __u64 from_ns = 0, until_ns = ~0ULL;
 #include "names.h"
 #include "wanted.h"
 
+#define BPF_F_MMAPABLE (1U << 10) /* include/uapi/linux/bpf.h */
+
+/* One entry a CPU. The reader maps it: a map operation of the bpf system call keeps tracepoint programs
+ * from running on its CPU (bpf_disable_instrumentation), so a task that preempts the reader in the middle
+ * of one would have its opens missed. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct open_counts);
 } counts SEC(".maps");
+
+static __always_inline struct open_counts *own_counts(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&counts, &cpu);
+}
 
 /* A record is put together here: too large for the stack. Syscall tracepoint programs run
  * with preemption off (kernel/trace/trace_syscalls.c), so a CPU has one user at a time. */
@@ -211,7 +224,7 @@ static __always_inline void output(struct open_counts *count, struct open_record
 static __always_inline void emit_open(struct request *req, long ret, __u64 entry_ns,
 				      enum repeat repeat)
 {
-	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_counts *count = own_counts();
 	struct open_record *rec;
 
 	if (!count) /* never: it has one element a CPU */

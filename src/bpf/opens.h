@@ -203,7 +203,8 @@ struct exit_record {
 #define EXIT_BYTES 24
 _Static_assert(sizeof(struct exit_record) == EXIT_BYTES, "the record has no hidden padding");
 
-/* Per CPU, cumulative over the window; differences wrap. */
+/* Per CPU, cumulative over the window; differences wrap. CPUs share no cache line, also where one is fetched
+ * with its neighbour. */
 struct open_counts {
 	__u64 seen; /* returns from an open */
 	__u64 own; /* of those: by the reader's own process, so no record */
@@ -215,6 +216,7 @@ struct open_counts {
 	__u64 processes_lost; /* records of starts and ends without room */
 	__u64 changes_seen; /* returns from a call that changes a file, not by the reader's process */
 	__u64 changes_lost; /* of those: no room for the record, or the arguments are not known */
+	__u64 pad[6];
 };
 
 /* Identifies a process: ids are reused, an id with its start time is not. */

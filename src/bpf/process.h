@@ -33,7 +33,7 @@ static __always_inline bool begin_process(struct open_head *head)
 
 static __always_inline void count_lost_process(void)
 {
-	struct open_counts *count = bpf_map_lookup_elem(&counts, &zero);
+	struct open_counts *count = own_counts();
 
 	if (count)
 		count->processes_lost++;

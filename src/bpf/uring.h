@@ -62,7 +62,7 @@ int uring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 
 	if (!opens(ctx->opcode))
 		return 0;
-	count = bpf_map_lookup_elem(&counts, &zero);
+	count = own_counts();
 	rec = bpf_map_lookup_elem(&scratch, &zero);
 	if (!count || !rec)
 		return 0;
@@ -197,7 +197,7 @@ int uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 
 	if (!io || !opens((__u8)WORD(io_kiocb, io, opcode)))
 		return 0;
-	count = bpf_map_lookup_elem(&counts, &zero);
+	count = own_counts();
 	if (!count)
 		return 0;
 	rec = bpf_map_lookup_elem(&uring_pending, &io);

@@ -11,6 +11,7 @@ use super::changes;
 use super::compat::{self, Compat};
 use super::rings::Layout;
 use crate::bpf::btf;
+use crate::bpf::opens::types::open_counts;
 use crate::bpf::opens::{OpenOpensSkel, OpensSkel, OpensSkelBuilder};
 use crate::model::event::{Only, OpensInfo};
 use crate::model::open::Syscall;
@@ -27,6 +28,7 @@ use crate::probes::refusal::{
     ALLOW_PERF_EVENTS, LoadError, not_attached, perf_events_are_restricted,
 };
 use crate::sys::errno_of;
+use crate::sys::mapped::Mapped;
 use crate::sys::tracepoint::{self, TraceFs};
 
 /// How many threads may be inside an open at once with their arguments kept from entry to exit;
@@ -71,6 +73,7 @@ pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
     pub(super) skel: OpensSkel<'obj>,
     pub(super) rings: Vec<MapHandle>,
+    pub(super) counts: Mapped<open_counts>,
     pub(super) compat: Option<Compat>,
     pub(super) under_way: Option<Link>,
     pub(super) info: OpensInfo,
@@ -90,10 +93,11 @@ pub(super) fn attach<'obj>(
     {
         return Err(other(e));
     }
-    let form = Form { config, kernel, layout };
+    let form = Form { config, kernel, layout, cpus };
     let ((skel, compat_calls), choice) =
         programs::load(&form, storage, choice(kernel, config)).map_err(AttachError::Load)?;
     let rings = layout.create(&skel.maps.rings).map_err(other)?;
+    let counts = Mapped::new(&skel.maps.counts, cpus).map_err(|e| other(e.into()))?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
     let mut info = OpensInfo {
@@ -192,7 +196,7 @@ pub(super) fn attach<'obj>(
         let why = info.missing.first().map_or_else(String::new, |m| m.error.clone());
         return Err(AttachError::Nothing(why));
     }
-    Ok(Attached { links, skel, rings, compat, under_way, info })
+    Ok(Attached { links, skel, rings, counts, compat, under_way, info })
 }
 
 /// The two programs of io_uring: completion first, so that no completion is missed.
@@ -211,6 +215,8 @@ struct Form<'a> {
     config: &'a OpensConfig,
     kernel: Kernel,
     layout: Layout,
+    /// CPUs that may come up.
+    cpus: usize,
 }
 
 impl Load for Form<'_> {
@@ -274,6 +280,7 @@ impl Form<'_> {
         {
             bss.from_ns = u64::MAX;
         }
+        open.maps.counts.set_max_entries(u32::try_from(self.cpus).unwrap_or(u32::MAX))?;
         let rings = self.layout.rings;
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();

@@ -26,6 +26,7 @@ use crate::model::process_event::ProcessEvents;
 use crate::model::time::{Mono, WallOffset};
 use crate::probes::cgroups::made::Made;
 use crate::probes::{Commands, Sink, grace_period};
+use crate::sys::mapped::Mapped;
 use crate::sys::misses;
 use crate::sys::records::bytes_of;
 
@@ -59,7 +60,7 @@ pub(super) fn drain(
     commands: &Commands<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<OpenCounts> {
-    let Attached { links, skel, rings, compat, under_way, info } = attached;
+    let Attached { links, skel, rings, counts, compat, under_way, info } = attached;
     let decoder = RefCell::new(Decoder::default());
     let rings = rings
         .iter()
@@ -76,6 +77,7 @@ pub(super) fn drain(
     let mut drain = Drain {
         skel,
         rings,
+        counts,
         decoder: &decoder,
         compat,
         under_way: under_way.map(Finder::new),
@@ -113,7 +115,7 @@ pub(super) fn drain(
     // A program that was running when its link went has written its record after this.
     grace_period();
     while matches!(drain.take_some(true)?, Taken::Some) {}
-    drain.counts()
+    Ok(drain.counts())
 }
 
 /// How much of the rings a turn took.
@@ -127,6 +129,7 @@ enum Taken {
 struct Drain<'a, 'obj> {
     skel: OpensSkel<'obj>,
     rings: Vec<RingBuffer<'a>>,
+    counts: Mapped<open_counts>,
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
     /// With latencies.
@@ -287,7 +290,7 @@ impl Drain<'_, '_> {
     /// The opens since the last call, in the order of time, and the counts.
     fn take_batch(&mut self, last: bool) -> libbpf_rs::Result<OpenBatch> {
         self.ask_for_misses(last);
-        let counts = self.counts()?;
+        let counts = self.counts();
         let mut decoder = self.decoder.borrow_mut();
         if let (Some(epoch), Some(bss)) =
             (decoder.names.turn(), self.skel.maps.bss_data.as_deref_mut())
@@ -329,8 +332,8 @@ impl Drain<'_, '_> {
     }
 
     /// The counts so far. Opens at which the kernel did not run the program are lost ones too.
-    fn counts(&mut self) -> libbpf_rs::Result<OpenCounts> {
-        let (mut counts, processes_lost, changes) = read_counts(&self.skel.maps.counts)?;
+    fn counts(&mut self) -> OpenCounts {
+        let (mut counts, processes_lost, changes) = sums(self.counts.entries());
         let missed = self.changes.missed.saturating_sub(self.changes_missed_before);
         self.changes.seen = changes.seen + missed;
         self.changes.lost = changes.lost + missed + self.decoder.borrow().malformed_changes;
@@ -341,7 +344,7 @@ impl Drain<'_, '_> {
         counts.seen += missed;
         counts.lost += missed;
         counts.lost_unowned += missed;
-        Ok(counts)
+        counts
     }
 
     /// Asks, not more often than every [`LOST_EVERY`], how many opens the programs were not run for.
@@ -414,27 +417,23 @@ impl Reported {
 }
 
 /// The sums over the CPUs: of opens, of lost starts and ends of processes, and of changes of files.
-fn read_counts(map: &impl MapCore) -> libbpf_rs::Result<(OpenCounts, u64, ChangeCounts)> {
+fn sums(cpus: impl Iterator<Item = open_counts>) -> (OpenCounts, u64, ChangeCounts) {
     let mut processes_lost = 0;
     let mut changes = ChangeCounts::default();
     let mut sum = OpenCounts::default();
-    let values = map.lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
-    for value in values {
-        let mut counts = open_counts::default();
-        if plain::copy_from_bytes(&mut counts, &value).is_ok() {
-            sum.seen += counts.seen;
-            sum.own += counts.own;
-            sum.skipped += counts.skipped;
-            sum.lost += counts.lost;
-            sum.lost_unowned += counts.lost_unowned;
-            sum.unfinished = sum.unfinished.wrapping_add(counts.unfinished);
-            sum.unnamed += counts.unnamed;
-            processes_lost += counts.processes_lost;
-            changes.seen += counts.changes_seen;
-            changes.lost += counts.changes_lost;
-        }
+    for counts in cpus {
+        sum.seen += counts.seen;
+        sum.own += counts.own;
+        sum.skipped += counts.skipped;
+        sum.lost += counts.lost;
+        sum.lost_unowned += counts.lost_unowned;
+        sum.unfinished = sum.unfinished.wrapping_add(counts.unfinished);
+        sum.unnamed += counts.unnamed;
+        processes_lost += counts.processes_lost;
+        changes.seen += counts.changes_seen;
+        changes.lost += counts.changes_lost;
     }
-    Ok((sum, processes_lost, changes))
+    (sum, processes_lost, changes)
 }
 
 /// The processes whose opens were lost, with their numbers.
