@@ -91,7 +91,11 @@ fn main() {
         let read = with_probe(names, FIRST_READINGS, load);
         cpu.push(read.cpu_ns as f64 / 1e9 / seconds * 100.0);
     }
-    println!("{} sockets alive: reading takes {:.2} % of a core, once all are known", 2 * LIVE, median(&mut cpu));
+    println!(
+        "{} sockets alive: reading takes {:.2} % of a core, once all are known",
+        2 * LIVE,
+        median(&mut cpu)
+    );
 }
 
 /// Of what `median` has sorted.

@@ -201,13 +201,13 @@ static __always_inline int emit_change_returned(struct trace_event_raw_sys_exit 
 SEC("tracepoint/syscalls/sys_exit_unlinkat")
 int change_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	return emit_change_returned(ctx, BY_LOOP);
+	return ALONE(emit_change_returned(ctx, BY_LOOP));
 }
 
 SEC("?tracepoint/syscalls/sys_exit_unlinkat")
 int change_exit_516(struct trace_event_raw_sys_exit *ctx)
 {
-	return emit_change_returned(ctx, BY_CALL);
+	return ALONE(emit_change_returned(ctx, BY_CALL));
 }
 
 SEC("?tracepoint/syscalls/sys_enter_unlinkat")

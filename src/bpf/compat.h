@@ -127,13 +127,13 @@ int compat_return(struct pt_regs *ctx)
 SEC("raw_tp/sys_exit")
 int compat_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return emit_compat(ctx->args[0], (long)ctx->args[1], BY_LOOP);
+	return ALONE(emit_compat(ctx->args[0], (long)ctx->args[1], BY_LOOP));
 }
 
 SEC("?raw_tp/sys_exit")
 int compat_exit_516(struct bpf_raw_tracepoint_args *ctx)
 {
-	return emit_compat(ctx->args[0], (long)ctx->args[1], BY_CALL);
+	return ALONE(emit_compat(ctx->args[0], (long)ctx->args[1], BY_CALL));
 }
 
 #endif

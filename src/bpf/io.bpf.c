@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 #include "io.h"
 #include "kernel.h"
+#include "preempt.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -315,13 +316,13 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 SEC("raw_tp/sys_exit")
 int io_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return returned(ctx->args[0], (long)ctx->args[1], BY_LOOP);
+	return ALONE(returned(ctx->args[0], (long)ctx->args[1], BY_LOOP));
 }
 
 SEC("?raw_tp/sys_exit")
 int io_exit_516(struct bpf_raw_tracepoint_args *ctx)
 {
-	return returned(ctx->args[0], (long)ctx->args[1], BY_CALL);
+	return ALONE(returned(ctx->args[0], (long)ctx->args[1], BY_CALL));
 }
 
 static __always_inline bool is_counted_type(__s32 fd)

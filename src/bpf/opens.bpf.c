@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include "opens.h"
 #include "kernel.h"
+#include "preempt.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -47,8 +48,7 @@ static __always_inline struct open_counts *own_counts(void)
 	return bpf_map_lookup_elem(&counts, &cpu);
 }
 
-/* A record is put together here: too large for the stack. Syscall tracepoint programs run
- * with preemption off (kernel/trace/trace_syscalls.c), so a CPU has one user at a time. */
+/* A record is put together here: too large for the stack. One user a CPU: see preempt.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -281,13 +281,13 @@ static __always_inline int emit_returned(struct trace_event_raw_sys_exit *ctx, e
 SEC("tracepoint/syscalls/sys_exit_openat")
 int open_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	return emit_returned(ctx, BY_LOOP);
+	return ALONE(emit_returned(ctx, BY_LOOP));
 }
 
 SEC("?tracepoint/syscalls/sys_exit_openat")
 int open_exit_516(struct trace_event_raw_sys_exit *ctx)
 {
-	return emit_returned(ctx, BY_CALL);
+	return ALONE(emit_returned(ctx, BY_CALL));
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat")

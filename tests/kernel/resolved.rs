@@ -32,13 +32,19 @@ fn resolved(seen: &[Seen], path: &str) -> Option<(ResolvedKind, String)> {
 }
 
 /// Runs `act` in a process of its own (it may change root, directory, namespaces) and gives what
-/// the probe reported of it.
-fn observe(act: impl FnOnce()) -> Vec<Seen> {
-    let watch = watch(OpensConfig::default());
-    let child = in_child(act);
-    let (seen, counts) = watch.finish(|m| m.tgid == child);
-    assert_eq!((counts.malformed, counts.lost), (0, 0), "{counts:?}");
-    seen
+/// the probe reported of it; again where the probe says that it lost some, as it does where a kernel
+/// preempts a program (7.2).
+fn observe(act: impl Fn()) -> Vec<Seen> {
+    for _ in 0..5 {
+        let watch = watch(OpensConfig::default());
+        let child = in_child(&act);
+        let (seen, counts) = watch.finish(|m| m.tgid == child);
+        assert_eq!(counts.malformed, 0);
+        if counts.lost == 0 {
+            return seen;
+        }
+    }
+    panic!("five runs, and each of them lost opens");
 }
 
 fn raw_openat(dirfd: RawFd, path: &str) -> i64 {
@@ -152,7 +158,7 @@ fn the_root_is_that_of_the_process() {
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
         mount(Some(root.as_str()), root.as_str(), none, MsFlags::MS_BIND, none).unwrap();
         chdir(root.as_str()).unwrap();
-        fs::create_dir("old").unwrap();
+        fs::create_dir_all("old").unwrap();
         nix::unistd::pivot_root(".", "old").unwrap();
         chdir("/").unwrap();
         open("/link/file", RDONLY, Mode::empty()).unwrap();
@@ -283,6 +289,14 @@ fn a_rename_that_changes_the_case_alone_shows() {
             let copy = format!("./{path}");
             open(copy.as_str(), RDONLY, Mode::empty()).unwrap();
         }
+        for (from, to) in [
+            ("Deep/Name", "Deep/other"),
+            ("Deep/other", "Deep/name"),
+            ("Deep", "other"),
+            ("other", "deep"),
+        ] {
+            fs::rename(from, to).unwrap();
+        }
     });
     if folds {
         umount(&root).unwrap();
@@ -305,6 +319,8 @@ fn a_rename_shows_in_the_next_open() {
         open("real/file2", RDONLY, Mode::empty()).unwrap();
         fs::rename("real", "really").unwrap();
         open("really/file2", RDONLY, Mode::empty()).unwrap();
+        fs::rename("really", "real").unwrap();
+        fs::rename("real/file2", "real/file").unwrap();
     });
     for path in ["real/file", "real/file2", "really/file2"] {
         let whole = format!("{root}/{path}");
@@ -322,7 +338,7 @@ fn the_deepest_path_is_whole_and_a_deeper_one_not_known() {
         chdir(root.as_str()).unwrap();
         let mut at = root.len();
         let mut down = |name: &str| {
-            fs::create_dir(name).unwrap();
+            fs::create_dir_all(name).unwrap();
             chdir(name).unwrap();
             at += 1 + name.len();
             at
