@@ -12,8 +12,8 @@ mod skeletons {
 
     use libbpf_cargo::SkeletonBuilder;
 
-    const OBJECTS: [&str; 7] =
-        ["cgroups", "connections", "held", "hostnames", "io", "opens", "talkers"];
+    const OBJECTS: [&str; 8] =
+        ["cgroups", "connections", "held", "hostnames", "io", "listeners", "opens", "talkers"];
 
     /// Those that use kfuncs. libbpf looks these up in the kernel's own BTF, used or not: so they are
     /// there once more without, for kernels whose BTF comes from a file (src/bpf/btf.rs).

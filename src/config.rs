@@ -83,6 +83,8 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         slow,
         own_opens: file.own_opens.unwrap_or(default.own_opens),
         files: file.files.unwrap_or(default.files),
+        unix_listeners: args.unix_listeners
+            || file.unix_listeners.unwrap_or(default.unix_listeners),
         names: args.names || file.asked_names.unwrap_or(default.names),
     }
 }

@@ -32,7 +32,7 @@ pub enum ThreadRole {
     Features,
     /// Reads the details of processes.
     ProcessInfo,
-    /// Reads who has the sockets of listeners open.
+    /// Reads listeners, with who has their sockets open; loads the program for that when they are first shown.
     Listeners,
 }
 
@@ -60,13 +60,25 @@ const fn need(
 pub const NEEDS: [Need; 8] = [
     need(
         Capability::CAP_BPF,
-        &[ThreadRole::Opens, ThreadRole::Io, ThreadRole::Talkers, ThreadRole::Connections],
+        &[
+            ThreadRole::Opens,
+            ThreadRole::Io,
+            ThreadRole::Talkers,
+            ThreadRole::Connections,
+            ThreadRole::Listeners,
+        ],
         true,
         "loads programs and maps",
     ),
     need(
         Capability::CAP_PERFMON,
-        &[ThreadRole::Opens, ThreadRole::Io, ThreadRole::Talkers, ThreadRole::Connections],
+        &[
+            ThreadRole::Opens,
+            ThreadRole::Io,
+            ThreadRole::Talkers,
+            ThreadRole::Connections,
+            ThreadRole::Listeners,
+        ],
         true,
         "attaches to tracepoints, reads kernel memory",
     ),
@@ -173,9 +185,9 @@ pub fn keep(parts: &[ThreadRole], locked: bool) {
 /// Whether the kernel asks for CAP_BPF, which is not in force now, where these threads read counts.
 #[cfg(feature = "bpf")]
 fn reading_needs_bpf(parts: &[ThreadRole]) -> bool {
-    use ThreadRole::{Connections, Io, Opens, Talkers};
+    use ThreadRole::{Connections, Io, Listeners, Opens, Talkers};
     let reads_maps = parts.iter().any(|part| matches!(part, Opens | Io | Talkers | Connections));
-    let iterates = parts.contains(&ThreadRole::Connections);
+    let iterates = parts.iter().any(|part| matches!(part, Connections | Listeners));
     (reads_maps && !crate::sys::may_read_maps()) || (iterates && !crate::sys::may_iterate())
 }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     pub files: bool,
     /// Whether names that processes ask for are looked for, from the start on.
     pub names: bool,
+    /// Whether Unix sockets are among the listeners.
+    pub unix_listeners: bool,
     /// Another network namespace than our own: its name, a process in it, or a path.
     pub netns: Option<String>,
     /// The interface and the mode stay as they are, and the privileges to change them are dropped.
@@ -60,6 +62,7 @@ impl Default for Settings {
             own_opens: false,
             files: false,
             names: false,
+            unix_listeners: false,
             netns: None,
             locked: false,
         }

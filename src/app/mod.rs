@@ -304,7 +304,10 @@ impl App {
         self.screen.notice = Some(Notice { text, at: self.time.clock(), updates: 0, quiet: true });
     }
 
-    fn take_listeners(&mut self, found: Listeners) -> Vec<Effect> {
+    fn take_listeners(&mut self, mut found: Listeners) -> Vec<Effect> {
+        if self.data.connections_known && !self.data.polled() {
+            self.data.owners.accepted.fill_in(&mut found);
+        }
         self.talkers_pane.listeners.take(found);
         if self.talkers_pane.view != TalkersView::Listeners {
             return Vec::new();

@@ -276,7 +276,7 @@ impl App {
         match self.screen.focus {
             Pane::Opens => self.opens_pane.bytes_of(self.opens_pane.selected()?, opens),
             Pane::Talkers if self.talkers_pane.view == TalkersView::Listeners => {
-                Some(self.talkers_pane.listeners.selected()?.local.to_string().into_bytes())
+                Some(self.talkers_pane.listeners.selected()?.bound.to_string().into_bytes())
             }
             Pane::Talkers if self.talkers_pane.view == TalkersView::Connections => {
                 let table = &self.talkers_pane.conns;

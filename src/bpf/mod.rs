@@ -33,6 +33,12 @@ pub(crate) mod io {
     include!(concat!(env!("OUT_DIR"), "/io.skel.rs"));
 }
 
+/// Skeleton of `listeners.bpf.c`.
+pub(crate) mod listeners {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]
+    include!(concat!(env!("OUT_DIR"), "/listeners.skel.rs"));
+}
+
 /// Skeleton of `opens.bpf.c`.
 pub(crate) mod opens {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_imports)]

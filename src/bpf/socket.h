@@ -75,9 +75,12 @@ enum {
 #define SOCK_DONE 1
 
 #define SOCK_STREAM 1
+#define SOCK_SEQPACKET 5
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define IPPROTO_MPTCP 262
 #define MSG_PEEK 0x2
 #define MSG_ERRQUEUE 0x2000

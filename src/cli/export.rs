@@ -124,6 +124,7 @@ impl ExportArgs {
             io: self.io,
             slow: self.slow,
             names: false,
+            unix_listeners: false,
             types: self.types.clone(),
             lock: !self.no_lock,
         }

@@ -130,6 +130,7 @@ impl StreamArgs {
             ("--io", &[Kind::Io], watch.io.is_some()),
             ("--slow", &[Kind::Io, Kind::Slow], watch.slow.is_some()),
             ("--names", &[Kind::Connections], watch.names),
+            ("--unix-listeners", &[Kind::Listeners], watch.unix_listeners),
             ("--failed", FILES, self.choose.failed),
             ("--path", PATHS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),

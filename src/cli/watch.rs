@@ -52,6 +52,9 @@ pub struct WatchArgs {
     /// and the ClientHello of TLS
     #[arg(long)]
     pub names: bool,
+    /// Show Unix sockets that listen (stream and seqpacket) among the listeners, too
+    #[arg(long)]
+    pub unix_listeners: bool,
     #[command(flatten)]
     pub types: BtfArgs,
     /// Drop all privileges not needed for reading counters; interface and mode cannot change

@@ -46,6 +46,7 @@ pub struct FileConfig {
     pub own_opens: Option<bool>,
     pub files: Option<bool>,
     pub asked_names: Option<bool>,
+    pub unix_listeners: Option<bool>,
     pub mouse: Option<bool>,
     pub ascii: Option<bool>,
 }

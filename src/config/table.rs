@@ -98,7 +98,7 @@ const fn values(
 }
 
 /// Settings that apply to `stream` and `record`, too.
-const OF_ALL: [Setting; 10] = [
+const OF_ALL: [Setting; 11] = [
     value(
         "interface",
         "--interface",
@@ -171,6 +171,13 @@ const OF_ALL: [Setting; 10] = [
          DNS and from the ClientHello of TLS. They say which sites are visited; recordings and lines have \
          them too.",
         |c, key, v| readers::boolean(key, v).map(|flag| c.asked_names = Some(flag)),
+    ),
+    value(
+        "unix_listeners",
+        "--unix-listeners",
+        "false",
+        "Show Unix sockets that listen among the listeners, too; recordings, lines and reports have them then.",
+        |c, key, v| readers::boolean(key, v).map(|flag| c.unix_listeners = Some(flag)),
     ),
     value(
         "owners",

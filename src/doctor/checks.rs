@@ -14,6 +14,7 @@ use crate::probes::cgroups::{self, Reached};
 use crate::probes::connections::tried_hostnames;
 use crate::probes::held;
 use crate::probes::io;
+use crate::probes::listeners;
 use crate::probes::preflight::{self, TraceFsFound};
 use crate::probes::programs;
 
@@ -44,8 +45,10 @@ pub(super) fn examine() -> Report {
         true => Check::ok("names", "can be looked for, with --names"),
         false => Check::without("names", "not all that --names looks for is seen"),
     });
+    let listeners = listeners::tried();
     let mut missing = Vec::new();
     add_missing(&mut missing, &names);
+    add_missing(&mut missing, &listeners);
     add_missing(&mut missing, talkers.iter().flatten().flat_map(|watched| &watched.missing));
     add_missing(&mut missing, owners.iter().flat_map(|info| &info.missing));
     add_missing(&mut missing, holds.iter().flatten());

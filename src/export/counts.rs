@@ -190,7 +190,7 @@ impl Counts {
                 add_missing(&mut self.missing, watched.iter().flat_map(|w| &w.missing));
                 self.interfaces.watch(watched);
             }
-            ProbeInfo::Listeners => {}
+            ProbeInfo::Listeners(_) => {}
             ProbeInfo::Connections(info) => {
                 add_missing(&mut self.missing, &info.missing);
                 self.connections.start(info.attribution);

@@ -88,7 +88,7 @@ pub enum ProbeInfo {
     Talkers(Vec<Watched>),
     Connections(ConnectionsInfo),
     Io(IoInfo),
-    Listeners,
+    Listeners(ListenersInfo),
 }
 
 impl ProbeInfo {
@@ -98,7 +98,7 @@ impl ProbeInfo {
             Self::Talkers(_) => ProbeId::Talkers,
             Self::Connections(_) => ProbeId::Connections,
             Self::Io(_) => ProbeId::Io,
-            Self::Listeners => ProbeId::Listeners,
+            Self::Listeners(_) => ProbeId::Listeners,
         }
     }
 }
@@ -124,6 +124,13 @@ impl ProbeEnd {
             Self::Listeners => ProbeId::Listeners,
         }
     }
+}
+
+/// Coverage of the listeners probe on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenersInfo {
+    /// Features that the kernel refused.
+    pub missing: Vec<Missing>,
 }
 
 /// Coverage of the opens probe on this kernel.

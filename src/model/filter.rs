@@ -14,7 +14,7 @@ pub use pattern::Pattern;
 pub use terms::{TERMS, TermForm};
 
 use super::cgroup::Cgroup;
-use super::conn::{Conn, TCP};
+use super::conn::Conn;
 use super::file_change::{FileChange, Op};
 use super::lineage::Ancestor;
 use super::listener::Listener;
@@ -347,10 +347,13 @@ impl Filter {
     /// Whether the terms on the address (`ip:`), the port and the state of a listener match. It has neither
     /// a peer nor a round-trip time.
     pub fn listener(&self, listener: &Listener) -> bool {
-        let state = (listener.protocol == TCP).then_some(TcpState::Listen);
-        let port = listener.local.port();
-        self.address(listener.local.ip())
-            && self.port([port, port])
+        let bound = &listener.bound;
+        let state = bound.takes_connections().then_some(TcpState::Listen);
+        let is_at = match bound.ip() {
+            Some(local) => self.address(local.ip()) && self.port([local.port(); 2]),
+            None => self.nets.iter().all(|t| t.negated) && self.ports.iter().all(|t| t.negated),
+        };
+        is_at
             && self.states.iter().all(|t| t.passes(|is| state == Some(*is)))
             && self.peers.iter().all(|t| t.negated)
             && self.hostnames.iter().all(|t| t.negated)

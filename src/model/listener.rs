@@ -1,12 +1,12 @@
-//! Sockets that wait for others: TCP listeners and bound UDP sockets, with their processes.
+//! Sockets that wait for others: TCP and Unix listeners and bound UDP sockets, with their processes.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::bound::Bound;
 use super::conn::Owner;
 use super::time::{Mono, WallOffset};
 
@@ -14,28 +14,35 @@ use super::time::{Mono, WallOffset};
 /// [`Listeners::left_out`].
 pub const MAX_LISTENERS: usize = 8_192;
 
+/// Bytes of the cgroups' paths in one reading: with these it fits into a recording. Rows beyond have none, and
+/// [`Listeners::problem`] says how many.
+pub const MAX_CGROUP_BYTES: usize = 4 << 20;
+
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
-    /// The protocol number of IP.
-    pub protocol: u16,
-    pub local: SocketAddr,
+    pub bound: Bound,
     /// The network namespace's inode number.
     pub netns: u32,
-    /// Index of the interface that the socket is bound to; 0: none.
-    pub interface: u32,
     /// The inode of the file through which processes hold it.
     pub inode: u32,
     /// The reading that found it first; `None`: it was there before the first one, or that is not known.
     pub since: Option<Mono>,
-    /// Of TCP: connections that wait to be accepted, and how many may. Of UDP: bytes that wait to be read,
-    /// and no limit.
+    /// Connections that wait to be accepted, and how many may. Of UDP: bytes that wait to be read, and no
+    /// limit.
     pub waiting: u32,
-    /// `None` also in other network namespaces than that of the program.
+    /// `None` also where it is not known, as `drops`.
     pub limit: Option<u32>,
     /// Connections or datagrams that were dropped, as the queue was full or for other reasons; `None`
-    /// where it is not known: for TCP in other network namespaces than that of the program.
+    /// where it is not known: for TCP in other network namespaces than that of the program, where no process
+    /// has it open or the kernel refuses the program that reads it there. Unix sockets drop none: connect()
+    /// waits, or fails.
     pub drops: Option<u32>,
+    /// Connections to its address that processes accepted, see
+    /// [`Accepted`](super::connections::Accepted); `None` where these are not counted. A recording has the
+    /// connections themselves.
+    #[serde(skip)]
+    pub accepted: Option<u64>,
     /// The first process that has it open, and how many others have.
     pub owner: Option<Owner>,
     pub others: u32,
@@ -44,16 +51,22 @@ pub struct Listener {
 }
 
 /// Namespace, protocol, address and inode: the same in all readings of one listener.
-type Identity = (u32, u16, SocketAddr, u32);
+type Identity = (u32, Bound, u32);
 
 impl Listener {
     fn identity(&self) -> Identity {
-        (self.netns, self.protocol, self.local, self.inode)
+        (self.netns, self.bound.clone(), self.inode)
+    }
+
+    /// The order by port, Unix sockets behind the others by name.
+    pub fn place(&self) -> impl Ord + '_ {
+        let port = self.bound.ip().map(|local| local.port());
+        (port.is_none(), port, &self.bound, self.netns, self.inode)
     }
 
     /// Approximate memory beside the row itself, bytes.
     pub fn bytes(&self) -> usize {
-        self.cgroup.as_ref().map_or(0, |path| path.len())
+        self.cgroup.as_ref().map_or(0, |path| path.len()) + self.bound.bytes()
     }
 }
 
@@ -70,6 +83,27 @@ pub struct Listeners {
     pub partial: bool,
     /// Why rows or processes are missing.
     pub problem: Option<String>,
+}
+
+/// The number of listeners by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub tcp: usize,
+    pub udp: usize,
+    pub unix: usize,
+}
+
+/// Counts listeners by kind.
+pub fn counts<'a>(all: impl Iterator<Item = &'a Listener>) -> Counts {
+    let mut counts = Counts::default();
+    for listener in all {
+        *match &listener.bound {
+            Bound::Unix { .. } => &mut counts.unix,
+            bound if bound.is_tcp() => &mut counts.tcp,
+            Bound::Ip { .. } => &mut counts.udp,
+        } += 1;
+    }
+    counts
 }
 
 impl Listeners {
@@ -115,7 +149,7 @@ pub enum ListenerEvent {
     Seen,
     /// It is new.
     Listen,
-    /// Its queue, limit, drops or processes are others.
+    /// Its queue, limit, drops, accepted connections or processes are others.
     Change,
     /// It has gone: a whole reading lacks it, or two in a row that may lack some. The values are the last ones.
     Close,
@@ -186,20 +220,29 @@ impl KnownListeners {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::model::conn::TCP;
 
+    fn port(row: &Listener) -> u16 {
+        row.bound.ip().unwrap().port()
+    }
+
     fn listener(port: u16, inode: u32) -> Listener {
         Listener {
-            protocol: TCP,
-            local: SocketAddr::from(([0, 0, 0, 0], port)),
+            bound: Bound::Ip {
+                protocol: TCP,
+                local: SocketAddr::from(([0, 0, 0, 0], port)),
+                interface: 0,
+            },
             netns: 1,
-            interface: 0,
             inode,
             since: None,
             waiting: 0,
             limit: Some(128),
             drops: Some(0),
+            accepted: None,
             owner: None,
             others: 0,
             cgroup: None,
@@ -213,7 +256,7 @@ mod tests {
         let mut read = |at, rows: Vec<Listener>, partial| {
             let mut found = Listeners { at: Mono(at), rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row| events.push((event, row.local.port())));
+            known.follow(&mut found, |event, row| events.push((event, port(row))));
             let since: Vec<_> = found.rows.iter().map(|row| row.since.map(|at| at.0)).collect();
             (events, since)
         };
@@ -243,7 +286,7 @@ mod tests {
             let rows = rows.iter().map(|port| listener(*port, u32::from(*port))).collect();
             let mut found = Listeners { rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row| events.push((event, row.local.port())));
+            known.follow(&mut found, |event, row| events.push((event, port(row))));
             events
         };
         assert_eq!(read(&[], true), []);

@@ -2,6 +2,7 @@
 //!
 //! Time is always an argument, and text from elsewhere stays bytes until it is shown.
 
+pub mod bound;
 pub mod call_times;
 pub mod cgroup;
 pub mod common_files;

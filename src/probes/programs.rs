@@ -29,6 +29,8 @@ pub enum Object {
     Hostnames,
     /// Bytes read and written.
     Io,
+    /// Listeners of all network namespaces.
+    Listeners,
 }
 
 /// A feature that is missing if none of its forms can be loaded and attached.
@@ -103,6 +105,9 @@ pub const HELD_MAPPINGS: &str = "held files: mappings";
 pub const HOSTNAMES_DNS: &str = "names: DNS";
 /// Names of servers from the ClientHello of TLS.
 pub const HOSTNAMES_SNI: &str = "names: SNI";
+/// Queue limits and drops of TCP listeners in other network namespaces, Unix sockets there, and processes of
+/// listeners without a scan of /proc.
+pub const LISTENING_FILES: &str = "listeners: limits, drops and Unix sockets of other namespaces";
 /// Bytes read and written by system calls: all else about bytes of files depends on it.
 pub const IO_CALLS: &str = "io: system calls";
 /// How long these calls take.
@@ -124,7 +129,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 33] = [
+pub const FEATURES: [Feature; 34] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
@@ -167,6 +172,7 @@ pub const FEATURES: [Feature; 33] = [
     feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
     feature(Object::Hostnames, HOSTNAMES_DNS, &[&["names_arrive", "names_leave"]]),
     feature(Object::Hostnames, HOSTNAMES_SNI, &[&["names_leave"]]),
+    feature(Object::Listeners, LISTENING_FILES, &[&["listening_files"]]),
     feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
     feature(Object::Io, IO_TIMES, &[&["io_enter", "io_exit"], &["io_enter_516", "io_exit_516"]]),
     feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
@@ -369,7 +375,7 @@ mod tests {
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
     use super::*;
-    use crate::bpf::{cgroups, connections, held, hostnames, io, opens, talkers};
+    use crate::bpf::{cgroups, connections, held, hostnames, io, listeners, opens, talkers};
 
     fn programs(open: &OpenObject) -> BTreeSet<String> {
         open.progs().map(|program| program.name().to_string_lossy().into_owned()).collect()
@@ -400,6 +406,9 @@ mod tests {
         let mut storage = MaybeUninit::uninit();
         let open = io::IoSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Io), programs(open.open_object()));
+        let mut storage = MaybeUninit::uninit();
+        let open = listeners::ListenersSkelBuilder::default().open(&mut storage).unwrap();
+        assert_eq!(in_table(Object::Listeners), programs(open.open_object()));
         let mut storage = MaybeUninit::uninit();
         let open = talkers::TalkersSkelBuilder::default().open(&mut storage).unwrap();
         assert_eq!(in_table(Object::Talkers), programs(open.open_object()));

@@ -17,7 +17,8 @@ use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
 use crate::model::escape::escape;
 use crate::model::event::{
-    ConnectionsInfo, IoInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo, Watched,
+    ConnectionsInfo, IoInfo, ListenersInfo, OpensInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo,
+    Watched,
 };
 use crate::model::file_change::FileChanges;
 use crate::model::file_io::IoSample;
@@ -66,7 +67,7 @@ pub(super) enum Rare<'a> {
     /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
     Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
     Hostnames(Cow<'a, HostnamesBatch>),
-    ListenersStarted(Result<(), Problem>),
+    ListenersStarted(Result<ListenersInfo, Problem>),
     Listeners(Cow<'a, Listeners>),
     ListenersEnded,
 }
@@ -134,7 +135,7 @@ impl<'a> Rare<'a> {
                 ProbeInfo::Talkers(watched) => Rare::Watching(Ok(watched.clone())),
                 ProbeInfo::Connections(info) => Rare::ConnectionsStarted(Ok(info.clone())),
                 ProbeInfo::Io(info) => Rare::IoStarted(Ok(info.clone())),
-                ProbeInfo::Listeners => Rare::ListenersStarted(Ok(())),
+                ProbeInfo::Listeners(info) => Rare::ListenersStarted(Ok(info.clone())),
             },
             Seen::Probe(ProbeEvent::Failed(id, problem)) => {
                 let problem = problem.clone();
@@ -224,7 +225,7 @@ impl<'a> Rare<'a> {
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
             Rare::Hostnames(names) => Seen::Probe(ProbeEvent::Hostnames(names.into_owned())),
             Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
-            Rare::ListenersStarted(Ok(())) => started(ProbeInfo::Listeners),
+            Rare::ListenersStarted(Ok(info)) => started(ProbeInfo::Listeners(info)),
             Rare::ListenersStarted(Err(problem)) => failed(ProbeId::Listeners, problem),
             Rare::Listeners(found) => {
                 Seen::Probe(ProbeEvent::Listeners(Box::new(found.into_owned())))
@@ -260,7 +261,8 @@ impl<'a> Rare<'a> {
             }
             Rare::OpensStarted(Ok(OpensInfo { missing, .. }))
             | Rare::ConnectionsStarted(Ok(ConnectionsInfo { missing, .. }))
-            | Rare::IoStarted(Ok(IoInfo { missing, .. })) => {
+            | Rare::IoStarted(Ok(IoInfo { missing, .. }))
+            | Rare::ListenersStarted(Ok(ListenersInfo { missing })) => {
                 missing.iter_mut().for_each(missing_plain);
             }
             Rare::Hostnames(names) => {

@@ -7,8 +7,9 @@ use super::decode::Decoder;
 use super::encode::Encoder;
 use super::*;
 use crate::files::create;
+use crate::model::bound::{Bound, UnixKind, UnixName};
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId};
-use crate::model::listener::{Listeners, MAX_LISTENERS};
+use crate::model::listener::{Listener, Listeners, MAX_CGROUP_BYTES, MAX_LISTENERS};
 use crate::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use crate::model::problem::Problem;
 use crate::model::time::WallOffset;
@@ -170,7 +171,13 @@ fn memory_stays_in_proportion_whatever_a_file_says() {
     let cgroups = Seen::Cgroups(names.iter().map(|(id, _)| (*id, None)).collect());
     let (seen, _) = read(&recording(&[(Mono(0), cgroups)])).unwrap();
     assert_eq!(seen, lines(Mono(0), &Seen::Unwritten));
-    let row = sample::listeners().rows.remove(2);
+    // The largest reading: each a Unix socket with the longest name, and all the cgroups that there may be.
+    let name = UnixName::new(&[&[0][..], &[b'x'; 107]].concat());
+    let row = Listener {
+        bound: Bound::Unix { kind: UnixKind::Stream, name },
+        cgroup: Some(vec![b'x'; MAX_CGROUP_BYTES / MAX_LISTENERS].into()),
+        ..sample::listeners().rows.remove(3)
+    };
     for (more, is_read) in [(0, true), (1, false)] {
         let rows = vec![row.clone(); MAX_LISTENERS + more];
         let found = Box::new(Listeners { rows, ..Listeners::default() });

@@ -7,7 +7,9 @@ use crate::model::cgroup::Cgroup;
 use crate::model::conn::{Conn, ConnectionsBatch, ConnectionsTick};
 use crate::model::container::ContainerName;
 use crate::model::coverage::Missing;
-use crate::model::event::{ConnectionsInfo, IoInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::event::{
+    ConnectionsInfo, IoInfo, ListenersInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched,
+};
 use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChange;
 use crate::model::link::{ForeignHook, Link};
@@ -76,7 +78,10 @@ fn event_bytes(event: &ProbeEvent) -> usize {
             missing: features, ..
         })) => all(features, missing),
         ProbeEvent::Failed(_, failed) => problem(failed),
-        ProbeEvent::Ended(_) | ProbeEvent::Started(ProbeInfo::Listeners) => 0,
+        ProbeEvent::Started(ProbeInfo::Listeners(ListenersInfo { missing: features })) => {
+            all(features, missing)
+        }
+        ProbeEvent::Ended(_) => 0,
     }
 }
 

@@ -11,22 +11,31 @@ use crate::cli::{By, Format, ReportArgs};
 use crate::console::say;
 use crate::files;
 use crate::model::cgroup::Cgroup;
-use crate::model::conn::TCP;
+use crate::model::connections::Connections;
 use crate::model::escape::escape;
-use crate::model::event::ProbeEvent;
-use crate::model::listener::{Listener, Listeners};
+use crate::model::event::{ProbeEvent, ProbeInfo};
+use crate::model::listener::{Counts, Listener, Listeners, counts};
 use crate::model::time::Stamp;
 use crate::privileges;
-use crate::probes::connections::listeners;
+use crate::probes::listeners::ListenerReader;
 use crate::recording::{Item, Reader, Seen};
 use crate::session::Choose;
 use crate::stream::print;
 
 /// Runs the report. The exit status is 1 where a part is missing.
-pub(super) fn run(args: &ReportArgs, choose: &Choose, top: usize) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    args: &ReportArgs,
+    choose: &Choose,
+    top: usize,
+    with_unix: bool,
+) -> anyhow::Result<ExitCode> {
     let (found, mut is_whole) = match &args.file {
         Some(file) => recorded(file)?,
-        None => (listeners(), true),
+        None => {
+            let reader = ListenerReader::load(with_unix);
+            reader.missing().iter().for_each(|missing| say(&missing.to_string()));
+            (reader.read(), reader.missing().is_empty())
+        }
     };
     if let Some(why) = found.doubt() {
         say(&why);
@@ -40,16 +49,16 @@ pub(super) fn run(args: &ReportArgs, choose: &Choose, top: usize) -> anyhow::Res
             rows.push(row(listener, cgroup.as_ref()));
         }
     }
-    rows.sort_by_key(|row| row.listener.as_deref().map(order));
+    rows.sort_by(|a, b| a.listener.as_deref().map(order).cmp(&b.listener.as_deref().map(order)));
     let all = rows.len();
     rows.truncate(top);
     let mut out = Vec::new();
     match args.format {
         Format::Text => {
-            let tcp = |row: &&Row| row.listener.as_ref().is_some_and(|l| l.protocol == TCP);
-            let tcp = rows.iter().filter(tcp).count();
-            let heading =
-                format!("{tcp} TCP · {} UDP · {} more rows\n", rows.len() - tcp, all - rows.len());
+            let Counts { tcp, udp, unix } =
+                counts(rows.iter().filter_map(|r| r.listener.as_deref()));
+            let unix = if unix > 0 { format!(" · {unix} Unix") } else { String::new() };
+            let heading = format!("{tcp} TCP · {udp} UDP{unix} · {} more rows\n", all - rows.len());
             out.extend_from_slice(heading.as_bytes());
         }
         Format::Csv => csv_header(By::Listener, &mut out),
@@ -63,8 +72,8 @@ pub(super) fn run(args: &ReportArgs, choose: &Choose, top: usize) -> anyhow::Res
 }
 
 /// The fullest queues and most drops first, then by port.
-fn order(l: &Listener) -> impl Ord + use<> {
-    (Reverse(l.drops), Reverse(l.waiting), l.local.port(), l.protocol, l.local.ip(), l.netns)
+fn order(l: &Listener) -> impl Ord + '_ {
+    (Reverse(l.drops), Reverse(l.waiting), l.place())
 }
 
 fn row(listener: Listener, cgroup: Option<&Cgroup>) -> Row {
@@ -87,10 +96,18 @@ fn recorded(file: &Path) -> anyhow::Result<(Listeners, bool)> {
         Reader::new(BufReader::new(source)).map_err(|e| anyhow::anyhow!("report {name}: {e}"))?;
     // Nothing else is opened.
     privileges::keep(&[], false);
-    let mut last = None;
+    let (mut last, mut connections) = (None, None::<Connections>);
     let is_whole = loop {
         match reader.read() {
             Ok(Item::Seen(_, Seen::Probe(ProbeEvent::Listeners(found)))) => last = Some(*found),
+            Ok(Item::Seen(at, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))))) => {
+                connections.get_or_insert_default().start(at, info.attribution);
+            }
+            Ok(Item::Seen(_, Seen::Probe(ProbeEvent::Connections(batch)))) => {
+                if let Some(connections) = &mut connections {
+                    connections.apply(&batch);
+                }
+            }
             Ok(Item::Seen(..) | Item::Block(_)) => {}
             Ok(Item::End(_)) => break true,
             Err(e) => {
@@ -99,6 +116,14 @@ fn recorded(file: &Path) -> anyhow::Result<(Listeners, bool)> {
             }
         }
     };
-    let found = last.ok_or_else(|| anyhow::anyhow!("report {name}: it has no listeners"))?;
-    Ok((found, is_whole))
+    let mut found = last.ok_or_else(|| anyhow::anyhow!("report {name}: it has no listeners"))?;
+    let Some(connections) = connections.filter(|connections| !connections.polled()) else {
+        return Ok((found, is_whole));
+    };
+    connections.accepted.fill_in(&mut found);
+    let left_out = connections.accepted.left_out;
+    if left_out > 0 {
+        say(&format!("{left_out} accepted connections to further addresses are not counted"));
+    }
+    Ok((found, is_whole && left_out == 0))
 }

@@ -58,7 +58,8 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
         say(&format!("`op:` has no effect on a report by {}", args.by.name()));
     }
     if args.by == By::Listener {
-        return listeners::run(args, &choose, args.top.unwrap_or(ROWS));
+        let top = args.top.unwrap_or(ROWS);
+        return listeners::run(args, &choose, top, settings.unix_listeners);
     }
     let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
     match &args.file {

@@ -229,7 +229,7 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_)
             | ProbeEvent::Listeners(_)
-            | ProbeEvent::Started(ProbeInfo::Listeners)
+            | ProbeEvent::Started(ProbeInfo::Listeners(_))
             | ProbeEvent::Links(_) => {}
         }
     }

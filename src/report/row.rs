@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use crate::cli::By;
 use crate::model::call_times::{self, CallTimes};
-use crate::model::conn::protocol_name;
 use crate::model::errno::errno_name;
 use crate::model::held::Held;
 use crate::model::listener::Listener;
@@ -247,28 +246,46 @@ fn held<'a, V: Visitor<&'a Row>>(v: &mut V) {
 
 fn listener<'a, V: Visitor<&'a Row>>(v: &mut V) {
     let of = |r: &'a Row| r.listener.as_deref();
-    v.field(key!("protocol", "tcp or udp"), move |r| of(r).map(|l| protocol_name(l.protocol)));
-    v.field(key!("local_ip", "address that it is bound to; 0.0.0.0 or :: for all"), move |r| {
-        of(r).map(|l| l.local.ip())
-    });
-    v.field(key!("local_port", "its port"), move |r| of(r).map(|l| l.local.port()));
+    v.field(
+        key!("protocol", "tcp, udp, or u_str and u_seq for Unix sockets (stream, seqpacket)"),
+        move |r| of(r).map(|l| l.bound.protocol()),
+    );
     v.field(
         key!(
-            "waiting",
-            "of tcp connections that wait to be accepted, of udp bytes that wait to be read"
+            "local_ip",
+            "address that it is bound to; 0.0.0.0 or :: for all; null for Unix sockets"
         ),
+        move |r| of(r).and_then(|l| l.bound.ip()).map(|local| local.ip()),
+    );
+    v.field(key!("local_port", "its port; null for Unix sockets"), move |r| {
+        of(r).and_then(|l| l.bound.ip()).map(|local| local.port())
+    });
+    v.field(
+        key!("path", "path of a Unix socket, or its abstract name after an @; null for others"),
+        move |r| of(r).and_then(|l| l.bound.unix()).map(|name| Text(name.as_bytes())),
+    );
+    v.field(
+        key!("waiting", "connections that wait to be accepted, of udp bytes that wait to be read"),
         move |r| of(r).map(|l| l.waiting),
     );
     v.field(
-        key!("limit", "connections that may wait; null for udp, and in other network namespaces"),
+        key!("limit", "connections that may wait (backlog); null for udp, and in other network namespaces where it is not known"),
         move |r| of(r).and_then(|l| l.limit),
     );
     v.field(
         key!(
             "drops",
-            "connections or datagrams that the socket dropped; null for tcp in other network namespaces"
+            "connections or datagrams that the socket dropped; null for Unix sockets, and for tcp in other network namespaces where that is not known"
         ),
         move |r| of(r).and_then(|l| l.drops),
+    );
+    v.field(
+        key!(
+            "accepted",
+            "of a recording, connections to its address that processes accepted, those of all listeners at one address \
+             together; null for udp, and where these are not counted"
+        ),
+        move |r| of(r).and_then(|l| l.accepted),
     );
     v.field(key!("more_processes", "further processes that have it open"), move |r| {
         of(r).map(|l| l.others)

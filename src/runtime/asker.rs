@@ -12,9 +12,10 @@ use crate::clock;
 use crate::model::process_info::ProcessQuery;
 use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
-use crate::probes::connections::listeners;
 use crate::probes::containers::ContainerFiles;
+use crate::probes::listeners::ListenerReader;
 use crate::probes::process_info;
+use crate::settings::Settings;
 
 /// Questions of one kind that may wait.
 const WAITING: usize = 4;
@@ -31,7 +32,8 @@ pub(super) struct Asker {
 
 impl Asker {
     /// Starts the threads; the answers are for the app.
-    pub(super) fn start(locked: bool, answers: &Sender<Msg>) -> Self {
+    pub(super) fn start(settings: &Settings, answers: &Sender<Msg>) -> Self {
+        let Settings { locked, unix_listeners, .. } = *settings;
         let keep = |parts: &'static [ThreadRole]| move || privileges::keep(parts, locked);
         let mut known = Cgroups::new();
         let describe = move |asked: ProcessQuery| {
@@ -52,7 +54,13 @@ impl Asker {
         let names = move |ids: Vec<Box<str>>| Msg::Containers(files.names(&ids));
         let containers = spawn("containers", keep(&[]), answers.clone(), names);
         let keeps = keep(&[ThreadRole::Listeners]);
-        let read = |()| Msg::Listeners(Box::new(listeners()));
+        // Most runs never show them: loaded for the first question, where that is allowed later.
+        let load = move || ListenerReader::load(unix_listeners);
+        let mut reader = locked.then(load);
+        let read = move |()| {
+            let reader = reader.get_or_insert_with(load);
+            Msg::Listeners(Box::new(reader.read()))
+        };
         let listeners = spawn("listeners", keeps, answers.clone(), read);
         Self { processes, cgroups, containers, parents, listeners }
     }

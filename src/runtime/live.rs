@@ -49,7 +49,7 @@ async fn session(settings: &Settings, screen: &ScreenSettings) -> anyhow::Result
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);
     let answers = Answers::new();
-    let asker = Asker::start(settings.locked, &answers.sender);
+    let asker = Asker::start(settings, &answers.sender);
     let helpers = Helpers::start(settings, screen, answers);
     let mut app = App::new(settings, &machine::name(), clock::mono());
     app.arrange(screen);

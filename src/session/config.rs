@@ -58,7 +58,7 @@ impl IoConfig {
 impl ListenersConfig {
     /// The configuration for these settings, with a reading every `interval` at most.
     pub fn every(interval: Duration, settings: &Settings) -> Self {
-        Self { interval, locked: settings.locked }
+        Self { interval, unix: settings.unix_listeners, locked: settings.locked }
     }
 }
 

@@ -9,6 +9,7 @@ use super::summary::{
     ProcessesSummary, Ready, SlowSummary, Summary,
 };
 use crate::cli::Kind;
+use crate::model::bound::{Bound, UnixKind, UnixName};
 use crate::model::call_times::CallTimes;
 use crate::model::cgroup::Cgroup;
 use crate::model::conn::{Owner, OwnerFrom, TCP, UDP};
@@ -95,7 +96,7 @@ pub fn processes() -> ProcessEvents {
     ProcessEvents { events, lost: 0, wall: WALL }
 }
 
-/// A TCP listener, a UDP socket of another namespace, and a listener of the kernel's.
+/// A TCP listener, a UDP socket of another namespace, a listener of the kernel's, and a Unix socket.
 pub fn listeners() -> Listeners {
     let owner = Owner {
         key: ProcessKey { tgid: 812, start_boottime_ns: 5 },
@@ -103,43 +104,54 @@ pub fn listeners() -> Listeners {
         comm: Comm::new(b"ng\x1b[31m\xff"),
         from: OwnerFrom::Found,
     };
+    let ip = |protocol, local| Bound::Ip { protocol, local, interface: 0 };
     let tcp = Listener {
-        protocol: TCP,
-        local: SocketAddr::from(([0, 0, 0, 0], 443)),
+        bound: ip(TCP, SocketAddr::from(([0, 0, 0, 0], 443))),
         netns: 4_026_531_840,
-        interface: 0,
         inode: 7_001,
         since: None,
         waiting: 3,
         limit: Some(511),
         drops: Some(17),
+        accepted: Some(1_204),
         owner: Some(owner),
         others: 4,
         cgroup: Some((*b"/system.slice/nginx.service").into()),
     };
     let at = Mono(2_000_000_000);
     let udp = Listener {
-        protocol: UDP,
-        local: SocketAddr::from(([127, 0, 0, 53], 53)),
+        bound: ip(UDP, SocketAddr::from(([127, 0, 0, 53], 53))),
         netns: 4_026_532_201,
         since: Some(at),
         limit: None,
+        accepted: None,
         others: 0,
         ..tcp.clone()
     };
     let kernel = Listener {
-        local: SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 2_049)),
+        bound: ip(TCP, SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 2_049))),
         inode: 0,
         waiting: 0,
         limit: None,
         drops: None,
+        accepted: Some(0),
         owner: None,
         others: 0,
         cgroup: None,
         ..tcp.clone()
     };
     let problem = Some("descriptors of 2 processes cannot be read".to_owned());
-    let rows = vec![tcp, udp, kernel];
+    let unix = Listener {
+        bound: Bound::Unix {
+            kind: UnixKind::Stream,
+            name: UnixName::new(b"\0=a \"b\",\n\x1b[31m\xff"),
+        },
+        limit: Some(4_096),
+        drops: None,
+        accepted: None,
+        ..tcp.clone()
+    };
+    let rows = vec![tcp, udp, kernel, unix];
     Listeners { at, wall: WALL, rows, problem, ..Listeners::default() }
 }
 
@@ -348,7 +360,7 @@ pub fn summary() -> Summary {
         }),
         files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
-        listeners: Some(ListenersSummary { written: 12, left_out: 0 }),
+        listeners: Some(ListenersSummary { written: 12, left_out: 0, accepted_left_out: 0 }),
         io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default() }),
         slow: Some(SlowSummary { written: 3, lost: 0 }),
         dropped: Some(340),

@@ -143,10 +143,7 @@ impl Session {
                 ..OpensConfig::new(settings, self.choose.only())
             }),
             talkers: self.wanted.has(Kind::Talkers).then(|| TalkersConfig::new(settings)),
-            connections: self
-                .wanted
-                .has(Kind::Connections)
-                .then(|| ConnectionsConfig::new(settings)),
+            connections: self.connections_config(settings),
             io: self
                 .wanted
                 .needs_io_probe()
@@ -162,6 +159,14 @@ impl Session {
         let done = self.run_with(&mut probes, settings, stop).await;
         probes.join();
         done
+    }
+
+    /// Those of listeners are only counted, for which no names are looked for.
+    fn connections_config(&self, settings: &Settings) -> Option<ConnectionsConfig> {
+        let names = settings.names && self.wanted.has(Kind::Connections);
+        let counts = self.wanted.has(Kind::Connections)
+            || (self.wanted.has(Kind::Listeners) && settings.owners);
+        counts.then(|| ConnectionsConfig::new(&Settings { names, ..settings.clone() }))
     }
 
     async fn run_with(

@@ -125,6 +125,8 @@ pub struct ListenersSummary {
     pub written: u64,
     /// The most listeners of one reading that found no room.
     pub left_out: u64,
+    /// Accepted connections to addresses without room for a count.
+    pub accepted_left_out: u64,
 }
 
 /// The part of the summary about slow calls.

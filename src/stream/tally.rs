@@ -136,9 +136,10 @@ impl Tally {
         self.listeners.written += 1;
     }
 
-    /// A reading found `left_out` listeners without room.
-    pub(super) fn left_out_listeners(&mut self, left_out: u64) {
+    /// A reading found `left_out` listeners without room, and `accepted` connections are in no count so far.
+    pub(super) fn left_out_listeners(&mut self, left_out: u64, accepted: u64) {
         self.listeners.left_out = self.listeners.left_out.max(left_out);
+        self.listeners.accepted_left_out = accepted;
     }
 
     /// A start of a program or an end of a process was written.

@@ -221,13 +221,16 @@ impl Lines for Text {
             }
             None => left(out, "        - -", 24),
         }
-        let (event, protocol) = (line.event.name(), protocol_name(row.protocol));
-        let mut text = format!(" {event:<7} {protocol} {} waiting {}", row.local, row.waiting);
+        let (event, protocol) = (line.event.name(), row.bound.protocol());
+        let mut text = format!(" {event:<7} {protocol} {} waiting {}", row.bound, row.waiting);
         if let Some(limit) = row.limit {
             let _ = write!(text, " of {limit}");
         }
         if let Some(drops) = row.drops {
             let _ = write!(text, ", {drops} dropped");
+        }
+        if let Some(accepted) = row.accepted {
+            let _ = write!(text, ", {accepted} accepted");
         }
         raw(out, &text);
         out.push(b'\n');

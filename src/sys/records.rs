@@ -10,6 +10,7 @@ use crate::bpf::hostnames::types::hostname_head;
 use crate::bpf::io::types::{
     io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, slow_record,
 };
+use crate::bpf::listeners::types::listener_record;
 use crate::bpf::opens::types::{
     change_head, exit_record, lost_opens, name_head, open_counts, open_head, process_key,
     under_way_head,
@@ -39,6 +40,9 @@ const _: () = assert!(size_of::<held_head>() == HELD_HEAD_BYTES);
 /// Bytes of `struct hostname_head`, as `hostnames.h` asserts it.
 pub(crate) const HOSTNAME_HEAD_BYTES: usize = 48;
 const _: () = assert!(size_of::<hostname_head>() == HOSTNAME_HEAD_BYTES);
+/// Bytes of `struct listener_record`, as `listeners.h` asserts it.
+pub(crate) const LISTENER_RECORD_BYTES: usize = 56;
+const _: () = assert!(size_of::<listener_record>() == LISTENER_RECORD_BYTES);
 const _: () = assert!(size_of::<io_key>() == 32);
 const _: () = assert!(size_of::<io_entry>() == 72);
 const _: () = assert!(size_of::<io_timed_entry>() == 304);
@@ -53,7 +57,7 @@ macro_rules! plain {
 }
 plain!(open_head, change_head, name_head, exit_record, open_counts, process_key, lost_opens);
 plain!(cgroup_head);
-plain!(held_head, hostname_head, under_way_head);
+plain!(held_head, hostname_head, listener_record, under_way_head);
 plain!(
     caller,
     conn_counts,

@@ -9,9 +9,8 @@ use super::table::Table;
 use super::text::{Line, cut, middle};
 use super::{columns, num};
 use crate::app::{App, Pane};
-use crate::model::conn::{TCP, protocol_name};
 use crate::model::field::listeners::ListenersField;
-use crate::model::listener::Listener;
+use crate::model::listener::{Counts, Listener, counts};
 use crate::model::unit::Unit;
 
 /// Draws the counts, and below them the rows.
@@ -28,11 +27,14 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
         line.put(why, theme.quiet);
         return;
     };
-    let tcp = found.rows.iter().filter(|l| l.protocol == TCP).count();
-    let (tcp, udp) = (tcp as u64, (found.rows.len() - tcp) as u64);
+    let Counts { tcp, udp, unix } = counts(found.rows.iter());
     let ago = num::age(app.clock().since(found.at));
     let dot = look.glyphs.dot;
-    line.put(&format!("{} TCP {dot} {} UDP", num::grouped(tcp), num::grouped(udp)), theme.strong);
+    let parts = [(tcp, "TCP"), (udp, "UDP"), (unix, "Unix")];
+    for (at, (n, what)) in parts.into_iter().enumerate().filter(|(at, (n, _))| *at < 2 || *n > 0) {
+        let between = if at > 0 { format!(" {dot} ") } else { String::new() };
+        line.put(&format!("{between}{} {what}", num::grouped(n as u64)), theme.strong);
+    }
     line.put(&format!(" {dot} read {ago} ago"), theme.quiet);
     let uncounted = app.data.owners.accepted.left_out;
     if uncounted > 0 {
@@ -114,10 +116,10 @@ fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mu
             };
         }
         ListenersField::Protocol => {
-            line.put(&protocol_name(row.protocol), theme.quiet);
+            line.put(&row.bound.protocol(), theme.quiet);
         }
         ListenersField::Local => {
-            line.put(&middle(&row.local.to_string(), width, glyphs.cut), theme.text);
+            line.put(&middle(&row.bound.to_string(), width, glyphs.cut), theme.text);
         }
         ListenersField::Waiting => {
             let full = row.limit.is_some_and(|limit| row.waiting > limit);
@@ -142,10 +144,8 @@ fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mu
             }
         },
         ListenersField::Accepted => {
-            let counts = app.data.connections_known && !app.data.polled() && row.protocol == TCP;
-            let n = counts.then(|| app.data.owners.accepted.by(row));
-            let text = n.map_or(glyphs.none.to_owned(), |n| num::count(n, width));
-            let style = if n > Some(0) { theme.text } else { theme.quiet };
+            let text = row.accepted.map_or(glyphs.none.to_owned(), |n| num::count(n, width));
+            let style = if row.accepted > Some(0) { theme.text } else { theme.quiet };
             line.put_right(&text, style);
         }
         ListenersField::Age => {

@@ -2,30 +2,38 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::process::Command;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use ebpftop::model::bound::Bound;
 use ebpftop::model::conn::{TCP, UDP};
 use ebpftop::model::listener::{Listener, Listeners};
-use ebpftop::probes::connections::listeners;
+use ebpftop::probes::listeners::ListenerReader;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, socket,
+};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::common::conns::*;
 use crate::common::net::own_namespace;
-use crate::common::patience::until;
-use crate::common::program::{Stream, ebpftop, ended, run};
+use crate::common::patience::{exited, until};
+use crate::common::program::{Stream, ebpftop, ended, program, run};
 use crate::common::tty::Tty;
 
-/// Protocol, address, waiting, limit of TCP, and process of each listener.
-type Rows = BTreeSet<(u16, SocketAddr, u32, Option<u32>, u32)>;
+/// Protocol, address, waiting, limit of TCP, drops, and process of each listener.
+type Rows = BTreeSet<(u16, SocketAddr, u32, Option<u32>, u32, u32)>;
 
 /// What `ss` prints, in the namespace of a process where one is given.
 fn ss(of: Option<i32>) -> Rows {
     let mut rows = Rows::new();
-    for (protocol, which) in [(TCP, "-Hltnp"), (UDP, "-Hlunp")] {
+    for (protocol, which) in [(TCP, "-HOltnpm"), (UDP, "-HOlunpm")] {
         let out = match of {
             Some(pid) => {
                 ended(Command::new("nsenter").args(["-t", &pid.to_string(), "-n", "ss", which]))
@@ -42,7 +50,10 @@ fn ss(of: Option<i32>) -> Rows {
             let (_, pid) = line.split_once("pid=").unwrap();
             let pid = pid.split(',').next().unwrap().parse().unwrap();
             let limit = (protocol == TCP).then(|| words[2].parse().unwrap());
-            rows.insert((protocol, local, words[1].parse().unwrap(), limit, pid));
+            // skmem:(…,bl0,d17)
+            let (_, drops) = line.rsplit_once(",d").unwrap();
+            let drops = drops.split(')').next().unwrap().parse().unwrap();
+            rows.insert((protocol, local, words[1].parse().unwrap(), limit, drops, pid));
         }
     }
     rows
@@ -56,7 +67,9 @@ fn found_in(found: &Listeners, netns: u64) -> Vec<&Listener> {
 fn rows(found: &[&Listener]) -> Rows {
     let row = |l: &&Listener| {
         let pid = l.owner.expect("the process is found").key.tgid;
-        (l.protocol, l.local, l.waiting, l.limit, pid)
+        let drops = l.drops.expect("the drops are known");
+        let Bound::Ip { protocol, local, .. } = l.bound else { panic!("{l:?}") };
+        (protocol, local, l.waiting, l.limit, drops, pid)
     };
     found.iter().map(row).collect()
 }
@@ -69,6 +82,19 @@ fn listen() -> (Vec<TcpListener>, Vec<UdpSocket>) {
     (tcp.into(), udp.into())
 }
 
+/// Connections to a listener that accepts none and has room for two: more than the limit may wait.
+fn fill(full: &TcpListener) -> Vec<OwnedFd> {
+    nix::sys::socket::listen(full, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
+    let to = SockaddrStorage::from(full.local_addr().unwrap());
+    let connect = |_| {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+        assert_eq!(connect(fd.as_raw_fd(), &to), Err(Errno::EINPROGRESS));
+        fd
+    };
+    (0..4).map(connect).collect()
+}
+
 #[test]
 fn listeners_are_those_of_ss_in_each_namespace() {
     own_namespace();
@@ -79,51 +105,146 @@ fn listeners_are_those_of_ss_in_each_namespace() {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         lo_up();
         let sockets = listen();
+        let clients = fill(&sockets.0[0]);
         ready.open();
         go.wait();
-        drop(sockets);
+        drop((sockets, clients));
     });
     ready.wait();
     let here = listen();
-    let full = &here.0[0];
-    // Room for two: more than the limit may wait.
-    nix::sys::socket::listen(full, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
-    let to = SockaddrStorage::from(full.local_addr().unwrap());
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let flags = SockFlag::SOCK_NONBLOCK;
-            let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
-            assert_eq!(connect(fd.as_raw_fd(), &to), Err(Errno::EINPROGRESS));
-            fd
-        })
-        .collect();
+    let clients = fill(&here.0[0]);
     let inode = std::os::unix::fs::MetadataExt::ino(
         &std::fs::metadata(format!("/proc/{there}/ns/net")).unwrap(),
     );
-    let found = until("the queue to fill", || {
-        let found = listeners();
-        let full = found.rows.iter().find(|l| l.local == full.local_addr().unwrap());
-        full.is_some_and(|l| l.waiting == 2 && l.drops > Some(0)).then_some(found)
+    let reader = ListenerReader::load(false);
+    assert_eq!(reader.missing(), []);
+    // The clients try again, which is dropped again.
+    let found = until("the listeners of ss, with full queues", || {
+        let found = reader.read();
+        let is = |netns, of| {
+            let rows = rows(&found_in(&found, netns));
+            let is_full = rows.iter().any(|row| row.2 == 2 && row.3 == Some(1) && row.4 > 0);
+            is_full && rows == ss(of)
+        };
+        (is(netns(), None) && is(inode, Some(there.as_raw()))).then_some(found)
     });
     assert_eq!((found.left_out, &found.problem), (0, &None));
-    let own = found_in(&found, netns());
-    assert_eq!(rows(&own), ss(None));
-    assert_eq!(own.len(), 5, "{own:?}");
-    assert!(own.iter().all(|l| l.drops.is_some() && l.cgroup.is_some()), "{own:?}");
-    // Elsewhere the limit is not known.
-    let others = found_in(&found, inode);
-    let truth: Rows = ss(Some(there.as_raw()))
-        .into_iter()
-        .map(|(protocol, local, waiting, _, pid)| (protocol, local, waiting, None, pid))
-        .collect();
-    assert_eq!(rows(&others), truth);
-    assert_eq!(others.len(), 5, "{others:?}");
+    let (own, others) = (found_in(&found, netns()), found_in(&found, inode));
+    assert_eq!((own.len(), others.len()), (5, 5), "{own:?} {others:?}");
+    assert!(own.iter().all(|l| l.cgroup.is_some()), "{own:?}");
     assert!(others.iter().all(|l| l.owner.unwrap().key.tgid == there.as_raw().unsigned_abs()));
     drop(clients);
     go.open();
     done(there);
-    let gone = listeners();
+    let gone = reader.read();
     assert!(found_in(&gone, inode).is_empty(), "{gone:?}");
+}
+
+/// Type, name, waiting, limit and process of each Unix socket that listens.
+type UnixRows = BTreeSet<(String, String, u32, u32, u32)>;
+
+/// What `ss` prints of the Unix sockets whose name contains `mine`, in the namespace of a process where one
+/// is given.
+fn ss_unix(of: Option<i32>, mine: &str) -> UnixRows {
+    let out = match of {
+        Some(pid) => {
+            ended(Command::new("nsenter").args(["-t", &pid.to_string(), "-n", "ss", "-Hxlp"]))
+        }
+        None => ended(Command::new("ss").arg("-Hxlp")),
+    };
+    let text = String::from_utf8(out.stdout).unwrap();
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (_, pid) = line.split_once("pid=").unwrap();
+        let pid = pid.split(',').next().unwrap().parse().unwrap();
+        let number = |at: usize| words[at].parse().unwrap();
+        (words[0].to_owned(), words[4].to_owned(), number(2), number(3), pid)
+    };
+    text.lines().filter(|line| line.contains(mine)).map(row).collect()
+}
+
+fn unix_rows(found: &[&Listener], mine: &str) -> UnixRows {
+    let row = |l: &&Listener| {
+        let pid = l.owner.expect("the process is found").key.tgid;
+        let limit = l.limit.expect("the limit is known");
+        (l.bound.protocol().into_owned(), l.bound.to_string(), l.waiting, limit, pid)
+    };
+    let unix = found.iter().filter(|l| l.bound.unix().is_some());
+    unix.filter(|l| l.bound.to_string().contains(mine)).map(row).collect()
+}
+
+/// Listeners by a path, by an abstract name and of the type seqpacket, with two connections that wait.
+fn listen_by_names(dir: &Path, mine: &str) -> Vec<OwnedFd> {
+    let path = dir.join(format!("{mine}.sock"));
+    let stream = UnixListener::bind(&path).unwrap();
+    let name = unix::SocketAddr::from_abstract_name(format!("{mine}-abstract")).unwrap();
+    let by_name = UnixListener::bind_addr(&name).unwrap();
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let seq = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+    let at = UnixAddr::new_abstract(format!("{mine}-seq").as_bytes()).unwrap();
+    bind(seq.as_raw_fd(), &at).unwrap();
+    nix::sys::socket::listen(&seq, nix::sys::socket::Backlog::new(3).unwrap()).unwrap();
+    let clients = [(); 2].map(|()| OwnedFd::from(UnixStream::connect(&path).unwrap()));
+    [stream.into(), by_name.into(), seq].into_iter().chain(clients).collect()
+}
+
+#[test]
+fn unix_listeners_are_those_of_ss_in_each_namespace() {
+    own_namespace();
+    lo_up();
+    let dir = tempfile::tempdir().unwrap();
+    let mine = format!("ebpftop-{}", std::process::id());
+    let (ready, go) = (Gate::new(), Gate::new());
+    let there = process(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let sockets = listen_by_names(dir.path(), &format!("{mine}-there"));
+        // A line of /proc/net/unix that looks like one of another socket.
+        let forged = "\nffff: 00000002 00000000 00010000 0001 01 4711 /forged";
+        let evil = unix::SocketAddr::from_abstract_name(format!("{mine}-evil{forged}")).unwrap();
+        let evil = UnixListener::bind_addr(&evil).unwrap();
+        ready.open();
+        go.wait();
+        drop((sockets, evil));
+    });
+    ready.wait();
+    let here = listen_by_names(dir.path(), &format!("{mine}-here"));
+    let inode = std::os::unix::fs::MetadataExt::ino(
+        &std::fs::metadata(format!("/proc/{there}/ns/net")).unwrap(),
+    );
+    let found = ListenerReader::load(true).read();
+    let own = unix_rows(&found_in(&found, netns()), &format!("{mine}-here"));
+    let of_there = format!("{mine}-there");
+    let others = unix_rows(&found_in(&found, inode), &of_there);
+    assert_eq!(own, ss_unix(None, &format!("{mine}-here")));
+    assert_eq!(others, ss_unix(Some(there.as_raw()), &of_there));
+    for rows in [&own, &others] {
+        let all: Vec<_> = rows.iter().map(|row| (&*row.0, row.2)).collect();
+        assert_eq!(all, [("u_seq", 0), ("u_str", 2), ("u_str", 0)], "{rows:?}");
+    }
+    let evil = unix_rows(&found_in(&found, inode), "evil");
+    let name = format!("@{mine}-evil\\nffff: 00000002 00000000 00010000 0001 01 4711 /forged");
+    assert_eq!(evil.iter().map(|row| &row.1).collect::<Vec<_>>(), [&name]);
+    // They are not asked for.
+    let without = ListenerReader::load(false).read();
+    assert!(without.rows.iter().all(|l| l.bound.unix().is_none()));
+    let pid = there.to_string();
+    let args =
+        ["report", "--by", "listener", "--unix-listeners", "--format", "json", "--pid", &pid];
+    // Namespaces of other tests come and go: one that cannot be read makes it 1.
+    let report = until("a report", || Some(run(&args)).filter(|report| report.code() < 2));
+    let rows = report.lines();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let row = rows.iter().find(|row| row["path"] == format!("@{of_there}-seq")).unwrap();
+    assert_eq!(
+        (&row["protocol"], &row["limit"], &row["local_ip"], &row["local_port"], &row["drops"]),
+        (&json!("u_seq"), &json!(3), &Value::Null, &Value::Null, &Value::Null)
+    );
+    let mut stream = Stream::json(&["listeners", "--unix-listeners", "--pid", &pid]);
+    stream.until("the forged one", |line| line["path"] == name);
+    stream.interrupt();
+    drop(here);
+    go.open();
+    done(there);
 }
 
 #[test]
@@ -184,10 +305,15 @@ fn lines_say_what_changes_between_readings() {
     stream.until("the new one", |line| line["event"] == "listen");
     new.send_to(&[0; 100], new_at).unwrap();
     stream.until("its queue", |line| line["event"] == "change" && line["waiting"] != 0);
-    // One that no process accepts.
+    // One that no process accepts, at first.
     let client = std::net::TcpStream::connect(at).unwrap();
+    let is_old = |line: &Value| line["event"] == "change" && line["protocol"] == "tcp";
     stream.until("a connection that waits", |line| {
-        line["event"] == "change" && line["protocol"] == "tcp" && line["waiting"] == 1
+        is_old(line) && line["waiting"] == 1 && line["accepted"] == 0
+    });
+    drop(old.accept().unwrap());
+    stream.until("that it was accepted", |line| {
+        is_old(line) && line["waiting"] == 0 && line["accepted"] == 1
     });
     drop((new, client));
     stream.until("the end", |line| line["event"] == "close");
@@ -203,12 +329,15 @@ fn lines_say_what_changes_between_readings() {
             |line| line["since"].is_null() && line["pid"] == json!(pid.parse::<u32>().unwrap())
         )
     );
-    assert_eq!(of_old[0]["limit"], 128, "{}", of_old[0]);
+    assert_eq!((&of_old[0]["limit"], &of_old[0]["accepted"]), (&json!(128), &json!(0)));
+    assert!(lines[0]["connections"].is_null(), "only counted: {}", lines[0]);
+    assert!(lines.iter().all(|line| line["type"] != "connect" && line["type"] != "owners"));
     let of_new = about(&lines, new_at);
     let events: Vec<_> = of_new.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!((events[0], events[events.len() - 1]), ("listen", "close"), "{of_new:?}");
     assert_eq!(of_new[0]["since"], of_new[0]["time"]);
     assert!(of_new.iter().all(|line| line["since"].is_string()), "{of_new:?}");
+    assert!(of_new.iter().all(|line| line["accepted"].is_null()), "{of_new:?}");
 }
 
 #[test]
@@ -219,8 +348,17 @@ fn a_recording_and_a_report_have_listeners() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("r.ebpftop");
     let name = file.to_str().unwrap();
-    let recorded = run(&["record", name, "--duration", "1s", "-i", "lo", "--xdp-mode", "off"]);
-    assert_eq!(recorded.code(), 0, "{recorded:?}");
+    let mut record = program();
+    record.args(["record", name, "-i", "lo", "--xdp-mode", "off"]).stderr(Stdio::null());
+    let mut record = record.spawn().unwrap();
+    // It is made when all probes run.
+    until("the recording", || file.exists().then_some(()));
+    for _ in 0..2 {
+        let client = std::net::TcpStream::connect(tcp[0].local_addr().unwrap()).unwrap();
+        drop((tcp[0].accept().unwrap(), client));
+    }
+    kill(Pid::from_raw(record.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(exited(&mut record).code(), Some(0));
     let pid = std::process::id().to_string();
     let of = |args: &[&str]| {
         let args = [args, &["--by", "listener", "--format", "json", "--pid", &pid]].concat();
@@ -235,9 +373,21 @@ fn a_recording_and_a_report_have_listeners() {
     let locals = tcp.iter().map(|l| l.local_addr()).chain(udp.iter().map(|s| s.local_addr()));
     let truth: BTreeSet<SocketAddr> = locals.map(Result::unwrap).collect();
     assert_eq!(of(&["report"]), truth);
+    let tcp_at = [&tcp[0], &tcp[1]].map(|listener| listener.local_addr().unwrap());
+    let udp_at = udp[0].local_addr().unwrap();
     drop((tcp, udp));
     assert!(of(&["report"]).is_empty());
     assert_eq!(of(&["report", name]), truth);
+    let report = run(&["report", name, "--by", "listener", "--format", "json", "--pid", &pid]);
+    let accepted = |local: SocketAddr| {
+        let rows = report.lines();
+        let is = |line: &&Value| line["local_port"] == local.port();
+        rows.iter().find(is).map(|line| line["accepted"].clone())
+    };
+    let two_of = [(tcp_at[0], json!(2)), (tcp_at[1], json!(0)), (udp_at, Value::Null)];
+    for (local, n) in two_of {
+        assert_eq!(accepted(local), Some(n), "{local}");
+    }
     let mut tty = Tty::start(ebpftop(), &["replay", name], &[], (100, 30));
     tty.wait_for("2 Talkers");
     tty.send("ct");

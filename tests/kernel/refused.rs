@@ -9,11 +9,14 @@ use std::ffi::CString;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 
-use crate::common::conns::{Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve};
+use crate::common::conns::{
+    Gate, Run, ask, at_rest, bytes, done, lo_up, local, netns, process, serve,
+};
 use crate::common::net::own_namespace;
 use crate::common::program::{Ended, Stream, ended, program};
 use ebpftop::probes::programs::{self, FEATURES, Object};
 use io_uring::{IoUring, opcode, types};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
 /// The programs that are refused together in one run: each program of an object alone, and the first program of each
@@ -367,6 +370,40 @@ fn holders_without_one_program_are_listed_but_for_its_feature() {
         assert_eq!(rows.len(), expected, "{refused:?}: {rows:?}");
         assert!(rows.iter().all(|row| row["pid"] == std::process::id()), "{rows:?}");
     }
+}
+
+/// Processes of listeners are found in /proc then, and only the limit in another namespace is not known.
+#[test]
+fn listeners_without_the_program_for_them_lack_limits_elsewhere() {
+    own_namespace();
+    lo_up();
+    let (ready, go) = (Gate::new(), Gate::new());
+    let there = process(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        lo_up();
+        let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+        ready.open();
+        go.wait();
+        drop(listener);
+    });
+    ready.wait();
+    let here = TcpListener::bind(local("127.0.0.1")).unwrap();
+    for refused in cases(Object::Listeners) {
+        let lost = lost(Object::Listeners, &refused);
+        let mut stream = stream(&refused, &["listeners", "--interval", "100ms"]);
+        stream.until("the one elsewhere", |line| line["pid"] == there.as_raw());
+        let ended = stream.interrupt();
+        let limit = |pid: u32| {
+            let lines = ended.of_type("listener");
+            lines.iter().find(|line| line["pid"] == pid).map(|line| line["limit"].clone())
+        };
+        assert_eq!(missing(&ended, &refused, &[]), lost.iter().map(ToString::to_string).collect());
+        assert_eq!(limit(std::process::id()), Some(Value::from(128)), "{}", ended.stderr);
+        assert_eq!(limit(there.as_raw().unsigned_abs()), Some(Value::Null), "{}", ended.stderr);
+    }
+    go.open();
+    done(there);
+    drop(here);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The table of connections in the talkers pane, on a fed model.
 
 use ebpftop::app::{Effect, Msg};
+use ebpftop::model::bound::{Bound, UnixKind, UnixName};
 use ebpftop::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, TCP, UDP};
 use ebpftop::model::connections::MAX_CLOSED;
 use ebpftop::model::coverage::Attribution;
@@ -350,15 +351,14 @@ fn listeners_are_read_while_they_are_shown() {
     assert!(app.text().contains("reading the listeners"), "{}", app.text());
     assert!(!asks(app.update(Msg::Tick, at(32.3))) && asks(app.update(Msg::Tick, at(33.4))));
     let listener = |inode, protocol, local: &str, who, waiting, limit, drops| Listener {
-        protocol,
-        local: local.parse().unwrap(),
+        bound: Bound::Ip { protocol, local: local.parse().unwrap(), interface: 0 },
         netns: 1,
-        interface: 0,
         inode,
         since: None,
         waiting,
         limit,
         drops,
+        accepted: None,
         owner: who,
         others: u32::from(inode == 1) * 3,
         cgroup: who.map(|_| (*b"/system.slice/nginx.service").into()),
@@ -411,4 +411,21 @@ fn listeners_are_read_while_they_are_shown() {
     // The one with the most drops leads to its process.
     app.press(KeyCode::Enter, at(33.8));
     assert!(app.text().contains(" › nginx 812 "), "{}", app.text());
+    app.press(KeyCode::Esc, at(33.8));
+    // A Unix socket, whose name any user chooses.
+    let name = UnixName::new(b"\0db\x1b[31m");
+    let bound = Bound::Unix { kind: UnixKind::Seqpacket, name };
+    let unix = Listener { bound, ..listener(5, TCP, "[::]:1", nginx, 7, Some(8), None) };
+    let found = Listeners { at: at(35.4), rows: vec![unix], ..Listeners::default() };
+    app.update(Msg::Listeners(Box::new(found)), at(35.5));
+    let screen = app.text();
+    assert!(screen.contains("0 TCP · 0 UDP · 1 Unix"), "{screen}");
+    let words = ["nginx", "u_seq", "@db\\x1b[31m", " 7 ", " 8 ", " – "];
+    assert!(screen.lines().any(|l| words.iter().all(|w| l.contains(w))), "{screen}");
+    for (filter, is_shown) in [("port:443", false), ("!port:443 state:listening", true)] {
+        type_text(&mut app, &format!("/{filter}"), at(35.7));
+        app.press(KeyCode::Enter, at(35.7));
+        assert_eq!(app.text().contains("u_seq"), is_shown, "{filter}\n{}", app.text());
+        app.press(KeyCode::Esc, at(35.7));
+    }
 }

@@ -104,7 +104,7 @@ impl Data {
                 self.io_state = ProbeState::Running(info);
                 Changed::REDRAW
             }
-            ProbeInfo::Listeners => Changed::default(),
+            ProbeInfo::Listeners(_) => Changed::default(),
         }
     }
 

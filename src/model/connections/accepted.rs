@@ -1,11 +1,11 @@
 //! Connections that were accepted, by the local address that they came to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use crate::model::conn::Conn;
-use crate::model::listener::Listener;
+use crate::model::conn::{Conn, TCP};
+use crate::model::listener::{Listener, Listeners};
 
 /// Local addresses with a count; connections to further ones are in [`Accepted::left_out`].
 pub const MAX_ACCEPTING: usize = 4_096;
@@ -31,14 +31,33 @@ impl Accepted {
         *self.counts.entry(key).or_default() += 1;
     }
 
-    /// Connections accepted at the address of a listener. Of several listeners at one address all have the same count, and
-    /// one at all addresses has those of the others at its port, too.
-    pub fn by(&self, listener: &Listener) -> u64 {
-        let Listener { netns, protocol, local, .. } = *listener;
-        if !local.ip().is_unspecified() {
-            return self.counts.get(&(netns, protocol, local)).copied().unwrap_or(0);
+    /// Fills in the connections accepted at each TCP listener.
+    ///
+    /// A connection counts for the listener at the address that it came to, else for the one at all addresses
+    /// (`__inet_lookup_listener` chooses so, too). Listeners at one address (`SO_REUSEPORT`) have those of
+    /// all of them, and those of earlier listeners there.
+    pub fn fill_in(&self, found: &mut Listeners) {
+        let key = |l: &Listener| {
+            let local = l.bound.ip().filter(|_| l.bound.is_tcp())?;
+            Some((l.netns, TCP, local))
+        };
+        let listening: HashSet<Key> = found.rows.iter().filter_map(key).collect();
+        let mut counts: HashMap<Key, u64> = HashMap::new();
+        for ((netns, protocol, local), n) in &self.counts {
+            let at = |ip: IpAddr| (*netns, *protocol, SocketAddr::new(ip, local.port()));
+            let any_v4 = at(Ipv4Addr::UNSPECIFIED.into());
+            let candidates = [
+                Some(at(local.ip())),
+                local.is_ipv4().then_some(any_v4),
+                Some(at(Ipv6Addr::UNSPECIFIED.into())),
+            ];
+            let listens = candidates.into_iter().flatten().find(|key| listening.contains(key));
+            if let Some(key) = listens {
+                *counts.entry(key).or_default() += n;
+            }
         }
-        let is_at = |key: &Key| (key.0, key.1, key.2.port()) == (netns, protocol, local.port());
-        self.counts.iter().filter(|(key, _)| is_at(key)).map(|(_, n)| n).sum()
+        for row in &mut found.rows {
+            row.accepted = key(row).map(|key| counts.get(&key).copied().unwrap_or(0));
+        }
     }
 }

@@ -54,7 +54,6 @@ impl ListenersSort {
     /// The order of two rows; rows that are equal in it are ordered by port.
     pub fn compare(self, a: &Listener, b: &Listener) -> Ordering {
         let name = |l: &Listener| l.owner.map(|owner| owner.comm.0);
-        let place = |l: &Listener| (l.local.port(), l.protocol, l.local.ip(), l.netns, l.inode);
         let by = match self {
             Self::Port => Ordering::Equal,
             Self::Process => name(a).cmp(&name(b)),
@@ -63,7 +62,7 @@ impl ListenersSort {
             // The youngest first; those that were there before the first reading last.
             Self::Age => Reverse(a.since).cmp(&Reverse(b.since)),
         };
-        by.then_with(|| place(a).cmp(&place(b)))
+        by.then_with(|| a.place().cmp(&b.place()))
     }
 }
 
@@ -89,7 +88,7 @@ pub static COLUMNS: [ListenersColumn; 11] = [
         F::Waiting,
         "QUEUE",
         Unit::Number,
-        "of a TCP listener connections that wait to be accepted, of UDP bytes that wait to be read",
+        "connections that wait to be accepted, of UDP bytes that wait to be read",
     )
     .sized(6, 8, 2)
     .sorts(S::Waiting),
@@ -97,7 +96,7 @@ pub static COLUMNS: [ListenersColumn; 11] = [
         F::Limit,
         "LIMIT",
         Unit::Number,
-        "connections that may wait for a TCP listener (backlog)",
+        "connections that may wait to be accepted (backlog)",
     )
     .sized(6, 8, 4),
     Column::number(

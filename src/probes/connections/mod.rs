@@ -6,14 +6,13 @@
 mod attach;
 mod decode;
 mod hostnames;
-mod procfs;
+pub(super) mod procfs;
 mod read;
 mod shares;
 
 use std::time::Duration;
 
 pub use hostnames::{HostnamesConfig, tried as tried_hostnames};
-pub use procfs::listeners;
 
 use super::programs::Storage;
 use super::{Commands, ProbeThread, Sink, refusal};

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::{Line, Maybe, Record, Text, Visitor, key};
-use crate::model::conn::protocol_name;
 use crate::stream::lines::ListenerLine;
 
 impl Line for ListenerLine<'_> {
@@ -16,7 +15,7 @@ impl<'a> Record for ListenerLine<'a> {
             key!(
                 "event",
                 "seen: found, and not known to be new, as by the first reading; listen: it is new; change: its queue, limit, \
-                 drops or process changed; close: it has gone, with its last values"
+                 drops, accepted connections or process changed; close: it has gone, with its last values"
             ),
             |l| l.event.name(),
         );
@@ -34,33 +33,54 @@ impl<'a> Record for ListenerLine<'a> {
             l.row.owner.as_ref().map(|owner| Text(owner.comm.as_bytes()))
         });
         v.field(key!("more_processes", "further processes that have it open"), |l| l.row.others);
-        v.field(key!("protocol", "tcp or udp"), |l| protocol_name(l.row.protocol));
-        v.field(key!("local_ip", "address that it is bound to; 0.0.0.0 or :: for all"), |l| {
-            IpAddr::to_canonical(&l.row.local.ip())
+        v.field(
+            key!("protocol", "tcp, udp, or u_str and u_seq for Unix sockets (stream, seqpacket)"),
+            |l| l.row.bound.protocol(),
+        );
+        v.field(
+            key!(
+                "local_ip",
+                "address that it is bound to; 0.0.0.0 or :: for all; null for Unix sockets"
+            ),
+            |l| l.row.bound.ip().map(|local| IpAddr::to_canonical(&local.ip())),
+        );
+        v.field(key!("local_port", "its port; null for Unix sockets"), |l| {
+            l.row.bound.ip().map(|local| local.port())
         });
-        v.field(key!("local_port", "its port"), |l| l.row.local.port());
+        v.field(
+            key!("path", "path of a Unix socket, or its abstract name after an @; null for others"),
+            |l| l.row.bound.unix().map(|name| Text(name.as_bytes())),
+        );
         v.field(key!("netns", "inode number of its network namespace"), |l| l.row.netns);
         v.field(
             key!(
                 "waiting",
-                "of tcp connections that wait to be accepted, of udp bytes that wait to be read"
+                "connections that wait to be accepted, of udp bytes that wait to be read"
             ),
             |l| l.row.waiting,
         );
         v.field(
             key!(
                 "limit",
-                "connections that may wait; null for udp, and in other network namespaces"
+                "connections that may wait (backlog); null for udp, and in other network namespaces where it is not known"
             ),
             |l| l.row.limit,
         );
         v.field(
             key!(
                 "drops",
-                "connections or datagrams that the socket dropped, most often since its queue was full; null for tcp \
-                 in other network namespaces"
+                "connections or datagrams that the socket dropped, most often since its queue was full; null for Unix sockets, and for tcp \
+                 in other network namespaces where that is not known"
             ),
             |l| l.row.drops,
+        );
+        v.field(
+            key!(
+                "accepted",
+                "connections to its address that processes accepted since ready, those of all listeners at one \
+                 address together; null for udp, and where these are not counted"
+            ),
+            |l| l.row.accepted,
         );
         v.field(
             key!(

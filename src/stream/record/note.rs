@@ -241,6 +241,13 @@ impl Record for &Summary {
             |s| Maybe(s.listeners.map(|l| l.left_out)),
         );
         v.field(
+            key!(
+                "accepted_left_out",
+                "accepted connections to addresses beyond 4,096, which are in accepted of no listener; with listeners"
+            ),
+            |s| Maybe(s.listeners.map(|l| l.accepted_left_out)),
+        );
+        v.field(
             key!("read_bytes", ["bytes"], "bytes that calls read from files since ready; with io"),
             |s| Maybe(s.io.map(|io| io.counts.read_bytes)),
         );

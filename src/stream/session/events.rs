@@ -170,7 +170,11 @@ impl Session {
 
     pub(super) fn connections(&mut self, batch: &ConnectionsBatch) -> Result<(), OutError> {
         self.owners.apply(batch);
-        for change in self.owners.take_changes() {
+        let changes = self.owners.take_changes();
+        if !self.wanted.has(Kind::Connections) {
+            return Ok(());
+        }
+        for change in changes {
             if !self.tally.counts_connection(change.at) || !self.choose.connection(&change) {
                 continue;
             }
@@ -193,6 +197,9 @@ impl Session {
     }
 
     pub(super) fn listeners(&mut self, mut found: Listeners) -> Result<(), OutError> {
+        if self.coverage.attribution.is_some() && !self.owners.polled() {
+            self.owners.accepted.fill_in(&mut found);
+        }
         let mut events = Vec::new();
         self.listeners.follow(&mut found, |event, row| events.push((event, row.clone())));
         self.doubt_listeners(&found);
@@ -222,7 +229,7 @@ impl Session {
         }
         self.failed |= doubt.is_some();
         self.listeners_doubt = doubt;
-        self.tally.left_out_listeners(found.left_out);
+        self.tally.left_out_listeners(found.left_out, self.owners.accepted.left_out);
     }
 
     pub(super) fn talkers(&mut self, samples: Vec<TalkersSample>) -> Result<(), OutError> {

@@ -43,8 +43,10 @@ impl Session {
             ProbeEvent::Io(sample) => self.early_io.push(sample),
             ProbeEvent::SlowCalls(slow) => self.early_slow.push(slow),
             ProbeEvent::Listeners(found) => self.early_listeners = Some(*found),
-            ProbeEvent::Started(ProbeInfo::Listeners)
-            | ProbeEvent::Ended(_)
+            ProbeEvent::Started(ProbeInfo::Listeners(info)) => {
+                add_missing(&mut self.coverage.missing, &info.missing);
+            }
+            ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
             | ProbeEvent::UnderWay(_)
@@ -56,7 +58,7 @@ impl Session {
     /// Polling is an answer in part to who asked for connections by name.
     fn connections_start(&mut self, info: ConnectionsInfo) {
         self.coverage.attribution = Some(info.attribution);
-        if let Some(limits) = info.limits() {
+        if let Some(limits) = info.limits().filter(|_| self.wanted.has(Kind::Connections)) {
             self.failed = true;
             say(limits);
             for missing in &info.missing {

@@ -106,6 +106,10 @@ fn summary(summary: &Summary) -> String {
         if listeners.left_out > 0 {
             let _ = write!(out, ", up to {} listeners left out", listeners.left_out);
         }
+        if listeners.accepted_left_out > 0 {
+            let n = listeners.accepted_left_out;
+            let _ = write!(out, ", {n} accepted connections to further addresses not counted");
+        }
     }
     if let Some(IoSummary { counts, unknown }) = summary.io {
         let _ = write!(

@@ -1,7 +1,8 @@
 //! Peers, holders, and the bounds of the tables.
 
 use super::*;
-use crate::model::listener::Listener;
+use crate::model::bound::Bound;
+use crate::model::listener::{Listener, Listeners};
 use crate::model::quality::{Quality, Worst};
 use crate::model::time::NS_PER_SEC;
 
@@ -207,27 +208,40 @@ fn accepted_connections_are_counted_by_listener() {
     let at = |n: u32| SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 80));
     let netns = accepted(1, at(1)).netns;
     let listener = |netns, local| Listener {
-        protocol: TCP,
-        local,
+        bound: Bound::Ip { protocol: TCP, local, interface: 0 },
         netns,
-        interface: 0,
         inode: 1,
         since: None,
         waiting: 0,
         limit: None,
         drops: None,
+        accepted: None,
         owner: None,
         others: 0,
         cgroup: None,
     };
-    let by = |owners: &Connections, local| owners.accepted.by(&listener(netns, local));
+    let by = |owners: &Connections, locals: &[SocketAddr]| {
+        let rows = locals.iter().map(|local| listener(netns, *local)).collect();
+        let mut found = Listeners { rows, ..Listeners::default() };
+        owners.accepted.fill_in(&mut found);
+        found.rows.iter().map(|row| row.accepted.unwrap()).collect::<Vec<_>>()
+    };
     owners.apply(&events(vec![accepted(1, at(1)), accepted(1, at(1)), accepted(1, at(2))]));
-    let all = SocketAddr::from(([0, 0, 0, 0], 80));
-    assert_eq!([at(1), at(2), at(3), all].map(|local| by(&owners, local)), [2, 1, 0, 3]);
-    assert_eq!(owners.accepted.by(&listener(netns + 1, all)), 0);
+    let any = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 80);
+    let (all, both) = (any("0.0.0.0"), any("::"));
+    assert_eq!(by(&owners, &[at(1), at(2), at(3), all, both]), [2, 1, 0, 0, 0]);
+    // The one at all addresses has the rest, of IPv4 the one that is of IPv4.
+    assert_eq!(by(&owners, &[at(1), all, both]), [2, 1, 0]);
+    assert_eq!(by(&owners, &[at(2), both, both]), [1, 2, 2]);
+    let mut elsewhere = Listeners { rows: vec![listener(netns + 1, all)], ..Listeners::default() };
+    owners.accepted.fill_in(&mut elsewhere);
+    assert_eq!(elsewhere.rows[0].accepted, Some(0));
     let many = MAX_ACCEPTING as u32 + 7;
     owners.apply(&events((1..=many).map(|n| accepted(1, at(n))).collect()));
-    assert_eq!((owners.accepted.left_out, by(&owners, all)), (7, 3 + MAX_ACCEPTING as u64));
+    assert_eq!(
+        (owners.accepted.left_out, by(&owners, &[all])),
+        (7, vec![3 + MAX_ACCEPTING as u64])
+    );
     owners.restart();
-    assert_eq!((owners.accepted.left_out, by(&owners, all)), (0, 0));
+    assert_eq!((owners.accepted.left_out, by(&owners, &[all])), (0, vec![0]));
 }

@@ -3,6 +3,8 @@
 //! Layouts: `include/uapi/linux/inet_diag.h`, `netlink.h`, `sock_diag.h`, `tcp.h`. The kernel fills
 //! in what it knows; a message that is short or odd is skipped.
 
+pub(in crate::probes) mod unix;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +13,7 @@ use netlink_sys::{Socket, SocketAddr as KernelAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use crate::model::bound::Bound;
 use crate::model::conn::{Carried, TCP, UDP, wire_ip};
 use crate::model::quality::{Quality, TcpState, Windows};
 use crate::probes::talkers::netlink::{attributes, split_message, u16_at, u32_at, u64_at};
@@ -66,20 +69,18 @@ pub(super) struct Entry {
     pub(super) quality: Quality,
 }
 
-pub(super) const LISTEN: u8 = TcpState::Listen.number();
+pub(in crate::probes) const LISTEN: u8 = TcpState::Listen.number();
 /// The state of a UDP socket that is bound and not connected.
-pub(super) const BOUND: u8 = TcpState::Closed.number();
+pub(in crate::probes) const BOUND: u8 = TcpState::Closed.number();
 
 /// A socket that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listening {
-    pub(super) protocol: u16,
-    pub(super) local: SocketAddr,
-    pub(super) interface: u32,
-    pub(super) inode: u32,
-    pub(super) waiting: u32,
-    pub(super) limit: Option<u32>,
-    pub(super) drops: Option<u32>,
+pub(in crate::probes) struct Listening {
+    pub(in crate::probes) bound: Bound,
+    pub(in crate::probes) inode: u32,
+    pub(in crate::probes) waiting: u32,
+    pub(in crate::probes) limit: Option<u32>,
+    pub(in crate::probes) drops: Option<u32>,
 }
 
 /// Lists the connected TCP and UDP sockets of the thread's network namespace.
@@ -93,7 +94,7 @@ pub(super) fn list(mut each: impl FnMut(Entry)) -> io::Result<Vec<(&'static str,
 
 /// Lists the TCP listeners and the bound UDP sockets of the thread's network namespace. Returns the
 /// modules that cannot answer, as [`list`].
-pub(super) fn listening(
+pub(in crate::probes) fn listening(
     mut each: impl FnMut(Listening),
 ) -> io::Result<Vec<(&'static str, io::Error)>> {
     dump_both([&[LISTEN], &[BOUND]], INET_DIAG_SKMEMINFO, |protocol, body| {
@@ -230,10 +231,9 @@ fn parse_listening(protocol: u16, wanted: u8, body: &[u8]) -> Option<Listening> 
         return None;
     }
     let meminfo = attributes(rest).find(|(kind, _)| *kind == INET_DIAG_SKMEMINFO);
+    let (local, interface) = (end(head, 8, 4)?, u32_at(head, 40)?);
     Some(Listening {
-        protocol,
-        local: end(head, 8, 4)?,
-        interface: u32_at(head, 40)?,
+        bound: Bound::Ip { protocol, local, interface },
         inode: u32_at(head, 68)?,
         waiting: u32_at(head, 56)?,
         limit: u32_at(head, 60).filter(|_| protocol == TCP),

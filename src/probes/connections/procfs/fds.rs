@@ -28,25 +28,25 @@ const KTHREADD: u32 = 2;
 
 /// The findings of one scan.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(in crate::probes) struct Scan {
     /// The processes that hold a socket which was asked for.
     owners: Vec<Owner>,
     /// The holders by inode, in the order of process ids.
     held: HashMap<u32, Vec<usize>>,
     /// The number of pairs in `held`, and of those beyond [`MOST_HOLDERS`].
     pairs: usize,
-    pub(super) left_out: u64,
+    pub(in crate::probes) left_out: u64,
     /// Processes by the inode of their namespace.
     pub(super) namespaces: HashMap<u32, Vec<u32>>,
     /// Processes, threads of the kernel aside.
     pub(super) processes: u64,
     /// Processes whose descriptors may not be read.
-    pub(super) unreadable: u64,
+    pub(in crate::probes) unreadable: u64,
 }
 
 impl Scan {
     /// The processes that hold a socket.
-    pub(super) fn holders(&self, inode: u32) -> impl Iterator<Item = Owner> {
+    pub(in crate::probes) fn holders(&self, inode: u32) -> impl Iterator<Item = Owner> {
         let held = self.held.get(&inode).map_or(&[][..], Vec::as_slice);
         held.iter().filter_map(|n| self.owners.get(*n).copied())
     }
@@ -54,7 +54,7 @@ impl Scan {
 
 /// Reads the descriptors of all processes, and keeps who holds one of the sockets that are `wanted`
 /// by their inode.
-pub(super) fn scan(wanted: impl Fn(u32) -> bool) -> io::Result<Scan> {
+pub(in crate::probes) fn scan(wanted: impl Fn(u32) -> bool) -> io::Result<Scan> {
     let mut scan = Scan::default();
     for entry in std::fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
@@ -98,21 +98,36 @@ impl Scan {
                 self.owners.push(found);
                 owner = Some(self.owners.len() - 1);
             }
-            let holders = self.held.entry(inode).or_default();
-            match owner.filter(|owner| holders.last() != Some(owner)) {
-                Some(_) if self.pairs >= MOST_HOLDERS => self.left_out += 1,
-                Some(owner) => {
-                    holders.push(owner);
-                    self.pairs += 1;
-                }
-                None => {}
+            if let Some(owner) = owner {
+                self.hold(inode, owner);
             }
         }
+    }
+
+    /// Takes over that a process holds a socket, by an iterator that visits one process after the other.
+    pub(in crate::probes) fn add_held(&mut self, inode: u32, owner: Owner) {
+        if self.owners.last().is_none_or(|last| last.key != owner.key) {
+            self.owners.push(owner);
+        }
+        self.hold(inode, self.owners.len() - 1);
+    }
+
+    fn hold(&mut self, inode: u32, owner: usize) {
+        let holders = self.held.entry(inode).or_default();
+        if holders.last() == Some(&owner) {
+            return;
+        }
+        if self.pairs >= MOST_HOLDERS {
+            self.left_out += 1;
+            return;
+        }
+        holders.push(owner);
+        self.pairs += 1;
     }
 }
 
 /// Network namespaces with processes that are in them.
-pub(super) fn namespaces() -> io::Result<HashMap<u32, Vec<u32>>> {
+pub(in crate::probes) fn namespaces() -> io::Result<HashMap<u32, Vec<u32>>> {
     let mut found = HashMap::new();
     let proc = Dir::open("/proc", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let links = proc.as_fd().try_clone_to_owned()?;
@@ -142,7 +157,7 @@ fn number(link: &[u8], kind: &[u8]) -> Option<u32> {
 }
 
 /// The path of a process's cgroup of version 2, or of systemd's hierarchy, while it lives.
-pub(super) fn cgroup_of(key: ProcessKey) -> Option<Box<[u8]>> {
+pub(in crate::probes) fn cgroup_of(key: ProcessKey) -> Option<Box<[u8]>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let process = open(&*format!("/proc/{}", key.tgid), flags, Mode::empty()).ok()?;
     let found = identity(key.tgid, &process)?.key == key;

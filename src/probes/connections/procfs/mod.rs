@@ -5,9 +5,8 @@
 //! distinguished from those of another one that has the socket too. So no bytes of processes are reported;
 //! [`crate::model::connections::Connections`] ignores those of the samples, which are the sockets' own.
 
-mod diag;
-mod fds;
-mod listen;
+pub(in crate::probes) mod diag;
+pub(in crate::probes) mod fds;
 mod spaces;
 
 use std::io;
@@ -32,7 +31,6 @@ use crate::model::time::Mono;
 use crate::probes::{Commands, Sink};
 use diag::Entry;
 use fds::Scan;
-pub use listen::listeners;
 use spaces::Spaces;
 
 /// Listing sockets, and scanning /proc, each take at most this part of a CPU: the pause after one is

@@ -1,12 +1,18 @@
 //! The probe of listeners: a thread that reads them again and again.
 
+mod files;
+mod proc_net;
+mod read;
+
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::connections::listeners;
 use super::{Commands, ProbeThread, Sink};
-use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::coverage::Missing;
+use crate::model::event::{ListenersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::privileges::{self, ThreadRole};
+
+pub use read::ListenerReader;
 
 /// A reading takes at most this part of the time of its thread: the pause is so many times as long.
 const PAUSE: u32 = 50;
@@ -16,11 +22,13 @@ const PAUSE: u32 = 50;
 pub struct ListenersConfig {
     /// Between readings, at least.
     pub interval: Duration,
+    /// Unix sockets, too.
+    pub unix: bool,
     /// The privileges to read descriptors of others are given up.
     pub locked: bool,
 }
 
-/// Starts the probe. It attaches nothing.
+/// Starts the probe. Nothing is attached to what processes do.
 pub fn start(config: ListenersConfig, sink: Sink) -> ProbeThread {
     let run = move |stopped: &Commands, sink: &Sink| {
         run(&config, stopped, sink);
@@ -30,13 +38,15 @@ pub fn start(config: ListenersConfig, sink: Sink) -> ProbeThread {
 }
 
 fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
+    let reader = ListenerReader::load(config.unix);
     privileges::keep(&[ThreadRole::Listeners], config.locked);
-    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Listeners)).is_err() {
+    let info = ListenersInfo { missing: reader.missing().to_vec() };
+    if sink.blocking_send(ProbeEvent::Started(ProbeInfo::Listeners(info))).is_err() {
         return;
     }
     loop {
         let began = Instant::now();
-        let found = ProbeEvent::Listeners(Box::new(listeners()));
+        let found = ProbeEvent::Listeners(Box::new(reader.read()));
         let pause = config.interval.max(began.elapsed().saturating_mul(PAUSE));
         if sink.blocking_send(found).is_err() {
             return;
@@ -47,4 +57,9 @@ fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
             Ok(never) => match never {},
         }
     }
+}
+
+/// The features that the kernel refuses.
+pub fn tried() -> Vec<Missing> {
+    ListenerReader::load(true).missing().to_vec()
 }
