@@ -53,6 +53,8 @@ pub enum By {
     Talker,
     /// A program and a remote address of its connections
     Peer,
+    /// A connection that was open at the end, or that ended in the time
+    Connection,
     /// A process that holds FILE now: a descriptor, working directory, root, executable or mapping
     Holder,
     /// A TCP listener or bound UDP socket, at this moment; of a recording at its last reading
@@ -71,6 +73,7 @@ impl By {
             By::Failure => "failure",
             By::Talker => "talker",
             By::Peer => "peer",
+            By::Connection => "connection",
             By::Holder => "holder",
             By::Listener => "listener",
         }
@@ -83,7 +86,7 @@ impl By {
             By::File | By::Directory => &[Kind::Opens, Kind::Io],
             By::Failure => &[Kind::Opens],
             By::Talker => &[Kind::Talkers],
-            By::Peer => &[Kind::Connections],
+            By::Peer | By::Connection => &[Kind::Connections],
             By::Holder => &[],
             By::Listener => &[Kind::Listeners],
         }

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum as _;
 
+use super::connections::Conns;
 use super::row::{Row, WithRecord, with_record};
 use super::sums::Sums;
 use super::table::Table;
@@ -10,6 +11,7 @@ use crate::model::connections::{Change, Connections, Net};
 use crate::model::coverage::Attribution;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
+use crate::session::Choose;
 use crate::stream::record::Record;
 use crate::stream::{
     self, Csv, Documented, FileLine, IoLine, IoSummary, Json, Lines, ListenerLine, Note, OpenLine,
@@ -25,17 +27,22 @@ pub(super) struct Gather {
     by: By,
     top: usize,
     format: Format,
+    choose: Choose,
     pub(super) sums: Sums,
+    conns: Conns,
 }
 
 impl Gather {
-    pub(super) fn new(by: By, top: usize, format: Format) -> Self {
-        Self { by, top, format, sums: Sums::default() }
+    pub(super) fn new(by: By, top: usize, format: Format, choose: Choose) -> Self {
+        Self { by, top, format, choose, sums: Sums::default(), conns: Conns::default() }
     }
 
     /// Writes the rows, largest first.
     fn write(&self, out: &mut Vec<u8>, summary: &Summary) {
-        let rows = self.sums.rows(self.by, self.top);
+        let rows = match self.by {
+            By::Connection => self.conns.rows(self.top),
+            by => self.sums.rows(by, self.top),
+        };
         if self.format == Format::Text {
             out.extend_from_slice(self.heading(summary).as_bytes());
         }
@@ -116,10 +123,17 @@ impl Lines for Gather {
 
     fn listener(&mut self, _out: &mut Vec<u8>, _line: &ListenerLine<'_>) {}
 
-    fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, _change: &Change) {}
+    fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, change: &Change) {
+        if self.by == By::Connection {
+            self.conns.take(change);
+        }
+    }
 
     fn owners(&mut self, _out: &mut Vec<u8>, _at: Stamp, owners: &Connections, processes: &[&Net]) {
-        self.sums.connections(owners, processes);
+        match self.by {
+            By::Connection => self.conns.take_living(owners, &self.choose),
+            _ => self.sums.connections(owners, processes),
+        }
     }
 
     /// The summary ends the run: it has the losses, too. `ready` stands on stderr.

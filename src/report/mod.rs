@@ -3,6 +3,8 @@
 //! The events come as those of `stream` do, with the same filters, from ready to the end, or from a
 //! recording. `sums` adds them up, `row` describes the tables, `table` lays them out for people.
 
+mod conn_row;
+mod connections;
 mod gather;
 mod holders;
 mod listeners;
@@ -61,7 +63,7 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
         let top = args.top.unwrap_or(ROWS);
         return listeners::run(args, &choose, top, settings.unix_listeners);
     }
-    let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format);
+    let gather = Gather::new(args.by, args.top.unwrap_or(ROWS), args.format, choose.clone());
     match &args.file {
         Some(file) => recorded::run(file, &choose, gather, args),
         None => {
@@ -82,7 +84,7 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
 /// The kinds of events that a table counts; connections and bytes of files where the settings have them.
 fn wanted(by: By, settings: &Settings) -> Kinds {
     let counts = |kind: &Kind| match kind {
-        Kind::Connections => settings.owners || by == By::Peer,
+        Kind::Connections => settings.owners || matches!(by, By::Peer | By::Connection),
         Kind::Io => settings.io.is_some(),
         _ => true,
     };

@@ -116,7 +116,7 @@ impl<'c> Recorded<'c> {
             gather,
             choose,
             cgroups: KnownCgroups::default(),
-            connections: Connections::default(),
+            connections: Connections::with_changes(),
             has_connections: false,
             before: OpenCounts::default(),
             counts: None,
@@ -193,6 +193,11 @@ impl<'c> Recorded<'c> {
             ProbeEvent::Connections(batch) => {
                 self.has_connections = true;
                 self.connections.apply(&batch);
+                for change in self.connections.take_changes() {
+                    if self.choose.connection(&change) {
+                        self.gather.connection(&mut none, batch.wall, &change);
+                    }
+                }
                 if batch.tick.is_some() {
                     let chosen = self.connections.processes();
                     let chosen: Vec<&Net> =

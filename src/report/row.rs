@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::conn_row::{self, ConnRow};
 use crate::cli::By;
 use crate::model::call_times::{self, CallTimes};
 use crate::model::errno::errno_name;
@@ -35,6 +36,10 @@ pub struct Row {
     pub tx_packets: u64,
     /// The file that the process holds, by holder.
     pub held: Option<Box<Held>>,
+    /// Connections, by connection.
+    pub connections: u64,
+    /// The connection, by connection.
+    pub connection: Option<Box<ConnRow>>,
     /// The listener, by listener.
     pub listener: Option<Box<Listener>>,
     /// Bytes of files; `None` where they are not counted.
@@ -63,6 +68,7 @@ impl Row {
         };
         self.opens = self.opens.saturating_add(other.opens);
         self.failed = self.failed.saturating_add(other.failed);
+        self.connections = self.connections.saturating_add(other.connections);
         self.processes = sum(self.processes, other.processes);
         self.files = sum(self.files, other.files);
         self.rx_bytes = sum(self.rx_bytes, other.rx_bytes);
@@ -131,6 +137,7 @@ pub fn with_record(by: By, rows: &[Row], what: &mut impl WithRecord) {
         By::Failure => what.with(ByFailure, rows),
         By::Talker => what.with(ByTalker, rows),
         By::Peer => what.with(ByPeer, rows),
+        By::Connection => what.with(ByConnection, rows),
         By::Holder => what.with(ByHolder, rows),
         By::Listener => what.with(ByListener, rows),
     }
@@ -165,6 +172,7 @@ tables! {
     ByFailure("failure"): program file errno failed;
     ByTalker("talker"): interface address frames;
     ByPeer("peer"): program address payload;
+    ByConnection("connection"): process connection payload quality;
     ByHolder("holder"): process place held;
     ByListener("listener"): process place listener;
 }
@@ -242,6 +250,15 @@ fn held<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(key!("deleted", "true where no name leads to the file any more"), move |r| {
         held(r).is_some_and(|h| h.deleted)
     });
+}
+
+fn connection<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    v.field(key!("connections", "1; of other the number of all others"), |r| r.connections);
+    conn_row::ends(v, |r: &'a Row| r.connection.as_deref());
+}
+
+fn quality<'a, V: Visitor<&'a Row>>(v: &mut V) {
+    conn_row::quality(v, |r: &'a Row| r.connection.as_deref());
 }
 
 fn listener<'a, V: Visitor<&'a Row>>(v: &mut V) {

@@ -152,8 +152,8 @@ impl Sums {
             By::Failure => self.failures(),
             By::Talker => self.addresses(),
             By::Peer => self.peers(),
-            // Of a moment: see `holders` and `listeners`.
-            By::Holder | By::Listener => Vec::new(),
+            // See `connections`; of a moment: see `holders` and `listeners`.
+            By::Connection | By::Holder | By::Listener => Vec::new(),
         };
         rows.sort_by(|a, b| {
             let size = |r: &Row| Reverse((r.io_bytes(), r.opens.max(r.failed), r.bytes()));
@@ -171,7 +171,7 @@ impl Sums {
     /// All that the rows of a table and the rest add up to.
     fn total(&self, by: By) -> Row {
         let (opens, failed) = match by {
-            By::Talker | By::Peer | By::Holder | By::Listener => (0, 0),
+            By::Talker | By::Peer | By::Connection | By::Holder | By::Listener => (0, 0),
             By::Failure => (0, self.opens().1),
             _ => self.opens(),
         };

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::common::program::{Ended, run, run_without_privileges};
 use serde_json::Value;
 
-const TABLES: [&str; 8] =
-    ["program", "unit", "process", "file", "directory", "failure", "talker", "peer"];
+const TABLES: [&str; 9] =
+    ["program", "unit", "process", "file", "directory", "failure", "talker", "peer", "connection"];
 
 /// The demo, where every user can read it.
 fn demo() -> (tempfile::TempDir, String) {
@@ -50,6 +50,9 @@ fn the_rows_of_every_table_add_up() {
                     }
                 }
                 "peer" => assert!(sum(&run, "rx_bytes") > 0),
+                "connection" => {
+                    assert!(sum(&run, "connections") > 0 && sum(&run, "rx_bytes") > 0);
+                }
                 "failure" => assert!(sum(&run, "failed") > 0),
                 _ => assert_eq!(Some(sum(&run, "opens")), end["opens"].as_u64(), "{by} {top}"),
             }

@@ -1,11 +1,17 @@
 //! `report` of what happens now, on the real kernel.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::conns::{ask, bytes, done, lo_up, local, netns, process, serve};
 use crate::common::net::{ip, own_namespace};
-use crate::common::program::{Ended, Stream, program};
+use crate::common::patience::{exited, until};
+use crate::common::program::{Ended, Stream, program, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// A running report, counting from now on.
@@ -92,6 +98,75 @@ fn talkers_and_peers_are_counted_from_ready() {
     assert_eq!((&own["rx_packets"], &own["rx_bytes"]), (&50.into(), &(50 * frame).into()));
     let peer = row(&peers, "ip", "127.0.0.1");
     assert!(peer["tx_bytes"].as_u64() >= Some(50_000), "{peer} {}", peers.stderr);
+}
+
+/// One that ended, one that is open, one that failed; of a recording the same.
+#[test]
+fn connections_are_rows_with_their_bytes_and_quality() {
+    own_namespace();
+    lo_up();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let at = listener.local_addr().unwrap();
+    let closed = TcpListener::bind(local("127.0.0.1")).unwrap().local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("r.ebpftop");
+    let mut record = program();
+    record.arg("record").arg(&file).args(["-i", "lo", "--xdp-mode", "off"]).stderr(Stdio::null());
+    let mut record = record.spawn().unwrap();
+    until("the recording", || file.exists().then_some(()));
+    let live = report(&["--by", "connection", "--duration", "60s", "--top", "1000"]);
+    let server = process(|| serve(&listener, 30));
+    let client = process(|| ask(at, 5_000));
+    done(client);
+    done(server);
+    let failed = process(|| assert!(TcpStream::connect(closed).is_err()));
+    done(failed);
+    let mut open = TcpStream::connect(at).unwrap();
+    let (mut there, _) = listener.accept().unwrap();
+    open.write_all(&[1; 70_000]).unwrap();
+    there.read_exact(&mut [0; 70_000]).unwrap();
+    let live = live.interrupt();
+    assert_eq!(live.code(), 0, "{}", live.stderr);
+    kill(Pid::from_raw(record.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(exited(&mut record).code(), Some(0));
+    let recorded = |more: &[&str]| {
+        let name = file.to_str().unwrap();
+        run(&[&["report", name, "--by", "connection", "--format", "json"], more].concat())
+    };
+    for run in [&live, &recorded(&["--top", "1000"])] {
+        let rows = run.of_type("report");
+        let of = |pid: u32| {
+            let mut of = rows.iter().filter(|row| row["pid"] == pid && row["netns"] == netns());
+            let row = of.next().unwrap_or_else(|| panic!("{pid}: {rows:?}")).clone();
+            (row, of.count())
+        };
+        let pid = |pid: Pid| pid.as_raw().unsigned_abs();
+        for (pid, carried, key) in
+            [(pid(client), (30, 5_000), "remote_port"), (pid(server), (5_000, 30), "local_port")]
+        {
+            let (row, more) = of(pid);
+            assert_eq!((bytes(&row), more, &row[key]), (carried, 0, &at.port().into()), "{row}");
+            assert_eq!((&row["open"], &row["errno"]), (&false.into(), &Value::Null), "{row}");
+            assert!(row["duration_s"].is_f64() && row["rx_packets"].as_u64() > Some(0), "{row}");
+            assert!(row["srtt_us"].is_u64() && row["cwnd"].is_u64(), "{row}");
+        }
+        let (refused, _) = of(pid(failed));
+        assert_eq!((&refused["errno"], &refused["open"]), (&"ECONNREFUSED".into(), &false.into()));
+        assert_eq!(refused["remote_port"], closed.port());
+        // Both ends of the open one.
+        let (row, more) = of(std::process::id());
+        assert_eq!((&row["open"], &row["state"], more), (&true.into(), &"established".into(), 1));
+        assert_eq!(bytes(&row).0 + bytes(&row).1, 70_000, "{row}");
+    }
+    // What has no row is in the last one.
+    let all = recorded(&["--top", "1000"]).of_type("report");
+    let one = recorded(&["--top", "1"]).of_type("report");
+    let sum =
+        |rows: &[Value], key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+    assert_eq!((one.len(), &one[1]["other"]), (2, &true.into()), "{one:?}");
+    for key in ["connections", "rx_bytes", "tx_bytes"] {
+        assert_eq!(sum(&one, key), sum(&all, key), "{key}");
+    }
 }
 
 /// The holders of a file, by each way to hold one; what it reports of itself is left out.

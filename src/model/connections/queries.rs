@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Change, Closed, ConnHistory, Connections, Event, Net, Pair, Party, Side};
+use super::{Change, Closed, ConnHistory, Connections, Event, Net, Pair, Party, Side, What};
 use crate::model::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Owner, PeerAddr};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
@@ -16,6 +16,19 @@ impl Connections {
     /// Changes that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
         self.changes.as_ref().map_or(0, |changes| changes.dropped)
+    }
+
+    /// The living connections, each as a change that has found it at the end of the last interval.
+    pub fn living(&self) -> impl Iterator<Item = Change> {
+        self.conns.iter().map(|(_, live)| Change {
+            what: What::Seen,
+            conn: live.conn.clone(),
+            holders: self.holders.get(&live.conn.cookie).cloned().unwrap_or_default(),
+            unseen: false,
+            at: self.at,
+            attribution: self.attribution,
+            name: self.hostnames.of(&live.conn).map(Into::into),
+        })
     }
 
     /// A process with traffic.
