@@ -7,6 +7,7 @@ mod read;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use super::connections::procfs::cpu_time;
 use super::{Commands, ProbeThread, Sink};
 use crate::model::coverage::Missing;
 use crate::model::event::{ListenersInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
@@ -14,7 +15,7 @@ use crate::privileges::{self, ThreadRole};
 
 pub use read::ListenerReader;
 
-/// A reading takes at most this part of the time of its thread: the pause is so many times as long.
+/// Readings take at most this part of a CPU: the pause is so many times the CPU time of one.
 const PAUSE: u32 = 50;
 
 /// How the probe is to run.
@@ -45,13 +46,15 @@ fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
         return;
     }
     loop {
-        let began = Instant::now();
+        let began = (Instant::now(), cpu_time());
         let found = ProbeEvent::Listeners(Box::new(reader.read()));
-        let pause = config.interval.max(began.elapsed().saturating_mul(PAUSE));
+        // Not by the clock: where others have the CPUs, a reading that waits for them is no more work.
+        let took = cpu_time().saturating_sub(began.1);
+        let pause = config.interval.max(took.saturating_mul(PAUSE));
         if sink.blocking_send(found).is_err() {
             return;
         }
-        match stopped.recv_timeout(pause.saturating_sub(began.elapsed())) {
+        match stopped.recv_timeout(pause.saturating_sub(began.0.elapsed())) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(never) => match never {},

@@ -362,6 +362,6 @@ impl Followed {
 }
 
 /// CPU time of this thread.
-fn cpu_time() -> Duration {
+pub(in crate::probes) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
