@@ -12,7 +12,7 @@ use crate::model::opens::Process;
 use crate::model::process::ProcessKey;
 use crate::model::process_info::ProcessInfo;
 use crate::model::time::Mono;
-use crate::model::under_way::UnderWayOpens;
+use crate::model::under_way::CallsUnderWay;
 use crate::model::wire::Wire;
 
 /// Maximum cgroups in one question.
@@ -106,10 +106,10 @@ impl App {
         self.requests.descriptors_more(key)
     }
 
-    /// The opens that have not returned, with `--latency`; of now, so not while the screen shows another moment.
-    pub fn under_way(&self) -> Option<&UnderWayOpens> {
-        let is_known = !self.paused() && self.data.opens_state.running().is_some();
-        is_known.then_some(&*self.data.under_way)
+    /// The opens that have not returned, with `--latency`, and the reads and writes, with `--slow`; of now, so not
+    /// while the screen shows another moment.
+    pub fn under_way(&self) -> Option<&CallsUnderWay> {
+        (!self.paused()).then_some(&*self.data.under_way)
     }
 
     /// The cgroup of a process, by its id.

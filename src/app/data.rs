@@ -28,7 +28,7 @@ use crate::model::slab::Slab;
 use crate::model::slow_call::SlowCall;
 use crate::model::time::{Mono, WallOffset};
 use crate::model::timeline::Logs;
-use crate::model::under_way::UnderWayOpens;
+use crate::model::under_way::CallsUnderWay;
 use crate::model::wire::Wire;
 
 /// The state of a probe.
@@ -117,8 +117,8 @@ pub struct Data {
     pub owners: Rc<Connections>,
     /// The latest starts of programs and ends of processes.
     pub process_log: Rc<EventLog<ProcessEvent>>,
-    /// Opens that have not returned; with `--latency`.
-    pub under_way: Rc<UnderWayOpens>,
+    /// Opens that have not returned, with `--latency`; reads and writes, with `--slow`.
+    pub under_way: Rc<CallsUnderWay>,
     /// The latest changes of files.
     pub change_log: Rc<EventLog<FileChange>>,
     /// The latest calls that read or wrote and took long; with `--slow`.

@@ -109,9 +109,13 @@ impl App {
                 let names = [call.comm.as_bytes(), call.process.as_bytes()];
                 is_chosen(call.key.tgid, call.uid, &names)
             }),
-            ProbeEvent::UnderWay(found) => found.opens.retain(|open| {
-                let names = [open.comm.as_bytes(), open.process.as_bytes()];
-                is_chosen(open.key.tgid, open.uid, &names)
+            ProbeEvent::OpensUnderWay(found) => found.calls.retain(|call| {
+                let names = [call.comm.as_bytes(), call.process.as_bytes()];
+                is_chosen(call.key.tgid, call.uid, &names)
+            }),
+            ProbeEvent::FileCallsUnderWay(found) => found.calls.retain(|call| {
+                let names = [call.comm.as_bytes(), call.process.as_bytes()];
+                is_chosen(call.key.tgid, call.uid, &names)
             }),
             _ => {}
         }

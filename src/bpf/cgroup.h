@@ -105,4 +105,17 @@ static __always_inline __u64 cgroup_of(__u64 task)
 	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
 }
 
+/* The same of another task than the current one. */
+static __always_inline __u64 cgroup_of_task(__u64 task)
+{
+	__u64 set = WORD(task_struct, task, cgroups);
+	__u64 v2 = id_of(WORD(css_set, set, dfl_cgrp));
+
+	if (v2 != CGROUP_ROOT_ID && !systemd_hierarchy)
+		return v2;
+	if (!bpf_core_field_exists(struct cgrp_cset_link, cgrp))
+		return v2;
+	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
+}
+
 #endif

@@ -41,18 +41,6 @@ static __always_inline __u64 wanted_inode(void)
 	return WORD(file, file, f_inode);
 }
 
-static __always_inline __u64 cgroup_of_task(__u64 task)
-{
-	__u64 set = WORD(task_struct, task, cgroups);
-	__u64 v2 = id_of(WORD(css_set, set, dfl_cgrp));
-
-	if (v2 != CGROUP_ROOT_ID && !systemd_hierarchy)
-		return v2;
-	if (!bpf_core_field_exists(struct cgrp_cset_link, cgrp))
-		return v2;
-	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
-}
-
 /* Fills in the head; false for another inode, and for the reader, which holds the one asked for. */
 static __always_inline bool fill(struct held_head *head, __u64 task, __u64 inode, __u64 dentry)
 {

@@ -297,14 +297,17 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 
 	call.nr = CALL_NUMBER(regs);
 	shape = shape_of(call.nr);
-	if (shape == NEITHER || (ret < 0 && !slow_ns) || ret > MOST_BYTES || call.side > 1 ||
-	    in_compat_call(regs) || is_own())
+	if (shape == NEITHER || (ret < 0 && !slow_ns) || call.side > 1 || in_compat_call(regs) ||
+	    is_own())
 		return 0;
 	if (slow_ns) {
+		/* in any case: what it finds later is taken for a call under way */
 		call.took_ns = end_of_call(repeat);
 		if (ret < 0 && !call.took_ns)
 			return 0;
 	}
+	if (ret > MOST_BYTES)
+		return 0;
 	descriptors(shape, regs, &from, &to);
 	if (from != NO_FD)
 		count(file_of(from), READS, &call, repeat);
@@ -358,46 +361,14 @@ int io_enter_516(struct bpf_raw_tracepoint_args *ctx)
 	return entered(ctx->args[0], ctx->args[1], BY_CALL);
 }
 
-/* include/uapi/linux/io_uring.h */
-static __always_inline bool uring_reads(__u8 opcode)
-{
-	return opcode == 1 /* READV */ || opcode == 4 /* READ_FIXED */ || opcode == 22 /* READ */ ||
-	       opcode == 60 /* READV_FIXED */;
-}
+#include "io_under_way.h"
 
-static __always_inline bool uring_writes(__u8 opcode)
-{
-	return opcode == 2 /* WRITEV */ || opcode == 5 /* WRITE_FIXED */ ||
-	       opcode == 23 /* WRITE */ || opcode == 61 /* WRITEV_FIXED */;
-}
-
-/* Runs in a thread of the process: the one that called, a worker, or the SQ thread. */
-SEC("tracepoint/io_uring/io_uring_complete")
-int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
-{
-	__u64 io = (__u64)ctx->req;
-	__s64 res = ctx->res;
-	struct call call = { .ret = res, .side = side };
-	bool reads, writes;
-	__u8 opcode;
-
-	if (!io || res < 0 || call.side > 1)
-		return 0;
-	opcode = WORD(io_kiocb, io, opcode);
-	reads = uring_reads(opcode);
-	writes = uring_writes(opcode);
-	if (!(reads || writes) || is_own())
-		return 0;
-	if (reads)
-		count(WORD(io_kiocb, io, file), READS, &call, BY_LOOP);
-	else
-		count(WORD(io_kiocb, io, file), WRITES, &call, BY_LOOP);
-	return 0;
-}
+#include "io_ring.h"
 
 /* Rust has the types that are in the object's BTF: those that a variable names. */
 const struct io_key *unused_key __attribute__((unused));
 const struct io_timed_entry *unused_entry __attribute__((unused));
+const struct io_under_way_head *unused_under_way __attribute__((unused));
 const struct slow_record *unused_slow __attribute__((unused));
 const struct io_counts *unused_counts __attribute__((unused));
 const enum record_kind *unused_record_kind __attribute__((unused));

@@ -66,6 +66,9 @@ struct io_timed_entry {
 _Static_assert(sizeof(struct io_timed_entry) == IO_TIMED_ENTRY_BYTES,
 	       "the entry has no hidden padding");
 
+/* The number of a request of io_uring among those of system calls. */
+#define IO_URING_CALL 0xffffffff
+
 /* A call of the limit's duration or longer; one that reads a file and writes another is two. */
 struct slow_record {
 	__u64 ts_ns; /* CLOCK_MONOTONIC at return */
@@ -87,6 +90,28 @@ struct slow_record {
 
 #define SLOW_RECORD_BYTES 104
 _Static_assert(sizeof(struct slow_record) == SLOW_RECORD_BYTES, "the record has no hidden padding");
+
+/* A call that has not returned; name_bytes bytes of a name_record follow. One that reads a file and writes
+ * another is two. */
+struct io_under_way_head {
+	__u64 entry_ns; /* CLOCK_MONOTONIC */
+	__u64 start_boottime_ns; /* of the group leader */
+	__u64 cgroup_id; /* in its hierarchy, CGROUP_HIERARCHY_SHIFT */
+	struct names names;
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u32 call; /* the number of the system call */
+	__u32 name_bytes; /* 0: where the file is is not known */
+	__u8 resolved; /* enum resolved_kind */
+	__u8 type; /* as io_entry.type */
+	__u8 writes; /* as slow_record.writes */
+	__u8 pad;
+};
+
+#define IO_UNDER_WAY_HEAD_BYTES 80
+_Static_assert(sizeof(struct io_under_way_head) == IO_UNDER_WAY_HEAD_BYTES,
+	       "the head has no hidden padding");
 
 /* Counts without an entry, per CPU and side. */
 struct io_rest {

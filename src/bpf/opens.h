@@ -235,6 +235,9 @@ struct lost_opens {
 	__u8 process[COMM_BYTES];
 };
 
+/* A call that has not returned after this is reported. */
+#define UNDER_WAY_NS 1000000000ULL
+
 /* An open that has not returned; path_len bytes of path follow, without a NUL. */
 struct under_way_head {
 	__u64 entry_ns; /* CLOCK_MONOTONIC */

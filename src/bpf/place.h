@@ -313,10 +313,9 @@ static __always_inline void walk_from(struct walk *w, __u64 dentry, __u64 vfsmou
 	w->key = fold(fold(fold(key_seed, in_epoch), dentry), ino);
 }
 
-/* Whether the walk ended at the root that the current task's mount namespace has. */
-static __always_inline bool in_task_mount_ns(const struct walk *w)
+/* Whether the walk ended at the root that a task's mount namespace has. */
+static __always_inline bool in_mount_ns_of(const struct walk *w, __u64 task)
 {
-	__u64 task = (__u64)bpf_get_current_task();
 	__u64 nsproxy, home, ns;
 
 	if (w->end != WALK_TOP)
@@ -419,13 +418,41 @@ static __always_inline long copy_anon(struct name_record *rec, __u64 dentry, __u
 	return bpf_probe_read_kernel_str(rec->names, PATH_BYTES, (const void *)name);
 }
 
+/* Copies the names of a place into the record: those that the walk with this key met in the mount namespace of
+ * the task, or of a file outside of the tree. False where they are not known. */
+static __always_inline bool copy_names(struct name_record *rec, struct walk *w, __u64 dentry,
+				       __u64 vfsmount, __u64 key, __u32 in_epoch, __u64 task,
+				       bool anon, enum repeat repeat)
+{
+	__u64 inode = WORD(dentry, dentry, d_inode);
+
+	rec->head.ino = inode ? WORD(inode, inode, i_ino) : 0;
+	rec->head.place = PLACE_TREE;
+	if (anon) {
+		long n = copy_anon(rec, dentry, vfsmount);
+
+		if (n < 1)
+			return false;
+		w->names_len = n - 1;
+	} else {
+		walk_from(w, dentry, vfsmount, in_epoch);
+		walk_up(w, rec, repeat);
+		if (!in_mount_ns_of(w, task) || (w->key | 1) != key)
+			return false;
+	}
+	if (w->names_len >= PATH_BYTES)
+		return false;
+	rec->head.names_len = w->names_len;
+	return true;
+}
+
 /* The key of the place of a file: 0 where it is not known. Says it in the ring the first time. */
 static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, enum repeat repeat)
 {
 	__u32 zero_key = 0, now = epoch;
 	struct name_record *rec;
 	struct walk here = {}, *w = &here;
-	__u64 key, inode;
+	__u64 key;
 
 	*anon = false;
 	if (!dentry || !vfsmount)
@@ -437,7 +464,7 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, 
 	}
 	walk_from(w, dentry, vfsmount, now);
 	walk_up(w, 0, repeat);
-	if (!in_task_mount_ns(w)) {
+	if (!in_mount_ns_of(w, (__u64)bpf_get_current_task())) {
 		if (w->end == WALK_ON || w->end == WALK_FAILED || !is_internal(w))
 			return 0;
 		*anon = true;
@@ -452,26 +479,9 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, 
 	rec->head.record = RECORD_NAME;
 	rec->head.epoch = now;
 	rec->head.key = key;
-	rec->head.ino = 0;
-	rec->head.place = PLACE_TREE;
-	inode = WORD(dentry, dentry, d_inode);
-	if (inode)
-		rec->head.ino = WORD(inode, inode, i_ino);
-	if (*anon) {
-		long n = copy_anon(rec, dentry, vfsmount);
-
-		if (n < 1)
-			return 0;
-		w->names_len = n - 1;
-	} else {
-		walk_from(w, dentry, vfsmount, now);
-		walk_up(w, rec, repeat);
-		if (!in_task_mount_ns(w) || (w->key | 1) != key)
-			return 0;
-	}
-	if (w->names_len >= PATH_BYTES)
+	if (!copy_names(rec, w, dentry, vfsmount, key, now, (__u64)bpf_get_current_task(),
+			*anon, repeat))
 		return 0;
-	rec->head.names_len = w->names_len;
 	if (write_record(rec, NAME_HEAD_BYTES + (w->names_len & (PATH_BYTES - 1))))
 		return 0;
 	make_known(key);

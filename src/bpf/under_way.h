@@ -3,9 +3,6 @@
 #ifndef EBPFTOP_UNDER_WAY_H
 #define EBPFTOP_UNDER_WAY_H
 
-/* An open that has not returned after this is reported. */
-#define UNDER_WAY_NS 1000000000ULL
-
 /* One run at a time, by the reader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

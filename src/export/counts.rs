@@ -156,7 +156,8 @@ impl Counts {
             }
             ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
-            | ProbeEvent::UnderWay(_)
+            | ProbeEvent::OpensUnderWay(_)
+            | ProbeEvent::FileCallsUnderWay(_)
             | ProbeEvent::Hostnames(_)
             | ProbeEvent::Listeners(_)
             | ProbeEvent::SlowCalls(_) => {}

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::process_event::ProcessEvents;
 use super::slow_call::SlowCalls;
 use super::talkers::TalkersSample;
-use super::under_way::UnderWayOpens;
+use super::under_way::{FileCallsUnderWay, OpensUnderWay};
 
 /// An event of a probe.
 #[derive(Clone, Debug)]
@@ -33,7 +33,9 @@ pub enum ProbeEvent {
     /// Starts of programs and ends of processes, where these are reported.
     Processes(ProcessEvents),
     /// The opens that have not returned, with `--latency`: each second while there are any, and once after that.
-    UnderWay(UnderWayOpens),
+    OpensUnderWay(OpensUnderWay),
+    /// The reads and writes that have not returned, with `--slow`: likewise.
+    FileCallsUnderWay(FileCallsUnderWay),
     /// Changes of files and directories, where these are reported.
     Files(FileChanges),
     /// Bytes read and written in an interval, or a part of them.

@@ -25,6 +25,8 @@ pub enum IoCall {
     Tee,
     Splice,
     CopyFileRange,
+    /// A request of io_uring, from its submission to its completion.
+    IoUring,
 }
 
 impl IoCall {
@@ -45,6 +47,7 @@ impl IoCall {
             Self::Tee => "tee",
             Self::Splice => "splice",
             Self::CopyFileRange => "copy_file_range",
+            Self::IoUring => "io_uring",
         }
     }
 }

@@ -21,6 +21,7 @@ mod refusal;
 pub mod set;
 pub mod talkers;
 mod thread;
+mod under_way;
 
 use std::time::Duration;
 

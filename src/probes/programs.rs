@@ -112,8 +112,12 @@ pub const LISTENING_FILES: &str = "listeners: limits, drops and Unix sockets of 
 pub const IO_CALLS: &str = "io: system calls";
 /// How long these calls take.
 pub const IO_TIMES: &str = "io: durations of calls";
+/// Reads and writes that have not returned.
+pub const IO_UNDER_WAY: &str = "io: those under way";
 /// Bytes read and written through io_uring.
 pub const IO_URING_IO: &str = "io: io_uring";
+/// How long these take.
+pub const IO_URING_TIMES: &str = "io: durations through io_uring";
 /// XDP.
 pub const XDP: &str = "talkers: XDP";
 /// TCX, arriving.
@@ -129,7 +133,7 @@ pub fn of_call(call: Syscall) -> String {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 34] = [
+pub const FEATURES: [Feature; 36] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
@@ -175,7 +179,16 @@ pub const FEATURES: [Feature; 34] = [
     feature(Object::Listeners, LISTENING_FILES, &[&["listening_files"]]),
     feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
     feature(Object::Io, IO_TIMES, &[&["io_enter", "io_exit"], &["io_enter_516", "io_exit_516"]]),
+    feature(Object::Io, IO_UNDER_WAY, &[&["io_under_way", "io_enter", "io_exit"]]),
     feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
+    feature(
+        Object::Io,
+        IO_URING_TIMES,
+        &[
+            &["io_uring_begun", "io_uring_done", "io_enter", "io_exit"],
+            &["io_uring_begun", "io_uring_done", "io_enter_516", "io_exit_516"],
+        ],
+    ),
     feature(Object::Talkers, XDP, &[&["xdp_frags"], &["xdp_plain"]]),
     feature(Object::Talkers, TCX_RX, &[&["tcx_ingress"]]),
     feature(Object::Talkers, TCX_TX, &[&["tcx_egress"]]),

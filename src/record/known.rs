@@ -85,7 +85,10 @@ impl State {
                 }
             }
             ProbeEvent::Listeners(found) => self.listeners = Some(found.clone()),
-            ProbeEvent::Cgroups(_) | ProbeEvent::UnderWay(_) | ProbeEvent::Io(_) => {}
+            ProbeEvent::Cgroups(_)
+            | ProbeEvent::OpensUnderWay(_)
+            | ProbeEvent::FileCallsUnderWay(_)
+            | ProbeEvent::Io(_) => {}
         }
     }
 

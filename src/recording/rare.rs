@@ -32,7 +32,7 @@ use crate::model::process_event::ProcessEvents;
 use crate::model::quality::Quality;
 use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
-use crate::model::under_way::UnderWayOpens;
+use crate::model::under_way::{FileCallsUnderWay, OpensUnderWay};
 
 /// Everything but opens.
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub(super) enum Rare<'a> {
     IoStarted(Result<IoInfo, Problem>),
     Io(Cow<'a, IoSample>),
     IoEnded,
-    UnderWay(Cow<'a, UnderWayOpens>),
+    OpensUnderWay(Cow<'a, OpensUnderWay>),
     SlowCalls(Cow<'a, SlowCalls>),
     /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
     Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
@@ -70,6 +70,7 @@ pub(super) enum Rare<'a> {
     ListenersStarted(Result<ListenersInfo, Problem>),
     Listeners(Cow<'a, Listeners>),
     ListenersEnded,
+    FileCallsUnderWay(Cow<'a, FileCallsUnderWay>),
 }
 
 /// Durations of the calls of a use, where these are known.
@@ -119,7 +120,8 @@ impl<'a> Rare<'a> {
             Rare::Processes(events) => events.events.len(),
             Rare::Files(changes) => changes.events.len(),
             Rare::Io(sample) => sample.uses.len(),
-            Rare::UnderWay(found) => found.opens.len(),
+            Rare::OpensUnderWay(found) => found.calls.len(),
+            Rare::FileCallsUnderWay(found) => found.calls.len(),
             Rare::Listeners(found) => return found.rows.len() <= MAX_LISTENERS,
             _ => 0,
         };
@@ -151,7 +153,12 @@ impl<'a> Rare<'a> {
             Seen::Probe(ProbeEvent::Processes(events)) => Rare::Processes(Cow::Borrowed(events)),
             Seen::Probe(ProbeEvent::Files(changes)) => Rare::Files(Cow::Borrowed(changes)),
             Seen::Probe(ProbeEvent::Hostnames(names)) => Rare::Hostnames(Cow::Borrowed(names)),
-            Seen::Probe(ProbeEvent::UnderWay(found)) => Rare::UnderWay(Cow::Borrowed(found)),
+            Seen::Probe(ProbeEvent::OpensUnderWay(found)) => {
+                Rare::OpensUnderWay(Cow::Borrowed(found))
+            }
+            Seen::Probe(ProbeEvent::FileCallsUnderWay(found)) => {
+                Rare::FileCallsUnderWay(Cow::Borrowed(found))
+            }
             Seen::Probe(ProbeEvent::Cgroups(made)) => {
                 let named = |(id, path): &'a (u64, Vec<u8>)| (*id, Some(path.into()));
                 Rare::Cgroups(made.paths.iter().map(named).collect::<Vec<_>>().into())
@@ -224,7 +231,12 @@ impl<'a> Rare<'a> {
             Rare::SlowCalls(slow) => Seen::Probe(ProbeEvent::SlowCalls(slow.into_owned())),
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
             Rare::Hostnames(names) => Seen::Probe(ProbeEvent::Hostnames(names.into_owned())),
-            Rare::UnderWay(found) => Seen::Probe(ProbeEvent::UnderWay(found.into_owned())),
+            Rare::OpensUnderWay(found) => {
+                Seen::Probe(ProbeEvent::OpensUnderWay(found.into_owned()))
+            }
+            Rare::FileCallsUnderWay(found) => {
+                Seen::Probe(ProbeEvent::FileCallsUnderWay(found.into_owned()))
+            }
             Rare::ListenersStarted(Ok(info)) => started(ProbeInfo::Listeners(info)),
             Rare::ListenersStarted(Err(problem)) => failed(ProbeId::Listeners, problem),
             Rare::Listeners(found) => {

@@ -15,7 +15,7 @@ use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
 use crate::model::talkers::{TalkersSample, Traffic};
-use crate::model::under_way::UnderWay;
+use crate::model::under_way::{Waiting, WaitingCall};
 use crate::settings::Settings;
 
 /// The choice made on the command line.
@@ -120,16 +120,19 @@ impl Choose {
             && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
     }
 
-    /// Whether an open that has not returned is reported. Its cgroup and its result are not known.
-    pub fn under_way(&self, open: &UnderWay) -> bool {
-        let names = [open.comm.as_bytes(), open.process.as_bytes()];
-        let (tgid, uid) = (open.key.tgid, open.uid);
-        let path: Vec<&[u8]> = open.path.as_deref().into_iter().collect();
+    /// Whether a call that has not returned is reported. Its result is not known, nor is an open's cgroup.
+    pub fn under_way(&self, waiting: &Waiting<'_>, cgroup: Option<&Cgroup>) -> bool {
+        let names = [waiting.comm.as_bytes(), waiting.process.as_bytes()];
+        let (tgid, uid) = (waiting.key.tgid, waiting.uid);
+        let (path, resolved) = match waiting.call {
+            WaitingCall::Open(_) => (waiting.path, None),
+            WaitingCall::OnFile(_) => (None, waiting.path),
+        };
         !self.failed
             && self.process(tgid, uid, &names)
-            && self.path.as_ref().is_none_or(|p| p.matches_any(&path))
-            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup: None })
-            && self.filter.file(&What { path: open.path.as_deref(), resolved: None, errno: None })
+            && self.path.as_ref().is_none_or(|p| path_matches(p, path, resolved))
+            && self.filter.process(&ProcessInfo { names: &names, tgid, uid, cgroup })
+            && self.filter.file(&What { path, resolved, errno: None })
     }
 
     /// Whether a change of a file is written: as an open, a path may be in any of its names.

@@ -17,6 +17,7 @@ use crate::model::connections::Connections;
 use crate::model::listener::{Listener, ListenerEvent};
 use crate::model::talkers::TalkersSample;
 use crate::model::time::Stamp;
+use crate::model::under_way::Waiting;
 
 /// A kind of JSON line.
 #[derive(Clone, Debug)]
@@ -158,12 +159,16 @@ pub fn documented() -> Vec<Documented> {
         line::<Lost>(
             lost.map(|(loss, count)| note(&Note::Lost(Lost { at, loss, count }))).to_vec(),
         ),
-        line::<UnderWayLine<'_>>(vec![note(&Note::UnderWay(UnderWayLine {
-            at,
-            open: &sample::under_way(at.mono),
-        }))]),
+        line::<UnderWayLine<'_>>(under_way(at).to_vec()),
         line::<&Summary>(vec![note(&Note::Summary(&summary))]),
     ]
+}
+
+/// Lines of an open and of a read.
+fn under_way(at: Stamp) -> [String; 2] {
+    let (open, read) = (sample::under_way(at.mono), sample::file_call_under_way(at.mono));
+    [Waiting::from(&open), Waiting::from(&read)]
+        .map(|waiting| note(&Note::UnderWay(UnderWayLine { at, waiting })))
 }
 
 /// Every key that a line has at its top, and every column of CSV.

@@ -12,7 +12,7 @@ use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
-use crate::model::under_way::UnderWay;
+use crate::model::under_way::Waiting;
 
 /// An open with everything that its line contains.
 #[derive(Clone, Copy, Debug)]
@@ -114,10 +114,10 @@ pub struct Lost {
     pub count: u64,
 }
 
-/// An open that has not returned, when it was found.
+/// A call that has not returned, when it was found.
 #[derive(Clone, Copy, Debug)]
 pub struct UnderWayLine<'a> {
-    pub open: &'a UnderWay,
+    pub waiting: Waiting<'a>,
     pub at: Stamp,
 }
 
@@ -128,7 +128,7 @@ pub enum Note<'a> {
     Ready(&'a Ready),
     /// Events or lines lost since the last such line of the same kind.
     Lost(Lost),
-    /// An open that has not returned for a second, once for each.
+    /// A call that has not returned for a second, once for each.
     UnderWay(UnderWayLine<'a>),
     /// The last line.
     Summary(&'a Summary),

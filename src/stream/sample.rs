@@ -25,7 +25,7 @@ use crate::model::process_event::{Args, ExitStatus, ProcessAction, ProcessEvent,
 use crate::model::slow_call::{IoCall, SlowCall, SlowCalls};
 use crate::model::talkers::{Direction, Source, TalkersSample, Traffic};
 use crate::model::time::{Mono, Stamp, WallOffset};
-use crate::model::under_way::UnderWay;
+use crate::model::under_way::{FileCall, UnderWay};
 
 /// 2026-11-22T12:00:00Z less one second, so that `Mono(1 s)` is noon.
 pub const WALL: WallOffset = WallOffset(1_795_348_799_000_000_000);
@@ -409,15 +409,29 @@ pub fn slow() -> SlowCalls {
 }
 
 /// An open of a FIFO without a writer.
-pub fn under_way(at: Mono) -> UnderWay {
+pub fn under_way(at: Mono) -> UnderWay<Syscall> {
     UnderWay {
         key: ProcessKey { tgid: 1044, start_boottime_ns: 5 },
         tid: 1045,
         uid: 1000,
         comm: Comm::new(b"worker"),
         process: Comm::new(b"backup"),
-        syscall: Syscall::Openat,
+        call: Syscall::Openat,
         path: Some(b"/srv/queue"[..].into()),
         since: Mono(at.0.saturating_sub(1_500_000_000)),
     }
+}
+
+/// A read of a file whose server does not answer.
+pub fn file_call_under_way(at: Mono) -> UnderWay<FileCall> {
+    let UnderWay { key, tid, uid, comm, process, since, .. } = under_way(at);
+    let call = FileCall {
+        call: IoCall::Read,
+        writes: false,
+        file_type: FileType::Regular,
+        kind: Some(ResolvedKind::Opened),
+        cgroup_id: None,
+    };
+    let path = Some(b"/mnt/share/page"[..].into());
+    UnderWay { key, tid, uid, comm, process, call, path, since }
 }

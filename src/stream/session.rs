@@ -24,7 +24,7 @@ use crate::model::listener::{KnownListeners, Listeners};
 use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp};
-use crate::model::under_way::UnderWayOpens;
+use crate::model::under_way::CallsUnderWay;
 use crate::privileges;
 use crate::probes::cgroups::Cgroups;
 use crate::probes::connections::ConnectionsConfig;
@@ -80,7 +80,7 @@ pub(super) struct Session {
     /// The first line, of each file too.
     ready: Ready,
     /// Opens that had not returned when that was last looked for.
-    waiting: UnderWayOpens,
+    waiting: CallsUnderWay,
     /// Something asked for was not done.
     failed: bool,
 }
@@ -117,7 +117,7 @@ impl Session {
             has_files: false,
             is_timed: false,
             ready: Ready::default(),
-            waiting: UnderWayOpens::default(),
+            waiting: CallsUnderWay::default(),
             failed: false,
         }
     }
@@ -313,7 +313,12 @@ impl Session {
             ProbeEvent::Files(events) => self.files(&events)?,
             ProbeEvent::Io(sample) => self.io(&sample)?,
             ProbeEvent::SlowCalls(slow) => self.slow(&slow)?,
-            ProbeEvent::UnderWay(opens) => self.under_way(opens),
+            ProbeEvent::OpensUnderWay(now) => {
+                self.under_way(now, |waiting| &mut waiting.opens);
+            }
+            ProbeEvent::FileCallsUnderWay(now) => {
+                self.under_way(now, |waiting| &mut waiting.on_files);
+            }
             ProbeEvent::Talkers(samples) => self.talkers(samples)?,
             ProbeEvent::Hostnames(names) => self.owners.hostnames.add(&names),
             ProbeEvent::Listeners(found) => self.listeners(*found)?,

@@ -8,7 +8,7 @@ use crate::bpf::connections::types::{
 use crate::bpf::held::types::held_head;
 use crate::bpf::hostnames::types::hostname_head;
 use crate::bpf::io::types::{
-    io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, slow_record,
+    io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, io_under_way_head, slow_record,
 };
 use crate::bpf::listeners::types::listener_record;
 use crate::bpf::opens::types::{
@@ -47,6 +47,9 @@ const _: () = assert!(size_of::<io_key>() == 32);
 const _: () = assert!(size_of::<io_entry>() == 72);
 const _: () = assert!(size_of::<io_timed_entry>() == 304);
 const _: () = assert!(size_of::<slow_record>() == 104);
+/// Bytes of `struct io_under_way_head`, as `io.h` asserts it.
+pub(crate) const IO_UNDER_WAY_HEAD_BYTES: usize = 80;
+const _: () = assert!(size_of::<io_under_way_head>() == IO_UNDER_WAY_HEAD_BYTES);
 
 /// Types without padding, of which every bit pattern is a value.
 macro_rules! plain {
@@ -70,6 +73,7 @@ plain!(
     share_record
 );
 plain!(io_counts, io_entry, io_key, io_rest, io_times, io_timed_entry, slow_record);
+plain!(io_under_way_head);
 
 /// The bytes of a record.
 pub(crate) fn bytes_of<T: plain::Plain>(record: &T) -> &[u8] {

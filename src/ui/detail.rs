@@ -20,7 +20,7 @@ use crate::model::opens::{Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{Descriptors, ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
-use crate::model::under_way::UnderWay;
+use crate::model::under_way::Waiting;
 
 /// Cells of the graph: a minute in braille.
 const GRAPH: u16 = 30;
@@ -282,8 +282,8 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
         None => or_none(p.threads.iter().map(|t| escape(t.as_bytes()).into_owned()).collect()),
     };
     lines.push(field(10, "threads", threads));
-    if let Some(open) = app.under_way().and_then(|found| found.of(p.key)) {
-        lines.insert(1, field(1, "waits", waits(app, open)));
+    if let Some(waiting) = app.under_way().and_then(|found| found.of(p.key)) {
+        lines.insert(1, field(1, "waits", waits(app, &waiting)));
         for line in lines.iter_mut().skip(2).filter(|line| line.rank >= 1) {
             line.rank += 1;
         }
@@ -301,11 +301,11 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     lines
 }
 
-/// An open that has not returned.
-fn waits(app: &App, open: &UnderWay) -> String {
-    let age = num::age(app.shown_at().since(open.since));
-    let path = open.path.as_deref().map_or(Cow::Borrowed("?"), escape);
-    format!("{age} in {}: {path}, thread {}", open.syscall.name(), open.tid)
+/// A call that has not returned.
+fn waits(app: &App, waiting: &Waiting<'_>) -> String {
+    let age = num::age(app.shown_at().since(waiting.since));
+    let path = waiting.path.map_or(Cow::Borrowed("?"), escape);
+    format!("{age} in {}: {path}, thread {}", waiting.call.name(), waiting.tid)
 }
 
 /// The number of descriptors, their growth, and their kinds.

@@ -122,11 +122,11 @@ fn identity(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// How many opens have not returned, and the age of the oldest one with its process: `1 under way 34s cat
-/// 812`.
+/// How many opens, reads and writes have not returned, and the age of the oldest one with its process: `1 under
+/// way 34s cat 812`.
 fn under_way(app: &App, width: u16) -> Option<String> {
     let found = app.under_way()?;
-    let oldest = found.opens.first()?;
+    let oldest = found.oldest()?;
     let age = num::age(app.shown_at().since(oldest.since));
     let mut text = format!("{} under way {age}", num::grouped(found.count()));
     if width >= 120 {

@@ -1,5 +1,5 @@
 //! A file system of one flat directory in which every name is there, of whatever length: FUSE's names
-//! may be longer than other file systems'.
+//! may be longer than other file systems'. The files are empty.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -14,14 +14,18 @@ const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
 const OPEN: u32 = 14;
+const READ: u32 = 15;
 const RELEASE: u32 = 18;
 const FLUSH: u32 = 25;
 const INIT: u32 = 26;
 const BATCH_FORGET: u32 = 42;
 const ENOSYS: i32 = -38;
+/// No page cache: each read is a request.
+const FOPEN_DIRECT_IO: u32 = 1;
 
-/// Mounts it at `point`, and serves it on a thread until it is unmounted.
-pub fn serve(point: &Path) {
+/// Mounts it at `point`, and serves it on a thread until it is unmounted. A read is answered when `on_read` has
+/// returned.
+pub fn serve(point: &Path, mut on_read: impl FnMut() + Send + 'static) {
     let mut device = File::options().read(true).write(true).open("/dev/fuse").unwrap();
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -30,6 +34,9 @@ pub fn serve(point: &Path) {
         let mut request = vec![0; 1 << 20];
         // An error: it is unmounted.
         while let Ok(len) = device.read(&mut request) {
+            if word(&request, 4) == READ {
+                on_read();
+            }
             if let Some(answer) = answer(&request[..len])
                 && device.write_all(&answer).is_err()
             {
@@ -50,9 +57,9 @@ fn answer(request: &[u8]) -> Option<Vec<u8>> {
         INIT => (0, init(word(request, 44))),
         LOOKUP => (0, entry(request)),
         GETATTR => (0, [vec![0; 16], attributes(node)].concat()),
-        // A handle of 0.
-        OPEN => (0, vec![0; 16]),
-        RELEASE | FLUSH => (0, Vec::new()),
+        // A handle of 0, and flags.
+        OPEN => (0, [vec![0; 8], FOPEN_DIRECT_IO.to_ne_bytes().to_vec(), vec![0; 4]].concat()),
+        READ | RELEASE | FLUSH => (0, Vec::new()),
         _ => (ENOSYS, Vec::new()),
     };
     let mut out = ((16 + body.len()) as u32).to_ne_bytes().to_vec();

@@ -20,6 +20,11 @@ fn ioctl(fd: i32, request: u64, words: &mut [u64]) {
 
 /// A page of zeroes that is there `delay` after it is first touched.
 pub fn late_page(delay: Duration) -> &'static mut [u8] {
+    page_after(move || std::thread::sleep(delay))
+}
+
+/// A page of zeroes that is there when `wait` returns, which is called when it is first touched.
+pub fn page_after(wait: impl FnOnce() + Send + 'static) -> &'static mut [u8] {
     // SAFETY: a new mapping and a new descriptor.
     let (start, fd) = unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -37,7 +42,7 @@ pub fn late_page(delay: Duration) -> &'static mut [u8] {
     std::thread::spawn(move || {
         // One `struct uffd_msg`.
         faults.read_exact(&mut [0; 32]).unwrap();
-        std::thread::sleep(delay);
+        wait();
         ioctl(faults.as_raw_fd(), UFFDIO_ZEROPAGE, &mut [address, PAGE as u64, 0, 0]);
     });
     // SAFETY: the mapping is never removed.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::common::conns::{done, process};
 use crate::common::opens::in_child;
+use crate::common::patience::next;
 use crate::common::program::Stream;
 use ebpftop::model::event::{IoInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::file_io::{FileIo, FileType, IoCounts, IoSample};
@@ -38,6 +39,16 @@ pub(crate) fn watch(config: IoConfig) -> Watch {
 }
 
 impl Watch {
+    /// Waits for an event from which `take` takes something.
+    pub(crate) fn until<T>(&mut self, mut take: impl FnMut(ProbeEvent) -> Option<T>) -> T {
+        loop {
+            let event = next(&mut self.events).expect("the probe runs");
+            if let Some(taken) = take(event) {
+                return taken;
+            }
+        }
+    }
+
     /// The interval from the start on, its parts together.
     pub(crate) fn finish(self) -> IoSample {
         self.finish_with_calls().0

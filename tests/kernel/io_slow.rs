@@ -2,19 +2,24 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use super::io::{filled, new, path_of, watch};
 use crate::common::conns::{done, process};
+use crate::common::fuse;
 use crate::common::opens::in_child;
+use crate::common::patience::until;
 use crate::common::program::{Stream, ebpftop};
 use crate::common::tty::Tty;
-use crate::common::user_fault::late_page;
+use crate::common::user_fault::{late_page, page_after};
+use ebpftop::model::event::ProbeEvent;
 use ebpftop::model::file_io::{FileIo, FileType, IoSample};
 use ebpftop::model::slow_call::{IoCall, SlowCall, SlowCalls};
 use ebpftop::probes::io::IoConfig;
+use io_uring::{IoUring, opcode, types};
 
 const LIMIT: Duration = Duration::from_millis(20);
 /// How long the slow calls take, at least.
@@ -126,6 +131,52 @@ fn a_failed_call_that_waited_is_an_event_too() {
     assert_eq!((one.counts.read_calls, times.calls(), times.slow), (0, 1, 1), "{one:?}");
 }
 
+/// From submission to completion, whatever thread completes it.
+#[test]
+fn requests_of_io_uring_are_timed() {
+    const READS: u64 = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("read");
+    drop(filled(&path));
+    let watch = watch(IoConfig { every_type: true, slow: Some(LIMIT), ..IoConfig::default() });
+    let missing = |feature: &str| watch.info.missing.iter().any(|m| m.feature == feature);
+    if missing("io: io_uring") {
+        assert!(missing("io: durations through io_uring"), "{:?}", watch.info);
+        return;
+    }
+    let child = in_child(|| {
+        let mut ring = IoUring::new(8).unwrap();
+        let mut buffer = [0u8; 100];
+        let file = File::open(&path).unwrap();
+        let fd = types::Fd(file.as_raw_fd());
+        for _ in 0..READS {
+            let entry = opcode::Read::new(fd, buffer.as_mut_ptr(), 100).build();
+            // SAFETY: the buffer lives through the wait.
+            unsafe { ring.submission().push(&entry).unwrap() };
+            ring.submit_and_wait(1).unwrap();
+            assert_eq!(ring.completion().next().unwrap().result(), 100);
+        }
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let fd = types::Fd(reader.as_raw_fd());
+        let entry = opcode::Read::new(fd, buffer.as_mut_ptr(), 100).build();
+        // SAFETY: likewise.
+        unsafe { ring.submission().push(&entry).unwrap() };
+        ring.submit().unwrap();
+        std::thread::sleep(WAIT);
+        writer.write_all(b"late").unwrap();
+        ring.submit_and_wait(1).unwrap();
+        assert_eq!(ring.completion().next().unwrap().result(), 4);
+    });
+    let (sample, slow) = watch.finish_with_calls();
+    let times = of_file(&sample, child, &path).times.as_ref().unwrap();
+    assert_eq!((times.calls(), times.slow), (READS, 0), "{times:?}");
+    let calls: Vec<_> = slow.calls.iter().filter(|call| call.key.tgid == child).collect();
+    let [one] = calls[..] else { panic!("{calls:?}") };
+    assert_eq!((one.call, one.writes, one.ret), (IoCall::IoUring, false, 4));
+    assert_eq!(one.file_type, FileType::Pipe);
+    assert!(one.took_ns >= WAIT.as_nanos() as u64, "{one:?}");
+}
+
 #[test]
 fn slow_calls_that_find_no_room_are_counted() {
     const CALLS: u64 = 200_000;
@@ -208,6 +259,119 @@ fn slow_lines_have_file_duration_and_result() {
     let summary = &ended.of_type("summary")[0];
     assert_eq!(summary["slow"], ended.of_type("slow").len());
     assert_eq!(summary["slow_lost"], 0);
+}
+
+/// A page that is there when the file `stop` is.
+fn page_after_file(stop: &Path) -> &'static mut [u8] {
+    let stop = stop.to_owned();
+    page_after(move || until("the end", || stop.exists().then_some(())))
+}
+
+/// A read of a file system whose server does not answer is reported once, and its line comes when it returns.
+#[test]
+fn a_read_that_does_not_return_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let (mounted, stop) = (root.join("mounted"), root.join("stop"));
+    std::fs::create_dir(&mounted).unwrap();
+    fuse::serve(&mounted, {
+        let stop = stop.clone();
+        move || until("the end", || stop.exists().then_some(()))
+    });
+    let file = mounted.join("page");
+    let path = file.to_str().unwrap();
+    let mut stream = Stream::json(&["slow", "--slow", "20ms", "--path", path]);
+    let child = process(|| assert_eq!(File::open(&file).unwrap().read(&mut [0; 100]).unwrap(), 0));
+    stream.until("the report", |line| line["type"] == "under_way");
+    drop(new(&stop));
+    stream.until("its line", |line| line["type"] == "slow");
+    done(child);
+    nix::mount::umount(&mounted).unwrap();
+    let ended = stream.interrupt();
+    let reports = ended.of_type("under_way");
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    let pid = child.as_raw();
+    assert_eq!((&report["pid"], &report["tid"]), (&pid.into(), &pid.into()), "{report}");
+    assert_eq!((&report["resolved"], &report["path"]), (&path.into(), &().into()), "{report}");
+    assert_eq!(
+        (&report["syscall"], &report["direction"], &report["file_type"]),
+        (&"read".into(), &"read".into(), &"regular".into())
+    );
+    let (age, slow) = (report["under_way_s"].as_f64().unwrap(), &ended.of_type("slow")[0]);
+    let took = slow["duration_ns"].as_f64().unwrap() / 1e9;
+    assert!(age >= 1.0 && took >= age && slow["pid"] == pid, "{age} {slow}");
+}
+
+/// With every type a thread that waits for a pipe is one, and one that writes two files is two.
+#[test]
+fn calls_under_way_are_found_until_they_return() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = dir.path().canonicalize().unwrap().join("stop");
+    let config = IoConfig { every_type: true, slow: Some(LIMIT), ..IoConfig::default() };
+    let mut watch = watch(config);
+    let child = process(|| {
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let (from, to) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| reader.read_exact(&mut [0; 1]).unwrap());
+            scope.spawn(|| {
+                let (from, to) = (from.0.as_raw_fd(), to.1.as_raw_fd());
+                // SAFETY: no memory is handed over.
+                assert_eq!(unsafe { libc::tee(from, to, 10, 0) }, 1);
+            });
+            until("the end", || stop.exists().then_some(()));
+            writer.write_all(b"x").unwrap();
+            (&from.1).write_all(b"x").unwrap();
+        });
+    });
+    let pid = child.as_raw() as u32;
+    let of_child = |event: ProbeEvent| match event {
+        ProbeEvent::FileCallsUnderWay(mut found) => {
+            found.calls.retain(|call| call.key.tgid == pid);
+            Some(found)
+        }
+        _ => None,
+    };
+    let found = watch.until(|event| of_child(event).filter(|found| found.calls.len() == 3));
+    let mut calls: Vec<_> = found.calls.iter().map(|c| (c.call.call, c.call.writes)).collect();
+    calls.sort_by_key(|(call, writes)| (call.name(), *writes));
+    assert_eq!(calls, [(IoCall::Read, false), (IoCall::Tee, false), (IoCall::Tee, true)]);
+    for one in &found.calls {
+        assert!(found.at.since(one.since) >= 1_000_000_000, "{one:?}");
+        assert_eq!(one.call.file_type, FileType::Pipe);
+        assert!(one.path.as_deref().is_some_and(|path| path.starts_with(b"pipe:[")), "{one:?}");
+    }
+    drop(new(&stop));
+    done(child);
+    watch.until(|event| of_child(event).filter(|found| found.calls.is_empty()));
+    drop(watch.finish());
+}
+
+#[test]
+fn a_read_under_way_is_on_the_screen_with_its_age() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let (path, stop) = (root.join("held up"), root.join("stop"));
+    drop(filled(&path));
+    let filter = format!("path:{}", root.file_name().unwrap().to_str().unwrap());
+    let args = ["--slow", "20ms", "-i", "lo", "--xdp-mode", "off", "-f", &filter];
+    let config = [("XDG_CONFIG_HOME", "/nonexistent")];
+    let mut tty = Tty::start(ebpftop(), &args, &config, (220, 50));
+    tty.wait_until("the start", |s| s.contains("IO P99"));
+    let reader = process(|| {
+        let mut file = File::open(&path).unwrap();
+        assert_eq!(file.read(&mut page_after_file(&stop)[..100]).unwrap(), 100);
+    });
+    tty.wait_until("the age", |s| s.lines().next().is_some_and(|l| l.contains("under way")));
+    tty.send("te\r");
+    let details = tty.wait_until("the call", |s| s.contains("waits"));
+    let waits = details.lines().find(|l| l.contains("waits")).unwrap();
+    assert!(waits.contains("in read: ") && waits.contains("held up"), "{waits}");
+    drop(new(&stop));
+    done(reader);
+    tty.wait_until("its end", |s| !s.contains("under way"));
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
 }
 
 #[test]

@@ -194,7 +194,8 @@ fn changes_of_files_without_some_programs_are_exact_but_for_their_features() {
 fn bytes_of_files_without_one_program_are_exact_but_for_its_feature() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap().join("written");
-    let absent = all_missing(&stream(&[], &["io"]).interrupt());
+    let timed = ["io", "--slow", "10ms"];
+    let absent = all_missing(&stream(&[], &timed).interrupt());
     for refused in cases(Object::Io) {
         let mut lost = lost(Object::Io, &refused);
         if lost.contains(programs::IO_CALLS) {
@@ -210,11 +211,12 @@ fn bytes_of_files_without_one_program_are_exact_but_for_its_feature() {
             continue;
         }
         lost.retain(|feature| absent.iter().all(|entry| entry["feature"] != *feature));
-        let stream = stream(&refused, &["io"]);
+        let stream = stream(&refused, &timed);
         let child = process(|| std::fs::write(&path, [0; 12_345]).unwrap());
         done(child);
         let ended = stream.interrupt();
-        assert_eq!(ended.code(), 0, "{refused:?}: {}", ended.stderr);
+        let code = i32::from(lost.contains(programs::IO_TIMES));
+        assert_eq!(ended.code(), code, "{refused:?}: {}", ended.stderr);
         let lines = ended.of_type("io");
         let of_child = lines.iter().filter(|line| {
             line["pid"] == child.as_raw() && line["resolved"] == path.to_str().unwrap()

@@ -232,7 +232,7 @@ fn files_outside_of_the_tree_have_the_names_that_readlink_has() {
 fn the_longest_names_are_whole() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    fuse::serve(&root);
+    fuse::serve(&root, || {});
     let names = [200, 255, 256, 300, 800, 1_023].map(|len| "n".repeat(len));
     let seen = observe(|| {
         chdir(&root).unwrap();

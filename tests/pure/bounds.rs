@@ -46,7 +46,7 @@ pub const BOUNDS: &[Bound] = &[
     bound("processes whose lost opens are counted", &["lost"], "8,192 live ones",
         ["lost opens without a process", "`lost`, `opens_lost`: in the total alone"],
         Ok(("tests/kernel/opens.rs", "losses_beyond_their_table_are_in_the_total"))),
-    bound("opens under way that are named", &[], "256",
+    bound("opens, reads and writes under way that are named", &[], "256 opens, 256 reads and writes",
         ["all are counted", "the number in the header"],
         Err("as many threads that wait are more than a test should make")),
     bound("descriptors that the detail view of a process names", &[], "512",
@@ -92,11 +92,18 @@ pub const BOUNDS: &[Bound] = &[
     bound("calls on files that are timed and under way, below kernel 5.17", &["began_516"], "65,536 threads",
         ["another thread's call is not timed", "the call is in `read_calls`, not in the durations"],
         Err("the kernel evicts, by its own rule, the thread that has waited longest")),
+    bound("io_uring requests that are timed and under way", &["submitted"], "16,384",
+        ["another request is not timed", "the call is in `read_calls`, not in the durations"],
+        Err("the kernel evicts, by its own rule, the request that has waited longest")),
     bound("slow calls in their ring buffer", &["slow_calls"], "4 MiB, 37,000, in 50 ms",
         ["lost; durations and their number stay exact", "`lost`, `slow_lost`, below the timeline"],
         Ok(("tests/kernel/io_slow.rs", "slow_calls_that_find_no_room_are_counted"))),
     bound("durations of calls on files in user space, with `--slow`", &[],
         "480 bytes for each use, path, process (twice where its name changed) and program: 40 MiB in the dashboard, 160 MiB in a report",
+        ["evicted with their row", "`evicted` below the files"],
+        Ok(("src/model/opens/tests.rs", "totals_stay_exact_whatever_is_evicted"))),
+    bound("last minutes of bytes of files", &[],
+        "288 bytes for each process, program and path that read or wrote: 12 MiB",
         ["evicted with their row", "`evicted` below the files"],
         Ok(("src/model/opens/tests.rs", "totals_stay_exact_whatever_is_evicted"))),
     bound("slow calls in the dashboard", &[], "4 MiB, paths included",
@@ -332,7 +339,8 @@ fn every_map_has_its_row() {
     let missing: Vec<_> = found.difference(&listed).collect();
     assert!(missing.is_empty(), "maps without a row in {}: {missing:?}", file!());
     // Those that get their size before they are loaded.
-    let sized = ["rings", "pending", "began_516", "side_0", "side_1"].map(str::to_owned);
+    let sized =
+        ["rings", "pending", "began_516", "submitted", "side_0", "side_1"].map(str::to_owned);
     let gone: Vec<_> = listed.difference(&found).filter(|name| !sized.contains(name)).collect();
     assert!(gone.is_empty(), "rows without a map: {gone:?}");
 }

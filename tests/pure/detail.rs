@@ -4,14 +4,16 @@ use crate::fake::{Dashboard, at, busy, meta, started, text, type_text};
 use ebpftop::app::opens::{Detail, OpensView};
 use ebpftop::app::{App, Effect, Msg};
 use ebpftop::model::cgroup::Cgroup;
-use ebpftop::model::event::ProbeEvent;
+use ebpftop::model::event::{ProbeEnd, ProbeEvent};
+use ebpftop::model::file_io::FileType;
 use ebpftop::model::open::{Comm, OpenBatch, OpenMeta, ResolvedKind, Syscall};
 use ebpftop::model::process::ProcessKey;
 use ebpftop::model::process_info::{
     Descriptors, OpenDescriptor, Parent, ProcessDetails, ProcessInfo, Unread,
 };
+use ebpftop::model::slow_call::IoCall;
 use ebpftop::model::time::WallOffset;
-use ebpftop::model::under_way::{UnderWay, UnderWayOpens};
+use ebpftop::model::under_way::{AllUnderWay, FileCall, UnderWay};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -341,27 +343,30 @@ fn the_footer_names_the_keys_that_matter_here() {
     assert!(footer(&app).contains("? help  q quit  p pause  [ earlier  ] later"));
 }
 
-/// An open that does not return: in the header, and in the details of its process.
+/// A call that does not return: in the header, and in the details of its process.
 #[test]
-fn an_open_under_way_is_shown_with_its_age() {
+fn a_call_under_way_is_shown_with_its_age() {
     let mut app = busy((140, 40));
     let key = asked(&app.press(KeyCode::Enter, at(30.0))).unwrap();
     app.update(Msg::Described(key, Box::new(who())), at(30.0));
-    let open = UnderWay {
-        key,
-        tid: 18_221,
-        uid: 0,
-        comm: Comm::new(b"worker"),
-        process: Comm::new(b"cc\x1b1"),
-        syscall: Syscall::Openat,
-        path: Some(b"/mnt/nfs/\xff"[..].into()),
-        since: at(25.0),
-    };
-    let found = |opens: Vec<UnderWay>, s: f64| {
-        let found = UnderWayOpens { opens, left_out: 2, at: at(s), wall: WallOffset(0) };
-        Msg::Probe(ProbeEvent::UnderWay(found))
-    };
-    app.update(found(vec![open], 30.0), at(30.0));
+    fn call<C>(key: ProcessKey, call: C, path: &[u8], since: f64) -> UnderWay<C> {
+        UnderWay {
+            key,
+            tid: 18_221,
+            uid: 0,
+            comm: Comm::new(b"worker"),
+            process: Comm::new(b"cc\x1b1"),
+            call,
+            path: Some(path.into()),
+            since: at(since),
+        }
+    }
+    fn found<C>(calls: Vec<UnderWay<C>>, left_out: u64, s: f64) -> AllUnderWay<C> {
+        AllUnderWay { calls, left_out, at: at(s), wall: WallOffset(0) }
+    }
+    let open = call(key, Syscall::Openat, b"/mnt/nfs/\xff", 25.0);
+    let opens = found(vec![open], 2, 30.0);
+    app.update(Msg::Probe(ProbeEvent::OpensUnderWay(opens)), at(30.0));
     app.update(Msg::Tick, at(31.0));
     let screen = text(&app, (140, 40));
     let header = screen.lines().next().unwrap();
@@ -370,11 +375,29 @@ fn an_open_under_way_is_shown_with_its_age() {
     assert!(waits.contains("6.0s in openat: /mnt/nfs/\\xff"), "{waits}");
     let narrow = text(&app, (80, 24));
     assert!(narrow.contains("3 under way 6.0s"), "{narrow}");
+    // A read that waits for longer.
+    let read = FileCall {
+        call: IoCall::Read,
+        writes: false,
+        file_type: FileType::Regular,
+        kind: Some(ResolvedKind::Opened),
+        cgroup_id: None,
+    };
+    let calls = found(vec![call(key, read, b"/mnt/\x1bpage", 21.0)], 0, 31.0);
+    app.update(Msg::Probe(ProbeEvent::FileCallsUnderWay(calls)), at(31.0));
+    let screen = text(&app, (140, 40));
+    let header = screen.lines().next().unwrap();
+    assert!(header.contains("4 under way 10s"), "{header}");
+    let waits = screen.lines().find(|l| l.contains("waits")).unwrap();
+    assert!(waits.contains("10s in read: /mnt/\\x1bpage, th"), "{waits}");
     // The screen stands still at a moment of which this is not known.
     app.press(KeyCode::Char('p'), at(32.0));
     assert!(!text(&app, (140, 40)).contains("under way"));
     app.press(KeyCode::Char('p'), at(33.0));
-    let none = UnderWayOpens { at: at(34.0), ..UnderWayOpens::default() };
-    app.update(Msg::Probe(ProbeEvent::UnderWay(none)), at(34.0));
+    let none = found(Vec::new(), 0, 34.0);
+    app.update(Msg::Probe(ProbeEvent::OpensUnderWay(none)), at(34.0));
+    assert!(text(&app, (140, 40)).contains("1 under way"));
+    // Of a probe that does not run this is not known.
+    app.update(Msg::Probe(ProbeEvent::Ended(ProbeEnd::Io)), at(34.0));
     assert!(!text(&app, (140, 40)).contains("under way"));
 }

@@ -17,6 +17,7 @@ impl Data {
             ProbeEvent::Started(info) => self.start(info, now),
             ProbeEvent::Failed(id, problem) => self.fail(id, problem, now),
             ProbeEvent::Ended(end) => {
+                self.forget_under_way(end.id());
                 match end {
                     ProbeEnd::Opens(counts) => {
                         self.set_counts(counts);
@@ -54,8 +55,12 @@ impl Data {
                 Rc::make_mut(&mut self.owners).hostnames.add(&names);
                 Changed::REDRAW
             }
-            ProbeEvent::UnderWay(opens) => {
-                self.under_way = Rc::new(opens);
+            ProbeEvent::OpensUnderWay(opens) => {
+                Rc::make_mut(&mut self.under_way).opens = opens;
+                Changed::REDRAW
+            }
+            ProbeEvent::FileCallsUnderWay(calls) => {
+                Rc::make_mut(&mut self.under_way).on_files = calls;
                 Changed::REDRAW
             }
             ProbeEvent::Watching(watched) => {
@@ -108,7 +113,18 @@ impl Data {
         }
     }
 
+    /// Calls under way are no longer known: their probe does not run any more.
+    fn forget_under_way(&mut self, id: ProbeId) {
+        let calls = Rc::make_mut(&mut self.under_way);
+        match id {
+            ProbeId::Opens => calls.opens = Default::default(),
+            ProbeId::Io => calls.on_files = Default::default(),
+            ProbeId::Talkers | ProbeId::Connections | ProbeId::Listeners => {}
+        }
+    }
+
     fn fail(&mut self, id: ProbeId, problem: Problem, now: Mono) -> Changed {
+        self.forget_under_way(id);
         match id {
             ProbeId::Opens => {
                 self.opens_state = ProbeState::Failed(problem);

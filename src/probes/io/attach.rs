@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapHandle, OpenObject};
+use libbpf_rs::{Link, MapHandle, OpenObject, ProgramMut};
 
 use super::IoConfig;
 use crate::bpf::btf;
@@ -20,7 +20,8 @@ use crate::probes::kernel::Kernel;
 use crate::probes::opens::rings::Layout;
 use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
-    self, Choice, IO_CALLS, IO_TIMES, IO_URING_IO, Load, Object, Storage,
+    self, Choice, IO_CALLS, IO_TIMES, IO_UNDER_WAY, IO_URING_IO, IO_URING_TIMES, Load, Object,
+    Storage,
 };
 use crate::probes::refusal::{LoadError, not_attached};
 use crate::sys::tracepoint::{self, TraceFs};
@@ -33,6 +34,9 @@ pub(super) const SLOW_RING_BYTES: u32 = 4 << 20;
 
 /// Threads in a call that is timed, below kernel 5.17: beyond that the call is not timed.
 const BEGAN_ENTRIES: u32 = 65_536;
+
+/// Requests of io_uring that are timed at once: the one beyond that was submitted first is not timed.
+const SUBMITTED_ENTRIES: u32 = 16_384;
 
 /// Why the probe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,8 @@ pub(super) struct Attached<'obj> {
     pub(super) links: Vec<Link>,
     pub(super) skel: IoSkel<'obj>,
     pub(super) ring: MapHandle,
+    /// The iterator over threads, for calls that have not returned.
+    pub(super) under_way: Option<Link>,
     pub(super) info: IoInfo,
     /// When it was attached.
     pub(super) since: Mono,
@@ -70,11 +76,14 @@ pub(super) fn attach<'obj>(
 ) -> Result<Attached<'obj>, AttachError> {
     let kernel = Kernel::known(config.as_on_510).map_err(AttachError::Load)?;
     let mut choice = Choice::of(Object::Io);
+    if config.slow.is_none() {
+        choice = choice.without(IO_TIMES).without(IO_UNDER_WAY).without(IO_URING_TIMES);
+    } else if !kernel.bpf_loop {
+        let why = "this kernel has no bpf_loop (5.17)";
+        choice = choice.unavailable(&["io_under_way"], why);
+    }
     if !kernel.bpf_loop {
         choice = choice.skip("io_exit");
-    }
-    if config.slow.is_none() {
-        choice = choice.without(IO_TIMES);
     }
     let choice = kernel.limit_uring(choice, &["io_uring_done"]);
     let (skel, choice) =
@@ -108,18 +117,32 @@ pub(super) fn attach<'obj>(
     }
     let link = calls.attach().map_err(|e| AttachError::Load(LoadError::of_attach(name, &e)))?;
     links.push(link);
-    if choice.has(IO_URING_IO) {
-        match attach_uring(&skel) {
+    let rings = [
+        (IO_URING_IO, "io_uring_done", "io_uring_complete", &progs.io_uring_done),
+        (IO_URING_TIMES, "io_uring_begun", "io_uring_submit_req", &progs.io_uring_begun),
+    ];
+    for (feature, name, at, program) in rings.into_iter().filter(|(of, ..)| choice.has(of)) {
+        match attach_uring(program, at) {
             Ok(link) => links.push(link),
-            Err(e) => info.missing.push(not_attached(IO_URING_IO, "io_uring_done", &e)),
+            Err(e) => info.missing.push(not_attached(feature, name, &e)),
         }
     }
-    Ok(Attached { links, skel, ring, info, since: clock::mono() })
+    // Of no use without the times of entries.
+    let wanted = choice.has(IO_UNDER_WAY) && info.slow_ns.is_some();
+    let under_way = match wanted.then(|| skel.progs.io_under_way.attach()) {
+        Some(Ok(link)) => Some(link),
+        Some(Err(e)) => {
+            let e = io::Error::other(e.to_string());
+            info.missing.push(not_attached(IO_UNDER_WAY, "io_under_way", &e));
+            None
+        }
+        None => None,
+    };
+    Ok(Attached { links, skel, ring, under_way, info, since: clock::mono() })
 }
 
-fn attach_uring(skel: &IoSkel<'_>) -> io::Result<Link> {
-    let id = TraceFs::open()?.id("io_uring", "io_uring_complete")?;
-    tracepoint::attach(&skel.progs.io_uring_done, id)
+fn attach_uring(program: &ProgramMut<'_>, at: &str) -> io::Result<Link> {
+    tracepoint::attach(program, TraceFs::open()?.id("io_uring", at)?)
 }
 
 /// One ring for all CPUs: only names of new files come through it.
@@ -174,6 +197,7 @@ impl Form<'_> {
         if timed {
             open.maps.slow_calls.set_max_entries(SLOW_RING_BYTES)?;
             open.maps.began_516.set_max_entries(BEGAN_ENTRIES)?;
+            open.maps.submitted.set_max_entries(SUBMITTED_ENTRIES)?;
         } else {
             let bytes = u32::try_from(size_of::<io_entry>()).unwrap_or(u32::MAX);
             open.maps.used.set_value_size(bytes)?;
@@ -181,6 +205,8 @@ impl Form<'_> {
         // Each is made for the programs that use it.
         open.maps.began.set_autocreate(choice.uses("io_exit"))?;
         open.maps.began_516.set_autocreate(choice.uses("io_exit_516"))?;
+        open.maps.submitted.set_autocreate(choice.uses("io_uring_done") && timed)?;
+        open.maps.under_way_name.set_autocreate(choice.uses("io_under_way"))?;
         // Below kernel 6.1 (bpf_mem_alloc) a tracing program that allocates is a warning in the log.
         if !self.kernel.uring {
             open.maps.used.set_map_flags(0)?;

@@ -5,6 +5,7 @@ mod attach;
 mod decode;
 mod read;
 mod slow;
+mod under_way;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 use super::attach::Attached;
 use super::decode::Uses;
 use super::slow::{self, SlowReader};
-use super::{Begin, IoConfig, decode};
+use super::{Begin, IoConfig, decode, under_way};
 use crate::bpf::io::IoSkel;
 use crate::bpf::io::types::{io_entry, io_key, io_rest, io_timed_entry};
 use crate::clock;
@@ -19,6 +19,7 @@ use crate::model::file_io::{IoCounts, IoSample};
 use crate::model::time::{Mono, Stamp};
 use crate::probes::opens::decode::take_name;
 use crate::probes::opens::names::Names;
+use crate::probes::under_way::Finder;
 use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::percpu::{self, Batch};
 use crate::sys::records::bytes_of;
@@ -38,7 +39,8 @@ pub(super) fn read(
     commands: &Commands<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
-    let Attached { links, skel, ring, since, .. } = attached;
+    let Attached { links, skel, ring, since, under_way: threads, .. } = attached;
+    let mut under_way = threads.map(|link| Finder::new(link, under_way::records));
     let names = RefCell::new(Names::default());
     let mut builder = RingBufferBuilder::new();
     builder.add(&ring, |record| {
@@ -66,6 +68,11 @@ pub(super) fn read(
                 next += config.interval;
             }
         }
+        if let Some(found) = under_way.as_mut().and_then(Finder::find)
+            && sink.blocking_send(ProbeEvent::FileCallsUnderWay(found)).is_err()
+        {
+            return Ok(());
+        }
         let wait = DRAIN_EVERY.min(next.saturating_duration_since(Instant::now()));
         match commands.recv_timeout(wait) {
             Ok(Begin { began }) => {
@@ -78,7 +85,7 @@ pub(super) fn read(
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
-    drop(links);
+    drop((links, under_way));
     reader.finish().map(drop)
 }
 

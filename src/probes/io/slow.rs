@@ -120,7 +120,13 @@ fn slow_call(record: &slow_record, names: &Names) -> Option<SlowCall> {
     })
 }
 
-fn call_of(number: u32) -> Option<IoCall> {
+/// `IO_URING_CALL` of io.h.
+const IO_URING_CALL: u32 = u32::MAX;
+
+pub(super) fn call_of(number: u32) -> Option<IoCall> {
+    if number == IO_URING_CALL {
+        return Some(IoCall::IoUring);
+    }
     Some(match i64::from(number) {
         libc::SYS_read => IoCall::Read,
         libc::SYS_pread64 => IoCall::Pread64,
@@ -157,6 +163,6 @@ mod tests {
         let odd = slow_record { resolved: 99, r#type: 0xff, ret: i64::MIN, ..record };
         let call = slow_call(&odd, &names).unwrap();
         assert_eq!((call.path(), call.errno(), call.moved()), (None, Some(i32::MAX), None));
-        assert_eq!(slow_call(&slow_record { call: u32::MAX, ..record }, &names), None);
+        assert_eq!(slow_call(&slow_record { call: u32::MAX - 1, ..record }, &names), None);
     }
 }

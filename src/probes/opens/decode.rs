@@ -164,16 +164,28 @@ impl Decoder {
 /// Takes a name record into `names`.
 pub(in crate::probes) fn take_name(names: &mut Names, record: &[u8]) -> Result<(), Malformed> {
     let (head, tail) = head_and_texts::<name_head>(record, NAME_HEAD_BYTES)?;
+    names.insert(head.key, head.epoch, place_of(head, tail)?);
+    Ok(())
+}
+
+/// The path in a record of a name, which may begin at any address.
+pub(in crate::probes) fn path_of_name(record: &[u8]) -> Result<Box<[u8]>, Malformed> {
+    let mut head = name_head::default();
+    plain::copy_from_bytes(&mut head, record).map_err(|_| Malformed)?;
+    let mut path = Vec::new();
+    place_of(&head, record.get(NAME_HEAD_BYTES..).ok_or(Malformed)?)?.write(&mut path);
+    Ok(path.into())
+}
+
+fn place_of<'a>(head: &name_head, tail: &'a [u8]) -> Result<Place<'a>, Malformed> {
     let text = tail.get(..head.names_len as usize).ok_or(Malformed)?;
-    let place = match name_place(head.place) {
+    Ok(match name_place(head.place) {
         name_place::PLACE_TREE => Place::Tree(text),
         name_place::PLACE_NAMED => Place::Named(text),
         name_place::PLACE_NUMBERED => Place::Numbered(text, head.ino),
         name_place::PLACE_ANON_INODE => Place::AnonInode(text),
         _ => return Err(Malformed),
-    };
-    names.insert(head.key, head.epoch, place);
-    Ok(())
+    })
 }
 
 fn process_event(head: &open_head, action: ProcessAction) -> ProcessEvent {

@@ -14,17 +14,18 @@ use super::Begin;
 use super::attach::Attached;
 use super::compat::Compat;
 use super::decode::Decoder;
-use super::under_way::Finder;
+use super::under_way;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
 use crate::model::event::ProbeEvent;
 use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChanges;
-use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts};
+use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts, Syscall};
 use crate::model::process_event::ProcessEvents;
 use crate::model::time::{Mono, WallOffset};
 use crate::probes::cgroups::made::Made;
+use crate::probes::under_way::Finder;
 use crate::probes::{Commands, Sink, grace_period};
 use crate::sys::mapped::Mapped;
 use crate::sys::misses;
@@ -80,7 +81,7 @@ pub(super) fn drain(
         counts,
         decoder: &decoder,
         compat,
-        under_way: under_way.map(Finder::new),
+        under_way: under_way.map(|link| Finder::new(link, under_way::records)),
         reports_processes: info.processes,
         made,
         reported: Reported::default(),
@@ -133,7 +134,7 @@ struct Drain<'a, 'obj> {
     decoder: &'a RefCell<Decoder>,
     compat: Option<Compat>,
     /// With latencies.
-    under_way: Option<Finder>,
+    under_way: Option<Finder<Syscall>>,
     reports_processes: bool,
     made: Option<Made>,
     reported: Reported,
@@ -223,7 +224,7 @@ impl Drain<'_, '_> {
             return Ok(Taken::ReceiverGone);
         }
         if let Some(found) = self.under_way.as_mut().and_then(Finder::find)
-            && self.sink.blocking_send(ProbeEvent::UnderWay(found)).is_err()
+            && self.sink.blocking_send(ProbeEvent::OpensUnderWay(found)).is_err()
         {
             return Ok(Taken::ReceiverGone);
         }

@@ -91,7 +91,7 @@ impl Names {
 }
 
 impl Place<'_> {
-    fn write(self, text: &mut Vec<u8>) {
+    pub(super) fn write(self, text: &mut Vec<u8>) {
         match self {
             Place::Tree(names) => {
                 let start = text.len();

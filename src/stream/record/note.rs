@@ -6,6 +6,7 @@ use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::Watched;
 use crate::model::link::Hook;
 use crate::model::talkers::Direction;
+use crate::model::under_way::FileCall;
 use crate::stream::lines::{Loss, Lost, UnderWayLine};
 use crate::stream::summary::{Coverage, Ready, Summary, hook};
 
@@ -142,17 +143,42 @@ impl Line for UnderWayLine<'_> {
 
 impl Record for UnderWayLine<'_> {
     fn fields<V: Visitor<Self>>(v: &mut V) {
-        v.field(key!("pid", "process id, in the initial namespace"), |l| l.open.key.tgid);
-        v.field(key!("tid", "id of the thread that waits"), |l| l.open.tid);
-        v.field(key!("uid", "real user id of the thread"), |l| l.open.uid);
-        v.field(key!("comm", "name of the thread"), |l| Text(l.open.comm.as_bytes()));
-        v.field(key!("process", "name of the process"), |l| Text(l.open.process.as_bytes()));
-        v.field(key!("syscall", "call that has not returned"), |l| l.open.syscall.name());
-        v.field(key!("path", "path as passed; null where the kernel has not read it yet"), |l| {
-            l.open.path.as_deref().map(Text)
-        });
+        v.field(key!("pid", "process id, in the initial namespace"), |l| l.waiting.key.tgid);
+        v.field(key!("tid", "id of the thread that waits"), |l| l.waiting.tid);
+        v.field(key!("uid", "real user id of the thread"), |l| l.waiting.uid);
+        v.field(key!("comm", "name of the thread"), |l| Text(l.waiting.comm.as_bytes()));
+        v.field(key!("process", "name of the process"), |l| Text(l.waiting.process.as_bytes()));
+        v.field(key!("syscall", "call that has not returned"), |l| l.waiting.call.name());
+        v.field(
+            key!(
+                "path",
+                "path as passed to an open; null where the kernel has not read it yet, and for reads and \
+                 writes"
+            ),
+            |l| l.waiting.path.filter(|_| l.waiting.call.on_file().is_none()).map(Text),
+        );
         v.field(key!("under_way_s", ["s"], "time since the call"), |l| {
-            Seconds(l.at.mono.since(l.open.since))
+            Seconds(l.at.mono.since(l.waiting.since))
+        });
+        v.field(
+            key!(
+                "direction",
+                "read or write: what the call does to this file; absent for opens, as the next two"
+            ),
+            |l| {
+                let of = |call: &FileCall| if call.writes { "write" } else { "read" };
+                Maybe(l.waiting.call.on_file().map(of))
+            },
+        );
+        v.field(
+            key!(
+                "resolved",
+                "absolute path of the file, as in slow lines; null where it is not known"
+            ),
+            |l| Maybe(l.waiting.call.on_file().map(|_| l.waiting.path.map(Text))),
+        );
+        v.field(key!("file_type", "as in io lines"), |l| {
+            Maybe(l.waiting.call.on_file().map(|call| call.file_type.name()))
         });
     }
 }

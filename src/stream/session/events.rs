@@ -18,7 +18,7 @@ use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{Stamp, WallOffset};
-use crate::model::under_way::{UnderWay, UnderWayOpens};
+use crate::model::under_way::{AllUnderWay, CallsUnderWay, Waiting, WaitingCall};
 use crate::session::{Choose, OutError, say_lost_cgroups};
 use crate::stream::lines::{
     EventLine, IoLine, Lines, ListenerLine, Loss, Note, OpenLine, UnderWayLine,
@@ -147,16 +147,29 @@ impl Session {
         Ok(())
     }
 
-    /// Each open that does not return is reported once; its line comes when it does.
-    pub(super) fn under_way(&mut self, now: UnderWayOpens) {
+    /// Each call that does not return is reported once; its line comes when it does.
+    pub(super) fn under_way<C>(
+        &mut self,
+        now: AllUnderWay<C>,
+        known: fn(&mut CallsUnderWay) -> &mut AllUnderWay<C>,
+    ) where
+        for<'a> WaitingCall<'a>: From<&'a C>,
+    {
         let at = Stamp { mono: now.at, wall: now.wall };
-        for open in &now.opens {
-            let is_known = |known: &UnderWay| known.tid == open.tid && known.since == open.since;
-            if !self.waiting.opens.iter().any(is_known) && self.choose.under_way(open) {
-                self.note(&Note::UnderWay(UnderWayLine { at, open }));
+        let before = std::mem::take(known(&mut self.waiting));
+        for waiting in now.calls.iter().map(Waiting::from) {
+            let is_known = before.calls.iter().any(|call| Waiting::from(call).is_same(&waiting));
+            if !is_known && self.chooses(&waiting) {
+                self.note(&Note::UnderWay(UnderWayLine { at, waiting }));
             }
         }
-        self.waiting = now;
+        *known(&mut self.waiting) = now;
+    }
+
+    fn chooses(&mut self, waiting: &Waiting<'_>) -> bool {
+        let cgroup = waiting.call.on_file().and_then(|on| on.cgroup_id);
+        let cgroup = cgroup.and_then(|id| self.cgroups.get(id, clock::mono));
+        self.choose.under_way(waiting, cgroup)
     }
 
     pub(super) fn cgroups_made(&mut self, made: &CgroupsMade) {

@@ -49,7 +49,8 @@ impl Session {
             ProbeEvent::Ended(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
-            | ProbeEvent::UnderWay(_)
+            | ProbeEvent::OpensUnderWay(_)
+            | ProbeEvent::FileCallsUnderWay(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }

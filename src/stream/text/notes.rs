@@ -15,14 +15,14 @@ pub fn note(note: &Note<'_>) -> String {
     match note {
         Note::Ready(ready) => self::ready(ready),
         Note::Lost(lost) => self::lost(*lost),
-        Note::UnderWay(UnderWayLine { at, open }) => {
-            let path = open.path.as_deref().map_or("?".into(), |path| escape(path));
+        Note::UnderWay(UnderWayLine { at, waiting }) => {
+            let path = waiting.path.map_or("?".into(), |path| escape(path));
             format!(
                 "{} {} {}: {path}: under way for {:.1} s",
-                escape(open.comm.as_bytes()),
-                open.key.tgid,
-                open.syscall.name(),
-                at.mono.since(open.since) as f64 / 1e9
+                escape(waiting.comm.as_bytes()),
+                waiting.key.tgid,
+                waiting.call.name(),
+                at.mono.since(waiting.since) as f64 / 1e9
             )
         }
         Note::Summary(summary) => self::summary(summary),
