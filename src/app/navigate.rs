@@ -110,8 +110,15 @@ impl App {
                 }
             }
             RelatedRow::TimelineEntry(n) => {
+                let by = self.opens_pane.related.timeline.get(n).and_then(|entry| entry.by);
+                if let Some((key, _)) = by {
+                    return match self.opens().find(key) {
+                        Some(slot) => self.open_detail(Detail::Process(slot), via),
+                        None => self.say("this process was evicted from the table"),
+                    };
+                }
                 match self.opens_pane.related.timeline.get(n).map(|entry| entry.did.clone()) {
-                    Some(TimelineAction::Opened { path, .. }) => {
+                    Some(TimelineAction::Used { path, .. }) => {
                         self.open_detail(Detail::Path(path), via);
                     }
                     Some(TimelineAction::OnTheWire(NetActivity::Conn { remote, .. }))
@@ -170,9 +177,9 @@ impl App {
         }
     }
 
-    /// Opens the timeline of the selected process, or of the one whose detail view is open.
+    /// Opens the timeline of the selected process or file, or of the process whose detail view is open.
     pub(super) fn open_timeline(&mut self) {
-        if matches!(self.opens_pane.detail(), Some(Detail::Timeline(_))) {
+        if self.opens_pane.detail().is_some_and(Detail::is_timeline) {
             return;
         }
         let opens = self.opens();
@@ -195,9 +202,17 @@ impl App {
             },
             _ => None,
         };
-        match open.or_else(selected) {
-            Some(key) => self.open_detail(Detail::Timeline(key), None),
-            None => self.say("select a process first"),
+        let file = || match (related, self.opens_pane.selected()) {
+            (None, Some(row)) => match self.opens_pane.detail_of(row, opens) {
+                Some(Detail::Path(slot)) => Some(slot),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (open.or_else(selected), file()) {
+            (Some(key), _) => self.open_detail(Detail::Timeline(key), None),
+            (None, Some(slot)) => self.open_detail(Detail::FileTimeline(slot), None),
+            (None, None) => self.say("select a process or a file first"),
         }
     }
 

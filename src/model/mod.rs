@@ -26,6 +26,7 @@ pub mod held;
 pub mod history;
 pub mod hostnames;
 pub mod interface_name;
+pub mod io_history;
 pub mod lag;
 pub mod ledger;
 pub mod lineage;

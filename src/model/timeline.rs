@@ -1,6 +1,7 @@
-//! The timeline of one process: its programs, its end, opens, changes of files and network activity, in the order of the kernel's clock.
+//! The timeline of one process: its programs, its end, opens, changes of files and network activity, in the order of
+//! the kernel's clock; and that of one file: who opened, changed, ran, or waited for it.
 //!
-//! A file has one entry, at its last known open. Sending soon after a watched path was opened is
+//! A file that a process uses has one entry, at its last known use. Sending soon after a watched path was opened is
 //! marked: a coincidence in time, not a proof.
 
 use std::net::IpAddr;
@@ -9,9 +10,11 @@ use std::rc::Rc;
 use super::connections::{Connections, NetActivity, What};
 use super::event_log::EventLog;
 use super::file_change::FileChange;
-use super::opens::Opens;
+use super::file_io::IoCounts;
+use super::open::Comm;
+use super::opens::{FileUse, Opens};
 use super::process::ProcessKey;
-use super::process_event::ProcessEvent;
+use super::process_event::{ProcessAction, ProcessEvent};
 use super::slab::Slot;
 use super::slow_call::SlowCall;
 use super::time::{Mono, NS_PER_SEC};
@@ -26,6 +29,8 @@ pub const MAX_ENTRIES: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
     pub at: Mono,
+    /// The process and its name, in the timeline of a file.
+    pub by: Option<(ProcessKey, Comm)>,
     pub did: TimelineAction,
     /// The watched path that was opened shortly before this was sent; for an open: its path, if it is
     /// watched.
@@ -35,11 +40,12 @@ pub struct TimelineEntry {
 /// An action of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimelineAction {
-    /// Opened a path: the number of opens, and the result of the last one.
-    Opened {
+    /// Opened a path, read or wrote it: the number of opens, the result of the last one, and the bytes so far.
+    Used {
         path: Slot,
         opens: u64,
         ret: i32,
+        io: IoCounts,
     },
     OnTheWire(NetActivity),
     /// Started a program, or ended.
@@ -106,47 +112,25 @@ pub fn timeline(
     let mut moments: Vec<TimelineEntry> = uses
         .map(|used| {
             let bytes = opens.paths().get(used.path).map_or(&[][..], |p| &p.bytes);
-            TimelineEntry {
-                at: used.tally.last,
-                did: TimelineAction::Opened {
-                    path: used.path,
-                    opens: used.tally.opens,
-                    ret: used.last_ret,
-                },
-                watched: watched.has(bytes).then_some(used.path),
-            }
+            let watched = watched.has(bytes).then_some(used.path);
+            TimelineEntry { watched, ..entry(used.tally.last, action_of(used)) }
         })
         .collect();
     let activities = owners.into_iter().flat_map(|owners| owners.events_of(key));
-    moments.extend(activities.map(|event| TimelineEntry {
-        at: event.at,
-        did: TimelineAction::OnTheWire(event.activity),
-        watched: None,
-    }));
+    moments
+        .extend(activities.map(|event| entry(event.at, TimelineAction::OnTheWire(event.activity))));
     let events = logs.processes.of(key).filter(|event| event.at <= now);
-    moments.extend(events.map(|event| TimelineEntry {
-        at: event.at,
-        did: TimelineAction::Process(event.clone()),
-        watched: None,
-    }));
+    moments.extend(events.map(|event| entry(event.at, TimelineAction::Process(event.clone()))));
     let changes = logs.changes.of(key).filter(|event| event.at <= now);
-    moments.extend(changes.map(|event| TimelineEntry {
-        at: event.at,
-        did: TimelineAction::Changed(event.clone()),
-        watched: None,
-    }));
+    moments.extend(changes.map(|event| entry(event.at, TimelineAction::Changed(event.clone()))));
     let slow = logs.slow.of(key).filter(|call| call.at <= now);
-    moments.extend(slow.map(|call| TimelineEntry {
-        at: call.at,
-        did: TimelineAction::Slow(call.clone()),
-        watched: None,
-    }));
+    moments.extend(slow.map(|call| entry(call.at, TimelineAction::Slow(call.clone()))));
     // Traffic of one interval has one time; addresses make the order steady.
     moments.sort_by_key(|moment| (moment.at, address(moment)));
     let mut before: Option<(Mono, Slot)> = None;
     for moment in &mut moments {
         match &moment.did {
-            TimelineAction::Opened { ret, .. } => {
+            TimelineAction::Used { ret, .. } => {
                 if let Some(path) = moment.watched.filter(|_| *ret >= 0) {
                     before = Some((moment.at, path));
                 }
@@ -160,6 +144,57 @@ pub fn timeline(
     }
     let cut = moments.len().saturating_sub(MAX_ENTRIES);
     moments.split_off(cut)
+}
+
+/// The timeline of a path until `now`, the latest entry last: of each process that uses it the last use, the changes
+/// that have it as a name, the programs that were started from it, and the slow calls.
+pub fn timeline_of_file(
+    opens: &Opens,
+    logs: Logs<'_>,
+    path: &[u8],
+    users: &[Slot],
+    now: Mono,
+) -> Vec<TimelineEntry> {
+    let by = |by, entry| TimelineEntry { by: Some(by), ..entry };
+    let uses = users.iter().filter_map(|slot| opens.files().get(*slot));
+    let mut moments: Vec<TimelineEntry> = uses
+        .map(|used| {
+            let process = opens.processes().get(used.process).map(|p| (p.key, p.name));
+            TimelineEntry { by: process, ..entry(used.tally.last, action_of(used)) }
+        })
+        .collect();
+    let runs = |event: &&Rc<ProcessEvent>| match &event.action {
+        ProcessAction::Exec { executable, .. } => executable.as_deref() == Some(path),
+        ProcessAction::Exit(_) => false,
+    };
+    let events = logs.processes.iter().map(|(_, event)| event);
+    moments.extend(events.filter(|event| event.at <= now).filter(runs).map(|event| {
+        by((event.key, event.process), entry(event.at, TimelineAction::Process(event.clone())))
+    }));
+    let changes = logs.changes.iter().map(|(_, event)| event).filter(|event| event.at <= now);
+    moments.extend(changes.filter(|event| event.paths().contains(&path)).map(|event| {
+        by((event.key, event.process), entry(event.at, TimelineAction::Changed(event.clone())))
+    }));
+    let slow = logs.slow.iter().map(|(_, call)| call).filter(|call| call.at <= now);
+    moments.extend(slow.filter(|call| call.path() == Some(path)).map(|call| {
+        by((call.key, call.process), entry(call.at, TimelineAction::Slow(call.clone())))
+    }));
+    moments.sort_by_key(|moment| moment.at);
+    let cut = moments.len().saturating_sub(MAX_ENTRIES);
+    moments.split_off(cut)
+}
+
+fn entry(at: Mono, did: TimelineAction) -> TimelineEntry {
+    TimelineEntry { at, by: None, did, watched: None }
+}
+
+fn action_of(used: &FileUse) -> TimelineAction {
+    TimelineAction::Used {
+        path: used.path,
+        opens: used.tally.opens,
+        ret: used.last_ret,
+        io: used.tally.io.total,
+    }
 }
 
 fn address(moment: &TimelineEntry) -> Option<IpAddr> {

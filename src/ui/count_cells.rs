@@ -13,6 +13,7 @@ use crate::model::conn::Carried;
 use crate::model::field::opens::Traffic;
 use crate::model::file_io::IoTally;
 use crate::model::history::per_second;
+use crate::model::io_history::Counting;
 use crate::model::opens::Latency;
 
 pub(super) fn rate(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
@@ -258,12 +259,15 @@ pub(super) fn past(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (now, n) = (c.app.shown_at(), c.look.glyphs.values_in(width));
     let (values, is_quiet): (Vec<u64>, bool) = match row {
         Row::Program(at) | Row::ProgramUnderUnit(at) => match c.program(at) {
-            Some(p) => (p.past(c.app.opens(), now, n), p.living == 0 && !p.is_busy()),
+            Some(p) => {
+                (p.past(Counting::Opens, c.app.opens(), now, n), p.living == 0 && !p.is_busy())
+            }
             None => return,
         },
         Row::Unit(at) => match c.unit(at) {
             Some(unit) => {
-                let past = unit.past(&c.app.opens_pane.programs, c.app.opens(), now, n);
+                let past =
+                    unit.past(Counting::Opens, &c.app.opens_pane.programs, c.app.opens(), now, n);
                 (past, unit.living == 0 && !unit.is_busy())
             }
             None => return,

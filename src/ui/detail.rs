@@ -1,29 +1,23 @@
-//! The lines above the rows of a detail view: process details, a file's names, a directory; and a
-//! graph of the last minute.
+//! The lines above the rows of a detail view: process details, a file's names, a directory.
 
 use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::glyphs::graph;
 use super::look::Look;
 use super::text::{Line, cells, cut, middle};
-use super::{address, num};
+use super::{address, detail_charts, num};
 use crate::app::App;
 use crate::app::opens::{Detail, ProgramRow, UnitRow};
 use crate::model::connections::{Connections, Net};
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
-use crate::model::history::HISTORY_SECONDS;
 use crate::model::opens::{Path, Process, Tally};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::{Descriptors, ProcessDetails, ProcessInfo, Unread};
 use crate::model::time::Mono;
 use crate::model::under_way::Waiting;
-
-/// Cells of the graph: a minute in braille.
-const GRAPH: u16 = 30;
 
 /// One line: its rank (the lowest stay longest when there is little room), its label, its text.
 struct Field<'a> {
@@ -61,13 +55,17 @@ const MORE_OF_COMMAND: u16 = 2;
 /// Lines of the pane that are for its rows at least.
 const LEFT_FOR_ROWS: u16 = 6;
 
-/// Lines about the open detail view, in a pane of `inside` lines: all of them, as many as leave some
+/// Lines about the open detail view, in the pane's `inside`: all of them, as many as leave some
 /// for the rows, or none where that would be fewer than three.
-pub fn height(app: &App, look: &Look, inside: u16) -> u16 {
+pub fn height(app: &App, look: &Look, inside: Rect) -> u16 {
     let process = matches!(app.opens_pane.detail(), Some(Detail::Process(_)));
-    let more = if process && inside >= TALL { MORE_OF_COMMAND } else { 0 };
-    let wanted = u16::try_from(lines(app, look).len()).unwrap_or(u16::MAX).saturating_add(more);
-    let room = inside.saturating_sub(LEFT_FOR_ROWS);
+    let more = if process && inside.height >= TALL { MORE_OF_COMMAND } else { 0 };
+    let lines = u16::try_from(lines(app, look).len()).unwrap_or(u16::MAX).saturating_add(more);
+    let wanted = match lines {
+        0 => 0,
+        _ => lines.max(detail_charts::wanted(&detail_charts::charts(app, inside.width))),
+    };
+    let room = inside.height.saturating_sub(LEFT_FOR_ROWS);
     if room < wanted.min(3) { 0 } else { wanted.min(room) }
 }
 
@@ -98,6 +96,10 @@ fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
             field(0, look.glyphs.lit, "sent soon after a watched path was opened:"),
             field(1, "", "a coincidence in time, not a proof"),
         ],
+        Some(Detail::FileTimeline(slot)) => {
+            let file = opens.paths().get(*slot);
+            file.map_or(Vec::new(), |p| vec![path(0, "file", escape(&p.bytes))])
+        }
         None => Vec::new(),
     }
 }
@@ -105,58 +107,19 @@ fn lines<'a>(app: &'a App, look: &Look) -> Vec<Field<'a>> {
 /// Draws what fits into `area`.
 pub fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let lines = lines(app, look);
-    let values = past(app);
+    let charts = detail_charts::charts(app, area.width);
     let rows = usize::from(area.height);
-    let chart = values.iter().any(|v| *v > 0) && area.width >= 70;
-    let chart_rows = if chart { area.height.min(4) } else { 0 };
+    let chart_rows = detail_charts::rows(&charts, area.height);
     let mut y = area.y;
     let mut spare = rows.saturating_sub(lines.len());
     for line in lines.iter().filter(|l| usize::from(l.rank) < rows) {
         let beside = y < area.y + chart_rows;
-        let width = if beside { area.width - GRAPH - 1 } else { area.width };
+        let width = if beside { area.width - detail_charts::WIDTH - 1 } else { area.width };
         let place = Rect { y, width, height: 1, ..area };
         let used = put(look, line, place, area.bottom(), &mut spare, buf);
         y = y.saturating_add(used);
     }
-    if chart {
-        let place = Rect { x: area.right() - GRAPH, width: GRAPH, height: chart_rows, ..area };
-        draw_past(look, &values, place, buf);
-    }
-}
-
-/// Opens of the open process, program or unit in each of the last seconds.
-fn past(app: &App) -> Vec<u64> {
-    let (pane, now, seconds) = (&app.opens_pane, app.shown_at(), HISTORY_SECONDS - 1);
-    let first = (pane.units.first(), pane.programs.first());
-    match (pane.detail(), first) {
-        (Some(Detail::Unit(_)), (Some(unit), _)) => {
-            unit.past(&pane.programs, app.opens(), now, seconds)
-        }
-        (Some(Detail::Program(_)), (_, Some(program))) => program.past(app.opens(), now, seconds),
-        _ => app.inside_process().map_or(Vec::new(), |p| p.history.last(now, seconds).collect()),
-    }
-}
-
-/// A graph, and its scale in the last of some lines: the seconds that it shows, and its peak.
-fn draw_past(look: &Look, values: &[u64], place: Rect, buf: &mut Buffer) {
-    let scaled = place.height >= 3;
-    let rows = place.height - u16::from(scaled);
-    let width = usize::from(place.width);
-    let values = match look.glyphs.braille {
-        true => values,
-        false => values.get(values.len().saturating_sub(width)..).unwrap_or_default(),
-    };
-    let peak = values.iter().copied().max().unwrap_or(0);
-    let lines = graph(look.glyphs, values, peak.max(4), width, usize::from(rows));
-    for (row, y) in lines.iter().zip(place.y..) {
-        Line::new(buf, Rect { y, height: 1, ..place }).put(row, look.theme.opens);
-    }
-    if scaled {
-        let at = Rect { y: place.y + rows, height: 1, ..place };
-        Line::new(buf, at)
-            .put(&format!("{} s ago", values.len()), look.theme.quiet)
-            .put_right(&format!("peak {}/s", num::si(peak as f64)), look.theme.quiet);
-    }
+    detail_charts::draw(app, look, &charts, area, buf);
 }
 
 /// Writes one line, over as many rows as it may; how many that were.

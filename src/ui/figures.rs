@@ -10,6 +10,7 @@ use super::num;
 use super::text::Line;
 use crate::app::App;
 use crate::model::history::{HISTORY_SECONDS, History};
+use crate::model::io_history::IoDirection;
 use crate::model::talkers::Direction;
 use crate::model::time::Mono;
 use crate::settings::saved_view::Units;
@@ -28,8 +29,11 @@ struct Figure {
 /// Draws the figures side by side.
 pub(super) fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
     let width = area.width.saturating_sub(2);
-    let figures = gather(app, look);
-    let share = width / 4;
+    let mut figures = gather(app, look);
+    if area.width >= WITH_BYTES && app.opens().io().is_known() {
+        figures.extend(bytes_of_files(app, look));
+    }
+    let share = width / u16::try_from(figures.len()).unwrap_or(u16::MAX);
     for (i, figure) in (0u16..).zip(figures) {
         let place = Rect { x: area.x + 1 + i * share, width: share.saturating_sub(2), ..area };
         if area.height >= 2 {
@@ -39,6 +43,9 @@ pub(super) fn draw(app: &App, look: &Look, area: Rect, buf: &mut Buffer) {
         }
     }
 }
+
+/// Cells from which on bytes of files have figures too, where they are counted.
+const WITH_BYTES: u16 = 150;
 
 /// Cells of a name or value beside its graph.
 const WORDS: u16 = 10;
@@ -97,7 +104,7 @@ fn peak_of(values: &[u64]) -> (u64, u64) {
     (peak, peak.max(4))
 }
 
-fn gather(app: &App, look: &Look) -> [Figure; 4] {
+fn gather(app: &App, look: &Look) -> Vec<Figure> {
     let theme = look.theme;
     let opens = app.opens();
     let last = |h: &History| h.last(app.shown_at(), HISTORY_SECONDS - 1).collect::<Vec<u64>>();
@@ -105,7 +112,7 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
     let (tx, tx_values) = traffic(app, Direction::Tx);
     let strong = |on: bool| if on { theme.strong } else { theme.quiet };
     let failing = opens.fail_rate() > 0.0;
-    [
+    vec![
         Figure {
             name: "opens",
             value: format!("{}/s", num::si(opens.rate())),
@@ -138,6 +145,28 @@ fn gather(app: &App, look: &Look) -> [Figure; 4] {
             values: tx_values,
             scale: |bytes, units| num::traffic(bytes as f64 * 8.0, units),
         },
+    ]
+}
+
+/// Bytes that calls read and wrote, of all files.
+fn bytes_of_files(app: &App, look: &Look) -> [Figure; 2] {
+    let (theme, opens) = (look.theme, app.opens());
+    let (read, written) = opens.io().rates(&opens.total().io);
+    let last = |direction| {
+        let history = opens.io_history().of(direction);
+        history.map_or(Vec::new(), |h| h.last(app.shown_at(), HISTORY_SECONDS - 1).collect())
+    };
+    let figure = |name, rate: f64, graph, direction| Figure {
+        name,
+        value: format!("{}B/s", num::scaled(rate, app.screen.units.binary)),
+        style: if rate > 0.0 { theme.strong } else { theme.quiet },
+        graph,
+        values: last(direction),
+        scale: |bytes, units| num::scaled(bytes as f64, units.binary),
+    };
+    [
+        figure("read", read, theme.rx, IoDirection::Read),
+        figure("written", written, theme.tx, IoDirection::Written),
     ]
 }
 

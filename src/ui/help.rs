@@ -115,8 +115,7 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>, Vec<Entry<'_>>) {
             };
             let columns = columns::opens(app).into_iter().map(|c| plain(c.header, c.help));
             // These have no table, only rows of their own kinds.
-            let has_columns =
-                !matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_)));
+            let has_columns = !pane.detail().is_some_and(Detail::is_alone);
             (title, rows, columns.filter(|_| has_columns).collect())
         }
     };

@@ -45,6 +45,9 @@ pub fn rows_of_detail(detail: &Detail) -> &'static str {
         Detail::Timeline(_) => {
             "programs, opens, changes of files and connections of the process, and its end; the latest first"
         }
+        Detail::FileTimeline(_) => {
+            "last use of the file by each process, its changes, slow calls, and programs started from it; the latest first"
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn parts(app: &App, look: &Look, pane: Pane, inside: Rect) -> Parts {
 
 fn opens_parts(app: &App, look: &Look, inside: Rect) -> Parts {
     let mut rest = below(inside, opens::warning_lines(app));
-    let height = detail::height(app, look, inside.height);
+    let height = detail::height(app, look, inside);
     let detail = Rect { height, ..rest }.intersection(inside);
     rest = below(rest, height);
     let (rows, related) = share_opens(app, below(rest, 1));
@@ -81,7 +81,7 @@ fn share_opens(app: &App, rows: Rect) -> (Rect, Option<Rect>) {
     let pane = &app.opens_pane;
     let none = Rect { height: 0, ..rows };
     match pane.detail() {
-        Some(Detail::Address(_) | Detail::Timeline(_)) => (none, Some(rows)),
+        Some(detail) if detail.is_alone() => (none, Some(rows)),
         Some(Detail::Program(_) | Detail::Process(_) | Detail::Path(_))
             if !pane.related.rows.is_empty() =>
         {

@@ -13,6 +13,7 @@ mod conns;
 mod conns_cells;
 mod count_cells;
 mod detail;
+mod detail_charts;
 mod figures;
 mod file_cells;
 mod footer;
@@ -41,6 +42,7 @@ mod talkers_cells;
 mod talkers_data;
 mod text;
 mod theme;
+mod timeline_cells;
 mod unit_cells;
 
 use ratatui::Frame;

@@ -46,9 +46,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
 pub fn order(app: &App, look: &Look) -> String {
     let pane = &app.opens_pane;
     match pane.view {
-        _ if matches!(pane.detail(), Some(Detail::Address(_) | Detail::Timeline(_))) => {
-            String::new()
-        }
+        _ if pane.detail().is_some_and(Detail::is_alone) => String::new(),
         OpensView::Changes | OpensView::Live if pane.detail().is_none() => String::new(),
         _ => frame::order(look, &pane.list, pane.reverse, pane.table().title(pane.sort())),
     }
@@ -158,6 +156,10 @@ fn title(app: &App, look: &Look) -> String {
                 let name = related::name_of(app, *key).unwrap_or_default();
                 format!("{} {} timeline", escape(name), key.tgid)
             }
+            Detail::FileTimeline(slot) => {
+                let path = opens.paths().get(*slot).map(|p| escape(&p.label()).into_owned());
+                format!("{} timeline", path.as_deref().unwrap_or("evicted"))
+            }
             Detail::Failures(f) => {
                 let (name, error) = (escape(f.name.as_bytes()), errno_name(f.errno));
                 format!("{name} {error} {}", escape(&f.dir))
@@ -181,7 +183,7 @@ fn title(app: &App, look: &Look) -> String {
 
 fn count(app: &App, look: &Look, parts: &Parts) -> String {
     let pane = &app.opens_pane;
-    if let Some(Detail::Timeline(_)) = pane.detail() {
+    if pane.detail().is_some_and(Detail::is_timeline) {
         return " latest first ".to_owned();
     }
     if let Some(Detail::Address(_)) = pane.detail() {
@@ -241,14 +243,19 @@ fn missing_events(app: &App, look: &Look) -> String {
     logs.into_iter().filter_map(of).collect()
 }
 
-/// Bytes of files that found no room for their process and file.
+/// Bytes of files and slow calls that found no room for their process and file.
 fn bytes_without_room(app: &App) -> String {
-    let other = app.opens().io().other;
-    if other.is_none() {
+    let (other, slow) = (app.opens().io().other, app.opens().io().other_slow);
+    if other.is_none() && slow == 0 {
         return String::new();
     }
     let bytes = |n: u64| num::scaled(n as f64, app.screen.units.binary);
-    format!(" other: read {} B, wrote {} B ", bytes(other.read_bytes), bytes(other.written_bytes))
+    let (read, written) = (bytes(other.read_bytes), bytes(other.written_bytes));
+    let slow = match slow {
+        0 => String::new(),
+        n => format!(", {} slow", num::grouped(n)),
+    };
+    format!(" other: read {read} B, wrote {written} B{slow} ")
 }
 
 /// The traffic of all processes, or why it is unknown.
@@ -271,7 +278,7 @@ fn sum(app: &App, look: &Look) -> String {
             n => format!(" {} lost ", num::grouped(n)),
         };
     }
-    if matches!(pane.detail(), Some(Detail::Timeline(_))) {
+    if pane.detail().is_some_and(Detail::is_timeline) {
         return missing_events(app, look);
     }
     if !pane.view.has_rows_below() || pane.detail().is_some() {
@@ -283,7 +290,8 @@ fn sum(app: &App, look: &Look) -> String {
     if let Some(problem) = app.data.connections_state.problem() {
         return format!(" no connections: {} ", problem.why);
     }
-    let Some(owners) = app.owners() else { return String::new() };
+    let other = bytes_without_room(app);
+    let Some(owners) = app.owners() else { return other };
     let (units, dot) = (app.screen.units, look.glyphs.dot);
     if owners.polled() {
         let live = num::grouped(owners.live() as u64);
@@ -292,7 +300,7 @@ fn sum(app: &App, look: &Look) -> String {
             n => format!("{dot} {} evicted ", num::grouped(n)),
         };
         return format!(
-            " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}"
+            " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}{other}"
         );
     }
     let rate = |bytes: u64| {
@@ -312,7 +320,7 @@ fn sum(app: &App, look: &Look) -> String {
             text.push_str(&format!("{dot} {} {counted} ", num::grouped(n)));
         }
     }
-    text
+    text + &other
 }
 
 /// Lines that [`warning`] takes above the rows.

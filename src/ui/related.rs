@@ -14,23 +14,19 @@ use super::look::Look;
 use super::num;
 use super::table::Table;
 use super::text::{Line, cells, cut};
+use super::timeline_cells;
 use crate::app::App;
 use crate::app::opens::Detail;
 use crate::app::related::{Related, RelatedRow};
 use crate::model::conn::{Carried, TCP, UDP};
-use crate::model::connections::{Connections, NetActivity, Pair, Service, Side, What};
+use crate::model::connections::{Connections, Pair, Service, Side};
 use crate::model::coverage::Attribution;
-use crate::model::errno::errno_name;
-use crate::model::escape::escape;
 use crate::model::field::related::{Fixed, RelatedField, RelatedTable};
-use crate::model::file_change::{FileChange, Name};
 use crate::model::opens::{FileUse, Process};
 use crate::model::process::ProcessKey;
-use crate::model::process_event::{ProcessAction, ProcessEvent};
 use crate::model::services::service;
-use crate::model::slow_call::SlowCall;
-use crate::model::time::{Mono, clock_time};
-use crate::model::timeline::{TimelineAction, TimelineEntry};
+use crate::model::time::Mono;
+use crate::model::timeline::TimelineEntry;
 
 /// The tables that cells read.
 pub struct Ctx<'a> {
@@ -78,7 +74,7 @@ pub fn draw(
         Some(Detail::Program(_)) if !talker => RelatedTable::ProcessesOfProgram,
         Some(Detail::Process(_)) if !talker => RelatedTable::PeersOfProcess,
         Some(Detail::Path(_)) if !talker => RelatedTable::PeersOfFile,
-        Some(Detail::Timeline(_)) if !talker => RelatedTable::Timeline,
+        Some(detail) if detail.is_timeline() && !talker => RelatedTable::Timeline,
         _ => RelatedTable::ProcessesOfAddress,
     };
     let columns = chosen(table.columns(), app.columns.get(table.name()));
@@ -92,7 +88,7 @@ pub fn draw(
         _ => table.header(header, buf),
     }
     if related.rows.is_empty() {
-        let timeline = matches!(app.opens_pane.detail(), Some(Detail::Timeline(_))) && !talker;
+        let timeline = app.opens_pane.detail().is_some_and(Detail::is_timeline) && !talker;
         let counted = app.owners().is_some_and(|o| o.attribution == Attribution::Call);
         let nothing = match timeline {
             true => "no known activity",
@@ -343,129 +339,14 @@ fn moment<'a>(c: &Ctx<'a>, entry: RelatedRow) -> Option<&'a TimelineEntry> {
     }
 }
 
-/// The time of day with milliseconds; where no wall clock is known, how long ago.
 fn time(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
-    let Some(moment) = moment(c, entry) else { return };
-    let text = match c.app.data.wall {
-        Some(wall) => {
-            let ms = wall.unix_ns(moment.at).rem_euclid(1_000_000_000) / 1_000_000;
-            format!("{}.{ms:03}", clock_time(wall, moment.at, &c.app.zone))
-        }
-        None => num::age(c.app.shown_at().since(moment.at)),
-    };
-    line.put(&text, c.look.theme.quiet);
+    if let Some(moment) = moment(c, entry) {
+        timeline_cells::time(c.app, c.look, moment, line);
+    }
 }
 
 fn activity(c: &Ctx<'_>, entry: RelatedRow, line: &mut Line<'_>) {
-    let Some(moment) = moment(c, entry) else { return };
-    let theme = c.look.theme;
-    let sent = moment.watched.is_some() && matches!(moment.did, TimelineAction::OnTheWire(_));
-    line.put(if sent { c.look.glyphs.lit } else { " " }, theme.note);
-    match &moment.did {
-        TimelineAction::Opened { path, opens, ret } => {
-            let (path, opens, ret) = (*path, *opens, *ret);
-            let (word, style) = match ret {
-                ret if ret < 0 => (format!("{} ", errno_name(ret.saturating_neg())), theme.bad),
-                _ => ("opened ".to_owned(), theme.quiet),
-            };
-            line.put(&word, style);
-            if opens > 1 {
-                line.put(&format!("({opens} times) "), theme.quiet);
-            }
-            let bytes = c.app.opens().paths().get(path).map_or(&[][..], |p| &p.bytes);
-            let style = if moment.watched.is_some() { theme.strong } else { theme.text };
-            line.put_path(bytes, c.look.glyphs.cut, style);
-        }
-        TimelineAction::OnTheWire(did) => {
-            let room = line.room();
-            line.put(&cut(&words(did), room, c.look.glyphs.cut), theme.text);
-        }
-        TimelineAction::Changed(event) => {
-            let room = line.room();
-            let style = if event.errno.is_some() { theme.bad } else { theme.text };
-            let words = change_words(event, c.look.glyphs.into);
-            line.put(&cut(&words, room, c.look.glyphs.cut), style);
-        }
-        TimelineAction::Slow(call) => {
-            let room = line.room();
-            let style = if call.errno().is_some() { theme.bad } else { theme.text };
-            let words = slow_words(call, c.look.glyphs.micro);
-            line.put(&cut(&words, room, c.look.glyphs.cut), style);
-        }
-        TimelineAction::Process(event) => {
-            let room = line.room();
-            let style = match &event.action {
-                ProcessAction::Exit(status) if status.0 != 0 => theme.bad,
-                _ => theme.text,
-            };
-            line.put(&cut(&process_words(event), room, c.look.glyphs.cut), style);
-        }
-    }
-}
-
-/// A change of a file, in words.
-fn change_words(event: &FileChange, arrow: &str) -> String {
-    let name = |name: &Name| escape(name.best().unwrap_or(b"?")).into_owned();
-    let error = event.errno.map_or(String::new(), |errno| format!("{} ", errno_name(errno)));
-    let mut text = format!("{error}{} {}", event.op.name(), name(&event.path));
-    if event.has_to() {
-        text.push_str(&format!(" {arrow} {}", name(&event.to)));
-    }
-    text
-}
-
-/// A call that took long, in words.
-fn slow_words(call: &SlowCall, micro: &str) -> String {
-    let error = call.errno().map_or(String::new(), |errno| format!("{} ", errno_name(errno)));
-    let took = num::latency(call.took_ns, micro);
-    let bytes = call.moved().map_or(String::new(), |bytes| format!(" {bytes} B"));
-    let path = escape(call.path().unwrap_or(b"?"));
-    format!("{error}{} took {}{bytes} {path}", call.call.name(), took.trim_start())
-}
-
-/// A start of a program or an end of a process, in words.
-fn process_words(event: &ProcessEvent) -> String {
-    match &event.action {
-        ProcessAction::Exec { args: Some(args), .. } => {
-            let text: Vec<_> = args.iter().map(escape).collect();
-            format!("exec {}", text.join(" "))
-        }
-        ProcessAction::Exec { args: None, executable } => {
-            let path = executable.as_deref().unwrap_or(event.comm.as_bytes());
-            format!("exec {}", escape(path))
-        }
-        ProcessAction::Exit(status) => format!("exit {}", status.text()),
-    }
-}
-
-/// An activity on the network, in words.
-fn words(activity: &NetActivity) -> String {
-    let bytes =
-        |carried: &Carried| format!("rx {} tx {} bytes", carried.rx_bytes, carried.tx_bytes);
-    match activity {
-        NetActivity::Carried { ip, carried } => format!("{ip}  {}", bytes(carried)),
-        NetActivity::Conn { what, protocol, local, remote, error, carried } => {
-            let end = match (what, remote.port()) {
-                (What::Accept, _) => format!("on port {local} from {remote}"),
-                (_, 0) => format!("port {local}"),
-                _ => remote.to_string(),
-            };
-            let protocol = match *protocol {
-                TCP => "tcp".into(),
-                UDP => "udp".into(),
-                other => other.to_string(),
-            };
-            let error = match i32::try_from(*error) {
-                Ok(0) | Err(_) => String::new(),
-                Ok(error) => format!(" {}", errno_name(error)),
-            };
-            let carried = match what {
-                What::Close => {
-                    carried.as_ref().map_or(String::new(), |c| format!("  {}", bytes(c)))
-                }
-                _ => String::new(),
-            };
-            format!("{} {protocol} {end}{error}{carried}", what.name())
-        }
+    if let Some(moment) = moment(c, entry) {
+        timeline_cells::activity(c.app, c.look, moment, line);
     }
 }

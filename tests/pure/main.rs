@@ -21,6 +21,7 @@ mod conns_view;
 mod dashboard_keys;
 mod detail;
 mod docs;
+mod io_views;
 mod layers;
 mod links;
 mod opens_views;

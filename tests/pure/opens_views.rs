@@ -33,7 +33,7 @@ fn shared() -> Dashboard {
     app
 }
 
-fn view_of(app: &mut Dashboard, view: OpensView) {
+pub(super) fn view_of(app: &mut Dashboard, view: OpensView) {
     for _ in 0..8 {
         if app.opens_pane.view == view {
             return;

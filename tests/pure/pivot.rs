@@ -373,7 +373,7 @@ fn without_the_probe_the_reason_is_there_and_nothing_else_changes() {
 }
 
 /// A rename by a process, and a file that it could not remove.
-fn renamed(pid: u32) -> FileChanges {
+pub(super) fn renamed(pid: u32) -> FileChanges {
     let mut events = ebpftop::stream::sample::files().events.split_off(3);
     for (event, second) in events.iter_mut().zip([30.6, 30.7]) {
         event.at = at(second);

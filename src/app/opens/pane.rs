@@ -21,7 +21,7 @@ use crate::model::opens::{IoState, LiveOpen, Opens, Process};
 use crate::model::process::ProcessKey;
 use crate::model::process_info::Descriptors;
 use crate::model::slab::Slot;
-use crate::model::timeline::{Logs, WatchedPaths, timeline};
+use crate::model::timeline::{Logs, WatchedPaths, timeline, timeline_of_file};
 use crate::settings::saved_view::{FILES_SHOWN, MAX_LEVELS};
 
 /// An open detail view, and the cursors of the view from which it was opened.
@@ -247,12 +247,18 @@ impl OpensPane {
             (Some(Detail::Timeline(key)), owners) => {
                 related.show_timeline(timeline(opens, owners, logs, watch, *key, now));
             }
+            (Some(Detail::FileTimeline(slot)), _) => {
+                let path = opens.paths().get(*slot);
+                related.show_timeline(path.map_or(Vec::new(), |path| {
+                    timeline_of_file(opens, logs, &path.bytes, &path.users, now)
+                }));
+            }
             _ => {}
         }
         if let (Some(Detail::Process(_)), Some(open)) = (detail, descriptors) {
             related.show_descriptors(&open.listed);
         }
-        let alone = matches!(detail, Some(Detail::Address(_) | Detail::Timeline(_)));
+        let alone = detail.is_some_and(Detail::is_alone);
         self.in_related = alone || self.in_related && !related.rows.is_empty();
     }
 

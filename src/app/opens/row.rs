@@ -10,6 +10,7 @@ use crate::model::conn::Carried;
 use crate::model::container::ContainerName;
 use crate::model::field::opens::Traffic;
 use crate::model::file_io::IoTally;
+use crate::model::io_history::Counting;
 use crate::model::open::Comm;
 use crate::model::opens::{Group, GroupKey, Latency, Opens, Place, Tally, sum_of};
 use crate::model::process::ProcessKey;
@@ -49,6 +50,20 @@ pub enum Detail {
     Address(IpAddr),
     /// The timeline of a process.
     Timeline(ProcessKey),
+    /// The timeline of a file.
+    FileTimeline(Slot),
+}
+
+impl Detail {
+    /// Whether it has related rows alone, and none of its own.
+    pub fn is_alone(&self) -> bool {
+        self.is_timeline() || matches!(self, Self::Address(_))
+    }
+
+    /// Whether it is a timeline.
+    pub fn is_timeline(&self) -> bool {
+        matches!(self, Self::Timeline(_) | Self::FileTimeline(_))
+    }
 }
 
 /// Failures with the same process name, errno and directory.
@@ -138,13 +153,13 @@ impl ProgramRow {
         is_active(self.rate, self.traffic.map(|traffic| traffic.delta))
     }
 
-    /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
-    /// match, since files have no history.
-    pub fn past(&self, opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
+    /// Opens, or bytes, in each of the last `n` whole seconds, the oldest first; nothing where only some files
+    /// match, since a program's use of a file has no history.
+    pub fn past(&self, of: Counting, opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
         let members = || self.group.members.iter().filter_map(|s| opens.processes().get(*s));
         match self.counted {
-            Counted::Whole => opens.past_of_group(&self.group, now, n),
-            Counted::Members => sum_of(members().map(|p| &p.history), now, n),
+            Counted::Whole => opens.past_of_group(&self.group, of, now, n),
+            Counted::Members => sum_of(members().filter_map(|p| p.past(of)), now, n),
             Counted::Files => Vec::new(),
         }
     }
@@ -209,12 +224,19 @@ impl UnitRow {
         self.programs.push(at);
     }
 
-    /// Opens in each of the last `n` whole seconds, the oldest first; nothing where only some files
+    /// Opens, or bytes, in each of the last `n` whole seconds, the oldest first; nothing where only some files
     /// match.
-    pub fn past(&self, programs: &[ProgramRow], opens: &Opens, now: Mono, n: usize) -> Vec<u64> {
+    pub fn past(
+        &self,
+        of: Counting,
+        programs: &[ProgramRow],
+        opens: &Opens,
+        now: Mono,
+        n: usize,
+    ) -> Vec<u64> {
         let mut sums: Vec<u64> = Vec::new();
         for program in self.programs.iter().filter_map(|at| programs.get(*at)) {
-            let past = program.past(opens, now, n);
+            let past = program.past(of, opens, now, n);
             sums.resize(sums.len().max(past.len()), 0);
             sums.iter_mut().zip(past).for_each(|(sum, n)| *sum = sum.saturating_add(n));
         }

@@ -24,9 +24,12 @@ impl OpensPane {
             Some(Detail::Program(_) | Detail::Process(_)) => OpensTable::FilesOfProcess,
             Some(Detail::Path(_)) => OpensTable::ProcessesOfFile,
             Some(Detail::Failures(_)) => OpensTable::FilesOfFailure,
-            Some(Detail::Directory(_) | Detail::Address(_) | Detail::Timeline(_)) => {
-                OpensTable::Files
-            }
+            Some(
+                Detail::Directory(_)
+                | Detail::Address(_)
+                | Detail::Timeline(_)
+                | Detail::FileTimeline(_),
+            ) => OpensTable::Files,
         }
     }
 

@@ -113,6 +113,9 @@ impl Time {
         let begin = |s: &TalkersSample| Mono(s.at.mono.0.saturating_sub(s.interval_ns));
         let first = match event {
             ProbeEvent::Talkers(samples) => samples.iter().map(begin).min(),
+            ProbeEvent::Io(sample) => {
+                Some(Mono(sample.at.mono.0.saturating_sub(sample.interval_ns)))
+            }
             _ => None,
         };
         let probed = Probed::of(data);

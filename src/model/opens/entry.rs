@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::requested_path::RequestedPath;
 use crate::model::file_io::{FileIo, IoTally};
 use crate::model::history::{History, Meter};
+use crate::model::io_history::{Counting, IoHistory};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::process::ProcessKey;
 use crate::model::slab::Slot;
@@ -128,6 +129,8 @@ pub struct Process {
     pub meter: Meter,
     pub fail_meter: Meter,
     pub history: History,
+    /// Of bytes, where these are counted.
+    pub io_history: IoHistory,
     /// When it was found to have ended.
     pub ended: Option<Mono>,
     /// Its files, in the order in which they were first opened.
@@ -185,6 +188,7 @@ impl Process {
             meter: Meter::default(),
             fail_meter: Meter::default(),
             history: History::default(),
+            io_history: IoHistory::default(),
             ended: None,
             files: Vec::new(),
             files_evicted: 0,
@@ -206,6 +210,14 @@ impl Process {
         }
         if self.ended.is_some_and(|at| meta.at > at) {
             self.ended = None;
+        }
+    }
+
+    /// The last minute; `None` where there is none of that.
+    pub fn past(&self, of: Counting) -> Option<&History> {
+        match of {
+            Counting::Opens => Some(&self.history),
+            Counting::Bytes(direction) => self.io_history.of(direction),
         }
     }
 
@@ -234,6 +246,8 @@ pub struct Path {
     pub bytes: Box<[u8]>,
     pub tally: Tally,
     pub meter: Meter,
+    /// As of a process.
+    pub io_history: IoHistory,
     /// Result of the last open: a descriptor, or a negated errno.
     pub last_ret: i32,
     /// The uses of it by processes.

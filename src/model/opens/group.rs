@@ -8,6 +8,7 @@ use super::{Opens, Process, Program, Tally};
 use crate::model::cgroup::KnownCgroups;
 use crate::model::container::ContainerName;
 use crate::model::history::History;
+use crate::model::io_history::Counting;
 use crate::model::open::Comm;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -119,9 +120,9 @@ impl Opens {
         self.of_programs(group).map(|p| self.rate_of(&p.meter)).sum()
     }
 
-    /// Opens by a group in each of the last `n` whole seconds, the oldest first.
-    pub fn past_of_group(&self, group: &Group, now: Mono, n: usize) -> Vec<u64> {
-        sum_of(self.of_programs(group).map(|p| &p.history), now, n)
+    /// Opens by a group, or bytes, in each of the last `n` whole seconds, the oldest first.
+    pub fn past_of_group(&self, group: &Group, of: Counting, now: Mono, n: usize) -> Vec<u64> {
+        sum_of(self.of_programs(group).filter_map(|p| p.past(of)), now, n)
     }
 
     fn of_programs<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a Program> {

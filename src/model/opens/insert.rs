@@ -6,6 +6,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::{Failure, FileUse, Opens, Path, RequestedPath, Tally};
 use crate::model::history::Meter;
+use crate::model::io_history::IoHistory;
 use crate::model::open::Open;
 use crate::model::slab::Slot;
 use crate::model::time::Mono;
@@ -60,6 +61,7 @@ impl Opens {
             bytes: bytes.into(),
             tally,
             meter: Meter::default(),
+            io_history: IoHistory::default(),
             last_ret: 0,
             users: Vec::new(),
             evicted: 0,

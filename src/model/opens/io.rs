@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Opens, Process, ProgramKey, Tally};
 use crate::model::file_io::{FileIo, IoCounts, IoSample, IoTally};
+use crate::model::io_history::IoHistory;
 use crate::model::time::Mono;
 
 /// The intervals so far, and what they counted beside the tables.
@@ -14,6 +15,8 @@ pub struct IoState {
     interval_ns: u64,
     /// Calls without process and file, for lack of room.
     pub other: IoCounts,
+    /// Slow calls among these, failed ones too: in no row and no distribution.
+    pub other_slow: u64,
     /// Calls whose descriptor was closed when they returned; in no other number.
     pub unknown: IoCounts,
 }
@@ -49,9 +52,15 @@ impl Opens {
         &self.io
     }
 
+    /// The last minute of bytes of all files.
+    pub fn io_history(&self) -> &IoHistory {
+        &self.io_history
+    }
+
     /// Counts an interval, or a part of one.
     pub fn add_io(&mut self, sample: &IoSample) {
         let interval = self.io.interval.saturating_add(1);
+        self.io_history.add(sample.at.mono, sample.interval_ns, &sample.total());
         for one in &sample.uses {
             self.add_use(one, interval, sample);
         }
@@ -60,12 +69,14 @@ impl Opens {
         }
         self.io.other += sample.other;
         self.io.unknown += sample.unknown;
+        self.io.other_slow = self.io.other_slow.saturating_add(sample.other_slow);
         self.total.io.add(&sample.other, &None, interval);
         (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
     }
 
     fn add_use(&mut self, one: &FileIo, interval: u32, sample: &IoSample) {
         let at = sample.at.mono;
+        let note = |history: &mut IoHistory| history.add(at, sample.interval_ns, &one.counts);
         self.total.io.add(&one.counts, &one.times, interval);
         let process = self.process_slot(one.key, || Process {
             name: one.process,
@@ -83,14 +94,17 @@ impl Opens {
         let program = self.program_at(process, key, at);
         if let Some(program) = self.programs.get_mut(program) {
             program.tally.add_io(one, interval, at);
+            note(&mut program.io_history);
         }
         if let Some(process) = self.processes.get_mut(process) {
             process.tally.add_io(one, interval, at);
+            note(&mut process.io_history);
         }
         let Some(place) = &one.place else { return };
         let path = self.path_slot(&place.path, at);
         if let Some(path) = self.paths.get_mut(path) {
             path.tally.add_io(one, interval, at);
+            note(&mut path.io_history);
         }
         let file = self.file_slot(process, path, at);
         if let Some(file) = self.files.get_mut(file) {

@@ -28,6 +28,7 @@ pub use program::{Program, ProgramKey};
 pub use requested_path::RequestedPath;
 
 use super::history::{History, Meter, Ticks};
+use super::io_history::IoHistory;
 use super::open::{Comm, LostOpens, Open, OpenBatch, OpenCounts};
 use super::slab::{Slab, Slot};
 use super::table::Table;
@@ -146,6 +147,7 @@ pub struct Opens {
     fail_meter: Meter,
     history: History,
     fail_history: History,
+    io_history: IoHistory,
     evicted: Evicted,
     /// Bytes read and written.
     io: IoState,

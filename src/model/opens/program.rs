@@ -10,6 +10,7 @@ use super::Opens;
 use super::entry::{Earlier, Process, Tally};
 use super::evict::{least, worth};
 use crate::model::history::{History, Meter, Ticks};
+use crate::model::io_history::{Counting, IoHistory};
 use crate::model::open::Comm;
 use crate::model::slab::{Slab, Slot};
 use crate::model::time::Mono;
@@ -37,6 +38,8 @@ pub struct Program {
     pub meter: Meter,
     pub fail_meter: Meter,
     pub history: History,
+    /// Of bytes, where these are counted.
+    pub io_history: IoHistory,
     /// Processes so far, those included that ended or were evicted. A process that runs one program
     /// after the other counts in both.
     pub processes: u64,
@@ -56,8 +59,17 @@ impl Program {
             meter: Meter::default(),
             fail_meter: Meter::default(),
             history: History::default(),
+            io_history: IoHistory::default(),
             processes: 0,
             evicted: 0,
+        }
+    }
+
+    /// See [`Process::past`].
+    pub fn past(&self, of: Counting) -> Option<&History> {
+        match of {
+            Counting::Opens => Some(&self.history),
+            Counting::Bytes(direction) => self.io_history.of(direction),
         }
     }
 

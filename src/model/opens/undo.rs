@@ -8,6 +8,7 @@ use super::{
     Evicted, Failure, FileUse, IoState, LiveOpen, Opens, Path, Process, ProcessKey, Program, Tally,
 };
 use crate::model::history::{History, Meter, Ticks};
+use crate::model::io_history::IoHistory;
 use crate::model::open::OpenCounts;
 use crate::model::slab::Slot;
 use crate::model::table::Keyed;
@@ -19,6 +20,7 @@ pub(super) struct TurnStart {
     sums: Sums,
     history: History,
     fail_history: History,
+    io_history: IoHistory,
     live: VecDeque<LiveOpen>,
 }
 
@@ -53,6 +55,7 @@ impl TurnStart {
             },
             history: opens.history.clone(),
             fail_history: opens.fail_history.clone(),
+            io_history: opens.io_history.clone(),
             live: opens.live.clone(),
         }
     }
@@ -62,6 +65,7 @@ impl TurnStart {
         to.put(&self.sums);
         self.history.write(to);
         self.fail_history.write(to);
+        self.io_history.write(to);
         let numbers = |live: &VecDeque<LiveOpen>| {
             live.front().map_or(0, |l| l.number)..live.back().map_or(0, |l| l.number + 1)
         };
@@ -102,6 +106,7 @@ impl Opens {
         self.live_next = sums.live_next;
         self.history.read(from)?;
         self.fail_history.read(from)?;
+        self.io_history.read(from)?;
         let numbers: std::ops::Range<u64> = from.get()?;
         let gone: Vec<LiveOpen> = from.get()?;
         self.live.retain(|l| numbers.contains(&l.number));
@@ -177,13 +182,15 @@ impl Undoable for Process {
         to.put(&(&self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted));
         to.put(&(self.program, &self.earlier));
         self.history.write(to);
+        self.io_history.write(to);
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.name, self.threads, self.ppid, self.uid, self.cgroup_id) = from.get()?;
         (self.tally, self.meter, self.fail_meter, self.ended, self.files_evicted) = from.get()?;
         (self.program, self.earlier) = from.get()?;
-        self.history.read(from)
+        self.history.read(from)?;
+        self.io_history.read(from)
     }
 }
 
@@ -199,11 +206,13 @@ impl Undoable for Program {
     fn write(&self, to: &mut Writing) {
         to.put(&(&self.tally, self.meter, self.fail_meter, self.processes, self.evicted));
         self.history.write(to);
+        self.io_history.write(to);
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.tally, self.meter, self.fail_meter, self.processes, self.evicted) = from.get()?;
-        self.history.read(from)
+        self.history.read(from)?;
+        self.io_history.read(from)
     }
 }
 
@@ -214,17 +223,18 @@ impl Undoable for Path {
 
     fn read_fixed(from: &mut Reading<'_>) -> Option<Self> {
         let bytes = from.part()?.0.into();
-        let (tally, meter, users) = Default::default();
-        Some(Self { bytes, tally, meter, last_ret: 0, users, evicted: 0 })
+        let (tally, meter, io_history, users) = Default::default();
+        Some(Self { bytes, tally, meter, io_history, last_ret: 0, users, evicted: 0 })
     }
 
     fn write(&self, to: &mut Writing) {
         to.put(&(&self.tally, self.meter, self.last_ret, self.evicted));
+        self.io_history.write(to);
     }
 
     fn read(&mut self, from: &mut Reading<'_>) -> Option<()> {
         (self.tally, self.meter, self.last_ret, self.evicted) = from.get()?;
-        Some(())
+        self.io_history.read(from)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::model::talkers::{
 };
 use crate::model::time::{Stamp, WallOffset};
 use shown::{assert_same, shown, shown_of};
-use step::{Step, conns, meta, steps};
+use step::{IO_INTERVAL_NS, Step, bytes_of_files, conns, meta, steps};
 
 const START: u64 = 1_000 * NS_PER_SEC;
 
@@ -85,7 +85,7 @@ impl World {
         let now = Mono(self.now);
         let mut batch = OpenBatch::default();
         let mut first = now;
-        let (mut sample, mut connections) = (None, None);
+        let (mut sample, mut connections, mut io) = (None, None, None);
         match step {
             Step::Open(process, file, ret) => {
                 let path = format!("/d{}/{file}", file % 3);
@@ -115,6 +115,10 @@ impl World {
                 first = Mono(self.now - 2_500_000_000);
                 sample = Some(self.sample(*port, talkers, *detail));
             }
+            Step::Io(uses, other) => {
+                first = Mono(self.now - IO_INTERVAL_NS);
+                io = Some(bytes_of_files(now, uses, *other));
+            }
             Step::Connections(changes, ends) => connections = Some(conns(now, changes, *ends)),
             Step::Wait(ms) => return self.now += ms * 1_000_000,
             Step::Tick(ms) => {
@@ -135,6 +139,7 @@ impl World {
             self.shown.push(self.tables.shown(now));
         }
         self.tables.opens.add_batch(&batch, now);
+        io.iter().for_each(|sample| self.tables.opens.add_io(sample));
         sample.iter().for_each(|s| self.tables.wire.add_sample(s));
         connections.iter().for_each(|batch| self.tables.connections.apply(batch));
     }

@@ -96,7 +96,9 @@ pub fn build(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
             paths(pane, choose, |p| below(&p.bytes, &dir));
         }
         (Some(Detail::Failures(group)), _) => failures_of_group(pane, choose, &group),
-        (Some(Detail::Address(_) | Detail::Timeline(_)), _) => pane.of = 0,
+        (Some(Detail::Address(_) | Detail::Timeline(_) | Detail::FileTimeline(_)), _) => {
+            pane.of = 0
+        }
         (None, OpensView::Programs) => programs(pane, choose, room),
         (None, OpensView::Units) => units(pane, choose, room),
         (None, OpensView::Processes) => processes(pane, choose, room),

@@ -14,6 +14,7 @@ use crate::model::connections::Connections;
 use crate::model::field::opens::{Measures, OpensTable, Traffic};
 use crate::model::field::step;
 use crate::model::history::HISTORY_SECONDS;
+use crate::model::io_history::Counting;
 use crate::model::opens::{Group, GroupKey, Opens, Process};
 use crate::model::slab::Slot;
 use crate::model::time::NS_PER_SEC;
@@ -41,7 +42,8 @@ pub(super) fn programs_of(
     pane.programs = rows_in_order(pane, choose, groups);
     pane.matched = pane.programs.iter().filter(|row| row.group.evicted == 0).count();
     let (opens, now) = (choose.opens, choose.now);
-    let peak = |row: &ProgramRow| row.past(opens, now, 59).into_iter().max().unwrap_or(0);
+    let peak =
+        |row: &ProgramRow| row.past(Counting::Opens, opens, now, 59).into_iter().max().unwrap_or(0);
     pane.most = pane.programs.iter().take(SCALED_BY).map(peak).max().unwrap_or(0);
     put_rows(pane, choose, room);
 }
@@ -182,7 +184,7 @@ pub(super) fn program_row(choose: &Choose<'_>, mut group: Group) -> Option<Progr
     let (mut sum, mut recent) = (None, None);
     match counted {
         Counted::Whole => {
-            let latest = opens.past_of_group(&group, choose.now, BUSY_SECONDS);
+            let latest = opens.past_of_group(&group, Counting::Opens, choose.now, BUSY_SECONDS);
             recent = Some(latest.iter().sum());
             add(&mut sum, &group.tally, opens.rate_of_group(&group));
         }

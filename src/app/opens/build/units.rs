@@ -10,6 +10,7 @@ use crate::app::opens::rank::{Ranked, order, take_in_order};
 use crate::app::opens::row::{ProgramRow, Row, UnitRow};
 use crate::app::opens::{OpensPane, OpensSort};
 use crate::model::field::opens::Measures;
+use crate::model::io_history::Counting;
 use crate::model::opens::{IoState, Place};
 
 /// All units and containers with a program that matches.
@@ -20,7 +21,8 @@ pub(super) fn units(pane: &mut OpensPane, choose: &Choose<'_>, room: usize) {
     pane.programs = rows_in_order(pane, choose, groups);
     pane.units = in_order(pane, choose.opens.io(), by_place(&pane.programs));
     pane.matched = pane.units.iter().filter(|unit| unit.evicted == 0).count();
-    let past = |unit: &UnitRow| unit.past(&pane.programs, choose.opens, choose.now, 59);
+    let past =
+        |unit: &UnitRow| unit.past(Counting::Opens, &pane.programs, choose.opens, choose.now, 59);
     let peak = |unit: &UnitRow| past(unit).into_iter().max().unwrap_or(0);
     pane.most = pane.units.iter().take(SCALED_BY).map(peak).max().unwrap_or(0);
     put_rows(pane, choose, room);

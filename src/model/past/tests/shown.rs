@@ -45,7 +45,9 @@ pub(super) fn shown_of(connections: &Connections, now: Mono) -> String {
 pub(super) fn shown(opens: &Opens, wire: &Wire, now: Mono) -> String {
     let histories = |h: &History| h.last(now, 59).collect::<Vec<_>>();
     let mut text = format!(
-        "{:?} {} {} {:?} {:?} {} {} {:?}\n{:?}\n",
+        "{:?} {:?} {:?} {} {} {:?} {:?} {} {} {:?}\n{:?}\n",
+        opens.io(),
+        opens.io_history(),
         opens.total(),
         opens.rate(),
         opens.fail_rate(),

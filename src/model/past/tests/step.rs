@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
+use crate::model::call_times::CallTimes;
 use crate::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits, Owner, OwnerFrom,
     PeerFlow, Share, TCP, TcpCounts, UDP,
 };
-use crate::model::open::{Comm, OpenMeta, Syscall};
+use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
+use crate::model::open::{Comm, OpenMeta, ResolvedKind, Syscall};
 use crate::model::process::ProcessKey;
 use crate::model::quality::{Quality, Windows};
-use crate::model::time::Mono;
+use crate::model::time::{Mono, Stamp, WallOffset};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -23,6 +25,8 @@ pub(super) enum Step {
     Talk(u8, Vec<(u8, u16)>, bool),
     /// Sockets with their process, peer, bytes and event, and whether an interval ends with them.
     Connections(Vec<(u8, u8, u8, u16, u8)>, bool),
+    /// Bytes of an interval by process and file, and calls without room.
+    Io(Vec<(u32, u32, u16)>, u16),
     /// Milliseconds until the tick.
     Tick(u64),
     /// Milliseconds in which nothing is taken in.
@@ -31,6 +35,7 @@ pub(super) enum Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let talk = (0u8..3, prop::collection::vec((0u8..6, 0u16..3), 0..5), any::<bool>());
+    let io = prop::collection::vec((0u32..9, 0u32..12, 0u16..900), 0..5);
     let sockets = (0u8..9, 0u8..6, 0u8..4, 0u16..900, 0u8..5);
     let connections = (prop::collection::vec(sockets, 0..6), any::<bool>());
     let step = prop_oneof![
@@ -38,12 +43,49 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u32..9, 1u64..5).prop_map(|(p, n)| Step::Lost(p, n)),
         1 => (0u32..9).prop_map(Step::Ended),
         6 => connections.prop_map(|(changes, ends)| Step::Connections(changes, ends)),
+        4 => (io, 0u16..3).prop_map(|(uses, other)| Step::Io(uses, other)),
         4 => talk.prop_map(|(i, t, detail)| Step::Talk(i, t, detail)),
         4 => prop_oneof![4 => Just(1_000u64), 1 => 1u64..9_000, 1 => 50_000u64..90_000]
             .prop_map(Step::Tick),
         1 => (0u64..90_000).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 1..120)
+}
+
+pub(super) const IO_INTERVAL_NS: u64 = 2_500_000_000;
+
+pub(super) fn bytes_of_files(at: Mono, uses: &[(u32, u32, u16)], other: u16) -> IoSample {
+    let counts = |bytes: u16| IoCounts {
+        read_bytes: bytes.into(),
+        written_bytes: u64::from(bytes / 2),
+        read_calls: 1,
+        write_calls: 1,
+    };
+    let one = |(process, file, bytes): &(u32, u32, u16)| {
+        let OpenMeta { tgid, start_boottime_ns, process, cgroup_id, .. } = meta(*process, at, 0);
+        let path = format!("/d{}/{file}", file % 3).into_bytes();
+        let slow = u64::from(*bytes % 2);
+        FileIo {
+            key: ProcessKey { tgid, start_boottime_ns },
+            process,
+            uid: 0,
+            cgroup_id,
+            file_type: FileType::Regular,
+            place: (file % 5 > 0)
+                .then(|| FilePlace { kind: ResolvedKind::Opened, path: path.into() }),
+            counts: counts(*bytes),
+            times: Some(Box::new(CallTimes::new((*bytes).into(), slow, [1, u64::from(*bytes)]))),
+        }
+    };
+    IoSample {
+        at: Stamp { mono: at, wall: WallOffset(0) },
+        interval_ns: IO_INTERVAL_NS,
+        uses: uses.iter().map(one).collect(),
+        other: counts(other),
+        other_slow: other.into(),
+        unknown: counts(other),
+        more: false,
+    }
 }
 
 pub(super) fn meta(process: u32, at: Mono, ret: i64) -> OpenMeta {
