@@ -63,6 +63,7 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     let len = table.rows.len();
     let first = table.list.first(len, usize::from(rows.height));
     let has_names = drawn.shows(rows.width, |field| field == ConnsField::Name);
+    let has_local = drawn.shows(rows.width, |field| field == ConnsField::Local);
     drawn.rows(rows, (first, len, table.list.cursor), buf, |column, row, line| {
         match table.rows.get(row) {
             Some(ConnRow::Group(at)) => {
@@ -77,6 +78,9 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
                         conns_cells::named_peer(look, &row, named, line);
                     }
                     (field, _) => conns_cells::draw(app, look, field, &row, line),
+                }
+                if column.field == ConnsField::Peer && !has_local {
+                    conns_cells::local_end(look, &row, line);
                 }
             }
             None => {}

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::look::Look;
 use super::num;
 use super::related::POLLED_MARK;
-use super::text::{Line, cut, middle};
+use super::text::{Line, cells, cut, middle};
 use crate::app::App;
 use crate::app::opens::label_of;
 use crate::model::conn::protocol_name;
@@ -111,6 +111,20 @@ pub fn draw(app: &App, look: &Look, field: ConnsField, row: &ConnRowData<'_>, li
 pub fn named_peer(look: &Look, row: &ConnRowData<'_>, named: Named<'_>, line: &mut Line<'_>) {
     let style = if row.closed.is_some() { look.theme.quiet } else { look.theme.text };
     name(look, named, &format!(":{}", row.conn.remote.port()), style, line);
+}
+
+/// The end here, beside a peer in a table without a column for it: the port that a peer connected to, or the
+/// address of a socket without a peer; where it fits.
+pub fn local_end(look: &Look, row: &ConnRowData<'_>, line: &mut Line<'_>) {
+    let local = row.conn.local;
+    let text = match row.conn.remote.port() {
+        0 => format!(" {local}"),
+        _ if row.conn.passive => format!(" :{}", local.port()),
+        _ => return,
+    };
+    if cells(&text) <= line.room() {
+        line.put(&text, look.theme.quiet);
+    }
 }
 
 /// A name that a process asked for, `after` it, how many others there are, and its source.

@@ -37,11 +37,11 @@ struct PageLine {
 
 /// The lines that contain the text of the search, wrapped to `width`; all without a search. A section
 /// without a match is left out.
-fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
+fn lines(app: &App, look: &Look, help: &Help, width: u16) -> Vec<PageLine> {
     let key: StyleOf = |t| t.key;
     let keys = app.keys.of_panes().into_iter().map(|row| (row.names(), key, row.help.into()));
     let keys = keys.collect();
-    let plain = |table: &[(&str, &'static str)]| {
+    let of_table = |table: &[(&str, &'static str)]| {
         let entry = |(a, b): &(&str, &'static str)| ((*a).to_owned(), key, Cow::Borrowed(*b));
         table.iter().map(entry).collect::<Vec<_>>()
     };
@@ -55,8 +55,8 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
         ("columns here", columns),
         ("keys", keys),
         ("filter", filter),
-        ("columns", plain(&field::headers())),
-        ("marks", plain(MARKS)),
+        ("columns", of_table(&field::headers())),
+        ("marks", of_table(MARKS)),
         ("colours", colours),
     ];
     let names = names_width(width);
@@ -80,7 +80,7 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<PageLine> {
         lines.push(PageLine { left: title.into(), style: heading, text: String::new() });
         for (left, style, text) in entries {
             let mut left = left.clone();
-            for text in wrapped(text, room) {
+            for text in wrapped(&plain(look, text), room) {
                 lines.push(PageLine { left: std::mem::take(&mut left), style: *style, text });
             }
         }
@@ -154,9 +154,9 @@ fn above_footer(app: &App, area: Rect) -> Rect {
 }
 
 /// Lines of the page that are shown at once, and the last line that it can begin with.
-pub fn measure(app: &App, help: &Help, area: Rect) -> (usize, usize) {
+pub fn measure(app: &App, look: &Look, help: &Help, area: Rect) -> (usize, usize) {
     let area = above_footer(app, area);
-    let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4)).len();
+    let lines = lines(app, look, help, WIDTH.min(area.width).saturating_sub(4)).len();
     let shown = size(lines, help, area).2;
     (shown, lines.saturating_sub(shown))
 }
@@ -175,7 +175,7 @@ fn plain<'a>(look: &Look, text: &'a str) -> Cow<'a, str> {
 pub fn draw(app: &App, look: &Look, help: &Help, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let area = above_footer(app, area);
-    let lines = lines(app, help, WIDTH.min(area.width).saturating_sub(4));
+    let lines = lines(app, look, help, WIDTH.min(area.width).saturating_sub(4));
     let (width, height, rows) = size(lines.len(), help, area);
     let mut inside = window(look, area, width, height, "Help", buf);
     if help.is_searched() && inside.height > 0 {
@@ -191,10 +191,9 @@ pub fn draw(app: &App, look: &Look, help: &Help, area: Rect, buf: &mut Buffer) {
         let room = usize::from(place.width.min(names));
         Line::new(buf, Rect { width: place.width.min(names), ..place })
             .put(&cut(&left, room, look.glyphs.cut), (page_line.style)(theme));
-        let text = plain(look, &page_line.text);
         let mut line = Line::new(buf, place);
         let room = line.skip(names).room();
-        line.put(&cut(&text, room, look.glyphs.cut), theme.text);
+        line.put(&cut(&page_line.text, room, look.glyphs.cut), theme.text);
     }
     if first < last && inside.height > 0 {
         let edge = Rect { y: inside.bottom(), height: 1, ..inside }.intersection(area);

@@ -10,6 +10,9 @@ use crate::keys::{Action, Mode};
 /// The ways to learn more and to leave stay longest on a narrow screen.
 const FIRST: [Action; 2] = [Action::Help, Action::Quit];
 
+/// Keys of the focused pane that come before those of time: into details or out of them.
+const IN_FRONT: usize = 2;
+
 /// Keys that work in both panes.
 const EVERYWHERE: [Action; 9] = [
     Action::NextView,
@@ -28,7 +31,8 @@ pub(super) fn of_panes(app: &App) -> Vec<&Row> {
     // There the key leads back to the addresses.
     let are_shown = app.talkers_pane.view == TalkersView::Connections;
     let elsewhere = EVERYWHERE.iter().filter(|a| !are_shown || **a != Action::Connections);
-    rows(app, FIRST.iter().chain(of_time(app)).chain(of_pane(app)).chain(elsewhere))
+    let (first, rest) = of_pane(app).split_at(IN_FRONT.min(of_pane(app).len()));
+    rows(app, FIRST.iter().chain(first).chain(of_time(app)).chain(rest).chain(elsewhere))
 }
 
 /// The keys that belong to the screen as it is: its view, its details, a pause.

@@ -23,7 +23,7 @@ pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
         related: parts.related.map_or(0, |area| area.height.into()),
     };
     let (overlay_page, help_last) = match &app.screen.overlay {
-        Overlay::Help(page) => help::measure(app, page, area),
+        Overlay::Help(page) => help::measure(app, look, page, area),
         Overlay::Picker(_) => (picker::rows(app, area), 0),
         Overlay::None | Overlay::Confirm(_) => (0, 0),
     };

@@ -21,9 +21,9 @@ pub struct Table<'a, F, S> {
 }
 
 impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
-    /// Cells before a left-aligned first column.
-    fn pad(&self) -> u16 {
-        pad(self.columns)
+    /// Cells before the first column.
+    fn pad(&self, width: u16) -> u16 {
+        pad(self.columns, width)
     }
 
     /// Draws the header line into the first line of `area`.
@@ -32,7 +32,7 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
             return;
         }
         let (theme, glyphs) = (self.look.theme, self.look.glyphs);
-        let area = shifted(area, self.pad());
+        let area = shifted(area, self.pad(area.width));
         let mut marked = false;
         for place in fit(self.columns, area.width) {
             let Some(column) = self.columns.get(place.index) else { continue };
@@ -60,7 +60,7 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
 
     /// Whether a column that `is_wanted` fits into `width`.
     pub fn shows(&self, width: u16, is_wanted: impl Fn(F) -> bool) -> bool {
-        let places = fit(self.columns, width.saturating_sub(self.pad()));
+        let places = fit(self.columns, width.saturating_sub(self.pad(width)));
         let mut columns = places.iter().filter_map(|place| self.columns.get(place.index));
         columns.any(|column| is_wanted(column.field))
     }
@@ -73,7 +73,7 @@ impl<F: Copy, S: Copy + PartialEq> Table<'_, F, S> {
         buf: &mut Buffer,
         mut write: impl FnMut(&Column<F, S>, usize, &mut Line<'_>),
     ) {
-        let cells = shifted(area, self.pad());
+        let cells = shifted(area, self.pad(area.width));
         let places = fit(self.columns, cells.width);
         for (y, row) in (0..area.height).zip(first..len) {
             for place in &places {
@@ -98,8 +98,11 @@ pub fn select(look: &Look, line: Rect, buf: &mut Buffer) {
     buf.set_style(line, style.patch(look.theme.selected));
 }
 
-fn pad<F: Copy, S: Copy>(columns: &[Column<F, S>]) -> u16 {
-    u16::from(columns.first().is_some_and(|c| !c.right()))
+/// Cells before the first of the columns that fit: one, where it is left-aligned.
+fn pad<F: Copy, S: Copy>(columns: &[Column<F, S>], width: u16) -> u16 {
+    let places = fit(columns, width.saturating_sub(1));
+    let first = places.first().and_then(|place| columns.get(place.index));
+    u16::from(first.is_some_and(|c| !c.right()))
 }
 
 fn shifted(area: Rect, by: u16) -> Rect {
@@ -113,8 +116,9 @@ fn cell(area: Rect, place: Place, y: u16) -> Rect {
 
 /// The order of the column whose header is at `x`.
 pub fn sort_at<F: Copy, S: Copy>(columns: &[Column<F, S>], width: u16, x: u16) -> Option<S> {
-    let x = x.saturating_sub(pad(columns));
-    let places = fit(columns, width.saturating_sub(pad(columns)));
+    let pad = pad(columns, width);
+    let x = x.saturating_sub(pad);
+    let places = fit(columns, width.saturating_sub(pad));
     let place = places.into_iter().find(|p| (p.x..=p.x + p.width).contains(&x))?;
     columns.get(place.index)?.order()
 }
