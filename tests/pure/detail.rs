@@ -340,7 +340,9 @@ fn the_footer_names_the_keys_that_matter_here() {
     app.press(KeyCode::Char('c'), at(1.0));
     assert!(footer(&app).contains("t view  C group  D asked names"));
     app.press(KeyCode::Char('p'), at(1.0));
-    assert!(footer(&app).contains("? help  q quit  Enter details  t view  p pause  [ earlier  ] later"));
+    assert!(
+        footer(&app).contains("? help  q quit  Enter details  t view  p pause  [ earlier  ] later")
+    );
 }
 
 /// A call that does not return: in the header, and in the details of its process.
