@@ -120,13 +120,11 @@ impl ExportArgs {
             filter: Some(String::new()),
             interval: self.interval,
             xdp_mode: self.xdp_mode,
-            latency: false,
             io: self.io,
             slow: self.slow,
-            names: false,
-            unix_listeners: false,
             types: self.types.clone(),
             lock: !self.no_lock,
+            ..WatchArgs::default()
         }
     }
 }

@@ -98,7 +98,7 @@ const fn values(
 }
 
 /// Settings that apply to `stream` and `record`, too.
-const OF_ALL: [Setting; 11] = [
+const OF_ALL: &[Setting] = &[
     value(
         "interface",
         "--interface",
@@ -190,7 +190,7 @@ const OF_ALL: [Setting; 11] = [
 ];
 
 /// Settings of the dashboard alone, without those that `W` saves.
-const OF_SCREEN: [Setting; 6] = [
+const OF_SCREEN: &[Setting] = &[
     values(
         "mmdb",
         "--mmdb",
@@ -235,7 +235,7 @@ const OF_SCREEN: [Setting; 6] = [
 ];
 
 /// Tables of the file.
-const TABLES: [Setting; 2] = [
+const TABLES: &[Setting] = &[
     values(
         "columns",
         "",
@@ -263,7 +263,8 @@ pub fn settings() -> impl Iterator<Item = Setting> {
         default: "",
         read: Read::Saved(saved),
     });
-    OF_ALL.into_iter().chain(saved).chain(OF_SCREEN).chain(TABLES)
+    let of_all = OF_ALL.iter().copied();
+    of_all.chain(saved).chain(OF_SCREEN.iter().chain(TABLES).copied())
 }
 
 #[cfg(test)]

@@ -209,17 +209,17 @@ impl OpensTable {
     /// Every column of the table, from the left.
     pub fn columns(self) -> &'static [OpensColumn] {
         match self {
-            Self::Programs => &PROGRAMS,
-            Self::Processes => &PROCESSES,
-            Self::Units => &UNITS,
-            Self::Files => &FILES,
-            Self::Directories => &DIRECTORIES,
-            Self::Failures => &FAILURES,
-            Self::Changes => &CHANGES,
-            Self::Live => &LIVE,
-            Self::FilesOfProcess => &FILES_OF_PROCESS,
-            Self::ProcessesOfFile => &PROCESSES_OF_FILE,
-            Self::FilesOfFailure => &FILES_OF_FAILURE,
+            Self::Programs => PROGRAMS,
+            Self::Processes => PROCESSES,
+            Self::Units => UNITS,
+            Self::Files => FILES,
+            Self::Directories => DIRECTORIES,
+            Self::Failures => FAILURES,
+            Self::Changes => CHANGES,
+            Self::Live => LIVE,
+            Self::FilesOfProcess => FILES_OF_PROCESS,
+            Self::ProcessesOfFile => PROCESSES_OF_FILE,
+            Self::FilesOfFailure => FILES_OF_FAILURE,
         }
     }
 
@@ -461,7 +461,7 @@ const FOUND_LATER: OpensColumn = Column::text(
 const AGE: OpensColumn =
     Column::number(F::Age, "AGE", Unit::Time, super::AGE_HELP).sized(5, 5, 5).sorts(S::Age);
 
-static PROGRAMS: [OpensColumn; 20] = [
+static PROGRAMS: &[OpensColumn] = &[
     PROGRAM,
     UNIT,
     TOP_FILE,
@@ -484,7 +484,7 @@ static PROGRAMS: [OpensColumn; 20] = [
     PAST.sized(9, 30, 6),
 ];
 
-static PROCESSES: [OpensColumn; 20] = [
+static PROCESSES: &[OpensColumn] = &[
     PID,
     PROCESS,
     RATE,
@@ -507,7 +507,7 @@ static PROCESSES: [OpensColumn; 20] = [
     PAST,
 ];
 
-static UNITS: [OpensColumn; 15] = [
+static UNITS: &[OpensColumn] = &[
     UNIT_OF_ROW,
     RATE,
     READ,
@@ -525,17 +525,17 @@ static UNITS: [OpensColumn; 15] = [
     PAST.sized(11, 30, 4),
 ];
 
-static FILES: [OpensColumn; 15] = [
+static FILES: &[OpensColumn] = &[
     FILE, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN, MAX, USERS,
     RESULT, AGE,
 ];
 
-static DIRECTORIES: [OpensColumn; 14] = [
+static DIRECTORIES: &[OpensColumn] = &[
     DIRECTORY, FILE_COUNT, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN,
     MAX, AGE,
 ];
 
-static FAILURES: [OpensColumn; 10] = [
+static FAILURES: &[OpensColumn] = &[
     PID.sized(7, 7, 3),
     PROCESS.sized(10, 15, 1),
     PARENT,
@@ -548,7 +548,7 @@ static FAILURES: [OpensColumn; 10] = [
     AGE,
 ];
 
-static CHANGES: [OpensColumn; 6] = [
+static CHANGES: &[OpensColumn] = &[
     AGE,
     PID.unsorted(),
     THREAD,
@@ -563,14 +563,14 @@ static CHANGES: [OpensColumn; 6] = [
         .sized(20, 160, 0),
 ];
 
-static LIVE: [OpensColumn; 6] =
-    [AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
+static LIVE: &[OpensColumn] =
+    &[AGE, PID.unsorted(), THREAD, RESULT.sized(7, 12, 0), TOOK, FILE.sized(20, 160, 0).unsorted()];
 
-static FILES_OF_PROCESS: [OpensColumn; 14] = [
+static FILES_OF_PROCESS: &[OpensColumn] = &[
     FILE, RATE, READ, WRITTEN, IO_P50, IO_P99, IO_MAX, SLOW, FAILED, TOTAL, MEAN, MAX, RESULT, AGE,
 ];
 
-static PROCESSES_OF_FILE: [OpensColumn; 15] = [
+static PROCESSES_OF_FILE: &[OpensColumn] = &[
     PID,
     PROCESS.sized(12, 72, 0),
     RATE,
@@ -588,7 +588,7 @@ static PROCESSES_OF_FILE: [OpensColumn; 15] = [
     AGE,
 ];
 
-static FILES_OF_FAILURE: [OpensColumn; 5] = [
+static FILES_OF_FAILURE: &[OpensColumn] = &[
     PID.sized(7, 7, 4),
     TIMES.sized(7, 9, 1),
     FILE.sized(15, 120, 0),
