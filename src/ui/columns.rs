@@ -48,9 +48,11 @@ pub fn talkers(app: &App) -> Vec<TalkersColumn> {
     let bytes = app.screen.units.bytes;
     let mut columns = shown(&talkers::COLUMNS, app.columns.get(talkers::TABLE), bytes, has);
     let address = |c: &&mut TalkersColumn| c.field == TalkersField::Address;
-    let named = pane.names || has_hostnames(app);
-    if let Some(column) = columns.iter_mut().find(address).filter(|_| named) {
-        let (min, max) = talkers::WITH_NAME;
+    let room = match pane.names {
+        true => Some(talkers::WITH_NAME),
+        false => has_hostnames(app).then_some(talkers::WITH_ASKED_NAME),
+    };
+    if let (Some(column), Some((min, max))) = (columns.iter_mut().find(address), room) {
         *column = column.sized(min, max, column.priority);
     }
     columns

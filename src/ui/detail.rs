@@ -209,7 +209,8 @@ fn process<'a>(app: &'a App, look: &Look, p: &Process) -> Vec<Field<'a>> {
     let unread = match facts {
         None => "reading",
         Some((Err(Unread::Gone), _)) => "exited before it could be read",
-        Some(_) => "?",
+        Some((Err(Unread::Elsewhere), _)) => "not recorded",
+        Some((Ok(_), _)) => "?",
     };
     let known = facts.and_then(|(f, at)| f.ok().map(|f| (f, at)));
     let of = |text: &dyn Fn(&ProcessDetails) -> String| known.map_or("?".into(), |(f, _)| text(f));

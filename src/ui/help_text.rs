@@ -85,6 +85,10 @@ pub const MARKS: &[(&str, &str)] = &[
     ("~", "found by polling /proc (procfs): short connections may be missing, bytes are unknown"),
     ("own 12", "opens of ebpftop itself, left out; --own-opens shows them"),
     ("missing 1", "features that this kernel refused: see `missing here` on this page"),
+    (
+        "?",
+        "not known: read from /proc, which neither recordings have nor processes that have exited",
+    ),
     ("other", "frames that are not IP, and evicted addresses"),
     ("lost", "opens or connection events that found the ring full: only their number is known"),
     ("evicted", "rows that left a full table; totals stay exact"),

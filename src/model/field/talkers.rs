@@ -212,9 +212,12 @@ pub static COLUMNS: [TalkersColumn; 11] = [
     Column::text(F::Past, super::PAST, super::PAST_HELP).sized(9, 30, 5).sorts(S::Age),
 ];
 
-/// Cells for an address with its name beside it, at least and at most. The process, both rates and the gaps fit
-/// beside the least into half of 120 columns.
-pub const WITH_NAME: (u16, u16) = (24, 80);
+/// Cells for an address with its name beside it, at least and at most.
+pub const WITH_NAME: (u16, u16) = (34, 80);
+
+/// The same where only some have a name, which processes asked for: their processes and both rates fit beside
+/// the least into half of 120 columns.
+pub const WITH_ASKED_NAME: (u16, u16) = (24, 80);
 
 #[cfg(test)]
 mod tests {
