@@ -479,8 +479,8 @@ static __always_inline __u64 place_of(__u64 dentry, __u64 vfsmount, bool *anon, 
 	rec->head.record = RECORD_NAME;
 	rec->head.epoch = now;
 	rec->head.key = key;
-	if (!copy_names(rec, w, dentry, vfsmount, key, now, (__u64)bpf_get_current_task(),
-			*anon, repeat))
+	if (!copy_names(rec, w, dentry, vfsmount, key, now, (__u64)bpf_get_current_task(), *anon,
+			repeat))
 		return 0;
 	if (write_record(rec, NAME_HEAD_BYTES + (w->names_len & (PATH_BYTES - 1))))
 		return 0;
