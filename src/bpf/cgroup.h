@@ -48,9 +48,10 @@ static __always_inline __u64 cgroup_in_pids(__u64 set)
 }
 
 /* The cgroup in name=systemd, else in v2, else in pids, else in the v1 hierarchy that was mounted
- * first; roots do not count. A global function: the verifier walks it once, not once for each
- * program that calls it. */
-__noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
+ * first; roots do not count. `is_own`: the set is the current task's, which the kernel keeps meanwhile; another
+ * task's may be emptied, and must not be remembered. A global function: the verifier walks it once, not once
+ * for each program that calls it. */
+__noinline __u64 cgroup_of_set(__u64 set, __u64 v2, bool is_own)
 {
 	__u64 head = set + bpf_core_field_offset(struct css_set, cgrp_links);
 	__u64 at = kernel_word(head), other = 0, tag;
@@ -88,7 +89,7 @@ __noinline __u64 cgroup_of_set(__u64 set, __u64 v2)
 		if (!systemd_hierarchy)
 			break;
 	}
-	if (roots && at == head)
+	if (is_own && roots && at == head)
 		set_of_roots = set;
 	return v2 == CGROUP_ROOT_ID && other ? other : v2;
 }
@@ -102,7 +103,7 @@ static __always_inline __u64 cgroup_of(__u64 task)
 	if (!bpf_core_field_exists(struct cgrp_cset_link, cgrp))
 		return v2;
 	set = WORD(task_struct, task, cgroups);
-	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
+	return set == set_of_roots ? v2 : cgroup_of_set(set, v2, true);
 }
 
 /* The same of another task than the current one. */
@@ -115,7 +116,7 @@ static __always_inline __u64 cgroup_of_task(__u64 task)
 		return v2;
 	if (!bpf_core_field_exists(struct cgrp_cset_link, cgrp))
 		return v2;
-	return set == set_of_roots ? v2 : cgroup_of_set(set, v2);
+	return set == set_of_roots ? v2 : cgroup_of_set(set, v2, false);
 }
 
 #endif

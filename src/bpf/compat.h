@@ -110,8 +110,8 @@ static __always_inline int emit_compat(__u64 regs, long ret, enum repeat repeat)
 	return emit(&req, ret, 0, repeat);
 }
 
-/* Attached to the functions of all 32-bit calls that open. Runs with preemption off, as the others
- * do (kernel/trace/bpf_trace.c, kprobe_multi_link_prog_run). */
+/* Attached to the functions of all 32-bit calls that open. Preemption is off there
+ * (kernel/trace/bpf_trace.c, kprobe_multi_link_prog_run). */
 SEC("?kretprobe.multi")
 int compat_return(struct pt_regs *ctx)
 {

@@ -5,7 +5,8 @@
 #define EBPFTOP_IO_UNDER_WAY_H
 
 /* Not the per-CPU record of the other programs: these may run in between. One run at a time, by the
- * reader. */
+ * reader. `fold_text` has one a CPU: a name that another program overwrites there gives another key, and
+ * copy_names, which compares, no name. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

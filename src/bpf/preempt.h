@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Keeps what a CPU has one of, such as the scratch records, for one run of a program at a time.
  *
- * Kernels from 7.2 on run the programs of system calls preemptibly (trace_call_bpf_faultable,
- * kernel/trace/bpf_trace.c; __BPF_DECLARE_TRACE_SYSCALL, include/trace/bpf_probe.h): another task may run another
- * program on the same CPU in between. Older ones run them with preemption off. */
+ * Kernels from 7.2 on run the programs of system calls and raw tracepoints preemptibly (trace_call_bpf_faultable,
+ * kernel/trace/bpf_trace.c; __DECLARE_TRACE, include/linux/tracepoint.h): another task may run another program on
+ * the same CPU in between. Older ones run them with preemption off, and newer ones those of other tracepoints.
+ *
+ * Without kfuncs, as with types from a file, nothing keeps another program out. */
 #ifndef EBPFTOP_PREEMPT_H
 #define EBPFTOP_PREEMPT_H
 

@@ -11,7 +11,7 @@ const volatile bool report_processes = false;
 
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 
-/* A program that interrupts this one on its CPU does not run (prog->active, kernel/trace/bpf_trace.c). */
+/* One user a CPU: see preempt.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -79,14 +79,14 @@ SEC("raw_tp/sched_process_exec")
 int process_exec(void *ctx)
 {
 	(void)ctx;
-	return emit_exec(BY_LOOP);
+	return ALONE(emit_exec(BY_LOOP));
 }
 
 SEC("?raw_tp/sched_process_exec")
 int process_exec_516(void *ctx)
 {
 	(void)ctx;
-	return emit_exec(BY_CALL);
+	return ALONE(emit_exec(BY_CALL));
 }
 
 /* The status that wait() reports (kernel/exit.c, wait_task_zombie). */
@@ -98,14 +98,12 @@ static __always_inline __u32 status_of(__u64 signal, __u64 leader)
 }
 
 /* The last thread of a process ends: signal->live is counted down before (kernel/exit.c). */
-SEC("raw_tp/sched_process_exit")
-int process_exit(void *ctx)
+static __always_inline int emit_exit(void)
 {
 	__u64 task = bpf_get_current_task(), signal, leader;
 	struct exit_record rec = { .record = RECORD_EXIT };
 	struct open_head head = {};
 
-	(void)ctx;
 	if (at_entry)
 		drop_pending();
 	signal = WORD(task_struct, task, signal);
@@ -127,6 +125,13 @@ int process_exit(void *ctx)
 	/* A record without room is not counted: the reader finds out by asking for the pid. */
 	write_record(&rec, EXIT_BYTES);
 	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int process_exit(void *ctx)
+{
+	(void)ctx;
+	return ALONE(emit_exit());
 }
 
 #endif

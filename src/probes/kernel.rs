@@ -1,5 +1,7 @@
 //! Features of the kernel by which programs are chosen.
 
+use std::io;
+
 use super::opens::compat;
 use super::programs::Choice;
 use super::refusal::LoadError;
@@ -76,5 +78,31 @@ impl Kernel {
             compat: compat::FUNCTIONS.iter().any(has_function),
             as_on_510: false,
         }
+    }
+}
+
+/// One more than the highest number of a CPU that may come up. Numbers may have gaps, as in `0-3,8-11`: this is no
+/// count of CPUs.
+pub(super) fn cpu_numbers() -> io::Result<u32> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    above_highest(&list).ok_or_else(|| io::Error::other(format!("unknown list of CPUs {list:?}")))
+}
+
+/// Of a list of ranges in ascending order (Documentation/admin-guide/cputopology.rst).
+fn above_highest(list: &str) -> Option<u32> {
+    let last = list.trim().rsplit([',', '-']).next()?;
+    last.parse::<u32>().ok()?.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::above_highest;
+
+    #[test]
+    fn cpu_numbers_may_have_gaps() {
+        for (list, numbers) in [("0\n", 1), ("0-1\n", 2), ("0-3,8-11\n", 12), ("0,2\n", 3)] {
+            assert_eq!(above_highest(list), Some(numbers), "{list:?}");
+        }
+        assert_eq!(above_highest(""), None);
     }
 }

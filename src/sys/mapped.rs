@@ -3,12 +3,15 @@
 use std::ffi::c_void;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
+use libbpf_rs::MapCore;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use plain::Plain;
+
+const WORD: usize = 8;
 
 /// The entries of a `BPF_MAP_TYPE_ARRAY` with `BPF_F_MMAPABLE` (kernel 5.5, fc9702273e2e), read only.
 ///
@@ -23,13 +26,16 @@ pub(crate) struct Mapped<T> {
 }
 
 impl<T: Plain + Copy> Mapped<T> {
-    /// Maps the `entries` of `map`, each as large as `T`, whose size is a multiple of 8 bytes, as the kernel
-    /// places them.
+    /// Maps the entries of `map`, each a `T`: words of 8 bytes.
     ///
     /// # Errors
-    /// The kernel's, where it is no such array or holds fewer entries.
-    pub(crate) fn new(map: &impl AsFd, entries: usize) -> io::Result<Self> {
-        const { assert!(size_of::<T>() > 0 && size_of::<T>().is_multiple_of(8)) };
+    /// `InvalidInput` where entries have another size, the kernel's where it is no such array.
+    pub(crate) fn new(map: &impl MapCore) -> io::Result<Self> {
+        const { assert!(size_of::<T>().is_multiple_of(WORD) && align_of::<T>() == WORD) };
+        let entries = usize::try_from(map.max_entries()).unwrap_or(usize::MAX);
+        if usize::try_from(map.value_size()) != Ok(size_of::<T>()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let bytes = NonZeroUsize::new(entries.saturating_mul(size_of::<T>()))
             .ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a new mapping, at an address that the kernel chooses.
@@ -39,12 +45,22 @@ impl<T: Plain + Copy> Mapped<T> {
         Ok(Self { at, bytes, entries, entry: PhantomData })
     }
 
-    /// The entries as they are now. A program may write meanwhile: each aligned word is whole, one entry
-    /// may hold words of before and after.
+    /// The entries as they are now. A program may write meanwhile: each word is whole, one entry may hold words
+    /// of before and after.
     pub(crate) fn entries(&self) -> impl Iterator<Item = T> + '_ {
-        let first = self.at.cast::<T>();
-        // SAFETY: within the mapping, which is of that many entries and page-aligned; any bytes are a `T`.
-        (0..self.entries).map(move |i| unsafe { first.add(i).read_volatile() })
+        let words = size_of::<T>() / WORD;
+        let first = self.at.cast::<u64>();
+        (0..self.entries).map(move |entry| {
+            let mut value = MaybeUninit::<T>::uninit();
+            let to = value.as_mut_ptr().cast::<u64>();
+            for word in 0..words {
+                // SAFETY: within the mapping, which has that many entries and begins a page, and within `value`;
+                // both are aligned to words.
+                unsafe { to.add(word).write(first.add(entry * words + word).read_volatile()) };
+            }
+            // SAFETY: every word is set, and any bytes are a `T`.
+            unsafe { value.assume_init() }
+        })
     }
 }
 

@@ -32,8 +32,8 @@ fn resolved(seen: &[Seen], path: &str) -> Option<(ResolvedKind, String)> {
 }
 
 /// Runs `act` in a process of its own (it may change root, directory, namespaces) and gives what
-/// the probe reported of it; again where the probe says that it lost some, as it does where a kernel
-/// preempts a program (7.2).
+/// the probe reported of it; again where opens were lost on a kernel that preempts the programs of
+/// system calls (7.2).
 fn observe(act: impl Fn()) -> Vec<Seen> {
     for _ in 0..5 {
         let watch = watch(OpensConfig::default());
@@ -43,6 +43,8 @@ fn observe(act: impl Fn()) -> Vec<Seen> {
         if counts.lost == 0 {
             return seen;
         }
+        let names = fs::read_to_string("/proc/kallsyms").unwrap();
+        assert!(names.contains(" trace_call_bpf_faultable"), "{counts:?}");
     }
     panic!("five runs, and each of them lost opens");
 }

@@ -18,6 +18,7 @@ use crate::model::open::Syscall;
 use crate::model::problem::Problem;
 use crate::probes::OpensConfig;
 use crate::probes::cgroups;
+use crate::probes::kernel::cpu_numbers;
 use crate::probes::kernel::{Kernel, NOT_WITH_BTF_FILE};
 use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
@@ -85,8 +86,8 @@ pub(super) fn attach<'obj>(
     storage: &'obj mut Storage,
 ) -> Result<Attached<'obj>, AttachError> {
     let kernel = Kernel::known(config.as_on_510).map_err(AttachError::Load)?;
-    let cpus = libbpf_rs::num_possible_cpus().map_err(other)?;
-    let layout = Layout::new(config, u32::try_from(cpus).unwrap_or(1));
+    let cpus = cpu_numbers().map_err(|e| other(e.into()))?;
+    let layout = Layout::new(config, cpus);
     // Any other error is the load's as well, which reports it with its fix.
     if let Err(e) = layout.check_memory()
         && e.kind() == libbpf_rs::ErrorKind::OutOfMemory
@@ -97,7 +98,7 @@ pub(super) fn attach<'obj>(
     let ((skel, compat_calls), choice) =
         programs::load(&form, storage, choice(kernel, config)).map_err(AttachError::Load)?;
     let rings = layout.create(&skel.maps.rings).map_err(other)?;
-    let counts = Mapped::new(&skel.maps.counts, cpus).map_err(|e| other(e.into()))?;
+    let counts = Mapped::new(&skel.maps.counts).map_err(|e| other(e.into()))?;
 
     let tracefs = TraceFs::open().map_err(AttachError::TraceFs)?;
     let mut info = OpensInfo {
@@ -215,8 +216,8 @@ struct Form<'a> {
     config: &'a OpensConfig,
     kernel: Kernel,
     layout: Layout,
-    /// CPUs that may come up.
-    cpus: usize,
+    /// Above the number of each CPU that may come up.
+    cpus: u32,
 }
 
 impl Load for Form<'_> {
@@ -280,7 +281,7 @@ impl Form<'_> {
         {
             bss.from_ns = u64::MAX;
         }
-        open.maps.counts.set_max_entries(u32::try_from(self.cpus).unwrap_or(u32::MAX))?;
+        open.maps.counts.set_max_entries(self.cpus)?;
         let rings = self.layout.rings;
         open.maps.rings.set_max_entries(rings)?;
         let sets = open.maps.known.max_entries();
