@@ -117,7 +117,8 @@ impl History {
         self.current = self.current.saturating_add(n);
     }
 
-    /// Counts `n` that happened evenly over the `interval_ns` before now.
+    /// Counts `n` that happened evenly over the `interval_ns` before now. Seconds that are over have eleven
+    /// significant bits: add a sum once, not its parts.
     pub fn add_spread(&mut self, now: Mono, interval_ns: u64, n: u64) {
         let end = now.0 / NS_PER_SEC;
         self.advance(end);

@@ -111,31 +111,39 @@ pub(super) fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 }
 
 /// The file at which a search succeeded after failures; for many failures the number of files that
-/// were found, and the directory of the last one.
+/// were found, and the directory of the last one. The word `elsewhere` where the path is evicted.
 pub(super) fn found(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
-    let (at, many) = match row {
+    let (at, found, tried) = match row {
         Row::FailureGroup(i) => {
             let Some(f) = c.fail(i) else { return };
-            (f.found_at.map(|(_, path)| path), Some((f.found, f.tried)).filter(|_| f.tried > 1))
+            (f.found_at.map(|(_, path)| path), f.found, f.tried)
         }
-        Row::Failure(s) => (c.app.opens_pane.found.get(&s).copied(), None),
+        Row::Failure(s) => {
+            let found = c.app.opens_pane.found.get(&s);
+            (found.copied().flatten(), u64::from(found.is_some()), 1)
+        }
         _ => return,
     };
-    let Some(path) = at.and_then(|s| c.path(s)) else {
+    if found == 0 {
         line.put(glyphs.none, theme.quiet);
         return;
-    };
-    if c.path_of(row).is_some_and(|own| *own == *path.bytes) {
+    }
+    let path = at.and_then(|s| c.path(s));
+    if path.zip(c.path_of(row)).is_some_and(|(path, own)| *own == *path.bytes) {
         line.put("there, later", theme.text);
         return;
     }
-    let Some((found, files)) = many else {
-        line.put_path(&path.label(), glyphs.cut, theme.text);
+    if found < tried {
+        line.put(&format!("{found} of {tried} "), theme.quiet);
+    }
+    let Some(path) = path else {
+        line.put("elsewhere", theme.text);
         return;
     };
-    if found < files {
-        line.put(&format!("{found} of {files} "), theme.quiet);
+    if tried == 1 {
+        line.put_path(&path.label(), glyphs.cut, theme.text);
+        return;
     }
     let end = path.bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
     let dir = path.bytes.get(..end).filter(|d| !d.is_empty()).unwrap_or(b"/");

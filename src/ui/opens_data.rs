@@ -70,8 +70,8 @@ impl<'a> Ctx<'a> {
         self.app.opens_pane.fails.get(at)
     }
 
-    pub(super) fn failure(&self, slot: Slot) -> Option<&'a Failure> {
-        self.app.opens().failures().get(slot)
+    pub(super) fn failure(&self, slot: Slot) -> Option<Failure> {
+        self.app.opens().failure(slot)
     }
 
     pub(super) fn live(&self, number: u64) -> Option<&'a LiveOpen> {

@@ -158,6 +158,45 @@ fn searching() -> Dashboard {
     app
 }
 
+/// A process with so many files that those which it found are evicted; one of three failed again.
+#[test]
+fn a_file_that_was_found_and_evicted_is_elsewhere() {
+    let mut app = started(&Settings::default(), (200, 40));
+    let lib = |dir: &str, n: u32| format!("{dir}/libfoo{n}.so").into_bytes();
+    let mut opens: Vec<(Vec<u8>, i64)> = Vec::new();
+    for n in 0..3 {
+        opens.push((lib("/usr/lib", n), -2));
+        opens.push((lib("/opt/lib", n), 3));
+    }
+    opens.extend((0..1_100).map(|n| (format!("/srv/{n}").into_bytes(), 3)));
+    let batch = |opens: &[(Vec<u8>, i64)]| {
+        let of = |(path, ret): &(Vec<u8>, i64)| (700, "daemon", path.clone(), *ret, 1);
+        let all: Vec<_> = opens.iter().map(of).collect();
+        let all: Vec<_> =
+            all.iter().map(|(p, n, f, r, c)| (*p, *n, f.as_slice(), *r, *c)).collect();
+        Msg::Probe(ProbeEvent::Opens(crate::fake::batch(at(0.5), &all)))
+    };
+    app.update(batch(&opens), at(0.5));
+    app.update(Msg::Tick, at(1.0));
+    for _ in 0..5 {
+        app.press(KeyCode::Char('t'), at(30.0));
+    }
+    app.press(KeyCode::Char('a'), at(30.0));
+    let screen = text(&app, (200, 40));
+    let group = |screen: &str| screen.lines().find(|l| l.contains("ENOENT")).unwrap().to_owned();
+    let line = group(&screen);
+    assert!(line.contains("elsewhere") && !line.contains(" of "), "{screen}");
+    app.update(batch(&opens[..1]), at(31.0));
+    app.update(Msg::Tick, at(32.0));
+    let screen = text(&app, (200, 40));
+    assert!(group(&screen).contains("2 of 3 elsewhere"), "{screen}");
+    app.press(KeyCode::Enter, at(32.0));
+    let screen = text(&app, (200, 40));
+    let files: Vec<&str> = screen.lines().filter(|l| l.contains("libfoo")).collect();
+    let found = files.iter().filter(|l| l.contains("elsewhere")).count();
+    assert_eq!((files.len(), found), (3, 2), "{screen}");
+}
+
 #[test]
 fn the_failures_view_shows_later_success() {
     let mut app = searching();

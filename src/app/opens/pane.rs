@@ -79,8 +79,8 @@ pub struct OpensPane {
     pub shares: HashMap<Slot, Share>,
     /// Figures of the shown processes, while a filter matches only some of their files.
     pub parts: HashMap<Slot, Share>,
-    /// The path at which a shown failure's file was found later.
-    pub found: HashMap<Slot, Slot>,
+    /// The shown failures whose file was found later, with its path; `None`: elsewhere, the path is evicted.
+    pub found: HashMap<Slot, Option<Slot>>,
     pub about: About,
     /// Opens are timed.
     pub timed: bool,

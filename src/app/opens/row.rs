@@ -361,7 +361,8 @@ pub struct FailRow {
     pub files: u64,
     /// Pairs of a process and a path that it failed to open.
     pub tried: u64,
-    /// How many of these led to a file of the same name that was opened later, and the path of the last.
+    /// How many of these led to a file of the same name that was opened later, and the path of the last, as far
+    /// as it is not evicted.
     pub found: u64,
     pub found_at: Option<(Mono, Slot)>,
     pub count: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::requested_path::RequestedPath;
 use crate::model::file_io::{FileIo, IoTally};
-use crate::model::history::{History, Meter};
+use crate::model::history::{History, Meter, Ticks};
 use crate::model::io_history::{Counting, IoHistory};
 use crate::model::open::{Comm, LostOpens, OpenMeta};
 use crate::model::process::ProcessKey;
@@ -322,6 +322,14 @@ impl Failure {
     /// How many failures of a process to open a path this is.
     pub fn failures(&self) -> usize {
         self.evicted.max(1) as usize
+    }
+
+    /// Both together.
+    pub(super) fn merge(&mut self, other: &Self, ticks: &Ticks) {
+        self.count = self.count.saturating_add(other.count);
+        self.meter.merge(&other.meter, ticks);
+        (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+        self.evicted = self.evicted.saturating_add(other.evicted);
     }
 }
 

@@ -63,6 +63,15 @@ pub(super) fn rest_of(path: &[u8]) -> Option<Vec<u8>> {
     Some([inside.get(..dir).unwrap_or_default(), &[0]].concat())
 }
 
+/// The failures whose files were found elsewhere, which is not noted yet.
+fn newly_found<'a>(
+    found: &LaterSuccess<'_>,
+    failures: impl Iterator<Item = (Slot, &'a Failure)>,
+) -> Vec<Slot> {
+    let news = failures.filter(|(_, f)| !f.found_elsewhere && found.elsewhere(f));
+    news.map(|(slot, _)| slot).collect()
+}
+
 impl Opens {
     pub(super) fn evict_processes(&mut self) {
         self.note_found();
@@ -175,6 +184,12 @@ impl Opens {
             self.files.get(*slot).map(|f| (worth(f.tally.last.0, f.tally.opens), *slot))
         });
         let victims = least(ranked.collect());
+        // Once for an eighth of its files, as the sweep, and where it has failed at all.
+        if held.tally.failed > 0 {
+            let own = self.failures.iter().filter(|(_, f)| f.process == process);
+            let news = newly_found(&LaterSuccess::of(self, HashSet::from([process])), own);
+            self.mark_found(news, true);
+        }
         for slot in &victims {
             self.move_to_stand_in(*slot);
         }
@@ -345,18 +360,12 @@ impl Opens {
             self.failures.insert(f);
             return;
         };
-        into.count = into.count.saturating_add(f.count);
-        into.meter.merge(&f.meter, &self.ticks);
-        (into.first, into.last) = (into.first.min(f.first), into.last.max(f.last));
-        into.evicted = into.evicted.saturating_add(f.evicted);
+        into.merge(&f, &self.ticks);
     }
 
     /// Notes which files that could not be opened were found elsewhere, before eviction makes that unknown.
     fn note_found(&mut self) {
-        let found = LaterSuccess::new(self);
-        let news = self.failures.iter().filter(|(_, f)| !f.found_elsewhere && found.elsewhere(f));
-        let news: Vec<Slot> = news.map(|(slot, _)| slot).collect();
-        drop(found);
+        let news = newly_found(&LaterSuccess::new(self), self.failures.iter());
         self.mark_found(news, true);
     }
 

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use hashbrown::HashMap;
+
 use super::{Opens, Process, ProgramKey, Tally};
 use crate::model::file_io::{FileIo, IoCounts, IoSample, IoTally};
 use crate::model::io_history::IoHistory;
+use crate::model::slab::Slot;
 use crate::model::time::Mono;
 
 /// The intervals so far, and what they counted beside the tables.
@@ -46,6 +49,14 @@ impl IoState {
     }
 }
 
+/// Counts of a part of an interval, for the last minutes: see [`crate::model::history::History::add_spread`].
+#[derive(Debug, Default)]
+struct Sums {
+    programs: HashMap<Slot, IoCounts>,
+    processes: HashMap<Slot, IoCounts>,
+    paths: HashMap<Slot, IoCounts>,
+}
+
 impl Opens {
     /// Bytes read and written.
     pub fn io(&self) -> &IoState {
@@ -61,9 +72,11 @@ impl Opens {
     pub fn add_io(&mut self, sample: &IoSample) {
         let interval = self.io.interval.saturating_add(1);
         self.io_history.add(sample.at.mono, sample.interval_ns, &sample.total());
+        let mut sums = Sums::default();
         for one in &sample.uses {
-            self.add_use(one, interval, sample);
+            self.add_use(one, interval, sample, &mut sums);
         }
+        self.add_to_histories(sample, sums);
         if sample.more {
             return;
         }
@@ -74,9 +87,8 @@ impl Opens {
         (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
     }
 
-    fn add_use(&mut self, one: &FileIo, interval: u32, sample: &IoSample) {
+    fn add_use(&mut self, one: &FileIo, interval: u32, sample: &IoSample, sums: &mut Sums) {
         let at = sample.at.mono;
-        let note = |history: &mut IoHistory| history.add(at, sample.interval_ns, &one.counts);
         self.total.io.add(&one.counts, &one.times, interval);
         let process = self.process_slot(one.key, || Process {
             name: one.process,
@@ -92,23 +104,45 @@ impl Opens {
             _ => ProgramKey { name: one.process, cgroup_id: one.cgroup_id },
         };
         let program = self.program_at(process, key, at);
+        *sums.programs.entry(program).or_default() += one.counts;
         if let Some(program) = self.programs.get_mut(program) {
             program.tally.add_io(one, interval, at);
-            note(&mut program.io_history);
         }
+        *sums.processes.entry(process).or_default() += one.counts;
         if let Some(process) = self.processes.get_mut(process) {
             process.tally.add_io(one, interval, at);
-            note(&mut process.io_history);
         }
         let Some(place) = &one.place else { return };
         let path = self.path_slot(&place.path, at);
+        *sums.paths.entry(path).or_default() += one.counts;
         if let Some(path) = self.paths.get_mut(path) {
             path.tally.add_io(one, interval, at);
-            note(&mut path.io_history);
         }
         let file = self.file_slot(process, path, at);
         if let Some(file) = self.files.get_mut(file) {
             file.tally.add_io(one, interval, at);
+        }
+    }
+
+    /// What was evicted meanwhile has no last minute any more.
+    fn add_to_histories(&mut self, sample: &IoSample, sums: Sums) {
+        let note = |history: &mut IoHistory, counts| {
+            history.add(sample.at.mono, sample.interval_ns, &counts);
+        };
+        for (slot, counts) in sums.programs {
+            if let Some(program) = self.programs.get_mut(slot) {
+                note(&mut program.io_history, counts);
+            }
+        }
+        for (slot, counts) in sums.processes {
+            if let Some(process) = self.processes.get_mut(slot) {
+                note(&mut process.io_history, counts);
+            }
+        }
+        for (slot, counts) in sums.paths {
+            if let Some(path) = self.paths.get_mut(slot) {
+                note(&mut path.io_history, counts);
+            }
         }
     }
 }
@@ -117,8 +151,9 @@ impl Opens {
 mod tests {
     use super::*;
     use crate::model::call_times::CallTimes;
-    use crate::model::file_io::FileType;
-    use crate::model::open::Comm;
+    use crate::model::file_io::{FilePlace, FileType};
+    use crate::model::io_history::IoDirection;
+    use crate::model::open::{Comm, ResolvedKind};
     use crate::model::process::ProcessKey;
     use crate::model::time::Stamp;
 
@@ -143,6 +178,37 @@ mod tests {
         };
         let at = Stamp { mono: Mono(second * SECOND), ..Stamp::default() };
         IoSample { at, interval_ns: SECOND, uses: vec![one], ..IoSample::default() }
+    }
+
+    /// Files of one size, each read once, over the boundary of two seconds.
+    #[test]
+    fn the_last_minute_has_the_bytes_of_many_small_files() {
+        const FILES: u64 = 10_000;
+        let mut sample = calls(11, b"grep", 1);
+        sample.at.mono = Mono(11 * SECOND + SECOND / 2);
+        let one = sample.uses.pop().unwrap();
+        for n in 0..FILES {
+            let path = format!("/srv/{}", n % 50).into_bytes().into();
+            let place = FilePlace { kind: ResolvedKind::Opened, path };
+            let counts = IoCounts { read_bytes: 4_096, read_calls: 1, ..IoCounts::default() };
+            sample.uses.push(FileIo { place: Some(place), counts, times: None, ..one.clone() });
+        }
+        let mut opens = Opens::default();
+        opens.add_io(&sample);
+        let close = |history: &IoHistory, bytes: u64| {
+            let history = history.of(IoDirection::Read).unwrap();
+            let seconds: Vec<u64> = history.last(Mono(12 * SECOND), 2).collect();
+            let is_close = |second: &u64| second.abs_diff(bytes / 2) <= bytes / 1_024;
+            assert!(seconds.iter().all(is_close), "{seconds:?} of {bytes}");
+            let sum: u64 = seconds.iter().sum();
+            assert!(sum <= bytes && bytes - sum <= bytes / 1_024, "{sum} of {bytes}");
+        };
+        close(opens.io_history(), FILES * 4_096);
+        close(&opens.processes.iter().next().unwrap().1.io_history, FILES * 4_096);
+        close(&opens.programs.iter().next().unwrap().1.io_history, FILES * 4_096);
+        for (_, path) in opens.paths.iter() {
+            close(&path.io_history, FILES / 50 * 4_096);
+        }
     }
 
     /// As the rows of a filter that selects processes have it.

@@ -17,9 +17,15 @@ pub struct LaterSuccess<'a> {
 impl<'a> LaterSuccess<'a> {
     /// Indexes the good opens in `opens`.
     pub fn new(opens: &'a Opens) -> Self {
-        let failing: HashSet<Slot> = opens.failures().iter().map(|(_, f)| f.process).collect();
+        Self::of(opens, opens.failures().iter().map(|(_, f)| f.process).collect())
+    }
+
+    /// Indexes the good opens of these processes. Those of what stands for evicted processes say nothing: one
+    /// of them may have failed, and another one have opened a file of that name.
+    pub(super) fn of(opens: &'a Opens, failing: HashSet<Slot>) -> Self {
         let mut by_name: HashMap<(Slot, &[u8]), &FileUse> = HashMap::new();
-        let files = failing.iter().filter_map(|s| opens.processes().get(*s)).flat_map(|p| &p.files);
+        let processes = failing.iter().filter_map(|s| opens.processes().get(*s));
+        let files = processes.filter(|p| !p.is_stand_in()).flat_map(|p| &p.files);
         for file in files.filter_map(|s| opens.files().get(*s)) {
             let (Some(_), Some(path)) = (file.last_good, opens.paths().get(file.path)) else {
                 continue;
@@ -34,7 +40,7 @@ impl<'a> LaterSuccess<'a> {
 
     /// The use of a path that this failure led to: opened since it last failed.
     pub fn after(&self, failure: &Failure) -> Option<&'a FileUse> {
-        // What stands for evicted files has no name of its own.
+        // A path that stands for evicted files has no name.
         let path = self.opens.paths().get(failure.path).filter(|path| !path.is_rest())?;
         let file = self.by_name.get(&(failure.process, name(&path.bytes)))?;
         (file.last_good? >= failure.last).then_some(*file)
@@ -110,6 +116,51 @@ mod tests {
             failures.filter(|f| found.elsewhere(f) == is_found).map(|f| f.count).sum()
         };
         assert_eq!((sum(true), sum(false)), (1_000, 100));
+    }
+
+    /// Two processes of one name are one entry once they are evicted: what one of them opened says nothing
+    /// about the other.
+    #[test]
+    fn what_another_evicted_process_opened_is_not_found() {
+        let mut opens = Opens::default();
+        add(&mut opens, 1, 5, -2, b"/etc/app/app.conf");
+        add(&mut opens, 2, 6, 3, b"/opt/app/app.conf");
+        opens.evict_processes();
+        opens.evict_processes();
+        opens.evict_processes();
+        assert_eq!(opens.evicted().processes, 2);
+        let (_, failure) = opens.failures().iter().next().unwrap();
+        let found = LaterSuccess::new(&opens);
+        assert!(found.after(failure).is_none() && !found.elsewhere(failure), "{failure:?}");
+    }
+
+    /// A process's own uses move to its stand-in when there are many of them.
+    #[test]
+    fn a_process_with_many_files_keeps_what_it_found() {
+        let limits = Limits { files_of_one: 16, ..Limits::default() };
+        let mut opens = Opens::with_limits(limits);
+        add(&mut opens, 1, 5, -2, b"/usr/local/include/a.h");
+        add(&mut opens, 1, 6, 3, b"/usr/include/a.h");
+        add(&mut opens, 2, 7, -2, b"/usr/local/include/a.h");
+        for n in 0..64 {
+            add(&mut opens, 1, 20_000_000_000 + n, 3, format!("/srv/{n}").as_bytes());
+        }
+        let gone = |(_, f): (Slot, &FileUse)| f.last_good != Some(crate::model::time::Mono(6));
+        assert!(opens.files().iter().filter(|(_, f)| f.evicted == 0).all(gone));
+        let found = LaterSuccess::new(&opens);
+        let all = opens.failures().iter().map(|(_, f)| (f.first.0, found.elsewhere(f)));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        assert_eq!(all, [(5, true), (7, false)]);
+        drop(found);
+        // One that fails again is one failure still, and not found since.
+        add(&mut opens, 1, 30_000_000_000, -2, b"/usr/local/include/a.h");
+        assert_eq!(opens.failures().len(), 3);
+        let found = LaterSuccess::new(&opens);
+        let all = opens.failures_by_path().map(|(_, f)| (f.first.0, f.count, found.elsewhere(&f)));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        assert_eq!(all, [(5, 2, false), (7, 1, false)]);
     }
 
     #[test]

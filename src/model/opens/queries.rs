@@ -110,6 +110,27 @@ impl Opens {
         self.failures.slab()
     }
 
+    /// The failures of a process at a path for a reason as one, which they are not in the table where it failed
+    /// again after it was noted that the file was found elsewhere. The slot is that of the later ones, and
+    /// so is what says whether the file was found. Evicted ones are several anyway.
+    pub fn failures_by_path(&self) -> impl Iterator<Item = (Slot, Failure)> {
+        let slots = self.failures.iter().map(|(slot, _)| slot);
+        slots.filter_map(|slot| Some((slot, self.failure(slot)?)))
+    }
+
+    /// One of [`Self::failures_by_path`]; `None` for the earlier ones.
+    pub fn failure(&self, slot: Slot) -> Option<Failure> {
+        let mut failure = self.failures.get(slot)?.clone();
+        let Failure { process, path, errno, found_elsewhere, .. } = failure;
+        let other = self.failures.row((process, path, errno, !found_elsewhere));
+        match other.filter(|_| failure.evicted == 0) {
+            Some(_) if found_elsewhere => return None,
+            Some(earlier) => failure.merge(earlier, &self.ticks),
+            None => {}
+        }
+        Some(failure)
+    }
+
     /// The last opens, oldest first.
     pub fn live(&self) -> impl DoubleEndedIterator<Item = &LiveOpen> + ExactSizeIterator {
         self.live.iter()

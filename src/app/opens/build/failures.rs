@@ -31,7 +31,8 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
     let ancestry = Ancestry::of(opens, choose.lineage);
     pane.hidden = 0;
     let mut groups: HashMap<Group<'_>, Gathered> = HashMap::new();
-    for (_, f) in opens.failures().iter() {
+    for (_, f) in opens.failures_by_path() {
+        let f = &f;
         let (Some(process), Some(path)) =
             (opens.processes().get(f.process), opens.paths().get(f.path))
         else {
@@ -153,7 +154,8 @@ pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group
     let common = Commonness::of(opens);
     pane.of = 0;
     let mut items = Vec::new();
-    for (slot, f) in opens.failures().iter() {
+    for (slot, f) in opens.failures_by_path() {
+        let f = &f;
         let (Some(process), Some(path)) =
             (opens.processes().get(f.process), opens.paths().get(f.path))
         else {
@@ -180,9 +182,11 @@ pub(super) fn failures_of_group(pane: &mut OpensPane, choose: &Choose<'_>, group
         });
     }
     order(&mut items, sort == OpensSort::Name, pane.reverse);
-    pane.found = items
-        .iter()
-        .filter_map(|i| Some((i.what, found.after(opens.failures().get(i.what)?)?.path)))
-        .collect();
+    let at = |slot: Slot| {
+        let f = opens.failure(slot)?;
+        let path = found.after(&f).map(|file| file.path);
+        (path.is_some() || f.found_elsewhere).then_some((slot, path))
+    };
+    pane.found = items.iter().filter_map(|i| at(i.what)).collect();
     pane.rows = items.into_iter().map(|i| Row::Failure(i.what)).collect();
 }
