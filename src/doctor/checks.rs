@@ -249,7 +249,7 @@ fn held_files(tried: &Result<Vec<Missing>, Problem>) -> Check {
     }
 }
 
-/// Likewise.
+/// Whether bytes of files are counted, as a try of their probe showed.
 fn bytes_of_files(tried: &Result<IoInfo, Problem>) -> Check {
     match tried {
         Ok(_) => Check::ok("bytes of files", "can be counted, with --io"),

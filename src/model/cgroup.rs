@@ -208,7 +208,7 @@ impl KnownCgroups {
         self.known.iter().map(|(id, cgroup)| (id, Some(cgroup.clone()))).collect()
     }
 
-    /// Those of the containers in these cgroups whose names are due to be requested.
+    /// The ids of the containers in these cgroups whose names are due to be requested.
     pub fn wanted_containers(
         &mut self,
         ids: impl Iterator<Item = u64>,

@@ -34,7 +34,8 @@ pub enum ProbeEvent {
     Processes(ProcessEvents),
     /// The opens that have not returned, with `--latency`: each second while there are any, and once after that.
     OpensUnderWay(OpensUnderWay),
-    /// The reads and writes that have not returned, with `--slow`: likewise.
+    /// The reads and writes that have not returned, with `--slow`: each second while there are any, and once
+    /// after that.
     FileCallsUnderWay(FileCallsUnderWay),
     /// Changes of files and directories, where these are reported.
     Files(FileChanges),

@@ -9,6 +9,9 @@ use super::process::ProcessKey;
 use super::slow_call::IoCall;
 use super::time::{Mono, WallOffset};
 
+/// Calls of one kind that are named, some 4 KiB each at most: the oldest.
+const MOST: usize = 256;
+
 /// A call that has not returned for a second or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay<C> {
@@ -73,6 +76,21 @@ pub type OpensUnderWay = AllUnderWay<Syscall>;
 pub type FileCallsUnderWay = AllUnderWay<FileCall>;
 
 impl<C> AllUnderWay<C> {
+    /// Takes in one more, in any order; [`Self::keep_oldest`] comes last. Twice the bound is held meanwhile.
+    pub fn add(&mut self, call: UnderWay<C>) {
+        self.calls.push(call);
+        if self.calls.len() >= 2 * MOST {
+            self.keep_oldest();
+        }
+    }
+
+    /// Leaves the oldest, in order, and counts the others.
+    pub fn keep_oldest(&mut self) {
+        self.calls.sort_by_key(|call| call.since);
+        self.left_out = self.left_out.saturating_add(self.calls.len().saturating_sub(MOST) as u64);
+        self.calls.truncate(MOST);
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         (self.calls.len() as u64).saturating_add(self.left_out)
@@ -183,5 +201,36 @@ impl CallsUnderWay {
     fn all(&self) -> impl Iterator<Item = Waiting<'_>> {
         let opens = self.opens.calls.iter().map(Waiting::from);
         opens.chain(self.on_files.calls.iter().map(Waiting::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_named_whatever_their_order_and_all_are_counted() {
+        let call = |n: u64| UnderWay {
+            key: ProcessKey { tgid: 7, start_boottime_ns: 1 },
+            tid: n as u32,
+            uid: 0,
+            comm: Comm::default(),
+            process: Comm::default(),
+            call: Syscall::Openat,
+            path: None,
+            since: Mono(n),
+        };
+        for all in [3, 256, 257, 2_000] {
+            let mut found = OpensUnderWay::default();
+            // Threads with lower ids have waited for less.
+            for n in (0..all).rev() {
+                found.add(call(n));
+                assert!(found.calls.len() < 2 * MOST);
+            }
+            found.keep_oldest();
+            let named = all.min(MOST as u64);
+            assert!(found.calls.iter().map(|call| call.since.0).eq(0..named), "{all}");
+            assert_eq!((found.left_out, found.count()), (all - named, all));
+        }
     }
 }

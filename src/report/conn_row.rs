@@ -76,7 +76,7 @@ pub(super) fn ends<'a, R: Copy, V: Visitor<R>>(
     );
 }
 
-/// Its packets and its quality, likewise.
+/// The packets and the quality of a connection.
 pub(super) fn quality<'a, R: Copy, V: Visitor<R>>(
     v: &mut V,
     of: impl Fn(R) -> Option<&'a ConnRow> + Copy,

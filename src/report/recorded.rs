@@ -250,6 +250,8 @@ impl<'c> Recorded<'c> {
             interval_ns: sample.interval_ns,
             of: None,
             counts: sample.other,
+            // Recordings have no durations.
+            other_slow: None,
             cgroup: None,
         };
         let mut other = sample.other;
@@ -289,6 +291,7 @@ impl<'c> Recorded<'c> {
             io: self.io.filter(|_| counts(Kind::Io)),
             slow: None,
             listeners: None,
+            under_way_left_out: None,
             dropped: None,
             coverage: self.coverage,
         };

@@ -47,6 +47,8 @@ pub struct Row {
     pub written_bytes: Option<u64>,
     /// Durations of the calls that read and wrote these; `None` where they are not timed.
     pub times: Option<Box<CallTimes>>,
+    /// Slow calls, failed ones too, those of no row too in the rest; `None` where calls are not timed.
+    pub slow: Option<u64>,
 }
 
 impl Row {
@@ -76,6 +78,7 @@ impl Row {
         self.read_bytes = sum(self.read_bytes, other.read_bytes);
         self.written_bytes = sum(self.written_bytes, other.written_bytes);
         call_times::merge(&mut self.times, &other.times);
+        self.slow = sum(self.slow, other.slow);
         self.rx_packets = self.rx_packets.saturating_add(other.rx_packets);
         self.tx_packets = self.tx_packets.saturating_add(other.tx_packets);
     }
@@ -93,6 +96,7 @@ impl Row {
             tx_bytes: less(self.tx_bytes, shown.tx_bytes),
             read_bytes: less(self.read_bytes, shown.read_bytes),
             written_bytes: less(self.written_bytes, shown.written_bytes),
+            slow: less(self.slow, shown.slow),
             rx_packets: self.rx_packets.saturating_sub(shown.rx_packets),
             tx_packets: self.tx_packets.saturating_sub(shown.tx_packets),
             ..Row::default()
@@ -102,7 +106,8 @@ impl Row {
     /// Whether it counts nothing.
     pub fn is_empty(&self) -> bool {
         let bytes = [self.bytes(), self.io_bytes()];
-        let counts = [self.opens, self.failed, self.rx_packets, self.tx_packets];
+        let slow = self.slow.unwrap_or(0);
+        let counts = [self.opens, self.failed, self.rx_packets, self.tx_packets, slow];
         counts.into_iter().chain(bytes).all(|n| n == 0)
     }
 }
@@ -370,8 +375,11 @@ fn io<'a, V: Visitor<&'a Row>>(v: &mut V) {
         |r| r.times.as_ref().map(|times| times.max_ns),
     );
     v.field(
-        key!("slow_calls", "calls that took the time of --slow or longer; null as io_p50_ns"),
-        |r| r.times.as_ref().map(|times| times.slow),
+        key!(
+            "slow_calls",
+            "calls that took the time of --slow or longer; null as io_p50_ns, but known for other"
+        ),
+        |r| r.slow,
     );
 }
 

@@ -90,7 +90,10 @@ impl Sums {
                 self.learn(one.cgroup_id, line.cgroup);
                 sample.uses.push(one.clone());
             }
-            None => sample.other = line.counts,
+            None => {
+                sample.other = line.counts;
+                sample.other_slow = line.other_slow.unwrap_or(0);
+            }
         }
         self.opens.add_io(&sample);
     }
@@ -184,7 +187,16 @@ impl Sums {
             By::Peer | By::Failure => {
                 with_payload(Row { opens, failed, ..Row::default() }, carried)
             }
-            _ => with_payload(self.counted(self.opens.total()), carried),
+            _ => {
+                let mut row = self.counted(self.opens.total());
+                let other = self.opens.io().other_slow;
+                // Without any durations only those of no row may be known.
+                row.slow = match row.slow {
+                    None => (other > 0).then_some(other),
+                    Some(slow) => Some(slow.saturating_add(other)),
+                };
+                with_payload(row, carried)
+            }
         }
     }
 
@@ -192,6 +204,7 @@ impl Sums {
     fn counted(&self, tally: &Tally) -> Row {
         let io = self.has_io.then_some(tally.io.total);
         Row {
+            slow: tally.io.times.as_ref().map(|times| times.slow),
             times: tally.io.times.clone(),
             opens: tally.opens,
             failed: tally.failed,
@@ -377,6 +390,7 @@ mod tests {
             interval_ns: sample.interval_ns,
             of: None,
             counts: sample.other,
+            other_slow: Some(3),
             cgroup: None,
         };
         let mut unnamed = sample.uses[0].clone();
@@ -391,6 +405,8 @@ mod tests {
             let both = (sum(|row| row.read_bytes), sum(|row| row.written_bytes));
             assert_eq!(both, (4_096, 2 * 81_920), "{by:?}");
             assert!(rows.last().unwrap().other, "{by:?}");
+            let slow: u64 = sample.uses.iter().chain([&unnamed]).map(|one| one.slow()).sum();
+            assert_eq!(sum(|row| row.slow), slow + 3, "{by:?}");
         }
         let file = &sums.rows(By::File, 10)[0];
         assert_eq!(file.resolved.as_deref(), Some(&b"/var/log/nginx/access.log"[..]));

@@ -105,6 +105,7 @@ fn io() -> Vec<String> {
         interval_ns: sample.interval_ns,
         of: None,
         counts: sample.other,
+        other_slow: Some(0),
         cgroup: None,
     };
     let one = |of| IoLine { of: Some(of), counts: of.counts, cgroup: Some(&cgroup), ..rest };

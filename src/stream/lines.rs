@@ -62,6 +62,8 @@ pub struct IoLine<'a> {
     /// `None`: the last line of an interval.
     pub of: Option<&'a FileIo>,
     pub counts: IoCounts,
+    /// Slow calls of the last line of an interval, failed ones too; `None` where calls are not timed.
+    pub other_slow: Option<u64>,
     /// The process's cgroup, where known.
     pub cgroup: Option<&'a Cgroup>,
 }

@@ -363,6 +363,7 @@ pub fn summary() -> Summary {
         listeners: Some(ListenersSummary { written: 12, left_out: 0, accepted_left_out: 0 }),
         io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default() }),
         slow: Some(SlowSummary { written: 3, lost: 0 }),
+        under_way_left_out: Some(44),
         dropped: Some(340),
         coverage: coverage(),
     }

@@ -67,7 +67,9 @@ pub(super) struct Session {
     listeners_doubt: Option<String>,
     /// Bytes of the interval under way that have no line of their own.
     io_other: IoCounts,
-    /// Those of them that ran at `ready`.
+    /// Slow calls among these, failed ones too.
+    io_other_slow: u64,
+    /// Kinds of lines that ran at `ready`.
     ran: Kinds,
     watched: Vec<Watched>,
     coverage: Coverage,
@@ -79,7 +81,7 @@ pub(super) struct Session {
     is_timed: bool,
     /// The first line, of each file too.
     ready: Ready,
-    /// Opens that had not returned when that was last looked for.
+    /// Opens, reads and writes that had not returned when that was last looked for.
     waiting: CallsUnderWay,
     /// Something asked for was not done.
     failed: bool,
@@ -110,6 +112,7 @@ impl Session {
             listeners: KnownListeners::default(),
             listeners_doubt: None,
             io_other: IoCounts::default(),
+            io_other_slow: 0,
             ran: Kinds::default(),
             watched: Vec::new(),
             coverage: Coverage::default(),
@@ -149,7 +152,7 @@ impl Session {
                 .needs_io_probe()
                 .then(|| IoConfig::new(&with_io, false))
                 .flatten()
-                .map(|io| IoConfig { waits: true, ..io }),
+                .map(|io| IoConfig { waits: true, under_way: self.choose.only(), ..io }),
             listeners: self
                 .wanted
                 .has(Kind::Listeners)
@@ -161,7 +164,8 @@ impl Session {
         done
     }
 
-    /// Those of listeners are only counted, for which no names are looked for.
+    /// The settings of the connections probe. Connections that listeners accept are only counted: no names are
+    /// looked for.
     fn connections_config(&self, settings: &Settings) -> Option<ConnectionsConfig> {
         let names = settings.names && self.wanted.has(Kind::Connections);
         let counts = self.wanted.has(Kind::Connections)

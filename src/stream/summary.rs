@@ -78,6 +78,8 @@ pub struct Summary {
     pub io: Option<IoSummary>,
     pub slow: Option<SlowSummary>,
     pub listeners: Option<ListenersSummary>,
+    /// The most opens, or reads and writes, of one search that were under way and not among the 256 oldest.
+    pub under_way_left_out: Option<u64>,
     /// Lines dropped while the output was slow.
     pub dropped: Option<u64>,
     /// The coverage in `ready`, with the changes since.

@@ -32,6 +32,8 @@ pub(super) struct Tally {
     listeners: ListenersSummary,
     io: IoSummary,
     slow: SlowSummary,
+    /// The most calls of one search that were under way and not named.
+    under_way_left_out: u64,
     /// Lines and reported losses in lines that the output has taken.
     taken: Taken,
     /// Lines that were dropped: since the last report, in a report that the output has not taken, and in all.
@@ -140,6 +142,11 @@ impl Tally {
     pub(super) fn left_out_listeners(&mut self, left_out: u64, accepted: u64) {
         self.listeners.left_out = self.listeners.left_out.max(left_out);
         self.listeners.accepted_left_out = accepted;
+    }
+
+    /// A search left out so many of the calls under way.
+    pub(super) fn left_out_under_way(&mut self, left_out: u64) {
+        self.under_way_left_out = self.under_way_left_out.max(left_out);
     }
 
     /// A start of a program or an end of a process was written.
@@ -253,6 +260,7 @@ impl Tally {
             io: ran.has(Kind::Io).then_some(self.io),
             slow: ran.has(Kind::Slow).then_some(self.slow),
             listeners: ran.has(Kind::Listeners).then_some(self.listeners),
+            under_way_left_out: Some(self.under_way_left_out).filter(|calls| *calls > 0),
             dropped: Some(self.dropped.all).filter(|lines| *lines > 0),
             coverage,
         }

@@ -10,7 +10,7 @@ use crate::keys::{Action, Mode};
 /// The ways to learn more and to leave stay longest on a narrow screen.
 const FIRST: [Action; 2] = [Action::Help, Action::Quit];
 
-/// Keys of the focused pane that come before those of time: into details or out of them.
+/// The first two keys of the pane come before those of time.
 const IN_FRONT: usize = 2;
 
 /// Keys that work in both panes.

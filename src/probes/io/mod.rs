@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Commands, ProbeThread, Sink, cgroups};
-use crate::model::event::{IoInfo, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
+use crate::model::event::{IoInfo, Only, ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
 use crate::model::problem::Problem;
 use crate::model::time::Mono;
 use crate::privileges::{self, ThreadRole};
@@ -26,6 +26,8 @@ pub struct IoConfig {
     pub every_type: bool,
     /// Time calls, and report each of this duration or longer; `None`: neither.
     pub slow: Option<Duration>,
+    /// Whose calls under way are reported: the process and the user.
+    pub under_way: Only,
     /// Leave out this process.
     pub without_own: bool,
     /// Entries of the table of processes and files, for tests; `None`: as in docs/semantics.md.
@@ -44,6 +46,7 @@ impl Default for IoConfig {
             interval: Duration::from_secs(1),
             every_type: false,
             slow: None,
+            under_way: Only::default(),
             without_own: false,
             table_entries: None,
             locked: false,

@@ -40,7 +40,7 @@ pub(super) fn read(
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, skel, ring, since, under_way: threads, .. } = attached;
-    let mut under_way = threads.map(|link| Finder::new(link, under_way::records));
+    let mut under_way = threads.map(|link| Finder::new(link, under_way::records, config.under_way));
     let names = RefCell::new(Names::default());
     let mut builder = RingBufferBuilder::new();
     builder.add(&ring, |record| {

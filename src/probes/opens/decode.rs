@@ -20,9 +20,9 @@ use crate::sys::records::{NAME_HEAD_BYTES, OPEN_HEAD_BYTES};
 pub(super) struct Decoder {
     /// Opens and ends since it was taken last.
     pub(super) batch: OpenBatch,
-    /// Starts of programs and ends of processes, likewise.
+    /// Starts of programs and ends of processes since they were taken last.
     pub(super) processes: Vec<ProcessEvent>,
-    /// Changes of files, likewise.
+    /// Changes of files since they were taken last.
     pub(super) changes: Vec<FileChange>,
     /// The names of files.
     pub(super) names: Names,

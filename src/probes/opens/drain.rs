@@ -18,7 +18,7 @@ use super::under_way;
 use crate::bpf::opens::OpensSkel;
 use crate::bpf::opens::types::{lost_opens, open_counts, process_key};
 use crate::clock;
-use crate::model::event::ProbeEvent;
+use crate::model::event::{Only, ProbeEvent};
 use crate::model::event_log::Logged as _;
 use crate::model::file_change::FileChanges;
 use crate::model::open::{Comm, Ended, LostOpens, OpenBatch, OpenCounts, Syscall};
@@ -58,6 +58,7 @@ const LOST_EVERY: Duration = Duration::from_millis(250);
 pub(super) fn drain(
     attached: Attached<'_>,
     made: Option<Made>,
+    only: Only,
     commands: &Commands<Begin>,
     sink: &Sink,
 ) -> libbpf_rs::Result<OpenCounts> {
@@ -81,7 +82,7 @@ pub(super) fn drain(
         counts,
         decoder: &decoder,
         compat,
-        under_way: under_way.map(|link| Finder::new(link, under_way::records)),
+        under_way: under_way.map(|link| Finder::new(link, under_way::records, only)),
         reports_processes: info.processes,
         made,
         reported: Reported::default(),

@@ -62,7 +62,7 @@ fn run(config: &OpensConfig, commands: &Commands<Begin>, sink: &Sink) -> Result<
     if sink.blocking_send(ProbeEvent::Started(info)).is_err() {
         return Ok(ProbeEnd::Opens(Default::default()));
     }
-    drain::drain(attached, made.ok(), commands, sink)
+    drain::drain(attached, made.ok(), config.only, commands, sink)
         .map(ProbeEnd::Opens)
         .map_err(|e| Problem::new("read the opens", e.to_string(), "start ebpftop again"))
 }

@@ -61,9 +61,14 @@ impl<'a> Record for IoLine<'a> {
             ),
             |l| l.counts.read_bytes,
         );
-        v.field(key!("written_bytes", ["bytes"], "bytes that calls wrote; likewise"), |l| {
-            l.counts.written_bytes
-        });
+        v.field(
+            key!(
+                "written_bytes",
+                ["bytes"],
+                "bytes that calls wrote, to the page cache too; mapped memory is not seen"
+            ),
+            |l| l.counts.written_bytes,
+        );
         v.field(key!("read_calls", "calls that read and did not fail"), |l| l.counts.read_calls);
         v.field(key!("write_calls", "calls that wrote and did not fail"), |l| l.counts.write_calls);
         v.field(
@@ -71,7 +76,7 @@ impl<'a> Record for IoLine<'a> {
                 "p50_ns",
                 ["ns"],
                 "duration that half of the calls did not exceed, failed calls included: an upper limit, the true \
-                 one is at most a third below, of 1,024 any shorter one; null without --slow, and where no call was timed (io_uring)"
+                 one is at most a third below, of 1,024 any shorter one; null without --slow, and where no call was timed (io_uring below kernel 6.4, requests submitted before the start)"
             ),
             |l| l.times().and_then(|times| times.percentile_ns(50)),
         );
@@ -85,9 +90,10 @@ impl<'a> Record for IoLine<'a> {
         v.field(
             key!(
                 "slow_calls",
-                "calls that took the time of --slow or longer, failed ones included; null as p50_ns"
+                "calls that took the time of --slow or longer, failed ones included; null as p50_ns, but known for \
+                 other"
             ),
-            |l| l.times().map(|times| times.slow),
+            |l| l.times().map(|times| times.slow).or(l.other_slow),
         );
         cgroup(v, |l: Self| l.cgroup);
     }

@@ -305,6 +305,14 @@ impl Record for &Summary {
         v.field(key!("slow_lost", "slow calls lost; with slow"), |s| {
             Maybe(s.slow.map(|slow| slow.lost))
         });
+        v.field(
+            key!(
+                "under_way_left_out",
+                "the most opens, or reads and writes, of one second that were under way and not among the 256 \
+                 oldest, which alone have under_way lines; absent where there were none"
+            ),
+            |s| Maybe(s.under_way_left_out),
+        );
         v.field(key!("seen", "seen lines written; where connections are polled"), |s| {
             Maybe(s.connections.and_then(|c| c.seen))
         });

@@ -105,6 +105,7 @@ impl Session {
             interval_ns: sample.interval_ns,
             of: None,
             counts: IoCounts::default(),
+            other_slow: None,
             cgroup: None,
         };
         let has_cgroup = self.lines.has_cgroup() || self.choose.wants_cgroup();
@@ -115,6 +116,7 @@ impl Session {
             };
             if !self.choose.io(one, cgroup) {
                 self.io_other += one.counts;
+                self.io_other_slow = self.io_other_slow.saturating_add(one.slow());
                 continue;
             }
             let line = IoLine { of: Some(one), counts: one.counts, cgroup, ..line };
@@ -124,9 +126,12 @@ impl Session {
             }
         }
         self.io_other += sample.other;
+        self.io_other_slow = self.io_other_slow.saturating_add(sample.other_slow);
         if !sample.more {
             let counts = std::mem::take(&mut self.io_other);
-            self.lines.io(&mut self.buffer, &IoLine { counts, ..line });
+            let slow = std::mem::take(&mut self.io_other_slow);
+            let other_slow = self.is_timed.then_some(slow);
+            self.lines.io(&mut self.buffer, &IoLine { counts, other_slow, ..line });
         }
         Ok(())
     }
@@ -156,6 +161,7 @@ impl Session {
         for<'a> WaitingCall<'a>: From<&'a C>,
     {
         let at = Stamp { mono: now.at, wall: now.wall };
+        self.tally.left_out_under_way(now.left_out);
         let before = std::mem::take(known(&mut self.waiting));
         for waiting in now.calls.iter().map(Waiting::from) {
             let is_known = before.calls.iter().any(|call| Waiting::from(call).is_same(&waiting));

@@ -125,6 +125,9 @@ fn summary(summary: &Summary) -> String {
     if let Some(slow) = summary.slow {
         let _ = write!(out, "; {} slow calls written, {} lost", slow.written, slow.lost);
     }
+    if let Some(calls) = summary.under_way_left_out {
+        let _ = write!(out, "; up to {calls} calls under way left out");
+    }
     if let Some((rx, tx)) = summary.talkers {
         let _ = write!(
             out,
