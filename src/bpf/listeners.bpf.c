@@ -23,10 +23,21 @@ static __always_inline bool listens(__u64 sk)
 	__u16 protocol = (__u16)WORD(sock, sk, sk_protocol);
 	__u8 state = (__u8)WORD(sock, sk, __sk_common.skc_state);
 
-	if (protocol == IPPROTO_TCP)
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
 		return state == TCP_LISTEN;
 	return protocol == IPPROTO_UDP && state == TCP_CLOSE &&
 	       (__u16)WORD(sock, sk, __sk_common.skc_num);
+}
+
+/* The socket that has the queue: of MPTCP the subflow that listens, which sock_diag lists with the inode of the
+ * MPTCP socket (net/mptcp/protocol.c); 0 where it cannot be read. */
+static __always_inline __u64 with_queue(__u64 sk)
+{
+	if ((__u16)WORD(sock, sk, sk_protocol) != IPPROTO_MPTCP)
+		return sk;
+	if (!bpf_core_field_exists(struct mptcp_sock, first))
+		return 0;
+	return WORD(mptcp_sock, sk, first);
 }
 
 /* Datagram sockets take no connections. */
@@ -64,16 +75,14 @@ int listening_files(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct listener_record record = {};
 	__u8 name[LISTENER_NAME_BYTES];
-	__u64 inode, leader, sk, net;
+	__u64 inode, leader, sk, net, queue;
 	__u32 name_len = 0;
 	__u16 family;
 
 	if (!task || !file)
 		return 0;
-	/* As /proc/PID/fd, which has the files of the leader: threads share them. */
+	/* The kernel leaves out threads that share the files of a living leader. */
 	leader = WORD(task_struct, (__u64)task, group_leader);
-	if (leader != (__u64)task)
-		return 0;
 	inode = (__u64)file->f_inode;
 	if (((__u16)WORD(inode, inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
@@ -83,15 +92,19 @@ int listening_files(struct bpf_iter__task_file *ctx)
 		return 0;
 	family = (__u16)WORD(sock, sk, __sk_common.skc_family);
 	if (family == AF_UNIX && unix_listens(sk)) {
-		record.unix_type = (__u16)WORD(sock, sk, sk_type);
+		queue = sk;
+		record.unix_type = (__u8)WORD(sock, sk, sk_type);
 		/* as sk_diag_show_rqlen of net/unix/diag.c */
 		record.waiting = HALF(sock, sk, sk_receive_queue.qlen);
 		__builtin_memset(name, 0, sizeof(name));
 		name_len = read_name(name, sk);
 	} else if ((family == AF_INET || family == AF_INET6) && listens(sk)) {
+		queue = with_queue(sk);
 		/* as tcp_diag_get_info of net/ipv4/tcp_diag.c */
-		record.waiting = HALF(sock, sk, sk_ack_backlog);
-		record.drops = HALF(sock, sk, sk_drops.counter);
+		if (queue) {
+			record.waiting = HALF(sock, queue, sk_ack_backlog);
+			record.drops = HALF(sock, queue, sk_drops.counter);
+		}
 	} else {
 		return 0;
 	}
@@ -103,7 +116,9 @@ int listening_files(struct bpf_iter__task_file *ctx)
 	net = WORD(sock, sk, __sk_common.skc_net.net);
 	record.netns = HALF(net, net, ns.inum);
 	record.inode = HALF(inode, inode, i_ino);
-	record.limit = HALF(sock, sk, sk_max_ack_backlog);
+	record.has_queue = queue != 0;
+	if (queue)
+		record.limit = HALF(sock, queue, sk_max_ack_backlog);
 	record.name_len = name_len;
 	/* Where there is no room the kernel comes with the same file again. */
 	if (!bpf_seq_write(ctx->meta->seq, &record, sizeof(record)) && name_len &&

@@ -188,6 +188,10 @@ struct sock {
 	} sk_lock;
 };
 
+struct mptcp_sock {
+	struct sock *first;
+};
+
 struct sockaddr_un {
 	unsigned short sun_family;
 	char sun_path[108];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 use std::path::Path;
@@ -138,6 +138,113 @@ fn listeners_are_those_of_ss_in_each_namespace() {
     done(there);
     let gone = reader.read();
     assert!(found_in(&gone, inode).is_empty(), "{gone:?}");
+}
+
+/// A listener of MPTCP at an own port of 127.0.0.1, as programs of Go make them.
+fn multipath() -> OwnedFd {
+    // SAFETY: a plain call.
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 262) };
+    assert!(fd >= 0, "this needs a kernel with CONFIG_MPTCP: {}", std::io::Error::last_os_error());
+    // SAFETY: the descriptor has no other owner.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(local("127.0.0.1"))).unwrap();
+    nix::sys::socket::listen(&fd, nix::sys::socket::Backlog::new(7).unwrap()).unwrap();
+    fd
+}
+
+/// The process holds the socket of MPTCP, and the kernel lists the subflow.
+#[test]
+fn listeners_of_multipath_tcp_have_their_process_and_queue() {
+    own_namespace();
+    lo_up();
+    let (ready, go) = (Gate::new(), Gate::new());
+    let there = process(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        lo_up();
+        let listener = multipath();
+        ready.open();
+        go.wait();
+        drop(listener);
+    });
+    ready.wait();
+    let here = multipath();
+    let inode = std::os::unix::fs::MetadataExt::ino(
+        &std::fs::metadata(format!("/proc/{there}/ns/net")).unwrap(),
+    );
+    let found = ListenerReader::load(false).read();
+    let pids = [(netns(), std::process::id()), (inode, there.as_raw().unsigned_abs())];
+    for (netns, pid) in pids {
+        let rows = rows(&found_in(&found, netns));
+        let all: Vec<_> = rows.iter().map(|row| (row.0, row.2, row.3, row.4, row.5)).collect();
+        assert_eq!(all, [(TCP, 0, Some(7), 0, pid)], "{found:?}");
+    }
+    drop(here);
+    go.open();
+    done(there);
+}
+
+/// A thread with descriptors of its own: those of the process's first thread lack the listener.
+#[test]
+fn a_listener_that_one_thread_has_open_has_its_process() {
+    own_namespace();
+    lo_up();
+    let (made, is_made) = std::sync::mpsc::channel();
+    let (end, is_end) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_FILES).unwrap();
+        let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+        made.send(()).unwrap();
+        // Until the other end is gone.
+        let _ = is_end.recv();
+        drop(listener);
+    });
+    is_made.recv().unwrap();
+    let found = ListenerReader::load(false).read();
+    let own = found_in(&found, netns());
+    assert_eq!(own.len(), 1, "{own:?}");
+    let pid = own[0].owner.expect("the process is found").key.tgid;
+    assert_eq!((pid, own[0].others), (std::process::id(), 0), "{own:?}");
+    drop(end);
+    thread.join().unwrap();
+}
+
+/// The longest path has no NUL in `sun_path`.
+#[test]
+fn a_unix_listener_elsewhere_has_the_longest_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = 108 - dir.path().as_os_str().len() - 1;
+    let path = dir.path().join("x".repeat(room));
+    let path = path.to_str().unwrap();
+    let (ready, go) = (Gate::new(), Gate::new());
+    let there = process(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+        let fd = fd.unwrap();
+        // SAFETY: all of it may be zero.
+        let mut at: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+        at.sun_family = libc::AF_UNIX as u16;
+        for (to, from) in at.sun_path.iter_mut().zip(path.bytes()) {
+            *to = from as libc::c_char;
+        }
+        let len = size_of_val(&at) as u32;
+        // SAFETY: the address is `len` bytes long.
+        let bound = unsafe { libc::bind(fd.as_raw_fd(), (&raw const at).cast(), len) };
+        assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+        nix::sys::socket::listen(&fd, nix::sys::socket::Backlog::new(3).unwrap()).unwrap();
+        ready.open();
+        go.wait();
+        drop(fd);
+    });
+    ready.wait();
+    let inode = std::os::unix::fs::MetadataExt::ino(
+        &std::fs::metadata(format!("/proc/{there}/ns/net")).unwrap(),
+    );
+    let found = ListenerReader::load(true).read();
+    let rows = unix_rows(&found_in(&found, inode), "");
+    let pid = there.as_raw().unsigned_abs();
+    assert_eq!(Vec::from_iter(rows), [("u_str".into(), path.to_owned(), 0, 3, pid)]);
+    go.open();
+    done(there);
 }
 
 /// Type, name, waiting, limit and process of each Unix socket that listens.

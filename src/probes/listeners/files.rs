@@ -7,7 +7,7 @@ use libbpf_rs::{Link, OpenObject};
 
 use crate::bpf::listeners::types::listener_record;
 use crate::bpf::listeners::{ListenersSkel, ListenersSkelBuilder};
-use crate::model::bound::{Bound, UnixName};
+use crate::model::bound::{Bound, UnixKind, UnixName};
 use crate::model::conn::{Owner, OwnerFrom};
 use crate::model::coverage::Missing;
 use crate::model::open::Comm;
@@ -26,9 +26,25 @@ pub(super) struct ListeningFile {
     pub(super) inode: u32,
     /// The inode number of the network namespace.
     pub(super) netns: u32,
-    pub(super) queue: Queue,
-    /// Of a Unix socket.
-    pub(super) unix: Option<Bound>,
+    /// `None`: the kernel does not say it, as of MPTCP where its socket cannot be read.
+    pub(super) queue: Option<Queue>,
+    pub(super) unix: Option<UnixFile>,
+}
+
+/// A Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnixFile {
+    kind: UnixKind,
+    /// `None` where it cannot be read.
+    name: Option<UnixName>,
+}
+
+impl UnixFile {
+    /// Where it is bound.
+    pub(super) fn bound(self) -> Option<Bound> {
+        let Self { kind, name } = self;
+        name.map(|name| Bound::Unix { kind, name })
+    }
 }
 
 /// The queue of a listener; of UDP it says nothing, nor do drops of a Unix socket.
@@ -141,7 +157,10 @@ fn listening_file(record: &listener_record, name: &[u8]) -> Option<ListeningFile
     let listener_record { start_boottime_ns, tgid, uid, inode, netns, .. } = *record;
     let unix = match record.unix_type {
         0 => None,
-        of => Some(Bound::Unix { kind: unix_kind(of.into())?, name: UnixName::new(name) }),
+        of => {
+            let name = (!name.is_empty()).then(|| UnixName::new(name));
+            Some(UnixFile { kind: unix_kind(of.into())?, name })
+        }
     };
     let owner = Owner {
         key: ProcessKey { tgid, start_boottime_ns },
@@ -150,6 +169,7 @@ fn listening_file(record: &listener_record, name: &[u8]) -> Option<ListeningFile
         from: OwnerFrom::Found,
     };
     let queue = Queue { waiting: record.waiting, limit: record.limit, drops: record.drops };
+    let queue = (record.has_queue != 0).then_some(queue);
     Some(ListeningFile { owner, inode, netns, queue, unix })
 }
 
@@ -160,15 +180,15 @@ mod tests {
 
     #[test]
     fn records_that_are_cut_wait_for_their_rest() {
-        let of = |inode, unix_type, name: &[u8]| {
+        let of = |inode, unix_type: u8, name: &[u8]| {
             let name_len = name.len() as u16;
             let record = listener_record { inode, unix_type, name_len, ..Default::default() };
             [bytes_of(&record), name].concat()
         };
-        let stream = libc::SOCK_STREAM as u16;
+        let stream = libc::SOCK_STREAM as u8;
         let (ip, unix) = (of(1, 0, b""), of(2, stream, b"\0a\xff"));
         // Of a type that takes no connections.
-        let odd = of(3, libc::SOCK_DGRAM as u16, b"/x");
+        let odd = of(3, libc::SOCK_DGRAM as u8, b"/x");
         let all = [ip.clone(), unix.clone(), odd].concat();
         let ends = [0, ip.len(), ip.len() + unix.len(), all.len()];
         for cut in 0..=all.len() {
@@ -179,7 +199,12 @@ mod tests {
             assert_eq!(found.len(), whole.min(2));
         }
         let mut names = Vec::new();
-        records(&all, |file| names.push(file.unix.map(|bound| bound.to_string())));
+        let shown = |unix: UnixFile| unix.bound().map(|bound| bound.to_string());
+        records(&all, |file| names.push(file.unix.and_then(shown)));
         assert_eq!(names, [None, Some("@a\\xff".to_owned())]);
+        // A name that could not be read is none, and not an empty one; a queue neither.
+        records(&of(4, stream, b""), |file| {
+            assert_eq!((file.unix.unwrap().bound(), file.queue), (None, None));
+        });
     }
 }

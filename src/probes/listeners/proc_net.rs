@@ -14,14 +14,21 @@ use crate::probes::connections::procfs::diag::{BOUND, LISTEN, Listening};
 /// Bytes of one file in /proc that are read: some 50,000 sockets.
 const MOST_TEXT: u64 = 8 << 20;
 
-/// Hands over the listeners of a namespace, by a process in it.
-pub(super) fn of_process(netns: u32, pid: u32, mut each: impl FnMut(Listening)) -> io::Result<()> {
+/// Hands over the listeners of a namespace, by a process in it; false where it has more sockets than are read.
+pub(super) fn of_process(
+    netns: u32,
+    pid: u32,
+    mut each: impl FnMut(Listening),
+) -> io::Result<bool> {
     let is_in = || std::fs::metadata(format!("/proc/{pid}/ns/net")).map(|m| m.ino());
-    let mut found = Vec::new();
+    let (mut found, mut is_whole) = (Vec::new(), true);
     for (protocol, name) in [(TCP, "tcp"), (TCP, "tcp6"), (UDP, "udp"), (UDP, "udp6")] {
-        let mut text = Vec::new();
-        match File::open(format!("/proc/{pid}/net/{name}")) {
-            Ok(file) => file.take(MOST_TEXT).read_to_end(&mut text)?,
+        let text = match File::open(format!("/proc/{pid}/net/{name}")) {
+            Ok(file) => {
+                let (text, whole) = lines(file)?;
+                is_whole &= whole;
+                text
+            }
             // A kernel without IPv6.
             Err(e) if e.kind() == io::ErrorKind::NotFound && name.ends_with('6') => continue,
             Err(e) => return Err(e),
@@ -33,7 +40,19 @@ pub(super) fn of_process(netns: u32, pid: u32, mut each: impl FnMut(Listening)) 
         return Err(io::Error::other("the process is in another namespace"));
     }
     found.into_iter().for_each(&mut each);
-    Ok(())
+    Ok(is_whole)
+}
+
+/// The whole lines in the first [`MOST_TEXT`] bytes, and whether these are all.
+fn lines(file: impl Read) -> io::Result<(Vec<u8>, bool)> {
+    let mut text = Vec::new();
+    file.take(MOST_TEXT + 1).read_to_end(&mut text)?;
+    let is_whole = text.len() as u64 <= MOST_TEXT;
+    if !is_whole {
+        // Numbers in the last one may be cut.
+        text.truncate(text.iter().rposition(|b| *b == b'\n').unwrap_or(0));
+    }
+    Ok((text, is_whole))
 }
 
 /// A line of `/proc/net/tcp` and the like (`get_tcp4_sock` of net/ipv4/tcp_ipv4.c, `udp4_format_sock` of
@@ -100,6 +119,17 @@ mod tests {
         assert_eq!(parse(UDP, tcp), None);
         assert_eq!(parse(TCP, b"  sl  local_address rem_address   st tx_queue rx_queue"), None);
         assert_eq!(parse(TCP, &tcp[..60]), None);
+    }
+
+    #[test]
+    fn of_a_file_that_is_too_long_whole_lines_are_read() {
+        let line = b"0123456789abcde\n";
+        let n = usize::try_from(MOST_TEXT).unwrap() / line.len();
+        let all = line.repeat(n);
+        assert_eq!(lines(&*all).unwrap(), (all.clone(), true));
+        let more = [&*all, b"0"].concat();
+        let (text, is_whole) = lines(&*more).unwrap();
+        assert_eq!((text.len(), is_whole), (all.len() - 1, false));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::probes::connections::procfs::diag::{self, Listening, unix};
 use crate::probes::connections::procfs::fds::{self, Scan};
 use crate::probes::preflight;
 
+/// Unix sockets of other namespaces that are counted once, in however many processes they are open.
+const MOST_COUNTED: usize = 4 * MAX_LISTENERS;
+
 /// Reads the listeners.
 #[derive(Debug)]
 pub struct ListenerReader {
@@ -38,8 +41,13 @@ struct Reading {
     /// With the namespace of each.
     found: Vec<(u32, Listening)>,
     left_out: u64,
-    /// The inodes of all, those without room among them.
+    /// Their inodes.
     inodes: HashSet<u32>,
+    /// Inodes of Unix sockets that files alone show, [`MOST_COUNTED`] at most: of further ones, which are left out,
+    /// each file counts.
+    counted: HashSet<u32>,
+    /// Unix sockets in other namespaces whose name cannot be read.
+    unnamed: u64,
     holders: Scan,
     /// By inode.
     queues: HashMap<u32, Queue>,
@@ -87,24 +95,33 @@ impl ListenerReader {
         }
         let mut others = fds::namespaces()?;
         others.remove(&own);
-        let mut unread = 0;
+        let (mut unread, mut cut) = (0, 0);
         for (netns, guides) in &others {
-            // Its processes may have ended meanwhile, and the namespace with them.
-            if !guides
-                .iter()
-                .any(|pid| of_process(*netns, *pid, |l| reading.add(*netns, l)).is_ok())
-            {
-                unread +=
-                    u64::from(guides.iter().any(|pid| File::open(format!("/proc/{pid}")).is_ok()));
+            let mut read =
+                guides.iter().map(|pid| of_process(*netns, *pid, |l| reading.add(*netns, l)));
+            match read.find_map(Result::ok) {
+                Some(is_whole) => cut += u64::from(!is_whole),
+                // Its processes may have ended meanwhile, and the namespace with them.
+                None => {
+                    let lives = |pid: &u32| File::open(format!("/proc/{pid}")).is_ok();
+                    unread += u64::from(guides.iter().any(lives));
+                }
             }
         }
         if unread > 0 {
             reading.lacks(format!("{unread} namespaces cannot be read"));
         }
+        if cut > 0 {
+            reading.lacks(format!("{cut} namespaces have more sockets than are read"));
+        }
         let iterates = self.take_files(own, &mut reading);
         if !iterates && self.with_unix && !others.is_empty() {
             let n = others.len();
             reading.lacks(format!("Unix sockets of {n} other namespaces are not seen"));
+        }
+        if reading.unnamed > 0 {
+            let n = reading.unnamed;
+            reading.lacks(format!("Unix sockets are missing, whose names cannot be read: {n}"));
         }
         if !iterates || !self.same_ids {
             reading.holders = fds::scan(|inode| reading.inodes.contains(&inode))?;
@@ -124,10 +141,10 @@ impl ListenerReader {
 
 impl Reading {
     fn add(&mut self, netns: u32, listening: Listening) {
-        if listening.inode != 0 {
-            self.inodes.insert(listening.inode);
-        }
         if self.found.len() < MAX_LISTENERS {
+            if listening.inode != 0 {
+                self.inodes.insert(listening.inode);
+            }
             self.found.push((netns, listening));
         } else {
             self.left_out += 1;
@@ -138,14 +155,28 @@ impl Reading {
     /// nothing else.
     fn add_file(&mut self, own: u32, file: ListeningFile) {
         let ListeningFile { owner, inode, netns, queue, unix } = file;
-        if let Some(bound) = unix.filter(|_| netns != own && !self.inodes.contains(&inode)) {
-            let Queue { waiting, limit, .. } = queue;
-            self.add(netns, Listening { bound, inode, waiting, limit: Some(limit), drops: None });
+        let is_new = netns != own && !self.inodes.contains(&inode);
+        if let Some(unix) = unix.filter(|_| is_new && self.is_uncounted(inode)) {
+            let (waiting, limit) = queue.map_or((0, None), |q| (q.waiting, Some(q.limit)));
+            match unix.bound() {
+                Some(bound) => {
+                    self.add(netns, Listening { bound, inode, waiting, limit, drops: None });
+                }
+                None => self.unnamed += 1,
+            }
         }
         if self.inodes.contains(&inode) {
             self.holders.add_held(inode, owner);
-            self.queues.insert(inode, queue);
+            self.queues.extend(queue.map(|queue| (inode, queue)));
         }
+    }
+
+    /// Whether a socket that is found in a file was not counted before.
+    fn is_uncounted(&mut self, inode: u32) -> bool {
+        if self.counted.len() == MOST_COUNTED {
+            return !self.counted.contains(&inode);
+        }
+        self.counted.insert(inode)
     }
 
     /// Notes why listeners are missing.

@@ -31,8 +31,10 @@ const KTHREADD: u32 = 2;
 pub(in crate::probes) struct Scan {
     /// The processes that hold a socket which was asked for.
     owners: Vec<Owner>,
-    /// The holders by inode, in the order of process ids.
+    /// The holders by inode, in the order in which they were found: that of process ids.
     held: HashMap<u32, Vec<usize>>,
+    /// Those of [`Self::add_held`].
+    by_key: HashMap<ProcessKey, usize>,
     /// The number of pairs in `held`, and of those beyond [`MOST_HOLDERS`].
     pairs: usize,
     pub(in crate::probes) left_out: u64,
@@ -104,24 +106,23 @@ impl Scan {
         }
     }
 
-    /// Takes over that a process holds a socket, by an iterator that visits one process after the other.
+    /// Takes over that a process holds a socket. Its threads may come between other processes.
     pub(in crate::probes) fn add_held(&mut self, inode: u32, owner: Owner) {
-        if self.owners.last().is_none_or(|last| last.key != owner.key) {
+        let owner = *self.by_key.entry(owner.key).or_insert_with(|| {
             self.owners.push(owner);
-        }
-        self.hold(inode, self.owners.len() - 1);
+            self.owners.len() - 1
+        });
+        self.hold(inode, owner);
     }
 
     fn hold(&mut self, inode: u32, owner: usize) {
         let holders = self.held.entry(inode).or_default();
-        if holders.last() == Some(&owner) {
-            return;
-        }
+        let Err(at) = holders.binary_search(&owner) else { return };
         if self.pairs >= MOST_HOLDERS {
             self.left_out += 1;
             return;
         }
-        holders.push(owner);
+        holders.insert(at, owner);
         self.pairs += 1;
     }
 }
