@@ -2,8 +2,6 @@
 
 use std::cmp::Reverse;
 
-use hashbrown::HashSet;
-
 use super::conn_row::ConnRow;
 use super::row::Row;
 use crate::model::connections::{Change, Connections, What};
@@ -15,20 +13,17 @@ const MOST_ENDED: usize = 16_384;
 /// The connections so far.
 #[derive(Debug, Default)]
 pub(super) struct Conns {
-    /// Those of the last interval's end.
+    /// Those of the end.
     living: Vec<Change>,
     ended: Vec<Change>,
-    /// Those that ended since then.
-    lately: HashSet<u64>,
     /// Ended ones without room.
     smaller: Row,
 }
 
 impl Conns {
-    /// Takes the connections at the end of an interval, as far as they are chosen.
+    /// Takes the connections at the end, as far as they are chosen.
     pub(super) fn take_living(&mut self, connections: &Connections, choose: &Choose) {
         self.living = connections.living().filter(|change| choose.connection(change)).collect();
-        self.lately.clear();
     }
 
     /// Takes a change of a connection that is chosen.
@@ -36,7 +31,6 @@ impl Conns {
         if !matches!(change.what, What::Close | What::Failed) {
             return;
         }
-        self.lately.insert(change.conn.cookie);
         self.ended.push(change.clone());
         if self.ended.len() >= 2 * MOST_ENDED {
             self.ended.sort_by_key(|change| Reverse(bytes(change)));
@@ -48,8 +42,7 @@ impl Conns {
 
     /// The largest rows, at most `top`, and all others added up in one.
     pub(super) fn rows(&self, top: usize) -> Vec<Row> {
-        let is_open = |change: &&Change| !self.lately.contains(&change.conn.cookie);
-        let living = self.living.iter().filter(is_open).map(|change| (change, true));
+        let living = self.living.iter().map(|change| (change, true));
         let mut all: Vec<(&Change, bool)> =
             self.ended.iter().map(|change| (change, false)).chain(living).collect();
         all.sort_by_key(|(change, _)| (Reverse(bytes(change)), change.at, change.conn.cookie));
@@ -59,6 +52,18 @@ impl Conns {
         let rows = all.into_iter().map(|(change, open)| row(change.clone(), open));
         rows.chain((rest.connections > 0).then_some(rest)).collect()
     }
+}
+
+/// Why connections are in no row, `other` included; `None`: all are.
+pub(super) fn missing(connections: &Connections) -> Option<String> {
+    let parts = [
+        (connections.left_out, "records without room in the table"),
+        (connections.limits.sockets, "sockets without room in the kernel's table"),
+        (connections.limits.lost.saturating_add(connections.dropped()), "lost events"),
+    ];
+    let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| format!("connections are missing: {}", parts.join(", ")))
 }
 
 fn bytes(change: &Change) -> u64 {
@@ -83,12 +88,29 @@ fn row(change: Change, is_open: bool) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::conn::{Carried, Conn, Owner, OwnerFrom, Share};
-    use crate::model::connections::{Holders, sample};
+    use crate::model::conn::{Carried, Conn, ConnectionsBatch, Limits, Owner, OwnerFrom, Share};
+    use crate::model::connections::{Bounds, Holders, sample};
     use crate::model::coverage::Attribution;
     use crate::model::open::Comm;
     use crate::model::process::ProcessKey;
     use crate::model::time::Mono;
+
+    #[test]
+    fn connections_without_a_row_are_counted() {
+        let mut connections = Connections::with_bounds(Bounds { conns: 1, ..Bounds::default() });
+        let batch = |cookies: &[u64], lost| ConnectionsBatch {
+            events: cookies.iter().map(|cookie| sample(*cookie)).collect(),
+            limits: Limits { lost, ..Limits::default() },
+            ..ConnectionsBatch::default()
+        };
+        connections.apply(&batch(&[1], 0));
+        assert_eq!(missing(&connections), None);
+        connections.apply(&batch(&[1, 2], 3));
+        assert_eq!(
+            missing(&connections).unwrap(),
+            "connections are missing: 1 records without room in the table, 3 lost events"
+        );
+    }
 
     #[test]
     fn the_largest_have_rows_and_the_others_are_added_up() {
@@ -120,8 +142,8 @@ mod tests {
         let sum = all * (all + 1) / 2;
         assert_eq!(received, [all, all - 1, all - 2, sum - (3 * all - 3)]);
         assert_eq!((rows[3].other, rows[3].connections), (true, all - 3));
-        // One that ended after the last interval is listed once.
+        // Those that are open have rows beside them.
         conns.living = vec![closed(all)];
-        assert_eq!(conns.rows(1)[1].connections, all - 1);
+        assert_eq!(conns.rows(1)[1].connections, all);
     }
 }

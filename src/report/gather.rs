@@ -2,7 +2,7 @@
 
 use clap::ValueEnum as _;
 
-use super::connections::Conns;
+use super::connections::{Conns, missing};
 use super::row::{Row, WithRecord, with_record};
 use super::sums::Sums;
 use super::table::Table;
@@ -131,9 +131,18 @@ impl Lines for Gather {
 
     fn owners(&mut self, _out: &mut Vec<u8>, _at: Stamp, owners: &Connections, processes: &[&Net]) {
         match self.by {
-            By::Connection => self.conns.take_living(owners, &self.choose),
+            // Those of the end have rows.
+            By::Connection => {}
             _ => self.sums.connections(owners, processes),
         }
+    }
+
+    fn end(&mut self, connections: &Connections) -> Option<String> {
+        if self.by != By::Connection {
+            return None;
+        }
+        self.conns.take_living(connections, &self.choose);
+        missing(connections)
     }
 
     /// The summary ends the run: it has the losses, too. `ready` stands on stderr.

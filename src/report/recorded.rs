@@ -85,8 +85,12 @@ pub(super) fn run(
         let n = sums.unwritten;
         say(&format!("report {name}: {n} events are missing, which could not be recorded"));
     }
+    let missing = sums.end();
+    if let Some(missing) = &missing {
+        say(&format!("report {name}: {missing}"));
+    }
     print(sums.finish(start, args.by), args.format)?;
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if complete && missing.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The sums on the way, and what the summary says.
@@ -223,6 +227,7 @@ impl<'c> Recorded<'c> {
             ProbeEvent::Started(ProbeInfo::Io(info)) => {
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
+            ProbeEvent::Hostnames(names) => self.connections.hostnames.add(&names),
             ProbeEvent::Io(sample) => self.io(&sample),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.counts = Some(counts),
             ProbeEvent::Ended(_)
@@ -231,7 +236,6 @@ impl<'c> Recorded<'c> {
             | ProbeEvent::Processes(_)
             | ProbeEvent::OpensUnderWay(_)
             | ProbeEvent::FileCallsUnderWay(_)
-            | ProbeEvent::Hostnames(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_)
             | ProbeEvent::Listeners(_)
@@ -268,6 +272,15 @@ impl<'c> Recorded<'c> {
         self.gather.io(&mut none, &IoLine { counts: other, ..rest });
     }
 
+    fn lost_connections(&self) -> u64 {
+        self.connections.limits.lost.saturating_add(self.connections.dropped())
+    }
+
+    /// Why connections are missing.
+    fn end(&mut self) -> Option<String> {
+        self.gather.end(&self.connections)
+    }
+
     /// The report as it is written. The summary has what the rows count, as that of a live report.
     fn finish(mut self, start: Stamp, by: By) -> Vec<u8> {
         let before = self.before;
@@ -284,8 +297,9 @@ impl<'c> Recorded<'c> {
                 unnamed: counts.unnamed.saturating_sub(before.unnamed),
             }),
             talkers: self.frames.filter(|_| counts(Kind::Talkers)),
-            connections: (self.has_connections && counts(Kind::Connections))
-                .then(ConnectionsSummary::default),
+            connections: (self.has_connections && counts(Kind::Connections)).then(|| {
+                ConnectionsSummary { lost: self.lost_connections(), ..Default::default() }
+            }),
             files: None,
             processes: None,
             io: self.io.filter(|_| counts(Kind::Io)),

@@ -168,6 +168,11 @@ pub trait Lines {
     /// An interval of the processes with connections: those that the filter lets pass, the largest first.
     fn owners(&mut self, out: &mut Vec<u8>, at: Stamp, owners: &Connections, processes: &[&Net]);
 
+    /// The end, before the summary, with the connections as they are then. Returns why some are missing, if any are.
+    fn end(&mut self, _connections: &Connections) -> Option<String> {
+        None
+    }
+
     /// A line about the run; returns false where the format has none, so that stderr gets it.
     fn note(&mut self, _out: &mut Vec<u8>, _note: &Note<'_>) -> bool {
         false

@@ -16,6 +16,7 @@ use super::summary::{Coverage, Ready};
 use super::tally::Tally;
 use crate::cli::Kind;
 use crate::clock;
+use crate::console::say;
 use crate::machine;
 use crate::model::connections::Connections;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, Watched};
@@ -231,6 +232,10 @@ impl Session {
         self.note_dropped();
         for (loss, count) in self.tally.unreported() {
             self.note_lost(loss, count);
+        }
+        if let Some(missing) = self.lines.end(&self.owners) {
+            say(&missing);
+            self.failed = true;
         }
         let summary = self.tally.summary(clock::now(), self.ran, self.coverage.clone());
         self.note(&Note::Summary(&summary));

@@ -19,7 +19,7 @@ use crate::common::conns::*;
 use crate::common::dns::own_etc;
 use crate::common::net::{ip, own_namespace};
 use crate::common::patience::{exited, next, until};
-use crate::common::program::{Stream, ebpftop, program};
+use crate::common::program::{Stream, ebpftop, program, run};
 use crate::common::spawn::ends_with_this_thread;
 use crate::common::tty::Tty;
 
@@ -452,9 +452,16 @@ fn a_recording_has_names_on_request() {
         let names = recorded(&file);
         assert_eq!(names.iter().any(|name| name == "one.example"), asked, "{names:?}");
     }
-    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
     let file = folder.path().join("true.rec");
-    let mut tty = Tty::start(ebpftop(), &["replay", file.to_str().unwrap()], &env, (200, 50));
+    let file = file.to_str().unwrap();
+    let filter = format!("name:one.example port:{port}");
+    let report =
+        run(&["report", file, "--by", "connection", "--format", "json", "--filter", &filter]);
+    let rows = report.of_type("report");
+    assert!(!rows.is_empty(), "{}", report.stderr);
+    assert!(rows.iter().all(|row| row["name"] == "one.example"), "{rows:?}");
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let mut tty = Tty::start(ebpftop(), &["replay", file], &env, (200, 50));
     tty.send("ce");
     tty.wait_for("one.example dns");
     tty.send("D");

@@ -14,6 +14,7 @@ impl Connections {
     pub(super) fn follow(&mut self, conn: &Conn) -> Option<(Parts, Parts)> {
         if self.conns.len() >= self.bounds.conns && self.conns.row(conn.cookie).is_none() {
             self.evicted += 1;
+            self.left_out += 1;
             return None;
         }
         let live = self.conns.row_or_insert(conn.cookie, || Live::new(conn));

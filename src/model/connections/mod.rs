@@ -123,6 +123,8 @@ pub struct Connections {
     pub other: Carried,
     /// Connections, processes, pairs and holders that were evicted or found no room.
     pub evicted: u64,
+    /// Records of connections that found no room, among `evicted`. Of now, also in tables that went back in time.
+    pub left_out: u64,
     /// Counts of events without room in the kernel's tables.
     pub limits: Limits,
     /// The part of `limits` from before a recording that began in the midst of a run.
@@ -171,6 +173,7 @@ impl Connections {
             unattributed: Unattributed::default(),
             other: Carried::default(),
             evicted: 0,
+            left_out: 0,
             limits: Limits::default(),
             limits_before: Limits::default(),
             hostnames: Hostnames::default(),
@@ -229,6 +232,7 @@ impl Connections {
             self.carry(conn);
         }
         self.evicted += tick.left_out + tick.holders_left_out;
+        self.left_out += tick.left_out;
         if tick.complete {
             self.miss(&tick.samples, batch.at);
         }
@@ -247,6 +251,7 @@ impl Connections {
         self.unattributed = Unattributed::default();
         self.accepted = Accepted::default();
         (self.evicted, self.closed_evicted, self.closed_lately) = (0, 0, 0..0);
+        self.left_out = 0;
         self.events = Log::new(self.bounds.events);
         self.closed = Log::new(self.bounds.closed);
         (self.turnover, self.turnover_delta, self.turnover_before) = Default::default();
