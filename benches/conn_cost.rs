@@ -116,6 +116,7 @@ fn with_probe(names: bool, settle: Duration, load: impl FnOnce()) -> Looked {
         interval: Duration::from_secs(1),
         locked: false,
         hostnames: HostnamesConfig { on: names, ..HostnamesConfig::default() },
+        may_poll: false,
     };
     let mut probe = connections::start(config, sink);
     match events.blocking_recv() {

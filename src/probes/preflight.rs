@@ -114,6 +114,7 @@ pub fn try_connections() -> Result<ConnectionsInfo, Problem> {
         interval: Duration::from_secs(60),
         locked: false,
         hostnames: HostnamesConfig::default(),
+        may_poll: true,
     };
     first_answer(
         |sink| connections::start(config, sink),

@@ -66,7 +66,8 @@ impl ConnectionsConfig {
     /// The configuration for these settings.
     pub fn new(settings: &Settings) -> Self {
         let hostnames = HostnamesConfig { on: settings.names, ..HostnamesConfig::default() };
-        Self { interval: settings.interval, locked: settings.locked, hostnames }
+        let Settings { interval, locked, .. } = *settings;
+        Self { interval, locked, hostnames, may_poll: true }
     }
 
     /// The configuration for the dashboard, where a key switches names on and off.

@@ -166,12 +166,13 @@ impl Session {
     }
 
     /// The settings of the connections probe. Connections that listeners accept are only counted: no names are
-    /// looked for.
+    /// looked for, and polling would count nothing.
     fn connections_config(&self, settings: &Settings) -> Option<ConnectionsConfig> {
-        let names = settings.names && self.wanted.has(Kind::Connections);
-        let counts = self.wanted.has(Kind::Connections)
-            || (self.wanted.has(Kind::Listeners) && settings.owners);
-        counts.then(|| ConnectionsConfig::new(&Settings { names, ..settings.clone() }))
+        let lines = self.wanted.has(Kind::Connections);
+        let counts = lines || (self.wanted.has(Kind::Listeners) && settings.owners);
+        let names = settings.names && lines;
+        let config = || ConnectionsConfig::new(&Settings { names, ..settings.clone() });
+        counts.then(|| ConnectionsConfig { may_poll: lines, ..config() })
     }
 
     async fn run_with(

@@ -519,7 +519,8 @@ fn counted(hostnames: HostnamesConfig, done: impl Fn(&HostnameCounts) -> bool) {
     let (sink, mut events) = tokio::sync::mpsc::channel(64);
     let hostnames = HostnamesConfig { on: true, ..hostnames };
     let interval = Duration::from_millis(200);
-    let probe = connections::start(ConnectionsConfig { interval, locked: false, hostnames }, sink);
+    let config = ConnectionsConfig { interval, locked: false, hostnames, may_poll: false };
+    let probe = connections::start(config, sink);
     let port = closing_server();
     let mut started = false;
     until("the count", || {

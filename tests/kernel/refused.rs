@@ -408,6 +408,27 @@ fn listeners_without_the_program_for_them_lack_limits_elsewhere() {
     drop(here);
 }
 
+/// Accepted connections are not counted then, and nothing is polled in their place.
+#[test]
+fn listeners_without_connections_lack_accepted_ones() {
+    own_namespace();
+    lo_up();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let mut stream = stream(&["all"], &["listeners", "--interval", "100ms"]);
+    stream.until("the listener", |line| line["pid"] == std::process::id());
+    let ended = stream.interrupt();
+    let lines = ended.lines();
+    let features: Vec<&Value> =
+        lines[0]["missing"].as_array().unwrap().iter().map(|m| &m["feature"]).collect();
+    assert!(features.contains(&&"listeners: accepted connections".into()), "{}", lines[0]);
+    assert_eq!(lines[0]["attribution"], Value::Null, "{}", lines[0]);
+    let listeners = ended.of_type("listener");
+    assert!(listeners.iter().all(|line| line["accepted"].is_null()), "{listeners:?}");
+    // Namespaces of other tests come and go, and each is said.
+    assert!(ended.code() == 0 || ended.stderr.contains("listeners: "), "{}", ended.stderr);
+    drop(listener);
+}
+
 #[test]
 fn doctor_names_refused_programs_with_reasons() {
     own_namespace();

@@ -29,6 +29,8 @@ pub struct ConnectionsConfig {
     pub locked: bool,
     /// Names that processes ask for.
     pub hostnames: HostnamesConfig,
+    /// Sockets are polled where no program can be attached.
+    pub may_poll: bool,
 }
 
 impl ConnectionsConfig {
@@ -61,7 +63,9 @@ fn run(
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
-        Err(refused) if refused.can_poll => return poll(&refused, config, stopped, sink),
+        Err(refused) if refused.can_poll && config.may_poll => {
+            return poll(&refused, config, stopped, sink);
+        }
         Err(Refused { why, .. }) => return Err(why),
     };
     read::read(attached, info, config, stopped, sink)

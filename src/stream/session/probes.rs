@@ -3,9 +3,12 @@
 use super::Session;
 use crate::cli::Kind;
 use crate::console::say;
-use crate::model::coverage::add_missing;
+use crate::model::coverage::{Missing, add_missing};
 use crate::model::escape::escape;
-use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo, Watched};
+use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo, Watched};
+
+/// The feature of listeners that takes the probe of connections.
+const ACCEPTED: &str = "listeners: accepted connections";
 
 impl Session {
     /// Takes note of an event about the probes themselves.
@@ -22,6 +25,17 @@ impl Session {
                 self.watching(watched);
             }
             ProbeEvent::Started(ProbeInfo::Connections(info)) => self.connections_start(info),
+            // Listeners alone asked for them, which have no number of accepted connections then.
+            ProbeEvent::Failed(ProbeId::Connections, problem)
+                if !self.wanted.has(Kind::Connections) =>
+            {
+                let missing = Missing {
+                    feature: ACCEPTED.into(),
+                    program: "connections".to_owned(),
+                    error: problem.to_string(),
+                };
+                add_missing(&mut self.coverage.missing, [&missing]);
+            }
             ProbeEvent::Failed(_, problem) => {
                 self.failed = true;
                 say(&problem.to_string());
