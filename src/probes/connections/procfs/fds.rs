@@ -254,6 +254,23 @@ mod tests {
     }
 
     #[test]
+    fn a_process_whose_threads_come_between_others_holds_a_socket_once() {
+        let owner = |tgid| Owner {
+            key: ProcessKey { tgid, start_boottime_ns: 1 },
+            uid: 0,
+            comm: Comm::new(b"web"),
+            from: OwnerFrom::Found,
+        };
+        let mut scan = Scan::default();
+        for (inode, tgid) in [(1, 7), (2, 8), (1, 8), (1, 7), (2, 7), (1, 9), (2, 8)] {
+            scan.add_held(inode, owner(tgid));
+        }
+        let pids = |inode| scan.holders(inode).map(|o| o.key.tgid).collect::<Vec<_>>();
+        assert_eq!((pids(1), pids(2)), (vec![7, 8, 9], vec![7, 8]));
+        assert_eq!((scan.pairs, scan.left_out, scan.owners.len()), (5, 0, 3));
+    }
+
+    #[test]
     fn links_and_counts_are_read() {
         assert_eq!(number(b"socket:[4711]", b"socket:["), Some(4_711));
         for link in ["socket:[]", "socket:[x]", "socket:[1", "pipe:[1]", "socket:[99999999999]"] {
