@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154
 
 # Modules that the tests need where they are none of the kernel's own parts, in loading order.
-MODULES=(fuse sch_ingress cls_bpf cls_u32 act_mirred ifb veth dummy tun sch_tbf udp_tunnel ip6_udp_tunnel vxlan inet_diag tcp_diag udp_diag overlay gf128mul ghash-generic ctr crypto_null gcm tls)
+MODULES=(fuse sch_ingress cls_bpf cls_u32 act_mirred ifb veth dummy tun sch_tbf udp_tunnel ip6_udp_tunnel vxlan inet_diag tcp_diag udp_diag unix_diag overlay gf128mul ghash-generic ctr crypto_null gcm tls)
 
 # Programs that the tests run and that busybox lacks, has with fewer options, or that they copy to another name.
 PROGRAMS=(cat sleep strace ip ss ethtool tc setcap setpriv unshare mount umount mountpoint env bash)
