@@ -129,6 +129,8 @@ def rows_of(capture):
 # --- cells to SVG ----------------------------------------------------------------------------
 
 CELL_W, CELL_H, FONT = 8.4, 18, 14
+# Browsers join common spaces into one; not all of them know xml:space.
+NO_BREAK = "\u00a0"
 BASELINE = 13.5
 MARGIN, BAR = 14, 30
 
@@ -250,9 +252,10 @@ def text_element(text, look, x, y, cells_wide):
         attributes += ' font-style="italic"'
     if look[5]:
         attributes += ' text-decoration="underline"'
+    text = html.escape(text.replace(" ", NO_BREAK), quote=False)
     return (
         f'<text x="{n(x)}" y="{n(y + BASELINE)}" textLength="{n(cells_wide * CELL_W)}"'
-        f' lengthAdjust="spacingAndGlyphs"{attributes}>{html.escape(text, quote=False)}</text>'
+        f' lengthAdjust="spacingAndGlyphs"{attributes}>{text}</text>'
     )
 
 
@@ -316,7 +319,7 @@ def in_window(elements, columns, lines, title, style=""):
         out.append(f'<circle cx="{18 + 18 * i}" cy="13" r="5.5" fill="{colour}"/>')
     out.append(
         "<g font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\""
-        f' font-size="{FONT}" xml:space="preserve">'
+        f' font-size="{FONT}">'
     )
     return "\n".join([*out, *elements, "</g></svg>\n"])
 
