@@ -79,10 +79,10 @@ static __always_inline void read_ids(struct conn_ids *ids, __u64 sk)
 		ids->local.port = bpf_ntohs((__u16)WORD(inet_sock, sk, inet_sport));
 }
 
-/* Fills all but time, event and addresses. TCP's counters come before those of the calls: a call that
- * is counted in between makes them larger, never TCP's. */
+/* Fills all but time, event and addresses; windows where the connection lives. TCP's counters come before
+ * those of the calls: a call that is counted in between makes them larger, never TCP's. */
 static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
-					const struct sock_state *state)
+					const struct sock_state *state, const bool lives)
 {
 	__u16 flags = (state->kernel || state->kernel_calls ? CONN_KERNEL : 0) |
 		      (state->passive ? CONN_PASSIVE : 0) | (state->shared ? CONN_SHARED : 0) |
@@ -90,11 +90,6 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 		      (state->sharers_tracked ? CONN_SHARERS : 0);
 	__u32 from;
 
-	__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
-	__builtin_memset(&record->quality, 0, sizeof(record->quality));
-	__builtin_memset(&record->windows, 0, sizeof(record->windows));
-	record->windows.in_flight = QUALITY_UNKNOWN;
-	record->rx_queued = 0;
 	record->state = 0;
 	if (state->stream)
 		record->state = state->old_state ?: (__u8)WORD(sock, sk, __sk_common.skc_state);
@@ -102,8 +97,16 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 		flags |= CONN_TCP;
 		record->rx_queued = tcp_since_base(sk, state, &record->tcp);
 		quality_of(sk, state, &record->quality);
-		if (!state->old_state)
-			read_windows(sk, &record->windows);
+	} else {
+		record->rx_queued = 0;
+		__builtin_memset(&record->tcp, 0, sizeof(record->tcp));
+		__builtin_memset(&record->quality, 0, sizeof(record->quality));
+	}
+	if (lives && state->tcp && !state->old_state) {
+		read_windows(sk, &record->windows);
+	} else {
+		__builtin_memset(&record->windows, 0, sizeof(record->windows));
+		record->windows.in_flight = QUALITY_UNKNOWN;
 	}
 	asm volatile("" ::: "memory");
 	record->flags = flags;
@@ -146,7 +149,7 @@ static __always_inline void write_begin(struct sock_state *state, __u64 ts_ns)
 		count_lost();
 		return;
 	}
-	fill_counts(record, number_of(state), state);
+	fill_counts(record, number_of(state), state, true);
 	record->ids = state->ids;
 	fill_begin(record, state, ts_ns);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
@@ -181,7 +184,7 @@ static __always_inline void begins(struct sock_state *state, __u64 ts_ns)
 {
 	__u32 *place = begun_place(state);
 
-	__sync_lock_test_and_set(&state->begun_ns, ts_ns);
+	state->begun_ns = ts_ns; /* others have the state from its place in the list on */
 	if (!has_walk || !place || __sync_val_compare_and_swap(place, 0, state->at + 1)) {
 		ts_ns = take_begun(state);
 		if (ts_ns)
@@ -201,6 +204,18 @@ static __always_inline void forget_quality(struct conn_record *record)
 	record->quality.reordering = QUALITY_UNKNOWN;
 }
 
+/* Units of `closed_at`: its 32 bits last for 73 minutes. */
+#define CLOSED_AT_SHIFT 10
+
+/* When a socket ended. */
+static __always_inline __u64 end_ns(const struct sock_state *state, __u16 flags)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u32 before = (__u32)(now >> CLOSED_AT_SHIFT) - state->first.closed_at;
+
+	return flags & CONN_FOUND ? now - ((__u64)before << CLOSED_AT_SHIFT) : now;
+}
+
 /* Writes the end of a socket. `cookie` is that of the state, which take_state took. */
 static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags)
 {
@@ -214,11 +229,11 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 			count_lost();
 		return;
 	}
-	fill_counts(record, number_of(state), state);
+	fill_counts(record, number_of(state), state, false);
 	record->ids = state->ids;
 	record->cookie = cookie;
 	record->begun_ns = begun_ns;
-	record->ts_ns = bpf_ktime_get_ns();
+	record->ts_ns = end_ns(state, flags);
 	record->event = CONN_CLOSE;
 	record->error = state->error;
 	record->flags |= flags;
@@ -244,8 +259,14 @@ static __noinline void end_state(struct sock_state *state, __u16 flags)
 	free_state(state);
 }
 
-/* The state of the socket that has this cookie. A state of another one at the same address, whose end
- * was not observed, is reported and freed. */
+/* Reports a socket that is gone: its end was not observed, or TCP's was and no process closed it. */
+static __always_inline void end_gone(struct sock_state *state)
+{
+	end_state(state, state->tcp && state->old_state ? CONN_FOUND : CONN_UNSEEN);
+}
+
+/* The state of the socket that has this cookie. A state of another one at the same address is reported
+ * and freed. */
 static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie)
 {
 	struct sock_state *state = state_of(sk);
@@ -254,7 +275,7 @@ static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie
 		return state;
 	if (!state->cookie)
 		return cookie_soon(state) && is_cookie_of(state, cookie) ? state : NULL;
-	end_state(state, CONN_UNSEEN);
+	end_gone(state);
 	return NULL;
 }
 

@@ -37,6 +37,13 @@ static __always_inline bool is_subflow(__u64 sk)
 	       (__u8)WORD(tcp_sock, sk, is_mptcp);
 }
 
+/* No process has it any more. A process that closes a socket with unread bytes has TCP at CLOSE before
+ * SOCK_DEAD. */
+static __always_inline bool is_released(const struct sock_state *state, __u64 addr)
+{
+	return state->released || WORD(sock, addr, __sk_common.skc_flags) & (1 << SOCK_DEAD);
+}
+
 /* A connection is at CLOSE. */
 static __always_inline void tcp_closes(struct sock_state *state, __u64 addr, int from)
 {
@@ -51,12 +58,13 @@ static __always_inline void tcp_closes(struct sock_state *state, __u64 addr, int
 		end_state(state, 0);
 		return;
 	}
-	/* Else processes may read on until they close it: see tcp_gone. */
-	if (!counts_calls ||
-	    (state->tcp && WORD(sock, addr, __sk_common.skc_flags) & (1 << SOCK_DEAD)))
+	/* Else processes may read on until they close it: see sock_released. */
+	if (!counts_calls || (state->tcp && is_released(state, addr))) {
 		end_state(state, 0);
-	else
-		keep_totals(addr, state, from);
+		return;
+	}
+	state->first.closed_at = bpf_ktime_get_ns() >> CLOSED_AT_SHIFT;
+	keep_totals(addr, state, from);
 }
 
 /* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
@@ -139,8 +147,9 @@ int tcp_state_raw(__u64 *ctx)
 	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], false);
 }
 
-/* Both TCP and the processes have closed it. */
-SEC("tp_btf/tcp_destroy_sock")
+/* Both TCP and the processes have closed it. The form for machines on whose every socket sock_released
+ * does not run, or where no walk finds the sockets that it does not run for. */
+SEC("?tp_btf/tcp_destroy_sock")
 int tcp_gone(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
@@ -151,17 +160,23 @@ int tcp_gone(__u64 *ctx)
 	return 0;
 }
 
-/* Other sockets end with their file. Where this is not attached, the reader's walk finds the end. */
+/* A process closes a socket's last file: sockets other than TCP's end with it, and TCP that is at CLOSE.
+ * What the kernel made for itself, and what was never accepted, ends without this: the walk finds it. */
 SEC("cgroup/sock_release")
 int sock_released(struct bpf_sock *sk)
 {
-	struct sock_state *state;
+	struct sock_state *state = state_of(sk);
 
-	if (is_tcp(sk))
+	if (!state ||
+	    !is_cookie_of(state, WORD(sock, number_of(state), __sk_common.skc_cookie.counter)))
 		return 1;
-	state = state_of(sk);
-	if (!state || state->tcp || state->cookie != bpf_get_socket_cookie(sk))
+	if (state->tcp) {
+		state->released = 1;
+		/* Where TCP comes to CLOSE on another CPU right now, the walk finds the end. */
+		if (state->old_state)
+			end_state(state, 0);
 		return 1;
+	}
 	/* MPTCP that is accepted without a question for its peer has no addresses yet */
 	if (!state->stream || !state->ids.remote.port)
 		read_ids(&state->ids, number_of(state));

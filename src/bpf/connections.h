@@ -19,6 +19,7 @@ enum conn_flag {
 	CONN_STREAM = 16, /* its only peer is `remote` */
 	CONN_SHARERS = 32, /* `shares` has entries of it */
 	CONN_UNSEEN = 64, /* the end itself was not observed */
+	CONN_FOUND = 128, /* the walk found that nothing holds it any more; it ended with TCP */
 };
 
 /* How a process is known to use a socket. */
@@ -46,7 +47,7 @@ struct caller {
 	struct conn_counts counts;
 	__u8 comm[16];
 	__u32 uid;
-	__u32 pad;
+	__u32 closed_at; /* in a socket's first caller: when TCP came to CLOSE, see end_ns */
 };
 
 enum conn_unknown {

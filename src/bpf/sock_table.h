@@ -34,7 +34,7 @@ struct sock_state {
 	__u32 last_tgid;
 	__u16 error;
 	__u8 kernel_calls; /* a kernel thread called */
-	__u8 pad8;
+	__u8 released; /* TCP: no process has a file of it */
 	__u32 held; /* number of the last run of `holders` that found `first` with it */
 	__u32 at; /* index in `socks` */
 	__u32 rx_queued; /* TCP: unread bytes at CLOSE */

@@ -88,9 +88,4 @@ enum {
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
-static __always_inline bool is_tcp(const struct bpf_sock *sk)
-{
-	return sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP;
-}
-
 #endif

@@ -129,6 +129,10 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
+
 typedef struct {
 	__s64 counter;
 } atomic64_t;
@@ -167,6 +171,7 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 	int skc_bound_dev_if;
+	refcount_t skc_refcnt;
 };
 
 struct sk_buff_head {

@@ -47,12 +47,16 @@ static __always_inline __u64 sum_of_calls(const struct sock_state *state)
 }
 
 /* Whether the memory at `sk` is still the socket of the state. TCP lives on without its file, and
- * MPTCP without one until it is accepted; any other socket ends with it. */
+ * MPTCP without one until it is accepted; any other socket ends with it. Memory of a freed socket keeps
+ * its contents until it is used again (SLAB_TYPESAFE_BY_RCU). */
 static __always_inline bool is_alive(__u64 sk, const struct sock_state *state)
 {
-	return is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)) &&
-	       (state->tcp || WORD(sock, sk, sk_socket) ||
-		(state->passive && state->first.from == OWNER_NONE && !state->old_state));
+	if (!is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)))
+		return false;
+	if (state->tcp)
+		return !state->old_state || HALF(sock, sk, __sk_common.skc_refcnt.refs.counter);
+	return WORD(sock, sk, sk_socket) ||
+	       (state->passive && state->first.from == OWNER_NONE && !state->old_state);
 }
 
 /* Reports a begun connection. If it ends meanwhile, its end takes `begun_ns` and reports both, and
@@ -69,7 +73,7 @@ __noinline int report_if_begun(struct sock_state *state)
 	ts_ns = state->begun_ns;
 	if (!ts_ns || !cookie)
 		return 0;
-	fill_counts(&record, sk, state);
+	fill_counts(&record, sk, state, true);
 	record.ids = state->ids;
 	fill_begin(&record, state, ts_ns);
 	if (cookie == state->cookie &&
@@ -112,7 +116,7 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 	if (sk != addr || !cookie)
 		return true;
 	if (!is_alive(sk, state)) {
-		end_state(state, CONN_UNSEEN);
+		end_gone(state);
 		return true;
 	}
 	/* Connections count from their establishment on. */
@@ -130,7 +134,7 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 	record = bpf_ringbuf_reserve(&walked, sizeof(*record), 0);
 	if (!record)
 		return false;
-	fill_counts(record, sk, state);
+	fill_counts(record, sk, state, true);
 	if (state->stream)
 		record->ids = state->ids;
 	else /* connect() may change them; the next call reports that: see meet_peer */

@@ -132,6 +132,18 @@ pub fn of_call(call: Syscall) -> String {
     format!("opens: {}", call.name())
 }
 
+/// Forms of features that need the programs that count calls. With them TCP lives on at CLOSE until its
+/// process closes it: `sock_released` sees that, and the walk the few sockets that have none; else
+/// `tcp_gone`, which costs each connection more.
+macro_rules! with_calls {
+    ($($program:literal),*) => {
+        &[
+            &[$($program,)* "sent", "received", "sock_released", "walk"],
+            &[$($program,)* "sent", "received", "tcp_gone"],
+        ]
+    };
+}
+
 /// All features of all objects. A feature that needs another one's programs names these too.
 pub const FEATURES: [Feature; 36] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
@@ -155,18 +167,17 @@ pub const FEATURES: [Feature; 36] = [
     feature(Object::Opens, CHANGE_RING, &[&["ring_submit", "ring_complete"]]),
     feature(Object::Cgroups, BRIEF_CGROUPS, &[&["cgroup_made"]]),
     feature(Object::Connections, TCP, &[&["tcp_state"], &["tcp_state_raw"]]),
-    feature(Object::Connections, CALLS, &[&["sent", "received", "tcp_gone"]]),
+    feature(Object::Connections, CALLS, with_calls!()),
+    feature(Object::Connections, PEERS_V4, with_calls!("sends_to_v4", "receives_from_v4")),
+    feature(Object::Connections, PEERS_V6, with_calls!("sends_to_v6", "receives_from_v6")),
     feature(
         Object::Connections,
-        PEERS_V4,
-        &[&["sends_to_v4", "receives_from_v4", "sent", "received", "tcp_gone"]],
+        SOCKET_END,
+        &[
+            &["sock_released", "sent", "received", "walk"],
+            &["sock_released", "sent", "received", "tcp_gone"],
+        ],
     ),
-    feature(
-        Object::Connections,
-        PEERS_V6,
-        &[&["sends_to_v6", "receives_from_v6", "sent", "received", "tcp_gone"]],
-    ),
-    feature(Object::Connections, SOCKET_END, &[&["sock_released", "sent", "received", "tcp_gone"]]),
     feature(Object::Connections, ACCEPTS_V4, &[&["accepts_v4"]]),
     feature(Object::Connections, ACCEPTS_V6, &[&["accepts_v6"]]),
     feature(Object::Connections, HOLDERS, &[&["holders"]]),

@@ -14,7 +14,8 @@ use crate::common::program::Stream;
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    setsockopt, socketpair, sockopt,
 };
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -323,6 +324,65 @@ fn a_connection_that_is_not_accepted_is_unattributed() {
     let table = run.ended.of_type("owners").pop().unwrap();
     assert!(table["unattributed"]["waiting"]["rx_bytes"].as_u64() >= Some(50), "{table}");
     assert_eq!(bytes(&run.row(client)), (0, 50));
+}
+
+/// Makes a connection: when it began by its line, once the run has ended.
+fn moment(listener: &TcpListener) -> impl Fn(&Run) -> String + use<> {
+    let conn = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = conn.local_addr().unwrap().port();
+    move |run| {
+        let mut connects = run.of("connect");
+        connects.retain(|line| line["local_port"] == port);
+        assert_eq!(connects.len(), 1, "{connects:?}");
+        connects[0]["time"].as_str().unwrap().into()
+    }
+}
+
+#[test]
+fn tcp_that_has_ended_is_followed_until_its_process_closes_it() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let now = libc::linger { l_onoff: 1, l_linger: 0 };
+    let pair = || {
+        let mut client = TcpStream::connect(to).unwrap();
+        setsockopt(&client, sockopt::Linger, &now).unwrap();
+        client.write_all(&[0; 10]).unwrap();
+        let server = listener.accept().unwrap().0;
+        (client, server)
+    };
+    let closes_of = |run: &Run, port: u16| {
+        let mut closes = run.of("close");
+        closes.retain(|line| line["local_port"] == to.port() && line["remote_port"] == port);
+        assert_eq!(closes.len(), 1, "{closes:?}");
+        closes.remove(0)
+    };
+
+    // The peer resets it. What had arrived is read after that.
+    let (client, mut server) = pair();
+    let reset = client.local_addr().unwrap().port();
+    drop(client);
+    let mut events = [PollFd::new(server.as_fd(), PollFlags::empty())];
+    assert_eq!(poll(&mut events, PollTimeout::from(5_000u16)), Ok(1));
+    let over = moment(&TcpListener::bind(local("127.0.0.1")).unwrap());
+    read_exactly(&mut server, 10);
+    drop(server);
+    // The process ends it and leaves what has arrived unread.
+    let (client, server) = pair();
+    let unread = client.local_addr().unwrap().port();
+    assert_eq!(server.peek(&mut [0; 10]).unwrap(), 10);
+    drop(server);
+    let later = moment(&TcpListener::bind(local("127.0.0.1")).unwrap());
+    drop(client);
+
+    let run = end(stream);
+    let close = closes_of(&run, reset);
+    assert_eq!((&close["pid"], bytes(&close)), (&json!(std::process::id()), (10, 0)));
+    assert_eq!(close["errno"], "ECONNRESET");
+    assert!(close["time"].as_str() > Some(&over(&run)), "{close}");
+    let close = closes_of(&run, unread);
+    assert_eq!((&close["pid"], bytes(&close)), (&json!(std::process::id()), (10, 0)));
+    assert!(close["time"].as_str() < Some(&later(&run)), "{close}");
 }
 
 /// Waits until the peer has read `bytes` more.

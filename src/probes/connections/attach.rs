@@ -167,11 +167,14 @@ pub(super) fn attach(
     storage: &mut Storage,
 ) -> Result<(Attached<'_>, ConnectionsInfo), AttachError> {
     let choice = Choice::of(Object::Connections);
-    let root = hierarchy_root().map(|root| &root.dir);
+    let root = hierarchy_root();
     let choice = match root {
-        Some(_) => choice,
+        Some(root) if root.partial.is_none() => choice,
+        // There it is not run for every socket.
+        Some(_) => choice.skip("sock_released"),
         None => choice.unavailable(&CGROUP_PROGRAMS, "cgroup v2 is not mounted, and cannot be"),
     };
+    let root = root.map(|root| &root.dir);
     let (attached, choice) =
         programs::load(&Connections { root }, storage, choice).map_err(AttachError::Load)?;
     let mut missing = choice.missing();

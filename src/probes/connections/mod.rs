@@ -5,6 +5,7 @@
 
 mod attach;
 mod decode;
+mod holders;
 mod hostnames;
 pub(super) mod procfs;
 mod read;

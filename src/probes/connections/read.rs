@@ -1,20 +1,20 @@
 //! Empties the ring on a timer, and at the end of each interval reads the counts of living sockets.
 
 use std::cell::RefCell;
-use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
-use libbpf_rs::{Iter, Link, MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
 
 use super::attach::Attached;
 use super::decode::{self, Decoded};
+use super::holders::Holders;
 use super::hostnames::Hostnames;
 use super::shares::{Peers, Shares};
 use super::{ConnectionsConfig, SwitchNames};
 use crate::bpf::connections::ConnectionsSkel;
-use crate::bpf::connections::types::{bss, holder_record, walk_over};
+use crate::bpf::connections::types::{bss, walk_over};
 use crate::clock;
 use crate::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits};
 use crate::model::connections::MAX_CONNS;
@@ -29,10 +29,8 @@ use crate::sys::misses;
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Records in one batch, 300 bytes each, of two events at most.
 const BATCH_RECORDS: usize = 1_024;
-/// Sockets, and further holders, in one tick: as many as the model follows.
+/// Sockets in one tick: as many as the model follows.
 const MOST: usize = MAX_CONNS;
-/// Bytes of one read of an iterator: the kernel's own buffer.
-const READ_BYTES: usize = 32 << 10;
 
 /// Finds the connections that are there, reports its start, and reads until it is stopped; then it
 /// detaches and reads the rest.
@@ -46,7 +44,8 @@ pub(super) fn read(
     let Attached { links, holders, mut skel } = attached;
     // Connections that are older than the programs get a state, with their process.
     set(&mut skel, |bss| bss.seeding = true);
-    each_holder(holders.as_ref(), |_| {})?;
+    let mut holders = Holders::new(holders);
+    holders.run()?;
     set(&mut skel, |bss| bss.seeding = false);
     let (events, walked) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let (conns, found) =
@@ -143,29 +142,6 @@ fn set(skel: &mut ConnectionsSkel<'_>, change: impl FnOnce(&mut bss)) {
     }
 }
 
-/// Runs the iterator over open files to its end, and hands over its records.
-fn each_holder(link: Option<&Link>, mut take: impl FnMut(&[u8])) -> libbpf_rs::Result<()> {
-    const BYTES: usize = size_of::<holder_record>();
-    let Some(link) = link else { return Ok(()) };
-    let mut iter = Iter::new(link)?;
-    let mut buffer = vec![0; READ_BYTES];
-    let mut have = 0;
-    loop {
-        let room = buffer.get_mut(have..).unwrap_or_default();
-        let read = match iter.read(room) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => continue,
-            Err(e) => return Err(e.into()),
-        };
-        have += read;
-        let whole = have - have % BYTES;
-        buffer.get(..whole).unwrap_or_default().chunks_exact(BYTES).for_each(&mut take);
-        buffer.copy_within(whole..have, 0);
-        have -= whole;
-    }
-}
-
 /// The ring that walks write into, and the bytes read from it.
 struct Walk<'a> {
     ring: RingBuffer<'a>,
@@ -205,10 +181,10 @@ struct Reader<'a, 'obj> {
     skel: ConnectionsSkel<'obj>,
     events: &'a RefCell<Vec<Decoded>>,
     walk: Walk<'a>,
-    holders: Option<Link>,
+    holders: Holders,
     shares: Shares,
     peers: Peers,
-    /// Sockets that ended since the last walk over them.
+    /// Sockets that ended since the last walk over them, while a tick is under way.
     closed: HashSet<u64>,
     /// The latest other event of each socket since then, while a tick is under way.
     latest: Option<HashMap<u64, Conn>>,
@@ -293,10 +269,10 @@ impl Reader<'_, '_> {
             if ended && has_peers {
                 self.peers.end(cookie);
             }
-            if ended {
-                self.closed.insert(cookie);
-            }
             if let Some(latest) = &mut self.latest {
+                if ended {
+                    self.closed.insert(cookie);
+                }
                 latest.extend(events.last().map(|event| (cookie, event.clone())));
             }
         }
@@ -324,20 +300,16 @@ impl Reader<'_, '_> {
         let lost = self.lost_events();
         let complete = last || lost != self.lost;
         self.lost = lost;
-        set(&mut self.skel, |bss| {
-            bss.walk_everything = complete;
-            bss.holders_run += 1;
-        });
+        set(&mut self.skel, |bss| bss.walk_everything = complete);
         // Without a walk nothing is known to be missing.
         let complete = complete && self.has_walk();
         let mut tick = ConnectionsTick { complete, ..ConnectionsTick::default() };
-        each_holder(self.holders.as_ref(), |record| {
-            if tick.holders.len() < MOST {
-                tick.holders.extend(decode::holder(record));
-            } else {
-                tick.holders_left_out += 1;
-            }
-        })?;
+        if last || self.holders.are_due() {
+            set(&mut self.skel, |bss| bss.holders_run += 1);
+            self.holders.run()?;
+        }
+        tick.holders.clone_from(&self.holders.found);
+        tick.holders_left_out = std::mem::take(&mut self.holders.left_out);
         // Of a socket whose end was lost, the walk finds nothing.
         let shared = self.shares.sockets();
         let mut decoded = Vec::new();
