@@ -63,28 +63,33 @@ enum direction {
 
 /* A call that has returned. */
 struct call {
+	__u64 task;
 	__s64 ret;
 	__u64 took_ns; /* 0: not timed */
 	__u32 nr;
 	__u32 side;
+	__u32 tgid;
 };
 
 /* include/uapi/linux/stat.h */
 #define TYPE_SHIFT 12
 #define TYPE_REGULAR 8
 
-static __always_inline void add(struct io_counts *counts, enum direction direction, __u64 bytes)
+static __always_inline void add(struct io_counts *counts, enum direction direction, __u64 bytes,
+				__u64 calls)
 {
 	if (direction == READS) {
 		__sync_fetch_and_add(&counts->read_bytes, bytes);
-		__sync_fetch_and_add(&counts->read_calls, 1);
+		__sync_fetch_and_add(&counts->read_calls, calls);
 	} else {
 		__sync_fetch_and_add(&counts->written_bytes, bytes);
-		__sync_fetch_and_add(&counts->write_calls, 1);
+		__sync_fetch_and_add(&counts->write_calls, calls);
 	}
 }
 
 #include "io_times.h"
+
+#include "io_last.h"
 
 /* Makes the entry of a key; 0 where there is no room. */
 static __always_inline struct io_timed_entry *make_entry(const struct io_key *key, __u32 type,
@@ -126,32 +131,58 @@ static __always_inline __u32 type_of(__u64 file)
 	return (HALF(inode, inode, i_mode) & 0xffff) >> TYPE_SHIFT;
 }
 
-/* Counts a call of the current process on an open file. One that failed is timed alone. */
-static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
-				  enum repeat repeat)
+static __always_inline bool is_wanted(__u32 type)
 {
-	__u64 task = bpf_get_current_task(), path[2];
+	return type == TYPE_REGULAR || every_type;
+}
+
+/* Counts a call of the current process on an open file. One that failed is timed alone. `last`: the CPU's
+ * record for this direction; 0: it is not used. */
+static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
+				  struct io_last *last, enum repeat repeat)
+{
+	bool maybe_last = last && last->key.file == file;
 	struct io_timed_entry *entry;
 	struct io_key key = {};
 	struct io_rest *left;
-	__u32 type;
+	__u64 path[2];
+	__u32 type = 0;
 
 	if (!file) {
 		left = bpf_map_lookup_elem(&rest, &call->side);
 		if (left && call->ret >= 0)
-			add(&left->unknown, direction, call->ret);
+			add(&left->unknown, direction, call->ret, 1);
 		return;
 	}
-	type = type_of(file);
-	if (type != TYPE_REGULAR && !every_type)
-		return;
+	if (!maybe_last) {
+		type = type_of(file);
+		if (!is_wanted(type))
+			return;
+	}
+	if (slow_ns && !call->took_ns) {
+		left = bpf_map_lookup_elem(&rest, &call->side);
+		if (left)
+			__sync_fetch_and_add(&left->untimed, 1);
+		if (call->ret < 0)
+			return;
+	}
 	key.file = file;
 	WORDS(file, file, f_path.mnt, f_path.dentry, path);
 	key.path = fold(0, path[0]) ^ path[1];
 	key.start_boottime_ns =
-		WORD(task_struct, WORD(task_struct, task, group_leader), start_boottime);
-	key.tgid = bpf_get_current_pid_tgid() >> 32;
+		WORD(task_struct, WORD(task_struct, call->task, group_leader), start_boottime);
+	key.tgid = call->tgid;
 	key.side = call->side;
+	if (maybe_last) {
+		if (is_last(last, &key)) {
+			last->bytes += call->ret;
+			last->calls += 1;
+			return;
+		}
+		type = type_of(file);
+		if (!is_wanted(type))
+			return;
+	}
 	entry = bpf_map_lookup_elem(&used, &key);
 	if (!entry)
 		entry = repeat == BY_CALL ? make_by_call(&key, type) : make_by_loop(&key, type);
@@ -161,11 +192,22 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 	if (call->ret < 0)
 		return;
 	if (entry) {
-		add(&entry->entry.counts, direction, call->ret);
+		add(&entry->entry.counts, direction, call->ret, 1);
+		if (last)
+			missed_last(last, &key, direction);
 		return;
 	}
 	if (left)
-		add(&left->other, direction, call->ret);
+		add(&left->other, direction, call->ret, 1);
+}
+
+/* The same at the return of a system call. With durations each call is counted in its entry. */
+static __always_inline void count_returned(__u64 file, enum direction direction,
+					   const struct call *call, enum repeat repeat)
+{
+	struct io_last *last = slow_ns ? 0 : last_of(call->side, direction);
+
+	count(file, direction, call, last, repeat);
 }
 
 /* The arguments that are descriptors, by call. */
@@ -244,19 +286,25 @@ static __always_inline enum shape shape_of(__u32 nr)
 #define PSR_MODE32_BIT 0x10 /* arch/arm64/include/uapi/asm/ptrace.h */
 
 /* Whether a 32-bit call is under way: its numbers are others. */
-static __always_inline bool in_compat_call(__u64 regs)
+static __always_inline bool in_compat_call(__u64 task, __u64 regs)
 {
 #if defined(__TARGET_ARCH_x86)
 	(void)regs;
-	return HALF(task_struct, bpf_get_current_task(), thread_info.status) & TS_COMPAT;
+	return HALF(task_struct, task, thread_info.status) & TS_COMPAT;
 #else
+	(void)task;
 	return WORD(pt_regs, regs, pstate) & PSR_MODE32_BIT;
 #endif
 }
 
-static __always_inline bool is_own(void)
+static __always_inline __u32 current_tgid(void)
 {
-	return own_tgid && (__u32)(bpf_get_current_pid_tgid() >> 32) == own_tgid;
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline bool is_own(__u32 tgid)
+{
+	return own_tgid && tgid == own_tgid;
 }
 
 /* MAX_RW_COUNT of include/linux/fs.h: no call moves more. A supervisor of seccomp can make a call
@@ -297,22 +345,23 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 
 	call.nr = CALL_NUMBER(regs);
 	shape = shape_of(call.nr);
-	if (shape == NEITHER || (ret < 0 && !slow_ns) || call.side > 1 || in_compat_call(regs) ||
-	    is_own())
+	if (shape == NEITHER || (ret < 0 && !slow_ns) || call.side > 1)
 		return 0;
-	if (slow_ns) {
-		/* in any case: what it finds later is taken for a call under way */
+	call.task = bpf_get_current_task();
+	if (in_compat_call(call.task, regs))
+		return 0;
+	call.tgid = current_tgid();
+	if (is_own(call.tgid))
+		return 0;
+	if (slow_ns) /* in any case: a time that is found later is taken for a call under way */
 		call.took_ns = end_of_call(repeat);
-		if (ret < 0 && !call.took_ns)
-			return 0;
-	}
 	if (ret > MOST_BYTES)
 		return 0;
 	descriptors(shape, regs, &from, &to);
 	if (from != NO_FD)
-		count(file_of(from), READS, &call, repeat);
+		count_returned(file_of_task(call.task, from), READS, &call, repeat);
 	if (to != NO_FD)
-		count(file_of(to), WRITES, &call, repeat);
+		count_returned(file_of_task(call.task, to), WRITES, &call, repeat);
 	return 0;
 }
 
@@ -341,7 +390,8 @@ static __always_inline int entered(__u64 regs, __u32 nr, enum repeat repeat)
 	enum shape shape = shape_of(nr);
 	__s32 from, to;
 
-	if (shape == NEITHER || side > 1 || in_compat_call(regs) || is_own())
+	if (shape == NEITHER || side > 1 || in_compat_call(bpf_get_current_task(), regs) ||
+	    is_own(current_tgid()))
 		return 0;
 	descriptors(shape, regs, &from, &to);
 	if (every_type || is_counted_type(from) || is_counted_type(to))
@@ -370,6 +420,7 @@ const struct io_key *unused_key __attribute__((unused));
 const struct io_timed_entry *unused_entry __attribute__((unused));
 const struct io_under_way_head *unused_under_way __attribute__((unused));
 const struct slow_record *unused_slow __attribute__((unused));
+const struct io_last_used *unused_last __attribute__((unused));
 const struct io_counts *unused_counts __attribute__((unused));
 const enum record_kind *unused_record_kind __attribute__((unused));
 const enum resolved_kind *unused_resolved_kind __attribute__((unused));

@@ -113,11 +113,29 @@ struct io_under_way_head {
 _Static_assert(sizeof(struct io_under_way_head) == IO_UNDER_WAY_HEAD_BYTES,
 	       "the head has no hidden padding");
 
+/* A use that a CPU counts without its entry. Its calls are in no entry yet; the entry exists. */
+struct io_last {
+	struct io_key key; /* no file: none */
+	__u64 bytes;
+	__u64 calls;
+	__u64 next_file; /* of the last call that was counted in an entry */
+};
+
+/* Per CPU and side: one for reads and one for writes, as a program that copies has a file of each. */
+struct io_last_used {
+	struct io_last by[2];
+};
+
+#define IO_LAST_USED_BYTES 112
+_Static_assert(sizeof(struct io_last_used) == IO_LAST_USED_BYTES,
+	       "the record has no hidden padding");
+
 /* Counts without an entry, per CPU and side. */
 struct io_rest {
 	struct io_counts other; /* the table was full */
 	struct io_counts unknown; /* the descriptor was closed by the time the call returned */
 	__u64 slow; /* calls of the limit's duration or longer while the table was full */
+	__u64 untimed; /* with --slow: calls whose beginning is not known, counted or failed */
 };
 
 #endif

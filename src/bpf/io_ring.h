@@ -32,7 +32,8 @@ int io_uring_begun(struct trace_event_raw_io_uring_submit_req *ctx)
 {
 	__u64 io = (__u64)ctx->req, now;
 
-	if (!(uring_reads(ctx->opcode) || uring_writes(ctx->opcode)) || side > 1 || is_own())
+	if (!(uring_reads(ctx->opcode) || uring_writes(ctx->opcode)) || side > 1 ||
+	    is_own(current_tgid()))
 		return 0;
 	now = bpf_ktime_get_ns();
 	bpf_map_update_elem(&submitted, &io, &now, BPF_ANY);
@@ -66,17 +67,16 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 	opcode = WORD(io_kiocb, io, opcode);
 	reads = uring_reads(opcode);
 	writes = uring_writes(opcode);
-	if (!(reads || writes) || is_own())
+	call.task = bpf_get_current_task();
+	call.tgid = current_tgid();
+	if (!(reads || writes) || is_own(call.tgid))
 		return 0;
-	if (slow_ns) {
+	if (slow_ns)
 		call.took_ns = end_of_request(io);
-		if (res < 0 && !call.took_ns)
-			return 0;
-	}
 	if (reads)
-		count(WORD(io_kiocb, io, file), READS, &call, BY_LOOP);
+		count(WORD(io_kiocb, io, file), READS, &call, 0, BY_LOOP);
 	else
-		count(WORD(io_kiocb, io, file), WRITES, &call, BY_LOOP);
+		count(WORD(io_kiocb, io, file), WRITES, &call, 0, BY_LOOP);
 	return 0;
 }
 

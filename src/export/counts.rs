@@ -64,6 +64,7 @@ pub struct Counts {
     has_slow: bool,
     /// Calls on descriptors that were closed when they returned.
     unknown_io: Counter,
+    untimed_io: Counter,
     /// Changes of files are reported.
     has_files: bool,
     lost_changes: Counter,
@@ -102,6 +103,7 @@ impl Counts {
             has_io: false,
             has_slow: false,
             unknown_io: Counter::ZERO,
+            untimed_io: Counter::ZERO,
             has_files: false,
             lost_changes: Counter::ZERO,
             changes_reported: 0,
@@ -139,6 +141,7 @@ impl Counts {
                 other.slow_calls.add(sample.other_slow);
                 let unknown = sample.unknown;
                 self.unknown_io.add(unknown.read_calls.saturating_add(unknown.write_calls));
+                self.untimed_io.add(sample.untimed);
             }
             ProbeEvent::Files(changes) => self.changes(changes, places),
             ProbeEvent::Links(links) => self.marks = Marks::of(links),

@@ -109,6 +109,12 @@ pub static UNKNOWN_IO_CALLS: Family = counter(
     "",
     "With --io: calls whose descriptor was closed by the time they returned; in no other count.",
 );
+pub static UNTIMED_IO_CALLS: Family = counter(
+    "ebpftop_file_untimed_calls",
+    "",
+    "",
+    "With --slow: calls on files without a duration, since their beginning is not known.",
+);
 pub static FILE_CHANGES: Family = counter(
     "ebpftop_file_changes",
     "",
@@ -230,7 +236,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 40] = [
+pub static FAMILIES: [&Family; 41] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -242,6 +248,7 @@ pub static FAMILIES: [&Family; 40] = [
     &FILE_WRITTEN,
     &SLOW_CALLS,
     &UNKNOWN_IO_CALLS,
+    &UNTIMED_IO_CALLS,
     &FILE_CHANGES,
     &FILE_CHANGES_LOST,
     &INTERFACE_PACKETS,

@@ -227,6 +227,10 @@ pub struct IoSample {
     /// Slow calls (`--slow`) that found no room either, failed ones too.
     #[serde(skip)]
     pub other_slow: u64,
+    /// Calls without a duration (`--slow`), failed ones too: the times at which they began found no place, or
+    /// they began before the start.
+    #[serde(skip)]
+    pub untimed: u64,
     /// Calls whose descriptor was closed by the time they returned: whether their files are of a type
     /// that is counted is unknown. In no other number.
     pub unknown: IoCounts,

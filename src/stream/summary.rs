@@ -147,6 +147,8 @@ pub struct IoSummary {
     pub counts: IoCounts,
     /// Calls on descriptors that were closed when they returned; not among the counts.
     pub unknown: IoCounts,
+    /// Calls without a duration, where calls are timed; among the counts, but for failed ones.
+    pub untimed: u64,
 }
 
 /// The part of the summary about opens.

@@ -158,6 +158,7 @@ impl Tally {
     pub(super) fn read_and_wrote(&mut self, sample: &IoSample) {
         self.io.counts += sample.total();
         self.io.unknown += sample.unknown;
+        self.io.untimed = self.io.untimed.saturating_add(sample.untimed);
     }
 
     /// Starts and ends of processes that were lost until now; how many since the last time, if any.

@@ -8,7 +8,8 @@ use crate::bpf::connections::types::{
 use crate::bpf::held::types::held_head;
 use crate::bpf::hostnames::types::hostname_head;
 use crate::bpf::io::types::{
-    io_counts, io_entry, io_key, io_rest, io_timed_entry, io_times, io_under_way_head, slow_record,
+    io_counts, io_entry, io_key, io_last_used, io_rest, io_timed_entry, io_times,
+    io_under_way_head, slow_record,
 };
 use crate::bpf::listeners::types::listener_record;
 use crate::bpf::opens::types::{
@@ -46,6 +47,7 @@ const _: () = assert!(size_of::<listener_record>() == LISTENER_RECORD_BYTES);
 const _: () = assert!(size_of::<io_key>() == 32);
 const _: () = assert!(size_of::<io_entry>() == 72);
 const _: () = assert!(size_of::<io_timed_entry>() == 304);
+const _: () = assert!(size_of::<io_last_used>() == 112);
 const _: () = assert!(size_of::<slow_record>() == 104);
 /// Bytes of `struct io_under_way_head`, as `io.h` asserts it.
 pub(crate) const IO_UNDER_WAY_HEAD_BYTES: usize = 80;
@@ -72,7 +74,7 @@ plain!(
     share_key,
     share_record
 );
-plain!(io_counts, io_entry, io_key, io_rest, io_times, io_timed_entry, slow_record);
+plain!(io_counts, io_entry, io_key, io_last_used, io_rest, io_times, io_timed_entry, slow_record);
 plain!(io_under_way_head);
 
 /// The bytes of a record.

@@ -20,6 +20,7 @@ use crate::keys::Action;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
 use crate::model::history::per_second;
+use crate::model::opens::IoState;
 use crate::model::problem::Problem;
 
 /// Lines of the warning above rows of a probe that has stopped.
@@ -243,19 +244,21 @@ fn missing_events(app: &App, look: &Look) -> String {
     logs.into_iter().filter_map(of).collect()
 }
 
-/// Bytes of files and slow calls that found no room for their process and file.
+/// Bytes of files and slow calls that found no room for their process and file, and calls without a duration.
 fn bytes_without_room(app: &App) -> String {
-    let (other, slow) = (app.opens().io().other, app.opens().io().other_slow);
-    if other.is_none() && slow == 0 {
-        return String::new();
+    let IoState { other, other_slow, untimed, .. } = app.opens().io();
+    let more = |n: u64, before: &str, after: &str| match n {
+        0 => String::new(),
+        n => format!("{before}{}{after}", num::grouped(n)),
+    };
+    let untimed = more(*untimed, " calls without a duration: ", " ");
+    if other.is_none() && *other_slow == 0 {
+        return untimed;
     }
     let bytes = |n: u64| num::scaled(n as f64, app.screen.units.binary);
     let (read, written) = (bytes(other.read_bytes), bytes(other.written_bytes));
-    let slow = match slow {
-        0 => String::new(),
-        n => format!(", {} slow", num::grouped(n)),
-    };
-    format!(" other: read {read} B, wrote {written} B{slow} ")
+    let slow = more(*other_slow, ", ", " slow");
+    format!(" other: read {read} B, wrote {written} B{slow} {untimed}")
 }
 
 /// The traffic of all processes, or why it is unknown.

@@ -36,10 +36,16 @@ fn calls_until(end: Instant, dir: &std::path::Path, thread: usize) -> IoCounts {
         // Opened again and again: the addresses of struct file are used again.
         for (n, bytes) in (0..FILES).zip([1, 100, 512].into_iter().cycle()) {
             let file = open(n);
-            done.written_bytes += file.write_at(&buffer[..bytes], 0).unwrap() as u64;
-            done.read_bytes += file.read_at(&mut buffer, 0).unwrap() as u64;
-            done.write_calls += 1;
-            done.read_calls += 1;
+            // In a row and in turn, on one file.
+            for n in 0..=n % 4 {
+                done.written_bytes += file.write_at(&buffer[..bytes], 0).unwrap() as u64;
+                done.write_calls += 1;
+                if n > 1 {
+                    continue;
+                }
+                done.read_bytes += file.read_at(&mut buffer, 0).unwrap() as u64;
+                done.read_calls += 1;
+            }
         }
     }
     done

@@ -64,6 +64,7 @@ impl Watch {
                     all.uses.extend(part.uses);
                     all.other += part.other;
                     all.other_slow += part.other_slow;
+                    all.untimed += part.untimed;
                     all.unknown += part.unknown;
                 }
                 ProbeEvent::SlowCalls(part) => {

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Pid;
 
 use super::io::{Expected, by_file, counts, filled, new, watch};
+use crate::common::conns::{done, process};
 use crate::common::io_speed::full_speed;
 use crate::common::opens::in_child;
 use ebpftop::probes::io::IoConfig;
@@ -205,4 +207,56 @@ fn on_all_cores_every_call_is_counted_and_timed() {
     let run = full_speed(Duration::from_secs(3), Some(Duration::from_secs(1)));
     assert_eq!(run.counted, run.done);
     assert_eq!(run.timed, run.done.read_calls + run.done.write_calls, "{run:?}");
+}
+
+/// Without durations each CPU counts calls in a row on one file in a record of its own.
+#[test]
+fn on_all_cores_calls_in_a_row_are_counted() {
+    let run = full_speed(Duration::from_secs(3), None);
+    assert_eq!(run.counted, run.done);
+}
+
+/// Processes that share an open file and a CPU, so that one finds the record of another, and files whose
+/// struct file has the address of one that was closed.
+#[test]
+fn calls_in_a_row_are_those_of_each_process_and_file() {
+    const ROUNDS: u64 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let shared = filled(&root.join("shared"));
+    for as_on_510 in [false, true] {
+        let watch = watch(IoConfig { as_on_510, ..IoConfig::default() });
+        let children = [1, 2, 3].map(|calls| {
+            process(|| {
+                let mut cpu = nix::sched::CpuSet::new();
+                cpu.set(0).unwrap();
+                nix::sched::sched_setaffinity(Pid::from_raw(0), &cpu).unwrap();
+                for _ in 0..ROUNDS {
+                    for _ in 0..calls {
+                        assert_eq!(shared.read_at(&mut [0; 10], 0).unwrap(), 10);
+                    }
+                    std::thread::yield_now();
+                    for name in ["a", "b"] {
+                        let own = new(&root.join(format!("{calls}{name}")));
+                        for n in 0..calls {
+                            assert_eq!(own.write_at(b"xyz", n).unwrap(), 3);
+                        }
+                    }
+                }
+            })
+        });
+        children.into_iter().for_each(done);
+        let sample = watch.finish();
+        for (child, calls) in children.into_iter().zip([1, 2, 3].map(|n| n * ROUNDS)) {
+            let (read, written) = (counts(calls * 10, calls, 0, 0), counts(0, 0, calls * 3, calls));
+            let (a, b) = (format!("{}a", calls / ROUNDS), format!("{}b", calls / ROUNDS));
+            let expected = Expected::from([
+                (root.join("shared"), read),
+                (root.join(a), written),
+                (root.join(b), written),
+            ]);
+            let files = by_file(&sample, child.as_raw().try_into().unwrap());
+            assert_eq!(here(files, &root), expected, "as on 5.10: {as_on_510}");
+        }
+    }
 }

@@ -177,6 +177,42 @@ fn requests_of_io_uring_are_timed() {
     assert!(one.took_ns >= WAIT.as_nanos() as u64, "{one:?}");
 }
 
+/// So many requests wait on a pipe at once as the table has no room for.
+#[test]
+fn requests_beyond_their_table_are_counted_as_untimed() {
+    const REQUESTS: u32 = 20_000;
+    const ROOM: u32 = 16_384;
+    let watch = watch(IoConfig { every_type: true, slow: Some(LIMIT), ..IoConfig::default() });
+    if !watch.info.missing.is_empty() {
+        assert!(watch.info.missing.iter().any(|m| m.feature.contains("io_uring")));
+        return;
+    }
+    let child = in_child(|| {
+        let mut ring = IoUring::new(REQUESTS.next_power_of_two()).unwrap();
+        let mut buffers = vec![0u8; REQUESTS as usize];
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let fd = types::Fd(reader.as_raw_fd());
+        for buffer in &mut buffers {
+            let entry = opcode::Read::new(fd, buffer, 1).build();
+            // SAFETY: the buffers live through the wait.
+            unsafe { ring.submission().push(&entry).unwrap() };
+        }
+        assert_eq!(ring.submit().unwrap(), REQUESTS as usize);
+        assert_eq!(writer.write(&vec![b'x'; REQUESTS as usize]).unwrap(), REQUESTS as usize);
+        ring.submit_and_wait(REQUESTS as usize).unwrap();
+        assert!(ring.completion().all(|one| one.result() == 1));
+    });
+    let sample = watch.finish();
+    let pipes = sample.uses.iter().filter(|one| one.key.tgid == child);
+    let read: Vec<_> = pipes.filter(|one| one.counts.read_calls > 0).collect();
+    let calls = read.iter().map(|one| one.counts.read_calls).sum::<u64>();
+    let timed = read.iter().flat_map(|one| &one.times).map(|times| times.calls()).sum::<u64>();
+    assert_eq!(calls, u64::from(REQUESTS));
+    assert!(timed <= u64::from(ROOM) + 1, "{timed}");
+    // Others make calls too.
+    assert!(timed + sample.untimed >= calls, "{timed} + {}", sample.untimed);
+}
+
 #[test]
 fn slow_calls_that_find_no_room_are_counted() {
     const CALLS: u64 = 200_000;

@@ -70,6 +70,7 @@ impl Counts {
         }
         if self.has_slow {
             all.push(self.by_group(&of::SLOW_CALLS, |counts| &mut counts.slow_calls));
+            all.push(family(&of::UNTIMED_IO_CALLS, self.untimed_io.publish().map(plain)));
         }
         self.change_samples(&mut all);
         self.interface_samples(&mut all);
@@ -100,7 +101,8 @@ impl Counts {
         self.interfaces.each(f);
         self.connections.lost.iter_mut().for_each(|(_, n)| f(n));
         self.watched.iter_mut().for_each(|watched| f(&mut watched.opens));
-        [&mut self.unknown_io, &mut self.lost_changes].into_iter().for_each(&mut *f);
+        let of_files = [&mut self.unknown_io, &mut self.untimed_io, &mut self.lost_changes];
+        of_files.into_iter().for_each(&mut *f);
         let lost = &mut self.lost;
         [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording].into_iter().for_each(f);
     }

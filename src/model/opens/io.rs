@@ -20,6 +20,8 @@ pub struct IoState {
     pub other: IoCounts,
     /// Slow calls among these, failed ones too: in no row and no distribution.
     pub other_slow: u64,
+    /// Calls without a duration, where calls are timed: see [`IoSample::untimed`].
+    pub untimed: u64,
     /// Calls whose descriptor was closed when they returned; in no other number.
     pub unknown: IoCounts,
 }
@@ -83,6 +85,7 @@ impl Opens {
         self.io.other += sample.other;
         self.io.unknown += sample.unknown;
         self.io.other_slow = self.io.other_slow.saturating_add(sample.other_slow);
+        self.io.untimed = self.io.untimed.saturating_add(sample.untimed);
         self.total.io.add(&sample.other, &None, interval);
         (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
     }

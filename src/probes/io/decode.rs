@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::bpf::io::types::{io_counts, io_entry, io_key, io_times};
+use crate::bpf::io::types::{io_counts, io_entry, io_key, io_last, io_times};
 use crate::model::call_times::{self, CallTimes};
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts};
 use crate::model::open::{Comm, ResolvedKind};
@@ -98,6 +98,23 @@ impl Uses {
 fn call_times(times: &io_times) -> CallTimes {
     let counts = times.counts.iter().map(|n| u64::from(*n));
     CallTimes::new(times.max_ns, times.slow.into(), counts)
+}
+
+/// Adds `more`, of other calls.
+pub(super) fn add(sum: &mut io_counts, more: &io_counts) {
+    sum.read_bytes = sum.read_bytes.saturating_add(more.read_bytes);
+    sum.written_bytes = sum.written_bytes.saturating_add(more.written_bytes);
+    sum.read_calls = sum.read_calls.saturating_add(more.read_calls);
+    sum.write_calls = sum.write_calls.saturating_add(more.write_calls);
+}
+
+/// The counts of a CPU's record of reads, or of writes.
+pub(super) fn of_last(record: &io_last, writes: bool) -> io_counts {
+    let io_last { bytes, calls, .. } = *record;
+    match writes {
+        false => io_counts { read_bytes: bytes, read_calls: calls, ..Default::default() },
+        true => io_counts { written_bytes: bytes, write_calls: calls, ..Default::default() },
+    }
 }
 
 pub(super) fn counts(counts: &io_counts) -> IoCounts {

@@ -5,14 +5,16 @@ use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use libbpf_rs::{MapCore, MapFlags, RingBuffer, RingBufferBuilder};
+use plain::Plain;
 
 use super::attach::Attached;
 use super::decode::Uses;
 use super::slow::{self, SlowReader};
 use super::{Begin, IoConfig, decode, under_way};
 use crate::bpf::io::IoSkel;
-use crate::bpf::io::types::{io_entry, io_key, io_rest, io_timed_entry};
+use crate::bpf::io::types::{io_counts, io_entry, io_key, io_last_used, io_rest, io_timed_entry};
 use crate::clock;
 use crate::model::event::ProbeEvent;
 use crate::model::file_io::{IoCounts, IoSample};
@@ -95,6 +97,7 @@ struct Rest {
     other: IoCounts,
     unknown: IoCounts,
     slow: u64,
+    untimed: u64,
 }
 
 struct Reader<'a, 'obj> {
@@ -164,8 +167,12 @@ impl Reader<'_, '_> {
         if !self.drain()? {
             return Ok(false);
         }
-        let uses = self.take_entries(side).map_err(libbpf_rs::Error::from)?.into_sorted();
-        let rest = self.take_rest(side)?;
+        let mut last = self.take_last(side)?;
+        let uses = self.take_entries(side, &mut last).map_err(libbpf_rs::Error::from)?;
+        let uses = uses.into_sorted();
+        let mut rest = self.take_rest(side)?;
+        // None: a record's entry is there as long as the record.
+        last.values().for_each(|counts| rest.other += decode::counts(counts));
         if let (Some(epoch), Some(bss)) =
             (self.names.borrow_mut().turn(), self.skel.maps.bss_data.as_deref_mut())
         {
@@ -195,14 +202,33 @@ impl Reader<'_, '_> {
         let last = IoSample {
             other: rest.other,
             other_slow: rest.slow,
+            untimed: rest.untimed,
             unknown: rest.unknown,
             ..part(some, false)
         };
         Ok(self.sink.blocking_send(ProbeEvent::Io(last)).is_ok())
     }
 
-    /// Takes the entries of a side out of the table.
-    fn take_entries(&mut self, side: u32) -> std::io::Result<Uses> {
+    /// Takes what the CPUs counted of their last uses on a side, by the bytes of the key.
+    fn take_last(&self, side: u32) -> libbpf_rs::Result<HashMap<Vec<u8>, io_counts>> {
+        let mut last = HashMap::<Vec<u8>, io_counts>::new();
+        take_percpu(&self.skel.maps.last_used, side, |used: &io_last_used| {
+            for (record, writes) in used.by.iter().zip([false, true]) {
+                if record.calls > 0 {
+                    let sum = last.entry(bytes_of(&record.key).to_vec()).or_default();
+                    decode::add(sum, &decode::of_last(record, writes));
+                }
+            }
+        })?;
+        Ok(last)
+    }
+
+    /// Takes the entries of a side out of the table, and adds to each what is in `last` of it.
+    fn take_entries(
+        &mut self,
+        side: u32,
+        last: &mut HashMap<Vec<u8>, io_counts>,
+    ) -> std::io::Result<Uses> {
         let map = self.skel.maps.used.as_fd();
         let names = self.names.borrow();
         let (mut uses, mut keys) = (Uses::default(), Vec::new());
@@ -216,6 +242,9 @@ impl Reader<'_, '_> {
                 // Too short where calls are not timed.
                 let has_times = plain::copy_from_bytes(&mut timed, value).is_ok();
                 let times = has_times.then_some(&timed.times);
+                if let Some(more) = last.remove(key) {
+                    decode::add(&mut counted.counts, &more);
+                }
                 uses.add(&id, &counted, times, &names);
                 keys.extend_from_slice(key);
             }
@@ -226,19 +255,30 @@ impl Reader<'_, '_> {
 
     /// Takes what has no entry on a side: for lack of room, and of unknown files.
     fn take_rest(&self, side: u32) -> libbpf_rs::Result<Rest> {
-        let map = &self.skel.maps.rest;
-        let values = map.lookup_percpu(&side.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
         let mut sum = Rest::default();
-        for value in &values {
-            let mut rest = io_rest::default();
-            if plain::copy_from_bytes(&mut rest, value).is_ok() {
-                sum.other += decode::counts(&rest.other);
-                sum.unknown += decode::counts(&rest.unknown);
-                sum.slow = sum.slow.saturating_add(rest.slow);
-            }
-        }
-        let zero = vec![bytes_of(&io_rest::default()).to_vec(); values.len()];
-        map.update_percpu(&side.to_ne_bytes(), &zero, MapFlags::ANY)?;
+        take_percpu(&self.skel.maps.rest, side, |rest: &io_rest| {
+            sum.other += decode::counts(&rest.other);
+            sum.unknown += decode::counts(&rest.unknown);
+            sum.slow = sum.slow.saturating_add(rest.slow);
+            sum.untimed = sum.untimed.saturating_add(rest.untimed);
+        })?;
         Ok(sum)
     }
+}
+
+/// Calls `each` with every CPU's value of a side that no program counts on, and clears them.
+fn take_percpu<T: Plain + Default>(
+    map: &impl MapCore,
+    side: u32,
+    mut each: impl FnMut(&T),
+) -> libbpf_rs::Result<()> {
+    let values = map.lookup_percpu(&side.to_ne_bytes(), MapFlags::ANY)?.unwrap_or_default();
+    let mut one = T::default();
+    for value in &values {
+        if plain::copy_from_bytes(&mut one, value).is_ok() {
+            each(&one);
+        }
+    }
+    let zero = vec![bytes_of(&T::default()).to_vec(); values.len()];
+    map.update_percpu(&side.to_ne_bytes(), &zero, MapFlags::ANY)
 }

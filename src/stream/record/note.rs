@@ -299,6 +299,13 @@ impl Record for &Summary {
             ),
             |s| Maybe(s.io.map(|io| io.unknown.read_calls.saturating_add(io.unknown.write_calls))),
         );
+        v.field(
+            key!(
+                "io_untimed_calls",
+                "calls on files without a duration, with --slow: of io_uring below kernel 6.4, those whose                  beginning found no place, and those that began before the start; with io"
+            ),
+            |s| Maybe(s.io.map(|io| io.untimed)),
+        );
         v.field(key!("slow", "slow lines written; with slow"), |s| {
             Maybe(s.slow.map(|slow| slow.written))
         });

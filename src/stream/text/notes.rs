@@ -111,7 +111,7 @@ fn summary(summary: &Summary) -> String {
             let _ = write!(out, ", {n} accepted connections to further addresses not counted");
         }
     }
-    if let Some(IoSummary { counts, unknown }) = summary.io {
+    if let Some(IoSummary { counts, unknown, untimed }) = summary.io {
         let _ = write!(
             out,
             "; read {} B in {} calls, wrote {} B in {} calls",
@@ -120,6 +120,9 @@ fn summary(summary: &Summary) -> String {
         let calls = unknown.read_calls.saturating_add(unknown.write_calls);
         if calls > 0 {
             let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
+        }
+        if untimed > 0 {
+            let _ = write!(out, ", {untimed} calls without a duration");
         }
     }
     if let Some(slow) = summary.slow {

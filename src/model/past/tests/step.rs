@@ -83,6 +83,7 @@ pub(super) fn bytes_of_files(at: Mono, uses: &[(u32, u32, u16)], other: u16) -> 
         uses: uses.iter().map(one).collect(),
         other: counts(other),
         other_slow: other.into(),
+        untimed: 0,
         unknown: counts(other),
         more: false,
     }
