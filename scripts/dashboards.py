@@ -235,6 +235,13 @@ HOST = Dashboard(
             about="With --files: files created, removed, renamed and the like.",
         ),
         graph(
+            "Drops of listeners by program",
+            (f'topk(15, sum by ({SERVICE}, program, protocol) (rate(ebpftop_listener_drops_total{{instance="$instance"}}[$__rate_interval])))',
+             NAME + " {{protocol}}"),
+            unit="ops",
+            about="Connections and datagrams, mostly since a queue was full.",
+        ),
+        graph(
             "Losses",
             ('sum by (reason) (rate(ebpftop_opens_lost_total{instance="$instance"}[$__rate_interval]))', "opens {{reason}}"),
             ('sum by (reason) (rate(ebpftop_connection_events_lost_total{instance="$instance"}[$__rate_interval]))',

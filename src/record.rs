@@ -36,9 +36,6 @@ use crate::session::{Choose, Stop, answered, new_loop, say_lost_cgroups};
 use crate::settings::Settings;
 use output::{Output, not_begun};
 
-/// Time between two readings of the listeners.
-const LISTENERS_EVERY: Duration = Duration::from_secs(10);
-
 /// How often the age of a waiting block is checked.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -72,7 +69,7 @@ pub fn run(settings: &Settings, args: &RecordArgs) -> anyhow::Result<ExitCode> {
             talkers: Some(TalkersConfig::new(settings)),
             connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
             io: IoConfig::new(settings, false),
-            listeners: settings.owners.then(|| ListenersConfig::every(LISTENERS_EVERY, settings)),
+            listeners: settings.owners.then(|| ListenersConfig::seldom(settings)),
         };
         let mut probes = ProbeSet::start(config, Order::AtOnce);
         let mut session = Session::new(choose, stop);

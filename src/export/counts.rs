@@ -2,6 +2,7 @@
 
 mod connections;
 mod interfaces;
+mod listeners;
 mod processes;
 mod snapshot;
 
@@ -9,9 +10,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::groups::{Groups, Places};
+use super::groups::{Groups, PlaceLabels, Places};
 use super::series::Counter;
 use super::text::labels;
+use crate::model::cgroup::Cgroup;
 use crate::model::coverage::{Missing, add_missing};
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, ProbeInfo};
@@ -24,6 +26,7 @@ use crate::model::timeline::WatchedPaths;
 
 use connections::ConnectionCounts;
 use interfaces::Interfaces;
+use listeners::ListenerCounts;
 use processes::Processes;
 pub use snapshot::Usage;
 
@@ -58,6 +61,7 @@ pub struct Counts {
     interfaces: Interfaces,
     marks: Marks,
     connections: ConnectionCounts,
+    listeners: ListenerCounts,
     /// Bytes of files are counted.
     has_io: bool,
     /// Calls are timed.
@@ -100,6 +104,7 @@ impl Counts {
             interfaces: Interfaces::default(),
             marks: Marks::default(),
             connections: ConnectionCounts::default(),
+            listeners: ListenerCounts::default(),
             has_io: false,
             has_slow: false,
             unknown_io: Counter::ZERO,
@@ -143,6 +148,20 @@ impl Counts {
                 self.unknown_io.add(unknown.read_calls.saturating_add(unknown.write_calls));
                 self.untimed_io.add(sample.untimed);
             }
+            ProbeEvent::Listeners(found) => {
+                let (groups, processes) = (&mut self.groups, &mut self.processes);
+                self.listeners.take(found, |row, dropped| {
+                    let places = &mut WithCgroup { cgroup: row.cgroup.as_deref(), places };
+                    let group = row.owner.as_ref().and_then(|owner| {
+                        processes.group_of_known(groups, owner.key, owner.comm, places)
+                    });
+                    let counts = groups.counts(group);
+                    match row.bound.is_tcp() {
+                        true => counts.tcp_drops.add(dropped),
+                        false => counts.udp_drops.add(dropped),
+                    }
+                });
+            }
             ProbeEvent::Files(changes) => self.changes(changes, places),
             ProbeEvent::Links(links) => self.marks = Marks::of(links),
             ProbeEvent::Watching(watched) => self.interfaces.watch(watched),
@@ -162,7 +181,6 @@ impl Counts {
             | ProbeEvent::OpensUnderWay(_)
             | ProbeEvent::FileCallsUnderWay(_)
             | ProbeEvent::Hostnames(_)
-            | ProbeEvent::Listeners(_)
             | ProbeEvent::SlowCalls(_) => {}
         }
     }
@@ -194,7 +212,10 @@ impl Counts {
                 add_missing(&mut self.missing, watched.iter().flat_map(|w| &w.missing));
                 self.interfaces.watch(watched);
             }
-            ProbeInfo::Listeners(_) => {}
+            ProbeInfo::Listeners(info) => {
+                self.listeners.present = true;
+                add_missing(&mut self.missing, &info.missing);
+            }
             ProbeInfo::Connections(info) => {
                 add_missing(&mut self.missing, &info.missing);
                 self.connections.start(info.attribution);
@@ -277,5 +298,22 @@ impl Counts {
         self.lost_changes = Counter::ZERO;
         let lost = before.lost_by().iter().map(|(key, opens, failed)| (*key, (*opens, *failed)));
         self.lost.by_process = lost.collect();
+    }
+}
+
+/// The places of processes, where that of one is known besides by the path of its cgroup.
+struct WithCgroup<'a, P> {
+    cgroup: Option<&'a [u8]>,
+    places: &'a mut P,
+}
+
+impl<P: Places> Places for WithCgroup<'_, P> {
+    fn named(&mut self, id: u64) -> Option<&Cgroup> {
+        self.places.named(id)
+    }
+
+    fn process(&mut self, key: ProcessKey) -> Option<PlaceLabels> {
+        let by_path = |path| PlaceLabels::of(&Cgroup::at(path));
+        self.places.process(key).or_else(|| self.cgroup.map(by_path))
     }
 }

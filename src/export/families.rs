@@ -143,6 +143,24 @@ pub static CONNECT_FAILURES: Family = counter(
 );
 pub static ACCEPTS: Family =
     counter("ebpftop_accepts", "", GROUP, "Connections accepted by this machine.");
+pub static LISTENERS: Family = gauge(
+    "ebpftop_listeners",
+    "",
+    "protocol",
+    "TCP listeners and bound UDP sockets of all network namespaces, as last read; every 10 s.",
+);
+pub static LISTENER_DROPS: Family = counter(
+    "ebpftop_listener_drops",
+    "",
+    "unit, container, namespace, pod, program, protocol",
+    "Connections (tcp) and datagrams (udp) that listeners dropped, since their queue was full or else.",
+);
+pub static LISTENERS_PARTIAL: Family = gauge(
+    "ebpftop_listeners_partial",
+    "",
+    "",
+    "Whether the last reading of listeners may lack some, or their processes.",
+);
 pub static CONNECTIONS: Family =
     gauge("ebpftop_connections", "", "", "Connections that are tracked now.");
 pub static CONNECTION_EVENTS_LOST: Family = counter(
@@ -176,6 +194,12 @@ pub static GROUPS_EVICTED: Family = counter(
     "",
     "",
     "Groups that were evicted; from then on they count in other.",
+);
+pub static INTERFACES_EVICTED: Family = counter(
+    "ebpftop_interfaces_evicted",
+    "",
+    "",
+    "Interfaces that are not watched any more and made room for others; their counts are in other.",
 );
 pub static BUILD: Family = info("ebpftop_build", "version", "The version of this program.");
 pub static CPU: Family = counter(
@@ -236,7 +260,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 41] = [
+pub static FAMILIES: [&Family; 45] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -255,6 +279,7 @@ pub static FAMILIES: [&Family; 41] = [
     &INTERFACE_BYTES,
     &INTERFACE_COUNTED,
     &INTERFACE_PARTIAL,
+    &INTERFACES_EVICTED,
     &TALKER_PACKETS,
     &TALKER_BYTES,
     &CONNECTION_BYTES,
@@ -262,6 +287,9 @@ pub static FAMILIES: [&Family; 41] = [
     &CONNECTS,
     &CONNECT_FAILURES,
     &ACCEPTS,
+    &LISTENERS,
+    &LISTENER_DROPS,
+    &LISTENERS_PARTIAL,
     &CONNECTIONS,
     &CONNECTION_EVENTS_LOST,
     &CONNECTION_ATTRIBUTION,

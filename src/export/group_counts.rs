@@ -25,6 +25,9 @@ pub struct GroupCounts {
     pub written_bytes: Counter,
     /// Calls that read or wrote and took long.
     pub slow_calls: Counter,
+    /// Connections that TCP listeners dropped, and datagrams that UDP sockets dropped.
+    pub tcp_drops: Counter,
+    pub udp_drops: Counter,
     /// Changes of files that were made, in the order of [`Op::ALL`].
     changes: [Counter; Op::ALL.len()],
 }
@@ -43,6 +46,8 @@ impl GroupCounts {
             read_bytes: counter,
             written_bytes: counter,
             slow_calls: counter,
+            tcp_drops: counter,
+            udp_drops: counter,
             changes: Default::default(),
         }
     }
@@ -98,7 +103,7 @@ impl GroupCounts {
         Op::ALL.iter().copied().zip(&mut self.changes)
     }
 
-    fn fixed(&mut self) -> [&mut Counter; 9] {
+    fn fixed(&mut self) -> [&mut Counter; 11] {
         [
             &mut self.opens,
             &mut self.rx_bytes,
@@ -109,6 +114,8 @@ impl GroupCounts {
             &mut self.read_bytes,
             &mut self.written_bytes,
             &mut self.slow_calls,
+            &mut self.tcp_drops,
+            &mut self.udp_drops,
         ]
     }
 
@@ -139,10 +146,10 @@ impl GroupCounts {
 
     /// A measure of activity: the sum of all counts, changes of files included, with 1 KiB of payload, or of bytes read and written, as one.
     pub(super) fn weight(&mut self) -> u64 {
-        let [opens, rx, tx, connects, failures, accepts, read, written, slow] =
+        let [opens, rx, tx, connects, failures, accepts, read, written, slow, tcp, udp] =
             self.fixed().map(|n| n.value());
         let changes = self.changes.iter().map(|n| n.value());
-        let sum = [opens, connects, failures, accepts, slow]
+        let sum = [opens, connects, failures, accepts, slow, tcp, udp]
             .into_iter()
             .chain(changes)
             .fold(0u64, u64::saturating_add);

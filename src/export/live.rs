@@ -16,6 +16,7 @@ use crate::privileges;
 use crate::probes::cgroups::{Cgroup, Cgroups};
 use crate::probes::connections::ConnectionsConfig;
 use crate::probes::io::IoConfig;
+use crate::probes::listeners::ListenersConfig;
 use crate::probes::process_info;
 use crate::probes::{OpensConfig, Order, ProbeSet, ProbesConfig, TalkersConfig};
 use crate::session::{Stop, answered, say_lost_cgroups};
@@ -34,7 +35,7 @@ pub(super) async fn run(
         }),
         talkers: Some(TalkersConfig::new(settings)),
         connections: settings.owners.then(|| ConnectionsConfig::new(settings)),
-        listeners: None,
+        listeners: settings.owners.then(|| ListenersConfig::seldom(settings)),
         io: IoConfig::new(settings, false),
     };
     let mut probes = ProbeSet::start(config, Order::AtOnce);

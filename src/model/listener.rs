@@ -178,11 +178,12 @@ pub struct KnownListeners {
 }
 
 impl KnownListeners {
-    /// Takes over a reading: fills in since when each listener is known, and passes on what changed.
+    /// Takes over a reading: fills in since when each listener is known, and passes on what changed; of a
+    /// [`Change`](ListenerEvent::Change) with the listener as it was.
     pub fn follow(
         &mut self,
         found: &mut Listeners,
-        mut each: impl FnMut(ListenerEvent, &Listener),
+        mut each: impl FnMut(ListenerEvent, &Listener, Option<&Listener>),
     ) {
         if found.partial && found.rows.is_empty() {
             // It failed, and says nothing of any listener.
@@ -198,9 +199,11 @@ impl KnownListeners {
             let first_seen = before.as_ref().map_or(new.then_some(found.at), |before| before.since);
             row.since = row.since.or(first_seen);
             match before {
-                None if new => each(ListenerEvent::Listen, row),
-                None => each(ListenerEvent::Seen, row),
-                Some(before) if before != *row => each(ListenerEvent::Change, row),
+                None if new => each(ListenerEvent::Listen, row, None),
+                None => each(ListenerEvent::Seen, row, None),
+                Some(before) if before != *row => {
+                    each(ListenerEvent::Change, row, Some(&before));
+                }
                 Some(_) => {}
             }
             known.insert(id, row.clone());
@@ -213,7 +216,7 @@ impl KnownListeners {
             self.missed = lacking;
         }
         gone.sort_unstable_by_key(Listener::identity);
-        gone.iter().for_each(|gone| each(ListenerEvent::Close, gone));
+        gone.iter().for_each(|gone| each(ListenerEvent::Close, gone, None));
         self.was_whole = Some(is_whole);
     }
 }
@@ -256,7 +259,7 @@ mod tests {
         let mut read = |at, rows: Vec<Listener>, partial| {
             let mut found = Listeners { at: Mono(at), rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row| events.push((event, port(row))));
+            known.follow(&mut found, |event, row, _| events.push((event, port(row))));
             let since: Vec<_> = found.rows.iter().map(|row| row.since.map(|at| at.0)).collect();
             (events, since)
         };
@@ -286,7 +289,7 @@ mod tests {
             let rows = rows.iter().map(|port| listener(*port, u32::from(*port))).collect();
             let mut found = Listeners { rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row| events.push((event, port(row))));
+            known.follow(&mut found, |event, row, _| events.push((event, port(row))));
             events
         };
         assert_eq!(read(&[], true), []);
@@ -305,7 +308,7 @@ mod tests {
         for reading in 0..4 {
             let rows = (0..most).map(|n| listener(80, reading * most + n)).collect();
             let mut found = Listeners { rows, left_out: 3, ..Listeners::default() };
-            known.follow(&mut found, |event, _| {
+            known.follow(&mut found, |event, _, _| {
                 closed += usize::from(event == ListenerEvent::Close);
             });
             assert!(known.known.len() + known.missed.len() <= 2 * MAX_LISTENERS);

@@ -55,7 +55,15 @@ impl IoConfig {
     }
 }
 
+/// Between two readings of the listeners of a run without a screen.
+const SELDOM: Duration = Duration::from_secs(10);
+
 impl ListenersConfig {
+    /// The configuration for these settings, with a reading in ten seconds.
+    pub fn seldom(settings: &Settings) -> Self {
+        Self::every(SELDOM, settings)
+    }
+
     /// The configuration for these settings, with a reading every `interval` at most.
     pub fn every(interval: Duration, settings: &Settings) -> Self {
         Self { interval, unix: settings.unix_listeners, locked: settings.locked }

@@ -1,14 +1,18 @@
 //! `export` of what happens now, on the real kernel.
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBuf;
 
 use crate::common::conns::{done, process};
 use crate::common::exporter::{Exporter, sum};
 use crate::common::net::{ip, own_namespace};
 use crate::common::user_fault::late_page;
+use crate::listeners::fill;
 
 /// Short-lived processes, failures, watched paths and connections are counted, each once, although the
 /// first scrape that shows a series shows it at 0.
@@ -32,7 +36,7 @@ fn real_opens_and_connections_are_counted_exactly() {
         "--max-groups",
         "5000",
     ]);
-    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 3.0);
+    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 4.0);
     for _ in 0..26 {
         let cat = &mut Command::new(&cat);
         let cat = cat.args([path("read-by-all"), path("not-there")]).stderr(Stdio::null());
@@ -103,7 +107,7 @@ fn bytes_slow_calls_and_changes_of_files_are_counted_by_group() {
         "--slow",
         "20ms",
     ]);
-    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 4.0);
+    exporter.until("all probes", |s| sum(s, "ebpftop_probe_up", &[]) == 5.0);
     let child = process(|| {
         // SAFETY: a name with its NUL.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"files-exported".as_ptr()) };
@@ -134,6 +138,34 @@ fn bytes_slow_calls_and_changes_of_files_are_counted_by_group() {
     assert_eq!(sum(&scrape, "ebpftop_file_written_bytes_total", &[program]), 5_010.0);
     assert_eq!(sum(&scrape, "ebpftop_file_changes_lost_total", &[]), 0.0);
     assert!(scrape.keys().any(|name| name.starts_with("ebpftop_file_unknown_calls_total")));
+    let (code, said) = exporter.end();
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Listeners are read every ten seconds.
+#[test]
+fn drops_of_listeners_are_counted_by_group() {
+    own_namespace();
+    ip("link set lo up");
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    setsockopt(&udp, RcvBuf, &4_096).unwrap();
+    let exporter = Exporter::start(&["-i", "lo", "--max-groups", "5000"]);
+    exporter.until("the first reading", |s| sum(s, "ebpftop_listeners", &["\"udp\""]) >= 1.0);
+    let clients = fill(&full);
+    let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..500 {
+        from.send_to(&[0; 1_000], udp.local_addr().unwrap()).unwrap();
+    }
+    udp.set_nonblocking(true).unwrap();
+    let received = std::iter::from_fn(|| udp.recv(&mut [0; 1_000]).ok()).count();
+    let own = format!("program=\"{}\"", std::fs::read_to_string("/proc/self/comm").unwrap().trim());
+    let drops = |s: &_, protocol: &str| {
+        sum(s, "ebpftop_listener_drops_total", &[&own, &format!("protocol=\"{protocol}\"")])
+    };
+    let scrape = exporter.until("both", |s| drops(s, "tcp") >= 1.0 && drops(s, "udp") >= 1.0);
+    assert_eq!(drops(&scrape, "udp"), (500 - received) as f64);
+    drop(clients);
     let (code, said) = exporter.end();
     assert_eq!(code, 0, "{said}");
 }

@@ -83,7 +83,7 @@ fn listen() -> (Vec<TcpListener>, Vec<UdpSocket>) {
 }
 
 /// Connections to a listener that accepts none and has room for two: more than the limit may wait.
-fn fill(full: &TcpListener) -> Vec<OwnedFd> {
+pub fn fill(full: &TcpListener) -> Vec<OwnedFd> {
     nix::sys::socket::listen(full, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
     let to = SockaddrStorage::from(full.local_addr().unwrap());
     let connect = |_| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::export::series::Counter;
+use crate::export::series::{Counter, Seen};
 use crate::export::text::labels;
 use crate::model::escape::escape;
 use crate::model::event::Watched;
@@ -12,8 +12,12 @@ use crate::model::interface_name::InterfaceName;
 use crate::model::marks::{Mark, Marks};
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 
-/// Maximum interfaces with series of their own; the traffic of others is in `interface="other"`.
+/// Maximum interfaces with series of their own; the traffic of others is in `interface="other"`. When there are as
+/// many, those that are not watched any more are evicted.
 const MOST: usize = 256;
+
+/// The name of all others.
+const OTHER: &[u8] = b"other";
 
 /// The scope of a talker's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +78,18 @@ impl TrafficCounter {
         f(&mut self.packets);
         f(&mut self.bytes);
     }
+
+    fn unseen(&self) -> Traffic {
+        Traffic { packets: self.packets.unseen(), bytes: self.bytes.unseen() }
+    }
 }
 
 /// One direction of an interface.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) labels: Arc<str>,
+    /// Time of the snapshot before it was made, Unix time in ns; 0: before the first snapshot.
+    pub(super) start: u64,
     pub(super) all: TrafficCounter,
     /// By scope, each with its label.
     pub(super) scopes: [(Arc<str>, TrafficCounter); Scope::ALL.len()],
@@ -89,9 +99,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn new(interface: &str, direction: Direction) -> Self {
+    fn new(interface: &str, direction: Direction, start: u64) -> Self {
         Self {
             labels: labels([("interface", interface), ("direction", direction.name())]),
+            start,
             all: TrafficCounter::default(),
             scopes: Scope::ALL.map(|scope| (labels([("scope", scope.name())]), Default::default())),
             counted: None,
@@ -104,22 +115,74 @@ impl Side {
             counter.add(traffic);
         }
     }
+
+    /// Passes every counter to `f`.
+    fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
+        self.all.each(f);
+        self.scopes.iter_mut().for_each(|(_, counter)| counter.each(f));
+    }
+
+    fn is_known(&mut self) -> bool {
+        let mut known = false;
+        self.each(&mut |counter| known |= counter.is_known());
+        known
+    }
+
+    /// Adds the increments of an evicted one that no scrape has seen.
+    fn add_unseen(&mut self, gone: &Self) {
+        self.all.add(gone.all.unseen());
+        for ((_, to), (_, from)) in self.scopes.iter_mut().zip(&gone.scopes) {
+            to.add(from.unseen());
+        }
+    }
 }
 
 /// The interfaces that were watched.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     sides: BTreeMap<(Vec<u8>, Direction), Side>,
+    /// Interfaces evicted.
+    pub(super) evicted: u64,
+    /// Time of the last snapshot, Unix time in ns.
+    last: u64,
 }
 
 impl Interfaces {
     fn side(&mut self, interface: &InterfaceName, direction: Direction) -> &mut Side {
         let mut key = (interface.as_bytes().to_vec(), direction);
         if self.sides.len() >= 2 * MOST && !self.sides.contains_key(&key) {
-            key.0 = b"other".to_vec();
+            key.0 = OTHER.to_vec();
         }
-        let name = escape(&key.0).into_owned();
-        self.sides.entry(key).or_insert_with(|| Side::new(&name, direction))
+        let (name, start) = (escape(&key.0).into_owned(), self.last);
+        self.sides.entry(key).or_insert_with(|| Side::new(&name, direction, start))
+    }
+
+    /// Prepares the snapshot of `now`, Unix time in ns: where there are too many, interfaces that are not watched
+    /// any more are evicted, as groups are. `seen` is about the last one.
+    pub(super) fn prepare(&mut self, seen: Seen, now: u64) {
+        self.last = now;
+        if self.sides.len() < 2 * MOST {
+            return;
+        }
+        let may_go = |(name, _): &(Vec<u8>, Direction), side: &mut Side| {
+            let is_watched = name == OTHER || side.counted.is_some();
+            !is_watched && (seen != Seen::Maybe || !side.is_known())
+        };
+        let gone: Vec<_> = self
+            .sides
+            .iter_mut()
+            .filter_map(|(key, side)| may_go(key, side).then(|| key.clone()))
+            .collect();
+        let mut last = None;
+        for key in gone {
+            let Some(side) = self.sides.remove(&key) else { continue };
+            let (name, direction) = key;
+            let to = (OTHER.to_vec(), direction);
+            let to = self.sides.entry(to).or_insert_with(|| Side::new("other", direction, now));
+            to.add_unseen(&side);
+            self.evicted += u64::from(last.as_ref() != Some(&name));
+            last = Some(name);
+        }
     }
 
     /// Takes an interval of an interface.
@@ -139,17 +202,16 @@ impl Interfaces {
         for watched in watched {
             for (direction, hook) in [(Direction::Rx, &watched.rx), (Direction::Tx, &watched.tx)] {
                 let counted = hook.is_ok() && watched.gone.is_none();
-                self.side(&watched.interface, direction).counted = Some(counted);
+                let side = self.side(&watched.interface, direction);
+                // Of all others: whether each is counted.
+                side.counted = Some(counted && side.counted != Some(false));
             }
         }
     }
 
     /// Passes every counter to `f`.
     pub(super) fn each(&mut self, f: &mut impl FnMut(&mut Counter)) {
-        for side in self.sides.values_mut() {
-            side.all.each(f);
-            side.scopes.iter_mut().for_each(|(_, counter)| counter.each(f));
-        }
+        self.sides.values_mut().for_each(|side| side.each(f));
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Side> {
@@ -207,5 +269,46 @@ mod tests {
         assert_eq!(all.len(), 2 * MOST + 1);
         let sum: u64 = all.iter().map(|side| side.all.bytes.value()).sum();
         assert_eq!(sum, (2 * MOST as u64 + 10) * sample.delta.bytes);
+    }
+
+    /// `increase()` over every series, as Prometheus has it: the first sample of a series counts nothing, and a
+    /// smaller one than before is a reset.
+    #[test]
+    fn interfaces_that_come_and_go_are_neither_lost_nor_counted_twice() {
+        let (mut interfaces, mut sample) = (Interfaces::default(), sample::talkers());
+        let mut last = BTreeMap::<String, u64>::new();
+        let (mut total, mut increase, mut seen) = (0, 0, Seen::No);
+        for round in 0..600u64 {
+            for n in 0..5 {
+                sample.interface = format!("veth{}", (round * 3 + n) % 1_000).as_bytes().into();
+                interfaces.add(&sample, &Marks::default());
+                total += sample.delta.bytes;
+            }
+            if seen == Seen::Yes {
+                interfaces.each(&mut Counter::scraped);
+            }
+            // Every second one is still watched.
+            for ((name, _), side) in &mut interfaces.sides {
+                side.counted = (name.last().unwrap() % 2 == 0).then_some(true);
+            }
+            interfaces.prepare(seen, round + 1);
+            assert!(interfaces.sides.len() <= 2 * MOST + 1);
+            let sides = interfaces.iter_mut();
+            let samples: Vec<_> = sides
+                .filter_map(|side| Some((side.labels.to_string(), side.all.bytes.publish()?)))
+                .collect();
+            seen = if round % 3 == 1 && round < 590 { Seen::No } else { Seen::Yes };
+            for (labels, now) in samples.into_iter().filter(|_| seen == Seen::Yes) {
+                let before = last.insert(labels, now).unwrap_or(now);
+                increase += if now < before { now } else { now - before };
+            }
+        }
+        assert!(interfaces.evicted > 100, "{}", interfaces.evicted);
+        // The last increments come with the next scrape.
+        interfaces.each(&mut Counter::scraped);
+        for side in interfaces.iter_mut() {
+            increase += side.all.bytes.unseen();
+        }
+        assert_eq!(increase, total);
     }
 }

@@ -55,6 +55,7 @@ impl Counts {
         if seen == Seen::Yes {
             self.each_beside_groups(&mut Counter::scraped);
         }
+        self.interfaces.prepare(seen, usage.now);
         let mut all = vec![
             family(&of::BUILD, [with(&labels([("version", env!("CARGO_PKG_VERSION"))]), 1)]),
             self.probe_states(),
@@ -75,6 +76,7 @@ impl Counts {
         self.change_samples(&mut all);
         self.interface_samples(&mut all);
         self.connection_samples(&mut all);
+        self.listener_samples(&mut all);
         all.extend([
             family(&of::GROUPS, [plain(self.groups.len() as u64)]),
             family(&of::GROUPS_LIMIT, [plain(self.groups.limit() as u64)]),
@@ -127,6 +129,24 @@ impl Counts {
         family(of, self.groups.iter_mut().filter_map(sample))
     }
 
+    /// A family with two samples for each group, with one of two labels each.
+    fn by_group_and(
+        &mut self,
+        of: &'static Family,
+        labels: &[Arc<str>; 2],
+        counters: impl Fn(&mut GroupCounts) -> [&mut Counter; 2],
+    ) -> Samples {
+        let mut samples = Vec::new();
+        for Series { labels: group, start, counts } in self.groups.iter_mut() {
+            for (counter, label) in counters(counts).into_iter().zip(labels) {
+                let labels = [Some(group.clone()), Some(label.clone())];
+                let sample = |n| Sample { labels, value: Value::Int(n), start };
+                samples.extend(counter.publish().map(sample));
+            }
+        }
+        family(of, samples)
+    }
+
     fn opens_samples(&mut self, all: &mut Vec<Samples>) {
         all.push(self.by_group(&of::OPENS, |counts| &mut counts.opens));
         let mut failures = Vec::new();
@@ -174,7 +194,7 @@ impl Counts {
             let sides = self.interfaces.iter_mut();
             let sample = |side: &mut Side| {
                 let value = value(side)?;
-                Some(with(&side.labels, value))
+                Some(Sample { start: side.start, ..with(&side.labels, value) })
             };
             all.push(family(of, sides.filter_map(sample)));
         };
@@ -182,11 +202,13 @@ impl Counts {
         sides(&of::INTERFACE_BYTES, |side| side.all.bytes.publish());
         sides(&of::INTERFACE_COUNTED, |side| side.counted.map(u64::from));
         sides(&of::INTERFACE_PARTIAL, |side| side.counted.map(|_| u64::from(side.partial)));
+        all.push(family(&of::INTERFACES_EVICTED, [plain(self.interfaces.evicted)]));
         let (mut packets, mut bytes) = (Vec::new(), Vec::new());
         for side in self.interfaces.iter_mut() {
             for (scope, counter) in &mut side.scopes {
                 let labels = [Some(side.labels.clone()), Some(scope.clone())];
-                let sample = |n| Sample::new(labels.clone(), Value::Int(n));
+                let start = side.start;
+                let sample = |n| Sample { labels: labels.clone(), value: Value::Int(n), start };
                 packets.extend(counter.packets.publish().map(sample));
                 bytes.extend(counter.bytes.publish().map(sample));
             }
@@ -199,17 +221,9 @@ impl Counts {
         let Some(attribution) = self.connections.attribution() else { return };
         let direction = ["rx", "tx"].map(|direction| labels([("direction", direction)]));
         if attribution != Attribution::Procfs {
-            let mut bytes = Vec::new();
-            for Series { labels: group, start, counts } in self.groups.iter_mut() {
-                for (counter, label) in
-                    [&mut counts.rx_bytes, &mut counts.tx_bytes].into_iter().zip(&direction)
-                {
-                    let labels = [Some(group.clone()), Some(label.clone())];
-                    let sample = |n| Sample { labels, value: Value::Int(n), start };
-                    bytes.extend(counter.publish().map(sample));
-                }
-            }
-            all.push(family(&of::CONNECTION_BYTES, bytes));
+            all.push(self.by_group_and(&of::CONNECTION_BYTES, &direction, |counts| {
+                [&mut counts.rx_bytes, &mut counts.tx_bytes]
+            }));
         }
         let unattributed = self.connections.unattributed();
         let parts = unattributed.iter().flat_map(|(reason, part): &(Reason, _)| {
@@ -228,6 +242,20 @@ impl Counts {
         all.push(reasons(&of::CONNECTION_EVENTS_LOST, lost));
         let label = labels([("attribution", attribution.name())]);
         all.push(family(&of::CONNECTION_ATTRIBUTION, [with(&label, 1)]));
+    }
+
+    fn listener_samples(&mut self, all: &mut Vec<Samples>) {
+        if !self.listeners.present {
+            return;
+        }
+        let protocols = ["tcp", "udp"].map(|protocol| labels([("protocol", protocol)]));
+        let now = [self.listeners.now.tcp, self.listeners.now.udp];
+        let now = protocols.iter().zip(now).map(|(label, n)| with(label, n as u64));
+        all.push(family(&of::LISTENERS, now));
+        all.push(self.by_group_and(&of::LISTENER_DROPS, &protocols, |counts| {
+            [&mut counts.tcp_drops, &mut counts.udp_drops]
+        }));
+        all.push(family(&of::LISTENERS_PARTIAL, [plain(self.listeners.partial)]));
     }
 }
 
