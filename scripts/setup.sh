@@ -111,6 +111,10 @@ find_missing() {
 	has openssl || need openssl openssl openssl openssl
 	has curl || need curl curl curl curl
 	has python3 || need python3 python3 python3 python
+	if [ "$manager" != apt ]; then # see scripts/responders.sh
+		has avahi-daemon || need avahi-daemon "" avahi avahi
+		[ -e /usr/lib/systemd/systemd-resolved ] || need systemd-resolved "" systemd-resolved systemd
+	fi
 	has setcap || need "setcap" libcap2-bin libcap libcap
 }
 
@@ -160,6 +164,10 @@ if [ -n "$missing_what" ]; then
 	install_packages || fail "$manager could not install: $missing_packages"
 	find_missing
 	[ -z "$missing_what" ] || fail "still missing after the installation: $missing_what"
+fi
+
+if [ "$purpose" = test ] && [ "$manager" = apt ] && ! $check_only; then
+	"$root/scripts/responders.sh" || fail "avahi-daemon and systemd-resolved could not be fetched."
 fi
 
 # `clang --version` begins "… clang version 14.0.6 …", with a distribution's name in front or not.

@@ -39,6 +39,8 @@ mod io_uring;
 mod ktls;
 mod listeners;
 mod names;
+mod names_local;
+mod names_packets;
 mod netns;
 mod opens;
 mod opens_processes;
