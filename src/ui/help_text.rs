@@ -82,6 +82,10 @@ pub const MARKS: &[(&str, &str)] = &[
         "unattributed",
         "traffic without a known process: kernel sockets, not accepted yet, or older than ebpftop",
     ),
+    (
+        "multicast",
+        "among the talkers: a group to which no process of this machine sends, as the kernel itself does",
+    ),
     ("~", "found by polling /proc (procfs): short connections may be missing, bytes are unknown"),
     ("own 12", "opens of ebpftop itself, left out; --own-opens shows them"),
     ("missing 1", "features that this kernel refused: see `missing here` on this page"),

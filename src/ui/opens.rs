@@ -23,6 +23,9 @@ use crate::model::history::per_second;
 use crate::model::opens::IoState;
 use crate::model::problem::Problem;
 
+/// Cells of a pane whose bottom edge has room for the reason of unattributed traffic.
+const WITH_REASON: u16 = 104;
+
 /// Lines of the warning above rows of a probe that has stopped.
 const WARNING: u16 = 2;
 
@@ -33,7 +36,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     PaneFrame {
         title: title(app, look),
         order: order(app, look),
-        sum: sum(app, look),
+        sum: sum(app, look, area.width),
         count: count(app, look, parts),
         look,
         focused,
@@ -262,7 +265,7 @@ fn bytes_without_room(app: &App) -> String {
 }
 
 /// The traffic of all processes, or why it is unknown.
-fn sum(app: &App, look: &Look) -> String {
+fn sum(app: &App, look: &Look, width: u16) -> String {
     let pane = &app.opens_pane;
     if pane.view == OpensView::Failures && pane.detail().is_none() {
         let key = app.keys.first(Action::AllFailures);
@@ -312,7 +315,12 @@ fn sum(app: &App, look: &Look) -> String {
     };
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
     let unattributed = rate(pane.unattributed.bytes());
-    let mut text = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed} ");
+    let reason = pane.unattributed_reason.filter(|_| !pane.unattributed.is_none());
+    let why = match reason.filter(|_| width >= WITH_REASON) {
+        Some(reason) => format!(" (mostly {})", reason.text()),
+        None => String::new(),
+    };
+    let mut text = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed}{why} ");
     let limits = &owners.limits;
     for (n, counted) in [
         (limits.lost, "events lost"),

@@ -107,7 +107,12 @@ fn process(c: &Ctx<'_>, row: TalkerRow, line: &mut Line<'_>) {
     let (Some(talker), Some(connections)) = (c.talker(slot), c.app.owners()) else { return };
     let (theme, glyphs) = (c.look.theme, c.look.glyphs);
     let Some(behind) = c.app.talkers_pane.behind.get(&talker.ip) else {
-        let unknown = if connections.polled() { glyphs.none } else { "unattributed" };
+        let unknown = match connections.polled() {
+            true => glyphs.none,
+            // The kernel itself sends and answers most of it: IGMP, MLD, neighbour discovery.
+            false if talker.ip.is_multicast() => "multicast",
+            false => "unattributed",
+        };
         let room = line.room();
         line.put(&cut(unknown, room, glyphs.cut), theme.quiet);
         return;

@@ -14,6 +14,7 @@ use crate::app::list::{List, RowId};
 use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
 use crate::app::{PaneRoom, Shown};
 use crate::model::conn::Carried;
+use crate::model::connections::Reason;
 use crate::model::field::opens::OpensTable;
 use crate::model::file_change::FileChange;
 use crate::model::lineage::Ancestor;
@@ -93,6 +94,8 @@ pub struct OpensPane {
     /// Traffic of all sockets in the last interval, and the part that is unattributed.
     pub carried: Carried,
     pub unattributed: Carried,
+    /// The reason of most of that part; `None` where it has none, as traffic of evicted processes.
+    pub unattributed_reason: Option<Reason>,
     /// The peer of each process with the most traffic.
     pub top_peers: HashMap<ProcessKey, TopPeer>,
     /// Network peers, processes or timeline of the open detail view.
@@ -147,6 +150,7 @@ impl Default for OpensPane {
             net: false,
             carried: Carried::default(),
             unattributed: Carried::default(),
+            unattributed_reason: None,
             related: Related::default(),
             paths_match: None,
             in_related: false,

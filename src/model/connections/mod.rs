@@ -117,8 +117,10 @@ pub struct Connections {
     pub accepted: Accepted,
     /// Ended connections that were evicted before their minute was over.
     pub closed_evicted: u64,
-    /// The part of `total` that has no process.
+    /// The part of `total` that has no process, and of `delta`.
     pub unattributed: Unattributed,
+    pub unattributed_delta: Unattributed,
+    unattributed_before: Unattributed,
     /// The part of `total` of processes that were evicted.
     pub other: Carried,
     /// Connections, processes, pairs and holders that were evicted or found no room.
@@ -171,6 +173,8 @@ impl Connections {
             accepted: Accepted::default(),
             closed_evicted: 0,
             unattributed: Unattributed::default(),
+            unattributed_delta: Unattributed::default(),
+            unattributed_before: Unattributed::default(),
             other: Carried::default(),
             evicted: 0,
             left_out: 0,
@@ -248,7 +252,7 @@ impl Connections {
     /// Starts the counts again; living connections are followed on.
     pub fn restart(&mut self) {
         (self.total, self.delta, self.before, self.other) = Default::default();
-        self.unattributed = Unattributed::default();
+        (self.unattributed, self.unattributed_delta, self.unattributed_before) = Default::default();
         self.accepted = Accepted::default();
         (self.evicted, self.closed_evicted, self.closed_lately) = (0, 0, 0..0);
         self.left_out = 0;
@@ -345,6 +349,8 @@ impl Connections {
     fn end_interval(&mut self) {
         self.delta = self.total.minus(self.before);
         self.before = self.total;
+        self.unattributed_delta = self.unattributed.minus(&self.unattributed_before);
+        self.unattributed_before = self.unattributed;
         self.turnover_delta = self.turnover.minus(self.turnover_before);
         self.turnover_before = self.turnover;
         let (at, attribution) = (self.at, self.attribution);

@@ -86,6 +86,20 @@ impl Unattributed {
         Reason::ALL.into_iter().zip(self.0)
     }
 
+    /// The reason of most of it; `None` where there is none.
+    pub fn most(&self) -> Option<Reason> {
+        let some = self.parts().filter(|(_, carried)| !carried.is_none());
+        some.max_by_key(|(_, carried)| carried.bytes()).map(|(reason, _)| reason)
+    }
+
+    /// The growth of each part since `before`.
+    pub(super) fn minus(mut self, before: &Self) -> Self {
+        for (part, before) in self.0.iter_mut().zip(before.0) {
+            *part = part.minus(before);
+        }
+        self
+    }
+
     /// Adds traffic.
     pub fn add(&mut self, reason: Reason, carried: Carried) {
         *self.part(reason) += carried;

@@ -27,7 +27,7 @@ pub(super) struct Sums {
     closed_evicted: u64,
     closed_lately: Range<u64>,
     without_history: u64,
-    unattributed: Unattributed,
+    unattributed: [Unattributed; 2],
     other: Carried,
     evicted: u64,
     limits: Limits,
@@ -45,7 +45,7 @@ impl Sums {
             closed_evicted: connections.closed_evicted,
             closed_lately: connections.closed_lately.clone(),
             without_history: connections.without_history,
-            unattributed: connections.unattributed,
+            unattributed: [connections.unattributed, connections.unattributed_delta],
             other: connections.other,
             evicted: connections.evicted,
             limits: connections.limits,
@@ -80,7 +80,7 @@ impl Connections {
         self.closed_evicted = sums.closed_evicted;
         self.closed_lately = sums.closed_lately;
         self.without_history = sums.without_history;
-        self.unattributed = sums.unattributed;
+        [self.unattributed, self.unattributed_delta] = sums.unattributed;
         self.other = sums.other;
         self.evicted = sums.evicted;
         self.limits = sums.limits;
