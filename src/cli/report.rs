@@ -57,7 +57,7 @@ pub enum By {
     Connection,
     /// A process that holds FILE now: a descriptor, working directory, root, executable or mapping
     Holder,
-    /// A TCP listener or bound UDP socket, at this moment; of a recording at its last reading
+    /// A TCP listener or bound UDP socket, at this moment; with --duration at its end, of a recording at its last reading
     Listener,
 }
 

@@ -43,6 +43,9 @@ pub struct Listener {
     /// connections themselves.
     #[serde(skip)]
     pub accepted: Option<u64>,
+    /// Listeners at its address, itself included: `accepted` is the sum of theirs. 0 without `accepted`.
+    #[serde(skip)]
+    pub accepting: u32,
     /// The first process that has it open, and how many others have.
     pub owner: Option<Owner>,
     pub others: u32,
@@ -51,10 +54,11 @@ pub struct Listener {
 }
 
 /// Namespace, protocol, address and inode: the same in all readings of one listener.
-type Identity = (u32, Bound, u32);
+pub type Identity = (u32, Bound, u32);
 
 impl Listener {
-    fn identity(&self) -> Identity {
+    /// The same in all readings of it.
+    pub fn identity(&self) -> Identity {
         (self.netns, self.bound.clone(), self.inode)
     }
 
@@ -219,6 +223,25 @@ impl KnownListeners {
         gone.iter().for_each(|gone| each(ListenerEvent::Close, gone, None));
         self.was_whole = Some(is_whole);
     }
+
+    /// Counts the accepted connections again by `fill_in`, and passes on the listeners whose count changed since the
+    /// last reading.
+    pub fn count_again(
+        &mut self,
+        fill_in: impl FnOnce(&mut Listeners),
+        mut each: impl FnMut(ListenerEvent, &Listener),
+    ) {
+        let rows = self.known.values().cloned().collect();
+        let mut found = Listeners { rows, ..Listeners::default() };
+        fill_in(&mut found);
+        found.rows.sort_unstable_by_key(Listener::identity);
+        for row in found.rows {
+            if self.known.get(&row.identity()) != Some(&row) {
+                each(ListenerEvent::Change, &row);
+                self.known.insert(row.identity(), row);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +269,7 @@ mod tests {
             limit: Some(128),
             drops: Some(0),
             accepted: None,
+            accepting: 0,
             owner: None,
             others: 0,
             cgroup: None,
@@ -279,6 +303,24 @@ mod tests {
             (events, since),
             (vec![(Change, 443), (Seen, 22)], vec![Some(4), Some(2), None])
         );
+    }
+
+    #[test]
+    fn accepted_connections_are_counted_again_without_a_reading() {
+        let mut known = KnownListeners::default();
+        let rows = vec![listener(80, 1), listener(443, 2)];
+        known.follow(&mut Listeners { rows, ..Listeners::default() }, |_, _, _| {});
+        let mut again = || {
+            let mut events = Vec::new();
+            let fill_in = |found: &mut Listeners| {
+                let of_443 = |row: &&mut Listener| port(row) == 443;
+                found.rows.iter_mut().filter(of_443).for_each(|row| row.accepted = Some(7));
+            };
+            known.count_again(fill_in, |event, row| events.push((event, row.accepted)));
+            events
+        };
+        assert_eq!(again(), [(ListenerEvent::Change, Some(7))]);
+        assert_eq!(again(), []);
     }
 
     #[test]

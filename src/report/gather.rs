@@ -3,6 +3,7 @@
 use clap::ValueEnum as _;
 
 use super::connections::{Conns, missing};
+use super::listener_rows::Last;
 use super::row::{Row, WithRecord, with_record};
 use super::sums::Sums;
 use super::table::Table;
@@ -30,21 +31,31 @@ pub(super) struct Gather {
     choose: Choose,
     pub(super) sums: Sums,
     conns: Conns,
+    listeners: Last,
 }
 
 impl Gather {
     pub(super) fn new(by: By, top: usize, format: Format, choose: Choose) -> Self {
-        Self { by, top, format, choose, sums: Sums::default(), conns: Conns::default() }
+        let (sums, conns, listeners) = Default::default();
+        Self { by, top, format, choose, sums, conns, listeners }
     }
 
     /// Writes the rows, largest first.
     fn write(&self, out: &mut Vec<u8>, summary: &Summary) {
-        let rows = match self.by {
-            By::Connection => self.conns.rows(self.top),
-            by => self.sums.rows(by, self.top),
+        let (rows, more) = match self.by {
+            By::Connection => (self.conns.rows(self.top), None),
+            By::Listener => {
+                let (rows, heading) = self.listeners.rows(self.top);
+                (rows, Some(heading))
+            }
+            by => (self.sums.rows(by, self.top), None),
         };
         if self.format == Format::Text {
-            out.extend_from_slice(self.heading(summary).as_bytes());
+            let more = more.map(|more| format!(" · {more}")).unwrap_or_default();
+            out.extend_from_slice((self.heading(summary) + &more + "\n").as_bytes());
+            if self.by == By::Listener && rows.is_empty() {
+                return;
+            }
         }
         write_rows(self.by, &rows, self.format, summary.at, out);
     }
@@ -75,7 +86,7 @@ impl Gather {
             }
             _ => {}
         }
-        text + "\n"
+        text
     }
 }
 
@@ -121,7 +132,9 @@ impl Lines for Gather {
 
     fn slow(&mut self, _out: &mut Vec<u8>, _line: &SlowLine<'_>) {}
 
-    fn listener(&mut self, _out: &mut Vec<u8>, _line: &ListenerLine<'_>) {}
+    fn listener(&mut self, _out: &mut Vec<u8>, line: &ListenerLine<'_>) {
+        self.listeners.take(line);
+    }
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, change: &Change) {
         if self.by == By::Connection {

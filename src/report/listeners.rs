@@ -1,12 +1,14 @@
-//! `report --by listener [FILE]`: listeners with their processes now, or at the last reading of a recording.
+//! `report --by listener`: listeners with their processes now, at the end of a time, or at the last reading of a
+//! recording.
 
-use std::cmp::Reverse;
 use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::gather::{csv_header, write_rows};
-use super::row::{Row, RowPlace};
+use super::listener_rows::{first, row};
+use super::row::Row;
 use crate::cli::{By, Format, ReportArgs};
 use crate::console::say;
 use crate::files;
@@ -14,15 +16,15 @@ use crate::model::cgroup::Cgroup;
 use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEvent, ProbeInfo};
-use crate::model::listener::{Counts, Listener, Listeners, counts};
-use crate::model::time::Stamp;
+use crate::model::listener::Listeners;
+use crate::model::time::{Mono, Stamp};
 use crate::privileges;
 use crate::probes::listeners::ListenerReader;
 use crate::recording::{Item, Reader, Seen};
 use crate::session::Choose;
 use crate::stream::print;
 
-/// Runs the report. The exit status is 1 where a part is missing.
+/// Runs the report of a moment. The exit status is 1 where a part is missing.
 pub(super) fn run(
     args: &ReportArgs,
     choose: &Choose,
@@ -30,7 +32,7 @@ pub(super) fn run(
     with_unix: bool,
 ) -> anyhow::Result<ExitCode> {
     let (found, mut is_whole) = match &args.file {
-        Some(file) => recorded(file)?,
+        Some(file) => recorded(file, args.duration)?,
         None => {
             let reader = ListenerReader::load(with_unix);
             reader.missing().iter().for_each(|missing| say(&missing.to_string()));
@@ -49,18 +51,10 @@ pub(super) fn run(
             rows.push(row(listener, cgroup.as_ref()));
         }
     }
-    rows.sort_by(|a, b| a.listener.as_deref().map(order).cmp(&b.listener.as_deref().map(order)));
-    let all = rows.len();
-    rows.truncate(top);
+    let (rows, heading) = first(rows, top);
     let mut out = Vec::new();
     match args.format {
-        Format::Text => {
-            let Counts { tcp, udp, unix } =
-                counts(rows.iter().filter_map(|r| r.listener.as_deref()));
-            let unix = if unix > 0 { format!(" · {unix} Unix") } else { String::new() };
-            let heading = format!("{tcp} TCP · {udp} UDP{unix} · {} more rows\n", all - rows.len());
-            out.extend_from_slice(heading.as_bytes());
-        }
+        Format::Text => out.extend_from_slice((heading + "\n").as_bytes()),
         Format::Csv => csv_header(By::Listener, &mut out),
         Format::Json => {}
     }
@@ -71,34 +65,21 @@ pub(super) fn run(
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The fullest queues and most drops first, then by port.
-fn order(l: &Listener) -> impl Ord + '_ {
-    (Reverse(l.drops), Reverse(l.waiting), l.place())
-}
-
-fn row(listener: Listener, cgroup: Option<&Cgroup>) -> Row {
-    let owner = listener.owner.as_ref();
-    Row {
-        pid: owner.map(|owner| owner.key.tgid),
-        process: owner.map(|owner| owner.comm.as_bytes().into()),
-        uid: owner.map(|owner| owner.uid),
-        place: cgroup.map(RowPlace::of).unwrap_or_default(),
-        listener: Some(Box::new(listener)),
-        ..Row::default()
-    }
-}
-
-/// The last reading of a recording, and whether the recording is whole.
-fn recorded(file: &Path) -> anyhow::Result<(Listeners, bool)> {
+/// The last reading of a recording, or of its first part that took so long, and whether the recording is whole.
+fn recorded(file: &Path, duration: Option<Duration>) -> anyhow::Result<(Listeners, bool)> {
     let name = escape(file.as_os_str().as_encoded_bytes()).into_owned();
     let source = files::open(file).map_err(|e| anyhow::anyhow!("report {name}: {e}"))?;
     let mut reader =
         Reader::new(BufReader::new(source)).map_err(|e| anyhow::anyhow!("report {name}: {e}"))?;
     // Nothing else is opened.
     privileges::keep(&[], false);
+    let start = reader.head().started.mono;
+    let end = duration
+        .map(|d| Mono(start.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))));
     let (mut last, mut connections) = (None, None::<Connections>);
     let is_whole = loop {
         match reader.read() {
+            Ok(Item::Seen(at, _)) if end.is_some_and(|end| at > end) => break true,
             Ok(Item::Seen(_, Seen::Probe(ProbeEvent::Listeners(found)))) => last = Some(*found),
             Ok(Item::Seen(at, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))))) => {
                 connections.get_or_insert_default().start(at, info.attribution);

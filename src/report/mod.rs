@@ -7,6 +7,7 @@ mod conn_row;
 mod connections;
 mod gather;
 mod holders;
+mod listener_rows;
 mod listeners;
 mod recorded;
 mod row;
@@ -36,9 +37,8 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let (watch, choose) = (args.watch.clone(), args.choose.clone());
     let options = StreamArgs { watch, choose, ..StreamArgs::default() };
     let unused = options.unused(|kind| args.by.kinds().contains(&kind));
-    let of_a_moment = matches!(args.by, By::Holder | By::Listener);
     let of_a_time = [
-        ("--duration", args.duration.is_some() && of_a_moment),
+        ("--duration", args.duration.is_some() && args.by == By::Holder),
         ("--top", args.top.is_some() && args.by == By::Holder),
     ];
     let of_a_time = of_a_time.into_iter().filter(|(_, given)| *given);
@@ -59,7 +59,7 @@ pub fn run(settings: &Settings, args: &ReportArgs) -> anyhow::Result<ExitCode> {
     if choose.chooses_changes() {
         say(&format!("`op:` has no effect on a report by {}", args.by.name()));
     }
-    if args.by == By::Listener {
+    if args.by == By::Listener && (args.file.is_some() || args.duration.is_none()) {
         let top = args.top.unwrap_or(ROWS);
         return listeners::run(args, &choose, top, settings.unix_listeners);
     }

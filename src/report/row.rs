@@ -304,10 +304,17 @@ fn listener<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(
         key!(
             "accepted",
-            "of a recording, connections to its address that processes accepted, those of all listeners at one address \
-             together; null for udp, and where these are not counted"
+            "of a recording and with --duration, connections to its address that processes accepted; null for udp, and where these \
+             are not counted"
         ),
         move |r| of(r).and_then(|l| l.accepted),
+    );
+    v.field(
+        key!(
+            "accepted_by",
+            "listeners at its address, which accepted is the sum of; null where accepted is"
+        ),
+        move |r| of(r).and_then(|l| l.accepted.map(|_| l.accepting)),
     );
     v.field(key!("more_processes", "further processes that have it open"), move |r| {
         of(r).map(|l| l.others)

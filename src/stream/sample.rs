@@ -114,6 +114,7 @@ pub fn listeners() -> Listeners {
         limit: Some(511),
         drops: Some(17),
         accepted: Some(1_204),
+        accepting: 2,
         owner: Some(owner),
         others: 4,
         cgroup: Some((*b"/system.slice/nginx.service").into()),
@@ -125,6 +126,7 @@ pub fn listeners() -> Listeners {
         since: Some(at),
         limit: None,
         accepted: None,
+        accepting: 0,
         others: 0,
         ..tcp.clone()
     };
@@ -149,6 +151,7 @@ pub fn listeners() -> Listeners {
         limit: Some(4_096),
         drops: None,
         accepted: None,
+        accepting: 0,
         ..tcp.clone()
     };
     let rows = vec![tcp, udp, kernel, unix];

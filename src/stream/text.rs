@@ -231,6 +231,9 @@ impl Lines for Text {
         }
         if let Some(accepted) = row.accepted {
             let _ = write!(text, ", {accepted} accepted");
+            if row.accepting > 1 {
+                let _ = write!(text, " by {} listeners", row.accepting);
+            }
         }
         raw(out, &text);
         out.push(b'\n');

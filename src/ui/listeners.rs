@@ -13,6 +13,9 @@ use crate::model::field::listeners::ListenersField;
 use crate::model::listener::{Counts, Listener, counts};
 use crate::model::unit::Unit;
 
+/// Behind a number of accepted connections that several listeners share.
+const SUM_MARK: &str = "*";
+
 /// Draws the counts, and below them the rows.
 pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) {
     let theme = look.theme;
@@ -40,6 +43,9 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     if uncounted > 0 {
         let n = num::grouped(uncounted);
         line.put(&format!(" {dot} {n} accepted at further addresses"), theme.note);
+    }
+    if found.rows.iter().any(|row| row.accepting > 1) {
+        line.put(&format!(" {dot} {SUM_MARK} sum of the listeners at one address"), theme.note);
     }
     if let Some(problem) = &found.problem {
         let room = line.room();
@@ -144,8 +150,12 @@ fn cell(app: &App, look: &Look, field: ListenersField, row: &Listener, line: &mu
             }
         },
         ListenersField::Accepted => {
-            let text = row.accepted.map_or(glyphs.none.to_owned(), |n| num::count(n, width));
             let style = if row.accepted > Some(0) { theme.text } else { theme.quiet };
+            if row.accepting > 1 {
+                line.put_right(SUM_MARK, theme.note);
+            }
+            let width = line.room();
+            let text = row.accepted.map_or(glyphs.none.to_owned(), |n| num::count(n, width));
             line.put_right(&text, style);
         }
         ListenersField::Age => {

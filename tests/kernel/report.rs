@@ -2,17 +2,22 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::conns::{ask, bytes, done, lo_up, local, netns, process, serve};
+use crate::common::conns::{Gate, ask, bytes, done, lo_up, local, netns, process, serve};
 use crate::common::net::{ip, own_namespace};
 use crate::common::patience::{exited, until};
 use crate::common::program::{Ended, Stream, program, run};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt,
+};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A running report, counting from now on.
 fn report(args: &[&str]) -> Stream {
@@ -166,6 +171,84 @@ fn connections_are_rows_with_their_bytes_and_quality() {
     assert_eq!((one.len(), &one[1]["other"]), (2, &true.into()), "{one:?}");
     for key in ["connections", "rx_bytes", "tx_bytes"] {
         assert_eq!(sum(&one, key), sum(&all, key), "{key}");
+    }
+}
+
+/// Two share an address, and with it the count; one ends before the end.
+#[test]
+fn listeners_of_a_time_have_the_connections_that_were_accepted() {
+    own_namespace();
+    lo_up();
+    let pid = std::process::id().to_string();
+    let running = report(&["--by", "listener", "--duration", "60s", "--pid", &pid]);
+    let shares = |at: SocketAddr| {
+        let listener =
+            socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+        setsockopt(&listener, sockopt::ReusePort, &true).unwrap();
+        bind(listener.as_raw_fd(), &SockaddrStorage::from(at)).unwrap();
+        listen(&listener, Backlog::new(8).unwrap()).unwrap();
+        TcpListener::from(listener)
+    };
+    let first = shares(local("127.0.0.1"));
+    let shared = first.local_addr().unwrap();
+    let second = shares(shared);
+    let alone = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let gone = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let gone_at = gone.local_addr().unwrap();
+    drop(gone);
+    let accepted_by = |listener: &TcpListener| {
+        listener.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| listener.accept().ok()).count()
+    };
+    let connect = |to, n| (0..n).map(|_| TcpStream::connect(to).unwrap()).collect::<Vec<_>>();
+    let clients = (connect(shared, 7), connect(alone.local_addr().unwrap(), 2));
+    assert_eq!(accepted_by(&first) + accepted_by(&second), 7);
+    assert_eq!(accepted_by(&alone), 2);
+    drop(clients);
+    let run = running.interrupt();
+    // Namespaces of other tests come and go: one that cannot be read makes it 1.
+    assert!(run.code() < 2, "{}", run.stderr);
+    let of = |at: SocketAddr| {
+        let mut rows = run.of_type("report");
+        rows.retain(|row| row["local_port"] == at.port());
+        rows.into_iter().map(|row| (row["accepted"].clone(), row["accepted_by"].clone()))
+    };
+    assert_eq!(of(shared).collect::<Vec<_>>(), vec![(json!(7), json!(2)); 2]);
+    assert_eq!(of(alone.local_addr().unwrap()).collect::<Vec<_>>(), [(json!(2), json!(1))]);
+    assert_eq!(of(gone_at).count(), 0);
+}
+
+/// A server on a plain socket has each client with its bytes.
+#[test]
+fn peers_of_a_datagram_server_are_listed_with_their_bytes() {
+    own_namespace();
+    lo_up();
+    let (bound, go) = (Gate::new(), Gate::new());
+    let at = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = at.local_addr().unwrap();
+    let server = process(|| {
+        bound.open();
+        go.wait();
+        for _ in 0..30 {
+            let (n, from) = at.recv_from(&mut [0; 2_000]).unwrap();
+            at.send_to(&vec![0; n / 10], from).unwrap();
+        }
+    });
+    bound.wait();
+    let running = report(&["--by", "peer", "--duration", "60s", "--pid", &server.to_string()]);
+    go.open();
+    for client in 2..5_u8 {
+        let socket = UdpSocket::bind((std::net::Ipv4Addr::new(127, 0, 0, client), 0)).unwrap();
+        for _ in 0..10 {
+            socket.send_to(&vec![0; usize::from(client) * 100], to).unwrap();
+            socket.recv(&mut [0; 2_000]).unwrap();
+        }
+    }
+    done(server);
+    let run = running.interrupt();
+    for client in 2..5_u64 {
+        let row = row(&run, "ip", &format!("127.0.0.{client}"));
+        assert_eq!(bytes(&row), (client * 1_000, client * 100), "{row}");
     }
 }
 

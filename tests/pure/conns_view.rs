@@ -359,6 +359,7 @@ fn listeners_are_read_while_they_are_shown() {
         limit,
         drops,
         accepted: None,
+        accepting: 0,
         owner: who,
         others: u32::from(inode == 1) * 3,
         cgroup: who.map(|_| (*b"/system.slice/nginx.service").into()),

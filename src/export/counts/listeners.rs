@@ -57,6 +57,7 @@ mod tests {
             limit: Some(128),
             drops,
             accepted: None,
+            accepting: 0,
             owner: None,
             others: 0,
             cgroup: None,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::model::conn::{Conn, TCP};
 use crate::model::listener::{Listener, Listeners};
@@ -35,13 +35,16 @@ impl Accepted {
     ///
     /// A connection counts for the listener at the address that it came to, else for the one at all addresses
     /// (`__inet_lookup_listener` chooses so, too). Listeners at one address (`SO_REUSEPORT`) have those of
-    /// all of them, and those of earlier listeners there.
+    /// all of them, and those of earlier listeners there: an accepted socket does not say which one it came from.
     pub fn fill_in(&self, found: &mut Listeners) {
         let key = |l: &Listener| {
             let local = l.bound.ip().filter(|_| l.bound.is_tcp())?;
             Some((l.netns, TCP, local))
         };
-        let listening: HashSet<Key> = found.rows.iter().filter_map(key).collect();
+        let mut listening: HashMap<Key, u32> = HashMap::new();
+        for key in found.rows.iter().filter_map(key) {
+            *listening.entry(key).or_default() += 1;
+        }
         let mut counts: HashMap<Key, u64> = HashMap::new();
         for ((netns, protocol, local), n) in &self.counts {
             let at = |ip: IpAddr| (*netns, *protocol, SocketAddr::new(ip, local.port()));
@@ -51,13 +54,15 @@ impl Accepted {
                 local.is_ipv4().then_some(any_v4),
                 Some(at(Ipv6Addr::UNSPECIFIED.into())),
             ];
-            let listens = candidates.into_iter().flatten().find(|key| listening.contains(key));
+            let listens = candidates.into_iter().flatten().find(|key| listening.contains_key(key));
             if let Some(key) = listens {
                 *counts.entry(key).or_default() += n;
             }
         }
         for row in &mut found.rows {
-            row.accepted = key(row).map(|key| counts.get(&key).copied().unwrap_or(0));
+            let Some(key) = key(row) else { continue };
+            row.accepted = Some(counts.get(&key).copied().unwrap_or(0));
+            row.accepting = listening.get(&key).copied().unwrap_or(0);
         }
     }
 }

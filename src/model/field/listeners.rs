@@ -111,7 +111,7 @@ pub static COLUMNS: [ListenersColumn; 11] = [
         F::Accepted,
         "ACCEPTED",
         Unit::Number,
-        "connections to its address that processes accepted since the start; – where that is not observed",
+        "connections to its address that processes accepted since the start; * of all listeners at it (SO_REUSEPORT); – where that is not observed",
     )
     .sized(9, 9, 6),
     Column::number(

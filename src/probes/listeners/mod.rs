@@ -56,7 +56,10 @@ fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
         }
         match stopped.recv_timeout(pause.saturating_sub(began.0.elapsed())) {
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = sink.blocking_send(ProbeEvent::Listeners(Box::new(reader.read())));
+                return;
+            }
             Ok(never) => match never {},
         }
     }

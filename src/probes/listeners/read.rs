@@ -212,6 +212,7 @@ impl Reading {
                 limit: queue.map(|queue| queue.limit).or(limit),
                 drops: queue.map(|queue| queue.drops).or(drops),
                 accepted: None,
+                accepting: 0,
                 owner,
                 others,
                 cgroup,

@@ -77,10 +77,17 @@ impl<'a> Record for ListenerLine<'a> {
         v.field(
             key!(
                 "accepted",
-                "connections to its address that processes accepted since ready, those of all listeners at one \
-                 address together; null for udp, and where these are not counted"
+                "connections to its address that processes accepted since ready; null for udp, and where these are not \
+                 counted"
             ),
             |l| l.row.accepted,
+        );
+        v.field(
+            key!(
+                "accepted_by",
+                "listeners at its address, which accepted is the sum of; null where accepted is"
+            ),
+            |l| l.row.accepted.map(|_| l.row.accepting),
         );
         v.field(
             key!(

@@ -12,7 +12,7 @@ use crate::model::connections::Net;
 use crate::model::event::CgroupsMade;
 use crate::model::file_change::FileChanges;
 use crate::model::file_io::{IoCounts, IoSample};
-use crate::model::listener::Listeners;
+use crate::model::listener::{Listener, ListenerEvent, Listeners};
 use crate::model::open::{OpenBatch, OpenCounts};
 use crate::model::process_event::ProcessEvents;
 use crate::model::slow_call::SlowCalls;
@@ -222,8 +222,27 @@ impl Session {
         let mut events = Vec::new();
         self.listeners.follow(&mut found, |event, row, _| events.push((event, row.clone())));
         self.doubt_listeners(&found);
-        let at = Stamp { mono: found.at, wall: found.wall };
-        for (event, row) in &events {
+        self.listener_lines(Stamp { mono: found.at, wall: found.wall }, &events)
+    }
+
+    /// Writes the listeners whose accepted connections became more since the last reading.
+    pub(super) fn last_accepted(&mut self) -> Result<(), OutError> {
+        if self.coverage.attribution.is_none() || self.owners.polled() {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        let fill_in = |found: &mut Listeners| self.owners.accepted.fill_in(found);
+        self.listeners.count_again(fill_in, |event, row| events.push((event, row.clone())));
+        self.tally.left_out_listeners(0, self.owners.accepted.left_out);
+        self.listener_lines(clock::now(), &events)
+    }
+
+    fn listener_lines(
+        &mut self,
+        at: Stamp,
+        events: &[(ListenerEvent, Listener)],
+    ) -> Result<(), OutError> {
+        for (event, row) in events {
             let cgroup = row.cgroup.as_deref().map(Cgroup::at);
             if !self.choose.listener(row, cgroup.as_ref()) {
                 continue;

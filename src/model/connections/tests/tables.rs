@@ -216,6 +216,7 @@ fn accepted_connections_are_counted_by_listener() {
         limit: None,
         drops: None,
         accepted: None,
+        accepting: 0,
         owner: None,
         others: 0,
         cgroup: None,
@@ -233,9 +234,13 @@ fn accepted_connections_are_counted_by_listener() {
     // The one at all addresses has the rest, of IPv4 the one that is of IPv4.
     assert_eq!(by(&owners, &[at(1), all, both]), [2, 1, 0]);
     assert_eq!(by(&owners, &[at(2), both, both]), [1, 2, 2]);
+    let mut two = Listeners { rows: vec![listener(netns, both); 2], ..Listeners::default() };
+    owners.accepted.fill_in(&mut two);
+    assert!(two.rows.iter().all(|row| (row.accepted, row.accepting) == (Some(3), 2)));
     let mut elsewhere = Listeners { rows: vec![listener(netns + 1, all)], ..Listeners::default() };
     owners.accepted.fill_in(&mut elsewhere);
-    assert_eq!(elsewhere.rows[0].accepted, Some(0));
+    let row = &elsewhere.rows[0];
+    assert_eq!((row.accepted, row.accepting), (Some(0), 1));
     let many = MAX_ACCEPTING as u32 + 7;
     owners.apply(&events((1..=many).map(|n| accepted(1, at(n))).collect()));
     assert_eq!(
