@@ -204,16 +204,16 @@ static __always_inline void forget_quality(struct conn_record *record)
 	record->quality.reordering = QUALITY_UNKNOWN;
 }
 
-/* Units of `closed_at`: its 32 bits last for 73 minutes. */
-#define CLOSED_AT_SHIFT 10
-
 /* When a socket ended. */
 static __always_inline __u64 end_ns(const struct sock_state *state, __u16 flags)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = bpf_ktime_get_ns(), at;
 	__u32 before = (__u32)(now >> CLOSED_AT_SHIFT) - state->first.closed_at;
 
-	return flags & CONN_FOUND ? now - ((__u64)before << CLOSED_AT_SHIFT) : now;
+	if (!(flags & CONN_FOUND))
+		return now;
+	at = now - ((__u64)before << CLOSED_AT_SHIFT);
+	return at > state->since_ns ? at : state->since_ns;
 }
 
 /* Writes the end of a socket. `cookie` is that of the state, which take_state took. */
@@ -245,24 +245,19 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-/* Reports a socket's end, and frees its state. */
-static __noinline void end_state(struct sock_state *state, __u16 flags)
+/* Reports the end of the socket with this cookie, and frees its state. */
+static __noinline void end_state(struct sock_state *state, __u64 cookie, __u16 flags)
 {
-	__u64 cookie;
-
-	if (!state)
-		return;
-	cookie = state->cookie;
-	if (!take_state(state, cookie))
+	if (!state || !take_state(state, cookie))
 		return;
 	write_end(state, cookie, flags);
 	free_state(state);
 }
 
 /* Reports a socket that is gone: its end was not observed, or TCP's was and no process closed it. */
-static __always_inline void end_gone(struct sock_state *state)
+static __always_inline void end_gone(struct sock_state *state, __u64 cookie)
 {
-	end_state(state, state->tcp && state->old_state ? CONN_FOUND : CONN_UNSEEN);
+	end_state(state, cookie, state->tcp && state->old_state ? CONN_FOUND : CONN_UNSEEN);
 }
 
 /* The state of the socket that has this cookie. A state of another one at the same address is reported
@@ -270,12 +265,14 @@ static __always_inline void end_gone(struct sock_state *state)
 static __always_inline struct sock_state *own_state(const void *sk, __u64 cookie)
 {
 	struct sock_state *state = state_of(sk);
+	__u64 other;
 
 	if (!state || is_cookie_of(state, cookie))
 		return state;
-	if (!state->cookie)
+	other = state->cookie;
+	if (!other)
 		return cookie_soon(state) && is_cookie_of(state, cookie) ? state : NULL;
-	end_gone(state);
+	end_gone(state, other);
 	return NULL;
 }
 

@@ -55,16 +55,14 @@ static __always_inline void tcp_closes(struct sock_state *state, __u64 addr, int
 	}
 	if (!state->established) {
 		keep_totals(addr, state, TCP_SYN_SENT);
-		end_state(state, 0);
+		end_state(state, state->cookie, 0);
 		return;
 	}
 	/* Else processes may read on until they close it: see sock_released. */
-	if (!counts_calls || (state->tcp && is_released(state, addr))) {
-		end_state(state, 0);
-		return;
-	}
-	state->first.closed_at = bpf_ktime_get_ns() >> CLOSED_AT_SHIFT;
-	keep_totals(addr, state, from);
+	if (!counts_calls || (state->tcp && is_released(state, addr)))
+		end_state(state, state->cookie, 0);
+	else
+		keep_totals(addr, state, from);
 }
 
 /* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
@@ -91,7 +89,7 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 	/* The socket connects again, or is another one at this address. */
 	if (state &&
 	    (state->old_state || to == TCP_SYN_SENT || (state->tcp && state->established))) {
-		end_state(state, state->old_state ? 0 : CONN_UNSEEN);
+		end_state(state, state->cookie, state->old_state ? 0 : CONN_UNSEEN);
 		state = NULL;
 	}
 	if (!state) {
@@ -148,7 +146,7 @@ int tcp_state_raw(__u64 *ctx)
 }
 
 /* Both TCP and the processes have closed it. The form for machines on whose every socket sock_released
- * does not run, or where no walk finds the sockets that it does not run for. */
+ * does not run, and for kernels that refuse `walk`. */
 SEC("?tp_btf/tcp_destroy_sock")
 int tcp_gone(__u64 *ctx)
 {
@@ -156,7 +154,7 @@ int tcp_gone(__u64 *ctx)
 	struct sock_state *state = state_of(sk);
 
 	if (state && is_cookie_of(state, WORD(sock, (__u64)sk, __sk_common.skc_cookie.counter)))
-		end_state(state, 0);
+		end_state(state, state->cookie, 0);
 	return 0;
 }
 
@@ -166,21 +164,25 @@ SEC("cgroup/sock_release")
 int sock_released(struct bpf_sock *sk)
 {
 	struct sock_state *state = state_of(sk);
+	__u64 cookie;
 
 	if (!state ||
 	    !is_cookie_of(state, WORD(sock, number_of(state), __sk_common.skc_cookie.counter)))
 		return 1;
+	cookie = state->cookie;
 	if (state->tcp) {
-		state->released = 1;
+		/* What is not established ends at CLOSE anyway, perhaps right now. */
+		if (state->established)
+			state->released = 1;
 		/* Where TCP comes to CLOSE on another CPU right now, the walk finds the end. */
 		if (state->old_state)
-			end_state(state, 0);
+			end_state(state, cookie, 0);
 		return 1;
 	}
 	/* MPTCP that is accepted without a question for its peer has no addresses yet */
 	if (!state->stream || !state->ids.remote.port)
 		read_ids(&state->ids, number_of(state));
-	end_state(state, 0);
+	end_state(state, cookie, 0);
 	return 1;
 }
 

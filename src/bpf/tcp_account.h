@@ -151,7 +151,11 @@ static __always_inline void read_windows(__u64 sk, struct conn_windows *to)
 	to->rcv_wnd = HALF(tcp_sock, sk, rcv_wnd);
 }
 
-/* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. */
+/* Units of `closed_at`, 65 us: its 32 bits last for three days. */
+#define CLOSED_AT_SHIFT 16
+
+/* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. `old_state`
+ * is stored after the rest, since sock_released, on another CPU, ends a state that has it. */
 static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state)
 {
 	struct conn_counts totals;
@@ -161,6 +165,8 @@ static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8
 	state->base = totals;
 	read_quality(sk, &state->quality, &quality);
 	state->quality = quality;
+	__sync_lock_test_and_set(&state->first.closed_at,
+				 (__u32)(bpf_ktime_get_ns() >> CLOSED_AT_SHIFT));
 	state->old_state = old_state;
 }
 

@@ -46,15 +46,15 @@ static __always_inline __u64 sum_of_calls(const struct sock_state *state)
 	return sum_of(&state->first.counts) + state->sharers_sum + sum_of(&state->left_out);
 }
 
-/* Whether the memory at `sk` is still the socket of the state. TCP lives on without its file, and
- * MPTCP without one until it is accepted; any other socket ends with it. Memory of a freed socket keeps
- * its contents until it is used again (SLAB_TYPESAFE_BY_RCU). */
-static __always_inline bool is_alive(__u64 sk, const struct sock_state *state)
+/* Whether the memory at `sk` is still the socket of the state, which had this cookie. TCP lives on without
+ * its file, and MPTCP without one until it is accepted; any other socket ends with it. Memory of a freed
+ * socket keeps its contents until it is used again (SLAB_TYPESAFE_BY_RCU). */
+static __always_inline bool is_alive(__u64 sk, const struct sock_state *state, __u64 cookie)
 {
-	if (!is_cookie_of(state, WORD(sock, sk, __sk_common.skc_cookie.counter)))
+	if (cookie != WORD(sock, sk, __sk_common.skc_cookie.counter) && !(cookie & MADE_UP_COOKIE))
 		return false;
 	if (state->tcp)
-		return !state->old_state || HALF(sock, sk, __sk_common.skc_refcnt.refs.counter);
+		return HALF(sock, sk, __sk_common.skc_refcnt.refs.counter);
 	return WORD(sock, sk, sk_socket) ||
 	       (state->passive && state->first.from == OWNER_NONE && !state->old_state);
 }
@@ -115,8 +115,8 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 	cookie = state->cookie;
 	if (sk != addr || !cookie)
 		return true;
-	if (!is_alive(sk, state)) {
-		end_gone(state);
+	if (!is_alive(sk, state, cookie)) {
+		end_gone(state, cookie);
 		return true;
 	}
 	/* Connections count from their establishment on. */
@@ -146,7 +146,7 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 		record->error = state->error;
 	}
 	/* If it ended meanwhile, the memory may be another socket's, and the state too. */
-	if (cookie != state->cookie || !is_alive(sk, state)) {
+	if (cookie != state->cookie || !is_alive(sk, state, cookie)) {
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 		return true;
 	}

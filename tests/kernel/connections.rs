@@ -311,6 +311,7 @@ fn a_connection_that_is_not_accepted_is_unattributed() {
     });
     done(client);
     drop(listener);
+    let later = moment(&TcpListener::bind(local("127.0.0.1")).unwrap());
     let run = end(stream);
     assert!(run.of("accept").is_empty());
     let mut closes = run.of("close");
@@ -321,6 +322,7 @@ fn a_connection_that_is_not_accepted_is_unattributed() {
         (&Value::Null, &json!("not accepted"))
     );
     assert_eq!(bytes(&closes[0]), (50, 0));
+    assert!(closes[0]["time"].as_str() < Some(&later(&run)), "{closes:?}");
     let table = run.ended.of_type("owners").pop().unwrap();
     assert!(table["unattributed"]["waiting"]["rx_bytes"].as_u64() >= Some(50), "{table}");
     assert_eq!(bytes(&run.row(client)), (0, 50));
@@ -374,8 +376,19 @@ fn tcp_that_has_ended_is_followed_until_its_process_closes_it() {
     drop(server);
     let later = moment(&TcpListener::bind(local("127.0.0.1")).unwrap());
     drop(client);
+    // It is reset before it is accepted.
+    let mut client = TcpStream::connect(to).unwrap();
+    setsockopt(&client, sockopt::Linger, &now).unwrap();
+    client.write_all(&[0; 10]).unwrap();
+    let early = client.local_addr().unwrap().port();
+    drop(client);
+    let waited = moment(&TcpListener::bind(local("127.0.0.1")).unwrap());
+    read_exactly(&mut listener.accept().unwrap().0, 10);
 
     let run = end(stream);
+    let close = closes_of(&run, early);
+    assert_eq!((&close["pid"], bytes(&close)), (&json!(std::process::id()), (10, 0)));
+    assert!(close["time"].as_str() > Some(&waited(&run)), "{close}");
     let close = closes_of(&run, reset);
     assert_eq!((&close["pid"], bytes(&close)), (&json!(std::process::id()), (10, 0)));
     assert_eq!(close["errno"], "ECONNRESET");

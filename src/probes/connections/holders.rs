@@ -13,8 +13,7 @@ use crate::model::connections::MAX_CONNS;
 
 /// Bytes of one read of an iterator: the kernel's own buffer.
 const READ_BYTES: usize = 32 << 10;
-/// From one run to the next at least as many times its CPU time: 0.25 % of a core. With 10,000 sockets
-/// that is some two seconds.
+/// From one run to the next at least as many times its CPU time: 0.25 % of a core.
 const PAUSE_SHARE: u32 = 400;
 
 /// The iterator, and what its last run found.
