@@ -1,8 +1,8 @@
 //! Memory under more paths and processes than the tables hold: the model alone, then the dashboard
-//! in a terminal on the real kernel, with the number of evicted rows that its screen shows.
-//! Needs root.
+//! in a terminal on the real kernel, with the number of evicted rows that its screen shows. Then the same for bytes
+//! of files, without and with durations. Needs root.
 //!
-//! `cargo bench --bench bounds [-- PATHS PROCESSES]` (10,000,000 and 100,000)
+//! `cargo bench --bench bounds [-- opens|io [PATHS PROCESSES]]` (10,000,000 and 100,000; of io 1,000,000 and 1,000)
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unsafe_code)]
 
 #[path = "../tests/common/mod.rs"]
@@ -10,28 +10,52 @@ mod common;
 #[path = "../tests/common/fake.rs"]
 mod fake;
 
-use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::net::{ip, own_namespace};
 use common::tty::Tty;
-use ebpftop::model::open::{OpenBatch, ResolvedKind};
+use ebpftop::model::call_times::CallTimes;
+use ebpftop::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
+use ebpftop::model::open::{Comm, OpenBatch, ResolvedKind};
 use ebpftop::model::opens::Opens;
+use ebpftop::model::process::ProcessKey;
+use ebpftop::model::time::Stamp;
 use fake::{at, meta};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let mut numbers = args.iter().filter_map(|a| a.parse().ok());
-    let paths: u32 = numbers.next().unwrap_or(10_000_000);
-    let processes: u32 = numbers.next().unwrap_or(100_000);
-    if args.iter().any(|a| a == "--load") {
-        return load(paths, processes);
+    let numbers: Vec<u32> = args.iter().filter_map(|a| a.parse().ok()).collect();
+    let sizes = |paths, processes| match numbers[..] {
+        [paths, processes] => (paths, processes),
+        _ => (paths, processes),
+    };
+    let has = |arg: &str| args.iter().any(|a| a == arg);
+    let (opens, io) = (sizes(10_000_000, 100_000), sizes(1_000_000, 1_000));
+    if has("--open") {
+        return load(opens, |path| drop(File::open(path)));
     }
-    println!("{paths} distinct paths by {processes} processes, none of which can be opened");
-    model(paths, processes);
-    dashboard(paths, processes);
+    if has("--write") {
+        return load(io, write);
+    }
+    if !has("io") {
+        let (paths, processes) = opens;
+        println!("{paths} distinct paths by {processes} processes, none of which can be opened");
+        model(opens);
+        dashboard(&[], "--open", opens);
+    }
+    if !has("opens") {
+        let (paths, processes) = io;
+        println!("{paths} distinct files written by {processes} processes");
+        model_of_io(io, false);
+        dashboard(&["--io"], "--write", io);
+        println!("the same, timed");
+        model_of_io(io, true);
+        dashboard(&["--slow", "10ms"], "--write", io);
+    }
 }
 
 /// Anonymous memory of a process, MiB.
@@ -45,7 +69,7 @@ fn path_of(process: u32, i: u32) -> String {
     format!("/srv/no/such/tree{process}/part/file{i}.c")
 }
 
-fn model(paths: u32, processes: u32) {
+fn model((paths, processes): (u32, u32)) {
     let me = std::process::id();
     println!("the model: {:.1} MiB before", rss_anon(me));
     let mut opens = Opens::default();
@@ -86,11 +110,12 @@ fn model(paths: u32, processes: u32) {
     assert_eq!(held + gone.opens, u64::from(paths), "every open is held or counted as evicted");
 }
 
-fn dashboard(paths: u32, processes: u32) {
+fn dashboard(options: &[&str], work: &str, (paths, processes): (u32, u32)) {
     own_namespace();
     ip("link set lo up");
     let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
-    let mut tty = Tty::start(env!("CARGO_BIN_EXE_ebpftop"), &["-i", "lo"], &env, (200, 60));
+    let options = [&["-i", "lo"], options].concat();
+    let mut tty = Tty::start(env!("CARGO_BIN_EXE_ebpftop"), &options, &env, (200, 60));
     tty.wait_until("both probes", |s| s.contains("Files") && !s.contains("starting"));
     std::thread::sleep(Duration::from_secs(2));
     let pid = tty.pid() as u32;
@@ -107,7 +132,7 @@ fn dashboard(paths: u32, processes: u32) {
             most
         });
         let load = Command::new(std::env::current_exe().unwrap())
-            .args(["--load", &paths.to_string(), &processes.to_string()])
+            .args([work, &paths.to_string(), &processes.to_string()])
             .status();
         assert!(load.unwrap().success());
         done.store(true, Ordering::Relaxed);
@@ -116,13 +141,16 @@ fn dashboard(paths: u32, processes: u32) {
     let took = begun.elapsed().as_secs_f64();
     std::thread::sleep(Duration::from_secs(3));
     println!(
-        "  {most:.1} MiB at most, {:.1} MiB at the end; {:.0} opens/s, {:.0} processes/s",
+        "  {most:.1} MiB at most, {:.1} MiB at the end; {:.0} paths/s, {:.0} processes/s",
         rss_anon(pid),
         f64::from(paths) / took,
         f64::from(processes) / took
     );
     let first = tty.text();
     println!("  {}", first.lines().find(|l| l.contains("lost")).unwrap_or_default().trim());
+    for line in first.lines().filter(|l| l.contains(" other: ")) {
+        println!("  {line}");
+    }
     for view in ["by process", "by service", "by file", "by directory", "failures"] {
         let screen = tty.wait_until(view, |s| s.contains(view));
         let line = screen.lines().find(|l| l.contains("evicted"));
@@ -133,18 +161,14 @@ fn dashboard(paths: u32, processes: u32) {
     assert_eq!(tty.wait(), 0);
 }
 
-/// Processes one after the other, each of which tries its paths and ends.
-fn load(paths: u32, processes: u32) {
+/// Processes one after the other, each of which does something with its paths and ends.
+fn load((paths, processes): (u32, u32), work: impl Fn(&str)) {
     let each = (paths / processes.max(1)).max(1);
     for process in 0..processes {
         // SAFETY: this process has one thread.
         match unsafe { nix::unistd::fork() }.unwrap() {
             nix::unistd::ForkResult::Child => {
-                for i in process * each..(process + 1) * each {
-                    let path = CString::new(path_of(process, i)).unwrap();
-                    // SAFETY: a string that lives through the call.
-                    unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
-                }
+                (process * each..(process + 1) * each).for_each(|i| work(&path_of(process, i)));
                 // SAFETY: ends the process at once.
                 unsafe { libc::_exit(0) }
             }
@@ -153,4 +177,54 @@ fn load(paths: u32, processes: u32) {
             }
         }
     }
+}
+
+/// Writes to a new file that is named like the last part of the path, and deletes it.
+fn write(path: &str) {
+    let name = path.rsplit('/').next().unwrap();
+    let path = format!("/tmp/ebpftop-bounds-{}-{name}", std::process::id());
+    File::create(&path).unwrap().write_all(b"x").unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// Intervals with as many uses as the kernel's table has room for; timed, with a call in each bucket.
+fn model_of_io((files, processes): (u32, u32), timed: bool) {
+    const USES: u32 = 65_536;
+    const PARTS: u32 = 8;
+    let me = std::process::id();
+    println!("the model: {:.1} MiB before", rss_anon(me));
+    let (mut opens, mut most) = (Opens::default(), 0f64);
+    let use_of = |i: u32| FileIo {
+        key: ProcessKey::of(&meta(i % processes + 1, "sh", at(0.0), 0)),
+        process: Comm::new(b"sh"),
+        uid: 0,
+        cgroup_id: None,
+        file_type: FileType::Regular,
+        place: Some(FilePlace {
+            kind: ResolvedKind::Opened,
+            path: path_of(i % processes, i).into_bytes().into(),
+        }),
+        counts: IoCounts { written_bytes: 1, write_calls: 54, ..IoCounts::default() },
+        times: timed.then(|| Box::new(CallTimes::new(1 << 40, 1, [1; 54]))),
+    };
+    for (n, first) in (0..files).step_by((USES / PARTS) as usize).enumerate() {
+        let uses = (first..files.min(first + USES / PARTS)).map(use_of).collect();
+        let more = (n as u32 + 1) % PARTS != 0;
+        let at = Stamp { mono: at(f64::from(n as u32 / PARTS + 1)), ..Stamp::default() };
+        opens.add_io(&IoSample {
+            at,
+            interval_ns: 1_000_000_000,
+            uses,
+            more,
+            ..IoSample::default()
+        });
+        most = most.max(rss_anon(me));
+    }
+    println!(
+        "  {most:.1} MiB at most; held: {} processes, {} files; evicted: {:?}",
+        opens.processes().len(),
+        opens.files().len(),
+        opens.evicted()
+    );
+    assert_eq!(opens.total().io.total.write_calls, u64::from(files) * 54);
 }

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::Pid;
 
 use super::io::{Expected, by_file, counts, filled, new, watch};
@@ -67,6 +70,42 @@ fn direct_and_sparse_files_are_counted_by_calls() {
     ]
     .into();
     assert_eq!(files, expected);
+}
+
+/// A descriptor that another process opened and passed, and a file of /proc, whose size is 0.
+#[test]
+fn passed_descriptors_and_files_of_proc_are_those_of_the_process_that_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("passed");
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let watch = watch(IoConfig::default());
+    let giver = in_child(|| {
+        let file = new(&path);
+        (&file).write_all(b"from the giver").unwrap();
+        let fds = [file.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let (byte, none) = ([IoSlice::new(b"x")], MsgFlags::empty());
+        sendmsg::<()>(ours.as_raw_fd(), &byte, &rights, none, None).unwrap();
+    });
+    let taker = in_child(|| {
+        let (mut byte, mut room) = ([0; 1], nix::cmsg_space!(RawFd));
+        let mut iov = [IoSliceMut::new(&mut byte)];
+        let fd = theirs.as_raw_fd();
+        let got = recvmsg::<()>(fd, &mut iov, Some(&mut room), MsgFlags::empty()).unwrap();
+        let Some(ControlMessageOwned::ScmRights(fds)) = got.cmsgs().unwrap().next() else {
+            panic!("no descriptor came")
+        };
+        // SAFETY: a descriptor that has just been received and has no other owner.
+        let mut file = unsafe { fs::File::from_raw_fd(fds[0]) };
+        file.write_all(b"taken").unwrap();
+        let mut version = fs::File::open("/proc/version").unwrap();
+        assert_eq!(version.read(&mut [0; 10]).unwrap(), 10);
+    });
+    let sample = watch.finish();
+    assert_eq!(by_file(&sample, giver)[&path], counts(0, 0, 14, 1));
+    let expected: Expected =
+        [(path, counts(0, 0, 5, 1)), (PathBuf::from("/proc/version"), counts(10, 1, 0, 0))].into();
+    assert_eq!(by_file(&sample, taker), expected);
 }
 
 #[test]
