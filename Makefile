@@ -107,9 +107,11 @@ test-aarch64: setup-test ## build for aarch64 on any machine, run opens and talk
 test-package: setup-build ## install the .deb on a clean Debian made for it, run it there, remove it
 	@scripts/test-package.sh
 
-# An input that fails is kept in tests/corpus, and is a test from then on.
+# An input that fails is kept in tests/corpus, and is a test from then on. The limit of a test is for its 1,000
+# inputs in `make test`.
 fuzz: setup-test ## all that reads foreign bytes, with fifty times as many inputs as in `make test`
-	EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} $(CARGO) test --locked --lib any_
+	EBPFTOP_TEST_SECONDS=$${EBPFTOP_TEST_SECONDS:-1800} EBPFTOP_FUZZ_CASES=$${EBPFTOP_FUZZ_CASES:-50000} \
+		$(CARGO) test --locked --lib any_
 
 # As root, through sudo where needed: cargo itself does not run as root.
 soak: setup-test ## ten minutes of random keys and sizes; two each: switches under traffic, SIGKILL amid them, stream and record, opens
