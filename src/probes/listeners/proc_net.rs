@@ -14,6 +14,10 @@ use crate::probes::connections::procfs::diag::{BOUND, LISTEN, Listening};
 /// Bytes of one file in /proc that are read: some 50,000 sockets.
 const MOST_TEXT: u64 = 8 << 20;
 
+/// The least that the kernel gathers of a file before it stops for want of room (`seq_read_iter` of fs/seq_file.c: a page), less
+/// than a line of 150 bytes below it.
+const FULL: usize = 4_096 - 256;
+
 /// Hands over the listeners of a namespace, by a process in it; false where it has more sockets than are read.
 pub(super) fn of_process(
     netns: u32,
@@ -22,7 +26,15 @@ pub(super) fn of_process(
 ) -> io::Result<bool> {
     let is_in = || std::fs::metadata(format!("/proc/{pid}/ns/net")).map(|m| m.ino());
     let (mut found, mut is_whole) = (Vec::new(), true);
-    for (protocol, name) in [(TCP, "tcp"), (TCP, "tcp6"), (UDP, "udp"), (UDP, "udp6")] {
+    let used =
+        ["sockstat", "sockstat6"].map(|name| std::fs::read(format!("/proc/{pid}/net/{name}")));
+    for (protocol, name, counted) in
+        [(TCP, "tcp", "TCP"), (TCP, "tcp6", "TCP6"), (UDP, "udp", "UDP"), (UDP, "udp6", "UDP6")]
+    {
+        // For a file the kernel walks over the tables of all namespaces.
+        if used.iter().flatten().any(|text| has_none(text, counted)) {
+            continue;
+        }
         let text = match File::open(format!("/proc/{pid}/net/{name}")) {
             Ok(file) => {
                 let (text, whole) = lines(file)?;
@@ -43,10 +55,28 @@ pub(super) fn of_process(
     Ok(is_whole)
 }
 
+/// Whether a namespace has no sockets of a protocol, by its `sockstat`: `TCP: inuse 0 …`.
+fn has_none(sockstat: &[u8], protocol: &str) -> bool {
+    let is_none = |line: &[u8]| {
+        let line = line.strip_prefix(protocol.as_bytes());
+        line.and_then(|line| line.strip_prefix(b": inuse 0"))
+            .is_some_and(|rest| rest.first().is_none_or(|next| !next.is_ascii_digit()))
+    };
+    sockstat.split(|b| *b == b'\n').any(is_none)
+}
+
 /// The whole lines in the first [`MOST_TEXT`] bytes, and whether these are all.
 fn lines(file: impl Read) -> io::Result<(Vec<u8>, bool)> {
-    let mut text = Vec::new();
-    file.take(MOST_TEXT + 1).read_to_end(&mut text)?;
+    let (mut text, mut file) = (Vec::new(), file.take(MOST_TEXT + 1));
+    let mut part = vec![0; 64 << 10];
+    loop {
+        let n = file.read(&mut part)?;
+        text.extend_from_slice(part.get(..n).unwrap_or_default());
+        // The kernel had room for more: this was the end. To read it would walk over the table once more.
+        if n < FULL {
+            break;
+        }
+    }
     let is_whole = text.len() as u64 <= MOST_TEXT;
     if !is_whole {
         // Numbers in the last one may be cut.
@@ -119,6 +149,15 @@ mod tests {
         assert_eq!(parse(UDP, tcp), None);
         assert_eq!(parse(TCP, b"  sl  local_address rem_address   st tx_queue rx_queue"), None);
         assert_eq!(parse(TCP, &tcp[..60]), None);
+    }
+
+    #[test]
+    fn protocols_without_sockets_are_known() {
+        let text = b"sockets: used 12\nTCP: inuse 0 orphan 0 tw 3 alloc 0 mem 0\nUDP: inuse 20 mem 0\nUDPLITE: inuse 0\n";
+        assert!(has_none(text, "TCP"));
+        assert!(!has_none(text, "UDP") && !has_none(text, "TCP6") && !has_none(b"", "TCP"));
+        assert!(has_none(b"TCP6: inuse 0\nUDP6: inuse 01\n", "TCP6"));
+        assert!(!has_none(b"TCP6: inuse 0\nUDP6: inuse 01\n", "UDP6"));
     }
 
     #[test]
