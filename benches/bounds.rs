@@ -151,14 +151,21 @@ fn dashboard(options: &[&str], work: &str, (paths, processes): (u32, u32)) {
     for line in first.lines().filter(|l| l.contains(" other: ")) {
         println!("  {line}");
     }
-    for view in ["by process", "by service", "by file", "by directory", "failures"] {
-        let screen = tty.wait_until(view, |s| s.contains(view));
+    let mut last = String::new();
+    while last != "failures" {
+        let screen = tty.wait_until("the next view", |s| view(s).is_some_and(|view| view != last));
+        last = view(&screen).unwrap().to_owned();
         let line = screen.lines().find(|l| l.contains("evicted"));
-        println!("  {}", line.map_or(view, str::trim));
+        println!("  {last}: {}", line.map_or("", str::trim));
         tty.send("t");
     }
     tty.send("q");
     assert_eq!(tty.wait(), 0);
+}
+
+/// The view of files on the screen.
+fn view(screen: &str) -> Option<&str> {
+    screen.split_once("Files · ")?.1.split_once(" ─").map(|(view, _)| view.trim())
 }
 
 /// Processes one after the other, each of which does something with its paths and ends.

@@ -51,7 +51,29 @@ fn calls_until(end: Instant, dir: &std::path::Path, thread: usize) -> IoCounts {
     done
 }
 
-/// Runs the load for `duration` in a process of its own, while the probe reads each 100 ms.
+/// A process with as many threads as cores, and its calls.
+fn load(duration: Duration, dir: &std::path::Path) -> (u32, IoCounts) {
+    let report = tempfile::NamedTempFile::new().unwrap();
+    let end = Instant::now() + duration;
+    // It reads files to know.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let child = in_child(|| {
+        let done = std::thread::scope(|scope| {
+            let of = |n| scope.spawn(move || calls_until(end, dir, n));
+            let threads: Vec<_> = (0..threads).map(of).collect();
+            threads.into_iter().fold(IoCounts::default(), |sum, t| sum + t.join().unwrap())
+        });
+        std::fs::write(report.path(), serde_json::to_vec(&done).unwrap()).unwrap();
+    });
+    let report = std::fs::read(report.path()).unwrap();
+    let mut done: IoCounts = serde_json::from_slice(&report).unwrap();
+    // The report itself is one more write.
+    done.written_bytes += report.len() as u64;
+    done.write_calls += 1;
+    (child, done)
+}
+
+/// Runs the load for `duration` in processes of its own, one after the other, while the probe reads each 100 ms.
 pub fn full_speed(duration: Duration, slow: Option<Duration>) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
@@ -77,35 +99,18 @@ pub fn full_speed(duration: Duration, slow: Option<Duration>) -> Run {
         }
         all
     });
-    let report = tempfile::NamedTempFile::new().unwrap();
+    let (mut run, mut children) = (Run::default(), Vec::new());
     let end = Instant::now() + duration;
-    // It reads files to know.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let child = in_child(|| {
-        let done = std::thread::scope(|scope| {
-            let of = |n| {
-                scope.spawn({
-                    let dir = dir.path();
-                    move || calls_until(end, dir, n)
-                })
-            };
-            let threads: Vec<_> = (0..threads).map(of).collect();
-            threads.into_iter().fold(IoCounts::default(), |sum, t| sum + t.join().unwrap())
-        });
-        std::fs::write(report.path(), serde_json::to_vec(&done).unwrap()).unwrap();
-    });
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        // A process that takes longer would be taken for one that hangs.
+        let (child, done) = load(left.min(Duration::from_secs(20)), dir.path());
+        run.done += done;
+        children.push(child);
+    }
     probe.stop();
     probe.join();
-    let mut run = Run {
-        done: serde_json::from_slice(&std::fs::read(report.path()).unwrap()).unwrap(),
-        ..Run::default()
-    };
-    let report = std::fs::metadata(report.path()).unwrap().len();
-    // The report itself is one more write.
-    run.done.written_bytes += report;
-    run.done.write_calls += 1;
     for (tgid, counts, timed) in reader.join().unwrap() {
-        if tgid == child {
+        if children.contains(&tgid) {
             run.counted += counts;
             run.timed += timed;
         }
