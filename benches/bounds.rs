@@ -216,7 +216,7 @@ fn model_of_io((files, processes): (u32, u32), timed: bool) {
     };
     for (n, first) in (0..files).step_by((USES / PARTS) as usize).enumerate() {
         let uses = (first..files.min(first + USES / PARTS)).map(use_of).collect();
-        let more = (n as u32 + 1) % PARTS != 0;
+        let more = !(n as u32 + 1).is_multiple_of(PARTS);
         let at = Stamp { mono: at(f64::from(n as u32 / PARTS + 1)), ..Stamp::default() };
         opens.add_io(&IoSample {
             at,
