@@ -177,6 +177,7 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 		if (is_last(last, &key)) {
 			last->bytes += call->ret;
 			last->calls += 1;
+			last->next_file = 0;
 			return;
 		}
 		type = type_of(file);
@@ -353,8 +354,13 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 	call.tgid = current_tgid();
 	if (is_own(call.tgid))
 		return 0;
-	if (slow_ns) /* in any case: a time that is found later is taken for a call under way */
+	if (slow_ns) {
+		/* in any case: a time that is found later is taken for a call under way */
 		call.took_ns = end_of_call(repeat);
+		if (ret < 0 &&
+		    !call.took_ns) /* perhaps a filter of seccomp refused it: it never began */
+			return 0;
+	}
 	if (ret > MOST_BYTES)
 		return 0;
 	descriptors(shape, regs, &from, &to);

@@ -44,8 +44,8 @@ static __always_inline void empty_last(const struct io_last *last, enum directio
 		add(&left->other, direction, last->bytes, last->calls);
 }
 
-/* After a call that was counted in its entry: another one on the same file lets the record count. Files that
- * are used in turn cost no copy of the key. */
+/* After a call that was counted in its entry: if the next call is on this file too, the record counts from
+ * then on. Of files that are used in turn one stays in the record, and no key is copied. */
 static __always_inline void missed_last(struct io_last *last, const struct io_key *key,
 					enum direction direction)
 {

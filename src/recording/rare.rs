@@ -65,7 +65,7 @@ pub(super) enum Rare<'a> {
     OpensUnderWay(Cow<'a, OpensUnderWay>),
     SlowCalls(Cow<'a, SlowCalls>),
     /// Bytes of files with the durations of each use's calls, in the order of [`IoSample::uses`].
-    Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>),
+    Timed(Cow<'a, IoSample>, #[serde(deserialize_with = "list")] Cow<'a, [Times]>, BesideTimes),
     Hostnames(Cow<'a, HostnamesBatch>),
     ListenersStarted(Result<ListenersInfo, Problem>),
     Listeners(Cow<'a, Listeners>),
@@ -221,8 +221,8 @@ impl<'a> Rare<'a> {
             Rare::IoStarted(Ok(info)) => started(ProbeInfo::Io(info)),
             Rare::IoStarted(Err(problem)) => failed(ProbeId::Io, problem),
             Rare::Io(sample) => Seen::Probe(ProbeEvent::Io(sample.into_owned())),
-            Rare::Timed(sample, times) => {
-                let mut sample = sample.into_owned();
+            Rare::Timed(sample, times, BesideTimes { other_slow, untimed }) => {
+                let mut sample = IoSample { other_slow, untimed, ..sample.into_owned() };
                 for (one, times) in sample.uses.iter_mut().zip(times.into_owned()) {
                     one.times = times;
                 }
@@ -330,13 +330,21 @@ fn connections(batch: &ConnectionsBatch) -> Rare<'_> {
 
 /// Bytes of files, with durations where calls are timed. Beyond the longest list these are not written.
 fn io(sample: &IoSample) -> Rare<'_> {
+    let beside = BesideTimes { other_slow: sample.other_slow, untimed: sample.untimed };
     let sample = Cow::Borrowed(sample);
-    if sample.uses.iter().all(|one| one.times.is_none()) {
+    if beside == BesideTimes::default() && sample.uses.iter().all(|one| one.times.is_none()) {
         return Rare::Io(sample);
     }
     let times = sample.uses.iter().map(|one| one.times.clone()).take(MOST_LIST);
     let times: Vec<Times> = times.collect();
-    Rare::Timed(sample, times.into())
+    Rare::Timed(sample, times.into(), beside)
+}
+
+/// What [`IoSample`] has beside the durations of its uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BesideTimes {
+    other_slow: u64,
+    untimed: u64,
 }
 
 fn started(info: ProbeInfo) -> Seen {

@@ -311,12 +311,15 @@ fn any_records_are_read_without_harm() {
 #[test]
 fn bytes_of_files_are_recorded() {
     use crate::model::event::{IoInfo, ProbeInfo};
+    use crate::model::file_io::IoSample;
     let mut without_times = sample::io();
     without_times.uses.iter_mut().for_each(|one| one.times = None);
+    let plain = IoSample { other_slow: 0, untimed: 0, ..without_times.clone() };
     let what = [
         Seen::Probe(ProbeEvent::Started(ProbeInfo::Io(IoInfo::default()))),
         Seen::Probe(ProbeEvent::Io(sample::io())),
         Seen::Probe(ProbeEvent::Io(without_times)),
+        Seen::Probe(ProbeEvent::Io(plain)),
         Seen::Probe(ProbeEvent::SlowCalls(sample::slow())),
         Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
     ];
@@ -326,6 +329,7 @@ fn bytes_of_files_are_recorded() {
     let truth: Vec<String> = what.iter().flat_map(|(at, seen)| lines(*at, seen)).collect();
     assert_eq!(seen, truth);
     assert!(seen[1].contains("max_ns: 14200000"), "{}", seen[1]);
+    assert!(seen[2].contains("untimed: 2"), "{}", seen[2]);
 }
 
 #[test]

@@ -251,6 +251,8 @@ pub fn io() -> IoSample {
         interval_ns: 1_002_000_000,
         uses: vec![log],
         other: counts(4_096, 0, 1, 0),
+        other_slow: 1,
+        untimed: 2,
         ..IoSample::default()
     }
 }

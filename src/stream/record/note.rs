@@ -302,7 +302,8 @@ impl Record for &Summary {
         v.field(
             key!(
                 "io_untimed_calls",
-                "calls on files without a duration, with --slow: of io_uring below kernel 6.4, those whose                  beginning found no place, and those that began before the start; with io"
+                "calls on files without a duration, with --slow: of io_uring below kernel 6.4, those whose beginning \
+                 found no place, and those that began before the start; with io"
             ),
             |s| Maybe(s.io.map(|io| io.untimed)),
         );
