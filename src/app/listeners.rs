@@ -40,7 +40,7 @@ impl ListenersTable {
 
     /// Takes over an answer.
     pub(super) fn take(&mut self, mut found: Listeners) {
-        self.known.follow(&mut found, |_, _, _| {});
+        self.known.follow(&mut found, |_, _| {});
         self.found = Some(found);
     }
 

@@ -153,13 +153,13 @@ pub static LISTENER_DROPS: Family = counter(
     "ebpftop_listener_drops",
     "",
     "unit, container, namespace, pod, program, protocol",
-    "Connections (tcp) and datagrams (udp) that listeners dropped, since their queue was full or else.",
+    "Handshake packets (tcp) and datagrams (udp) that listeners dropped, since their queue was full or else.",
 );
 pub static LISTENERS_PARTIAL: Family = gauge(
     "ebpftop_listeners_partial",
     "",
     "",
-    "Whether the last reading of listeners may lack some, or their processes.",
+    "Whether the last reading of listeners may lack some, their processes, or first drops of new ones.",
 );
 pub static CONNECTIONS: Family =
     gauge("ebpftop_connections", "", "", "Connections that are tracked now.");

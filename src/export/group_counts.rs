@@ -25,7 +25,7 @@ pub struct GroupCounts {
     pub written_bytes: Counter,
     /// Calls that read or wrote and took long.
     pub slow_calls: Counter,
-    /// Connections that TCP listeners dropped, and datagrams that UDP sockets dropped.
+    /// Packets of handshakes that TCP listeners dropped, and datagrams that UDP sockets dropped.
     pub tcp_drops: Counter,
     pub udp_drops: Counter,
     /// Changes of files that were made, in the order of [`Op::ALL`].

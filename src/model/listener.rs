@@ -33,7 +33,7 @@ pub struct Listener {
     pub waiting: u32,
     /// `None` also where it is not known, as `drops`.
     pub limit: Option<u32>,
-    /// Connections or datagrams that were dropped, as the queue was full or for other reasons; `None`
+    /// Packets of handshakes or datagrams that were dropped, as the queue was full or for other reasons; `None`
     /// where it is not known: for TCP in other network namespaces than that of the program, where no process
     /// has it open or the kernel refuses the program that reads it there. Unix sockets drop none: connect()
     /// waits, or fails.
@@ -111,6 +111,11 @@ pub fn counts<'a>(all: impl Iterator<Item = &'a Listener>) -> Counts {
 }
 
 impl Listeners {
+    /// It has all listeners.
+    pub fn is_whole(&self) -> bool {
+        self.left_out == 0 && !self.partial
+    }
+
     /// Why listeners or processes are missing, in words for people.
     pub fn doubt(&self) -> Option<String> {
         let left_out =
@@ -182,36 +187,38 @@ pub struct KnownListeners {
 }
 
 impl KnownListeners {
-    /// Takes over a reading: fills in since when each listener is known, and passes on what changed; of a
-    /// [`Change`](ListenerEvent::Change) with the listener as it was.
+    /// Takes over a reading: fills in since when each listener is known, removes rows that it repeats, and passes
+    /// on what changed.
     pub fn follow(
         &mut self,
         found: &mut Listeners,
-        mut each: impl FnMut(ListenerEvent, &Listener, Option<&Listener>),
+        mut each: impl FnMut(ListenerEvent, &Listener),
     ) {
         if found.partial && found.rows.is_empty() {
             // It failed, and says nothing of any listener.
             self.was_whole = Some(false);
             return;
         }
-        let is_whole = found.left_out == 0 && !found.partial;
+        let is_whole = found.is_whole();
         let mut known = HashMap::with_capacity(found.rows.len());
-        for row in &mut found.rows {
+        found.rows.retain_mut(|row| {
             let id = row.identity();
+            if known.contains_key(&id) {
+                return false;
+            }
             let before = self.known.remove(&id).or_else(|| self.missed.remove(&id));
             let new = self.was_whole == Some(true) && before.is_none();
             let first_seen = before.as_ref().map_or(new.then_some(found.at), |before| before.since);
             row.since = row.since.or(first_seen);
             match before {
-                None if new => each(ListenerEvent::Listen, row, None),
-                None => each(ListenerEvent::Seen, row, None),
-                Some(before) if before != *row => {
-                    each(ListenerEvent::Change, row, Some(&before));
-                }
+                None if new => each(ListenerEvent::Listen, row),
+                None => each(ListenerEvent::Seen, row),
+                Some(before) if before != *row => each(ListenerEvent::Change, row),
                 Some(_) => {}
             }
             known.insert(id, row.clone());
-        }
+            true
+        });
         let lacking = std::mem::replace(&mut self.known, known);
         let mut gone: Vec<Listener> = self.missed.drain().map(|(_, gone)| gone).collect();
         if is_whole {
@@ -220,7 +227,7 @@ impl KnownListeners {
             self.missed = lacking;
         }
         gone.sort_unstable_by_key(Listener::identity);
-        gone.iter().for_each(|gone| each(ListenerEvent::Close, gone, None));
+        gone.iter().for_each(|gone| each(ListenerEvent::Close, gone));
         self.was_whole = Some(is_whole);
     }
 
@@ -283,7 +290,7 @@ mod tests {
         let mut read = |at, rows: Vec<Listener>, partial| {
             let mut found = Listeners { at: Mono(at), rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row, _| events.push((event, port(row))));
+            known.follow(&mut found, |event, row| events.push((event, port(row))));
             let since: Vec<_> = found.rows.iter().map(|row| row.since.map(|at| at.0)).collect();
             (events, since)
         };
@@ -291,6 +298,9 @@ mod tests {
         let both = || vec![listener(80, 1), listener(443, 2)];
         assert_eq!(read(2, both(), false), (vec![(Listen, 443)], vec![None, Some(2)]));
         assert_eq!(read(3, both(), false), (vec![], vec![None, Some(2)]));
+        // A row that is there twice is one listener.
+        let twice = vec![listener(80, 1), listener(443, 2), listener(443, 2)];
+        assert_eq!(read(3, twice, false), (vec![], vec![None, Some(2)]));
         // Another socket at the same address is another listener.
         let other = vec![listener(80, 9), Listener { waiting: 3, ..listener(443, 2) }];
         let events = vec![(Listen, 80), (Change, 443), (Close, 80)];
@@ -309,7 +319,7 @@ mod tests {
     fn accepted_connections_are_counted_again_without_a_reading() {
         let mut known = KnownListeners::default();
         let rows = vec![listener(80, 1), listener(443, 2)];
-        known.follow(&mut Listeners { rows, ..Listeners::default() }, |_, _, _| {});
+        known.follow(&mut Listeners { rows, ..Listeners::default() }, |_, _| {});
         let mut again = || {
             let mut events = Vec::new();
             let fill_in = |found: &mut Listeners| {
@@ -331,7 +341,7 @@ mod tests {
             let rows = rows.iter().map(|port| listener(*port, u32::from(*port))).collect();
             let mut found = Listeners { rows, partial, ..Listeners::default() };
             let mut events = Vec::new();
-            known.follow(&mut found, |event, row, _| events.push((event, port(row))));
+            known.follow(&mut found, |event, row| events.push((event, port(row))));
             events
         };
         assert_eq!(read(&[], true), []);
@@ -350,7 +360,7 @@ mod tests {
         for reading in 0..4 {
             let rows = (0..most).map(|n| listener(80, reading * most + n)).collect();
             let mut found = Listeners { rows, left_out: 3, ..Listeners::default() };
-            known.follow(&mut found, |event, _, _| {
+            known.follow(&mut found, |event, _| {
                 closed += usize::from(event == ListenerEvent::Close);
             });
             assert!(known.known.len() + known.missed.len() <= 2 * MAX_LISTENERS);

@@ -297,7 +297,7 @@ fn listener<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(
         key!(
             "drops",
-            "connections or datagrams that the socket dropped; null for Unix sockets, and for tcp in other network namespaces where that is not known"
+            "handshake packets or datagrams that the socket dropped; null for Unix sockets, and for tcp in other network namespaces where that is not known"
         ),
         move |r| of(r).and_then(|l| l.drops),
     );

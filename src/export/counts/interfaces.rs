@@ -8,7 +8,6 @@ use crate::export::series::{Counter, Seen};
 use crate::export::text::labels;
 use crate::model::escape::escape;
 use crate::model::event::Watched;
-use crate::model::interface_name::InterfaceName;
 use crate::model::marks::{Mark, Marks};
 use crate::model::talkers::{Direction, TalkersSample, Traffic};
 
@@ -137,10 +136,16 @@ impl Side {
     }
 }
 
+/// Name of the interface, and direction.
+type SideKey = (Vec<u8>, Direction);
+
 /// The interfaces that were watched.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
-    sides: BTreeMap<(Vec<u8>, Direction), Side>,
+    /// At most twice [`MOST`], and those of `other`.
+    sides: BTreeMap<SideKey, Side>,
+    /// The watched ones of the last list, each with whether a hook counts it.
+    watched: BTreeMap<SideKey, bool>,
     /// Interfaces evicted.
     pub(super) evicted: u64,
     /// Time of the last snapshot, Unix time in ns.
@@ -148,8 +153,8 @@ pub(super) struct Interfaces {
 }
 
 impl Interfaces {
-    fn side(&mut self, interface: &InterfaceName, direction: Direction) -> &mut Side {
-        let mut key = (interface.as_bytes().to_vec(), direction);
+    fn side(&mut self, interface: &[u8], direction: Direction) -> &mut Side {
+        let mut key = (interface.to_vec(), direction);
         if self.sides.len() >= 2 * MOST && !self.sides.contains_key(&key) {
             key.0 = OTHER.to_vec();
         }
@@ -164,8 +169,8 @@ impl Interfaces {
         if self.sides.len() < 2 * MOST {
             return;
         }
-        let may_go = |(name, _): &(Vec<u8>, Direction), side: &mut Side| {
-            let is_watched = name == OTHER || side.counted.is_some();
+        let may_go = |key: &SideKey, side: &mut Side| {
+            let is_watched = key.0 == OTHER || self.watched.contains_key(key);
             !is_watched && (seen != Seen::Maybe || !side.is_known())
         };
         let gone: Vec<_> = self
@@ -183,11 +188,15 @@ impl Interfaces {
             self.evicted += u64::from(last.as_ref() != Some(&name));
             last = Some(name);
         }
+        // Watched ones among the others may have room now.
+        if last.is_some() {
+            self.mark_watched();
+        }
     }
 
     /// Takes an interval of an interface.
     pub(super) fn add(&mut self, sample: &TalkersSample, marks: &Marks) {
-        let side = self.side(&sample.interface, sample.direction);
+        let side = self.side(sample.interface.as_bytes(), sample.direction);
         side.all.add(sample.delta);
         side.partial = sample.partial.is_some();
         for source in &sample.sources {
@@ -198,15 +207,28 @@ impl Interfaces {
 
     /// Takes the state of all watched interfaces.
     pub(super) fn watch(&mut self, watched: &[Watched]) {
-        self.sides.values_mut().for_each(|side| side.counted = None);
+        self.watched.clear();
         for watched in watched {
             for (direction, hook) in [(Direction::Rx, &watched.rx), (Direction::Tx, &watched.tx)] {
                 let counted = hook.is_ok() && watched.gone.is_none();
-                let side = self.side(&watched.interface, direction);
-                // Of all others: whether each is counted.
-                side.counted = Some(counted && side.counted != Some(false));
+                let key = (watched.interface.as_bytes().to_vec(), direction);
+                *self.watched.entry(key).or_insert(true) &= counted;
             }
         }
+        self.mark_watched();
+    }
+
+    /// Makes the sides of watched interfaces, as long as there is room, and marks each with whether it is counted. A
+    /// side that is made later is of an interface that is not watched.
+    fn mark_watched(&mut self) {
+        self.sides.values_mut().for_each(|side| side.counted = None);
+        let watched = std::mem::take(&mut self.watched);
+        for ((interface, direction), counted) in &watched {
+            let side = self.side(interface, *direction);
+            // Of all others: whether each is counted.
+            side.counted = Some(*counted && side.counted != Some(false));
+        }
+        self.watched = watched;
     }
 
     /// Passes every counter to `f`.
@@ -222,6 +244,7 @@ impl Interfaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::interface_name::InterfaceName;
     use crate::model::link::Link;
     use crate::stream::sample;
 
@@ -257,6 +280,47 @@ mod tests {
         assert_eq!(side.all.packets.value(), 2 * sample.delta.packets);
     }
 
+    fn watched(name: &[u8]) -> Watched {
+        Watched { interface: name.into(), ..sample::watched().remove(0) }
+    }
+
+    #[test]
+    fn watched_interfaces_are_not_evicted_however_long_nothing_changes() {
+        let all: Vec<_> = (0..300).map(|n| watched(format!("veth{n}").as_bytes())).collect();
+        let (mut interfaces, mut sample) = (Interfaces::default(), sample::talkers());
+        interfaces.watch(&all);
+        // Ten of those with series of their own go, and nothing changes from then on.
+        let gone: Vec<_> = interfaces.sides.keys().map(|(name, _)| name.clone()).collect();
+        let gone = &gone[100..120];
+        let is_gone = |watched: &&Watched| gone.contains(&watched.interface.as_bytes().to_vec());
+        let left: Vec<_> = all.iter().filter(|one| !is_gone(one)).cloned().collect();
+        assert_eq!(left.len(), 290);
+        interfaces.watch(&left);
+        let mut total = 0;
+        for round in 0..20 {
+            for watched in &left {
+                for direction in [Direction::Rx, Direction::Tx] {
+                    (sample.interface, sample.direction) = (watched.interface.clone(), direction);
+                    interfaces.add(&sample, &Marks::default());
+                    total += sample.delta.bytes;
+                }
+            }
+            interfaces.prepare(Seen::Yes, round + 1);
+            // All room is taken, with that of the two sides of others.
+            assert_eq!((interfaces.evicted, interfaces.sides.len()), (10, 2 * MOST));
+            assert!(interfaces.sides.values().all(|side| side.counted == Some(true)));
+            let sum: u64 = interfaces.sides.values().map(|side| side.all.bytes.value()).sum();
+            assert_eq!(sum, total);
+        }
+        // All have series of their own where there is room.
+        interfaces.watch(&left[..100]);
+        interfaces.prepare(Seen::Yes, 21);
+        let other = interfaces.sides.iter().filter(|((name, _), _)| name == OTHER);
+        assert!(
+            other.clone().count() == 2 && other.clone().all(|(_, side)| side.counted.is_none())
+        );
+    }
+
     #[test]
     fn interfaces_beyond_the_bound_are_other() {
         let mut interfaces = Interfaces::default();
@@ -287,12 +351,12 @@ mod tests {
             if seen == Seen::Yes {
                 interfaces.each(&mut Counter::scraped);
             }
-            // Every second one is still watched.
-            for ((name, _), side) in &mut interfaces.sides {
-                side.counted = (name.last().unwrap() % 2 == 0).then_some(true);
-            }
+            // Every tenth one is still watched.
+            let names = interfaces.sides.keys().map(|(name, _)| name.clone());
+            let names: Vec<_> = names.filter(|name| name.ends_with(b"4")).collect();
+            interfaces.watch(&names.iter().map(|name| watched(name)).collect::<Vec<_>>());
             interfaces.prepare(seen, round + 1);
-            assert!(interfaces.sides.len() <= 2 * MOST + 1);
+            assert!(interfaces.sides.len() <= 2 * MOST + 2);
             let sides = interfaces.iter_mut();
             let samples: Vec<_> = sides
                 .filter_map(|side| Some((side.labels.to_string(), side.all.bytes.publish()?)))

@@ -103,7 +103,7 @@ pub static COLUMNS: [ListenersColumn; 11] = [
         F::Drops,
         "DROPS",
         Unit::Number,
-        "connections or datagrams that the socket dropped, most often since its queue was full",
+        "handshake packets or datagrams that the socket dropped, most often since its queue was full",
     )
     .sized(6, 8, 2)
     .sorts(S::Drops),

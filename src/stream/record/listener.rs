@@ -69,7 +69,7 @@ impl<'a> Record for ListenerLine<'a> {
         v.field(
             key!(
                 "drops",
-                "connections or datagrams that the socket dropped, most often since its queue was full; null for Unix sockets, and for tcp \
+                "handshake packets or datagrams that the socket dropped, most often since its queue was full; null for Unix sockets, and for tcp \
                  in other network namespaces where that is not known"
             ),
             |l| l.row.drops,

@@ -220,7 +220,7 @@ impl Session {
             self.owners.accepted.fill_in(&mut found);
         }
         let mut events = Vec::new();
-        self.listeners.follow(&mut found, |event, row, _| events.push((event, row.clone())));
+        self.listeners.follow(&mut found, |event, row| events.push((event, row.clone())));
         self.doubt_listeners(&found);
         self.listener_lines(Stamp { mono: found.at, wall: found.wall }, &events)
     }
