@@ -13,8 +13,8 @@ pub(super) struct PaneFrame<'a> {
     pub(super) title: String,
     /// At the right of the upper edge.
     pub(super) order: String,
-    /// At the left of the lower edge, where there is room.
-    pub(super) sum: String,
+    /// At the left of the lower edge: the first that has room there.
+    pub(super) sums: Vec<String>,
     /// At the right of the lower edge.
     pub(super) count: String,
     pub(super) look: &'a Look,
@@ -54,8 +54,8 @@ impl PaneFrame<'_> {
             let mut bottom = Line::new(buf, Rect { y, height: 1, ..inner });
             bottom.skip_right(1).put_right(&self.count, theme.quiet);
             let room = bottom.skip(1).room();
-            if text::cells(&self.sum) < room {
-                bottom.put(&self.sum, theme.quiet);
+            if let Some(sum) = self.sums.iter().find(|sum| text::cells(sum) < room) {
+                bottom.put(sum, theme.quiet);
             }
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn window(
     let frame = PaneFrame {
         title: format!(" {title} "),
         order: String::new(),
-        sum: String::new(),
+        sums: Vec::new(),
         count: String::new(),
         look,
         focused: true,

@@ -23,9 +23,6 @@ use crate::model::history::per_second;
 use crate::model::opens::IoState;
 use crate::model::problem::Problem;
 
-/// Cells of a pane whose bottom edge has room for the reason of unattributed traffic.
-const WITH_REASON: u16 = 104;
-
 /// Lines of the warning above rows of a probe that has stopped.
 const WARNING: u16 = 2;
 
@@ -36,7 +33,7 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     PaneFrame {
         title: title(app, look),
         order: order(app, look),
-        sum: sum(app, look, area.width),
+        sums: [Extent::Reason, Extent::Traffic, Extent::Losses].map(|to| sum(app, look, to)).into(),
         count: count(app, look, parts),
         look,
         focused,
@@ -264,8 +261,18 @@ fn bytes_without_room(app: &App) -> String {
     format!(" other: read {read} B, wrote {written} B{slow} {untimed}")
 }
 
+/// How much of the sum there is room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All, also why traffic is unattributed.
+    Reason,
+    Traffic,
+    /// What is missing in the traffic.
+    Losses,
+}
+
 /// The traffic of all processes, or why it is unknown.
-fn sum(app: &App, look: &Look, width: u16) -> String {
+fn sum(app: &App, look: &Look, extent: Extent) -> String {
     let pane = &app.opens_pane;
     if pane.view == OpensView::Failures && pane.detail().is_none() {
         let key = app.keys.first(Action::AllFailures);
@@ -315,23 +322,21 @@ fn sum(app: &App, look: &Look, width: u16) -> String {
     };
     let (rx, tx) = (rate(pane.carried.rx_bytes), rate(pane.carried.tx_bytes));
     let unattributed = rate(pane.unattributed.bytes());
-    let reason = pane.unattributed_reason.filter(|_| !pane.unattributed.is_none());
-    let why = match reason.filter(|_| width >= WITH_REASON) {
+    let why = match pane.unattributed_reason.filter(|_| extent == Extent::Reason) {
         Some(reason) => format!(" (mostly {})", reason.text()),
         None => String::new(),
     };
-    let mut text = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed}{why} ");
+    let traffic = format!(" payload rx {rx} tx {tx} {dot} unattributed {unattributed}{why} ");
+    let traffic = (extent != Extent::Losses).then_some(traffic);
     let limits = &owners.limits;
-    for (n, counted) in [
+    let losses = [
         (limits.lost, "events lost"),
         (owners.evicted + owners.dropped(), "evicted"),
         (limits.sockets + limits.sharers + limits.peers, "left out"),
-    ] {
-        if n > 0 {
-            text.push_str(&format!("{dot} {} {counted} ", num::grouped(n)));
-        }
-    }
-    text + &other
+    ];
+    let losses = losses.into_iter().filter(|(n, _)| *n > 0);
+    let losses = losses.map(|(n, counted)| format!(" {} {counted} ", num::grouped(n)));
+    traffic.into_iter().chain(losses).collect::<Vec<_>>().join(dot) + &other
 }
 
 /// Lines that [`warning`] takes above the rows.

@@ -27,9 +27,9 @@ pub fn draw(app: &App, look: &Look, at: &Layout, parts: &Parts, buf: &mut Buffer
     };
     let pane = &app.talkers_pane;
     let focused = app.screen.focus == Pane::Talkers;
-    let (sum, borders) = (String::new(), at.borders);
+    let (sums, borders) = (Vec::new(), at.borders);
     let edges =
-        |title, order, count| PaneFrame { title, order, sum, count, look, focused, borders };
+        |title, order, count| PaneFrame { title, order, sums, count, look, focused, borders };
     let ctx = Ctx::new(app, look);
     match pane.view {
         TalkersView::Addresses => {

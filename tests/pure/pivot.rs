@@ -78,6 +78,34 @@ fn report(app: &mut Dashboard, samples: Vec<Conn>) {
     app.update(Msg::Tick, at(31.0));
 }
 
+/// The reason of unattributed traffic leaves the counts of what is missing their room.
+#[test]
+fn losses_stand_before_the_reason_of_unattributed_traffic() {
+    let reason = "(mostly kernel socket)";
+    let bottom = |app: &mut Dashboard, width| {
+        app.resize((width, 24), at(32.0));
+        line(&app.text(), &["╰", " of 7 "]).to_owned()
+    };
+    let mut app = connected();
+    assert!(!bottom(&mut app, 80).contains("mostly"));
+    assert!(bottom(&mut app, 104).contains(reason));
+    let limits = Limits { lost: 12, ..Limits::default() };
+    let samples = vec![conn(4, None, "10.0.3.1:2049", "10.0.3.17:700", 800, 1_000)];
+    let tick = Some(ConnectionsTick { samples, ..ConnectionsTick::default() });
+    let batch = ConnectionsBatch { at: at(32.0), tick, limits, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(32.0));
+    app.update(Msg::Tick, at(32.0));
+    let mut shown = Vec::new();
+    for width in 80..120 {
+        let bottom = bottom(&mut app, width);
+        assert!(bottom.contains(" 12 events lost "), "{width}: {bottom}");
+        shown.push((bottom.contains("payload rx"), bottom.contains(reason)));
+    }
+    assert!(shown.is_sorted(), "{shown:?}");
+    shown.dedup();
+    assert_eq!(shown, [(false, false), (true, false), (true, true)]);
+}
+
 /// A busy dashboard with connections: nginx talks to 10.0.3.17, and to an address that is not on a
 /// watched interface; so does a process that opens nothing.
 fn connected() -> Dashboard {

@@ -94,7 +94,7 @@ pub struct OpensPane {
     /// Traffic of all sockets in the last interval, and the part that is unattributed.
     pub carried: Carried,
     pub unattributed: Carried,
-    /// The reason of most of that part; `None` where it has none, as traffic of evicted processes.
+    /// The reason of more than half of that part; `None` where there is none, as of traffic of evicted processes.
     pub unattributed_reason: Option<Reason>,
     /// The peer of each process with the most traffic.
     pub top_peers: HashMap<ProcessKey, TopPeer>,

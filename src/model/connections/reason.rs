@@ -86,10 +86,10 @@ impl Unattributed {
         Reason::ALL.into_iter().zip(self.0)
     }
 
-    /// The reason of most of it; `None` where there is none.
-    pub fn most(&self) -> Option<Reason> {
-        let some = self.parts().filter(|(_, carried)| !carried.is_none());
-        some.max_by_key(|(_, carried)| carried.bytes()).map(|(reason, _)| reason)
+    /// The reason of more than half of the bytes of `all`, which may have parts without a reason.
+    pub fn most(&self, all: Carried) -> Option<Reason> {
+        let (reason, part) = self.parts().max_by_key(|(_, carried)| carried.bytes())?;
+        (part.bytes().saturating_mul(2) > all.bytes()).then_some(reason)
     }
 
     /// The growth of each part since `before`.
@@ -108,5 +108,24 @@ impl Unattributed {
     #[allow(clippy::indexing_slicing)] // as many parts as reasons
     pub(super) fn part(&mut self, reason: Reason) -> &mut Carried {
         &mut self.0[reason as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_is_more_than_half_of_all() {
+        let carried = |rx_bytes, tx_bytes| Carried { rx_bytes, tx_bytes, ..Carried::default() };
+        let mut parts = Unattributed::default();
+        assert_eq!(parts.most(Carried::default()), None);
+        parts.add(Reason::Kernel, carried(300, 200));
+        parts.add(Reason::Queued, carried(400, 0));
+        parts.add(Reason::Older, carried(99, 0));
+        assert_eq!(parts.most(parts.total()), Some(Reason::Kernel));
+        // The largest part, and of evicted processes there is more: 500 of 1,000.
+        assert_eq!(parts.most(carried(1_000, 0)), None);
+        assert_eq!(parts.most(carried(500, 499)), Some(Reason::Kernel));
     }
 }

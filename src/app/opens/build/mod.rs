@@ -36,7 +36,7 @@ pub fn sum_up(pane: &mut OpensPane, opens: &Opens, owners: &Connections) {
     pane.carried = owners.delta;
     let sum = owners.processes().fold(Carried::default(), |sum, net| sum + net.delta);
     pane.unattributed = owners.delta.minus(sum);
-    pane.unattributed_reason = owners.unattributed_delta.most();
+    pane.unattributed_reason = owners.unattributed_delta.most(pane.unattributed);
     for row in &mut pane.programs {
         row.traffic = traffic_of(opens, owners, &row.group);
     }
