@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::frame;
 use super::look::Look;
 use super::table::Table;
-use super::text::{Line, cut, middle};
+use super::text::{Line, cells, cut, middle};
 use super::{columns, num};
 use crate::app::{App, Pane};
 use crate::model::field::listeners::ListenersField;
@@ -44,9 +44,6 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
         let n = num::grouped(uncounted);
         line.put(&format!(" {dot} {n} accepted at further addresses"), theme.note);
     }
-    if found.rows.iter().any(|row| row.accepting > 1) {
-        line.put(&format!(" {dot} {SUM_MARK} sum of the listeners at one address"), theme.note);
-    }
     if let Some(problem) = &found.problem {
         let room = line.room();
         line.put(&cut(&format!(" {dot} {problem}"), room, look.glyphs.cut), theme.note);
@@ -54,18 +51,27 @@ pub fn draw(app: &App, look: &Look, inside: Rect, rows: Rect, buf: &mut Buffer) 
     if rows.height == 0 {
         return;
     }
+    let len = table.rows.len();
+    let first = table.list.first(len, usize::from(rows.height));
     let focused = app.screen.focus == Pane::Talkers;
     let columns = columns::listeners(app);
     let (sort, reverse) = (table.sort, table.reverse);
     let drawn = Table { look, columns: &columns, sort, reverse, focused };
+    let mut shown = (first..len).take(rows.height.into()).filter_map(|row| table.row(row));
+    if drawn.shows(rows.width, |field| field == ListenersField::Accepted)
+        && shown.any(|row| row.accepting > 1)
+    {
+        let legend = format!(" {dot} {SUM_MARK} sum of the listeners at one address");
+        if cells(&legend) <= line.room() {
+            line.put(&legend, theme.note);
+        }
+    }
     drawn.header(Rect { y: rows.y - 1, height: 1, ..rows }, buf);
     if table.rows.is_empty() {
         let why = if found.rows.is_empty() { "no listeners" } else { "no match for the filter" };
         Line::new(buf, rows).skip(1).put(why, theme.quiet);
         return;
     }
-    let len = table.rows.len();
-    let first = table.list.first(len, usize::from(rows.height));
     drawn.rows(rows, (first, len, table.list.cursor), buf, |column, row, line| {
         if let Some(listener) = table.row(row) {
             cell(app, look, column.field, listener, line);

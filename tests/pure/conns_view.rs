@@ -9,6 +9,7 @@ use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::hostnames::{Answer, HostnamesBatch, NameSource};
 use ebpftop::model::listener::{Listener, Listeners};
 use ebpftop::model::quality::{Quality, Windows};
+use ebpftop::stream::sample;
 use ratatui::crossterm::event::KeyCode;
 
 use crate::fake::{Dashboard, at, busy, type_text};
@@ -339,6 +340,36 @@ fn ended_connections_beyond_their_bound_are_counted() {
     let screen = app.text();
     assert!(screen.contains("4100 of 4100 · 3 evicted"), "{screen}");
     assert!(screen.contains("4097 refused, 1 aborted"), "{screen}");
+}
+
+/// What is missing comes first, then what the mark of a shown row means.
+#[test]
+fn the_mark_of_shared_counts_is_explained_where_there_is_room() {
+    let mut app = connected((200, 60));
+    app.press(KeyCode::Char('c'), at(31.3));
+    app.press(KeyCode::Char('t'), at(31.3));
+    let legend = "* sum of the listeners at one address";
+    let mut screen = |width, filter: &str| {
+        // A new reading: what accepted connections it has is filled in.
+        let mut found = sample::listeners();
+        found.problem = Some("2 namespaces cannot be read".to_owned());
+        let shared = Listener { inode: 9, ..found.rows[0].clone() };
+        found.rows.push(shared);
+        app.resize((width, 60), at(33.4));
+        app.update(Msg::Listeners(Box::new(found)), at(33.5));
+        type_text(&mut app, &format!("/{filter}"), at(33.7));
+        app.press(KeyCode::Enter, at(33.7));
+        let screen = app.text();
+        app.press(KeyCode::Esc, at(33.7));
+        screen
+    };
+    let wide = screen(300, "");
+    assert!(wide.contains(&format!("2 namespaces cannot be read · {legend}")), "{wide}");
+    let other = screen(300, "port:2049");
+    assert!(other.contains(":2049") && !other.contains("* sum"), "{other}");
+    let narrow = screen(80, "");
+    assert!(narrow.contains("· 2 namespaces cannot be read "), "{narrow}");
+    assert!(!narrow.contains("* sum"), "{narrow}");
 }
 
 #[test]
