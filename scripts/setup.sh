@@ -166,8 +166,12 @@ if [ -n "$missing_what" ]; then
 	[ -z "$missing_what" ] || fail "still missing after the installation: $missing_what"
 fi
 
-if [ "$purpose" = test ] && [ "$manager" = apt ] && ! $check_only; then
-	"$root/scripts/responders.sh" || fail "avahi-daemon and systemd-resolved could not be fetched."
+if [ "$purpose" = test ] && [ "$manager" = apt ]; then
+	if $check_only; then
+		"$root/scripts/responders.sh" --check || fail "make setup-test fetches them."
+	else
+		"$root/scripts/responders.sh" || fail "avahi-daemon and systemd-resolved could not be fetched."
+	fi
 fi
 
 # `clang --version` begins "… clang version 14.0.6 …", with a distribution's name in front or not.
