@@ -38,6 +38,11 @@ impl ListenersTable {
         due
     }
 
+    /// Listeners that an answer may have missed.
+    pub(super) fn missed_by(&self, found: &Listeners) -> Vec<Listener> {
+        self.known.missed_by(found)
+    }
+
     /// Takes over an answer.
     pub(super) fn take(&mut self, mut found: Listeners) {
         self.known.follow(&mut found, |_, _| {});

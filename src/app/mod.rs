@@ -306,7 +306,8 @@ impl App {
 
     fn take_listeners(&mut self, mut found: Listeners) -> Vec<Effect> {
         if self.data.connections_known && !self.data.polled() {
-            self.data.owners.accepted.fill_in(&mut found);
+            let missed = self.talkers_pane.listeners.missed_by(&found);
+            self.data.owners.accepted.fill_in(&mut found, &missed);
         }
         self.talkers_pane.listeners.take(found);
         if self.talkers_pane.view != TalkersView::Listeners {

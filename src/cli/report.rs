@@ -20,7 +20,7 @@ pub struct ReportArgs {
     pub by: By,
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// Count for this time, from `ready` or from the recording's start [default: 10s, a whole recording]
+    /// Count for this time, from `ready` or from the recording's start [default: 10s, by listener no time, a whole recording]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub duration: Option<Duration>,
     /// The N largest rows, the rest in `other` [default: 20]

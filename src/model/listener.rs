@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -231,6 +231,21 @@ impl KnownListeners {
         self.was_whole = Some(is_whole);
     }
 
+    /// Listeners that a next reading lacks and that may still be there: it may lack some.
+    pub fn missed_by(&self, found: &Listeners) -> Vec<Listener> {
+        if found.is_whole() {
+            return Vec::new();
+        }
+        let ids: HashSet<Identity> = found.rows.iter().map(Listener::identity).collect();
+        let missed = self.known.iter().filter(|(id, _)| !ids.contains(*id));
+        missed.map(|(_, listener)| listener.clone()).collect()
+    }
+
+    /// All that have not gone: those of the last reading, and those that it may have missed.
+    pub fn all(&self) -> impl Iterator<Item = &Listener> {
+        self.known.values().chain(self.missed.values())
+    }
+
     /// Counts the accepted connections again by `fill_in`, and passes on the listeners whose count changed since the
     /// last reading.
     pub fn count_again(
@@ -238,14 +253,15 @@ impl KnownListeners {
         fill_in: impl FnOnce(&mut Listeners),
         mut each: impl FnMut(ListenerEvent, &Listener),
     ) {
-        let rows = self.known.values().cloned().collect();
-        let mut found = Listeners { rows, ..Listeners::default() };
+        let mut found = Listeners { rows: self.all().cloned().collect(), ..Listeners::default() };
         fill_in(&mut found);
         found.rows.sort_unstable_by_key(Listener::identity);
         for row in found.rows {
-            if self.known.get(&row.identity()) != Some(&row) {
+            let id = row.identity();
+            let known = self.known.get_mut(&id).or_else(|| self.missed.get_mut(&id));
+            if let Some(known) = known.filter(|known| **known != row) {
                 each(ListenerEvent::Change, &row);
-                self.known.insert(row.identity(), row);
+                *known = row;
             }
         }
     }
@@ -331,6 +347,36 @@ mod tests {
         };
         assert_eq!(again(), [(ListenerEvent::Change, Some(7))]);
         assert_eq!(again(), []);
+    }
+
+    #[test]
+    fn a_listener_that_a_partial_reading_lacks_is_known_until_the_next() {
+        let mut known = KnownListeners::default();
+        let reading = |rows: &[u16], partial| {
+            let rows = rows.iter().map(|port| listener(*port, u32::from(*port))).collect();
+            Listeners { rows, partial, ..Listeners::default() }
+        };
+        let ports = |rows: Vec<Listener>| -> Vec<u16> {
+            let mut ports: Vec<_> = rows.iter().map(port).collect();
+            ports.sort_unstable();
+            ports
+        };
+        known.follow(&mut reading(&[80, 443], false), |_, _| {});
+        assert!(known.missed_by(&reading(&[80], false)).is_empty());
+        assert_eq!(ports(known.missed_by(&reading(&[80, 22], true))), [443]);
+        known.follow(&mut reading(&[80], true), |_, _| {});
+        assert_eq!(ports(known.all().cloned().collect()), [80, 443]);
+        let mut events = Vec::new();
+        let fill_in = |found: &mut Listeners| {
+            found.rows.iter_mut().for_each(|row| row.accepted = Some(7));
+        };
+        known.count_again(fill_in, |_, row| events.push((port(row), row.accepted)));
+        assert_eq!(events, [(80, Some(7)), (443, Some(7))]);
+        assert!(known.all().all(|row| row.accepted == Some(7)));
+        // The second that lacks it ends it.
+        assert!(known.missed_by(&reading(&[80], true)).is_empty());
+        known.follow(&mut reading(&[80], true), |_, _| {});
+        assert_eq!(ports(known.all().cloned().collect()), [80]);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use clap::ValueEnum as _;
 
 use super::connections::{Conns, missing};
-use super::listener_rows::Last;
+use super::listener_rows::{chosen, first};
 use super::row::{Row, WithRecord, with_record};
 use super::sums::Sums;
 use super::table::Table;
 use crate::cli::{By, Format, Kind};
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::coverage::Attribution;
+use crate::model::listener::KnownListeners;
 use crate::model::talkers::TalkersSample;
 use crate::model::time::{NS_PER_SEC, Stamp, WallOffset};
 use crate::session::Choose;
@@ -31,7 +32,7 @@ pub(super) struct Gather {
     choose: Choose,
     pub(super) sums: Sums,
     conns: Conns,
-    listeners: Last,
+    listeners: Vec<Row>,
 }
 
 impl Gather {
@@ -45,7 +46,7 @@ impl Gather {
         let (rows, more) = match self.by {
             By::Connection => (self.conns.rows(self.top), None),
             By::Listener => {
-                let (rows, heading) = self.listeners.rows(self.top);
+                let (rows, heading) = first(self.listeners.clone(), self.top);
                 (rows, Some(heading))
             }
             by => (self.sums.rows(by, self.top), None),
@@ -132,8 +133,11 @@ impl Lines for Gather {
 
     fn slow(&mut self, _out: &mut Vec<u8>, _line: &SlowLine<'_>) {}
 
-    fn listener(&mut self, _out: &mut Vec<u8>, line: &ListenerLine<'_>) {
-        self.listeners.take(line);
+    fn listener(&mut self, _out: &mut Vec<u8>, _line: &ListenerLine<'_>) {}
+
+    fn last_listeners(&mut self, listeners: &KnownListeners) {
+        // Not by the lines: one whose process is another may have no more of them.
+        self.listeners = listeners.all().filter_map(|l| chosen(&self.choose, l.clone())).collect();
     }
 
     fn connection(&mut self, _out: &mut Vec<u8>, _wall: WallOffset, change: &Change) {
@@ -215,4 +219,29 @@ pub fn documented() -> Vec<Documented> {
         with_record(*by, &[], &mut keys);
     }
     keys.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::ChooseArgs;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_listener_whose_process_is_another_has_no_row_among_those_of_the_first() {
+        let args = ChooseArgs { pid: Some(812), ..ChooseArgs::default() };
+        let choose = Choose::new(&Settings::default(), &args).unwrap();
+        let mut gather = Gather::new(By::Listener, 20, Format::Text, choose);
+        let mut known = KnownListeners::default();
+        let mut rows = |tgid| {
+            let mut found = stream::sample::listeners();
+            found.rows.truncate(1);
+            found.rows[0].owner.as_mut().unwrap().key.tgid = tgid;
+            known.follow(&mut found, |_, _| {});
+            gather.last_listeners(&known);
+            gather.listeners.iter().map(|row| row.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(812), [Some(812)]);
+        assert_eq!(rows(813), []);
+    }
 }

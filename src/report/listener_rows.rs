@@ -1,32 +1,11 @@
-//! Rows of listeners: their order, and those of a run that takes time.
+//! Rows of listeners: the chosen ones, and their order.
 
 use std::cmp::Reverse;
 
-use hashbrown::HashMap;
-
 use super::row::{Row, RowPlace};
 use crate::model::cgroup::Cgroup;
-use crate::model::listener::{Counts, Identity, Listener, ListenerEvent, counts};
-use crate::stream::ListenerLine;
-
-/// The listeners of a run that takes time: those that were read last.
-#[derive(Debug, Default)]
-pub(super) struct Last(HashMap<Identity, Row>);
-
-impl Last {
-    pub(super) fn take(&mut self, line: &ListenerLine<'_>) {
-        let id = line.row.identity();
-        match line.event {
-            ListenerEvent::Close => self.0.remove(&id),
-            _ => self.0.insert(id, row(line.row.clone(), line.cgroup)),
-        };
-    }
-
-    /// The first rows, and the heading of their table.
-    pub(super) fn rows(&self, top: usize) -> (Vec<Row>, String) {
-        first(self.0.values().cloned().collect(), top)
-    }
-}
+use crate::model::listener::{Counts, Listener, counts};
+use crate::session::Choose;
 
 /// Sorts the rows and takes the first; the heading counts them, and the others.
 pub(super) fn first(mut rows: Vec<Row>, top: usize) -> (Vec<Row>, String) {
@@ -44,14 +23,19 @@ fn order(l: &Listener) -> impl Ord + '_ {
     (Reverse(l.drops), Reverse(l.waiting), l.place())
 }
 
-pub(super) fn row(listener: Listener, cgroup: Option<&Cgroup>) -> Row {
+/// The row of a listener; `None` where it is not chosen.
+pub(super) fn chosen(choose: &Choose, listener: Listener) -> Option<Row> {
+    let cgroup = listener.cgroup.as_deref().map(Cgroup::at);
+    if !choose.listener(&listener, cgroup.as_ref()) {
+        return None;
+    }
     let owner = listener.owner.as_ref();
-    Row {
+    Some(Row {
         pid: owner.map(|owner| owner.key.tgid),
         process: owner.map(|owner| owner.comm.as_bytes().into()),
         uid: owner.map(|owner| owner.uid),
-        place: cgroup.map(RowPlace::of).unwrap_or_default(),
+        place: cgroup.as_ref().map(RowPlace::of).unwrap_or_default(),
         listener: Some(Box::new(listener)),
         ..Row::default()
-    }
+    })
 }

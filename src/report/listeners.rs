@@ -7,16 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::gather::{csv_header, write_rows};
-use super::listener_rows::{first, row};
-use super::row::Row;
+use super::listener_rows::{chosen, first};
 use crate::cli::{By, Format, ReportArgs};
 use crate::console::say;
 use crate::files;
-use crate::model::cgroup::Cgroup;
 use crate::model::connections::Connections;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEvent, ProbeInfo};
-use crate::model::listener::Listeners;
+use crate::model::listener::{KnownListeners, Listeners};
 use crate::model::time::{Mono, Stamp};
 use crate::privileges;
 use crate::probes::listeners::ListenerReader;
@@ -44,13 +42,7 @@ pub(super) fn run(
         is_whole = false;
     }
     let at = Stamp { mono: found.at, wall: found.wall };
-    let mut rows: Vec<Row> = Vec::new();
-    for listener in found.rows {
-        let cgroup = listener.cgroup.as_deref().map(Cgroup::at);
-        if choose.listener(&listener, cgroup.as_ref()) {
-            rows.push(row(listener, cgroup.as_ref()));
-        }
-    }
+    let rows = found.rows.into_iter().filter_map(|listener| chosen(choose, listener)).collect();
     let (rows, heading) = first(rows, top);
     let mut out = Vec::new();
     match args.format {
@@ -77,10 +69,15 @@ fn recorded(file: &Path, duration: Option<Duration>) -> anyhow::Result<(Listener
     let end = duration
         .map(|d| Mono(start.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))));
     let (mut last, mut connections) = (None, None::<Connections>);
+    let (mut known, mut missed) = (KnownListeners::default(), Vec::new());
     let is_whole = loop {
         match reader.read() {
             Ok(Item::Seen(at, _)) if end.is_some_and(|end| at > end) => break true,
-            Ok(Item::Seen(_, Seen::Probe(ProbeEvent::Listeners(found)))) => last = Some(*found),
+            Ok(Item::Seen(_, Seen::Probe(ProbeEvent::Listeners(mut found)))) => {
+                missed = known.missed_by(&found);
+                known.follow(&mut found, |_, _| {});
+                last = Some(*found);
+            }
             Ok(Item::Seen(at, Seen::Probe(ProbeEvent::Started(ProbeInfo::Connections(info))))) => {
                 connections.get_or_insert_default().start(at, info.attribution);
             }
@@ -101,7 +98,7 @@ fn recorded(file: &Path, duration: Option<Duration>) -> anyhow::Result<(Listener
     let Some(connections) = connections.filter(|connections| !connections.polled()) else {
         return Ok((found, is_whole));
     };
-    connections.accepted.fill_in(&mut found);
+    connections.accepted.fill_in(&mut found, &missed);
     let left_out = connections.accepted.left_out;
     if left_out > 0 {
         say(&format!("{left_out} accepted connections to further addresses are not counted"));

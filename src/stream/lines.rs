@@ -6,7 +6,7 @@ use crate::model::cgroup::Cgroup;
 use crate::model::connections::{Change, Connections, Net};
 use crate::model::file_change::FileChange;
 use crate::model::file_io::{FileIo, FilePlace, IoCounts};
-use crate::model::listener::{Listener, ListenerEvent};
+use crate::model::listener::{KnownListeners, Listener, ListenerEvent};
 use crate::model::open::Open;
 use crate::model::process_event::ProcessEvent;
 use crate::model::slow_call::SlowCall;
@@ -158,6 +158,9 @@ pub trait Lines {
 
     /// A change of a listener.
     fn listener(&mut self, out: &mut Vec<u8>, line: &ListenerLine<'_>);
+
+    /// The listeners at the end.
+    fn last_listeners(&mut self, _listeners: &KnownListeners) {}
 
     /// An interval of one interface and direction.
     fn talkers(&mut self, out: &mut Vec<u8>, sample: &TalkersSample);

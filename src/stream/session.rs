@@ -228,6 +228,7 @@ impl Session {
         self.flush()?;
         self.pump(probes, stop).await?;
         self.last_accepted()?;
+        self.lines.last_listeners(&self.listeners);
         // Gone or down in the end: the rest of the time nothing was counted.
         self.failed |= self.watched.iter().any(|watched| watched.gone.is_some());
         self.flush()?;

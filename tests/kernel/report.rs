@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::common::conns::{Gate, ask, bytes, done, lo_up, local, netns, process,
 use crate::common::net::{ip, own_namespace};
 use crate::common::patience::{exited, until};
 use crate::common::program::{Ended, Stream, program, run};
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
@@ -195,7 +197,6 @@ fn listeners_of_a_time_have_the_connections_that_were_accepted() {
     let alone = TcpListener::bind(local("127.0.0.1")).unwrap();
     let gone = TcpListener::bind(local("127.0.0.1")).unwrap();
     let gone_at = gone.local_addr().unwrap();
-    drop(gone);
     let accepted_by = |listener: &TcpListener| {
         listener.set_nonblocking(true).unwrap();
         std::iter::from_fn(|| listener.accept().ok()).count()
@@ -205,6 +206,10 @@ fn listeners_of_a_time_have_the_connections_that_were_accepted() {
     assert_eq!(accepted_by(&first) + accepted_by(&second), 7);
     assert_eq!(accepted_by(&alone), 2);
     drop(clients);
+    // A reading has it, and a later one lacks it.
+    another_reading(&running);
+    drop(gone);
+    another_reading(&running);
     let run = running.interrupt();
     // Namespaces of other tests come and go: one that cannot be read makes it 1.
     assert!(run.code() < 2, "{}", run.stderr);
@@ -216,6 +221,56 @@ fn listeners_of_a_time_have_the_connections_that_were_accepted() {
     assert_eq!(of(shared).collect::<Vec<_>>(), vec![(json!(7), json!(2)); 2]);
     assert_eq!(of(alone.local_addr().unwrap()).collect::<Vec<_>>(), [(json!(2), json!(1))]);
     assert_eq!(of(gone_at).count(), 0);
+}
+
+/// Its child holds the socket when the process that is chosen has ended.
+#[test]
+fn a_listener_that_another_process_holds_in_the_end_is_not_listed() {
+    own_namespace();
+    lo_up();
+    let at = SocketAddr::from(([127, 0, 0, 1], 8_080));
+    let (bound, leave, end) = (Gate::new(), Gate::new(), Gate::new());
+    let holder = process(|| {
+        let _listener = TcpListener::bind(at).unwrap();
+        process(|| end.wait());
+        bound.open();
+        leave.wait();
+    });
+    bound.wait();
+    let pid = holder.to_string();
+    let is_listed = |run: &Ended| {
+        assert!(run.code() < 2, "{}", run.stderr);
+        run.of_type("report").iter().any(|row| row["local_port"] == at.port())
+    };
+    let now = || run(&["report", "--by", "listener", "--pid", &pid, "--format", "json"]);
+    assert!(is_listed(&now()));
+    let running = report(&["--by", "listener", "--duration", "60s", "--pid", &pid]);
+    another_reading(&running);
+    leave.open();
+    done(holder);
+    another_reading(&running);
+    let in_the_end = running.interrupt();
+    end.open();
+    assert!(!is_listed(&in_the_end));
+}
+
+/// Waits until a report has read the listeners once from now on: its thread has run, and sleeps again.
+fn another_reading(report: &Stream) {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", report.child.id())).unwrap();
+    let mut tasks = tasks.map(|task| task.unwrap().path());
+    let comm = |task: &PathBuf| std::fs::read_to_string(task.join("comm")).unwrap();
+    let thread = tasks.find(|task| comm(task) == "listeners\n").unwrap();
+    let read = |name: &str| std::fs::read_to_string(thread.join(name)).unwrap();
+    let time = || read("schedstat").split(' ').next().unwrap().parse::<u64>().unwrap();
+    let sleeps = format!("{} ", libc::SYS_futex);
+    let asleep_after = |before| {
+        until("a reading", || {
+            let ran = time();
+            let is_asleep = read("syscall").starts_with(&sleeps) && time() == ran;
+            (is_asleep && ran > before).then_some(ran)
+        })
+    };
+    asleep_after(asleep_after(0));
 }
 
 /// A server on a plain socket has each client with its bytes.

@@ -36,13 +36,14 @@ impl Accepted {
     /// A connection counts for the listener at the address that it came to, else for the one at all addresses
     /// (`__inet_lookup_listener` chooses so, too). Listeners at one address (`SO_REUSEPORT`) have those of
     /// all of them, and those of earlier listeners there: an accepted socket does not say which one it came from.
-    pub fn fill_in(&self, found: &mut Listeners) {
+    /// `missed` are listeners that the reading may have missed.
+    pub fn fill_in(&self, found: &mut Listeners, missed: &[Listener]) {
         let key = |l: &Listener| {
             let local = l.bound.ip().filter(|_| l.bound.is_tcp())?;
             Some((l.netns, TCP, local))
         };
         let mut listening: HashMap<Key, u32> = HashMap::new();
-        for key in found.rows.iter().filter_map(key) {
+        for key in found.rows.iter().chain(missed).filter_map(key) {
             *listening.entry(key).or_default() += 1;
         }
         let mut counts: HashMap<Key, u64> = HashMap::new();

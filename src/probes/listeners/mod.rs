@@ -56,6 +56,7 @@ fn run(config: &ListenersConfig, stopped: &Commands, sink: &Sink) {
         }
         match stopped.recv_timeout(pause.saturating_sub(began.0.elapsed())) {
             Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) if sink.is_closed() => return,
             Err(RecvTimeoutError::Disconnected) => {
                 let _ = sink.blocking_send(ProbeEvent::Listeners(Box::new(reader.read())));
                 return;

@@ -217,7 +217,8 @@ impl Session {
 
     pub(super) fn listeners(&mut self, mut found: Listeners) -> Result<(), OutError> {
         if self.coverage.attribution.is_some() && !self.owners.polled() {
-            self.owners.accepted.fill_in(&mut found);
+            let missed = self.listeners.missed_by(&found);
+            self.owners.accepted.fill_in(&mut found, &missed);
         }
         let mut events = Vec::new();
         self.listeners.follow(&mut found, |event, row| events.push((event, row.clone())));
@@ -231,7 +232,7 @@ impl Session {
             return Ok(());
         }
         let mut events = Vec::new();
-        let fill_in = |found: &mut Listeners| self.owners.accepted.fill_in(found);
+        let fill_in = |found: &mut Listeners| self.owners.accepted.fill_in(found, &[]);
         self.listeners.count_again(fill_in, |event, row| events.push((event, row.clone())));
         self.tally.left_out_listeners(0, self.owners.accepted.left_out);
         self.listener_lines(clock::now(), &events)
