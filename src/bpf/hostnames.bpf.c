@@ -153,12 +153,14 @@ static __always_inline void fill_process(struct hostname_head *head, __u64 sk)
 	head->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 }
 
-/* The ring lets every program write into memory of its own, also where one interrupts another. */
+/* The ring lets every program write into memory of its own, also where one interrupts another. `copied`
+ * is not 0. */
 static __always_inline void write_record(struct __sk_buff *skb, const struct packet *packet,
 					 enum hostname_kind kind, __u64 cookie, __u32 copied,
 					 const __u32 room)
 {
 	struct hostname_head *head;
+	__u32 rest;
 	__u64 sk;
 
 	head = bpf_ringbuf_reserve(&hostnames, sizeof(*head) + room, 0);
@@ -181,14 +183,17 @@ static __always_inline void write_record(struct __sk_buff *skb, const struct pac
 	__builtin_memset(head->pad, 0, sizeof(head->pad));
 	if (kind == HOSTNAME_QUERY)
 		fill_process(head, sk);
-	if (copied > room)
-		copied = room;
-	if (!copied || bpf_skb_load_bytes(skb, packet->payload, head + 1, copied)) {
+	/* At least 1 by arithmetic: the verifier of kernel 6.1 does not take that from a comparison with 0. */
+	rest = copied - 1;
+	asm volatile("" : "+w"(rest));
+	if (rest >= room)
+		rest = room - 1;
+	if (bpf_skb_load_bytes(skb, packet->payload, head + 1, rest + 1)) {
 		__sync_fetch_and_add(&lost, 1);
 		bpf_ringbuf_discard(head, BPF_RB_NO_WAKEUP);
 		return;
 	}
-	head->copied = copied;
+	head->copied = rest + 1;
 	bpf_ringbuf_submit(head, BPF_RB_NO_WAKEUP);
 }
 
