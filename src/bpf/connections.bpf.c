@@ -145,8 +145,8 @@ int tcp_state_raw(__u64 *ctx)
 	return tcp_changes((struct sock *)ctx[0], ctx[1], ctx[2], false);
 }
 
-/* Both TCP and the processes have closed it. The form for machines on whose every socket sock_released
- * does not run, and for kernels that refuse `walk`. */
+/* Both TCP and the processes have closed it. Loaded where sock_released does not run for every socket, or
+ * `walk` is refused. */
 SEC("?tp_btf/tcp_destroy_sock")
 int tcp_gone(__u64 *ctx)
 {
