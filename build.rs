@@ -15,9 +15,9 @@ mod skeletons {
     const OBJECTS: [&str; 8] =
         ["cgroups", "connections", "held", "hostnames", "io", "listeners", "opens", "talkers"];
 
-    /// Those that use kfuncs. libbpf looks these up in the kernel's own BTF, used or not: so they are
-    /// there once more without, for kernels whose BTF comes from a file (src/bpf/btf.rs).
-    const WITH_KFUNCS: [&str; 3] = ["io", "opens", "talkers"];
+    /// Those that are there once more without kfuncs: for kernels that lack bpf_rdonly_cast (src/bpf/kernel.h), and
+    /// for types from a file (src/bpf/btf.rs), since libbpf looks kfuncs up in the kernel's own.
+    const WITH_KFUNCS: [&str; 4] = ["connections", "io", "opens", "talkers"];
 
     /// The programs read saved registers, which are another architecture's own, and share their records
     /// with Rust as they lie in memory.
@@ -45,12 +45,13 @@ mod skeletons {
             // v3 (kernel 5.1) has 32-bit jumps: without them the verifier loses the bounds
             // of the path walk's indices and refuses it.
             let args = ["-mcpu=v3", "-Wall", "-Wextra", "-Werror", &map];
+            let twice = WITH_KFUNCS.contains(&object);
             SkeletonBuilder::new()
                 .source(&source)
-                .clang_args(args)
+                .clang_args(args.into_iter().chain(twice.then_some("-DWITH_KFUNCS")))
                 .build_and_generate(&skeleton)
                 .map_err(|e| format!("{source} does not compile: {e:#}"))?;
-            if WITH_KFUNCS.contains(&object) {
+            if twice {
                 let plain = out.join(format!("{object}.plain.o"));
                 SkeletonBuilder::new()
                     .source(&source)
@@ -65,18 +66,30 @@ mod skeletons {
         Ok(())
     }
 
-    /// Lets the skeleton open the object without kfuncs where that is wanted: programs and maps of both
-    /// are the same.
+    /// Gives the skeleton's builder the field `plain`, which opens the object without kfuncs: programs and maps of
+    /// both are the same.
     fn add_plain(skeleton: &Path, plain: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        const OPENED: &str = "ObjectSkeletonConfigBuilder::new(&DATA)";
-        let text = std::fs::read_to_string(skeleton)?;
-        if text.matches(OPENED).count() != 1 {
-            return Err(format!("the skeleton does not open its object by {OPENED}").into());
+        let mut text = std::fs::read_to_string(skeleton)?;
+        for (old, new) in [
+            (
+                "pub obj_builder: libbpf_rs::ObjectBuilder,",
+                "pub obj_builder: libbpf_rs::ObjectBuilder, pub plain: bool,".to_owned(),
+            ),
+            ("fn build_skel_config(", "fn build_skel_config(plain: bool".to_owned()),
+            ("build_skel_config()?", "build_skel_config(self.plain)?".to_owned()),
+            (
+                "ObjectSkeletonConfigBuilder::new(&DATA)",
+                format!(
+                    "ObjectSkeletonConfigBuilder::new(if plain {{ include_bytes!({plain:?}) }} else {{ &DATA }})"
+                ),
+            ),
+        ] {
+            if text.matches(old).count() != 1 {
+                return Err(format!("the skeleton has not one {old}").into());
+            }
+            text = text.replace(old, &new);
         }
-        let either = format!(
-            "ObjectSkeletonConfigBuilder::new(crate::bpf::btf::object(&DATA, include_bytes!({plain:?})))"
-        );
-        std::fs::write(skeleton, text.replace(OPENED, &either))?;
+        std::fs::write(skeleton, text)?;
         Ok(())
     }
 }

@@ -95,11 +95,6 @@ pub fn known() -> bool {
     from_file() || File::open(OF_KERNEL).is_ok()
 }
 
-/// The object to open: `plain` is the one without kfuncs.
-pub(super) fn object(full: &'static [u8], plain: &'static [u8]) -> &'static [u8] {
-    if from_file() { plain } else { full }
-}
-
 /// Options of libbpf for opening an object.
 pub(crate) fn prepare(builder: &mut ObjectBuilder) -> libbpf_rs::Result<()> {
     if let Some((_, path)) = FILE.get() {

@@ -3,16 +3,24 @@
 #ifndef EBPFTOP_KERNEL_H
 #define EBPFTOP_KERNEL_H
 
-/* Use nothing that kernel 5.10 lacks, whatever this one has: for benches and tests. */
-const volatile bool as_on_510 = false;
-
-/* WITHOUT_KFUNCS: for kernels whose BTF comes from a file (build.rs). */
-#ifndef WITHOUT_KFUNCS
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-#define LOADS_DIRECTLY (!as_on_510 && bpf_ksym_exists(bpf_rdonly_cast))
-#else
+/* The build compiles the objects of hot programs twice (build.rs): WITH_KFUNCS for kernels that have
+ * bpf_rdonly_cast, WITHOUT_KFUNCS for older ones, and for types that come from a file. A choice at each load
+ * would cost what it saves: its instructions remain where the kernel removes the branch. */
+#ifdef WITHOUT_KFUNCS
 #define LOADS_DIRECTLY false
+#else
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+#ifdef WITH_KFUNCS
+#define LOADS_DIRECTLY true
+#else
+#define LOADS_DIRECTLY bpf_ksym_exists(bpf_rdonly_cast)
 #endif
+#endif
+
+/* The first field of a timespec64, as the kernel has it, without a relocation of its offset, 0. */
+struct first_word {
+	__u64 word;
+};
 
 /* The word at a kernel address, 0 where there is none.
  *
@@ -22,15 +30,15 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
  * word is loaded as the first of a timespec64, a number. */
 static __always_inline __u64 kernel_word(__u64 addr)
 {
-	__u64 word = 0;
-
 #ifndef WITHOUT_KFUNCS
 	if (LOADS_DIRECTLY) {
-		struct timespec64 *t = bpf_rdonly_cast((const void *)addr,
-						       bpf_core_type_id_kernel(struct timespec64));
-		return t->tv_sec;
+		const struct first_word *first = bpf_rdonly_cast(
+			(const void *)addr, bpf_core_type_id_kernel(struct timespec64));
+		return first->word;
 	}
 #endif
+	__u64 word = 0;
+
 	bpf_probe_read_kernel(&word, sizeof(word), (const void *)addr);
 	return word;
 }

@@ -18,8 +18,7 @@ extern unsigned int trace_call_bpf_faultable(struct trace_event_call *call,
 extern void bpf_preempt_disable(void) __ksym __weak; /* kernel 6.10 */
 extern void bpf_preempt_enable(void) __ksym __weak;
 #define IS_PREEMPTED                                                                               \
-	(!as_on_510 && bpf_ksym_exists(trace_call_bpf_faultable) &&                                \
-	 bpf_ksym_exists(bpf_preempt_disable))
+	(bpf_ksym_exists(trace_call_bpf_faultable) && bpf_ksym_exists(bpf_preempt_disable))
 #endif
 
 static __always_inline void preempt_off(void)

@@ -3,6 +3,9 @@
 #ifndef EBPFTOP_REQUEST_H
 #define EBPFTOP_REQUEST_H
 
+/* Use no helper that kernel 5.10 lacks, whatever this one has: for benches and tests. */
+const volatile bool as_on_510 = false;
+
 /* Arguments of a call that are read: no call has more that count. */
 #define CALL_ARGS 5
 

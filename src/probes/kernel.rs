@@ -1,6 +1,7 @@
 //! Features of the kernel by which programs are chosen.
 
 use std::io;
+use std::sync::OnceLock;
 
 use super::opens::compat;
 use super::programs::Choice;
@@ -21,6 +22,9 @@ pub(super) struct Kernel {
     pub(super) uring: bool,
     /// Probes on many functions at once (CONFIG_FPROBE, 5.18).
     pub(super) kprobe_multi: bool,
+    /// `bpf_rdonly_cast` (6.2, fd264ca02094): kernel memory is read by loads. Else the objects without kfuncs are
+    /// loaded (build.rs).
+    pub(super) rdonly_cast: bool,
     /// 32-bit calls at all (CONFIG_IA32_EMULATION, CONFIG_COMPAT).
     pub(super) compat: bool,
     /// The programs take the form that kernel 5.10 needs: for a test, or since the types come from a file.
@@ -33,6 +37,7 @@ impl Kernel {
         bpf_loop: false,
         uring: false,
         kprobe_multi: false,
+        rdonly_cast: false,
         compat: true,
         as_on_510: true,
     };
@@ -43,7 +48,9 @@ impl Kernel {
         if !btf::known() {
             return Err(LoadError::NoBtf);
         }
-        Ok(if as_on_510 || btf::from_file() { Self::V5_10 } else { Self::running() })
+        static RUNNING: OnceLock<Kernel> = OnceLock::new();
+        let old = as_on_510 || btf::from_file();
+        Ok(if old { Self::V5_10 } else { *RUNNING.get_or_init(Self::running) })
     }
 
     /// Leaves out programs of io_uring that this kernel has no tracepoint for.
@@ -75,6 +82,7 @@ impl Kernel {
             bpf_loop: has("BPF_FUNC_loop"),
             uring: has_struct("trace_event_raw_io_uring_submit_req"),
             kprobe_multi: has_struct("bpf_kprobe_multi_link"),
+            rdonly_cast: has_function(&"bpf_rdonly_cast"),
             compat: compat::FUNCTIONS.iter().any(has_function),
             as_on_510: false,
         }

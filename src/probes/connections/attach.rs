@@ -11,6 +11,7 @@ use crate::model::coverage::{Attribution, Missing};
 use crate::model::event::ConnectionsInfo;
 use crate::model::problem::Problem;
 use crate::probes::cgroups::{self, hierarchy_root};
+use crate::probes::kernel::Kernel;
 use crate::probes::programs::{self, Choice, Load, Object, Storage};
 use crate::probes::refusal::LoadError;
 
@@ -105,7 +106,9 @@ fn open_and_load<'obj>(
     storage: &'obj mut MaybeUninit<OpenObject>,
     choice: &Choice,
 ) -> libbpf_rs::Result<ConnectionsSkel<'obj>> {
-    let mut open = ConnectionsSkelBuilder::default().open(storage)?;
+    let plain = !Kernel::known(false).is_ok_and(|kernel| kernel.rdonly_cast);
+    let builder = ConnectionsSkelBuilder { plain, ..Default::default() };
+    let mut open = builder.open(storage)?;
     let sets = sets(nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total()));
     let ways = open.maps.socks.max_entries() / open.maps.sock_sets.max_entries();
     open.maps.sock_sets.set_max_entries(sets)?;

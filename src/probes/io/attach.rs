@@ -174,10 +174,10 @@ impl Form<'_> {
     ) -> libbpf_rs::Result<IoSkel<'obj>> {
         let mut builder = IoSkelBuilder::default();
         btf::prepare(&mut builder.obj_builder)?;
+        builder.plain = !self.kernel.rdonly_cast;
         let mut open = builder.open(storage)?;
         let timed = choice.has(IO_TIMES);
         if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.as_on_510 = self.kernel.as_on_510;
             rodata.systemd_hierarchy = cgroups::systemd_hierarchy();
             rodata.pids_hierarchy = cgroups::pids_hierarchy();
             rodata.group_shift = LAYOUT.shift;

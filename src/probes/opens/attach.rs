@@ -245,6 +245,7 @@ impl Form<'_> {
     ) -> libbpf_rs::Result<OpensSkel<'obj>> {
         let mut builder = OpensSkelBuilder::default();
         btf::prepare(&mut builder.obj_builder)?;
+        builder.plain = !self.kernel.rdonly_cast;
         let mut open = builder.open(storage)?;
         let at_entry = choice.uses("open_enter") || choice.uses("change_enter");
         self.configure(at_entry, &mut open)?;

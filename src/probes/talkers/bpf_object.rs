@@ -78,6 +78,7 @@ impl Form {
     ) -> libbpf_rs::Result<TalkersSkel<'obj>> {
         let mut builder = TalkersSkelBuilder::default();
         btf::prepare(&mut builder.obj_builder)?;
+        builder.plain = btf::from_file();
         let mut open = builder.open(storage)?;
         let entries = u32::try_from(self.capacity).unwrap_or(u32::MAX);
         open.maps.side_0.set_max_entries(entries)?;
