@@ -204,20 +204,19 @@ static __always_inline void forget_quality(struct conn_record *record)
 	record->quality.reordering = QUALITY_UNKNOWN;
 }
 
-/* When a socket ended. */
-static __always_inline __u64 end_ns(const struct sock_state *state, __u16 flags)
+/* When a socket ended whose CLOSE was longer ago. */
+static __always_inline __u64 found_ns(const struct sock_state *state)
 {
 	__u64 now = bpf_ktime_get_ns(), at;
 	__u32 before = (__u32)(now >> CLOSED_AT_SHIFT) - state->first.closed_at;
 
-	if (!(flags & CONN_FOUND))
-		return now;
 	at = now - ((__u64)before << CLOSED_AT_SHIFT);
 	return at > state->since_ns ? at : state->since_ns;
 }
 
-/* Writes the end of a socket. `cookie` is that of the state, which take_state took. */
-static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags)
+/* Writes the end of a socket. `cookie` is that of the state, which take_state took; `ts_ns` is 0 for now. */
+static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags,
+				      __u64 ts_ns)
 {
 	__u64 begun_ns = take_begun(state);
 	/* reserved last: kernel 6.1 takes it for NULL in a test that does not follow at once */
@@ -233,7 +232,11 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 	record->ids = state->ids;
 	record->cookie = cookie;
 	record->begun_ns = begun_ns;
-	record->ts_ns = end_ns(state, flags);
+	if (flags & CONN_FOUND)
+		ts_ns = found_ns(state);
+	else if (!ts_ns)
+		ts_ns = bpf_ktime_get_ns();
+	record->ts_ns = ts_ns > begun_ns ? ts_ns : begun_ns;
 	record->event = CONN_CLOSE;
 	record->error = state->error;
 	record->flags |= flags;
@@ -246,18 +249,18 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 }
 
 /* Reports the end of the socket with this cookie, and frees its state. */
-static __noinline void end_state(struct sock_state *state, __u64 cookie, __u16 flags)
+static __noinline void end_state(struct sock_state *state, __u64 cookie, __u16 flags, __u64 ts_ns)
 {
 	if (!state || !take_state(state, cookie))
 		return;
-	write_end(state, cookie, flags);
+	write_end(state, cookie, flags, ts_ns);
 	free_state(state);
 }
 
 /* Reports a socket that is gone: its end was not observed, or TCP's was and no process closed it. */
 static __always_inline void end_gone(struct sock_state *state, __u64 cookie)
 {
-	end_state(state, cookie, state->tcp && state->old_state ? CONN_FOUND : CONN_UNSEEN);
+	end_state(state, cookie, state->tcp && state->old_state ? CONN_FOUND : CONN_UNSEEN, 0);
 }
 
 /* The state of the socket that has this cookie. A state of another one at the same address is reported

@@ -47,22 +47,26 @@ static __always_inline bool is_released(const struct sock_state *state, __u64 ad
 /* A connection is at CLOSE. */
 static __always_inline void tcp_closes(struct sock_state *state, __u64 addr, int from)
 {
-	state->error = HALF(sock, addr, sk_err);
+	__u32 error = HALF(sock, addr, sk_err);
+	bool by_itself = state->tcp && closes_by_itself(addr, from, error);
+	__u64 now = change_ns(addr, by_itself, state->since_ns);
+
+	state->error = error;
 	if (!state->established) {
 		read_ids(&state->ids, addr);
 		/* The kernel may have skipped the program at ESTABLISHED. */
 		state->established = state->tcp && from != TCP_SYN_SENT && from != TCP_SYN_RECV;
 	}
 	if (!state->established) {
-		keep_totals(addr, state, TCP_SYN_SENT);
-		end_state(state, state->cookie, 0);
+		keep_totals(addr, state, TCP_SYN_SENT, now);
+		end_state(state, state->cookie, 0, now);
 		return;
 	}
 	/* Else processes may read on until they close it: see sock_released. */
 	if (!counts_calls || (state->tcp && is_released(state, addr)))
-		end_state(state, state->cookie, 0);
+		end_state(state, state->cookie, 0, now);
 	else
-		keep_totals(addr, state, from);
+		keep_totals(addr, state, from, now);
 }
 
 /* `typed`: `sk` is a pointer that helpers take, see tcp_state_raw. */
@@ -89,7 +93,7 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 	/* The socket connects again, or is another one at this address. */
 	if (state &&
 	    (state->old_state || to == TCP_SYN_SENT || (state->tcp && state->established))) {
-		end_state(state, state->cookie, state->old_state ? 0 : CONN_UNSEEN);
+		end_state(state, state->cookie, state->old_state ? 0 : CONN_UNSEEN, 0);
 		state = NULL;
 	}
 	if (!state) {
@@ -113,7 +117,8 @@ static __always_inline int tcp_changes(struct sock *sk, int from, int to, const 
 		if (state->tcp)
 			set_quality_base(state, addr);
 	}
-	now = bpf_ktime_get_ns();
+	/* The packet that ends a handshake has a time of its own. */
+	now = change_ns(addr, state->tcp && to == TCP_ESTABLISHED, state->since_ns);
 	if (from == TCP_SYN_SENT && state->since_ns)
 		state->connect_us = (now - state->since_ns) / NS_PER_US;
 	state->since_ns = now;
@@ -154,7 +159,7 @@ int tcp_gone(__u64 *ctx)
 	struct sock_state *state = state_of(sk);
 
 	if (state && is_cookie_of(state, WORD(sock, (__u64)sk, __sk_common.skc_cookie.counter)))
-		end_state(state, state->cookie, 0);
+		end_state(state, state->cookie, 0, 0);
 	return 0;
 }
 
@@ -176,13 +181,13 @@ int sock_released(struct bpf_sock *sk)
 			state->released = 1;
 		/* Where TCP comes to CLOSE on another CPU right now, the walk finds the end. */
 		if (state->old_state)
-			end_state(state, cookie, 0);
+			end_state(state, cookie, 0, 0);
 		return 1;
 	}
 	/* MPTCP that is accepted without a question for its peer has no addresses yet */
 	if (!state->stream || !state->ids.remote.port)
 		read_ids(&state->ids, number_of(state));
-	end_state(state, cookie, 0);
+	end_state(state, cookie, 0, 0);
 	return 1;
 }
 

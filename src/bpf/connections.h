@@ -47,7 +47,7 @@ struct caller {
 	struct conn_counts counts;
 	__u8 comm[16];
 	__u32 uid;
-	__u32 closed_at; /* in a socket's first caller: when TCP came to CLOSE, see end_ns */
+	__u32 closed_at; /* in a socket's first caller: when TCP came to CLOSE, see found_ns */
 };
 
 enum conn_unknown {

@@ -242,6 +242,7 @@ struct tcp_sock {
 	__u32 mss_cache;
 	__u32 rate_delivered;
 	__u32 rate_interval_us;
+	__u64 tcp_clock_cache;
 };
 
 struct socket {
