@@ -47,10 +47,43 @@ static __always_inline void fill_caller(struct caller *caller, __u64 task, __u32
 	copy_comm(caller->comm, leader);
 	caller->start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	caller->tgid = HALF(task_struct, leader, tgid);
+	caller->exec_id = (__u16)WORD(task_struct, task, self_exec_id);
 	caller->is_last = 1;
 	/* Last: fill_counts on another CPU, which reads it first, finds the rest or no process. */
 	asm volatile("" ::: "memory");
 	caller->from = from;
+}
+
+/* A process's name changes with exec and prctl, its user with exec and setuid. */
+static __noinline void refresh(struct caller *caller, __u64 task, __u64 *reported)
+{
+	__u64 leader = WORD(task_struct, task, group_leader);
+	const __u64 *old = (const __u64 *)caller->comm;
+	__u64 first = WORD(task_struct, leader, comm);
+	__u64 second = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
+	__u32 uid = uid_of(leader);
+
+	if (!reported)
+		return;
+	caller->exec_id = (__u16)WORD(task_struct, task, self_exec_id);
+	if (old[0] == first && old[1] == second && caller->uid == uid)
+		return;
+	copy_comm(caller->comm, leader);
+	caller->uid = uid;
+	*reported = 0;
+}
+
+/* As refresh, of a socket's first process. Its connection began with the name before. */
+static __noinline void refresh_first(struct sock_state *state, __u64 task)
+{
+	__u64 begun_ns;
+
+	if (!state)
+		return;
+	begun_ns = take_begun(state);
+	if (begun_ns)
+		write_begin(state, begun_ns);
+	refresh(&state->first, task, &state->reported);
 }
 
 /* A socket that the kernel made for itself has no file. */
@@ -100,13 +133,15 @@ static __always_inline struct conn_counts *counts_of_sharer(struct sock_state *s
 		if (state->sharers_tracked >= SHARERS_OF_SOCKET)
 			return NULL;
 		fill_caller(&none.caller, task, from);
-		bpf_map_update_elem(&shares, &key, &none, BPF_NOEXIST);
+		if (!bpf_map_update_elem(&shares, &key, &none, BPF_NOEXIST))
+			state->sharers_tracked++;
 		share = bpf_map_lookup_elem(&shares, &key);
 		if (!share)
 			return NULL;
-		state->sharers_tracked++;
 		state->shared = 1;
 	}
+	if (share->caller.exec_id != (__u16)WORD(task_struct, task, self_exec_id))
+		refresh(&share->caller, task, &share->reported);
 	return &share->caller.counts;
 }
 

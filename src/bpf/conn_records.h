@@ -88,7 +88,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 		      (state->passive ? CONN_PASSIVE : 0) | (state->shared ? CONN_SHARED : 0) |
 		      (state->stream ? CONN_STREAM : 0) |
 		      (state->sharers_tracked ? CONN_SHARERS : 0);
-	__u32 from;
+	__u8 from;
 
 	record->state = 0;
 	if (state->stream)
@@ -111,7 +111,7 @@ static __always_inline void fill_counts(struct conn_record *record, __u64 sk,
 	asm volatile("" ::: "memory");
 	record->flags = flags;
 	/* `from` is filled last, so it is read first: see fill_caller. */
-	from = *(const volatile __u32 *)&state->first.from;
+	from = *(const volatile __u8 *)&state->first.from;
 	asm volatile("" ::: "memory");
 	record->first = state->first;
 	record->first.from = from;

@@ -243,7 +243,7 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 	struct task_struct *task, *leader;
 	struct conn_end remote = {};
 	struct sock_state *state;
-	bool named = false;
+	enum naming named = NAMED_NONE;
 	__u64 start;
 	__u32 tgid;
 
@@ -265,6 +265,8 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 	tgid = task->tgid;
 	start = leader->start_boottime;
 	if (state->first.tgid == tgid && state->first.start_boottime_ns == start) {
+		if (state->first.exec_id != (__u16)task->self_exec_id)
+			refresh_first(state, (__u64)task);
 		if (!state->first.is_last)
 			state->first.is_last = 1;
 		add_counts(&state->first.counts, tx, bytes, stream);
@@ -279,9 +281,12 @@ static __always_inline int count_call(struct sock *sk, int bytes, const bool tx)
 		read_remote(&own, number_of(state));
 		if (own.port)
 			meet_peer(state, &own);
-		if (!named)
+		if (named == NAMED_NONE) {
 			remote = own;
-	} else if (!named) {
+			named = NAMED_ADDRESS;
+		}
+	}
+	if (named != NAMED_ADDRESS) {
 		__sync_fetch_and_add(&peers_unknown, 1);
 		return 0;
 	}
@@ -365,21 +370,6 @@ int accepts_v6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-/* A process's name changes with exec and prctl, its user with setuid. */
-static __always_inline void refresh(struct caller *caller, __u64 leader, __u64 *reported)
-{
-	const __u64 *old = (const __u64 *)caller->comm;
-	__u64 first = WORD(task_struct, leader, comm);
-	__u64 second = kernel_word(leader + bpf_core_field_offset(struct task_struct, comm) + 8);
-	__u32 uid = uid_of(leader);
-
-	if (old[0] == first && old[1] == second && caller->uid == uid)
-		return;
-	copy_comm(caller->comm, leader);
-	caller->uid = uid;
-	*reported = 0;
-}
-
 /* Visits the open files of all processes: the sockets that each one holds. */
 SEC("iter/task_file")
 int holders(struct bpf_iter__task_file *ctx)
@@ -439,7 +429,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	key.start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	if (is_first(state, key.tgid, key.start_boottime_ns)) {
 		state->held = holders_run;
-		refresh(&state->first, leader, &state->reported);
+		refresh_first(state, (__u64)task);
 		return 0;
 	}
 	state->shared = 1;
@@ -456,7 +446,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	key.cookie = state->cookie;
 	share = bpf_map_lookup_elem(&shares, &key);
 	if (share)
-		refresh(&share->caller, leader, &share->reported);
+		refresh(&share->caller, (__u64)task, &share->reported);
 	holder.cookie = state->cookie;
 	fill_caller(&holder.process, (__u64)task, OWNER_FOUND);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));

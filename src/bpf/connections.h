@@ -42,8 +42,9 @@ struct conn_counts {
 struct caller {
 	__u64 start_boottime_ns;
 	__u32 tgid;
-	__u16 from; /* enum owner_from */
-	__u16 is_last; /* in a socket's first caller: no other process called since */
+	__u8 from; /* enum owner_from */
+	__u8 is_last; /* in a socket's first caller: no other process called since */
+	__u16 exec_id; /* grows with each exec: the program of `comm` */
 	struct conn_counts counts;
 	__u8 comm[16];
 	__u32 uid;

@@ -27,9 +27,9 @@ __u64 peers_unknown = 0;
 
 /* The address that the call of a thread named. */
 struct named_peer {
-	__u64 sk;
+	__u64 sk; /* 0: its call has taken it */
 	__u32 pid;
-	__u32 pad;
+	__u32 replaced; /* the thread whose name was here and not taken, or 0 */
 	struct conn_end remote;
 };
 
@@ -70,20 +70,34 @@ static __always_inline void name_peer(struct bpf_sock_addr *ctx, bool v6)
 		ip[3] = ctx->user_ip4;
 	}
 	named->remote.port = bpf_ntohs((__u16)ctx->user_port);
+	if (named->sk && named->pid != pid)
+		named->replaced = named->pid;
 	named->pid = pid;
 	named->sk = (__u64)ctx->sk;
 }
 
-/* Takes the address that this thread's call on this socket named; false where it named none. */
-static __always_inline bool take_named(const void *sk, __u32 pid, struct conn_end *remote)
+enum naming {
+	NAMED_NONE,
+	NAMED_ADDRESS,
+	NAMED_UNKNOWN, /* another thread's took its place */
+};
+
+/* Takes the address that this thread's call on this socket named. */
+static __always_inline enum naming take_named(const void *sk, __u32 pid, struct conn_end *remote)
 {
 	struct named_peer *named = named_peer_of(pid);
 
-	if (!named || named->pid != pid || named->sk != (__u64)sk)
-		return false;
+	if (!named)
+		return NAMED_NONE;
+	if (named->replaced == pid) {
+		named->replaced = 0;
+		return NAMED_UNKNOWN;
+	}
+	if (named->pid != pid || named->sk != (__u64)sk)
+		return NAMED_NONE;
 	named->sk = 0;
 	*remote = named->remote;
-	return true;
+	return NAMED_ADDRESS;
 }
 
 static __always_inline bool is_same_end(const struct conn_end *one, const struct conn_end *other)

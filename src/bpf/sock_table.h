@@ -187,10 +187,18 @@ static __noinline struct sock_state *claim_state(const void *sk)
 {
 	struct sock_state *state;
 	__s64 place = take_place(sk);
-	__u32 at = place;
+	__u32 at = place, key = at / SOCK_WAYS;
+	struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &key);
 
-	if (place < 0)
+	if (place < 0 || !set)
 		return NULL;
+	/* Another CPU took a place that became free behind this one. */
+	for (__u32 i = 0; i < SOCK_WAYS; i++) {
+		if (set->sk[i] == (__u64)sk && i != at % SOCK_WAYS) {
+			set->sk[at % SOCK_WAYS] = 0;
+			return NULL;
+		}
+	}
 	state = bpf_map_lookup_elem(&socks, &at);
 	if (!state)
 		return NULL;

@@ -175,19 +175,21 @@ static __always_inline bool closes_by_itself(__u64 sk, int from, __u32 error)
 /* Units of `closed_at`, 65 us: its 32 bits last for three days. */
 #define CLOSED_AT_SHIFT 16
 
-/* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. `old_state`
- * is stored after the rest, since sock_released, on another CPU, ends a state that has it. */
+/* TCP is at CLOSE: a disconnect resets its counters next, and connect() may use the socket again. `closed_at` is
+ * stored before the rest, so that the walk, on another CPU, finds it with half of them; `old_state` after it, since
+ * sock_released ends a state that has it. */
 static __always_inline void keep_totals(__u64 sk, struct sock_state *state, __u8 old_state,
 					__u64 now)
 {
 	struct conn_counts totals;
 	struct conn_quality quality;
 
+	__sync_lock_test_and_set(&state->first.closed_at, (__u32)(now >> CLOSED_AT_SHIFT));
 	state->rx_queued = tcp_since_base(sk, state, &totals);
 	state->base = totals;
 	read_quality(sk, &state->quality, &quality);
 	state->quality = quality;
-	__sync_lock_test_and_set(&state->first.closed_at, (__u32)(now >> CLOSED_AT_SHIFT));
+	asm volatile("" ::: "memory");
 	state->old_state = old_state;
 }
 

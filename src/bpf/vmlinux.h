@@ -459,6 +459,7 @@ struct task_struct {
 	const struct cred *real_cred;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
+	__u64 self_exec_id;
 	char comm[16];
 	struct fs_struct *fs;
 	struct nameidata *nameidata;

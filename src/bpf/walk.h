@@ -108,11 +108,13 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 {
 	struct conn_record *record;
 	__u64 sk, cookie, sum;
+	bool at_close;
 
 	if (!state)
 		return true;
 	sk = number_of(state);
 	cookie = state->cookie;
+	at_close = state->old_state;
 	if (sk != addr || !cookie)
 		return true;
 	if (!is_alive(sk, state, cookie)) {
@@ -145,8 +147,10 @@ __noinline bool report_socket(__u64 addr, struct sock_state *state)
 		record->state = TCP_CLOSE;
 		record->error = state->error;
 	}
-	/* If it ended meanwhile, the memory may be another socket's, and the state too. */
-	if (cookie != state->cookie || !is_alive(sk, state, cookie)) {
+	/* If it ended meanwhile, the memory may be another socket's, and the state too; if TCP came to CLOSE, the
+	 * counts are of two moments. */
+	if (cookie != state->cookie || !is_alive(sk, state, cookie) ||
+	    (!at_close && state->first.closed_at)) {
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 		return true;
 	}

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::conns::*;
@@ -200,6 +200,34 @@ fn a_process_has_the_name_of_its_latest_program() {
     assert_eq!(run.row(shell)["comm"], "sleep");
     assert_eq!(run.by("close", shell)[0]["comm"], "sleep");
     assert_eq!(run.by("connect", shell)[0]["comm"], "bash");
+}
+
+/// No walk over the open files comes in between.
+#[test]
+fn a_program_that_calls_once_after_exec_has_its_name() {
+    let stream = here();
+    let listener = TcpListener::bind(local(LOCALHOST)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let child = process(|| {
+        let inherited = TcpStream::connect(to).unwrap();
+        let closed_at_exec = TcpStream::connect(to).unwrap();
+        let e = Command::new("cat").stdin(OwnedFd::from(inherited)).stdout(Stdio::null()).exec();
+        drop(closed_at_exec);
+        panic!("{e}");
+    });
+    let mut inherited = listener.accept().unwrap().0;
+    let mut closed_at_exec = listener.accept().unwrap().0;
+    assert_eq!(closed_at_exec.read(&mut [0]).unwrap(), 0);
+    inherited.write_all(&[b'\n'; 3]).unwrap();
+    drop((inherited, closed_at_exec));
+    done(child);
+    let run = end(stream);
+    let connects = run.by("connect", child);
+    let before = connects[0]["comm"].as_str().unwrap();
+    let closes = run.by("close", child);
+    let of = |rx: u64| closes.iter().find(|c| c["rx_bytes"] == rx).unwrap()["comm"].as_str();
+    assert_ne!(before, "cat");
+    assert_eq!((of(3), of(0)), (Some("cat"), Some(before)));
 }
 
 #[test]

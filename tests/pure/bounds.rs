@@ -155,7 +155,7 @@ pub const BOUNDS: &[Bound] = &[
         ["lost; the next poll reports all that live", "`events lost` below the files, `lost`"],
         Err("the ring has one size; `tests/kernel/opens.rs` fills the same kind")),
     bound("sockets in the kernel's table", &["sock_sets", "socks"],
-        "8,192 to 65,536: one for each 128 KiB of the machine's memory",
+        "8,192 to 65,536: one for each 128 KiB of the machine's memory; a socket has 32 places, so some find none before all are taken",
         ["not counted", "`evicted` below the files, `left_out.sockets`"],
         Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
     bound("connections that have begun and are not reported yet", &["begun"], "4,096 places",
