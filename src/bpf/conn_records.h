@@ -141,18 +141,23 @@ static __always_inline void fill_begin(struct conn_record *record, const struct 
 		record->state = TCP_ESTABLISHED;
 }
 
-static __always_inline void write_begin(struct sock_state *state, __u64 ts_ns)
+/* A global function, which the verifier checks once: kernel 6.1 would need more than its million steps. */
+__noinline int write_begin(struct sock_state *state, __u64 ts_ns)
 {
-	struct conn_record *record = bpf_ringbuf_reserve(&conns, sizeof(*record), 0);
+	struct conn_record *record;
 
+	if (!state)
+		return 0;
+	record = bpf_ringbuf_reserve(&conns, sizeof(*record), 0);
 	if (!record) {
 		count_lost();
-		return;
+		return 0;
 	}
 	fill_counts(record, number_of(state), state, true);
 	record->ids = state->ids;
 	fill_begin(record, state, ts_ns);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
 }
 
 /* The place of a connection among the begun ones. */
@@ -215,7 +220,7 @@ static __always_inline __u64 found_ns(const struct sock_state *state)
 }
 
 /* Writes the end of a socket. `cookie` is that of the state, which take_state took; `ts_ns` is 0 for now. */
-static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u16 flags,
+static __always_inline void write_end(struct sock_state *state, __u64 cookie, __u32 flags,
 				      __u64 ts_ns)
 {
 	__u64 begun_ns = take_begun(state);
@@ -248,13 +253,14 @@ static __always_inline void write_end(struct sock_state *state, __u64 cookie, __
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-/* Reports the end of the socket with this cookie, and frees its state. */
-static __noinline void end_state(struct sock_state *state, __u64 cookie, __u16 flags, __u64 ts_ns)
+/* Reports the end of the socket with this cookie, and frees its state. A global function, as write_begin. */
+__noinline int end_state(struct sock_state *state, __u64 cookie, __u32 flags, __u64 ts_ns)
 {
 	if (!state || !take_state(state, cookie))
-		return;
+		return 0;
 	write_end(state, cookie, flags, ts_ns);
 	free_state(state);
+	return 0;
 }
 
 /* Reports a socket that is gone: its end was not observed, or TCP's was and no process closed it. */

@@ -181,30 +181,48 @@ static __always_inline __s64 take_place(const void *sk)
 	return -1;
 }
 
+/* Whether a claimed state's socket has another place in its set: another CPU took one that had become free. A
+ * global function, which the verifier checks once. */
+__noinline bool is_twice(const struct sock_state *state)
+{
+	struct sock_set *set;
+	__u32 at, key;
+	__u64 sk;
+
+	if (!state)
+		return false;
+	sk = *(const volatile __u64 *)&state->sk;
+	at = state->at;
+	key = at / SOCK_WAYS;
+	set = bpf_map_lookup_elem(&sock_sets, &key);
+	if (!set)
+		return false;
+	for (__u32 i = 0; i < SOCK_WAYS; i++)
+		if (set->sk[i] == sk && i != at % SOCK_WAYS)
+			return true;
+	return false;
+}
+
 /* Claims a place for a socket. The caller fills the state, then publishes it. NULL where the table is
  * full or has a state at this address. */
 static __noinline struct sock_state *claim_state(const void *sk)
 {
 	struct sock_state *state;
 	__s64 place = take_place(sk);
-	__u32 at = place, key = at / SOCK_WAYS;
-	struct sock_set *set = bpf_map_lookup_elem(&sock_sets, &key);
+	__u32 at = place;
 
-	if (place < 0 || !set)
+	if (place < 0)
 		return NULL;
-	/* Another CPU took a place that became free behind this one. */
-	for (__u32 i = 0; i < SOCK_WAYS; i++) {
-		if (set->sk[i] == (__u64)sk && i != at % SOCK_WAYS) {
-			set->sk[at % SOCK_WAYS] = 0;
-			return NULL;
-		}
-	}
 	state = bpf_map_lookup_elem(&socks, &at);
 	if (!state)
 		return NULL;
 	__builtin_memset(state, 0, sizeof(*state));
 	state->at = at;
 	state->sk = (__u64)sk;
+	if (is_twice(state)) {
+		free_state(state);
+		return NULL;
+	}
 	return state;
 }
 
