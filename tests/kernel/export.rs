@@ -22,6 +22,8 @@ fn real_opens_and_connections_are_counted_exactly() {
     ip("link set lo up");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    // Other tests that run at the same time have the name of the test binary.
+    std::fs::write("/proc/self/comm", "counts-exports").unwrap();
     std::fs::write(path("read-by-all"), "x").unwrap();
     let cat = path("cat-exported");
     std::fs::copy("/bin/cat", &cat).unwrap();
@@ -54,8 +56,6 @@ fn real_opens_and_connections_are_counted_exactly() {
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // Other tests that run at the same time have the name of the test binary.
-    std::fs::write("/proc/self/comm", "counts-exports").unwrap();
     let own = "program=\"counts-exports\"".to_owned();
     for _ in 0..10 {
         let client = TcpStream::connect(address).unwrap();
