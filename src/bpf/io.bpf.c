@@ -60,6 +60,7 @@ enum direction {
 };
 
 #define NO_FD (-1)
+#define EBADF 9
 
 /* A call that has returned. */
 struct call {
@@ -136,6 +137,28 @@ static __always_inline bool is_wanted(__u32 type)
 	return type == TYPE_REGULAR || every_type;
 }
 
+/* Counts a call of the current process whose descriptor was closed by the time it returned: in no entry,
+ * as its file is not known. A slow one is an event without a file, unless the descriptor was bad from the
+ * beginning. */
+static __noinline int count_unknown(const struct call *call, __u32 writes)
+{
+	__u32 side = call->side;
+	struct io_rest *left = bpf_map_lookup_elem(&rest, &side);
+	struct io_key key = { .tgid = call->tgid };
+
+	if (!left)
+		return 0;
+	if (call->ret >= 0)
+		add(&left->unknown, writes ? WRITES : READS, call->ret, 1);
+	if (!slow_ns || call->took_ns < slow_ns || call->ret == -EBADF)
+		return 0;
+	__sync_fetch_and_add(&left->slow, 1);
+	key.start_boottime_ns =
+		WORD(task_struct, WORD(task_struct, call->task, group_leader), start_boottime);
+	report_slow(0, &key, call, IO_TYPE_UNKNOWN, writes);
+	return 0;
+}
+
 /* Counts a call of the current process on an open file. One that failed is timed alone. `last`: the CPU's
  * record for this direction; 0: it is not used. */
 static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
@@ -149,9 +172,7 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 	__u32 type = 0;
 
 	if (!file) {
-		left = bpf_map_lookup_elem(&rest, &call->side);
-		if (left && call->ret >= 0)
-			add(&left->unknown, direction, call->ret, 1);
+		count_unknown(call, direction == WRITES);
 		return;
 	}
 	if (!maybe_last) {

@@ -22,6 +22,9 @@ struct io_key {
 #define IO_KEY_BYTES 32
 _Static_assert(sizeof(struct io_key) == IO_KEY_BYTES, "the key has no hidden padding");
 
+/* In place of a file's type: the descriptor was closed during the call. No inode has these bits. */
+#define IO_TYPE_UNKNOWN 017
+
 /* Calls that returned 0 or more, and the bytes that they returned. */
 struct io_counts {
 	__u64 read_bytes;
@@ -82,7 +85,7 @@ struct slow_record {
 	__u32 uid;
 	__u32 call; /* the number of the system call */
 	__u8 resolved; /* enum resolved_kind */
-	__u8 type; /* as io_entry.type */
+	__u8 type; /* as io_entry.type, or IO_TYPE_UNKNOWN */
 	__u8 writes; /* 0: it reads the file; 1: it writes it */
 	__u8 pad[5];
 	struct names names;
@@ -104,7 +107,7 @@ struct io_under_way_head {
 	__u32 call; /* the number of the system call */
 	__u32 name_bytes; /* 0: where the file is is not known */
 	__u8 resolved; /* enum resolved_kind */
-	__u8 type; /* as io_entry.type */
+	__u8 type; /* as slow_record.type */
 	__u8 writes; /* as slow_record.writes */
 	__u8 pad;
 };
@@ -134,7 +137,7 @@ _Static_assert(sizeof(struct io_last_used) == IO_LAST_USED_BYTES,
 struct io_rest {
 	struct io_counts other; /* the table was full */
 	struct io_counts unknown; /* the descriptor was closed by the time the call returned */
-	__u64 slow; /* calls of the limit's duration or longer while the table was full */
+	__u64 slow; /* calls of the limit's duration or longer among both, failed ones too */
 	__u64 untimed; /* with --slow: calls whose beginning is not known, counted or failed */
 };
 

@@ -37,19 +37,20 @@ static __always_inline __u8 name_file(struct name_record *name, __u64 file, __u6
 	return anon ? RESOLVED_ANON : kind;
 }
 
-/* Writes a file of a call, if it is of a type that is counted and the call has not returned meanwhile. */
+/* Writes a file of a call, if it is of a type that is counted, or unknown since the descriptor was closed
+ * during the call, and the call has not returned meanwhile. */
 static __always_inline void write_wait(struct seq_file *seq, struct io_under_way_head *head,
 				       __u64 task, __s32 fd, volatile __u64 *at)
 {
 	struct name_record *name = bpf_map_lookup_elem(&under_way_name, &zero);
 	__u64 file = fd == NO_FD ? 0 : file_of_task(task, fd);
 
-	if (!name || !file)
+	if (!name || fd == NO_FD)
 		return;
-	head->type = type_of(file);
-	if (head->type != TYPE_REGULAR && !every_type)
+	head->type = file ? type_of(file) : IO_TYPE_UNKNOWN;
+	if (file && head->type != TYPE_REGULAR && !every_type)
 		return;
-	head->resolved = name_file(name, file, task);
+	head->resolved = file ? name_file(name, file, task) : RESOLVED_NONE;
 	head->name_bytes = 0;
 	if (head->resolved != RESOLVED_NONE)
 		head->name_bytes = NAME_HEAD_BYTES + (name->head.names_len & (PATH_BYTES - 1));

@@ -137,6 +137,9 @@ pub enum FileTypes {
     All,
 }
 
+/// `IO_TYPE_UNKNOWN` of io.h.
+const UNKNOWN_TYPE: u8 = 0o17;
+
 /// The type of a file, as its inode has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileType {
@@ -148,6 +151,8 @@ pub enum FileType {
     Block,
     /// None of these: eventfd, timerfd and their like.
     Other,
+    /// Not known: the descriptor was closed during the call.
+    Unknown,
 }
 
 impl FileType {
@@ -160,13 +165,14 @@ impl FileType {
             0o06 => Self::Block,
             0o10 => Self::Regular,
             0o14 => Self::Socket,
+            UNKNOWN_TYPE => Self::Unknown,
             _ => Self::Other,
         }
     }
 
-    /// The word in lines.
-    pub fn name(self) -> &'static str {
-        match self {
+    /// The word in lines; `None` where it is not known.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
             Self::Regular => "regular",
             Self::Directory => "directory",
             Self::Pipe => "pipe",
@@ -174,7 +180,8 @@ impl FileType {
             Self::Character => "character",
             Self::Block => "block",
             Self::Other => "other",
-        }
+            Self::Unknown => return None,
+        })
     }
 }
 
@@ -224,7 +231,8 @@ pub struct IoSample {
     pub uses: Vec<FileIo>,
     /// Calls whose process and file found no room in the table.
     pub other: IoCounts,
-    /// Slow calls (`--slow`) that found no room either, failed ones too.
+    /// Slow calls (`--slow`) in no use, failed ones too: they found no room, or their descriptor was closed when they
+    /// returned.
     #[serde(skip)]
     pub other_slow: u64,
     /// Calls without a duration (`--slow`), failed ones too: the times at which they began found no place, or
@@ -305,7 +313,7 @@ mod tests {
         for (mode, name) in
             [(0o100644u32, "regular"), (0o010600, "pipe"), (0o140777, "socket"), (0o600, "other")]
         {
-            assert_eq!(FileType::of_mode((mode >> 12) as u8).name(), name);
+            assert_eq!(FileType::of_mode((mode >> 12) as u8).name(), Some(name));
         }
     }
 }

@@ -378,7 +378,7 @@ fn io<'a, V: Visitor<&'a Row>>(v: &mut V) {
         r.times.as_ref().and_then(|times| times.percentile_ns(99))
     });
     v.field(
-        key!("io_max_ns", ["ns"], "duration of the longest call, exact; null as io_p50_ns"),
+        key!("io_max_ns", ["ns"], "duration of the longest call; below kernel 5.17 a shorter one where two return in the same instant; null as io_p50_ns"),
         |r| r.times.as_ref().map(|times| times.max_ns),
     );
     v.field(

@@ -394,7 +394,8 @@ const IO_MAX: OpensColumn = Column::number(
     F::IoMax,
     "IO MAX",
     Unit::Time,
-    "longest duration of a call on files, with --slow",
+    "longest duration of a call on files, with --slow; below kernel 5.17 a shorter one where two return in the same \
+     instant, under a filter also of what a process did as another program",
 )
 .sized(8, 8, 4)
 .needs(Need::Slow);

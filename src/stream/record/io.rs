@@ -51,7 +51,7 @@ impl<'a> Record for IoLine<'a> {
                 "file_type",
                 "regular; with --io=all also directory, pipe, socket, character, block or other"
             ),
-            |l| l.of.map(|one| one.file_type.name()),
+            |l| l.of.and_then(|one| one.file_type.name()),
         );
         v.field(
             key!(
@@ -84,7 +84,7 @@ impl<'a> Record for IoLine<'a> {
             l.times().and_then(|times| times.percentile_ns(99))
         });
         v.field(
-            key!("max_ns", ["ns"], "duration of the longest call, exact; null as p50_ns"),
+            key!("max_ns", ["ns"], "duration of the longest call; below kernel 5.17 a shorter one where two return in the same instant; null as p50_ns"),
             |l| l.times().map(|times| times.max_ns),
         );
         v.field(

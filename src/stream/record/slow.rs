@@ -44,7 +44,13 @@ impl<'a> Record for SlowLine<'a> {
         v.field(key!("resolved_kind", "as in io lines"), |l| {
             l.event.place.as_ref().map(|place| place.kind.name())
         });
-        v.field(key!("file_type", "as in io lines"), |l| l.event.file_type.name());
+        v.field(
+            key!(
+                "file_type",
+                "as in io lines; null where the descriptor was closed during the call"
+            ),
+            |l| l.event.file_type.name(),
+        );
         v.field(
             key!("bytes", ["bytes"], "bytes that the call moved; null for one that failed"),
             |l| l.event.moved(),
