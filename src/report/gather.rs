@@ -69,11 +69,20 @@ impl Gather {
             let (counted, failed) = self.sums.opens();
             text.push_str(&format!(" · {counted} opens · {failed} failed · lost {}", opens.lost));
         }
-        if let Some(IoSummary { counts, .. }) = summary.io {
+        if let Some(io) = summary.io {
+            let IoSummary { counts, untimed, .. } = io;
             text.push_str(&format!(
                 " · read {} bytes · wrote {} bytes",
                 counts.read_bytes, counts.written_bytes
             ));
+            for (calls, which) in [
+                (io.unknown_calls(), "calls on descriptors closed meanwhile"),
+                (untimed, "calls without a duration"),
+            ] {
+                if calls > 0 {
+                    text.push_str(&format!(" · {calls} {which}"));
+                }
+            }
         }
         if let Some((rx, tx)) = summary.talkers {
             text.push_str(&format!(" · rx {} bytes · tx {} bytes", rx.bytes, tx.bytes));

@@ -13,7 +13,7 @@ use crate::model::connections::{Connections, Net};
 use crate::model::coverage::add_missing;
 use crate::model::escape::escape;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeInfo};
-use crate::model::file_io::IoSample;
+use crate::model::file_io::{FileIo, IoSample};
 use crate::model::open::OpenCounts;
 use crate::model::talkers::{Direction, Traffic};
 use crate::model::time::{Mono, Stamp};
@@ -106,6 +106,8 @@ struct Recorded<'c> {
     frames: Option<(Traffic, Traffic)>,
     /// Bytes of files, where they were counted.
     io: Option<IoSummary>,
+    /// The most calls of one search that were under way and not named.
+    under_way_left_out: u64,
     coverage: Coverage,
     /// Events that the recording has not.
     unwritten: u64,
@@ -127,6 +129,7 @@ impl<'c> Recorded<'c> {
             written: 0,
             frames: None,
             io: None,
+            under_way_left_out: 0,
             coverage: Coverage::default(),
             unwritten: 0,
             missing: 0,
@@ -228,14 +231,14 @@ impl<'c> Recorded<'c> {
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
             ProbeEvent::Hostnames(names) => self.connections.hostnames.add(&names),
-            ProbeEvent::Io(sample) => self.io(&sample),
+            ProbeEvent::Io(sample) => self.io(sample),
+            ProbeEvent::OpensUnderWay(found) => self.left_out_under_way(found.left_out),
+            ProbeEvent::FileCallsUnderWay(found) => self.left_out_under_way(found.left_out),
             ProbeEvent::Ended(ProbeEnd::Opens(counts)) => self.counts = Some(counts),
             ProbeEvent::Ended(_)
             | ProbeEvent::Failed(..)
             | ProbeEvent::Cgroups(_)
             | ProbeEvent::Processes(_)
-            | ProbeEvent::OpensUnderWay(_)
-            | ProbeEvent::FileCallsUnderWay(_)
             | ProbeEvent::Files(_)
             | ProbeEvent::SlowCalls(_)
             | ProbeEvent::Listeners(_)
@@ -244,32 +247,33 @@ impl<'c> Recorded<'c> {
         }
     }
 
-    fn io(&mut self, sample: &IoSample) {
+    fn io(&mut self, mut sample: IoSample) {
         let sums = self.io.get_or_insert_default();
         sums.counts += sample.total();
         sums.unknown += sample.unknown;
+        sums.untimed = sums.untimed.saturating_add(sample.untimed);
+        let cgroups = &self.cgroups;
+        let cgroup = |one: &FileIo| one.cgroup_id.and_then(|id| cgroups.get(id));
+        sample.choose(|one| self.choose.io(one, cgroup(one)));
         let mut none = Vec::new();
         let rest = IoLine {
             at: sample.at,
             interval_ns: sample.interval_ns,
             of: None,
             counts: sample.other,
-            // Recordings have no durations.
-            other_slow: None,
+            // Recordings do not say whether calls were timed; rows without any durations have no slow calls.
+            other_slow: Some(sample.other_slow),
             cgroup: None,
         };
-        let mut other = sample.other;
         for one in &sample.uses {
-            let cgroup = one.cgroup_id.and_then(|id| self.cgroups.get(id));
-            match self.choose.io(one, cgroup) {
-                true => {
-                    let line = IoLine { of: Some(one), counts: one.counts, cgroup, ..rest };
-                    self.gather.io(&mut none, &line);
-                }
-                false => other += one.counts,
-            }
+            let line = IoLine { of: Some(one), counts: one.counts, cgroup: cgroup(one), ..rest };
+            self.gather.io(&mut none, &line);
         }
-        self.gather.io(&mut none, &IoLine { counts: other, ..rest });
+        self.gather.io(&mut none, &rest);
+    }
+
+    fn left_out_under_way(&mut self, calls: u64) {
+        self.under_way_left_out = self.under_way_left_out.max(calls);
     }
 
     fn lost_connections(&self) -> u64 {
@@ -305,7 +309,7 @@ impl<'c> Recorded<'c> {
             io: self.io.filter(|_| counts(Kind::Io)),
             slow: None,
             listeners: None,
-            under_way_left_out: None,
+            under_way_left_out: Some(self.under_way_left_out).filter(|calls| *calls > 0),
             dropped: None,
             coverage: self.coverage,
         };
@@ -315,5 +319,63 @@ impl<'c> Recorded<'c> {
             say(&crate::stream::text_note(&Note::Summary(&summary)));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{ChooseArgs, Format};
+    use crate::model::under_way::{FileCallsUnderWay, OpensUnderWay};
+    use crate::settings::Settings;
+    use crate::stream::sample;
+    use serde_json::Value;
+
+    /// The lines of a report of these events.
+    fn report(events: &[ProbeEvent], choose: &ChooseArgs, by: By) -> Vec<Value> {
+        let choose = Choose::new(&Settings::default(), choose).unwrap();
+        let gather = Gather::new(by, 20, Format::Json, choose.clone());
+        let mut sums = Recorded::new(gather, &choose);
+        events.iter().for_each(|event| sums.take(Seen::Probe(event.clone())));
+        let lines = String::from_utf8(sums.finish(Stamp::default(), by)).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn slow_calls_and_calls_without_a_duration_are_those_of_the_recording() {
+        let of_wal = |more| {
+            let mut sample = sample::io();
+            sample.uses[0].place.as_mut().unwrap().path = (*b"/srv/wal").into();
+            ProbeEvent::Io(IoSample { more, ..sample })
+        };
+        // Two uses of an interval in two parts: a slow call each, one without room in each part.
+        let events = [of_wal(true), ProbeEvent::Io(sample::io())];
+        let none = ChooseArgs::default();
+        let wal = ChooseArgs { path: Some("wal".to_owned()), ..ChooseArgs::default() };
+        for by in [By::Program, By::Unit, By::Process, By::File, By::Directory] {
+            for (choose, in_rows) in [(&none, 2), (&wal, 1)] {
+                let lines = report(&events, choose, by);
+                let (summary, rows) = lines.split_last().unwrap();
+                let slow = |other: bool| {
+                    let of = rows.iter().filter(|row| row["other"] == other);
+                    of.map(|row| row["slow_calls"].as_u64().unwrap()).sum::<u64>()
+                };
+                assert_eq!((slow(false), slow(true)), (in_rows, 4 - in_rows), "{by:?} {rows:?}");
+                assert_eq!(summary["io_untimed_calls"], 4, "{by:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_under_way_that_were_not_named_are_in_the_summary() {
+        let opens = OpensUnderWay { left_out: 3, ..OpensUnderWay::default() };
+        let on_files = |left_out| FileCallsUnderWay { left_out, ..FileCallsUnderWay::default() };
+        let events = [
+            ProbeEvent::OpensUnderWay(opens),
+            ProbeEvent::FileCallsUnderWay(on_files(7)),
+            ProbeEvent::FileCallsUnderWay(on_files(0)),
+        ];
+        let lines = report(&events, &ChooseArgs::default(), By::File);
+        assert_eq!(lines.last().unwrap()["under_way_left_out"], 7);
     }
 }

@@ -151,6 +151,13 @@ pub struct IoSummary {
     pub untimed: u64,
 }
 
+impl IoSummary {
+    /// See [`IoSummary::unknown`].
+    pub fn unknown_calls(&self) -> u64 {
+        self.unknown.read_calls.saturating_add(self.unknown.write_calls)
+    }
+}
+
 /// The part of the summary about opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpensSummary {

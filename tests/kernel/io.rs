@@ -350,24 +350,45 @@ fn pipes_are_counted_where_all_types_are() {
     assert_eq!(place.kind, ResolvedKind::Anon);
 }
 
+/// The whole machine counts, so the sum is between that of the process and that of a probe with room for all, which
+/// runs from before until after.
 #[test]
 fn files_beyond_the_table_are_other_and_the_sum_is_kept() {
     const ROOM: u32 = 4;
     const FILES: u64 = 20;
+    const BYTES: u64 = 16 << 20;
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let watch = watch(IoConfig { table_entries: Some(ROOM), ..IoConfig::default() });
-    let child = in_child(|| {
-        for n in 0..FILES {
-            new(&root.join(n.to_string())).write_all(&[b'x'; 1 << 20]).unwrap();
-        }
-    });
-    let sample = watch.finish();
-    assert!(sample.uses.len() <= ROOM as usize, "{:?}", sample.uses);
-    let held = sum(&by_file(&sample, child));
-    assert!(held.written_bytes + sample.other.written_bytes >= FILES << 20, "{sample:?}");
-    assert!(held.write_calls + sample.other.write_calls >= FILES);
-    assert!(sample.other.write_calls >= FILES - u64::from(ROOM));
+    for n in 0..FILES {
+        new(&root.join(n.to_string())).set_len(BYTES).unwrap();
+    }
+    for as_on_510 in [false, true] {
+        let with_room = watch(IoConfig { as_on_510, ..IoConfig::default() });
+        let table_entries = Some(ROOM);
+        let full = watch(IoConfig { table_entries, as_on_510, ..IoConfig::default() });
+        // The second and third call of a file in a row are counted beside the table, where it has the file.
+        let child = in_child(|| {
+            let mut buffer = vec![0; BYTES as usize];
+            for n in 0..FILES {
+                let file = File::open(root.join(n.to_string())).unwrap();
+                for _ in 0..3 {
+                    assert_eq!(file.read_at(&mut buffer, 0).unwrap() as u64, BYTES);
+                }
+            }
+        });
+        let (sample, all) = (full.finish(), with_room.finish());
+        let uses = &sample.uses;
+        assert!(uses.len() <= ROOM as usize, "{uses:?}");
+        let mut files = by_file(&all, child);
+        files.retain(|path, _| path.starts_with(&root));
+        assert_eq!(sum(&files), counts(3 * FILES * BYTES, 3 * FILES, 0, 0));
+        assert!(sample.other.read_calls >= 3 * (FILES - u64::from(ROOM)), "{sample:?}");
+        // More than any use of the process: none was counted twice, or not at all.
+        let (got, most) = (sample.total(), all.total());
+        assert!(got.read_bytes >= 3 * FILES * BYTES && got.read_calls >= 3 * FILES, "{got:?}");
+        let (bytes, calls) = (got.read_bytes, got.read_calls);
+        assert!(bytes <= most.read_bytes && calls <= most.read_calls, "{got:?} of {most:?}");
+    }
 }
 
 #[test]

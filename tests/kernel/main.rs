@@ -35,6 +35,7 @@ mod invoker;
 mod io;
 mod io_closed;
 mod io_files;
+mod io_recording;
 mod io_slow;
 mod io_uring;
 mod ktls;

@@ -177,7 +177,7 @@ impl Record for UnderWayLine<'_> {
             ),
             |l| Maybe(l.waiting.call.on_file().map(|_| l.waiting.path.map(Text))),
         );
-        v.field(key!("file_type", "as in io lines"), |l| {
+        v.field(key!("file_type", "as in slow lines"), |l| {
             Maybe(l.waiting.call.on_file().map(|call| call.file_type.name()))
         });
     }
@@ -297,7 +297,7 @@ impl Record for &Summary {
                 "calls whose descriptor was closed by the time they returned, in no other number: whether \
                  their files are of a type that is counted is unknown; with io"
             ),
-            |s| Maybe(s.io.map(|io| io.unknown.read_calls.saturating_add(io.unknown.write_calls))),
+            |s| Maybe(s.io.map(|io| io.unknown_calls())),
         );
         v.field(
             key!(

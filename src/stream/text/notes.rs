@@ -111,13 +111,14 @@ fn summary(summary: &Summary) -> String {
             let _ = write!(out, ", {n} accepted connections to further addresses not counted");
         }
     }
-    if let Some(IoSummary { counts, unknown, untimed }) = summary.io {
+    if let Some(io) = summary.io {
+        let IoSummary { counts, untimed, .. } = io;
         let _ = write!(
             out,
             "; read {} B in {} calls, wrote {} B in {} calls",
             counts.read_bytes, counts.read_calls, counts.written_bytes, counts.write_calls
         );
-        let calls = unknown.read_calls.saturating_add(unknown.write_calls);
+        let calls = io.unknown_calls();
         if calls > 0 {
             let _ = write!(out, ", {calls} calls on descriptors closed meanwhile");
         }
