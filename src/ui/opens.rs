@@ -19,8 +19,8 @@ use crate::app::{App, Pane};
 use crate::keys::Action;
 use crate::model::errno::errno_name;
 use crate::model::escape::escape;
+use crate::model::file_io::IoCounts;
 use crate::model::history::per_second;
-use crate::model::opens::IoState;
 use crate::model::problem::Problem;
 
 /// Lines of the warning above rows of a probe that has stopped.
@@ -244,21 +244,41 @@ fn missing_events(app: &App, look: &Look) -> String {
     logs.into_iter().filter_map(of).collect()
 }
 
-/// Bytes of files and slow calls that found no room for their process and file, and calls without a duration.
-fn bytes_without_room(app: &App) -> String {
-    let IoState { other, other_slow, untimed, .. } = app.opens().io();
-    let more = |n: u64, before: &str, after: &str| match n {
-        0 => String::new(),
-        n => format!("{before}{}{after}", num::grouped(n)),
+/// Calls on files that no row of the view has, by reason, and calls without a duration.
+fn io_without_row(app: &App, look: &Look, extent: Extent) -> Option<String> {
+    let pane = &app.opens_pane;
+    let io = app.opens().io();
+    let by_path = matches!(pane.view, OpensView::Files | OpensView::Directories);
+    let (without_path, slow_without_path) = match by_path && pane.detail().is_none() {
+        true => (io.without_path, io.slow_without_path),
+        false => Default::default(),
     };
-    let untimed = more(*untimed, " calls without a duration: ", " ");
-    if other.is_none() && *other_slow == 0 {
-        return untimed;
-    }
     let bytes = |n: u64| num::scaled(n as f64, app.screen.units.binary);
-    let (read, written) = (bytes(other.read_bytes), bytes(other.written_bytes));
-    let slow = more(*other_slow, ", ", " slow");
-    format!(" other: read {read} B, wrote {written} B{slow} {untimed}")
+    let text = |([why, short], counts, slow): ([&str; 2], IoCounts, u64)| {
+        let (read, written) = (bytes(counts.read_bytes), bytes(counts.written_bytes));
+        let moved = match extent {
+            Extent::Losses => format!("{short} {} B", bytes(counts.bytes())),
+            _ => format!("{why}: read {read} B, wrote {written} B"),
+        };
+        let slow_calls = match slow {
+            0 => String::new(),
+            n => format!(", {} slow", num::grouped(n)),
+        };
+        (!counts.is_none() || slow > 0).then(|| format!(" {moved}{slow_calls} "))
+    };
+    // Slow calls on unknown files are among those of `other`.
+    let all = [
+        (["other", "other"], io.other, io.other_slow),
+        (["without a path", "no path"], without_path, slow_without_path),
+        (["unknown files", "unknown files"], io.unknown, 0),
+    ];
+    let untimed = match extent {
+        _ if io.untimed == 0 => None,
+        Extent::Losses => Some(format!(" {} untimed ", num::grouped(io.untimed))),
+        _ => Some(format!(" calls without a duration: {} ", num::grouped(io.untimed))),
+    };
+    let all: Vec<String> = all.into_iter().filter_map(text).chain(untimed).collect();
+    (!all.is_empty()).then(|| all.join(look.glyphs.dot))
 }
 
 /// How much of the sum there is room for.
@@ -267,7 +287,7 @@ enum Extent {
     /// All, also why traffic is unattributed.
     Reason,
     Traffic,
-    /// What is missing in the traffic.
+    /// The losses of traffic and of bytes of files, each in one number.
     Losses,
 }
 
@@ -295,7 +315,7 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
         return missing_events(app, look);
     }
     if !pane.view.has_rows_below() || pane.detail().is_some() {
-        return bytes_without_room(app);
+        return io_without_row(app, look, extent).unwrap_or_default();
     }
     if let Some(problem) = app.data.io_state.problem() {
         return format!(" no bytes of files: {} ", problem.why);
@@ -303,8 +323,8 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
     if let Some(problem) = app.data.connections_state.problem() {
         return format!(" no connections: {} ", problem.why);
     }
-    let other = bytes_without_room(app);
-    let Some(owners) = app.owners() else { return other };
+    let other = io_without_row(app, look, extent);
+    let Some(owners) = app.owners() else { return other.unwrap_or_default() };
     let (units, dot) = (app.screen.units, look.glyphs.dot);
     if owners.polled() {
         let live = num::grouped(owners.live() as u64);
@@ -312,9 +332,10 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
             0 => String::new(),
             n => format!("{dot} {} evicted ", num::grouped(n)),
         };
-        return format!(
-            " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}{other}"
+        let polled = format!(
+            " connections: procfs {dot} {live} live {dot} bytes per process unknown {left_out}"
         );
+        return std::iter::once(polled).chain(other).collect::<Vec<_>>().join(dot);
     }
     let rate = |bytes: u64| {
         let bps = per_second(bytes.saturating_mul(8), owners.interval_ns);
@@ -336,7 +357,7 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
     ];
     let losses = losses.into_iter().filter(|(n, _)| *n > 0);
     let losses = losses.map(|(n, counted)| format!(" {} {counted} ", num::grouped(n)));
-    traffic.into_iter().chain(losses).collect::<Vec<_>>().join(dot) + &other
+    traffic.into_iter().chain(losses).chain(other).collect::<Vec<_>>().join(dot)
 }
 
 /// Lines that [`warning`] takes above the rows.

@@ -31,7 +31,7 @@ fn a_call_whose_descriptor_was_closed_is_an_event_without_a_file() {
             let (file, stop) = (File::open(&path).unwrap(), stop.clone());
             let fd = file.as_raw_fd();
             let page = page_after(move || {
-                // SAFETY: nobody uses the descriptor any more; `file` is forgotten below.
+                // SAFETY: the descriptor is not used any more; `file` is forgotten below.
                 assert_eq!(unsafe { libc::close(fd) }, 0);
                 std::thread::sleep(WAIT);
                 until("the end", || stop.exists().then_some(()));

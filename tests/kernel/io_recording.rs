@@ -49,7 +49,7 @@ fn use_files(root: &Path) {
 }
 
 /// The rows of this child and of its files, by name.
-fn own<'a>(run: &'a Ended, by: &str, root: &Path, child: Pid) -> Vec<(String, Vec<Value>)> {
+fn own(run: &Ended, by: &str, root: &Path, child: Pid) -> Vec<(String, Vec<Value>)> {
     let name = |row: &Value| match by {
         "process" => (row["pid"] == child.as_raw()).then(|| "the child".to_owned()),
         "file" => row["resolved"].as_str().map(str::to_owned),
@@ -74,7 +74,8 @@ fn a_report_of_a_recording_is_that_of_the_run_and_a_replay_shows_it() {
     const BY: [&str; 3] = ["process", "file", "directory"];
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let file = root.join("a.rec");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("a.rec");
     for name in ["read", "written"] {
         fs::create_dir(root.join(name)).unwrap();
     }
@@ -141,10 +142,10 @@ fn replay(file: &Path) {
     tty.wait_for("by file");
     for (path, words) in [
         ("read/slowly", &["read took", "70 B"][..]),
-        ("read/quickly", &["read 10.0k B"]),
+        ("read/quickly", &["read 10k B"]),
         ("written/here", &["wrote 300 B"]),
     ] {
-        tty.send(&format!("/path:{path}\r"));
+        tty.send(&format!("/\x15path:{path}\r"));
         tty.wait_until("the file alone", |s| {
             s.contains(&format!("path:{path}")) && s.contains("1 of ")
         });
@@ -153,8 +154,10 @@ fn replay(file: &Path) {
         for words in words {
             assert!(timeline.contains(words), "{words}: {timeline}");
         }
-        tty.send("\x1b\x1b");
-        tty.wait_for("by file");
+        tty.send("\x1b");
+        tty.wait_until("the file", |s| !s.contains("timeline"));
+        tty.send("\x1b");
+        tty.wait_until("the list", |s| s.contains("by file") && !s.contains(&format!("{path} ─")));
     }
     tty.send("q");
     assert_eq!(tty.wait(), 0);

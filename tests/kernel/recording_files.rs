@@ -149,12 +149,13 @@ fn the_files_have_the_bytes_of_files_once() {
     ip("link set lo up");
     let dir = directory();
     let path = dir.path().join("used-by-the-test");
-    let mut used = File::options().read(true).append(true).create(true).open(&path).unwrap();
+    let mut written = File::create(&path).unwrap();
+    let mut read = File::open(&path).unwrap();
     let mut child = record(dir.path(), &["--rotate", "1s", "--io"]);
     let mut turns = 0;
     until("five files", || {
-        used.write_all(&[b'x'; 1_000]).unwrap();
-        used.read_exact(&mut [0; 500]).unwrap();
+        written.write_all(&[b'x'; 1_000]).unwrap();
+        read.read_exact(&mut [0; 500]).unwrap();
         turns += 1;
         std::thread::sleep(std::time::Duration::from_millis(2));
         (files(dir.path()).len() >= 5).then_some(())

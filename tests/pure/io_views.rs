@@ -7,6 +7,7 @@ use crate::opens_views::view_of;
 use crate::pivot::{owner, renamed};
 use ebpftop::app::Msg;
 use ebpftop::app::opens::OpensView;
+use ebpftop::model::call_times::CallTimes;
 use ebpftop::model::event::{IoInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use ebpftop::model::open::{Comm, ResolvedKind};
@@ -112,6 +113,36 @@ fn slow_calls_without_room_are_beside_the_rows() {
         view_of(&mut app, view);
         let screen = text(&app, SIZE);
         assert!(screen.contains("other: read 7 B, wrote 0 B, 7 slow"), "{view:?}: {screen}");
+    }
+}
+
+/// By file, calls on files without a path are in no row; calls on unknown files are in none anywhere.
+#[test]
+fn bytes_of_no_row_are_beside_the_rows() {
+    let mut app = app();
+    let mut sample = bytes_of(30, [50, 60], 0);
+    let one = sample.uses.last_mut().unwrap();
+    one.place = None;
+    one.times = Some(Box::new(CallTimes::new(20_000_000, 2, [3])));
+    sample.unknown = IoCounts { written_bytes: 9, write_calls: 1, ..IoCounts::default() };
+    app.update(Msg::Probe(ProbeEvent::Io(sample)), at(30.9));
+    second(&mut app, 30);
+    let (unnamed, unknown) =
+        ("without a path: read 50 B, wrote 60 B, 2 slow", "unknown files: read 0 B, wrote 9 B");
+    for (view, by_path) in [
+        (OpensView::Programs, false),
+        (OpensView::Processes, false),
+        (OpensView::Files, true),
+        (OpensView::Directories, true),
+    ] {
+        view_of(&mut app, view);
+        let screen = text(&app, (280, SIZE.1));
+        assert_eq!(screen.contains(unnamed), by_path, "{view:?}: {screen}");
+        assert!(screen.contains(unknown), "{view:?}: {screen}");
+        // In one number where there is little room.
+        let narrow = text(&app, (80, 24));
+        assert!(narrow.contains("unknown files 9 B"), "{view:?}: {narrow}");
+        assert_eq!(narrow.contains("no path 110 B, 2 slow"), by_path, "{view:?}: {narrow}");
     }
 }
 

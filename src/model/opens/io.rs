@@ -18,8 +18,12 @@ pub struct IoState {
     interval_ns: u64,
     /// Calls without process and file, for lack of room.
     pub other: IoCounts,
-    /// Slow calls among these, failed ones too: in no row and no distribution.
+    /// Slow calls without a row, failed ones too: see [`IoSample::other_slow`].
     pub other_slow: u64,
+    /// Calls of known processes on files whose path is not known: in no path and no use of a file.
+    pub without_path: IoCounts,
+    /// Slow calls among the ones without a path, failed ones too.
+    pub slow_without_path: u64,
     /// Calls without a duration, where calls are timed: see [`IoSample::untimed`].
     pub untimed: u64,
     /// Calls whose descriptor was closed when they returned; in no other number.
@@ -115,7 +119,11 @@ impl Opens {
         if let Some(process) = self.processes.get_mut(process) {
             process.tally.add_io(one, interval, at);
         }
-        let Some(place) = &one.place else { return };
+        let Some(place) = &one.place else {
+            self.io.without_path += one.counts;
+            self.io.slow_without_path = self.io.slow_without_path.saturating_add(one.slow());
+            return;
+        };
         let path = self.path_slot(&place.path, at);
         *sums.paths.entry(path).or_default() += one.counts;
         if let Some(path) = self.paths.get_mut(path) {

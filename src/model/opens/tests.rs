@@ -55,8 +55,10 @@ fn check(opens: &Opens) {
         assert!(opens.processes.get(file.process).unwrap().files.contains(&slot));
         assert!(opens.paths.get(file.path).unwrap().users.contains(&slot));
     }
-    // Each open by a path is in one path, one use and, where it failed, in one failure.
-    let mut in_paths = 0;
+    // Each open by a path is in one path, one use and, where it failed, in one failure; so is each read and write
+    // of a file with a path.
+    let (mut in_paths, mut io_of_paths, mut slow_of_paths) = (0, IoCounts::default(), 0);
+    let slow = |t: &Tally| t.io.times.as_ref().map_or(0, |times| times.slow);
     for (_, path) in opens.paths.iter() {
         let uses = path.users.iter().map(|s| &opens.files.get(*s).unwrap().tally);
         let io = uses.clone().fold(IoCounts::default(), |sum, t| sum + t.io.total);
@@ -64,7 +66,12 @@ fn check(opens: &Opens) {
         let (opened, failed) = uses.fold((0, 0), |s, t| (s.0 + t.opens, s.1 + t.failed));
         assert_eq!((opened, failed), (path.tally.opens, path.tally.failed));
         in_paths += opened;
+        io_of_paths += path.tally.io.total;
+        slow_of_paths += slow(&path.tally);
     }
+    let io = &opens.io;
+    assert_eq!(io_of_paths + io.without_path + io.other, opens.total.io.total);
+    assert_eq!(slow_of_paths + io.slow_without_path, slow(&opens.total));
     let failures: u64 = opens.failures.iter().map(|(_, f)| f.count).sum();
     if opens.lost_reported.is_empty() {
         assert_eq!((in_paths, failures), (opens.total.opens, opens.total.failed));
