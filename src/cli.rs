@@ -17,7 +17,7 @@ pub use export::{DEFAULT_LISTEN, ExportArgs};
 pub use record::RecordArgs;
 pub use report::{By, ReportArgs};
 pub use screen::{ReplayArgs, ScreenArgs};
-pub use stream::{Kind, OnSlow, OutputArgs, StreamArgs};
+pub use stream::{CHOOSING, Kind, OnSlow, OutputArgs, StreamArgs};
 pub(crate) use values::{filter, interface, process};
 pub use watch::{BtfArgs, ChangesArgs, ChooseArgs, OwnArgs, OwnersArgs, WatchArgs};
 

@@ -91,6 +91,25 @@ pub enum Kind {
     Listeners,
 }
 
+const PROCESSES: &[Kind] = &[
+    Kind::Opens,
+    Kind::Connections,
+    Kind::Files,
+    Kind::Processes,
+    Kind::Io,
+    Kind::Slow,
+    Kind::Listeners,
+];
+
+/// The options that choose lines, each with the kinds whose lines it chooses; it leaves other kinds alone.
+pub const CHOOSING: [(&str, &[Kind]); 5] = [
+    ("--pid", PROCESSES),
+    ("--uid", PROCESSES),
+    ("--process", PROCESSES),
+    ("--failed", &[Kind::Opens, Kind::Files, Kind::Slow]),
+    ("--path", &[Kind::Opens, Kind::Files, Kind::Io, Kind::Slow]),
+];
+
 impl StreamArgs {
     /// Whether this kind is selected.
     pub fn writes(&self, kind: Kind) -> bool {
@@ -108,40 +127,38 @@ impl StreamArgs {
     /// Options given that have no effect on what `selects` accepts, each with the kinds that it is for.
     pub fn unused(&self, selects: impl Fn(Kind) -> bool) -> Vec<(&'static str, &'static [Kind])> {
         const OPENS: &[Kind] = &[Kind::Opens];
-        const FILES: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Slow];
-        const PATHS: &[Kind] = &[Kind::Opens, Kind::Files, Kind::Io, Kind::Slow];
-        const PROCESSES: &[Kind] = &[
-            Kind::Opens,
-            Kind::Connections,
-            Kind::Files,
-            Kind::Processes,
-            Kind::Io,
-            Kind::Slow,
-            Kind::Listeners,
-        ];
         const TALKERS: &[Kind] = &[Kind::Talkers];
         const INTERVALS: &[Kind] = &[Kind::Talkers, Kind::Connections, Kind::Io, Kind::Listeners];
         let watch = &self.watch;
         let options = [
-            ("--process", PROCESSES, watch.process.is_some()),
-            ("--pid", PROCESSES, self.choose.pid.is_some()),
-            ("--uid", PROCESSES, self.choose.uid.is_some()),
             ("--latency", OPENS, watch.latency),
             ("--io", &[Kind::Io], watch.io.is_some()),
             ("--slow", &[Kind::Io, Kind::Slow], watch.slow.is_some()),
             ("--names", &[Kind::Connections], watch.names),
             ("--unix-listeners", &[Kind::Listeners], watch.unix_listeners),
-            ("--failed", FILES, self.choose.failed),
-            ("--path", PATHS, self.choose.path.is_some()),
             ("--interval", INTERVALS, watch.interval.is_some()),
             ("--interface", TALKERS, watch.interface.is_some()),
             ("--netns", TALKERS, watch.netns.is_some()),
             ("--xdp-mode", TALKERS, watch.xdp_mode.is_some()),
             ("--top", TALKERS, self.top.is_some()),
         ];
+        let choosing = CHOOSING.into_iter().map(|(name, kinds)| (name, kinds, self.has(name)));
         let selected = |kinds: &[Kind]| kinds.iter().any(|kind| selects(*kind));
-        let given = options.into_iter().filter(|(_, kinds, given)| *given && !selected(kinds));
+        let given = choosing.chain(options).filter(|(_, kinds, given)| *given && !selected(kinds));
         given.map(|(name, kinds, _)| (name, kinds)).collect()
+    }
+
+    /// Whether an option of [`CHOOSING`] is given.
+    fn has(&self, option: &str) -> bool {
+        let choose = &self.choose;
+        match option {
+            "--pid" => choose.pid.is_some(),
+            "--uid" => choose.uid.is_some(),
+            "--process" => self.watch.process.is_some(),
+            "--failed" => choose.failed,
+            "--path" => choose.path.is_some(),
+            _ => false,
+        }
     }
 }
 
@@ -183,13 +200,14 @@ mod tests {
         for (line, none) in [
             ("stream --failed --top 3", &[][..]),
             ("stream talkers -i eth0 --top 3", &[]),
-            ("stream talkers --failed -p x --uid 0", &["--process", "--uid", "--failed"]),
+            ("stream talkers --failed -p x --uid 0", &["--uid", "--process", "--failed"]),
             ("stream connections -p x --pid 1 --uid 0 --interval 2s", &[]),
             (
                 "stream connections --latency --path /etc --netns blue",
-                &["--latency", "--path", "--netns"],
+                &["--path", "--latency", "--netns"],
             ),
             ("stream opens -i eth0 --pid 1 --top 1", &["--interface", "--top"]),
+            ("stream io --failed --path x", &["--failed"]),
         ] {
             let words = std::iter::once("ebpftop").chain(line.split_whitespace());
             let Some(Command::Stream(args)) = Cli::parse_from(words).command else { panic!() };

@@ -236,7 +236,10 @@ impl Choose {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
+    use crate::cli::{CHOOSING, Kind};
     use crate::model::open::Comm;
     use crate::stream::sample;
 
@@ -267,6 +270,51 @@ mod tests {
             let cgroup = Cgroup::at(b"/web");
             let keeps = |at: usize| choice.open(&opens[at], Some(&cgroup));
             assert_eq!((keeps(0), keeps(1)), (first, second), "{choice:?}");
+        }
+    }
+
+    /// Each option is given so that it leaves out some of the made-up data of a kind that it chooses among.
+    #[test]
+    fn each_option_chooses_the_kinds_of_the_table() {
+        let args = ChooseArgs::default;
+        let set = Settings::default;
+        for (option, kinds) in CHOOSING {
+            let choice = match option {
+                "--pid" => choose(ChooseArgs { pid: Some(7), ..args() }, set()),
+                "--uid" => choose(ChooseArgs { uid: Some(7), ..args() }, set()),
+                "--process" => choose(args(), Settings { process: Some("none".into()), ..set() }),
+                "--failed" => choose(ChooseArgs { failed: true, ..args() }, set()),
+                "--path" => choose(ChooseArgs { path: Some("/no/such".into()), ..args() }, set()),
+                other => panic!("{other} is not tried here"),
+            };
+            for kind in Kind::value_variants() {
+                let leaves_out = !keeps_all(&choice, *kind);
+                assert_eq!(leaves_out, kinds.contains(kind), "{option} {kind:?}");
+            }
+        }
+    }
+
+    /// Whether all of the made-up data of a kind is chosen.
+    fn keeps_all(choice: &Choose, kind: Kind) -> bool {
+        let listeners = sample::listeners().rows;
+        match kind {
+            Kind::Opens => sample::opens().iter().all(|open| choice.open(&open, None)),
+            Kind::Talkers => {
+                let mut talkers = sample::talkers();
+                let before = talkers.sources.len();
+                choice.talkers(&mut talkers);
+                talkers.sources.len() == before
+            }
+            Kind::Connections => {
+                listeners.iter().filter_map(|l| l.owner.as_ref()).all(|owner| choice.owner(owner))
+            }
+            Kind::Files => sample::files().events.iter().all(|event| choice.change(event, None)),
+            Kind::Processes => {
+                sample::processes().events.iter().all(|event| choice.process_event(event, None))
+            }
+            Kind::Io => sample::io().uses.iter().all(|one| choice.io(one, None)),
+            Kind::Slow => sample::slow().calls.iter().all(|call| choice.slow(call, None)),
+            Kind::Listeners => listeners.iter().all(|listener| choice.listener(listener, None)),
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use ebpftop::cli::{CHOOSING, Kind};
 use ebpftop::config;
 use ebpftop::export::FAMILIES;
 use ebpftop::keys::{self, Mode};
@@ -31,6 +33,7 @@ fn generators() -> Vec<(String, String)> {
         ("keys of the help".to_owned(), keys_table(Mode::Help)),
         ("filter".to_owned(), filter()),
         ("config".to_owned(), config_table()),
+        ("choosing".to_owned(), choosing()),
         ("columns".to_owned(), columns()),
         ("tables".to_owned(), tables()),
         ("capabilities".to_owned(), capabilities()),
@@ -97,6 +100,18 @@ fn config_table() -> String {
         [code(s.key), code(s.flag), code(&s.default()), s.values(), saved.into(), s.help.into()]
     });
     table(["key", "option", "default", "values", "saved by `W`", "meaning"], rows)
+}
+
+/// The kinds of lines that each option chooses among.
+fn choosing() -> String {
+    let options = CHOOSING.map(|(option, _)| code(option));
+    let [pid, uid, process, failed, path] = options.each_ref().map(String::as_str);
+    let rows = Kind::value_variants().iter().map(|kind| {
+        let yes = |(_, kinds): (_, &[Kind])| if kinds.contains(kind) { "yes" } else { "" };
+        let [pid, uid, process, failed, path] = CHOOSING.map(|row| yes(row).to_owned());
+        [code(kind.name()), pid, uid, process, failed, path]
+    });
+    table(["kind", pid, uid, process, failed, path], rows)
 }
 
 /// Every column once, by its header.
