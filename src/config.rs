@@ -78,7 +78,7 @@ pub fn settings(args: &WatchArgs, file: &FileConfig) -> Settings {
         owners: file.owners.unwrap_or(default.owners),
         netns: args.netns.clone(),
         locked: args.lock,
-        latency: args.latency || file.latency.unwrap_or(default.latency),
+        latency: args.latency || file.latency.unwrap_or(default.latency) || slow.is_some(),
         io: args.io.or(file.io.unwrap_or(default.io)).or(slow.map(|_| FileTypes::Regular)),
         slow,
         own_opens: file.own_opens.unwrap_or(default.own_opens),
@@ -180,6 +180,17 @@ mod tests {
         };
         assert!(shown(false, &file) && shown(true, &FileConfig::default()));
         assert!(!shown(false, &FileConfig::default()));
+    }
+
+    #[test]
+    fn slow_times_opens_too() {
+        let slow = Some(Duration::from_millis(20));
+        let args = WatchArgs { slow, ..WatchArgs::default() };
+        let said = settings(&args, &FileConfig::default());
+        assert_eq!((said.slow, said.io, said.latency), (slow, Some(FileTypes::Regular), true));
+        let file = FileConfig::parse("slow = '20ms'\nlatency = false").unwrap();
+        let written = settings(&WatchArgs::default(), &file);
+        assert_eq!((written.slow, written.latency), (slow, true));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Settings {
     pub interval: Duration,
     /// How arriving packets are counted.
     pub xdp_mode: XdpMode,
-    /// Time each open.
+    /// Time each open, and report those that do not return; with `slow` always.
     pub latency: bool,
     /// Count bytes and calls read and written, of files of these types.
     pub io: Option<FileTypes>,

@@ -117,7 +117,7 @@ pub struct Data {
     pub owners: Rc<Connections>,
     /// The latest starts of programs and ends of processes.
     pub process_log: Rc<EventLog<ProcessEvent>>,
-    /// Opens that have not returned, with `--latency`; reads and writes, with `--slow`.
+    /// Opens that have not returned, with `--latency` or `--slow`; reads and writes, with `--slow`.
     pub under_way: Rc<CallsUnderWay>,
     /// The latest changes of files.
     pub change_log: Rc<EventLog<FileChange>>,

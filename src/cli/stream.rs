@@ -133,7 +133,7 @@ impl StreamArgs {
         let options = [
             ("--latency", OPENS, watch.latency),
             ("--io", &[Kind::Io], watch.io.is_some()),
-            ("--slow", &[Kind::Io, Kind::Slow], watch.slow.is_some()),
+            ("--slow", &[Kind::Opens, Kind::Io, Kind::Slow], watch.slow.is_some()),
             ("--names", &[Kind::Connections], watch.names),
             ("--unix-listeners", &[Kind::Listeners], watch.unix_listeners),
             ("--interval", INTERVALS, watch.interval.is_some()),
@@ -207,6 +207,7 @@ mod tests {
                 &["--path", "--latency", "--netns"],
             ),
             ("stream opens -i eth0 --pid 1 --top 1", &["--interface", "--top"]),
+            ("stream opens --slow 20ms", &[]),
             ("stream io --failed --path x", &["--failed"]),
         ] {
             let words = std::iter::once("ebpftop").chain(line.split_whitespace());

@@ -44,8 +44,8 @@ pub struct WatchArgs {
     /// pipes, sockets, terminals and devices too; slows each call down
     #[arg(long, value_name = "FILES", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "regular")]
     pub io: Option<FileTypes>,
-    /// Time calls that read and write files, and report each that takes this time or longer; implies --io,
-    /// and slows calls down further, since a second program runs at their entry
+    /// Time calls that read and write files, and report each that takes this time or longer; implies --io and
+    /// --latency, and slows calls and opens down further, since a second program runs at their entry
     #[arg(long, value_name = "TIME", value_parser = duration::parse_slow)]
     pub slow: Option<Duration>,
     /// Show names that processes asked for beside the addresses of their connections: from answers of DNS

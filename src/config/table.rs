@@ -144,7 +144,8 @@ const OF_ALL: &[Setting] = &[
         "latency",
         "--latency",
         "false",
-        "Time each open. It costs: a second program runs at each open's entry.",
+        "Time each open, and report those that do not return. It costs: a second program runs at each open's \
+         entry.",
         |c, key, v| readers::boolean(key, v).map(|flag| c.latency = Some(flag)),
     ),
     value(
@@ -160,7 +161,7 @@ const OF_ALL: &[Setting] = &[
         "--slow",
         "\"off\"",
         "Time calls that read and write files, and report each that takes this time (\"10ms\") or longer: \
-         implies io. It costs: a second program runs at each call's entry.",
+         implies io and latency. It costs: a second program runs at the entry of each call and of each open.",
         |c, key, v| readers::checked(key, v, readers::slow).map(|slow| c.slow = Some(slow)),
     ),
     value(

@@ -32,7 +32,7 @@ pub enum ProbeEvent {
     Opens(OpenBatch),
     /// Starts of programs and ends of processes, where these are reported.
     Processes(ProcessEvents),
-    /// The opens that have not returned, with `--latency`: each second while there are any, and once after that.
+    /// The opens that have not returned, with `--latency` or `--slow`: each second while there are any, and once after that.
     OpensUnderWay(OpensUnderWay),
     /// The reads and writes that have not returned, with `--slow`: each second while there are any, and once
     /// after that.

@@ -69,7 +69,7 @@ impl<C> Default for AllUnderWay<C> {
     }
 }
 
-/// Opens, with `--latency`.
+/// Opens, with `--latency` or `--slow`.
 pub type OpensUnderWay = AllUnderWay<Syscall>;
 
 /// Reads and writes, with `--slow`.

@@ -1,8 +1,15 @@
 //! Sets of kinds of lines.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 
 use crate::cli::{Kind, StreamArgs};
+use crate::model::file_io::FileTypes;
+use crate::settings::Settings;
+
+/// The duration of slow calls, without `--slow`.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// A set of kinds of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +19,17 @@ impl Kinds {
     /// The kinds that were asked for.
     pub(super) fn wanted(args: &StreamArgs) -> Self {
         Kind::value_variants().iter().copied().filter(|kind| args.writes(*kind)).collect()
+    }
+
+    /// The settings with those that the kinds imply: slow calls have a limit, and opens are timed beside them.
+    pub(super) fn settings(self, settings: &Settings) -> Settings {
+        let slow = settings.slow.or(self.has(Kind::Slow).then_some(SLOW));
+        Settings {
+            io: settings.io.or(self.needs_io_probe().then_some(FileTypes::Regular)),
+            slow,
+            latency: settings.latency || slow.is_some(),
+            ..settings.clone()
+        }
     }
 
     /// Whether a kind is in the set.

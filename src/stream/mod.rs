@@ -62,6 +62,7 @@ use session::Session;
 /// 2 wrong usage.
 pub fn run(settings: &Settings, args: &StreamArgs) -> anyhow::Result<ExitCode> {
     let wanted = Kinds::wanted(args);
+    let settings = &wanted.settings(settings);
     let reserved =
         if args.fields.is_empty() { Default::default() } else { documented::own_names() };
     let fields = match Fields::new(&args.fields, &reserved) {

@@ -20,7 +20,7 @@ use crate::console::say;
 use crate::machine;
 use crate::model::connections::Connections;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, Watched};
-use crate::model::file_io::{FileTypes, IoCounts, IoSample};
+use crate::model::file_io::{IoCounts, IoSample};
 use crate::model::listener::{KnownListeners, Listeners};
 use crate::model::slow_call::SlowCalls;
 use crate::model::talkers::TalkersSample;
@@ -37,9 +37,6 @@ use crate::settings::Settings;
 
 /// Bytes that are put together before they are written.
 const BUFFER: usize = 64 << 10;
-
-/// The duration of slow calls, without `--slow`.
-const SLOW: Duration = Duration::from_millis(10);
 
 /// How often the end of the reader is checked while there is nothing to write.
 const POLL: Duration = Duration::from_millis(250);
@@ -133,16 +130,12 @@ impl Session {
 
     /// Runs the probes and writes until the end is asked for, or until no probe is left.
     pub(super) async fn run(&mut self, settings: &Settings, stop: &Stop) -> Result<(), OutError> {
-        let with_io = Settings {
-            io: settings.io.or(Some(FileTypes::Regular)),
-            slow: settings.slow.or(self.wanted.has(Kind::Slow).then_some(SLOW)),
-            ..settings.clone()
-        };
         let config = ProbesConfig {
             opens: self.wanted.needs_opens_probe().then(|| OpensConfig {
                 calls: self.wanted.has(Kind::Opens),
                 processes: self.wanted.has(Kind::Processes),
                 files: self.wanted.has(Kind::Files),
+                latency: settings.latency && self.wanted.has(Kind::Opens),
                 waits: true,
                 ..OpensConfig::new(settings, self.choose.only())
             }),
@@ -151,7 +144,7 @@ impl Session {
             io: self
                 .wanted
                 .needs_io_probe()
-                .then(|| IoConfig::new(&with_io, false))
+                .then(|| IoConfig::new(settings, false))
                 .flatten()
                 .map(|io| IoConfig { waits: true, under_way: self.choose.only(), ..io }),
             listeners: self

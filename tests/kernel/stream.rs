@@ -515,11 +515,17 @@ fn a_process_id_of_another_namespace_is_warned_of() {
 /// An open that waits is reported once, and its line comes when it returns.
 #[test]
 fn an_open_that_does_not_return_is_reported() {
+    for timed in [&["opens", "--latency"][..], &["opens", "--slow", "20ms"], &["opens", "slow"]] {
+        a_hanging_open_is_reported(timed);
+    }
+}
+
+fn a_hanging_open_is_reported(timed: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let path = fifo.to_str().unwrap();
-    let mut stream = Stream::json(&["opens", "--latency", "--path", path]);
+    let mut stream = Stream::json(&[timed, &["--path", path]].concat());
     let script = format!("exec 3<{path}");
     let mut child = std::process::Command::new("/bin/bash").args(["-c", &script]).spawn().unwrap();
     let pid = child.id();

@@ -75,9 +75,10 @@ impl<'a> Record for &'a OpenLine<'a> {
             l.open.meta.errno().map(errno_name)
         });
         v.field(key!("slot", "slot of a direct open of io_uring"), |l| Maybe(l.open.meta.slot));
-        v.field(key!("latency_ns", ["ns"], "duration of the call; null without --latency"), |l| {
-            l.open.meta.latency_ns
-        });
+        v.field(
+            key!("latency_ns", ["ns"], "duration of the call; null without --latency or --slow"),
+            |l| l.open.meta.latency_ns,
+        );
         cgroup(v, |l: Self| l.cgroup);
     }
 }
