@@ -172,7 +172,7 @@ pub const BINDINGS: &[Binding] = &[
     main(&[Char('}')], A::LeapForward, "one minute forward, while paused or in a replay", ""),
     main(&[Char(',')], A::Slower, "replay: slower", "slower"),
     main(&[Char('.')], A::Faster, "replay: faster", "faster"),
-    main(&[Char('m')], A::Mark, "set a mark now", "mark"),
+    main(&[Char('m')], A::Mark, "set a mark now, for rows that are newer and for the growth of descriptors in details of processes", "mark"),
     main(&[Char('N')], A::NewOnly, "only rows newer than the mark", "new"),
     main(&[Char('F')], A::Follow, "follow the selected row", ""),
     main(&[Char('y')], A::Copy, "copy the selected path, pid or address", "copy"),

@@ -112,12 +112,11 @@ impl App {
                 self.rebuild();
             }
             Action::Mark => {
-                self.screen.mark = Some(self.time.clock());
-                self.requests.mark(self.time.clock());
                 let new_only = self.keys.first(Action::NewOnly);
                 self.say(&format!("marked: press {new_only} for rows that are newer"));
+                return self.set_mark();
             }
-            Action::NewOnly => self.toggle_new_only(),
+            Action::NewOnly => return self.toggle_new_only(),
             Action::Follow => self.follow(),
             Action::Copy => return self.copy(),
             Action::Expand => self.screen.expanded = !self.screen.expanded,
@@ -180,6 +179,7 @@ impl App {
         self.opens_pane.close_all();
         self.talkers_pane.close_all();
         self.screen.mark = None;
+        self.requests.forget_mark();
         self.screen.new_only = false;
         self.rebuild();
         self.say("counts restarted");
@@ -320,11 +320,18 @@ impl App {
         }
     }
 
-    fn toggle_new_only(&mut self) {
+    /// Marks this moment: rows that are newer, and the growth of descriptors since then.
+    fn set_mark(&mut self) -> Vec<Effect> {
         let now = self.time.clock();
-        self.screen.mark.get_or_insert(now);
+        self.screen.mark = Some(now);
+        self.requests.mark(&self.data.opens, now).into_iter().collect()
+    }
+
+    fn toggle_new_only(&mut self) -> Vec<Effect> {
+        let marked = if self.screen.mark.is_none() { self.set_mark() } else { Vec::new() };
         self.screen.new_only = !self.screen.new_only;
         self.rebuild();
+        marked
     }
 
     fn follow(&mut self) {

@@ -100,14 +100,14 @@ impl App {
         self.requests.details(key)
     }
 
-    /// How many more descriptors a process has than at the mark, else than when its detail view was opened, and
-    /// the moment of that.
+    /// How many more descriptors a process has than at the mark, else than when its detail view was opened first,
+    /// and the moment of that.
     pub fn descriptors_more(&self, key: ProcessKey) -> Option<(i64, Mono)> {
         self.requests.descriptors_more(key)
     }
 
-    /// The opens that have not returned, with `--latency`, and the reads and writes, with `--slow`; of now, so not
-    /// while the screen shows another moment.
+    /// The opens that have not returned, with `--latency` or `--slow`, and the reads and writes, with `--slow`; of
+    /// now, so not while the screen shows another moment.
     pub fn under_way(&self) -> Option<&CallsUnderWay> {
         (!self.paused()).then_some(&*self.data.under_way)
     }
@@ -122,6 +122,12 @@ impl App {
             return Vec::new();
         }
         self.rebuild_opens();
+        vec![Effect::Redraw]
+    }
+
+    /// Takes the numbers of descriptors at the mark.
+    pub(super) fn take_descriptors(&mut self, counts: Vec<(ProcessKey, usize)>) -> Vec<Effect> {
+        self.requests.take_descriptors(counts, self.time.clock());
         vec![Effect::Redraw]
     }
 

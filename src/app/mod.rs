@@ -232,6 +232,7 @@ impl App {
                 Vec::new()
             }
             Msg::Described(key, info) => self.take_process_info(key, *info),
+            Msg::Descriptors(counts) => self.take_descriptors(counts),
             Msg::Cgroups(answers) => self.take_cgroups(answers),
             Msg::Containers(answers) => {
                 let news = self.data.cgroups.name_containers(&answers);

@@ -37,6 +37,8 @@ pub enum Msg {
     Ended(Vec<ProcessKey>),
     /// Details of a process.
     Described(ProcessKey, Box<ProcessInfo>),
+    /// The numbers of open descriptors of processes; those that could not be read are not among them.
+    Descriptors(Vec<(ProcessKey, usize)>),
     /// Names of cgroups; `None` where unknown.
     Cgroups(Vec<(u64, Option<Cgroup>)>),
     /// Names of containers.
@@ -76,6 +78,8 @@ pub enum Effect {
     AskAfter(Vec<ProcessKey>),
     /// Read the details of a process.
     Describe(ProcessQuery),
+    /// Count the open descriptors of these processes.
+    CountDescriptors(Vec<ProcessKey>),
     /// Look up the names of these cgroups.
     Cgroups(Vec<u64>),
     /// Look up the names of these containers.

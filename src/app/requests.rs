@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
+
 use super::Effect;
 use crate::model::event::{DetailOf, TalkersCommand};
 use crate::model::interface_name::InterfaceName;
@@ -24,8 +26,9 @@ pub(super) struct Requests {
     process: Option<ProcessKey>,
     asked_at: Mono,
     answer: Option<(ProcessInfo, Mono)>,
-    /// Its number of descriptors at the mark, else when the detail view was opened, and when that was.
-    base: Option<(usize, Mono)>,
+    /// The numbers of descriptors at the mark, else of a process when its detail view was opened first, and when
+    /// that was. At most those of the table of processes, and those whose details were opened since.
+    bases: HashMap<ProcessKey, (usize, Mono)>,
     /// The address that the talkers probe breaks down by port.
     detail_of: Option<DetailOf>,
     /// The next process to check for having ended.
@@ -43,18 +46,34 @@ impl Requests {
         self.details(key)?.0.facts.as_ref().ok()?.descriptors.as_ref()
     }
 
-    /// How many more descriptors it has than at the mark, else than when its detail view was opened, and
+    /// How many more descriptors it has than at the mark, else than when its detail view was opened first, and
     /// the moment of that.
     pub(super) fn descriptors_more(&self, key: ProcessKey) -> Option<(i64, Mono)> {
-        let (count, at) = self.base.filter(|_| self.process == Some(key))?;
+        let (count, at) = self.bases.get(&key)?;
         let now = i64::try_from(self.descriptors(key)?.count).ok()?;
-        Some((now - i64::try_from(count).ok()?, at))
+        Some((now - i64::try_from(*count).ok()?, *at))
     }
 
-    /// Descriptors are compared from now on.
-    pub(super) fn mark(&mut self, now: Mono) {
-        let count = self.process.and_then(|key| self.descriptors(key)).map(|open| open.count);
-        self.base = count.map(|count| (count, now));
+    /// Descriptors are compared from now on: the question about those of all processes that live. Until the
+    /// answer the open process has the number that was read last.
+    pub(super) fn mark(&mut self, opens: &Opens, now: Mono) -> Option<Effect> {
+        let open = self.process.and_then(|key| Some((key, self.descriptors(key)?.count)));
+        self.forget_mark();
+        self.take_descriptors(open.into_iter().collect(), now);
+        let processes = opens.processes().iter().map(|(_, p)| p);
+        let living = processes.filter(|p| p.ended.is_none() && !p.is_stand_in());
+        let keys: Vec<_> = living.map(|p| p.key).collect();
+        (!keys.is_empty()).then_some(Effect::CountDescriptors(keys))
+    }
+
+    /// Takes the numbers of descriptors at the mark.
+    pub(super) fn take_descriptors(&mut self, counts: Vec<(ProcessKey, usize)>, now: Mono) {
+        self.bases.extend(counts.into_iter().map(|(key, count)| (key, (count, now))));
+    }
+
+    /// There is no mark any more: descriptors are compared from the opening of a detail view on.
+    pub(super) fn forget_mark(&mut self) {
+        self.bases.clear();
     }
 
     /// The question about the process of the open detail view, if one is due. A process that has
@@ -63,7 +82,7 @@ impl Requests {
         let query =
             ProcessQuery { key: process.key, uid: process.uid, cgroup_id: process.cgroup_id };
         if self.process != Some(query.key) {
-            (self.process, self.answer, self.base) = (Some(query.key), None, None);
+            (self.process, self.answer) = (Some(query.key), None);
         } else if process.ended.is_some() && self.answer.is_some()
             || now.since(self.asked_at) < ASK_AGAIN_NS
         {
@@ -80,7 +99,9 @@ impl Requests {
             return false;
         }
         let open = info.facts.as_ref().ok().and_then(|facts| facts.descriptors.as_ref());
-        self.base = self.base.or(open.map(|open| (open.count, now)));
+        if let Some(open) = open {
+            self.bases.entry(key).or_insert((open.count, now));
+        }
         match &mut self.answer {
             Some((known, _)) if known.facts.is_ok() && info.facts.is_err() => {
                 known.user = info.user.or(known.user.take());

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::event_log::Logged;
+use super::event_log::{EventLog, Logged};
 use super::open::Comm;
 use super::process::ProcessKey;
 use super::time::{Mono, WallOffset};
@@ -104,6 +104,50 @@ pub struct ProcessEvents {
     /// Events lost since the probe counts: no room in the rings, or the program did not run.
     pub lost: u64,
     pub wall: WallOffset,
+}
+
+/// The last program that a process started, and its end, as far as the log has these events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastEvents<'a> {
+    pub exec: Option<&'a ProcessEvent>,
+    pub exit: Option<(&'a ProcessEvent, ExitStatus)>,
+}
+
+impl<'a> LastEvents<'a> {
+    /// Those of a process until `now`.
+    pub fn of(log: &'a EventLog<ProcessEvent>, key: ProcessKey, now: Mono) -> Self {
+        let mut last = Self::default();
+        for event in log.of(key).map(|event| &**event).filter(|event| event.at <= now) {
+            match event.action {
+                ProcessAction::Exec { .. } => {
+                    last.exec = last.exec.filter(|exec| exec.at > event.at).or(Some(event));
+                }
+                ProcessAction::Exit(status) => last.exit = Some((event, status)),
+            }
+        }
+        last
+    }
+
+    /// Either of them.
+    pub fn any(self) -> Option<&'a ProcessEvent> {
+        self.exec.or(self.exit.map(|(event, _)| event))
+    }
+
+    /// The path of the program, where it is known.
+    pub fn executable(self) -> Option<&'a [u8]> {
+        match &self.exec?.action {
+            ProcessAction::Exec { executable, .. } => executable.as_deref(),
+            ProcessAction::Exit(_) => None,
+        }
+    }
+
+    /// Its arguments, where they could be read.
+    pub fn args(self) -> Option<&'a Args> {
+        match &self.exec?.action {
+            ProcessAction::Exec { args, .. } => args.as_ref(),
+            ProcessAction::Exit(_) => None,
+        }
+    }
 }
 
 impl Logged for ProcessEvent {

@@ -58,9 +58,18 @@ impl Stamp {
 
 /// `12:03:04` at `at`, as a clock in `zone` shows it.
 pub fn clock_time(wall: WallOffset, at: Mono, zone: &jiff::tz::TimeZone) -> String {
+    formatted("%H:%M:%S", wall, at, zone)
+}
+
+/// `2026-11-22 12:03:04` at `at`, as a clock in `zone` shows it.
+pub fn date_time(wall: WallOffset, at: Mono, zone: &jiff::tz::TimeZone) -> String {
+    formatted("%Y-%m-%d %H:%M:%S", wall, at, zone)
+}
+
+fn formatted(format: &str, wall: WallOffset, at: Mono, zone: &jiff::tz::TimeZone) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(wall.unix_ns(at)))
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    stamp.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+    stamp.to_zoned(zone.clone()).strftime(format).to_string()
 }
 
 #[cfg(test)]

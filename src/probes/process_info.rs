@@ -124,6 +124,14 @@ fn descriptors(pid: u32) -> Option<Descriptors> {
     Some(Descriptors { listed, count })
 }
 
+/// The number of open descriptors of a process; `None` where it has ended, or they may not be read.
+pub fn descriptor_count(key: ProcessKey) -> Option<usize> {
+    let pid = key.tgid;
+    let entries = is_it(pid, key).then(|| fs::read_dir(format!("/proc/{pid}/fd")))?.ok()?;
+    let count = entries.flatten().count();
+    is_it(pid, key).then_some(count)
+}
+
 /// The executable and the command line. A main thread that has ended has neither, while others of its
 /// process still run them: then the first of those that has.
 fn program(pid: u32) -> (Option<PathBuf>, Vec<u8>) {

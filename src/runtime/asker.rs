@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::app::Msg;
 use crate::clock;
+use crate::model::process::ProcessKey;
 use crate::model::process_info::ProcessQuery;
 use crate::privileges::{self, ThreadRole};
 use crate::probes::cgroups::Cgroups;
@@ -20,10 +21,16 @@ use crate::settings::Settings;
 /// Questions of one kind that may wait.
 const WAITING: usize = 4;
 
+/// A question about processes of this machine.
+enum OfProcesses {
+    Details(ProcessQuery),
+    Descriptors(Vec<ProcessKey>),
+}
+
 /// The threads that are asked. They end when this does; one that hangs is not waited for.
 #[derive(Debug)]
 pub(super) struct Asker {
-    processes: Option<SyncSender<ProcessQuery>>,
+    processes: Option<SyncSender<OfProcesses>>,
     cgroups: Option<SyncSender<Vec<u64>>>,
     containers: Option<SyncSender<Vec<Box<str>>>>,
     parents: Option<SyncSender<Vec<u32>>>,
@@ -36,8 +43,14 @@ impl Asker {
         let Settings { locked, unix_listeners, .. } = *settings;
         let keep = |parts: &'static [ThreadRole]| move || privileges::keep(parts, locked);
         let mut known = Cgroups::new();
-        let describe = move |asked: ProcessQuery| {
-            Msg::Described(asked.key, Box::new(process_info::describe(&asked, &mut known)))
+        let describe = move |asked| match asked {
+            OfProcesses::Details(asked) => {
+                Msg::Described(asked.key, Box::new(process_info::describe(&asked, &mut known)))
+            }
+            OfProcesses::Descriptors(keys) => {
+                let count = |key: ProcessKey| Some((key, process_info::descriptor_count(key)?));
+                Msg::Descriptors(keys.into_iter().filter_map(count).collect())
+            }
         };
         let mut known = Cgroups::new();
         let name = move |ids: Vec<u64>| {
@@ -67,7 +80,12 @@ impl Asker {
 
     /// Asks for the details of a process.
     pub(super) fn describe(&self, query: ProcessQuery) {
-        ask(self.processes.as_ref(), query);
+        ask(self.processes.as_ref(), OfProcesses::Details(query));
+    }
+
+    /// Asks for the numbers of open descriptors of processes.
+    pub(super) fn count_descriptors(&self, keys: Vec<ProcessKey>) {
+        ask(self.processes.as_ref(), OfProcesses::Descriptors(keys));
     }
 
     /// Asks for the names of cgroups.

@@ -33,6 +33,7 @@ impl Live {
                 let elsewhere = Box::new(ProcessInfo::ELSEWHERE);
                 app.update(Msg::Described(query.key, elsewhere), clock::mono());
             }
+            Effect::CountDescriptors(keys) if self.can_ask => self.asker.count_descriptors(keys),
             Effect::Cgroups(ids) if self.can_ask => self.asker.cgroups(ids),
             Effect::Containers(ids) => self.asker.containers(ids),
             Effect::Listeners => self.asker.listeners(),

@@ -48,6 +48,7 @@ mod opens;
 mod opens_processes;
 mod owners;
 mod privileges;
+mod process_details;
 mod processes;
 mod procfs;
 mod quality;

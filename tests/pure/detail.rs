@@ -17,7 +17,7 @@ use ebpftop::model::under_way::{AllUnderWay, FileCall, UnderWay};
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
-fn who() -> ProcessInfo {
+pub fn who() -> ProcessInfo {
     let id = "1b3f5c7d9e0a2b4c6d8e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e";
     let path = format!("/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0/{id}");
     let parent = |pid, name: &[u8]| Parent { pid, name: name.to_vec() };
@@ -44,12 +44,12 @@ fn who() -> ProcessInfo {
     }
 }
 
-fn open(targets: &[&str]) -> Descriptors {
+pub fn open(targets: &[&str]) -> Descriptors {
     let one = |(fd, target): (u32, &&str)| OpenDescriptor { fd, target: target.as_bytes().into() };
     Descriptors { listed: (0..).zip(targets).map(one).collect(), count: targets.len() }
 }
 
-fn asked(effects: &[Effect]) -> Option<ProcessKey> {
+pub fn asked(effects: &[Effect]) -> Option<ProcessKey> {
     effects.iter().find_map(|e| match e {
         Effect::Describe(asked) => Some(asked.key),
         _ => None,

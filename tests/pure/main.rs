@@ -26,6 +26,7 @@ mod layers;
 mod links;
 mod opens_views;
 mod pivot;
+mod process_details;
 mod procfs;
 mod programs;
 mod remote;
