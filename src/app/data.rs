@@ -215,7 +215,7 @@ impl Data {
         }
     }
 
-    /// The features that the kernel refused to the probes that run, each once.
+    /// The features that the kernel refused to the probes that run, and the calls that these do not see, each once.
     pub fn missing(&self) -> Vec<&Missing> {
         let opens = self.opens_state.running().into_iter().flat_map(|info| &info.missing);
         let owners = self.connections_state.running().into_iter().flat_map(|info| &info.missing);

@@ -30,6 +30,7 @@ pub(super) fn examine() -> Report {
 
     let opens = preflight::try_opens();
     checks.extend(calls(opens.as_ref().ok()));
+    checks.extend(preflight::unseen_changes().iter().map(refused));
     checks.push(opens_probe(opens.as_ref()));
     checks.extend([interfaces(), xdp(held)]);
     let talkers = preflight::try_talkers();
@@ -180,9 +181,13 @@ fn calls(info: Option<&OpensInfo>) -> Vec<Check> {
     checks
 }
 
-/// The check for a feature that the kernel refused.
+/// The check for a feature that the kernel refused, or for calls that no program sees.
 fn refused(missing: &Missing) -> Check {
-    Check::without(&missing.feature, format!("missing: {}", missing.error))
+    let detail = match missing.is_refused() {
+        true => format!("missing: {}", missing.error),
+        false => missing.error.clone(),
+    };
+    Check::without(&missing.feature, detail)
 }
 
 fn opens_probe(started: Result<&OpensInfo, &Problem>) -> Check {

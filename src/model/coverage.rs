@@ -33,17 +33,34 @@ impl Attribution {
     }
 }
 
-/// A feature that this kernel or its policy refused.
+/// [`Missing::error`] of calls that no program sees, whatever the kernel allows.
+const NOT_SEEN: &str =
+    "not seen, and this kernel was built with them (CONFIG_IA32_EMULATION, CONFIG_COMPAT)";
+
+/// A feature that this kernel or its policy refused, or calls that no program sees.
 ///
 /// The texts are ours or already escaped; they go to the terminal as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// The feature, `processes of connections older than the start`.
     pub feature: String,
-    /// The BPF program that was refused, `holders`.
+    /// The BPF program that was refused, or that does not see the calls: `holders`.
     pub program: String,
     /// The reason: the errno, the verifier's last line, and what that means here.
     pub error: String,
+}
+
+impl Missing {
+    /// 32-bit calls that a program does not see.
+    pub fn compat_calls(feature: &str, program: &str) -> Self {
+        Self { feature: feature.into(), program: program.into(), error: NOT_SEEN.into() }
+    }
+
+    /// Whether the kernel or its policy refused it; else no kernel would have it seen, and most machines
+    /// have no such calls.
+    pub fn is_refused(&self) -> bool {
+        self.error != NOT_SEEN
+    }
 }
 
 impl fmt::Display for Missing {

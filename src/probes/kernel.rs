@@ -7,6 +7,7 @@ use super::opens::compat;
 use super::programs::Choice;
 use super::refusal::LoadError;
 use crate::bpf::btf;
+use crate::model::coverage::Missing;
 
 /// Why a program is left out that needs the kernel's own types.
 pub(super) const NOT_WITH_BTF_FILE: &str = "not with --btf";
@@ -51,6 +52,11 @@ impl Kernel {
         static RUNNING: OnceLock<Kernel> = OnceLock::new();
         let old = as_on_510 || btf::from_file();
         Ok(if old { Self::V5_10 } else { *RUNNING.get_or_init(Self::running) })
+    }
+
+    /// The 32-bit calls that a program does not see, where this kernel takes such calls.
+    pub(super) fn lacks_compat(self, feature: &str, program: &str) -> Option<Missing> {
+        self.compat.then(|| Missing::compat_calls(feature, program))
     }
 
     /// Leaves out programs of io_uring that this kernel has no tracepoint for.

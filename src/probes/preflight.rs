@@ -10,9 +10,12 @@ use libbpf_rs::{MapType, ProgramType};
 use tokio::sync::mpsc::channel;
 
 use super::connections::{self, ConnectionsConfig, HostnamesConfig};
+use super::kernel::Kernel;
+use super::programs::CHANGE_COMPAT;
 use super::{
     CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, quiet_libbpf, talkers,
 };
+use crate::model::coverage::Missing;
 use crate::model::event::{ConnectionsInfo, OpensInfo, ProbeEvent, ProbeInfo, Watched};
 use crate::model::interface_name::InterfaceName;
 use crate::model::link::{Choice, XdpMode};
@@ -106,6 +109,11 @@ pub fn try_opens() -> Result<OpensInfo, Problem> {
             _ => None,
         },
     )
+}
+
+/// Changes of files that no program sees. The programs that see others are not tried: detaching them takes seconds.
+pub fn unseen_changes() -> Option<Missing> {
+    Kernel::known(false).ok()?.lacks_compat(CHANGE_COMPAT, "change_exit")
 }
 
 /// Starts the connections probe and stops it again.

@@ -70,6 +70,8 @@ pub const PROCESS_EXIT: &str = "opens: ends of processes";
 pub const PROCESS_EXEC: &str = "processes: starts of programs";
 /// Calls that change a file or a directory; files that an open makes are seen with the opens.
 pub const CHANGE_CALLS: &str = "files: system calls";
+/// Changes by 32-bit calls, which no program sees; files that 32-bit opens make are seen with the opens.
+pub const CHANGE_COMPAT: &str = "files: 32-bit calls";
 /// Their arguments read at entry, below kernel 5.15.
 pub const CHANGE_ENTRY: &str = "files: arguments";
 /// Changes through io_uring.
@@ -110,6 +112,8 @@ pub const HOSTNAMES_SNI: &str = "names: SNI";
 pub const LISTENING_FILES: &str = "listeners: limits, drops and Unix sockets of other namespaces";
 /// Bytes read and written by system calls: all else about bytes of files depends on it.
 pub const IO_CALLS: &str = "io: system calls";
+/// Bytes read and written by 32-bit calls, which no program counts.
+pub const IO_COMPAT: &str = "io: 32-bit calls";
 /// How long these calls take.
 pub const IO_TIMES: &str = "io: durations of calls";
 /// Reads and writes that have not returned.

@@ -141,7 +141,7 @@ fn under_way(app: &App, width: u16) -> Option<String> {
 /// connections: procfs   missing 2`, `missing 2   attributed 97 %`. Shorter where less than `needed` cells
 /// would be left.
 fn coverage(app: &App, look: &Look, line: &mut Line<'_>, needed: usize) {
-    let missing = match app.data.missing().len() {
+    let missing = match app.data.missing().iter().filter(|missing| missing.is_refused()).count() {
         0 => String::new(),
         n => format!("missing {n}"),
     };

@@ -124,7 +124,7 @@ fn view(app: &App) -> (&'static str, Vec<Entry<'_>>, Vec<Entry<'_>>) {
     (title, std::iter::once(shows).chain(keys).collect(), columns)
 }
 
-/// Features that the kernel refused, and how connections are attributed if they are polled.
+/// Features that the kernel refused, calls that no program sees, and how connections are attributed if they are polled.
 fn missing(app: &App) -> Vec<Entry<'_>> {
     let note: StyleOf = |t| t.note;
     let polled = app.data.polled().then(|| ("procfs".to_owned(), note, Cow::Borrowed(POLLED)));

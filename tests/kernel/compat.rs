@@ -3,17 +3,20 @@
 #![cfg(target_arch = "x86_64")]
 
 use std::ffi::{CStr, CString};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::common::i386::program;
 use crate::common::opens::{in_child, watch};
 use crate::common::spawn::fresh;
+use ebpftop::model::coverage::Missing;
 use ebpftop::model::event::OpensInfo;
 use ebpftop::model::file_change::{How, Op};
 use ebpftop::model::open::Syscall;
 use ebpftop::probes::OpensConfig;
-use ebpftop::probes::programs::{COMPAT, COMPAT_CALLS};
+use ebpftop::probes::io::IoConfig;
+use ebpftop::probes::programs::{CHANGE_COMPAT, COMPAT, COMPAT_CALLS, IO_COMPAT};
 
 /// Between two opens.
 const PAUSE_NS: u32 = 5_000_000;
@@ -42,24 +45,29 @@ fn low(path: &CStr) -> u32 {
     }
 }
 
-/// `openat` of a path below 4 GiB through the 32-bit entry.
-fn openat_by_int80(path: u32, flags: i32, mode: u32) -> i64 {
+/// A call through the 32-bit entry, by its number there. Its pointers are below 4 GiB, and it writes no memory.
+fn int80(number: i64, args: [i64; 4]) -> i64 {
     let result: i64;
-    // SAFETY: the call reads the path alone; the compiler keeps rbx to itself, so it is put back.
+    // SAFETY: the call reads memory alone; the compiler keeps rbx to itself, so it is put back.
     unsafe {
         std::arch::asm!(
-            "xchg rbx, {dirfd}",
+            "xchg rbx, {first}",
             "int 0x80",
-            "xchg rbx, {dirfd}",
-            dirfd = inout(reg) i64::from(libc::AT_FDCWD) => _,
-            inout("rax") 295i64 => result,
-            in("rcx") u64::from(path),
-            in("rdx") i64::from(flags),
-            in("rsi") u64::from(mode),
+            "xchg rbx, {first}",
+            first = inout(reg) args[0] => _,
+            inout("rax") number => result,
+            in("rcx") args[1],
+            in("rdx") args[2],
+            in("rsi") args[3],
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
         );
     }
     result
+}
+
+/// `openat` of a path below 4 GiB.
+fn openat_by_int80(path: u32, flags: i32, mode: u32) -> i64 {
+    int80(295, [libc::AT_FDCWD.into(), path.into(), flags.into(), mode.into()])
 }
 
 /// 32-bit calls of this program, which is a 64-bit one: each is seen, or the feature is said to be missing.
@@ -112,6 +120,45 @@ fn files_of_32_bit_calls_are_seen_or_said_not_to_be() {
         assert_eq!((event.op, event.how), (Op::Create, How::Mode(0o640)));
         assert_eq!(event.path.resolved(), Some(path.as_bytes()));
     }
+}
+
+/// Whether one of the features is said to be missing.
+fn lacks(missing: &[Missing], feature: &str) -> bool {
+    missing.iter().any(|missing| missing.feature == feature)
+}
+
+/// Other changes of files, which no program sees.
+#[test]
+fn changes_by_32_bit_calls_are_seen_or_said_not_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().canonicalize().unwrap().join("made");
+    let path = CString::new(made.to_str().unwrap()).unwrap();
+    let watch = watch(OpensConfig { calls: false, files: true, ..OpensConfig::default() });
+    let said = lacks(&watch.info.missing, CHANGE_COMPAT);
+    let child = in_child(|| assert_eq!(int80(39, [low(&path).into(), 0o700, 0, 0]), 0));
+    let all = watch.finish_all(|_| true);
+    assert!(made.is_dir());
+    let events = all.changes.iter().flat_map(|changes| &changes.events);
+    let seen = events.filter(|event| event.key.tgid == child).count();
+    assert!(seen == 1 || said, "{seen}");
+}
+
+#[test]
+fn bytes_of_32_bit_calls_are_counted_or_said_not_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("written");
+    let watch = super::io::watch(IoConfig::default());
+    let said = lacks(&watch.info.missing, IO_COMPAT);
+    let child = in_child(|| {
+        let file = super::io::new(&path);
+        let text = low(c"32 bits");
+        assert_eq!(int80(4, [file.as_raw_fd().into(), text.into(), 7, 0]), 7);
+    });
+    let sample = watch.finish();
+    assert_eq!(std::fs::read(&path).unwrap(), b"32 bits");
+    let files = super::io::by_file(&sample, child);
+    let counted = files.get(&path).map_or(0, |counts| counts.written_bytes);
+    assert!(counted == 7 || said, "{counted}");
 }
 
 /// One that runs already is seen from the first open on; one that comes while others are watched,

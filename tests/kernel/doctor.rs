@@ -2,6 +2,7 @@
 
 use crate::common::opener::opener;
 use crate::common::program::{ended, program, run};
+use ebpftop::probes::programs::{CHANGE_COMPAT, IO_COMPAT};
 
 #[test]
 fn the_file_applies_and_the_command_line_wins() {
@@ -36,4 +37,8 @@ fn doctor_says_that_root_can_run_it() {
     }
     let ok = |name: &str| checks.iter().any(|c| c["check"] == name && c["ok"] == true);
     assert!(ok("opens") && ok("opens: openat") && ok("ring buffer") && ok("BTF"));
+    // Where the kernel was built with 32-bit calls, what does not see them is said.
+    let without = |name: &str| checks.iter().any(|c| c["check"] == name && c["ok"] == false);
+    let built = ebpftop::probes::preflight::unseen_changes().is_some();
+    assert_eq!((without(CHANGE_COMPAT), without(IO_COMPAT)), (built, built));
 }

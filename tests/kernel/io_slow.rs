@@ -183,8 +183,7 @@ fn requests_beyond_their_table_are_counted_as_untimed() {
     const REQUESTS: u32 = 20_000;
     const ROOM: u32 = 16_384;
     let watch = watch(IoConfig { every_type: true, slow: Some(LIMIT), ..IoConfig::default() });
-    if !watch.info.missing.is_empty() {
-        assert!(watch.info.missing.iter().any(|m| m.feature.contains("io_uring")));
+    if watch.info.missing.iter().any(|m| m.feature.contains("io_uring")) {
         return;
     }
     let child = in_child(|| {

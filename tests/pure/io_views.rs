@@ -8,11 +8,13 @@ use crate::pivot::{owner, renamed};
 use ebpftop::app::Msg;
 use ebpftop::app::opens::OpensView;
 use ebpftop::model::call_times::CallTimes;
+use ebpftop::model::coverage::Missing;
 use ebpftop::model::event::{IoInfo, ProbeEvent, ProbeInfo};
 use ebpftop::model::file_io::{FileIo, FilePlace, FileType, IoCounts, IoSample};
 use ebpftop::model::open::{Comm, ResolvedKind};
 use ebpftop::model::slow_call::{IoCall, SlowCall, SlowCalls};
 use ebpftop::model::time::{Stamp, WallOffset};
+use ebpftop::probes::programs::IO_COMPAT;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
 
@@ -62,6 +64,20 @@ fn body(app: &Dashboard) -> String {
     let text = text(app, SIZE);
     let lines: Vec<&str> = text.lines().skip(1).collect();
     lines[..lines.len() - 1].join("\n")
+}
+
+/// Most machines run no 32-bit program, and most kernels have the calls: the help says so, not the header.
+#[test]
+fn calls_that_no_program_sees_are_in_the_help_alone() {
+    let mut app = started(&Settings::default(), SIZE);
+    let missing = vec![Missing::compat_calls(IO_COMPAT, "io_exit")];
+    let info = IoInfo { missing, ..IoInfo::default() };
+    app.update(Msg::Probe(ProbeEvent::Started(ProbeInfo::Io(info))), at(0.0));
+    assert!(!text(&app, SIZE).contains("missing"));
+    app.press(KeyCode::Char('?'), at(1.0));
+    type_text(&mut app, "/32-bit", at(1.0));
+    let help = text(&app, SIZE);
+    assert!(help.contains("missing here") && help.contains("io: 32-bit calls: not seen"), "{help}");
 }
 
 #[test]

@@ -56,10 +56,11 @@ impl Counts {
             self.each_beside_groups(&mut Counter::scraped);
         }
         self.interfaces.prepare(seen, usage.now);
+        let refused = self.missing.iter().filter(|missing| missing.is_refused());
         let mut all = vec![
             family(&of::BUILD, [with(&labels([("version", env!("CARGO_PKG_VERSION"))]), 1)]),
             self.probe_states(),
-            family(&of::FEATURES_MISSING, [plain(self.missing.len() as u64)]),
+            family(&of::FEATURES_MISSING, [plain(refused.count() as u64)]),
         ];
         self.opens_samples(&mut all);
         if self.has_io {

@@ -20,8 +20,8 @@ use crate::probes::kernel::Kernel;
 use crate::probes::opens::rings::Layout;
 use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
-    self, Choice, IO_CALLS, IO_TIMES, IO_UNDER_WAY, IO_URING_IO, IO_URING_TIMES, Load, Object,
-    Storage,
+    self, Choice, IO_CALLS, IO_COMPAT, IO_TIMES, IO_UNDER_WAY, IO_URING_IO, IO_URING_TIMES, Load,
+    Object, Storage,
 };
 use crate::probes::refusal::{LoadError, not_attached};
 use crate::sys::tracepoint::{self, TraceFs};
@@ -105,6 +105,7 @@ pub(super) fn attach<'obj>(
         false => (&progs.io_exit, "io_exit", &progs.io_enter, "io_enter"),
         true => (&progs.io_exit_516, "io_exit_516", &progs.io_enter_516, "io_enter_516"),
     };
+    info.missing.extend(kernel.lacks_compat(IO_COMPAT, "io_exit"));
     if choice.has(IO_TIMES) {
         match entry.attach() {
             Ok(link) => links.push(link),

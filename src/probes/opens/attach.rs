@@ -22,8 +22,8 @@ use crate::probes::kernel::cpu_numbers;
 use crate::probes::kernel::{Kernel, NOT_WITH_BTF_FILE};
 use crate::probes::preflight::own_tgid;
 use crate::probes::programs::{
-    self, CHANGE_CALLS, CHANGE_ENTRY, CHANGE_RING, COMPAT, COMPAT_CALLS, Choice, IO_URING, Load,
-    OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage, UNDER_WAY,
+    self, CHANGE_CALLS, CHANGE_COMPAT, CHANGE_ENTRY, CHANGE_RING, COMPAT, COMPAT_CALLS, Choice,
+    IO_URING, Load, OPEN_CALLS, OPEN_ENTRY, Object, PROCESS_EXEC, PROCESS_EXIT, Storage, UNDER_WAY,
 };
 use crate::probes::refusal::{
     ALLOW_PERF_EVENTS, LoadError, not_attached, perf_events_are_restricted,
@@ -115,6 +115,9 @@ pub(super) fn attach<'obj>(
             changes::attach(&skel, &choice, &tracefs, &mut links, |feature, program, e| {
                 missing.push(not_attached(feature, program, e));
             });
+        if choice.has(CHANGE_CALLS) {
+            info.missing.extend(kernel.lacks_compat(CHANGE_COMPAT, "change_exit"));
+        }
     }
     let (open_exit, name) = if choice.uses("open_exit") {
         (&skel.progs.open_exit, "open_exit")

@@ -341,15 +341,22 @@ fn coverage<'a, V: Visitor<&'a Coverage>>(v: &mut V) {
         ),
         |c| c.attribution.map(Attribution::name),
     );
-    v.field(key!("missing", "features that the kernel or its policy refused"), |c| {
-        Rows(c.missing.iter())
-    });
+    v.field(
+        key!(
+            "missing",
+            "features that the kernel or its policy refused, and calls that no program sees"
+        ),
+        |c| Rows(c.missing.iter()),
+    );
 }
 
 impl Record for &Missing {
     fn fields<V: Visitor<Self>>(v: &mut V) {
         v.field(key!("feature", "what cannot be seen"), |m| Plain(&m.feature));
-        v.field(key!("program", "the BPF program that was refused"), |m| Plain(&m.program));
+        v.field(
+            key!("program", "the BPF program that was refused, or that does not see the calls"),
+            |m| Plain(&m.program),
+        );
         v.field(key!("error", "the error, and what it means here"), |m| Plain(&m.error));
     }
 }
