@@ -154,7 +154,7 @@ pub const BINDINGS: &[Binding] = &[
     main(&[Left], A::Fold, "hide what is under this row", ""),
     main(&[Char('s'), F(6)], A::NextSort, "next sort column", "sort"),
     main(&[Char('S'), Char('I')], A::ReverseOrder, "reverse the order", ""),
-    main(&[Char('t'), F(5)], A::NextView, "next view: opens by program, by process, by service and container, by file, by directory, failures, live feed; of talkers: addresses, connections, listeners", "view"),
+    main(&[Char('t'), F(5)], A::NextView, "next view: opens by program, by process, by service and container, by file, by directory, failures, changes, live feed; of talkers: addresses, connections, listeners", "view"),
     main(&[Char('l')], A::Timeline, "timeline of a process or a file, latest first", "timeline"),
     main(&[Char('-')], A::FewerLevels, "fewer directory levels; by program, process or unit: fewer rows under each", "fewer levels"),
     main(&[Char('+'), Char('=')], A::MoreLevels, "more directory levels; by program, process or unit: more rows under each", "more levels"),

@@ -43,7 +43,7 @@ pub enum By {
     Unit,
     /// A process
     Process,
-    /// A file
+    /// A path, in whichever container
     File,
     /// A directory
     Directory,

@@ -121,7 +121,8 @@ const OF_ALL: &[Setting] = &[
         "filter",
         "--filter",
         "\"\"",
-        "Only what matches all terms: names and pid: uid: path: err: cgroup: ip: peer: port: name:",
+        "Only what matches all terms: names and pid: uid: parent: path: err: op: cgroup: unit: container: pod: \
+         ip: peer: port: name: state: rtt: retrans:",
         |c, key, v| readers::checked(key, v, cli::filter).map(|text| c.filter = Some(text)),
     ),
     value(
@@ -273,6 +274,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::model::filter::TERMS;
 
     #[test]
     fn every_option_that_a_key_names_exists() {
@@ -281,6 +283,20 @@ mod tests {
         for setting in settings() {
             let known = setting.flag.strip_prefix("--").is_none_or(|flag| options.contains(&flag));
             assert!(known, "{} {}", setting.key, setting.flag);
+        }
+    }
+
+    /// The filter's keys, in the configuration and on the command line.
+    #[test]
+    fn help_names_each_key_of_the_filter() {
+        let command = cli::Cli::command();
+        let option = command.get_arguments().find(|a| a.get_long() == Some("filter")).unwrap();
+        let of_option = option.get_help().unwrap().to_string();
+        let of_key = settings().find(|s| s.key == "filter").unwrap().help;
+        for term in TERMS.iter().filter(|term| !term.key.is_empty()) {
+            for help in [of_key, &of_option] {
+                assert!(help.split([' ', ';']).any(|word| word == term.written), "{help}");
+            }
         }
     }
 

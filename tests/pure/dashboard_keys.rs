@@ -1,11 +1,14 @@
 //! Effects of keys, at fixed times: no kernel, no terminal.
 
 use crate::fake::{at, batch, key, started, type_text};
+use ebpftop::app::opens::OpensView;
 use ebpftop::app::{Effect, Msg, Overlay};
+use ebpftop::keys::{Action, BINDINGS};
 use ebpftop::model::event::{OpensInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::problem::Problem;
 use ebpftop::settings::Settings;
 use ratatui::crossterm::event::KeyCode;
+use strum::VariantArray;
 
 #[test]
 fn copied_text_has_no_control_characters() {
@@ -32,6 +35,15 @@ fn without_the_talkers_probe_its_keys_report_why_and_request_nothing() {
         );
     }
     assert_eq!(app.data.problems().len(), 1);
+}
+
+/// The help of the key for the next view names each view.
+#[test]
+fn the_key_of_views_names_each_one() {
+    let key = BINDINGS.iter().find(|binding| binding.action == Action::NextView).unwrap();
+    for view in OpensView::VARIANTS {
+        assert!(key.help.contains(view.title()), "{view:?}: {}", key.help);
+    }
 }
 
 /// `--process` keeps opens by processes whose name matches, in every view.

@@ -413,10 +413,13 @@ const SLOW: OpensColumn = Column::number(
 const PAST: OpensColumn =
     Column::text(F::Past, super::PAST, super::PAST_HELP).sized(11, 30, 5).sorts(S::Age);
 
-const FILE: OpensColumn =
-    Column::text(F::File, "FILE", "absolute path; the requested path where no other is known")
-        .sized(20, 120, 0)
-        .sorts(S::Name);
+const FILE: OpensColumn = Column::text(
+    F::File,
+    "FILE",
+    "absolute path, in whichever container; the requested path where no other is known",
+)
+.sized(20, 120, 0)
+.sorts(S::Name);
 
 const FILE_COUNT: OpensColumn =
     Column::number(F::Files, "FILES", Unit::Number, "number of different files").sized(6, 7, 5);
@@ -560,8 +563,12 @@ static CHANGES: &[OpensColumn] = &[
     )
     .sized(8, 8, 0),
     Column::text(F::Result, "ERRNO", "error of a change that failed").sized(7, 12, 1),
-    Column::text(F::Changed, "PATHS", "absolute path; of rename, link and symlink both")
-        .sized(20, 160, 0),
+    Column::text(
+        F::Changed,
+        "PATHS",
+        "absolute path; of rename, link and symlink both; symbolic links in it are not followed",
+    )
+    .sized(20, 160, 0),
 ];
 
 static LIVE: &[OpensColumn] =

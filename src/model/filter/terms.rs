@@ -38,7 +38,7 @@ pub const TERMS: &[TermForm] = &[
         "path",
         "path:",
         "path:/etc",
-        "a word or ~regex in the requested path or the resolved one",
+        "a word or ~regex in the requested path or the resolved one; of changes of files symbolic links in it are not followed",
     ),
     form(
         "cgroup",
