@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::layout::{Parts, layout_of};
 use super::look::Look;
-use super::{detail, help, opens, picker, talkers};
+use super::{detail, help, opens, picker, related, talkers};
 use crate::app::opens::Detail;
 use crate::app::talkers::TalkersView;
 use crate::app::{App, Measured, Overlay, Pane, PaneRoom};
@@ -14,6 +14,9 @@ const SIDE: u16 = 96;
 
 /// From this height on they are one above the other; below, one at a time.
 const STACKED: u16 = 8;
+
+/// From this height on the details of an address have lines to spare.
+const ROOMY: u16 = 20;
 
 /// Measures a screen of size `area`, for [`App::fit`].
 pub fn measure(app: &App, look: &Look, area: Rect) -> Measured {
@@ -62,7 +65,11 @@ fn talkers_parts(app: &App, look: &Look, inside: Rect) -> Parts {
     };
     let detail = Rect { height: 0, ..inside };
     let rows = below(inside, warnings.saturating_add(1));
-    let related = app.talkers_pane.related.rows.len();
+    let mut related = app.talkers_pane.related.rows.len();
+    // Why there is none has a line where that takes none from the address.
+    if related == 0 && rows.height >= ROOMY && related::uncalled(app).is_some() {
+        related = 1;
+    }
     if app.talkers_pane.inside.is_none() || related == 0 {
         return Parts { detail, rows, related: None };
     }

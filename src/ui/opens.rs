@@ -354,6 +354,7 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
         (limits.lost, "events lost"),
         (owners.evicted + owners.dropped(), "evicted"),
         (limits.sockets + limits.sharers + limits.peers, "left out"),
+        (if extent == Extent::Reason { limits.unknown_peers } else { 0 }, "calls named no address"),
     ];
     let losses = losses.into_iter().filter(|(n, _)| *n > 0);
     let losses = losses.map(|(n, counted)| format!(" {} {counted} ", num::grouped(n)));

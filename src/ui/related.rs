@@ -89,16 +89,13 @@ pub fn draw(
     }
     if related.rows.is_empty() {
         let timeline = app.opens_pane.detail().is_some_and(Detail::is_timeline) && !talker;
-        let counted = app.owners().is_some_and(|o| o.attribution == Attribution::Call);
-        let nothing = match timeline {
-            true => "no known activity",
-            // Each process that called for this traffic would be known.
-            false if talker && counted => {
-                "no process called: answered by the kernel, forwarded or unread"
-            }
-            false => "no known processes",
+        let nothing = match uncalled(app).filter(|_| talker) {
+            _ if timeline => "no known activity".into(),
+            None => "no known processes".into(),
+            Some(0) => "no process called: kernel, forwarded or unread".into(),
+            Some(n) => format!("no known processes; {} calls named no address", num::grouped(n)),
         };
-        Line::new(buf, area).skip(1).put(nothing, look.theme.quiet);
+        Line::new(buf, area).skip(1).put(&nothing, look.theme.quiet);
         return;
     }
     let len = related.rows.len();
@@ -112,6 +109,13 @@ pub fn draw(
             cell(&ctx, column.field, *row, line);
         }
     });
+}
+
+/// Where bytes are counted at calls, each process that called for traffic with an address is known, but for this
+/// many calls that named none: of raw sockets, as those of ping, or without a place for the address.
+pub fn uncalled(app: &App) -> Option<u64> {
+    let owners = app.owners().filter(|owners| owners.attribution == Attribution::Call)?;
+    Some(owners.limits.unknown_peers)
 }
 
 impl<'a> Ctx<'a> {

@@ -168,7 +168,7 @@ pub const BOUNDS: &[Bound] = &[
         ["in the socket's counts alone", "`left_out.peers`"],
         Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
     bound("peers that a call named", &["named_peers"], "8,192 threads",
-        ["the call has no known peer", "`left_out.unknown_peers`"],
+        ["the call has no known peer", "`calls named no address` below the files where there is room, `left_out.unknown_peers`"],
         Err("it takes two threads whose numbers differ by 8,192, in a call at once")),
     bound("sockets and peers in one walk", &["walked"], "1 MiB",
         ["the walk continues in its next run", ""], Err("nothing is lost")),

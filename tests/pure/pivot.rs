@@ -337,6 +337,23 @@ fn lost_and_evicted_counts_are_beside_the_sum() {
     line(&text(&app, (200, 60)), &["unattributed", "1200 events lost", "40 evicted", "2 left out"]);
 }
 
+/// Calls of raw sockets, as of ping, name no address: then the process of an address may be unknown.
+#[test]
+fn no_process_of_an_address_is_certain_while_each_call_names_one() {
+    let mut app = connected();
+    app.press(KeyCode::Tab, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
+    line(&text(&app, (120, 40)), &["no process called: kernel, forwarded or unread"]);
+    let limits = Limits { unknown_peers: 7, ..Limits::default() };
+    let tick = Some(ConnectionsTick::default());
+    let batch = ConnectionsBatch { at: at(32.0), tick, limits, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(batch)), at(32.0));
+    app.update(Msg::Tick, at(32.0));
+    line(&text(&app, (120, 40)), &["no known processes; 7 calls named no address"]);
+    app.resize((240, 60), at(32.0));
+    line(&text(&app, (240, 60)), &["unattributed", "7 calls named no address"]);
+}
+
 #[test]
 fn talking_processes_are_shown_once_the_opens_probe_has_started() {
     let mut app = Dashboard::new(&Settings::default(), "h", (120, 40), at(0.0));
