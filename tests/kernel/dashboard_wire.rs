@@ -364,3 +364,27 @@ fn the_details_of_a_talker_open_and_close() {
     quit(tty);
     nothing_attached("va");
 }
+
+/// A frame that arrives on a port passes the bridge too.
+#[test]
+fn a_bridge_adds_nothing_to_the_sum() {
+    own_namespace();
+    veth("va", "vb");
+    ip("link add br0 type bridge");
+    ip("link set va master br0");
+    ip("link set br0 up");
+    let args = ["--interval", "200ms", "-i", "all", "--no-owners"];
+    let env = [("XDG_CONFIG_HOME", "/nonexistent"), ("SUDO_USER", "")];
+    let tty = Tty::start(ebpftop(), &args, &env, (200, 45));
+    tty.wait_until("all", |s| header(s).contains(" all (3), sum of 2 "));
+    let busy = traffic("vb");
+    // What is sent on vb and received on va; were the bridge in the sum, it would be a third.
+    let half = |s: &str| {
+        let row = s.lines().find(|l| l.contains("10.0.0.1 ") && l.contains(" va "));
+        let share = row?.split(" %").next()?.split_whitespace().last()?.parse::<f64>().ok()?;
+        Some((45.0..=55.0).contains(&share))
+    };
+    tty.wait_until("a share of a half", |s| half(s) == Some(true));
+    drop(busy);
+    quit(tty);
+}
