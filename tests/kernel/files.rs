@@ -250,6 +250,38 @@ fn check_calls(events: &[Value], root: &str, child: Pid) {
     assert_eq!(rest.into_iter().map(Value::from).collect::<Vec<_>>(), expected);
 }
 
+/// `fchmodat2` by name and by an empty one.
+#[test]
+fn the_newest_chmod_is_reported() {
+    let (_dir, root) = folder();
+    let stream = stream(&[]);
+    let child = process(|| {
+        let dir = File::open(&root).unwrap();
+        let fd = dir.as_raw_fd();
+        assert_eq!(call!(SYS_mkdirat, fd, c"d".as_ptr(), 0o700), 0);
+        assert_eq!(call!(SYS_fchmodat2, fd, c"d".as_ptr(), 0o750, libc::AT_SYMLINK_NOFOLLOW), 0);
+        assert_eq!(call!(SYS_fchmodat2, fd, c"".as_ptr(), 0o711, libc::AT_EMPTY_PATH), 0);
+        let none = call!(SYS_fchmodat2, fd, c"no".as_ptr(), 0o600, 0);
+        assert_eq!(none, -i64::from(libc::ENOENT));
+    });
+    done(child);
+    let ended = stream.interrupt();
+    check_counts(&ended);
+    let events = of(&ended, child);
+    let [d, no] = ["d", "no"].map(|name| format!("{root}/{name}"));
+    check(
+        &events,
+        &[
+            ["mkdir", "mkdirat", "d", &d, "tried", "", "", ""],
+            ["chmod", "fchmodat2", "d", &d, "tried", "", "", ""],
+            ["chmod", "fchmodat2", "", &root, "opened", "", "", ""],
+            ["chmod", "fchmodat2", "no", &no, "tried", "", "", "ENOENT"],
+        ],
+    );
+    let modes: Vec<_> = events.iter().map(|event| event["mode"].clone()).collect();
+    assert_eq!(modes, ["0700", "0750", "0711", "0600"]);
+}
+
 /// Calls that newer architectures have not.
 #[cfg(target_arch = "x86_64")]
 fn older_calls(root: &str) -> Pid {

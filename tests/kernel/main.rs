@@ -33,6 +33,7 @@ mod floor;
 mod hostile;
 mod invoker;
 mod io;
+mod io_cases;
 mod io_closed;
 mod io_files;
 mod io_recording;

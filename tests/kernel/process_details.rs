@@ -42,6 +42,39 @@ fn a_process_that_has_ended_keeps_what_is_known() {
     assert_eq!(tty.wait(), 0);
 }
 
+/// Of a process that lives the details have its parent and that one's parent, the nearest first.
+#[test]
+fn a_process_that_lives_has_its_ancestors() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let file = root.join("held");
+    drop(File::create(&file).unwrap());
+    let (start, end) = (Gate::new(), Gate::new());
+    let parent = process(|| {
+        let child = process(|| {
+            start.wait();
+            let held = File::open(&file).unwrap();
+            end.wait();
+            drop(held);
+        });
+        done(child);
+    });
+    let mut tty = dashboard(&format!("path:{}", root.file_name().unwrap().to_str().unwrap()));
+    tty.wait_until("the start", |s| s.contains("opens") && !s.contains("starting"));
+    start.open();
+    tty.wait_until("its row", |s| s.contains("/held"));
+    tty.send("te\r");
+    // Those that were seen are there at once, the others when /proc has been read.
+    let pids = [format!(" {parent} "), format!(" {} ", std::process::id())];
+    let places = |s: &str| pids.each_ref().map(|pid| of(s, "parents").find(pid));
+    let screen = tty.wait_until("its parents", |s| places(s).iter().all(Option::is_some));
+    assert!(places(&screen).is_sorted(), "{}", of(&screen, "parents"));
+    end.open();
+    done(parent);
+    tty.send("q");
+    assert_eq!(tty.wait(), 0);
+}
+
 /// The mark is set in the list; the details are opened when the descriptors are there.
 #[test]
 fn descriptors_grow_since_a_mark_in_the_list() {
