@@ -31,7 +31,7 @@ x86_64)
 	program=$target/debug/ebpftop strip=strip console=ttyS0
 	qemu=(qemu-system-x86_64 -machine q35 -cpu max) qemu_package=qemu-system-x86
 	default_guests=(newest 6.12 6.1 5.10 control)
-	default_tests="whole floor ktls names_packets" default_test_limit=600 default_guest_limit=900
+	default_tests="whole floor io_floor ktls names_packets" default_test_limit=600 default_guest_limit=900
 	;;
 aarch64)
 	cache=$target/kernels-aarch64

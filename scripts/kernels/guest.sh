@@ -147,8 +147,8 @@ list_tests() {
 			if [ "$test" = '*' ]; then continue 2; fi
 			args+=" --skip $name::$test"
 		done < <(emulated | awk -v name="$name" '$1 == name')
-		# these two say what the kernel took
-		case $name in floor | whole) args+=' --nocapture' ;; esac
+		# these say what the kernel took
+		case $name in floor | io_floor | whole) args+=' --nocapture' ;; esac
 		# it is left out where the module tls may be missing
 		case $name in ktls) args+=' --include-ignored' ;; esac
 		echo "$test_limit $name kernel $name:: --test-threads=$test_threads$args"

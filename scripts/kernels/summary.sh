@@ -79,6 +79,7 @@ print_instructions() {
 # Every program that takes another's place on some kernels has to be loaded on one of these.
 ALTERNATIVES=(open_exit open_exit_516 open_enter uring_submit)
 ALTERNATIVES+=(compat_exit compat_exit_516)
+ALTERNATIVES+=(io_exit io_exit_516 io_enter io_enter_516 change_exit change_exit_516 change_enter)
 ALTERNATIVES+=(xdp_frags xdp_plain tcx_ingress tcx_egress socket_filter)
 
 # The alternatives that no kernel took; nothing when not all the kernels ran.

@@ -2,16 +2,29 @@
 //! word on the rest.
 
 use crate::common::opens::{in_child, watch};
+use ebpftop::model::coverage::Missing;
 use ebpftop::model::open::{ResolvedKind, Syscall};
 use ebpftop::probes::{OpensConfig, programs};
 use libbpf_rs::query::ProgInfoIter;
 
 /// The running kernel's version.
-fn kernel() -> (u32, u32) {
+pub(crate) fn kernel() -> (u32, u32) {
     let uname = nix::sys::utsname::uname().unwrap();
     let release = uname.release().to_str().unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// Prints the programs that are loaded, and what a probe lacks and why, for the script that compares kernels.
+pub(crate) fn print_coverage(missing: &[Missing]) {
+    println!(); // from the harness's own line
+    for program in ProgInfoIter::default() {
+        // How long the verifier's way through the program was.
+        println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
+    }
+    for one in missing {
+        println!("@@ missing {}: {}", one.feature, one.error);
+    }
 }
 
 #[test]
@@ -19,14 +32,7 @@ fn only_opens_that_this_kernel_cannot_show_are_missed() {
     // The log has the reason why programs were refused; it is shown when the test fails.
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().init();
     let watch = watch(OpensConfig::default());
-    println!(); // from the harness's own line
-    for program in ProgInfoIter::default() {
-        // For those who compare kernels: how long the verifier's way through the program was.
-        println!("@@ insns {} {}", program.name.to_string_lossy(), program.verified_insns);
-    }
-    for missing in &watch.info.missing {
-        println!("@@ missing {}: {}", missing.feature, missing.error);
-    }
+    print_coverage(&watch.info.missing);
     let mut missing: Vec<&str> = watch.info.missing.iter().map(|m| m.feature.as_str()).collect();
     // By the kernel's configuration: tests/kernel/compat.rs asks for what it does where it is there.
     if kernel() >= (5, 18) {

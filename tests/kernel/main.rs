@@ -36,6 +36,7 @@ mod io;
 mod io_cases;
 mod io_closed;
 mod io_files;
+mod io_floor;
 mod io_recording;
 mod io_slow;
 mod io_uring;
