@@ -17,6 +17,11 @@ pub fn open(path: &Path) -> io::Result<File> {
     as_invoker(|| File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path))?
 }
 
+/// Opens the place of a file of any kind (`O_PATH`): nothing is read, and no FIFO, device or lock is touched.
+pub fn open_place(path: &Path) -> io::Result<File> {
+    as_invoker(|| File::options().read(true).custom_flags(libc::O_PATH).open(path))?
+}
+
 /// Reads a whole file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

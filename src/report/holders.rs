@@ -1,18 +1,16 @@
 //! `report --by holder FILE`: the processes that hold a file now, and as what.
 
-use std::fs::File;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use nix::libc;
 
 use super::gather::{csv_header, write_rows};
 use super::row::{Row, RowPlace};
 use crate::cli::{By, Format, ReportArgs};
 use crate::clock;
 use crate::console::say;
+use crate::files;
 use crate::model::escape::escape;
 use crate::model::held::Held;
 use crate::probes::cgroups::Cgroups;
@@ -24,12 +22,7 @@ use crate::stream::print;
 pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.as_deref().context("name the file: report --by holder FILE")?;
     let shown = escape(path.as_os_str().as_encoded_bytes()).into_owned();
-    // O_PATH: nothing is read, and no FIFO, device or lock is touched.
-    let file: File = File::options()
-        .read(true)
-        .custom_flags(libc::O_PATH)
-        .open(path)
-        .with_context(|| format!("find {shown}"))?;
+    let file = files::open_place(path).with_context(|| format!("find {shown}"))?;
     let mut storage = programs::storage();
     let mut reader = Reader::load(&mut storage)?;
     let found = reader.holders(file.as_fd()).context("read who holds it")?;

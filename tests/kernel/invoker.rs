@@ -54,6 +54,7 @@ fn with_file_capabilities_a_closed_folder_stays_closed() {
         &["stream", "opens", "--duration", "1s", "--btf"][..],
         &["stream", "talkers", "-i", "lo", "--duration", "1s", "--netns"],
         &["record", "--duration", "1s", "-i", "lo"],
+        &["report", "--by", "holder"],
     ] {
         let [there, absent] = [&there, &absent].map(|path| {
             let path = path.to_str().unwrap();
