@@ -26,7 +26,7 @@ const FILES: usize = 5;
 /// go on without end.
 pub(super) const MAX_DEPTH: usize = 8;
 
-/// Processes of one file whose peers are shown.
+/// Processes of a program, unit or file that are looked at to mark what belongs to the selection.
 pub const MAX_USERS: usize = 64;
 
 /// One row.

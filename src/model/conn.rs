@@ -354,24 +354,13 @@ pub struct Limits {
 impl Limits {
     /// The part that is not in `before`.
     pub fn since(self, before: Self) -> Self {
-        self.with(before, u64::saturating_sub)
-    }
-
-    fn with(self, o: Self, op: impl Fn(u64, u64) -> u64) -> Self {
         Self {
-            lost: op(self.lost, o.lost),
-            sockets: op(self.sockets, o.sockets),
-            sharers: op(self.sharers, o.sharers),
-            peers: op(self.peers, o.peers),
-            unknown_peers: op(self.unknown_peers, o.unknown_peers),
+            lost: self.lost.saturating_sub(before.lost),
+            sockets: self.sockets.saturating_sub(before.sockets),
+            sharers: self.sharers.saturating_sub(before.sharers),
+            peers: self.peers.saturating_sub(before.peers),
+            unknown_peers: self.unknown_peers.saturating_sub(before.unknown_peers),
         }
-    }
-}
-
-impl std::ops::Add for Limits {
-    type Output = Self;
-    fn add(self, o: Self) -> Self {
-        self.with(o, u64::saturating_add)
     }
 }
 

@@ -227,19 +227,31 @@ fn count(app: &App, look: &Look, parts: &Parts) -> String {
     text
 }
 
-/// The starts and ends of processes and the slow calls, of all processes, that timelines lack.
-fn missing_events(app: &App, look: &Look) -> String {
+/// The starts and ends of processes, slow calls and network events, of all processes, that timelines lack.
+fn missing_events(app: &App, look: &Look, extent: Extent) -> String {
     let (processes, slow) = (&app.data.process_log, &app.data.slow_log);
+    let owners = app.owners();
+    let network = owners.map_or((0, 0), |owners| (owners.limits.lost, owners.events_evicted));
     let logs = [
         ("exec, exit events", processes.lost, processes.evicted),
         ("slow calls", slow.lost, slow.evicted),
+        ("network events", network.0, network.1),
     ];
+    if extent == Extent::Losses {
+        let sum: u64 = logs.iter().map(|(_, lost, evicted)| lost.saturating_add(*evicted)).sum();
+        return if sum > 0 {
+            format!(" {} events missing ", num::grouped(sum))
+        } else {
+            String::new()
+        };
+    }
+    let whose = if extent == Extent::Reason { " of all processes" } else { "" };
     let dot = format!(" {} ", look.glyphs.dot);
     let of = |(what, lost, evicted): (&str, u64, u64)| {
         let counts = [(lost, "lost"), (evicted, "evicted")].into_iter().filter(|(n, _)| *n > 0);
         let counts: Vec<_> =
             counts.map(|(n, word)| format!("{} {word}", num::grouped(n))).collect();
-        (!counts.is_empty()).then(|| format!(" {what} of all processes: {} ", counts.join(&dot)))
+        (!counts.is_empty()).then(|| format!(" {what}{whose}: {} ", counts.join(&dot)))
     };
     logs.into_iter().filter_map(of).collect()
 }
@@ -312,7 +324,7 @@ fn sum(app: &App, look: &Look, extent: Extent) -> String {
         };
     }
     if pane.detail().is_some_and(Detail::is_timeline) {
-        return missing_events(app, look);
+        return missing_events(app, look, extent);
     }
     if !pane.view.has_rows_below() || pane.detail().is_some() {
         return io_without_row(app, look, extent).unwrap_or_default();

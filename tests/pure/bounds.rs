@@ -157,7 +157,7 @@ pub const BOUNDS: &[Bound] = &[
         Err("the ring has one size; `tests/kernel/opens.rs` fills the same kind")),
     bound("sockets in the kernel's table", &["sock_sets", "socks"],
         "8,192 to 65,536: one for each 128 KiB of the machine's memory; a socket has 32 places, so some find none before all are taken",
-        ["not counted", "`evicted` below the files, `left_out.sockets`"],
+        ["not counted", "`left out` below the files, in `evicted` below the connections, `left_out.sockets`"],
         Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
     bound("connections that have begun and are not reported yet", &["begun"], "4,096 places",
         ["reported at once", ""], Err("nothing is lost")),
@@ -167,6 +167,13 @@ pub const BOUNDS: &[Bound] = &[
     bound("peers of datagram sockets", &["peers"], "32,768",
         ["in the socket's counts alone", "`left_out.peers`"],
         Ok(("tests/kernel/faults.rs", "sockets_and_peers_that_find_no_room_are_counted"))),
+    bound("datagram sockets that ended in an interval and whose peers are expected", &[], "32,768, about 500 bytes each",
+        ["the traffic of further ones is in the socket's counts alone", "`left out` below the files, `left_out.peers`"],
+        Ok(("src/model/connections/tests/tables.rs",
+            "ended_sockets_whose_peers_are_expected_are_bounded_and_calls_of_others_counted"))),
+    bound("datagram sockets that ended in an interval, in the reader", &[], "32,768",
+        ["the entries of further ones are deleted two intervals later", ""],
+        Ok(("src/probes/connections/shares.rs", "ended_sockets_are_bounded_and_all_entries_go"))),
     bound("peers that a call named", &["named_peers"], "8,192 threads",
         ["the call has no known peer", "`calls named no address` below the files where there is room, `left_out.unknown_peers`"],
         Err("it takes two threads whose numbers differ by 8,192, in a call at once")),
@@ -176,6 +183,21 @@ pub const BOUNDS: &[Bound] = &[
         "65,536 connections, about 800 bytes each, 16,384 processes, 65,536 pairs with peers",
         ["evicted, the quietest first", "`evicted` below the files and in the lines"],
         Ok(("src/model/connections/tests/tables.rs", "tables_are_bounded_and_the_sum_holds"))),
+    bound("services of a process with one peer", &[], "8",
+        ["not listed", "`…` behind those that are"],
+        Ok(("src/model/connections/tests/tables.rs", "services_of_a_pair_are_bounded_and_more_are_marked"))),
+    bound("further processes that have a socket open, in a line", &[], "8 of a socket",
+        ["not listed", "`more_holders`"],
+        Ok(("src/model/connections/tests/tables.rs", "further_holders_are_counted"))),
+    bound("beginnings and ends of connections that wait to be written as lines", &[], "65,536",
+        ["lost", "`lost`, `connections_lost`"],
+        Ok(("src/model/connections/tests/tables.rs", "changes_that_no_line_takes_are_bounded_and_counted"))),
+    bound("network events in the dashboard", &[], "8,192, 96 bytes each",
+        ["the oldest leave the timelines", "`evicted` below the timeline"],
+        Ok(("tests/pure/pivot.rs", "network_events_that_timelines_lack_are_counted"))),
+    bound("processes of a row that decide about the mark of rows that belong to the selection", &[], "64",
+        ["they mark nothing", "the number of processes in the row"],
+        Err("a mark is no count: the rows themselves are in the details")),
     bound("packets with names in the ring buffer", &["hostnames"], "1 MiB in 50 ms",
         ["lost", "`names missed` above the connections, `names.lost`"],
         Ok(("tests/kernel/names_packets.rs", "packets_beyond_the_bounds_are_counted"))),
@@ -354,6 +376,48 @@ fn every_map_has_its_row() {
         ["rings", "pending", "began_516", "submitted", "side_0", "side_1"].map(str::to_owned);
     let gone: Vec<_> = listed.difference(&found).filter(|name| !sized.contains(name)).collect();
     assert!(gone.is_empty(), "rows without a map: {gone:?}");
+}
+
+/// Constants of the connections in user space that are bounds, and the row that has each.
+const IN_USER_SPACE: &[(&str, &str)] = &[
+    ("MAX_ACCEPTING", "local addresses with a count of accepted connections"),
+    ("MAX_CLOSED", "connections that ended in the last minute"),
+    ("MAX_CONNS", "connections and processes in user space"),
+    ("MAX_ENDED", "datagram sockets that ended in an interval, in the reader"),
+    ("MAX_EVENTS", "network events in the dashboard"),
+    ("MAX_GONE", "datagram sockets that ended in an interval and whose peers are expected"),
+    ("MAX_HISTORIES", "last minutes of connections"),
+    ("MAX_LISTED", "further processes that have a socket open, in a line"),
+    ("MAX_PAIRS", "connections and processes in user space"),
+    ("MAX_PROCESSES", "connections and processes in user space"),
+    ("MAX_QUEUED", "beginnings and ends of connections that wait to be written as lines"),
+    ("MAX_SERVICES", "services of a process with one peer"),
+];
+
+#[test]
+fn every_bound_of_connections_in_user_space_has_its_row() {
+    let mut found = BTreeSet::new();
+    for folder in ["src/model/connections", "src/probes/connections"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap()
+        {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|e| e != "rs") {
+                continue;
+            }
+            for line in std::fs::read_to_string(path).unwrap().lines() {
+                let rest =
+                    line.split_once("const MAX_").filter(|(_, rest)| rest.contains(": usize"));
+                let name = rest.and_then(|(_, rest)| rest.split(':').next());
+                found.extend(name.map(|name| format!("MAX_{name}")));
+            }
+        }
+    }
+    let listed: BTreeSet<String> =
+        IN_USER_SPACE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found, listed, "constants in the sources, and those in {}", file!());
+    for (name, data) in IN_USER_SPACE {
+        assert!(BOUNDS.iter().any(|bound| bound.data == *data), "{name}: no row `{data}`");
+    }
 }
 
 #[test]

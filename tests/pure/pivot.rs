@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use crate::fake::{Dashboard, at, busy, sample, text, type_text};
+use crate::fake::{Dashboard, at, batch, busy, sample, text, type_text};
+use ebpftop::app::opens::OpensView;
 use ebpftop::app::{Msg, Pane};
 use ebpftop::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits, Owner, OwnerFrom, Share,
     TCP, TcpCounts,
 };
+use ebpftop::model::connections::MAX_EVENTS;
 use ebpftop::model::event::{ConnectionsInfo, ProbeEvent, ProbeId, ProbeInfo};
 use ebpftop::model::file_change::FileChanges;
 use ebpftop::model::open::Comm;
@@ -507,6 +509,56 @@ fn a_timeline_is_in_order_and_marks_watched_paths() {
     app.press(KeyCode::Esc, at(32.0));
     app.press(KeyCode::Esc, at(32.0));
     assert!(!text(&app, (120, 40)).contains("timeline"));
+}
+
+/// Beyond 8,192 the oldest leave, and the timeline says so; events that the kernel side lost are missing, too.
+#[test]
+fn network_events_that_timelines_lack_are_counted() {
+    let mut app = connected();
+    let connect = |cookie: u64| {
+        let nginx = Some(owner(812, "nginx"));
+        let conn = conn(cookie, nginx, "10.9.0.1:40000", "10.9.0.2:5432", 0, 0);
+        Conn { event: ConnEvent::Connect, at: at(31.5), ..conn }
+    };
+    let events: Vec<_> = (10..10 + MAX_EVENTS as u64).map(connect).collect();
+    let limits = Limits { lost: 12, ..Limits::default() };
+    let before = app.owners().unwrap().events_evicted;
+    assert_eq!(before, 0);
+    let all = ConnectionsBatch { at: at(31.5), events, limits, ..Default::default() };
+    app.update(Msg::Probe(ProbeEvent::Connections(all)), at(31.5));
+    type_text(&mut app, "/nginx", at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
+    app.press(KeyCode::Char('l'), at(32.0));
+    let evicted = app.owners().unwrap().events_evicted;
+    assert!(evicted > 0);
+    let says = format!("network events of all processes: 12 lost · {evicted} evicted");
+    line(&text(&app, (200, 60)), &[&says]);
+    // With less room, in fewer words.
+    let says = format!("network events: 12 lost · {evicted} evicted");
+    line(&text(&app, (120, 40)), &[&says]);
+    let parts = ProcessEvents { lost: 7, ..starts_and_end(812) };
+    app.update(Msg::Probe(ProbeEvent::Processes(parts)), at(32.0));
+    line(&text(&app, (120, 40)), &[&format!("{} events missing", 12 + 7 + evicted)]);
+}
+
+#[test]
+fn a_file_has_the_peers_of_all_its_processes() {
+    let mut app = connected();
+    let pids = 2_000..2_070;
+    let opens: Vec<_> = pids.clone().map(|pid| (pid, "many", &b"/srv/shared"[..], 3, 1)).collect();
+    app.update(Msg::Probe(ProbeEvent::Opens(batch(at(31.5), &opens))), at(31.5));
+    let talks = |pid: u32| {
+        let who = Some(owner(pid, "many"));
+        conn(pid.into(), who, "10.9.0.1:40000", &format!("10.8.0.{}:5432", pid % 100), 1, 1)
+    };
+    report(&mut app, pids.map(talks).collect());
+    while app.opens_pane.view != OpensView::Files {
+        app.press(KeyCode::Char('t'), at(32.0));
+    }
+    type_text(&mut app, "/path:/srv/shared", at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
+    app.press(KeyCode::Enter, at(32.0));
+    assert_eq!(app.opens_pane.related.of, 70);
 }
 
 /// The heaviest peer of a program and of a process, where there is room.

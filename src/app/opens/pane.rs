@@ -11,7 +11,7 @@ use super::row::{
 use super::top_peer::TopPeer;
 use super::{OpensSort, OpensView};
 use crate::app::list::{List, RowId};
-use crate::app::related::{MAX_DEPTH, MAX_USERS, Related};
+use crate::app::related::{MAX_DEPTH, Related};
 use crate::app::{PaneRoom, Shown};
 use crate::model::conn::Carried;
 use crate::model::connections::Reason;
@@ -242,7 +242,7 @@ impl OpensPane {
             }
             (Some(Detail::Path(slot)), Some(owners)) => {
                 let users = opens.paths().get(*slot).map_or(&[][..], |p| &p.users);
-                let files = users.iter().take(MAX_USERS).filter_map(|s| opens.files().get(*s));
+                let files = users.iter().filter_map(|s| opens.files().get(*s));
                 related.show_peers_of(owners, &files.filter_map(|f| key_of(f.process)).collect());
             }
             (Some(Detail::Address(ip)), Some(owners)) => {

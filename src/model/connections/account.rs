@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{Connections, Live, Net, Pair, Parts, Party, Service, Side};
-use crate::model::conn::{Carried, Conn, ConnEvent, Owner, PeerAddr, PeerFlow};
+use crate::model::conn::{Carried, Conn, ConnEvent, Owner, PeerAddr, PeerFlow, Share};
 use crate::model::process::ProcessKey;
 use crate::model::quality::Worst;
 use crate::model::time::Mono;
@@ -17,7 +17,12 @@ impl Connections {
             self.left_out += 1;
             return None;
         }
-        let live = self.conns.row_or_insert(conn.cookie, || Live::new(conn));
+        let mut is_new = false;
+        let live = self.conns.row_or_insert(conn.cookie, || {
+            is_new = true;
+            Live::new(conn)
+        });
+        let shares_before = if is_new { Vec::new() } else { std::mem::take(&mut live.conn.shares) };
         // Set before anything is counted: a pair's service has its side from the first byte on.
         if conn.passive {
             live.side = Side::Ours;
@@ -33,11 +38,20 @@ impl Connections {
         let new: Vec<_> = keys.filter(|key| !live.begun_for.contains(key)).collect();
         live.begun_for.extend(&new);
         let has_peer = conn.remote.port() != 0 && (conn.stream || self.polled());
-        for share in &conn.shares {
+        for (at, share) in conn.shares.iter().enumerate() {
             let key = share.owner.key;
+            let name = (share.owner.comm, share.owner.uid);
+            let name_before =
+                share_of(&shares_before, at, key).map(|s| (s.owner.comm, s.owner.uid));
             let net = self.net(share.owner, conn);
-            (net.owner.comm, net.owner.uid) = (share.owner.comm, share.owner.uid);
-            net.netns = conn.netns;
+            // A record may have the name of an earlier program: of a socket that the process has no more, or that
+            // no poll has found since. Only a name that is new for the socket is a later one.
+            if name_before != Some(name) {
+                (net.owner.comm, net.owner.uid) = name;
+            }
+            if name_before.is_none() {
+                net.netns = conn.netns;
+            }
             net.shared |= conn.shared || conn.shares.len() > 1;
             net.begun += u64::from(new.contains(&key));
             if has_peer {
@@ -54,6 +68,25 @@ impl Connections {
             }
         }
         Some((before, now))
+    }
+
+    /// Before the rows go: the names of processes that records of living connections do not have.
+    pub(super) fn keep_names(&mut self) {
+        let before = std::mem::take(&mut self.names);
+        for owner in self.conns.iter().flat_map(|(_, live)| &live.conn.shares).map(|s| &s.owner) {
+            let row = self.processes.row(owner.key).map(|net| &net.owner);
+            let latest = row.or_else(|| before.get(&owner.key));
+            if let Some(latest) = latest.filter(|latest| !has_name_of(owner, latest)) {
+                self.names.insert(owner.key, *latest);
+            }
+        }
+    }
+
+    /// Whether the records of a connection have the latest names of its processes.
+    pub(super) fn has_latest_names(&self, conn: &Conn) -> bool {
+        conn.shares.iter().map(|share| &share.owner).all(|owner| {
+            self.processes.row(owner.key).is_none_or(|net| has_name_of(owner, &net.owner))
+        })
     }
 
     /// Works out the worst quality of each process's living connections.
@@ -144,10 +177,11 @@ impl Connections {
     }
 
     fn net(&mut self, owner: Owner, conn: &Conn) -> &mut Net {
+        let names = &mut self.names;
         self.processes.row_or_insert(owner.key, || Net {
             netns: conn.netns,
             last: conn.at,
-            ..Net::empty(owner)
+            ..Net::empty(names.remove(&owner.key).unwrap_or(owner))
         })
     }
 
@@ -165,9 +199,25 @@ impl Connections {
     /// A datagram socket's traffic with one peer, which its process has already.
     pub(super) fn add_peer(&mut self, flow: &PeerFlow, at: Mono) {
         let live = self.conns.row(flow.cookie).map(|live| &live.conn);
-        let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else { return };
+        let Some(conn) = live.or_else(|| self.gone.get(&flow.cookie)) else {
+            // Of datagrams, packets are calls.
+            let calls = flow.carried.rx_packets + flow.carried.tx_packets;
+            self.peers_left_out = self.peers_left_out.saturating_add(calls);
+            return;
+        };
         let service = Service::with_peer(conn, flow.remote);
         let peer = conn.peer(flow.remote.ip());
         self.pair(flow.process, peer, service, at).add(flow.carried, at);
     }
+}
+
+/// The entry of a process among the shares of a record, which is most often at the same place in the next one.
+fn share_of(shares: &[Share], at: usize, key: ProcessKey) -> Option<&Share> {
+    let is_of = |share: &&Share| share.owner.key == key;
+    shares.get(at).filter(is_of).or_else(|| shares.iter().find(is_of))
+}
+
+/// Whether both name a process and its user alike.
+fn has_name_of(one: &Owner, other: &Owner) -> bool {
+    (one.comm, one.uid) == (other.comm, other.uid)
 }

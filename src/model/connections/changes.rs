@@ -7,7 +7,7 @@ use crate::model::hostnames::OwnedName;
 use crate::model::time::Mono;
 
 /// Queued changes; further ones are counted in [`Changes::dropped`].
-const MOST: usize = 65_536;
+pub(super) const MAX_QUEUED: usize = 65_536;
 
 /// A change of a connection, with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn push(&mut self, change: Change) {
-        if self.queued.len() < MOST {
+        if self.queued.len() < MAX_QUEUED {
             self.queued.push(change);
         } else {
             self.dropped += 1;

@@ -9,7 +9,8 @@ use crate::model::conn::Carried;
 use crate::model::process::ProcessKey;
 use crate::model::time::Mono;
 
-/// Latest network events, 96 bytes each; the oldest is evicted.
+/// Latest network events, 96 bytes each; the oldest is evicted, and counted in
+/// [`super::Connections::events_evicted`].
 pub const MAX_EVENTS: usize = 8_192;
 
 /// A network event of a process.

@@ -8,7 +8,7 @@ use crate::model::process::ProcessKey;
 use crate::model::table::Table;
 
 /// Holders that are listed for a socket.
-const LISTED: usize = 8;
+const MAX_LISTED: usize = 8;
 
 /// The processes that have one socket open, without those that called on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn by_socket(holders: &[Holder], conns: &Table<Live>) -> HashMap<u64,
             continue;
         }
         let holders = by_socket.entry(*cookie).or_default();
-        if holders.listed.len() < LISTED {
+        if holders.listed.len() < MAX_LISTED {
             holders.listed.push(*owner);
         } else {
             holders.more += 1;

@@ -27,9 +27,10 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits};
+use super::conn::{Carried, Conn, ConnEvent, ConnectionsBatch, Limits, Owner};
 use super::coverage::Attribution;
 use super::hostnames::Hostnames;
+use super::process::ProcessKey;
 use super::quality::TcpState;
 use super::table::Table;
 use super::time::Mono;
@@ -54,6 +55,10 @@ pub const MAX_PROCESSES: usize = 16_384;
 /// Pairs of process and peer; beyond, those that were quiet longest are evicted.
 pub const MAX_PAIRS: usize = 65_536;
 
+/// Datagram sockets that ended in an interval and whose peers are expected at its end, about 500 bytes each. As many as
+/// the kernel's table of peers has entries; calls of further ones with peers are counted in [`Limits::peers`].
+pub const MAX_GONE: usize = 32_768;
+
 /// Sizes of the tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -67,6 +72,8 @@ pub struct Bounds {
     pub events: usize,
     /// See [`MAX_CLOSED`].
     pub closed: usize,
+    /// See [`MAX_GONE`].
+    pub gone: usize,
     /// See [`MAX_HISTORIES`].
     pub histories: usize,
 }
@@ -79,6 +86,7 @@ impl Default for Bounds {
             pairs: MAX_PAIRS,
             events: MAX_EVENTS,
             closed: MAX_CLOSED,
+            gone: MAX_GONE,
             histories: MAX_HISTORIES,
         }
     }
@@ -90,6 +98,8 @@ pub struct Connections {
     bounds: Bounds,
     conns: Table<Live>,
     processes: Table<Net>,
+    /// Processes whose rows a restart removed, where the records of a living connection have an older name.
+    names: HashMap<ProcessKey, Owner>,
     pairs: Table<Pair>,
     holders: HashMap<u64, Holders>,
     /// Datagram sockets that ended in this interval: their peers are read at its end.
@@ -117,6 +127,8 @@ pub struct Connections {
     pub accepted: Accepted,
     /// Ended connections that were evicted before their minute was over.
     pub closed_evicted: u64,
+    /// Network events of all processes that timelines lack, since there was no room.
+    pub events_evicted: u64,
     /// The part of `total` that has no process, and of `delta`.
     pub unattributed: Unattributed,
     pub unattributed_delta: Unattributed,
@@ -127,10 +139,14 @@ pub struct Connections {
     pub evicted: u64,
     /// Records of connections that found no room, among `evicted`. Of now, also in tables that went back in time.
     pub left_out: u64,
-    /// Counts of events without room in the kernel's tables.
+    /// Events without room since the counts began, in the kernel's tables or for their peers here.
     pub limits: Limits,
-    /// The part of `limits` from before a recording that began in the midst of a run.
+    /// The probe's counts of them as of the latest batch, and when the counts began here: at a restart, or at the
+    /// beginning of a recording in the midst of a run.
+    limits_read: Limits,
     limits_before: Limits,
+    /// The part of `limits.peers` that found no room here.
+    peers_left_out: u64,
     /// Names that processes asked for.
     pub hostnames: Hostnames,
     /// How bytes are attributed. With [`Attribution::Procfs`] all sums stay 0: they are unknown.
@@ -160,6 +176,7 @@ impl Connections {
             bounds,
             conns: Table::default(),
             processes: Table::default(),
+            names: HashMap::new(),
             pairs: Table::default(),
             holders: HashMap::new(),
             gone: HashMap::new(),
@@ -172,6 +189,7 @@ impl Connections {
             turnover_before: Turnover::default(),
             accepted: Accepted::default(),
             closed_evicted: 0,
+            events_evicted: 0,
             unattributed: Unattributed::default(),
             unattributed_delta: Unattributed::default(),
             unattributed_before: Unattributed::default(),
@@ -179,7 +197,9 @@ impl Connections {
             evicted: 0,
             left_out: 0,
             limits: Limits::default(),
+            limits_read: Limits::default(),
             limits_before: Limits::default(),
+            peers_left_out: 0,
             hostnames: Hostnames::default(),
             attribution: Attribution::default(),
             at: Mono::default(),
@@ -209,10 +229,11 @@ impl Connections {
             // The state before a recording: the first interval begins with the last reading.
             (self.limits_before, self.at) = (batch.limits, batch.at);
         }
-        self.limits = batch.limits.since(self.limits_before);
+        self.limits_read = batch.limits;
+        self.count_limits();
         for conn in &batch.known {
             if conn.event == ConnEvent::Close {
-                self.gone.insert(conn.cookie, conn.clone());
+                self.expect_peers(conn);
                 continue;
             }
             self.follow(conn);
@@ -244,18 +265,36 @@ impl Connections {
             self.add_peer(peer, batch.at);
         }
         self.gone.clear();
+        self.count_limits();
         self.holders = holders::by_socket(&tick.holders, &self.conns);
         self.end_interval();
         self.evict_quiet();
     }
 
+    /// Works out the events without room since the counts began.
+    fn count_limits(&mut self) {
+        self.limits = self.limits_read.since(self.limits_before);
+        self.limits.peers = self.limits.peers.saturating_add(self.peers_left_out);
+    }
+
+    /// When the counts were read last.
+    pub fn read_at(&self) -> Mono {
+        self.at
+    }
+
     /// Starts the counts again; living connections are followed on.
     pub fn restart(&mut self) {
+        self.keep_names();
         (self.total, self.delta, self.before, self.other) = Default::default();
         (self.unattributed, self.unattributed_delta, self.unattributed_before) = Default::default();
         self.accepted = Accepted::default();
         (self.evicted, self.closed_evicted, self.closed_lately) = (0, 0, 0..0);
-        self.left_out = 0;
+        (self.left_out, self.peers_left_out, self.events_evicted) = (0, 0, 0);
+        self.limits_before = self.limits_read;
+        self.count_limits();
+        if let Some(changes) = &mut self.changes {
+            changes.dropped = 0;
+        }
         self.events = Log::new(self.bounds.events);
         self.closed = Log::new(self.bounds.closed);
         (self.turnover, self.turnover_delta, self.turnover_before) = Default::default();
@@ -280,9 +319,16 @@ impl Connections {
         let at = conn.at.max(self.at);
         self.ended(&mut live, (at, at.since(self.at)));
         if !conn.stream {
-            self.gone.insert(conn.cookie, conn.clone());
+            self.expect_peers(conn);
         }
         self.report(What::Close, conn, conn.at, (conn.unseen, Some(live)));
+    }
+
+    /// A datagram socket ended: its peers come at the end of the interval.
+    fn expect_peers(&mut self, conn: &Conn) {
+        if self.gone.len() < self.bounds.gone {
+            self.gone.insert(conn.cookie, conn.clone());
+        }
     }
 
     /// Ends the connections that are not among those that live: their ends were not observed.
@@ -309,7 +355,7 @@ impl Connections {
         }
         if let Some(owner) = conn.owner() {
             let carried = conn.carried(self.attribution);
-            self.events.push(Event {
+            let evicted = self.events.push(Event {
                 at,
                 key: owner.key,
                 activity: NetActivity::Conn {
@@ -321,6 +367,7 @@ impl Connections {
                     carried,
                 },
             });
+            self.events_evicted += u64::from(evicted);
         }
         let Some(changes) = &mut self.changes else { return };
         let holders = self.holders.get(&conn.cookie).cloned().unwrap_or_default();
@@ -374,12 +421,13 @@ impl Connections {
             net.delta = net.total.minus(net.before);
             net.before = net.total;
         });
-        let (events, now) = (&mut self.events, self.at);
+        let (events, evicted, now) = (&mut self.events, &mut self.events_evicted, self.at);
         self.pairs.change(Pair::has_moved, |pair| {
             pair.end_interval();
             let (key, ip, carried) = (pair.key, pair.peer.ip, pair.delta);
             if carried.bytes() > 0 {
-                events.push(Event { at: now, key, activity: NetActivity::Carried { ip, carried } });
+                let activity = NetActivity::Carried { ip, carried };
+                *evicted += u64::from(events.push(Event { at: now, key, activity }));
             }
         });
     }

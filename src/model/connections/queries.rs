@@ -135,11 +135,14 @@ impl Connections {
             Side::Theirs => Conn { event: ConnEvent::Connect, ..live.conn.clone() },
             Side::Ours | Side::Unknown => live.conn.clone(),
         });
-        let known: Vec<Conn> = live.chain(self.gone.values().cloned()).collect();
+        let mut known: Vec<Conn> = live.collect();
+        // The last name of a process stays.
+        known.sort_by_key(|conn| self.has_latest_names(conn));
+        known.extend(self.gone.values().cloned());
         let batch = |known: &[Conn]| ConnectionsBatch {
             at: self.at,
             known: known.to_vec(),
-            limits: self.limits + self.limits_before,
+            limits: self.limits_read,
             ..ConnectionsBatch::default()
         };
         match known.is_empty() {

@@ -25,6 +25,7 @@ pub(super) struct Sums {
     delta: Carried,
     turnover: [Turnover; 2],
     closed_evicted: u64,
+    events_evicted: u64,
     closed_lately: Range<u64>,
     without_history: u64,
     unattributed: [Unattributed; 2],
@@ -43,6 +44,7 @@ impl Sums {
             delta: connections.delta,
             turnover: [connections.turnover, connections.turnover_delta],
             closed_evicted: connections.closed_evicted,
+            events_evicted: connections.events_evicted,
             closed_lately: connections.closed_lately.clone(),
             without_history: connections.without_history,
             unattributed: [connections.unattributed, connections.unattributed_delta],
@@ -78,6 +80,7 @@ impl Connections {
         self.delta = sums.delta;
         [self.turnover, self.turnover_delta] = sums.turnover;
         self.closed_evicted = sums.closed_evicted;
+        self.events_evicted = sums.events_evicted;
         self.closed_lately = sums.closed_lately;
         self.without_history = sums.without_history;
         [self.unattributed, self.unattributed_delta] = sums.unattributed;

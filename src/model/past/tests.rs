@@ -70,6 +70,7 @@ impl World {
                     pairs: 5,
                     events: 7,
                     closed: 4,
+                    gone: 3,
                     histories: 3,
                 }),
             },

@@ -12,6 +12,10 @@ use crate::sys::records::bytes_of;
 /// Ticks without traffic after which a peer's entry is deleted.
 const IDLE_TICKS: u64 = 60;
 
+/// Ended sockets whose entries are deleted at the end of a tick: as many as the table has entries. Of further ones
+/// the entries are deleted when they were idle for one tick.
+const MAX_ENDED: usize = 32_768;
+
 /// The latest record of each entry of `shares`, by socket.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
@@ -64,9 +68,11 @@ impl Shares {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     last: HashMap<Vec<u8>, Last>,
-    /// Sockets that ended since the last tick.
+    /// Sockets that ended since the last tick, at most [`MAX_ENDED`].
     ended: HashSet<u64>,
     tick: u64,
+    /// The last tick in which a socket ended that found no room there.
+    crowded: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -90,18 +96,57 @@ impl Peers {
 
     /// Notes the end of a socket: its entries are deleted at the end of the tick.
     pub(super) fn end(&mut self, cookie: u64) {
-        self.ended.insert(cookie);
+        if self.ended.len() < MAX_ENDED {
+            self.ended.insert(cookie);
+        } else {
+            self.crowded = Some(self.tick);
+        }
     }
 
     /// Deletes the entries of sockets that ended before this tick's walk, and those that were idle for
     /// long. A call in the moment of a deletion is in its socket's counts alone.
     pub(super) fn end_tick(&mut self, map: &MapMut<'_>) -> libbpf_rs::Result<()> {
-        let (now, ended) = (self.tick, std::mem::take(&mut self.ended));
-        let is_old = |last: &Last| now - last.tick >= IDLE_TICKS || ended.contains(&last.cookie);
-        for (key, _) in self.last.extract_if(|_, last| is_old(last)) {
+        for key in self.take_old() {
             map.delete(&key)?;
         }
-        self.tick += 1;
         Ok(())
+    }
+
+    /// Ends the tick; the keys of the entries that are to be deleted.
+    fn take_old(&mut self) -> Vec<Vec<u8>> {
+        let (now, ended) = (self.tick, std::mem::take(&mut self.ended));
+        // An entry that was read in a crowded tick is idle in the next one.
+        let is_crowded = self.crowded.is_some_and(|tick| now <= tick + 1);
+        let most_idle = if is_crowded { 1 } else { IDLE_TICKS };
+        let is_old = |last: &Last| now - last.tick >= most_idle || ended.contains(&last.cookie);
+        let old = self.last.extract_if(|_, last| is_old(last)).map(|(key, _)| key).collect();
+        self.tick += 1;
+        old
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ended_sockets_are_bounded_and_all_entries_go() {
+        let mut peers = Peers::default();
+        let cookies = 0..MAX_ENDED as u64 + 9;
+        let lives = u64::MAX;
+        for cookie in cookies.clone().chain([lives]) {
+            let last = Last { cookie, ..Last::default() };
+            peers.last.insert(cookie.to_ne_bytes().to_vec(), last);
+        }
+        cookies.for_each(|cookie| peers.end(cookie));
+        assert_eq!((peers.ended.len(), peers.take_old().len()), (MAX_ENDED, MAX_ENDED));
+        // The living one has traffic.
+        peers.last.get_mut(&lives.to_ne_bytes()[..]).unwrap().tick = peers.tick;
+        assert_eq!((peers.take_old().len(), peers.last.len()), (9, 1));
+        // From then on it may be idle for long.
+        for _ in 1..IDLE_TICKS {
+            assert!(peers.take_old().is_empty());
+        }
+        assert_eq!((peers.take_old().len(), peers.last.len()), (1, 0));
     }
 }

@@ -210,7 +210,8 @@ impl Session {
             let at = Stamp { mono: batch.at, wall: batch.wall };
             self.lines.owners(&mut self.buffer, at, &self.owners, &chosen);
         }
-        let lost = self.tally.lost_connections(batch.limits.lost + self.owners.dropped());
+        let lost = self.owners.limits.lost.saturating_add(self.owners.dropped());
+        let lost = self.tally.lost_connections(lost);
         self.note_lost(Loss::Connections, lost);
         Ok(())
     }

@@ -177,6 +177,45 @@ fn a_process_has_its_latest_name() {
     assert_eq!(net(&owners, 1).owner.comm, Comm::new(b"sleep"));
 }
 
+/// A process connects twice and runs another program, which has the second connection alone.
+#[test]
+fn a_record_with_an_older_name_does_not_bring_it_back() {
+    let named = |cookie, event, name: &[u8], uid, sent| {
+        let mut conn = conn(cookie, event, &[(1, Made, carried(0, sent))]);
+        conn.shares[0].owner.comm = Comm::new(name);
+        conn.shares[0].owner.uid = uid;
+        conn
+    };
+    let has = |owners: &Connections, name: &[u8], uid| {
+        let owner = net(owners, 1).owner;
+        assert_eq!((owner.comm, owner.uid), (Comm::new(name), uid));
+    };
+    let mut owners = Connections::default();
+    let begin = (1..=2).map(|cookie| named(cookie, Connect, b"python", 0, 1));
+    owners.apply(&events(begin.collect()));
+    owners.apply(&tick(vec![named(2, Sample, b"sleep", 33, 1)], false));
+    owners.apply(&tick(vec![named(1, Sample, b"python", 0, 1)], false));
+    has(&owners, b"sleep", 33);
+    // As known to a recording that begins now, in whatever order.
+    let mut replayed = Connections::default();
+    owners.known_before().iter().for_each(|batch| replayed.apply(batch));
+    has(&replayed, b"sleep", 33);
+    replayed.apply(&events(vec![named(1, Close, b"python", 0, 5)]));
+    has(&replayed, b"sleep", 33);
+    // After a restart, too, and after another one.
+    owners.restart();
+    owners.restart();
+    owners.apply(&tick(vec![named(1, Sample, b"python", 0, 5)], false));
+    has(&owners, b"sleep", 33);
+    owners.apply(&events(vec![named(1, Close, b"python", 0, 6)]));
+    has(&owners, b"sleep", 33);
+    // Any connection may have the next name.
+    owners.apply(&events(vec![named(3, Connect, b"cat", 33, 0)]));
+    has(&owners, b"cat", 33);
+    owners.apply(&tick(vec![named(2, Sample, b"sleep", 33, 9)], false));
+    has(&owners, b"cat", 33);
+}
+
 #[test]
 fn a_process_has_its_latest_user() {
     let mut owners = Connections::default();

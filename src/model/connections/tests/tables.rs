@@ -79,6 +79,81 @@ fn a_peer_of_a_socket_that_ended_since_counts_all_the_same() {
 }
 
 #[test]
+fn ended_sockets_whose_peers_are_expected_are_bounded_and_calls_of_others_counted() {
+    let mut owners = Connections::with_bounds(Bounds { gone: 2, ..Bounds::default() });
+    let calls = Carried { tx_packets: 4, rx_packets: 1, ..carried(10, 1) };
+    let ends = (1..=3).map(|cookie| udp(cookie, Close, &[(1, Sent, calls)]));
+    owners.apply(&events(ends.collect()));
+    assert_eq!(owners.known_before()[0].known.len(), 2);
+    let mut batch = tick(Vec::new(), false);
+    let flow = |cookie| PeerFlow {
+        cookie,
+        process: owner(1, Sent).key,
+        remote: "10.0.0.9:53".parse().unwrap(),
+        carried: calls,
+    };
+    batch.tick.as_mut().unwrap().peers.extend((1..=3).map(flow));
+    batch.limits.peers = 7;
+    owners.apply(&batch);
+    assert_eq!(owners.behind("10.0.0.9".parse().unwrap())[0].total, calls + calls);
+    assert_eq!(owners.limits.peers, 7 + 5);
+    // All of the interval before: the next one has room again.
+    let again = Conn { cookie: 4, ..udp(4, Close, &[(1, Sent, calls)]) };
+    owners.apply(&ConnectionsBatch { limits: batch.limits, ..events(vec![again]) });
+    assert_eq!((owners.known_before()[0].known.len(), owners.limits.peers), (1, 12));
+    // What was counted before a restart is in no count after it.
+    owners.restart();
+    assert_eq!(owners.limits, Limits::default());
+    batch.limits.peers += 2;
+    batch.tick = None;
+    owners.apply(&ConnectionsBatch { events: vec![sample(5)], ..batch });
+    assert_eq!(owners.limits.peers, 2);
+}
+
+#[test]
+fn events_that_timelines_lack_are_counted() {
+    let mut owners = Connections::with_bounds(Bounds { events: 3, ..Bounds::default() });
+    let connects = (1..=4).map(|cookie| conn(cookie, Connect, &[(1, Made, carried(0, 0))]));
+    owners.apply(&events(connects.collect()));
+    assert_eq!((owners.events_of(owner(1, Made).key).count(), owners.events_evicted), (3, 1));
+    // The traffic of an interval is an event, too.
+    owners.apply(&tick(vec![conn(1, Sample, &[(1, Made, carried(5, 0))])], false));
+    assert_eq!(owners.events_evicted, 2);
+    owners.restart();
+    assert_eq!(owners.events_evicted, 0);
+}
+
+#[test]
+fn changes_that_no_line_takes_are_bounded_and_counted() {
+    let mut owners = Connections::with_changes();
+    let most = changes::MAX_QUEUED as u64;
+    let ends = |n| (0..n).map(|cookie| conn(cookie, Close, &[])).collect();
+    owners.apply(&events(ends(most + 3)));
+    assert_eq!(owners.dropped(), 3);
+    assert_eq!(owners.take_changes().len() as u64, most);
+    owners.apply(&events(ends(1)));
+    assert_eq!((owners.take_changes().len(), owners.dropped()), (1, 3));
+}
+
+#[test]
+fn services_of_a_pair_are_bounded_and_more_are_marked() {
+    let mut owners = Connections::default();
+    let to = |port: u16| {
+        let mut conn = conn(port.into(), Connect, &[(1, Made, carried(1, 1))]);
+        conn.remote.set_port(port);
+        conn
+    };
+    let pair = |owners: &Connections| {
+        let pair = owners.pairs().next().unwrap();
+        (pair.services.len(), pair.more_services, pair.total.rx_bytes)
+    };
+    owners.apply(&events((1..=8).map(to).collect()));
+    assert_eq!(pair(&owners), (8, false, 8));
+    owners.apply(&events(vec![to(9)]));
+    assert_eq!(pair(&owners), (8, true, 9));
+}
+
+#[test]
 fn tables_are_bounded_and_the_sum_holds() {
     let mut owners = Connections::default();
     for n in 0..(MAX_PROCESSES as u32 + 4_000) {
