@@ -57,7 +57,7 @@ const SECTIONS: [(&str, &[&str]); 11] = [
             "A close has since (null: before the probe began), duration_s, rx_bytes, tx_bytes, rx_packets and \
          tx_packets, queued_bytes (received, and never read), owners (each process with the bytes of its \
          calls), and unseen: true where the end itself was not observed and the counts are those of the last reading.",
-            "Bytes are payload, counted from the start of the probe where a process calls (kernel 6.3; \
+            "Bytes are payload, counted from the start on where a process calls (kernel 6.3; \
          attribution: call): written into the socket, and read from it, by the calling process. Below that \
          kernel they are TCP's own counters, attributed to the connection's process, and datagrams are not \
          counted (attribution: connection). Retransmitted bytes count once. Packets are segments in and out, \

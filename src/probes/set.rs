@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
-use super::connections::{self, ConnectionsConfig, SwitchNames};
+use super::connections::{self, ConnectionsConfig};
 use super::io::{self, IoConfig};
 use super::listeners::{self, ListenersConfig};
 use super::{CHANNEL_DEPTH, OpensConfig, ProbeThread, Sink, TalkersConfig, opens, talkers};
@@ -54,7 +54,7 @@ pub struct ProbeSet {
     order: Order,
     opens: Option<ProbeThread<opens::Begin>>,
     talkers: Option<ProbeThread<TalkersCommand>>,
-    connections: Option<ProbeThread<SwitchNames>>,
+    connections: Option<ProbeThread<connections::Command>>,
     io: Option<ProbeThread<io::Begin>>,
     listeners: Option<ProbeThread>,
     /// Dropped when the last probe was started: the events end when the probes have ended.
@@ -184,10 +184,16 @@ impl ProbeSet {
         self.io.as_ref().map(ProbeThread::<io::Begin>::begin)
     }
 
+    /// Reads the counts of connections, from which a run counts, at a moment ahead or at once; the answer is the time
+    /// of the batch with that reading. `None` where the probe was not started.
+    pub fn begin_connections(&self, at: Option<Mono>) -> Option<oneshot::Receiver<Mono>> {
+        self.connections.as_ref().map(|probe| probe.begin(at))
+    }
+
     /// Switches the search for names that processes ask for; without effect where the connections probe does not run.
     pub fn switch_names(&self, on: bool) {
         if let Some(connections) = &self.connections {
-            connections.send(SwitchNames(on));
+            connections.send(connections::Command::Names(on));
         }
     }
 

@@ -20,10 +20,8 @@ use crate::console::say;
 use crate::machine;
 use crate::model::connections::Connections;
 use crate::model::event::{ProbeEnd, ProbeEvent, ProbeId, Watched};
-use crate::model::file_io::{IoCounts, IoSample};
+use crate::model::file_io::IoCounts;
 use crate::model::listener::{KnownListeners, Listeners};
-use crate::model::slow_call::SlowCalls;
-use crate::model::talkers::TalkersSample;
 use crate::model::time::{Mono, Stamp};
 use crate::model::under_way::CallsUnderWay;
 use crate::privileges;
@@ -52,12 +50,9 @@ pub(super) struct Session {
     tally: Tally,
     owners: Connections,
     buffer: Vec<u8>,
-    /// Samples from before `ready`: a start takes a second or two at most.
-    early: Vec<Vec<TalkersSample>>,
-    /// Bytes from before `ready`, where opens are asked for too: some milliseconds.
-    early_io: Vec<IoSample>,
-    /// Slow calls from before `ready`.
-    early_slow: Vec<SlowCalls>,
+    /// Events that came before `ready` and have lines: samples of talkers of a start, which takes a second or two at
+    /// most, and what the probes that begin to count before the last one found in some milliseconds.
+    early: Vec<ProbeEvent>,
     /// The latest listeners from before `ready`.
     early_listeners: Option<Listeners>,
     listeners: KnownListeners,
@@ -104,8 +99,6 @@ impl Session {
             owners: Connections::with_changes(),
             buffer: Vec::with_capacity(BUFFER + (16 << 10)),
             early: Vec::new(),
-            early_io: Vec::new(),
-            early_slow: Vec::new(),
             early_listeners: None,
             listeners: KnownListeners::default(),
             listeners_doubt: None,
@@ -206,14 +199,8 @@ impl Session {
         self.owners.start(at.mono, self.coverage.attribution.unwrap_or_default());
         self.begin_output(ready)?;
         self.flush()?;
-        for samples in std::mem::take(&mut self.early) {
-            self.talkers(samples)?;
-        }
-        for sample in std::mem::take(&mut self.early_io) {
-            self.io(&sample)?;
-        }
-        for slow in std::mem::take(&mut self.early_slow) {
-            self.slow(&slow)?;
+        for event in std::mem::take(&mut self.early) {
+            self.take(event)?;
         }
         if let Some(found) = self.early_listeners.take() {
             self.listeners(found)?;
@@ -250,7 +237,17 @@ impl Session {
             Some(began) => self.begun(probes, began).await,
             None => io,
         };
-        let Some(from) = from else { return clock::now() };
+        let read = match probes.begin_connections(from) {
+            Some(began) => self.begun(probes, began).await,
+            None => None,
+        };
+        // That reading is what the sums of connections begin with.
+        while read.is_some_and(|read| self.owners.read_at() < read)
+            && let Some(event) = probes.next().await
+        {
+            self.state(event);
+        }
+        let Some(from) = from.or(read) else { return clock::now() };
         let ahead = from.since(clock::mono());
         tokio::time::sleep(Duration::from_nanos(ahead)).await;
         Stamp { mono: from, ..clock::now() }

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::conns::{Gate, done, process};
+use crate::common::conns::{Gate, done, local, process};
 use crate::common::net::*;
 use crate::common::opens::{in_child, watch};
 use crate::common::patience::{alone, next, patience};
@@ -18,6 +18,7 @@ use crate::common::program::{Ended, Stream, ebpftop, ended};
 use ebpftop::model::event::{ProbeEnd, ProbeEvent};
 use ebpftop::model::link::XdpMode;
 use ebpftop::model::talkers::Direction;
+use ebpftop::probes::connections::{self, ConnectionsConfig, HostnamesConfig};
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, opens};
 
 /// `SCRIPT`, in a mount namespace of its own, then `ebpftop ARGS` in its place.
@@ -28,19 +29,19 @@ fn after(script: &str, args: &[&str]) -> Ended {
     ended(&mut command)
 }
 
-/// Opens as fast as it can on every core, until dropped.
+/// Does something as fast as it can on every core, until dropped.
 struct Load {
     stop: &'static AtomicBool,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Load {
-    fn start() -> Self {
+    fn start(once: impl Fn() + Copy + Send + 'static) -> Self {
         let stop: &AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
         let cores = std::thread::available_parallelism().unwrap().get();
         let work = move || {
             while !stop.load(Ordering::Relaxed) {
-                let _ = File::open("/no such file");
+                once();
             }
         };
         Self { stop, threads: (0..cores).map(|_| std::thread::spawn(work)).collect() }
@@ -61,7 +62,7 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let config = OpensConfig { ring_bytes: Some(1 << 20), ..OpensConfig::default() };
     let mut probe = opens::start(config, sink);
-    let load = Load::start();
+    let load = Load::start(|| drop(File::open("/no such file")));
     let mut stopped = None;
     let mut lost = 0;
     loop {
@@ -82,6 +83,48 @@ fn stopping_does_not_wait_for_the_end_of_the_load() {
     }
     probe.join();
     drop(load);
+}
+
+/// As above, with connects that are refused: each is an event.
+#[test]
+fn stopping_does_not_wait_for_the_end_of_a_load_of_connections() {
+    let _ring = alone();
+    own_namespace();
+    ip("link set lo up");
+    let closed: SocketAddr = TcpListener::bind(local("127.0.0.1")).unwrap().local_addr().unwrap();
+    let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
+    let config = ConnectionsConfig {
+        interval: Duration::from_secs(1),
+        locked: false,
+        hostnames: HostnamesConfig::default(),
+        may_poll: false,
+    };
+    let mut probe = connections::start(config, sink);
+    let load = Load::start(move || drop(TcpStream::connect(closed)));
+    let mut stopped = None;
+    let mut lost = 0;
+    let mut ticks = 0;
+    loop {
+        match next(&mut events) {
+            Some(ProbeEvent::Connections(batch)) => {
+                lost = batch.limits.lost;
+                ticks += u32::from(batch.tick.is_some());
+            }
+            Some(ProbeEvent::Started(_) | ProbeEvent::Hostnames(_)) => {}
+            Some(ProbeEvent::Ended(ProbeEnd::Connections)) => break,
+            other => panic!("unexpected {other:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        // The counts are read under load, too.
+        if lost > 0 && ticks > 1 && stopped.is_none() {
+            probe.stop();
+            stopped = Some(Instant::now());
+        }
+        assert!(stopped.is_none_or(|at| at.elapsed() < patience()), "it does not end");
+    }
+    probe.join();
+    drop(load);
+    assert!(stopped.is_some(), "it ended by itself");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod btf;
 mod calls;
 mod cgroups;
 mod compat;
+mod conn_sums;
 mod connections;
 mod dashboard;
 mod dashboard_config;

@@ -282,7 +282,8 @@ impl Connections {
         self.at
     }
 
-    /// Starts the counts again; living connections are followed on.
+    /// Starts the counts again. Living connections are followed on, and belong to their processes from now on: the
+    /// probe reports those without traffic no more.
     pub fn restart(&mut self) {
         self.keep_names();
         (self.total, self.delta, self.before, self.other) = Default::default();
@@ -300,6 +301,10 @@ impl Connections {
         (self.turnover, self.turnover_delta, self.turnover_before) = Default::default();
         (self.pairs, self.processes, self.turn_start) = Default::default();
         self.conns.iter_mut().for_each(|(_, live)| live.restart());
+        let living: Vec<_> = self.conns.iter().map(|(_, live)| live.conn.clone()).collect();
+        for conn in &living {
+            self.follow(conn);
+        }
     }
 
     fn began(&mut self, what: What, conn: &Conn) {

@@ -10,8 +10,11 @@ mod hostnames;
 pub(super) mod procfs;
 mod read;
 mod shares;
+mod walk;
 
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 pub use hostnames::{HostnamesConfig, tried as tried_hostnames};
 
@@ -19,6 +22,7 @@ use super::programs::Storage;
 use super::{Commands, ProbeThread, Sink, refusal};
 use crate::model::event::{ConnectionsInfo, ProbeEnd, ProbeId};
 use crate::model::problem::Problem;
+use crate::model::time::Mono;
 use crate::privileges::{self, ThreadRole};
 
 /// How the probe is to run.
@@ -44,32 +48,57 @@ impl ConnectionsConfig {
     }
 }
 
-/// Switches the search for names that processes ask for.
-#[derive(Clone, Copy, Debug)]
-pub struct SwitchNames(pub bool);
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Switches the search for names that processes ask for.
+    Names(bool),
+    /// Reads all counts, and begins the intervals, at a moment.
+    Begin(Begin),
+}
+
+/// A reading that a run counts from.
+#[derive(Debug)]
+pub struct Begin {
+    /// When; `None`: at once.
+    at: Option<Mono>,
+    /// Receives the time of the batch with that reading, which is in the channel by then.
+    began: oneshot::Sender<Mono>,
+}
 
 /// Starts the probe.
-pub fn start(config: ConnectionsConfig, sink: Sink) -> ProbeThread<SwitchNames> {
-    let run = move |stopped: &Commands<SwitchNames>, sink: &Sink| {
-        run(&config, stopped, sink).map(|()| ProbeEnd::Connections)
+pub fn start(config: ConnectionsConfig, sink: Sink) -> ProbeThread<Command> {
+    let run = move |commands: &Commands<Command>, sink: &Sink| {
+        run(&config, commands, sink).map(|()| ProbeEnd::Connections)
     };
     ProbeThread::spawn(ProbeId::Connections, sink, None, run)
 }
 
+impl ProbeThread<Command> {
+    /// Reads all counts at `at`, a moment ahead, or at once: a run's counts begin there. The answer is the time
+    /// of the batch with that reading, which was sent before. No answer: it has ended.
+    pub fn begin(&self, at: Option<Mono>) -> oneshot::Receiver<Mono> {
+        let (began, answer) = oneshot::channel();
+        // A thread that has ended drops the sender with the message.
+        self.send(Command::Begin(Begin { at, began }));
+        answer
+    }
+}
+
 fn run(
     config: &ConnectionsConfig,
-    stopped: &Commands<SwitchNames>,
+    commands: &Commands<Command>,
     sink: &Sink,
 ) -> Result<(), Problem> {
     let mut storage = super::programs::storage();
     let (attached, info) = match attach(&mut storage) {
         Ok(attached) => attached,
         Err(refused) if refused.can_poll && config.may_poll => {
-            return poll(&refused, config, stopped, sink);
+            return poll(&refused, config, commands, sink);
         }
         Err(Refused { why, .. }) => return Err(why),
     };
-    read::read(attached, info, config, stopped, sink)
+    read::read(attached, info, config, commands, sink)
         .map_err(|e| Problem::new("read the connections", e.to_string(), "start ebpftop again"))
 }
 
@@ -99,10 +128,10 @@ fn attach(storage: &mut Storage) -> Result<(attach::Attached<'_>, ConnectionsInf
 fn poll(
     Refused { why, program, .. }: &Refused,
     config: &ConnectionsConfig,
-    stopped: &Commands<SwitchNames>,
+    commands: &Commands<Command>,
     sink: &Sink,
 ) -> Result<(), Problem> {
     tracing::warn!("connections are polled: {why}");
     privileges::keep(&[ThreadRole::Polling], config.locked);
-    procfs::read(why, program, config, stopped, sink)
+    procfs::read(why, program, config, commands, sink)
 }

@@ -5,21 +5,24 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
-use libbpf_rs::{MapHandle, ProgramInput, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapHandle, RingBuffer, RingBufferBuilder};
+use tokio::sync::oneshot;
 
 use super::attach::Attached;
 use super::decode::{self, Decoded};
 use super::holders::Holders;
 use super::hostnames::Hostnames;
 use super::shares::{Peers, Shares};
-use super::{ConnectionsConfig, SwitchNames};
+use super::walk::{Walk, set};
+use super::{Begin, Command, ConnectionsConfig};
 use crate::bpf::connections::ConnectionsSkel;
-use crate::bpf::connections::types::{bss, walk_over};
+use crate::bpf::connections::types::walk_over;
 use crate::clock;
 use crate::model::conn::{Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Limits};
 use crate::model::connections::MAX_CONNS;
 use crate::model::event::{ConnectionsInfo, ProbeEvent, ProbeInfo};
 use crate::model::hostnames::HostnamesBatch;
+use crate::model::time::{Mono, Stamp};
 use crate::privileges;
 use crate::probes::programs;
 use crate::probes::{Commands, Sink, grace_period};
@@ -29,16 +32,18 @@ use crate::sys::misses;
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Records in one batch, 300 bytes each, of two events at most.
 const BATCH_RECORDS: usize = 1_024;
+/// Bytes before each record in a ring (`BPF_RINGBUF_HDR_SZ`).
+const RECORD_HEADER: usize = 8;
 /// Sockets in one tick: as many as the model follows.
 const MOST: usize = MAX_CONNS;
 
 /// Finds the connections that are there, reports its start, and reads until it is stopped; then it
-/// detaches and reads the rest.
+/// reads all counts once more and detaches.
 pub(super) fn read(
     attached: Attached<'_>,
     info: ConnectionsInfo,
     config: &ConnectionsConfig,
-    stopped: &Commands<SwitchNames>,
+    commands: &Commands<Command>,
     sink: &Sink,
 ) -> libbpf_rs::Result<()> {
     let Attached { links, holders, mut skel } = attached;
@@ -61,10 +66,12 @@ pub(super) fn read(
         walked.borrow_mut().extend_from_slice(record);
         0
     })?;
-    let walk = Walk { ring: builder.build()?, found: &walked };
+    let walk = Walk::new(builder.build()?, &walked);
+    let ring_records = conns.max_entries() as usize / (decode::CONN_BYTES + RECORD_HEADER);
     let mut reader = Reader {
         skel,
         ring,
+        ring_records,
         events: &events,
         walk,
         holders,
@@ -77,7 +84,7 @@ pub(super) fn read(
         sink,
     };
     let mut schedule =
-        Schedule { next: Instant::now() + config.interval, interval: config.interval };
+        Schedule { next: Instant::now() + config.interval, interval: config.interval, began: None };
     let (mut names, mut info) = (config.hostnames.on, Some(info));
     let mut links = Some(links);
     while let Some(begun) = links.take() {
@@ -98,17 +105,17 @@ pub(super) fn read(
         if sink.blocking_send(ProbeEvent::Hostnames(state)).is_err() {
             return Ok(());
         }
-        match reader.run(&mut hostnames, &mut schedule, stopped)? {
+        match reader.run(&mut hostnames, &mut schedule, commands)? {
             Ended::Gone => return Ok(()),
             Ended::Switched(on) => {
                 names = on;
                 links = Some(begun);
             }
             Ended::Stopped => {
+                // With all programs attached: the links go one by one, and TCP counts on meanwhile. Nothing after
+                // this is read.
+                reader.tick(&mut hostnames, true)?;
                 drop(begun);
-                // A program that was running when its link went has written its record after this.
-                grace_period();
-                let _ = reader.drain(&mut hostnames)? && reader.tick(&mut hostnames, true)?;
             }
         }
         if let Some(rest) = hostnames.map(Hostnames::end).transpose()?.flatten()
@@ -134,50 +141,42 @@ enum Ended {
 struct Schedule {
     next: Instant,
     interval: Duration,
+    /// Receives the time of the next reading.
+    began: Option<oneshot::Sender<Mono>>,
 }
 
-fn set(skel: &mut ConnectionsSkel<'_>, change: impl FnOnce(&mut bss)) {
-    if let Some(bss) = skel.maps.bss_data.as_deref_mut() {
-        change(bss);
+impl Schedule {
+    /// The next reading is at a moment, or at once; the intervals begin there.
+    fn begin(&mut self, Begin { at, began }: Begin) {
+        let ahead = at.map_or(0, |at| at.since(clock::mono()));
+        self.next = Instant::now() + Duration::from_nanos(ahead);
+        self.began = Some(began);
     }
-}
 
-/// The ring that walks write into, and the bytes read from it.
-struct Walk<'a> {
-    ring: RingBuffer<'a>,
-    found: &'a RefCell<Vec<u8>>,
-}
-
-impl Walk<'_> {
-    /// Walks over a table to its end, and hands over the records, `bytes` each.
-    fn run(
-        &self,
-        skel: &mut ConnectionsSkel<'_>,
-        over: walk_over,
-        bytes: usize,
-        mut take: impl FnMut(&[u8]),
-    ) -> libbpf_rs::Result<()> {
-        set(skel, |bss| {
-            bss.walk_over = over.0;
-            bss.walk_next = 0;
-        });
-        loop {
-            let programs = [&skel.progs.walk, &skel.progs.walk_raw];
-            let Some(program) = programs.into_iter().find(|p| p.autoload()) else { return Ok(()) };
-            program.test_run(ProgramInput::default())?;
-            self.ring.consume()?;
-            let mut found = self.found.borrow_mut();
-            found.chunks_exact(bytes).for_each(&mut take);
-            found.clear();
-            if !skel.maps.bss_data.as_deref().is_some_and(|bss| bss.walk_more) {
-                return Ok(());
-            }
+    /// A reading was sent, with this time.
+    fn was_read(&mut self, at: Mono) {
+        // An error: the run has ended.
+        self.began.take().map(|began| began.send(at));
+        // Readings that were missed are one: the schedule stays as it was set.
+        while self.next <= Instant::now() {
+            self.next += self.interval;
         }
     }
 }
 
+/// How much of the ring a turn took.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    All,
+    /// There is more.
+    Some,
+    ReceiverGone,
+}
+
 struct Reader<'a, 'obj> {
     ring: RingBuffer<'a>,
+    /// Records that the ring can hold.
+    ring_records: usize,
     skel: ConnectionsSkel<'obj>,
     events: &'a RefCell<Vec<Decoded>>,
     walk: Walk<'a>,
@@ -201,52 +200,75 @@ impl Reader<'_, '_> {
         &mut self,
         hostnames: &mut Option<Hostnames<'_>>,
         schedule: &mut Schedule,
-        stopped: &Commands<SwitchNames>,
+        commands: &Commands<Command>,
     ) -> libbpf_rs::Result<Ended> {
+        let mut taken = Taken::All;
         loop {
-            if !self.drain(hostnames)? {
+            if taken == Taken::All {
+                self.collect_begun()?;
+            }
+            taken = self.take_some(hostnames)?;
+            if taken == Taken::ReceiverGone {
                 return Ok(Ended::Gone);
             }
             if Instant::now() >= schedule.next {
-                if !self.tick(hostnames, false)? {
-                    return Ok(Ended::Gone);
-                }
-                // Ticks that were missed are one tick: the schedule stays as it was set.
-                while schedule.next <= Instant::now() {
-                    schedule.next += schedule.interval;
-                }
+                let Some(at) = self.tick(hostnames, false)? else { return Ok(Ended::Gone) };
+                schedule.was_read(at);
             }
-            let wait = DRAIN_EVERY.min(schedule.next.saturating_duration_since(Instant::now()));
-            match stopped.recv_timeout(wait) {
-                Ok(SwitchNames(on)) if on != hostnames.is_some() => return Ok(Ended::Switched(on)),
+            // Between batches: where more comes than is taken, the ring is never empty.
+            let wait = match taken {
+                Taken::Some => Duration::ZERO,
+                _ => DRAIN_EVERY.min(schedule.next.saturating_duration_since(Instant::now())),
+            };
+            match commands.recv_timeout(wait) {
+                Ok(Command::Names(on)) if on != hostnames.is_some() => {
+                    return Ok(Ended::Switched(on));
+                }
+                Ok(Command::Begin(begin)) => schedule.begin(begin),
                 Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(Ended::Stopped),
             }
         }
     }
 
-    /// Sends all events; false when the receiver has gone.
-    fn drain(&mut self, hostnames: &mut Option<Hostnames<'_>>) -> libbpf_rs::Result<bool> {
+    /// Has the begun connections that are not reported yet written into the ring of events.
+    fn collect_begun(&mut self) -> libbpf_rs::Result<()> {
         if self.skel.maps.bss_data.as_deref().is_some_and(|bss| bss.some_begun) {
             set(&mut self.skel, |bss| bss.some_begun = false);
-            // They come through the ring of events.
             self.walk.run(&mut self.skel, walk_over::WALK_BEGUN, 1, |_| {})?;
         }
-        loop {
-            let read = self.ring.consume_raw_n(BATCH_RECORDS);
-            if read < 0 {
-                return Err(libbpf_rs::Error::from_raw_os_error(-read));
+        Ok(())
+    }
+
+    /// Sends what the ring holds now, and no more: records may come faster than they are sent.
+    fn take_held(&mut self, hostnames: &mut Option<Hostnames<'_>>) -> libbpf_rs::Result<Taken> {
+        self.collect_begun()?;
+        let mut taken = Taken::Some;
+        for _ in 0..self.ring_records.div_ceil(BATCH_RECORDS) {
+            taken = self.take_some(hostnames)?;
+            if taken != Taken::Some {
+                break;
             }
-            let decoded = std::mem::take(&mut *self.events.borrow_mut());
-            let some = !decoded.is_empty();
-            let events = self.completed(decoded)?;
-            // A name that a process had before it connected comes before the connection.
-            if !self.send_names(hostnames)? || (some && !self.send(events, None)) {
-                return Ok(false);
-            }
-            if usize::try_from(read).unwrap_or(0) < BATCH_RECORDS {
-                return Ok(true);
-            }
+        }
+        Ok(taken)
+    }
+
+    /// Sends a batch of the events.
+    fn take_some(&mut self, hostnames: &mut Option<Hostnames<'_>>) -> libbpf_rs::Result<Taken> {
+        let read = self.ring.consume_raw_n(BATCH_RECORDS);
+        if read < 0 {
+            return Err(libbpf_rs::Error::from_raw_os_error(-read));
+        }
+        let decoded = std::mem::take(&mut *self.events.borrow_mut());
+        let some = !decoded.is_empty();
+        let events = self.completed(decoded)?;
+        // A name that a process had before it connected comes before the connection.
+        if !self.send_names(hostnames)? || (some && !self.send(clock::now(), events, None)) {
+            return Ok(Taken::ReceiverGone);
+        }
+        match usize::try_from(read).unwrap_or(0) < BATCH_RECORDS {
+            true => Ok(Taken::All),
+            false => Ok(Taken::Some),
         }
     }
 
@@ -287,12 +309,15 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// Reads the living sockets. After a loss all of them, so that those whose end was lost are missed.
+    /// Reads the living sockets, and sends them; the time of that, or `None` when the receiver has gone. After a loss
+    /// it reads all, so that those whose end was lost are missed.
+    ///
+    /// `last`: nothing is read later. All programs have to be attached.
     fn tick(
         &mut self,
         hostnames: &mut Option<Hostnames<'_>>,
         last: bool,
-    ) -> libbpf_rs::Result<bool> {
+    ) -> libbpf_rs::Result<Option<Mono>> {
         let progs = &self.skel.progs;
         let changes =
             [&progs.tcp_state, &progs.tcp_state_raw, &progs.tcp_gone, &progs.sent, &progs.received];
@@ -321,41 +346,56 @@ impl Reader<'_, '_> {
                 tick.left_out += 1;
             }
         })?;
+        // After the sockets: an entry is then never older than TCP's counters of its socket.
+        self.walk_shares()?;
+        let mut samples: Vec<Conn> =
+            decoded.into_iter().map(|decoded| self.shares.complete(decoded)).collect();
+        if last {
+            self.walk_peers(&mut tick)?;
+            // A program that was ending a socket then has written its record after this.
+            grace_period();
+        }
         // The walk itself ended sockets that were gone. A socket that ends after its sample is no sample,
         // and one that begins after the walk is.
         self.closed.clear();
         self.latest = Some(HashMap::new());
-        let goes_on = self.drain(hostnames);
+        let taken = self.take_held(hostnames);
         let mut latest = self.latest.take().unwrap_or_default();
-        if !goes_on? {
-            return Ok(false);
+        if taken? == Taken::ReceiverGone {
+            return Ok(None);
         }
         latest.retain(|cookie, _| !self.closed.contains(cookie));
-        decoded.retain(|d| {
-            let event = latest.get(&d.conn.cookie);
-            !self.closed.contains(&d.conn.cookie) && event.is_none_or(|e| e.at <= d.conn.at)
+        samples.retain(|sample| {
+            let event = latest.get(&sample.cookie);
+            !self.closed.contains(&sample.cookie) && event.is_none_or(|e| e.at <= sample.at)
         });
-        for sample in &decoded {
-            latest.remove(&sample.conn.cookie);
+        for sample in &samples {
+            latest.remove(&sample.cookie);
         }
-        // After the sockets: an entry is then never older than TCP's counters of its socket.
-        self.walk_shares()?;
         if tick.complete {
-            let living: HashSet<u64> = decoded.iter().map(|d| d.conn.cookie).collect();
+            let living: HashSet<u64> = samples.iter().map(|sample| sample.cookie).collect();
             let is_gone = |cookie: &u64| !living.contains(cookie) && !latest.contains_key(cookie);
             for cookie in shared.into_iter().filter(is_gone) {
                 self.shares.end(cookie, &self.skel.maps.shares)?;
             }
         }
-        tick.samples = decoded.into_iter().map(|d| self.shares.complete(d)).collect();
+        tick.samples = samples;
         let since = latest.into_values().map(|conn| Conn { event: ConnEvent::Sample, ..conn });
         tick.samples.extend(since);
-        let peers = &mut self.peers;
-        self.walk.run(&mut self.skel, walk_over::WALK_PEERS, decode::PEER_BYTES, |record| {
+        if !last {
+            // After the ends: the entries of a socket that ended are deleted.
+            self.walk_peers(&mut tick)?;
+            self.peers.end_tick(&self.skel.maps.peers)?;
+        }
+        let now = clock::now();
+        Ok(self.send(now, Vec::new(), Some(tick)).then_some(now.mono))
+    }
+
+    fn walk_peers(&mut self, tick: &mut ConnectionsTick) -> libbpf_rs::Result<()> {
+        let (skel, peers) = (&mut self.skel, &mut self.peers);
+        self.walk.run(skel, walk_over::WALK_PEERS, decode::PEER_BYTES, |record| {
             tick.peers.extend(peers.take(record));
-        })?;
-        peers.end_tick(&self.skel.maps.peers)?;
-        Ok(self.send(Vec::new(), Some(tick)))
+        })
     }
 
     /// Events that found no room in the ring, or for which the kernel did not run the program.
@@ -384,8 +424,7 @@ impl Reader<'_, '_> {
         Ok(found.is_none_or(|found| self.sink.blocking_send(ProbeEvent::Hostnames(found)).is_ok()))
     }
 
-    fn send(&self, events: Vec<Conn>, tick: Option<ConnectionsTick>) -> bool {
-        let now = clock::now();
+    fn send(&self, now: Stamp, events: Vec<Conn>, tick: Option<ConnectionsTick>) -> bool {
         let limits = self.limits();
         let batch = ConnectionsBatch {
             at: now.mono,

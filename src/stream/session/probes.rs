@@ -41,9 +41,7 @@ impl Session {
                 say(&problem.to_string());
             }
             ProbeEvent::Cgroups(made) => self.cgroups_made(&made),
-            // Before `ready`: the totals of talkers run from their start, and connections that exist
-            // by then are known.
-            ProbeEvent::Talkers(samples) => self.early.push(samples),
+            // Before `ready`: connections that exist by then are known.
             ProbeEvent::Connections(batch) => {
                 self.owners.apply(&batch);
                 self.owners.take_changes();
@@ -54,18 +52,20 @@ impl Session {
                 self.failed |= self.wanted.has(Kind::Slow) && !self.is_timed;
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
-            ProbeEvent::Io(sample) => self.early_io.push(sample),
-            ProbeEvent::SlowCalls(slow) => self.early_slow.push(slow),
             ProbeEvent::Listeners(found) => self.early_listeners = Some(*found),
             ProbeEvent::Started(ProbeInfo::Listeners(info)) => {
                 add_missing(&mut self.coverage.missing, &info.missing);
             }
-            ProbeEvent::Ended(_)
+            // The totals of talkers run from their start; the other probes begin when they are asked to.
+            early @ (ProbeEvent::Talkers(_)
             | ProbeEvent::Opens(_)
             | ProbeEvent::Processes(_)
+            | ProbeEvent::Files(_)
+            | ProbeEvent::Io(_)
+            | ProbeEvent::SlowCalls(_)) => self.early.push(early),
+            ProbeEvent::Ended(_)
             | ProbeEvent::OpensUnderWay(_)
             | ProbeEvent::FileCallsUnderWay(_)
-            | ProbeEvent::Files(_)
             | ProbeEvent::Links(_) => {}
         }
     }

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use nix::time::{ClockId, clock_gettime};
 
 use super::hostnames;
-use super::{ConnectionsConfig, SwitchNames};
+use super::{Begin, Command, ConnectionsConfig};
 use crate::clock;
 use crate::model::conn::{
     Carried, Conn, ConnEvent, ConnectionsBatch, ConnectionsTick, Holder, Owner, Share, TCP,
@@ -65,7 +65,7 @@ pub(super) fn read(
     why: &Problem,
     program: &str,
     config: &ConnectionsConfig,
-    stopped: &Commands<SwitchNames>,
+    commands: &Commands<Command>,
     sink: &Sink,
 ) -> Result<(), Problem> {
     let cannot = |e: &io::Error| {
@@ -94,10 +94,16 @@ pub(super) fn read(
     let interval = config.interval;
     let mut pause = interval;
     loop {
-        let ends = match stopped.recv_timeout(pause) {
-            Ok(SwitchNames(_)) => {
+        let mut answer = None;
+        let ends = match commands.recv_timeout(pause) {
+            Ok(Command::Names(_)) => {
                 let refused = ProbeEvent::Hostnames(hostnames::while_polled());
                 sink.blocking_send(refused).is_err()
+            }
+            // No bytes are counted from there: any poll will do.
+            Ok(Command::Begin(Begin { began, .. })) => {
+                answer = Some(began);
+                false
             }
             Err(mpsc::RecvTimeoutError::Timeout) => false,
             Err(mpsc::RecvTimeoutError::Disconnected) => true,
@@ -106,9 +112,12 @@ pub(super) fn read(
         let batch = poller.poll(interval).map_err(|e| {
             Problem::new("poll the connections", e.to_string(), "start ebpftop again")
         })?;
+        let at = batch.at;
         if sink.blocking_send(ProbeEvent::Connections(batch)).is_err() {
             return Ok(());
         }
+        // An error: the run has ended.
+        answer.map(|began| began.send(at));
         if ends {
             return Ok(());
         }
