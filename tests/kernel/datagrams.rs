@@ -204,3 +204,67 @@ fn extension_headers_hide_no_port() {
     );
     assert_eq!((bytes(&run.row(sender)), bytes(&run.row(receiver))), ((0, 300), (300, 0)));
 }
+
+/// Too large for a datagram, and refused by the peer's kernel at the call after.
+#[test]
+fn calls_that_fail_count_nothing() {
+    let stream = here();
+    let closed = udp().local_addr().unwrap();
+    let child = process(|| {
+        let socket = udp();
+        assert!(socket.send_to(&[0; 66_000], closed).is_err());
+        socket.connect(closed).unwrap();
+        socket.send(&[0; 30]).unwrap();
+        assert!(socket.send(&[0; 500]).is_err());
+    });
+    done(child);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(child)), (0, 30));
+}
+
+/// Both ends are one socket, and one connection.
+#[test]
+fn a_connection_to_itself_has_both_directions_once() {
+    let stream = here();
+    let child = process(|| {
+        let one = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+        let at = nix::sys::socket::SockaddrIn::new(127, 0, 0, 1, 4_321);
+        nix::sys::socket::bind(one.as_raw_fd(), &at).unwrap();
+        nix::sys::socket::connect(one.as_raw_fd(), &at).unwrap();
+        let mut one = TcpStream::from(one);
+        std::io::Write::write_all(&mut one, &[0; 300]).unwrap();
+        std::io::Read::read_exact(&mut one, &mut [0; 300]).unwrap();
+    });
+    done(child);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(child)), (300, 300));
+    assert_eq!(run.by("close", child).len(), 1);
+}
+
+/// One call sends ten datagrams; they are received one by one, or by one call.
+#[test]
+fn segmented_datagrams_have_the_bytes_of_their_calls() {
+    for merged in [false, true] {
+        let stream = here();
+        let to = udp();
+        let address = to.local_addr().unwrap();
+        setsockopt(&to, sockopt::UdpGroSegment, &merged).unwrap();
+        let sender = process(|| {
+            let from = udp();
+            setsockopt(&from, sockopt::UdpGsoSegment, &100).unwrap();
+            assert_eq!(from.send_to(&[0; 1_000], address).unwrap(), 1_000);
+        });
+        let receiver = process(|| {
+            let mut received = 0;
+            while received < 1_000 {
+                received += to.recv(&mut [0; 2_000]).unwrap();
+            }
+        });
+        drop(to);
+        done(sender);
+        done(receiver);
+        let run = end(stream);
+        assert_eq!(bytes(&run.row(sender)), (0, 1_000), "{merged}");
+        assert_eq!(bytes(&run.row(receiver)), (1_000, 0), "{merged}");
+    }
+}
