@@ -268,3 +268,31 @@ fn segmented_datagrams_have_the_bytes_of_their_calls() {
         assert_eq!(bytes(&run.row(receiver)), (1_000, 0), "{merged}");
     }
 }
+
+/// A datagram to a group counts once at the sender, and where a process reads it.
+#[test]
+fn multicast_has_the_bytes_of_its_calls() {
+    const GROUP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(239, 1, 2, 3);
+    let stream = here();
+    let lo = std::net::Ipv4Addr::LOCALHOST;
+    let to = UdpSocket::bind(SocketAddr::from((GROUP, 0))).unwrap();
+    to.join_multicast_v4(&GROUP, &lo).unwrap();
+    let address = to.local_addr().unwrap();
+    let sender = process(|| {
+        let from = udp();
+        for _ in 0..5 {
+            assert_eq!(from.send_to(&[0; 200], address).unwrap(), 200);
+        }
+    });
+    let receiver = process(|| {
+        for _ in 0..5 {
+            assert_eq!(to.recv(&mut [0; 300]).unwrap(), 200);
+        }
+    });
+    drop(to);
+    done(sender);
+    done(receiver);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(sender)), (0, 1_000));
+    assert_eq!(bytes(&run.row(receiver)), (1_000, 0));
+}

@@ -355,3 +355,34 @@ fn what_is_not_sent_and_both_windows_are_those_of_ss() {
     tty.send("q");
     assert_eq!(tty.wait(), 0);
 }
+
+/// A socket that is disconnected begins a connection of its own with each connect.
+#[test]
+fn a_socket_that_connects_again_has_the_bytes_of_each_connection() {
+    let stream = here();
+    let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
+    let to = listener.local_addr().unwrap();
+    let child = process(|| {
+        let mut client = TcpStream::connect(to).unwrap();
+        for again in [true, true, false] {
+            client.write_all(&[1; 5_000]).unwrap();
+            client.read_exact(&mut [0; 100]).unwrap();
+            if again {
+                disconnect(&client);
+                connect(client.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
+            }
+        }
+    });
+    for _ in 0..3 {
+        let (mut server, _) = listener.accept().unwrap();
+        server.read_exact(&mut [0; 5_000]).unwrap();
+        server.write_all(&[1; 100]).unwrap();
+        // Ends by the client's reset or FIN.
+        let _ = server.read(&mut [0]);
+    }
+    done(child);
+    let run = end(stream);
+    assert_eq!(bytes(&run.row(child)), (300, 15_000));
+    let closes = run.by("close", child);
+    assert_eq!(closes.iter().map(bytes).collect::<Vec<_>>(), [(100, 5_000); 3]);
+}
