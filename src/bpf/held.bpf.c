@@ -63,39 +63,62 @@ static __always_inline bool fill(struct held_head *head, __u64 task, __u64 inode
 }
 
 /* Not 0 where there was no room: the kernel then comes with the same element again. */
-static __always_inline long write_record(struct seq_file *seq, struct held_head *head,
-					 const char *path, long bytes)
+static __always_inline long write_head(struct seq_file *seq, struct held_head *head)
 {
-	head->path_len = 0;
-	if (path && bytes > 1 && bytes <= HELD_PATH_BYTES)
+	return bpf_seq_write(seq, head, sizeof(*head));
+}
+
+/* The same with a path of so many bytes, the NUL included; none where it could not be read. */
+static __always_inline void write_with_path(struct seq_file *seq, struct held_head *head,
+					    const char *path, long bytes)
+{
+	if (bytes > 1 && bytes <= HELD_PATH_BYTES)
 		head->path_len = bytes - 1;
-	if (bpf_seq_write(seq, head, sizeof(*head)))
-		return -1;
-	return head->path_len ? bpf_seq_write(seq, path, head->path_len & (HELD_PATH_BYTES - 1)) :
-				0;
+	if (!write_head(seq, head) && head->path_len)
+		bpf_seq_write(seq, path, head->path_len & (HELD_PATH_BYTES - 1));
+}
+
+/* Fills in the head of a descriptor; false where it is not to be reported. */
+static __always_inline bool fill_descriptor(struct held_head *head, struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+
+	if (!task || !file ||
+	    !fill(head, (__u64)task, (__u64)file->f_inode, (__u64)file->f_path.dentry))
+		return false;
+	head->as = HELD_DESCRIPTOR;
+	head->fd = ctx->fd;
+	head->flags = file->f_flags;
+	head->offset = file->f_pos;
+	return true;
 }
 
 SEC("iter/task_file")
 int held_descriptors(struct bpf_iter__task_file *ctx)
 {
-	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct held_head head = {};
 	__u32 zero = 0;
 	char *path;
 
-	if (!task || !file)
+	if (!file || !fill_descriptor(&head, ctx))
 		return 0;
-	if (!fill(&head, (__u64)task, (__u64)file->f_inode, (__u64)file->f_path.dentry))
-		return 0;
-	head.as = HELD_DESCRIPTOR;
-	head.fd = ctx->fd;
-	head.flags = file->f_flags;
-	head.offset = file->f_pos;
 	path = bpf_map_lookup_elem(&scratch, &zero);
 	if (path) /* always: it has one element a CPU */
-		write_record(ctx->meta->seq, &head, path,
-			     bpf_d_path(&file->f_path, path, HELD_PATH_BYTES));
+		write_with_path(ctx->meta->seq, &head, path,
+				bpf_d_path(&file->f_path, path, HELD_PATH_BYTES));
+	return 0;
+}
+
+/* The same without paths: kernel 5.10 refuses bpf_d_path to iterators. */
+SEC("?iter/task_file")
+int held_fds(struct bpf_iter__task_file *ctx)
+{
+	struct held_head head = {};
+
+	if (fill_descriptor(&head, ctx))
+		write_head(ctx->meta->seq, &head);
 	return 0;
 }
 
@@ -107,7 +130,7 @@ static __always_inline void write_place(struct seq_file *seq, __u64 task, __u64 
 	if (!dentry || !fill(&head, task, WORD(dentry, dentry, d_inode), dentry))
 		return;
 	head.as = as;
-	write_record(seq, &head, 0, 0);
+	write_head(seq, &head);
 }
 
 SEC("iter/task")
@@ -160,7 +183,7 @@ int held_mappings(struct bpf_iter__task_vma *ctx)
 			return 0;
 	}
 	head.as = HELD_MAPPED;
-	if (write_record(ctx->meta->seq, &head, 0, 0))
+	if (write_head(ctx->meta->seq, &head))
 		last_mapped = 0;
 	return 0;
 }

@@ -60,7 +60,8 @@ pub struct Held {
     pub cgroup_id: u64,
     pub held_as: HeldAs,
     /// The absolute path that a descriptor was opened by, in its mount namespace, `pipe:[7]` outside of the
-    /// tree; `None` for what is no descriptor, and for 4,095 bytes or more.
+    /// tree; `None` for what is no descriptor, for 4,095 bytes or more, and where the kernel has refused the
+    /// program that reads it.
     pub path: Option<Box<[u8]>>,
     /// No name leads to it any more.
     pub deleted: bool,

@@ -99,6 +99,8 @@ pub const HOLDERS: &str = "connections: older ones, other holders";
 pub const WALK: &str = "connections: counts while they live";
 /// The files behind the descriptors of processes.
 pub const HELD_DESCRIPTORS: &str = "held files: descriptors";
+/// The paths that these were opened by.
+pub const HELD_PATHS: &str = "held files: paths of descriptors";
 /// Working directories, roots and executables of processes.
 pub const HELD_PLACES: &str = "held files: working directories, roots, executables";
 /// Files in the memory of processes.
@@ -149,7 +151,7 @@ macro_rules! with_calls {
 }
 
 /// All features of all objects. A feature that needs another one's programs names these too.
-pub const FEATURES: [Feature; 36] = [
+pub const FEATURES: [Feature; 37] = [
     feature(Object::Opens, OPEN_CALLS, &[&["open_exit"], &["open_exit_516"]]),
     feature(Object::Opens, OPEN_ENTRY, &[&["open_enter"]]),
     feature(Object::Opens, UNDER_WAY, &[&["opens_under_way", "open_enter"]]),
@@ -186,7 +188,8 @@ pub const FEATURES: [Feature; 36] = [
     feature(Object::Connections, ACCEPTS_V6, &[&["accepts_v6"]]),
     feature(Object::Connections, HOLDERS, &[&["holders"]]),
     feature(Object::Connections, WALK, &[&["walk"], &["walk_raw"]]),
-    feature(Object::Held, HELD_DESCRIPTORS, &[&["held_descriptors"]]),
+    feature(Object::Held, HELD_DESCRIPTORS, &[&["held_descriptors"], &["held_fds"]]),
+    feature(Object::Held, HELD_PATHS, &[&["held_descriptors"]]),
     feature(Object::Held, HELD_PLACES, &[&["held_places"]]),
     feature(Object::Held, HELD_MAPPINGS, &[&["held_mappings"]]),
     feature(Object::Hostnames, HOSTNAMES_DNS, &[&["names_arrive", "names_leave"]]),

@@ -248,7 +248,7 @@ fn held<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(
         key!(
             "resolved",
-            "path that it was opened by, in the process's mount namespace; null as for fd"
+            "path that it was opened by, in the process's mount namespace; null as for fd, and where the kernel does not give it"
         ),
         |r| r.resolved.as_deref().map(Text),
     );

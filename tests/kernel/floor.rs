@@ -1,7 +1,9 @@
 //! Coverage of the opens probe on this kernel, whichever it is: all that the kernel can show, and a
 //! word on the rest.
 
+use crate::common::conns::{Gate, done, process};
 use crate::common::opens::{in_child, watch};
+use crate::common::program::run;
 use ebpftop::model::coverage::Missing;
 use ebpftop::model::open::{ResolvedKind, Syscall};
 use ebpftop::probes::{OpensConfig, programs};
@@ -124,4 +126,33 @@ fn the_form_for_the_oldest_kernel_reports_the_same() {
     });
     assert_eq!(reported[0].len(), 5);
     assert_eq!(reported[0], reported[1]);
+}
+
+#[test]
+fn holders_of_a_file_are_listed_with_as_much_as_this_kernel_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let file = root.join("held");
+    std::fs::write(&file, "x").unwrap();
+    let (held, end) = (Gate::new(), Gate::new());
+    let holder = process(|| {
+        std::env::set_current_dir(&root).unwrap();
+        let opened = std::fs::File::open("held").unwrap();
+        held.open();
+        end.wait();
+        drop(opened);
+    });
+    held.wait();
+    let has_paths = kernel() >= (5, 12);
+    for (asked, held_as) in [(&file, "descriptor"), (&root, "cwd")] {
+        let ended = run(&["report", "--by", "holder", asked.to_str().unwrap(), "--format", "json"]);
+        assert_eq!(ended.code(), i32::from(!has_paths), "{}", ended.stderr);
+        let rows = ended.of_type("report");
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((&row["pid"], &row["held_as"]), (&holder.as_raw().into(), &held_as.into()));
+        let path = asked.to_str().filter(|_| has_paths && held_as == "descriptor");
+        assert_eq!(row["resolved"], serde_json::json!(path), "{row}");
+    }
+    end.open();
+    done(holder);
 }

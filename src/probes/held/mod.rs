@@ -53,7 +53,10 @@ impl Load for HeldObject {
             let link = choice.uses(name).then(|| program.attach()).transpose();
             link.map_err(|e| LoadError::of_attach(name, &e))
         };
-        let descriptors = attach(&progs.held_descriptors, "held_descriptors")?;
+        let descriptors = match attach(&progs.held_descriptors, "held_descriptors")? {
+            None => attach(&progs.held_fds, "held_fds")?,
+            named => named,
+        };
         let places = attach(&progs.held_places, "held_places")?;
         let mappings = attach(&progs.held_mappings, "held_mappings")?;
         Ok(Reader { skel, descriptors, places, mappings, missing: Vec::new() })
