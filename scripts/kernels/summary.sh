@@ -80,6 +80,8 @@ print_instructions() {
 ALTERNATIVES=(open_exit open_exit_516 open_enter uring_submit)
 ALTERNATIVES+=(compat_exit compat_exit_516)
 ALTERNATIVES+=(io_exit io_exit_516 io_enter io_enter_516 change_exit change_exit_516 change_enter)
+# The kernel keeps 15 bytes of a name: process_exec_516.
+ALTERNATIVES+=(process_exec process_exec_51)
 ALTERNATIVES+=(xdp_frags xdp_plain tcx_ingress tcx_egress socket_filter)
 
 # The alternatives that no kernel took; nothing when not all the kernels ran.

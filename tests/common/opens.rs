@@ -5,6 +5,7 @@ use std::time::Instant;
 use ebpftop::model::event::{OpensInfo, ProbeEnd, ProbeEvent, ProbeInfo};
 use ebpftop::model::file_change::FileChanges;
 use ebpftop::model::open::{Ended, LostOpens, Open, OpenBatch, OpenCounts, OpenMeta, ResolvedKind};
+use ebpftop::model::process_event::ProcessEvent;
 use ebpftop::probes::{CHANNEL_DEPTH, OpensConfig, ProbeThread, opens};
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -50,6 +51,8 @@ pub struct All {
     pub counts: OpenCounts,
     /// Changes of files, as they came.
     pub changes: Vec<FileChanges>,
+    /// Starts and ends of processes.
+    pub processes: Vec<ProcessEvent>,
 }
 
 impl All {
@@ -124,6 +127,7 @@ impl Watch {
                     return all;
                 }
                 ProbeEvent::Files(changes) => all.changes.push(changes),
+                ProbeEvent::Processes(events) => all.processes.extend(events.events),
                 ProbeEvent::Cgroups(_) => {}
                 other => panic!("unexpected {other:?}"),
             }

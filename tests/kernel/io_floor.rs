@@ -6,6 +6,7 @@ use std::io::{IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use super::floor::{kernel, print_coverage};
@@ -14,6 +15,7 @@ use crate::common::opens::{in_child, watch as watch_opens};
 use crate::common::user_fault::late_page;
 use ebpftop::model::coverage::Missing;
 use ebpftop::model::file_change::Op;
+use ebpftop::model::process_event::ProcessAction;
 use ebpftop::model::slow_call::IoCall;
 use ebpftop::probes::OpensConfig;
 use ebpftop::probes::io::IoConfig;
@@ -99,10 +101,12 @@ fn bytes_and_slow_calls_are_counted() {
 }
 
 #[test]
-fn each_change_is_reported() {
+fn each_change_and_each_process_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let config = OpensConfig { calls: false, files: true, ..OpensConfig::default() };
+    // With the programs of processes, whose form depends on the kernel, too.
+    let config =
+        OpensConfig { calls: false, files: true, processes: true, ..OpensConfig::default() };
     let watch = watch_opens(config);
     let missing: Vec<Missing> = watch
         .info
@@ -124,8 +128,16 @@ fn each_change_is_reported() {
         fs::remove_file(at("moved")).unwrap();
         fs::create_dir(at("dir")).unwrap();
         fs::remove_dir(at("dir")).unwrap();
+        assert!(Command::new("/bin/true").status().unwrap().success());
     });
     let all = watch.finish_all(|_| true);
+    let actions: Vec<_> = all
+        .processes
+        .iter()
+        .filter(|event| event.ppid == child)
+        .map(|event| matches!(event.action, ProcessAction::Exit(_)))
+        .collect();
+    assert_eq!(actions, [false, true], "{:?}", all.processes);
     let events = all.changes.iter().flat_map(|changes| &changes.events);
     let rows: Vec<_> = events
         .filter(|event| event.key.tgid == child)
