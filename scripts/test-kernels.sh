@@ -51,6 +51,9 @@ esac
 # The modules of tests/kernel that are run; one that does not exist is a failure.
 # TESTS='opens resolved' runs others instead, TESTS=all every one.
 read -ra tests <<<"${TESTS:-$default_tests}"
+# Modules that are run beside these in a guest: bytes of connections, which two ways count.
+connection_tests=(connections conn_sums calls datagrams)
+also() { case "${TESTS:-}${ARCH:-x86_64} $1" in "x86_64 6.12" | "x86_64 6.1") echo "${connection_tests[*]}" ;; esac }
 # Seconds for one module, for one guest: only a hang takes so long. Guests at a time.
 test_limit=${TEST_LIMIT:-$default_test_limit}
 guest_limit=${GUEST_LIMIT:-$default_guest_limit}

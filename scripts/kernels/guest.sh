@@ -27,7 +27,7 @@ $(tail -30 "$cache/cargo.log")"
 	if [ "${tests[*]}" = all ]; then
 		mapfile -t tests < <("$cache/tests/kernel" --list | sed -n 's/::.*: test$//p' | sort -u)
 	fi
-	for name in "${tests[@]}" "${CONTROL_TESTS[@]}"; do
+	for name in "${tests[@]}" "${connection_tests[@]}" "${CONTROL_TESTS[@]}"; do
 		[ -e "tests/kernel/$name.rs" ] || [ -e "tests/soak/$name.rs" ] || die "there is no tests/kernel/$name.rs"
 	done
 	"${can_list[@]}" check_floors
@@ -130,7 +130,8 @@ list_tests() {
 		control_tests "$dir/root"
 		return
 	fi
-	for name in "${tests[@]}"; do
+	# shellcheck disable=SC2046 # one module a word
+	for name in "${tests[@]}" $(also "$guest"); do
 		args=
 		# Names are chosen by a part of them: `files::` is in `stream_files::`.
 		for other in tests/kernel/?*"$name".rs; do

@@ -98,11 +98,12 @@ pub fn at_rest() {
     });
 }
 
-/// Events of a run that may be lost in an emulated machine: a packet that arrives while the program runs in
-/// a process's context changes the state of a connection, and the kernel does not run a program in the
-/// midst of itself (05b24ff9b2cf, kernel 6.1). Elsewhere none is.
+/// Events of a run that may be lost in an emulated machine: packets that arrive while the program runs in
+/// a process's context change the state of connections, and the kernel does not run a program in the
+/// midst of itself (05b24ff9b2cf, kernel 6.1). One interrupt can bring all that wait. The counts hold all the
+/// same: the walk finds what was lost. Elsewhere none is.
 fn may_be_skipped() -> u64 {
-    if slowness() > 1 { 2 } else { 0 }
+    if slowness() > 1 { u64::MAX } else { 0 }
 }
 
 /// Ends a run whose processes a filter chooses.

@@ -72,8 +72,9 @@ fn tcp_is_counted_at_both_ends_to_the_byte() {
 #[test]
 fn retransmissions_count_once() {
     let stream = here();
-    // A queue that is too short for what comes loses frames.
-    crate::common::net::run("tc", "qdisc add dev lo root tbf rate 100mbit burst 70kb limit 80kb");
+    // The queue cuts what TCP hands it into frames, and loses those that it has no room for.
+    ip("link set lo mtu 1500");
+    crate::common::net::run("tc", "qdisc add dev lo root tbf rate 100mbit burst 10kb limit 20kb");
     let listener = TcpListener::bind(local("127.0.0.1")).unwrap();
     let to = listener.local_addr().unwrap();
     let server = process(|| serve(&listener, 10));
