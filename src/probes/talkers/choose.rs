@@ -71,8 +71,9 @@ pub(super) fn rx_hooks(row: &Row, mode: XdpMode) -> Vec<Hook> {
                 // Native is never taken: no driver is known for certain to attach it without a reset
                 // of the link and without a loss for bulk traffic. ixgbe, i40e, ice, mlx5 and bnxt
                 // rebuild their queues (cilium#18636), veth loses TSO (three quarters of bulk TCP).
-                if GENERIC_IS_HARMLESS.contains(&driver) || changed_by_generic(row) == Some(vec![])
-                {
+                let harmless = GENERIC_IS_HARMLESS.contains(&driver)
+                    || changed_by_generic(row) == Some(vec![]);
+                if harmless && !(row.warning_panics && generic_warns(row)) {
                     hooks.push(Hook::Generic);
                 }
             }
@@ -117,10 +118,19 @@ fn changed_by_generic(row: &Row) -> Option<Vec<&str>> {
     if features.is_empty() {
         return None;
     }
-    let changes = |f: &&Feature| {
-        ["rx-lro", "rx-gro-hw"].contains(&f.name.as_str()) && !f.fixed && (f.active || f.requested)
-    };
+    let changes = |f: &&Feature| is_for_generic(f) && !f.fixed && (f.active || f.requested);
     Some(features.iter().filter(changes).map(|f| f.name.as_str()).collect())
+}
+
+/// Whether the kernel warns in its log when generic XDP is attached: a feature that it cannot switch off
+/// stays on (`dev_disable_lro` and `dev_disable_gro_hw`, net/core/dev.c), as on virtio_net of some machines.
+fn generic_warns(row: &Row) -> bool {
+    row.driver.features.iter().any(|f| is_for_generic(f) && f.fixed && f.active)
+}
+
+/// A feature that `generic_xdp_install` switches off.
+fn is_for_generic(feature: &Feature) -> bool {
+    ["rx-lro", "rx-gro-hw"].contains(&feature.name.as_str())
 }
 
 /// Effects of `hook` on other traffic on the interface; empty without any.
@@ -214,6 +224,7 @@ mod tests {
             driver: Rc::new(Driver { features, name: Some(driver.into()), speed_mbit: None }),
             detour: None,
             behind_tcx: false,
+            warning_panics: false,
         };
         row.link.driver = Some(driver.into());
         row
@@ -229,6 +240,12 @@ mod tests {
         assert_eq!(first(&row("bnxt_en", &[("rx-gro-hw", true, false)])), Hook::Tcx);
         assert_eq!(first(&row("virtio_net", &[("rx-gro-hw", true, false)])), Hook::Generic);
         assert_eq!(first(&row("x", &[])), Hook::Tcx, "unknown driver");
+        for (feature, hook) in
+            [(("rx-gro-hw", true, true), Hook::Tcx), (("rx-gro-hw", false, true), Hook::Generic)]
+        {
+            let panics = Row { warning_panics: true, ..row("virtio_net", &[feature]) };
+            assert_eq!(first(&panics), hook);
+        }
         let mut tun = row("tun", &[("rx-lro", false, true)]);
         tun.link.arphrd = 0xfffe;
         assert_eq!(first(&tun), Hook::Tcx);

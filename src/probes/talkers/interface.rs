@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) detour: Option<Detour>,
     /// A foreign TCX program runs before ours at the ingress.
     pub(super) behind_tcx: bool,
+    /// A warning in the kernel's log stops the machine.
+    pub(super) warning_panics: bool,
 }
 
 impl Row {

@@ -32,6 +32,7 @@ pub(super) struct Links {
     ifbs: HashSet<u32>,
     routes: Routes,
     at_tc: AtTc,
+    warning_panics: bool,
 }
 
 /// The effect of a batch of notifications.
@@ -63,6 +64,7 @@ impl Links {
             ifbs: HashSet::new(),
             routes: Routes::open()?,
             at_tc: AtTc::default(),
+            warning_panics: warning_panics(),
         })
     }
 
@@ -184,6 +186,7 @@ impl Links {
             driver,
             detour: self.at_tc.detour(raw.ifindex, |ifindex| self.ifbs.contains(&ifindex)),
             behind_tcx: self.at_tc.before_ours(raw.ifindex, ours),
+            warning_panics: self.warning_panics,
         };
         let would_get = choose::rx_hooks(&row, XdpMode::Auto).into_iter().next();
         row.link.price = would_get.map_or(String::new(), |hook| choose::price(&row, hook));
@@ -245,4 +248,9 @@ impl Links {
             .or_else(|| self.rows.iter().find(|r| r.link.up && !r.link.loopback))
             .or_else(|| self.rows.iter().find(|r| r.link.loopback))
     }
+}
+
+/// Whether a warning in the kernel's log stops the machine (`kernel.panic_on_warn`).
+fn warning_panics() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/panic_on_warn").is_ok_and(|on| on.trim() != "0")
 }
