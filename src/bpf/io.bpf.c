@@ -240,6 +240,7 @@ enum shape {
 	SECOND_TO_FIRST,
 	FIRST_TO_SECOND,
 	FIRST_TO_THIRD,
+	SUBMITS, /* requests, none of which need be done */
 };
 
 static __always_inline enum shape shape_of(__u32 nr)
@@ -265,6 +266,8 @@ static __always_inline enum shape shape_of(__u32 nr)
 	case 275: /* splice */
 	case 326: /* copy_file_range */
 		return FIRST_TO_THIRD;
+	case 209: /* io_submit */
+		return SUBMITS;
 #elif defined(__TARGET_ARCH_arm64) /* include/uapi/asm-generic/unistd.h */
 	case 63: /* read */
 	case 65: /* readv */
@@ -285,6 +288,8 @@ static __always_inline enum shape shape_of(__u32 nr)
 	case 76: /* splice */
 	case 285: /* copy_file_range */
 		return FIRST_TO_THIRD;
+	case 2: /* io_submit */
+		return SUBMITS;
 #else
 #error "ebpftop knows x86_64 and aarch64 only"
 #endif
@@ -359,6 +364,14 @@ static __always_inline void descriptors(enum shape shape, __u64 regs, __s32 *fro
 	}
 }
 
+static __always_inline void count_uncounted(__u32 side, __u64 requests)
+{
+	struct io_rest *left = bpf_map_lookup_elem(&rest, &side);
+
+	if (left)
+		__sync_fetch_and_add(&left->uncounted, requests);
+}
+
 static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 {
 	struct call call = { .ret = ret, .side = side };
@@ -375,6 +388,11 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 	call.tgid = current_tgid();
 	if (is_own(call.tgid))
 		return 0;
+	if (shape == SUBMITS) {
+		if (ret > 0)
+			count_uncounted(call.side, ret);
+		return 0;
+	}
 	if (slow_ns) {
 		/* in any case: a time that is found later is taken for a call under way */
 		call.took_ns = end_of_call(repeat);
@@ -417,8 +435,8 @@ static __always_inline int entered(__u64 regs, __u32 nr, enum repeat repeat)
 	enum shape shape = shape_of(nr);
 	__s32 from, to;
 
-	if (shape == NEITHER || side > 1 || in_compat_call(bpf_get_current_task(), regs) ||
-	    is_own(current_tgid()))
+	if (shape == NEITHER || shape == SUBMITS || side > 1 ||
+	    in_compat_call(bpf_get_current_task(), regs) || is_own(current_tgid()))
 		return 0;
 	descriptors(shape, regs, &from, &to);
 	if (every_type || is_counted_type(from) || is_counted_type(to))

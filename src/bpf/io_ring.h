@@ -26,6 +26,12 @@ static __always_inline bool uring_writes(__u8 opcode)
 	       opcode == 23 /* WRITE */ || opcode == 61 /* WRITEV_FIXED */;
 }
 
+/* Between two files, of which the request holds one. */
+static __always_inline bool uring_splices(__u8 opcode)
+{
+	return opcode == 30 /* SPLICE */ || opcode == 33 /* TEE */;
+}
+
 /* Its file is not known yet: requests on files of every type are kept. */
 SEC("?tracepoint/io_uring/io_uring_submit_req")
 int io_uring_begun(struct trace_event_raw_io_uring_submit_req *ctx)
@@ -69,7 +75,11 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 	writes = uring_writes(opcode);
 	call.task = bpf_get_current_task();
 	call.tgid = current_tgid();
-	if (!(reads || writes) || is_own(call.tgid))
+	if (is_own(call.tgid))
+		return 0;
+	if (uring_splices(opcode) && res > 0)
+		count_uncounted(call.side, 1);
+	if (!(reads || writes))
 		return 0;
 	if (slow_ns)
 		call.took_ns = end_of_request(io);

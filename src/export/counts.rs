@@ -69,6 +69,8 @@ pub struct Counts {
     /// Calls on descriptors that were closed when they returned.
     unknown_io: Counter,
     untimed_io: Counter,
+    /// Requests whose bytes are not known.
+    uncounted_io: Counter,
     /// Changes of files are reported.
     has_files: bool,
     lost_changes: Counter,
@@ -109,6 +111,7 @@ impl Counts {
             has_slow: false,
             unknown_io: Counter::ZERO,
             untimed_io: Counter::ZERO,
+            uncounted_io: Counter::ZERO,
             has_files: false,
             lost_changes: Counter::ZERO,
             changes_reported: 0,
@@ -147,6 +150,7 @@ impl Counts {
                 let unknown = sample.unknown;
                 self.unknown_io.add(unknown.read_calls.saturating_add(unknown.write_calls));
                 self.untimed_io.add(sample.untimed);
+                self.uncounted_io.add(sample.uncounted);
             }
             ProbeEvent::Listeners(found) => {
                 let (groups, processes) = (&mut self.groups, &mut self.processes);

@@ -115,6 +115,12 @@ pub static UNTIMED_IO_CALLS: Family = counter(
     "",
     "With --slow: calls on files without a duration, since their beginning is not known.",
 );
+pub static UNCOUNTED_IO_REQUESTS: Family = counter(
+    "ebpftop_file_uncounted_requests",
+    "",
+    "",
+    "With --io: requests by io_submit, and splices by io_uring; their bytes are in no count.",
+);
 pub static FILE_CHANGES: Family = counter(
     "ebpftop_file_changes",
     "",
@@ -260,7 +266,7 @@ pub static RECORDING_ENDED: Family = gauge(
 );
 
 /// Every family, in the order of the text.
-pub static FAMILIES: [&Family; 45] = [
+pub static FAMILIES: [&Family; 46] = [
     &BUILD,
     &PROBE_UP,
     &FEATURES_MISSING,
@@ -273,6 +279,7 @@ pub static FAMILIES: [&Family; 45] = [
     &SLOW_CALLS,
     &UNKNOWN_IO_CALLS,
     &UNTIMED_IO_CALLS,
+    &UNCOUNTED_IO_REQUESTS,
     &FILE_CHANGES,
     &FILE_CHANGES_LOST,
     &INTERFACE_PACKETS,

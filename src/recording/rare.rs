@@ -71,6 +71,13 @@ pub(super) enum Rare<'a> {
     Listeners(Cow<'a, Listeners>),
     ListenersEnded,
     FileCallsUnderWay(Cow<'a, FileCallsUnderWay>),
+    /// As `Timed`, with [`IoSample::uncounted`].
+    Uncounted(
+        Cow<'a, IoSample>,
+        #[serde(deserialize_with = "list")] Cow<'a, [Times]>,
+        BesideTimes,
+        u64,
+    ),
 }
 
 /// Durations of the calls of a use, where these are known.
@@ -119,7 +126,9 @@ impl<'a> Rare<'a> {
             Rare::Containers(names) => names.len(),
             Rare::Processes(events) => events.events.len(),
             Rare::Files(changes) => changes.events.len(),
-            Rare::Io(sample) => sample.uses.len(),
+            Rare::Io(sample) | Rare::Timed(sample, ..) | Rare::Uncounted(sample, ..) => {
+                sample.uses.len()
+            }
             Rare::OpensUnderWay(found) => found.calls.len(),
             Rare::FileCallsUnderWay(found) => found.calls.len(),
             Rare::Listeners(found) => return found.rows.len() <= MAX_LISTENERS,
@@ -221,12 +230,12 @@ impl<'a> Rare<'a> {
             Rare::IoStarted(Ok(info)) => started(ProbeInfo::Io(info)),
             Rare::IoStarted(Err(problem)) => failed(ProbeId::Io, problem),
             Rare::Io(sample) => Seen::Probe(ProbeEvent::Io(sample.into_owned())),
-            Rare::Timed(sample, times, BesideTimes { other_slow, untimed }) => {
-                let mut sample = IoSample { other_slow, untimed, ..sample.into_owned() };
-                for (one, times) in sample.uses.iter_mut().zip(times.into_owned()) {
-                    one.times = times;
-                }
-                Seen::Probe(ProbeEvent::Io(sample))
+            Rare::Timed(sample, times, beside) => {
+                Seen::Probe(ProbeEvent::Io(with_times(sample, times, beside)))
+            }
+            Rare::Uncounted(sample, times, beside, uncounted) => {
+                let sample = with_times(sample, times, beside);
+                Seen::Probe(ProbeEvent::Io(IoSample { uncounted, ..sample }))
             }
             Rare::SlowCalls(slow) => Seen::Probe(ProbeEvent::SlowCalls(slow.into_owned())),
             Rare::IoEnded => Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
@@ -331,13 +340,29 @@ fn connections(batch: &ConnectionsBatch) -> Rare<'_> {
 /// Bytes of files, with durations where calls are timed. Beyond the longest list these are not written.
 fn io(sample: &IoSample) -> Rare<'_> {
     let beside = BesideTimes { other_slow: sample.other_slow, untimed: sample.untimed };
+    let uncounted = sample.uncounted;
     let sample = Cow::Borrowed(sample);
-    if beside == BesideTimes::default() && sample.uses.iter().all(|one| one.times.is_none()) {
+    let without_times =
+        beside == BesideTimes::default() && sample.uses.iter().all(|one| one.times.is_none());
+    if without_times && uncounted == 0 {
         return Rare::Io(sample);
     }
     let times = sample.uses.iter().map(|one| one.times.clone()).take(MOST_LIST);
     let times: Vec<Times> = times.collect();
-    Rare::Timed(sample, times.into(), beside)
+    match uncounted {
+        0 => Rare::Timed(sample, times.into(), beside),
+        _ => Rare::Uncounted(sample, times.into(), beside, uncounted),
+    }
+}
+
+/// The sample with the durations of each of its uses.
+fn with_times(sample: Cow<'_, IoSample>, times: Cow<'_, [Times]>, beside: BesideTimes) -> IoSample {
+    let BesideTimes { other_slow, untimed } = beside;
+    let mut sample = IoSample { other_slow, untimed, ..sample.into_owned() };
+    for (one, times) in sample.uses.iter_mut().zip(times.into_owned()) {
+        one.times = times;
+    }
+    sample
 }
 
 /// What [`IoSample`] has beside the durations of its uses.

@@ -314,12 +314,16 @@ fn bytes_of_files_are_recorded() {
     use crate::model::file_io::IoSample;
     let mut without_times = sample::io();
     without_times.uses.iter_mut().for_each(|one| one.times = None);
-    let plain = IoSample { other_slow: 0, untimed: 0, ..without_times.clone() };
+    let untimed = IoSample { other_slow: 0, untimed: 0, ..without_times.clone() };
+    let plain = IoSample { uncounted: 0, ..untimed.clone() };
+    let timed = IoSample { uncounted: 0, ..sample::io() };
     let what = [
         Seen::Probe(ProbeEvent::Started(ProbeInfo::Io(IoInfo::default()))),
         Seen::Probe(ProbeEvent::Io(sample::io())),
         Seen::Probe(ProbeEvent::Io(without_times)),
         Seen::Probe(ProbeEvent::Io(plain)),
+        Seen::Probe(ProbeEvent::Io(untimed)),
+        Seen::Probe(ProbeEvent::Io(timed)),
         Seen::Probe(ProbeEvent::SlowCalls(sample::slow())),
         Seen::Probe(ProbeEvent::Ended(ProbeEnd::Io)),
     ];
@@ -329,7 +333,10 @@ fn bytes_of_files_are_recorded() {
     let truth: Vec<String> = what.iter().flat_map(|(at, seen)| lines(*at, seen)).collect();
     assert_eq!(seen, truth);
     assert!(seen[1].contains("max_ns: 14200000"), "{}", seen[1]);
-    assert!(seen[2].contains("untimed: 2"), "{}", seen[2]);
+    assert!(seen[2].contains("untimed: 2, unknown"), "{}", seen[2]);
+    for at in [1, 2, 4] {
+        assert!(seen[at].contains("uncounted: 3"), "{}", seen[at]);
+    }
 }
 
 #[test]

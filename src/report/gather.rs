@@ -70,7 +70,7 @@ impl Gather {
             text.push_str(&format!(" · {counted} opens · {failed} failed · lost {}", opens.lost));
         }
         if let Some(io) = summary.io {
-            let IoSummary { counts, untimed, .. } = io;
+            let IoSummary { counts, untimed, uncounted, .. } = io;
             text.push_str(&format!(
                 " · read {} bytes · wrote {} bytes",
                 counts.read_bytes, counts.written_bytes
@@ -78,6 +78,7 @@ impl Gather {
             for (calls, which) in [
                 (io.unknown_calls(), "calls on descriptors closed meanwhile"),
                 (untimed, "calls without a duration"),
+                (uncounted, "requests not counted (io_submit, splice)"),
             ] {
                 if calls > 0 {
                     text.push_str(&format!(" · {calls} {which}"));

@@ -252,6 +252,7 @@ impl<'c> Recorded<'c> {
         sums.counts += sample.total();
         sums.unknown += sample.unknown;
         sums.untimed = sums.untimed.saturating_add(sample.untimed);
+        sums.uncounted = sums.uncounted.saturating_add(sample.uncounted);
         let cgroups = &self.cgroups;
         let cgroup = |one: &FileIo| one.cgroup_id.and_then(|id| cgroups.get(id));
         sample.choose(|one| self.choose.io(one, cgroup(one)));

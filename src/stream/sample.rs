@@ -253,6 +253,7 @@ pub fn io() -> IoSample {
         other: counts(4_096, 0, 1, 0),
         other_slow: 1,
         untimed: 2,
+        uncounted: 3,
         ..IoSample::default()
     }
 }
@@ -366,7 +367,12 @@ pub fn summary() -> Summary {
         files: Some(FilesSummary { written: 90, seen: 120, lost: 0 }),
         processes: Some(ProcessesSummary { written: 40, lost: 0 }),
         listeners: Some(ListenersSummary { written: 12, left_out: 0, accepted_left_out: 0 }),
-        io: Some(IoSummary { counts: io().total(), unknown: IoCounts::default(), untimed: 0 }),
+        io: Some(IoSummary {
+            counts: io().total(),
+            unknown: IoCounts::default(),
+            untimed: 0,
+            uncounted: 0,
+        }),
         slow: Some(SlowSummary { written: 3, lost: 0 }),
         under_way_left_out: Some(44),
         dropped: Some(340),

@@ -149,6 +149,8 @@ pub struct IoSummary {
     pub unknown: IoCounts,
     /// Calls without a duration, where calls are timed; among the counts, but for failed ones.
     pub untimed: u64,
+    /// Requests without a number of bytes: see [`crate::model::file_io::IoSample::uncounted`].
+    pub uncounted: u64,
 }
 
 impl IoSummary {

@@ -159,6 +159,7 @@ impl Tally {
         self.io.counts += sample.total();
         self.io.unknown += sample.unknown;
         self.io.untimed = self.io.untimed.saturating_add(sample.untimed);
+        self.io.uncounted = self.io.uncounted.saturating_add(sample.uncounted);
     }
 
     /// Starts and ends of processes that were lost until now; how many since the last time, if any.

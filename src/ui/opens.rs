@@ -289,7 +289,16 @@ fn io_without_row(app: &App, look: &Look, extent: Extent) -> Option<String> {
         Extent::Losses => Some(format!(" {} untimed ", num::grouped(io.untimed))),
         _ => Some(format!(" calls without a duration: {} ", num::grouped(io.untimed))),
     };
-    let all: Vec<String> = all.into_iter().filter_map(text).chain(untimed).collect();
+    let uncounted = match extent {
+        _ if io.uncounted == 0 => None,
+        Extent::Losses => Some(format!(" {} requests not counted ", num::grouped(io.uncounted))),
+        _ => Some(format!(
+            " requests not counted (io_submit, splice): {} ",
+            num::grouped(io.uncounted)
+        )),
+    };
+    let all = all.into_iter().filter_map(text).chain(untimed).chain(uncounted);
+    let all: Vec<String> = all.collect();
     (!all.is_empty()).then(|| all.join(look.glyphs.dot))
 }
 

@@ -66,6 +66,7 @@ impl Watch {
                     all.other += part.other;
                     all.other_slow += part.other_slow;
                     all.untimed += part.untimed;
+                    all.uncounted += part.uncounted;
                     all.unknown += part.unknown;
                 }
                 ProbeEvent::SlowCalls(part) => {

@@ -69,6 +69,7 @@ impl Counts {
         }
         if self.has_io {
             all.push(family(&of::UNKNOWN_IO_CALLS, self.unknown_io.publish().map(plain)));
+            all.push(family(&of::UNCOUNTED_IO_REQUESTS, self.uncounted_io.publish().map(plain)));
         }
         if self.has_slow {
             all.push(self.by_group(&of::SLOW_CALLS, |counts| &mut counts.slow_calls));
@@ -104,8 +105,8 @@ impl Counts {
         self.interfaces.each(f);
         self.connections.lost.iter_mut().for_each(|(_, n)| f(n));
         self.watched.iter_mut().for_each(|watched| f(&mut watched.opens));
-        let of_files = [&mut self.unknown_io, &mut self.untimed_io, &mut self.lost_changes];
-        of_files.into_iter().for_each(&mut *f);
+        let io = [&mut self.unknown_io, &mut self.untimed_io, &mut self.uncounted_io];
+        io.into_iter().chain([&mut self.lost_changes]).for_each(&mut *f);
         let lost = &mut self.lost;
         [&mut lost.ring_buffer, &mut lost.malformed, &mut lost.recording].into_iter().for_each(f);
     }

@@ -252,9 +252,9 @@ const PROTOCOL_HELP: &str = "protocol: tcp, udp, else its number";
 const LOCAL_HELP: &str = "local address and port";
 const UNIT_HELP: &str = "service (systemd unit) or container, else the cgroup";
 const READ_HELP: &str = "bytes of files that calls read per second in the last interval, with --io: from the page \
-    cache too, without mapped memory and 32-bit calls";
+    cache too, without mapped memory, io_submit and 32-bit calls";
 const WRITTEN_HELP: &str = "bytes of files that calls wrote per second in the last interval, with --io: into the page \
-    cache too, without mapped memory and 32-bit calls";
+    cache too, without mapped memory, io_submit and 32-bit calls";
 const RATE_HELP: &str =
     "opens per second in the last interval, failed ones included; brighter for a larger share";
 const TOTAL_HELP: &str = "opens since the start";

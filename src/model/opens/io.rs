@@ -28,6 +28,8 @@ pub struct IoState {
     pub untimed: u64,
     /// Calls whose descriptor was closed when they returned; in no other number.
     pub unknown: IoCounts,
+    /// Requests without a number of bytes: see [`IoSample::uncounted`].
+    pub uncounted: u64,
 }
 
 impl IoState {
@@ -90,6 +92,7 @@ impl Opens {
         self.io.unknown += sample.unknown;
         self.io.other_slow = self.io.other_slow.saturating_add(sample.other_slow);
         self.io.untimed = self.io.untimed.saturating_add(sample.untimed);
+        self.io.uncounted = self.io.uncounted.saturating_add(sample.uncounted);
         self.total.io.add(&sample.other, &None, interval);
         (self.io.interval, self.io.interval_ns) = (interval, sample.interval_ns);
     }

@@ -98,6 +98,7 @@ struct Rest {
     unknown: IoCounts,
     slow: u64,
     untimed: u64,
+    uncounted: u64,
 }
 
 struct Reader<'a, 'obj> {
@@ -203,6 +204,7 @@ impl Reader<'_, '_> {
             other: rest.other,
             other_slow: rest.slow,
             untimed: rest.untimed,
+            uncounted: rest.uncounted,
             unknown: rest.unknown,
             ..part(some, false)
         };
@@ -261,6 +263,7 @@ impl Reader<'_, '_> {
             sum.unknown += decode::counts(&rest.unknown);
             sum.slow = sum.slow.saturating_add(rest.slow);
             sum.untimed = sum.untimed.saturating_add(rest.untimed);
+            sum.uncounted = sum.uncounted.saturating_add(rest.uncounted);
         })?;
         Ok(sum)
     }

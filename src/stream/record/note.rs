@@ -307,6 +307,13 @@ impl Record for &Summary {
             ),
             |s| Maybe(s.io.map(|io| io.untimed)),
         );
+        v.field(
+            key!(
+                "io_uncounted_requests",
+                "requests by io_submit, and splices by io_uring: their bytes are in no number; with io"
+            ),
+            |s| Maybe(s.io.map(|io| io.uncounted)),
+        );
         v.field(key!("slow", "slow lines written; with slow"), |s| {
             Maybe(s.slow.map(|slow| slow.written))
         });

@@ -112,7 +112,7 @@ fn summary(summary: &Summary) -> String {
         }
     }
     if let Some(io) = summary.io {
-        let IoSummary { counts, untimed, .. } = io;
+        let IoSummary { counts, untimed, uncounted, .. } = io;
         let _ = write!(
             out,
             "; read {} B in {} calls, wrote {} B in {} calls",
@@ -124,6 +124,9 @@ fn summary(summary: &Summary) -> String {
         }
         if untimed > 0 {
             let _ = write!(out, ", {untimed} calls without a duration");
+        }
+        if uncounted > 0 {
+            let _ = write!(out, ", {uncounted} requests not counted (io_submit, splice)");
         }
     }
     if let Some(slow) = summary.slow {

@@ -84,6 +84,7 @@ pub(super) fn bytes_of_files(at: Mono, uses: &[(u32, u32, u16)], other: u16) -> 
         other: counts(other),
         other_slow: other.into(),
         untimed: 0,
+        uncounted: 0,
         unknown: counts(other),
         more: false,
     }
