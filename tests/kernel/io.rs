@@ -27,6 +27,8 @@ use tokio::sync::mpsc::Receiver;
 pub(crate) struct Watch {
     probe: ProbeThread<Begin>,
     events: Receiver<ProbeEvent>,
+    /// Slow calls that came before the end.
+    slow: SlowCalls,
     pub(crate) info: IoInfo,
 }
 
@@ -34,7 +36,9 @@ pub(crate) fn watch(config: IoConfig) -> Watch {
     let (sink, mut events) = tokio::sync::mpsc::channel(CHANNEL_DEPTH);
     let probe = io::start(IoConfig { interval: Duration::from_secs(3_600), ..config }, sink);
     match events.blocking_recv() {
-        Some(ProbeEvent::Started(ProbeInfo::Io(info))) => Watch { probe, events, info },
+        Some(ProbeEvent::Started(ProbeInfo::Io(info))) => {
+            Watch { probe, events, slow: SlowCalls::default(), info }
+        }
         other => panic!("cannot start (root?): {other:?}"),
     }
 }
@@ -44,6 +48,10 @@ impl Watch {
     pub(crate) fn until<T>(&mut self, mut take: impl FnMut(ProbeEvent) -> Option<T>) -> T {
         loop {
             let event = next(&mut self.events).expect("the probe runs");
+            if let ProbeEvent::SlowCalls(part) = &event {
+                self.slow.calls.extend(part.calls.iter().cloned());
+                self.slow.lost = part.lost;
+            }
             if let Some(taken) = take(event) {
                 return taken;
             }
@@ -58,7 +66,7 @@ impl Watch {
     /// The same with the slow calls.
     pub(crate) fn finish_with_calls(mut self) -> (IoSample, SlowCalls) {
         self.probe.stop();
-        let (mut all, mut slow) = (IoSample::default(), SlowCalls::default());
+        let (mut all, mut slow) = (IoSample::default(), std::mem::take(&mut self.slow));
         while let Some(event) = self.events.blocking_recv() {
             match event {
                 ProbeEvent::Io(part) => {
