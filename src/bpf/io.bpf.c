@@ -364,7 +364,7 @@ static __always_inline void descriptors(enum shape shape, __u64 regs, __s32 *fro
 	}
 }
 
-static __always_inline void count_uncounted(__u32 side, __u64 requests)
+static __always_inline void add_uncounted(__u32 side, __u64 requests)
 {
 	struct io_rest *left = bpf_map_lookup_elem(&rest, &side);
 
@@ -390,7 +390,7 @@ static __always_inline int returned(__u64 regs, long ret, enum repeat repeat)
 		return 0;
 	if (shape == SUBMITS) {
 		if (ret > 0)
-			count_uncounted(call.side, ret);
+			add_uncounted(call.side, ret);
 		return 0;
 	}
 	if (slow_ns) {

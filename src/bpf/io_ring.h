@@ -78,7 +78,7 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 	if (is_own(call.tgid))
 		return 0;
 	if (uring_splices(opcode) && res > 0)
-		count_uncounted(call.side, 1);
+		add_uncounted(call.side, 1);
 	if (!(reads || writes))
 		return 0;
 	if (slow_ns)
