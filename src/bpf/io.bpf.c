@@ -159,6 +159,34 @@ static __noinline int count_unknown(const struct call *call, __u32 writes)
 	return 0;
 }
 
+/* Where words are read to the stack, a frame of its own, which is gone before entries are made: the verifier allows
+ * 512 bytes along a chain of calls. */
+#ifdef WITH_KFUNCS
+#define IDENTITY_INLINE __always_inline
+#else
+#define IDENTITY_INLINE __noinline
+#endif
+
+/* Of an open file and the process whose leader this is: the mount, the dentry, its name's hash, which depends on the
+ * directory's address, the directory's hash, the inode and its generation, which a file system changes where
+ * it uses a number again; and the process's name, which exec changes. */
+static IDENTITY_INLINE __u64 identity_of(__u64 file, __u64 leader)
+{
+	__u64 comm = bpf_core_field_offset(struct task_struct, comm);
+	__u64 path[2], name[2], process[2], inode, identity;
+
+	WORDS(file, file, f_path.mnt, f_path.dentry, path);
+	WORDS(dentry, path[1], d_parent, d_name.hash_len, name);
+	inode = WORD(file, file, f_inode);
+	kernel_words(leader, comm, comm + sizeof(comm), process);
+	identity = fold(fold(0, path[0]), path[1]);
+	identity = fold(identity, name[1]);
+	identity = fold(identity, WORD(dentry, name[0], d_name.hash_len));
+	identity = fold(identity, WORD(inode, inode, i_ino));
+	identity = fold(identity, HALF(inode, inode, i_generation));
+	return fold(fold(identity, process[0]), process[1]);
+}
+
 /* Counts a call of the current process on an open file. One that failed is timed alone. `last`: the CPU's
  * record for this direction; 0: it is not used. */
 static __always_inline void count(__u64 file, enum direction direction, const struct call *call,
@@ -168,8 +196,8 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 	struct io_timed_entry *entry;
 	struct io_key key = {};
 	struct io_rest *left;
-	__u64 path[2];
 	__u32 type = 0;
+	__u64 leader;
 
 	if (!file) {
 		count_unknown(call, direction == WRITES);
@@ -188,10 +216,9 @@ static __always_inline void count(__u64 file, enum direction direction, const st
 			return;
 	}
 	key.file = file;
-	WORDS(file, file, f_path.mnt, f_path.dentry, path);
-	key.path = fold(0, path[0]) ^ path[1];
-	key.start_boottime_ns =
-		WORD(task_struct, WORD(task_struct, call->task, group_leader), start_boottime);
+	leader = WORD(task_struct, call->task, group_leader);
+	key.identity = identity_of(file, leader);
+	key.start_boottime_ns = WORD(task_struct, leader, start_boottime);
 	key.tgid = call->tgid;
 	key.side = call->side;
 	if (maybe_last) {

@@ -9,11 +9,11 @@
 /* The value of `side` while nothing is counted. */
 #define IO_OFF 2
 
-/* A process's use of an open file in one interval. The address of a struct file is used again; with
- * its dentry and mount it is, within an interval, a file of one name: a bind mount has the same dentry. */
+/* A process's use of an open file in one interval. The kernel reuses the addresses of struct file and of
+ * dentries at once, for other files: so the key has the file's name and inode too (identity_of()). */
 struct io_key {
 	__u64 file; /* struct file */
-	__u64 path; /* struct dentry and struct vfsmount, folded */
+	__u64 identity; /* of the file's name and inode and of the process's name */
 	__u64 start_boottime_ns; /* of the group leader */
 	__u32 tgid;
 	__u32 side;

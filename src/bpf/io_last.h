@@ -23,7 +23,7 @@ static __always_inline struct io_last *last_of(__u32 side, enum direction direct
 /* The side is the record's place. */
 static __always_inline bool is_last(const struct io_last *last, const struct io_key *key)
 {
-	return last->key.file == key->file && last->key.path == key->path &&
+	return last->key.file == key->file && last->key.identity == key->identity &&
 	       last->key.start_boottime_ns == key->start_boottime_ns && last->key.tgid == key->tgid;
 }
 

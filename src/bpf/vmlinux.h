@@ -64,6 +64,7 @@ struct qstr {
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
+	unsigned int i_generation;
 	void *i_private;
 };
 

@@ -141,7 +141,7 @@ pub enum FileTypes {
 const UNKNOWN_TYPE: u8 = 0o17;
 
 /// The type of a file, as its inode has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FileType {
     Regular,
     Directory,

@@ -233,7 +233,8 @@ fn of_calls(root: &Path) -> Expected {
         ("append", writes(15, 3)),
         ("dup", writes(5, 2)),
         ("deleted", writes(30, 2)),
-        ("renamed", writes(30, 2)),
+        ("renamed", writes(10, 1)),
+        ("renamed since", writes(20, 1)),
         ("threads", writes(4_000, 400)),
     ];
     let named = all.map(|(name, counts)| (root.join(name), counts));

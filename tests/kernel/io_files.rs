@@ -23,18 +23,18 @@ use crate::common::opens::in_child;
 use ebpftop::probes::io::IoConfig;
 
 /// A mount namespace for this process alone.
-fn own_mounts() {
+pub(crate) fn own_mounts() {
     let none = None::<&str>;
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
 }
 
-fn mounted(source: &Path, at: &Path, kind: &str, options: Option<&str>) {
+pub(crate) fn mounted(source: &Path, at: &Path, kind: &str, options: Option<&str>) {
     let flags = if kind == "bind" { MsFlags::MS_BIND } else { MsFlags::empty() };
     mount(Some(source), at, Some(kind), flags, options).unwrap();
 }
 
-fn here(mut files: Expected, root: &Path) -> Expected {
+pub(crate) fn here(mut files: Expected, root: &Path) -> Expected {
     files.retain(|path, _| path.starts_with(root));
     files
 }

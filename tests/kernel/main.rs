@@ -39,6 +39,7 @@ mod io_closed;
 mod io_files;
 mod io_floor;
 mod io_recording;
+mod io_reuse;
 mod io_slow;
 mod io_uring;
 mod ktls;

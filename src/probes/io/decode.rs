@@ -1,34 +1,32 @@
 //! Entries of the table as uses of files: pure, and proof against odd ones.
 
 use std::cmp::Reverse;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use crate::bpf::io::types::{io_counts, io_entry, io_key, io_last, io_times};
 use crate::model::call_times::{self, CallTimes};
 use crate::model::file_io::{FileIo, FilePlace, FileType, IoCounts};
-use crate::model::open::{Comm, ResolvedKind};
+use crate::model::open::Comm;
 use crate::model::process::ProcessKey;
 use crate::probes::opens::names::Names;
 use crate::probes::opens::record::kind_of;
 
-/// The uses of an interval: each pair of process and file once, however many descriptors it was used by, and
-/// each path once in memory, however many processes use it.
+/// The uses of an interval: each process's use of a path once, however many descriptors it was by, and
+/// each path once in memory, however many processes use it. A process that took another name, user or cgroup
+/// in the interval has a use under each.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    by_pair: HashMap<Pair, FileIo>,
-    /// The path of each place, with its number. The same path has another place in each epoch.
-    by_place: HashMap<u64, Option<Numbered>>,
-    by_path: HashMap<Arc<[u8]>, u32>,
+    uses: Vec<FileIo>,
+    /// Indexes in `uses`.
+    found: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The path of each place. The same path has another place in each epoch.
+    by_place: HashMap<u64, Option<Arc<[u8]>>>,
+    paths: HashSet<Arc<[u8]>>,
 }
-
-/// A path, with its number in [`Uses::by_path`].
-type Numbered = (u32, Arc<[u8]>);
-
-/// A process, the kind and number of a path, and the file's type.
-type Pair = (ProcessKey, Option<(ResolvedKind, u32)>, u8);
 
 impl Uses {
     /// Adds what an entry counts.
@@ -39,50 +37,53 @@ impl Uses {
         times: Option<&io_times>,
         names: &Names,
     ) {
-        let process = ProcessKey { tgid: key.tgid, start_boottime_ns: key.start_boottime_ns };
         let kind = kind_of(entry.resolved).unwrap_or_default();
-        let place = kind.zip(self.path(entry.place, names));
-        let pair = (process, place.as_ref().map(|(kind, path)| (*kind, path.0)), entry.r#type);
-        let counts = counts(&entry.counts);
         let times = times.filter(|times| times.max_ns > 0).map(|times| Box::new(call_times(times)));
-        match self.by_pair.entry(pair) {
-            Entry::Occupied(mut held) => {
-                let held = held.get_mut();
-                held.counts += counts;
-                call_times::merge(&mut held.times, &times);
+        let one = FileIo {
+            key: ProcessKey { tgid: key.tgid, start_boottime_ns: key.start_boottime_ns },
+            process: Comm(entry.process),
+            uid: entry.uid,
+            cgroup_id: (entry.cgroup_id != 0).then_some(entry.cgroup_id),
+            file_type: FileType::of_mode(entry.r#type),
+            place: kind
+                .zip(self.path(entry.place, names))
+                .map(|(kind, path)| FilePlace { kind, path }),
+            counts: counts(&entry.counts),
+            times,
+        };
+        let Self { uses, found, hasher, .. } = self;
+        let hash = |one: &FileIo| hasher.hash_one(identity(one));
+        let held = |at: &u32| uses.get(*at as usize);
+        let same = |at: &u32| held(at).is_some_and(|held| identity(held) == identity(&one));
+        if let Some(at) = found.find(hash(&one), same).copied() {
+            if let Some(held) = uses.get_mut(at as usize) {
+                held.counts += one.counts;
+                call_times::merge(&mut held.times, &one.times);
             }
-            Entry::Vacant(free) => {
-                free.insert(FileIo {
-                    key: process,
-                    process: Comm(entry.process),
-                    uid: entry.uid,
-                    cgroup_id: (entry.cgroup_id != 0).then_some(entry.cgroup_id),
-                    file_type: FileType::of_mode(entry.r#type),
-                    place: place.map(|(kind, (_, path))| FilePlace { kind, path }),
-                    counts,
-                    times,
-                });
-            }
+            return;
         }
+        // Never more: the table in the kernel has fewer entries.
+        let Ok(at) = u32::try_from(uses.len()) else { return };
+        found.insert_unique(hash(&one), at, |at| held(at).map_or(0, hash));
+        uses.push(one);
     }
 
-    fn path(&mut self, place: u64, names: &Names) -> Option<Numbered> {
-        let Self { by_place, by_path, .. } = self;
+    /// One in memory for all places that have it.
+    fn path(&mut self, place: u64, names: &Names) -> Option<Arc<[u8]>> {
+        let Self { by_place, paths, .. } = self;
         let find = || {
             let path = names.get(place)?;
-            if let Some((path, number)) = by_path.get_key_value(path) {
-                return Some((*number, path.clone()));
+            if !paths.contains(path) {
+                paths.insert(Arc::from(path));
             }
-            let (number, path) = (u32::try_from(by_path.len()).ok()?, Arc::from(path));
-            by_path.insert(Arc::clone(&path), number);
-            Some((number, path))
+            paths.get(path).cloned()
         };
         by_place.entry(place).or_insert_with(find).clone()
     }
 
     /// The uses, the largest first.
     pub(super) fn into_sorted(self) -> Vec<FileIo> {
-        let mut uses: Vec<FileIo> = self.by_pair.into_values().collect();
+        let mut uses = self.uses;
         let path = |one: &FileIo| one.place.as_ref().map(|place| place.path.clone());
         uses.sort_by(|a, b| {
             let bytes = |one: &FileIo| Reverse(one.counts.bytes());
@@ -93,6 +94,12 @@ impl Uses {
         });
         uses
     }
+}
+
+/// What distinguishes a use from others, but its path is compared as the place in memory.
+fn identity(one: &FileIo) -> impl Hash + PartialEq {
+    let place = one.place.as_ref().map(|place| (place.kind, place.path.as_ptr()));
+    (one.key, one.process, one.uid, one.cgroup_id, one.file_type, place)
 }
 
 fn call_times(times: &io_times) -> CallTimes {
@@ -163,6 +170,25 @@ mod tests {
         );
         assert_eq!(uses[0].times.as_ref().map(|times| times.slow), Some(2));
         assert_eq!(uses[3].place, None);
+    }
+
+    #[test]
+    fn a_process_that_takes_another_name_or_cgroup_has_a_use_under_each() {
+        let mut names = Names::default();
+        names.insert(7, 0, Place::Tree(b"log\0var\0"));
+        let mut uses = Uses::default();
+        let named = io_entry { process: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0", ..entry(7, 20) };
+        let moved = io_entry { cgroup_id: 5, ..entry(7, 30) };
+        for one in [entry(7, 10), named, moved, named] {
+            uses.add(&key(1, 1), &one, None, &names);
+        }
+        let uses = uses.into_sorted();
+        let of =
+            |one: &FileIo| (one.counts.read_bytes, one.process.as_bytes().len(), one.cgroup_id);
+        assert_eq!(
+            uses.iter().map(of).collect::<Vec<_>>(),
+            [(40, 2, None), (30, 0, Some(5)), (10, 0, None)]
+        );
     }
 
     #[test]
