@@ -90,8 +90,10 @@ int ring_submit(struct trace_event_raw_io_uring_submit_req *ctx)
 	if (!rec)
 		return 0;
 	io = (__u64)ctx->req;
-	/* A request object is used again: an entry that is still here never completed visibly. */
-	bpf_map_delete_elem(&ring_pending, &io);
+	/* A request object is used again: an entry that is still here never completed visibly, as its
+	 * completion found no room in its ring. The result is not known. */
+	if (!bpf_map_delete_elem(&ring_pending, &io) && begin_change(rec, 0, false))
+		count_lost_change();
 	if (HALF(io_kiocb, io, flags) & IOSQE_CQE_SKIP_SUCCESS)
 		return 0;
 	rec->change.head.uid = (__u32)bpf_get_current_uid_gid();

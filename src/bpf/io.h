@@ -139,7 +139,7 @@ struct io_rest {
 	struct io_counts unknown; /* the descriptor was closed by the time the call returned */
 	__u64 slow; /* calls of the limit's duration or longer among both, failed ones too */
 	__u64 untimed; /* with --slow: calls whose beginning is not known, counted or failed */
-	__u64 uncounted; /* requests whose bytes are not known when a call returns: of io_submit and io_uring */
+	__u64 uncounted; /* requests of io_submit and io_uring whose bytes or files are not known */
 };
 
 #endif

@@ -90,4 +90,16 @@ int io_uring_done(struct trace_event_raw_io_uring_complete *ctx)
 	return 0;
 }
 
+/* A completion that finds no room in its ring: io_uring_complete does not fire, here or later
+ * (io_uring/io_uring.c, io_cqe_overflow), and the request is not an argument. */
+SEC("tracepoint/io_uring/io_uring_cqe_overflow")
+int io_uring_overflowed(struct trace_event_raw_io_uring_cqe_overflow *ctx)
+{
+	__u32 now = side;
+
+	if (ctx->res >= 0 && now <= 1 && !is_own(current_tgid()))
+		add_uncounted(now, 1);
+	return 0;
+}
+
 #endif

@@ -360,6 +360,10 @@ struct trace_event_raw_io_uring_complete {
 	int res;
 };
 
+struct trace_event_raw_io_uring_cqe_overflow {
+	int res;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

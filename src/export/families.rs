@@ -119,7 +119,7 @@ pub static UNCOUNTED_IO_REQUESTS: Family = counter(
     "ebpftop_file_uncounted_requests",
     "",
     "",
-    "With --io: requests by io_submit, and splices by io_uring; their bytes are in no count.",
+    "With --io: requests by io_submit, and of io_uring splices and completions without room; their bytes are in no count.",
 );
 pub static FILE_CHANGES: Family = counter(
     "ebpftop_file_changes",

@@ -242,8 +242,8 @@ pub struct IoSample {
     /// Calls whose descriptor was closed by the time they returned: whether their files are of a type
     /// that is counted is unknown. In no other number.
     pub unknown: IoCounts,
-    /// Requests that were submitted by `io_submit`, and splices that io_uring made: in no other number, since their bytes
-    /// or a file of theirs are not known then.
+    /// Requests that were submitted by `io_submit`, splices that io_uring made, and completions of io_uring that found no
+    /// room in their ring: in no other number, since their bytes or files are not known.
     #[serde(skip)]
     pub uncounted: u64,
     /// Further parts of this interval follow: they have its other uses, the last one `other` and `unknown`.

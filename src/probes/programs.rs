@@ -198,7 +198,7 @@ pub const FEATURES: [Feature; 37] = [
     feature(Object::Io, IO_CALLS, &[&["io_exit"], &["io_exit_516"]]),
     feature(Object::Io, IO_TIMES, &[&["io_enter", "io_exit"], &["io_enter_516", "io_exit_516"]]),
     feature(Object::Io, IO_UNDER_WAY, &[&["io_under_way", "io_enter", "io_exit"]]),
-    feature(Object::Io, IO_URING_IO, &[&["io_uring_done"]]),
+    feature(Object::Io, IO_URING_IO, &[&["io_uring_done", "io_uring_overflowed"]]),
     feature(
         Object::Io,
         IO_URING_TIMES,

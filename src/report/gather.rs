@@ -78,7 +78,7 @@ impl Gather {
             for (calls, which) in [
                 (io.unknown_calls(), "calls on descriptors closed meanwhile"),
                 (untimed, "calls without a duration"),
-                (uncounted, "requests not counted (io_submit, splice)"),
+                (uncounted, "requests not counted (io_submit, io_uring)"),
             ] {
                 if calls > 0 {
                     text.push_str(&format!(" · {calls} {which}"));

@@ -293,7 +293,7 @@ fn io_without_row(app: &App, look: &Look, extent: Extent) -> Option<String> {
         _ if io.uncounted == 0 => None,
         Extent::Losses => Some(format!(" {} requests not counted ", num::grouped(io.uncounted))),
         _ => Some(format!(
-            " requests not counted (io_submit, splice): {} ",
+            " requests not counted (io_submit, io_uring): {} ",
             num::grouped(io.uncounted)
         )),
     };

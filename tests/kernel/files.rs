@@ -1,9 +1,10 @@
 //! Changes of files and directories, on the real kernel. Needs root.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use io_uring::squeue::Flags;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::common::conns::{Gate, done, process};
 use crate::common::opens::{in_child, watch};
+use crate::common::patience::until;
 use crate::common::program::{Ended, Stream, ebpftop};
 use crate::common::tty::Tty;
 use ebpftop::model::file_change::{How, Name, Op};
@@ -456,6 +458,49 @@ fn changes_through_io_uring_are_seen() {
         ],
     );
     requests_beyond_their_table_are_lost(&root);
+    requests_without_room_for_their_completion_are_lost(&root);
+}
+
+/// They count when the memory of their requests is used again.
+fn requests_without_room_for_their_completion_are_lost(root: &str) {
+    const MADE: u64 = 32;
+    let watch = watch(OpensConfig { calls: false, files: true, ..OpensConfig::default() });
+    let child = in_child(|| {
+        std::env::set_current_dir(root).unwrap();
+        let mut ring: IoUring = IoUring::builder().setup_cqsize(8).build(8).unwrap();
+        let names: Vec<_> = (0..MADE).map(|n| CString::new(format!("made {n}")).unwrap()).collect();
+        for some in names.chunks(8) {
+            for name in some {
+                let symlink = opcode::SymlinkAt::new(types::Fd(CWD), c"x".as_ptr(), name.as_ptr());
+                // SAFETY: the names live as long as the ring.
+                unsafe { ring.submission().push(&symlink.build()).unwrap() };
+            }
+            ring.submit().unwrap();
+        }
+        assert!(names.iter().all(|name| until_made(name)));
+        // Uses all of them again.
+        for _ in 0..16 {
+            while ring.completion().next().is_some() {}
+            for _ in 0..8 {
+                let none = opcode::UnlinkAt::new(types::Fd(CWD), c"none".as_ptr()).build();
+                // SAFETY: the name is a constant.
+                unsafe { ring.submission().push(&none).unwrap() };
+            }
+            ring.submit_and_wait(8).unwrap();
+        }
+    });
+    let all = watch.finish_all(|_| true);
+    let events = all.changes.iter().flat_map(|changes| &changes.events);
+    let made = events.filter(|event| event.key.tgid == child && event.op == Op::Symlink).count();
+    let lost = all.changes.last().unwrap().lost;
+    assert!(made >= 8 && made as u64 + lost >= MADE, "{made} and {lost}");
+}
+
+/// Whether a worker has made it.
+fn until_made(name: &CStr) -> bool {
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    until("the link", || path.is_symlink().then_some(()));
+    true
 }
 
 /// After the requests above, which would take the room of these.

@@ -3,10 +3,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+use io_uring::{IoUring, opcode, types};
 
 use super::io::{Expected, by_file, counts, new, path_of, watch};
 use super::io_files::{here, mounted, own_mounts};
@@ -98,4 +101,39 @@ fn bytes_before_and_after_exec_are_those_of_each_program() {
             [("before".into(), counts(0, 0, 2, 1)), ("printf".into(), counts(0, 0, 7, 1))];
         assert_eq!(found, expected, "as on 5.10: {as_on_510}");
     }
+}
+
+/// A completion without room in its ring has no event that names its request.
+#[test]
+fn completions_without_room_in_their_ring_are_not_counted() {
+    const CALLS: u64 = 32;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let watch = watch(IoConfig::default());
+    let child = in_child(|| {
+        let mut ring: IoUring = IoUring::builder().setup_cqsize(8).build(8).unwrap();
+        let file = new(&root.join("file"));
+        let fd = types::Fd(file.as_raw_fd());
+        for _ in 0..CALLS / 8 {
+            for _ in 0..8 {
+                let write = opcode::Write::new(fd, b"0123456789".as_ptr(), 10).build();
+                // SAFETY: the bytes are a constant.
+                unsafe { ring.submission().push(&write).unwrap() };
+            }
+            ring.submit().unwrap();
+        }
+        let mut seen = 0;
+        while seen < CALLS {
+            let done = ring.completion().map(|done| assert_eq!(done.result(), 10)).count();
+            seen += done as u64;
+            if done == 0 {
+                ring.submit_and_wait(1).unwrap();
+            }
+        }
+    });
+    let sample = watch.finish();
+    let counted = by_file(&sample, child)[&root.join("file")].write_calls;
+    assert!((8..CALLS).contains(&counted), "{counted}");
+    // Others make requests too.
+    assert!(counted + sample.uncounted >= CALLS, "{counted} {}", sample.uncounted);
 }

@@ -85,7 +85,7 @@ pub(super) fn attach<'obj>(
     if !kernel.bpf_loop {
         choice = choice.skip("io_exit");
     }
-    let choice = kernel.limit_uring(choice, &["io_uring_done"]);
+    let choice = kernel.limit_uring(choice, &["io_uring_done", "io_uring_overflowed"]);
     let (skel, choice) =
         programs::load(&Form { config, kernel }, storage, choice).map_err(AttachError::Load)?;
     let mut info = IoInfo {
@@ -120,6 +120,7 @@ pub(super) fn attach<'obj>(
     links.push(link);
     let rings = [
         (IO_URING_IO, "io_uring_done", "io_uring_complete", &progs.io_uring_done),
+        (IO_URING_IO, "io_uring_overflowed", "io_uring_cqe_overflow", &progs.io_uring_overflowed),
         (IO_URING_TIMES, "io_uring_begun", "io_uring_submit_req", &progs.io_uring_begun),
     ];
     for (feature, name, at, program) in rings.into_iter().filter(|(of, ..)| choice.has(of)) {

@@ -310,7 +310,8 @@ impl Record for &Summary {
         v.field(
             key!(
                 "io_uncounted_requests",
-                "requests by io_submit, and splices by io_uring: their bytes are in no number; with io"
+                "requests by io_submit, and of io_uring splices and completions that found no room in their ring: \
+                 their bytes are in no number; with io"
             ),
             |s| Maybe(s.io.map(|io| io.uncounted)),
         );

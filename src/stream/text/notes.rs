@@ -126,7 +126,7 @@ fn summary(summary: &Summary) -> String {
             let _ = write!(out, ", {untimed} calls without a duration");
         }
         if uncounted > 0 {
-            let _ = write!(out, ", {uncounted} requests not counted (io_submit, splice)");
+            let _ = write!(out, ", {uncounted} requests not counted (io_submit, io_uring)");
         }
     }
     if let Some(slow) = summary.slow {
