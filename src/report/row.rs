@@ -210,7 +210,7 @@ fn place<'a, V: Visitor<&'a Row>>(v: &mut V) {
 }
 
 fn processes<'a, V: Visitor<&'a Row>>(v: &mut V) {
-    v.field(key!("processes", "processes, ended ones included; null for other"), |r| r.processes);
+    v.field(key!("processes", "processes, ended ones included; one that was evicted and came back may count again; null for other"), |r| r.processes);
 }
 
 fn process<'a, V: Visitor<&'a Row>>(v: &mut V) {
@@ -328,7 +328,7 @@ fn directory<'a, V: Visitor<&'a Row>>(v: &mut V) {
     v.field(key!("directory", "directory of the files; null for other"), |r| {
         r.directory.as_deref().map(Text)
     });
-    v.field(key!("files", "files in it that were opened; null for other"), |r| r.files);
+    v.field(key!("files", "files in it that were opened; one that was evicted and came back may count again; null for other"), |r| r.files);
 }
 
 fn errno<'a, V: Visitor<&'a Row>>(v: &mut V) {

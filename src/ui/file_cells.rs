@@ -41,11 +41,11 @@ pub(super) fn result(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 pub(super) fn users(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     if let Row::Path(slot) = row
-        && let Some(p) = c.path(slot)
+        // Of several evicted files the number of processes is not known.
+        && let Some(p) = c.path(slot).filter(|p| !p.is_rest())
     {
-        let (width, users) =
-            (line.room(), c.share(slot).map_or_else(|| c.app.opens().users_of(p), |s| s.users));
-        c.number(line, &num::count(users as u64, width), users < 2);
+        let users = c.share(slot).map_or_else(|| c.app.opens().users_of(p), |s| s.users);
+        put_distinct(c, line, users as u64, c.app.opens().has_evicted_users(p), users < 2);
     }
 }
 
@@ -92,14 +92,20 @@ pub(super) fn failed_path(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
 
 pub(super) fn files(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {
     let n = match row {
-        Row::Dir(i) => c.dir(i).map(|d| d.files),
-        Row::FailureGroup(i) => c.fail(i).map(|f| f.files),
+        Row::Dir(i) => c.dir(i).map(|d| (d.files, d.files_evicted)),
+        Row::FailureGroup(i) => c.fail(i).map(|f| (f.files, f.files_evicted)),
         _ => None,
     };
-    if let Some(n) = n {
-        let width = line.room();
-        c.number(line, &num::count(n, width), true);
+    if let Some((n, at_most)) = n {
+        put_distinct(c, line, n, at_most, true);
     }
+}
+
+/// A number of different things, which is a limit where some of them were evicted.
+fn put_distinct(c: &Ctx<'_>, line: &mut Line<'_>, n: u64, at_most: bool, quiet: bool) {
+    let sign = if at_most { c.look.glyphs.at_most } else { "" };
+    let room = line.room().saturating_sub(super::text::cells(sign));
+    c.number(line, &format!("{sign}{}", num::count(n, room).trim_start()), quiet);
 }
 
 pub(super) fn error(c: &Ctx<'_>, row: Row, line: &mut Line<'_>) {

@@ -162,6 +162,38 @@ fn bytes_of_no_row_are_beside_the_rows() {
     }
 }
 
+/// One that comes back and is evicted again counts again: the number of files is a limit, that of processes unknown.
+#[test]
+fn numbers_of_evicted_files_are_limits() {
+    let mut app = app();
+    for s in [30, 31] {
+        let mut sample = bytes_of(s, [1, 0], 0);
+        let nginx = sample.uses[0].clone();
+        let uses = (0..50_000).map(|n| {
+            let path = format!("/srv/{n}").into_bytes().into();
+            FileIo { place: Some(FilePlace { kind: ResolvedKind::Opened, path }), ..nginx.clone() }
+        });
+        sample.uses.extend(uses);
+        app.update(Msg::Probe(ProbeEvent::Io(sample)), at(f64::from(s) + 0.9));
+        second(&mut app, s);
+    }
+    let row = |app: &mut Dashboard, view, part: &str| {
+        view_of(app, view);
+        let screen = text(app, SIZE);
+        screen
+            .lines()
+            .find(|line| line.contains(part))
+            .unwrap_or_else(|| panic!("{screen}"))
+            .to_owned()
+    };
+    let evicted = row(&mut app, OpensView::Files, "/srv/ (");
+    let directory = row(&mut app, OpensView::Directories, "/srv ");
+    // Bytes read and written, opens, failures and their share; no processes.
+    let cells = evicted.split_once("evicted)").unwrap().1.split_once('│').unwrap().0;
+    assert_eq!(cells.split_whitespace().count(), 5, "{evicted}");
+    assert!(directory.contains(" ≤100k "), "{directory}");
+}
+
 /// Uses, changes and slow calls of one path, by whichever process; `Enter` leads to the process.
 #[test]
 fn a_file_has_a_timeline() {

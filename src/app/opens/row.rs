@@ -336,7 +336,9 @@ pub struct Share {
 #[derive(Clone, Debug)]
 pub struct DirRow {
     pub path: Box<[u8]>,
+    /// Different files, at most where `files_evicted`: see [`Path::evicted`](crate::model::opens::Path::evicted).
     pub files: u64,
+    pub files_evicted: bool,
     pub opens: u64,
     pub failed: u64,
     pub rate: f64,
@@ -356,9 +358,10 @@ pub struct FailRow {
     pub processes: usize,
     pub errno: i32,
     pub dir: Box<[u8]>,
-    /// The path that was tried last, and the number of different files.
+    /// The path that was tried last, and the number of different files, at most where `files_evicted`.
     pub path: Slot,
     pub files: u64,
+    pub files_evicted: bool,
     /// Pairs of a process and a path that it failed to open.
     pub tried: u64,
     /// How many of these led to a file of the same name that was opened later, and the path of the last, as far

@@ -252,7 +252,8 @@ pub struct Path {
     pub last_ret: i32,
     /// The uses of it by processes.
     pub users: Vec<Slot>,
-    /// How many evicted files this stands for; 0: it is a file.
+    /// How many evicted files this stands for, at most: one that comes back and is evicted again counts again.
+    /// 0: it is a file.
     pub evicted: u64,
 }
 

@@ -75,9 +75,15 @@ impl Opens {
         self.processes.len() - self.stand_ins.len()
     }
 
-    /// How many processes use a path.
+    /// How many processes use a path, at most: one whose use was evicted counts again when it comes back.
     pub fn users_of(&self, path: &Path) -> usize {
         path.users.iter().filter_map(|slot| self.files.get(*slot)).map(FileUse::uses).sum()
+    }
+
+    /// Whether uses of a path were evicted.
+    pub fn has_evicted_users(&self, path: &Path) -> bool {
+        let mut users = path.users.iter().filter_map(|slot| self.files.get(*slot));
+        users.any(|file| file.evicted > 0)
     }
 
     /// The slot of a process.

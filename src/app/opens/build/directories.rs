@@ -27,6 +27,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
         let row = dirs.entry(dir).or_insert_with(|| DirRow {
             path: dir.into(),
             files: 0,
+            files_evicted: false,
             opens: 0,
             failed: 0,
             rate: 0.0,
@@ -35,6 +36,7 @@ pub(super) fn directories(pane: &mut OpensPane, choose: &Choose<'_>) {
             io: IoTally::default(),
         });
         row.files += path.evicted.max(1);
+        row.files_evicted |= path.evicted > 0;
         row.latency.merge(&share.tally.latency);
         row.io.merge(&share.tally.io);
         row.opens += share.tally.opens;

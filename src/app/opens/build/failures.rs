@@ -57,6 +57,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
                     dir: dir.into(),
                     path: f.path,
                     files: 0,
+                    files_evicted: false,
                     tried: 0,
                     found: 0,
                     found_at: None,
@@ -82,6 +83,7 @@ pub(super) fn failures(pane: &mut OpensPane, choose: &Choose<'_>) {
         row.tried += f.failures() as u64;
         if paths.insert(f.path) {
             row.files += path.evicted.max(1);
+            row.files_evicted |= path.evicted > 0;
         }
         if f.found_elsewhere {
             row.found += f.failures() as u64;
