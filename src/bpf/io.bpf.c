@@ -169,22 +169,23 @@ static __noinline int count_unknown(const struct call *call, __u32 writes)
 
 /* Of an open file and the process whose leader this is: the mount, the dentry, its name's hash, which depends on the
  * directory's address, the directory's hash, the inode and its generation, which a file system changes where
- * it uses a number again; and the process's name, which exec changes. */
+ * it uses a number again; and the process's name, which exec changes. Each times a number of its own: no product waits
+ * for another. */
 static IDENTITY_INLINE __u64 identity_of(__u64 file, __u64 leader)
 {
 	__u64 comm = bpf_core_field_offset(struct task_struct, comm);
-	__u64 path[2], name[2], process[2], inode, identity;
+	__u64 path[2], name[2], process[2], inode;
 
 	WORDS(file, file, f_path.mnt, f_path.dentry, path);
 	WORDS(dentry, path[1], d_parent, d_name.hash_len, name);
 	inode = WORD(file, file, f_inode);
 	kernel_words(leader, comm, comm + sizeof(comm), process);
-	identity = fold(fold(0, path[0]), path[1]);
-	identity = fold(identity, name[1]);
-	identity = fold(identity, WORD(dentry, name[0], d_name.hash_len));
-	identity = fold(identity, WORD(inode, inode, i_ino));
-	identity = fold(identity, HALF(inode, inode, i_generation));
-	return fold(fold(identity, process[0]), process[1]);
+	return path[0] * 0x9e3779b97f4a7c15ULL + path[1] * 0xbf58476d1ce4e5b9ULL +
+	       name[1] * 0x94d049bb133111ebULL +
+	       WORD(dentry, name[0], d_name.hash_len) * 0xff51afd7ed558ccdULL +
+	       WORD(inode, inode, i_ino) * 0xc4ceb9fe1a85ec53ULL +
+	       (__u64)HALF(inode, inode, i_generation) * 0x87c37b91114253d5ULL +
+	       process[0] * 0x4cf5ad432745937fULL + process[1] * 0x52dce729da3ed7b5ULL;
 }
 
 /* Counts a call of the current process on an open file. One that failed is timed alone. `last`: the CPU's

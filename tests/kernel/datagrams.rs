@@ -65,7 +65,9 @@ fn pings_take_no_room_from_peers_and_further_peers_are_counted() {
     let left_out = table["left_out"]["peers"].as_u64().unwrap();
     let peers = row["peers"].as_u64().unwrap();
     assert!(left_out >= 1_000, "{left_out}");
-    assert_eq!(peers + left_out, u64::from(TABLE + 1_000));
+    // Another process's peer may find no room, too.
+    assert!(peers + left_out >= u64::from(TABLE + 1_000), "{peers} + {left_out}");
+    assert!(peers <= u64::from(TABLE), "{peers}");
 }
 
 /// A connected one has a remote address without a port.
