@@ -81,7 +81,7 @@ fn bytes_before_and_after_exec_are_those_of_each_program() {
             let mut file = new(&root.join("file"));
             nix::sys::prctl::set_name(c"before").unwrap();
             file.write_all(b"12").unwrap();
-            let error = Command::new("/usr/bin/printf").arg("1234567").stdout(file).exec();
+            let error = Command::new("printf").arg("1234567").stdout(file).exec();
             panic!("{error}");
         });
         let sample = watch.finish();
