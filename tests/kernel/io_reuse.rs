@@ -8,12 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use io_uring::{IoUring, opcode, types};
 
 use super::io::{Expected, by_file, counts, new, path_of, watch};
 use super::io_files::{here, mounted, own_mounts};
 use crate::common::opens::in_child;
+use crate::common::patience::pause;
 use ebpftop::model::file_io::FileIo;
 use ebpftop::probes::io::IoConfig;
 
@@ -122,6 +124,8 @@ fn completions_without_room_in_their_ring_are_not_counted() {
             }
             ring.submit().unwrap();
         }
+        // Writes that a worker does complete meanwhile.
+        pause(Duration::from_millis(50));
         let mut seen = 0;
         while seen < CALLS {
             let done = ring.completion().map(|done| assert_eq!(done.result(), 10)).count();
