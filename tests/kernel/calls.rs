@@ -8,12 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::io_cases::result_of;
 use crate::common::conns::*;
 use crate::common::net::{ip, own_namespace};
 use crate::common::patience::{pause, until};
 use crate::common::program::{Stream, program};
 use crate::common::user::USER;
-use io_uring::squeue::{Entry, Flags};
+use io_uring::squeue::Flags;
 use io_uring::{IoUring, opcode, types};
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use nix::unistd::Pid;
@@ -77,15 +78,15 @@ fn requests_of_io_uring_are_those_of_the_process() {
         let (listener, none) = (types::Fd(listener.as_raw_fd()), std::ptr::null_mut());
         let slot = types::DestinationSlot::try_from_slot_target(1).unwrap();
         let accept = opcode::Accept::new(listener, none, none.cast()).file_index(Some(slot));
-        assert_eq!(request(&mut ring, accept.build()), 0);
+        assert_eq!(result_of(&mut ring, accept.build()), 0);
         let (conn, mut buffer) = (types::Fixed(1), [0_u8; 1_000]);
         let address = buffer.as_mut_ptr();
         let receive = |bytes| opcode::Recv::new(conn, address, bytes).flags(ALL).build();
-        assert_eq!(request(&mut ring, receive(1_000)), 1_000);
-        assert_eq!(request(&mut ring, receive(500).flags(Flags::ASYNC)), 500);
-        assert_eq!(request(&mut ring, opcode::Send::new(conn, address, 70).build()), 70);
+        assert_eq!(result_of(&mut ring, receive(1_000)), 1_000);
+        assert_eq!(result_of(&mut ring, receive(500).flags(Flags::ASYNC)), 500);
+        assert_eq!(result_of(&mut ring, opcode::Send::new(conn, address, 70).build()), 70);
         let zero_copy = opcode::SendZc::new(conn, address, 300).build();
-        assert_eq!(request(&mut ring, zero_copy), 300);
+        assert_eq!(result_of(&mut ring, zero_copy), 300);
         // The second completion: the buffer is free.
         ring.submit_and_wait(1).unwrap();
     });
@@ -93,33 +94,25 @@ fn requests_of_io_uring_are_those_of_the_process() {
         let mut ring = IoUring::builder().setup_sqpoll(1_000).build(8).unwrap();
         let (conn, mut buffer) = (TcpStream::connect(to).unwrap(), [0_u8; 1_000]);
         let (fd, address) = (types::Fd(conn.as_raw_fd()), buffer.as_mut_ptr());
-        assert_eq!(request(&mut ring, opcode::Send::new(fd, address, 1_000).build()), 1_000);
+        assert_eq!(result_of(&mut ring, opcode::Send::new(fd, address, 1_000).build()), 1_000);
         let mut bytes = libc::iovec { iov_base: address.cast(), iov_len: 500 };
         // SAFETY: no address and no control message: all else is zero.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         (message.msg_iov, message.msg_iovlen) = (&raw mut bytes, 1);
         let send = opcode::SendMsg::new(fd, &raw const message).build();
-        assert_eq!(request(&mut ring, send.flags(Flags::ASYNC)), 500);
+        assert_eq!(result_of(&mut ring, send.flags(Flags::ASYNC)), 500);
         let receive = opcode::Recv::new(fd, address, 370).flags(ALL).build();
-        assert_eq!(request(&mut ring, receive), 370);
+        assert_eq!(result_of(&mut ring, receive), 370);
         let sends = udp();
         sends.connect(udp_to).unwrap();
         let fd = types::Fd(sends.as_raw_fd());
-        assert_eq!(request(&mut ring, opcode::Write::new(fd, address, 44).build()), 44);
+        assert_eq!(result_of(&mut ring, opcode::Write::new(fd, address, 44).build()), 44);
     });
     done(client);
     done(server);
     let run = end(stream);
     assert_eq!(bytes(&run.row(server)), (1_500, 370));
     assert_eq!(bytes(&run.row(client)), (370, 1_544));
-}
-
-/// The result of a request.
-fn request(ring: &mut IoUring, entry: Entry) -> i32 {
-    // SAFETY: what the entries point to lives through the wait.
-    unsafe { ring.submission().push(&entry).unwrap() };
-    ring.submit_and_wait(1).unwrap();
-    ring.completion().next().unwrap().result()
 }
 
 /// A socket that short-lived processes inherit takes a bounded part of the table.

@@ -141,7 +141,7 @@ fn splices_by_io_uring_are_counted_as_not_counted() {
         let (file, (reader, writer)) = (File::open(&path).unwrap(), std::io::pipe().unwrap());
         let [file, into] = [file.as_raw_fd(), writer.as_raw_fd()].map(types::Fd);
         let splice = opcode::Splice::new(file, 0, into, -1, 50).build();
-        assert_eq!(done(&mut ring, splice), 50);
+        assert_eq!(result_of(&mut ring, splice), 50);
         drop((reader, writer));
     });
     let sample = watch.finish();
@@ -150,7 +150,7 @@ fn splices_by_io_uring_are_counted_as_not_counted() {
 }
 
 /// The result of a request.
-fn done(ring: &mut IoUring, entry: Entry) -> i32 {
+pub(crate) fn result_of(ring: &mut IoUring, entry: Entry) -> i32 {
     // SAFETY: what the entries point to lives through the wait.
     unsafe { ring.submission().push(&entry).unwrap() };
     ring.submit_and_wait(1).unwrap();
@@ -175,15 +175,15 @@ fn requests_on_registered_files_are_counted() {
         // SAFETY: the buffer lives as long as the ring is used.
         unsafe { ring.submitter().register_buffers(&fixed).unwrap() };
         let slot = types::Fixed(1);
-        assert_eq!(done(&mut ring, opcode::Write::new(slot, address, 100).build()), 100);
+        assert_eq!(result_of(&mut ring, opcode::Write::new(slot, address, 100).build()), 100);
         let in_worker = opcode::Read::new(slot, address, 70).offset(50).build();
-        assert_eq!(done(&mut ring, in_worker.flags(Flags::ASYNC)), 50);
+        assert_eq!(result_of(&mut ring, in_worker.flags(Flags::ASYNC)), 50);
         let both = opcode::WriteFixed::new(slot, address, 64, 0).offset(100).build();
-        assert_eq!(done(&mut ring, both), 64);
+        assert_eq!(result_of(&mut ring, both), 64);
         let both = opcode::ReadFixed::new(slot, address, 30, 0).offset(0).build();
-        assert_eq!(done(&mut ring, both), 30);
+        assert_eq!(result_of(&mut ring, both), 30);
         let empty = opcode::Read::new(types::Fixed(0), address, 10).build();
-        assert_eq!(done(&mut ring, empty), -libc::EBADF);
+        assert_eq!(result_of(&mut ring, empty), -libc::EBADF);
     });
     let expected: Expected = [(path, counts(80, 2, 164, 2))].into();
     assert_eq!(by_file(&watch.finish(), child), expected);
